@@ -1,0 +1,42 @@
+"""Configuration problems, all at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+class ConfigError(Exception):
+    """The configuration is wrong. `problems` holds every one that could be known, as "where: what"."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class Problems:
+    """Collects what is wrong with a configuration, so that it is told in one message."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def add(self, where: str, what: str) -> None:
+        self._found.append(f"{where}: {what}")
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._found)
+
+    def raise_if_any(self) -> None:
+        """Raises ConfigError when something was added."""
+        if self._found:
+            raise ConfigError(list(self._found))
+
+
+def exit_with(component: str, error: ConfigError) -> NoReturn:
+    """Print the problems as a daemon does before it has a log, and end with exit code 2."""
+    for problem in error.problems:
+        print(f"{component}: {problem}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,102 @@
+"""The side door of every daemon: health, metrics, configuration, and what a component adds to it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiohttp import web
+
+from . import metrics
+
+Check = Callable[[], Awaitable[None]]
+"""Raises when what it looks at is unwell; the exception's text is the reason."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class DebugServer:
+    """An HTTP(S) server with /healthz, /livez, /readyz (each with ?verbose and ?exclude=), /metrics and /configz.
+
+    The formats are those of k8s.io/apiserver/pkg/server/healthz: `ok`, or a line per check and "healthz check passed".
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        checks: Mapping[str, Check] | None = None,
+        config: Mapping[str, Any] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host, self._port, self._tls = host, port, tls
+        self._checks: dict[str, Check] = {"ping": _ping, **(checks or {})}
+        self._config = dict(config or {})
+        self._app = web.Application()
+        for name in ("healthz", "livez", "readyz"):
+            self._app.router.add_get(f"/{name}", self._health)
+            self._app.router.add_get(f"/{name}/{{check}}", self._one_check)
+        self._app.router.add_get("/metrics", self._metrics)
+        self._app.router.add_get("/configz", self._configz)
+
+    def route(self, path: str, handler: Handler, method: str = "GET") -> None:
+        """Add a handler; before `run`."""
+        self._app.router.add_route(method, path, handler)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises OSError when the address cannot be bound."""
+        runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
+        async with AsyncExitStack() as undo:
+            await runner.setup()
+            undo.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls, shutdown_timeout=2).start()
+            await stop.wait()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        name = request.path.lstrip("/")
+        excluded = set(request.query.getall("exclude", []))
+        lines, failed = [], []
+        for check, probe in self._checks.items():
+            if check in excluded:
+                lines.append(f"[+]{check} excluded: ok")
+                continue
+            reason = await _reason(probe)
+            lines.append(f"[+]{check} ok" if reason is None else f"[-]{check} failed: reason withheld")
+            if reason is not None:
+                failed.append(check)
+        if failed:
+            return web.Response(status=500, text="\n".join([*lines, f"{name} check failed", ""]))
+        if "verbose" in request.query:
+            return web.Response(text="\n".join([*lines, f"{name} check passed", ""]))
+        return web.Response(text="ok")
+
+    async def _one_check(self, request: web.Request) -> web.Response:
+        probe = self._checks.get(request.match_info["check"])
+        if probe is None:
+            return web.Response(status=404, text="404 page not found\n")
+        reason = await _reason(probe)
+        if reason is not None:
+            return web.Response(status=500, text=f"internal server error: {reason}\n")
+        return web.Response(text="ok")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _configz(self, _: web.Request) -> web.Response:
+        return web.json_response(self._config)
+
+
+async def _ping() -> None:
+    """The event loop turns: that it runs at all is the check."""
+
+
+async def _reason(probe: Check) -> str | None:
+    try:
+        await asyncio.wait_for(probe(), 5)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None

@@ -1,0 +1,66 @@
+"""Running a daemon, and ending tasks one owns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+log = logging.getLogger(__name__)
+
+
+def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run `main` on uvloop until it returns; SIGTERM and SIGINT set the event it was given.
+
+    Returns the process's exit code: 0 when `main` returned, 1 when it raised (logged with its traceback: a daemon that
+    dies of an exception has a defect, and the log is the only witness). A second signal ends the process at once.
+    """
+
+    async def body() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _on_signal, number, stop)
+        try:
+            await main(stop)
+        except Exception:
+            log.exception("the daemon failed")
+            return 1
+        return 0
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(body())
+
+
+def _on_signal(number: int, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        raise SystemExit(128 + number)
+    log.info("received %s, stopping", signal.Signals(number).name)
+    stop.set()
+
+
+async def cancel_and_wait(*tasks: asyncio.Task[object]) -> None:
+    """Cancel the tasks and return when all have ended. What they raised on the way is logged, not raised."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.warning("a task ended badly while being cancelled: %r", result)
+
+
+async def wait_first(stop: asyncio.Event, *tasks: asyncio.Task[object]) -> None:
+    """Return when `stop` is set; raise what a task raised if one fails first. A task that returns is no failure."""
+    waiter = asyncio.ensure_future(stop.wait())
+    pending: set[asyncio.Future[object]] = {waiter, *tasks}  # type: ignore[arg-type]
+    try:
+        while not stop.is_set():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for future in done - {waiter}:
+                future.result()
+            if pending <= {waiter}:
+                break
+    finally:
+        waiter.cancel()

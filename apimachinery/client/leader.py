@@ -1,0 +1,136 @@
+"""Leader election on a Lease (client-go tools/leaderelection): at most one leader at a time, by the monotonic clock.
+
+A holder that could not renew for `renew` seconds stops leading before another may take over after `lease` seconds. Both
+count the time since *they* saw the record change, so that neither wall clocks nor their differences matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from apimachinery.api.catalogue import LEASES
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta import times
+from apimachinery.meta.status import ApiError, is_not_found
+
+from .rest import ApiUnreachable, Client, Object
+
+log = logging.getLogger(__name__)
+
+
+class LeadershipLost(Exception):
+    """The lease could not be renewed in time; whatever was led has been stopped."""
+
+
+class LeaderElector:
+    """Runs a function while, and only while, this identity holds the lease.
+
+    lease, renew, retry: upstream's leaseDuration, renewDeadline and retryPeriod, in seconds; lease > renew > retry.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        namespace: str,
+        identity: str,
+        clock: Clock,
+        *,
+        lease: float = 15,
+        renew: float = 10,
+        retry: float = 2,
+    ) -> None:
+        if not lease > renew > retry > 0:
+            raise ValueError(f"leader election needs lease > renew > retry > 0, not {lease} {renew} {retry}")
+        self._client, self._name, self._namespace, self.identity, self._clock = client, name, namespace, identity, clock
+        self._lease, self._renew, self._retry = lease, renew, retry
+        self._seen: Object | None = None
+        self._seen_at = 0.0
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the lease, run `lead`, renew meanwhile. Returns when `lead` returns.
+
+        Raises LeadershipLost after `lead` has been cancelled and has ended. The lease is given back on the way out.
+        """
+        while not await self._try_acquire():
+            await self._clock.sleep(self._retry)
+        log.info("successfully acquired lease %s/%s as %s", self._namespace, self._name, self.identity)
+        leading = asyncio.ensure_future(lead())
+        keeping = asyncio.ensure_future(self._keep())
+        try:
+            await asyncio.wait({leading, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            if leading.done():
+                leading.result()
+                return
+            keeping.result()
+        finally:
+            await cancel_and_wait(leading, keeping)
+            await self._release()
+
+    async def _keep(self) -> None:
+        """Renew for ever; raises LeadershipLost."""
+        renewed = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(self._retry)
+            try:
+                held = await asyncio.wait_for(self._try_acquire(), self._renew)
+            except TimeoutError:
+                held = False
+            if held:
+                renewed = self._clock.monotonic()
+            elif self._holder() not in (self.identity, "") or self._clock.monotonic() - renewed >= self._renew:
+                raise LeadershipLost(f"lost lease {self._namespace}/{self._name}, held by {self._holder() or 'nobody'}")
+
+    async def _try_acquire(self) -> bool:
+        try:
+            try:
+                current = await self._client.get(LEASES, self._name, self._namespace)
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise
+                self._observe(await self._client.create(LEASES, self._record(None)))
+                return True
+            self._observe(current)
+            expired = self._clock.monotonic() - self._seen_at >= self._lease
+            if self._holder() not in (self.identity, "") and not expired:
+                return False
+            self._observe(await self._client.update(LEASES, self._record(current)))
+            return True
+        except (ApiError, ApiUnreachable) as error:
+            log.info("lease %s/%s: %s", self._namespace, self._name, error)
+            return False
+
+    async def _release(self) -> None:
+        if self._holder() != self.identity or self._seen is None:
+            return
+        spec = {**self._seen["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            await self._client.update(LEASES, {**self._seen, "spec": spec})
+        except (ApiError, ApiUnreachable) as error:
+            log.info("lease %s/%s not given back: %s", self._namespace, self._name, error)
+
+    def _observe(self, lease: Object) -> None:
+        if self._seen is None or self._seen.get("spec") != lease.get("spec"):
+            self._seen_at = self._clock.monotonic()
+        self._seen = lease
+
+    def _holder(self) -> str:
+        holder: str = ((self._seen or {}).get("spec") or {}).get("holderIdentity") or ""
+        return holder
+
+    def _record(self, current: Object | None) -> Object:
+        now = times.rfc3339_micro(self._clock.now())
+        old = (current or {}).get("spec") or {}
+        mine = old.get("holderIdentity") == self.identity
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(self._lease),
+            "acquireTime": old.get("acquireTime", now) if mine else now,
+            "renewTime": now,
+            "leaseTransitions": (old.get("leaseTransitions") or 0) + (0 if mine or current is None else 1),
+        }
+        metadata = (current or {}).get("metadata") or {"name": self._name, "namespace": self._namespace}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

@@ -1,0 +1,270 @@
+"""The verbs of the API, over HTTP. One connection pool, no retries: whoever calls knows what a repetition means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta.status import ApiError
+
+from .config import ClientConfig
+
+Object = dict[str, Any]
+Body = Object | list[Object]
+
+PATCH_TYPES = {
+    "json": "application/json-patch+json",
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+MAX_EVENT = 16 * 1024 * 1024  # bytes of one watch event; the server's objects are smaller by far
+
+
+class ApiUnreachable(Exception):
+    """The server did not answer. For a write this says nothing about whether it happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """type: ADDED, MODIFIED, DELETED or BOOKMARK (an ERROR is raised as ApiError)."""
+
+    type: str
+    object: Object
+
+
+class Client:
+    """A client of one API server. Use as `async with Client(config, "kubelet") as client`.
+
+    Every refusal is raised as ApiError, with the server's Status; no answer as ApiUnreachable.
+    """
+
+    def __init__(self, config: ClientConfig, user_agent: str, *, timeout: float = 30.0) -> None:
+        self.config = config
+        self._user_agent = user_agent
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        context = self.config.ssl_context()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=context if context else True, keepalive_timeout=60),
+            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+            read_bufsize=MAX_EVENT,
+            auto_decompress=True,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        return await self._json("GET", resource.path(namespace, name))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        resource_version: str = "",
+        limit: int = 0,
+        continue_: str = "",
+    ) -> Object:
+        """The List object. Of all namespaces when `namespace` is None."""
+        query = _query(
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            resourceVersion=resource_version,
+            limit=str(limit) if limit else "",
+            **{"continue": continue_},
+        )
+        return await self._json("GET", resource.path(namespace), query)
+
+    async def create(self, resource: Resource, obj: Object, namespace: str | None = None) -> Object:
+        """Create in `namespace`, or in the one that the object names."""
+        return await self._json("POST", resource.path(namespace or _namespace(resource, obj)), body=obj)
+
+    async def update(self, resource: Resource, obj: Object, subresource: str | None = None) -> Object:
+        """Replace. The object's resourceVersion is the precondition; a lost race is ApiError Conflict."""
+        path = resource.path(_namespace(resource, obj), obj["metadata"]["name"], subresource)
+        return await self._json("PUT", path, body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: Body,
+        namespace: str | None = None,
+        *,
+        kind: str = "merge",
+        subresource: str | None = None,
+        field_manager: str = "",
+        force: bool = False,
+    ) -> Object:
+        """kind: "merge" (RFC 7386), "json" (RFC 6902), "strategic" or "apply"."""
+        query = _query(fieldManager=field_manager, force="true" if force else "")
+        path = resource.path(namespace, name, subresource)
+        return await self._json("PATCH", path, query, body=body, content_type=PATCH_TYPES[kind])
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        grace_period: int | None = None,
+        propagation: str | None = None,
+    ) -> Object:
+        """uid, resource_version: preconditions. grace_period: seconds.
+
+        propagation: Background, Foreground or Orphan.
+        """
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        preconditions = _query(uid=uid or "", resourceVersion=resource_version or "")
+        if preconditions:
+            options["preconditions"] = preconditions
+        if grace_period is not None:
+            options["gracePeriodSeconds"] = grace_period
+        if propagation:
+            options["propagationPolicy"] = propagation
+        return await self._json("DELETE", resource.path(namespace, name), body=options)
+
+    async def create_subresource(
+        self, resource: Resource, name: str, subresource: str, body: Object, namespace: str | None = None
+    ) -> Object:
+        """POST to a subresource: binding, eviction, token."""
+        return await self._json("POST", resource.path(namespace, name, subresource), body=body)
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        resource_version: str = "",
+        timeout_seconds: int = 300,
+        bookmarks: bool = True,
+    ) -> AsyncIterator[WatchEvent]:
+        """What changes after `resource_version`, until the server ends the stream after `timeout_seconds`.
+
+        Raises ApiError (code 410: that revision is no longer held; list again) and ApiUnreachable.
+        """
+        query = _query(
+            watch="true",
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            resourceVersion=resource_version,
+            timeoutSeconds=str(timeout_seconds),
+            allowWatchBookmarks="true" if bookmarks else "",
+        )
+        # The server ends the stream; the margin is for a server that died without a word.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_seconds + 30)
+        try:
+            async with self._request("GET", resource.path(namespace), query, timeout=timeout) as response:
+                if response.status != 200:
+                    raise ApiError.from_status(response.status, await response.read())
+                async for line in response.content:
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        status = event["object"]
+                        raise ApiError.from_status(status.get("code", 500), orjson.dumps(status))
+                    yield WatchEvent(event["type"], event["object"])
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
+            raise ApiUnreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
+
+    async def raw(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None
+    ) -> bytes:
+        """Any other path. Returns the body of a 2xx answer."""
+        return await self._bytes(method, path, query or {}, body)
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        answer: Object = orjson.loads(await self._bytes(method, path, query or {}, body, content_type))
+        return answer
+
+    async def _bytes(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Body | None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        data = orjson.dumps(body) if body is not None else None
+        try:
+            async with self._request(method, path, query, data, content_type) as response:
+                answer: bytes = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        if response.status >= 300:
+            raise ApiError.from_status(response.status, answer)
+        return answer
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        data: bytes | None = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> Any:  # aiohttp's request context manager has no public type
+        if self._session is None:
+            raise RuntimeError("the client is not open")
+        headers = {"Content-Type": content_type} if data is not None else {}
+        if token := self.config.bearer():
+            headers["Authorization"] = f"Bearer {token}"
+        return self._session.request(
+            method,
+            self.config.server + path,
+            params=query,
+            data=data,
+            headers=headers,
+            timeout=timeout or self._timeout,
+            allow_redirects=False,
+        )
+
+
+async def wait_ready(client: Client, *, attempts: int = 0, pause: float = 0.2) -> None:
+    """Return when /readyz answers ok; ApiUnreachable or ApiError of the last try after `attempts` (0: for ever)."""
+    tried = 0
+    while True:
+        tried += 1
+        try:
+            await client.raw("GET", "/readyz")
+        except (ApiError, ApiUnreachable):
+            if tried == attempts:
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
+def _namespace(resource: Resource, obj: Object) -> str | None:
+    return obj["metadata"].get("namespace") if resource.namespaced else None
+
+
+def _query(**parameters: str) -> dict[str, str]:
+    return {key: value for key, value in parameters.items() if value}

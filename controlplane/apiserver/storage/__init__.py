@@ -1,0 +1,1 @@
+"""Where the API server keeps its objects: one interface, two stores (SQLite, etcd) and a watch cache."""

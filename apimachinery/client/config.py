@@ -133,7 +133,8 @@ def _named(path: Path, document: dict[str, Any], plural: str, singular: str, nam
 def _data(path: Path, section: dict[str, Any], key: str) -> bytes | None:
     if inline := section.get(f"{key}-data"):
         return base64.b64decode(inline)
-    if not (file := section.get(key)):
+    file: str | None = section.get(key)
+    if not file:
         return None
     try:
         return (path.parent / file).read_bytes()

@@ -1,0 +1,164 @@
+"""Resource quantities ("250m", "1.5Gi", "12e6") as exact integers.
+
+Upstream's `resource.Quantity` (k8s.io/apimachinery/pkg/api/resource): a decimal number, a suffix of one of three
+families, no finer than nano (finer is rounded away from zero), capped at ±(2^63−1), printed back in the family it was
+read in. Parsing is cached: a cluster has a few dozen different spellings, asked for all the time.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+BINARY_SI = "BinarySI"
+DECIMAL_SI = "DecimalSI"
+DECIMAL_EXPONENT = "DecimalExponent"
+
+NANO = 10**9
+MAX_VALUE = 2**63 - 1
+
+_FORMAT_WRONG = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+_SUFFIX_WRONG = "unable to parse quantity's suffix"
+_NUMBER_WRONG = "unable to parse numeric part of quantity"
+
+_SHAPE = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY_NAMES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL_NAMES = {power: name for name, power in _DECIMAL.items()}
+# An exponent beyond this is far past nano or the cap; refusing to expand it keeps one bad string from costing seconds.
+_EXPONENT_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An exact amount: `nano` units of 10^-9, and the family of suffixes it is printed in."""
+
+    nano: int
+    format: str = DECIMAL_SI
+
+    @property
+    def value(self) -> int:
+        """The amount in whole units, rounded away from zero as upstream's Value() (so 1m of anything is 1)."""
+        return _divide_up(self.nano, NANO)
+
+    @property
+    def milli(self) -> int:
+        """The amount in thousandths, rounded away from zero."""
+        return _divide_up(self.nano, NANO // 1000)
+
+    def __add__(self, other: "Quantity") -> "Quantity":
+        # Zero has no opinion about the family, as upstream.
+        return Quantity(self.nano + other.nano, self.format if self.nano else other.format)
+
+    def __sub__(self, other: "Quantity") -> "Quantity":
+        return Quantity(self.nano - other.nano, self.format if self.nano else other.format)
+
+    def __neg__(self) -> "Quantity":
+        return Quantity(-self.nano, self.format)
+
+    def __lt__(self, other: "Quantity") -> bool:
+        return self.nano < other.nano
+
+    def __le__(self, other: "Quantity") -> bool:
+        return self.nano <= other.nano
+
+    def __bool__(self) -> bool:
+        return self.nano != 0
+
+    def __str__(self) -> str:
+        return _print(self)
+
+
+@lru_cache(maxsize=8192)
+def _parse(text: str) -> Quantity:
+    if not text:
+        raise ValueError(_FORMAT_WRONG)
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        raise ValueError(_FORMAT_WRONG)
+    sign, whole, fraction, suffix = match.group(1), match.group(2), match.group(3) or "", match.group(4)
+    if not whole and not fraction:
+        raise ValueError(_FORMAT_WRONG if match.group(3) is None else _NUMBER_WRONG)
+    numerator, scale, family = int(whole + fraction or "0"), -len(fraction), DECIMAL_SI
+    if suffix in _BINARY:
+        numerator, family = numerator << _BINARY[suffix], BINARY_SI
+    elif suffix in _DECIMAL:
+        scale += _DECIMAL[suffix]
+    else:
+        exponent = re.fullmatch(r"[eE]([-+]?[0-9]+)", suffix, re.ASCII)
+        if exponent is None:
+            raise ValueError(_SUFFIX_WRONG)
+        scale, family = scale + int(exponent.group(1)), DECIMAL_EXPONENT
+    if numerator == 0:
+        nano = 0
+    elif scale > _EXPONENT_LIMIT:
+        nano = MAX_VALUE * NANO
+    elif scale >= -9:
+        nano = numerator * 10 ** (scale + 9)
+    elif scale < -_EXPONENT_LIMIT - len(whole) - len(fraction):
+        nano = 1
+    else:
+        nano = -(-numerator // 10 ** (-scale - 9))
+    nano = min(nano, MAX_VALUE * NANO)
+    if family == BINARY_SI and nano < NANO:
+        family = DECIMAL_SI  # "0.5Ki" keeps its family, "0.0005Ki" cannot be printed in it.
+    return Quantity(-nano if sign == "-" else nano, family)
+
+
+def parse(text: str | int | float) -> Quantity:
+    """The exact amount of a quantity as it stands in JSON: a string, or a bare number.
+
+    Raises ValueError with upstream's sentence for anything else.
+    """
+    if isinstance(text, str):
+        return _parse(text)
+    if isinstance(text, bool) or not isinstance(text, int | float):
+        raise ValueError(_FORMAT_WRONG)
+    return _parse(repr(text))
+
+
+def value(text: str | int | float) -> int:
+    """Whole units, rounded away from zero: bytes of "1.5Ki" are 1536, pods of "100m" are 1. Raises ValueError."""
+    return parse(text).value
+
+
+def milli(text: str | int | float) -> int:
+    """Thousandths, rounded away from zero: the CPU request "250m" is 250. Raises ValueError."""
+    return parse(text).milli
+
+
+def format_value(amount: int, family: str = DECIMAL_SI) -> str:
+    """The canonical spelling of so many whole units."""
+    return _print(Quantity(amount * NANO, family))
+
+
+def format_milli(amount: int) -> str:
+    """The canonical spelling of so many thousandths, as CPU is written: 250 → "250m", 2000 → "2"."""
+    return _print(Quantity(amount * (NANO // 1000), DECIMAL_SI))
+
+
+def format_bytes(amount: int) -> str:
+    """The canonical spelling of so many bytes in the binary family: 1073741824 → "1Gi"."""
+    return _print(Quantity(amount * NANO, BINARY_SI))
+
+
+def _divide_up(number: int, divisor: int) -> int:
+    return -(-number // divisor) if number >= 0 else number // divisor
+
+
+def _print(quantity: Quantity) -> str:
+    nano, family = abs(quantity.nano), quantity.format
+    sign = "-" if quantity.nano < 0 else ""
+    if nano == 0:
+        return "0"
+    if family == BINARY_SI and nano >= 1024 * NANO and nano % NANO == 0:
+        units, step = nano // NANO, 0
+        while step < 6 and units % 1024 == 0:
+            units, step = units // 1024, step + 1
+        return f"{sign}{units}{_BINARY_NAMES[step]}"
+    mantissa, power = nano, -9
+    while power < 18 and mantissa % 1000 == 0:
+        mantissa, power = mantissa // 1000, power + 3
+    if family == DECIMAL_EXPONENT:
+        return f"{sign}{mantissa}" + (f"e{power}" if power else "")
+    return f"{sign}{mantissa}{_DECIMAL_NAMES[power]}"

@@ -1,0 +1,46 @@
+# make up     a lab of virtual machines, from nothing
+# make test   everything that CI runs
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup up test check unit conformance integration netns vm bench clean
+
+help:           ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## install system packages and .venv with the kubelab command; start nothing
+
+.venv/ready: setup.sh pyproject.toml images/guest/requirements.lock
+	./setup.sh
+
+up: setup       ## boot the lab of lab.yaml and wait until it is ready
+	$(BIN)/kubelab up
+
+check: setup    ## lint, types, import contracts, unit tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) tests/unit
+
+conformance: setup ## one suite an interface, against every implementation
+	$(PYTEST) tests/conformance
+
+integration: setup ## the whole control plane on SQLite and on etcd, with stock kubectl
+	$(PYTEST) tests/integration
+
+netns: setup    ## network namespaces as nodes, real containerd, real netfilter
+	$(PYTEST) tests/netns
+
+vm: setup       ## a lab of virtual machines: up, verify, destroy
+	$(BIN)/python -m tests.vm.lab
+
+test: check conformance integration netns vm ## everything, as CI runs it
+
+bench: setup    ## measure; each figure is a ratio with its floor or peer
+	$(BIN)/python -m bench
+
+clean:          ## remove caches; never a lab
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

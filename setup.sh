@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what kubelab needs on Debian 12 or 13: system packages, and .venv with the kubelab command. Starts nothing.
+# Safe to repeat; quick when nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+packages=(
+  # virtual machines
+  qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu libvirt-dev dnsmasq-base
+  # images: the guest, its boot loader, the container images
+  mmdebstrap debian-archive-keyring e2fsprogs dosfstools mtools fdisk syslinux syslinux-common cpio zstd busybox-static
+  gcc libc6-dev pkg-config
+  # nodes as network namespaces, and the tests
+  containerd runc etcd-server etcd-client docker-registry containernetworking-plugins iptables nftables conntrack
+  iproute2 procps curl
+  python3 python3-venv python3-dev
+)
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || fail "not root, and there is no sudo: run as root, or install sudo"
+  sudo=(sudo)
+fi
+command -v apt-get >/dev/null || fail "no apt-get: kubelab runs on Debian 12 and 13"
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  say "installing ${missing[*]}"
+  "${sudo[@]}" apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
+    --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+python=""
+for candidate in python3.13 python3.12 python3.11 python3; do
+  if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
+    python=$candidate
+    break
+  fi
+done
+[ -n "$python" ] || fail "no Python 3.11 or newer with the venv module"
+
+say "Python environment in .venv ($("$python" --version))"
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+  --constraint images/guest/requirements.lock --editable '.[host,build,test]'
+say "the API's schema and catalogue"
+.venv/bin/python -m apimachinery.api.extract
+touch .venv/ready
+say "done: $(.venv/bin/python -c 'import sys; print(sys.prefix)')/bin/kubelab"

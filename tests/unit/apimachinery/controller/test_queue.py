@@ -1,0 +1,78 @@
+import asyncio
+
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.tasks import cancel_and_wait
+
+
+async def test_a_key_added_twice_is_worked_on_once() -> None:
+    queue = WorkQueue(ManualClock())
+    queue.add("a")
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert len(queue) == 0
+
+
+async def test_a_key_added_while_worked_on_comes_back_after_done_only() -> None:
+    queue = WorkQueue(ManualClock())
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    assert len(queue) == 0
+    queue.done("a")
+    assert await queue.get() == "a"
+
+
+async def test_waiters_are_served_in_order() -> None:
+    queue, got = WorkQueue(ManualClock()), []
+
+    async def worker() -> None:
+        got.append(await queue.get())
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker())
+        group.create_task(worker())
+        await asyncio.sleep(0)
+        queue.add("a")
+        queue.add("b")
+    assert got == ["a", "b"]
+
+
+async def test_rate_limited_keys_come_back_ever_later_until_forgotten() -> None:
+    clock = ManualClock()
+    queue = WorkQueue(clock, base=1, cap=100)
+    running = asyncio.ensure_future(queue.run())
+
+    async def wait_for_key() -> float:
+        started = clock.monotonic()
+        getting = asyncio.ensure_future(queue.get())
+        while not getting.done():
+            await clock.advance(1)
+        queue.done(getting.result())
+        return clock.monotonic() - started
+
+    waits = []
+    for _ in range(4):
+        queue.add_rate_limited("a")
+        waits.append(await wait_for_key())
+    assert waits == [1, 2, 4, 8]
+    assert queue.failures("a") == 4
+    queue.forget("a")
+    queue.add_rate_limited("a")
+    assert await wait_for_key() == 1
+    await cancel_and_wait(running)
+
+
+async def test_a_sooner_key_overtakes_a_later_one() -> None:
+    clock = ManualClock()
+    queue = WorkQueue(clock)
+    running = asyncio.ensure_future(queue.run())
+    queue.add_after("late", 10)
+    await clock.advance(1)
+    queue.add_after("soon", 1)
+    await clock.advance(1)
+    assert queue.waiting() == ["soon"]
+    await clock.advance(8)
+    assert queue.waiting() == ["soon", "late"]
+    await cancel_and_wait(running)

@@ -1,0 +1,67 @@
+"""Protocol buffers by hand: the two dozen lines that spare us a generated module for four tiny messages.
+
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def encode_strings(field: int, values: list[str]) -> bytes:
+    """A `repeated string` as field `field`."""
+    out = bytearray()
+    for value in values:
+        data = value.encode()
+        out += _varint(field << 3 | _BYTES) + _varint(len(data)) + data
+    return bytes(out)
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield (field number, value) in order: an int for varints and fixed widths, bytes for everything with a length.
+
+    Raises ValueError when the bytes are no message.
+    """
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        kind = tag & 7
+        if kind == _VARINT:
+            number, at = _read_varint(data, at)
+            yield tag >> 3, number
+            continue
+        if kind == _BYTES:
+            size, at = _read_varint(data, at)
+        elif kind in (_FIXED64, _FIXED32):
+            size = 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {kind} at byte {at}")
+        if at + size > len(data):
+            raise ValueError(f"message ends inside field {tag >> 3}")
+        value = data[at : at + size]
+        at += size
+        yield tag >> 3, value if kind == _BYTES else int.from_bytes(value, "little")
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise ValueError(f"bad varint at byte {at}")
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at += 1
+        if byte < 0x80:
+            return number, at
+        shift += 7

@@ -1,0 +1,198 @@
+"""A node as a network namespace with a real containerd of its own, undone completely by `stop`.
+
+The namespace has a veth to the machine (`host_ip` outside, `node_ip` inside) and the reference bridge plugin's network
+for pods. containerd runs in a mount namespace of its own; what must see its mounts is started by `command`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import oci
+
+_CNI_BIN = Path("/usr/lib/cni")
+
+_CONFIG = """\
+version = 2
+root = "{dir}/root"
+state = "{run}/state"
+oom_score = 0
+[grpc]
+  address = "{run}/containerd.sock"
+[ttrpc]
+  address = "{run}/containerd.sock.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{dir}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  disable_hugetlb_controller = true
+  tolerate_missing_hugetlb_controller = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{cni}"
+    conf_dir = "{dir}/net.d"
+"""
+
+
+class Machine:
+    """One node. index: 0..250, unique among the machines that run at the same time."""
+
+    def __init__(self, name: str, index: int) -> None:
+        self.name, self._index = f"klt-{name}-{os.getpid()}", index
+        self.dir = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=os.environ.get("KUBELAB_TEST_DIR") or None))
+        # A unix socket's path holds 107 bytes at most, shims included.
+        self.run_dir = Path(tempfile.mkdtemp(prefix="klt-", dir="/run"))
+        self.socket = self.run_dir / "containerd.sock"
+        self.host_ip, self.node_ip = f"10.199.{index}.1", f"10.199.{index}.2"
+        self.cgroup = f"/{self.name}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the namespace, start containerd, import the images. Raises, with the log's tail, when that fails."""
+        self._make_network()
+        self._write_config()
+        self.start_containerd()
+        for build in (oci.build_pause, oci.build_busybox):
+            self.ctr("images", "import", str(build(self.dir)))
+
+    def start_containerd(self) -> None:
+        log = (self.dir / "containerd.log").open("ab")
+        script = f"mount --make-rshared / && exec containerd --config {self.dir}/config.toml"
+        self._process = subprocess.Popen(
+            [
+                "nsenter",
+                f"--net=/run/netns/{self.name}",
+                "unshare",
+                "-m",
+                "--propagation",
+                "unchanged",
+                "sh",
+                "-c",
+                script,
+            ],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while subprocess.run(self._ctr("version"), capture_output=True).returncode != 0:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise AssertionError(
+                    "containerd does not answer:\n" + (self.dir / "containerd.log").read_text()[-3000:]
+                )
+            time.sleep(0.05)
+
+    @property
+    def containerd_pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def command(self, *argv: str) -> list[str]:
+        """`argv` inside the node's network and mount namespaces."""
+        return ["nsenter", f"--target={self.containerd_pid}", "--mount", f"--net=/run/netns/{self.name}", *argv]
+
+    def ctr(self, *argv: str) -> str:
+        return subprocess.run(self._ctr(*argv), check=True, capture_output=True, text=True).stdout
+
+    def stop(self) -> None:
+        """End every container and containerd; remove the namespace, mounts, cgroups and files."""
+        for argv in (("tasks", "kill", "-s", "KILL", "--all"),):
+            for task in self._lines("tasks", "ls", "-q"):
+                subprocess.run(self._ctr(*argv, task), capture_output=True)
+        for task in self._lines("tasks", "ls", "-q"):
+            subprocess.run(self._ctr("tasks", "rm", "-f", task), capture_output=True)
+        for shim in self._shims():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(shim, signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
+        subprocess.run(["ip", "link", "del", f"klt{self._index}"], capture_output=True)
+        self._remove_cgroups()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def _ctr(self, *argv: str) -> list[str]:
+        return ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *argv]
+
+    def _lines(self, *argv: str) -> list[str]:
+        done = subprocess.run(self._ctr(*argv), capture_output=True, text=True)
+        return done.stdout.split() if done.returncode == 0 else []
+
+    def _shims(self) -> list[int]:
+        needle = f"-address\0{self.socket}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if needle in (entry / "cmdline").read_bytes():
+                        found.append(int(entry.name))
+        return found
+
+    def _make_network(self) -> None:
+        veth = f"klt{self._index}"
+        commands = [
+            f"ip netns add {self.name}",
+            f"ip link add {veth} type veth peer name eth0 netns {self.name}",
+            f"ip addr add {self.host_ip}/30 dev {veth}",
+            f"ip link set {veth} up",
+            f"ip -n {self.name} addr add {self.node_ip}/30 dev eth0",
+            f"ip -n {self.name} link set eth0 up",
+            f"ip -n {self.name} link set lo up",
+            f"ip -n {self.name} route add default via {self.host_ip}",
+        ]
+        for command in commands:
+            subprocess.run(command.split(), check=True, capture_output=True)
+
+    def _write_config(self) -> None:
+        (self.dir / "net.d").mkdir()
+        conflist = {
+            "cniVersion": "0.4.0",
+            "name": "test",
+            "plugins": [
+                {
+                    "type": "bridge",
+                    "bridge": "cni0",
+                    "isGateway": True,
+                    "ipam": {
+                        "type": "host-local",
+                        "ranges": [[{"subnet": f"10.198.{self._index}.0/24"}]],
+                        "routes": [{"dst": "0.0.0.0/0"}],
+                        "dataDir": f"{self.dir}/ipam",
+                    },
+                },
+                {"type": "portmap", "capabilities": {"portMappings": True}},
+            ],
+        }
+        (self.dir / "net.d" / "10-test.conflist").write_text(json.dumps(conflist))
+        config = _CONFIG.format(dir=self.dir, run=self.run_dir, cni=_CNI_BIN, pause=oci.PAUSE)
+        (self.dir / "config.toml").write_text(config)
+
+    def _remove_cgroups(self) -> None:
+        roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+        for root in roots:
+            base = root / self.name
+            if base.is_dir():
+                for folder in sorted((p for p in base.rglob("*") if p.is_dir()), reverse=True):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+                with contextlib.suppress(OSError):
+                    base.rmdir()

@@ -66,10 +66,10 @@ def _ready(directory: Path, port: int) -> bool:
         config = load_kubeconfig(directory / "admin.kubeconfig")
         context = config.ssl_context()
         assert context is not None
-        with socket.create_connection(("127.0.0.1", port), 1) as plain:
-            with context.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
-                tls.sendall(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-                return tls.recv(64).startswith(b"HTTP/1.1 200")
+        plain = socket.create_connection(("127.0.0.1", port), 1)
+        with plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+            tls.sendall(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            return tls.recv(64).startswith(b"HTTP/1.1 200")
     except Exception:
         return False
 

@@ -7,7 +7,7 @@ hardware virtualization; mmdebstrap, e2fsprogs, qemu-utils, syslinux and mtools 
 What the rest of the provisioner uses::
 
     guest = ensure_guest_image(home, report)            # blocking; minutes the first time, milliseconds afterwards
-    build_seed(path, SeedSpec(hostname="worker-1", ...))# one machine's identity, as a raw disk: attach as second disk
+    build_seed(path, hostname="worker-1", ...)          # one machine's identity, as a raw disk: attach as second disk
     bundle = compile_bundle(home, source_root)          # our packages with the guest's bytecode, unpack in /opt/kubelab/src
 """
 
@@ -18,15 +18,13 @@ from provisioner.images.containers import OciImage, ensure_oci_images
 from provisioner.images.errors import ImageError
 from provisioner.images.guest import GuestImage, ensure_guest_image
 from provisioner.images.registry import load_image
-from provisioner.images.seed import HostKey, SeedSpec, build_seed
+from provisioner.images.seed import build_seed
 
 __all__ = [
     "CachedImage",
     "GuestImage",
-    "HostKey",
     "ImageError",
     "OciImage",
-    "SeedSpec",
     "build_box",
     "build_seed",
     "compile_bundle",

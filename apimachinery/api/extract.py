@@ -2,8 +2,9 @@
 
 Source: `_definitions.json` of the PyPI package kubernetes-validate, a JSON Schema rendering of Kubernetes 1.32's
 OpenAPI document. What that rendering changed is undone here: optional types had been made nullable, references pointed
-to `$defs`, apiVersion and kind had become enumerations. Two files come out: `definitions.json` (structure only: what the API server checks against) and `descriptions.json`
-(the prose, read only when an OpenAPI document is asked for). The daemons never import the source package.
+to `$defs`, apiVersion and kind had become enumerations. Two files come out: `definitions.json` (structure only: what
+the API server checks against) and `descriptions.json` (the prose, read only when an OpenAPI document is asked for).
+The daemons never import the source package.
 """
 
 import importlib.util

@@ -1,0 +1,144 @@
+"""The API's schema: decoding a request's body as the real server's strict JSON decoder would.
+
+A body is first shown to a compiled JSON Schema (`schema_gate`): most are sound, and then nothing else is done but to
+spell quantities and times canonically. Only what the gate refuses is walked in Python (`schema_types`), which finds the
+sentence of Go's decoder, the unknown fields, and the nulls to drop.
+
+The definitions are read at first use (3 ms), each kind is compiled at its first request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import Any
+
+import orjson
+
+from apimachinery.api import openapi
+from apimachinery.api.schema_gate import Gate, compile_gate
+from apimachinery.api.schema_patch import SchemaPatchMeta
+from apimachinery.api.schema_types import Findings, Types
+from apimachinery.meta.patches import PatchMeta
+from apimachinery.meta.paths import Problem
+
+DATA = FilePath(__file__).parent / "data"
+
+GVK = tuple[str, str, str]
+
+
+class SchemaMissing(Exception):
+    """The extracted data is not there: `make setup` (or `python -m apimachinery.api.extract`) makes it."""
+
+
+class UnknownKind(KeyError):
+    """No definition of that group, version and kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A body read: `object` has only known fields, no nulls, canonical quantities and times.
+
+    `error` is Go's sentence for the first value of a wrong type, or None; `unknown` the paths of unknown fields.
+    """
+
+    object: dict[str, Any]
+    error: str | None = None
+    unknown: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class Schema:
+    """Schema of every built-in kind. Safe to share; everything inside is made once and never changed."""
+
+    def __init__(self, data: FilePath = DATA) -> None:
+        self._data = data
+        self._gates: dict[GVK, Gate] = {}
+
+    @cached_property
+    def definitions(self) -> Mapping[str, Any]:
+        """All definitions by name (`io.k8s.api.core.v1.Pod`), as upstream publishes them but without prose."""
+        return self._read("definitions.json")
+
+    @cached_property
+    def _names(self) -> dict[GVK, str]:
+        return {
+            (each["group"], each["version"], each["kind"]): name
+            for name, schema in self.definitions.items()
+            for each in schema.get("x-kubernetes-group-version-kind", ())
+        }
+
+    @cached_property
+    def _types(self) -> Types:
+        return Types(self.definitions)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = orjson.loads((self._data / name).read_bytes())
+        except FileNotFoundError:
+            raise SchemaMissing(f"{self._data / name} is missing: run python -m apimachinery.api.extract") from None
+        return content
+
+    def __contains__(self, gvk: GVK) -> bool:
+        return gvk in self._names
+
+    def definition_name(self, gvk: GVK) -> str:
+        """The definition of a kind. Raises UnknownKind."""
+        try:
+            return self._names[gvk]
+        except KeyError:
+            raise UnknownKind(gvk) from None
+
+    def is_clean(self, gvk: GVK, obj: Mapping[str, Any]) -> bool:
+        """True when every value has its type, no field is unknown and none is null (about 10 µs)."""
+        gate = self._gates.get(gvk)
+        if gate is None:
+            gate = self._gates[gvk] = compile_gate(self.definitions, self.definition_name(gvk))
+        return gate(obj)
+
+    def decode(self, gvk: GVK, obj: dict[str, Any]) -> Decoded:
+        """Read a body of that kind. `obj` is consumed: use the result's `object`. Raises UnknownKind."""
+        kind = self._types.named(self.definition_name(gvk))
+        if self.is_clean(gvk, obj):
+            return Decoded(kind.normalize(obj))
+        findings = Findings()
+        cleaned = kind.clean(obj, findings)
+        return Decoded(cleaned, findings.error, findings.unknown, findings.problems)
+
+    def validate(self, gvk: GVK, obj: dict[str, Any]) -> list[Problem]:
+        """Values of a wrong type; unknown fields apart. Changes nothing."""
+        return [] if self.is_clean(gvk, obj) else self._walk(gvk, obj)[1].problems
+
+    def unknown_fields(self, gvk: GVK, obj: dict[str, Any]) -> list[str]:
+        """Paths of fields the kind does not have: `spec.containers[0].imge`. Changes nothing."""
+        return [] if self.is_clean(gvk, obj) else self._walk(gvk, obj)[1].unknown
+
+    def prune(self, gvk: GVK, obj: dict[str, Any]) -> dict[str, Any]:
+        """`obj` without unknown fields and nulls; itself when there are none. Changes nothing."""
+        return obj if self.is_clean(gvk, obj) else self._walk(gvk, obj)[0]
+
+    def _walk(self, gvk: GVK, obj: dict[str, Any]) -> tuple[dict[str, Any], Findings]:
+        findings = Findings()
+        return self._types.named(self.definition_name(gvk)).clean(obj, findings), findings
+
+    def missing_required(self, gvk: GVK, obj: dict[str, Any]) -> list[Problem]:
+        """Required fields that are absent: what is left to check where nothing finer is written by hand."""
+        return self._types.named(self.definition_name(gvk)).missing_required(obj)
+
+    def patch_meta(self, gvk: GVK) -> PatchMeta:
+        """What strategic merge must know of the kind. Raises UnknownKind."""
+        return SchemaPatchMeta(self.definitions, self.definitions[self.definition_name(gvk)])
+
+    def openapi_v2(self) -> dict[str, Any]:
+        """The Swagger 2.0 document of everything (/openapi/v2). Costly (about 50 ms): serialize once."""
+        return openapi.document_v2(self.definitions, self._read("descriptions.json"))
+
+    def openapi_v3(self, group_version: str) -> dict[str, Any]:
+        """The OpenAPI 3.0 document of `v1` or `apps/v1` (/openapi/v3/api/v1). Serialize once.
+
+        Raises KeyError for a group and version that is not served.
+        """
+        return openapi.document_v3(self.definitions, self._read("descriptions.json"), group_version)
+
+
+SCHEMA = Schema()

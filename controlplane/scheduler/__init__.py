@@ -1,1 +1,1 @@
-"""scheduler."""
+"""kube-scheduler: binds pending pods to nodes."""

@@ -1,0 +1,72 @@
+"""How much of each resource a pod asks for (KEP-753 sidecars; scheduler, kubelet admission, quota).
+
+Amounts are integers keyed by resource name: `cpu` in millicores, everything else in whole units (bytes, counts),
+rounded up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apimachinery.meta import quantity
+
+Amounts = dict[str, int]
+
+
+def parse_amounts(resource_list: Mapping[str, Any] | None) -> Amounts:
+    """Parse a ResourceList. Raises ValueError for an unparsable quantity."""
+    return {
+        name: quantity.milli(str(text)) if name == "cpu" else quantity.value(str(text))
+        for name, text in (resource_list or {}).items()
+    }
+
+
+def _add(into: Amounts, more: Mapping[str, int]) -> None:
+    for name, amount in more.items():
+        into[name] = into.get(name, 0) + amount
+
+
+def _raise_to(into: Amounts, floor: Mapping[str, int]) -> None:
+    for name, amount in floor.items():
+        if amount > into.get(name, 0):
+            into[name] = amount
+
+
+def pod_requests(
+    pod: Mapping[str, Any], *, section: str = "requests", default: Mapping[str, int] | None = None
+) -> Amounts:
+    """Return what the whole pod needs at its worst moment.
+
+    Containers and sidecars (init containers that restart always) add up; an ordinary init container counts as the
+    maximum of itself plus the sidecars started before it; the runtime class's overhead comes on top.
+
+    section: "requests" or "limits" of each container.
+    default: amounts assumed for a container that names no amount for that resource (the scheduler's scoring).
+    """
+    spec = pod.get("spec") or {}
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        _add(total, _container(container, section, default))
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or ():
+        amounts = _container(container, section, default)
+        if container.get("restartPolicy") == "Always":
+            _add(total, amounts)
+            _add(sidecars, amounts)
+            _raise_to(peak, sidecars)
+        else:
+            _add(amounts, sidecars)
+            _raise_to(peak, amounts)
+    _raise_to(total, peak)
+    if spec.get("overhead"):
+        _add(total, parse_amounts(spec["overhead"]))
+    return total
+
+
+def _container(container: Mapping[str, Any], section: str, default: Mapping[str, int] | None) -> Amounts:
+    amounts = parse_amounts((container.get("resources") or {}).get(section))
+    for name, amount in (default or {}).items():
+        amounts.setdefault(name, amount)
+    return amounts

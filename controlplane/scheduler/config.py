@@ -1,0 +1,85 @@
+"""The scheduler's configuration: upstream's flags, checked as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.kit.config import ConfigError, Problems
+
+DEFAULT_PORT = 10259
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """What `wire.build` needs.
+
+    secure_port: of the health and metrics server; 0 serves none.
+    """
+
+    client: ClientConfig
+    leader_elect: bool = False
+    bind_address: str = "0.0.0.0"
+    secure_port: int = 0
+    tls_cert_file: Path | None = None
+    tls_private_key_file: Path | None = None
+    identity: str = ""
+    verbosity: int = 0
+    scheduler_names: tuple[str, ...] = ("default-scheduler",)
+
+    @property
+    def holder(self) -> str:
+        """The identity in the leader election lease."""
+        return self.identity or socket.gethostname()
+
+
+def boolean(text: str) -> bool:
+    """Read a Go flag's boolean. Raises ValueError."""
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise ValueError(text)
+
+
+def parse(argv: Sequence[str]) -> SchedulerConfig:
+    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
+    parser = argparse.ArgumentParser("kube-scheduler", description="Binds pending pods to nodes.", allow_abbrev=False)
+    parser.add_argument("--kubeconfig", required=True, help="file with the API server's address and our credentials")
+    parser.add_argument("--leader-elect", type=boolean, nargs="?", const=True, default=True)
+    parser.add_argument("--bind-address", default="0.0.0.0", help="address of the health and metrics server")
+    parser.add_argument("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
+    parser.add_argument("--tls-cert-file", type=Path)
+    parser.add_argument("--tls-private-key-file", type=Path)
+    parser.add_argument("--v", type=int, default=0, help="log verbosity")
+    # kubeadm's manifests name these. Health is open to all here, so there is nobody to authenticate.
+    parser.add_argument("--authentication-kubeconfig")
+    parser.add_argument("--authorization-kubeconfig")
+    args = parser.parse_args(argv)
+    problems = Problems()
+    if not 0 <= args.secure_port <= 65535:
+        problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
+    if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
+        problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    client = ClientConfig("")
+    try:
+        client = load_kubeconfig(args.kubeconfig)
+    except ConfigError as error:
+        for problem in error.problems:
+            problems.add("--kubeconfig", problem)
+    problems.raise_if_any()
+    return SchedulerConfig(
+        client=client,
+        leader_elect=args.leader_elect,
+        bind_address=args.bind_address,
+        secure_port=args.secure_port,
+        tls_cert_file=args.tls_cert_file,
+        tls_private_key_file=args.tls_private_key_file,
+        identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+        verbosity=args.v,
+    )

@@ -1,0 +1,122 @@
+"""One scheduling decision: filter, score, choose. Pure: equal snapshot, pod and random source give an equal answer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controlplane.scheduler.framework import Filter, Framework, NodeScore, Verdict
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.snapshot import Snapshot
+
+# Upstream's adaptive sampling: on large clusters it suffices to find some feasible nodes.
+_MIN_FEASIBLE = 100
+_MIN_PERCENTAGE = 5
+
+Nominated = Mapping[str, Collection[PodInfo]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome for one pod.
+
+    node: the chosen node, or None when none fits.
+    refusals: by node name; complete when `node` is None, except that nodes which cannot matter (the pod names its
+        nodes) carry the verdict of the plugin that rules them out.
+    scores: of the feasible nodes.
+    evaluated: how many nodes were judged; the next decision starts behind them.
+    """
+
+    node: str | None
+    refusals: Mapping[str, Verdict] = field(default_factory=dict)
+    scores: Sequence[NodeScore] = ()
+    evaluated: int = 0
+
+
+def feasible_nodes_to_find(total: int, percentage: int = 0) -> int:
+    """Return how many feasible nodes end the search among `total`.
+
+    percentage: of nodes to score, 1 to 100; 0 lets it shrink from 50 to 5 as the cluster grows.
+    """
+    if total < _MIN_FEASIBLE or percentage >= 100:
+        return total
+    if percentage == 0:
+        percentage = max(_MIN_PERCENTAGE, 50 - total // 125)
+    return max(_MIN_FEASIBLE, total * percentage // 100)
+
+
+def decide(
+    framework: Framework,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    *,
+    start: int = 0,
+    nominated: Nominated | None = None,
+    rng: random.Random | None = None,
+) -> Decision:
+    """Choose the node with the highest score among those that pass every filter.
+
+    start: index of the node to begin with, so that sampling visits all nodes in turn.
+    nominated: pods that wait for room made on a node; those of equal or higher priority count as if they were there.
+    rng: breaks ties; without it the first of the best wins.
+    """
+    total = len(snapshot)
+    wanted = feasible_nodes_to_find(total)
+    verdict_of = _judge(framework, pod, snapshot, nominated or {})
+    feasible: list[NodeInfo] = []
+    refusals: dict[str, Verdict] = {}
+    evaluated = 0
+    for node in _candidates(pod, snapshot, start, refusals):
+        evaluated += 1
+        verdict = verdict_of(node)
+        if verdict.reasons:
+            refusals[node.name] = verdict
+            continue
+        feasible.append(node)
+        if len(feasible) >= wanted:
+            break
+    if not feasible:
+        return Decision(None, refusals, evaluated=evaluated)
+    if len(feasible) == 1:
+        return Decision(feasible[0].name, refusals, (NodeScore(feasible[0].name, 0, {}),), evaluated)
+    scores = framework.score(pod, snapshot, feasible)
+    best = max(score.total for score in scores)
+    winners = [score.node for score in scores if score.total == best]
+    return Decision(rng.choice(winners) if rng else winners[0], refusals, scores, evaluated)
+
+
+def _candidates(pod: PodInfo, snapshot: Snapshot, start: int, refusals: dict[str, Verdict]) -> Sequence[NodeInfo]:
+    """Return the nodes to judge, in order; those that a pod naming its nodes rules out are refused here."""
+    names = pod.required_nodes.names
+    if names is None:
+        start %= max(len(snapshot.nodes), 1)
+        return snapshot.nodes if start == 0 else snapshot.nodes[start:] + snapshot.nodes[:start]
+    elsewhere = Verdict("NodeAffinity", ("node(s) didn't satisfy plugin(s) [NodeAffinity]",), resolvable=False)
+    refusals.update((node.name, elsewhere) for node in snapshot.nodes if node.name not in names)
+    return [snapshot.by_name[name] for name in sorted(names) if name in snapshot.by_name]
+
+
+def _judge(framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated) -> Filter:
+    """Return the judge of one node that also counts the pods nominated to it.
+
+    A node must fit with and without them: they may never arrive, and a pod with affinity to them must not rely on it.
+    Counted are what they occupy (resources, ports, pods); the spread and affinity counts do not include them.
+    """
+    judge = framework.judge(pod, snapshot)
+    if not nominated:
+        return judge
+
+    def verdict(node: NodeInfo) -> Verdict:
+        awaited = [p for p in nominated.get(node.name, ()) if p.priority >= pod.priority and p.uid != pod.uid]
+        if awaited:
+            crowded = node.clone()
+            for other in awaited:
+                crowded.add_pod(other)
+            found = judge(crowded)
+            if found.reasons:
+                return found
+        return judge(node)
+
+    return verdict

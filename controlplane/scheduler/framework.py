@@ -1,0 +1,176 @@
+"""The plugin protocol: filters refuse nodes with reasons, scorers rank the rest (upstream's scheduling framework).
+
+A plugin is asked once per pod (`filter_for`, `score_for`) and answers with a function that judges one node. Returning
+None means "nothing to judge for this pod", which costs nothing per node. What upstream keeps in CycleState lives in the
+closure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.snapshot import Snapshot
+
+MAX_SCORE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One plugin's judgement of one node.
+
+    resolvable: False when evicting other pods from the node cannot change the judgement (upstream's
+        UnschedulableAndUnresolvable), so preemption need not look there.
+    """
+
+    plugin: str
+    reasons: tuple[str, ...] = ()
+    resolvable: bool = True
+
+    @property
+    def fits(self) -> bool:
+        """True when the plugin has nothing against the node."""
+        return not self.reasons
+
+
+FITS = Verdict("")
+
+Filter = Callable[[NodeInfo], Verdict]
+Score = Callable[[NodeInfo], int]
+
+
+class What(Enum):
+    """The kinds of change that may let a waiting pod in."""
+
+    NODE_ADD = "Node/Add"
+    NODE_UPDATE = "Node/Update"
+    POD_ADD = "AssignedPod/Add"
+    POD_UPDATE = "AssignedPod/Update"
+    POD_DELETE = "AssignedPod/Delete"
+    NAMESPACE = "Namespace"
+    WORKLOAD = "Service"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened in the cluster, for the queueing hints (KEP-4247).
+
+    old, new: NodeInfo before and after for a node change (pods not included), PodInfo for a pod change.
+    """
+
+    what: What
+    old: NodeInfo | PodInfo | None = None
+    new: NodeInfo | PodInfo | None = None
+
+
+@runtime_checkable
+class FilterPlugin(Protocol):
+    """Refuses nodes."""
+
+    name: str
+
+    def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
+        """Return the judge of nodes for this pod, or None when every node passes."""
+
+    def may_help(self, pod: PodInfo, change: Change) -> bool:
+        """Tell whether a change may reverse this plugin's refusal of `pod`. When in doubt, True."""
+
+
+@runtime_checkable
+class ScorePlugin(Protocol):
+    """Ranks nodes that passed every filter."""
+
+    name: str
+
+    def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
+        """Return the scorer for this pod among the feasible `nodes`, or None when all are equal to this plugin."""
+
+    def normalize(self, scores: list[int]) -> list[int]:
+        """Bring raw scores (one per feasible node, in order) into 0 to MAX_SCORE."""
+
+
+def normalize_to_max(scores: list[int], *, reverse: bool = False) -> list[int]:
+    """Scale so that the largest becomes MAX_SCORE; with `reverse`, so that the largest becomes 0."""
+    highest = max(scores, default=0)
+    if highest == 0:
+        return [MAX_SCORE] * len(scores) if reverse else scores
+    scaled = [MAX_SCORE * score // highest for score in scores]
+    return [MAX_SCORE - score for score in scaled] if reverse else scaled
+
+
+@dataclass(frozen=True, slots=True)
+class NodeScore:
+    """The score of one feasible node: the sum, and each plugin's normalized score times its weight."""
+
+    node: str
+    total: int
+    parts: Mapping[str, int]
+
+
+class Framework:
+    """One profile: filters in order, scorers with weights (schedulerName selects the profile)."""
+
+    def __init__(
+        self, scheduler_name: str, filters: Sequence[FilterPlugin], scorers: Sequence[tuple[ScorePlugin, int]]
+    ) -> None:
+        self.scheduler_name = scheduler_name
+        self.filters = tuple(filters)
+        self.scorers = tuple(scorers)
+        self._by_name = {plugin.name: plugin for plugin in self.filters}
+
+    def judge(self, pod: PodInfo, snapshot: Snapshot) -> Filter:
+        """Return the function that asks every filter about one node, in order, and stops at the first refusal."""
+        active = self._active(pod, snapshot)
+
+        def verdict(node: NodeInfo) -> Verdict:
+            for check in active:
+                found = check(node)
+                if found.reasons:
+                    return found
+            return FITS
+
+        return verdict
+
+    def explain(self, pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> list[Verdict]:
+        """Return every refusal of one node, not only the first (`kubelab why`)."""
+        return [found for check in self._active(pod, snapshot) if (found := check(node)).reasons]
+
+    def _active(self, pod: PodInfo, snapshot: Snapshot) -> list[Filter]:
+        checks = (plugin.filter_for(pod, snapshot) for plugin in self.filters)
+        return [check for check in checks if check is not None]
+
+    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[NodeScore]:
+        """Score the feasible nodes, in their order. Costs O(plugins that care x nodes)."""
+        totals = [0] * len(nodes)
+        parts: list[dict[str, int]] = [{} for _ in nodes]
+        for plugin, weight in self.scorers:
+            scorer = plugin.score_for(pod, snapshot, nodes)
+            if scorer is None:
+                continue
+            for index, score in enumerate(plugin.normalize([scorer(node) for node in nodes])):
+                totals[index] += score * weight
+                parts[index][plugin.name] = score * weight
+        return [NodeScore(node.name, total, part) for node, total, part in zip(nodes, totals, parts, strict=True)]
+
+    def may_help(self, pod: PodInfo, refused_by: Iterable[str], change: Change) -> bool:
+        """Tell whether any plugin that refused `pod` says that the change may help."""
+        for name in refused_by:
+            plugin = self._by_name.get(name)
+            if plugin is None or plugin.may_help(pod, change):
+                return True
+        return False
+
+
+def node_facts_changed(change: Change, facts: Callable[[NodeInfo], Any]) -> bool:
+    """Tell whether a node is new or the given facts of it changed: the usual queueing hint."""
+    if change.what is What.NODE_ADD:
+        return True
+    if change.what is not What.NODE_UPDATE:
+        return False
+    if not isinstance(change.old, NodeInfo) or not isinstance(change.new, NodeInfo):
+        return True
+    return bool(facts(change.old) != facts(change.new))

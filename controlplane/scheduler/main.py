@@ -1,0 +1,23 @@
+"""kube-scheduler's command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from apimachinery.kit import logs, process
+from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.tasks import run_daemon
+from controlplane.scheduler import config, wire
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the scheduler until SIGTERM; returns the exit code (2: the configuration is wrong)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = config.parse(arguments)
+    except ConfigError as error:
+        exit_with("kube-scheduler", error)
+    logs.setup(options.verbosity)
+    process.set_title("kube-scheduler", arguments)
+    return run_daemon(wire.build(options).run)

@@ -1,0 +1,44 @@
+"""NodeResourcesBalancedAllocation: prefer nodes whose resources would be used in like shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.scheduler.framework import MAX_SCORE, Score
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.snapshot import Snapshot
+
+
+class BalancedAllocation:
+    """Score by the standard deviation of the used shares of each resource."""
+
+    name = "NodeResourcesBalancedAllocation"
+
+    def __init__(self, resources: Sequence[str] = ("cpu", "memory")) -> None:
+        self._resources = tuple(resources)
+
+    def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
+        """Score 100 for equal shares, down to 50 for the utmost imbalance of two."""
+        if pod.best_effort:
+            return None
+        wanted = pod.requests
+
+        def score(node: NodeInfo) -> int:
+            shares = []
+            for name in self._resources:
+                capacity = node.allocatable.get(name, 0)
+                if capacity:
+                    used = node.requested.get(name, 0) + wanted.get(name, 0)
+                    shares.append(min(1.0, used / capacity))
+            if len(shares) < 2:
+                return MAX_SCORE
+            mean = sum(shares) / len(shares)
+            deviation = (sum((share - mean) ** 2 for share in shares) / len(shares)) ** 0.5
+            return int((1 - deviation) * MAX_SCORE)
+
+        return score
+
+    def normalize(self, scores: list[int]) -> list[int]:
+        """Already 0 to 100."""
+        return scores

@@ -1,0 +1,162 @@
+"""PodTopologySpread: keep a workload's pods evenly spread over topology domains (KEP-895, KEP-1258, KEP-3022).
+
+Hard constraints (DoNotSchedule) filter; soft ones (ScheduleAnyway) score. A pod without constraints gets the system
+defaults, soft ones over hostname and zone, for the pods of its Services and its workload.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from apimachinery.meta import taints
+from apimachinery.meta.labels import Selector
+from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What, node_facts_changed
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.pod_info import PodInfo, SpreadConstraint
+from controlplane.scheduler.snapshot import Snapshot
+
+HOSTNAME = "kubernetes.io/hostname"
+ZONE = "topology.kubernetes.io/zone"
+
+# The mark of a node that lacks a topology label of the pod's own soft constraints: it gets the lowest score.
+_IGNORED = -1
+
+
+def system_defaults(selector: Selector) -> tuple[SpreadConstraint, ...]:
+    """Return the constraints upstream applies to pods that bring none, over the pods of `selector`."""
+    return (
+        SpreadConstraint(max_skew=3, topology_key=HOSTNAME, hard=False, selector=selector),
+        SpreadConstraint(max_skew=5, topology_key=ZONE, hard=False, selector=selector),
+    )
+
+
+class PodTopologySpread:
+    """Filter on hard constraints, score on soft ones."""
+
+    name = "PodTopologySpread"
+
+    def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
+        """Count matching pods per domain once, O(nodes + pods), then judge each node in O(constraints)."""
+        hard = [c for c in pod.spread_constraints if c.hard]
+        if not hard:
+            return None
+        keys = [c.topology_key for c in hard]
+        counts: list[dict[str, int]] = [{} for _ in hard]
+        for node in snapshot.nodes:
+            if not all(key in node.labels for key in keys):
+                continue
+            for constraint, count in zip(hard, counts, strict=True):
+                if _counts(constraint, pod, node):
+                    value = node.labels[constraint.topology_key]
+                    count[value] = count.get(value, 0) + _matching(constraint.selector, pod.namespace, node)
+        # With fewer domains than minDomains the global minimum counts as zero.
+        floors = [
+            min(count.values(), default=0) if len(count) >= constraint.min_domains else 0
+            for constraint, count in zip(hard, counts, strict=True)
+        ]
+        itself = [1 if c.selector.matches(pod.labels) else 0 for c in hard]
+        skewed = Verdict(self.name, ("node(s) didn't match pod topology spread constraints",))
+        missing = Verdict(
+            self.name,
+            ("node(s) didn't match pod topology spread constraints (missing required label)",),
+            resolvable=False,
+        )
+
+        def verdict(node: NodeInfo) -> Verdict:
+            for index, constraint in enumerate(hard):
+                value = node.labels.get(constraint.topology_key)
+                if value is None:
+                    return missing
+                if counts[index].get(value, 0) + itself[index] - floors[index] > constraint.max_skew:
+                    return skewed
+            return FITS
+
+        return verdict
+
+    def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
+        """Score by the number of matching pods in the node's domains; fewer is better."""
+        own = bool(pod.spread_constraints)
+        soft = self._soft_constraints(pod, snapshot)
+        if not soft or not nodes:
+            return None
+        keys = [c.topology_key for c in soft]
+        ignored = {n.name for n in nodes if own and not all(key in n.labels for key in keys)}
+        counts = [{} if c.topology_key == HOSTNAME else _domain_counts(c, pod, snapshot, nodes, ignored) for c in soft]
+        # Many domains make each count smaller, so a count weighs more there.
+        weights = [
+            math.log((len(nodes) - len(ignored) if c.topology_key == HOSTNAME else len(count)) + 2)
+            for c, count in zip(soft, counts, strict=True)
+        ]
+
+        def score(node: NodeInfo) -> int:
+            if node.name in ignored:
+                return _IGNORED
+            total = 0.0
+            for constraint, count, weight in zip(soft, counts, weights, strict=True):
+                value = node.labels.get(constraint.topology_key)
+                if value is None:
+                    continue
+                if constraint.topology_key == HOSTNAME:
+                    matching = _matching(constraint.selector, pod.namespace, node)
+                else:
+                    matching = count.get(value, 0)
+                total += matching * weight + (constraint.max_skew - 1)
+            return round(total)
+
+        return score
+
+    def normalize(self, scores: list[int]) -> list[int]:
+        """The emptiest domain gets 100; nodes outside the topology get 0."""
+        known = [score for score in scores if score != _IGNORED]
+        low, high = min(known, default=0), max(known, default=0)
+        return [
+            0 if score == _IGNORED else MAX_SCORE if high == 0 else MAX_SCORE * (high + low - score) // high
+            for score in scores
+        ]
+
+    def may_help(self, pod: PodInfo, change: Change) -> bool:
+        """Pods of the pod's namespace that a constraint counts, and nodes whose labels or taints changed."""
+        if change.what in (What.POD_ADD, What.POD_UPDATE, What.POD_DELETE):
+            seen = [p for p in (change.old, change.new) if isinstance(p, PodInfo)]
+            return any(
+                p.namespace == pod.namespace and c.selector.matches(p.labels)
+                for p in seen
+                for c in pod.spread_constraints
+            )
+        return node_facts_changed(change, lambda node: (node.labels, node.taints))
+
+    def _soft_constraints(self, pod: PodInfo, snapshot: Snapshot) -> tuple[SpreadConstraint, ...]:
+        if pod.spread_constraints:
+            return tuple(c for c in pod.spread_constraints if not c.hard)
+        selector = snapshot.surroundings.owner_selector(pod)
+        return system_defaults(selector) if selector is not None else ()
+
+
+def _counts(constraint: SpreadConstraint, pod: PodInfo, node: NodeInfo) -> bool:
+    """Tell whether the node's domain takes part (nodeAffinityPolicy and nodeTaintsPolicy)."""
+    if constraint.honor_affinity and not pod.required_nodes.matches(node.name, node.labels):
+        return False
+    return not constraint.honor_taints or taints.first_untolerated(node.taints, pod.tolerations) is None
+
+
+def _matching(selector: Selector, namespace: str, node: NodeInfo) -> int:
+    """Count the node's pods that the selector matches; pods being deleted are leaving and do not count."""
+    return sum(
+        1
+        for other in node.pods.values()
+        if other.namespace == namespace and not other.deleting and selector.matches(other.labels)
+    )
+
+
+def _domain_counts(
+    constraint: SpreadConstraint, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo], ignored: set[str]
+) -> Mapping[str, int]:
+    """Count matching pods per value of the key, over the domains that hold a feasible node."""
+    key = constraint.topology_key
+    count = {n.labels[key]: 0 for n in nodes if key in n.labels and n.name not in ignored}
+    for node in snapshot.nodes:
+        value = node.labels.get(key)
+        if value in count and _counts(constraint, pod, node):
+            count[value] += _matching(constraint.selector, pod.namespace, node)
+    return count

@@ -1,0 +1,126 @@
+"""Preemption: which running pods to evict so that a pod of higher priority fits (upstream's DefaultPreemption).
+
+Pure: `plan_preemption` looks at a snapshot and names a node and its victims; schedule_one evicts them and nominates the
+node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from controlplane.scheduler.framework import Framework, Verdict
+from controlplane.scheduler.messages import summarize
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.snapshot import Snapshot
+
+NOT_HELPFUL = "Preemption is not helpful for scheduling"
+NO_VICTIMS = "No preemption victims found for incoming pod"
+NEVER = "not eligible due to preemptionPolicy=Never."
+TERMINATING = "not eligible due to a terminating pod on the nominated node."
+
+# Tells whether evicting the pod would break a PodDisruptionBudget.
+Violates = Callable[[PodInfo], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Victims:
+    """Evict `pods` from `node`; `violations` of them break a disruption budget."""
+
+    node: str
+    pods: tuple[PodInfo, ...]
+    violations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """What to evict, or why nothing would help (one of the two is empty)."""
+
+    victims: Victims | None
+    message: str = ""
+
+
+def plan_preemption(
+    framework: Framework,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    refusals: Mapping[str, Verdict],
+    violates: Violates = lambda pod: False,
+) -> Preemption:
+    """Find the node where evicting pods of lower priority lets `pod` in at the least harm.
+
+    refusals: of the decision that failed; nodes that eviction cannot help are not tried.
+    Costs one run of all filters per node that is tried and per victim that is spared.
+    """
+    if pod.spec.get("preemptionPolicy") == "Never":
+        return Preemption(None, NEVER)
+    nominated = snapshot.by_name.get(pod.nominated_node)
+    if nominated is not None and any(p.deleting and p.priority < pod.priority for p in nominated.pods.values()):
+        return Preemption(None, TERMINATING)
+    useless: dict[str, Verdict] = {}
+    candidates: list[Victims] = []
+    for node in snapshot.nodes:
+        refusal = refusals.get(node.name)
+        if refusal is not None and not refusal.resolvable:
+            useless[node.name] = Verdict("DefaultPreemption", (NOT_HELPFUL,))
+            continue
+        victims = select_victims(framework, pod, snapshot, node, violates)
+        if victims is None:
+            useless[node.name] = Verdict("DefaultPreemption", (NO_VICTIMS,))
+        else:
+            candidates.append(victims)
+    if not candidates:
+        return Preemption(None, summarize(len(snapshot), useless))
+    return Preemption(min(candidates, key=_harm))
+
+
+def select_victims(
+    framework: Framework, pod: PodInfo, snapshot: Snapshot, node: NodeInfo, violates: Violates
+) -> Victims | None:
+    """Return the fewest, least important pods whose eviction from `node` lets `pod` in; None when none would."""
+    lower = sorted((p for p in node.pods.values() if p.priority < pod.priority), key=_importance)
+    if not lower:
+        return None
+    trial = node.clone()
+    for victim in lower:
+        trial.remove_pod(victim.uid)
+    if not _fits(framework, pod, snapshot, trial):
+        return None
+    chosen: list[PodInfo] = []
+    # Spare first whose eviction would break a budget, then the more important.
+    for victim in [*filter(violates, lower), *(p for p in lower if not violates(p))]:
+        trial.add_pod(victim)
+        if not _fits(framework, pod, snapshot, trial):
+            trial.remove_pod(victim.uid)
+            chosen.append(victim)
+    return Victims(node.name, tuple(chosen), sum(1 for p in chosen if violates(p))) if chosen else None
+
+
+def _fits(framework: Framework, pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> bool:
+    """Ask every filter about a changed node; the plugins' counts are taken anew with the pods that remain."""
+    return framework.judge(pod, snapshot.replacing(node))(node).fits
+
+
+def _importance(pod: PodInfo) -> tuple[int, str]:
+    """Order: the most important first (higher priority, then longer running)."""
+    return (-pod.priority, _started(pod))
+
+
+def _started(pod: PodInfo) -> str:
+    """Return the creation time: the cache does not follow status changes, and start times order alike in practice."""
+    return str(pod.pod["metadata"].get("creationTimestamp") or "~")
+
+
+def _harm(victims: Victims) -> tuple[int, int, int, int, Sequence[int]]:
+    """Order: fewest budgets broken, lowest highest priority, lowest sum, fewest pods, latest started."""
+    priorities = [p.priority for p in victims.pods]
+    highest = max(priorities)
+    first_started = min(_started(p) for p in victims.pods if p.priority == highest)
+    return (
+        victims.violations,
+        highest,
+        sum(priority + 2**31 for priority in priorities),
+        len(priorities),
+        [-ord(char) for char in first_started],
+    )

@@ -1,0 +1,199 @@
+"""The scheduling queue: pods to try now (active), soon (backoff), or once something changed (unschedulable).
+
+A pod that no node could take waits until a change that one of the plugins which refused it calls helpful (queueing
+hints, KEP-4247), or five minutes. One that was tried a moment ago waits out its backoff: 1 s, doubled to 10 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from apimachinery.kit.clock import Clock
+from controlplane.scheduler.framework import Change
+from controlplane.scheduler.pod_info import PodInfo
+
+INITIAL_BACKOFF, MAX_BACKOFF = 1.0, 10.0  # seconds, as upstream's podInitialBackoffSeconds and podMaxBackoffSeconds
+MAX_UNSCHEDULABLE = 300.0  # seconds after which a pod is tried again even if nothing seems to have changed
+_FLUSH_PERIOD = 30.0
+
+SCHEDULING_GATES = "SchedulingGates"
+
+# (pod, names of the plugins that refused it, change) → whether to try again
+Hint = Callable[[PodInfo, Iterable[str], Change], bool]
+
+
+@dataclass(slots=True)
+class QueuedPod:
+    """A pod on its way through the queue. Times are monotonic seconds."""
+
+    pod: PodInfo
+    added: float
+    attempts: int = 0
+    tried: float = 0.0
+    refused_by: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def gated(self) -> bool:
+        """True while scheduling gates hold the pod back (KEP-3521)."""
+        return bool(self.pod.gates)
+
+    @property
+    def backoff_until(self) -> float:
+        """When the pod may be tried again."""
+        if self.attempts == 0:
+            return 0.0
+        return self.tried + min(MAX_BACKOFF, INITIAL_BACKOFF * 2.0 ** min(self.attempts - 1, 16))
+
+
+class SchedulingQueue:
+    """Pods that have no node yet, each in exactly one part. Higher priority first, then first come."""
+
+    def __init__(self, clock: Clock, hint: Hint) -> None:
+        self._clock, self._hint = clock, hint
+        self._active: dict[str, QueuedPod] = {}
+        self._backoff: dict[str, QueuedPod] = {}
+        self._unschedulable: dict[str, QueuedPod] = {}
+        self._order = itertools.count()
+        # Heaps of (key, sequence, pod); an entry whose pod is no longer in the part is stale and skipped.
+        self._active_heap: list[tuple[int, float, int, QueuedPod]] = []
+        self._backoff_heap: list[tuple[float, int, QueuedPod]] = []
+        self._changed = asyncio.Event()
+        self._next_flush = clock.monotonic() + _FLUSH_PERIOD
+
+    def add(self, pod: PodInfo) -> None:
+        """A pod without node was created, or seen first."""
+        if self._find(pod.uid) is None:
+            self._place(QueuedPod(pod, self._clock.monotonic()))
+        else:
+            self.update(pod)
+
+    def update(self, pod: PodInfo) -> None:
+        """A waiting pod changed. One that could not be scheduled is tried again if what it asks for changed."""
+        queued = self._find(pod.uid)
+        if queued is None:
+            return
+        old, queued.pod = queued.pod, pod
+        if pod.uid not in self._unschedulable:
+            return
+        if old.spec != pod.spec or old.labels != pod.labels:
+            del self._unschedulable[pod.uid]
+            self._place(queued)
+
+    def delete(self, uid: str) -> None:
+        """The pod is gone, bound, or someone else's."""
+        for part in (self._active, self._backoff, self._unschedulable):
+            part.pop(uid, None)
+
+    async def pop(self) -> QueuedPod:
+        """Wait for the next pod and take it out."""
+        while True:
+            self._promote()
+            while self._active_heap:
+                queued = heapq.heappop(self._active_heap)[3]
+                if self._active.get(queued.pod.uid) is queued:
+                    del self._active[queued.pod.uid]
+                    queued.attempts += 1
+                    queued.tried = self._clock.monotonic()
+                    return queued
+            await self._wait()
+
+    def put_back(self, queued: QueuedPod, refused_by: Iterable[str] = ()) -> None:
+        """Return a popped pod that could not be scheduled.
+
+        refused_by: the plugins whose refusals made it so; empty for an error, after which only backoff is due.
+        """
+        queued.refused_by = frozenset(refused_by)
+        if self._find(queued.pod.uid) is not None:
+            return
+        if queued.refused_by:
+            self._unschedulable[queued.pod.uid] = queued
+        else:
+            self._to_backoff(queued)
+
+    def move(self, change: Change) -> int:
+        """Something changed: take out of the unschedulable part whom it may help. Returns how many it took."""
+        helped = [
+            queued
+            for queued in self._unschedulable.values()
+            if not queued.gated and self._hint(queued.pod, queued.refused_by, change)
+        ]
+        for queued in helped:
+            del self._unschedulable[queued.pod.uid]
+            self._place(queued)
+        return len(helped)
+
+    def activate(self, uid: str) -> None:
+        """Try a waiting pod at once, whatever its backoff."""
+        queued = self._backoff.pop(uid, None) or self._unschedulable.pop(uid, None)
+        if queued is not None:
+            self._to_active(queued)
+
+    def lengths(self) -> dict[str, int]:
+        """Pods per part (the scheduler_pending_pods metric)."""
+        gated = sum(1 for queued in self._unschedulable.values() if queued.gated)
+        return {
+            "active": len(self._active),
+            "backoff": len(self._backoff),
+            "unschedulable": len(self._unschedulable) - gated,
+            "gated": gated,
+        }
+
+    def _find(self, uid: str) -> QueuedPod | None:
+        return self._active.get(uid) or self._backoff.get(uid) or self._unschedulable.get(uid)
+
+    def _place(self, queued: QueuedPod) -> None:
+        if queued.gated:
+            queued.refused_by = frozenset((SCHEDULING_GATES,))
+            self._unschedulable[queued.pod.uid] = queued
+        elif queued.backoff_until > self._clock.monotonic():
+            self._to_backoff(queued)
+        else:
+            self._to_active(queued)
+
+    def _to_active(self, queued: QueuedPod) -> None:
+        self._active[queued.pod.uid] = queued
+        heapq.heappush(self._active_heap, (-queued.pod.priority, queued.added, next(self._order), queued))
+        self._changed.set()
+
+    def _to_backoff(self, queued: QueuedPod) -> None:
+        self._backoff[queued.pod.uid] = queued
+        heapq.heappush(self._backoff_heap, (queued.backoff_until, next(self._order), queued))
+        self._changed.set()
+
+    def _promote(self) -> None:
+        """Move to active whose backoff is over, and who has waited unschedulable for too long."""
+        now = self._clock.monotonic()
+        while self._backoff_heap and self._backoff_heap[0][0] <= now:
+            queued = heapq.heappop(self._backoff_heap)[2]
+            if self._backoff.get(queued.pod.uid) is queued:
+                del self._backoff[queued.pod.uid]
+                self._to_active(queued)
+        if now < self._next_flush:
+            return
+        self._next_flush = now + _FLUSH_PERIOD
+        stale = [q for q in self._unschedulable.values() if not q.gated and now - q.tried > MAX_UNSCHEDULABLE]
+        for queued in stale:
+            del self._unschedulable[queued.pod.uid]
+            self._to_active(queued)
+
+    async def _wait(self) -> None:
+        """Return when a part changed or the next backoff (or flush) is due."""
+        self._changed.clear()
+        due = self._next_flush if self._unschedulable else None
+        if self._backoff_heap:
+            due = self._backoff_heap[0][0] if due is None else min(due, self._backoff_heap[0][0])
+        waiters: list[asyncio.Future[object]] = [asyncio.ensure_future(self._changed.wait())]
+        if due is not None:
+            waiters.append(asyncio.ensure_future(self._clock.sleep(due - self._clock.monotonic())))
+        try:
+            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await waiter

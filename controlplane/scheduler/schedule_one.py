@@ -1,0 +1,223 @@
+"""The scheduling loop: one pod at a time is decided, binding goes on beside it (upstream's schedule_one.go).
+
+A decision (snapshot, filter, score, assume) holds no await, so nothing changes underneath it. Only then does the API
+hear of it, and the next pod's turn does not wait for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from apimachinery.api.catalogue import PODS
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.controller.events import EventRecorder
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.metrics import Counter, Histogram
+from apimachinery.meta import pods, times
+from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.scheduler.cache import SchedulerCache
+from controlplane.scheduler.decision import decide
+from controlplane.scheduler.framework import Change, Framework, What
+from controlplane.scheduler.messages import fit_error
+from controlplane.scheduler.nominator import Nominator
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.preemption import Preemption, Victims, plan_preemption
+from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
+
+log = logging.getLogger(__name__)
+
+# Bindings under way at once; beyond, decisions wait for the API server.
+MAX_BINDINGS = 100
+# Stands for "there was no node to ask" among the refusing plugins: any change may help.
+_NO_NODES = "NoNodes"
+
+_ATTEMPTS = Counter("scheduler_schedule_attempts_total", "Attempts to schedule pods", ["result", "profile"])
+_SECONDS = Histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision")
+
+
+class ScheduleOne:
+    """Takes pods from the queue and gives them nodes."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: SchedulerCache,
+        queue: SchedulingQueue,
+        nominator: Nominator,
+        frameworks: Mapping[str, Framework],
+        recorders: Mapping[str, EventRecorder],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._client, self._cache, self._queue, self._nominator = client, cache, queue, nominator
+        self._frameworks, self._recorders, self._clock, self._rng = frameworks, recorders, clock, rng
+        self._slots = asyncio.Semaphore(MAX_BINDINGS)
+        self._start = 0
+
+    async def run(self) -> None:
+        """Schedule until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                queued = await self._queue.pop()
+                await self._slots.acquire()
+                task = group.create_task(self._one(queued))
+                task.add_done_callback(lambda _: self._slots.release())
+                # Let the informers speak between two decisions.
+                await asyncio.sleep(0)
+
+    async def _one(self, queued: QueuedPod) -> None:
+        """Decide, without awaiting, then tell the API."""
+        pod = queued.pod
+        try:
+            if pod.deleting or self._cache.place_of(pod.uid) is not None:
+                return
+            framework = self._frameworks[pod.scheduler_name]
+            snapshot = self._cache.snapshot()
+            with _SECONDS.time():
+                decision = decide(
+                    framework,
+                    pod,
+                    snapshot,
+                    start=self._start,
+                    nominated=self._nominator.nominated(),
+                    rng=self._rng,
+                )
+            self._start = (self._start + decision.evaluated) % max(len(snapshot), 1)
+            if decision.node is not None:
+                self._cache.assume(pod, decision.node)
+                self._nominator.remove(pod.uid)
+                await self._bind(queued, decision.node)
+                return
+            preemption = Preemption(None)
+            if len(snapshot):
+                preemption = plan_preemption(framework, pod, snapshot, decision.refusals)
+            refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
+            message = fit_error(len(snapshot), decision.refusals, preemption.message)
+            self._queue.put_back(queued, refused_by)
+            _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
+            await self._refuse(pod, message, preemption.victims)
+        except (ApiError, ApiUnreachable) as error:
+            log.warning("%s: %s", pod.key, error)
+        except Exception:
+            # An object that breaks a plugin must not stop the others.
+            log.exception("scheduling %s failed", pod.key)
+            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+            self._give_up(queued)
+
+    async def _bind(self, queued: QueuedPod, node: str) -> None:
+        pod = queued.pod
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.pod["metadata"].get("uid")},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
+        except ApiError as error:
+            self._give_up(queued)
+            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+            if not is_not_found(error):
+                message = f"binding rejected: {error.message}"
+                self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
+            return
+        except ApiUnreachable:
+            # Nobody knows whether it was bound: the pod stays assumed until the API tells.
+            if not await self._was_bound(pod):
+                self._give_up(queued)
+                return
+        _ATTEMPTS.labels("scheduled", pod.scheduler_name).inc()
+        message = f"Successfully assigned {pod.key} to {node}"
+        self._recorders[pod.scheduler_name].event(pod.pod, "Normal", "Scheduled", message)
+
+    async def _was_bound(self, pod: PodInfo) -> bool:
+        """Ask until the API answers."""
+        while True:
+            try:
+                current = await self._client.get(PODS, pod.name, pod.namespace)
+            except ApiError as error:
+                if is_not_found(error):
+                    return False
+            except ApiUnreachable:
+                pass
+            else:
+                return current["metadata"].get("uid") == pod.uid and bool(pods.node_name(current))
+            await self._clock.sleep(1)
+
+    def _give_up(self, queued: QueuedPod) -> None:
+        """Take back what was assumed, wake whom the room helps, and try the pod again after its backoff."""
+        held = self._cache.is_assumed(queued.pod.uid)
+        self._cache.forget(queued.pod.uid)
+        if held:
+            self._queue.move(Change(What.POD_DELETE, old=queued.pod))
+        if self._cache.place_of(queued.pod.uid) is None:
+            self._queue.put_back(queued)
+
+    async def _refuse(self, pod: PodInfo, message: str, victims: Victims | None) -> None:
+        """Tell why the pod waits: event, PodScheduled condition, and the evictions that make room."""
+        self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
+        status: dict[str, Any] = {}
+        condition = self._unschedulable(pod, message)
+        if condition is not None:
+            status["conditions"] = [condition]
+        if victims is not None:
+            self._nominator.nominate(pod, victims.node)
+            status["nominatedNodeName"] = victims.node
+        if status:
+            try:
+                await self._client.patch(
+                    PODS, pod.name, {"status": status}, pod.namespace, kind="strategic", subresource="status"
+                )
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise
+                return
+        if victims is not None:
+            for other in self._nominator.lower_than(pod, victims.node):
+                self._nominator.remove(other.uid)
+            await asyncio.gather(*(self._evict(pod, victim, victims.node) for victim in victims.pods))
+
+    def _unschedulable(self, pod: PodInfo, message: str) -> dict[str, Any] | None:
+        """Return the PodScheduled condition to write, or None when the pod carries it already."""
+        current = pods.condition(pod.pod, "PodScheduled")
+        if current is not None and (current.get("reason"), current.get("message")) == ("Unschedulable", message):
+            return None
+        now = times.rfc3339(self._clock.now())
+        since = current.get("lastTransitionTime") if current and current.get("status") == "False" else now
+        return {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastTransitionTime": since,
+        }
+
+    async def _evict(self, pod: PodInfo, victim: PodInfo, node: str) -> None:
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+            "message": f"{pod.scheduler_name}: preempting to accommodate a higher priority pod",
+            "lastTransitionTime": times.rfc3339(self._clock.now()),
+        }
+        try:
+            await self._client.patch(
+                PODS,
+                victim.name,
+                {"status": {"conditions": [condition]}},
+                victim.namespace,
+                kind="strategic",
+                subresource="status",
+            )
+            await self._client.delete(PODS, victim.name, victim.namespace, uid=victim.uid)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            return
+        self._recorders[pod.scheduler_name].event(
+            victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}"
+        )

@@ -1,0 +1,81 @@
+"""The only place where the scheduler's real objects are made and joined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable
+
+from apimachinery.cache.informer import InformerFactory
+from apimachinery.client.leader import LeaderElector
+from apimachinery.client.rest import Client
+from apimachinery.controller.events import EventRecorder
+from apimachinery.kit import tls
+from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.selfsigned import self_signed_context
+from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from controlplane.scheduler.cache import SchedulerCache
+from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.nominator import Nominator
+from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.queue import SchedulingQueue
+from controlplane.scheduler.schedule_one import ScheduleOne
+from controlplane.scheduler.surroundings import ClusterSurroundings
+from controlplane.scheduler.watching import Watching
+
+log = logging.getLogger(__name__)
+
+
+class SchedulerDaemon:
+    """The scheduler, ready to run."""
+
+    def __init__(self, config: SchedulerConfig, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Schedule until `stop` is set. Raises LeadershipLost when another scheduler took over."""
+        config = self._config
+        async with Client(config.client, "kube-scheduler") as client:
+            informers = InformerFactory(client)
+            frameworks = {name: default_framework(name) for name in config.scheduler_names}
+            recorders = {name: EventRecorder(client, name, clock=self._clock) for name in frameworks}
+            cache, nominator = SchedulerCache(ClusterSurroundings(informers)), Nominator()
+            queue = SchedulingQueue(
+                self._clock, lambda pod, by, change: frameworks[pod.scheduler_name].may_help(pod, by, change)
+            )
+            Watching(cache, queue, nominator, frameworks).attach(informers)
+            loop = ScheduleOne(client, cache, queue, nominator, frameworks, recorders, self._clock, random.Random())
+
+            async def lead() -> None:
+                await informers.wait_synced()
+                log.info("scheduling pods of %s", ", ".join(frameworks))
+                await loop.run()
+
+            parts: list[Awaitable[None]] = [informers.run(), *(recorder.run() for recorder in recorders.values())]
+            if config.leader_elect:
+                elector = LeaderElector(client, "kube-scheduler", "kube-system", config.holder, self._clock)
+                parts.append(elector.run(lead))
+            else:
+                parts.append(lead())
+            if config.secure_port:
+                server = DebugServer(config.bind_address, config.secure_port, tls=_server_context(config))
+                parts.append(server.run(stop))
+            tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
+            try:
+                await wait_first(stop, *tasks)
+            finally:
+                await cancel_and_wait(*tasks)
+
+
+def build(config: SchedulerConfig, clock: Clock | None = None) -> SchedulerDaemon:
+    """Join the parts. No I/O happens before `run`."""
+    return SchedulerDaemon(config, clock or SystemClock())
+
+
+def _server_context(config: SchedulerConfig) -> ssl.SSLContext:
+    if config.tls_cert_file is not None and config.tls_private_key_file is not None:
+        return tls.server_context(config.tls_cert_file, config.tls_private_key_file)
+    return self_signed_context("kube-scheduler")

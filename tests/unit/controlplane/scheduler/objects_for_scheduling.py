@@ -1,0 +1,64 @@
+"""Builders of the few fields of Nodes and Pods that scheduling reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+
+
+def node(
+    name: str,
+    *,
+    cpu: str = "4",
+    memory: str = "8Gi",
+    pods: str = "110",
+    labels: dict[str, str] | None = None,
+    taints: list[Object] | None = None,
+    unschedulable: bool = False,
+    images: list[Object] | None = None,
+    **extended: str,
+) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
+        "spec": {"taints": taints or [], "unschedulable": unschedulable},
+        "status": {
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": pods, **extended},
+            "images": images or [],
+        },
+    }
+
+
+def pod(
+    name: str,
+    *,
+    cpu: str | None = None,
+    memory: str | None = None,
+    namespace: str = "default",
+    labels: dict[str, str] | None = None,
+    on: str = "",
+    priority: int = 0,
+    created: str = "2025-01-01T00:00:00Z",
+    **spec: Any,
+) -> Object:
+    requests = {key: value for key, value in (("cpu", cpu), ("memory", memory)) if value is not None}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{namespace}-{name}",
+            "labels": labels or {},
+            "creationTimestamp": created,
+        },
+        "spec": {
+            "containers": [{"name": "main", "image": "nginx", "resources": {"requests": requests}}],
+            "priority": priority,
+            **({"nodeName": on} if on else {}),
+            **spec,
+        },
+        "status": {"phase": "Pending"},
+    }

@@ -1,0 +1,242 @@
+"""Scores, the choice, sampling, and the sentences about pods that fit nowhere."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from apimachinery.meta import labels as label_selectors
+from apimachinery.meta.labels import Selector
+from controlplane.scheduler.cache import SchedulerCache
+from controlplane.scheduler.decision import decide, feasible_nodes_to_find
+from controlplane.scheduler.messages import NO_NODES, fit_error
+from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.pod_info import Labels, PodInfo
+from controlplane.scheduler.preemption import plan_preemption
+from controlplane.scheduler.snapshot import snapshot_of
+from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
+
+Object = dict[str, Any]
+FRAMEWORK = default_framework()
+
+
+class OneService:
+    """Surroundings in which every pod labelled app=web belongs to one Service."""
+
+    def namespace_labels(self) -> dict[str, Labels]:
+        return {}
+
+    def owner_selector(self, pod: PodInfo) -> Selector | None:
+        return label_selectors.from_set({"app": "web"}) if pod.labels.get("app") == "web" else None
+
+
+def test_three_replicas_spread_over_two_workers() -> None:
+    """System default spreading: one node never gets all three (the journey of section 1 of the design)."""
+    for seed in range(20):
+        cache, rng = SchedulerCache(OneService()), random.Random(seed)
+        for name in ("worker-1", "worker-2"):
+            cache.set_node(node(name))
+        cache.set_node(
+            node("master-1", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}])
+        )
+        places = []
+        for number in range(3):
+            candidate = PodInfo(pod(f"web-{number}", labels={"app": "web"}))
+            decision = decide(FRAMEWORK, candidate, cache.snapshot(), rng=rng)
+            assert decision.node is not None
+            cache.assume(candidate, decision.node)
+            places.append(decision.node)
+        assert sorted(Counter(places).values()) == [1, 2], places
+
+
+SCORE_CASES: list[tuple[str, list[Object], list[Object], Object, str]] = [
+    ("least allocated", [node("a"), node("b")], [pod("q", cpu="2", memory="4Gi", on="a")], pod("p", cpu="100m"), "b"),
+    (
+        "balanced: cpu-heavy pod goes where memory is used",
+        [node("a"), node("b")],
+        [pod("q", cpu="2", on="a"), pod("r", memory="4Gi", on="b")],
+        pod("p", cpu="1500m"),
+        "b",
+    ),
+    (
+        "preferred node affinity",
+        [node("a"), node("b", labels={"disk": "ssd"})],
+        [],
+        pod(
+            "p",
+            affinity={
+                "nodeAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {"weight": 1, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}}
+                    ]
+                }
+            },
+        ),
+        "b",
+    ),
+    (
+        "soft taint",
+        [node("a", taints=[{"key": "k", "effect": "PreferNoSchedule"}]), node("b")],
+        [],
+        pod("p"),
+        "b",
+    ),
+    (
+        "image already there",
+        [node("a"), node("b", images=[{"names": ["nginx:latest"], "sizeBytes": 900 * 1024 * 1024}])],
+        [],
+        pod("p"),
+        "b",
+    ),
+    (
+        "preferred pod affinity",
+        [node("a"), node("b")],
+        [pod("q", labels={"app": "db"}, on="b")],
+        pod(
+            "p",
+            affinity={
+                "podAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {
+                            "weight": 100,
+                            "podAffinityTerm": {
+                                "topologyKey": "kubernetes.io/hostname",
+                                "labelSelector": {"matchLabels": {"app": "db"}},
+                            },
+                        }
+                    ]
+                }
+            },
+        ),
+        "b",
+    ),
+    (
+        "soft spread over zones",
+        [node("a", labels={"zone": "1"}), node("b", labels={"zone": "2"})],
+        [pod("q", labels={"app": "web"}, on="a")],
+        pod(
+            "p",
+            labels={"app": "web"},
+            topologySpreadConstraints=[
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "zone",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {"app": "web"}},
+                }
+            ],
+        ),
+        "b",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "running", "candidate", "winner"), [c[1:] for c in SCORE_CASES], ids=[c[0] for c in SCORE_CASES]
+)
+def test_best_node(nodes: list[Object], running: list[Object], candidate: Object, winner: str) -> None:
+    """The better node wins whatever its place in the order."""
+    for order in (nodes, nodes[::-1]):
+        decision = decide(FRAMEWORK, PodInfo(candidate), snapshot_of(order, running))
+        assert decision.node == winner, [(s.node, s.parts) for s in decision.scores]
+
+
+def test_least_allocated_score_is_upstreams_number() -> None:
+    """4 cpu and 8 GiB, half used after placement: (50 + 50) / 2; balanced shares: 100."""
+    snapshot = snapshot_of([node("a"), node("b")], [])
+    scores = FRAMEWORK.score(PodInfo(pod("p", cpu="2", memory="4Gi")), snapshot, snapshot.nodes)
+    assert scores[0].parts["NodeResourcesFit"] == 50
+    assert scores[0].parts["NodeResourcesBalancedAllocation"] == 100
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"), [(0, 0), (3, 3), (99, 99), (100, 100), (1000, 420), (5000, 500), (10000, 500)]
+)
+def test_adaptive_sampling(total: int, expected: int) -> None:
+    """Upstream's numFeasibleNodesToFind."""
+    assert feasible_nodes_to_find(total) == expected
+
+
+def test_sampling_visits_every_node_in_turn() -> None:
+    snapshot = snapshot_of([node(f"n{i}") for i in range(1000)], [])
+    seen: set[str] = set()
+    start = 0
+    for _ in range(3):
+        decision = decide(FRAMEWORK, PodInfo(pod("p")), snapshot, start=start)
+        assert decision.evaluated == 420
+        seen.update(score.node for score in decision.scores)
+        start += decision.evaluated
+    assert len(seen) == 1000
+
+
+def explain(candidate: Object, nodes: list[Object], running: list[Object]) -> str:
+    snapshot = snapshot_of(nodes, running)
+    info = PodInfo(candidate)
+    decision = decide(FRAMEWORK, info, snapshot)
+    assert decision.node is None
+    preemption = plan_preemption(FRAMEWORK, info, snapshot, decision.refusals)
+    return fit_error(len(snapshot), decision.refusals, preemption.message)
+
+
+def test_fit_error_reads_as_upstreams() -> None:
+    master = node("master", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}])
+    busy = [pod(f"q{i}", cpu="3", on=f"w{i}") for i in range(2)]
+    assert explain(pod("p", cpu="2"), [master, node("w0"), node("w1")], busy) == (
+        "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+        "2 Insufficient cpu. preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
+        "2 No preemption victims found for incoming pod."
+    )
+
+
+def test_fit_error_without_nodes() -> None:
+    assert fit_error(0, {}, "") == NO_NODES
+
+
+def test_pod_that_names_its_nodes_looks_at_no_other() -> None:
+    """DaemonSet pods: the search is as long as the list of names."""
+    affinity = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n7"]}]},
+                ]
+            }
+        }
+    }
+    snapshot = snapshot_of([node(f"n{i}") for i in range(500)], [])
+    decision = decide(FRAMEWORK, PodInfo(pod("p", affinity=affinity)), snapshot)
+    assert (decision.node, decision.evaluated) == ("n7", 1)
+
+
+def test_preemption_takes_the_least_harm() -> None:
+    """One victim of the lowest priority, though the other node would do as well."""
+    running = [
+        pod("small", cpu="2", on="a", priority=5),
+        pod("middle", cpu="2", on="a", priority=7),
+        pod("large", cpu="4", on="b", priority=9),
+    ]
+    snapshot = snapshot_of([node("a"), node("b")], running)
+    candidate = PodInfo(pod("p", cpu="2", priority=10))
+    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
+    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals).victims
+    assert victims is not None
+    assert (victims.node, [p.name for p in victims.pods]) == ("a", ["small"])
+
+
+def test_preemption_never() -> None:
+    running = [pod("low", cpu="4", on="a")]
+    candidate = pod("p", cpu="2", priority=10, preemptionPolicy="Never")
+    assert explain(candidate, [node("a")], running).endswith("preemption: not eligible due to preemptionPolicy=Never.")
+
+
+def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
+    snapshot = snapshot_of([node("a", cpu="2")], [])
+    waiting = PodInfo(pod("first", cpu="2", priority=10))
+    later = PodInfo(pod("later", cpu="1", priority=1))
+    assert decide(FRAMEWORK, later, snapshot, nominated={"a": [waiting]}).node is None
+    assert decide(FRAMEWORK, later, snapshot).node == "a"
+    higher = PodInfo(pod("higher", cpu="1", priority=11))
+    assert decide(FRAMEWORK, higher, snapshot, nominated={"a": [waiting]}).node == "a"

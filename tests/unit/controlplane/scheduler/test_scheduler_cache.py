@@ -1,0 +1,70 @@
+"""Assumed pods, immutable snapshots, sums that return to zero."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.scheduler.cache import SchedulerCache
+from controlplane.scheduler.pod_info import PodInfo
+from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
+
+
+def test_an_assumed_pod_counts_until_forgotten() -> None:
+    cache = SchedulerCache()
+    cache.set_node(node("a"))
+    cache.assume(PodInfo(pod("p", cpu="1")), "a")
+    assert cache.snapshot().by_name["a"].requested == {"cpu": 1000}
+    cache.forget("uid-default-p")
+    assert cache.snapshot().by_name["a"].requested == {"cpu": 0}
+
+
+def test_a_confirmed_pod_is_not_forgotten() -> None:
+    """A late failure of a binding that did happen must not lose the pod."""
+    cache = SchedulerCache()
+    cache.set_node(node("a"))
+    candidate = PodInfo(pod("p", cpu="1"))
+    cache.assume(candidate, "a")
+    cache.set_pod(PodInfo(pod("p", cpu="1", on="a")), "a")
+    cache.forget(candidate.uid)
+    assert cache.place_of(candidate.uid) == "a"
+
+
+def test_a_snapshot_does_not_change() -> None:
+    cache = SchedulerCache()
+    cache.set_node(node("a"))
+    before = cache.snapshot()
+    cache.assume(PodInfo(pod("p", cpu="1")), "a")
+    cache.set_node(node("b"))
+    assert [n.name for n in before.nodes] == ["a"]
+    assert before.by_name["a"].pods == {}
+    assert set(cache.snapshot().by_name) == {"a", "b"}
+
+
+def test_pods_may_be_seen_before_their_node() -> None:
+    cache = SchedulerCache()
+    cache.set_pod(PodInfo(pod("p", cpu="1", on="a")), "a")
+    assert len(cache.snapshot()) == 0
+    cache.set_node(node("a"))
+    assert cache.snapshot().by_name["a"].requested == {"cpu": 1000}
+    cache.remove_node("a")
+    assert len(cache.snapshot()) == 0
+    cache.remove_pod("uid-default-p")
+    assert cache.counts() == (0, 0, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), max_size=40))
+def test_sums_follow_the_pods(steps: list[tuple[str, int, bool]]) -> None:
+    """Whatever comes and goes, each node's sums are those of its pods, in the live copy and in every snapshot."""
+    cache = SchedulerCache()
+    for name in "abc":
+        cache.set_node(node(name))
+    for where, number, present in steps:
+        if present:
+            cache.set_pod(PodInfo(pod(f"p{number}", cpu="250m", memory="1Mi")), where)
+        else:
+            cache.remove_pod(f"uid-default-p{number}")
+        for info in cache.snapshot().nodes:
+            assert info.requested.get("cpu", 0) == 250 * len(info.pods)
+            assert info.requested.get("memory", 0) == 1024 * 1024 * len(info.pods)
+    assert sum(len(info.pods) for info in cache.snapshot().nodes) == cache.counts()[1]

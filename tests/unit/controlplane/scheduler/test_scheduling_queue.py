@@ -1,0 +1,120 @@
+"""The three parts of the queue, on a clock that moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from controlplane.scheduler.framework import Change, What
+from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
+from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
+
+FRAMEWORK = default_framework()
+
+
+def make_queue(clock: ManualClock) -> SchedulingQueue:
+    return SchedulingQueue(clock, FRAMEWORK.may_help)
+
+
+async def pop_now(queue: SchedulingQueue) -> QueuedPod | None:
+    """The next pod if there is one now, without letting time pass."""
+    task = asyncio.ensure_future(queue.pop())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    if task.done():
+        return task.result()
+    task.cancel()
+    return None
+
+
+def node_info(**kwargs: str) -> NodeInfo:
+    info = NodeInfo("n")
+    info.set_node(node("n", **kwargs))
+    return info
+
+
+async def test_priority_then_arrival() -> None:
+    queue = make_queue(ManualClock())
+    for name, priority in (("low", 0), ("high", 10), ("also-low", 0)):
+        queue.add(PodInfo(pod(name, priority=priority)))
+    assert [(await queue.pop()).pod.name for _ in range(3)] == ["high", "low", "also-low"]
+
+
+async def test_backoff_doubles_to_ten_seconds() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p")))
+    popped = await pop_now(queue)
+    for expected in (1, 2, 4, 8, 10, 10):
+        assert popped is not None
+        queue.put_back(popped)
+        await clock.advance(expected - 0.01)
+        assert await pop_now(queue) is None
+        await clock.advance(0.02)
+        popped = await pop_now(queue)
+
+
+CHANGES = [
+    pytest.param(Change(What.NODE_ADD, None, node_info(cpu="8")), True, id="larger node"),
+    pytest.param(Change(What.NODE_ADD, None, node_info(cpu="4")), False, id="node too small"),
+    pytest.param(Change(What.NODE_UPDATE, node_info(cpu="4"), node_info(cpu="6")), True, id="node grew"),
+    pytest.param(Change(What.NODE_UPDATE, node_info(cpu="6"), node_info(cpu="6")), False, id="heartbeat"),
+    pytest.param(Change(What.POD_DELETE, PodInfo(pod("q", cpu="1", on="n"))), True, id="pod ended"),
+    pytest.param(Change(What.POD_ADD, None, PodInfo(pod("q", cpu="1", on="n"))), False, id="pod came"),
+]
+
+
+@pytest.mark.parametrize(("change", "wakes"), CHANGES)
+async def test_only_a_helpful_change_wakes(change: Change, wakes: bool) -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p", cpu="5")))
+    queue.put_back(await queue.pop(), {"NodeResourcesFit"})
+    assert queue.move(change) == (1 if wakes else 0)
+    await clock.advance(1.1)
+    assert (await pop_now(queue) is not None) == wakes
+
+
+async def test_unschedulable_pods_are_tried_again_after_five_minutes() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p", cpu="5")))
+    queue.put_back(await queue.pop(), {"NodeResourcesFit"})
+    await clock.advance(290)
+    assert await pop_now(queue) is None
+    await clock.advance(60)
+    assert await pop_now(queue) is not None
+
+
+async def test_scheduling_gates_hold_a_pod_until_removed() -> None:
+    queue = make_queue(ManualClock())
+    queue.add(PodInfo(pod("p", schedulingGates=[{"name": "example.com/wait"}])))
+    queue.move(Change(What.NODE_ADD, None, node_info()))
+    assert await pop_now(queue) is None
+    assert queue.lengths()["gated"] == 1
+    queue.update(PodInfo(pod("p")))
+    assert await pop_now(queue) is not None
+
+
+async def test_a_status_change_does_not_wake_but_a_toleration_does() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p")))
+    queue.put_back(await queue.pop(), {"TaintToleration"})
+    await clock.advance(5)
+    queue.update(PodInfo({**pod("p"), "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled"}]}}))
+    assert await pop_now(queue) is None
+    queue.update(PodInfo(pod("p", tolerations=[{"operator": "Exists"}])))
+    assert await pop_now(queue) is not None
+
+
+async def test_a_deleted_pod_is_not_popped() -> None:
+    queue = make_queue(ManualClock())
+    queue.add(PodInfo(pod("p")))
+    queue.delete("uid-default-p")
+    assert await pop_now(queue) is None

@@ -1,0 +1,48 @@
+"""Defaults of volumes, claims and storage classes (pkg/apis/{core,storage}/v1/defaults.go)."""
+
+from apimachinery.api.defaults.fill import Object, part, when_absent, when_empty
+
+
+def persistent_volume(obj: Object) -> None:
+    """A PersistentVolume: kept after release, a file system, pending."""
+    spec = part(obj, "spec")
+    when_empty(spec, persistentVolumeReclaimPolicy="Retain")
+    when_absent(spec, volumeMode="Filesystem")
+    when_empty(part(obj, "status"), phase="Pending")
+    if "hostPath" in spec:
+        when_absent(spec["hostPath"], type="")
+    if "iscsi" in spec:
+        when_empty(spec["iscsi"], iscsiInterface="default")
+    if "rbd" in spec:
+        when_empty(spec["rbd"], pool="rbd", user="admin", keyring="/etc/ceph/keyring")
+
+
+def persistent_volume_claim(obj: Object) -> None:
+    """A PersistentVolumeClaim: a file system, pending."""
+    claim_spec(part(obj, "spec"))
+    when_empty(part(obj, "status"), phase="Pending")
+
+
+def claim_spec(spec: Object) -> None:
+    """The spec of a claim, also in a template."""
+    when_absent(spec, volumeMode="Filesystem")
+
+
+def storage_class(obj: Object) -> None:
+    """A StorageClass: volumes are deleted with their claim and bound at once."""
+    when_absent(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
+
+
+def csi_driver(obj: Object) -> None:
+    """A CSIDriver."""
+    spec = part(obj, "spec")
+    when_absent(
+        spec,
+        attachRequired=True,
+        podInfoOnMount=False,
+        storageCapacity=False,
+        fsGroupPolicy="ReadWriteOnceWithFSType",
+        requiresRepublish=False,
+        seLinuxMount=False,
+    )
+    when_empty(spec, volumeLifecycleModes=["Persistent"])

@@ -8,24 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.images import cache, disk, initrd, rootfs, units
+from provisioner.images import cache, disk, initrd, layers, rootfs, units
 from provisioner.images.containers import OciImage, ensure_oci_images
 from provisioner.images.preload import preload_images
-from provisioner.images.python_tree import VENV, ensure_python_tree
 from provisioner.images.recipes import RECIPES, read_list
-from provisioner.images.tools import require_tools
+from provisioner.images.tools import require_tools, run_tool
+from provisioner.images.wheels import PYTHON_VERSION, VENV
 
 #: The base command line of every boot. A crashed guest must end at once (panic=1 with reboot or pause as the
 #: hypervisor says), not hang; cx16 kills kernels under emulation; the rest saves boot time on an emulated CPU.
 KERNEL_ARGS = (
     "root=/dev/vda2 rw console=ttyS0 quiet oops=panic panic=1 clearcpuid=cx16 net.ifnames=0 mitigations=off "
-    "apparmor=0 audit=0 nokaslr tsc=reliable random.trust_cpu=on"
+    "apparmor=0 selinux=0 audit=0 nokaslr tsc=reliable random.trust_cpu=on"
 )
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
-
-#: The interpreter in the machines.
-GUEST_PYTHON = "3.13"
 
 _TOOLS = ("mmdebstrap", "qemu-img", "mke2fs", "sfdisk", "mkfs.fat", "mcopy", "syslinux", "gcc", "unshare", "dpkg-deb")
 
@@ -68,7 +65,7 @@ def ensure_guest_image(home: Path, report: Callable[[str], None]) -> GuestImage:
 def guest_digest(images: Mapping[str, OciImage]) -> str:
     """The hash of everything that goes in: recipes, container images, and the code that puts them together."""
     here = Path(__file__).parent
-    modules = ("guest", "rootfs", "initrd", "disk", "preload", "python_tree", "units")
+    modules = ("guest", "rootfs", "initrd", "disk", "preload", "registry", "units")
     return cache.digest_of(
         [
             *cache.directory_parts(RECIPES / "guest", "guest"),
@@ -88,7 +85,7 @@ def _build(home: Path, target: Path, images: Mapping[str, OciImage], report: Cal
     shutil.copytree(recipe / "files", tree, symlinks=True, dirs_exist_ok=True)
     units.apply(tree, read_list(recipe / "units.txt"))
     units.anonymise(tree)
-    shutil.copytree(ensure_python_tree(home, report) / VENV, tree / VENV, symlinks=True)
+    _install_venv(home, tree, report)
     report("guest image: unpacking the container images")
     preload_images(tree, images)
 
@@ -105,6 +102,13 @@ def _build(home: Path, target: Path, images: Mapping[str, OciImage], report: Cal
     cache.remove_tree(work)
 
 
+def _install_venv(home: Path, tree: Path, report: Callable[[str], None]) -> None:
+    """The virtual environment of the container images, byte for byte: compiled once, for both."""
+    chain = layers.ensure_chain(home, ("base", "glibc", "python", "venv"), report)
+    (tree / VENV.parent).mkdir(parents=True, exist_ok=True)
+    run_tool("tar", "-xzf", chain[-1] / "layer.tar.gz", "-C", tree, str(VENV))
+
+
 def _load(folder: Path, digest: str) -> GuestImage:
     manifest = json.loads((folder / "image.json").read_text())
     return GuestImage(
@@ -116,7 +120,7 @@ def _load(folder: Path, digest: str) -> GuestImage:
         kernel_args=manifest["kernel_args"],
         kubectl=folder / "kubectl",
         kernel_release=manifest["kernel_release"],
-        rootfs_python=GUEST_PYTHON,
+        rootfs_python=PYTHON_VERSION,
         virtual_size=manifest["virtual_size"],
         size=(folder / "disk.qcow2").stat().st_blocks * 512,
     )

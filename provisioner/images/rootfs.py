@@ -62,5 +62,7 @@ mkdir -p "$1/usr/lib/modules"
 mv "$modules"/* "$1/usr/lib/modules/"
 cd /
 rm -r "$1/kernel.tmp"
+# Compressed modules cost an emulated CPU dearly; the image's own compression is undone by the host.
+find "$1/usr/lib/modules" -name '*.ko.xz' -exec "$1/usr/bin/busybox" unxz {} +
 chroot "$1" depmod "$(ls "$1/usr/lib/modules")"
 """

@@ -8,7 +8,8 @@ What the rest of the provisioner uses::
 
     guest = ensure_guest_image(home, report)            # blocking; minutes the first time, milliseconds afterwards
     build_seed(path, hostname="worker-1", ...)          # one machine's identity, as a raw disk: attach as second disk
-    bundle = compile_bundle(home, source_root)          # our packages with the guest's bytecode, unpack in /opt/kubelab/src
+    bundle = compile_bundle(home, source_root)          # our packages with the guest's bytecode, unpack in
+    /opt/kubelab/src
 """
 
 from provisioner.images.box import build_box

@@ -1,4 +1,5 @@
-"""Reading image archives: OCI layouts, as ``ensure_oci_images``, ``docker buildx``, ``podman save`` and ``skopeo`` write them."""
+"""Reading image archives: OCI layouts, as ``ensure_oci_images``, ``docker buildx``, ``podman save`` and ``skopeo``
+write them."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Docker's familiar names: ``nginx`` means ``docker.io/library/nginx:latest``. ``ValueError`` for an empty name."""
+        """Docker's familiar names: ``nginx`` means ``docker.io/library/nginx:latest``. ``ValueError`` for an empty
+        name."""
         name, digest_sign, _ = text.partition("@")
         if not name or digest_sign:
             raise ValueError(f"image name {text!r} is not of the form [registry/]repository[:tag]")
@@ -49,17 +51,19 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._tar = tarfile.open(path)
+            self._tar = tarfile.open(path)  # noqa: SIM115 (closed by __exit__)
             self._index = self._json(self._read("index.json"))
-        except (OSError, tarfile.TarError, KeyError) as e:
-            raise ImageError(f"{path} is no OCI image archive ({e}): make one with 'docker buildx build -o type=oci', "
-                             "'podman save --format oci-archive' or 'skopeo copy … oci-archive:FILE'") from e  # fmt: skip
+        except (OSError, tarfile.TarError, KeyError, ValueError) as e:
+            advice = "'docker buildx build -o type=oci', 'podman save --format oci-archive' or 'skopeo copy'"
+            raise ImageError(f"{path} is no OCI image archive ({e}): make one with {advice}") from e
         self.path = path
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._tar.close()
 
     def blob(self, digest: str) -> bytes:

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,8 @@ def source_parts(*modules: Path) -> list[tuple[str, bytes]]:
 
 
 def ensure(home: Path, kind: str, digest: str, build: Callable[[Path], None]) -> Path:
-    """The entry's directory, built by ``build(directory)`` when it is not there yet. Blocks while another process builds.
+    """The entry's directory, built by ``build(directory)`` when it is not there yet. Blocks while another process
+    builds.
 
     Raises ``ImageError`` when the build fails or the disk is too full to start.
     """
@@ -116,11 +116,11 @@ def list_images(home: Path) -> list[CachedImage]:
     return sorted(found, key=lambda image: -image.created)
 
 
-def prune(home: Path, keep: Collection[str] = (), older_than: float = 0.0) -> list[Path]:
-    """Remove cache entries whose digest is not in ``keep`` and which are older than ``older_than`` seconds, and all
-    leftovers of broken-off builds. Returns what was removed. Waits for a running build of the same kind.
+def prune(home: Path, keep: Collection[str] = ()) -> list[Path]:
+    """Remove every cache entry whose digest is not in ``keep``, and all leftovers of broken-off builds.
 
-    An image that a lab's disks still refer to must be in ``keep``: overlays die with their backing file.
+    Returns what was removed. Waits for a running build of the same kind. An image that a lab's disks refer to must be in
+    ``keep``: overlays die with their backing file.
     """
     removed = []
     for kind in KINDS:
@@ -130,7 +130,7 @@ def prune(home: Path, keep: Collection[str] = (), older_than: float = 0.0) -> li
         with _locked(folder):
             removed += _remove_leftovers(folder)
             for path in sorted(folder.iterdir()):
-                if path.is_dir() and path.name not in keep and path.stat().st_mtime <= time.time() - older_than:
+                if path.is_dir() and path.name not in keep:
                     remove_tree(path)
                     removed.append(path)
     return removed

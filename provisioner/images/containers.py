@@ -27,8 +27,8 @@ class OciImage:
 
 
 def ensure_oci_images(home: Path, report: Callable[[str], None]) -> dict[str, OciImage]:
-    """Every container image of the checkout by its folder's name (``nginx``), built where not cached. Blocks; seconds to
-    minutes the first time. Raises ``ImageError``."""
+    """Every container image of the checkout by its folder's name (``nginx``), built where not cached. Blocks; seconds
+    to minutes the first time. Raises ``ImageError``."""
     images = {}
     for recipe in sorted((RECIPES / "oci").glob("*/image.toml")):
         images[recipe.parent.name] = _ensure(home, recipe, report)
@@ -77,7 +77,9 @@ def _ensure(home: Path, path: Path, report: Callable[[str], None]) -> OciImage:
             built,
         )
         manifest = oci.make_manifest(config, built)
-        (target / "image.tar").write_bytes(oci.render_archive(recipe["name"], manifest, [config, *(b.blob for b in built)]))
+        (target / "image.tar").write_bytes(
+            oci.render_archive(recipe["name"], manifest, [config, *(b.blob for b in built)])
+        )
         (target / "image.json").write_text(json.dumps({"name": recipe["name"], "digest": manifest.digest}) + "\n")
 
     folder = cache.ensure(home, "oci", digest, build)

@@ -49,8 +49,8 @@ class GuestImage:
 def ensure_guest_image(home: Path, report: Callable[[str], None]) -> GuestImage:
     """The guest image for the checkout's recipes, built when it is not cached (some minutes; milliseconds otherwise).
 
-    ``report`` is told each step in a few words. Needs root, the network (the host's apt mirror and Python index) and 4 GiB
-    free. Raises ``ImageError``; a broken-off build leaves nothing that could be taken for an image.
+    ``report`` is told each step in a few words. Needs root, the network (the host's apt mirror and Python index) and
+    4 GiB free. Raises ``ImageError``; a broken-off build leaves nothing that could be taken for an image.
     """
     images = ensure_oci_images(home, report)
     digest = guest_digest(images)
@@ -92,7 +92,9 @@ def _build(home: Path, target: Path, images: Mapping[str, OciImage], report: Cal
     report("guest image: writing the disk")
     kernel, ramdisk = target / "vmlinuz", target / "initrd.img"
     shutil.move(next((tree / "boot").glob("vmlinuz-*")), kernel)
-    ramdisk.write_bytes(initrd.build_initrd(tree, (recipe / "initrd/init").read_bytes(), read_list(recipe / "initrd-modules.txt")))
+    ramdisk.write_bytes(
+        initrd.build_initrd(tree, (recipe / "initrd/init").read_bytes(), read_list(recipe / "initrd-modules.txt"))
+    )
     shutil.copy2(tree / "usr/bin/kubectl", target / "kubectl")
     release = next((tree / "usr/lib/modules").iterdir()).name
     disk.build_disk(target / "disk.qcow2", tree, kernel, ramdisk, KERNEL_ARGS, work)

@@ -19,7 +19,8 @@ APPLETS = ("sh", "mount", "insmod", "cat", "dd", "sha256sum", "tar", "gzip", "mk
 
 
 def render_cpio(entries: Mapping[str, tuple[int, bytes]]) -> bytes:
-    """A newc archive of ``name → (mode, content)``; a link's content is its target. Times are 0, inodes count from 1."""
+    """A newc archive of ``name → (mode, content)``; a link's content is its target. Times are 0, inodes count from
+    1."""
     out = bytearray()
     for number, (name, (mode, data)) in enumerate([*entries.items(), ("TRAILER!!!", (0, b""))], start=1):
         raw = name.encode() + b"\0"
@@ -71,3 +72,9 @@ def build_initrd(tree: Path, init: bytes, modules: Sequence[str]) -> bytes:
         name = PurePosixPath(path).name.split(".")[0]
         entries[f"modules/{number:02}-{name}.ko"] = (stat.S_IFREG | 0o644, raw)
     return gzip.compress(render_cpio(entries), compresslevel=9, mtime=0)
+
+
+def append_files(initrd: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The initrd with further files: the kernel unpacks concatenated archives one after the other."""
+    entries = {name: (stat.S_IFREG | 0o600, data) for name, data in files.items()}
+    return initrd + gzip.compress(render_cpio(entries), compresslevel=9, mtime=0)

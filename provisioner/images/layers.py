@@ -87,7 +87,8 @@ def _build(name: str, parents: Sequence[Path], report: Report, target: Path) -> 
 
 
 def plan_names(tree: Path, below: Path) -> list[str]:
-    """What of ``tree`` the layer must hold: everything that ``below`` lacks or has differently, with its parent folders."""
+    """What of ``tree`` the layer must hold: everything that ``below`` lacks or has differently, with its parent
+    folders."""
     names: set[str] = set()
     for name in _walk(tree):
         upper, lower = tree / name, below / name

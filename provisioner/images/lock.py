@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from provisioner.images.wheels import pip_target_options
 from provisioner.images.recipes import RECIPES
 from provisioner.images.tools import run_tool
+from provisioner.images.wheels import pip_target_options
 
 
 def render_lock(report: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Where packages come from: the mirrors that this machine's own apt uses, with the suite exchanged for the guest's.
 
-No host name is written anywhere in kubelab: a lab behind a company mirror, a proxy or a snapshot works as its host does.
-Formats: sources.list(5), one-line and deb822.
+No host name is written anywhere in kubelab: a lab behind a company mirror, a proxy or a snapshot works as its host
+does. Formats: sources.list(5), one-line and deb822.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def parse_deb822(text: str) -> list[Source]:
 
 
 def plan_sources(sources: Iterable[Source], codename: str, release: str = RELEASE) -> list[str]:
-    """The guest's ``deb`` lines: Debian's own archives of the host (``codename``, -updates, -security), moved to ``release``.
+    """The guest's ``deb`` lines: Debian's own archives of the host (``codename``, -updates, -security), moved to
+    ``release``.
 
     Archives signed by other keys than Debian's (``Signed-By``) and other people's suites are left out. Empty when the
     host has no Debian archive.
@@ -100,7 +101,7 @@ def guest_sources(etc: Path = Path("/etc")) -> list[str]:
     if not any(line.endswith(f" {RELEASE} main") for line in lines):
         raise ImageError(
             f"no Debian mirror in {apt}/sources.list or {apt}/sources.list.d: the guest image is Debian {RELEASE}, "
-            "built from the mirror that this machine's apt uses; add one (a 'deb' line for this machine's Debian release)"
+            "built from the mirror that this machine's apt uses; add a 'deb' line for this machine's own release"
         )
     return lines
 
@@ -115,8 +116,8 @@ def host_apt_options() -> list[str]:
 def archive_keyring(workdir: Path, installed: Path = Path("/usr/share/keyrings/debian-archive-keyring.gpg")) -> Path:
     """A keyring that holds the guest release's signing keys.
 
-    The installed one when it is recent enough; otherwise that of the current package for the host's own release, fetched
-    and verified by the host's apt (Debian adds a coming release's keys to the older releases' package).
+    The installed one when it is recent enough; otherwise that of the current package for the host's own release,
+    fetched and verified by the host's apt (Debian adds a coming release's keys to the older releases' package).
     """
     if _knows_release(installed):
         return installed
@@ -128,7 +129,8 @@ def archive_keyring(workdir: Path, installed: Path = Path("/usr/share/keyrings/d
     fetched = folder / installed.relative_to("/")
     if not _knows_release(fetched):
         raise ImageError(
-            f"debian-archive-keyring lacks the keys of {RELEASE}: apt-get update && apt-get install debian-archive-keyring"
+            f"debian-archive-keyring lacks the keys of {RELEASE}: "
+            "apt-get update && apt-get install debian-archive-keyring"
         )
     return fetched
 

@@ -105,7 +105,8 @@ def make_layer(tar: bytes) -> Layer:
 
 def make_config(config: ImageConfig, layers: Sequence[Layer], architecture: str = "amd64") -> Blob:
     """The image configuration blob (config.md); empty fields are left out, as other builders do."""
-    run: dict[str, Any] = {"Env": [f"{name}={value}" for name, value in config.env.items()], "WorkingDir": config.workdir}
+    env = [f"{name}={value}" for name, value in config.env.items()]
+    run: dict[str, Any] = {"Env": env, "WorkingDir": config.workdir}
     optional = {
         "Entrypoint": list(config.entrypoint),
         "Cmd": list(config.cmd),

@@ -19,7 +19,8 @@ _CONTENT = Path("var/lib/containerd/io.containerd.content.v1.content")
 
 
 def preload_images(tree: Path, images: Mapping[str, OciImage]) -> None:
-    """Import ``images`` into namespace ``k8s.io`` of the containerd in ``tree``, unpacked, and into the registry's storage.
+    """Import ``images`` into namespace ``k8s.io`` of the containerd in ``tree``, unpacked, and into the registry's
+    storage.
 
     Everything runs in mount and PID namespaces of its own, which end with the script: nothing stays mounted or running.
     Raises ``ImageError`` with containerd's last lines when it fails.

@@ -1,7 +1,7 @@
 """The lab's registry: its storage, prefilled in the guest image, and pushing further images to it over plain HTTP.
 
-Sources: OCI distribution-spec 1.1 ("Pushing blobs", "Pushing manifests"); the storage layout is that of distribution 2.8
-(registry/storage/paths.go).
+Sources: OCI distribution-spec 1.1 ("Pushing blobs", "Pushing manifests"); the storage layout is that of distribution
+2.8 (registry/storage/paths.go).
 """
 
 from __future__ import annotations

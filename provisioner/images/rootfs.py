@@ -1,4 +1,5 @@
-"""Debian trees by mmdebstrap, as root but without a container engine: configured ones (the guest) and extracted ones."""
+"""Debian trees by mmdebstrap, as root but without a container engine: configured ones (the guest) and extracted
+ones."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from provisioner.images.mirror import archive_keyring, guest_sources, host_apt_options, RELEASE
+from provisioner.images.mirror import RELEASE, archive_keyring, guest_sources, host_apt_options
 from provisioner.images.tools import require_tools, run_tool
 
 #: Left out of every tree; licences stay, as Debian's copyright files must travel with the programs.
@@ -47,7 +48,8 @@ def bootstrap(target: Path, packages: Sequence[str], *, variant: str, kernel: st
             shutil.rmtree(target / folder, ignore_errors=True)
 
 
-#: Runs after the packages are configured, with the new tree as ``$1`` and apt's configuration for it in the environment.
+#: Runs after the packages are configured, with the new tree as ``$1`` and apt's configuration for it in the
+#: environment.
 _KERNEL_HOOK = """
 set -e
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"

@@ -21,9 +21,11 @@ _ALIGNMENT = 64 * 1024
 
 
 def render_network(address: str, gateway: str | None, device: str = "eth0") -> str:
-    """The batch for ``ip -force -batch`` that ``kubelab-network.service`` runs: one process instead of a network daemon.
+    """The batch for ``ip -force -batch`` that ``kubelab-network.service`` runs: one process instead of a network
+    daemon.
 
-    ``address`` is an interface address with prefix length (``192.168.60.11/24``). Raises ``ValueError`` for anything else.
+    ``address`` is an interface address with prefix length (``192.168.60.11/24``). Raises ``ValueError`` for anything
+    else.
     """
     if "/" not in address:
         raise ValueError(f"address {address!r} lacks a prefix length")
@@ -103,8 +105,8 @@ def build_seed(
 
     Attach it as the machine's second virtio disk (``vdb``). ``address`` has a prefix length (``192.168.60.11/24``);
     ``host_keys`` maps file names under ``/etc/ssh`` (``ssh_host_ed25519_key`` and ``….pub``) to their contents;
-    ``machine_id`` is 32 hexadecimal digits; ``hosts`` maps names to addresses for ``/etc/hosts``; ``files`` maps any other
-    absolute path to its content (mode 0644). Raises ``ValueError`` for a malformed address or machine-id.
+    ``machine_id`` is 32 hexadecimal digits; ``hosts`` maps names to addresses for ``/etc/hosts``; ``files`` maps any
+    other absolute path to its content (mode 0644). Raises ``ValueError`` for a malformed address or machine-id.
     """
     data = render_seed(
         hostname=hostname,

@@ -51,7 +51,8 @@ def run_tool(
 ) -> bytes:
     """Run a program to its end and return its standard output. ``env`` is added to the environment.
 
-    Raises ``ImageError`` with the program's last lines when it fails, and a sentence of advice where the cause is known.
+    Raises ``ImageError`` with the program's last lines when it fails, and a sentence of advice where the cause is
+    known.
     """
     words = [str(a) for a in argv]
     try:
@@ -82,10 +83,15 @@ def failure_text(program: str, code: int, output: str) -> str:
     advice = ""
     if "No space left on device" in output:
         advice = "\nThe disk is full: free some gigabytes (kubelab image prune), then run the same command again."
-    elif any(s in output for s in ("Temporary failure resolving", "Could not connect", "Failed to fetch", "Network is unreachable")):
+    elif any(
+        s in output
+        for s in ("Temporary failure resolving", "Could not connect", "Failed to fetch", "Network is unreachable")
+    ):
         advice = "\nA package mirror does not answer: check the network, then run the same command again."
     elif "No matching distribution found" in output or "NewConnectionError" in output:
-        advice = "\nThe Python package index does not answer or lacks a locked version: check the network, then try again."
+        advice = (
+            "\nThe Python package index does not answer or lacks a locked version: check the network, then try again."
+        )
     elif "NO_PUBKEY" in output or "not signed" in output:
         advice = "\nThe mirror is not signed by a key of debian-archive-keyring: is it a Debian mirror?"
     tail = "\n".join(f"  {line}" for line in lines[-_TAIL:])
@@ -95,7 +101,9 @@ def failure_text(program: str, code: int, output: str) -> str:
 def os_error(e: OSError) -> ImageError:
     """The same trouble in words that say what to do."""
     if e.errno == errno.ENOSPC:
-        return ImageError(f"no space left on the disk while writing {e.filename or 'an image'}: free some gigabytes, then try again")
+        return ImageError(
+            f"no space left on the disk while writing {e.filename or 'an image'}: free some gigabytes, then try again"
+        )
     if e.errno in (errno.EACCES, errno.EPERM):
         return ImageError(f"no permission for {e.filename or 'a step of the build'}: images are built as root (sudo)")
     return ImageError(str(e))

@@ -10,7 +10,8 @@ from provisioner.images.errors import ImageError
 
 
 def apply(tree: Path, lines: Sequence[str]) -> None:
-    """Carry out the lines of units.txt (its head explains the verbs) in ``tree``. Raises ``ImageError`` for a bad line."""
+    """Carry out the lines of units.txt (its head explains the verbs) in ``tree``. Raises ``ImageError`` for a bad
+    line."""
     system = tree / "etc/systemd/system"
     for line in lines:
         match line.split():
@@ -28,7 +29,8 @@ def apply(tree: Path, lines: Sequence[str]) -> None:
 
 
 def anonymise(tree: Path) -> None:
-    """Remove what identifies a machine or was only needed while building: host keys, machine-id, host name, logs, caches.
+    """Remove what identifies a machine or was only needed while building: host keys, machine-id, host name, logs,
+    caches.
 
     An empty machine-id makes systemd choose one for that boot without running its first-boot units (machine-id(5)).
     """

@@ -57,8 +57,8 @@ def install_wheels(venv: Path, lock: Path) -> None:
 def compile_in(tree: Path, *folders: str) -> None:
     """Byte-compile ``folders`` (absolute inside ``tree``) with the tree's own interpreter, in a chroot.
 
-    unchecked-hash (PEP 552): no ``stat`` of the source at import, and equal sources give equal bytes whatever their times.
-    Without bytecode the first import of the dependencies takes an emulated guest about a minute.
+    unchecked-hash (PEP 552): no ``stat`` of the source at import, and equal sources give equal bytes whatever their
+    times. Without bytecode the first import of the dependencies takes an emulated guest about a minute.
     """
     interpreter = f"/usr/bin/python{PYTHON_VERSION}"
     command = ["-I", "-S", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", *folders]

@@ -148,7 +148,11 @@ class WatchHub:
 
     def _tell_progress(self, subscription: Subscription) -> None:
         if subscription.complete_to is None:
-            subscription.buffer.append(Change(ChangeType.PROGRESS, "", b"", None, self.revision))
+            buffer = subscription.buffer
+            if not buffer or buffer[-1].type is not ChangeType.PROGRESS:
+                buffer.append(Change(ChangeType.PROGRESS, "", b"", None, self.revision))
+            elif buffer[-1].revision < self.revision:
+                buffer[-1] = Change(ChangeType.PROGRESS, "", b"", None, self.revision)
             subscription.wake()
 
 
@@ -161,7 +165,7 @@ class HubWatch:
         self._prefix = prefix
         self._from = from_revision
         self._reached = from_revision
-        self._wanted: Revision = 0
+        self._wanted: list[Revision] = []
         self._ready: deque[Change] = deque()
         self._live = hub.attach(prefix)
         self._closed = False
@@ -186,19 +190,19 @@ class HubWatch:
             if not self._ready and self._live.complete_to is not None and not self._closed:
                 self._reattach(self._live.complete_to)
         change = self._ready.popleft()
-        if change.revision >= self._wanted:
-            self._wanted = 0
+        if self._wanted:
+            self._wanted = [revision for revision in self._wanted if revision > change.revision]
         return change
 
     def _reattach(self, complete_to: Revision) -> None:
         self._reached = max(complete_to, self._from)
         self._live = self._hub.attach(self._prefix)
-        if self._wanted:
-            self._hub.request_progress(self._live, self._wanted)
+        for revision in self._wanted:
+            self._hub.request_progress(self._live, revision)
 
     def request_progress(self, revision: Revision) -> None:
-        if revision > self._wanted and not self._closed:
-            self._wanted = revision
+        if revision not in self._wanted and not self._closed:
+            self._wanted.append(revision)
             self._hub.request_progress(self._live, revision)
 
     async def aclose(self) -> None:

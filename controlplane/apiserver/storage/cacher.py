@@ -1,0 +1,355 @@
+"""The watch cache: one resource type in memory, fed by one watch on the store, serving every read and watch of it.
+
+Reads are as fresh as the caller asks: `fresh=None` is linearizable (the cache waits until it has reached the revision
+that the store is at now), 0 takes what is there, N waits for at least N: the API's resourceVersion semantics. Objects
+are kept as the bytes that clients get, so a list is a join. Source: upstream's `storage/cacher/cacher.go`, KEP-2340.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.metrics import Counter
+from apimachinery.kit.tasks import cancel_and_wait
+
+from .cache_entries import CacheEvent, Entry, WatchEvent
+from .cache_ring import Ring
+from .cache_watch import CacheWatch
+from .interface import Change, ChangeType, FutureRevision, Revision, Storage, StorageError, Stored
+from .served import with_resource_version
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Selects: TypeAlias = Callable[[Entry[T]], bool]
+
+TERMINATED = Counter("apiserver_terminated_watchers", "Watches closed because their client was too slow", ["resource"])
+INITIALIZED = Counter(
+    "apiserver_watch_cache_initializations", "How often the watch cache was filled from the store", ["resource"]
+)
+SKIPPED = Counter(
+    "apiserver_watch_cache_undecodable_objects",
+    "Stored values that are no API objects and are not served",
+    ["resource"],
+)
+
+# Seconds that a read waits for the cache to get where it has to (upstream's blockTimeout), and between bookmarks.
+WAIT_TIMEOUT = 3.0
+BOOKMARK_PERIOD = 60.0
+_RETRY_PERIOD = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one cache: events a watch may lag behind, and the past that watches can be continued from."""
+
+    watch_buffer: int = 1000
+    ring_events: int = 10_000
+    ring_bytes: int = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CachePage(Generic[T]):
+    """Entries in key order, of one moment. `remaining` counts the keys that follow, whether selected or not."""
+
+    entries: Sequence[Entry[T]]
+    revision: Revision
+    more: bool = False
+    remaining: int = 0
+
+    def joined(self) -> bytes:
+        """The inside of a List's "items"."""
+        return b",".join([entry.served for entry in self.entries])
+
+
+class Cacher(Generic[T]):
+    """The cache of the objects under one registry prefix. `parse` makes of served bytes what selections and callers
+    want to see as `Entry.attributes`; it runs at most once per version, when first needed, and must not fail on JSON
+    objects. Run with `start`, end with `close`."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        prefix: str,
+        parse: Callable[[bytes], T],
+        *,
+        resource: str = "",
+        clock: Clock | None = None,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._storage = storage
+        self._prefix = prefix
+        self._parse = parse
+        self._resource = resource or prefix
+        self._clock = clock or SystemClock()
+        self._limits = limits
+        self._entries: dict[str, Entry[T]] = {}
+        self._keys: list[str] = []
+        self._revision: Revision = 0
+        self._ring: Ring[T] = Ring(0, limits.ring_events, limits.ring_bytes)
+        self._ready = asyncio.Event()
+        self._crowded = False
+        self._request_progress: Callable[[Revision], None] = lambda _: None
+        self._watches: list[CacheWatch[T]] = []
+        self._waiting: list[tuple[Revision, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def revision(self) -> Revision:
+        """Everything up to here is in the cache; 0 before it has been filled."""
+        return self._revision
+
+    @property
+    def ready(self) -> bool:
+        """Filled once; it then keeps serving what it has, even while the store does not answer."""
+        return self._ready.is_set()
+
+    def start(self) -> None:
+        """Begins to fill and follow, in tasks of its own."""
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._bookmark())]
+
+    async def close(self) -> None:
+        """Ends all watches and stops following. Idempotent."""
+        await cancel_and_wait(*self._tasks)
+        self._end_watches()
+
+    async def wait_ready(self) -> None:
+        """Returns once the cache has been filled."""
+        await self._ready.wait()
+
+    async def get(self, key: str, *, fresh: Revision | None = None) -> Entry[T] | None:
+        """The object, as fresh as asked. Raises FutureRevision (the cache did not get there in time), Unavailable."""
+        await self._freshen(fresh)
+        return self._entries.get(key)
+
+    async def list(
+        self,
+        prefix: str,
+        *,
+        selects: Selects[T] | None = None,
+        fresh: Revision | None = None,
+        limit: int = 0,
+    ) -> CachePage[T]:
+        """The objects under `prefix` (the cache's own or below) that are selected, as fresh as asked, the first `limit`
+        (0: all). Raises as `get`."""
+        await self._freshen(fresh)
+        return self._page(prefix, selects, limit, "", self._revision)
+
+    async def list_at(
+        self,
+        prefix: str,
+        revision: Revision,
+        *,
+        selects: Selects[T] | None = None,
+        limit: int = 0,
+        start_after: str = "",
+    ) -> CachePage[T]:
+        """The same as of exactly `revision`, from `start_after` on: what a continue token or resourceVersionMatch=Exact
+        asks for. Read from the store when the cache has moved on. Raises Compacted, FutureRevision, Unavailable."""
+        if not self._ring.newest <= revision <= self._revision or not self.ready:
+            return await self._stored_page(prefix, revision, selects, limit, start_after)
+        return self._page(prefix, selects, limit, start_after, revision)
+
+    async def watch(
+        self,
+        prefix: str,
+        from_revision: Revision,
+        *,
+        selects: Selects[T] | None = None,
+        bookmarks: bool = False,
+    ) -> CacheWatch[T]:
+        """Events after `from_revision` (>= 1). Raises Compacted when the cache does not remember that far back."""
+        await self._ready.wait()
+        past = self._ring.since(from_revision)
+        watch = self._join(prefix, selects, from_revision, bookmarks)
+        watch.replay(past)
+        return watch
+
+    async def watch_state(
+        self,
+        prefix: str,
+        *,
+        fresh: Revision | None = None,
+        selects: Selects[T] | None = None,
+        bookmarks: bool = False,
+        initial_end: bool = False,
+    ) -> CacheWatch[T]:
+        """The present state as ADDED events, then (if `initial_end`) a BOOKMARK that says so, then what changes. Raises
+        as `get`."""
+        await self._freshen(fresh)
+        watch = self._join(prefix, selects, self._revision, bookmarks)
+        entries = self._page(prefix, selects, 0, "", self._revision).entries
+        watch.begin(WatchEvent("ADDED", entry, entry.revision) for entry in entries)
+        if initial_end:
+            watch.begin([WatchEvent("BOOKMARK", None, self._revision, initial_end=True)])
+        return watch
+
+    def _join(self, prefix: str, selects: Selects[T] | None, after: Revision, bookmarks: bool) -> CacheWatch[T]:
+        watch = CacheWatch(prefix, selects, after, bookmarks, self._limits.watch_buffer, self._leave)
+        self._watches.append(watch)
+        return watch
+
+    def _leave(self, watch: CacheWatch[T]) -> None:
+        if watch in self._watches:
+            self._watches.remove(watch)
+
+    def _page(
+        self, prefix: str, selects: Selects[T] | None, limit: int, start_after: str, revision: Revision
+    ) -> CachePage[T]:
+        keys, entries = self._keys, self._entries
+        first = bisect_right(keys, start_after) if start_after >= prefix else bisect_left(keys, prefix)
+        end = bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1), first)
+        found: list[Entry[T]] = []
+        for position in range(first, end):
+            entry = entries[keys[position]]
+            if selects is None or selects(entry):
+                found.append(entry)
+                if len(found) == limit:
+                    remaining = end - position - 1
+                    return CachePage(found, revision, remaining > 0, remaining)
+        return CachePage(found, revision)
+
+    async def _stored_page(
+        self, prefix: str, revision: Revision, selects: Selects[T] | None, limit: int, start_after: str
+    ) -> CachePage[T]:
+        found: list[Entry[T]] = []
+        while True:
+            want = limit - len(found) if limit else 0
+            page = await self._storage.list(prefix, revision=revision, limit=want, start_after=start_after)
+            for item in page.items:
+                entry = self._entry(item.key, item.value, item.mod_revision)
+                if entry is not None and (selects is None or selects(entry)):
+                    found.append(entry)
+            if not page.more or (limit and len(found) >= limit):
+                return CachePage(found, page.revision, page.more, page.remaining)
+            start_after = page.items[-1].key
+
+    async def _freshen(self, fresh: Revision | None) -> None:
+        await self._ready.wait()
+        if fresh is not None and fresh <= self._revision:
+            return
+        current = await self._storage.current_revision()
+        wanted = current if fresh is None else fresh
+        if wanted <= self._revision:
+            return
+        if wanted > current:
+            raise FutureRevision(wanted, current)
+        self._request_progress(wanted)
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (wanted, next(self._order), arrived))
+        try:
+            async with asyncio.timeout(WAIT_TIMEOUT):
+                await arrived
+        except TimeoutError:
+            raise FutureRevision(wanted, self._revision) from None
+        finally:
+            if not arrived.done() or arrived.cancelled():
+                self._waiting = [waiting for waiting in self._waiting if waiting[2] is not arrived]
+                heapq.heapify(self._waiting)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                page = await self._storage.list(self._prefix)
+                self._fill(page.items, page.revision)
+                async with self._storage.watch(self._prefix, page.revision) as watch:
+                    self._request_progress = watch.request_progress
+                    for wanted, _, _ in self._waiting:
+                        watch.request_progress(wanted)
+                    async for change in watch:
+                        # Never between two changes of one revision: nobody may see or join a half of it.
+                        if self._crowded and change.revision > self._revision:
+                            self._crowded = False
+                            await asyncio.sleep(0)
+                        self._apply(change)
+            except StorageError as error:
+                log.warning("watch cache of %s: %s; filling it again", self._resource, error)
+            await self._clock.sleep(_RETRY_PERIOD)
+
+    async def _bookmark(self) -> None:
+        while True:
+            await self._clock.sleep(BOOKMARK_PERIOD)
+            wanting = [watch for watch in self._watches if watch.bookmarks]
+            if wanting:
+                try:
+                    await self._freshen(None)
+                except StorageError as error:
+                    log.debug("bookmarks of %s without progress: %s", self._resource, error)
+                for watch in wanting:
+                    watch.offer_bookmark(self._revision)
+
+    def _fill(self, items: Sequence[Stored], revision: Revision) -> None:
+        """Starts anew: watches of the time before cannot be continued without a gap, so they end."""
+        self._end_watches()
+        made = (self._entry(item.key, item.value, item.mod_revision) for item in items)
+        self._entries = {entry.key: entry for entry in made if entry is not None}
+        self._keys = sorted(self._entries)
+        self._ring = Ring(revision, self._limits.ring_events, self._limits.ring_bytes)
+        INITIALIZED.labels(self._resource).inc()
+        self._ready.set()
+        self._advance(revision)
+
+    def _apply(self, change: Change) -> None:
+        if change.type is not ChangeType.PROGRESS:
+            previous = self._entries.get(change.key)
+            current = None
+            if change.type is not ChangeType.DELETE:
+                current = self._entry(change.key, change.value, change.revision)
+            self._replace(change.key, current, previous)
+            removed = change.prev_value if previous is not None else None
+            event = CacheEvent(change.key, change.revision, current, previous, removed, self._parse)
+            self._ring.append(event)
+            for watch in tuple(self._watches):
+                self._offer(watch, event)
+        self._advance(change.revision)
+
+    def _offer(self, watch: CacheWatch[T], event: CacheEvent[T]) -> None:
+        try:
+            taken = watch.offer(event)
+        except Exception:
+            # A selection that fails ends its own watch, not everybody's.
+            log.exception("a watch of %s failed on %s", self._resource, event.key)
+            watch.end()
+            self._leave(watch)
+            return
+        if not taken:
+            self._leave(watch)
+            TERMINATED.labels(self._resource).inc()
+        elif watch.crowded:
+            self._crowded = True
+
+    def _replace(self, key: str, current: Entry[T] | None, previous: Entry[T] | None) -> None:
+        if current is not None:
+            self._entries[key] = current
+            if previous is None:
+                insort(self._keys, key)
+        elif previous is not None:
+            del self._entries[key]
+            del self._keys[bisect_left(self._keys, key)]
+
+    def _advance(self, revision: Revision) -> None:
+        self._revision = max(self._revision, revision)
+        while self._waiting and self._waiting[0][0] <= self._revision:
+            arrived = heapq.heappop(self._waiting)[2]
+            if not arrived.done():
+                arrived.set_result(None)
+
+    def _entry(self, key: str, value: bytes, revision: Revision) -> Entry[T] | None:
+        try:
+            return Entry(key, revision, with_resource_version(value, revision), self._parse)
+        except ValueError as error:
+            log.error("%s at revision %d is not served: %s", key, revision, error)
+            SKIPPED.labels(self._resource).inc()
+            return None
+
+    def _end_watches(self) -> None:
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            watch.end()

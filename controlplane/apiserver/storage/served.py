@@ -1,0 +1,28 @@
+"""The bytes that clients get: the stored JSON with metadata.resourceVersion put in."""
+
+import re
+
+import orjson
+
+from .interface import Revision
+
+# What the API server's own writer produces: kind and apiVersion (strings without escapes), then metadata.
+_HEAD = re.compile(rb'\{(?:"(?:kind|apiVersion)":"[^"\\]*",)*"metadata":\{')
+_NAME = b'"resourceVersion"'
+
+
+def with_resource_version(value: bytes, revision: Revision) -> bytes:
+    """`value`, a JSON object, with metadata.resourceVersion set to `revision`. About 1 µs when metadata comes first and
+    no resourceVersion is inside; any other shape (an etcdctl put by hand) is parsed. Raises ValueError for bytes that
+    are no JSON object with an object (or nothing) as metadata."""
+    head = _HEAD.match(value)
+    if head is not None and _NAME not in value:
+        at = head.end()
+        rest = value[at:]
+        comma = b"" if rest.startswith(b"}") else b","
+        return b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, rest)
+    tree = orjson.loads(value)
+    if not isinstance(tree, dict) or not isinstance(tree.setdefault("metadata", {}), dict):
+        raise ValueError("not an API object")
+    tree["metadata"]["resourceVersion"] = str(revision)
+    return orjson.dumps(tree)

@@ -7,7 +7,7 @@ one event of it, so progress needs no progress notifications, and forty resource
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from apimachinery.kit.clock import Clock, SystemClock
@@ -45,13 +45,20 @@ _PROBE_KEY = b"/registry/health"
 class EtcdStorage:
     """interface.Storage on an etcd cluster. Make it with `open`."""
 
-    def __init__(self, client: EtcdClient, revision: Revision, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: EtcdClient,
+        revision: Revision,
+        responses: AsyncGenerator[rpc.WatchResponse, None],
+        clock: Clock,
+    ) -> None:
+        """`responses`: a watch that gives everything after `revision`."""
         self._client = client
         self._clock = clock
         self._hub = WatchHub(revision)
         self._leases = Leases(self._grant, clock)
         self._closed = False
-        self._feeder = asyncio.create_task(self._feed())
+        self._feeder = asyncio.create_task(self._feed(responses))
         self._feeder.add_done_callback(self._feeder_ended)
 
     @classmethod
@@ -62,11 +69,13 @@ class EtcdStorage:
         malformed one, OSError for an unreadable PEM file."""
         client = EtcdClient(endpoints, tls)
         try:
-            answer = await client.range(rpc.RangeRequest(key=_PROBE_KEY, count_only=True))
+            await client.range(rpc.RangeRequest(key=_PROBE_KEY, count_only=True))
+            responses = client.watch(0)
+            created = await anext(responses)
         except StorageError:
             await client.close()
             raise
-        return cls(client, answer.header.revision, clock or SystemClock())
+        return cls(client, created.header.revision, responses, clock or SystemClock())
 
     async def create(self, key: str, value: bytes, ttl: int | None = None) -> Revision:
         put = rpc.RequestOp(request_put=await self._put(key, value, ttl))
@@ -142,13 +151,11 @@ class EtcdStorage:
             raise KeyMissing(key)
         raise RevisionMismatch(key, expected, _stored(found[0]))
 
-    async def _feed(self) -> None:
+    async def _feed(self, responses: AsyncGenerator[rpc.WatchResponse, None]) -> None:
         """Publishes every event, reconnecting where the last stream broke."""
         while True:
             try:
-                # From the last seen revision, not the one after it: etcd then refuses exactly when history we have not
-                # seen was compacted (it lets a watch begin AT the compacted revision, whose deletions are gone).
-                async with aclosing(self._client.watch(max(self._hub.revision, 1))) as responses:
+                async with aclosing(responses):
                     async for response in responses:
                         seen = self._hub.revision
                         changes = [change for change in map(_change, response.events) if change.revision > seen]
@@ -160,6 +167,9 @@ class EtcdStorage:
             except Unavailable as error:
                 log.warning("%s; reconnecting", error)
                 await self._clock.sleep(_RECONNECT_PERIOD)
+            # From the last seen revision, not the one after it: etcd then refuses exactly when history that we have not
+            # seen was compacted (it lets a watch begin AT the compacted revision, whose deletions are gone).
+            responses = self._client.watch(max(self._hub.revision, 1))
 
     def _feeder_ended(self, feeder: asyncio.Task[None]) -> None:
         if not feeder.cancelled():

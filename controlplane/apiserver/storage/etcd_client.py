@@ -91,8 +91,9 @@ class EtcdClient:
         )
 
     async def watch(self, start_revision: int) -> AsyncGenerator[rpc.WatchResponse, None]:
-        """Events of the whole key space from `start_revision` (>= 1) on, as etcd batches them. Ends by raising:
-        Compacted, or Unavailable when the stream breaks (the next call goes to the next endpoint)."""
+        """Events of the whole key space from `start_revision` on (0: from now on), as etcd batches them; the first
+        response has none and tells in its header the revision of now. Ends by raising Compacted, or Unavailable when
+        the stream breaks (the next call goes to the next endpoint)."""
         current = self._preferred
         stream = self._channels[current].stream_stream(
             "/etcdserverpb.Watch/Watch",

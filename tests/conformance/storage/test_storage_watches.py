@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from tests.conformance.storage.watch_reading import take, take_until
 
 from controlplane.apiserver.storage.interface import Change, ChangeType, Storage, Unavailable
+from tests.conformance.storage.watch_reading import take, take_until
 
 
 async def test_what_a_watch_says(store: Storage, prefix: str) -> None:

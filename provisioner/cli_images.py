@@ -1,0 +1,113 @@
+"""``kubelab image``: what the machines start from, and what their registry serves."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from provisioner import images
+from provisioner.errors import BadInput, LabError
+from provisioner.home import LabHome, find_home, find_lab, known_labs
+from provisioner.images import ImageError
+
+app = typer.Typer(help="Guest and container images: build, list, prune, box, load.", no_args_is_help=True)
+T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command()
+def build(as_json: AsJson = False) -> None:
+    """Build the guest image and the container images in it, or find them in the cache."""
+    guest = _explained(lambda: images.ensure_guest_image(find_home(), _report))
+    if as_json:
+        print(json.dumps({"digest": guest.digest, "disk": str(guest.disk), "kernel": str(guest.kernel)}))
+    else:
+        print(f"{guest.digest} {guest.disk}")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """What the cache holds."""
+    found = images.list_images(find_home())
+    if as_json:
+        rows = [
+            {
+                "kind": each.kind,
+                "digest": each.digest,
+                "path": str(each.path),
+                "size": each.size,
+                "created": each.created,
+            }
+            for each in found
+        ]
+        print(json.dumps({"images": rows}, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("KIND", "DIGEST", "SIZE", "MADE", "PATH"):
+        table.add_column(column)
+    for each in found:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.created))
+        table.add_row(each.kind, each.digest, f"{each.size / 1e6:.0f} MB", made, str(each.path))
+    Console().print(table)
+
+
+@app.command()
+def prune(as_json: AsJson = False) -> None:
+    """Remove what no lab stands on."""
+    home = find_home()
+    # A lab's kubectl is a link into the guest image that its disks stand on.
+    links = [LabHome(home, name).kubectl for name in known_labs(home)]
+    keep = [link.resolve().parent.name for link in links if link.is_symlink()]
+    removed = images.prune(home, keep)
+    if as_json:
+        print(json.dumps({"removed": [str(path) for path in removed]}))
+    else:
+        print("\n".join(str(path) for path in removed) or "nothing to remove")
+
+
+@app.command()
+def box(as_json: AsJson = False) -> None:
+    """Make the Vagrant box that the Vagrantfile asks for."""
+    path = _explained(lambda: images.build_box(find_home(), _report))
+    print(json.dumps({"box": str(path)}) if as_json else path)
+
+
+@app.command()
+def load(
+    what: Annotated[str, typer.Argument(help="An OCI archive, or the name of an image that kubelab builds.")],
+    name: Annotated[str | None, typer.Option(help="The reference to give it.")] = None,
+    lab: Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add an image to the lab's registry, from which every machine pulls."""
+    home = find_home()
+    place = find_lab(home, lab)
+    archive = Path(what)
+    if not archive.exists():
+        built = _explained(lambda: images.ensure_oci_images(home, _report))
+        matches = [image for image in built.values() if what in (image.name, image.name.split("/")[-1].split(":")[0])]
+        if not matches:
+            raise BadInput([f"{what} is neither a file nor one of {', '.join(image.name for image in built.values())}"])
+        archive = matches[0].archive
+    url = f"http://{place.load().master.ip}:5000"
+    pushed = _explained(lambda: images.load_image(url, archive, name))
+    print(json.dumps({"pushed": pushed}) if as_json else "\n".join(pushed))
+
+
+def _report(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _explained(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except ImageError as error:
+        raise LabError(str(error)) from error

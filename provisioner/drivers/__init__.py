@@ -1,0 +1,21 @@
+"""Hypervisor drivers: what a lab's machines are made of."""
+
+from __future__ import annotations
+
+from provisioner.drivers.base import Driver, Report, State
+from provisioner.home import LabHome
+from provisioner.spec import Driver as DriverName
+from provisioner.spec import Lab
+
+__all__ = ["Driver", "Report", "State", "make_driver"]
+
+
+def make_driver(lab: Lab, home: LabHome) -> Driver:
+    """The driver that the lab names. Imports only that one: libvirt and paramiko cost a third of a second."""
+    if lab.driver is DriverName.LIBVIRT:
+        from provisioner.drivers.libvirt import LibvirtDriver
+
+        return LibvirtDriver(lab, home)
+    from provisioner.drivers.netns import NetnsDriver
+
+    return NetnsDriver(lab, home)

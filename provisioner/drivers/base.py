@@ -1,0 +1,74 @@
+"""What a hypervisor driver can do. One conformance suite (tests/conformance/hypervisor) runs against every driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from provisioner.shell import Shell
+from provisioner.spec import Machine
+
+Report = Callable[[str], None]
+
+
+class State(StrEnum):
+    """What a machine is. ABSENT: nothing of it exists; OFF: its disk does; CRASHED: it ended without being asked to."""
+
+    ABSENT = "absent"
+    OFF = "off"
+    RUNNING = "running"
+    CRASHED = "crashed"
+
+
+class Driver(Protocol):
+    """Makes, starts and removes the machines of one lab. Blocking; safe to use from one thread per machine.
+
+    Every failure that a person can mend is a ``LabError``. Nothing of other labs, or not made by kubelab, is touched.
+    """
+
+    @property
+    def about(self) -> str:
+        """One sentence for people: what machines are made of and how fast that is."""
+
+    def problems(self) -> list[str]:
+        """What keeps the lab from being made on this host, every reason. Changes nothing."""
+
+    def prepare(self, report: Report) -> str:
+        """Make or find the images that machines start from; returns their digest. Minutes when nothing is cached."""
+
+    def ensure_network(self) -> bool:
+        """Make the lab's network if it is missing. True when it was made or started."""
+
+    def ensure_machine(self, machine: Machine) -> bool:
+        """Make the machine, turned off, if it is missing. True when it was made: what was on it before is gone."""
+
+    def start(self, machine: Machine) -> bool:
+        """Turn it on if it is off. True when it was off. Returns before the machine can be talked to."""
+
+    def connect(self, machine: Machine, timeout: float, stop: Callable[[], bool] = lambda: False) -> Shell:
+        """A root shell on a running machine, waiting up to ``timeout`` seconds for it to answer.
+
+        Raises ``ShellError``: no answer in time, it crashed, or ``stop()`` became true.
+        """
+
+    def halt(self, machine: Machine, timeout: float = 60.0) -> None:
+        """Shut it down as its own ``poweroff`` would; after ``timeout`` seconds pull the plug."""
+
+    def power_off(self, machine: Machine) -> None:
+        """Pull the plug. Nothing on the machine hears of it."""
+
+    def destroy(self, machine: Machine) -> None:
+        """Remove the machine and its disk. Nothing happens when it is absent."""
+
+    def destroy_network(self) -> None:
+        """Remove the network and everything else that ``ensure_network`` and ``prepare`` made for this lab alone."""
+
+    def state(self, machine: Machine) -> State:
+        """What the machine is now."""
+
+    def cgroup_root(self, machine: Machine) -> str:
+        """The kubelet's ``cgroupRoot`` on this machine: "" unless machines share one cgroup tree."""
+
+    def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
+        """The last lines that the machine wrote to its console; empty when it never ran."""

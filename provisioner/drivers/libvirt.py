@@ -1,0 +1,318 @@
+"""Virtual machines through libvirt: a NAT network, a storage pool, a domain with a copy-on-write disk per machine."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import libvirt
+
+from provisioner.drivers import libvirtd
+from provisioner.drivers.base import Report, State
+from provisioner.drivers.hostfacts import check_host, closed_to_others, read_facts
+from provisioner.errors import LabError
+from provisioner.home import LabHome
+from provisioner.images import GuestImage, build_seed, ensure_guest_image
+from provisioner.keys import host_key, identity_public, machine_id
+from provisioner.rendering import render
+from provisioner.shell import Shell
+from provisioner.spec import MIB, Lab, Machine
+from provisioner.ssh import SshShell
+
+#: What a machine's disk takes of the host when the lab has just become ready (measured: 150-350 MiB).
+_FIRST_USE = 512 * MIB
+_PANIC = b"Kernel panic"
+_NAMESPACE = uuid.UUID("9f0c3c6e-5f57-4c7c-8a55-2f5d3b8a0d11")
+
+
+class LibvirtDriver:
+    """One lab's machines in qemu:///system. All its objects are called ``kubelab-LAB`` or ``kubelab-LAB-MACHINE``."""
+
+    def __init__(self, lab: Lab, home: LabHome) -> None:
+        self._lab, self._home = lab, home
+        self._name = f"kubelab-{lab.name}"
+        # An interface name holds 15 characters.
+        self._bridge = f"kl-{lab.name}" if len(lab.name) <= 12 else f"kl-{_short(lab.name)}"
+        self._guest: GuestImage | None = None
+        self._defining = threading.Lock()
+
+    @cached_property
+    def _kvm(self) -> bool:
+        return libvirtd.can_accelerate()
+
+    @property
+    def about(self) -> str:
+        if self._kvm:
+            return "libvirt virtual machines with hardware virtualization (KVM)"
+        return (
+            "libvirt virtual machines, emulated (TCG): this host has no usable KVM, so all takes some ten times as long"
+        )
+
+    def problems(self) -> list[str]:
+        machines = [machine for machine in self._lab.machines if self.state(machine) is State.ABSENT]
+        facts = read_facts(self._home.home)
+        found = check_host(self._lab, facts, own_device=self._bridge, new_disk=_FIRST_USE * len(machines))
+        if closed := closed_to_others(self._home.disks):
+            found.append(
+                f"KUBELAB_HOME: {closed} is closed to other users, and QEMU runs as one: it cannot reach the disks"
+            )
+        for machine in self._lab.machines:
+            domain = self._domain(machine)
+            if domain is not None and domain.UUIDString() != self._uuid(machine.name):
+                found.append(f"name: a domain {self._domain_name(machine)} exists that kubelab did not make")
+        network = self._network()
+        if network is not None and network.UUIDString() != self._uuid("network"):
+            found.append(f"name: a libvirt network {self._name} exists that kubelab did not make")
+        return found
+
+    def prepare(self, report: Report) -> str:
+        self._guest = ensure_guest_image(self._home.home, report)
+        self._home.kubectl.unlink(missing_ok=True)
+        self._home.kubectl.symlink_to(self._guest.kubectl)
+        return self._guest.digest
+
+    def ensure_network(self) -> bool:
+        with _explained("network"):
+            network = self._network() or self._connection.networkDefineXML(
+                render(
+                    "network.xml.j2", name=self._name, uuid=self._uuid("network"), lab=self._lab, bridge=self._bridge
+                )
+            )
+            if network.isActive():
+                return False
+            network.create()
+            return True
+
+    def ensure_machine(self, machine: Machine) -> bool:
+        if self.state(machine) is not State.ABSENT:
+            return False
+        guest = self._guest
+        if guest is None:
+            raise RuntimeError("prepare() comes before ensure_machine()")
+        seed = self._home.disks / f"{machine.name}.seed"
+        key = host_key(self._home.ssh, machine.name)
+        build_seed(
+            seed,
+            hostname=machine.name,
+            address=f"{machine.ip}/{self._lab.network.prefixlen}",
+            gateway=self._lab.gateway,
+            dns=[self._lab.gateway],
+            ssh_public_key=identity_public(self._home.ssh),
+            host_keys={"ssh_host_ed25519_key": key.private, "ssh_host_ed25519_key.pub": key.public},
+            machine_id=machine_id(self._home.ssh, machine.name),
+            hosts=self._lab.hosts,
+        )
+        with _explained(machine.name):
+            # A disk without its domain is what a broken-off run left: of unknown content.
+            self._remove_volume(machine)
+            with self._defining:
+                pool = self._ensure_pool()
+            capacity = max(machine.size.disk, guest.virtual_size)
+            volume = render("volume.xml.j2", name=f"{machine.name}.qcow2", capacity=capacity, backing=str(guest.disk))
+            disk = pool.createXML(volume).path()
+            self._home.console(machine.name).unlink(missing_ok=True)
+            self._connection.defineXML(
+                render(
+                    "domain.xml.j2",
+                    name=self._domain_name(machine),
+                    uuid=self._uuid(machine.name),
+                    lab=self._lab,
+                    machine=machine,
+                    kvm=self._kvm,
+                    kernel=str(guest.kernel),
+                    initrd=str(guest.initrd),
+                    cmdline=guest.kernel_args,
+                    disk=disk,
+                    seed=str(seed),
+                    network=self._name,
+                    console=str(self._home.console(machine.name)),
+                )
+            )
+        return True
+
+    def start(self, machine: Machine) -> bool:
+        with _explained(machine.name):
+            domain = self._existing(machine)
+            if domain.isActive():
+                return False
+            domain.create()
+            return True
+
+    def connect(self, machine: Machine, timeout: float, stop: Callable[[], bool] = lambda: False) -> Shell:
+        console = self._home.console(machine.name)
+        before = _count(console, _PANIC)
+
+        def alive() -> str | None:
+            if _count(console, _PANIC) > before:
+                return "its kernel panicked while booting"
+            if (state := self.state(machine)) is not State.RUNNING:
+                return f"it is {state} instead of running"
+            return None
+
+        shell = SshShell(machine, self._home.ssh, stop=stop)
+        shell.wait(timeout, alive)
+        return shell
+
+    def halt(self, machine: Machine, timeout: float = 60.0) -> None:
+        domain = self._domain(machine)
+        if domain is None or not domain.isActive():
+            return
+        shell = SshShell(machine, self._home.ssh)
+        try:
+            # Through SSH, because the guest image has no logind to hear of the ACPI button. The answer may get lost.
+            shell.run("systemctl poweroff --no-block", timeout=20.0, check=False)
+        except LabError:
+            domain.shutdown()
+        finally:
+            shell.close()
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.state(machine) is not State.RUNNING:
+                return
+            time.sleep(0.2)
+        self.power_off(machine)
+
+    def power_off(self, machine: Machine) -> None:
+        domain = self._domain(machine)
+        if domain is not None and domain.isActive():
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:
+                # It may have ended by itself in between.
+                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                    raise LabError(f"{machine.name}: libvirt: {error}") from error
+
+    def destroy(self, machine: Machine) -> None:
+        self.power_off(machine)
+        domain = self._domain(machine)
+        with _explained(machine.name):
+            if domain is not None:
+                domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+            self._remove_volume(machine)
+        for path in self._home.disks.glob(f"{machine.name}.*"):
+            path.unlink()
+
+    def destroy_network(self) -> None:
+        with _explained("network"):
+            network = self._network()
+            if network is not None:
+                if network.isActive():
+                    network.destroy()
+                network.undefine()
+            pool = self._pool()
+            if pool is not None:
+                if pool.isActive():
+                    pool.destroy()
+                pool.undefine()
+
+    def state(self, machine: Machine) -> State:
+        domain = self._domain(machine)
+        if domain is None:
+            return State.ABSENT
+        with _explained(machine.name):
+            state, reason = domain.state()
+        if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED, libvirt.VIR_DOMAIN_SHUTDOWN):
+            return State.RUNNING
+        crashed = state == libvirt.VIR_DOMAIN_CRASHED or (
+            state == libvirt.VIR_DOMAIN_SHUTOFF
+            and reason in (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED)
+        )
+        return State.CRASHED if crashed else State.OFF
+
+    def cgroup_root(self, machine: Machine) -> str:
+        return ""
+
+    def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
+        try:
+            data = self._home.console(machine.name).read_bytes()
+        except OSError:
+            return []
+        text = data[-64 * 1024 :].decode(errors="replace").replace("\r", "")
+        return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+    @property
+    def _connection(self) -> Any:
+        return libvirtd.connect()
+
+    def _uuid(self, what: str) -> str:
+        return str(uuid.uuid5(_NAMESPACE, f"{self._home.root}/{what}"))
+
+    def _domain_name(self, machine: Machine) -> str:
+        return f"{self._name}-{machine.name}"
+
+    def _domain(self, machine: Machine) -> Any | None:
+        return _found(self._connection.lookupByName, self._domain_name(machine), libvirt.VIR_ERR_NO_DOMAIN)
+
+    def _network(self) -> Any | None:
+        return _found(self._connection.networkLookupByName, self._name, libvirt.VIR_ERR_NO_NETWORK)
+
+    def _pool(self) -> Any | None:
+        return _found(self._connection.storagePoolLookupByName, self._name, libvirt.VIR_ERR_NO_STORAGE_POOL)
+
+    def _existing(self, machine: Machine) -> Any:
+        domain = self._domain(machine)
+        if domain is None:
+            raise LabError(f"{machine.name}: there is no such machine", advice="kubelab up makes it.")
+        return domain
+
+    def _ensure_pool(self) -> Any:
+        pool = self._pool() or self._connection.storagePoolDefineXML(
+            render("pool.xml.j2", name=self._name, path=str(self._home.disks))
+        )
+        if not pool.isActive():
+            pool.create()
+        return pool
+
+    def _remove_volume(self, machine: Machine) -> None:
+        pool = self._pool()
+        if pool is None:
+            return
+        if not pool.isActive():
+            if not self._home.disks.is_dir():
+                return
+            pool.create()
+        pool.refresh()
+        volume = _found(pool.storageVolLookupByName, f"{machine.name}.qcow2", libvirt.VIR_ERR_NO_STORAGE_VOL)
+        if volume is not None:
+            volume.delete()
+
+
+class _explained:
+    """libvirt's exceptions as ``LabError``, with what was being worked on in front."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, libvirt.libvirtError):
+            advice = "kubelab doctor says what this host lacks."
+            raise LabError(f"{self._what}: libvirt: {error}", advice=advice) from error
+
+
+def _found(lookup: Callable[[str], Any], name: str, absent: int) -> Any | None:
+    try:
+        return lookup(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == absent:
+            return None
+        raise LabError(f"libvirt: {name}: {error}") from error
+
+
+def _count(path: Any, word: bytes) -> int:
+    try:
+        data: bytes = path.read_bytes()
+    except OSError:
+        return 0
+    return data.count(word)
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,85 @@
+"""The libvirt daemon: reached, or started where nothing runs it, and what this host can accelerate."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from provisioner.errors import LabError
+
+URI = "qemu:///system"
+_START_DEADLINE = 20.0
+_INSTALL = (
+    "apt-get install -y --no-install-recommends libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu "
+    "qemu-system-x86 qemu-utils dnsmasq-base"
+)
+
+
+@cache
+def connect() -> Any:
+    """The one connection of this process (thread-safe). Starts virtlogd and libvirtd when no init system has.
+
+    Raises ``LabError`` when libvirt is not installed, may not be used, or does not come up.
+    """
+    # Errors arrive as exceptions; the library would print each on stderr as well.
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    first = _try()
+    if not isinstance(first, libvirt.libvirtError):
+        return first
+    if os.geteuid() != 0:
+        raise LabError(f"libvirt: {first}", advice="Run as root, or join the group libvirt and start libvirtd.")
+    for program in ("virtlogd", "libvirtd"):
+        _start(program)
+    deadline = time.monotonic() + _START_DEADLINE
+    while True:
+        answer = _try()
+        if not isinstance(answer, libvirt.libvirtError):
+            return answer
+        if time.monotonic() > deadline:
+            raise LabError(f"libvirtd was started and does not answer: {answer}", advice="See its log: libvirtd -v.")
+        time.sleep(0.1)
+
+
+def _try() -> Any:
+    try:
+        return libvirt.open(URI)
+    except libvirt.libvirtError as error:
+        return error
+
+
+def _start(program: str) -> None:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        pid = int(Path(f"/run/{program}.pid").read_text())
+        if Path(f"/proc/{pid}/comm").read_text().strip() == program:
+            return
+    try:
+        # Never out of our own terminal's process group: Ctrl-C is for us.
+        done = subprocess.run([program, "-d"], capture_output=True, timeout=30, start_new_session=True, check=False)
+    except FileNotFoundError:
+        raise LabError(f"{program} is not installed", advice=_INSTALL) from None
+    if done.returncode != 0:
+        raise LabError(f"{program} -d: {done.stderr.decode(errors='replace').strip()}", advice="kubelab doctor")
+
+
+def can_accelerate(device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether KVM runs a stock kernel here: the device opens AND the processor says vmx or svm.
+
+    libvirt's capabilities offer kvm wherever the device exists, also where every guest dies in it.
+    """
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    for line in text.splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+            return "vmx" in flags or "svm" in flags
+    return False

@@ -1,0 +1,226 @@
+"""Steps on the cluster: the API answers, addons, Nodes Ready, DNS answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from apimachinery.api.catalogue import CATALOGUE, NODES, Resource
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.meta.status import ApiError
+from provisioner.content import VENV_PYTHON
+from provisioner.context import Context
+from provisioner.digests import NODE_AGENT, code_digest, text_digest
+from provisioner.errors import LabError, StepFailed, Stopped
+from provisioner.manifests import image
+from provisioner.rendering import render
+from provisioner.spec import Machine
+
+Object = dict[str, Any]
+
+#: Seconds. Emulated machines with static pods need some 60 to an answering API; ten times less with KVM.
+API_DEADLINE, ADDONS_DEADLINE, NODES_DEADLINE, DNS_DEADLINE = 420.0, 90.0, 420.0, 300.0
+_POLL = 0.25
+
+#: Asks a DNS server (argument 1) for the A record of a name (argument 2), prints the addresses. Nothing but sockets.
+_ASK_DNS = """
+import socket, struct, sys
+server, name = sys.argv[1:3]
+question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\\0" + struct.pack(">HH", 1, 1)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(3)
+s.sendto(struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + question, (server, 53))
+answer = s.recv(4096)
+count = struct.unpack(">H", answer[6:8])[0]
+if count == 0:
+    sys.exit(f"answer has code {answer[3] & 15} and no records")
+print(socket.inet_ntoa(answer[-4:]))
+"""
+
+
+class ApiReady:
+    """Wait for /readyz of the API server."""
+
+    title = "API server"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        async def look(client: Client) -> str | None:
+            await client.raw("GET", "/readyz")
+            return None
+
+        _wait(context, "api", "the API server is not ready", API_DEADLINE, look, context.lab.master)
+
+
+class Addons:
+    """Cluster roles, cluster DNS."""
+
+    title = "addons"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return {"objects": text_digest(self._render(context))}
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        objects = [document for document in yaml.safe_load_all(self._render(context)) if document]
+
+        async def apply(client: Client) -> str | None:
+            for each in objects:
+                await ensure_object(client, each)
+            return None
+
+        _wait(context, "addons", "the addons cannot be applied", ADDONS_DEADLINE, apply, context.lab.master)
+
+    def _render(self, context: Context) -> str:
+        code = code_digest(context.source, NODE_AGENT)
+        return render("addons.yaml.j2", lab=context.lab, image=image("dns"), code=code)
+
+
+class NodesReady:
+    """Wait until every machine is a Ready Node; name the masters' role as kubeadm does."""
+
+    title = "nodes"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        machines = {machine.name: machine for machine in context.lab.machines}
+        labels = {
+            "node-role.kubernetes.io/control-plane": "",
+            "node.kubernetes.io/exclude-from-external-load-balancers": "",
+        }
+
+        async def look(client: Client) -> str | None:
+            nodes = {node["metadata"]["name"]: node for node in (await client.list(NODES))["items"]}
+            for name, machine in machines.items():
+                node = nodes.get(name)
+                if node and machine.is_master and not labels.items() <= node["metadata"].get("labels", {}).items():
+                    await client.patch(NODES, name, {"metadata": {"labels": labels}})
+            reasons = {name: why_not_ready(nodes.get(name)) for name in machines}
+            missing = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+            context.notes.detail("lab", f"{len(machines) - len(missing)} of {len(machines)} Ready")
+            return "; ".join(missing) or None
+
+        _wait(context, "nodes", "not every Node is Ready", NODES_DEADLINE, look, context.lab.master)
+
+
+class DnsAnswers:
+    """Wait until cluster DNS answers for ``kubernetes.default.svc`` on its ClusterIP, asked from the master."""
+
+    title = "cluster DNS"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        lab = context.lab
+        command = f"{VENV_PYTHON} -I -S - {lab.dns_ip} kubernetes.default.svc.{lab.dns_domain}"
+        deadline = time.monotonic() + DNS_DEADLINE
+        while True:
+            result = context.shell(lab.master).run(command, _ASK_DNS.encode(), timeout=60.0, check=False)
+            if result.code == 0 and result.text.strip() == lab.service_ip:
+                return
+            words = result.stderr.decode(errors="replace").strip().splitlines()
+            reason = words[-1] if words else f"it answered {result.text.strip()!r}, not {lab.service_ip}"
+            if time.monotonic() > deadline:
+                why = f"{lab.dns_ip} does not answer for kubernetes.default.svc.{lab.dns_domain}: {reason}"
+                advice = "kubelab kubectl -n kube-system describe pod -l k8s-app=kube-dns"
+                raise StepFailed("lab", "dns", why, console=_cluster_lines(context), advice=advice)
+            context.notes.detail("lab", reason)
+            if context.stop.wait(1.0):
+                raise Stopped()
+
+
+def why_not_ready(node: Object | None) -> str | None:
+    """``None`` for a Ready node, otherwise the reason in a few words."""
+    if node is None:
+        return "has not registered"
+    for condition in node.get("status", {}).get("conditions", []):
+        if condition["type"] == "Ready":
+            if condition["status"] == "True":
+                return None
+            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
+    return "has no Ready condition"
+
+
+async def ensure_object(client: Client, obj: Object) -> None:
+    """Create the object, or make an existing one hold its fields (merge patch; roleRef is immutable and the same)."""
+    resource = _resource(obj)
+    namespace = obj["metadata"].get("namespace")
+    try:
+        await client.create(resource, obj, namespace)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        await client.patch(resource, obj["metadata"]["name"], obj, namespace, kind="merge")
+
+
+def _resource(obj: Object) -> Resource:
+    resource = CATALOGUE.by_kind(obj["apiVersion"], obj["kind"])
+    if resource is None:
+        raise LabError(f"addon {obj['kind']} {obj['apiVersion']} is not in the catalogue")
+    return resource
+
+
+def _wait(
+    context: Context,
+    step: str,
+    what: str,
+    timeout: float,
+    look: Callable[[Client], Awaitable[str | None]],
+    machine: Machine,
+) -> None:
+    """Call ``look`` until it returns ``None``. Loud at the deadline: why, and the last lines of those concerned."""
+
+    async def attempt() -> None:
+        # Not admin.conf: its group gets its rights from an addon.
+        config = load_kubeconfig(context.home.secrets / "super-admin.conf")
+        deadline = time.monotonic() + timeout
+        async with Client(config, "kubelab", timeout=15.0) as client:
+            while True:
+                try:
+                    reason = await look(client)
+                except (ApiError, ApiUnreachable) as error:
+                    reason = str(error)
+                if reason is None:
+                    return
+                if time.monotonic() > deadline:
+                    why = f"{what} after {timeout:.0f} s: {reason}"
+                    advice = f"kubelab logs {machine.name} kubelet; kubelab ssh {machine.name}"
+                    raise StepFailed(machine.name, step, why, console=_master_lines(context), advice=advice)
+                if context.stop.is_set():
+                    raise Stopped()
+                await asyncio.sleep(_POLL)
+
+    asyncio.run(attempt())
+
+
+def _master_lines(context: Context) -> list[str]:
+    """What the master has to say: its kubelet's last lines and those of every control-plane container."""
+    command = (
+        "journalctl -u kubelet -n 12 --no-pager -o cat; "
+        'for log in $(ls -t /var/log/pods/kube-system_*/*/*.log | head -4); do echo "== $log"; tail -n 6 $log; done'
+    )
+    return list(_lines(context, command))
+
+
+def _cluster_lines(context: Context) -> list[str]:
+    return list(
+        _lines(context, "kubectl -n kube-system get pods -o wide; kubectl -n kube-system get events | tail -n 8")
+    )
+
+
+def _lines(context: Context, command: str) -> Iterator[str]:
+    try:
+        result = context.shell(context.lab.master).run(command, timeout=60.0, check=False)
+    except LabError as error:
+        yield f"({error})"
+        return
+    yield from (result.text + result.stderr.decode(errors="replace")).splitlines()

@@ -1,0 +1,71 @@
+"""Steps on the host: images, keys and certificates, the network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from apimachinery.client.pki import Cluster, ensure_cluster_pki, ensure_kubelet_serving
+from provisioner.context import Context
+from provisioner.errors import LabError
+from provisioner.images import ImageError
+from provisioner.inventory import write_inventory
+from provisioner.keys import ensure_keys
+
+
+class Images:
+    """Build what machines start from, or find it in the cache."""
+
+    title = "images"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        try:
+            context.driver.prepare(lambda text: context.notes.detail("lab", text))
+        except ImageError as error:
+            raise LabError(str(error)) from error
+
+
+class Keys:
+    """SSH keys, the cluster's authorities and certificates, kubeconfigs, the inventory."""
+
+    title = "keys and certificates"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        lab, home = context.lab, context.home
+        ensure_keys(home.ssh, lab)
+        masters = {machine.name: machine.ip for machine in lab.machines if machine.is_master}
+        ensure_cluster_pki(
+            home.secrets,
+            Cluster(
+                endpoint=lab.endpoint,
+                service_ip=lab.service_ip,
+                dns_domain=lab.dns_domain,
+                masters=masters,
+                nodes=[machine.name for machine in lab.machines],
+            ),
+        )
+        for machine in lab.machines:
+            ensure_kubelet_serving(home.secrets, machine.name, [machine.ip])
+        write_inventory(lab, home)
+        # A kubeconfig that others can read is a cluster that others own.
+        for path in home.root.glob("*.conf"):
+            with contextlib.suppress(OSError):
+                path.chmod(0o600)
+
+
+class Network:
+    """The lab's own network."""
+
+    title = "network"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        context.driver.ensure_network()

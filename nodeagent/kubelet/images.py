@@ -1,0 +1,183 @@
+"""Images: pulled by policy, one at a time or side by side, with backoff; and thrown away when the disk fills.
+
+The reasons and messages are upstream's (pkg/kubelet/images/image_manager.go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from apimachinery.kit.backoff import Backoff
+from apimachinery.kit.clock import Clock
+from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.cri.images import ImageService
+from nodeagent.kubelet.pods import Container, Pod, uid
+from nodeagent.kubelet.volumes.payload import secret_data
+
+log = logging.getLogger(__name__)
+
+# A reference as the distribution specification spells it: host and port, lower-case path, tag, digest.
+_REFERENCE = re.compile(
+    r"^(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
+)
+
+Say = Callable[[str, str, str], None]
+"""(event type, reason, message): an event about the container whose image it is."""
+
+
+class ImageProblem(Exception):
+    """The image is not to be had now. reason: ErrImagePull, ImagePullBackOff, ErrImageNeverPull, InvalidImageName …"""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def with_default_tag(image: str) -> str:
+    """`nginx` is `nginx:latest`; a digest or a tag stays."""
+    if "@" in image or ":" in image.rpartition("/")[2]:
+        return image
+    return f"{image}:latest"
+
+
+def pull_policy(container: Mapping[str, Any]) -> str:
+    """The container's pull policy, or the API's default for its image."""
+    asked = container.get("imagePullPolicy")
+    if asked:
+        return str(asked)
+    return "Always" if with_default_tag(container["image"]).endswith(":latest") else "IfNotPresent"
+
+
+def registry_of(image: str) -> str:
+    """The registry that a reference names."""
+    first, slash, _ = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return first
+    return "docker.io"
+
+
+def credentials(image: str, secrets: Sequence[Mapping[str, Any]]) -> list[cri.AuthConfig]:
+    """What the pod's pull secrets hold for the image's registry (the formats of kubernetes.io/dockerconfig*)."""
+    registry = registry_of(image)
+    names = {registry, f"https://{registry}", f"https://{registry}/v1/", f"https://{registry}/v2/"}
+    if registry == "docker.io":
+        names |= {"https://index.docker.io/v1/", "index.docker.io"}
+    found = []
+    for secret in secrets:
+        data = secret_data(secret)
+        with contextlib.suppress(ValueError, AttributeError):
+            auths = json.loads(data.get(".dockerconfigjson") or b"{}").get("auths") or {}
+            auths |= json.loads(data.get(".dockercfg") or b"{}")
+            for host, entry in auths.items():
+                if host in names or host.rstrip("/") in names or image.startswith(f"{host}/"):
+                    user, password = entry.get("username", ""), entry.get("password", "")
+                    if entry.get("auth") and not user:
+                        user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+                    found.append(cri.AuthConfig(username=user, password=password, server_address=host))
+    return found
+
+
+class ImageManager:
+    """Sees to it that a container's image is on the node. serialize: one pull at a time on this node."""
+
+    def __init__(self, images: ImageService, clock: Clock, *, serialize: bool = True) -> None:
+        self._images, self._clock = images, clock
+        self._backoff = Backoff(10.0, 300.0, clock)
+        self._one = asyncio.Semaphore(1 if serialize else 1000)
+        self.last_used: dict[str, float] = {}
+
+    async def ensure(
+        self,
+        pod: Pod,
+        container: Container,
+        say: Say,
+        secrets: Sequence[Mapping[str, Any]],
+        sandbox_config: cri.PodSandboxConfig,
+    ) -> cri.Image:
+        """The image for a container, pulled if its policy says so. Raises ImageProblem, RuntimeUnreachable."""
+        asked = container.get("image") or ""
+        if not _REFERENCE.match(asked):
+            message = (
+                f'Failed to apply default image tag "{asked}": couldn\'t parse image name "{asked}": '
+                "invalid reference format"
+            )
+            say("Warning", "InspectFailed", message)
+            raise ImageProblem("InvalidImageName", message)
+        image, policy = with_default_tag(asked), pull_policy(container)
+        try:
+            present = await self._images.status(image)
+        except RuntimeCallError as error:
+            message = f'Failed to inspect image "{image}": {error}'
+            say("Warning", "InspectFailed", message)
+            raise ImageProblem("ImageInspectError", message) from error
+        if present is not None and policy != "Always":
+            self.last_used[present.id] = self._clock.monotonic()
+            say("Normal", "Pulled", f'Container image "{image}" already present on machine')
+            return present
+        if present is None and policy == "Never":
+            message = f'Container image "{image}" is not present with pull policy of Never'
+            say("Warning", "ErrImageNeverPull", message)
+            raise ImageProblem("ErrImageNeverPull", message)
+        return await self._pull(pod, image, say, secrets, sandbox_config)
+
+    async def _pull(
+        self,
+        pod: Pod,
+        image: str,
+        say: Say,
+        secrets: Sequence[Mapping[str, Any]],
+        sandbox_config: cri.PodSandboxConfig,
+    ) -> cri.Image:
+        key = f"{uid(pod)}_{image}"
+        if self._backoff.remaining(key) > 0:
+            message = f'Back-off pulling image "{image}"'
+            say("Normal", "BackOff", message)
+            raise ImageProblem("ImagePullBackOff", message)
+        say("Normal", "Pulling", f'Pulling image "{image}"')
+        started = self._clock.monotonic()
+        try:
+            async with self._one:
+                began = self._clock.monotonic()
+                reference = await self._try_each(image, credentials(image, secrets), sandbox_config)
+        except RuntimeCallError as error:
+            self._backoff.next(key)
+            say("Warning", "Failed", f'Failed to pull image "{image}": {error}')
+            raise ImageProblem("ErrImagePull", str(error)) from error
+        self._backoff.reset(key)
+        ended = self._clock.monotonic()
+        found = await self._images.status(reference) or await self._images.status(image)
+        if found is None:
+            raise ImageProblem("ErrImagePull", f'image "{image}" vanished after it was pulled')
+        took, waited = _seconds(ended - began), _seconds(ended - started)
+        say(
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{image}" in {took} ({waited} including waiting). '
+            f"Image size: {found.size} bytes.",
+        )
+        self.last_used[found.id] = self._clock.monotonic()
+        return found
+
+    async def _try_each(self, image: str, auths: list[cri.AuthConfig], sandbox_config: cri.PodSandboxConfig) -> str:
+        choices: list[cri.AuthConfig | None] = [*auths] or [None]
+        for auth in choices[:-1]:
+            with contextlib.suppress(RuntimeCallError):
+                return await self._images.pull(image, auth, sandbox_config)
+        return await self._images.pull(image, choices[-1], sandbox_config)
+
+    def retry_in(self, pod: Pod, container: Container) -> float:
+        """Seconds until a pull that failed may be tried again."""
+        return self._backoff.remaining(f"{uid(pod)}_{with_default_tag(container.get('image') or '')}")
+
+
+def _seconds(duration: float) -> str:
+    return f"{duration * 1000:.0f}ms" if duration < 1 else f"{duration:.3f}s".replace("000s", "s")

@@ -1,0 +1,31 @@
+"""`kubelet`: read the configuration, build, run."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from apimachinery.kit import logs, process
+from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.tasks import run_daemon
+
+from . import config as configuration
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the kubelet until SIGTERM; returns the exit code, 2 for a bad configuration."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        config = configuration.load(arguments)
+    except ConfigError as error:
+        exit_with("kubelet", error)
+    process.set_title("kubelet", arguments)
+    logs.setup(config.verbosity)
+
+    async def body(stop: asyncio.Event) -> None:
+        from .wire import build
+
+        await (await build(config)).run(stop)
+
+    return run_daemon(body)

@@ -1,0 +1,147 @@
+"""Registering the node and keeping its status and Lease current (kubelet_node_status.go, KEP-589)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from apimachinery.api.catalogue import LEASES, NODES
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
+from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
+
+from .render import Node, differs, new_node
+
+log = logging.getLogger(__name__)
+
+_LEASE_NAMESPACE = "kube-node-lease"
+_LEASE_DURATION = 40
+_LEASE_PERIOD = 10.0
+_RETRY_MIN, _RETRY_MAX = 0.2, 7.0
+
+
+class NodeLoop:
+    """Our Node and its Lease. observe: makes the status from what the Node has now."""
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        observe: Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]],
+        clock: Clock,
+        *,
+        labels: Mapping[str, str],
+        taints: tuple[Mapping[str, str], ...],
+        provider_id: str,
+        update: float,
+        report: float,
+        register: bool,
+        seen: Callable[[Node], None],
+    ) -> None:
+        self._client, self._name, self._observe, self._clock = client, name, observe, clock
+        self._labels, self._taints, self._provider_id = labels, taints, provider_id
+        self._update, self._report, self._register = update, report, register
+        self._seen = seen
+        self._reported = -report
+        self._uid = ""
+        self._kick = asyncio.Event()
+        self._registered = asyncio.Event()
+
+    def kick(self) -> None:
+        """Something about the node changed: look now."""
+        self._kick.set()
+
+    async def run(self) -> None:
+        """Register, then keep status and Lease until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._status_forever())
+            tasks.create_task(self._lease_forever())
+
+    async def _status_forever(self) -> None:
+        wait = _RETRY_MIN
+        while True:
+            self._kick.clear()
+            try:
+                await self._once()
+                wait = self._update
+            except (ApiError, ApiUnreachable) as error:
+                log.warning("Error updating node status, will retry: %s", error)
+                wait = min(max(wait * 2, _RETRY_MIN), _RETRY_MAX) if wait != self._update else _RETRY_MIN
+            try:
+                await asyncio.wait_for(self._kick.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def _once(self) -> None:
+        try:
+            node = await self._client.get(NODES, self._name)
+        except ApiError as error:
+            if not is_not_found(error) or not self._register:
+                raise
+            node = await self._create()
+        self._uid = node["metadata"]["uid"]
+        if not self._registered.is_set():
+            node = await self._reconcile(node)
+            self._registered.set()
+        self._seen(node)
+        shown = node.get("status") or {}
+        status = await self._observe(shown)
+        if differs(shown, status) or self._clock.monotonic() - self._reported >= self._report:
+            body = {"status": status}
+            node = await self._client.patch(NODES, self._name, body, kind="strategic", subresource="status")
+            self._reported = self._clock.monotonic()
+            self._seen(node)
+
+    async def _create(self) -> Node:
+        log.info("Attempting to register node %s", self._name)
+        status = await self._observe({})
+        node = new_node(self._name, self._labels, self._taints, self._provider_id, status)
+        try:
+            made = await self._client.create(NODES, node)
+        except ApiError as error:
+            if is_already_exists(error):
+                return await self._client.get(NODES, self._name)
+            raise
+        log.info("Successfully registered node %s", self._name)
+        return made
+
+    async def _reconcile(self, node: Node) -> Node:
+        """A node that was there before: give it today's labels; its taints are the administrator's by now."""
+        have = node["metadata"].get("labels") or {}
+        missing = {key: text for key, text in self._labels.items() if have.get(key) != text}
+        if not missing:
+            return node
+        return await self._client.patch(NODES, self._name, {"metadata": {"labels": missing}}, kind="merge")
+
+    async def _lease_forever(self) -> None:
+        await self._registered.wait()
+        while True:
+            wait = _LEASE_PERIOD
+            try:
+                await self._renew()
+            except (ApiError, ApiUnreachable) as error:
+                log.warning("Failed to ensure lease exists, will retry: %s", error)
+                wait = 1.0
+            await self._clock.sleep(wait)
+
+    async def _renew(self) -> None:
+        now = times.rfc3339_micro(self._clock.now())
+        try:
+            body = {"spec": {"renewTime": now, "holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION}}
+            await self._client.patch(LEASES, self._name, body, _LEASE_NAMESPACE, kind="merge")
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            await self._client.create(LEASES, self._lease(now), _LEASE_NAMESPACE)
+
+    def _lease(self, now: str) -> Node:
+        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": self._uid}
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": _LEASE_NAMESPACE, "ownerReferences": [owner]},
+            "spec": {"holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION, "renewTime": now},
+        }

@@ -1,0 +1,116 @@
+"""What the machine is: processors, memory, identity, addresses, file systems."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Facts that do not change while the machine runs. memory, swap: bytes."""
+
+    cpus: int
+    memory: int
+    swap: int
+    machine_id: str
+    system_uuid: str
+    boot_id: str
+    kernel: str
+    os_image: str
+    architecture: str
+
+
+def read_machine(root: Path = Path("/")) -> Machine:
+    """Read them. A file that is missing reads as empty, as upstream's cadvisor does."""
+    memory = _meminfo(root)
+    release = _release(root)
+    machine_id = _text(root / "etc/machine-id") or _text(root / "var/lib/dbus/machine-id")
+    uuid = _text(root / "sys/class/dmi/id/product_uuid") or machine_id
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory=memory.get("MemTotal", 0),
+        swap=memory.get("SwapTotal", 0),
+        machine_id=machine_id,
+        system_uuid=uuid,
+        boot_id=_text(root / "proc/sys/kernel/random/boot_id"),
+        kernel=platform.release(),
+        os_image=release.get("PRETTY_NAME", "Linux"),
+        architecture=architecture,
+    )
+
+
+def memory_available(root: Path = Path("/")) -> int:
+    """Bytes that could be had without swapping."""
+    return _meminfo(root).get("MemAvailable", 0)
+
+
+def processes(root: Path = Path("/")) -> tuple[int, int]:
+    """(how many tasks there are, how many there may be)."""
+    running = _text(root / "proc/loadavg").split()[3].partition("/")[2]
+    return int(running), int(_text(root / "proc/sys/kernel/pid_max") or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """Bytes and inodes of a file system."""
+
+    size: int
+    available: int
+    inodes: int
+    inodes_free: int
+
+
+def filesystem(path: Path) -> Filesystem:
+    """Of the file system that holds `path`, or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    status = os.statvfs(path)
+    return Filesystem(
+        status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize, status.f_files, status.f_favail
+    )
+
+
+def default_address() -> str:
+    """The address that the machine would use towards others: of the default route, else the first not loopback.
+
+    Sends nothing: connecting a datagram socket only asks the routing table.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+            return str(asking.getsockname()[0])
+        except OSError:
+            pass
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+    except OSError:
+        return "127.0.0.1"
+    addresses = [str(entry[4][0]) for entry in found]
+    return next((address for address in addresses if not address.startswith("127.")), "127.0.0.1")
+
+
+def _meminfo(root: Path) -> dict[str, int]:
+    found = {}
+    for line in (root / "proc/meminfo").read_text().splitlines():
+        words = line.split()
+        if len(words) >= 2:
+            found[words[0].rstrip(":")] = int(words[1]) * 1024
+    return found
+
+
+def _release(root: Path) -> dict[str, str]:
+    lines = (_text(root / "etc/os-release") or _text(root / "usr/lib/os-release")).splitlines()
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {key: text.strip('"') for key, _, text in pairs}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,192 @@
+"""The Node object: what we say of ourselves. Pure functions (pkg/kubelet/nodestatus/setters.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apimachinery.meta import times
+from apimachinery.meta.quantity import format_milli, milli, value
+from nodeagent.cri import messages as cri
+
+from .machine import Machine
+
+VERSION = "v1.32.0"
+
+# Labels that a kubelet may set on itself at all (NodeRestriction checks the same).
+_IMAGES_MAX = 50
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What is kept from pods. By resource; cpu in millicores, others in bytes. *_eviction: bytes held back."""
+
+    reserved: Mapping[str, int]
+    memory_eviction: int = 0
+    disk_eviction: int = 0
+
+
+def percent_or_bytes(text: str, capacity: int) -> int:
+    """An eviction threshold in bytes: "100Mi", or "10%" of the capacity."""
+    if text.endswith("%"):
+        return int(capacity * float(text[:-1]) / 100)
+    return value(text)
+
+
+def capacity(machine: Machine, max_pods: int, disk: int) -> dict[str, str]:
+    return {
+        "cpu": format_milli(machine.cpus * 1000),
+        "memory": f"{machine.memory // 1024}Ki",
+        "ephemeral-storage": f"{disk // 1024}Ki",
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+        "pods": str(max_pods),
+    }
+
+
+def allocatable(machine: Machine, max_pods: int, disk: int, reserve: Reserve) -> dict[str, str]:
+    """Capacity less what is reserved and what eviction keeps free."""
+    kept = reserve.reserved
+    memory = machine.memory - kept.get("memory", 0) - reserve.memory_eviction
+    storage = disk - kept.get("ephemeral-storage", 0) - reserve.disk_eviction
+    return {
+        **capacity(machine, max_pods, disk),
+        "cpu": format_milli(max(0, machine.cpus * 1000 - kept.get("cpu", 0))),
+        "memory": f"{max(0, memory) // 1024}Ki",
+        "ephemeral-storage": str(max(0, storage)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What decides the conditions. ready_problems: empty when the node is ready. *_pressure: whether there is any."""
+
+    ready_problems: Sequence[str] = ()
+    memory_pressure: bool = False
+    disk_pressure: bool = False
+    pid_pressure: bool = False
+
+
+def conditions(health: Health, previous: Sequence[Mapping[str, Any]], now: datetime) -> list[dict[str, str]]:
+    """The node's four conditions, with their transition times kept while they do not change."""
+    problems = health.ready_problems
+    ready = ("True", "KubeletReady", "kubelet is posting ready status")
+    if problems:
+        text = f"[{', '.join(problems)}]" if len(problems) > 1 else problems[0]
+        ready = ("False", "KubeletNotReady", text)
+    rows = [
+        ("MemoryPressure", *_pressure(health.memory_pressure, "InsufficientMemory", "SufficientMemory",
+                                      "insufficient memory", "sufficient memory")),
+        ("DiskPressure", *_pressure(health.disk_pressure, "DiskPressure", "NoDiskPressure",
+                                    "disk pressure", "no disk pressure")),
+        ("PIDPressure", *_pressure(health.pid_pressure, "InsufficientPID", "SufficientPID",
+                                   "insufficient PID", "sufficient PID")),
+        ("Ready", *ready),
+    ]  # fmt: skip
+    old = {condition["type"]: condition for condition in previous}
+    stamp = times.rfc3339(now)
+    result = []
+    for kind, status, reason, message in rows:
+        before = old.get(kind)
+        kept = before is not None and before.get("status") == status
+        since = str(before["lastTransitionTime"]) if before is not None and kept else stamp
+        result.append({
+            "type": kind, "status": status, "lastHeartbeatTime": stamp, "lastTransitionTime": since,
+            "reason": reason, "message": message,
+        })  # fmt: skip
+    return result
+
+
+def _pressure(under: bool, bad: str, good: str, bad_text: str, good_text: str) -> tuple[str, str, str]:
+    memory_like = "emory" in bad or "PID" in bad
+    tail = " available" if memory_like else ""
+    if under:
+        return "True", f"KubeletHas{bad}", f"kubelet has {bad_text}{tail}"
+    return "False", f"KubeletHas{good}", f"kubelet has {good_text}{tail}"
+
+
+def images(found: Sequence[cri.Image]) -> list[dict[str, Any]]:
+    """The largest images, named by digest and tag."""
+    rows = [
+        {"names": [*image.repo_digests, *image.repo_tags][:5], "sizeBytes": int(image.size)}
+        for image in found
+        if image.repo_tags or image.repo_digests
+    ]
+    rows.sort(key=lambda row: (-int(str(row["sizeBytes"])), row["names"]))
+    return rows[:_IMAGES_MAX]
+
+
+def node_info(machine: Machine, runtime: str, swap: bool = False) -> dict[str, Any]:
+    return {
+        "architecture": machine.architecture,
+        "bootID": machine.boot_id,
+        "containerRuntimeVersion": runtime,
+        "kernelVersion": machine.kernel,
+        "kubeProxyVersion": VERSION,
+        "kubeletVersion": VERSION,
+        "machineID": machine.machine_id,
+        "operatingSystem": "linux",
+        "osImage": machine.os_image,
+        "systemUUID": machine.system_uuid,
+    }
+
+
+def addresses(name: str, ips: Sequence[str]) -> list[dict[str, str]]:
+    return [*({"type": "InternalIP", "address": ip} for ip in ips), {"type": "Hostname", "address": name}]
+
+
+def standard_labels(name: str, machine: Machine) -> dict[str, str]:
+    return {
+        "beta.kubernetes.io/arch": machine.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine.architecture,
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+    }
+
+
+def new_node(
+    name: str, labels: Mapping[str, str], taints: Sequence[Mapping[str, str]], provider_id: str, status: Node
+) -> Node:
+    """The Node to register."""
+    spec: dict[str, Any] = {}
+    if taints:
+        spec["taints"] = [dict(taint) for taint in taints]
+    if provider_id:
+        spec["providerID"] = provider_id
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": dict(labels),
+            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+        },
+        "spec": spec,
+        "status": status,
+    }
+
+
+def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a status is worth sending before the report period is over: heartbeats alone are not."""
+    for key in new.keys() | old.keys():
+        if key == "conditions":
+            bare = [
+                [{field: text for field, text in c.items() if field != "lastHeartbeatTime"} for c in side.get(key) or ()
+                 if c.get("type") in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")]
+                for side in (old, new)
+            ]  # fmt: skip
+            if bare[0] != bare[1]:
+                return True
+        elif key in new and old.get(key) != new[key]:
+            return True
+    return False
+
+
+def amounts(listed: Mapping[str, str]) -> dict[str, int]:
+    """A rendered resource list as numbers; cpu in millicores."""
+    return {key: milli(text) if key == "cpu" else value(text) for key, text in listed.items()}

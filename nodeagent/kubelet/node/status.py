@@ -1,0 +1,126 @@
+"""Looking at the node: the runtime's conditions, pressure, images; the status that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from apimachinery.kit.clock import Clock
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.cri.images import ImageService
+from nodeagent.kubelet.config import Config
+
+from . import machine as machines
+from .machine import Machine
+from .render import (
+    Health,
+    Reserve,
+    addresses,
+    allocatable,
+    capacity,
+    conditions,
+    images,
+    node_info,
+    percent_or_bytes,
+)
+
+_IMAGES_EVERY = 60.0
+
+
+class NodeObserver:
+    """What the Node's status says. unhealthy: why the agent's picture of its pods is stale, None when it is not."""
+
+    def __init__(
+        self,
+        config: Config,
+        machine: Machine,
+        node_ips: tuple[str, ...],
+        runtime: RuntimeService,
+        image_service: ImageService,
+        unhealthy: Callable[[], str | None],
+        clock: Clock,
+    ) -> None:
+        self._config, self._machine, self._ips = config, machine, node_ips
+        self._runtime, self._image_service = runtime, image_service
+        self._unhealthy, self._clock = unhealthy, clock
+        self._runtime_version = ""
+        self._images: list[dict[str, Any]] = []
+        self._images_at = -_IMAGES_EVERY
+        self.network_problem: str | None = "container runtime status check may not have completed yet"
+        self.runtime_problem: str | None = "container runtime status check may not have completed yet"
+        disk = machines.filesystem(config.root_dir).size
+        reserved = dict(config.system_reserved)
+        for key, amount in config.kube_reserved.items():
+            reserved[key] = reserved.get(key, 0) + amount
+        hard = config.eviction_hard
+        reserve = Reserve(
+            reserved,
+            percent_or_bytes(hard.get("memory.available", "0"), machine.memory),
+            percent_or_bytes(hard.get("nodefs.available", "0"), disk),
+        )
+        self.capacity = capacity(machine, config.max_pods, disk)
+        self.allocatable = allocatable(machine, config.max_pods, disk, reserve)
+
+    async def look(self) -> None:
+        """Ask the runtime how it is. Never raises: what goes wrong is the finding."""
+        try:
+            found = await self._runtime.status()
+            if not self._runtime_version:
+                version = await self._runtime.version()
+                self._runtime_version = f"{version.runtime_name}://{version.runtime_version.removeprefix('v')}"
+        except RuntimeCallError as error:
+            self.runtime_problem = f"container runtime is down: {error.message}"
+            return
+        ready, network = found.get("RuntimeReady"), found.get("NetworkReady")
+        self.runtime_problem = None
+        if ready is None or not ready.status:
+            reason = f"{ready.reason} {ready.message}".strip() if ready is not None else "condition missing"
+            self.runtime_problem = f"container runtime not ready: RuntimeReady=false reason:{reason}"
+        self.network_problem = None
+        if network is None or not network.status:
+            reason, text = (network.reason, network.message) if network is not None else ("", "condition missing")
+            self.network_problem = (
+                f"container runtime network not ready: NetworkReady=false reason:{reason} message:{text}"
+            )
+
+    async def observe(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        """The Node's status now. shown: its status as the API has it."""
+        await self.look()
+        await self._list_images()
+        problems = [text for text in (self.runtime_problem, self.network_problem, self._unhealthy()) if text]
+        return {
+            "addresses": addresses(self._config.node_name, self._ips),
+            "capacity": self.capacity,
+            "allocatable": self.allocatable,
+            "conditions": conditions(self._health(problems), shown.get("conditions") or (), self._clock.now()),
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._config.port}},
+            "nodeInfo": node_info(self._machine, self._runtime_version),
+            "images": self._images,
+        }
+
+    def _health(self, problems: list[str]) -> Health:
+        hard, root = self._config.eviction_hard, self._config.root_dir
+        disk = machines.filesystem(root)
+        running, most = machines.processes()
+
+        def below(signal: str, amount: int, whole: int) -> bool:
+            return signal in hard and amount < percent_or_bytes(hard[signal], whole)
+
+        return Health(
+            ready_problems=problems,
+            memory_pressure=below("memory.available", machines.memory_available(), self._machine.memory),
+            disk_pressure=below("nodefs.available", disk.available, disk.size)
+            or below("nodefs.inodesFree", disk.inodes_free, disk.inodes),
+            pid_pressure=below("pid.available", most - running, most),
+        )
+
+    async def _list_images(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._images_at < _IMAGES_EVERY:
+            return
+        try:
+            self._images = images(await self._image_service.list_images())
+            self._images_at = now
+        except RuntimeCallError:
+            return

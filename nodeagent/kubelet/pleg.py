@@ -1,0 +1,150 @@
+"""The pod lifecycle event generator: says which pods have changed in the runtime, so that their workers look.
+
+Two ears: containerd's task events, which are quick and may be lost, and a listing, which is slow and true. What either
+says is only "look at this pod"; the worker always asks the runtime itself, so a false alarm costs a look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from apimachinery.kit.clock import Clock
+from nodeagent.cri import messages as cri
+from nodeagent.cri.channel import Channel
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
+from nodeagent.cri.events import TaskEvent, task_events
+from nodeagent.kubelet.runtime import labels
+from nodeagent.kubelet.runtime.observer import Fingerprint, Observer
+
+log = logging.getLogger(__name__)
+
+# With events the listing is a safety net; without them it is all there is (upstream's genericPlegRelistPeriod).
+SLOW, FAST = 10.0, 1.0
+# Older than this, the node is not healthy (genericPlegRelistThreshold).
+THRESHOLD = 180.0
+# The runtime's CRI side learns of an exit some 100 ms after its event.
+_SETTLE = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 1.0)
+
+_CONTAINER = {
+    cri.CONTAINER_CREATED: "Created",
+    cri.CONTAINER_RUNNING: "Running",
+    cri.CONTAINER_EXITED: "Exited",
+    cri.CONTAINER_UNKNOWN: "Unknown",
+}
+
+
+class Pleg:
+    """Watches the runtime. changed: called with the uid of each pod that is to be looked at."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        runtime: RuntimeService,
+        observer: Observer,
+        changed: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self._channel, self._runtime, self._observer = channel, runtime, observer
+        self._changed, self._clock = changed, clock
+        self._listening = False
+        self._deaf = False
+        self._last: float | None = None
+        self._kick = asyncio.Event()
+        self._settling: set[asyncio.Task[None]] = set()
+
+    def unhealthy(self) -> str | None:
+        """Why the node's picture of its pods is stale; None when it is not."""
+        if self._last is None:
+            return "pleg has yet to be successful"
+        age = self._clock.monotonic() - self._last
+        if age > THRESHOLD:
+            return f"pleg was last seen active {age:.0f}s ago; threshold is 3m0s"
+        return None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._relist_forever())
+            tasks.create_task(self._listen_forever())
+
+    async def relist(self) -> None:
+        """List everything once and tell what changed. Raises RuntimeCallError."""
+        before = dict(self._observer.seen)
+        sandboxes, containers = await asyncio.gather(
+            self._runtime.list_pod_sandboxes(), self._runtime.list_containers()
+        )
+        found: dict[str, Fingerprint] = {}
+        for sandbox in sandboxes:
+            uid = sandbox.labels.get(labels.POD_UID)
+            if uid:
+                state = "ready" if sandbox.state == cri.SANDBOX_READY else "notready"
+                found.setdefault(uid, {})[sandbox.id] = state
+        for container in containers:
+            uid = container.labels.get(labels.POD_UID)
+            if uid:
+                found.setdefault(uid, {})[container.id] = _CONTAINER.get(container.state, "Unknown")
+        self._last = self._clock.monotonic()
+        for uid in found.keys() | before.keys():
+            # What a worker looked at meanwhile is newer than this listing.
+            if self._observer.seen.get(uid) is before.get(uid) and self._observer.learn(uid, found.get(uid, {})):
+                self._changed(uid)
+
+    async def _relist_forever(self) -> None:
+        while True:
+            self._kick.clear()
+            try:
+                await self.relist()
+            except RuntimeCallError as error:
+                log.error("GenericPLEG: Unable to retrieve pods: %s", error)
+            period = SLOW if self._listening else FAST
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kick.wait(), period)
+
+    async def _listen_forever(self) -> None:
+        while not self._deaf:
+            try:
+                self._listening = True
+                async for event in task_events(self._channel):
+                    self._heard(event)
+            except RuntimeCallError as error:
+                if error.code == "UNIMPLEMENTED":
+                    log.info("The runtime has no task events; listing every second")
+                    self._deaf = True
+            finally:
+                self._listening = False
+                self._kick.set()
+            await self._clock.sleep(0.5)
+
+    def _heard(self, event: TaskEvent) -> None:
+        if event.kind == "exit" and event.of_init:
+            task = asyncio.create_task(self._settle(event.container_id))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, identity: str) -> None:
+        """Wait until the CRI shows the end that the event told of, then tell."""
+        uid = self._observer.owners.get(identity)
+        if uid is None:
+            self._kick.set()
+            return
+        known = self._observer.seen.get(uid, {}).get(identity)
+        if known in ("Exited", "notready"):
+            return
+        for pause in _SETTLE:
+            await self._clock.sleep(pause)
+            try:
+                if known in ("ready",):
+                    sandbox = await self._runtime.pod_sandbox_status(identity)
+                    if sandbox.state != cri.SANDBOX_READY:
+                        break
+                elif (await self._runtime.container_status(identity)).state == cri.CONTAINER_EXITED:
+                    break
+            except ContainerNotFound:
+                break
+            except RuntimeCallError:
+                return
+        self._changed(uid)

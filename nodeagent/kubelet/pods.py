@@ -1,0 +1,138 @@
+"""Reading a Pod object the way the kubelet reads it: where it came from, how urgent, how its containers restart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from apimachinery.meta.quantity import milli, value
+
+Pod = dict[str, Any]
+Container = dict[str, Any]
+Kind = Literal["init", "regular", "ephemeral"]
+
+CONFIG_SOURCE = "kubernetes.io/config.source"
+CONFIG_HASH = "kubernetes.io/config.hash"
+CONFIG_SEEN = "kubernetes.io/config.seen"
+CONFIG_MIRROR = "kubernetes.io/config.mirror"
+
+_SYSTEM_CRITICAL = 2_000_000_000  # scheduling.SystemCriticalPriority
+
+
+def uid(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("uid", ""))
+
+
+def full_name(pod: Mapping[str, Any]) -> str:
+    """`name_namespace`, the kubelet's own spelling: two pods of the same full name never run together."""
+    return f"{pod['metadata']['name']}_{pod['metadata'].get('namespace', 'default')}"
+
+
+def describe(pod: Mapping[str, Any]) -> str:
+    """`name_namespace(uid)`, as pods appear in the kubelet's messages."""
+    return f"{full_name(pod)}({uid(pod)})"
+
+
+def notes(pod: Mapping[str, Any]) -> Mapping[str, str]:
+    return pod["metadata"].get("annotations") or {}
+
+
+def is_static(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod came from a file and not from the API."""
+    return notes(pod).get(CONFIG_SOURCE) not in (None, "api")
+
+
+def is_mirror(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod is the API's picture of a static pod: never run, only shown."""
+    return CONFIG_MIRROR in notes(pod)
+
+
+def is_critical(pod: Mapping[str, Any]) -> bool:
+    """Static, mirror and system-critical pods are the last to be given up."""
+    return is_static(pod) or is_mirror(pod) or int(pod["spec"].get("priority") or 0) >= _SYSTEM_CRITICAL
+
+
+def is_terminal(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def restart_policy(pod: Mapping[str, Any]) -> str:
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def grace_period(pod: Mapping[str, Any]) -> int:
+    """Seconds the pod's containers have to end: of its deletion, else of its spec."""
+    asked = pod["metadata"].get("deletionGracePeriodSeconds")
+    if asked is None:
+        asked = pod["spec"].get("terminationGracePeriodSeconds")
+    return 30 if asked is None else int(asked)
+
+
+def is_sidecar(container: Mapping[str, Any]) -> bool:
+    """An init container that keeps running beside the others (KEP-753)."""
+    return container.get("restartPolicy") == "Always"
+
+
+def init_containers(pod: Mapping[str, Any]) -> list[Container]:
+    return pod["spec"].get("initContainers") or []
+
+
+def regular_containers(pod: Mapping[str, Any]) -> list[Container]:
+    return pod["spec"].get("containers") or []
+
+
+def ephemeral_containers(pod: Mapping[str, Any]) -> list[Container]:
+    return pod["spec"].get("ephemeralContainers") or []
+
+
+def all_containers(pod: Mapping[str, Any]) -> Iterator[tuple[Kind, Container]]:
+    for container in init_containers(pod):
+        yield "init", container
+    for container in regular_containers(pod):
+        yield "regular", container
+    for container in ephemeral_containers(pod):
+        yield "ephemeral", container
+
+
+def find_container(pod: Mapping[str, Any], name: str) -> tuple[Kind, Container] | None:
+    for kind, container in all_containers(pod):
+        if container["name"] == name:
+            return kind, container
+    return None
+
+
+def container_hash(container: Mapping[str, Any]) -> str:
+    """Changes when a running container must be replaced: name and image are all that can change it in place."""
+    picked = {"name": container["name"], "image": container.get("image", "")}
+    return hashlib.sha256(json.dumps(picked, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def host_network(pod: Mapping[str, Any]) -> bool:
+    return bool(pod["spec"].get("hostNetwork"))
+
+
+def qos_class(pod: Mapping[str, Any]) -> str:
+    """Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos): from cpu and memory of every container."""
+    requests: dict[str, int] = {}
+    limits: dict[str, int] = {}
+    guaranteed = True
+    for container in [*regular_containers(pod), *init_containers(pod)]:
+        resources = container.get("resources") or {}
+        named = _amounts(resources.get("limits"))
+        for total, amounts in ((requests, _amounts(resources.get("requests"))), (limits, named)):
+            for resource, amount in amounts.items():
+                total[resource] = total.get(resource, 0) + amount
+        guaranteed = guaranteed and len(named) == 2
+    if not requests and not limits:
+        return "BestEffort"
+    if guaranteed and requests == limits:
+        return "Guaranteed"
+    return "Burstable"
+
+
+def _amounts(listed: Mapping[str, Any] | None) -> dict[str, int]:
+    known = {name: text for name, text in (listed or {}).items() if name in ("cpu", "memory")}
+    amounts = {name: milli(str(text)) if name == "cpu" else value(str(text)) for name, text in known.items()}
+    return {name: amount for name, amount in amounts.items() if amount}

@@ -1,0 +1,81 @@
+"""One probe, once: what the container, the server or the port answers (pkg/probe)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError, RuntimeTimeout
+from nodeagent.cri.wire import encode_strings, fields
+
+from .connect import ConnectProblem, http_get, tcp_connect
+from .target import resolve_port
+
+_OUTPUT_MAX = 10 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """passed, and what to tell people when it did not."""
+
+    passed: bool
+    message: str = ""
+
+
+async def check(
+    runtime: RuntimeService, probe: Mapping[str, Any], container: Mapping[str, Any], container_id: str, ip: str
+) -> Answer:
+    """Run the probe. ip: the pod's address. Never raises for what the container does."""
+    timeout = float(probe.get("timeoutSeconds") or 1)
+    try:
+        if "exec" in probe:
+            return await _exec(runtime, probe["exec"].get("command") or [], container_id, timeout)
+        if "httpGet" in probe:
+            action = probe["httpGet"]
+            port = resolve_port(action.get("port"), container)
+            status, body = await http_get(action, action.get("host") or ip, port, timeout)
+            if 200 <= status < 400:
+                return Answer(True, body)
+            return Answer(False, f"HTTP probe failed with statuscode: {status}")
+        if "tcpSocket" in probe:
+            action = probe["tcpSocket"]
+            await tcp_connect(action.get("host") or ip, resolve_port(action.get("port"), container), timeout)
+            return Answer(True)
+        if "grpc" in probe:
+            return await _grpc(ip, int(probe["grpc"]["port"]), probe["grpc"].get("service") or "", timeout)
+    except (ConnectProblem, ValueError) as error:
+        return Answer(False, str(error))
+    return Answer(False, f"missing probe handler for {container['name']}")
+
+
+async def _exec(runtime: RuntimeService, command: list[str], container_id: str, timeout: float) -> Answer:
+    try:
+        done = await runtime.exec_sync(container_id, command, timeout)
+    except RuntimeTimeout:
+        return Answer(False, f'command "{" ".join(command)}" timed out')
+    except RuntimeCallError as error:
+        return Answer(False, str(error))
+    output = (done.stdout + done.stderr)[:_OUTPUT_MAX].decode(errors="replace")
+    return Answer(done.exit_code == 0, output)
+
+
+async def _grpc(host: str, port: int, service: str, timeout: float) -> Answer:
+    """grpc.health.v1.Health/Check: SERVING is 1."""
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    channel = grpc.aio.insecure_channel(target, options=(("grpc.enable_http_proxy", 0),))
+    try:
+        request = encode_strings(1, [service] if service else [])
+        answer = await channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=timeout)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return Answer(False, f"error: this server does not implement the grpc health protocol: {error.details()}")
+        return Answer(False, f"error: health rpc probe failed: {error.details()}")
+    finally:
+        await channel.close()
+    status = dict(fields(answer)).get(1, 0)
+    return Answer(status == 1, "" if status == 1 else f"service unhealthy (responded with {status!r})")

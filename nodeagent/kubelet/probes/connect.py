@@ -1,0 +1,110 @@
+"""The network side of probes and hooks: a request or a connection, with a deadline, certificates unchecked.
+
+A bare HTTP/1.1 client: a node probes hundreds of times a second, and nothing of a session, a pool or a redirect across
+hosts is wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+_BODY_MAX = 10 * 1024
+_REDIRECTS = 10
+
+
+class ConnectProblem(Exception):
+    """No answer: refused, unreachable, too late or not HTTP. The text is for the event."""
+
+
+def _unchecked() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def tcp_connect(host: str, port: int, timeout: float) -> None:
+    """Open and close a connection. Raises ConnectProblem."""
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        raise ConnectProblem(f"dial tcp {_address(host, port)}: i/o timeout") from None
+    except OSError as error:
+        raise ConnectProblem(f"dial tcp {_address(host, port)}: connect: {_reason(error)}") from None
+    writer.close()
+
+
+async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: float) -> tuple[int, str]:
+    """GET as an httpGet action says; returns (status, the body's beginning). Follows redirects to the same host.
+
+    timeout: seconds for all of it. Raises ConnectProblem.
+    """
+    scheme = (action.get("scheme") or "HTTP").lower()
+    path = action.get("path") or "/"
+    path = path if path.startswith("/") else f"/{path}"
+    url = f"{scheme}://{_address(host, port)}{path}"
+    headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or ()}
+    try:
+        async with asyncio.timeout(timeout):
+            for _ in range(_REDIRECTS):
+                status, location, body = await _request(scheme == "https", host, port, path, headers)
+                if status // 100 != 3 or not location:
+                    return status, body
+                target = urlsplit(location)
+                if target.hostname not in (None, host):
+                    # Upstream: a redirect elsewhere is a success with a warning; the other host is not asked.
+                    return 200, body
+                scheme = target.scheme or scheme
+                port = target.port or (port if target.hostname is None else 443 if scheme == "https" else 80)
+                path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+            raise ConnectProblem(f'Get "{url}": stopped after {_REDIRECTS} redirects')
+    except TimeoutError:
+        reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        raise ConnectProblem(f'Get "{url}": {reason}') from None
+    except OSError as error:
+        raise ConnectProblem(f'Get "{url}": dial tcp {_address(host, port)}: connect: {_reason(error)}') from None
+
+
+async def _request(tls: bool, host: str, port: int, path: str, headers: Mapping[str, str]) -> tuple[int, str, str]:
+    reader, writer = await asyncio.open_connection(host, port, ssl=_unchecked() if tls else None)
+    try:
+        given = {name.lower() for name in headers}
+        lines = [f"GET {path} HTTP/1.1"]
+        if "host" not in given:
+            lines.append(f"Host: {_address(host, port)}")
+        if "user-agent" not in given:
+            lines.append("User-Agent: kube-probe/1.32")
+        if "accept" not in given:
+            lines.append("Accept: */*")
+        lines += [f"{name}: {text}" for name, text in headers.items() if text]
+        writer.write(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode())
+        await writer.drain()
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            raise ConnectProblem(f'Get "http://{_address(host, port)}{path}": EOF') from None
+        words = head[0].split(" ", 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+            raise ConnectProblem(f'Get "http://{_address(host, port)}{path}": malformed HTTP response "{head[0][:80]}"')
+        location = next((line[9:].strip() for line in head[1:] if line.lower().startswith("location:")), "")
+        body = b""
+        with contextlib.suppress(OSError):
+            body = await reader.read(_BODY_MAX)
+        return int(words[1]), location, body.decode(errors="replace")
+    finally:
+        writer.close()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reason(error: OSError) -> str:
+    inner = error.strerror or str(error)
+    return inner.lower() if inner else type(error).__name__

@@ -1,0 +1,158 @@
+"""A task per probe of each running container; its last word decides readiness and restarts (pkg/kubelet/prober)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.kit.clock import Clock
+from nodeagent.cri.client import RuntimeService
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.actions import ProbeView
+from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
+
+from .check import Answer, check
+
+log = logging.getLogger(__name__)
+
+_KINDS = {"startup": "startupProbe", "readiness": "readinessProbe", "liveness": "livenessProbe"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    uid: str
+    container_id: str
+    kind: str
+
+
+class ProbeManager:
+    """All probes of the node. changed: called with a pod's uid when a verdict changed."""
+
+    def __init__(
+        self,
+        runtime: RuntimeService,
+        recorder: Recorder,
+        clock: Clock,
+        changed: Callable[[str], None],
+        host_ip: Callable[[], str],
+        was_ready: Callable[[str, str], bool],
+    ) -> None:
+        self._runtime, self._recorder, self._clock, self._changed = runtime, recorder, clock, changed
+        self._host_ip, self._was_ready = host_ip, was_ready
+        self._tasks: dict[_Key, asyncio.Task[None]] = {}
+        self._said: dict[tuple[str, str], bool] = {}
+        self._uid_of: dict[str, str] = {}
+        self._started: dict[str, asyncio.Event] = {}
+        self.view = ProbeView(
+            liveness=lambda container_id: self._said.get((container_id, "liveness")),
+            startup=lambda container_id: self._said.get((container_id, "startup")),
+        )
+
+    def is_started(self, container: Container, state: ContainerState) -> bool:
+        """Whether the startup probe, if there is one, has passed."""
+        return "startupProbe" not in container or self._said.get((state.id, "startup")) is True
+
+    def is_ready(self, container: Container, state: ContainerState) -> bool:
+        """Whether the readiness probe, if there is one, says so.
+
+        Until it has spoken, a container that the API shows as ready stays it: a restart of the agent is no outage.
+        """
+        if "readinessProbe" not in container:
+            return True
+        said = self._said.get((state.id, "readiness"))
+        return self._was_ready(self._uid_of.get(state.id, ""), state.container_id) if said is None else said
+
+    def sync(self, pod: Pod, state: PodState) -> None:
+        """Have a task for each probe of what runs, and none for what does not."""
+        uid = pods.uid(pod)
+        wanted: set[_Key] = set()
+        for kind, container in pods.all_containers(pod):
+            if kind == "ephemeral" or (kind == "init" and not pods.is_sidecar(container)):
+                continue
+            latest = state.latest(container["name"])
+            if latest is None or latest.state is not State.RUNNING:
+                continue
+            self._uid_of[latest.id] = uid
+            for probe_kind, field in _KINDS.items():
+                if field not in container:
+                    continue
+                key = _Key(uid, latest.id, probe_kind)
+                wanted.add(key)
+                if key not in self._tasks and not pod["metadata"].get("deletionTimestamp"):
+                    ip = self._host_ip() if pods.host_network(pod) else (state.ips or ("",))[0]
+                    self._tasks[key] = asyncio.create_task(self._run(key, pod, container, latest, ip))
+        for key in [key for key in self._tasks if key.uid == uid and key not in wanted]:
+            self._stop(key)
+
+    def stop_for_termination(self, uid: str) -> None:
+        """The pod is ending: it may still become unready, but must not be restarted."""
+        for key in [key for key in self._tasks if key.uid == uid and key.kind != "readiness"]:
+            self._stop(key)
+
+    def remove(self, uid: str) -> None:
+        """The pod has ended."""
+        for key in [key for key in self._tasks if key.uid == uid]:
+            self._stop(key)
+        for container_id in [known for known, owner in self._uid_of.items() if owner == uid]:
+            del self._uid_of[container_id]
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks.values())
+        for key in list(self._tasks):
+            self._stop(key)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self, key: _Key) -> None:
+        self._tasks.pop(key).cancel()
+        self._said.pop((key.container_id, key.kind), None)
+        if key.kind == "startup":
+            self._started.pop(key.container_id, None)
+
+    async def _run(self, key: _Key, pod: Pod, container: Container, state: ContainerState, ip: str) -> None:
+        probe: Mapping[str, Any] = container[_KINDS[key.kind]]
+        period = float(probe.get("periodSeconds") or 10)
+        delay = float(probe.get("initialDelaySeconds") or 0)
+        if state.started_at is not None:
+            # A restarted agent does not make the container wait again.
+            age = (self._clock.now() - state.started_at).total_seconds()
+            delay = max(0.0, delay - max(0.0, age))
+        if key.kind != "startup" and "startupProbe" in container:
+            await self._started.setdefault(key.container_id, asyncio.Event()).wait()
+        await self._clock.sleep(delay)
+        passed = failed = 0
+        while True:
+            answer = await self._ask(probe, container, key, ip)
+            passed, failed = (passed + 1, 0) if answer.passed else (0, failed + 1)
+            if not answer.passed:
+                title = key.kind.capitalize()
+                message = f"{title} probe failed: {answer.message}"
+                self._recorder.container(pod, container["name"], "Warning", "Unhealthy", message)
+            if passed >= int(probe.get("successThreshold") or 1):
+                self._say(key, True)
+                if key.kind == "startup":
+                    self._started.setdefault(key.container_id, asyncio.Event()).set()
+                    return
+            elif failed >= int(probe.get("failureThreshold") or 3):
+                self._say(key, False)
+                if key.kind != "readiness":
+                    # Nothing more to ask: this container is being replaced.
+                    return
+            await self._clock.sleep(period)
+
+    async def _ask(self, probe: Mapping[str, Any], container: Container, key: _Key, ip: str) -> Answer:
+        try:
+            return await check(self._runtime, probe, container, key.container_id, ip)
+        except Exception as error:
+            log.exception("probe of container %s", container["name"])
+            return Answer(False, str(error))
+
+    def _say(self, key: _Key, verdict: bool) -> None:
+        name = (key.container_id, key.kind)
+        if self._said.get(name) != verdict:
+            self._said[name] = verdict
+            self._changed(key.uid)

@@ -1,0 +1,91 @@
+"""Requests and limits as the kernel's numbers (pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.meta.pod_resources import Amounts, pod_requests
+from apimachinery.meta.quantity import milli, value
+from nodeagent.kubelet import pods
+
+_PERIOD = 100_000  # µs
+_MIN_QUOTA = 1_000
+_MIN_SHARES = 2
+_MAX_SHARES = 262_144
+
+_GUARANTEED_OOM = -997
+_BEST_EFFORT_OOM = 1000
+
+
+def cpu_shares(millicores: int) -> int:
+    """cgroup v1 weight of a cpu request; 2 for none."""
+    return max(_MIN_SHARES, min(_MAX_SHARES, millicores * 1024 // 1000)) if millicores else _MIN_SHARES
+
+
+def cpu_quota(millicores: int, period: int = _PERIOD) -> int:
+    """Microseconds of cpu per period that a limit allows; 0 for no limit."""
+    return max(_MIN_QUOTA, millicores * period // 1000) if millicores else 0
+
+
+def cpu_weight(shares: int) -> int:
+    """cgroup v2 weight of v1 shares: the linear map that runc and the kubelet share."""
+    return 1 + ((shares - 2) * 9999) // 262142
+
+
+def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_memory: int) -> int:
+    """-997 for guaranteed and critical, 1000 for best effort, in between by the share of memory asked for.
+
+    node_memory: bytes of the node.
+    """
+    if pods.is_critical(pod):
+        return _GUARANTEED_OOM
+    quality = pods.qos_class(pod)
+    if quality == "Guaranteed":
+        return _GUARANTEED_OOM
+    if quality == "BestEffort":
+        return _BEST_EFFORT_OOM
+    request = value(str(((container.get("resources") or {}).get("requests") or {}).get("memory") or "0"))
+    adjusted = 1000 - (1000 * request) // max(1, node_memory)
+    return min(999, max(1000 + _GUARANTEED_OOM, adjusted))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a cgroup is given; 0 for no limit. memory: bytes."""
+
+    cpu_shares: int
+    cpu_quota: int = 0
+    cpu_period: int = _PERIOD
+    memory: int = 0
+
+
+def container_limits(container: Mapping[str, Any]) -> Limits:
+    """A container's cgroup numbers: its cpu request defaults to its limit."""
+    resources = container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    limit = milli(str(limits.get("cpu") or "0"))
+    request = milli(str(requests["cpu"])) if "cpu" in requests else limit
+    return Limits(cpu_shares(request), cpu_quota(limit), memory=value(str(limits.get("memory") or "0")))
+
+
+def pod_limits(pod: Mapping[str, Any]) -> Limits:
+    """The pod cgroup's numbers: a limit holds only if every container names one."""
+    shares = cpu_shares(pod_requests(pod).get("cpu", 0))
+    quality = pods.qos_class(pod)
+    if quality == "BestEffort":
+        return Limits(_MIN_SHARES)
+    total = pod_requests(pod, section="limits")
+    containers = [c for kind, c in pods.all_containers(pod) if kind != "ephemeral"]
+
+    def all_name(resource: str) -> bool:
+        return all(((c.get("resources") or {}).get("limits") or {}).get(resource) for c in containers)
+
+    quota = cpu_quota(total.get("cpu", 0)) if all_name("cpu") else 0
+    return Limits(shares, quota, memory=total.get("memory", 0) if all_name("memory") else 0)
+
+
+def burstable_shares(requests: list[Amounts]) -> int:
+    """The weight of the burstable tree: the sum of what its pods ask for."""
+    return cpu_shares(sum(amounts.get("cpu", 0) for amounts in requests))

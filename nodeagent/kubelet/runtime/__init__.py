@@ -1,0 +1,1 @@
+"""From pods to the runtime's sandboxes and containers, and back."""

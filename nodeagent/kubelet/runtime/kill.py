@@ -1,0 +1,121 @@
+"""Ending containers and pods: preStop hook, signal, grace, sandbox (kuberuntime_container.go)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.kit.clock import Clock
+from nodeagent.cri.client import RuntimeService
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.lifecycle import HookFailed, run_hook
+from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.recorder import Recorder
+
+from . import labels
+from .state import ContainerState, PodState, State
+
+log = logging.getLogger(__name__)
+
+# However little is left after a preStop hook, the process gets this long (minimumGracePeriodInSeconds).
+_GRACE_MIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a container is to end. grace: seconds, None for what the pod says. reason: of a failed probe."""
+
+    message: str = ""
+    reason: str = ""
+    grace: int | None = None
+
+
+class Killer:
+    """Ends containers. Everything may be repeated; what is gone already is success."""
+
+    def __init__(self, runtime: RuntimeService, clock: Clock, recorder: Recorder) -> None:
+        self._runtime, self._clock, self._recorder = runtime, clock, recorder
+
+    async def kill_container(self, pod: Pod | None, container: ContainerState, ending: Ending, state: PodState) -> None:
+        """preStop, SIGTERM, and SIGKILL after the grace. pod: None when unknown by now. Raises RuntimeCallError."""
+        spec = pods.find_container(pod, container.name) if pod is not None else None
+        grace = self._grace(pod, spec[1] if spec else None, container, ending)
+        if pod is not None:
+            message = ending.message or f"Stopping container {container.name}"
+            self._recorder.container(pod, container.name, "Normal", "Killing", message)
+        handler = self._pre_stop(spec[1] if spec else None, container)
+        if handler and grace > 0:
+            began = self._clock.monotonic()
+            await self._run_pre_stop(pod, spec[1] if spec else {}, container, handler, state, grace)
+            grace = max(_GRACE_MIN, grace - round(self._clock.monotonic() - began))
+        await self._runtime.stop_container(container.id, grace)
+
+    async def kill_pod(self, pod: Pod | None, state: PodState, grace: int | None = None) -> None:
+        """End every container, sidecars last and in reverse order, then stop every sandbox. Raises RuntimeCallError."""
+        sidecars = [c["name"] for c in pods.init_containers(pod) if pods.is_sidecar(c)] if pod is not None else []
+        alive = [c for c in state.containers if c.state in (State.RUNNING, State.UNKNOWN)]
+        began = self._clock.monotonic()
+        await _all([self.kill_container(pod, c, Ending(grace=grace), state) for c in alive if c.name not in sidecars])
+        for name in reversed(sidecars):
+            left = None if grace is None else max(0, grace - round(self._clock.monotonic() - began))
+            await _all([self.kill_container(pod, c, Ending(grace=left), state) for c in alive if c.name == name])
+        await _all([self._runtime.stop_pod_sandbox(sandbox.id) for sandbox in state.sandboxes])
+
+    async def remove_pod(self, state: PodState) -> None:
+        """Remove every container and sandbox of a pod that has ended. Raises RuntimeCallError."""
+        await _all([self._runtime.remove_container(container.id) for container in state.containers])
+        await _all([self._runtime.remove_pod_sandbox(sandbox.id) for sandbox in state.sandboxes])
+
+    def _grace(self, pod: Pod | None, spec: Mapping[str, Any] | None, container: ContainerState, ending: Ending) -> int:
+        if ending.grace is not None:
+            return ending.grace
+        if pod is None:
+            text = container.annotations.get(labels.POD_GRACE, "")
+            return int(text) if text.isdigit() else 30
+        probe = {"LivenessProbe": "livenessProbe", "StartupProbe": "startupProbe"}.get(ending.reason)
+        if probe and spec is not None:
+            asked = (spec.get(probe) or {}).get("terminationGracePeriodSeconds")
+            if asked is not None:
+                return int(asked)
+        return pods.grace_period(pod)
+
+    def _pre_stop(self, spec: Mapping[str, Any] | None, container: ContainerState) -> Mapping[str, Any] | None:
+        if spec is not None:
+            handler: Mapping[str, Any] | None = (spec.get("lifecycle") or {}).get("preStop")
+            return handler
+        try:
+            kept: Mapping[str, Any] = json.loads(container.annotations.get(labels.PRE_STOP) or "null")
+        except ValueError:
+            return None
+        return kept
+
+    async def _run_pre_stop(
+        self,
+        pod: Pod | None,
+        spec: Mapping[str, Any],
+        container: ContainerState,
+        handler: Mapping[str, Any],
+        state: PodState,
+        grace: int,
+    ) -> None:
+        ip = state.ips[0] if state.ips else ""
+        try:
+            async with asyncio.timeout(grace):
+                await run_hook(self._runtime, self._clock, handler, container.id, spec, ip, timeout=grace)
+        except HookFailed as error:
+            log.warning("PreStop hook of container %s failed: %s", container.name, error)
+            if pod is not None:
+                self._recorder.container(pod, container.name, "Warning", "FailedPreStopHook", "PreStopHook failed")
+        except TimeoutError:
+            log.warning("PreStop hook of container %s did not complete in %d seconds", container.name, grace)
+
+
+async def _all(calls: list[Any]) -> None:
+    """Run all to their end, then raise the first failure."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,125 @@
+"""Asking the runtime what it has of a pod."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from nodeagent.cri import messages as cri
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import ContainerNotFound
+
+from . import labels
+from .state import ContainerState, PodState, SandboxState, State
+from .termination import read_message
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_STATES = {
+    cri.CONTAINER_CREATED: State.CREATED,
+    cri.CONTAINER_RUNNING: State.RUNNING,
+    cri.CONTAINER_EXITED: State.EXITED,
+    cri.CONTAINER_UNKNOWN: State.UNKNOWN,
+}
+
+
+async def observe_pod(runtime: RuntimeService, uid: str) -> PodState:
+    """Everything the runtime has with this pod's uid. A container that vanishes meanwhile is left out."""
+    selector = {labels.POD_UID: uid}
+    sandboxes, containers = await asyncio.gather(
+        runtime.list_pod_sandboxes(selector), runtime.list_containers(selector)
+    )
+    found = await asyncio.gather(
+        *(_or_none(runtime.pod_sandbox_status(sandbox.id)) for sandbox in sandboxes),
+        *(_or_none(runtime.container_status(container.id)) for container in containers),
+    )
+    sandbox_of = {container.id: container.pod_sandbox_id for container in containers}
+    return pod_state(
+        uid,
+        [status for status in found if isinstance(status, cri.PodSandboxStatus)],
+        [status for status in found if isinstance(status, cri.ContainerStatus)],
+        sandbox_of,
+    )
+
+
+async def _or_none(call: object) -> object:
+    try:
+        return await call  # type: ignore[misc]
+    except ContainerNotFound:
+        return None
+
+
+def pod_state(
+    uid: str,
+    sandboxes: Iterable[cri.PodSandboxStatus],
+    containers: Iterable[cri.ContainerStatus],
+    sandbox_of: dict[str, str],
+) -> PodState:
+    """The CRI's statuses as values, newest first."""
+    boxes = sorted(sandboxes, key=lambda s: (s.metadata.attempt, s.created_at), reverse=True)
+    known = sorted(containers, key=lambda c: (c.created_at, c.metadata.attempt), reverse=True)
+    identity = boxes[0].metadata if boxes else None
+    name = identity.name if identity else known[0].labels.get(labels.POD_NAME, "") if known else ""
+    namespace = identity.namespace if identity else known[0].labels.get(labels.POD_NAMESPACE, "") if known else ""
+    return PodState(
+        uid=uid,
+        name=name,
+        namespace=namespace,
+        sandboxes=tuple(_sandbox(status) for status in boxes),
+        containers=tuple(_container(status, sandbox_of.get(status.id, "")) for status in known),
+    )
+
+
+def _sandbox(status: cri.PodSandboxStatus) -> SandboxState:
+    host = status.linux.namespaces.options.network == cri.NODE
+    addresses = [status.network.ip, *(ip.ip for ip in status.network.additional_ips)]
+    return SandboxState(
+        id=status.id,
+        attempt=status.metadata.attempt,
+        ready=status.state == cri.SANDBOX_READY,
+        created_at=_time(status.created_at),
+        ips=tuple(address for address in addresses if address) if not host else (),
+        host_network=host,
+    )
+
+
+def _container(status: cri.ContainerStatus, sandbox_id: str) -> ContainerState:
+    notes = dict(status.annotations)
+    return ContainerState(
+        id=status.id,
+        name=status.metadata.name,
+        state=_STATES.get(status.state, State.UNKNOWN),
+        image=status.image.image,
+        image_id=status.image_ref,
+        created_at=_time(status.created_at),
+        started_at=_time(status.started_at),
+        finished_at=_time(status.finished_at),
+        exit_code=status.exit_code,
+        reason=status.reason,
+        message=_message(status, notes),
+        restart_count=_count(notes.get(labels.RESTART_COUNT), status.metadata.attempt),
+        hash=notes.get(labels.HASH, ""),
+        sandbox_id=sandbox_id,
+        log_path=status.log_path,
+        annotations=notes,
+    )
+
+
+def _message(status: cri.ContainerStatus, notes: dict[str, str]) -> str:
+    """The runtime's message, and the container's own last words after it."""
+    if status.state != cri.CONTAINER_EXITED:
+        return status.message
+    path = notes.get(labels.TERMINATION_PATH, "")
+    file = next((mount.host_path for mount in status.mounts if path and mount.container_path == path), "")
+    fall_back = notes.get(labels.TERMINATION_POLICY) == "FallbackToLogsOnError" and status.exit_code != 0
+    words = read_message(file, status.log_path, fall_back=fall_back)
+    return ": ".join(part for part in (status.message, words) if part)
+
+
+def _count(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isdigit() else otherwise
+
+
+def _time(nanoseconds: int) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000) if nanoseconds > 0 else None

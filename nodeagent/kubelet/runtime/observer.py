@@ -1,0 +1,45 @@
+"""The runtime's state of pods, always asked afresh, and a memory of what was seen: which id belongs to which pod."""
+
+from __future__ import annotations
+
+from nodeagent.cri.client import RuntimeService
+
+from .observe import observe_pod
+from .state import PodState
+
+Fingerprint = dict[str, str]
+"""What a listing shows of a pod: container or sandbox id → its state."""
+
+
+class Observer:
+    """Asks the runtime about single pods, and remembers what it said, so that a listing can tell what is news."""
+
+    def __init__(self, runtime: RuntimeService) -> None:
+        self._runtime = runtime
+        self.owners: dict[str, str] = {}
+        self.seen: dict[str, Fingerprint] = {}
+
+    async def observe(self, uid: str) -> PodState:
+        """Everything the runtime has of a pod, now. Raises RuntimeCallError."""
+        state = await observe_pod(self._runtime, uid)
+        self.learn(uid, fingerprint(state))
+        return state
+
+    def learn(self, uid: str, found: Fingerprint) -> bool:
+        """Note what was found of a pod; True when it differs from before."""
+        if self.seen.get(uid, {}) == found:
+            return False
+        for identity in self.seen.get(uid, {}):
+            self.owners.pop(identity, None)
+        if found:
+            self.seen[uid] = found
+            self.owners.update(dict.fromkeys(found, uid))
+        else:
+            self.seen.pop(uid, None)
+        return True
+
+
+def fingerprint(state: PodState) -> Fingerprint:
+    found = {sandbox.id: "ready" if sandbox.ready else "notready" for sandbox in state.sandboxes}
+    found |= {container.id: container.state.value for container in state.containers}
+    return found

@@ -1,0 +1,168 @@
+"""The CRI's sandbox and container configurations of a pod: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nodeagent.cri import messages as cri
+from nodeagent.kubelet import dns, pods, qos
+from nodeagent.kubelet.dns import Resolver
+from nodeagent.kubelet.environment import ConfigProblem
+from nodeagent.kubelet.expansion import expand
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.volumes.manager import HostVolume
+
+from . import labels, security
+
+_PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
+_PROPAGATION = {
+    "None": cri.PROPAGATION_PRIVATE,
+    "HostToContainer": cri.PROPAGATION_HOST_TO_CONTAINER,
+    "Bidirectional": cri.PROPAGATION_BIDIRECTIONAL,
+}
+
+
+def render_sandbox(
+    pod: Pod, *, attempt: int, cgroup_parent: str, resolver: Resolver, cluster_domain: str, paths: Paths
+) -> cri.PodSandboxConfig:
+    """The pod's sandbox. attempt: how many sandboxes the pod had before. cgroup_parent: the pod's cgroup."""
+    metadata = pod["metadata"]
+    hostname, domain = dns.pod_hostname(pod, cluster_domain)
+    if pod["spec"].get("setHostnameAsFQDN") and domain:
+        hostname = f"{hostname}.{domain}"
+    sysctls = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
+    return cri.PodSandboxConfig(
+        metadata=cri.PodSandboxMetadata(
+            name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"], attempt=attempt
+        ),
+        hostname="" if pods.host_network(pod) else hostname,
+        log_directory=str(paths.pod_log_dir(pod)),
+        dns_config=cri.DNSConfig(servers=resolver.servers, searches=resolver.searches, options=resolver.options),
+        port_mappings=port_mappings(pod),
+        labels=labels.sandbox_labels(pod),
+        annotations=dict(metadata.get("annotations") or {}),
+        linux=cri.LinuxPodSandboxConfig(
+            cgroup_parent=cgroup_parent,
+            security_context=security.sandbox_context(pod, str(paths.root / "seccomp")),
+            sysctls={entry["name"]: entry["value"] for entry in sysctls},
+        ),
+    )
+
+
+def port_mappings(pod: Mapping[str, Any]) -> list[cri.PortMapping]:
+    """The host ports of the pod's containers and sidecars; none on the host's network."""
+    if pods.host_network(pod):
+        return []
+    mappings = []
+    for kind, container in pods.all_containers(pod):
+        if kind == "ephemeral" or (kind == "init" and not pods.is_sidecar(container)):
+            continue
+        for port in container.get("ports") or ():
+            if port.get("hostPort"):
+                mappings.append(
+                    cri.PortMapping(
+                        protocol=_PROTOCOLS[port.get("protocol") or "TCP"],
+                        container_port=int(port["containerPort"]),
+                        host_port=int(port["hostPort"]),
+                        host_ip=port.get("hostIP") or "",
+                    )
+                )
+    return mappings
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInputs:
+    """What a container's configuration is made of besides its spec.
+
+    image_ref: what the runtime calls the image. env: rendered. mounts: of volumes and of the kubelet's own files.
+    node_memory: bytes of the node, for the OOM score.
+    """
+
+    image_ref: str
+    image: cri.Image | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[cri.Mount] = ()
+    restart_count: int = 0
+    node_memory: int = 0
+    target_id: str = ""
+    seccomp_root: str = "/var/lib/kubelet/seccomp"
+    cgroup_v2: bool = False
+
+
+def render_container(pod: Pod, container: Container, inputs: ContainerInputs) -> cri.ContainerConfig:
+    """One container. Raises ConfigProblem when its security context cannot be honoured."""
+    env = inputs.env
+    limits = qos.container_limits(container)
+    resources = cri.LinuxContainerResources(
+        cpu_period=limits.cpu_period if limits.cpu_quota else 0,
+        cpu_quota=limits.cpu_quota,
+        cpu_shares=limits.cpu_shares,
+        memory_limit_in_bytes=limits.memory,
+        oom_score_adj=qos.oom_score_adj(pod, container, inputs.node_memory),
+    )
+    if inputs.cgroup_v2:
+        resources.unified["memory.oom.group"] = "1"
+    return cri.ContainerConfig(
+        metadata=cri.ContainerMetadata(name=container["name"], attempt=inputs.restart_count),
+        image=cri.ImageSpec(image=inputs.image_ref, user_specified_image=container.get("image", "")),
+        command=[expand(part, env) for part in container.get("command") or ()],
+        args=[expand(part, env) for part in container.get("args") or ()],
+        working_dir=container.get("workingDir") or "",
+        envs=[cri.KeyValue(key=key, value=text) for key, text in env.items()],
+        mounts=inputs.mounts,
+        labels=labels.container_labels(pod, container),
+        annotations=labels.container_annotations(pod, container, inputs.restart_count),
+        log_path=f"{container['name']}/{inputs.restart_count}.log",
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        tty=bool(container.get("tty")),
+        linux=cri.LinuxContainerConfig(
+            resources=resources,
+            security_context=security.container_context(
+                pod, container, inputs.image, inputs.seccomp_root, inputs.target_id
+            ),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume."""
+
+    mount: cri.Mount
+    volume: Path
+    subpath: str = ""
+
+
+def plan_mounts(
+    container: Mapping[str, Any], volumes: Mapping[str, HostVolume], env: Mapping[str, str]
+) -> list[MountPlan]:
+    """The container's volume mounts, in order. Raises ConfigProblem for a volume that is not there."""
+    plans = []
+    for asked in container.get("volumeMounts") or ():
+        volume = volumes.get(asked["name"])
+        if volume is None:
+            raise ConfigProblem(f'cannot find volume "{asked["name"]}" to mount into container "{container["name"]}"')
+        subpath = asked.get("subPath") or ""
+        if asked.get("subPathExpr"):
+            subpath = expand(asked["subPathExpr"], env)
+            if "$(" in subpath:
+                raise ConfigProblem(f'missing value for "{subpath}"')
+        target = asked["mountPath"]
+        mount = cri.Mount(
+            container_path=target if target.startswith("/") else f"/{target}",
+            host_path=str(volume.path),
+            readonly=bool(asked.get("readOnly")) or not volume.writable,
+            propagation=_PROPAGATION[asked.get("mountPropagation") or "None"],
+        )
+        plans.append(MountPlan(mount, volume.path, subpath))
+    return plans
+
+
+def mounts_over(container: Mapping[str, Any], path: str) -> bool:
+    """Whether the container's own volume mounts cover `path` already."""
+    return any(asked["mountPath"].rstrip("/") == path for asked in container.get("volumeMounts") or ())

@@ -1,0 +1,222 @@
+"""Starting one sandbox or one container, every step with upstream's reason and event when it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apimachinery.client.rest import ApiUnreachable
+from apimachinery.kit.clock import Clock
+from apimachinery.meta.status import ApiError
+from nodeagent.cri import messages as cri
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.kubelet import dns, environment, pods
+from nodeagent.kubelet.downward import NodeFacts
+from nodeagent.kubelet.environment import ConfigProblem, References
+from nodeagent.kubelet.images import ImageManager, ImageProblem
+from nodeagent.kubelet.lifecycle import HookFailed, run_hook
+from nodeagent.kubelet.objects import ApiAway, ObjectStore
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.volumes.manager import HostVolume
+from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
+
+from .render import ContainerInputs, mounts_over, plan_mounts, render_container
+
+log = logging.getLogger(__name__)
+
+
+class StartProblem(Exception):
+    """A container could not be started. reason: as in its waiting state. retry_in: seconds, if it is known."""
+
+    def __init__(self, reason: str, message: str, retry_in: float | None = None) -> None:
+        self.reason, self.retry_in = reason, retry_in
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a pod's containers are started into.
+
+    ips: of the sandbox. services: service environment. secrets: of imagePullSecrets.
+    """
+
+    sandbox_id: str
+    sandbox_config: cri.PodSandboxConfig
+    ips: tuple[str, ...]
+    volumes: Mapping[str, HostVolume]
+    services: Mapping[str, str]
+    secrets: Sequence[Mapping[str, Any]]
+    node: NodeFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What of the node goes into every container. memory: bytes."""
+
+    memory: int
+    cgroup_v2: bool
+    cluster_domain: str
+
+
+class Starter:
+    """Creates and starts containers."""
+
+    def __init__(
+        self,
+        runtime: RuntimeService,
+        images: ImageManager,
+        store: ObjectStore,
+        paths: Paths,
+        recorder: Recorder,
+        clock: Clock,
+        machine: Machine,
+    ) -> None:
+        self._runtime, self._images, self._store, self._paths = runtime, images, store, paths
+        self._recorder, self._clock, self._machine = recorder, clock, machine
+
+    async def start(
+        self, pod: Pod, container: Container, around: Surroundings, restart_count: int, target_id: str = ""
+    ) -> str:
+        """Pull, configure, create, start, post-start; returns the container's id. Raises StartProblem."""
+        name = container["name"]
+
+        def say(kind: str, reason: str, message: str) -> None:
+            self._recorder.container(pod, name, kind, reason, message)
+
+        try:
+            image = await self._images.ensure(pod, container, say, around.secrets, around.sandbox_config)
+        except ImageProblem as error:
+            say("Warning", "Failed", f"Error: {error.reason}")
+            retry = self._images.retry_in(pod, container)
+            raise StartProblem(error.reason, str(error), retry or None) from error
+        try:
+            config = await self._configure(pod, container, image, around, restart_count, target_id)
+        except (ConfigProblem, SubPathProblem, ApiAway, ApiUnreachable, ApiError, OSError) as error:
+            say("Warning", "Failed", f"Error: {error}")
+            raise StartProblem("CreateContainerConfigError", str(error)) from error
+        try:
+            container_id = await self._runtime.create_container(around.sandbox_id, config, around.sandbox_config)
+        except RuntimeCallError as error:
+            say("Warning", "Failed", f"Error: {error.message}")
+            raise StartProblem("CreateContainerError", error.message) from error
+        say("Normal", "Created", f"Created container: {name}")
+        try:
+            await self._runtime.start_container(container_id)
+        except RuntimeCallError as error:
+            say("Warning", "Failed", f"Error: {error.message}")
+            raise StartProblem("RunContainerError", error.message) from error
+        say("Normal", "Started", f"Started container {name}")
+        self._link_log(pod, name, container_id, restart_count)
+        await self._post_start(pod, container, container_id, around)
+        return container_id
+
+    async def _configure(
+        self,
+        pod: Pod,
+        container: Container,
+        image: cri.Image,
+        around: Surroundings,
+        restart_count: int,
+        target_id: str,
+    ) -> cri.ContainerConfig:
+        self._paths.container_log(pod, container["name"], restart_count).parent.mkdir(
+            parents=True, exist_ok=True, mode=0o755
+        )
+        references = await self._references(pod, container)
+        env = environment.render(
+            pod, container, ips=around.ips, node=around.node, services=around.services, references=references
+        )
+        mounts = [
+            *self._volume_mounts(pod, container, around, env),
+            *self._own_mounts(pod, container, around, restart_count),
+        ]
+        inputs = ContainerInputs(
+            image_ref=image.id,
+            image=image,
+            env=env,
+            mounts=mounts,
+            restart_count=restart_count,
+            node_memory=self._machine.memory,
+            target_id=target_id,
+            seccomp_root=str(self._paths.root / "seccomp"),
+            cgroup_v2=self._machine.cgroup_v2,
+        )
+        return render_container(pod, container, inputs)
+
+    async def _references(self, pod: Pod, container: Container) -> References:
+        maps, secrets = environment.referenced(container)
+        namespace = pod["metadata"]["namespace"]
+        return References(
+            {name: await self._store.get("configMap", namespace, name) for name in maps},
+            {name: await self._store.get("secret", namespace, name) for name in secrets},
+        )
+
+    def _volume_mounts(
+        self, pod: Pod, container: Container, around: Surroundings, env: Mapping[str, str]
+    ) -> list[cri.Mount]:
+        mounts = []
+        for index, plan in enumerate(plan_mounts(container, around.volumes, env)):
+            if plan.subpath:
+                folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
+                target = folder / str(index)
+                bind_subpath(plan.volume, plan.subpath, target)
+                plan.mount.host_path = str(target)
+            elif not plan.volume.exists():
+                # A hostPath without a type: docker's old habit, kept by every runtime since.
+                plan.volume.mkdir(parents=True, mode=0o755)
+            mounts.append(plan.mount)
+        return mounts
+
+    def _own_mounts(self, pod: Pod, container: Container, around: Surroundings, restart_count: int) -> list[cri.Mount]:
+        uid, name = pods.uid(pod), container["name"]
+        mounts = []
+        if not mounts_over(container, "/etc/hosts"):
+            hosts = self._paths.etc_hosts(uid)
+            ips = around.node.host_ips if pods.host_network(pod) else around.ips
+            host_file = Path("/etc/hosts").read_text() if pods.host_network(pod) else ""
+            # Written in place, not renamed: running containers have this inode mounted.
+            hosts.write_text(dns.render_hosts(pod, ips, host_file, self._machine.cluster_domain))
+            hosts.chmod(0o644)
+            mounts.append(cri.Mount(container_path="/etc/hosts", host_path=str(hosts)))
+        path = container.get("terminationMessagePath") or "/dev/termination-log"
+        folder = self._paths.container(uid, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / hashlib.sha256(f"{uid}/{name}/{restart_count}".encode()).hexdigest()[:8]
+        file.touch()
+        file.chmod(0o666)
+        mounts.append(cri.Mount(container_path=path, host_path=str(file)))
+        return mounts
+
+    def _link_log(self, pod: Pod, name: str, container_id: str, restart_count: int) -> None:
+        link = self._paths.legacy_symlink(pod, name, container_id)
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(self._paths.container_log(pod, name, restart_count))
+        except OSError as error:
+            log.warning("Failed to create legacy symbolic link %s: %s", link, error)
+
+    async def _post_start(self, pod: Pod, container: Container, container_id: str, around: Surroundings) -> None:
+        handler = (container.get("lifecycle") or {}).get("postStart")
+        if not handler:
+            return
+        ip = around.ips[0] if around.ips else (around.node.host_ips or ("",))[0]
+        try:
+            await run_hook(self._runtime, self._clock, handler, container_id, container, ip)
+        except HookFailed as error:
+            log.error("PostStart hook of %s failed: %s", json.dumps(container["name"]), error)
+            self._recorder.container(pod, container["name"], "Warning", "FailedPostStartHook", "PostStartHook failed")
+            await self._runtime.stop_container(container_id, pods.grace_period(pod))
+            raise StartProblem("PostStartHookError", str(error)) from error
+
+    def remove_logs(self, pod: Mapping[str, Any]) -> None:
+        """Delete the pod's log directory: the pod is gone from the API."""
+        shutil.rmtree(self._paths.pod_log_dir(pod), ignore_errors=True)

@@ -1,0 +1,94 @@
+"""Mirror pods: the API's picture of static pods (pkg/kubelet/pod/mirror_client.go)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import logging
+
+from apimachinery.api.catalogue import NODES, PODS
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.kit.clock import Clock
+from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+
+from .registry import PodRegistry
+
+log = logging.getLogger(__name__)
+
+_RETRY = 5.0
+
+
+def render_mirror(pod: Pod, node_uid: str) -> Pod:
+    """The mirror of a static pod, owned by the node."""
+    metadata = copy.deepcopy(pod["metadata"])
+    metadata.pop("uid", None)
+    metadata["annotations"][pods.CONFIG_MIRROR] = metadata["annotations"][pods.CONFIG_HASH]
+    metadata["ownerReferences"] = [
+        {"apiVersion": "v1", "kind": "Node", "name": pod["spec"]["nodeName"], "uid": node_uid, "controller": True}
+    ]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": copy.deepcopy(pod["spec"])}
+
+
+class MirrorManager:
+    """Keeps a mirror for each static pod, and none without one. appeared: told of a static pod that has its mirror."""
+
+    def __init__(self, client: Client, registry: PodRegistry, node: str, clock: Clock) -> None:
+        self._client, self._registry, self._node, self._clock = client, registry, node, clock
+        self._kick = asyncio.Event()
+
+    def kick(self) -> None:
+        self._kick.set()
+
+    async def run(self) -> None:
+        """Reconcile on every change, and again while something could not be done, until cancelled."""
+        while True:
+            self._kick.clear()
+            done = False
+            try:
+                done = await self._reconcile()
+            except (ApiUnreachable, ApiError) as error:
+                log.warning("Failed to reconcile mirror pods: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kick.wait(), None if done else _RETRY)
+
+    async def _reconcile(self) -> bool:
+        if not self._registry.static_read:
+            return False
+        done = True
+        for mirror in self._registry.mirrors():
+            static = self._registry.by_name(mirror["metadata"]["namespace"], mirror["metadata"]["name"])
+            if static is None or not pods.is_static(static) or self._stale(static, mirror):
+                await self._delete(mirror)
+        missing = [pod for pod in self._registry.static() if self._registry.mirror_of(pod) is None]
+        if missing:
+            node = await self._client.get(NODES, self._node)
+            for pod in missing:
+                done = await self._create(pod, node["metadata"]["uid"]) and done
+        return done
+
+    def _stale(self, static: Pod, mirror: Pod) -> bool:
+        wanted = pods.notes(static).get(pods.CONFIG_HASH)
+        return pods.notes(mirror).get(pods.CONFIG_MIRROR) != wanted or bool(mirror["metadata"].get("deletionTimestamp"))
+
+    async def _create(self, pod: Pod, node_uid: str) -> bool:
+        try:
+            await self._client.create(PODS, render_mirror(pod, node_uid), pod["metadata"]["namespace"])
+        except ApiError as error:
+            if is_already_exists(error):
+                return True
+            log.warning("Failed creating a mirror pod for %s: %s", pods.describe(pod), error)
+            return False
+        return True
+
+    async def _delete(self, mirror: Pod) -> None:
+        metadata = mirror["metadata"]
+        try:
+            await self._client.delete(
+                PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=0
+            )
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                raise

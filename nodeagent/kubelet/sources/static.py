@@ -1,0 +1,142 @@
+"""Static pods: manifests in a directory, run with or without an API server (pkg/kubelet/config/file_linux.go).
+
+A bad file is reported and leaves the others alone; a pod whose file has become bad keeps running as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+
+log = logging.getLogger(__name__)
+
+Finish = Callable[[Pod], list[str]]
+"""Applies the API's defaults to a pod in place and returns what is wrong with it."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_POLL = 1.0
+
+
+class BadManifest(Exception):
+    """A file that holds no valid pod."""
+
+
+def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
+    """The pod of one manifest, as the kubelet runs it. source: the file's path. Raises BadManifest.
+
+    Name, uid and annotations are made as upstream does: the uid is a hash of the node, the file and its content, so the
+    same file is the same pod after a restart and a changed file is another pod.
+    """
+    try:
+        loaded = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise BadManifest(f"{source}: couldn't parse as pod: {error}") from error
+    if not isinstance(loaded, dict) or loaded.get("kind") != "Pod" or loaded.get("apiVersion") != "v1":
+        raise BadManifest(f"{source}: couldn't parse as pod: not a v1 Pod, please check config file")
+    pod: Pod = copy.deepcopy(loaded)
+    metadata = pod.setdefault("metadata", {})
+    if not isinstance(metadata, dict) or not metadata.get("name") or not isinstance(pod.get("spec"), dict):
+        raise BadManifest(f"{source}: invalid pod: metadata.name and spec are required")
+    digest = hashlib.md5(usedforsecurity=False)
+    if metadata.get("uid"):
+        digest.update(str(metadata["uid"]).encode())
+    digest.update(f"host:{node}file:{source}".encode())
+    digest.update(json.dumps(loaded, sort_keys=True, default=str).encode())
+    identity = digest.hexdigest()
+    metadata["uid"] = metadata.get("uid") or identity
+    metadata["name"] = f"{metadata['name']}-{node.lower()}"
+    metadata.setdefault("namespace", "default")
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        pods.CONFIG_HASH: identity,
+        pods.CONFIG_SOURCE: "file",
+    }
+    spec = pod["spec"]
+    spec["nodeName"] = node
+    tolerations = spec.setdefault("tolerations", [])
+    everything = {"operator": "Exists", "effect": "NoExecute"}
+    if everything not in tolerations:
+        tolerations.append(everything)
+    pod["status"] = {"phase": "Pending"}
+    problems = finish(pod)
+    if problems:
+        raise BadManifest(f"{source}: invalid pod: {'; '.join(problems)}")
+    return pod
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    stamp: tuple[int, int, int]
+    pod: Pod | None
+
+
+class StaticSource:
+    """Watches a directory. changed: called with all its pods whenever they are not what they were."""
+
+    def __init__(
+        self, directory: Path, node: str, finish: Finish, changed: Callable[[list[Pod]], None], clock: Clock
+    ) -> None:
+        self._directory, self._node, self._finish = directory, node, finish
+        self._changed, self._clock = changed, clock
+        self._known: dict[Path, _Known] = {}
+        self._told: list[str] | None = None
+
+    async def run(self) -> None:
+        """Read the directory now and then every second, until cancelled."""
+        while True:
+            self.scan()
+            await self._clock.sleep(_POLL)
+
+    def scan(self) -> None:
+        """Read what is new or changed in the directory, and tell if the pods are not what they were."""
+        found: dict[Path, _Known] = {}
+        try:
+            entries = sorted(self._directory.iterdir())
+        except FileNotFoundError:
+            entries = []
+        except OSError as error:
+            log.error("Unable to read config path %s: %s", self._directory, error)
+            return
+        for path in entries:
+            if path.name.startswith("."):
+                continue
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            if not path.is_file():
+                continue
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            known = self._known.get(path)
+            found[path] = known if known and known.stamp == stamp else self._read(path, stamp, known)
+        self._known = found
+        by_name: dict[str, Pod] = {}
+        for known in found.values():
+            if known.pod is not None:
+                by_name.setdefault(pods.full_name(known.pod), known.pod)
+        uids = sorted(pods.uid(pod) for pod in by_name.values())
+        if uids != self._told:
+            self._told = uids
+            self._changed(list(by_name.values()))
+
+    def _read(self, path: Path, stamp: tuple[int, int, int], known: _Known | None) -> _Known:
+        try:
+            pod = parse_manifest(path.read_text(), str(path), self._node, self._finish)
+        except (BadManifest, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            log.error("Could not process manifest file %s: %s", path, error)
+            return _Known(stamp, known.pod if known else None)
+        pod["metadata"]["annotations"][pods.CONFIG_SEEN] = times.rfc3339_micro(self._clock.now())
+        return _Known(stamp, pod)

@@ -1,0 +1,1 @@
+"""The pod status: computed from the runtime's state, sent to the API."""

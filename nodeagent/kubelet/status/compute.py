@@ -1,0 +1,116 @@
+"""A pod's whole status from what the runtime says, what went wrong, and what the API showed before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from apimachinery.meta import times
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.runtime.state import PodState
+
+from .containers import ContainerView, compute_containers
+from .phase import compute_conditions, compute_phase
+
+Status = dict[str, Any]
+
+# Ours to write; every other condition belongs to somebody else and is left alone.
+OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A pod that the kubelet itself has ended or refused: phase Failed with these."""
+
+    reason: str
+    message: str
+    conditions: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+
+
+def compute_status(
+    pod: Pod,
+    state: PodState,
+    view: ContainerView,
+    *,
+    previous: Mapping[str, Any],
+    host_ips: Sequence[str],
+    now: datetime,
+    terminal: bool = False,
+    verdict: Verdict | None = None,
+) -> Status:
+    """The status to show. previous: the status last shown. terminal: the pod has been ended, nothing will start."""
+    old = {
+        key: {status["name"]: status for status in previous.get(key) or ()}
+        for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    }
+    ended = terminal or verdict is not None
+    init = compute_containers(
+        pod, pods.init_containers(pod), state, old["initContainerStatuses"], view, is_init=True, terminal=ended
+    )
+    regular = compute_containers(
+        pod, pods.regular_containers(pod), state, old["containerStatuses"], view, is_init=False, terminal=ended
+    )
+    debug = pods.ephemeral_containers(pod)
+    ephemeral = compute_containers(
+        pod, debug, state, old["ephemeralContainerStatuses"], view, is_init=False, terminal=ended
+    )
+    phase = "Failed" if verdict else compute_phase(pod, init, regular, terminal=terminal)
+    if previous.get("phase") in ("Succeeded", "Failed"):
+        phase = previous["phase"]
+    status: Status = {
+        "phase": phase,
+        "qosClass": pods.qos_class(pod),
+        "startTime": previous.get("startTime") or times.rfc3339(now),
+        "conditions": _with_times(
+            compute_conditions(
+                pod,
+                phase,
+                init,
+                regular,
+                sandbox_ready=state.sandbox is not None and state.sandbox.ready,
+                gates={c["type"]: c["status"] for c in previous.get("conditions") or ()},
+            ),
+            verdict.conditions if verdict else (),
+            previous.get("conditions") or (),
+            now,
+        ),
+        "containerStatuses": regular,
+    }
+    if init:
+        status["initContainerStatuses"] = init
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = ephemeral
+    if host_ips:
+        status["hostIP"] = host_ips[0]
+        status["hostIPs"] = [{"ip": ip} for ip in host_ips]
+    ips = list(host_ips) if pods.host_network(pod) else list(state.ips)
+    if not ips and phase in ("Succeeded", "Failed"):
+        ips = [entry["ip"] for entry in previous.get("podIPs") or ()]
+    if ips:
+        status["podIP"] = ips[0]
+        status["podIPs"] = [{"ip": ip} for ip in ips]
+    if verdict:
+        status |= {"reason": verdict.reason, "message": verdict.message}
+    else:
+        status |= {key: previous[key] for key in ("reason", "message") if previous.get(key)}
+    return status
+
+
+def _with_times(
+    conditions: Sequence[Mapping[str, str]],
+    more: Sequence[Mapping[str, str]],
+    previous: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[dict[str, Any]]:
+    """Conditions with lastTransitionTime kept while the status does not change."""
+    old = {condition["type"]: condition for condition in previous}
+    result = []
+    for condition in [*conditions, *more]:
+        before = old.get(condition["type"])
+        kept = before is not None and before.get("status") == condition["status"]
+        since = before.get("lastTransitionTime") if before is not None and kept else None
+        result.append({**condition, "lastProbeTime": None, "lastTransitionTime": since or times.rfc3339(now)})
+    return result

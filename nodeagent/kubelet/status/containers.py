@@ -1,0 +1,174 @@
+"""containerStatuses as upstream words them (kubelet_pods.go: convertToAPIContainerStatuses)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.meta import times
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
+
+Status = dict[str, Any]
+
+_LOST = {
+    "exitCode": 137,
+    "reason": "ContainerStatusUnknown",
+    "message": "The container could not be located when the pod was terminated",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a container does not run."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """What besides the runtime decides a container's status.
+
+    waiting: the last start problem by container name. ready, started: by container state, as the probes say.
+    """
+
+    waiting: Mapping[str, Waiting]
+    ready: Callable[[Container, ContainerState], bool]
+    started: Callable[[Container, ContainerState], bool]
+
+
+def running_or_ended(state: ContainerState) -> dict[str, Any]:
+    """The `state` of a container that the runtime knows."""
+    if state.state is State.RUNNING:
+        return {"running": {"startedAt": times.rfc3339(state.started_at)} if state.started_at else {}}
+    if state.state is State.CREATED:
+        return {"waiting": {"reason": "ContainerCreating"}}
+    if state.state is State.EXITED:
+        ended: dict[str, Any] = {"exitCode": state.exit_code, "containerID": state.container_id}
+        if state.reason:
+            ended["reason"] = state.reason
+        if state.message:
+            ended["message"] = state.message
+        if state.started_at:
+            ended["startedAt"] = times.rfc3339(state.started_at)
+        if state.finished_at:
+            ended["finishedAt"] = times.rfc3339(state.finished_at)
+        return {"terminated": ended}
+    return {"waiting": {}}
+
+
+def compute_containers(
+    pod: Pod,
+    containers: Sequence[Container],
+    state: PodState,
+    previous: Mapping[str, Status],
+    view: ContainerView,
+    *,
+    is_init: bool,
+    terminal: bool,
+) -> list[Status]:
+    """The statuses of `containers`, in the spec's order.
+
+    previous: by name, what the API last showed. terminal: no container will be started any more.
+    """
+    default = Waiting("PodInitializing") if pods.init_containers(pod) else Waiting("ContainerCreating")
+    result = []
+    for container in containers:
+        name = container["name"]
+        latest, before, old = state.latest(name), state.previous(name), previous.get(name)
+        status: Status = {
+            "name": name,
+            "image": container.get("image", ""),
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "started": False,
+        }
+        if latest is None:
+            _absent(status, old, default, terminal)
+        else:
+            _present(status, container, latest, before, old, view, is_init)
+        problem = view.waiting.get(name)
+        if problem and not terminal and _may_wait(pod, container, latest):
+            if latest is not None and latest.state is State.EXITED:
+                status["lastState"] = running_or_ended(latest)
+            status["state"] = {"waiting": _waiting(problem)}
+            status["ready"] = False
+            status["started"] = False
+        status.setdefault("lastState", {})
+        result.append(status)
+    return result
+
+
+def _waiting(why: Waiting) -> dict[str, str]:
+    return {"reason": why.reason, **({"message": why.message} if why.message else {})}
+
+
+def _may_wait(pod: Pod, container: Container, latest: ContainerState | None) -> bool:
+    """A start problem is shown only for a container that is to be started."""
+    if latest is None or latest.state in (State.CREATED, State.UNKNOWN):
+        return True
+    if latest.state is State.RUNNING:
+        return False
+    policy = "Always" if pods.is_sidecar(container) else pods.restart_policy(pod)
+    return policy == "Always" or (policy == "OnFailure" and latest.exit_code != 0)
+
+
+def _absent(status: Status, old: Status | None, default: Waiting, terminal: bool) -> None:
+    """The runtime has no such container: not yet, or not any more."""
+    if old is not None:
+        status["restartCount"] = old.get("restartCount", 0)
+        ended = (old.get("state") or {}).get("terminated")
+        if ended:
+            # It ended and has been removed since: what was known stays known.
+            status |= {key: old[key] for key in ("image", "imageID", "containerID") if key in old}
+            status["state"] = old["state"]
+            status["lastState"] = old.get("lastState") or {}
+            return
+        if (old.get("state") or {}).get("running"):
+            if terminal:
+                status["state"] = {"terminated": {**_LOST, "startedAt": None, "finishedAt": None}}
+                return
+            status["lastState"] = {"terminated": {**_LOST, "startedAt": None, "finishedAt": None}}
+            status["restartCount"] = old.get("restartCount", 0) + 1
+        else:
+            status["lastState"] = old.get("lastState") or {}
+    status["state"] = {"waiting": _waiting(default)}
+
+
+def _present(
+    status: Status,
+    container: Container,
+    latest: ContainerState,
+    before: ContainerState | None,
+    old: Status | None,
+    view: ContainerView,
+    is_init: bool,
+) -> None:
+    status |= {
+        "state": running_or_ended(latest),
+        "image": latest.image or status["image"],
+        "imageID": latest.image_id,
+        "containerID": latest.container_id,
+        "restartCount": latest.restart_count,
+    }
+    if latest.state is State.UNKNOWN and old is not None:
+        status["state"] = old.get("state") or {"waiting": {}}
+    if before is not None and before.state is State.EXITED:
+        status["lastState"] = running_or_ended(before)
+    elif old is not None and old.get("containerID") == latest.container_id:
+        status["lastState"] = old.get("lastState") or {}
+    elif old is not None and (old.get("state") or {}).get("terminated"):
+        status["lastState"] = old["state"]
+    running = latest.state is State.RUNNING
+    sidecar = pods.is_sidecar(container)
+    if is_init and not sidecar:
+        ended = (status["state"].get("terminated") or {}).get("exitCode")
+        status["ready"] = ended == 0
+        status["started"] = running
+    else:
+        status["started"] = running and view.started(container, latest)
+        status["ready"] = running and status["started"] and view.ready(container, latest)

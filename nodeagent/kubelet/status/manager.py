@@ -1,0 +1,171 @@
+"""Sending statuses to the API: the latest of each pod, one request at a time per pod, until it is there.
+
+A static pod's status goes to its mirror pod. When a pod that is being deleted has ended and is cleaned up, the last
+word is the DELETE that makes it vanish (grace 0, this uid only).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.api.catalogue import PODS
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.kit.backoff import Backoff
+from apimachinery.kit.clock import Clock
+from apimachinery.meta.status import ApiError, is_conflict, is_not_found
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+
+from .compute import OWNED, Status
+
+log = logging.getLogger(__name__)
+
+Published = Callable[[Pod], Pod | None]
+"""The pod as the API has it: itself, or a static pod's mirror; None when the API does not have it (yet)."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    pod: Pod
+    status: Status
+    version: int = 0
+    sent: int = -1
+    delete: bool = False
+
+
+class StatusManager:
+    """Keeps the API's picture of this node's pods true. `run` must be under way for anything to be sent."""
+
+    def __init__(self, client: Client | None, published: Published, clock: Clock) -> None:
+        self._client, self._published, self._clock = client, published, clock
+        self._entries: dict[str, _Entry] = {}
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._backoff = Backoff(0.2, 10.0, clock)
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def get(self, uid: str) -> Status | None:
+        """The status last set."""
+        entry = self._entries.get(uid)
+        return entry.status if entry else None
+
+    def previous(self, pod: Pod) -> Mapping[str, Any]:
+        """What was last shown of the pod: what was set here, else what the API has."""
+        held = self.get(pods.uid(pod))
+        shown = self._published(pod) or {}
+        if held is None:
+            return shown.get("status") or {}
+        # Readiness gates and the like are written by others.
+        foreign = [c for c in (shown.get("status") or {}).get("conditions") or () if c["type"] not in OWNED]
+        return {**held, "conditions": [*held["conditions"], *foreign]} if foreign else held
+
+    def set(self, pod: Pod, status: Status) -> None:
+        """Note the pod's status; it is sent if it differs from the last."""
+        entry = self._entries.get(pods.uid(pod))
+        if entry is None:
+            self._entries[pods.uid(pod)] = _Entry(pod, status)
+        elif entry.status == status:
+            entry.pod = pod
+            return
+        else:
+            entry.pod, entry.status, entry.version = pod, status, entry.version + 1
+        self.kick(pods.uid(pod))
+
+    def finish(self, pod: Pod) -> None:
+        """Everything of a pod that is being deleted is gone from the node: let the API forget it too."""
+        entry = self._entries.get(pods.uid(pod))
+        if entry is None:
+            entry = self._entries[pods.uid(pod)] = _Entry(pod, dict(pod.get("status") or {}), sent=0)
+        entry.pod, entry.delete = pod, True
+        self.kick(pods.uid(pod))
+
+    def forget(self, uid: str) -> None:
+        """The API has forgotten the pod."""
+        self._entries.pop(uid, None)
+        self._backoff.reset(uid)
+
+    def kick(self, uid: str) -> None:
+        """Send what is unsent of this pod: its mirror has appeared, or the API is back."""
+        if self._tasks is None or uid in self._sending or self._client is None:
+            return
+        self._sending[uid] = self._tasks.create_task(self._send_until_done(uid, self._client))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop` is set."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for uid in list(self._entries):
+                self.kick(uid)
+            await stop.wait()
+            self._tasks = None
+            for task in self._sending.values():
+                task.cancel()
+
+    async def _send_until_done(self, uid: str, client: Client) -> None:
+        try:
+            while (entry := self._entries.get(uid)) is not None and (entry.sent != entry.version or entry.delete):
+                target = self._published(entry.pod)
+                if target is None:
+                    return
+                try:
+                    if entry.sent != entry.version:
+                        await self._patch(client, entry, target)
+                    elif entry.delete:
+                        await self._delete(client, target)
+                        self.forget(uid)
+                    self._backoff.reset(uid)
+                except ApiUnreachable:
+                    await self._clock.sleep(self._backoff.next(uid))
+                except ApiError as error:
+                    if is_not_found(error) or (is_conflict(error) and entry.delete):
+                        self.forget(uid)
+                        return
+                    log.warning("Failed to update status for pod %s: %s", pods.describe(entry.pod), error)
+                    await self._clock.sleep(self._backoff.next(uid))
+        finally:
+            self._sending.pop(uid, None)
+
+    async def _patch(self, client: Client, entry: _Entry, target: Pod) -> None:
+        version = entry.version
+        body = render_patch(target, entry.status)
+        if body is not None:
+            metadata = target["metadata"]
+            await client.patch(
+                PODS, metadata["name"], body, metadata["namespace"], kind="strategic", subresource="status"
+            )
+        entry.sent = version
+
+    async def _delete(self, client: Client, target: Pod) -> None:
+        metadata = target["metadata"]
+        await client.delete(PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=0)
+
+
+def render_patch(target: Pod, status: Status) -> dict[str, Any] | None:
+    """The strategic merge patch that brings the API's pod to `status`; None when it is there already.
+
+    Conditions are merged by type, so those of others stay; lists of addresses are replaced as a whole.
+    """
+    shown: Mapping[str, Any] = target.get("status") or {}
+    changed: dict[str, Any] = {}
+    for key, value in status.items():
+        if key == "conditions":
+            old = {condition["type"]: condition for condition in shown.get(key) or ()}
+            different = [c for c in value if _bare(old.get(c["type"])) != _bare(c)]
+            if different:
+                changed[key] = different
+        elif shown.get(key) != value:
+            replace = [{"$patch": "replace"}] if key in ("podIPs", "hostIPs") and shown.get(key) else []
+            changed[key] = [*value, *replace] if replace else value
+    for key in ("podIP", "podIPs", "reason", "message"):
+        if key in shown and key not in status:
+            changed[key] = None
+    if not changed:
+        return None
+    return {"metadata": {"uid": target["metadata"]["uid"]}, "status": changed}
+
+
+def _bare(condition: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (condition or {}).items() if value is not None}

@@ -1,0 +1,328 @@
+"""One pass over one pod: look, plan, act, look again, tell. The three phases that a pod worker steps through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery.kit.clock import Clock
+from apimachinery.meta.times import format_duration
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.kubelet import dns, pods
+from nodeagent.kubelet.actions import Actions, compute_actions
+from nodeagent.kubelet.backoff import CrashBackoff
+from nodeagent.kubelet.cgroups import Cgroups
+from nodeagent.kubelet.dns import Resolver
+from nodeagent.kubelet.downward import NodeFacts
+from nodeagent.kubelet.objects import ApiAway, ObjectStore
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.probes.manager import ProbeManager
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.kill import Ending, Killer
+from nodeagent.kubelet.runtime.observer import Observer
+from nodeagent.kubelet.runtime.render import render_sandbox
+from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
+from nodeagent.kubelet.runtime.state import PodState, State
+from nodeagent.kubelet.status.compute import Verdict, compute_status
+from nodeagent.kubelet.status.containers import ContainerView, Waiting
+from nodeagent.kubelet.status.manager import StatusManager
+from nodeagent.kubelet.volumes.manager import VolumeManager, VolumeProblem
+
+log = logging.getLogger(__name__)
+
+# The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
+RETRY, RESYNC = 10.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """terminal: the pod has ended and is to be cleaned up. again_in: seconds until the next pass, at the latest."""
+
+    terminal: bool = False
+    again_in: float = RESYNC
+
+
+@dataclass(slots=True)
+class NodeView:
+    """What a pass needs to know of the node; filled by the node's own loops."""
+
+    facts: NodeFacts
+    resolver: Resolver
+    cluster_dns: tuple[str, ...]
+    cluster_domain: str
+    network_problem: str | None = None
+    services: Callable[[str, bool], Mapping[str, str]] = lambda _namespace, _links: {}
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of a pod between passes."""
+
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    deadline: float | None = None
+
+
+class PodSyncer:
+    """Makes the runtime, the volumes, the cgroups and the status of one pod as they should be."""
+
+    def __init__(
+        self,
+        *,
+        runtime: RuntimeService,
+        observer: Observer,
+        starter: Starter,
+        killer: Killer,
+        volumes: VolumeManager,
+        cgroups: Cgroups | None,
+        store: ObjectStore,
+        status: StatusManager,
+        probes: ProbeManager,
+        recorder: Recorder,
+        backoff: CrashBackoff,
+        paths: Paths,
+        node: NodeView,
+        clock: Clock,
+    ) -> None:
+        self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
+        self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
+        self._probes, self._recorder, self._backoff = probes, recorder, backoff
+        self._paths, self._node, self._clock = paths, node, clock
+        self._memory: dict[str, _Memory] = {}
+
+    async def sync_pod(self, pod: Pod) -> Outcome:
+        """Bring a pod that is to run to where it should be. Raises RuntimeCallError when the runtime is not there."""
+        uid = pods.uid(pod)
+        memory = self._memory.setdefault(uid, _Memory())
+        state = await self._observer.observe(uid)
+        if self._past_deadline(pod, memory):
+            memory.verdict = Verdict(
+                "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
+            )
+        status = self._tell(pod, state)
+        if status["phase"] in ("Succeeded", "Failed"):
+            return Outcome(terminal=True)
+        network = self._node.network_problem
+        if network and not pods.host_network(pod):
+            self._recorder.pod(pod, "Warning", "NetworkNotReady", f"network is not ready: {network}")
+            return Outcome(again_in=2.0)
+        try:
+            again = await self._act(pod, state, memory)
+        finally:
+            state = await self._observer.observe(uid)
+            status = self._tell(pod, state)
+        if status["phase"] in ("Succeeded", "Failed"):
+            return Outcome(terminal=True)
+        return Outcome(again_in=min(again, self._until_deadline(memory)))
+
+    async def sync_terminating(self, pod: Pod | None, uid: str, grace: int | None) -> None:
+        """End everything that runs of the pod. Raises RuntimeCallError when that did not succeed yet."""
+        state = await self._observer.observe(uid)
+        if pod is not None:
+            self._probes.stop_for_termination(uid)
+            self._tell(pod, state)
+        await self._killer.kill_pod(pod, state, grace)
+        state = await self._observer.observe(uid)
+        if state.running:
+            raise RuntimeError(f"{len(state.running)} containers of the pod still run")
+        if pod is not None:
+            self._tell(pod, state, terminal=True)
+        self._probes.remove(uid)
+
+    async def sync_terminated(self, pod: Pod | None, uid: str, *, keep_containers: bool) -> None:
+        """Take away what the ended pod leaves: volumes, cgroup, and its containers unless they are to be kept."""
+        state = await self._observer.observe(uid)
+        if not keep_containers:
+            await self._killer.remove_pod(state)
+            await self._observer.observe(uid)
+        await self._volumes.remove(uid)
+        if self._cgroups is not None:
+            while not self._cgroups.remove_pod(uid):
+                await self._clock.sleep(0.05)
+        if pod is not None:
+            self._tell(pod, state, terminal=True)
+        self._backoff.forget(uid, {container.id for container in state.containers})
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone from every source and from the node."""
+        self._memory.pop(uid, None)
+
+    def refuse(self, pod: Pod, verdict: Verdict) -> None:
+        """Fail a pod that the node cannot take, or ends by itself; the next pass sees it as ended."""
+        self._memory.setdefault(pods.uid(pod), _Memory()).verdict = verdict
+
+    # --- acting
+
+    async def _act(self, pod: Pod, state: PodState, memory: _Memory) -> float:
+        plan = compute_actions(pod, state, self._probes.view)
+        if plan.kill_pod:
+            if state.sandboxes:
+                await self._kill_old(pod, state)
+                state = await self._observer.observe(pods.uid(pod))
+            if not plan.create_sandbox:
+                return 0.0
+        elif plan.kill:
+            await asyncio.gather(
+                *(
+                    self._killer.kill_container(pod, kill.container, Ending(kill.message, kill.reason), state)
+                    for kill in plan.kill.values()
+                )
+            )
+            state = await self._observer.observe(pods.uid(pod))
+        self._note_ends(state)
+        try:
+            around = await self._surroundings(pod, state, plan)
+        except VolumeProblem as error:
+            self._recorder.pod(pod, "Warning", "FailedMount", str(error))
+            return 2.0
+        if around is None:
+            return RETRY
+        return await self._start_all(pod, state, plan, around, memory)
+
+    async def _kill_old(self, pod: Pod, state: PodState) -> None:
+        newest = state.sandbox
+        if newest is not None and any(sandbox.ready for sandbox in state.sandboxes):
+            self._recorder.pod(
+                pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+            )
+        await self._killer.kill_pod(pod, state)
+
+    async def _surroundings(self, pod: Pod, state: PodState, plan: Actions) -> Surroundings | None:
+        """Volumes, cgroup and sandbox: what containers are started into. None when the sandbox could not be made."""
+        uid, facts, sandbox_id = pods.uid(pod), self._node.facts, plan.sandbox_id
+        self._paths.pod(uid).mkdir(parents=True, exist_ok=True)
+        self._paths.pod_log_dir(pod).mkdir(parents=True, exist_ok=True)
+        # Asked before the first await: one pass uses one set of services.
+        services = self._node.services(pod["metadata"]["namespace"], pod["spec"].get("enableServiceLinks") is not False)
+        parent = self._cgroups.ensure_pod(pod) if self._cgroups is not None else ""
+        volumes = await self._volumes.ensure(pod, state.ips, facts)
+        config = render_sandbox(
+            pod,
+            attempt=plan.attempt,
+            cgroup_parent=parent,
+            resolver=dns.pod_resolver(pod, self._node.resolver, self._node.cluster_dns, self._node.cluster_domain),
+            cluster_domain=self._node.cluster_domain,
+            paths=self._paths,
+        )
+        ips = state.ips
+        if plan.create_sandbox:
+            try:
+                sandbox_id = await self._runtime.run_pod_sandbox(config, pod["spec"].get("runtimeHandler") or "")
+            except RuntimeCallError as error:
+                message = f"Failed to create pod sandbox: {error}"
+                self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", message)
+                return None
+            fresh = await self._observer.observe(uid)
+            ips = fresh.ips
+            self._tell(pod, fresh)
+        secrets = []
+        for reference in pod["spec"].get("imagePullSecrets") or ():
+            try:
+                found = await self._store.get("secret", pod["metadata"]["namespace"], reference.get("name", ""))
+            except ApiAway:
+                found = None
+            if found is not None:
+                secrets.append(found)
+        return Surroundings(sandbox_id, config, ips, volumes, services, secrets, facts)
+
+    async def _start_all(
+        self, pod: Pod, state: PodState, plan: Actions, around: Surroundings, memory: _Memory
+    ) -> float:
+        """Start what is planned, one after the other; returns how long until the next pass."""
+        again = RESYNC
+        init = {container["name"] for container in pods.init_containers(pod)}
+        for name in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
+            found = pods.find_container(pod, name)
+            assert found is not None
+            try:
+                await self._start_one(pod, found[1], state, around)
+                memory.waiting.pop(name, None)
+                if name in init:
+                    again = 0.0
+            except StartProblem as error:
+                memory.waiting[name] = Waiting(error.reason, str(error))
+                again = min(again, RETRY if error.retry_in is None else error.retry_in)
+                if name in init:
+                    return again
+        return again
+
+    async def _start_one(self, pod: Pod, container: Container, state: PodState, around: Surroundings) -> None:
+        name = container["name"]
+        latest = state.latest(name)
+        count = 0
+        if latest is not None:
+            count = latest.restart_count + 1
+            if latest.state is State.EXITED:
+                self._check_backoff(pod, container, latest.id)
+        else:
+            count = self._restarts_shown(pod, name)
+        target = container.get("targetContainerName")
+        target_id = ""
+        if target:
+            held = state.latest(target)
+            target_id = held.id if held else ""
+        await self._starter.start(pod, container, around, count, target_id)
+
+    def _restarts_shown(self, pod: Pod, name: str) -> int:
+        """The count to go on from when the runtime has lost the container that the API still shows."""
+        previous = self._status.previous(pod)
+        for key in ("containerStatuses", "initContainerStatuses"):
+            for status in previous.get(key) or ():
+                if status["name"] == name:
+                    return int(status.get("restartCount") or 0)
+        return 0
+
+    def _check_backoff(self, pod: Pod, container: Container, ended: str) -> None:
+        name = container["name"]
+        key = f"{pods.uid(pod)}_{name}_{pods.container_hash(container)}"
+        left = self._backoff.remaining(key, ended)
+        if left > 0:
+            wait = format_duration(self._backoff.delay(key))
+            message = f"back-off {wait} restarting failed container={name} pod={pods.describe(pod)}"
+            say = f"Back-off restarting failed container {name} in pod {pods.describe(pod)}"
+            self._recorder.container(pod, name, "Warning", "BackOff", say)
+            raise StartProblem("CrashLoopBackOff", message, left)
+        self._backoff.next(key, ended)
+
+    def _note_ends(self, state: PodState) -> None:
+        for container in state.containers:
+            if container.state is State.EXITED:
+                self._backoff.saw_end(container.id)
+
+    # --- telling
+
+    def _tell(self, pod: Pod, state: PodState, *, terminal: bool = False) -> dict[str, Any]:
+        memory = self._memory.setdefault(pods.uid(pod), _Memory())
+        self._probes.sync(pod, state)
+        view = ContainerView(memory.waiting, self._probes.is_ready, self._probes.is_started)
+        status = compute_status(
+            pod,
+            state,
+            view,
+            previous=self._status.previous(pod),
+            host_ips=self._node.facts.host_ips,
+            now=self._clock.now(),
+            terminal=terminal,
+            verdict=memory.verdict,
+        )
+        self._status.set(pod, status)
+        return status
+
+    # --- activeDeadlineSeconds
+
+    def _past_deadline(self, pod: Pod, memory: _Memory) -> bool:
+        seconds = pod["spec"].get("activeDeadlineSeconds")
+        if seconds is None:
+            memory.deadline = None
+            return False
+        if memory.deadline is None:
+            memory.deadline = self._clock.monotonic() + float(seconds)
+        return self._clock.monotonic() >= memory.deadline
+
+    def _until_deadline(self, memory: _Memory) -> float:
+        return RESYNC if memory.deadline is None else max(0.0, memory.deadline - self._clock.monotonic())

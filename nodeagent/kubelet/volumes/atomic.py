@@ -1,0 +1,85 @@
+"""Replacing the files of a volume all at once: a reader sees the old payload or the new, never a mixture.
+
+The layout is upstream's (pkg/volume/util/atomic_writer.go), which programs that watch such files rely on:
+`name → ..data/name`, `..data → ..2025_01_02_03_04_05.123456789`, swapped by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from .payload import Payload
+
+_DATA = "..data"
+
+
+def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | None = None) -> bool:
+    """Make `volume` hold exactly `payload`. gid: the pod's fsGroup, to own the files. True when something changed."""
+    volume.mkdir(parents=True, exist_ok=True)
+    current = volume / _DATA
+    if _holds(current, payload):
+        return False
+    stamp = now.strftime("..%Y_%m_%d_%H_%M_%S.")
+    fresh = Path(tempfile.mkdtemp(prefix=stamp, dir=volume))
+    try:
+        fresh.chmod(0o755)
+        _fill(fresh, payload, gid)
+        old = _target(current)
+        _link(volume, payload)
+        swap = volume / "..data_tmp"
+        with contextlib.suppress(FileNotFoundError):
+            swap.unlink()
+        swap.symlink_to(fresh.name)
+        swap.rename(current)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    _unlink_stale(volume, payload)
+    if old is not None and old != fresh.name:
+        shutil.rmtree(volume / old, ignore_errors=True)
+    return True
+
+
+def _fill(folder: Path, payload: Payload, gid: int | None) -> None:
+    for path, file in payload.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.data)
+        place.chmod(file.mode if gid is None else file.mode | 0o040)
+        if gid is not None:
+            os.chown(place, -1, gid)
+
+
+def _link(volume: Path, payload: Payload) -> None:
+    for top in {path.split("/")[0] for path in payload}:
+        link = volume / top
+        if not link.is_symlink():
+            link.symlink_to(f"{_DATA}/{top}")
+
+
+def _unlink_stale(volume: Path, payload: Payload) -> None:
+    wanted = {path.split("/")[0] for path in payload}
+    for entry in volume.iterdir():
+        if entry.is_symlink() and not entry.name.startswith("..") and entry.name not in wanted:
+            entry.unlink()
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
+
+
+def _holds(current: Path, payload: Payload) -> bool:
+    if not current.is_dir():
+        return False
+    present = {str(file.relative_to(current)) for file in current.rglob("*") if file.is_file()}
+    if present != set(payload):
+        return False
+    return all((current / path).read_bytes() == file.data for path, file in payload.items())

@@ -1,0 +1,223 @@
+"""The only place where the kubelet's real parts are made and joined."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.api import defaults
+from apimachinery.api.catalogue import PODS, SERVICES
+from apimachinery.cache.informer import Informer
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.client.rest import Client
+from apimachinery.controller.events import EventRecorder
+from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import DebugServer
+from nodeagent.cri.channel import Channel
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.images import ImageService
+
+from . import dns, environment, pods
+from .agent import Agent, Api
+from .backoff import CrashBackoff
+from .cgroups import Cgroups
+from .config import Config
+from .downward import NodeFacts
+from .gc import Collector
+from .housekeeping import Housekeeper
+from .images import ImageManager
+from .logrotate import LogRotator
+from .node import machine as machines
+from .node import render
+from .node.loop import NodeLoop
+from .node.status import NodeObserver
+from .objects import ObjectStore
+from .paths import Paths
+from .pleg import Pleg
+from .probes.manager import ProbeManager
+from .recorder import Recorder
+from .runtime.kill import Killer
+from .runtime.observer import Observer
+from .runtime.start import Machine, Starter
+from .sources.mirrors import MirrorManager
+from .sources.registry import PodRegistry
+from .sources.static import StaticSource
+from .status.manager import StatusManager
+from .sync import NodeView, PodSyncer
+from .volumes.manager import VolumeManager
+from .volumes.tokens import TokenManager
+from .workers import PodWorkers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """The connection to the container runtime."""
+
+    channel: Channel
+    pods: RuntimeService
+    images: ImageService
+
+
+async def build(config: Config, clock: Clock | None = None) -> Agent:
+    """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories)."""
+    clock = clock or SystemClock()
+    channel = Channel(config.runtime_endpoint)
+    runtime = Runtime(channel, RuntimeService(channel), ImageService(channel))
+    machine = machines.read_machine()
+    node_ips = config.node_ips or (machines.default_address(),)
+    paths = _paths(config)
+    cgroups = Cgroups(config.cgroup_root, pod_pids=config.pod_pids_limit)
+    client = Client(load_kubeconfig(config.kubeconfig), "kubelet/v1.32.0") if config.kubeconfig else None
+    events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
+    recorder = Recorder(events, config.node_name)
+    services = Informer(client, SERVICES) if client is not None else None
+
+    def service_variables(namespace: str, links: bool) -> Mapping[str, str]:
+        found = services.lister.list() if services is not None else []
+        return environment.service_variables(found, namespace, links=links)
+
+    view = NodeView(
+        facts=NodeFacts(config.node_name, node_ips),
+        resolver=_host_resolver(config),
+        cluster_dns=config.cluster_dns,
+        cluster_domain=config.cluster_domain,
+        network_problem=None,
+        services=service_variables,
+    )
+    registry = PodRegistry()
+    status = StatusManager(client, registry.published, clock)
+    observer = Observer(runtime.pods)
+    store = ObjectStore(client, clock)
+
+    def was_ready(uid: str, container_id: str) -> bool:
+        pod = registry.get(uid)
+        shown = (registry.published(pod) or {}) if pod is not None else {}
+        statuses = (shown.get("status") or {}).get("containerStatuses") or ()
+        return any(entry.get("containerID") == container_id and entry.get("ready") for entry in statuses)
+
+    probes = ProbeManager(runtime.pods, recorder, clock, lambda uid: workers.wake(uid), lambda: node_ips[0], was_ready)
+    killer = Killer(runtime.pods, clock, recorder)
+    volumes = VolumeManager(paths, store, TokenManager(client, clock), clock)
+    images = ImageManager(runtime.images, clock, serialize=config.serialize_image_pulls)
+    facts = Machine(machine.memory, cgroups.v2, config.cluster_domain)
+    syncer = PodSyncer(
+        runtime=runtime.pods,
+        observer=observer,
+        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts),
+        killer=killer,
+        volumes=volumes,
+        cgroups=cgroups,
+        store=store,
+        status=status,
+        probes=probes,
+        recorder=recorder,
+        backoff=CrashBackoff(clock, config.crash_backoff_max),
+        paths=paths,
+        node=view,
+        clock=clock,
+    )
+    workers = PodWorkers(syncer, recorder, clock, status.finish)
+    pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock)
+    watcher = NodeObserver(config, machine, node_ips, runtime.pods, runtime.images, pleg.unhealthy, clock)
+    view.facts = NodeFacts(config.node_name, node_ips, render.amounts(watcher.allocatable))
+    api = None
+    if client is not None:
+        api = Api(
+            client=client,
+            events=events,
+            pods=Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}"),
+            services=services,
+            mirrors=MirrorManager(client, registry, config.node_name, clock),
+            node=NodeLoop(
+                client,
+                config.node_name,
+                watcher.observe,
+                clock,
+                labels={**render.standard_labels(config.node_name, machine), **config.node_labels},
+                taints=config.register_with_taints,
+                provider_id=config.provider_id,
+                update=config.status_update,
+                report=config.status_report,
+                register=config.register_node,
+                seen=lambda _: None,
+            ),
+        )
+    static = None
+    if config.static_pod_path is not None:
+        static = StaticSource(config.static_pod_path, config.node_name, _finish, registry.set_static, clock)
+    collector = Collector(
+        runtime.pods,
+        runtime.images,
+        paths,
+        recorder,
+        clock,
+        lambda: machines.filesystem(config.root_dir),
+        (config.image_gc_high, config.image_gc_low),
+    )
+    agent = Agent(
+        config=config,
+        channel=channel,
+        registry=registry,
+        workers=workers,
+        probes=probes,
+        pleg=pleg,
+        status=status,
+        cgroups=cgroups,
+        watcher=watcher,
+        view=view,
+        static=static,
+        api=api,
+        rotator=LogRotator(runtime.pods, paths, clock, config.log_max_size, config.log_max_files),
+        recorder=recorder,
+        clock=clock,
+    )
+    agent.housekeeper = Housekeeper(
+        registry=registry,
+        workers=workers,
+        observer=observer,
+        runtime=runtime.pods,
+        volumes=volumes,
+        cgroups=cgroups,
+        collector=collector,
+        store=store,
+        ready=agent.sources_ready,
+        clock=clock,
+    )
+    agent.health = DebugServer(
+        config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop}, config={}
+    )
+    return agent
+
+
+def _paths(config: Config) -> Paths:
+    """The layout; a node with its own pod logs has its own container logs beside them."""
+    default = Paths(config.root_dir)
+    if config.pod_logs_dir == default.pod_logs:
+        return default
+    return Paths(config.root_dir, config.pod_logs_dir, config.pod_logs_dir.parent / "containers")
+
+
+def _host_resolver(config: Config) -> dns.Resolver:
+    if config.resolv_conf is None:
+        return dns.Resolver()
+    try:
+        return dns.parse_resolv_conf(config.resolv_conf.read_text())
+    except OSError as error:
+        log.warning("Could not open resolv conf file %s: %s", config.resolv_conf, error)
+        return dns.Resolver()
+
+
+def _finish(pod: dict[str, Any]) -> list[str]:
+    """Default and check a static pod as the API server would."""
+    defaults.apply(PODS, pod)
+    problems = []
+    for _, container in pods.all_containers(pod):
+        if not container.get("image"):
+            problems.append(f"spec.containers[{container.get('name', '')}].image: Required value")
+    if not pods.regular_containers(pod):
+        problems.append("spec.containers: Required value")
+    return problems

@@ -1,0 +1,243 @@
+"""One worker per pod: its latest wish wins, and a pod goes one way only: syncing → terminating → terminated.
+
+Upstream's pkg/kubelet/pod_workers.go. What belongs to one pod is done by one task, so nothing about a pod is locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from apimachinery.kit.clock import Clock
+from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.sync import RETRY, PodSyncer
+
+log = logging.getLogger(__name__)
+
+_TERMINATING_RETRY = 1.0
+
+
+class Phase(Enum):
+    """Where a pod is on its way."""
+
+    SYNCING = "syncing"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+    FINISHED = "finished"
+
+
+@dataclass(slots=True)
+class _Worker:
+    uid: str
+    pod: Pod | None
+    full_name: str
+    phase: Phase = Phase.SYNCING
+    end: bool = False
+    removed: bool = False
+    grace: int | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class PodWorkers:
+    """All pods of the node. finished: called with the pod when it is being deleted and all of it is gone."""
+
+    def __init__(self, syncer: PodSyncer, recorder: Recorder, clock: Clock, finished: Callable[[Pod], None]) -> None:
+        self._syncer, self._recorder, self._clock, self._finished = syncer, recorder, clock, finished
+        self._workers: dict[str, _Worker] = {}
+        self._names: dict[str, asyncio.Event] = {}
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._workers
+
+    def phase(self, uid: str) -> Phase | None:
+        worker = self._workers.get(uid)
+        return worker.phase if worker else None
+
+    def settled(self, uid: str) -> bool:
+        """Whether nothing of the pod runs any more, so that what is left of it may be collected."""
+        worker = self._workers.get(uid)
+        return worker is None or worker.phase is Phase.FINISHED
+
+    def update(self, pod: Pod) -> None:
+        """The pod as its source has it now. It may ask for the pod's end."""
+        uid = pods.uid(pod)
+        worker = self._workers.get(uid)
+        if worker is None:
+            worker = _Worker(uid, pod, pods.full_name(pod))
+            self._workers[uid] = worker
+            if pods.is_terminal(pod):
+                worker.end = True
+            self._read_deletion(worker, pod)
+            worker.task = asyncio.create_task(self._run(worker), name=f"pod {pods.describe(pod)}")
+            return
+        worker.pod = pod
+        self._read_deletion(worker, pod)
+        worker.wake.set()
+
+    def remove(self, uid: str) -> None:
+        """The pod's source has it no more: end it if it runs, and forget it."""
+        worker = self._workers.get(uid)
+        if worker is None:
+            return
+        worker.removed = worker.end = True
+        worker.wake.set()
+        worker.hurry.set()
+
+    def kill_unknown(self, uid: str) -> None:
+        """The runtime has something of a pod that no source knows: end it and clean up."""
+        if uid not in self._workers:
+            worker = _Worker(uid, None, uid, end=True, removed=True)
+            self._workers[uid] = worker
+            worker.task = asyncio.create_task(self._run(worker), name=f"orphan {uid}")
+
+    def wake(self, uid: str) -> None:
+        """Something may have changed in the runtime: look again."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake.set()
+
+    async def stop(self) -> None:
+        """End the workers, not the pods."""
+        tasks = [worker.task for worker in self._workers.values() if worker.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _read_deletion(self, worker: _Worker, pod: Pod) -> None:
+        if not pod["metadata"].get("deletionTimestamp"):
+            return
+        grace = pods.grace_period(pod)
+        shorter = worker.grace is None or grace < worker.grace
+        worker.end = True
+        if shorter:
+            worker.grace = grace
+            worker.hurry.set()
+
+    async def _run(self, worker: _Worker) -> None:
+        try:
+            await self._wait_turn(worker)
+            if not worker.end:
+                await self._syncing(worker)
+            worker.phase = Phase.TERMINATING
+            await self._until_done(worker, self._terminate)
+            worker.phase = Phase.TERMINATED
+            await self._until_done(worker, self._clean)
+            worker.phase = Phase.FINISHED
+            self._pass_on(worker)
+            await self._linger(worker)
+        finally:
+            self._pass_on(worker)
+            self._workers.pop(worker.uid, None)
+            if worker.removed:
+                self._syncer.forget(worker.uid)
+
+    async def _wait_turn(self, worker: _Worker) -> None:
+        """A static pod waits until the one of the same name before it is gone: they would share files and ports."""
+        if worker.pod is None or not pods.is_static(worker.pod):
+            return
+        while (before := self._names.get(worker.full_name)) is not None and not worker.end:
+            waiter = asyncio.ensure_future(before.wait())
+            hurried = asyncio.ensure_future(worker.hurry.wait())
+            await asyncio.wait((waiter, hurried), return_when=asyncio.FIRST_COMPLETED)
+            waiter.cancel()
+            hurried.cancel()
+        if not worker.end:
+            self._names[worker.full_name] = asyncio.Event()
+
+    def _pass_on(self, worker: _Worker) -> None:
+        if worker.pod is not None and pods.is_static(worker.pod):
+            gone = self._names.pop(worker.full_name, None)
+            if gone is not None:
+                gone.set()
+
+    async def _syncing(self, worker: _Worker) -> None:
+        while not worker.end:
+            worker.wake.clear()
+            assert worker.pod is not None
+            again = RETRY
+            sync = asyncio.ensure_future(self._syncer.sync_pod(worker.pod))
+            try:
+                if not await self._unless_hurried(worker, sync):
+                    return
+                outcome = sync.result()
+                if outcome.terminal:
+                    worker.end = True
+                    return
+                again = outcome.again_in
+            except RuntimeUnreachable as error:
+                log.warning("pod %s: the runtime does not answer: %s", worker.full_name, error.message)
+                again = 1.0
+            except RuntimeCallError as error:
+                self._failed(worker, error)
+            except Exception as error:
+                log.exception("Error syncing pod, skipping: %s", worker.full_name)
+                self._failed(worker, error)
+            if again > 0 and not worker.end:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(worker.wake.wait(), again)
+
+    def _failed(self, worker: _Worker, error: Exception) -> None:
+        if worker.pod is not None:
+            self._recorder.pod(worker.pod, "Warning", "FailedSync", f"error determining status: {error}")
+
+    async def _unless_hurried(self, worker: _Worker, work: asyncio.Future[Any]) -> bool:
+        """Wait for `work`; cancel it when the pod is to end sooner than was known. False when it was cancelled."""
+        hurried = asyncio.ensure_future(worker.hurry.wait())
+        try:
+            await asyncio.wait((work, hurried), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return True
+            work.cancel()
+            await asyncio.wait((work,))
+            return False
+        except asyncio.CancelledError:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await work
+            raise
+        finally:
+            hurried.cancel()
+
+    async def _until_done(self, worker: _Worker, step: Callable[[_Worker], asyncio.Future[None]]) -> None:
+        while True:
+            worker.hurry.clear()
+            work = step(worker)
+            try:
+                if await self._unless_hurried(worker, work):
+                    work.result()
+                    return
+            except RuntimeCallError as error:
+                log.warning("pod %s: %s: %s", worker.full_name, worker.phase.value, error)
+                await self._clock.sleep(_TERMINATING_RETRY)
+            except Exception:
+                log.exception("pod %s: %s", worker.full_name, worker.phase.value)
+                await self._clock.sleep(_TERMINATING_RETRY)
+
+    def _terminate(self, worker: _Worker) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._syncer.sync_terminating(worker.pod, worker.uid, worker.grace))
+
+    def _clean(self, worker: _Worker) -> asyncio.Future[None]:
+        deleting = worker.removed or worker.grace is not None
+        return asyncio.ensure_future(self._syncer.sync_terminated(worker.pod, worker.uid, keep_containers=not deleting))
+
+    async def _linger(self, worker: _Worker) -> None:
+        """An ended pod stays known until its source forgets it; its deletion is answered, its revival is not."""
+        told = False
+        while not worker.removed:
+            if worker.pod is not None and worker.grace is not None and not told:
+                await self._until_done(worker, self._clean)
+                self._finished(worker.pod)
+                told = True
+            await worker.wake.wait()
+            worker.wake.clear()
+        await self._until_done(worker, self._clean)

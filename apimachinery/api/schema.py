@@ -18,7 +18,8 @@ import orjson
 from apimachinery.api import openapi
 from apimachinery.api.schema_gate import Gate, compile_gate
 from apimachinery.api.schema_patch import SchemaPatchMeta
-from apimachinery.api.schema_types import Findings, Types
+from apimachinery.api.schema_types import Types
+from apimachinery.api.schema_values import Findings
 from apimachinery.meta.patches import PatchMeta
 from apimachinery.meta.paths import Problem
 

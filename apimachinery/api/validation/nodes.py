@@ -1,0 +1,54 @@
+"""Nodes (pkg/apis/core/validation)."""
+
+from ipaddress import ip_network
+
+from apimachinery.api.validation.checks import Object, cidr, quantity_value
+from apimachinery.api.validation.scheduling import taints
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid
+
+_SPEC = Path("spec")
+
+
+def node(obj: Object) -> list[Problem]:
+    """Taints, pod subnets and amounts of resources."""
+    spec = obj.get("spec") or {}
+    # Upstream names the taints below the metadata; what people read there is kept.
+    problems = taints(spec.get("taints") or [], Path("metadata", "taints"))
+    problems += _amounts(obj)
+    subnets, path = spec.get("podCIDRs") or [], _SPEC.child("podCIDRs")
+    for position, text in enumerate(subnets):
+        problems += cidr(text, path.index(position))
+        if text in subnets[:position]:
+            problems.append(duplicate(path.index(position), text))
+    if len(subnets) > 1 and not problems:
+        families = {ip_network(text, strict=False).version for text in subnets}
+        if len(families) < 2 or len(subnets) > 2:
+            problems.append(invalid(path, subnets, "may specify no more than one CIDR for each IP family"))
+    return problems
+
+
+def node_update(new: Object, old: Object) -> list[Problem]:
+    """Pod subnets and provider id are set once; addresses are unique."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    problems: list[Problem] = []
+    addresses = (new.get("status") or {}).get("addresses") or []
+    for position, address in enumerate(addresses):
+        if address in addresses[:position]:
+            problems.append(duplicate(Path("status", "addresses").index(position), address))
+    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
+        text = 'node updates may not change podCIDR except from "" to valid'
+        problems.append(forbidden(_SPEC.child("podCIDRs"), text))
+    if before.get("providerID") and spec.get("providerID") != before["providerID"]:
+        text = 'node updates may not change providerID except from "" to valid'
+        problems.append(forbidden(_SPEC.child("providerID"), text))
+    return problems
+
+
+def _amounts(obj: Object) -> list[Problem]:
+    status = obj.get("status") or {}
+    return [
+        problem
+        for field in ("capacity", "allocatable")
+        for name, amount in (status.get(field) or {}).items()
+        for problem in quantity_value(name, amount, Path("status", field, name))
+    ]

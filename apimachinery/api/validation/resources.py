@@ -1,0 +1,105 @@
+"""Resource requests and limits of containers."""
+
+from typing import Any
+
+from apimachinery.api.validation.checks import (
+    Object,
+    is_extended_resource,
+    is_native_resource,
+    qualified_name,
+    quantity_value,
+)
+from apimachinery.meta import quantity
+from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_found, required
+
+_STANDARD_CONTAINER = frozenset(("cpu", "memory", "ephemeral-storage"))
+_STANDARD = _STANDARD_CONTAINER | frozenset(
+    (
+        "storage",
+        "requests.cpu",
+        "requests.memory",
+        "requests.storage",
+        "requests.ephemeral-storage",
+        "limits.cpu",
+        "limits.memory",
+        "limits.ephemeral-storage",
+        "pods",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+        "services.loadbalancers",
+    )
+)
+
+
+def container_resource_name(name: str, path: Path) -> list[Problem]:
+    """A resource that a container may ask for."""
+    problems = qualified_name(name, path)
+    if problems:
+        return problems
+    if "/" not in name:
+        if name not in _STANDARD and not _is_huge_page(name):
+            problems.append(invalid(path, name, "must be a standard resource type or fully qualified"))
+        if name not in _STANDARD_CONTAINER and not _is_huge_page(name):
+            problems.append(invalid(path, name, "must be a standard resource for containers"))
+    elif not is_native_resource(name) and not is_extended_resource(name):
+        problems.append(invalid(path, name, "doesn't follow extended resource name standard"))
+    return problems
+
+
+def requirements(resources: Object, claim_names: set[str], path: Path) -> list[Problem]:
+    """`resources` of a container: names, amounts, requests within limits, and equal to them where none can be lent."""
+    problems: list[Problem] = []
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    for kind, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in amounts.items():
+            where = path.child(kind).key(name)
+            problems += container_resource_name(name, where)
+            wrong = quantity_value(name, amount, where)
+            problems += wrong
+            if _is_huge_page(name) and not wrong and not _divisible(name, amount):
+                problems.append(invalid(where, amount, f"{amount} is not positive integer multiple of {name}"))
+            if kind == "requests" and not wrong:
+                problems += _against_limit(name, amount, limits.get(name), path)
+    both = {*limits, *requests}
+    if any(map(_is_huge_page, both)) and not both & {"cpu", "memory"}:
+        problems.append(forbidden(path, "HugePages require cpu or memory"))
+    for position, claim in enumerate(resources.get("claims") or ()):
+        where = path.child("claims").index(position)
+        if not claim.get("name"):
+            problems.append(required(where))
+        elif claim["name"] not in claim_names:
+            problems.append(not_found(where, claim["name"]))
+    return problems
+
+
+def _against_limit(name: str, amount: Any, limit: Any, path: Path) -> list[Problem]:
+    lendable = is_native_resource(name) and not _is_huge_page(name)
+    if limit is None:
+        text = "Limit must be set for non overcommitable resources"
+        return [] if lendable else [required(path.child("limits"), text)]
+    try:
+        asked, most = quantity.parse(amount), quantity.parse(limit)
+    except ValueError:
+        return []  # the limit's own check says so
+    if not lendable and asked.nano != most.nano:
+        return [invalid(path.child("requests"), str(asked), f"must be equal to {name} limit of {most}")]
+    if asked.nano > most.nano:
+        return [invalid(path.child("requests"), str(asked), f"must be less than or equal to {name} limit of {most}")]
+    return []
+
+
+def _is_huge_page(name: str) -> bool:
+    return name.startswith("hugepages-")
+
+
+def _divisible(name: str, amount: Any) -> bool:
+    try:
+        page = quantity.parse(name.removeprefix("hugepages-")).nano
+    except ValueError:
+        return False
+    return page > 0 and quantity.parse(amount).nano % page == 0

@@ -1,0 +1,302 @@
+"""Services and Endpoints (pkg/apis/core/validation)."""
+
+from typing import Any
+
+from apimachinery.api.validation.checks import (
+    Object,
+    cidr,
+    dns_label,
+    dns_subdomain,
+    go_strings,
+    ip,
+    labels,
+    one_of,
+    ordinary_ip,
+    port_or_name,
+    qualified_name,
+    sentences,
+)
+from apimachinery.meta import names
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+
+_SPEC = Path("spec")
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_POLICIES = ("Cluster", "Local")
+_MAX_STICKY = 86400
+
+
+def service(obj: Object) -> list[Problem]:
+    """A Service's spec, its addresses and ports as allocated or asked for."""
+    spec = obj.get("spec") or {}
+    kind, ports = spec.get("type", ""), spec.get("ports") or []
+    headless = "None" in ((spec.get("clusterIPs") or [spec.get("clusterIP")])[:1])
+    problems: list[Problem] = []
+    if not ports and not headless and kind != "ExternalName":
+        problems.append(required(_SPEC.child("ports")))
+    if headless and kind in ("LoadBalancer", "NodePort"):
+        text = f"may not be set to 'None' for {kind} services"
+        problems.append(invalid(_SPEC.child("clusterIPs").index(0), "None", text))
+    if kind == "ExternalName":
+        problems += _external_name(spec)
+    seen: set[str] = set()
+    for position, port in enumerate(ports):
+        problems += _port(port, len(ports) > 1, seen, _SPEC.child("ports").index(position))
+    problems += labels(spec.get("selector"), _SPEC.child("selector"))
+    problems += one_of(spec.get("sessionAffinity"), ("ClientIP", "None"), _SPEC.child("sessionAffinity"))
+    problems += _affinity(spec)
+    if kind != "ExternalName":
+        problems += _cluster_ips(spec)
+    for position, text in enumerate(spec.get("externalIPs") or ()):
+        where = _SPEC.child("externalIPs").index(position)
+        problems += ip(text, where) or ordinary_ip(text, where)
+    problems += one_of(kind, _TYPES, _SPEC.child("type"))
+    problems += _unique_ports(ports, kind)
+    problems += _load_balancer(obj, spec, kind)
+    return problems + _traffic(spec, kind)
+
+
+def _external_name(spec: Object) -> list[Problem]:
+    problems = [
+        forbidden(_SPEC.child(name), "may not be set for ExternalName services")
+        for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy")
+        if spec.get(name)
+    ]
+    name = spec.get("externalName", "").removesuffix(".")
+    where = _SPEC.child("externalName")
+    return problems + (dns_subdomain(name, where) if name else [required(where)])
+
+
+def _port(port: Object, need_name: bool, seen: set[str], path: Path) -> list[Problem]:
+    problems: list[Problem] = []
+    name = port.get("name", "")
+    if name:
+        problems += dns_label(name, path.child("name"))
+        if name in seen:
+            problems.append(duplicate(path.child("name"), name))
+        seen.add(name)
+    elif need_name:
+        problems.append(required(path.child("name")))
+    number = port.get("port") or 0
+    problems += sentences(names.port_number(number), number, path.child("port"))
+    problems += one_of(port.get("protocol"), _PROTOCOLS, path.child("protocol"))
+    problems += port_or_name(port.get("targetPort"), path.child("targetPort"))
+    if port.get("appProtocol") is not None:
+        problems += qualified_name(port["appProtocol"], path.child("appProtocol"))
+    return problems
+
+
+def _affinity(spec: Object) -> list[Problem]:
+    config, path = spec.get("sessionAffinityConfig"), _SPEC.child("sessionAffinityConfig")
+    if spec.get("sessionAffinity") == "None":
+        text = "must not be set when session affinity is None"
+        return [] if config is None else [forbidden(path, text)]
+    if spec.get("sessionAffinity") != "ClientIP":
+        return []
+    text = "when session affinity type is ClientIP"
+    if config is None:
+        return [required(path, text)]
+    if config.get("clientIP") is None:
+        return [required(path.child("clientIP"), text)]
+    seconds, where = config["clientIP"].get("timeoutSeconds"), path.child("clientIP").child("timeoutSeconds")
+    if seconds is None:
+        return [required(where, text)]
+    if not 0 < seconds <= _MAX_STICKY:
+        return [invalid(where, seconds, f"must be greater than 0 and less than {_MAX_STICKY}")]
+    return []
+
+
+def _cluster_ips(spec: Object) -> list[Problem]:
+    problems: list[Problem] = []
+    found, families = spec.get("clusterIPs") or [], spec.get("ipFamilies") or []
+    path, first = _SPEC.child("clusterIPs"), spec.get("clusterIP", "")
+    if not first and found:
+        problems.append(invalid(path, go_strings(found), "must be empty when `clusterIP` is not specified"))
+    elif first and found and first != found[0]:
+        problems.append(invalid(path, go_strings(found), "first value must match `clusterIP`"))
+    elif first and not found and first != "None":
+        problems += ip(first, _SPEC.child("clusterIP"))
+    policy = spec.get("ipFamilyPolicy")
+    if policy is not None:
+        supported = ("PreferDualStack", "RequireDualStack", "SingleStack")
+        problems += one_of(policy, supported, _SPEC.child("ipFamilyPolicy"))
+    for position, family in enumerate(families):
+        where = _SPEC.child("ipFamilies").index(position)
+        if family not in ("IPv4", "IPv6"):
+            problems.append(not_supported(where, family, ("IPv4", "IPv6")))
+        elif family in families[:position]:
+            problems.append(duplicate(where, family))
+    for position, text in enumerate(found):
+        where = path.index(position)
+        if text == "None":
+            if len(found) > 1:
+                problems.append(invalid(path, go_strings(found), "'None' must be the first and only value"))
+            continue
+        wrong = ip(text, where)
+        problems += wrong
+        if not wrong and position < len(families) and (":" in text) != (families[position] == "IPv6"):
+            problems.append(
+                invalid(where, text, f"expected an {families[position]} value as indicated by `ipFamilies[{position}]`")
+            )
+    if len(found) > 2:
+        problems.append(invalid(path, go_strings(found), "may only hold up to 2 values"))
+    elif len(found) == 2 and len({":" in text for text in found}) < 2:
+        problems.append(invalid(path, go_strings(found), "may specify no more than one IP for each IP family"))
+    return problems
+
+
+def _unique_ports(ports: list[dict[str, Any]], kind: str) -> list[Problem]:
+    problems: list[Problem] = []
+    for position, port in enumerate(ports):
+        where = _SPEC.child("ports").index(position).child("nodePort")
+        if kind == "ClusterIP" and port.get("nodePort"):
+            problems.append(forbidden(where, "may not be used when `type` is 'ClusterIP'"))
+    for field in ("nodePort", "port"):
+        seen: set[tuple[Any, Any]] = set()
+        for position, port in enumerate(ports):
+            key = (port.get("protocol"), port.get(field))
+            if not port.get(field):
+                continue
+            if key in seen:
+                where = _SPEC.child("ports").index(position)
+                shown = {"protocol": key[0], "port": key[1]}
+                problems.append(
+                    duplicate(where.child(field), key[1]) if field == "nodePort" else duplicate(where, shown)
+                )
+            seen.add(key)
+    return problems
+
+
+def _load_balancer(obj: Object, spec: Object, kind: str) -> list[Problem]:
+    problems: list[Problem] = []
+    only = "may only be used when `type` is 'LoadBalancer'"
+    ranges, path = spec.get("loadBalancerSourceRanges") or [], _SPEC.child("LoadBalancerSourceRanges")
+    if ranges and kind != "LoadBalancer":
+        problems.append(forbidden(path, only))
+    for position, text in enumerate(ranges):
+        problems += cidr(text.strip(), path.index(position))
+    allocate = spec.get("allocateLoadBalancerNodePorts")
+    if allocate is not None and kind != "LoadBalancer":
+        problems.append(forbidden(_SPEC.child("allocateLoadBalancerNodePorts"), only))
+    if allocate is None and kind == "LoadBalancer":
+        problems.append(required(Path("allocateLoadBalancerNodePorts")))
+    balancer = spec.get("loadBalancerClass")
+    if balancer is not None:
+        if kind != "LoadBalancer":
+            problems.append(forbidden(_SPEC.child("loadBalancerClass"), only))
+        else:
+            problems += qualified_name(balancer, _SPEC.child("loadBalancerClass"))
+    return problems
+
+
+def externally_accessible(spec: Object) -> bool:
+    """True when clients outside the cluster may reach the Service by way of the nodes."""
+    kind = spec.get("type")
+    return kind in ("LoadBalancer", "NodePort") or (kind == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def needs_health_check(spec: Object) -> bool:
+    """True for a LoadBalancer that keeps traffic on the node it reaches: it has a health-check node port."""
+    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _traffic(spec: Object, kind: str) -> list[Problem]:
+    problems: list[Problem] = []
+    external, path = spec.get("externalTrafficPolicy"), _SPEC.child("externalTrafficPolicy")
+    if externally_accessible(spec):
+        problems += one_of(external, _POLICIES, path)
+    elif external:
+        problems.append(invalid(path, external, "may only be set for externally-accessible services"))
+    check, where = spec.get("healthCheckNodePort") or 0, _SPEC.child("healthCheckNodePort")
+    if not needs_health_check(spec):
+        if check:
+            text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+            problems.append(invalid(where, check, text))
+    elif check:
+        problems += sentences(names.port_number(check), check, where)
+    else:
+        problems.append(required(where))
+    internal = spec.get("internalTrafficPolicy")
+    if internal is None:
+        if kind in ("NodePort", "LoadBalancer", "ClusterIP"):
+            problems.append(required(_SPEC.child("internalTrafficPolicy")))
+    elif internal not in _POLICIES:
+        problems.append(not_supported(_SPEC.child("internalTrafficPolicy"), internal, _POLICIES))
+    distribution = spec.get("trafficDistribution")
+    if distribution is not None and distribution != "PreferClose":
+        problems.append(not_supported(_SPEC.child("trafficDistribution"), distribution, ("PreferClose",)))
+    return problems
+
+
+def service_update(new: Object, old: Object) -> list[Problem]:
+    """An update of a Service: its primary address and family stay while it has one."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    problems: list[Problem] = []
+    if spec.get("type") != "ExternalName" and before.get("type") != "ExternalName":
+        for field, word in (("clusterIPs", "clusterIP"), ("ipFamilies", "ipFamily")):
+            now, then = spec.get(field) or [], before.get(field) or []
+            where = _SPEC.child(field).index(0)
+            if not then:
+                continue
+            if not now:
+                problems.append(invalid(where, go_strings(None), f"primary {word} can not be unset"))
+            elif now[0] != then[0]:
+                problems.append(invalid(where, go_strings(now), "may not change once set"))
+            elif len(now) > 1 and len(then) > 1 and now[1] != then[1]:
+                problems.append(invalid(_SPEC.child(field).index(1), go_strings(now), "may not change once set"))
+    if needs_health_check(spec) and needs_health_check(before):
+        where = _SPEC.child("healthCheckNodePort")
+        if spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+            problems.append(forbidden(where, "field is immutable"))
+    if spec.get("type") == before.get("type") == "LoadBalancer":
+        now_class = spec.get("loadBalancerClass")
+        if now_class != before.get("loadBalancerClass"):
+            text = "may not change once set"
+            problems.append(invalid(_SPEC.child("loadBalancerClass"), now_class, text))
+    return problems
+
+
+def service_status_update(new: Object, old: Object) -> list[Problem]:
+    """The addresses that a load balancer reports."""
+    path = Path("status", "loadBalancer", "ingress")
+    found = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    if found and (new.get("spec") or {}).get("type") != "LoadBalancer":
+        return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
+    problems: list[Problem] = []
+    for position, ingress in enumerate(found):
+        where, mode = path.index(position), ingress.get("ipMode")
+        if ingress.get("ip"):
+            problems += ip(ingress["ip"], where.child("ip"))
+            if mode is None:
+                problems.append(required(where.child("ipMode"), "must be specified when `ip` is set"))
+        elif mode is not None:
+            problems.append(forbidden(where.child("ipMode"), "may not be specified when `ip` is not set"))
+        if ingress.get("hostname"):
+            problems += dns_subdomain(ingress["hostname"], where.child("hostname"))
+    return problems
+
+
+def endpoints(obj: Object) -> list[Problem]:
+    """Endpoints: addresses and ports of each subset."""
+    problems: list[Problem] = []
+    for position, subset in enumerate(obj.get("subsets") or ()):
+        where = Path("subsets").index(position)
+        ready, waiting = subset.get("addresses") or [], subset.get("notReadyAddresses") or []
+        ports = subset.get("ports") or []
+        if not ready and not waiting:
+            problems.append(required(where, "must specify `addresses` or `notReadyAddresses`"))
+        for field, addresses in (("addresses", ready), ("notReadyAddresses", waiting)):
+            for index, address in enumerate(addresses):
+                place, text = where.child(field).index(index), address.get("ip", "")
+                problems += ip(text, place.child("ip")) or ordinary_ip(text, place.child("ip"))
+                if address.get("hostname"):
+                    problems += dns_label(address["hostname"], place.child("hostname"))
+        for index, port in enumerate(ports):
+            place, number = where.child("ports").index(index), port.get("port") or 0
+            if port.get("name"):
+                problems += dns_label(port["name"], place.child("name"))
+            elif len(ports) > 1:
+                problems.append(required(place.child("name")))
+            problems += sentences(names.port_number(number), number, place.child("port"))
+            problems += one_of(port.get("protocol"), _PROTOCOLS, place.child("protocol"))
+    return problems

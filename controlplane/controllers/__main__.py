@@ -1,0 +1,5 @@
+"""`python -m controlplane.controllers`."""
+
+from controlplane.controllers.main import main
+
+raise SystemExit(main())

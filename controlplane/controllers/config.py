@@ -1,0 +1,172 @@
+"""The controller manager's configuration: upstream's flags, checked as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.kit.config import ConfigError, Problems
+
+DEFAULT_PORT = 10257
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class ControllersConfig:
+    """What `wire.build` needs. Durations are seconds.
+
+    root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing.
+    cluster_cidr: where nodes get their pod subnets from; None allocates none.
+    node_mask: prefix length of each node's subnet.
+    signing_cert, signing_key: files of the authority that signs certificate requests.
+    secure_port: of the health and metrics server; 0 serves none.
+    """
+
+    client: ClientConfig
+    controllers: tuple[str, ...] = ("*",)
+    leader_elect: bool = False
+    bind_address: str = "0.0.0.0"
+    secure_port: int = 0
+    tls_cert_file: Path | None = None
+    tls_private_key_file: Path | None = None
+    root_ca: bytes | None = None
+    cluster_cidr: Network | None = None
+    service_cidr: Network | None = None
+    node_mask: int = 24
+    node_monitor_period: float = 5.0
+    node_monitor_grace_period: float = 50.0
+    node_startup_grace_period: float = 60.0
+    node_eviction_rate: float = 0.1
+    terminated_pod_threshold: int = 12500
+    signing_cert: Path | None = None
+    signing_key: Path | None = None
+    signing_duration: float = 365 * 86400.0
+    identity: str = ""
+    verbosity: int = 0
+
+    @property
+    def holder(self) -> str:
+        """The identity in the leader election lease."""
+        return self.identity or socket.gethostname()
+
+    def enabled(self, name: str, *, by_default: bool) -> bool:
+        """Tell whether `--controllers` asks for the controller: `name`, `-name`, or `*` for the default ones."""
+        if f"-{name}" in self.controllers:
+            return False
+        return name in self.controllers or ("*" in self.controllers and by_default)
+
+
+def boolean(text: str) -> bool:
+    """Read a Go flag's boolean. Raises ValueError."""
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise ValueError(text)
+
+
+def parse(argv: Sequence[str]) -> ControllersConfig:
+    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
+    args = _parser().parse_args(argv)
+    problems = Problems()
+    if not 0 <= args.secure_port <= 65535:
+        problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
+    if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
+        problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
+        problems.add("--cluster-signing-cert-file", "needs --cluster-signing-key-file, and the reverse")
+    cluster = _network("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else None
+    if args.allocate_node_cidrs and not args.cluster_cidr:
+        problems.add("--cluster-cidr", "is needed by --allocate-node-cidrs")
+    service = _network("--service-cluster-ip-range", args.service_cluster_ip_range, problems)
+    if cluster is not None and not cluster.prefixlen <= args.node_cidr_mask_size <= cluster.max_prefixlen:
+        problems.add("--node-cidr-mask-size", f"{args.node_cidr_mask_size} does not fit into {cluster}")
+    root_ca = _read("--root-ca-file", args.root_ca_file, problems)
+    # The API server signs tokens by itself (TokenRequest); the key is read so that a wrong path is told.
+    _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
+    client = ClientConfig("")
+    try:
+        client = load_kubeconfig(args.kubeconfig)
+    except ConfigError as error:
+        for problem in error.problems:
+            problems.add("--kubeconfig", problem)
+    problems.raise_if_any()
+    return ControllersConfig(
+        client=client,
+        controllers=tuple(name.strip() for name in args.controllers.split(",")),
+        leader_elect=args.leader_elect,
+        bind_address=args.bind_address,
+        secure_port=args.secure_port,
+        tls_cert_file=args.tls_cert_file,
+        tls_private_key_file=args.tls_private_key_file,
+        root_ca=root_ca,
+        cluster_cidr=cluster,
+        service_cidr=service,
+        node_mask=args.node_cidr_mask_size,
+        terminated_pod_threshold=args.terminated_pod_gc_threshold,
+        signing_cert=args.cluster_signing_cert_file,
+        signing_key=args.cluster_signing_key_file,
+        identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+        verbosity=args.v,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "kube-controller-manager", description="Makes the cluster follow its objects.", allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--kubeconfig", required=True, help="file with the API server's address and our credentials")
+    add("--controllers", default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
+    add("--leader-elect", type=boolean, nargs="?", const=True, default=True)
+    add("--bind-address", default="0.0.0.0", help="address of the health and metrics server")
+    add("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
+    add("--tls-cert-file", type=Path)
+    add("--tls-private-key-file", type=Path)
+    add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False)
+    add("--cluster-cidr", default="", help="pod addresses of the cluster")
+    add("--node-cidr-mask-size", type=int, default=24, help="prefix length of each node's pod subnet")
+    add("--service-cluster-ip-range", default="")
+    add("--service-account-private-key-file", type=Path)
+    add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
+    add("--cluster-signing-cert-file", type=Path)
+    add("--cluster-signing-key-file", type=Path)
+    add("--terminated-pod-gc-threshold", type=int, default=12500)
+    add("--v", type=int, default=0, help="log verbosity")
+    # kubeadm's manifests name these. Health is open to all and one identity serves every controller here.
+    for ignored in (
+        "--authentication-kubeconfig",
+        "--authorization-kubeconfig",
+        "--client-ca-file",
+        "--requestheader-client-ca-file",
+        "--cluster-name",
+    ):
+        add(ignored, help=argparse.SUPPRESS)
+    add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
+    return parser
+
+
+def _network(flag: str, text: str, problems: Problems) -> Network | None:
+    if not text:
+        return None
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        problems.add(flag, str(error))
+        return None
+
+
+def _read(flag: str, path: Path | None, problems: Problems) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problems.add(flag, f"{path}: {error.strerror}")
+        return None

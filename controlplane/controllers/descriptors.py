@@ -1,0 +1,57 @@
+"""The controllers: the only list of them. Names are those of `--controllers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.context import Context, Runnable
+from controlplane.controllers.deployment import DeploymentController
+from controlplane.controllers.endpoints import EndpointsController
+from controlplane.controllers.endpointslice import EndpointSliceController
+from controlplane.controllers.garbage_collector import GarbageCollector
+from controlplane.controllers.namespace import NamespaceController
+from controlplane.controllers.node_ipam import NodeIpamController
+from controlplane.controllers.node_lifecycle import NodeLifecycleController
+from controlplane.controllers.pod_gc import PodGarbageCollector
+from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.root_ca import RootCAPublisher
+from controlplane.controllers.serviceaccount import ServiceAccountController
+from controlplane.controllers.taint_eviction import TaintEvictionController
+
+
+def _always(config: ControllersConfig) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """One controller: how it is called, how it is made, and what the configuration must hold for it to make sense."""
+
+    name: str
+    make: Callable[[Context], Runnable]
+    possible: Callable[[ControllersConfig], bool] = _always
+    by_default: bool = True
+
+
+# The garbage collector is last: it shares the informers that others asked for in full.
+DESCRIPTORS: tuple[Descriptor, ...] = (
+    Descriptor("serviceaccount-controller", ServiceAccountController),
+    Descriptor("root-ca-certificate-publisher-controller", RootCAPublisher, lambda c: c.root_ca is not None),
+    Descriptor("namespace-controller", NamespaceController),
+    Descriptor("deployment-controller", DeploymentController),
+    Descriptor("replicaset-controller", ReplicaSetController),
+    Descriptor("endpointslice-controller", EndpointSliceController),
+    Descriptor("endpoints-controller", EndpointsController),
+    Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),
+    Descriptor("node-lifecycle-controller", NodeLifecycleController),
+    Descriptor("taint-eviction-controller", TaintEvictionController),
+    Descriptor("pod-garbage-collector-controller", PodGarbageCollector),
+    Descriptor("garbage-collector-controller", GarbageCollector),
+)
+
+
+def enabled(config: ControllersConfig) -> list[Descriptor]:
+    """Return the controllers that the configuration asks for and makes possible, in order."""
+    return [d for d in DESCRIPTORS if d.possible(config) and config.enabled(d.name, by_default=d.by_default)]

@@ -1,0 +1,62 @@
+"""Which resources the API server serves, each kind once: for the controllers that concern all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from apimachinery.api.catalogue import CATALOGUE, Resource
+from apimachinery.client.rest import Client
+from apimachinery.meta.status import ApiError, is_not_found
+
+
+async def served_resources(client: Client, *verbs: str) -> list[Resource]:
+    """Return the resources that support all of `verbs`, in the preferred version of their group.
+
+    Raises ApiError or ApiUnreachable when a group's answer is missing: a partial list must not pass for the whole.
+    """
+    groups = orjson.loads(await client.raw("GET", "/apis"))["groups"]
+    versions = [group["preferredVersion"]["groupVersion"] for group in groups]
+    paths = ["/api/v1", *(f"/apis/{version}" for version in versions)]
+    lists = await asyncio.gather(*(_resources(client, path) for path in paths))
+    return [
+        resource
+        for each in lists
+        for entry in each.get("resources") or ()
+        if "/" not in entry["name"] and set(verbs) <= set(entry.get("verbs") or ())
+        for resource in (_resource(each["groupVersion"], entry),)
+    ]
+
+
+async def _resources(client: Client, path: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(await client.raw("GET", path))
+    except ApiError as error:
+        if is_not_found(error):  # the group vanished between the two questions
+            return {"groupVersion": "", "resources": []}
+        raise
+    return found
+
+
+def _resource(group_version: str, entry: dict[str, Any]) -> Resource:
+    """Return the catalogue's resource, or one made of the discovery entry for a custom resource."""
+    group, _, version = group_version.rpartition("/")
+    known = CATALOGUE.find(group, version, entry["name"])
+    if known is not None:
+        return known
+    return Resource(
+        group=group,
+        version=version,
+        kind=entry["kind"],
+        plural=entry["name"],
+        singular=entry.get("singularName") or entry["kind"].lower(),
+        short_names=tuple(entry.get("shortNames") or ()),
+        categories=tuple(entry.get("categories") or ()),
+        namespaced=bool(entry["namespaced"]),
+        verbs=tuple(entry.get("verbs") or ()),
+        subresources=(),
+        storage_group=group,
+        storage_version=version,
+    )

@@ -1,0 +1,116 @@
+"""EndpointSlice: for every Service with a selector, slices that list its pods (pkg/controller/endpointslice)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from apimachinery.api.catalogue import ENDPOINTSLICES, NODES, PODS, SERVICES
+from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.expectations import Expectations
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import objects
+from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers.context import Context
+from controlplane.controllers.endpoints_of_pods import MANAGED_BY, SERVICE_NAME, service_selector
+from controlplane.controllers.endpointslice_plan import MANAGER, SlicePlan, plan_slices
+from controlplane.controllers.pod_control import is_namespace_terminating
+from controlplane.controllers.service_watch import ServiceWatch
+
+Object = dict[str, Any]
+
+NAME = "endpointslice-controller"
+
+
+class EndpointSliceController:
+    """Reconciles the slices of Services."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        slices, nodes = context.informer(ENDPOINTSLICES), context.informer(NODES)
+        slices.lister.add_index(SERVICE_NAME, _service_keys)
+        self._services, self._pods = context.informer(SERVICES).lister, context.informer(PODS).lister
+        self._slices, self._nodes = slices.lister, nodes.lister
+        self._recorder = context.recorder(NAME)
+        self._expected = Expectations(context.clock)
+        self._queue = WorkQueue(context.clock, base=1.0)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        ServiceWatch(context, self._queue.add)
+        slices.add_handler(self._slice_added, lambda old, new: self._slice_changed(new), self._slice_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self.loop.run()
+
+    async def reconcile(self, key: str) -> float | None:
+        """Bring the slices of one Service up to date. Those of a deleted Service are the garbage collector's."""
+        service = self._services.get_by_key(key)
+        if service is None or objects.is_deleting(service):
+            self._expected.forget(key)
+            return None
+        selector = service_selector(service)
+        if selector is None or service["spec"].get("type") == "ExternalName":
+            return None
+        if not self._expected.satisfied(key):
+            return None  # the addition that is awaited brings us back
+        existing = [each for each in self._slices.by_index(SERVICE_NAME, key) if not objects.is_deleting(each)]
+        selected = self._pods.list(objects.namespace(service), selector)
+        nodes = {objects.name(node): node for node in self._nodes.list()}
+        await self._apply(key, service, plan_slices(service, selected, existing, nodes))
+        return None
+
+    async def _apply(self, key: str, service: Object, plan: SlicePlan) -> None:
+        if plan.create:
+            self._expected.expect_creations(key, len(plan.create))
+
+        async def create(wanted: Object) -> None:
+            try:
+                await self._client.create(ENDPOINTSLICES, wanted)
+            except (ApiError, ApiUnreachable) as error:
+                self._expected.creation_observed(key)
+                if isinstance(error, ApiError) and is_namespace_terminating(error):
+                    return
+                raise
+
+        async def delete(obsolete: Object) -> None:
+            try:
+                await self._client.delete(
+                    ENDPOINTSLICES, objects.name(obsolete), objects.namespace(obsolete), uid=objects.uid(obsolete)
+                )
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise
+
+        calls = [
+            *(create(each) for each in plan.create),
+            *(self._client.update(ENDPOINTSLICES, each) for each in plan.update),
+            *(delete(each) for each in plan.delete),
+        ]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        for failure in results:
+            if isinstance(failure, Exception):
+                namespace, name = objects.namespace(service), objects.name(service)
+                message = f"Error updating Endpoint Slices for Service {namespace}/{name}: {failure}"
+                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+                raise failure
+
+    def _slice_added(self, added: Object) -> None:
+        for key in _service_keys(added):
+            self._expected.creation_observed(key)
+            self._queue.add(key)
+
+    def _slice_changed(self, changed: Object) -> None:
+        """Someone, we or another, changed a slice of ours: look whether it is still right."""
+        for key in _service_keys(changed):
+            self._queue.add(key)
+
+
+def _service_keys(each: Object) -> list[str]:
+    """Return the key of the Service whose slice this is, if it is ours to manage."""
+    labels = objects.labels(each)
+    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
+        return []
+    return [f"{objects.namespace(each)}/{labels[SERVICE_NAME]}"]

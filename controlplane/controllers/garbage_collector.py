@@ -1,0 +1,299 @@
+"""Garbage collector: deletes objects whose owners are all gone; foreground and orphaning deletion (KEP-2336's rules).
+
+(pkg/controller/garbagecollector.) Nothing is deleted on the strength of a cache: the object and each of its owners are
+read from the API first, and the deletion holds only for the uid and version that were read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.cache.informer import Informer
+from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import objects
+from apimachinery.meta.status import ApiError, is_conflict, is_not_found
+from controlplane.controllers.context import Context
+from controlplane.controllers.discovery import served_resources
+from controlplane.controllers.ownership_graph import FOREGROUND, ORPHAN, Item, OwnershipGraph, owner_references
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+NAME = "garbage-collector-controller"
+# Events own nothing, are owned by nothing, and are many.
+IGNORED = frozenset({"Event"})
+DISCOVERY_PERIOD = 30.0
+REMEMBERED_ABSENT = 500
+
+
+def metadata_only(obj: Object) -> Object:
+    """An informer transform: keep of an object what the graph reads."""
+    metadata = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "finalizers", "deletionTimestamp")
+    return {
+        "apiVersion": obj.get("apiVersion", ""),
+        "kind": obj.get("kind", ""),
+        "metadata": {key: metadata[key] for key in kept if key in metadata},
+    }
+
+
+@dataclass(slots=True)
+class Owners:
+    """An object's owner references, sorted: the owner exists, is gone, or waits in foreground deletion."""
+
+    solid: list[Object] = field(default_factory=list)
+    dangling: list[Object] = field(default_factory=list)
+    waiting: list[Object] = field(default_factory=list)
+
+
+def plan_deletion(owners: Owners, *, has_dependents: bool, finalizers: frozenset[str]) -> str | None:
+    """Return how to delete an object: Foreground, Background or Orphan; None when an owner keeps it."""
+    if owners.solid or not (owners.dangling or owners.waiting):
+        return None
+    if owners.waiting and has_dependents:
+        # The owner waits for this one, so this one must wait for its own.
+        return "Foreground"
+    if ORPHAN in finalizers:
+        return "Orphan"
+    return "Foreground" if FOREGROUND in finalizers else "Background"
+
+
+class GarbageCollector:
+    """Reconciles objects by uid."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._client, self._clock = context, context.client, context.clock
+        self._recorder = context.recorder(NAME)
+        self._graph = OwnershipGraph()
+        self._resources: dict[tuple[str, str], Resource] = {}
+        self._informers: dict[Resource, Informer] = {}
+        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._queue = WorkQueue(context.clock)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=20)
+
+    async def run(self) -> None:
+        """Work until cancelled; the first deletion happens after every kind has synced."""
+        while not await self._discover():
+            await self._clock.sleep(1.0)
+        for informer in list(self._informers.values()):
+            await informer.wait_synced()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.run())
+            group.create_task(self._keep_discovering())
+
+    async def reconcile(self, key: str) -> float | None:
+        """Look at one object and do what its owners, or its own deletion, ask for."""
+        item = self._graph.items.get(key)
+        if item is None:
+            return None
+        resource = item.resource or self._resources.get((item.api_version, item.kind))
+        if resource is None:
+            # An owner of a kind that is not served: nobody can say whether it exists.
+            return DISCOVERY_PERIOD
+        live = await self._live(resource, item.namespace, item.name)
+        if live is None or objects.uid(live) != item.uid:
+            self._note_absent(item.uid)
+            if item.virtual:
+                self._enqueue(self._graph.remove(item.uid))
+            return None
+        if item.virtual:
+            # It exists; its informer will show it.
+            return DISCOVERY_PERIOD
+        finalizers = live["metadata"].get("finalizers") or ()
+        if objects.is_deleting(live) and ORPHAN in finalizers:
+            await self._orphan_dependents(item, resource, live)
+            return None
+        if objects.is_deleting(live) and FOREGROUND in finalizers:
+            return await self._finish_foreground(item, resource, live)
+        if objects.is_deleting(live):
+            return None
+        await self._collect(item, resource, live)
+        return None
+
+    async def _collect(self, item: Item, resource: Resource, live: Object) -> None:
+        references = owner_references(live)
+        if not references:
+            return
+        owners = await self._sort(item, references)
+        policy = plan_deletion(
+            owners, has_dependents=bool(item.dependents), finalizers=frozenset(live["metadata"].get("finalizers") or ())
+        )
+        if policy is not None:
+            log.info("Deleting item %s %s/%s, propagation %s", item.kind, item.namespace, item.name, policy)
+            if owners.waiting and item.dependents:
+                await self._unblock(item)
+            await self._delete(resource, live, policy)
+        elif owners.dangling or owners.waiting:
+            gone = {ref["uid"] for ref in (*owners.dangling, *owners.waiting)}
+            await self._set(resource, live, ownerReferences=[r for r in references if r["uid"] not in gone])
+
+    async def _sort(self, item: Item, references: list[Object]) -> Owners:
+        owners = Owners()
+        for reference in references:
+            if reference["uid"] in self._absent:
+                owners.dangling.append(reference)
+                continue
+            resource = self._resources.get((reference.get("apiVersion", ""), reference.get("kind", "")))
+            if resource is None:
+                owners.solid.append(reference)
+                continue
+            if resource.namespaced and not item.namespace:
+                message = (
+                    f"cluster-scoped {item.kind} cannot be owned by namespaced {resource.kind} {reference['name']}"
+                )
+                self._complain(item, message)
+                owners.solid.append(reference)
+                continue
+            live = await self._live(resource, item.namespace if resource.namespaced else "", reference["name"])
+            if live is None or objects.uid(live) != reference["uid"]:
+                elsewhere = self._graph.items.get(reference["uid"])
+                if elsewhere is not None and not elsewhere.virtual and elsewhere.namespace != item.namespace:
+                    where = f"[{reference['apiVersion']}/{reference['kind']}, namespace: {item.namespace}, "
+                    where += f"name: {reference['name']}, uid: {reference['uid']}]"
+                    self._complain(item, f'ownerRef {where} does not exist in namespace "{item.namespace}"')
+                else:
+                    self._note_absent(reference["uid"])
+                owners.dangling.append(reference)
+            elif objects.is_deleting(live) and FOREGROUND in (live["metadata"].get("finalizers") or ()):
+                owners.waiting.append(reference)
+            else:
+                owners.solid.append(reference)
+        return owners
+
+    async def _finish_foreground(self, item: Item, resource: Resource, live: Object) -> float | None:
+        """Let the owner go when no dependent blocks it; otherwise see to the dependents."""
+        blocking = self._graph.blocking(item)
+        if blocking:
+            self._enqueue({dependent.uid for dependent in blocking if not dependent.deletes_dependents})
+            return None
+        await self._drop_finalizer(resource, live, FOREGROUND)
+        return None
+
+    async def _orphan_dependents(self, item: Item, resource: Resource, live: Object) -> None:
+        """Take the owner out of its dependents' references, then let it go."""
+        dependents = [self._graph.items[uid] for uid in item.dependents if uid in self._graph.items]
+        await asyncio.gather(*(self._let_go(dependent, item.uid) for dependent in dependents))
+        await self._drop_finalizer(resource, live, ORPHAN)
+
+    async def _let_go(self, dependent: Item, owner_uid: str) -> None:
+        if dependent.resource is None:
+            return
+        live = await self._live(dependent.resource, dependent.namespace, dependent.name)
+        if live is None or objects.uid(live) != dependent.uid:
+            return
+        references = owner_references(live)
+        kept = [ref for ref in references if ref["uid"] != owner_uid]
+        if kept != references:
+            await self._set(dependent.resource, live, ownerReferences=kept)
+
+    async def _unblock(self, item: Item) -> None:
+        """Break a possible cycle: dependents of an object deleted in the foreground must not block its owner."""
+        for uid in list(item.dependents):
+            dependent = self._graph.items.get(uid)
+            if dependent is None or dependent.resource is None or not dependent.deletes_dependents:
+                continue
+            live = await self._live(dependent.resource, dependent.namespace, dependent.name)
+            if live is None or objects.uid(live) != uid:
+                continue
+            references = [
+                {**ref, "blockOwnerDeletion": False} if ref.get("blockOwnerDeletion") else ref
+                for ref in owner_references(live)
+            ]
+            if references != owner_references(live):
+                await self._set(dependent.resource, live, ownerReferences=references)
+
+    async def _drop_finalizer(self, resource: Resource, live: Object, finalizer: str) -> None:
+        kept = [f for f in live["metadata"].get("finalizers") or () if f != finalizer]
+        await self._set(resource, live, finalizers=kept)
+
+    async def _set(self, resource: Resource, live: Object, **metadata: list[Any]) -> None:
+        """Replace lists of the metadata, of this very version of the object."""
+        lists = {key: value or None for key, value in metadata.items()}
+        body: Object = {"metadata": {"resourceVersion": objects.resource_version(live), **lists}}
+        try:
+            await self._client.patch(resource, objects.name(live), body, objects.namespace(live) or None, kind="merge")
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+
+    async def _delete(self, resource: Resource, live: Object, policy: str) -> None:
+        try:
+            await self._client.delete(
+                resource,
+                objects.name(live),
+                objects.namespace(live) or None,
+                uid=objects.uid(live),
+                resource_version=objects.resource_version(live),
+                propagation=policy,
+            )
+        except ApiError as error:
+            if is_conflict(error):
+                self._queue.add_rate_limited(objects.uid(live))
+            elif not is_not_found(error):
+                raise
+
+    async def _live(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._client.get(resource, name, namespace or None)
+        except ApiError as error:
+            if is_not_found(error):
+                return None
+            raise
+
+    def _complain(self, item: Item, message: str) -> None:
+        about = {
+            "apiVersion": item.api_version,
+            "kind": item.kind,
+            "metadata": {"name": item.name, "namespace": item.namespace, "uid": item.uid},
+        }
+        self._recorder.event(about, "Warning", "OwnerRefInvalidNamespace", message)
+
+    def _note_absent(self, uid: str) -> None:
+        """A uid never comes back, so its absence may be remembered."""
+        self._absent[uid] = None
+        if len(self._absent) > REMEMBERED_ABSENT:
+            self._absent.popitem(last=False)
+
+    def _enqueue(self, uids: set[str]) -> None:
+        for uid in uids:
+            self._queue.add(uid)
+
+    async def _keep_discovering(self) -> None:
+        while True:
+            await self._clock.sleep(DISCOVERY_PERIOD)
+            await self._discover()
+
+    async def _discover(self) -> bool:
+        """Watch every kind that can be deleted; returns False when the server did not answer."""
+        try:
+            served = await served_resources(self._client, "list", "watch", "delete")
+        except (ApiError, ApiUnreachable) as error:
+            log.warning("%s: discovery: %s", NAME, error)
+            return False
+        for resource in served:
+            if resource in self._informers or resource.kind in IGNORED:
+                continue
+            self._resources[(resource.api_version, resource.kind)] = resource
+            informer = self._informers[resource] = self._context.informers.get(resource, transform=metadata_only)
+            self._listen(informer, resource)
+        return True
+
+    def _listen(self, informer: Informer, resource: Resource) -> None:
+        def seen(obj: Object) -> None:
+            self._enqueue(self._graph.observe(resource, obj))
+
+        def gone(obj: Object) -> None:
+            self._note_absent(objects.uid(obj))
+            self._enqueue(self._graph.remove(objects.uid(obj)))
+
+        informer.add_handler(seen, lambda _, new: seen(new), gone)

@@ -1,0 +1,23 @@
+"""kube-controller-manager's command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from apimachinery.kit import logs, process
+from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.tasks import run_daemon
+from controlplane.controllers import config, wire
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the controllers until SIGTERM; returns the exit code (2: the configuration is wrong)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = config.parse(arguments)
+    except ConfigError as error:
+        exit_with("kube-controller-manager", error)
+    logs.setup(options.verbosity)
+    process.set_title("kube-controller-manager", arguments)
+    return run_daemon(wire.build(options).run)

@@ -1,0 +1,220 @@
+"""Node lifecycle: notices dead nodes, says so in their conditions, taints them, and marks their pods not ready.
+
+One pass over all nodes every five seconds (--node-monitor-period); the rules are in node_health.py. Evicting is the
+taint eviction controller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from apimachinery.api.catalogue import LEASES, NODES, PODS
+from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import objects, pods, times
+from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers.context import BY_NODE, Context
+from controlplane.controllers.node_health import (
+    Heard,
+    eviction_rates,
+    hear,
+    is_silent,
+    plan_no_execute,
+    plan_no_schedule,
+    ready_status,
+    unknown_conditions,
+    zone_of,
+)
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+NAME = "node-lifecycle-controller"
+LEASE_NAMESPACE = "kube-node-lease"
+
+
+class NodeLifecycleController:
+    """Watches over Nodes. The work queue holds the names of nodes whose taints must follow their conditions."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._client, self._clock, self._config = context.client, context.clock, context.config
+        self._node_informer = context.informer(NODES)
+        self._lease_informer = context.informers.get(LEASES, namespace=LEASE_NAMESPACE)
+        self._pod_informer = context.informer(PODS)
+        self._nodes, self._leases, self._pods = (
+            self._node_informer.lister,
+            self._lease_informer.lister,
+            self._pod_informer.lister,
+        )
+        self._recorder = context.recorder("node-controller")
+        self._heard: dict[str, Heard] = {}
+        self._known: set[str] = set()
+        self._was_ready: dict[str, bool] = {}
+        self._may_evict_at: dict[str, float] = {}
+        self._all_down = False
+        self._queue = WorkQueue(context.clock)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=4)
+        self._node_informer.add_handler(lambda node: self._queue.add(objects.name(node)))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        for informer in (self._node_informer, self._lease_informer, self._pod_informer):
+            await informer.wait_synced()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.run())
+            group.create_task(self._monitor())
+
+    async def reconcile(self, key: str) -> float | None:
+        """Let the NoSchedule taints of one node follow its conditions and its cordon."""
+        node = self._nodes.get(key)
+        if node is None:
+            return None
+        wanted = plan_no_schedule(node)
+        if wanted is not None:
+            await self._write_taints(node, wanted)
+        return None
+
+    async def _monitor(self) -> None:
+        while True:
+            try:
+                await self.monitor()
+            except (ApiError, ApiUnreachable) as error:
+                log.warning("%s: %s", NAME, error)
+            except Exception:
+                log.exception("%s: looking at the nodes failed", NAME)
+            await self._clock.sleep(self._config.node_monitor_period)
+
+    async def monitor(self) -> None:
+        """Look at every node once."""
+        nodes = self._nodes.list()
+        self._note_membership(nodes)
+        results = await asyncio.gather(*(self._observe(node) for node in nodes), return_exceptions=True)
+        nodes = [result for result in results if isinstance(result, dict)]
+        await self._evict(nodes)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def _note_membership(self, nodes: list[Object]) -> None:
+        names = {objects.name(node) for node in nodes}
+        for node in nodes:
+            if objects.name(node) not in self._known:
+                self._say(node, "RegisteredNode", f"Node {objects.name(node)} event: Registered Node in Controller")
+        for gone in self._known - names:
+            for memory in (self._heard, self._was_ready):
+                memory.pop(gone, None)
+        self._known = names
+
+    async def _observe(self, node: Object) -> Object:
+        """Judge one node's silence; returns the node as it is after that."""
+        name, now = objects.name(node), self._clock.monotonic()
+        heard = hear(node, self._leases.get(name, LEASE_NAMESPACE), self._heard.get(name), now)
+        self._heard[name] = heard
+        config = self._config
+        if is_silent(heard, now, config.node_monitor_grace_period, config.node_startup_grace_period):
+            changed = unknown_conditions(node, times.rfc3339(self._clock.now()))
+            if changed:
+                body = {"status": {"conditions": changed}}
+                node = await self._client.patch(NODES, name, body, kind="strategic", subresource="status")
+                # Our own write is no sign of life.
+                self._heard[name] = Heard(hear(node, self._leases.get(name, LEASE_NAMESPACE), None, now).sign,
+                                          heard.at, heard.ever)  # fmt: skip
+        ready = ready_status(node) == "True"
+        if not ready and self._was_ready.get(name, True):
+            if name in self._was_ready:
+                self._say(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+            await self._mark_pods_not_ready(name)
+        self._was_ready[name] = ready
+        return node
+
+    async def _mark_pods_not_ready(self, name: str) -> None:
+        """Take the node's pods out of Services: nobody else can, while the kubelet is silent."""
+        now = times.rfc3339(self._clock.now())
+        for pod in self._pods.by_index(BY_NODE, name):
+            if not pods.is_ready(pod):
+                continue
+            condition = {"type": "Ready", "status": "False", "lastTransitionTime": now}
+            try:
+                await self._client.patch(
+                    PODS,
+                    objects.name(pod),
+                    {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [condition]}},
+                    objects.namespace(pod),
+                    kind="strategic",
+                    subresource="status",
+                )
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise
+                continue
+            self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+    async def _evict(self, nodes: list[Object]) -> None:
+        """Put NoExecute taints on nodes that are not Ready, as fast as their zone allows, and take them off others."""
+        zones: dict[str, list[bool]] = {}
+        for node in nodes:
+            zones.setdefault(zone_of(node), []).append(ready_status(node) == "True")
+        rates = eviction_rates(zones, normal=self._config.node_eviction_rate)
+        all_down = bool(rates) and all(rate == 0.0 for rate in rates.values()) and not any(map(any, zones.values()))
+        if all_down != self._all_down:
+            self._all_down = all_down
+            log.warning(
+                "Controller detected that %s",
+                "all Nodes are not-Ready. Entering master disruption mode."
+                if all_down
+                else "some Nodes are Ready. Exiting master disruption mode.",
+            )
+            if not all_down:
+                # The silence was ours: every node gets its full grace period again.
+                now = self._clock.monotonic()
+                self._heard = {name: Heard(heard.sign, now, heard.ever) for name, heard in self._heard.items()}
+        stamp = times.rfc3339(self._clock.now())
+        for node in nodes:
+            zone, now = zone_of(node), self._clock.monotonic()
+            rate = rates[zone]
+            evict = rate > 0 and now >= self._may_evict_at.get(zone, 0.0)
+            wanted = plan_no_execute(node, evict=evict, stamp=stamp)
+            if all_down:
+                wanted = _without_eviction(node)
+            if wanted is None:
+                continue
+            await self._write_taints(node, wanted)
+            if evict and ready_status(node) != "True":
+                self._may_evict_at[zone] = now + 1 / rate
+
+    async def _write_taints(self, node: Object, wanted: list[Object]) -> None:
+        # A list is replaced as a whole, so the write holds only for the version it was computed from.
+        body = {
+            "metadata": {"resourceVersion": objects.resource_version(node)},
+            "spec": {"taints": wanted or None},
+        }
+        try:
+            await self._client.patch(NODES, objects.name(node), body, kind="merge")
+        except ApiError as error:
+            if is_not_found(error):
+                return
+            self._queue.add_rate_limited(objects.name(node))
+            if error.reason != "Conflict":
+                raise
+
+    def _say(self, node: Object, reason: str, message: str) -> None:
+        self._recorder.event(node, "Normal", reason, message)
+
+
+def _without_eviction(node: Object) -> list[Object] | None:
+    """Return the taints without those that evict, or None when there are none: nobody is evicted in full disruption."""
+    current = (node.get("spec") or {}).get("taints") or []
+    kept = [
+        t for t in current
+        if not (
+            t.get("effect") == "NoExecute"
+            and t["key"] in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+        )
+    ]  # fmt: skip
+    return None if len(kept) == len(current) else kept

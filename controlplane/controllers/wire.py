@@ -1,0 +1,76 @@
+"""The only place where the controllers' real objects are made and joined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable
+
+from apimachinery.client.leader import LeaderElector
+from apimachinery.client.rest import Client
+from apimachinery.kit import tls
+from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.selfsigned import self_signed_context
+from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.context import Context
+from controlplane.controllers.descriptors import enabled
+
+log = logging.getLogger(__name__)
+
+
+class ControllersDaemon:
+    """The controller manager, ready to run."""
+
+    def __init__(self, config: ControllersConfig, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Control until `stop` is set. Raises LeadershipLost when another manager took over."""
+        config = self._config
+        async with Client(config.client, "kube-controller-manager") as client:
+
+            async def lead() -> None:
+                await _run_controllers(Context(client, config, self._clock))
+
+            parts: list[Awaitable[None]] = []
+            if config.leader_elect:
+                elector = LeaderElector(client, "kube-controller-manager", "kube-system", config.holder, self._clock)
+                parts.append(elector.run(lead))
+            else:
+                parts.append(lead())
+            if config.secure_port:
+                server = DebugServer(config.bind_address, config.secure_port, tls=_server_context(config))
+                parts.append(server.run(stop))
+            tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
+            try:
+                await wait_first(stop, *tasks)
+            finally:
+                await cancel_and_wait(*tasks)
+
+
+async def _run_controllers(context: Context) -> None:
+    """Run every enabled controller until cancelled. Each begins its work when the shared informers have synced."""
+    controllers = [descriptor.make(context) for descriptor in enabled(context.config)]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(context.informers.run())
+        for recorder in context.recorders:
+            group.create_task(recorder.run())
+        # Absence proves nothing before sync: nobody starts on a partial picture.
+        await context.informers.wait_synced()
+        for controller in controllers:
+            log.info('Started "%s"', controller.name)
+            group.create_task(controller.run(), name=controller.name)
+
+
+def build(config: ControllersConfig, clock: Clock | None = None) -> ControllersDaemon:
+    """Join the parts. No I/O happens before `run`."""
+    return ControllersDaemon(config, clock or SystemClock())
+
+
+def _server_context(config: ControllersConfig) -> ssl.SSLContext:
+    if config.tls_cert_file is not None and config.tls_private_key_file is not None:
+        return tls.server_context(config.tls_cert_file, config.tls_private_key_file)
+    return self_signed_context("kube-controller-manager")

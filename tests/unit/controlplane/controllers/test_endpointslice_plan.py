@@ -1,0 +1,124 @@
+"""Which slices list which pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controlplane.controllers.endpoints import compute_subsets
+from controlplane.controllers.endpointslice_plan import MAX_ENDPOINTS, SlicePlan, plan_slices, render_endpoint
+from tests.unit.controlplane.controllers.objects_for_controllers import pod
+
+Object = dict[str, Any]
+
+
+def service(**spec: Any) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default", "uid": "uid-svc", "labels": {"team": "a"}},
+        "spec": {
+            "selector": {"app": "web"},
+            "clusterIP": "10.96.0.7",
+            "ports": [{"port": 80, "protocol": "TCP", "targetPort": 8080}],
+            "ipFamilies": ["IPv4"],
+            **spec,
+        },
+    }
+
+
+def stored(plan: SlicePlan, existing: list[Object]) -> list[Object]:
+    """Apply a plan as the API server would."""
+    gone = {each["metadata"]["name"] for each in (*plan.delete, *plan.update)}
+    kept = [each for each in existing if each["metadata"]["name"] not in gone] + plan.update
+    for each in plan.create:
+        number = len(kept) + sum(ord(c) for each in kept for c in each["metadata"]["name"])
+        kept.append({**each, "metadata": {**each["metadata"], "name": f"web-{number}"}})
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("candidate", "conditions"),
+    [
+        pytest.param(pod("a", ready=True), (True, True, False), id="ready"),
+        pytest.param(pod("a"), (False, False, False), id="not ready"),
+        pytest.param(pod("a", ready=True, deleting=True), (False, True, True), id="draining"),
+        pytest.param(pod("a", deleting=True), (False, False, True), id="terminating"),
+    ],
+)
+def test_conditions(candidate: Object, conditions: tuple[bool, bool, bool]) -> None:
+    endpoint = render_endpoint(service(), candidate, ["10.244.1.5"], {})
+    assert tuple(endpoint["conditions"][k] for k in ("ready", "serving", "terminating")) == conditions
+
+
+def test_publish_not_ready_addresses() -> None:
+    endpoint = render_endpoint(service(publishNotReadyAddresses=True), pod("a"), ["10.244.1.5"], {})
+    assert endpoint["conditions"]["ready"] is True
+
+
+def test_one_slice_with_labels_ports_and_references() -> None:
+    plan = plan_slices(service(), [pod("a", ready=True)], [], {})
+    (made,) = plan.create
+    assert made["metadata"]["labels"] == {
+        "team": "a",
+        "kubernetes.io/service-name": "web",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }
+    assert made["ports"] == [{"name": "", "port": 8080, "protocol": "TCP"}]
+    assert made["endpoints"][0]["nodeName"] == "n1"
+    assert made["endpoints"][0]["targetRef"]["uid"] == "uid-a"
+    assert made["metadata"]["generateName"] == "web-"
+
+
+def test_named_target_ports_may_differ_between_pods() -> None:
+    by_name = service(ports=[{"port": 80, "targetPort": "http"}])
+    old = pod("old", containers=[{"name": "m", "ports": [{"name": "http", "containerPort": 80}]}])
+    new = pod("new", containers=[{"name": "m", "ports": [{"name": "http", "containerPort": 8080}]}])
+    plan = plan_slices(by_name, [old, new], [], {})
+    assert sorted(each["ports"][0]["port"] for each in plan.create) == [80, 8080]
+
+
+def test_finished_and_unaddressed_pods_are_no_endpoints() -> None:
+    plan = plan_slices(service(), [pod("a", phase="Succeeded"), pod("b", ip=None)], [], {})
+    (placeholder,) = plan.create
+    assert placeholder["endpoints"] == []
+
+
+def test_an_unchanged_service_writes_nothing() -> None:
+    pods = [pod(f"p{i}", ready=True) for i in range(250)]
+    existing = stored(plan_slices(service(), pods, [], {}), [])
+    assert [len(each["endpoints"]) for each in existing] == [100, 100, 50]
+    assert plan_slices(service(), pods, existing, {}) == SlicePlan()
+
+
+def test_one_changed_pod_rewrites_one_slice() -> None:
+    pods = [pod(f"p{i}", ready=True) for i in range(250)]
+    existing = stored(plan_slices(service(), pods, [], {}), [])
+    pods[120] = pod("p120", ready=False)
+    plan = plan_slices(service(), pods, existing, {})
+    assert (len(plan.create), len(plan.update), len(plan.delete)) == (0, 1, 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sets(st.integers(0, 259), max_size=260), min_size=1, max_size=5))
+def test_slices_always_list_each_pod_once(rounds: list[set[int]]) -> None:
+    existing: list[Object] = []
+    for present in rounds:
+        existing = stored(plan_slices(service(), [pod(f"p{i}") for i in sorted(present)], existing, {}), existing)
+        listed = [e["targetRef"]["uid"] for each in existing for e in each["endpoints"]]
+        assert sorted(listed) == sorted(f"uid-p{i}" for i in present)
+        assert all(len(each["endpoints"]) <= MAX_ENDPOINTS for each in existing)
+        assert len(existing) >= 1
+
+
+def test_classic_subsets() -> None:
+    pods = [pod("a", ready=True, ip="10.0.0.1"), pod("b", ip="10.0.0.2"), pod("c", ready=True, deleting=True)]
+    subsets, truncated = compute_subsets(service(), pods)
+    assert not truncated
+    (subset,) = subsets
+    assert [a["ip"] for a in subset["addresses"]] == ["10.0.0.1"]
+    assert [a["ip"] for a in subset["notReadyAddresses"]] == ["10.0.0.2"]
+    assert subset["ports"] == [{"port": 8080, "protocol": "TCP"}]

@@ -22,7 +22,7 @@ from provisioner.images.wheels import PYTHON_VERSION, compile_in
 #: The packages that machines run.
 PACKAGES = ("apimachinery", "controlplane", "nodeagent")
 
-#: Where the machines have them; tracebacks name these paths.
+#: Where the machines have them. Bytecode that names its final place need not be rewritten at each import.
 SOURCE_DIRECTORY = "/opt/kubelab/src"
 
 _TAG = f"cpython-{PYTHON_VERSION.replace('.', '')}"

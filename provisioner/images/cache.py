@@ -119,8 +119,8 @@ def list_images(home: Path) -> list[CachedImage]:
 def prune(home: Path, keep: Collection[str] = ()) -> list[Path]:
     """Remove every cache entry whose digest is not in ``keep``, and all leftovers of broken-off builds.
 
-    Returns what was removed. Waits for a running build of the same kind. An image that a lab's disks refer to must be in
-    ``keep``: overlays die with their backing file.
+    Returns what was removed. Waits for a running build of the same kind. An image that a lab's disks refer to must be
+    in ``keep``: overlays die with their backing file.
     """
     removed = []
     for kind in KINDS:

@@ -31,7 +31,7 @@ def ensure_oci_images(home: Path, report: Callable[[str], None]) -> dict[str, Oc
     to minutes the first time. Raises ``ImageError``."""
     images = {}
     for recipe in sorted((RECIPES / "oci").glob("*/image.toml")):
-        images[recipe.parent.name] = _ensure(home, recipe, report)
+        images[recipe.parent.name] = ensure_oci_image(home, recipe, report)
     return images
 
 
@@ -48,7 +48,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     return recipe
 
 
-def _ensure(home: Path, path: Path, report: Callable[[str], None]) -> OciImage:
+def ensure_oci_image(home: Path, path: Path, report: Callable[[str], None]) -> OciImage:
+    """The image of one recipe (the path of its image.toml), built where not cached. Raises ``ImageError``."""
     recipe = read_recipe(path)
     chain = layers.ensure_chain(home, recipe["layers"], report)
     here = Path(__file__).parent

@@ -16,15 +16,20 @@ from provisioner.images.tools import require_tools, run_tool
 from provisioner.images.wheels import PYTHON_VERSION, VENV
 
 #: The base command line of every boot. A crashed guest must end at once (panic=1 with reboot or pause as the
-#: hypervisor says), not hang; cx16 kills kernels under emulation; the rest saves boot time on an emulated CPU.
+#: hypervisor says), not hang; cx16 kills kernels under emulation; the rest saves boot time on an emulated CPU (lsm=yama
+#: leaves out AppArmor and SELinux).
 KERNEL_ARGS = (
     "root=/dev/vda2 rw console=ttyS0 quiet oops=panic panic=1 clearcpuid=cx16 net.ifnames=0 mitigations=off "
-    "apparmor=0 selinux=0 audit=0 nokaslr tsc=reliable random.trust_cpu=on"
+    "lsm=yama audit=0 nokaslr tsc=reliable random.trust_cpu=on"
 )
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
-_TOOLS = ("mmdebstrap", "qemu-img", "mke2fs", "sfdisk", "mkfs.fat", "mcopy", "syslinux", "gcc", "unshare", "dpkg-deb")
+#: Everything that building needs, so that what is missing is said at once and before minutes of work.
+TOOLS = (
+    "mmdebstrap", "apt-get", "dpkg-deb", "gcc", "strip", "unshare", "mke2fs", "sfdisk", "mkfs.fat", "mcopy", "syslinux",
+    "qemu-img",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,13 @@ def ensure_guest_image(home: Path, report: Callable[[str], None]) -> GuestImage:
     ``report`` is told each step in a few words. Needs root, the network (the host's apt mirror and Python index) and
     4 GiB free. Raises ``ImageError``; a broken-off build leaves nothing that could be taken for an image.
     """
+    if not any((home / "images" / "guest").glob("[0-9a-f]*")):
+        require_tools(*TOOLS)
     images = ensure_oci_images(home, report)
     digest = guest_digest(images)
 
     def build(target: Path) -> None:
-        require_tools(*_TOOLS)
+        require_tools(*TOOLS)
         _build(home, target, images, report)
 
     return _load(cache.ensure(home, "guest", digest, build), digest)

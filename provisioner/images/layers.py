@@ -70,7 +70,7 @@ def _build(name: str, parents: Sequence[Path], report: Report, target: Path) -> 
     else:
         tree.mkdir()
     unpack_chain(parents, below)
-    if finish := _FINISH.get(name):
+    if finish := SPECIAL.get(name):
         finish(tree, below)
     drop = recipe / "drop.txt"
     for pattern in read_list(drop) if drop.is_file() else ():
@@ -170,7 +170,8 @@ def _finish_pause(tree: Path, below: Path) -> None:
     run_tool("gcc", *flags, "-o", tree / "pause", _PAUSE)
 
 
-_FINISH: Mapping[str, Callable[[Path, Path], None]] = {
+#: Layers that need more than unpacking packages and copying files: ``(tree of the layer, what lies below it)``.
+SPECIAL: Mapping[str, Callable[[Path, Path], None]] = {
     "base": _finish_base,
     "python": _finish_python,
     "venv": _finish_venv,

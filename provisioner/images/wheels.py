@@ -48,6 +48,8 @@ def install_wheels(venv: Path, lock: Path) -> None:
     for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
         for path in site.glob(f"*.dist-info/{name}"):
             path.unlink()
+    # Some wheels carry debug symbols worth half their size; what the dynamic loader reads stays.
+    run_tool("strip", "--strip-debug", *sorted(site.rglob("*.so")))
     (venv / "bin").mkdir()
     (venv / "bin/python3").symlink_to(f"/usr/bin/python{PYTHON_VERSION}")
     (venv / "bin/python").symlink_to("python3")

@@ -1,0 +1,99 @@
+"""Cache entries are whole or absent."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from provisioner.images import cache
+from provisioner.images.errors import ImageError
+
+
+def make(target: Path) -> None:
+    (target / "file").write_text("built")
+
+
+def test_builds_once_and_then_finds_it(tmp_path: Path) -> None:
+    calls = []
+
+    def build(target: Path) -> None:
+        calls.append(target)
+        make(target)
+
+    first = cache.ensure(tmp_path, "oci", "abc", build)
+    assert cache.ensure(tmp_path, "oci", "abc", build) == first
+    assert (first / "file").read_text() == "built"
+    assert len(calls) == 1
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def build(target: Path) -> None:
+        make(target)
+        raise ImageError("no network")
+
+    with pytest.raises(ImageError, match="no network"):
+        cache.ensure(tmp_path, "oci", "abc", build)
+    assert [p.name for p in (tmp_path / "images/oci").iterdir()] == [".lock"]
+
+
+def test_a_full_disk_is_explained(tmp_path: Path) -> None:
+    def build(target: Path) -> None:
+        raise OSError(28, "No space left on device", str(target / "disk.raw"))
+
+    with pytest.raises(ImageError, match="free some gigabytes"):
+        cache.ensure(tmp_path, "oci", "abc", build)
+
+
+def test_a_killed_build_is_cleaned_by_the_next(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib; from provisioner.images import cache\n"
+        f"cache.ensure(pathlib.Path({str(tmp_path)!r}), 'oci', 'abc', lambda t: os.kill(os.getpid(), 9))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert [image.digest for image in cache.list_images(tmp_path)] == []
+    assert len(list((tmp_path / "images/oci").glob(".building-*"))) == 1
+    cache.ensure(tmp_path, "oci", "def", make)
+    assert sorted(p.name for p in (tmp_path / "images/oci").iterdir()) == [".lock", "def"]
+
+
+def test_two_builders_at_once_build_once(tmp_path: Path) -> None:
+    started, finish, builds = threading.Event(), threading.Event(), []
+
+    def slow(target: Path) -> None:
+        builds.append(target)
+        started.set()
+        assert finish.wait(30)
+        make(target)
+
+    threads = [threading.Thread(target=cache.ensure, args=(tmp_path, "oci", "abc", slow)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert started.wait(30)
+    finish.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(builds) == 1
+
+
+def test_prune_keeps_what_is_in_use(tmp_path: Path) -> None:
+    for digest in ("used", "stale"):
+        cache.ensure(tmp_path, "guest", digest, make)
+    (tmp_path / "images/guest/.building-x-1").mkdir()
+    removed = cache.prune(tmp_path, keep=["used"])
+    assert [path.name for path in removed] == [".building-x-1", "stale"]
+    assert [image.digest for image in cache.list_images(tmp_path)] == ["used"]
+
+
+def test_digest_parts_cannot_run_into_each_other() -> None:
+    assert cache.digest_of([("a", "bc")]) != cache.digest_of([("ab", "c")])
+    assert cache.digest_of([("a", "x"), ("b", "")]) != cache.digest_of([("a", ""), ("b", "x")])
+
+
+def test_mode_and_link_changes_change_a_recipes_digest(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("x")
+    before = cache.directory_parts(tmp_path, "r")
+    script.chmod(0o755)
+    assert cache.directory_parts(tmp_path, "r") != before

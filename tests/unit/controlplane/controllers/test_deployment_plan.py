@@ -43,7 +43,8 @@ def test_fenceposts(replicas: int, surge: int | str, unavailable: int | str, exp
         pytest.param((1, 1), (3, 3), {"old": 2}, id="then one old may go"),
         pytest.param((1, 1), (2, 2), {"new": 2}, id="and the next comes"),
         pytest.param((3, 3), (1, 1), {"old": 0}, id="the last old one"),
-        pytest.param((1, 0), (3, 1), {"old": 2}, id="broken old pods go at once, within the budget"),
+        pytest.param((1, 1), (3, 1), {"old": 2}, id="broken old pods go at once, within the budget"),
+        pytest.param((1, 0), (3, 1), {}, id="but not while the new pod is missing"),
         pytest.param((5, 5), (0, 0), {"new": 3}, id="too many new ones"),
     ],
 )
@@ -105,7 +106,7 @@ def test_rendered_set_carries_hash_in_name_selector_and_pods() -> None:
 )
 def test_proportional_scaling(replicas: int, sizes: dict[str, int], expected: dict[str, int] | None) -> None:
     target = deployment(replicas, image="v2", strategy=rolling(0, 1))
-    new = replica_set("new", sizes["new"], image="v2", desired=10, maximum=10, age=10)
+    new = replica_set("new", sizes["new"], image="v2", available=0, desired=10, maximum=10, age=10)
     old = replica_set("old", sizes["old"], desired=10, maximum=10, age=1000)
     assert plan.is_scaling_event(target, [new, old]) == (expected is not None)
     if expected is not None:
@@ -116,9 +117,8 @@ def test_proportional_scaling(replicas: int, sizes: dict[str, int], expected: di
 def test_recreate_waits_for_the_old_pods() -> None:
     target = deployment(3, image="v2", strategy={"type": "Recreate"})
     new, old = replica_set("new", 0, image="v2"), replica_set("old", 3)
-    assert [
-        (s.replica_set["metadata"]["name"], s.to) for s in plan.plan_recreate(new, [old], target, old_pods_left=True)
-    ] == [("old", 0)]
+    steps = plan.plan_recreate(new, [old], target, old_pods_left=True)
+    assert [(step.replica_set["metadata"]["name"], step.to) for step in steps] == [("old", 0)]
     gone = replica_set("old", 0)
     assert plan.plan_recreate(new, [gone], target, old_pods_left=True) == []
     assert [s.to for s in plan.plan_recreate(new, [gone], target, old_pods_left=False)] == [3]

@@ -42,9 +42,7 @@ def test_plan_scale(wanted: int, present: list[Object], create: int, delete: int
             pod("a", ready=True),
             id="cheaper to delete",
         ),
-        pytest.param(
-            pod("z", ready=True, ready_for=10), pod("a", ready=True, ready_for=5000), id="ready for less long"
-        ),
+        pytest.param(pod("z", ready=True, ready_for=9), pod("a", ready=True, ready_for=5000), id="ready for less long"),
         pytest.param(pod("z", ready=True, restarts=3), pod("a", ready=True), id="restarted more"),
         pytest.param(pod("z", ready=True, age=10), pod("a", ready=True, age=5000), id="younger"),
     ],

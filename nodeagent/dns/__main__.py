@@ -1,0 +1,3 @@
+from nodeagent.dns.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,24 @@
+"""coredns: `python -m nodeagent.dns --conf /etc/coredns/Corefile`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from apimachinery.kit import config as configuration
+from apimachinery.kit import logs, process
+from apimachinery.kit.tasks import run_daemon
+from nodeagent.dns import wire
+from nodeagent.dns.config import parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 after SIGTERM, 1 for a failure, 2 for a bad configuration."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        config = parse(argv)
+    except configuration.ConfigError as error:
+        configuration.exit_with("coredns", error)
+    logs.setup(config.verbosity)
+    process.set_title("coredns", argv)
+    return run_daemon(wire.build(config).run)

@@ -1,0 +1,62 @@
+"""`ipMasq`: the pod's traffic to anywhere but its own subnet leaves with the machine's address.
+
+Chain names and rules are those of the reference, so that they read as on a production machine. On the lab's own nodes
+this is off: there the node agent keeps one rule for the whole pod network.
+"""
+
+from __future__ import annotations
+
+from . import netfilter
+from .addresses import format_ip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .addresses import Network
+
+_CHAIN_LENGTH = 28  # of an iptables chain's name, as the reference cuts it
+_MULTICAST = {32: "224.0.0.0/4", 128: "ff00::/8"}
+
+
+def chain_name(network: str, container: str, prefix: str = "") -> str:
+    from hashlib import sha512  # only when it is needed: it loads OpenSSL
+
+    return f"CNI-{prefix}{sha512((network + container).encode()).hexdigest()}"[:_CHAIN_LENGTH]
+
+
+def ensure(network: str, container: str, addresses: list[Network]) -> None:
+    for address in addresses:
+        netfilter.restore(_family(address), *plan_ensure(network, container, address))
+
+
+def remove(network: str, container: str, addresses: list[Network]) -> None:
+    """Nothing there is success."""
+    for address in addresses:
+        netfilter.try_restore(_family(address), *plan_remove(network, container, address))
+
+
+def plan_ensure(network: str, container: str, address: Network) -> list[str]:
+    chain, note = chain_name(network, container), _comment(network, container)
+    subnet = f"{format_ip(address.network)}/{address.prefix}"
+    return [
+        f":{chain} - [0:0]",
+        f"-A {chain} -d {subnet} {note} -j ACCEPT",
+        f"-A {chain} ! -d {_MULTICAST[address.bits]} {note} -j MASQUERADE",
+        f"-A POSTROUTING -s {format_ip(address.ip)}/{address.bits} {note} -j {chain}",
+    ]
+
+
+def plan_remove(network: str, container: str, address: Network) -> list[str]:
+    chain, note = chain_name(network, container), _comment(network, container)
+    return [
+        f"-D POSTROUTING -s {format_ip(address.ip)}/{address.bits} {note} -j {chain}",
+        f"-F {chain}",
+        f"-X {chain}",
+    ]
+
+
+def _comment(network: str, container: str) -> str:
+    return netfilter.comment(f'name: "{network}" id: "{container}"')
+
+
+def _family(address: Network) -> int:
+    return 6 if address.bits == 128 else 4

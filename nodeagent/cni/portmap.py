@@ -1,0 +1,57 @@
+"""portmap: hostPorts as a chained plugin, for configurations written for the reference plugins.
+
+kubelab-bridge does the same itself where the runtime knows its capability `portMappings`, without a second process.
+"""
+
+from __future__ import annotations
+
+from . import hostports, results
+from .addresses import Network, parse_network
+from .call import Plugin
+from .errors import DECODING_FAILURE, INVALID_CONFIG, CniError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .call import Call
+
+    Result = dict[str, Any]
+
+
+def add(call: Call) -> Result:
+    previous = results.from_previous(call.config)
+    if previous is None:
+        raise CniError(INVALID_CONFIG, "must be called as chained plugin")
+    mappings = _mappings(call)
+    if mappings:
+        hostports.ensure(call.network, call.container, mappings, container_addresses(previous, call.interface))
+    return previous
+
+
+def delete(call: Call) -> None:
+    if _mappings(call):
+        hostports.remove(call.network, call.container)
+
+
+PLUGIN = Plugin("CNI plugin portmap v0.1.0", ADD=add, DEL=delete)
+
+
+def container_addresses(previous: Result, interface: str) -> list[Network]:
+    """The addresses of a result that are the container's own: those of `interface`, or of no named interface."""
+    found = []
+    for ip in previous["ips"]:
+        index = ip.get("interface")
+        if isinstance(index, int) and 0 <= index < len(previous["interfaces"]):
+            owner = previous["interfaces"][index]
+            if owner.get("name") != interface or not owner.get("sandbox"):
+                continue
+        try:
+            found.append(parse_network(ip["address"]))
+        except ValueError as error:
+            raise CniError(DECODING_FAILURE, f"could not parse prevResult: {error}") from None
+    return found
+
+
+def _mappings(call: Call) -> list[dict[str, Any]]:
+    return (call.config.get("runtimeConfig") or {}).get("portMappings") or []

@@ -1,0 +1,165 @@
+"""Interfaces and their addresses (linux/if_link.h, linux/if_addr.h)."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from .wire import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Netlink,
+    NetlinkError,
+    Request,
+    as_text,
+    as_u32,
+    attribute,
+    nested,
+    parse_attributes,
+    text,
+    u8,
+    u32,
+)
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+
+AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
+IFF_UP, IFF_LOOPBACK, IFF_PROMISC = 0x1, 0x8, 0x100
+OPERSTATE_UP = 6
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_PROTINFO, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 12, 16, 18, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+VETH_INFO_PEER = 1
+IFLA_BRPORT_MODE = 4  # hairpin
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_F_NODAD = 0x02
+
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+
+
+class Link:
+    """One interface as the kernel shows it. peer: the index that a veth's other end has in its own namespace."""
+
+    __slots__ = ("flags", "index", "kind", "mac", "master", "mtu", "name", "operstate", "peer")
+
+    def __init__(self, body: bytes) -> None:
+        _, _, self.index, self.flags, _ = _LINK.unpack_from(body)
+        found = parse_attributes(body, _LINK.size)
+        self.name = as_text(found.get(IFLA_IFNAME, b""))
+        self.mac = ":".join(f"{byte:02x}" for byte in found.get(IFLA_ADDRESS, b""))
+        self.mtu = as_u32(found.get(IFLA_MTU, b""))
+        self.master = as_u32(found.get(IFLA_MASTER, b""))
+        self.peer = as_u32(found.get(IFLA_LINK, b""))
+        self.operstate = found.get(IFLA_OPERSTATE, b"\0")[0]
+        self.kind = as_text(parse_attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b""))
+
+    @property
+    def up(self) -> bool:
+        return bool(self.flags & IFF_UP)
+
+
+class Address:
+    """An address of an interface. ip: in network order, 4 or 16 bytes; prefix: its length."""
+
+    __slots__ = ("index", "ip", "prefix")
+
+    def __init__(self, body: bytes) -> None:
+        _, self.prefix, _, _, self.index = _ADDRESS.unpack_from(body)
+        found = parse_attributes(body, _ADDRESS.size)
+        self.ip = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS, b"")
+
+
+def mac_bytes(mac: str) -> bytes:
+    """Six bytes. Raises ValueError for anything but six hexadecimal pairs joined by colons."""
+    data = bytes.fromhex(mac.replace(":", ""))
+    if len(data) != 6 or mac.count(":") != 5:
+        raise ValueError(f"invalid MAC address {mac!r}")
+    return data
+
+
+def find(netlink: Netlink, name: str) -> Link | None:
+    try:
+        answers = netlink.call(Request(RTM_GETLINK, _link() + text(IFLA_IFNAME, name)))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return Link(answers[0][1])
+
+
+def by_index(netlink: Netlink, index: int) -> Link | None:
+    try:
+        return Link(netlink.call(Request(RTM_GETLINK, _link(index)))[0][1])
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+
+
+def list_links(netlink: Netlink) -> list[Link]:
+    return [Link(body) for body in netlink.dump(RTM_GETLINK, _link())]
+
+
+def new_bridge(name: str, mtu: int, mac: str) -> Request:
+    """A bridge that is up. mac: fixed, or it would change with the ports (a bridge takes the lowest of them)."""
+    body = _link(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, mac_bytes(mac))
+    if mtu:
+        body += u32(IFLA_MTU, mtu)
+    return Request(RTM_NEWLINK, body + nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge")), NLM_F_CREATE | NLM_F_EXCL)
+
+
+def new_veth(name: str, master: int, mtu: int, peer: str, peer_namespace: int, peer_mac: str = "") -> Request:
+    """A pair: `name` here, up and a port of the bridge `master`; `peer`, down, in the namespace of that descriptor."""
+    size = u32(IFLA_MTU, mtu) if mtu else b""
+    there = _link() + text(IFLA_IFNAME, peer) + u32(IFLA_NET_NS_FD, peer_namespace) + size
+    if peer_mac:
+        there += attribute(IFLA_ADDRESS, mac_bytes(peer_mac))
+    kind = nested(
+        IFLA_LINKINFO,
+        text(IFLA_INFO_KIND, "veth"),
+        nested(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, there)),
+    )
+    body = _link(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name) + u32(IFLA_MASTER, master) + size + kind
+    return Request(RTM_NEWLINK, body, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def set_up(index: int, up: bool = True) -> Request:
+    return Request(RTM_NEWLINK, _link(index, IFF_UP if up else 0, IFF_UP))
+
+
+def set_promiscuous(index: int) -> Request:
+    return Request(RTM_NEWLINK, _link(index, IFF_PROMISC, IFF_PROMISC))
+
+
+def set_hairpin(index: int, on: bool) -> Request:
+    """Whether a bridge sends a frame back through the port it came from: a pod reaching itself through a Service."""
+    body = _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + nested(IFLA_PROTINFO, u8(IFLA_BRPORT_MODE, int(on)))
+    return Request(RTM_SETLINK, body)
+
+
+def delete(index: int) -> Request:
+    return Request(RTM_DELLINK, _link(index))
+
+
+def list_addresses(netlink: Netlink, index: int, family: int = AF_UNSPEC) -> list[Address]:
+    found = [Address(body) for body in netlink.dump(RTM_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index))]
+    return [address for address in found if address.index == index]
+
+
+def add_address(index: int, ip: bytes, prefix: int) -> Request:
+    """Refused with EEXIST when it is there. IPv6 addresses skip duplicate detection: the address was reserved."""
+    family, flags = (AF_INET6, IFA_F_NODAD) if len(ip) == 16 else (AF_INET, 0)
+    body = _ADDRESS.pack(family, prefix, flags, 0, index) + attribute(IFA_LOCAL, ip) + attribute(IFA_ADDRESS, ip)
+    return Request(RTM_NEWADDR, body, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def delete_address(index: int, ip: bytes, prefix: int) -> Request:
+    family = AF_INET6 if len(ip) == 16 else AF_INET
+    return Request(RTM_DELADDR, _ADDRESS.pack(family, prefix, 0, 0, index) + attribute(IFA_LOCAL, ip))
+
+
+def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    return _LINK.pack(AF_UNSPEC, 0, index, flags, change)

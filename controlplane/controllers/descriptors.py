@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context, Runnable
+from controlplane.controllers.daemonset import DaemonSetController
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
@@ -42,6 +43,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("namespace-controller", NamespaceController),
     Descriptor("deployment-controller", DeploymentController),
     Descriptor("replicaset-controller", ReplicaSetController),
+    Descriptor("daemonset-controller", DaemonSetController),
     Descriptor("endpointslice-controller", EndpointSliceController),
     Descriptor("endpoints-controller", EndpointsController),
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),

@@ -1,0 +1,219 @@
+"""DaemonSet: one pod on every node that fits (pkg/controller/daemon). The rules are in daemonset_plan.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apimachinery.api.catalogue import CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS
+from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.expectations import Expectations
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.owners import controller_of
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import labels as label_selectors
+from apimachinery.meta import objects, pods
+from apimachinery.meta.status import ApiError, is_conflict
+from controlplane.controllers.claim import apply_claim, plan_claim
+from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
+from controlplane.controllers.daemonset_plan import (
+    DaemonPlan,
+    compute_status,
+    placement,
+    plan_pods,
+    plan_rolling,
+    render_daemon_pod,
+)
+from controlplane.controllers.pod_control import PodControl, all_of, is_namespace_terminating
+from controlplane.controllers.revisions import HASH_LABEL, delete_revisions, ensure_revision, plan_history
+
+Object = dict[str, Any]
+
+NAME = "daemonset-controller"
+# How long a failed daemon pod is left before it is replaced once more, doubled each time up to the second, in seconds.
+_BACKOFF, _BACKOFF_MAX = 1.0, 900.0
+
+
+class DaemonSetController:
+    """Reconciles DaemonSets."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._client, self._clock = context.client, context.clock
+        sets, nodes, all_pods = context.informer(DAEMONSETS), context.informer(NODES), context.informer(PODS)
+        revisions = context.informer(CONTROLLERREVISIONS)
+        index_by_controller(revisions)
+        self._sets, self._nodes, self._pods = sets.lister, nodes.lister, all_pods.lister
+        self._revisions = revisions.lister
+        self._recorder = context.recorder(NAME)
+        self._control = PodControl(context.client, self._recorder)
+        self._expected = Expectations(context.clock)
+        self._failures: dict[tuple[str, str], tuple[int, float]] = {}
+        self._queue = WorkQueue(context.clock)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=2)
+        sets.add_handler(self._enqueue, on_delete=self._enqueue)
+        all_pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+        nodes.add_handler(self._node_changed, self._node_updated, self._node_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self.loop.run()
+
+    async def reconcile(self, key: str) -> float | None:
+        """Bring one DaemonSet's pods to its nodes and write its status."""
+        daemon_set = self._sets.get_by_key(key)
+        if daemon_set is None:
+            self._expected.forget(key)
+            return None
+        if daemon_set["spec"].get("selector") == {}:
+            message = "This daemon set is selecting all pods. A non-empty selector is required."
+            self._recorder.event(daemon_set, "Warning", "SelectingAll", message)
+            return None
+        if objects.is_deleting(daemon_set):
+            return None
+        revisions = self._revisions.by_index(BY_CONTROLLER, objects.uid(daemon_set))
+        try:
+            current = await ensure_revision(self._client, daemon_set, DAEMONSETS, revisions)
+        except ApiError as error:
+            if is_conflict(error) and "hashing anew" in error.message:
+                await self._count_collision(daemon_set)
+            raise
+        revision_hash = objects.labels(current)[HASH_LABEL]
+        owned, nodes = await self._claim(daemon_set), self._nodes.list()
+        failure: Exception | None = None
+        if self._expected.satisfied(key):
+            failure = await self._apply(key, daemon_set, plan_pods(daemon_set, nodes, owned), revision_hash)
+            rolling = (daemon_set["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate"
+            if failure is None and rolling and self._expected.satisfied(key):
+                step = plan_rolling(daemon_set, nodes, owned, revision_hash, self._clock.now())
+                failure = await self._apply(key, daemon_set, step, revision_hash)
+            await self._clean_history(daemon_set, owned, [*revisions, current], current)
+        await self._write_status(daemon_set, compute_status(daemon_set, nodes, owned, revision_hash, self._clock.now()))
+        if failure is not None:
+            raise failure
+        return self._next_look(key, daemon_set, owned)
+
+    async def _claim(self, daemon_set: Object) -> list[Object]:
+        selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
+        candidates = self._pods.by_index(BY_CONTROLLER, objects.uid(daemon_set))
+        space = objects.namespace(daemon_set)
+        candidates += [pod for pod in self._pods.by_index(BY_CONTROLLER, "") if objects.namespace(pod) == space]
+        claim = plan_claim(daemon_set, selector, candidates)
+        return await apply_claim(self._client, daemon_set, DAEMONSETS, PODS, claim)
+
+    async def _apply(self, key: str, daemon_set: Object, plan: DaemonPlan, revision_hash: str) -> Exception | None:
+        """Create and delete; pods that keep failing wait out their node's backoff."""
+        postponed = {objects.uid(pod) for pod in plan.failed if not self._may_retry(key, daemon_set, pod)}
+        doomed = [pod for pod in plan.delete if objects.uid(pod) not in postponed]
+        if not plan.create and not doomed:
+            return None
+        if plan.create:
+            self._expected.expect_creations(key, len(plan.create))
+        if doomed and not plan.create:
+            self._expected.expect_deletions(key, {objects.uid(pod) for pod in doomed})
+
+        async def create(node: str) -> None:
+            try:
+                await self._control.create(daemon_set, render_daemon_pod(daemon_set, node, revision_hash))
+            except (ApiError, ApiUnreachable) as error:
+                self._expected.creation_observed(key)
+                if isinstance(error, ApiError) and is_namespace_terminating(error):
+                    return
+                raise
+
+        async def delete(pod: Object) -> None:
+            try:
+                gone = not await self._control.delete(daemon_set, pod)
+            except (ApiError, ApiUnreachable):
+                self._expected.deletion_observed(key, objects.uid(pod))
+                raise
+            if gone:
+                self._expected.deletion_observed(key, objects.uid(pod))
+
+        return await all_of([*(create(node) for node in plan.create), *(delete(pod) for pod in doomed)])
+
+    def _may_retry(self, key: str, daemon_set: Object, pod: Object) -> bool:
+        """Count a failed pod of a node once per pod; tell whether its backoff is over."""
+        node, now = pods.node_name(pod), self._clock.monotonic()
+        count, until = self._failures.get((key, node), (0, 0.0))
+        if now < until:
+            return False
+        delay = min(_BACKOFF_MAX, _BACKOFF * 2.0 ** min(count, 16))
+        self._failures[(key, node)] = (count + 1, now + delay)
+        message = f"Found failed daemon pod {objects.key(pod)} on node {node}, will try to kill it"
+        self._recorder.event(daemon_set, "Warning", "FailedDaemonPod", message)
+        return True
+
+    async def _clean_history(
+        self, daemon_set: Object, owned: Sequence[Object], revisions: Sequence[Object], current: Object
+    ) -> None:
+        in_use = {objects.labels(pod).get(HASH_LABEL) for pod in owned}
+        live = {objects.name(r) for r in revisions if objects.labels(r).get(HASH_LABEL) in in_use}
+        unique = list({objects.uid(r): r for r in revisions}.values())
+        limit = int(daemon_set["spec"].get("revisionHistoryLimit", 10))
+        await delete_revisions(self._client, plan_history(unique, live | {objects.name(current)}, limit))
+
+    async def _count_collision(self, daemon_set: Object) -> None:
+        status = dict(daemon_set.get("status") or {})
+        status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
+        await self._client.update(DAEMONSETS, {**daemon_set, "status": status}, "status")
+
+    async def _write_status(self, daemon_set: Object, status: Object) -> None:
+        if status != (daemon_set.get("status") or {}):
+            await self._client.update(DAEMONSETS, {**daemon_set, "status": status}, "status")
+
+    def _next_look(self, key: str, daemon_set: Object, owned: Sequence[Object]) -> float | None:
+        """Return when a ready pod becomes available, or a failed one may be replaced."""
+        min_ready, now = int(daemon_set["spec"].get("minReadySeconds") or 0), self._clock.now()
+        waits = [wait for pod in owned if (wait := pods.available_in(pod, min_ready, now))]
+        mono = self._clock.monotonic()
+        for pod in owned:
+            until = self._failures.get((key, pods.node_name(pod)), (0, 0.0))[1]
+            if pods.phase(pod) == "Failed" and until > mono:
+                waits.append(until - mono)
+        return min(waits) if waits else None
+
+    def _enqueue(self, daemon_set: Object) -> None:
+        self._queue.add(objects.key(daemon_set))
+
+    def _owner_key(self, pod: Object) -> str | None:
+        reference = controller_of(pod)
+        if reference is None or reference.get("kind") != DAEMONSETS.kind:
+            return None
+        return f"{objects.namespace(pod)}/{reference['name']}"
+
+    def _pod_added(self, pod: Object) -> None:
+        key = self._owner_key(pod)
+        if key is not None:
+            self._expected.creation_observed(key)
+            self._queue.add(key)
+        elif controller_of(pod) is None:
+            for daemon_set in self._sets.list(objects.namespace(pod)):
+                selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
+                if not selector.empty and selector.matches(objects.labels(pod)):
+                    self._enqueue(daemon_set)
+
+    def _pod_updated(self, old: Object, new: Object) -> None:
+        for key in {self._owner_key(old), self._owner_key(new)} - {None}:
+            self._queue.add(str(key))
+
+    def _pod_deleted(self, pod: Object) -> None:
+        key = self._owner_key(pod)
+        if key is not None:
+            self._expected.deletion_observed(key, objects.uid(pod))
+            self._queue.add(key)
+
+    def _node_changed(self, node: Object) -> None:
+        for daemon_set in self._sets.list():
+            self._enqueue(daemon_set)
+
+    def _node_updated(self, old: Object, new: Object) -> None:
+        """A heartbeat concerns no DaemonSet: only those whose verdict on the node changed."""
+        if (objects.labels(old), (old.get("spec") or {}).get("taints")) == (
+            objects.labels(new), (new.get("spec") or {}).get("taints"),
+        ):  # fmt: skip
+            return
+        for daemon_set in self._sets.list():
+            if placement(daemon_set, old) != placement(daemon_set, new):
+                self._enqueue(daemon_set)

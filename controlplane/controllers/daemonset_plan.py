@@ -1,0 +1,233 @@
+"""Which nodes run a DaemonSet's pod, and which pods to create or delete for it. Pure (pkg/controller/daemon)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apimachinery.api.catalogue import DAEMONSETS
+from apimachinery.meta import objects, pods, taints
+from apimachinery.meta.node_selector import RequiredNodes
+from controlplane.controllers.deployment_plan import scaled_value
+from controlplane.controllers.pod_control import BURST, render_pod
+from controlplane.controllers.revisions import HASH_LABEL
+
+Object = dict[str, Any]
+
+# What every daemon pod tolerates: it belongs to the node, so trouble of the node must not move it.
+_TOLERATED: tuple[tuple[str, str], ...] = (
+    (taints.NOT_READY, taints.NO_EXECUTE),
+    (taints.UNREACHABLE, taints.NO_EXECUTE),
+    (taints.DISK_PRESSURE, taints.NO_SCHEDULE),
+    (taints.MEMORY_PRESSURE, taints.NO_SCHEDULE),
+    (taints.PID_PRESSURE, taints.NO_SCHEDULE),
+    (taints.UNSCHEDULABLE, taints.NO_SCHEDULE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonPlan:
+    """create: nodes that lack a pod. delete: pods to remove. failed: those of `delete` that failed by themselves."""
+
+    create: tuple[str, ...] = ()
+    delete: tuple[Object, ...] = ()
+    failed: tuple[Object, ...] = ()
+
+
+def tolerations(spec: Mapping[str, Any]) -> list[Object]:
+    """Return the pod's tolerations with those that every daemon pod has."""
+    found = list(spec.get("tolerations") or ())
+    standard = list(_TOLERATED)
+    if spec.get("hostNetwork"):
+        standard.append((taints.NETWORK_UNAVAILABLE, taints.NO_SCHEDULE))
+    for key, effect in standard:
+        wanted = {"key": key, "operator": "Exists", "effect": effect}
+        if wanted not in found:
+            found.append(wanted)
+    return found
+
+
+def placement(daemon_set: Object, node: Object) -> tuple[bool, bool]:
+    """Return (should run on the node, a pod that is there may stay)."""
+    spec = (daemon_set["spec"].get("template") or {}).get("spec") or {}
+    name, labels = objects.name(node), objects.labels(node)
+    if spec.get("nodeName") and spec["nodeName"] != name:
+        return False, False
+    if not RequiredNodes(spec).matches(name, labels):
+        return False, False
+    tolerated = tolerations(spec)
+    node_taints = (node.get("spec") or {}).get("taints") or ()
+    fits = taints.first_untolerated(node_taints, tolerated) is None
+    stays = taints.first_untolerated(node_taints, tolerated, (taints.NO_EXECUTE,)) is None
+    return fits, stays
+
+
+def target_node(pod: Object) -> str:
+    """Return the node a daemon pod is on or, not yet bound, is meant for."""
+    if bound := pods.node_name(pod):
+        return bound
+    names = RequiredNodes(pod.get("spec") or {}).names
+    return next(iter(names)) if names and len(names) == 1 else ""
+
+
+def by_node(owned: Iterable[Object]) -> dict[str, list[Object]]:
+    """Group pods by the node they are on or meant for."""
+    found: dict[str, list[Object]] = {}
+    for pod in owned:
+        found.setdefault(target_node(pod), []).append(pod)
+    return found
+
+
+def render_daemon_pod(daemon_set: Object, node: str, revision_hash: str) -> Object:
+    """Return the pod for one node: bound to it by affinity, for the scheduler to place (KEP-548)."""
+    pod = render_pod(daemon_set["spec"].get("template") or {}, daemon_set, DAEMONSETS)
+    pod["metadata"]["labels"][HASH_LABEL] = revision_hash
+    spec = pod["spec"]
+    spec["tolerations"] = tolerations(spec)
+    affinity = deepcopy(spec.get("affinity") or {})
+    node_affinity = affinity.setdefault("nodeAffinity", {})
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    # The set's own terms have been checked for this node; the pod is pinned in their stead.
+    node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    spec["affinity"] = affinity
+    return pod
+
+
+def plan_pods(daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Object]) -> DaemonPlan:
+    """Compare nodes with pods: one running pod where it should be, none elsewhere."""
+    create: list[str] = []
+    delete: list[Object] = []
+    failed: list[Object] = []
+    grouped = by_node(owned)
+    known = set()
+    surge = max_surge(daemon_set, len(nodes)) > 0
+    for node in nodes:
+        name = objects.name(node)
+        known.add(name)
+        here = [pod for pod in grouped.get(name, ()) if not objects.is_deleting(pod)]
+        run, stay = placement(daemon_set, node)
+        if run and not grouped.get(name):
+            create.append(name)
+        if not here:
+            continue
+        if not stay:
+            delete += here
+            continue
+        broken = [pod for pod in here if pods.phase(pod) == "Failed"]
+        failed += broken
+        delete += broken
+        living = sorted((pod for pod in here if pod not in broken and not pods.is_terminal(pod)), key=_creation)
+        # With surge, an old and a new pod may be side by side for a while.
+        if not surge:
+            delete += living[1:]
+    # Unbound pods for nodes that are gone.
+    for name, stray in grouped.items():
+        if name not in known:
+            delete += [pod for pod in stray if not pods.node_name(pod) and not objects.is_deleting(pod)]
+    return DaemonPlan(tuple(create[:BURST]), tuple(delete[:BURST]), tuple(failed))
+
+
+def plan_rolling(
+    daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Object], revision_hash: str, now: datetime
+) -> DaemonPlan:
+    """Return the next step of a rolling update: old pods to delete or, with maxSurge, nodes to start a new pod on."""
+    grouped = by_node(owned)
+    wanted = [objects.name(node) for node in nodes if placement(daemon_set, node)[0]]
+    surge, unavailable = max_surge(daemon_set, len(wanted)), max_unavailable(daemon_set, len(wanted))
+    min_ready = int(daemon_set["spec"].get("minReadySeconds") or 0)
+
+    def available(pod: Object) -> bool:
+        return pods.available_in(pod, min_ready, now) == 0
+
+    create: list[str] = []
+    at_once: list[Object] = []
+    candidates: list[Object] = []
+    down = surging = 0
+    for name in wanted:
+        here = [pod for pod in grouped.get(name, ()) if not objects.is_deleting(pod)]
+        new = [pod for pod in here if objects.labels(pod).get(HASH_LABEL) == revision_hash]
+        old = [pod for pod in here if pod not in new]
+        if surge:
+            if old and any(available(pod) for pod in new):
+                at_once += old
+            elif old and not any(available(pod) for pod in old):
+                if not new:
+                    create.append(name)
+            elif old and new:
+                surging += 1
+            elif old:
+                candidates += old
+            continue
+        if not any(available(pod) for pod in here):
+            # Unavailable anyway: exchanging it costs nothing.
+            down += 1
+            at_once += old
+        else:
+            candidates += old
+    if surge:
+        create += [target_node(pod) for pod in candidates[: max(0, surge - surging)]]
+        return DaemonPlan(tuple(create), tuple(at_once))
+    return DaemonPlan((), tuple(at_once + candidates[: max(0, unavailable - down)]))
+
+
+def max_unavailable(daemon_set: Object, desired: int) -> int:
+    """How many nodes may lack an available pod during an update; at least one when there is no surge."""
+    rolling = _rolling(daemon_set)
+    value = scaled_value(rolling.get("maxUnavailable", 1), desired, round_up=True)
+    return value or (0 if max_surge(daemon_set, desired) else 1)
+
+
+def max_surge(daemon_set: Object, desired: int) -> int:
+    """How many nodes may have an old and a new pod during an update."""
+    return scaled_value(_rolling(daemon_set).get("maxSurge", 0), desired, round_up=True)
+
+
+def _rolling(daemon_set: Object) -> Mapping[str, Any]:
+    return (daemon_set["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+
+
+def compute_status(
+    daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Object], revision_hash: str, now: datetime
+) -> Object:
+    """Count nodes: where it should run, where it does, where ready, available, of the present revision."""
+    grouped = by_node(owned)
+    min_ready = int(daemon_set["spec"].get("minReadySeconds") or 0)
+    desired = current = misscheduled = ready = available = updated = 0
+    for node in nodes:
+        run, _ = placement(daemon_set, node)
+        here = sorted(grouped.get(objects.name(node), ()), key=_creation)
+        if not run:
+            misscheduled += bool(here)
+            continue
+        desired += 1
+        if not here:
+            continue
+        current += 1
+        # The newest of the present revision speaks for the node.
+        pod = next((p for p in here if objects.labels(p).get(HASH_LABEL) == revision_hash), here[0])
+        ready += pods.is_ready(pod)
+        available += pods.available_in(pod, min_ready, now) == 0
+        updated += objects.labels(pod).get(HASH_LABEL) == revision_hash
+    status: Object = {
+        "currentNumberScheduled": current,
+        "numberMisscheduled": misscheduled,
+        "desiredNumberScheduled": desired,
+        "numberReady": ready,
+        "observedGeneration": daemon_set["metadata"].get("generation", 0),
+    }
+    # Go's omitempty.
+    optional = {
+        "updatedNumberScheduled": updated, "numberAvailable": available, "numberUnavailable": desired - available,
+    }  # fmt: skip
+    status.update({key: value for key, value in optional.items() if value})
+    for carried in ("collisionCount", "conditions"):
+        if (daemon_set.get("status") or {}).get(carried) is not None:
+            status[carried] = daemon_set["status"][carried]
+    return status
+
+
+def _creation(pod: Object) -> tuple[str, str]:
+    return (pod["metadata"].get("creationTimestamp") or "", objects.name(pod))

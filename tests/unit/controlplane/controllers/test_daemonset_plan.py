@@ -1,0 +1,125 @@
+"""Where daemon pods run, and how an update walks over the nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import DAEMONSETS
+from apimachinery.meta.node_selector import RequiredNodes
+from controlplane.controllers import daemonset_plan as plan
+from controlplane.controllers.revisions import HASH_LABEL, find_equal, plan_history, render_revision
+from tests.unit.controlplane.controllers.objects_for_controllers import NOW, node, pod, template
+
+Object = dict[str, Any]
+
+
+def daemon_set(**spec: Any) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "ds", "namespace": "default", "uid": "uid-ds", "generation": 1},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template(), **spec},
+    }
+
+
+def rolling(surge: int | str = 0, unavailable: int | str = 1) -> Object:
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
+
+
+def with_template(**spec: Any) -> Object:
+    body = template()
+    body["spec"].update(spec)
+    return daemon_set(template=body)
+
+
+def taint(key: str, effect: str) -> list[Object]:
+    return [{"key": key, "effect": effect}]
+
+
+@pytest.mark.parametrize(
+    ("subject", "where", "expected"),
+    [
+        pytest.param(daemon_set(), node("n1"), (True, True), id="anywhere"),
+        pytest.param(daemon_set(), node("n1", taints=taint("a", "NoSchedule")), (False, True), id="stays, not placed"),
+        pytest.param(daemon_set(), node("n1", taints=taint("a", "NoExecute")), (False, False), id="evicted"),
+        pytest.param(
+            daemon_set(),
+            node("n1", taints=taint("node.kubernetes.io/unreachable", "NoExecute")),
+            (True, True),
+            id="dead",
+        ),
+        pytest.param(
+            daemon_set(), node("n1", taints=taint("node.kubernetes.io/unschedulable", "NoSchedule")), (True, True),
+            id="cordoned",
+        ),
+        pytest.param(with_template(nodeSelector={"gpu": "yes"}), node("n1"), (False, False), id="selector"),
+        pytest.param(with_template(nodeName="n2"), node("n1"), (False, False), id="another node named"),
+    ],
+)  # fmt: skip
+def test_placement(subject: Object, where: Object, expected: tuple[bool, bool]) -> None:
+    assert plan.placement(subject, where) == expected
+
+
+def test_a_daemon_pod_is_pinned_to_its_node() -> None:
+    made = plan.render_daemon_pod(daemon_set(), "n1", "abc")
+    assert RequiredNodes(made["spec"]).names == {"n1"}
+    assert made["metadata"]["labels"][HASH_LABEL] == "abc"
+    assert plan.target_node(made) == "n1"
+    assert {t["key"] for t in made["spec"]["tolerations"]} >= {"node.kubernetes.io/not-ready"}
+
+
+def test_pods_follow_nodes() -> None:
+    nodes = [node("n1"), node("n2"), node("n3", taints=taint("a", "NoExecute"))]
+    owned = [
+        pod("one", node="n1", age=100), pod("double", node="n1", age=10),
+        pod("unwanted", node="n3"), pod("broken", node="n2", phase="Failed"),
+    ]  # fmt: skip
+    found = plan.plan_pods(daemon_set(), nodes, owned)
+    assert found.create == ()
+    assert {p["metadata"]["name"] for p in found.delete} == {"double", "unwanted", "broken"}
+    assert [p["metadata"]["name"] for p in found.failed] == ["broken"]
+    assert plan.plan_pods(daemon_set(), [*nodes, node("n4")], owned).create == ("n4",)
+
+
+def old_and_new(old: str, new: str = "") -> list[Object]:
+    return [pod(f"p-{n}", node=n, ready=True, labels={"app": "web", HASH_LABEL: "old"}) for n in old.split()] + [
+        pod(f"q-{n}", node=n, ready=True, labels={"app": "web", HASH_LABEL: "new"}) for n in new.split()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "owned", "create", "delete"),
+    [
+        pytest.param(rolling(), old_and_new("n1 n2 n3"), 0, 1, id="one at a time"),
+        pytest.param(rolling(0, "50%"), old_and_new("n1 n2 n3"), 0, 2, id="half of three rounds up"),
+        pytest.param(rolling(), old_and_new("n2 n3"), 0, 0, id="one is missing already"),
+        pytest.param(rolling(), old_and_new("n2 n3", "n1"), 0, 1, id="the next"),
+        pytest.param(rolling(1, 0), old_and_new("n1 n2 n3"), 1, 0, id="surge starts a new one first"),
+        pytest.param(rolling(1, 0), old_and_new("n1 n2 n3", "n1"), 1, 1, id="then removes the old one"),
+        pytest.param(rolling(), old_and_new("", "n1 n2 n3"), 0, 0, id="done"),
+    ],
+)
+def test_rolling_update(strategy: Object, owned: list[Object], create: int, delete: int) -> None:
+    nodes = [node("n1"), node("n2"), node("n3")]
+    step = plan.plan_rolling(daemon_set(updateStrategy=strategy), nodes, owned, "new", NOW)
+    assert (len(step.create), len(step.delete)) == (create, delete)
+
+
+def test_status() -> None:
+    nodes = [node("n1"), node("n2"), node("n3", taints=taint("a", "NoSchedule"))]
+    owned = [pod("a", node="n1", ready=True, labels={HASH_LABEL: "new"}), pod("b", node="n3")]
+    assert plan.compute_status(daemon_set(), nodes, owned, "new", NOW) == {
+        "currentNumberScheduled": 1, "numberMisscheduled": 1, "desiredNumberScheduled": 2, "numberReady": 1,
+        "updatedNumberScheduled": 1, "numberAvailable": 1, "numberUnavailable": 1, "observedGeneration": 1,
+    }  # fmt: skip
+
+
+def test_revisions_remember_templates() -> None:
+    first = render_revision(daemon_set(), DAEMONSETS, 1)
+    second = render_revision(daemon_set(template=template("v2")), DAEMONSETS, 2)
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert find_equal(daemon_set(), [second, first]) == [first]
+    revisions = [{"metadata": {"name": f"r{i}"}, "revision": i} for i in (3, 1, 2)]
+    assert [r["metadata"]["name"] for r in plan_history(revisions, ["r1"], 1)] == ["r2"]

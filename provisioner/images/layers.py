@@ -70,12 +70,12 @@ def _build(name: str, parents: Sequence[Path], report: Report, target: Path) -> 
     else:
         tree.mkdir()
     unpack_chain(parents, below)
-    if finish := SPECIAL.get(name):
-        finish(tree, below)
     drop = recipe / "drop.txt"
     for pattern in read_list(drop) if drop.is_file() else ():
         for path in list(tree.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if finish := SPECIAL.get(name):
+        finish(tree, below)
     if (recipe / "files").is_dir():
         _overlay(recipe / "files", tree)
     tar = oci.pack_tree(tree, plan_names(tree, below))
@@ -158,6 +158,7 @@ def _compile(tree: Path, below: Path, folder: Path) -> None:
     root = below.with_name("compile")
     run_tool("cp", "-a", below, root)
     run_tool("cp", "-a", "--remove-destination", f"{tree}/.", root)
+    wheels.check_libraries(root, f"/{folder}")
     wheels.compile_in(root, f"/{folder}")
     cache.remove_tree(tree / folder)
     shutil.move(root / folder, tree / folder)

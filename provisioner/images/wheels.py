@@ -65,3 +65,16 @@ def compile_in(tree: Path, *folders: str) -> None:
     interpreter = f"/usr/bin/python{PYTHON_VERSION}"
     command = ["-I", "-S", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", *folders]
     run_tool("chroot", tree, interpreter, *command)
+
+
+def check_libraries(tree: Path, folder: str) -> None:
+    """Load every extension module below ``folder`` (absolute inside ``tree``) in a chroot.
+
+    Raises ``ImageError`` naming a shared library that the tree lacks: better now than in a lab.
+    """
+    code = (
+        "import ctypes, os, pathlib, sys\n"
+        "for path in sorted(pathlib.Path(sys.argv[1]).rglob('*.so')):\n"
+        "    ctypes.CDLL(str(path), mode=os.RTLD_LAZY)\n"
+    )
+    run_tool("chroot", tree, f"/usr/bin/python{PYTHON_VERSION}", "-I", "-S", "-c", code, folder)

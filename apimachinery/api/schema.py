@@ -101,7 +101,10 @@ class Schema:
         """Read a body of that kind. `obj` is consumed: use the result's `object`. Raises UnknownKind."""
         kind = self._types.named(self.definition_name(gvk))
         if self.is_clean(gvk, obj):
-            return Decoded(kind.normalize(obj))
+            try:
+                return Decoded(kind.normalize(obj))
+            except ValueError:
+                pass  # the walk below finds its place and its words
         findings = Findings()
         cleaned = kind.clean(obj, findings)
         return Decoded(cleaned, findings.error, findings.unknown, findings.problems)

@@ -78,7 +78,10 @@ class Type:
         return value
 
     def normalize(self, value: Any) -> Any:
-        """The value in its canonical spelling; containers are changed in place."""
+        """The value in its canonical spelling; containers are changed in place.
+
+        Raises ValueError for what only a parser can refuse, such as 31 February.
+        """
         return value
 
     def missing(self, value: Any, at: Path, out: list[Problem]) -> None:
@@ -140,10 +143,7 @@ class Parsed(Type):
         return self._zero
 
     def normalize(self, value: Any) -> Any:
-        try:
-            return self._parse(value)
-        except (TypeError, ValueError):
-            return value  # past the gate this is a time such as 31 February: validation names it
+        return self._parse(value)
 
 
 def _go_value(value: Any, go_type: str) -> str:

@@ -41,6 +41,10 @@ from .recorder import Recorder
 from .runtime.kill import Killer
 from .runtime.observer import Observer
 from .runtime.start import Machine, Starter
+from .server.app import KubeletServer
+from .server.auth import Gate
+from .server.certificate import serving_context
+from .server.stats import Summary
 from .sources.mirrors import MirrorManager
 from .sources.registry import PodRegistry
 from .sources.static import StaticSource
@@ -187,9 +191,31 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         ready=agent.sources_ready,
         clock=clock,
     )
-    agent.health = DebugServer(
-        config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop}, config={}
-    )
+    if config.port:
+        gate = Gate(
+            client,
+            config.node_name,
+            clock,
+            anonymous=config.anonymous,
+            webhook=config.webhook_authn,
+            always_allow=config.authorization_mode == "AlwaysAllow",
+            ttls=(config.webhook_authn_ttl, config.authorized_ttl, config.unauthorized_ttl),
+        )
+        agent.servers.append(
+            KubeletServer(
+                address=config.address,
+                port=config.port,
+                tls=lambda: serving_context(config, node_ips),
+                gate=gate,
+                registry=registry,
+                status=status.previous,
+                runtime=runtime.pods,
+                summary=Summary(runtime.pods, config.node_name, config.root_dir, clock.now(), clock),
+                configuration=config.shown(),
+                clock=clock,
+            )
+        )
+    agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})
     return agent
 
 

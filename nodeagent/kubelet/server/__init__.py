@@ -1,0 +1,1 @@
+"""The kubelet's own API on port 10250."""

@@ -1,0 +1,214 @@
+"""Port 10250: pods, logs, exec, attach, port-forward, statistics, metrics, configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from apimachinery.kit import metrics
+from apimachinery.kit.clock import Clock
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.runtime import labels
+from nodeagent.kubelet.sources.registry import PodRegistry
+
+from . import auth, logs, lookup
+from .stats import Summary
+from .tunnel import pass_on
+
+log = logging.getLogger(__name__)
+
+Status = Callable[[Pod], Mapping[str, Any]]
+
+
+class KubeletServer:
+    """The HTTPS server. status: a pod's status as the kubelet has it."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        port: int,
+        tls: Callable[[], ssl.SSLContext],
+        gate: auth.Gate,
+        registry: PodRegistry,
+        status: Status,
+        runtime: RuntimeService,
+        summary: Summary,
+        configuration: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        self._address, self._port, self._tls, self._gate = address, port, tls, gate
+        self._registry, self._status, self._runtime = registry, status, runtime
+        self._summary, self._configuration, self._clock = summary, configuration, clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises OSError when the port is taken."""
+        app = web.Application(middlewares=[self._guard])
+        route = app.router
+        route.add_get("/healthz", self._healthz)
+        route.add_get("/pods", self._pods)
+        route.add_get("/runningpods/", self._running_pods)
+        route.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
+        for verb, handler in (("exec", self._exec), ("attach", self._attach)):
+            route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{container}}", handler)
+            route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{uid}}/{{container}}", handler)
+        for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
+            route.add_route("*", path, self._port_forward)
+        route.add_post("/run/{namespace}/{pod}/{container}", self._run_command)
+        route.add_get("/stats/summary", self._stats)
+        route.add_get("/metrics", self._metrics)
+        route.add_get("/configz", self._configz)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls(), shutdown_timeout=1).start()
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        transport = request.transport
+        certificate = transport.get_extra_info("peercert") if transport is not None else None
+        user = await self._gate.authenticate(certificate, request.headers.get("Authorization", ""))
+        if user is None:
+            return web.Response(status=401, text="Unauthorized")
+        verb, subresource = auth.attributes(request.method, request.path)
+        if not await self._gate.authorize(user, verb, subresource):
+            return web.Response(status=403, text=auth.forbidden(user, verb, subresource))
+        try:
+            answer: web.StreamResponse = await handler(request)
+        except lookup.NotThere as error:
+            return web.Response(status=error.status, text=str(error))
+        except RuntimeCallError as error:
+            return web.Response(status=500, text=error.message)
+        return answer
+
+    # --- what is here
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _configz(self, _: web.Request) -> web.Response:
+        return _json({"kubeletconfig": self._configuration})
+
+    async def _pods(self, _: web.Request) -> web.Response:
+        return _json(_pod_list([{**pod, "status": self._status(pod)} for pod in self._registry.all()]))
+
+    async def _running_pods(self, _: web.Request) -> web.Response:
+        found = await self._runtime.list_pod_sandboxes()
+        listed = [
+            {"metadata": {"name": box.metadata.name, "namespace": box.metadata.namespace, "uid": box.metadata.uid}}
+            for box in found
+            if labels.POD_UID in box.labels
+        ]
+        return _json(_pod_list(listed))
+
+    async def _stats(self, _: web.Request) -> web.Response:
+        return _json(await self._summary.summary())
+
+    # --- one pod
+
+    def _pod(self, request: web.Request) -> Pod:
+        match = request.match_info
+        uid = match.get("uid")
+        found = self._registry.find(uid) if uid else self._registry.by_name(match["namespace"], match["pod"])
+        if found is None or pods.full_name(found) != f"{match['pod']}_{match['namespace']}":
+            raise lookup.NotThere(404, f'pod "{match["pod"]}_{match["namespace"]}" not found')
+        return found
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        try:
+            options = logs.parse_options(request.query, self._clock.now())
+        except logs.BadOption as error:
+            return web.Response(status=422, text=str(error))
+        pod = self._pod(request)
+        container_id = lookup.container_for_logs(
+            pod, self._status(pod), request.match_info["container"], previous=options.previous
+        )
+        try:
+            path = (await self._runtime.container_status(container_id)).log_path
+        except ContainerNotFound:
+            return web.Response(status=404, text=f"unable to retrieve container logs for containerd://{container_id}")
+
+        async def running() -> bool:
+            try:
+                return (await self._runtime.container_status(container_id)).state == 1
+            except RuntimeCallError:
+                return False
+
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        try:
+            async for piece in logs.read_log(Path(path), options, running, self._clock):
+                await response.write(piece)
+        except OSError as error:
+            await response.write(f"failed to try resolving symlinks in path {path!r}: {error.strerror}\n".encode())
+        return response
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        pod = self._pod(request)
+        command = request.query.getall("command", [])
+        if not command:
+            return web.Response(status=400, text="you must specify at least 1 of stdin, stdout, stderr")
+        container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
+        return await pass_on(request, await self._runtime.exec_url(container_id, command, **_streams(request)))
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        pod = self._pod(request)
+        container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
+        return await pass_on(request, await self._runtime.attach_url(container_id, **_streams(request)))
+
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        pod = self._pod(request)
+        found = await self._runtime.list_pod_sandboxes({labels.POD_UID: pods.uid(pod)})
+        ready = [box for box in found if box.state == 0]
+        if not ready:
+            raise lookup.NotThere(404, f"pod {pods.full_name(pod)} is not running")
+        ports = [int(text) for text in request.query.getall("port", []) if text.isdigit()]
+        return await pass_on(request, await self._runtime.port_forward_url(ready[0].id, ports))
+
+    async def _run_command(self, request: web.Request) -> web.Response:
+        pod = self._pod(request)
+        container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
+        answer = await self._runtime.exec_sync(container_id, request.query.get("cmd", "").split(" "), 120)
+        return web.Response(body=answer.stdout + answer.stderr)
+
+
+def _streams(request: web.Request) -> dict[str, bool]:
+    """Which streams are wanted: the API server says input, output, error; others stdin, stdout, stderr."""
+
+    def asked(*names: str) -> bool:
+        return any(request.query.get(name, "").lower() in ("1", "true") for name in names)
+
+    tty = asked("tty")
+    return {
+        "tty": tty,
+        "stdin": asked("input", "stdin"),
+        "stdout": asked("output", "stdout"),
+        # With a terminal there is one stream only.
+        "stderr": asked("error", "stderr") and not tty,
+    }
+
+
+def _pod_list(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(items)}
+
+
+def _json(content: Any) -> web.Response:
+    body = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS, default=str)
+    return web.Response(body=body, content_type="application/json")

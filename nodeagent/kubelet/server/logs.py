@@ -1,0 +1,172 @@
+"""Reading a container's log file for `kubectl logs`: tail, since, limits, timestamps, following over rotation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
+from nodeagent.kubelet.runtime.logformat import parse_line
+
+_BLOCK = 64 * 1024
+_POLL = 0.1
+# Following a quiet container, the runtime is asked this often whether it has ended, in polls.
+_ASK_EVERY = 10
+
+
+class BadOption(ValueError):
+    """A log option that cannot be; the text goes into the 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """PodLogOptions as the query has them. since: entries from then on. limit: bytes, None for all."""
+
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    tail: int | None = None
+    since: datetime | None = None
+    limit: int | None = None
+    stream: str = "All"
+
+
+def parse_options(query: Mapping[str, str], now: datetime) -> LogOptions:
+    """Read the query of /containerLogs. Raises BadOption."""
+
+    def number(name: str, least: int) -> int | None:
+        text = query.get(name)
+        if not text:
+            return None
+        try:
+            found = int(text)
+        except ValueError:
+            raise BadOption(f"{name}: Invalid value: {text!r}") from None
+        if found < least:
+            raise BadOption(f"{name}: Invalid value: {found}: must be greater than or equal to {least}")
+        return found
+
+    def flag(name: str) -> bool:
+        return query.get(name, "").lower() in ("true", "1")
+
+    since = None
+    seconds = number("sinceSeconds", 1)
+    if seconds is not None and query.get("sinceTime"):
+        raise BadOption("at most one of `sinceTime` or `sinceSeconds` may be specified")
+    if seconds is not None:
+        since = now - timedelta(seconds=seconds)
+    elif query.get("sinceTime"):
+        try:
+            since = times.parse(query["sinceTime"])
+        except ValueError as error:
+            raise BadOption(f"sinceTime: {error}") from None
+    return LogOptions(
+        follow=flag("follow"),
+        previous=flag("previous"),
+        timestamps=flag("timestamps"),
+        tail=number("tailLines", 0),
+        since=since,
+        limit=number("limitBytes", 1),
+        stream=query.get("stream") or "All",
+    )
+
+
+def tail_offset(file: BinaryIO, lines: int) -> int:
+    """Where the last `lines` lines of the file begin."""
+    at = file.seek(0, os.SEEK_END)
+    if lines == 0:
+        return at
+    left = lines
+    first = True
+    while at > 0:
+        start = max(0, at - _BLOCK)
+        file.seek(start)
+        block = file.read(at - start)
+        end = len(block)
+        if first and block.endswith(b"\n"):
+            end -= 1
+        first = False
+        while (found := block.rfind(b"\n", 0, end)) >= 0:
+            left -= 1
+            if left == 0:
+                return start + found + 1
+            end = found
+        at = start
+    return 0
+
+
+class _Filter:
+    """Turns lines of the file into what the client is sent."""
+
+    def __init__(self, options: LogOptions) -> None:
+        self._options = options
+        self._since = options.since.strftime("%Y-%m-%dT%H:%M:%S.%f").encode() if options.since else b""
+        self.left = options.limit
+
+    def apply(self, line: bytes) -> bytes:
+        entry = parse_line(line)
+        if entry is None or entry.time.rstrip(b"Z") < self._since:
+            return b""
+        if self._options.stream != "All" and entry.stream.decode() != self._options.stream.lower():
+            return b""
+        text = entry.time + b" " + entry.text if self._options.timestamps else entry.text
+        if self.left is not None:
+            text = text[: self.left]
+            self.left -= len(text)
+        return text
+
+    @property
+    def full(self) -> bool:
+        return self.left is not None and self.left <= 0
+
+
+async def read_log(
+    path: Path, options: LogOptions, running: Callable[[], Awaitable[bool]], clock: Clock
+) -> AsyncIterator[bytes]:
+    """Yield the log as the options ask, in pieces. running: whether the container still does; ends a `follow`.
+
+    Raises OSError when there is no such file.
+    """
+    chosen = _Filter(options)
+    file = path.open("rb")
+    try:
+        file.seek(tail_offset(file, options.tail) if options.tail is not None else 0)
+        rest, idle, ended = b"", 0, False
+        while True:
+            block = file.read(_BLOCK)
+            if block:
+                idle = 0
+                *lines, rest = (rest + block).split(b"\n")
+                piece = b"".join(chosen.apply(line + b"\n") for line in lines)
+                if piece:
+                    yield piece
+                if chosen.full:
+                    return
+                continue
+            if not options.follow or ended:
+                return
+            if _rotated(file, path):
+                file.close()
+                file = path.open("rb")
+                continue
+            idle += 1
+            if idle % _ASK_EVERY == 0:
+                # What was written before the end is read once more.
+                ended = not await running()
+                continue
+            await clock.sleep(_POLL)
+    finally:
+        file.close()
+
+
+def _rotated(file: BinaryIO, path: Path) -> bool:
+    try:
+        now, then = path.stat(), os.fstat(file.fileno())
+    except OSError:
+        return False
+    return (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev)

@@ -1,0 +1,63 @@
+"""Which container a request means, and which of its lives (kubelet_pods.go: validateContainerLogStatus)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+
+
+class NotThere(Exception):
+    """status: of the answer. The text is its body."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+def container_status(pod: Pod, status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The status of the pod's container `name`. Raises NotThere."""
+    found = pods.find_container(pod, name)
+    if found is None:
+        raise NotThere(404, f'container "{name}" not found in pod "{pods.full_name(pod)}"')
+    for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for entry in status.get(key) or ():
+            if entry["name"] == name:
+                listed: Mapping[str, Any] = entry
+                return listed
+    raise NotThere(400, f'container "{name}" in pod "{pod["metadata"]["name"]}" is not available')
+
+
+def container_for_logs(pod: Pod, status: Mapping[str, Any], name: str, *, previous: bool) -> str:
+    """The id of the container whose log is asked for. Raises NotThere with upstream's words."""
+    entry, pod_name = container_status(pod, status, name), pod["metadata"]["name"]
+    state, last = entry.get("state") or {}, (entry.get("lastState") or {}).get("terminated") or {}
+    if previous:
+        if not last.get("containerID"):
+            raise NotThere(400, f'previous terminated container "{name}" in pod "{pod_name}" not found')
+        return _bare(last["containerID"])
+    for current in ("running", "terminated"):
+        if current in state and entry.get("containerID"):
+            return _bare(entry["containerID"])
+    if last.get("containerID"):
+        return _bare(last["containerID"])
+    waiting = state.get("waiting") or {}
+    reason = waiting.get("reason") or "unknown"
+    if reason in ("ErrImagePull", "ImagePullBackOff"):
+        why = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+        raise NotThere(400, f'container "{name}" in pod "{pod_name}" is waiting to start: {why[reason]}')
+    raise NotThere(400, f'container "{name}" in pod "{pod_name}" is waiting to start: {reason}')
+
+
+def running_container(pod: Pod, status: Mapping[str, Any], name: str) -> str:
+    """The id of the running container `name`. Raises NotThere."""
+    entry = container_status(pod, status, name)
+    if "running" not in (entry.get("state") or {}):
+        raise NotThere(500, f'container not found ("{name}")')
+    return _bare(entry.get("containerID", ""))
+
+
+def _bare(container_id: str) -> str:
+    return container_id.partition("://")[2]

@@ -1,0 +1,83 @@
+"""Crash backoff, image references and credentials, garbage collection plans."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from nodeagent.kubelet.backoff import CrashBackoff
+from nodeagent.kubelet.gc import ImageUse, plan_containers, plan_images, plan_sandboxes
+from nodeagent.kubelet.images import credentials, pull_policy, registry_of, with_default_tag
+from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
+
+
+async def test_a_crashing_container_waits_longer_each_time_and_a_stable_one_starts_anew() -> None:
+    clock = ManualClock()
+    backoff = CrashBackoff(clock)
+    waits = []
+    for life in range(8):
+        backoff.saw_end(f"c{life}")
+        waits.append(round(backoff.remaining("k", f"c{life}")))
+        await clock.advance(waits[-1])
+        assert backoff.remaining("k", f"c{life}") == 0
+        backoff.next("k", f"c{life}")
+        clock.jump(-3600)
+    assert waits == [0, 10, 20, 40, 80, 160, 300, 300]
+    await clock.advance(601)
+    backoff.saw_end("stable")
+    backoff.next("k", "stable")
+    assert backoff.delay("k") == 10
+
+
+@pytest.mark.parametrize(
+    ("image", "tagged", "registry", "policy"),
+    [
+        ("nginx", "nginx:latest", "docker.io", "Always"),
+        ("nginx:1", "nginx:1", "docker.io", "IfNotPresent"),
+        ("reg.example:5000/a/b", "reg.example:5000/a/b:latest", "reg.example:5000", "Always"),
+        ("localhost/a@sha256:" + "0" * 64, "localhost/a@sha256:" + "0" * 64, "localhost", "IfNotPresent"),
+    ],
+)
+def test_references(image: str, tagged: str, registry: str, policy: str) -> None:
+    assert (with_default_tag(image), registry_of(image), pull_policy({"image": image})) == (tagged, registry, policy)
+
+
+def test_credentials_are_for_the_registry_only() -> None:
+    auths = {"reg.example": {"auth": base64.b64encode(b"u:p:q").decode()}, "other": {"username": "x", "password": "y"}}
+    data = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
+    found = credentials(
+        "reg.example/a:1", [{"data": {".dockerconfigjson": data}}, {"data": {".dockerconfigjson": "e30="}}]
+    )
+    assert [(entry.username, entry.password) for entry in found] == [("u", "p:q")]
+    assert credentials("elsewhere.example/a:1", [{"data": {".dockerconfigjson": data}}]) == []
+
+
+def dead(name: str, n: int, **more: Any) -> ContainerState:
+    return ContainerState(f"{name}{n}", name, State.EXITED, restart_count=n, **more)
+
+
+def test_one_dead_container_is_kept_beside_the_current_one() -> None:
+    running = ContainerState("a9", "a", State.RUNNING)
+    state = PodState("u", containers=(running, dead("a", 3), dead("a", 2), dead("a", 1), dead("b", 1), dead("b", 0)))
+    assert plan_containers(state) == ["a2", "a1"]
+
+
+def test_old_sandboxes_go_when_they_are_empty() -> None:
+    boxes = tuple(SandboxState(f"s{n}", n, n == 3) for n in (3, 2, 1, 0))
+    state = PodState("u", sandboxes=boxes, containers=(dead("a", 0, sandbox_id="s1"),))
+    assert plan_sandboxes(state) == ["s2", "s0"]
+
+
+def test_images_go_by_last_use_and_the_young_are_spared() -> None:
+    images = [
+        ImageUse("new", 50, 0, 950),
+        ImageUse("old", 10, 100, 0),
+        ImageUse("never", 10, 0, 0),
+        ImageUse("x", 99, 500, 0),
+    ]
+    assert plan_images(images, 15, 1000) == ["never", "old"]
+    assert plan_images(images, 0, 1000) == []

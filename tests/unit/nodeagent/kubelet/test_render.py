@@ -1,0 +1,243 @@
+"""Sandboxes, containers, mounts, security, DNS, QoS, cgroups: pure renderings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodeagent.cri import messages as cri
+from nodeagent.kubelet import dns, pods, qos
+from nodeagent.kubelet.cgroups import plan_settings, pod_cgroup
+from nodeagent.kubelet.environment import ConfigProblem
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.runtime.render import ContainerInputs, plan_mounts, render_container, render_sandbox
+from nodeagent.kubelet.volumes.manager import HostVolume
+
+
+def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"app": "x"}},
+        "spec": {"containers": [{"name": "c", "image": "busybox", **(container or {})}], **spec},
+    }
+
+
+def sandbox(wanted: dict[str, Any]) -> cri.PodSandboxConfig:
+    return render_sandbox(
+        wanted,
+        attempt=2,
+        cgroup_parent="/kubepods/podu",
+        resolver=dns.Resolver(("10.96.0.10",), ("a",), ("ndots:5",)),
+        cluster_domain="cluster.local",
+        paths=Paths(Path("/k")),
+    )
+
+
+def container(wanted: dict[str, Any], **inputs: Any) -> cri.ContainerConfig:
+    return render_container(wanted, wanted["spec"]["containers"][0], ContainerInputs("sha256:1", **inputs))
+
+
+def test_sandbox() -> None:
+    made = sandbox(pod({"ports": [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81}]}, hostname="h"))
+    assert (made.metadata.attempt, made.hostname, made.log_directory) == (2, "h", "/var/log/pods/n_p_u")
+    assert [(m.container_port, m.host_port) for m in made.port_mappings] == [(80, 8080)]
+    assert dict(made.labels) == {
+        "app": "x",
+        "io.kubernetes.pod.name": "p",
+        "io.kubernetes.pod.namespace": "n",
+        "io.kubernetes.pod.uid": "u",
+    }
+    assert list(made.dns_config.servers) == ["10.96.0.10"] and made.linux.cgroup_parent == "/kubepods/podu"
+
+
+def test_host_namespaces() -> None:
+    made = sandbox(pod({"ports": [{"containerPort": 80, "hostPort": 80}]}, hostNetwork=True, hostPID=True))
+    options = made.linux.security_context.namespace_options
+    assert (options.network, options.pid, options.ipc) == (cri.NODE, cri.NODE, cri.POD)
+    assert made.hostname == "" and not made.port_mappings
+
+
+def test_container() -> None:
+    made = container(
+        pod(
+            {
+                "command": ["sh", "-c", "$(A)"],
+                "args": ["$$(A)"],
+                "tty": True,
+                "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}},
+            }
+        ),
+        env={"A": "1"},
+        restart_count=3,
+        node_memory=1 << 30,
+    )
+    assert list(made.command) == ["sh", "-c", "1"] and list(made.args) == ["$(A)"] and made.tty
+    assert (made.metadata.attempt, made.log_path) == (3, "c/3.log")
+    resources = made.linux.resources
+    assert (resources.cpu_shares, resources.cpu_quota, resources.memory_limit_in_bytes) == (512, 50_000, 64 << 20)
+    assert made.annotations["io.kubernetes.container.restartCount"] == "3"
+
+
+def test_security_context_inherits_and_overrides() -> None:
+    made = container(
+        pod(
+            {
+                "securityContext": {
+                    "runAsUser": 7,
+                    "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
+                    "readOnlyRootFilesystem": True,
+                    "allowPrivilegeEscalation": False,
+                }
+            },
+            securityContext={
+                "runAsUser": 5,
+                "runAsGroup": 6,
+                "fsGroup": 9,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        )
+    ).linux.security_context
+    assert (made.run_as_user.value, made.run_as_group.value, list(made.supplemental_groups)) == (7, 6, [9])
+    assert list(made.capabilities.add_capabilities) == ["NET_ADMIN"] and made.readonly_rootfs and made.no_new_privs
+    assert made.seccomp.profile_type == cri.SecurityProfile.RuntimeDefault and "/proc/kcore" in made.masked_paths
+
+
+def test_privileged_masks_nothing() -> None:
+    made = container(pod({"securityContext": {"privileged": True}})).linux.security_context
+    assert made.privileged and not made.masked_paths and made.seccomp.profile_type == cri.SecurityProfile.Unconfined
+
+
+@pytest.mark.parametrize(
+    ("context", "image", "message"),
+    [
+        ({"runAsUser": 0}, cri.Image(), "breaks non-root policy"),
+        ({}, cri.Image(), "image will run as root"),
+        ({}, cri.Image(username="www"), "non-numeric user (www)"),
+        ({"runAsUser": 5}, cri.Image(), None),
+        ({}, cri.Image(uid=cri.Int64Value(value=1000)), None),
+    ],
+)
+def test_run_as_non_root(context: dict[str, Any], image: cri.Image, message: str | None) -> None:
+    wanted = pod({"securityContext": {"runAsNonRoot": True, **context}})
+    if message is None:
+        assert container(wanted, image=image).linux.security_context.run_as_user.value in (5, 1000)
+        return
+    with pytest.raises(ConfigProblem) as refused:
+        container(wanted, image=image)
+    assert message in str(refused.value)
+
+
+def test_mounts() -> None:
+    volumes = {"v": HostVolume(Path("/v")), "ro": HostVolume(Path("/ro"), writable=False)}
+    asked = {
+        "name": "c",
+        "volumeMounts": [
+            {"name": "v", "mountPath": "/a"},
+            {"name": "ro", "mountPath": "/b"},
+            {
+                "name": "v",
+                "mountPath": "c",
+                "subPathExpr": "x/$(A)",
+                "readOnly": True,
+                "mountPropagation": "Bidirectional",
+            },
+        ],
+    }
+    plans = plan_mounts(asked, volumes, {"A": "1"})
+    assert [(p.mount.container_path, p.mount.readonly, p.subpath) for p in plans] == [
+        ("/a", False, ""),
+        ("/b", True, ""),
+        ("/c", True, "x/1"),
+    ]
+    assert plans[2].mount.propagation == cri.PROPAGATION_BIDIRECTIONAL
+    with pytest.raises(ConfigProblem, match="cannot find volume"):
+        plan_mounts({"name": "c", "volumeMounts": [{"name": "no", "mountPath": "/a"}]}, volumes, {})
+    with pytest.raises(ConfigProblem, match="missing value"):
+        plan_mounts(asked, volumes, {})
+
+
+QOS = {
+    "BestEffort": [{}],
+    "Burstable": [{"requests": {"cpu": "1"}}, {"limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "500m"}}],
+    "Guaranteed": [{"limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "1000m", "memory": "1Mi"}}],
+}
+
+
+@pytest.mark.parametrize(("quality", "resources"), [(name, entry) for name, listed in QOS.items() for entry in listed])
+def test_qos(quality: str, resources: dict[str, Any]) -> None:
+    wanted = pod({"resources": resources})
+    assert pods.qos_class(wanted) == quality
+    folder = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "/besteffort"}[quality]
+    assert pod_cgroup("/r", wanted) == f"/r/kubepods{folder}/podu"
+
+
+def test_oom_score() -> None:
+    half = pod({"resources": {"requests": {"memory": "512Mi"}}})
+    assert qos.oom_score_adj(half, half["spec"]["containers"][0], 1 << 30) == 500
+    assert qos.oom_score_adj(pod(), pod()["spec"]["containers"][0], 1 << 30) == 1000
+    assert qos.oom_score_adj(pod(priority=2_000_001_000), {}, 1 << 30) == -997
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000)])
+def test_cpu_weight(shares: int, weight: int) -> None:
+    assert qos.cpu_weight(shares) == weight
+
+
+def test_cgroup_settings_on_both_versions() -> None:
+    limits = qos.Limits(102, 20_000, memory=1 << 20)
+    assert [(s.file, s.value) for s in plan_settings(limits, v2=True, pids=10)] == [
+        ("cpu.weight", "4"),
+        ("cpu.max", "20000 100000"),
+        ("memory.max", "1048576"),
+        ("pids.max", "10"),
+    ]
+    assert [(s.controller, s.file, s.value) for s in plan_settings(qos.Limits(2), v2=False)][2:4] == [
+        ("cpu", "cpu.cfs_quota_us", "-1"),
+        ("memory", "memory.limit_in_bytes", "-1"),
+    ]
+
+
+HOST = dns.parse_resolv_conf("# x\nnameserver 192.0.2.53\nsearch corp.example\noptions timeout:2\n")
+
+
+@pytest.mark.parametrize(
+    ("spec", "servers", "searches", "options"),
+    [
+        ({}, ("10.96.0.10",), ("n.svc.c", "svc.c", "c", "corp.example"), ("ndots:5",)),
+        ({"hostNetwork": True}, ("192.0.2.53",), ("corp.example",), ("timeout:2",)),
+        (
+            {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"},
+            ("10.96.0.10",),
+            ("n.svc.c", "svc.c", "c", "corp.example"),
+            ("ndots:5",),
+        ),
+        ({"dnsPolicy": "Default"}, ("192.0.2.53",), ("corp.example",), ("timeout:2",)),
+        (
+            {
+                "dnsPolicy": "None",
+                "dnsConfig": {
+                    "nameservers": ["1.1.1.1"],
+                    "searches": ["x"],
+                    "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+                },
+            },
+            ("1.1.1.1",),
+            ("x",),
+            ("ndots:2", "edns0"),
+        ),
+    ],
+)
+def test_dns(spec: dict[str, Any], servers: Any, searches: Any, options: Any) -> None:
+    assert dns.pod_resolver(pod(**spec), HOST, ["10.96.0.10"], "c") == dns.Resolver(servers, searches, options)
+
+
+def test_hosts() -> None:
+    text = dns.render_hosts(
+        pod(hostname="h", subdomain="s", hostAliases=[{"ip": "1.2.3.4", "hostnames": ["x", "y"]}]),
+        ["10.0.0.1"],
+        "",
+        "c",
+    )
+    assert "10.0.0.1\th.s.n.svc.c\th\n" in text and text.endswith("1.2.3.4\tx\ty\n")
+    assert dns.render_hosts(pod(hostNetwork=True), [], "127.0.0.1 me\n", "c").splitlines()[1] == "127.0.0.1 me"

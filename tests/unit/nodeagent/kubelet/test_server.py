@@ -1,0 +1,139 @@
+"""The server's pure parts: who may what, which container, which lines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
+from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
+from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, running_container
+
+NOW = datetime(2025, 1, 1, 0, 0, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "verb", "subresource"),
+    [
+        ("GET", "/pods", "get", "proxy"),
+        ("POST", "/exec/n/p/c", "create", "proxy"),
+        ("GET", "/stats/summary", "get", "stats"),
+        ("GET", "/metrics/cadvisor", "get", "metrics"),
+        ("GET", "/logs/x", "get", "log"),
+        ("GET", "/configz", "get", "proxy"),
+    ],
+)
+def test_attributes(method: str, path: str, verb: str, subresource: str) -> None:
+    assert attributes(method, path) == (verb, subresource)
+
+
+def test_a_certificate_names_user_and_groups() -> None:
+    certificate = {"subject": ((("organizationName", "g1"),), (("organizationName", "g2"),), (("commonName", "me"),))}
+    assert user_of_certificate(certificate) == User("me", ("g1", "g2", "system:authenticated"))
+    assert user_of_certificate({}) is None and user_of_certificate(None) is None
+
+
+async def test_nothing_is_open_without_credentials() -> None:
+    gate = Gate(None, "n", ManualClock(), anonymous=False, webhook=True, always_allow=False, ttls=(1, 1, 1))
+    assert await gate.authenticate(None, "") is None
+    assert await gate.authenticate(None, "Bearer token") is None
+    assert not await gate.authorize(User("bob"), "get", "proxy")
+    assert await gate.authorize(User("admin", ("system:masters",)), "create", "proxy")
+
+
+POD: dict[str, Any] = {"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "c"}]}}
+
+
+def status(
+    state: dict[str, Any], last: dict[str, Any] | None = None, container_id: str = "containerd://1"
+) -> dict[str, Any]:
+    entry = {"name": "c", "state": state, "lastState": last or {}, "containerID": container_id}
+    return {"containerStatuses": [entry]}
+
+
+ENDED = {"terminated": {"containerID": "containerd://0", "exitCode": 1}}
+
+
+def test_which_container_a_log_request_means() -> None:
+    assert container_for_logs(POD, status({"running": {}}, ENDED), "c", previous=False) == "1"
+    assert container_for_logs(POD, status({"running": {}}, ENDED), "c", previous=True) == "0"
+    crashed = status({"waiting": {"reason": "CrashLoopBackOff"}}, ENDED)
+    assert container_for_logs(POD, crashed, "c", previous=False) == "0"
+    assert running_container(POD, status({"running": {}}), "c") == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "previous", "code", "text"),
+    [
+        ("z", {"running": {}}, False, 404, 'container "z" not found in pod "p_n"'),
+        ("c", {"running": {}}, True, 400, 'previous terminated container "c" in pod "p" not found'),
+        (
+            "c",
+            {"waiting": {"reason": "ContainerCreating"}},
+            False,
+            400,
+            'container "c" in pod "p" is waiting to start: ContainerCreating',
+        ),
+        (
+            "c",
+            {"waiting": {"reason": "ImagePullBackOff"}},
+            False,
+            400,
+            'container "c" in pod "p" is waiting to start: trying and failing to pull image',
+        ),
+    ],
+)
+def test_what_is_not_there(name: str, state: dict[str, Any], previous: bool, code: int, text: str) -> None:
+    with pytest.raises(NotThere) as refused:
+        container_for_logs(POD, status(state), name, previous=previous)
+    assert (refused.value.status, str(refused.value)) == (code, text)
+
+
+LINES = b"".join(b"2025-01-01T00:00:0%d.000000000Z stdout F line %d\n" % (n, n) for n in range(10))
+
+
+async def read(path: Path, **options: Any) -> bytes:
+    async def ended() -> bool:
+        return False
+
+    return b"".join([piece async for piece in read_log(path, LogOptions(**options), ended, ManualClock())])
+
+
+async def test_reading(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    log.write_bytes(LINES)
+    assert await read(log, tail=2) == b"line 8\nline 9\n"
+    assert await read(log, tail=0) == b""
+    assert await read(log, tail=99) == b"".join(b"line %d\n" % n for n in range(10))
+    assert await read(log, limit=9) == b"line 0\nli"
+    assert await read(log, since=datetime(2025, 1, 1, 0, 0, 9, tzinfo=UTC)) == b"line 9\n"
+    assert (await read(log, tail=1, timestamps=True)).startswith(b"2025-01-01T00:00:09.000000000Z line 9")
+    log.write_bytes(b"2025-01-01T00:00:00Z stderr P par\n2025-01-01T00:00:00Z stderr F tial\nnonsense\n")
+    assert await read(log) == b"partial\n"
+
+
+def test_tail_over_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(b"".join(b"%d " % n + b"x" * 1000 + b"\n" for n in range(300)))
+    with path.open("rb") as file:
+        file.seek(tail_offset(file, 200))
+        assert file.read(4) == b"100 "
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"tailLines": "x"},
+        {"tailLines": "-1"},
+        {"limitBytes": "0"},
+        {"sinceTime": "now"},
+        {"sinceSeconds": "1", "sinceTime": "2025-01-01T00:00:00Z"},
+    ],
+)
+def test_bad_options(query: dict[str, str]) -> None:
+    with pytest.raises(BadOption):
+        parse_options(query, NOW)

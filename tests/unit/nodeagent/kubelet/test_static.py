@@ -1,0 +1,113 @@
+"""Static pods from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.sources.mirrors import render_mirror
+from nodeagent.kubelet.sources.registry import PodRegistry
+from nodeagent.kubelet.sources.static import BadManifest, StaticSource, parse_manifest
+
+TEXT = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n"
+
+
+def fine(_: dict[str, Any]) -> list[str]:
+    return []
+
+
+def test_a_manifest_becomes_a_pod_of_this_node() -> None:
+    pod = parse_manifest(TEXT, "/m/web.yaml", "Node1", fine)
+    assert (pod["metadata"]["name"], pod["metadata"]["namespace"], pod["spec"]["nodeName"]) == (
+        "web-node1",
+        "default",
+        "Node1",
+    )
+    assert pods.is_static(pod) and pods.notes(pod)[pods.CONFIG_HASH] == pods.uid(pod)
+    assert {"operator": "Exists", "effect": "NoExecute"} in pod["spec"]["tolerations"]
+
+
+def test_the_uid_follows_content_file_and_node() -> None:
+    first = pods.uid(parse_manifest(TEXT, "/m/a", "n", fine))
+    assert first == pods.uid(parse_manifest(TEXT, "/m/a", "n", fine))
+    others = [(TEXT.replace("image: i", "image: j"), "/m/a", "n"), (TEXT, "/m/b", "n"), (TEXT, "/m/a", "o")]
+    assert first not in {pods.uid(parse_manifest(*other, fine)) for other in others}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: [", "- x", "kind: Service\napiVersion: v1", "apiVersion: v1\nkind: Pod\nspec: {}"]
+)
+def test_what_is_no_pod_is_refused(text: str) -> None:
+    with pytest.raises(BadManifest):
+        parse_manifest(text, "/m/a", "n", fine)
+
+
+def test_what_is_found_wrong_is_told() -> None:
+    with pytest.raises(BadManifest, match="spec: wrong"):
+        parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong"])
+
+
+class Directory:
+    def __init__(self, path: Path) -> None:
+        self.path, self.told = path, list[list[str]]()
+        self.source = StaticSource(
+            path, "n", fine, lambda found: self.told.append(sorted(map(pods.full_name, found))), ManualClock()
+        )
+
+
+def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
+    directory = Directory(tmp_path)
+    (tmp_path / "a.yaml").write_text(TEXT)
+    (tmp_path / ".hidden").write_text(TEXT.replace("web", "hidden"))
+    (tmp_path / "bad.yaml").write_text("a: [")
+    directory.source.scan()
+    assert directory.told == [["web-n_default"]]
+    directory.source.scan()
+    assert len(directory.told) == 1
+    (tmp_path / "a.yaml").write_text("broken: [")
+    directory.source.scan()
+    assert len(directory.told) == 1, "a pod whose file went bad keeps running"
+    (tmp_path / "a.yaml").unlink()
+    directory.source.scan()
+    assert directory.told[-1] == []
+
+
+def test_an_absent_directory_is_an_empty_one(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "none")
+    directory.source.scan()
+    assert directory.told == [[]]
+
+
+def test_mirror_and_registry() -> None:
+    pod = parse_manifest(TEXT, "/m/web.yaml", "n", fine)
+    mirror = render_mirror(pod, "node-uid")
+    assert "uid" not in mirror["metadata"] and pods.is_mirror(mirror) and not pods.is_mirror(pod)
+    assert mirror["metadata"]["ownerReferences"][0]["uid"] == "node-uid"
+    registry = PodRegistry()
+    updated: list[str] = []
+    registry.update = lambda found: updated.append(pods.uid(found))
+    registry.set_static([pod])
+    assert registry.published(pod) is None
+    mirror["metadata"]["uid"] = "mirror-uid"
+    registry.api_put(mirror)
+    assert registry.published(pod) is mirror and registry.find("mirror-uid") is pod
+    assert updated == [pods.uid(pod)], "a mirror is shown, never run"
+    stale = {**mirror, "metadata": {**mirror["metadata"], "annotations": {pods.CONFIG_MIRROR: "old"}}}
+    registry.api_put(stale)
+    assert registry.published(pod) is None
+
+
+def test_one_name_two_pods_is_an_end_and_a_beginning() -> None:
+    registry = PodRegistry()
+    said: list[str] = []
+    registry.update = lambda found: said.append(f"run {pods.uid(found)}")
+    registry.remove = lambda uid: said.append(f"end {uid}")
+    old = {"metadata": {"name": "p", "namespace": "d", "uid": "1"}, "spec": {}}
+    new = {"metadata": {"name": "p", "namespace": "d", "uid": "2"}, "spec": {}}
+    registry.api_put(old)
+    registry.api_replaced(old, new)
+    assert said == ["run 1", "end 1", "run 2"]

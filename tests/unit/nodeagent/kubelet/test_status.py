@@ -1,0 +1,165 @@
+"""The phase, the conditions and the container statuses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
+from nodeagent.kubelet.status.compute import Verdict, compute_status
+from nodeagent.kubelet.status.containers import ContainerView, Waiting
+from nodeagent.kubelet.status.manager import render_patch
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+BOX = SandboxState("box", 0, True, ips=("10.0.0.1",))
+
+
+def pod(*names: str, policy: str = "Always", init: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {
+            "containers": [{"name": name, "image": "busybox"} for name in names],
+            "initContainers": [{"name": name, "image": "busybox"} for name in init],
+            "restartPolicy": policy,
+        },
+    }
+
+
+def container(name: str, state: State, code: int = 0, n: int = 0, **more: Any) -> ContainerState:
+    ended = NOW if state is State.EXITED else None
+    return ContainerState(
+        f"{name}{n}",
+        name,
+        state,
+        "busybox",
+        "sha256:1",
+        NOW,
+        NOW,
+        ended,
+        code,
+        restart_count=n,
+        sandbox_id="box",
+        **more,
+    )
+
+
+def status(
+    wanted: dict[str, Any],
+    *containers: ContainerState,
+    waiting: dict[str, Waiting] | None = None,
+    previous: dict[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    view = ContainerView(waiting or {}, lambda _c, _s: True, lambda _c, _s: True)
+    state = PodState("u", "p", "n", (BOX,), containers)
+    return compute_status(wanted, state, view, previous=previous or {}, host_ips=["192.0.2.1"], now=NOW, **more)
+
+
+R, E, C = State.RUNNING, State.EXITED, State.CREATED
+
+PHASES = {
+    "running": (pod("a"), [container("a", R)], False, "Running"),
+    "nothing yet": (pod("a"), [], False, "Pending"),
+    "one of two": (pod("a", "b"), [container("a", R)], False, "Pending"),
+    "crashed, always": (pod("a"), [container("a", E, 1)], False, "Running"),
+    "done, never": (pod("a", policy="Never"), [container("a", E)], False, "Succeeded"),
+    "failed, never": (pod("a", policy="Never"), [container("a", E, 1)], False, "Failed"),
+    "one failed, one runs": (
+        pod("a", "b", policy="Never"),
+        [container("a", E, 1), container("b", R)],
+        False,
+        "Running",
+    ),
+    "failed, on failure": (pod("a", policy="OnFailure"), [container("a", E, 1)], False, "Running"),
+    "done, on failure": (pod("a", policy="OnFailure"), [container("a", E)], False, "Succeeded"),
+    "init runs": (pod("a", init=("i",)), [container("i", R)], False, "Pending"),
+    "init failed, never": (pod("a", policy="Never", init=("i",)), [container("i", E, 1)], False, "Failed"),
+    "init failed, always": (pod("a", init=("i",)), [container("i", E, 1)], False, "Pending"),
+    "ended by us, killed": (pod("a"), [container("a", E, 137)], True, "Failed"),
+    "ended by us, clean": (pod("a"), [container("a", E, 0)], True, "Succeeded"),
+}
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_phase(name: str) -> None:
+    wanted, containers, terminal, phase = PHASES[name]
+    assert status(wanted, *containers, terminal=terminal)["phase"] == phase
+
+
+def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c.get("reason", "")) for c in found["conditions"]}
+
+
+def test_a_running_pod_is_ready_and_has_its_addresses() -> None:
+    found = status(pod("a"), container("a", R))
+    assert set(conditions(found).values()) == {("True", "")}
+    assert (found["podIP"], found["podIPs"], found["hostIP"]) == ("10.0.0.1", [{"ip": "10.0.0.1"}], "192.0.2.1")
+    assert found["containerStatuses"][0]["state"] == {"running": {"startedAt": "2025-01-01T00:00:00Z"}}
+
+
+def test_a_pod_before_its_containers_says_why() -> None:
+    found = status(pod("a", init=("i",)))
+    assert conditions(found)["Initialized"] == ("False", "ContainersNotInitialized")
+    assert conditions(found)["Ready"] == ("False", "ContainersNotReady")
+    assert found["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
+    plain = status(pod("a"))["containerStatuses"][0]
+    assert plain["state"] == {"waiting": {"reason": "ContainerCreating"}} and plain["restartCount"] == 0
+
+
+def test_back_off_shows_waiting_with_the_last_end() -> None:
+    found = status(pod("a"), container("a", E, 3, 2), waiting={"a": Waiting("CrashLoopBackOff", "back-off 20s")})
+    shown = found["containerStatuses"][0]
+    assert shown["state"] == {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}}
+    assert shown["lastState"]["terminated"]["exitCode"] == 3 and shown["restartCount"] == 2 and not shown["ready"]
+
+
+def test_a_stale_start_problem_does_not_hide_a_running_container() -> None:
+    found = status(pod("a"), container("a", R), waiting={"a": Waiting("ErrImagePull", "x")})
+    assert "running" in found["containerStatuses"][0]["state"]
+
+
+def test_the_end_before_a_restart_is_the_last_state() -> None:
+    shown = status(pod("a"), container("a", R, 0, 1), container("a", E, 9, 0))["containerStatuses"][0]
+    assert shown["lastState"]["terminated"]["exitCode"] == 9 and shown["restartCount"] == 1
+
+
+def test_what_the_runtime_has_lost_stays_as_it_was() -> None:
+    first = status(pod("a", policy="Never"), container("a", E, 4))
+    again = status(pod("a", policy="Never"), previous=first)
+    assert again["containerStatuses"] == first["containerStatuses"] and again["phase"] == "Failed"
+
+
+def test_a_running_container_that_vanished_is_reported_as_lost() -> None:
+    first = status(pod("a"), container("a", R))
+    shown = status(pod("a"), previous=first)["containerStatuses"][0]
+    assert shown["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown" and shown["restartCount"] == 1
+
+
+def test_a_verdict_fails_the_pod() -> None:
+    found = status(pod("a"), container("a", R), verdict=Verdict("DeadlineExceeded", "too long"))
+    assert (found["phase"], found["reason"]) == ("Failed", "DeadlineExceeded")
+
+
+def test_transition_times_move_only_with_the_status() -> None:
+    first = status(pod("a"), container("a", R))
+    for condition in first["conditions"]:
+        condition["lastTransitionTime"] = "2024-01-01T00:00:00Z"
+    again = {
+        c["type"]: c["lastTransitionTime"] for c in status(pod("a"), container("a", E, 1), previous=first)["conditions"]
+    }
+    assert again["Initialized"] == "2024-01-01T00:00:00Z" and again["Ready"] == "2025-01-01T00:00:00Z"
+
+
+def test_the_patch_leaves_others_conditions_alone_and_is_none_when_nothing_differs() -> None:
+    found = status(pod("a"), container("a", R))
+    gate = {"type": "example.com/gate", "status": "True"}
+    target = {"metadata": {"uid": "u"}, "status": {**found, "conditions": [*found["conditions"], gate]}}
+    assert render_patch(target, found) is None
+    target["status"] = {**target["status"], "podIPs": [{"ip": "10.0.0.9"}], "podIP": "10.0.0.9"}
+    patch = render_patch(target, found)
+    assert patch == {
+        "metadata": {"uid": "u"},
+        "status": {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"$patch": "replace"}]},
+    }

@@ -1,0 +1,102 @@
+"""Payloads, the atomic writer, subPath and host paths, on a real file system."""
+
+from __future__ import annotations
+
+import base64
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodeagent.kubelet.downward import NodeFacts
+from nodeagent.kubelet.volumes.atomic import write_payload
+from nodeagent.kubelet.volumes.manager import check_host_path
+from nodeagent.kubelet.volumes.payload import File, PayloadProblem, object_files, projected_files
+from nodeagent.kubelet.volumes.subpath import SubPathProblem, open_below
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+OBJECTS: dict[tuple[str, str], Any] = {
+    ("configMap", "m"): {"data": {"a": "1"}, "binaryData": {"b": base64.b64encode(b"\x00").decode()}},
+    ("secret", "s"): {"data": {"k": base64.b64encode(b"w").decode()}},
+}
+
+
+def lookup(kind: str, name: str) -> Any:
+    return OBJECTS.get((kind, name))
+
+
+def test_whole_objects_and_items() -> None:
+    assert object_files({}, "configMap", "m", 0o644, lookup) == {"a": File(b"1", 0o644), "b": File(b"\x00", 0o644)}
+    items = {"items": [{"key": "k", "path": "x/y", "mode": 0o400}]}
+    assert object_files(items, "secret", "s", 0o644, lookup) == {"x/y": File(b"w", 0o400)}
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "name", "message"),
+    [
+        ({}, "configMap", "z", 'configmap "z" not found'),
+        ({"items": [{"key": "q", "path": "p"}]}, "secret", "s", "references non-existent secret key: q"),
+        ({"items": [{"key": "k", "path": "../p"}]}, "secret", "s", "invalid path: '../p'"),
+        ({"items": [{"key": "k", "path": "/p"}]}, "secret", "s", "invalid path: '/p'"),
+        ({"items": [{"key": "k", "path": "..data/p"}]}, "secret", "s", "invalid path: '..data/p'"),
+    ],
+)
+def test_what_cannot_be_filled(source: dict[str, Any], kind: str, name: str, message: str) -> None:
+    with pytest.raises(PayloadProblem) as refused:
+        object_files(source, kind, name, 0o644, lookup)
+    assert str(refused.value) == message
+
+
+def test_optional_may_be_missing() -> None:
+    assert object_files({"optional": True}, "configMap", "z", 0o644, lookup) == {}
+
+
+def test_projected() -> None:
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {}}
+    source = {
+        "sources": [
+            {"serviceAccountToken": {"path": "token"}},
+            {"configMap": {"name": "m", "items": [{"key": "a", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+        ]
+    }
+    made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    assert {path: file.data for path, file in made.items()} == {"token": b"T", "ca.crt": b"1", "namespace": b"n"}
+
+
+def test_the_payload_is_swapped_as_one(tmp_path: Path) -> None:
+    assert write_payload(tmp_path, {"a": File(b"1", 0o600), "d/b": File(b"2", 0o644)}, now=NOW)
+    first = (tmp_path / "..data").readlink()
+    assert (tmp_path / "a").readlink() == Path("..data/a") and (tmp_path / "d/b").read_bytes() == b"2"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    assert not write_payload(tmp_path, {"a": File(b"1", 0o600), "d/b": File(b"2", 0o644)}, now=NOW)
+    assert (tmp_path / "..data").readlink() == first
+    assert write_payload(tmp_path, {"a": File(b"3", 0o644), "c": File(b"", 0o644)}, now=NOW)
+    assert sorted(entry.name for entry in tmp_path.iterdir() if not entry.name.startswith("..")) == ["a", "c"]
+    assert (tmp_path / "a").read_bytes() == b"3" and not (tmp_path / first).exists()
+
+
+def test_sub_path_never_follows_a_link(tmp_path: Path) -> None:
+    volume, outside = tmp_path / "v", tmp_path / "outside"
+    volume.mkdir()
+    outside.mkdir()
+    (volume / "evil").symlink_to(outside)
+    (volume / "abs").symlink_to("/etc")
+    for path in ("evil", "evil/x", "abs/passwd", "../outside", "/etc", "a/../../outside"):
+        with pytest.raises(SubPathProblem):
+            open_below(volume, path)
+    descriptor = open_below(volume, "x/y")
+    os.close(descriptor)
+    assert (volume / "x/y").is_dir() and list(outside.iterdir()) == []
+
+
+def test_host_path_types(tmp_path: Path) -> None:
+    assert check_host_path({"path": str(tmp_path / "d"), "type": "DirectoryOrCreate"}).is_dir()
+    assert check_host_path({"path": str(tmp_path / "f"), "type": "FileOrCreate"}).is_file()
+    with pytest.raises(PayloadProblem, match="is not a directory"):
+        check_host_path({"path": str(tmp_path / "f"), "type": "Directory"})
+    with pytest.raises(PayloadProblem, match="is not a socket file"):
+        check_host_path({"path": str(tmp_path / "f"), "type": "Socket"})
+    assert check_host_path({"path": str(tmp_path / "absent")}) == tmp_path / "absent"

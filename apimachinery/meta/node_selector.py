@@ -45,7 +45,7 @@ class NodeSelectorTerm:
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._labels = tuple(_requirement(r) for r in raw.get("matchExpressions") or ())
-        fields = [r for r in raw.get("matchFields") or ()]
+        fields = list(raw.get("matchFields") or ())
         self._fields = tuple(_requirement(r) for r in fields)
         # A term that names its nodes lets the scheduler look at those nodes only (DaemonSet pods).
         self.names: frozenset[str] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -42,6 +43,8 @@ Node = Annotated[str, typer.Argument(help="A machine, such as master-1 or worker
 def run(argv: Sequence[str]) -> int:
     """Run one command line; the exit code. No traceback for what a person can mend."""
     as_json = "--json" in argv
+    # Being told to end is the same as Ctrl-C: the steps under way end, and the journal is whole.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(args=list(argv), standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from provisioner import manifests
 from provisioner.digests import CONTROL_PLANE, NODE_AGENT
+from provisioner.drivers.base import Local
 from provisioner.images.seed import render_hosts
 from provisioner.rendering import render
 from provisioner.shell import File
@@ -24,6 +25,8 @@ _LAUNCHERS = {
     "kube-scheduler": "controlplane.scheduler",
     "kubelab-control-plane": "controlplane",
 }
+#: CNI executable → module with its PLUGIN (nodeagent.cni.install has the same list for other uses).
+_CNI = {"kubelab-bridge": "bridge", "host-local": "host_local", "loopback": "loopback", "portmap": "portmap"}
 _NODE_LAUNCHERS = ("kubelet", "kube-proxy")
 _MIRRORED = {"docker.io": "https://registry-1.docker.io", "registry.k8s.io": "https://registry.k8s.io"}
 _MASTER_CONFS = ("admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf")
@@ -38,16 +41,16 @@ class Unit:
     code: Sequence[str] = ()
 
 
-def machine_files(lab: Lab, machine: Machine, secrets: Path, code: str, cgroup_root: str = "") -> dict[str, File]:
+def machine_files(lab: Lab, machine: Machine, secrets: Path, code: str, local: Local) -> dict[str, File]:
     """Absolute path → file, for one machine.
 
     ``secrets``: where ``ensure_cluster_pki`` put the keys; ``code``: digest of the control plane's code, which static
-    pods carry; ``cgroup_root``: the kubelet's, when machines share one cgroup tree.
+    pods carry; ``local``: what the driver decides.
     """
     files = {
         "/etc/hosts": _text(render_hosts(machine.name, lab.hosts)),
         "/var/lib/kubelet/config.yaml": _text(
-            render("kubelet-config.yaml.j2", lab=lab, machine=machine, cgroup_root=cgroup_root)
+            render("kubelet-config.yaml.j2", lab=lab, machine=machine, cgroup_root=local.cgroup_root)
         ),
         "/var/lib/kubelet/kubeadm-flags.env": _text(render("kubeadm-flags.env.j2", machine=machine)),
         f"{SYSTEMD}/kubelet.service": _text(render("kubelet.service.j2")),
@@ -62,6 +65,9 @@ def machine_files(lab: Lab, machine: Machine, secrets: Path, code: str, cgroup_r
     for name in _LAUNCHERS if machine.is_master else _NODE_LAUNCHERS:
         text = render("launcher.sh.j2", python=VENV_PYTHON, module=_LAUNCHERS[name])
         files[f"/usr/local/bin/{name}"] = _text(text, 0o755)
+    for name, module in _CNI.items():
+        text = render("cni-launcher.py.j2", python=local.python, module=module)
+        files[f"/opt/cni/bin/{name}"] = _text(text, 0o755)
     for registry, server in _MIRRORED.items():
         text = render("hosts.toml.j2", server=server, registry=lab.master.name)
         files[f"/etc/containerd/certs.d/{registry}/hosts.toml"] = _text(text)

@@ -17,11 +17,11 @@ ALL_CODE = ("apimachinery", "controlplane", "nodeagent")
 
 @cache
 def code_digest(source: Path, packages: Sequence[str]) -> str:
-    """A digest of the packages under ``source``: names and contents of all files but bytecode. Once per process."""
+    """A digest of the packages under ``source``: names and contents of what machines get. Once per process."""
     digest = hashlib.sha256()
     for package in packages:
         for path in sorted((source / package).rglob("*")):
-            if "__pycache__" not in path.parts and path.is_file():
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".md", ".pyc"):
                 digest.update(f"{path.relative_to(source)}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -46,13 +46,14 @@ def plan_up(lab: Lab) -> list[Step]:
         Step(LAB, "images", host.Images()),
         Step(LAB, "keys", host.Keys()),
         Step(LAB, "network", host.Network()),
+        Step(LAB, "bundle", host.Bundle(), (f"{LAB}/images",)),
     ]
     for each in lab.machines:
         name = each.name
         steps += [
             Step(name, "create", machine.Create(each), (f"{LAB}/images", f"{LAB}/keys", f"{LAB}/network")),
             Step(name, "boot", machine.Boot(each), (f"{name}/create",)),
-            *plan_install(lab, name, after=(f"{name}/boot",)),
+            *plan_install(lab, name, after=(f"{name}/boot", f"{LAB}/bundle")),
         ]
     return steps + plan_cluster(lab)
 
@@ -80,11 +81,11 @@ def plan_cluster(lab: Lab) -> list[Step]:
 
 def plan_sync(lab: Lab) -> list[Step]:
     """Push changed code and configuration to a running lab and restart what changed."""
-    steps: list[Step] = []
+    steps = [Step(LAB, "bundle", host.Bundle())]
     for each in lab.machines:
         steps += [
             Step(each.name, "connect", machine.Connect(each)),
-            *plan_install(lab, each.name, after=(f"{each.name}/connect",)),
+            *plan_install(lab, each.name, after=(f"{each.name}/connect", f"{LAB}/bundle")),
         ]
     return steps + plan_cluster(lab)
 

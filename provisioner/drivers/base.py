@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,6 +20,15 @@ class State(StrEnum):
     OFF = "off"
     RUNNING = "running"
     CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """cgroup_root: the kubelet's ``cgroupRoot``, "" unless machines share one cgroup tree; python: the interpreter
+    behind the virtual environment's, which starts faster."""
+
+    cgroup_root: str
+    python: str
 
 
 class Driver(Protocol):
@@ -67,8 +77,8 @@ class Driver(Protocol):
     def state(self, machine: Machine) -> State:
         """What the machine is now."""
 
-    def cgroup_root(self, machine: Machine) -> str:
-        """The kubelet's ``cgroupRoot`` on this machine: "" unless machines share one cgroup tree."""
+    def local(self, machine: Machine) -> Local:
+        """What differs between drivers in a machine's files."""
 
     def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
         """The last lines that the machine wrote to its console; empty when it never ran."""

@@ -13,7 +13,7 @@ from typing import Any
 import libvirt
 
 from provisioner.drivers import libvirtd
-from provisioner.drivers.base import Report, State
+from provisioner.drivers.base import Local, Report, State
 from provisioner.drivers.hostfacts import check_host, closed_to_others, read_facts
 from provisioner.errors import LabError
 from provisioner.home import LabHome
@@ -224,8 +224,8 @@ class LibvirtDriver:
         )
         return State.CRASHED if crashed else State.OFF
 
-    def cgroup_root(self, machine: Machine) -> str:
-        return ""
+    def local(self, machine: Machine) -> Local:
+        return Local(cgroup_root="", python="/usr/bin/python3")
 
     def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from apimachinery.client.pki import Cluster, ensure_cluster_pki, ensure_kubelet_serving
 from provisioner.context import Context
 from provisioner.errors import LabError
-from provisioner.images import ImageError
+from provisioner.images import ImageError, compile_bundle
 from provisioner.inventory import write_inventory
 from provisioner.keys import ensure_keys
 
@@ -24,6 +24,21 @@ class Images:
     def run(self, context: Context, changed: frozenset[str]) -> None:
         try:
             context.driver.prepare(lambda text: context.notes.detail("lab", text))
+        except ImageError as error:
+            raise LabError(str(error)) from error
+
+
+class Bundle:
+    """Compile our packages for the machines' interpreter, while they boot."""
+
+    title = "code for the machines"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        try:
+            compile_bundle(context.home.home, context.source)
         except ImageError as error:
             raise LabError(str(error)) from error
 

@@ -143,5 +143,4 @@ class Services(_OfMachine):
 
 def _files(context: Context, machine: Machine) -> dict[str, File]:
     code = code_digest(context.source, CONTROL_PLANE)
-    cgroup_root = context.driver.cgroup_root(machine)
-    return machine_files(context.lab, machine, context.home.secrets, code, cgroup_root)
+    return machine_files(context.lab, machine, context.home.secrets, code, context.driver.local(machine))

@@ -1,0 +1,84 @@
+"""The processes of a netns machine and its cgroups: found by mount namespace and by descent, never by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from provisioner.errors import LabError
+
+_KILL_DEADLINE = 15.0
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def started_at(pid: int) -> str | None:
+    """When a process began, in clock ticks: with the id this names a process for ever. ``None`` when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended; only its parent has not looked yet.
+    return None if fields[0] == "Z" else fields[19]
+
+
+def mount_namespace(pid: int) -> int | None:
+    """The inode of a process's mount namespace."""
+    try:
+        return Path(f"/proc/{pid}/ns/mnt").stat().st_ino
+    except OSError:
+        return None
+
+
+def kill_namespace(namespace: int) -> None:
+    """Kill every process of a mount namespace and all that descend from them (containers are children of shims)."""
+    deadline = time.monotonic() + _KILL_DEADLINE
+    while True:
+        members = _members(namespace)
+        if not members:
+            return
+        if time.monotonic() > deadline:
+            raise LabError(f"processes {sorted(members)} do not die", advice="See what they wait for: /proc/PID/stack.")
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def remove_cgroups(prefix: str) -> None:
+    """Remove the empty cgroups below ``prefix`` (relative, ours alone) in every hierarchy."""
+    hierarchies = [_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir())]
+    for hierarchy in hierarchies:
+        root = hierarchy / prefix.lstrip("/")
+        if root.is_dir():
+            for folder, _, _ in os.walk(root, topdown=False):
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
+
+
+def _members(namespace: int) -> set[int]:
+    parents: dict[int, int] = {}
+    members: set[int] = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        pid = int(entry.name)
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] == "Z":
+            continue
+        parents[pid] = int(fields[1])
+        if mount_namespace(pid) == namespace:
+            members.add(pid)
+    # Descendants of descendants: parents may come after their children in the list.
+    grown = True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in members and pid not in members}
+        members |= more
+        grown = bool(more)
+    return members

@@ -12,6 +12,7 @@ from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
 from controlplane.controllers.garbage_collector import GarbageCollector
+from controlplane.controllers.job import JobController
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
@@ -44,6 +45,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("deployment-controller", DeploymentController),
     Descriptor("replicaset-controller", ReplicaSetController),
     Descriptor("daemonset-controller", DaemonSetController),
+    Descriptor("job-controller", JobController),
     Descriptor("endpointslice-controller", EndpointSliceController),
     Descriptor("endpoints-controller", EndpointsController),
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),

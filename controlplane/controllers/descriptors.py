@@ -20,6 +20,7 @@ from controlplane.controllers.pod_gc import PodGarbageCollector
 from controlplane.controllers.replicaset import ReplicaSetController
 from controlplane.controllers.root_ca import RootCAPublisher
 from controlplane.controllers.serviceaccount import ServiceAccountController
+from controlplane.controllers.statefulset import StatefulSetController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 
 
@@ -46,6 +47,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("replicaset-controller", ReplicaSetController),
     Descriptor("daemonset-controller", DaemonSetController),
     Descriptor("job-controller", JobController),
+    Descriptor("statefulset-controller", StatefulSetController),
     Descriptor("endpointslice-controller", EndpointSliceController),
     Descriptor("endpoints-controller", EndpointsController),
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),

@@ -1,0 +1,177 @@
+"""StatefulSet: pods with stable names and volumes, in order (pkg/controller/statefulset)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apimachinery.api.catalogue import CONTROLLERREVISIONS, PERSISTENTVOLUMECLAIMS, PODS, STATEFULSETS
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.owners import controller_of, is_controlled_by
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import labels as label_selectors
+from apimachinery.meta import objects, pods
+from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
+from controlplane.controllers.claim import apply_claim, plan_claim
+from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
+from controlplane.controllers.pod_control import is_namespace_terminating
+from controlplane.controllers.revisions import delete_revisions, ensure_revision, plan_history
+from controlplane.controllers.statefulset_plan import (
+    compute_status,
+    ordinal,
+    plan_step,
+    render_claims,
+    render_stateful_pod,
+    revision_of,
+)
+
+Object = dict[str, Any]
+
+NAME = "statefulset-controller"
+
+
+class StatefulSetController:
+    """Reconciles StatefulSets. Names are fixed, so the API server itself refuses a second pod of one ordinal."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._client, self._clock = context.client, context.clock
+        sets, all_pods = context.informer(STATEFULSETS), context.informer(PODS)
+        revisions = context.informer(CONTROLLERREVISIONS)
+        index_by_controller(revisions)
+        self._sets, self._pods, self._revisions = sets.lister, all_pods.lister, revisions.lister
+        self._recorder = context.recorder(NAME)
+        self._queue = WorkQueue(context.clock)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        sets.add_handler(self._enqueue, on_delete=self._enqueue)
+        all_pods.add_handler(self._pod_changed, lambda old, new: self._pod_changed(new), self._pod_changed)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self.loop.run()
+
+    async def reconcile(self, key: str) -> float | None:
+        """Take the next step of one StatefulSet and write its status."""
+        stateful_set = self._sets.get_by_key(key)
+        if stateful_set is None or objects.is_deleting(stateful_set):
+            return None
+        revisions = self._revisions.by_index(BY_CONTROLLER, objects.uid(stateful_set))
+        try:
+            update = await ensure_revision(self._client, stateful_set, STATEFULSETS, revisions)
+        except ApiError as error:
+            if is_conflict(error) and "hashing anew" in error.message:
+                await self._count_collision(stateful_set)
+            raise
+        revisions = list({objects.uid(r): r for r in (*revisions, update)}.values())
+        named = {objects.name(r): r for r in revisions}
+        update_name = objects.name(update)
+        current_name = (stateful_set.get("status") or {}).get("currentRevision") or update_name
+        if current_name not in named:
+            current_name = update_name
+        owned, now = await self._claim(stateful_set), self._clock.now()
+        plan = plan_step(stateful_set, owned, current_name, update_name, now)
+        for number, revision in plan.create:
+            await self._create(stateful_set, number, revision, named[revision])
+        for pod in plan.delete:
+            await self._delete(stateful_set, pod)
+        await self._write_status(stateful_set, compute_status(stateful_set, owned, current_name, update_name, now))
+        live = {revision_of(pod) for pod in owned} | {current_name, update_name}
+        limit = int(stateful_set["spec"].get("revisionHistoryLimit", 10))
+        await delete_revisions(self._client, plan_history(revisions, live, limit))
+        return self._next_available(stateful_set, owned)
+
+    async def _claim(self, stateful_set: Object) -> list[Object]:
+        selector = label_selectors.from_label_selector(stateful_set["spec"].get("selector"))
+        candidates = self._pods.by_index(BY_CONTROLLER, objects.uid(stateful_set))
+        space = objects.namespace(stateful_set)
+        candidates += [
+            pod
+            for pod in self._pods.by_index(BY_CONTROLLER, "")
+            if objects.namespace(pod) == space and ordinal(stateful_set, pod) >= 0
+        ]
+        return await apply_claim(
+            self._client, stateful_set, STATEFULSETS, PODS, plan_claim(stateful_set, selector, candidates)
+        )
+
+    async def _create(self, stateful_set: Object, number: int, revision_name: str, revision: Object) -> None:
+        """Create the ordinal's claims, then its pod, of the template that the revision remembers."""
+        for claim in render_claims(stateful_set, number):
+            await self._create_claim(stateful_set, claim)
+        template = {k: v for k, v in revision["data"]["spec"]["template"].items() if k != "$patch"}
+        pod = render_stateful_pod(stateful_set, template, number, revision_name)
+        set_name, pod_name = objects.name(stateful_set), objects.name(pod)
+        try:
+            await self._client.create(PODS, pod)
+        except ApiError as error:
+            if is_namespace_terminating(error):
+                return
+            if is_already_exists(error) and await self._is_ours(stateful_set, pod):
+                return  # the lister does not show it yet
+            message = f"create Pod {pod_name} in StatefulSet {set_name} failed error: {error.message}"
+            self._recorder.event(stateful_set, "Warning", "FailedCreate", message)
+            raise
+        message = f"create Pod {pod_name} in StatefulSet {set_name} successful"
+        self._recorder.event(stateful_set, "Normal", "SuccessfulCreate", message)
+
+    async def _is_ours(self, stateful_set: Object, pod: Object) -> bool:
+        try:
+            existing = await self._client.get(PODS, objects.name(pod), objects.namespace(pod))
+        except ApiError as error:
+            if is_not_found(error):
+                return False
+            raise
+        return is_controlled_by(existing, stateful_set)
+
+    async def _create_claim(self, stateful_set: Object, claim: Object) -> None:
+        try:
+            await self._client.create(PERSISTENTVOLUMECLAIMS, claim)
+        except ApiError as error:
+            if is_already_exists(error) or is_namespace_terminating(error):
+                return
+            message = f"create Claim {objects.name(claim)} in StatefulSet failed error: {error.message}"
+            self._recorder.event(stateful_set, "Warning", "FailedCreate", message)
+            raise
+        message = f"create Claim {objects.name(claim)} in StatefulSet {objects.name(stateful_set)} success"
+        self._recorder.event(stateful_set, "Normal", "SuccessfulCreate", message)
+
+    async def _delete(self, stateful_set: Object, pod: Object) -> None:
+        set_name, pod_name = objects.name(stateful_set), objects.name(pod)
+        try:
+            await self._client.delete(PODS, pod_name, objects.namespace(pod), uid=objects.uid(pod))
+        except ApiError as error:
+            if is_not_found(error):
+                return
+            message = f"delete Pod {pod_name} in StatefulSet {set_name} failed error: {error.message}"
+            self._recorder.event(stateful_set, "Warning", "FailedDelete", message)
+            raise
+        message = f"delete Pod {pod_name} in StatefulSet {set_name} successful"
+        self._recorder.event(stateful_set, "Normal", "SuccessfulDelete", message)
+
+    async def _count_collision(self, stateful_set: Object) -> None:
+        status = dict(stateful_set.get("status") or {})
+        status["collisionCount"] = int(status.get("collisionCount") or 0) + 1
+        status.setdefault("replicas", 0)
+        await self._client.update(STATEFULSETS, {**stateful_set, "status": status}, "status")
+
+    async def _write_status(self, stateful_set: Object, status: Object) -> None:
+        if status != (stateful_set.get("status") or {}):
+            await self._client.update(STATEFULSETS, {**stateful_set, "status": status}, "status")
+
+    def _next_available(self, stateful_set: Object, owned: Sequence[Object]) -> float | None:
+        min_ready, now = int(stateful_set["spec"].get("minReadySeconds") or 0), self._clock.now()
+        waits = [wait for pod in owned if (wait := pods.available_in(pod, min_ready, now))]
+        return min(waits) if waits else None
+
+    def _enqueue(self, stateful_set: Object) -> None:
+        self._queue.add(objects.key(stateful_set))
+
+    def _pod_changed(self, pod: Object) -> None:
+        reference = controller_of(pod)
+        if reference is not None:
+            if reference.get("kind") == STATEFULSETS.kind:
+                self._queue.add(f"{objects.namespace(pod)}/{reference['name']}")
+            return
+        for stateful_set in self._sets.list(objects.namespace(pod)):
+            if ordinal(stateful_set, pod) >= 0:
+                self._enqueue(stateful_set)

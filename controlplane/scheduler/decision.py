@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controlplane.scheduler.framework import Filter, Framework, NodeScore, Verdict
+from controlplane.scheduler.framework import Filter, Framework, Scores, Verdict
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
@@ -31,7 +31,7 @@ class Decision:
 
     node: str | None
     refusals: Mapping[str, Verdict] = field(default_factory=dict)
-    scores: Sequence[NodeScore] = ()
+    scores: Scores = field(default_factory=Scores)
     evaluated: int = 0
 
 
@@ -80,10 +80,9 @@ def decide(
     if not feasible:
         return Decision(None, refusals, evaluated=evaluated)
     if len(feasible) == 1:
-        return Decision(feasible[0].name, refusals, (NodeScore(feasible[0].name, 0, {}),), evaluated)
+        return Decision(feasible[0].name, refusals, Scores([feasible[0].name], [0]), evaluated)
     scores = framework.score(pod, snapshot, feasible)
-    best = max(score.total for score in scores)
-    winners = [score.node for score in scores if score.total == best]
+    winners = scores.best()
     return Decision(rng.choice(winners) if rng else winners[0], refusals, scores, evaluated)
 
 

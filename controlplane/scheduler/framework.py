@@ -8,7 +8,7 @@ closure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
@@ -103,12 +103,25 @@ def normalize_to_max(scores: list[int], *, reverse: bool = False) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeScore:
-    """The score of one feasible node: the sum, and each plugin's normalized score times its weight."""
+class Scores:
+    """The scores of the feasible nodes, in their order.
 
-    node: str
-    total: int
-    parts: Mapping[str, int]
+    totals: per node, the sum over plugins. parts: per plugin, each node's normalized score times the plugin's weight.
+    """
+
+    nodes: Sequence[str] = ()
+    totals: Sequence[int] = ()
+    parts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def of(self, node: str) -> dict[str, int]:
+        """Return one node's score by plugin. Raises ValueError for a node that was not feasible."""
+        index = self.nodes.index(node)
+        return {plugin: scores[index] for plugin, scores in self.parts.items()}
+
+    def best(self) -> list[str]:
+        """Return the nodes with the highest total."""
+        highest = max(self.totals)
+        return [node for node, total in zip(self.nodes, self.totals, strict=True) if total == highest]
 
 
 class Framework:
@@ -143,18 +156,15 @@ class Framework:
         checks = (plugin.filter_for(pod, snapshot) for plugin in self.filters)
         return [check for check in checks if check is not None]
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> list[NodeScore]:
-        """Score the feasible nodes, in their order. Costs O(plugins that care x nodes)."""
-        totals = [0] * len(nodes)
-        parts: list[dict[str, int]] = [{} for _ in nodes]
+    def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Scores:
+        """Score the feasible nodes. Costs O(plugins that care x nodes)."""
+        parts: dict[str, list[int]] = {}
         for plugin, weight in self.scorers:
             scorer = plugin.score_for(pod, snapshot, nodes)
-            if scorer is None:
-                continue
-            for index, score in enumerate(plugin.normalize([scorer(node) for node in nodes])):
-                totals[index] += score * weight
-                parts[index][plugin.name] = score * weight
-        return [NodeScore(node.name, total, part) for node, total, part in zip(nodes, totals, parts, strict=True)]
+            if scorer is not None:
+                parts[plugin.name] = [score * weight for score in plugin.normalize([scorer(node) for node in nodes])]
+        totals = [sum(column) for column in zip(*parts.values(), strict=True)] if parts else [0] * len(nodes)
+        return Scores([node.name for node in nodes], totals, parts)
 
     def may_help(self, pod: PodInfo, refused_by: Iterable[str], change: Change) -> bool:
         """Tell whether any plugin that refused `pod` says that the change may help."""

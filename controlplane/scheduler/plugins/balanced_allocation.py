@@ -30,9 +30,12 @@ class BalancedAllocation:
                 capacity = node.allocatable.get(name, 0)
                 if capacity:
                     used = node.requested.get(name, 0) + wanted.get(name, 0)
-                    shares.append(min(1.0, used / capacity))
+                    shares.append(used / capacity if used < capacity else 1.0)
             if len(shares) < 2:
                 return MAX_SCORE
+            if len(shares) == 2:
+                # The standard deviation of two is half their distance; this is the common case, asked for every node.
+                return int((1 - abs(shares[0] - shares[1]) / 2) * MAX_SCORE)
             mean = sum(shares) / len(shares)
             deviation = (sum((share - mean) ** 2 for share in shares) / len(shares)) ** 0.5
             return int((1 - deviation) * MAX_SCORE)

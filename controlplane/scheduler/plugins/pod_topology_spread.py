@@ -142,11 +142,11 @@ def _counts(constraint: SpreadConstraint, pod: PodInfo, node: NodeInfo) -> bool:
 
 def _matching(selector: Selector, namespace: str, node: NodeInfo) -> int:
     """Count the node's pods that the selector matches; pods being deleted are leaving and do not count."""
-    return sum(
-        1
-        for other in node.pods.values()
-        if other.namespace == namespace and not other.deleting and selector.matches(other.labels)
-    )
+    matches, count = selector.matches, 0
+    for other in node.pods.values():
+        if other.namespace == namespace and not other.deleting and matches(other.labels):
+            count += 1
+    return count
 
 
 def _domain_counts(

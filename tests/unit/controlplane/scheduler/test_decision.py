@@ -141,15 +141,15 @@ def test_best_node(nodes: list[Object], running: list[Object], candidate: Object
     """The better node wins whatever its place in the order."""
     for order in (nodes, nodes[::-1]):
         decision = decide(FRAMEWORK, PodInfo(candidate), snapshot_of(order, running))
-        assert decision.node == winner, [(s.node, s.parts) for s in decision.scores]
+        assert decision.node == winner, decision.scores
 
 
 def test_least_allocated_score_is_upstreams_number() -> None:
     """4 cpu and 8 GiB, half used after placement: (50 + 50) / 2; balanced shares: 100."""
     snapshot = snapshot_of([node("a"), node("b")], [])
     scores = FRAMEWORK.score(PodInfo(pod("p", cpu="2", memory="4Gi")), snapshot, snapshot.nodes)
-    assert scores[0].parts["NodeResourcesFit"] == 50
-    assert scores[0].parts["NodeResourcesBalancedAllocation"] == 100
+    assert scores.of("a")["NodeResourcesFit"] == 50
+    assert scores.of("a")["NodeResourcesBalancedAllocation"] == 100
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_sampling_visits_every_node_in_turn() -> None:
     for _ in range(3):
         decision = decide(FRAMEWORK, PodInfo(pod("p")), snapshot, start=start)
         assert decision.evaluated == 420
-        seen.update(score.node for score in decision.scores)
+        seen.update(decision.scores.nodes)
         start += decision.evaluated
     assert len(seen) == 1000
 

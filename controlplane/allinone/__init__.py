@@ -1,1 +1,1 @@
-"""allinone."""
+"""The control plane in one process: API server, scheduler and controllers, with certificates it makes itself."""

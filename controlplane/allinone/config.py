@@ -1,0 +1,82 @@
+"""`kubelab control-plane`: the few things that can be chosen."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from apimachinery.kit.config import ConfigError, Problems
+
+
+@dataclass(frozen=True, slots=True)
+class AllInOneConfig:
+    """store: "sqlite", or the URLs of etcd. `etcd_pki`: where etcd's client certificate lies, for https."""
+
+    data_dir: Path
+    etcd_servers: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 6443
+    advertise_address: str = ""
+    api_names: tuple[str, ...] = ()
+    service_cidr: str = "10.96.0.0/12"
+    cluster_cidr: str = "10.244.0.0/16"
+    etcd_pki: Path | None = None
+    verbosity: int = 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([message])
+
+
+def parse(argv: Sequence[str]) -> AllInOneConfig:
+    """Raises ConfigError with every problem."""
+    parser = _Parser(prog="control-plane", allow_abbrev=False, description="A whole control plane in one process.")
+    parser.add_argument("--data-dir", required=True, help="certificates, kubeconfigs and the embedded store")
+    parser.add_argument("--store", default="sqlite", help='"sqlite", or comma-separated URLs of etcd')
+    parser.add_argument("--listen", default="127.0.0.1:6443", help="ADDRESS:PORT")
+    parser.add_argument("--advertise-address", default="", help="the address that nodes reach this server by")
+    parser.add_argument("--api-name", action="append", default=[], help="another name or address in the certificate")
+    parser.add_argument("--service-cidr", default="10.96.0.0/12")
+    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="pod addresses")
+    parser.add_argument("--etcd-pki", help="directory with ca.crt and client.crt, client.key for an https etcd")
+    parser.add_argument("-v", "--v", dest="v", type=int, default=0)
+    options = parser.parse_args(list(argv))
+    problems = Problems()
+    servers: tuple[str, ...] = ()
+    if options.store != "sqlite":
+        servers = tuple(word for word in options.store.split(",") if word)
+        if not servers or not all(word.startswith(("http://", "https://")) for word in servers):
+            problems.add("--store", f'must be "sqlite" or URLs of etcd, not {options.store!r}')
+    host, _, port = options.listen.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        problems.add("--listen", f"{options.listen!r} is not ADDRESS:PORT")
+    for where, text in (("--listen", host), ("--advertise-address", options.advertise_address)):
+        try:
+            if text or where == "--listen":
+                ipaddress.ip_address(text)
+        except ValueError:
+            problems.add(where, f"{text!r} is not an IP address")
+    for where, text in (("--service-cidr", options.service_cidr), ("--cluster-cidr", options.cluster_cidr)):
+        try:
+            ipaddress.IPv4Network(text)
+        except ValueError as error:
+            problems.add(where, str(error))
+    problems.raise_if_any()
+    return AllInOneConfig(
+        data_dir=Path(options.data_dir),
+        etcd_servers=servers,
+        host=host,
+        port=int(port),
+        advertise_address=options.advertise_address,
+        api_names=tuple(options.api_name),
+        service_cidr=options.service_cidr,
+        cluster_cidr=options.cluster_cidr,
+        etcd_pki=Path(options.etcd_pki) if options.etcd_pki else None,
+        verbosity=options.v,
+    )

@@ -1,0 +1,23 @@
+"""The one-process control plane: from the command line to running."""
+
+from __future__ import annotations
+
+import sys
+
+from apimachinery.kit import logs, process, tasks
+from apimachinery.kit.config import ConfigError, exit_with
+from controlplane.allinone.config import parse
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until SIGTERM. Exit codes: 0 stopped, 1 failed, 2 a wrong command line."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        config = parse(words)
+    except ConfigError as error:
+        exit_with("control-plane", error)
+    logs.setup(config.verbosity)
+    process.set_title("kubelab-control-plane", words)
+    from controlplane.allinone.wire import build  # the flags are told wrong before anything heavy is loaded
+
+    return tasks.run_daemon(build(config).run)

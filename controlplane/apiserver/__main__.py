@@ -1,0 +1,5 @@
+"""`python -m controlplane.apiserver`."""
+
+from controlplane.apiserver.main import main
+
+raise SystemExit(main())

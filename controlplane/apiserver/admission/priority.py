@@ -1,0 +1,76 @@
+"""Priority: a pod's priority is what its class says; one class may be the default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.api.catalogue import PRIORITYCLASSES
+from apimachinery.meta import status
+from controlplane.apiserver.admission.chain import Plugin, Review
+from controlplane.apiserver.registry.store import ObjectStore
+
+SYSTEM = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+HIGHEST_USER = 1_000_000_000
+
+
+class Priority(Plugin):
+    """plugin/pkg/admission/priority."""
+
+    name = "Priority"
+
+    def __init__(self, classes: ObjectStore) -> None:
+        self._classes = classes
+
+    async def mutate(self, review: Review) -> None:
+        if not review.is_for("", "pods") or review.new is None:
+            return
+        spec = review.new["spec"]
+        if review.operation == "UPDATE":
+            before = (review.old or {}).get("spec") or {}
+            for field in ("priority", "preemptionPolicy"):
+                if field not in spec and field in before:
+                    spec[field] = before[field]
+            return
+        if review.operation != "CREATE":
+            return
+        found = await self._class(review, spec.get("priorityClassName") or "")
+        value = (found or {}).get("value") or 0
+        policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
+        name = review.new["metadata"].get("name", "")
+        if spec.get("priority") not in (None, value):
+            detail = (
+                f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority "
+                f"admission controller computed {value} from the given PriorityClass name"
+            )
+            raise status.forbidden(review.call.resource, name, detail)
+        if found is not None:
+            spec["priorityClassName"] = found["metadata"]["name"]
+        spec["priority"] = value
+        if spec.get("preemptionPolicy") not in (None, "", policy):
+            detail = (
+                f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod spec; "
+                f"priority admission controller computed {policy} from the given PriorityClass name"
+            )
+            raise status.forbidden(review.call.resource, name, detail)
+        spec["preemptionPolicy"] = policy
+
+    async def validate(self, review: Review) -> None:
+        if not review.is_for(PRIORITYCLASSES.group, PRIORITYCLASSES.plural) or review.operation != "CREATE":
+            return
+        assert review.new is not None
+        if review.new.get("globalDefault"):
+            for other in await self._classes.all():
+                if other.get("globalDefault"):
+                    name = other["metadata"]["name"]
+                    detail = f"PriorityClass {name} is already marked as default. Only one default can exist"
+                    raise status.forbidden(review.call.resource, review.new["metadata"]["name"], detail)
+
+    async def _class(self, review: Review, name: str) -> dict[str, Any] | None:
+        if name:
+            found = await self._classes.find("", name)
+            if found is None:
+                pod = (review.new or {})["metadata"].get("name", "")
+                raise status.forbidden(review.call.resource, pod, f"no PriorityClass with name {name} was found")
+            return found
+        defaults = [each for each in await self._classes.all() if each.get("globalDefault")]
+        return min(defaults, key=lambda each: int(each.get("value") or 0), default=None)

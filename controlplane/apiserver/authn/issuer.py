@@ -1,0 +1,55 @@
+"""The token issuer's public documents: OIDC discovery and its keys (KEP-1393)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from controlplane.apiserver.authn.tokens import PublicKey, Verifier
+
+CONFIGURATION = "/.well-known/openid-configuration"
+KEYS = "/openid/v1/jwks"
+_CURVES = {
+    "secp256r1": ("P-256", "ES256", 32),
+    "secp384r1": ("P-384", "ES384", 48),
+    "secp521r1": ("P-521", "ES512", 66),
+}
+
+
+def documents(issuer: str, address: str, port: int, verifier: Verifier) -> dict[str, Any]:
+    """Path → document."""
+    keys = [_jwk(identity, key) for identity, key in verifier.keys.items()]
+    return {
+        CONFIGURATION: {
+            "issuer": issuer,
+            "jwks_uri": f"https://{address}:{port}{KEYS}",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys}),
+        },
+        KEYS: {"keys": keys},
+    }
+
+
+def _jwk(identity: str, key: PublicKey) -> dict[str, str]:
+    common = {"use": "sig", "kid": identity}
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return {**common, "kty": "RSA", "alg": "RS256", "n": _number(numbers.n), "e": _number(numbers.e)}
+    name, algorithm, width = _CURVES[key.curve.name]
+    point = key.public_numbers()
+    return {
+        **common,
+        "kty": "EC",
+        "alg": algorithm,
+        "crv": name,
+        "x": _number(point.x, width),
+        "y": _number(point.y, width),
+    }
+
+
+def _number(value: int, width: int = 0) -> str:
+    length = width or (value.bit_length() + 7) // 8
+    return base64.urlsafe_b64encode(value.to_bytes(length, "big")).rstrip(b"=").decode()

@@ -1,0 +1,87 @@
+"""Service account tokens as users: the claims are checked against the objects that the token is bound to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
+from controlplane.apiserver.authn.tokens import TokenError, Verifier
+from controlplane.apiserver.authn.user import SERVICE_ACCOUNTS, User, authenticated
+
+Lookup = Callable[[str, str, str], Awaitable[dict[str, Any] | None]]
+"""(plural, namespace, name) of the core group → the object, or None."""
+
+_CACHED_SECONDS = 10.0  # upstream's success TTL of the token cache
+_CACHED_MAX = 4096
+_GONE_AFTER = 60.0  # seconds after deletionTimestamp in which a bound object still counts
+
+
+class ServiceAccountAuthenticator:
+    """Verifies a bearer token, and that its account, pod, secret or node is still the one it was issued for."""
+
+    def __init__(self, verifier: Verifier, lookup: Lookup, clock: Clock) -> None:
+        self._verifier, self._lookup, self._clock = verifier, lookup, clock
+        self._known: OrderedDict[tuple[str, tuple[str, ...]], tuple[float, User, list[str]]] = OrderedDict()
+
+    async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
+        """The user and those of the token's audiences that were asked for; None when the token is not of our issuer.
+
+        audiences: what the token must be meant for; the server's own when empty. Raises TokenError.
+        """
+        if not self._verifier.is_ours(token):
+            return None
+        key, now = (token, tuple(audiences)), self._clock.monotonic()
+        if (hit := self._known.get(key)) is not None and now < hit[0]:
+            return hit[1], hit[2]
+        wanted = list(audiences) or list(self._verifier.audiences)
+        wall = self._clock.now().timestamp()
+        claims = self._verifier.verify(token, wall, wanted)
+        user = await self._user(claims)
+        named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+        found = user, [audience for audience in wanted if audience in named]
+        self._known[key] = now + min(_CACHED_SECONDS, claims["exp"] - wall), *found
+        while len(self._known) > _CACHED_MAX:
+            self._known.popitem(last=False)
+        return found
+
+    async def _user(self, claims: dict[str, Any]) -> User:
+        bound = claims.get("kubernetes.io")
+        if not isinstance(bound, dict):
+            raise TokenError("the token names no service account")
+        namespace = str(bound.get("namespace") or "")
+        account = bound.get("serviceaccount") or {}
+        name = str(account.get("name") or "")
+        if claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
+            raise TokenError("the token's subject is not its service account")
+        found = await self._check("serviceaccounts", namespace, account)
+        extra: dict[str, tuple[str, ...]] = {}
+        if claims.get("jti"):
+            extra["authentication.kubernetes.io/credential-id"] = (f"JTI={claims['jti']}",)
+        if secret := bound.get("secret"):
+            await self._check("secrets", namespace, secret)
+        if node := bound.get("node"):
+            extra["authentication.kubernetes.io/node-name"] = (str(node.get("name")),)
+            if node.get("uid"):
+                extra["authentication.kubernetes.io/node-uid"] = (str(node["uid"]),)
+        if pod := bound.get("pod"):
+            await self._check("pods", namespace, pod)
+            extra["authentication.kubernetes.io/pod-name"] = (str(pod["name"]),)
+            extra["authentication.kubernetes.io/pod-uid"] = (str(pod["uid"]),)
+        groups = (SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}")
+        return authenticated(str(claims["sub"]), groups, str(found["metadata"]["uid"]), extra)
+
+    async def _check(self, plural: str, namespace: str, reference: dict[str, Any]) -> dict[str, Any]:
+        name = str(reference.get("name") or "")
+        found = await self._lookup(plural, namespace, name)
+        if found is None:
+            raise TokenError(f"{plural} {namespace}/{name} of the token does not exist")
+        meta = found["metadata"]
+        if meta.get("uid") != reference.get("uid"):
+            raise TokenError(f"{plural} {namespace}/{name} is another one than the token was issued for")
+        deleted = meta.get("deletionTimestamp")
+        if deleted and self._clock.now().timestamp() > times.parse(deleted).timestamp() + _GONE_AFTER:
+            raise TokenError(f"{plural} {namespace}/{name} of the token was deleted")
+        return found

@@ -1,0 +1,56 @@
+"""What an authorizer is asked about, and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from controlplane.apiserver.authn.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """One request. For a non-resource request `path` is set and `resource` empty."""
+
+    user: User
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+
+class Decision(Enum):
+    """NO_OPINION leaves it to the next authorizer; with none left it is a refusal."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    NO_OPINION = "no opinion"
+
+
+class Authorizer(Protocol):
+    """One way to decide."""
+
+    async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        """The decision and its reason (may be empty)."""
+        ...
+
+
+def denial(attributes: Attributes, reason: str) -> str:
+    """Upstream's sentence (responsewriters.ForbiddenMessage), without the resource before it."""
+    user = attributes.user.name
+    if not attributes.is_resource:
+        text = f'User "{user}" cannot {attributes.verb} path "{attributes.path}"'
+    else:
+        resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
+        text = f'User "{user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}"'
+        text += f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    return f"{text}: {reason}" if reason else text

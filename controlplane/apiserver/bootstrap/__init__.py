@@ -1,0 +1,1 @@
+"""What the server itself puts into the store when it starts."""

@@ -1,0 +1,180 @@
+"""The `kubernetes` Service and its endpoints: how pods find the API servers (pkg/controlplane/controller/kubernetesservice,
+and the lease reconciler: every server says that it lives by a key that expires)."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Any
+
+import orjson
+
+from apimachinery.api.catalogue import ENDPOINTS, ENDPOINTSLICES, SERVICES, Resource
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import status
+from controlplane.apiserver.registry import metadata
+from controlplane.apiserver.registry.allocator import AddressPool, PortPool, Taken
+from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.storage.interface import KeyExists, KeyMissing, RevisionMismatch, Storage, StorageError
+from controlplane.apiserver.strategies.service import address_of, node_ports
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+NAME, NAMESPACE = "kubernetes", "default"
+PERIOD = 10.0  # seconds between two rounds
+REPAIR_EVERY = 18  # rounds: three minutes, as upstream's repair loops
+_LEASE_PREFIX = "/registry/masterleases/"
+_LEASE_SECONDS = 15
+
+
+class KubernetesService:
+    """Runs beside the server: `ensure` once before it is ready, then `run`."""
+
+    def __init__(
+        self, registry: Registry, storage: Storage, addresses: AddressPool, ports: PortPool, clock: Clock,
+        *, advertise: str, port: int,
+    ) -> None:  # fmt: skip
+        self._registry, self._storage, self._clock = registry, storage, clock
+        self._addresses, self._ports = addresses, ports
+        self._advertise, self._port = advertise, port
+        self._suspects: tuple[set[int], set[int]] = set(), set()
+
+    async def ensure(self) -> None:
+        """The Service, this server's lease, and the endpoints of all that live. Raises ApiError, StorageError."""
+        await self._service()
+        await self._renew()
+        page = await self._storage.list(_LEASE_PREFIX)
+        alive = sorted(item.key[len(_LEASE_PREFIX) :] for item in page.items)
+        await self._write(ENDPOINTS, render_endpoints(alive, self._port))
+        await self._write(ENDPOINTSLICES, render_slice(alive, self._port))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        rounds = 0
+        while True:
+            try:
+                if rounds % REPAIR_EVERY == 0:
+                    await self._repair()
+                await self.ensure()
+            except (StorageError, status.ApiError) as error:
+                log.warning("the kubernetes service could not be reconciled: %s", error)
+            rounds += 1
+            await self._clock.sleep(PERIOD)
+
+    async def withdraw(self) -> None:
+        """This server is going: it no longer serves."""
+        stored = await self._storage.get(_LEASE_PREFIX + self._advertise)
+        if stored is not None:
+            try:
+                await self._storage.delete(stored.key, stored.mod_revision)
+            except (KeyMissing, RevisionMismatch):
+                pass
+
+    async def _service(self) -> None:
+        store = self._registry.of(SERVICES).store
+        have = await store.find(NAMESPACE, NAME)
+        if have is not None:
+            return
+        first = self._addresses.first
+        try:
+            await self._addresses.claim(first, NAME)
+        except Taken:
+            pass  # another server is making the same Service
+        service = render_service(str(ipaddress.IPv4Address(first)), self._port)
+        metadata.fill_created(store.resource, service, self._clock.now())
+        try:
+            await store.create(service)
+        except status.ApiError as error:
+            if not status.is_already_exists(error):
+                raise
+
+    async def _renew(self) -> None:
+        key, value = (
+            _LEASE_PREFIX + self._advertise,
+            orjson.dumps({"kind": "Endpoints", "apiVersion": "v1", "metadata": {}}),
+        )
+        stored = await self._storage.get(key)
+        try:
+            if stored is None:
+                await self._storage.create(key, value, _LEASE_SECONDS)
+            else:
+                await self._storage.update(key, value, stored.mod_revision, _LEASE_SECONDS)
+        except (KeyExists, KeyMissing, RevisionMismatch):
+            pass  # a server that shares the address was quicker
+
+    async def _write(self, resource: Resource, want: Object) -> None:
+        store = self._registry.of(resource).store
+        have = await store.find(NAMESPACE, NAME)
+        try:
+            if have is None:
+                metadata.fill_created(store.resource, want, self._clock.now())
+                await store.create(want)
+                return
+            content = {key: value for key, value in want.items() if key != "metadata"}
+            await store.replace({**have, **content}, have)
+        except status.ApiError as error:
+            if not (status.is_already_exists(error) or status.is_conflict(error)):
+                raise
+
+    async def _repair(self) -> None:
+        services = await self._registry.of(SERVICES).store.all()
+        addresses = [int(ipaddress.IPv4Address(a)) for a in map(address_of, services) if a and ":" not in a]
+        ports = [port for service in services for port in node_ports(service).values()]
+        self._suspects = (
+            await self._addresses.repair(addresses, self._suspects[0]),
+            await self._ports.repair(ports, self._suspects[1]),
+        )
+
+
+def render_service(address: str, port: int) -> Object:
+    """The Service as upstream makes it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": NAME,
+            "namespace": NAMESPACE,
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "internalTrafficPolicy": "Cluster",
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+        "status": {"loadBalancer": {}},
+    }
+
+
+def render_endpoints(addresses: list[str], port: int) -> Object:
+    """The Endpoints: every living API server."""
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
+        "subsets": [
+            {
+                "addresses": [{"ip": address} for address in addresses],
+                "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+            }
+        ],
+    }
+
+
+def render_slice(addresses: list[str], port: int) -> Object:
+    """The EndpointSlice beside it."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": NAME}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    }

@@ -1,0 +1,247 @@
+"""kube-apiserver's command line: the real component's flags, and ours for the embedded store."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.meta import times
+
+ADMISSION_PLUGINS = (
+    "NamespaceLifecycle",
+    "ServiceAccount",
+    "NodeRestriction",
+    "TaintNodesByCondition",
+    "Priority",
+    "DefaultTolerationSeconds",
+)
+"""The plug-ins there are, in upstream's order."""
+
+_DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name != "NodeRestriction")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A checked configuration. Exactly one of `etcd_servers` and `storage_sqlite` is set."""
+
+    tls_cert_file: Path
+    tls_private_key_file: Path
+    client_ca_file: Path | None
+    service_account_key_files: tuple[Path, ...]
+    service_account_signing_key_file: Path
+    service_account_issuer: str
+    etcd_servers: tuple[str, ...] = ()
+    etcd_cafile: Path | None = None
+    etcd_certfile: Path | None = None
+    etcd_keyfile: Path | None = None
+    storage_sqlite: Path | None = None
+    api_audiences: tuple[str, ...] = ()
+    service_cluster_ip_range: ipaddress.IPv4Network = ipaddress.IPv4Network("10.96.0.0/12")
+    service_node_port_range: tuple[int, int] = (30000, 32767)
+    kubelet_client_certificate: Path | None = None
+    kubelet_client_key: Path | None = None
+    kubelet_certificate_authority: Path | None = None
+    kubelet_preferred_address_types: tuple[str, ...] = (
+        "InternalIP",
+        "Hostname",
+        "InternalDNS",
+        "ExternalDNS",
+        "ExternalIP",
+    )
+    authorization_modes: tuple[str, ...] = ("AlwaysAllow",)
+    anonymous_auth: bool = True
+    bind_address: str = "0.0.0.0"
+    secure_port: int = 6443
+    advertise_address: str = ""
+    allow_privileged: bool = False
+    admission_plugins: tuple[str, ...] = _DEFAULT_PLUGINS
+    requestheader_client_ca_file: Path | None = None
+    requestheader_allowed_names: tuple[str, ...] = ()
+    requestheader_username_headers: tuple[str, ...] = ("X-Remote-User",)
+    requestheader_group_headers: tuple[str, ...] = ("X-Remote-Group",)
+    requestheader_extra_headers_prefix: tuple[str, ...] = ("X-Remote-Extra-",)
+    event_ttl: float = 3600.0
+    verbosity: int = 0
+    argv: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The audiences a token must name one of; the issuer when none are configured."""
+        return self.api_audiences or (self.service_account_issuer,)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([message])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="kube-apiserver", allow_abbrev=False, description="Serves the Kubernetes API.")
+
+    def flag(name: str, default: str = "", text: str = "") -> None:
+        parser.add_argument(f"--{name}", default=default, help=text)
+
+    def switch(name: str, default: bool) -> None:
+        parser.add_argument(f"--{name}", nargs="?", const="true", default="true" if default else "false")
+
+    flag("etcd-servers", text="comma-separated URLs of etcd")
+    flag("etcd-cafile")
+    flag("etcd-certfile")
+    flag("etcd-keyfile")
+    flag("storage-sqlite", text="keep the objects in this SQLite file instead of etcd")
+    flag("client-ca-file", text="authority of client certificates")
+    flag("tls-cert-file")
+    flag("tls-private-key-file")
+    parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
+    flag("service-account-signing-key-file")
+    flag("service-account-issuer")
+    flag("api-audiences")
+    flag("service-cluster-ip-range", "10.96.0.0/12")
+    flag("service-node-port-range", "30000-32767")
+    flag("kubelet-client-certificate")
+    flag("kubelet-client-key")
+    flag("kubelet-certificate-authority")
+    flag("kubelet-preferred-address-types", "InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP")
+    flag("authorization-mode", "AlwaysAllow")
+    switch("anonymous-auth", True)
+    flag("bind-address", "0.0.0.0")
+    flag("secure-port", "6443")
+    flag("advertise-address")
+    switch("allow-privileged", False)
+    switch("enable-bootstrap-token-auth", False)
+    switch("profiling", True)
+    flag("enable-admission-plugins")
+    flag("disable-admission-plugins")
+    flag("requestheader-client-ca-file")
+    flag("requestheader-allowed-names")
+    flag("requestheader-username-headers", "X-Remote-User")
+    flag("requestheader-group-headers", "X-Remote-Group")
+    flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+    flag("proxy-client-cert-file")
+    flag("proxy-client-key-file")
+    flag("event-ttl", "1h0m0s")
+    parser.add_argument("-v", "--v", dest="v", default="0")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """The configuration a command line spells. Raises ConfigError with every problem that could be known."""
+    options, unknown = _parser().parse_known_args(list(argv))
+    problems = Problems()
+    for word in unknown:
+        problems.add(
+            "arguments", f"unknown flag: {word.partition('=')[0]}" if word[:1] == "-" else f"unexpected {word}"
+        )
+
+    def file(name: str, *, needed: bool = False) -> Path | None:
+        text = getattr(options, name.replace("-", "_"))
+        if not text:
+            if needed:
+                problems.add(f"--{name}", "must be specified")
+            return None
+        if not Path(text).is_file():
+            problems.add(f"--{name}", f"no such file: {text}")
+        return Path(text)
+
+    def number(name: str, text: str, low: int, high: int) -> int:
+        if text.isdecimal() and low <= int(text) <= high:
+            return int(text)
+        problems.add(f"--{name}", f"{text!r} is not a number between {low} and {high}")
+        return low
+
+    servers = _words(options.etcd_servers)
+    if bool(servers) == bool(options.storage_sqlite):
+        problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
+    modes = _words(options.authorization_mode)
+    for mode in modes:
+        if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC"):
+            problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
+    plugins = _plugins(options.enable_admission_plugins, options.disable_admission_plugins, problems)
+    if not options.service_account_issuer:
+        problems.add("--service-account-issuer", "is a required flag")
+    if not options.service_account_key_file:
+        problems.add("--service-account-key-file", "is a required flag")
+    keys = tuple(Path(each) for each in options.service_account_key_file)
+    for key in keys:
+        if not key.is_file():
+            problems.add("--service-account-key-file", f"no such file: {key}")
+    cluster_range = _network(options.service_cluster_ip_range, problems)
+    low, dash, high = options.service_node_port_range.partition("-")
+    ports = (number("service-node-port-range", low, 1, 65535), number("service-node-port-range", high, 1, 65535))
+    if not dash or ports[0] > ports[1]:
+        problems.add("--service-node-port-range", f"not a range of ports: {options.service_node_port_range}")
+    try:
+        event_ttl = times.parse_duration(options.event_ttl)
+    except ValueError as error:
+        problems.add("--event-ttl", str(error))
+        event_ttl = 3600.0
+    for name in ("bind-address", "advertise-address"):
+        text = getattr(options, name.replace("-", "_"))
+        try:
+            if text:
+                ipaddress.ip_address(text)
+        except ValueError:
+            problems.add(f"--{name}", f"not an IP address: {text}")
+    cert, private = file("tls-cert-file", needed=True), file("tls-private-key-file", needed=True)
+    signing = file("service-account-signing-key-file", needed=True)
+    config = Config(
+        tls_cert_file=cert or Path(),
+        tls_private_key_file=private or Path(),
+        client_ca_file=file("client-ca-file"),
+        service_account_key_files=keys,
+        service_account_signing_key_file=signing or Path(),
+        service_account_issuer=options.service_account_issuer,
+        etcd_servers=servers,
+        etcd_cafile=file("etcd-cafile"),
+        etcd_certfile=file("etcd-certfile"),
+        etcd_keyfile=file("etcd-keyfile"),
+        storage_sqlite=Path(options.storage_sqlite) if options.storage_sqlite else None,
+        api_audiences=_words(options.api_audiences),
+        service_cluster_ip_range=cluster_range,
+        service_node_port_range=ports,
+        kubelet_client_certificate=file("kubelet-client-certificate"),
+        kubelet_client_key=file("kubelet-client-key"),
+        kubelet_certificate_authority=file("kubelet-certificate-authority"),
+        kubelet_preferred_address_types=_words(options.kubelet_preferred_address_types),
+        authorization_modes=modes,
+        anonymous_auth=options.anonymous_auth == "true",
+        bind_address=options.bind_address,
+        secure_port=number("secure-port", options.secure_port, 1, 65535),
+        advertise_address=options.advertise_address,
+        allow_privileged=options.allow_privileged == "true",
+        admission_plugins=plugins,
+        requestheader_client_ca_file=file("requestheader-client-ca-file"),
+        requestheader_allowed_names=_words(options.requestheader_allowed_names),
+        requestheader_username_headers=_words(options.requestheader_username_headers),
+        requestheader_group_headers=_words(options.requestheader_group_headers),
+        requestheader_extra_headers_prefix=_words(options.requestheader_extra_headers_prefix),
+        event_ttl=event_ttl,
+        verbosity=number("v", options.v, 0, 10),
+        argv=tuple(argv),
+    )
+    problems.raise_if_any()
+    return config
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def _plugins(enable: str, disable: str, problems: Problems) -> tuple[str, ...]:
+    chosen = {*_DEFAULT_PLUGINS, *_words(enable)} - set(_words(disable))
+    for name in sorted(chosen - set(ADMISSION_PLUGINS)):
+        problems.add("--enable-admission-plugins", f'"{name}" is unknown')
+    return tuple(name for name in ADMISSION_PLUGINS if name in chosen)
+
+
+def _network(text: str, problems: Problems) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as error:
+        problems.add("--service-cluster-ip-range", str(error))
+        return ipaddress.IPv4Network("10.96.0.0/12")

@@ -1,0 +1,1 @@
+"""What the server serves: discovery documents, the OpenAPI, the version."""

@@ -1,0 +1,88 @@
+"""What a request asks for, read from its method, path and query: the attributes of k8s.io/apiserver's RequestInfo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from apimachinery.meta import fields
+
+_VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """`is_resource` is False for /healthz, /version, discovery and the like; then only `path` and `verb` (the lower
+    case method) mean anything. `name` of a list or watch is the one that metadata.name in the field selector pins.
+    `rest` is what follows the subresource (the path to proxy)."""
+
+    path: str
+    verb: str
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+    rest: str = ""
+
+
+def is_true(query: Mapping[str, str], key: str) -> bool:
+    """Go's strconv.ParseBool for a query parameter, where a bare `?watch` also counts."""
+    value = query.get(key)
+    return value is not None and value in _TRUE
+
+
+def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
+    """Never raises: a path that is no resource's is a non-resource path.
+
+    raw_path: still percent-encoded, so that an encoded slash stays within its segment.
+    """
+    path = unquote(raw_path)
+    other = RequestInfo(path, method.lower())
+    raw = raw_path.strip("/").split("/")
+    parts = [unquote(part) for part in raw]
+    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts[:-1]) or parts[-1] in (".", ".."):
+        return other
+    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+        return other
+    if parts[0] == "api":
+        group, version, parts, raw = "", parts[1], parts[2:], raw[2:]
+    elif len(parts) < 4:
+        return other
+    else:
+        group, version, parts, raw = parts[1], parts[2], parts[3:], raw[3:]
+    verb = _VERBS.get(method, "")
+    namespace = ""
+    if parts[0] == "watch":
+        if len(parts) < 2:
+            return other
+        verb, parts, raw = "watch", parts[1:], raw[1:]
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in _NAMESPACE_SUBRESOURCES:
+            parts, raw = parts[2:], raw[2:]
+    resource, *below = parts
+    name = below[0] if below else ""
+    subresource = below[1] if len(below) > 1 else ""
+    rest = "/".join(raw[3:])
+    if verb == "get" and not name:
+        verb = "watch" if is_true(query, "watch") else "list"
+    if verb in ("list", "watch") and not name:
+        name = _pinned_name(query.get("fieldSelector", ""))
+    if verb == "delete" and not name:
+        verb = "deletecollection"
+    return RequestInfo(path, verb, True, group, version, namespace, resource, subresource, name, rest)
+
+
+def _pinned_name(selector: str) -> str:
+    if "metadata.name" not in selector:
+        return ""
+    try:
+        return fields.parse_selector(selector).requires("metadata.name") or ""
+    except ValueError:
+        return ""

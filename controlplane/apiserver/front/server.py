@@ -1,0 +1,159 @@
+"""The listener, and what every request passes on its way: limits, identity, permission, errors told as Status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import aiohttp
+from aiohttp import web
+
+from apimachinery.kit.metrics import Counter, Gauge, Histogram
+from apimachinery.meta import status
+from controlplane.apiserver.authn.authenticator import Authenticator
+from controlplane.apiserver.authn.impersonation import impersonate
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Attributes
+from controlplane.apiserver.authz.union import Union
+from controlplane.apiserver.front import responses
+from controlplane.apiserver.front.request_info import RequestInfo, parse
+
+log = logging.getLogger(__name__)
+
+Route = Callable[[web.BaseRequest, RequestInfo, User], Awaitable[web.StreamResponse]]
+
+REQUEST_TIMEOUT = 60.0
+"""Seconds for a request that is not long-running (--request-timeout's default)."""
+_LINE_MAX = 64 * 1024  # bytes of the request line and of one header; tokens and selectors are long
+_SHUTDOWN = 2.0
+_LONG_VERBS = frozenset({"watch", "proxy"})
+_LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
+_MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+_REQUESTS = Counter(
+    "apiserver_request_total",
+    "Requests by verb, resource and answer",
+    ["verb", "group", "version", "resource", "subresource", "scope", "code"],
+)
+_DURATION = Histogram(
+    "apiserver_request_duration_seconds",
+    "Seconds to answer, of requests that are not long-running",
+    ["verb", "resource"],
+    buckets=(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60),
+)
+_INFLIGHT = Gauge("apiserver_current_inflight_requests", "Requests being served", ["request_kind"])
+
+
+class Front:
+    """The HTTPS server. `route` is given what has been identified and allowed."""
+
+    def __init__(self, route: Route, authenticator: Authenticator, authorizer: Union) -> None:
+        self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
+        self._server: web.Server[web.BaseRequest] | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
+        """Listen; returns the port. Raises OSError when the address cannot be bound."""
+        self._server = web.Server(
+            self._handle,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=180,
+            max_line_size=_LINE_MAX,
+            max_field_size=_LINE_MAX,
+            auto_decompress=True,
+        )
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(
+            self._server, host, port, ssl=tls, backlog=1024, reuse_address=True, ssl_handshake_timeout=10
+        )
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            await self._server.shutdown(_SHUTDOWN)
+        if self._listener is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._listener.wait_closed(), _SHUTDOWN)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        began = asyncio.get_running_loop().time()
+        info = parse(request.method, request.rel_url.raw_path, request.query)
+        long_running = _is_long(info, request)
+        kind = "mutating" if request.method in _MUTATING else "readOnly"
+        _INFLIGHT.labels(kind).inc()
+        try:
+            if long_running:
+                response = await self._answer(request, info)
+            else:
+                response = await self._answer_in_time(request, info)
+        finally:
+            _INFLIGHT.labels(kind).dec()
+        _count(info, response.status)
+        if not long_running:
+            elapsed = asyncio.get_running_loop().time() - began
+            _DURATION.labels(info.verb.upper(), info.resource).observe(elapsed)
+        return response
+
+    async def _answer_in_time(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        # A write that has begun is finished even when the client goes away: half of it would be worse.
+        answer = asyncio.ensure_future(self._answer(request, info))
+        waiting = asyncio.shield(answer) if request.method in _MUTATING else answer
+        try:
+            return await asyncio.wait_for(waiting, REQUEST_TIMEOUT)
+        except TimeoutError:
+            answer.cancel()
+            error = status.timeout("request did not complete within the allotted timeout")
+            return responses.refusal(request, error)
+
+    async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        try:
+            response = await self._identified(request, info)
+        except status.ApiError as error:
+            response = responses.refusal(request, error)
+        except (ConnectionResetError, aiohttp.ClientConnectionResetError):
+            raise
+        except web.RequestPayloadError as error:
+            response = responses.refusal(request, status.bad_request(f"the body could not be read: {error}"))
+        except Exception as error:
+            log.exception("%s %s failed", request.method, info.path)
+            response = responses.refusal(request, status.internal(type(error).__name__))
+        if not response.prepared:
+            response.headers.setdefault("Audit-Id", request.headers.get("Audit-Id", "") or str(uuid.uuid4()))
+            response.headers.setdefault("Cache-Control", "no-cache, private")
+        return response
+
+    async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        transport = request.transport
+        cert = transport.get_extra_info("peercert") if transport is not None else None
+        user = await self._authenticator.authenticate(cert, request.headers)
+        if "Impersonate-User" in request.headers or any(key.startswith("Impersonate-") for key in request.headers):
+            user = await impersonate(user, request.headers, self._authorizer.require)
+        await self._authorizer.require(_attributes(user, info))
+        return await self._route(request, info, user)
+
+
+def _attributes(user: User, info: RequestInfo) -> Attributes:
+    if not info.is_resource:
+        return Attributes(user, info.verb, path=info.path)
+    return Attributes(
+        user, info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, info.name
+    )
+
+
+def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:
+    return info.verb in _LONG_VERBS or (info.is_resource and info.subresource in _LONG_SUBRESOURCES)
+
+
+def _count(info: RequestInfo, code: int) -> None:
+    scope = "namespace" if info.namespace and not info.name else "resource" if info.name else "cluster"
+    _REQUESTS.labels(
+        info.verb.upper(), info.group, info.version, info.resource, info.subresource, scope, str(code)
+    ).inc()

@@ -1,0 +1,1 @@
+"""The generic verbs on stored objects: create, get, list, watch, update, patch, delete."""

@@ -1,0 +1,146 @@
+"""Server-side apply, the part of it that concerns appliers (KEP-555): each field an applier sets is its own.
+
+What is here: creation, merging by the schema's merge keys, removal of fields that an applier no longer sets, conflicts
+between appliers, force. Fields written by other verbs have no manager, so that applying over them is no conflict.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from apimachinery.api.schema import SCHEMA
+from apimachinery.meta import status, times
+from apimachinery.meta.patches import PatchError, strategic_merge
+from apimachinery.meta.paths import Path, required
+from controlplane.apiserver.registry import field_sets, metadata
+from controlplane.apiserver.registry.body import read
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.collection import Collection
+from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.create import create_object
+from controlplane.apiserver.registry.field_sets import Fields
+from controlplane.apiserver.registry.update import change_object
+
+Object = dict[str, Any]
+
+_FORCE = ("1", "t", "T", "true", "TRUE", "True")
+
+
+async def apply(collection: Collection, call: Call, document: Any) -> tuple[Object, bool]:
+    """The object as stored, and whether it was created. Raises ApiError 400, 409 (other appliers' fields), 422."""
+    if not call.query.get("fieldManager"):
+        problem = required(Path("fieldManager"), "is required for apply patch")
+        raise status.invalid("PatchOptions.meta.k8s.io", "", [problem])
+    config = _config(call, document)
+    wanted = field_sets.fields_of(config, SCHEMA.patch_meta(call.resource.gvk))
+    try:
+        change = _change(collection, call, config, wanted)
+        written = await change_object(collection, call, call.name, change, managed=True)
+        return convert(written, call.resource), False
+    except status.ApiError as error:
+        if not status.is_not_found(error) or call.subresource:
+            raise
+    new = read(call, deepcopy(config), *call.resource.gvk)
+    metadata.place(call, new)
+    entries = [_entry(collection, call, wanted)]
+    created = await create_object(collection, call, convert(new, collection.resource), managed=entries)
+    return convert(created, call.resource), True
+
+
+def _config(call: Call, document: Any) -> Object:
+    if not isinstance(document, dict) or not isinstance(document.get("metadata") or {}, dict):
+        raise status.bad_request("the body of an apply patch must be an object")
+    if (document.get("apiVersion"), document.get("kind")) != (call.resource.api_version, call.resource.kind):
+        raise status.bad_request(
+            f"the object given is {document.get('apiVersion')!r}, Kind={document.get('kind')}, "
+            f"not {call.resource.api_version}, Kind={call.resource.kind}"
+        )
+    meta = document["metadata"] = dict(document.get("metadata") or {})
+    if meta.get("managedFields"):
+        raise status.bad_request("metadata.managedFields must be nil")
+    for field in ("creationTimestamp", "managedFields"):
+        meta.pop(field, None)
+    meta.setdefault("name", call.name)
+    return document
+
+
+def _change(collection: Collection, call: Call, config: Object, wanted: Fields) -> Any:
+    async def change(current: Object) -> Object:
+        live = convert(current, call.resource)
+        entries: list[Object] = live["metadata"].get("managedFields") or []
+        mine = [entry for entry in entries if _is_mine(call, entry)]
+        others = [entry for entry in entries if not _is_mine(call, entry)]
+        others = _without_conflicts(call, live, config, wanted, others)
+        kept = {path for entry in others for path in field_sets.from_wire(entry.get("fieldsV1") or {})}
+        before = {path for entry in mine for path in field_sets.from_wire(entry.get("fieldsV1") or {})}
+        try:
+            merged = strategic_merge(live, config, SCHEMA.patch_meta(call.resource.gvk))
+        except PatchError as error:
+            raise status.unprocessable(str(error)) from None
+        for path in sorted(before - wanted - kept, key=len, reverse=True):
+            field_sets.remove(merged, path)
+        metadata.place(call, merged)
+        new = convert(read(call, merged, *call.resource.gvk), collection.resource)
+        metadata.check_version(collection.resource, new, current, unconditional=True)
+        if mine and before == wanted and field_sets.from_wire(mine[0].get("fieldsV1") or {}) == wanted:
+            entry = mine[0]  # the time tells of the last change of the set, not of the last request
+        else:
+            entry = _entry(collection, call, wanted)
+        new["metadata"]["managedFields"] = [*others, entry]
+        return new
+
+    return change
+
+
+def _without_conflicts(call: Call, live: Object, config: Object, wanted: Fields, others: list[Object]) -> list[Object]:
+    """The other appliers' entries, less what is taken from them by force. Raises ApiError 409 without force."""
+    causes, left = [], []
+    for entry in others:
+        held = field_sets.from_wire(entry.get("fieldsV1") or {})
+        clash = sorted(
+            path
+            for path in held & wanted
+            if path[-1] != "." and field_sets.value_at(live, path) != field_sets.value_at(config, path)
+        )
+        causes += [
+            {
+                "reason": "FieldManagerConflict",
+                "message": f'conflict with "{entry.get("manager")}" using {entry.get("apiVersion")}',
+                "field": field_sets.spell(path),
+            }
+            for path in clash
+        ]
+        remaining = held - set(clash)
+        if remaining:
+            left.append({**entry, "fieldsV1": field_sets.to_wire(remaining)} if clash else entry)
+    if causes and call.query.get("force") not in _FORCE:
+        word = "conflict" if len(causes) == 1 else "conflicts"
+        first = causes[0]["message"]
+        listed = (
+            f"{first}: {causes[0]['field']}"
+            if len(causes) == 1
+            else "\n".join(f"{cause['message']}: {cause['field']}" for cause in causes)
+        )
+        raise status.apply_conflict(causes, f"Apply failed with {len(causes)} {word}: {listed}")
+    return left
+
+
+def _is_mine(call: Call, entry: Object) -> bool:
+    return (
+        entry.get("manager") == call.query.get("fieldManager")
+        and entry.get("operation") == "Apply"
+        and (entry.get("subresource") or "") == call.subresource
+    )
+
+
+def _entry(collection: Collection, call: Call, wanted: Fields) -> Object:
+    entry = {
+        "manager": call.query["fieldManager"],
+        "operation": "Apply",
+        "apiVersion": call.resource.api_version,
+        "time": times.rfc3339(collection.clock.now()),
+        "fieldsType": "FieldsV1",
+        "fieldsV1": field_sets.to_wire(wanted),
+    }
+    return {**entry, "subresource": call.subresource} if call.subresource else entry

@@ -1,0 +1,74 @@
+"""One request on a resource, as the verbs and the plug-ins see it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta import status
+from apimachinery.meta.paths import Path, not_supported
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+
+Object = dict[str, Any]
+Authorize = Callable[[Attributes], Awaitable[tuple[Decision, str]]]
+
+MAX_WARNINGS = 100
+_FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
+
+
+@dataclass(slots=True)
+class Call:
+    """`resource` is the one asked for, in the version asked for. `name` may be "" on create.
+
+    `warnings` go out as Warning headers; `authorize` asks on behalf of somebody (escalation checks, reviews).
+    """
+
+    user: User
+    resource: Resource
+    verb: str
+    namespace: str
+    name: str
+    authorize: Authorize
+    subresource: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    user_agent: str = ""
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Tell the client; each sentence once, at most MAX_WARNINGS."""
+        if text not in self.warnings and len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(text)
+
+    @property
+    def field_validation(self) -> str:
+        """Ignore, Warn (the default) or Strict."""
+        return self.query.get("fieldValidation") or "Warn"
+
+    @property
+    def field_manager(self) -> str:
+        """The query's fieldManager, or what the user agent says before its first slash."""
+        return self.query.get("fieldManager") or self.user_agent.partition("/")[0][:128]
+
+    async def allowed(self, verb: str, group: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
+        """Whether the user could do something else."""
+        decision, _ = await self.authorize(
+            Attributes(self.user, verb, group, "*", resource, namespace=namespace, name=name)
+        )
+        return decision is Decision.ALLOW
+
+
+def check_options(kind: str, query: Mapping[str, str], dry_run: list[str]) -> bool:
+    """Whether the options of a write ask for a dry run. kind: "CreateOptions", …; raises ApiError 422."""
+    problems = []
+    if any(word != "All" for word in dry_run):
+        problems.append(not_supported(Path("dryRun"), dry_run, ["All"]))
+    validation = query.get("fieldValidation", "")
+    if validation and validation not in _FIELD_VALIDATION:
+        problems.append(not_supported(Path("fieldValidation"), validation, ["", *_FIELD_VALIDATION]))
+    if problems:
+        raise status.invalid(f"{kind}.meta.k8s.io", "", problems)
+    return bool(dry_run)

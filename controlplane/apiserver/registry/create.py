@@ -1,0 +1,67 @@
+"""The verb create."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from apimachinery.meta import status
+from controlplane.apiserver.admission.chain import Review
+from controlplane.apiserver.registry import metadata
+from controlplane.apiserver.registry.body import read
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.collection import Collection
+from controlplane.apiserver.registry.conversion import convert
+
+Object = dict[str, Any]
+
+_NAME_ATTEMPTS = 8  # of generateName, before the client is told (upstream's maxNameGenerationCreateAttempts)
+
+
+async def create(collection: Collection, call: Call, document: Any) -> Object:
+    """The object as it was stored (with dryRun: as it would be), in the version of the call.
+
+    Raises ApiError 400, 403, 409 AlreadyExists, 422.
+    """
+    obj = read(call, document, *call.resource.gvk)
+    metadata.place(call, obj)
+    obj = convert(obj, collection.resource)
+    return convert(await create_object(collection, call, obj), call.resource)
+
+
+async def create_object(collection: Collection, call: Call, obj: Object, managed: list[Object] | None = None) -> Object:
+    """The same from an object of the stored version that was read already; `managed`: its managedFields."""
+    if obj["metadata"].get("resourceVersion"):
+        raise status.bad_request("resourceVersion should not be set on objects to be created")
+    generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
+    for attempt in range(_NAME_ATTEMPTS):
+        made = deepcopy(obj) if generated else obj
+        try:
+            return await _create(collection, call, made, managed)
+        except status.ApiError as error:
+            if not generated or not status.is_already_exists(error):
+                raise
+            if attempt == _NAME_ATTEMPTS - 1:
+                raise status.generate_name_conflict(collection.resource, made["metadata"]["name"]) from None
+    raise AssertionError("the loop returns or raises")
+
+
+async def _create(collection: Collection, call: Call, obj: Object, managed: list[Object] | None) -> Object:
+    strategy = collection.strategy
+    metadata.fill_created(collection.resource, obj, collection.clock.now())
+    if managed:
+        obj["metadata"]["managedFields"] = managed
+    if strategy.generated:
+        obj["metadata"]["generation"] = 1
+    review = Review(call, "CREATE", obj)
+    await collection.admission.mutate(review)
+    strategy.prepare_create(call, obj)
+    await strategy.authorize(call, obj, None)
+    async with strategy.claim(call, obj, None):
+        collection.refuse(obj["metadata"]["name"], strategy.validate_create(call, obj))
+        await collection.admission.validate(review)
+        if call.dry_run:
+            if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):
+                raise status.already_exists(collection.resource, obj["metadata"]["name"])
+            return obj
+        return await collection.store.create(obj, strategy.ttl(obj))

@@ -1,0 +1,99 @@
+"""What the server itself writes into metadata (k8s.io/apiserver/pkg/registry/rest: BeforeCreate, BeforeUpdate)."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import datetime
+from typing import Any
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta import status, times
+from apimachinery.meta.paths import Path, forbidden, invalid, required
+from controlplane.apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
+_SUFFIX = 5
+MAX_GENERATED = 63 - _SUFFIX
+
+_SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+
+
+def generated_name(base: str) -> str:
+    """A name for `generateName`: the base, cut to fit a label, and five random characters."""
+    return base[:MAX_GENERATED] + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX))
+
+
+def place(call: Call, obj: Object) -> None:
+    """Put the object where the request says it is. Raises ApiError 400 when the two disagree."""
+    meta = obj["metadata"]
+    if call.resource.namespaced:
+        if meta.get("namespace") and meta["namespace"] != call.namespace:
+            raise status.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        meta["namespace"] = call.namespace
+    elif meta.get("namespace"):
+        # Upstream validates it away; a cluster-scoped object has none.
+        problem = forbidden(Path("metadata").child("namespace"), "not allowed on this type")
+        raise status.invalid(call.resource, meta.get("name") or "", [problem])
+    if call.name and not meta.get("name"):
+        meta["name"] = call.name
+    if call.name and meta["name"] != call.name:
+        raise status.bad_request(
+            f"the name of the object ({meta['name']}) does not match the name on the URL ({call.name})"
+        )
+
+
+def fill_created(resource: Resource, obj: Object, now: datetime) -> None:
+    """uid, creationTimestamp; nothing of the sort from the client. Raises ApiError 422 without any name."""
+    meta = obj["metadata"]
+    for field in (*_SYSTEM_FIELDS, "resourceVersion", "generation", "managedFields"):
+        meta.pop(field, None)
+    if not meta.get("name"):
+        base = meta.get("generateName")
+        if not base:
+            path = Path("metadata").child("name")
+            raise status.invalid(resource, "", [required(path, "name or generateName is required")])
+        meta["name"] = generated_name(base)
+    meta["uid"] = str(uuid.uuid4())
+    meta["creationTimestamp"] = times.rfc3339(now)
+
+
+def fill_updated(resource: Resource, new: Object, old: Object, *, managed: bool = False) -> None:
+    """What no update changes comes from the stored object; managedFields too, unless `managed`.
+
+    Raises ApiError 409 for another object's uid."""
+    meta, before = new["metadata"], old["metadata"]
+    if meta.get("uid") and meta["uid"] != before.get("uid"):
+        raise status.conflict(
+            resource,
+            before["name"],
+            f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before.get('uid')}",
+        )
+    kept = (*_SYSTEM_FIELDS, "generation", "namespace", "name", "generateName")
+    for field in kept if managed else (*kept, "managedFields"):
+        if field in before:
+            meta[field] = before[field]
+        else:
+            meta.pop(field, None)
+    meta["resourceVersion"] = before["resourceVersion"]
+
+
+def check_version(resource: Resource, obj: Object, current: Object, *, unconditional: bool) -> None:
+    """The optimistic lock: raises ApiError 409 when the client has seen another version, 422 for a malformed one."""
+    meta = obj["metadata"]
+    asked = meta.get("resourceVersion") or ""
+    path = Path("metadata").child("resourceVersion")
+    if not asked or asked == "0":
+        if not unconditional:
+            problem = invalid(path, 0, "must be specified for an update")
+            raise status.invalid(resource, current["metadata"]["name"], [problem])
+        return
+    if not asked.isascii() or not asked.isdecimal() or len(asked) > 19:
+        problem = invalid(path, asked, f'strconv.ParseUint: parsing "{asked}": invalid syntax')
+        raise status.invalid(resource, current["metadata"]["name"], [problem])
+    if asked != current["metadata"]["resourceVersion"]:
+        raise status.conflict(resource, current["metadata"]["name"])

@@ -1,0 +1,156 @@
+"""Objects of one resource in the store: dicts in, dicts out, the store's errors told as the API tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta import status
+from controlplane.apiserver.storage.interface import (
+    Compacted,
+    FutureRevision,
+    KeyExists,
+    KeyMissing,
+    ListPage,
+    OutcomeUnknown,
+    RevisionMismatch,
+    Storage,
+    Stored,
+    Unavailable,
+)
+from controlplane.apiserver.storage.keys import namespace_prefix, registry_key
+
+Object = dict[str, Any]
+
+MAX_ATTEMPTS = 100
+"""Lost races of one update before the client is told to try again; each loss means that somebody else won."""
+
+
+def decode(stored: Stored) -> Object:
+    """The object with its resourceVersion, a new dict."""
+    obj: Object = orjson.loads(stored.value)
+    obj["metadata"]["resourceVersion"] = str(stored.mod_revision)
+    return obj
+
+
+def encode(obj: Object) -> bytes:
+    """The stored form: apiVersion, kind and metadata first, without resourceVersion."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    rest = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+    return orjson.dumps({"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, **rest})
+
+
+@contextmanager
+def told(resource: Resource, name: str) -> Iterator[None]:
+    """Turns what the store raises into what the API answers."""
+    try:
+        yield
+    except KeyExists:
+        raise status.already_exists(resource, name) from None
+    except KeyMissing:
+        raise status.not_found(resource, name) from None
+    except RevisionMismatch:
+        raise status.conflict(resource, name) from None
+    except Compacted as error:
+        raise status.expired(str(error)) from None
+    except FutureRevision as error:
+        raise too_large(error.requested, error.current) from None
+    except OutcomeUnknown as error:
+        raise status.timeout(f"request did not complete within the allotted timeout: {error}") from None
+    except Unavailable as error:
+        raise status.service_unavailable(f"the store is not available: {error}") from None
+
+
+def too_large(requested: int, current: int) -> status.ApiError:
+    """504 for a resourceVersion that is not there yet (storage.NewTooLargeResourceVersionError)."""
+    message = f"Too large resource version: {requested}, current: {current}"
+    cause = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return status.ApiError(504, "Timeout", f"Timeout: {message}", {"retryAfterSeconds": 1, "causes": cause})
+
+
+class ObjectStore:
+    """The stored objects of `resource` (which is in the version that is stored)."""
+
+    def __init__(self, resource: Resource, storage: Storage) -> None:
+        self.resource, self.storage = resource, storage
+
+    def key(self, namespace: str, name: str) -> str:
+        return registry_key(self.resource, name, namespace)
+
+    def prefix(self, namespace: str = "") -> str:
+        return namespace_prefix(self.resource, namespace)
+
+    async def find(self, namespace: str, name: str) -> Object | None:
+        """The newest version, or None."""
+        with told(self.resource, name):
+            stored = await self.storage.get(self.key(namespace, name))
+        return decode(stored) if stored else None
+
+    async def get(self, namespace: str, name: str) -> Object:
+        """The newest version. Raises ApiError 404."""
+        found = await self.find(namespace, name)
+        if found is None:
+            raise status.not_found(self.resource, name)
+        return found
+
+    async def page(self, namespace: str, *, revision: int = 0, limit: int = 0, start_after: str = "") -> ListPage:
+        """A page of the collection. Raises ApiError 410, 504, 503."""
+        with told(self.resource, ""):
+            return await self.storage.list(
+                self.prefix(namespace), revision=revision, limit=limit, start_after=start_after
+            )
+
+    async def all(self, namespace: str = "") -> list[Object]:
+        """Every object, newest versions."""
+        return [decode(stored) for stored in (await self.page(namespace)).items]
+
+    async def create(self, obj: Object, ttl: int | None = None) -> Object:
+        """The stored object, with its resourceVersion. Raises ApiError 409 AlreadyExists."""
+        meta = obj["metadata"]
+        with told(self.resource, meta["name"]):
+            revision = await self.storage.create(self.key(meta.get("namespace") or "", meta["name"]), encode(obj), ttl)
+        return _at(obj, revision)
+
+    async def replace(self, obj: Object, current: Object, ttl: int | None = None) -> Object:
+        """Write `obj` if `current` is still what is stored; `current` itself when nothing changed.
+
+        Raises ApiError 409 Conflict and 404.
+        """
+        meta = current["metadata"]
+        if {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current:
+            return current
+        with told(self.resource, meta["name"]):
+            revision = await self.storage.update(
+                self.key(meta.get("namespace") or "", meta["name"]), encode(obj), int(meta["resourceVersion"]), ttl
+            )
+        return _at(obj, revision)
+
+    async def remove(self, current: Object) -> Object:
+        """Delete if `current` is still what is stored; the object at the revision of its removal."""
+        meta = current["metadata"]
+        with told(self.resource, meta["name"]):
+            revision = await self.storage.delete(
+                self.key(meta.get("namespace") or "", meta["name"]), int(meta["resourceVersion"])
+            )
+        return _at(current, revision)
+
+    async def modify(self, namespace: str, name: str, change: Callable[[Object], Awaitable[Object]]) -> Object:
+        """Read, change and write until nobody wrote in between. `change` returns a new object (or the same one, for
+        nothing to do) and may be called several times. Raises ApiError 404, and what `change` raises."""
+        for _ in range(MAX_ATTEMPTS):
+            current = await self.get(namespace, name)
+            changed = await change(current)
+            try:
+                return await self.replace(changed, current)
+            except status.ApiError as error:
+                if not status.is_conflict(error):
+                    raise
+        raise status.server_timeout(self.resource, "update", 1)
+
+
+def _at(obj: Object, revision: int) -> Object:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}

@@ -1,0 +1,93 @@
+"""The verb update, and the way every change of an object takes (patch included)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from typing import Any
+
+from apimachinery.meta import status
+from controlplane.apiserver.admission.chain import Review
+from controlplane.apiserver.registry import metadata
+from controlplane.apiserver.registry.body import read
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.collection import Collection
+from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.create import create_object
+from controlplane.apiserver.registry.delete import is_finished, take_away
+from controlplane.apiserver.registry.store import MAX_ATTEMPTS
+
+Object = dict[str, Any]
+Change = Callable[[Object], Awaitable[Object]]
+
+
+async def update(collection: Collection, call: Call, document: Any) -> tuple[Object, bool]:
+    """PUT: the object as stored, and whether it was created. Raises ApiError 400, 403, 404, 409 Conflict, 422."""
+    asked = read(call, document, *call.resource.gvk)
+    metadata.place(call, asked)
+    asked = convert(asked, collection.resource)
+    name = asked["metadata"].get("name") or call.name
+    unconditional = collection.strategy.unconditional_update
+    has_version = (asked["metadata"].get("resourceVersion") or "0") != "0"
+
+    async def change(current: Object) -> Object:
+        metadata.check_version(collection.resource, asked, current, unconditional=unconditional)
+        return deepcopy(asked)
+
+    try:
+        return convert(await change_object(collection, call, name, change), call.resource), False
+    except status.ApiError as error:
+        if not status.is_not_found(error) or not collection.strategy.create_on_update or call.subresource:
+            raise
+        if has_version or asked["metadata"].get("uid"):
+            raise
+    created = await create_object(collection, call, asked)
+    return convert(created, call.resource), True
+
+
+async def change_object(
+    collection: Collection,
+    call: Call,
+    name: str,
+    change: Change,
+    *,
+    attempts: int = MAX_ATTEMPTS,
+    managed: bool = False,
+) -> Object:
+    """Apply `change` (current object of the stored version → a new one, its own) and write it, again while others
+    write in between. The result is of the stored version. Raises what `change` raises, ApiError 404, 409, 422."""
+    for attempt in range(attempts):
+        current = await collection.store.get(call.namespace, name)
+        new = await change(deepcopy(current))
+        metadata.fill_updated(collection.resource, new, current, managed=managed)
+        try:
+            return await _write(collection, call, new, current)
+        except status.ApiError as error:
+            # A conflict from the store, not from `change` (a stale resourceVersion or uid is told outside the try).
+            if not status.is_conflict(error) or attempt == attempts - 1:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+async def _write(collection: Collection, call: Call, new: Object, current: Object) -> Object:
+    strategy = collection.strategy
+    if call.subresource == "status":
+        strategy.prepare_status(call, new, current)
+    elif call.subresource:
+        strategy.prepare_subresource(call, new, current)
+    else:
+        strategy.prepare_update(call, new, current)
+    review = Review(call, "UPDATE", new, current)
+    await collection.admission.mutate(review)
+    if strategy.generated and strategy.spec_changed(new, current):
+        new["metadata"]["generation"] = (current["metadata"].get("generation") or 0) + 1
+    await strategy.authorize(call, new, current)
+    async with strategy.claim(call, new, current):
+        collection.refuse(current["metadata"]["name"], strategy.validate_update(call, new, current))
+        await collection.admission.validate(review)
+        if call.dry_run:
+            return new
+        if is_finished(strategy, new):
+            # The last finalizer of an object that waits for its end: this write is the end.
+            return await take_away(collection, current, new)
+        return await collection.store.replace(new, current, strategy.ttl(new))

@@ -1,0 +1,1 @@
+"""What is special about a kind: one file per special kind; everything else is generic."""

@@ -1,0 +1,149 @@
+"""What a kind may say about its objects; the defaults are those of a plain kind with a status.
+
+Functions change the object they are given, which belongs to the request; `old` is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from apimachinery.api import validation
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta.paths import Problem
+from controlplane.apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+# Kinds whose metadata.generation counts changes of the specification (their strategies' PrepareForUpdate).
+_GENERATED = frozenset(
+    {
+        ("apps", "DaemonSet"),
+        ("apps", "Deployment"),
+        ("apps", "ReplicaSet"),
+        ("apps", "StatefulSet"),
+        ("", "ReplicationController"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+        ("policy", "PodDisruptionBudget"),
+        ("networking.k8s.io", "Ingress"),
+        ("networking.k8s.io", "IngressClass"),
+        ("networking.k8s.io", "NetworkPolicy"),
+        ("discovery.k8s.io", "EndpointSlice"),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("scheduling.k8s.io", "PriorityClass"),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+    }
+)
+# Kinds that PUT may create (AllowCreateOnUpdate of their strategies).
+_CREATED_ON_UPDATE = frozenset(
+    {"Endpoints", "Event", "LimitRange", "Lease", "PodTemplate", "Service", "Role", "RoleBinding", "ClusterRole"}
+    | {"ClusterRoleBinding", "FlowSchema"}
+)
+# Kinds that PUT replaces only at the resourceVersion it names (AllowUnconditionalUpdate).
+_CONDITIONAL = frozenset({"Lease", "CustomResourceDefinition", "APIService", "CSINode", "RuntimeClass", "IngressClass"})
+# Kinds whose deletion answers with the object instead of a Status (ReturnDeletedObject).
+_RETURNED = frozenset({"Pod", "PodTemplate", "PersistentVolume", "PersistentVolumeClaim", "Service", "ServiceAccount"})
+
+
+class Strategy:
+    """The strategy of one resource (of the stored version)."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.has_status = resource.subresource("status") is not None
+        self.generated = (resource.group, resource.kind) in _GENERATED
+        self.create_on_update = resource.kind in _CREATED_ON_UPDATE
+        self.unconditional_update = resource.kind not in _CONDITIONAL
+        self.returns_deleted = resource.kind in _RETURNED
+
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        """Before defaults-dependent validation: drop what a client may not say."""
+        if self.has_status:
+            obj.pop("status", None)
+
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        """The specification's update keeps the old status."""
+        if self.has_status:
+            keep(new, old, "status")
+
+    def prepare_status(self, call: Call, new: Object, old: Object) -> None:
+        """The status subresource's update keeps everything but the status and (as upstream) the annotations."""
+        for field in [*new, *old]:
+            if field not in ("status", "metadata"):
+                keep(new, old, field)
+        keep(new["metadata"], old["metadata"], "labels")
+        keep(new["metadata"], old["metadata"], "ownerReferences")
+
+    def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
+        """An update through another subresource that holds the whole object."""
+        self.prepare_update(call, new, old)
+
+    def validate_create(self, call: Call, obj: Object) -> list[Problem]:
+        return validation.validate_create(self.resource, obj)
+
+    def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
+        if call.subresource == "status":
+            return validation.validate_status_update(self.resource, new, old)
+        return validation.validate_update(self.resource, new, old)
+
+    def spec_changed(self, new: Object, old: Object) -> bool:
+        """Whether the generation goes up: anything but metadata and status changed."""
+        fields = ({*new, *old}) - {"apiVersion", "kind", "metadata", "status"}
+        return any(new.get(field) != old.get(field) for field in fields)
+
+    def claim(self, call: Call, new: Object, old: Object | None) -> AbstractAsyncContextManager[None]:
+        """Take what must be taken before the write (addresses, ports) and give back what is free after it; what was
+        taken goes back when the write fails."""
+        return nullcontext()
+
+    async def released(self, obj: Object) -> None:
+        """The object is gone from the store."""
+
+    async def authorize(self, call: Call, new: Object, old: Object | None) -> None:
+        """Raises ApiError 403 for what only some may write (RBAC escalation)."""
+
+    def check_delete(self, call: Call, obj: Object) -> None:
+        """Raises ApiError when the object may not be deleted now."""
+
+    def grace(self, obj: Object, asked: int | None) -> int | None:
+        """Seconds of graceful deletion, or None for a kind that is deleted at once."""
+        return None
+
+    def held(self, obj: Object) -> bool:
+        """Whether something keeps a deleted object in the store."""
+        return bool(obj["metadata"].get("finalizers"))
+
+    def ending(self, obj: Object) -> Object:
+        """The object with what else its end changes about it; a new dict if anything."""
+        return obj
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        """The fields that a field selector may name, with their values."""
+        meta = obj["metadata"]
+        found = {"metadata.name": meta["name"]}
+        if self.resource.namespaced:
+            found["metadata.namespace"] = meta.get("namespace") or ""
+        return found
+
+    def field_names(self) -> frozenset[str]:
+        """The names of those fields."""
+        return frozenset(self.fields({"metadata": {"name": ""}}))
+
+    def ttl(self, obj: Object) -> int | None:
+        """Seconds after which the store forgets the object by itself."""
+        return None
+
+
+def keep(new: Object, old: Mapping[str, Any], field: str) -> None:
+    """Undo the change of one field."""
+    if field in old:
+        new[field] = old[field]
+    else:
+        new.pop(field, None)

@@ -1,0 +1,134 @@
+"""Pods: phase, QoS class, graceful deletion, binding (pkg/registry/core/pod)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apimachinery.meta import status
+from apimachinery.meta.paths import Path, not_supported, required
+from apimachinery.meta.pod_resources import parse_amounts
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.strategies.base import Object, Strategy, keep
+
+_QOS_RESOURCES = ("cpu", "memory")
+
+
+def qos_class(pod: Mapping[str, Any]) -> str:
+    """Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos)."""
+    spec = pod.get("spec") or {}
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    requested = limited = False
+    guaranteed = True
+    for container in containers:
+        resources = container.get("resources") or {}
+        requests, limits = parse_amounts(resources.get("requests")), parse_amounts(resources.get("limits"))
+        requests = {name: amount for name, amount in requests.items() if name in _QOS_RESOURCES and amount}
+        limits = {name: amount for name, amount in limits.items() if name in _QOS_RESOURCES and amount}
+        requested, limited = requested or bool(requests), limited or bool(limits)
+        if set(limits) != set(_QOS_RESOURCES) or any(limits.get(name) != value for name, value in requests.items()):
+            guaranteed = False
+    if not requested and not limited:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed and containers else "Burstable"
+
+
+class PodStrategy(Strategy):
+    """`pods`."""
+
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        try:
+            qos = qos_class(obj)
+        except ValueError:
+            qos = "BestEffort"  # validation tells of the malformed quantity
+        obj["status"] = {"phase": "Pending", "qosClass": qos}
+        if (obj.get("spec") or {}).get("schedulingGates"):
+            obj["status"]["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }
+            ]
+
+    def prepare_status(self, call: Call, new: Object, old: Object) -> None:
+        keep(new, old, "spec")
+        keep(new["metadata"], old["metadata"], "ownerReferences")
+        status_ = new.setdefault("status", {})
+        if qos := (old.get("status") or {}).get("qosClass"):
+            status_["qosClass"] = qos
+
+    def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
+        """ephemeralcontainers: everything but them is the old pod's."""
+        wanted = (new.get("spec") or {}).get("ephemeralContainers")
+        meta = new["metadata"]
+        new.clear()
+        new.update(old)
+        new["metadata"] = {**old["metadata"], "resourceVersion": meta.get("resourceVersion", "")}
+        new["spec"] = dict(old["spec"])
+        if wanted:
+            new["spec"]["ephemeralContainers"] = wanted
+
+    def grace(self, obj: Object, asked: int | None) -> int | None:
+        spec = obj.get("spec") or {}
+        seconds = asked if asked is not None else spec.get("terminationGracePeriodSeconds", 30)
+        phase = (obj.get("status") or {}).get("phase")
+        if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+            return 0  # no node agent has anything to stop
+        return int(seconds)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        spec, state = obj.get("spec") or {}, obj.get("status") or {}
+        ips = state.get("podIPs") or []
+        return {
+            **super().fields(obj),
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": state.get("phase") or "",
+            "status.podIP": ips[0].get("ip", "") if ips else "",
+            "status.nominatedNodeName": state.get("nominatedNodeName") or "",
+        }
+
+
+def bound(pod: Object, binding: Object, now: str) -> Object:
+    """The pod with the node of a Binding; a new dict. Raises ApiError 409, 422 as upstream's assignPod."""
+    meta = pod["metadata"]
+    target = binding.get("target") or {}
+    if target.get("kind") not in (None, "", "Node"):
+        problem = not_supported(Path("target").child("kind"), target["kind"], ["Node", "<empty>"])
+        raise status.invalid("Binding", meta["name"], [problem])
+    if not target.get("name"):
+        raise status.invalid("Binding", meta["name"], [required(Path("target").child("name"))])
+    uid = (binding.get("metadata") or {}).get("uid")
+    if uid and uid != meta["uid"]:
+        raise _conflict(
+            meta["name"], f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+        )
+    spec = pod["spec"]
+    if meta.get("deletionTimestamp"):
+        raise _conflict(meta["name"], f"pod {meta['name']} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise _conflict(meta["name"], f'pod {meta["name"]} is already assigned to node "{spec["nodeName"]}"')
+    if spec.get("schedulingGates"):
+        raise _conflict(meta["name"], f"pod {meta['name']} has non-empty .spec.schedulingGates")
+    conditions = [
+        each for each in (pod.get("status") or {}).get("conditions") or [] if each.get("type") != "PodScheduled"
+    ]
+    conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now})
+    metadata = dict(meta)
+    if annotations := (binding.get("metadata") or {}).get("annotations"):
+        metadata["annotations"] = {**(meta.get("annotations") or {}), **annotations}
+    return {
+        **pod,
+        "metadata": metadata,
+        "spec": {**spec, "nodeName": target["name"]},
+        "status": {**(pod.get("status") or {}), "conditions": conditions},
+    }
+
+
+def _conflict(name: str, detail: str) -> status.ApiError:
+    return status.conflict("pods/binding", name, detail)

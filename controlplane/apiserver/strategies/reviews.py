@@ -1,0 +1,131 @@
+"""Questions that are asked as objects and never stored: who is this token, may they, who am I."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apimachinery.meta import status
+from apimachinery.meta.paths import Path, Problem, invalid
+from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
+from controlplane.apiserver.authn.tokens import TokenError
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.authz.rbac import PolicyIndex
+from controlplane.apiserver.authz.union import Union
+from controlplane.apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+
+class Reviews:
+    """Answers reviews of authentication.k8s.io and authorization.k8s.io."""
+
+    def __init__(self, authorizer: Union, tokens: ServiceAccountAuthenticator, policy: PolicyIndex) -> None:
+        self._authorizer, self._tokens, self._policy = authorizer, tokens, policy
+
+    async def answer(self, call: Call, obj: Object) -> Object:
+        """The review with its status. Raises ApiError 400 and 422 for one that asks nothing."""
+        match call.resource.kind:
+            case "TokenReview":
+                answer = await self._token(obj)
+            case "SelfSubjectReview":
+                answer = {"userInfo": call.user.to_info()}
+            case "SelfSubjectRulesReview":
+                answer = self._rules(call.user, (obj.get("spec") or {}).get("namespace") or "")
+            case "SelfSubjectAccessReview":
+                answer = await self._access(obj, call.user)
+            case "LocalSubjectAccessReview":
+                asked = ((obj.get("spec") or {}).get("resourceAttributes") or {}).get("namespace")
+                if asked != call.namespace:
+                    problem = invalid(
+                        Path("spec.resourceAttributes.namespace"), asked or "", "must match metadata.namespace"
+                    )
+                    raise status.invalid(call.resource, "", [problem])
+                answer = await self._access(obj, None)
+            case _:
+                answer = await self._access(obj, None)
+        meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+        return {**obj, "metadata": {**meta, "creationTimestamp": None}, "status": answer}
+
+    async def _token(self, obj: Object) -> Object:
+        spec = obj.get("spec") or {}
+        token = spec.get("token") or ""
+        if not token:
+            raise status.bad_request("token is required for TokenReview in authentication")
+        try:
+            found = await self._tokens.authenticate(token, spec.get("audiences") or [])
+        except TokenError as error:
+            return {"authenticated": False, "user": {}, "error": str(error)}
+        if found is None:
+            return {"authenticated": False, "user": {}}
+        user, audiences = found
+        return {"authenticated": True, "user": user.to_info(), "audiences": audiences}
+
+    async def _access(self, obj: Object, user: User | None) -> Object:
+        spec = obj.get("spec") or {}
+        resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+        problems: list[Problem] = []
+        path = Path("spec")
+        if resource is not None and other is not None:
+            problems.append(
+                invalid(
+                    path.child("nonResourceAttributes"),
+                    other,
+                    "cannot be specified in combination with resourceAttributes",
+                )
+            )
+        if resource is None and other is None:
+            problems.append(
+                invalid(
+                    path.child("resourceAttributes"),
+                    None,
+                    "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+                )
+            )
+        if user is None and not spec.get("user") and not spec.get("groups"):
+            problems.append(invalid(path.child("user"), "", "at least one of user or group must be specified"))
+        if problems:
+            raise status.invalid(f"{obj['kind']}.authorization.k8s.io", "", problems)
+        if user is None:
+            extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+            user = User(spec.get("user") or "", spec.get("uid") or "", tuple(spec.get("groups") or ()), extra)
+        decision, reason = await self._authorizer.authorize(attributes(user, resource, other))
+        answer: Object = {"allowed": decision is Decision.ALLOW}
+        if decision is Decision.DENY:
+            answer["denied"] = True
+        if reason:
+            answer["reason"] = reason
+        return answer
+
+    def _rules(self, user: User, namespace: str) -> Object:
+        if not namespace:
+            raise status.bad_request("no namespace on request")
+        resources, others = [], []
+        for rule, _ in self._policy.rules_for(user, namespace):
+            if rule.get("nonResourceURLs"):
+                others.append({"verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"]})
+            else:
+                fields = ("verbs", "apiGroups", "resources", "resourceNames")
+                resources.append({field: rule[field] for field in fields if rule.get(field)})
+        if "system:masters" in user.groups:
+            resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
+            others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+        return {"resourceRules": resources, "nonResourceRules": others, "incomplete": False}
+
+
+def attributes(user: User, resource: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Attributes:
+    """What the spec of an access review asks."""
+    if resource is None:
+        found = other or {}
+        return Attributes(user, found.get("verb") or "", path=found.get("path") or "")
+    return Attributes(
+        user,
+        resource.get("verb") or "",
+        resource.get("group") or "",
+        resource.get("version") or "",
+        resource.get("resource") or "",
+        resource.get("subresource") or "",
+        resource.get("namespace") or "",
+        resource.get("name") or "",
+    )

@@ -1,0 +1,53 @@
+"""The scale subresource: any workload as an autoscaling/v1 Scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.meta import labels
+from controlplane.apiserver.registry import metadata
+from controlplane.apiserver.registry.body import read
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.collection import Collection
+from controlplane.apiserver.registry.patch import patched
+from controlplane.apiserver.registry.update import change_object
+
+Object = dict[str, Any]
+
+SCALE = ("autoscaling", "v1", "Scale")
+_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def scale_of(obj: Object) -> Object:
+    """The Scale of a workload."""
+    spec, state, meta = obj.get("spec") or {}, obj.get("status") or {}, obj["metadata"]
+    selector = spec.get("selector") or {}
+    if obj["kind"] == "ReplicationController":
+        text = str(labels.from_set(selector))
+    else:
+        text = labels.format_label_selector(selector)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {field: meta[field] for field in _META if field in meta},
+        "spec": {"replicas": spec.get("replicas") or 0} if spec.get("replicas") else {},
+        "status": {"replicas": state.get("replicas") or 0, "selector": text},
+    }
+
+
+async def get_scale(collection: Collection, call: Call) -> Object:
+    """Raises ApiError 404."""
+    return scale_of(await collection.store.get(call.namespace, call.name))
+
+
+async def update_scale(collection: Collection, call: Call, document: Any, media: str | None) -> Object:
+    """PUT (media None) or PATCH of the Scale: sets the workload's replicas. Raises ApiError 400, 404, 409, 422."""
+
+    async def change(current: Object) -> Object:
+        asked = document if media is None else patched(call, scale_of(current), document, media)
+        asked = read(call, dict(asked) if isinstance(asked, dict) else asked, *SCALE)
+        metadata.check_version(collection.resource, asked, current, unconditional=True)
+        replicas = (asked.get("spec") or {}).get("replicas") or 0
+        return {**current, "spec": {**current["spec"], "replicas": replicas}}
+
+    return scale_of(await change_object(collection, call, call.name, change))

@@ -1,0 +1,201 @@
+"""Services: cluster addresses and node ports are claimed before the write and given back if it fails."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta import status
+from apimachinery.meta.paths import Path, Problem, invalid
+from controlplane.apiserver.registry.allocator import AddressPool, Exhausted, Pool, PortPool, Taken
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.strategies.base import Object, Strategy, keep
+
+_CLUSTER_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
+_PORT_TYPES = ("NodePort", "LoadBalancer")
+
+
+def address_of(service: Mapping[str, Any]) -> str:
+    """The cluster address, "" for a headless Service or one without."""
+    address = (service.get("spec") or {}).get("clusterIP") or ""
+    return "" if address == "None" else address
+
+
+def node_ports(service: Mapping[str, Any]) -> dict[tuple[int, str], int]:
+    """Position and protocol of each port that has a node port → the node port; the health check's at (-1, "")."""
+    spec = service.get("spec") or {}
+    found = {
+        (position, port.get("protocol") or "TCP"): port["nodePort"]
+        for position, port in enumerate(spec.get("ports") or [])
+        if port.get("nodePort")
+    }
+    if spec.get("healthCheckNodePort"):
+        found[(-1, "")] = spec["healthCheckNodePort"]
+    return found
+
+
+class ServiceStrategy(Strategy):
+    """`services`."""
+
+    def __init__(self, resource: Resource, addresses: AddressPool, ports: PortPool) -> None:
+        super().__init__(resource)
+        self.addresses, self.ports = addresses, ports
+
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        obj["status"] = {"loadBalancer": {}}
+
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        keep(new, old, "status")
+        spec, before = new["spec"], old["spec"]
+        if spec.get("type") == "ExternalName":
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+                if before.get("type") != "ExternalName":
+                    spec.pop(field, None)
+        elif not spec.get("clusterIP") and before.get("clusterIP") and before.get("type") != "ExternalName":
+            # A client that never knew the address does not mean to give it up.
+            spec["clusterIP"], spec["clusterIPs"] = before["clusterIP"], before.get("clusterIPs") or []
+            for field in ("ipFamilies", "ipFamilyPolicy"):
+                if not spec.get(field):
+                    keep(spec, before, field)
+        _patch_node_ports(spec, before)
+
+    def claim(self, call: Call, new: Object, old: Object | None) -> AbstractAsyncContextManager[None]:
+        return self._claim(call, new, old)
+
+    @asynccontextmanager
+    async def _claim(self, call: Call, new: Object, old: Object | None) -> AsyncIterator[None]:
+        async with AsyncExitStack() as undo:
+            await self._claim_address(call, new, old, undo)
+            await self._claim_ports(call, new, old, undo)
+            yield
+            if not call.dry_run:
+                undo.pop_all()
+        if old is not None and not call.dry_run:
+            await self._give_back(old, new)
+
+    async def released(self, obj: Object) -> None:
+        await self._give_back(obj, {})
+
+    async def _give_back(self, old: Object, new: Object) -> None:
+        address = address_of(old)
+        if address and address != address_of(new):
+            await self.addresses.release(int(ipaddress.IPv4Address(address)))
+        for port in set(node_ports(old).values()) - set(node_ports(new).values()):
+            await self.ports.release(port)
+
+    async def _claim_address(self, call: Call, new: Object, old: Object | None, undo: AsyncExitStack) -> None:
+        spec, name = new["spec"], new["metadata"]["name"]
+        if spec.get("type", "ClusterIP") not in _CLUSTER_TYPES:
+            return
+        path = Path("spec").child("clusterIPs")
+        asked = spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0]
+        if asked != "None" and not (old is not None and asked and asked == address_of(old)):
+            if asked:
+                number = self._number(asked)
+                if number is None:
+                    detail = "failed to allocate IP " + asked
+                    network = f"{self.addresses.spell(self.addresses.first - 1)}"
+                    detail += f": the provided IP is not in the valid range. The range of valid IPs starts at {network}"
+                    raise self._refuse(name, [invalid(path.index(0), [asked], detail)])
+                await self._take(self.addresses, number, name, undo, call, invalid(
+                    path, [asked], f"failed to allocate IP {asked}: provided IP is already allocated"))  # fmt: skip
+            else:
+                try:
+                    number = await self.addresses.claim_any(name)
+                except Exhausted:
+                    raise status.internal("failed to allocate a serviceIP: range is full") from None
+                undo.push_async_callback(self.addresses.release, number)
+            asked = self.addresses.spell(number)
+        spec["clusterIP"], spec["clusterIPs"] = asked, [asked]
+        spec.setdefault("ipFamilies", ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+
+    def _number(self, text: str) -> int | None:
+        try:
+            number = int(ipaddress.IPv4Address(text))
+        except ValueError:
+            return None
+        return number if number in self.addresses else None
+
+    async def _claim_ports(self, call: Call, new: Object, old: Object | None, undo: AsyncExitStack) -> None:
+        spec, name = new["spec"], new["metadata"]["name"]
+        kind = spec.get("type", "ClusterIP")
+        if kind not in _PORT_TYPES or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False):
+            return
+        held = set(node_ports(old).values()) if old is not None else set()
+        # One port number may serve TCP and UDP of the same Service.
+        mine: dict[int, set[str]] = {}
+        for position, port in enumerate(spec.get("ports") or []):
+            protocol = port.get("protocol") or "TCP"
+            number = port.get("nodePort")
+            path = Path("spec").child("ports").index(position).child("nodePort")
+            if number:
+                if number not in self.ports:
+                    high = self.ports.first + self.ports.size - 1
+                    detail = f"provided port is not in the valid range. The range of valid ports is {self.ports.first}-{high}"
+                    raise self._refuse(name, [invalid(path, number, detail)])
+                if number not in held and number not in mine:
+                    problem = invalid(path, number, "provided port is already allocated")
+                    await self._take(self.ports, number, name, undo, call, problem)
+            else:
+                shared = [each for each, used in mine.items() if protocol not in used and _same(spec, port, each)]
+                number = shared[0] if shared else await self._any_port(name, undo)
+                port["nodePort"] = number
+            mine.setdefault(number, set()).add(protocol)
+        if (
+            kind == "LoadBalancer"
+            and spec.get("externalTrafficPolicy") == "Local"
+            and not spec.get("healthCheckNodePort")
+        ):
+            spec["healthCheckNodePort"] = await self._any_port(name, undo)
+
+    async def _any_port(self, name: str, undo: AsyncExitStack) -> int:
+        try:
+            number = await self.ports.claim_any(name)
+        except Exhausted:
+            raise status.internal("failed to allocate a nodePort: range is full") from None
+        undo.push_async_callback(self.ports.release, number)
+        return number
+
+    async def _take(
+        self, pool: Pool, number: int, name: str, undo: AsyncExitStack, call: Call, problem: Problem
+    ) -> None:
+        try:
+            await pool.claim(number, name)
+        except Taken:
+            raise self._refuse(name, [problem]) from None
+        undo.push_async_callback(pool.release, number)
+
+    def _refuse(self, name: str, problems: list[Problem]) -> status.ApiError:
+        return status.invalid(self.resource, name, problems)
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        spec = obj.get("spec") or {}
+        return {
+            **super().fields(obj),
+            "spec.clusterIP": spec.get("clusterIP") or "",
+            "spec.type": spec.get("type") or "",
+        }
+
+
+def _same(spec: Object, port: Object, number: int) -> bool:
+    return any(each.get("nodePort") == number and each.get("port") == port.get("port") for each in spec["ports"])
+
+
+def _patch_node_ports(spec: Object, before: Object) -> None:
+    """Ports that a client sends back without their node port keep it (patchAllocatedValues)."""
+    if spec.get("type") not in _PORT_TYPES or before.get("type") not in _PORT_TYPES:
+        return
+    known = {
+        (port.get("protocol") or "TCP", port.get("port")): port.get("nodePort") for port in before.get("ports") or []
+    }
+    used = {port["nodePort"] for port in spec.get("ports") or [] if port.get("nodePort")}
+    for port in spec.get("ports") or []:
+        old = known.get((port.get("protocol") or "TCP", port.get("port")))
+        if not port.get("nodePort") and old and old not in used:
+            port["nodePort"] = old
+    if not spec.get("healthCheckNodePort"):
+        keep(spec, before, "healthCheckNodePort")

@@ -1,0 +1,124 @@
+"""Paths below an object that are not the object: scale, binding, eviction, tokens, streams; and kinds never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from apimachinery.api.catalogue import PODS, Resource
+from apimachinery.meta import status, times
+from controlplane.apiserver.front import decode, responses
+from controlplane.apiserver.front.request_info import RequestInfo
+from controlplane.apiserver.registry.body import read
+from controlplane.apiserver.registry.call import Call, check_options
+from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
+from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.strategies.eviction import evict
+from controlplane.apiserver.strategies.pod import bound
+from controlplane.apiserver.strategies.reviews import Reviews
+from controlplane.apiserver.strategies.scale import get_scale, update_scale
+from controlplane.apiserver.strategies.token_request import TokenRequests
+from controlplane.apiserver.streams.pods import NodeStreams
+
+Object = dict[str, Any]
+Virtual = Callable[[web.BaseRequest, Call], Awaitable[web.StreamResponse]]
+
+WHOLE = frozenset({"status", "finalize", "approval", "ephemeralcontainers"})
+"""Subresources whose body is the whole object: the generic verbs serve them."""
+_STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+
+
+class Subresources:
+    """Serves what `Resources` does not."""
+
+    def __init__(self, registry: Registry, reviews: Reviews, tokens: TokenRequests, streams: NodeStreams) -> None:
+        self._registry, self._reviews, self._tokens, self._streams = registry, reviews, tokens, streams
+
+    async def serve(self, request: web.BaseRequest, info: RequestInfo, call: Call) -> web.StreamResponse:
+        """Raises ApiError 404 for a subresource there is not, 405 for a verb it has not."""
+        about = call.resource.subresource(call.subresource)
+        if about is None:
+            raise status.path_not_found()
+        if call.verb not in about.verbs:
+            raise status.method_not_allowed(call.resource, call.verb)
+        if call.subresource in _STREAMS:
+            return await self._streams.serve(request, info, call)
+        collection = self._registry.of(call.resource)
+        if call.subresource == "scale":
+            return await self._scale(request, call)
+        document = await self._document(request, call)
+        match call.resource.plural, call.subresource:
+            case "pods", "binding":
+                return responses.document(request, await self._bind(call, call.name, document), code=201)
+            case "pods", "eviction":
+                answer = await evict(self._registry, collection, call, document)
+                return responses.document(request, answer, code=201, warnings=call.warnings)
+            case "serviceaccounts", "token":
+                return responses.document(request, await self._tokens.create(call, document), code=201)
+        raise status.path_not_found()
+
+    def virtual(self, resource: Resource) -> Virtual | None:
+        """The handler of a kind that is never stored, or None."""
+        if resource.group in ("authentication.k8s.io", "authorization.k8s.io"):
+            return self._review
+        if resource.group == "" and resource.plural == "bindings":
+            return self._binding
+        if resource.plural == "componentstatuses":
+            return self._component_statuses
+        return None
+
+    async def _document(self, request: web.BaseRequest, call: Call) -> Any:
+        call.dry_run = check_options("CreateOptions", call.query, request.query.getall("dryRun", []))
+        return decode.decode(await decode.read_body(request), request.headers.get("Content-Type"))
+
+    async def _scale(self, request: web.BaseRequest, call: Call) -> web.Response:
+        collection = self._registry.of(call.resource)
+        if call.verb == "get":
+            return responses.document(request, await get_scale(collection, call))
+        media = None
+        if call.verb == "patch":
+            media = decode.media_type(request.headers.get("Content-Type"))
+            if media not in (JSON, MERGE, STRATEGIC):
+                raise status.unsupported_media_type(media, (JSON, MERGE))
+            call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
+            document = decode.decode_json(await decode.read_body(request))
+            media = MERGE if media == STRATEGIC else media  # a Scale has no lists to merge
+        else:
+            document = await self._document(request, call)
+        scale = await update_scale(collection, call, document, media)
+        return responses.document(request, scale, warnings=call.warnings)
+
+    async def _bind(self, call: Call, name: str, document: Any) -> Object:
+        binding = read(call, document, "", "v1", "Binding")
+        collection = self._registry.of(PODS)
+        now = times.rfc3339(collection.clock.now())
+
+        async def change(pod: Object) -> Object:
+            return bound(pod, binding, now)
+
+        if call.dry_run:
+            bound(await collection.store.get(call.namespace, name), binding, now)
+        else:
+            await collection.store.modify(call.namespace, name, change)
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+    async def _binding(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        document = await self._document(request, call)
+        meta = document.get("metadata") if isinstance(document, dict) else None
+        name = meta.get("name") if isinstance(meta, dict) else None
+        if not isinstance(name, str) or not name:
+            raise status.bad_request("name is required")
+        return responses.document(request, await self._bind(call, name, document), code=201)
+
+    async def _review(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        obj = read(call, await self._document(request, call), *call.resource.gvk)
+        return responses.document(request, await self._reviews.answer(call, obj), code=201, warnings=call.warnings)
+
+    async def _component_statuses(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        call.warn("v1 ComponentStatus is deprecated in v1.19+")
+        if call.name:
+            raise status.not_found(call.resource, call.name)
+        listed = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": []}
+        return responses.document(request, listed, warnings=call.warnings)

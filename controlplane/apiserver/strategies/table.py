@@ -1,0 +1,45 @@
+"""Which strategy each resource has: the only list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apimachinery.api.catalogue import Resource
+from controlplane.apiserver.authz.rbac import PolicyIndex
+from controlplane.apiserver.registry.allocator import AddressPool, PortPool
+from controlplane.apiserver.strategies import kinds
+from controlplane.apiserver.strategies.base import Strategy
+from controlplane.apiserver.strategies.namespace import NamespaceStrategy
+from controlplane.apiserver.strategies.pod import PodStrategy
+from controlplane.apiserver.strategies.rbac import RBACStrategy
+from controlplane.apiserver.strategies.service import ServiceStrategy
+
+_PLAIN: dict[tuple[str, str], type[Strategy]] = {
+    ("", "namespaces"): NamespaceStrategy,
+    ("", "nodes"): kinds.NodeStrategy,
+    ("", "pods"): PodStrategy,
+    ("", "secrets"): kinds.SecretStrategy,
+    ("", "persistentvolumes"): kinds.VolumeStrategy,
+    ("", "persistentvolumeclaims"): kinds.VolumeStrategy,
+    ("", "replicationcontrollers"): kinds.ReplicaSetStrategy,
+    ("apps", "replicasets"): kinds.ReplicaSetStrategy,
+    ("batch", "jobs"): kinds.JobStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): kinds.SigningRequestStrategy,
+}
+
+
+def strategies(
+    policy: PolicyIndex, addresses: AddressPool, ports: PortPool, *, event_ttl: float, rbac: bool
+) -> Callable[[Resource], Strategy]:
+    """The function from a resource to its strategy. rbac: whether escalation is refused."""
+
+    def choose(resource: Resource) -> Strategy:
+        if (resource.group, resource.plural) == ("", "services"):
+            return ServiceStrategy(resource, addresses, ports)
+        if (resource.group, resource.plural) == ("", "events"):
+            return kinds.EventStrategy(resource, ttl=event_ttl)
+        if resource.group == "rbac.authorization.k8s.io":
+            return RBACStrategy(resource, policy, enforced=rbac)
+        return _PLAIN.get((resource.group, resource.plural), Strategy)(resource)
+
+    return choose

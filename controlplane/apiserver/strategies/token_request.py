@@ -1,0 +1,111 @@
+"""serviceaccounts/token: a token bound to what the request names (KEP-1205)."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from apimachinery.api.catalogue import NODES, PODS, SECRETS, Resource
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import status, times
+from apimachinery.meta.paths import Path, invalid
+from controlplane.apiserver.authn.tokens import Signer
+from controlplane.apiserver.registry.body import read
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.registry import Registry
+
+Object = dict[str, Any]
+
+_MIN, _MAX = 600, 1 << 32  # seconds (ValidateTokenRequest)
+_DEFAULT = 3600
+# What a kubelet asks for is given a year, and the warning time is kept in a claim (ServiceAccountTokenMaxExpiration).
+_EXTENDED, _WARN_AFTER = 365 * 24 * 3600, 3607
+_BINDABLE: dict[tuple[str, str], Resource] = {("v1", "Pod"): PODS, ("v1", "Secret"): SECRETS, ("v1", "Node"): NODES}
+
+
+class TokenRequests:
+    """Issues service account tokens."""
+
+    def __init__(
+        self, registry: Registry, signer: Signer, issuer: str, audiences: tuple[str, ...], clock: Clock
+    ) -> None:
+        self._registry, self._signer, self._clock = registry, signer, clock
+        self._issuer, self._audiences = issuer, audiences
+
+    async def create(self, call: Call, document: Any) -> Object:
+        """The TokenRequest with its token. Raises ApiError 400, 404, 409, 422."""
+        request = read(call, document, "authentication.k8s.io", "v1", "TokenRequest")
+        account = await self._registry.of(call.resource).store.get(call.namespace, call.name)
+        name = request["metadata"].get("name")
+        if name and name != call.name:
+            raise status.bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
+            )
+        spec = request.setdefault("spec", {})
+        seconds = spec.get("expirationSeconds") or _DEFAULT
+        path = Path("spec").child("expirationSeconds")
+        if seconds < _MIN:
+            raise self._refuse([invalid(path, seconds, "may not specify a duration less than 10 minutes")])
+        if seconds > _MAX:
+            raise self._refuse([invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")])
+        audiences = spec.get("audiences") or list(self._audiences)
+        now = self._clock.now()
+        meta = account["metadata"]
+        bound: Object = {
+            "namespace": call.namespace,
+            "serviceaccount": {"name": meta["name"], "uid": meta["uid"]},
+        }
+        lifetime = seconds
+        if reference := spec.get("boundObjectRef"):
+            await self._bind(call, reference, bound)
+            if reference.get("kind") == "Pod" and seconds == _WARN_AFTER and audiences == list(self._audiences):
+                lifetime = _EXTENDED
+                bound["warnafter"] = int(now.timestamp()) + _WARN_AFTER
+        begun = int(now.timestamp())
+        claims = {
+            "aud": audiences,
+            "exp": begun + lifetime,
+            "iat": begun,
+            "iss": self._issuer,
+            "jti": str(uuid.uuid4()),
+            "kubernetes.io": bound,
+            "nbf": begun,
+            "sub": f"system:serviceaccount:{call.namespace}:{call.name}",
+        }
+        spec["audiences"], spec["expirationSeconds"] = audiences, seconds
+        spec.setdefault("boundObjectRef", None)
+        expires = times.rfc3339(now + timedelta(seconds=lifetime))
+        answered = {"token": self._signer.sign(claims), "expirationTimestamp": expires}
+        where = {"name": call.name, "namespace": call.namespace, "creationTimestamp": times.rfc3339(now)}
+        return {**request, "metadata": where, "spec": spec, "status": answered}
+
+    async def _bind(self, call: Call, reference: Object, bound: Object) -> None:
+        kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
+        resource = _BINDABLE.get((reference.get("apiVersion") or "v1", kind))
+        if resource is None:
+            raise status.bad_request(f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={kind}")
+        namespace = call.namespace if resource.namespaced else ""
+        found = await self._registry.of(resource).store.get(namespace, name)
+        uid = found["metadata"]["uid"]
+        if reference.get("uid") and reference["uid"] != uid:
+            raise status.conflict(
+                resource,
+                name,
+                f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
+                "The object might have been deleted and then recreated",
+            )
+        if kind == "Pod":
+            account = (found.get("spec") or {}).get("serviceAccountName")
+            if account != call.name:
+                raise status.bad_request(
+                    f"cannot bind token for serviceaccount {call.name!r} to pod running with different serviceaccount name."
+                )
+            node = (found.get("spec") or {}).get("nodeName")
+            if node:
+                host = await self._registry.of(NODES).store.find("", node)
+                bound["node"] = {"name": node, **({"uid": host["metadata"]["uid"]} if host else {})}
+        bound[kind.lower()] = {"name": name, "uid": uid}
+
+    def _refuse(self, problems: list[Any]) -> status.ApiError:
+        return status.invalid("TokenRequest.authentication.k8s.io", "", problems)

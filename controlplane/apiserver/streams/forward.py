@@ -1,0 +1,73 @@
+"""Plain HTTP handed on: one request to a node agent, its answer streamed back. Redirects are not followed."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from apimachinery.meta import status
+from controlplane.apiserver.front import decode
+
+_HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
+    | {"upgrade", "content-length", "content-encoding"}
+)
+_PRIVATE = frozenset({"authorization", "host", "accept-encoding", "cookie"})
+_CONNECT_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A node agent: address, port, and how to talk TLS with it."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext
+
+    def url(self, path: str, query: Sequence[tuple[str, str]]) -> URL:
+        """The URL of an (encoded) path there."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return URL(f"https://{host}:{self.port}{path}", encoded=True).with_query(list(query))
+
+
+async def forward(
+    request: web.BaseRequest, target: Target, path: str, query: Sequence[tuple[str, str]]
+) -> web.StreamResponse:
+    """The answer, as it comes. Raises ApiError 503 when the node agent cannot be reached."""
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if name.lower() not in _HOP_BY_HOP | _PRIVATE and not name.lower().startswith("impersonate-")
+    }
+    body = await decode.read_body(request)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT)
+    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+        try:
+            answer = await session.request(
+                request.method,
+                target.url(path, query),
+                headers=headers,
+                data=body or None,
+                ssl=target.tls,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise status.internal(f'Get "{target.url(path, query)}": {error}') from None
+        async with answer:
+            response = web.StreamResponse(status=answer.status)
+            for name, value in answer.headers.items():
+                if name.lower() not in _HOP_BY_HOP:
+                    response.headers.add(name, value)
+            if "Content-Encoding" in answer.headers:
+                response.headers["Content-Encoding"] = answer.headers["Content-Encoding"]
+            response.enable_chunked_encoding()
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response

@@ -1,0 +1,1 @@
+"""What `kubectl get` prints: Table rows per kind, with upstream's columns."""

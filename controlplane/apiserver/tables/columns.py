@@ -1,0 +1,98 @@
+"""Columns, and the words that many of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apimachinery.meta import times
+
+Object = dict[str, Any]
+Cell = Any
+
+NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
+
+NAME_COLUMN = {
+    "name": "Name",
+    "type": "string",
+    "format": "name",
+    "description": "Name must be unique within a namespace.",
+    "priority": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """priority 1: shown with `-o wide` only."""
+
+    name: str
+    type: str = "string"
+    priority: int = 0
+    description: str = ""
+
+    def definition(self) -> Object:
+        """The TableColumnDefinition."""
+        if self.name == "Name":
+            return NAME_COLUMN
+        return {
+            "name": self.name,
+            "type": self.type,
+            "format": "",
+            "description": self.description or self.name,
+            "priority": self.priority,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """cells: one object and the present time → one value a column."""
+
+    columns: tuple[Column, ...]
+    cells: Callable[[Object, datetime], list[Cell]]
+
+
+def columns(text: str) -> tuple[Column, ...]:
+    """Columns from `Name Ready Restarts:integer IP* "Nominated Node"*` spelled with commas; `*` marks wide ones."""
+    found = []
+    for word in text.split(","):
+        wide = word.rstrip().endswith("*")
+        name, _, kind = word.strip().rstrip("*").partition(":")
+        found.append(Column(name, kind or "string", 1 if wide else 0))
+    return tuple(found)
+
+
+def name(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def age(obj: Object, now: datetime) -> str:
+    """How long ago the object was created, `<unknown>` without a time."""
+    return since(obj["metadata"].get("creationTimestamp"), now)
+
+
+def since(moment: str | None, now: datetime) -> str:
+    """How long ago that was."""
+    if not moment:
+        return UNKNOWN
+    return times.human_duration((now - times.parse(moment)).total_seconds())
+
+
+def spec(obj: Object) -> Mapping[str, Any]:
+    return obj.get("spec") or {}
+
+
+def state(obj: Object) -> Mapping[str, Any]:
+    return obj.get("status") or {}
+
+
+def images(pod_spec: Mapping[str, Any]) -> tuple[str, str]:
+    """Names and images of the containers, each joined by commas."""
+    containers = pod_spec.get("containers") or []
+    return ",".join(each["name"] for each in containers), ",".join(each.get("image", "") for each in containers)
+
+
+def joined(words: list[str]) -> str:
+    """Joined by commas, `<none>` for nothing."""
+    return ",".join(words) or NONE

@@ -1,0 +1,14 @@
+"""The printers by group and kind: the only list of them."""
+
+from __future__ import annotations
+
+from controlplane.apiserver.tables import cluster, config, network, pods, workloads
+from controlplane.apiserver.tables.columns import Printer
+
+PRINTERS: dict[tuple[str, str], Printer] = {
+    **pods.PRINTERS,
+    **workloads.PRINTERS,
+    **network.PRINTERS,
+    **cluster.PRINTERS,
+    **config.PRINTERS,
+}

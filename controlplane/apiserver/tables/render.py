@@ -1,0 +1,62 @@
+"""Table objects (meta.k8s.io): columns and rows, for every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import status
+from apimachinery.meta.paths import Path, not_supported
+from controlplane.apiserver.tables.columns import NAME_COLUMN
+from controlplane.apiserver.tables.printers import PRINTERS
+
+Object = dict[str, Any]
+
+_CREATED = {
+    "name": "Created At",
+    "type": "date",
+    "format": "",
+    "description": "CreationTimestamp is a timestamp representing the server time when this object was created.",
+    "priority": 0,
+}
+
+
+class Tables:
+    """Renders objects as kubectl prints them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def table(self, resource: Resource, objects: list[Object], version: str, include: str) -> Object:
+        """A Table without ListMeta. include: None, Metadata (the default) or Object. Raises ApiError 422."""
+        if include not in ("", "None", "Metadata", "Object"):
+            problem = not_supported(Path("includeObject"), include, ["Metadata", "None", "Object", ""])
+            raise status.invalid("TableOptions.meta.k8s.io", "", [problem])
+        printer = PRINTERS.get((resource.group, resource.kind))
+        now = self._clock.now()
+        if printer is None:
+            columns = [NAME_COLUMN, _CREATED]
+            cells = [[obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")] for obj in objects]
+        else:
+            columns = [column.definition() for column in printer.columns]
+            cells = [printer.cells(obj, now) for obj in objects]
+        rows: list[Object] = []
+        for obj, row in zip(objects, cells, strict=True):
+            entry: Object = {"cells": row, "object": None}
+            if include == "Object":
+                entry["object"] = obj
+            elif include != "None":
+                entry["object"] = {
+                    "kind": "PartialObjectMetadata",
+                    "apiVersion": f"meta.k8s.io/{version}",
+                    "metadata": obj["metadata"],
+                }
+            rows.append(entry)
+        return {
+            "kind": "Table",
+            "apiVersion": f"meta.k8s.io/{version}",
+            "metadata": {},
+            "columnDefinitions": columns,
+            "rows": rows,
+        }

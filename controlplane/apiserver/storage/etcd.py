@@ -15,6 +15,7 @@ from apimachinery.kit.tasks import cancel_and_wait
 
 from .etcd_client import EtcdClient, EtcdTls
 from .etcd_leases import Leases
+from .etcd_probe import RevisionProbe
 from .etcdv3 import kv_pb2 as kv
 from .etcdv3 import rpc_pb2 as rpc
 from .hub import HubWatch, WatchHub
@@ -57,6 +58,7 @@ class EtcdStorage:
         self._clock = clock
         self._hub = WatchHub(revision)
         self._leases = Leases(self._grant, clock)
+        self._probe = RevisionProbe(self._read_revision)
         self._closed = False
         self._feeder = asyncio.create_task(self._feed(responses))
         self._feeder.add_done_callback(self._feeder_ended)
@@ -113,6 +115,9 @@ class EtcdStorage:
         return HubWatch(self._hub, self._history, prefix, from_revision)
 
     async def current_revision(self) -> Revision:
+        return await self._probe()
+
+    async def _read_revision(self) -> Revision:
         answer = await self._client.range(rpc.RangeRequest(key=_PROBE_KEY, count_only=True))
         return int(answer.header.revision)
 

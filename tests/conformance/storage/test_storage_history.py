@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from controlplane.apiserver.storage.etcd import EtcdStorage
 from controlplane.apiserver.storage.interface import ChangeType, Compacted, FutureRevision, Storage, Unavailable
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 from tests.conformance.storage.watch_reading import take, take_until
@@ -111,39 +110,3 @@ async def test_sqlite_file_belongs_to_one(tmp_path) -> None:
 async def test_sqlite_in_a_missing_directory(tmp_path) -> None:
     with pytest.raises(Unavailable, match="No such file or directory"):
         await SqliteStorage.open(tmp_path / "none" / "state.db")
-
-
-async def test_etcd_restart_keeps_data_and_watches_go_on(own_etcd_server) -> None:
-    store = await EtcdStorage.open([own_etcd_server.endpoint])
-    first = await store.create("/registry/a/x", b"1")
-    async with store.watch("/registry/a/", first) as watch:
-        own_etcd_server.kill()
-        with pytest.raises(Unavailable):
-            await store.get("/registry/a/x")
-        with pytest.raises(Unavailable):
-            await store.healthy()
-        own_etcd_server.start()
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    second = await store.update("/registry/a/x", b"2", first)
-                    break
-                except Unavailable:
-                    await asyncio.sleep(0.05)
-        assert second == first + 1
-        assert [change.value for change in await take(watch, 1)] == [b"2"]
-    await store.close()
-
-
-async def test_etcd_next_endpoint_when_one_is_down(own_etcd_server) -> None:
-    store = await EtcdStorage.open(["http://127.0.0.1:1", own_etcd_server.endpoint])
-    start = await store.current_revision()
-    async with store.watch("/registry/a/", start) as watch:
-        revision = await store.create("/registry/a/x", b"1")
-        assert [change.revision for change in await take(watch, 1)] == [revision]
-    await store.close()
-
-
-async def test_etcd_nowhere() -> None:
-    with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:1: "):
-        await EtcdStorage.open(["http://127.0.0.1:1"])

@@ -19,7 +19,10 @@ from nodeagent.kubelet.qos import Limits
 
 log = logging.getLogger(__name__)
 
-_V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd")
+# "unified" is the v2 hierarchy of a hybrid machine: runc makes the container's cgroup there as well.
+_V1_CONTROLLERS = (
+    "cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd", "unified",
+)  # fmt: skip
 _V2_WANTED = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 
 

@@ -11,6 +11,7 @@ from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.cgroups import Cgroups
 from nodeagent.kubelet.gc import Collector, used_images
 from nodeagent.kubelet.objects import ObjectStore
+from nodeagent.kubelet.runtime.observe import observe_pod
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.sources.registry import PodRegistry
 from nodeagent.kubelet.volumes.manager import VolumeManager
@@ -82,5 +83,6 @@ class Housekeeper:
         self._store.forget_unused()
         for uid in list(self._observer.seen):
             if self._registry.get(uid) is not None:
-                await self._collector.pod(await self._observer.observe(uid))
+                # Looked at without taking note: what is news to a worker must stay news.
+                await self._collector.pod(await observe_pod(self._runtime, uid))
         self._collector.logs({*self._observer.seen, *(pod["metadata"]["uid"] for pod in self._registry.all())})

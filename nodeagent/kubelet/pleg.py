@@ -127,24 +127,33 @@ class Pleg:
 
     async def _settle(self, identity: str) -> None:
         """Wait until the CRI shows the end that the event told of, then tell."""
+        if self._state(identity) in ("Exited", "notready"):
+            return
+        try:
+            for pause in _SETTLE:
+                await self._clock.sleep(pause)
+                if await self._ended(identity):
+                    break
+        except RuntimeCallError:
+            pass
         uid = self._observer.owners.get(identity)
         if uid is None:
+            # It came and went before anybody looked: only a listing tells whose it was.
             self._kick.set()
-            return
-        known = self._observer.seen.get(uid, {}).get(identity)
-        if known in ("Exited", "notready"):
-            return
-        for pause in _SETTLE:
-            await self._clock.sleep(pause)
+        else:
+            self._changed(uid)
+
+    def _state(self, identity: str) -> str:
+        uid = self._observer.owners.get(identity, "")
+        return self._observer.seen.get(uid, {}).get(identity, "")
+
+    async def _ended(self, identity: str) -> bool:
+        if self._state(identity) != "ready":
             try:
-                if known in ("ready",):
-                    sandbox = await self._runtime.pod_sandbox_status(identity)
-                    if sandbox.state != cri.SANDBOX_READY:
-                        break
-                elif (await self._runtime.container_status(identity)).state == cri.CONTAINER_EXITED:
-                    break
+                return (await self._runtime.container_status(identity)).state == cri.CONTAINER_EXITED
             except ContainerNotFound:
-                break
-            except RuntimeCallError:
-                return
-        self._changed(uid)
+                pass
+        try:
+            return (await self._runtime.pod_sandbox_status(identity)).state != cri.SANDBOX_READY
+        except ContainerNotFound:
+            return True

@@ -112,10 +112,12 @@ class PodSyncer:
             self._recorder.pod(pod, "Warning", "NetworkNotReady", f"network is not ready: {network}")
             return Outcome(again_in=2.0)
         try:
-            again = await self._act(pod, state, memory)
+            again, started = await self._act(pod, state, memory)
         finally:
             state = await self._observer.observe(uid)
             status = self._tell(pod, state)
+        if started:
+            again = min(again, self._at_once(pod, state, memory))
         if status["phase"] in ("Succeeded", "Failed"):
             return Outcome(terminal=True)
         return Outcome(again_in=min(again, self._until_deadline(memory)))
@@ -158,14 +160,23 @@ class PodSyncer:
 
     # --- acting
 
-    async def _act(self, pod: Pod, state: PodState, memory: _Memory) -> float:
+    def _at_once(self, pod: Pod, state: PodState, memory: _Memory) -> float:
+        """How soon to look again when what was just started has come to its end before we looked."""
+        plan = compute_actions(pod, state, self._probes.view)
+        if plan.kill_pod or plan.kill:
+            return 1.0
+        waits = {*plan.start, *plan.start_init, *plan.start_ephemeral} - memory.waiting.keys()
+        return 0.0 if waits else RESYNC
+
+    async def _act(self, pod: Pod, state: PodState, memory: _Memory) -> tuple[float, bool]:
+        """Do what is to be done; returns (seconds until the next pass, whether it came to starting containers)."""
         plan = compute_actions(pod, state, self._probes.view)
         if plan.kill_pod:
             if state.sandboxes:
                 await self._kill_old(pod, state)
                 state = await self._observer.observe(pods.uid(pod))
             if not plan.create_sandbox:
-                return 0.0
+                return 0.0, False
         elif plan.kill:
             await asyncio.gather(
                 *(
@@ -179,10 +190,10 @@ class PodSyncer:
             around = await self._surroundings(pod, state, plan)
         except VolumeProblem as error:
             self._recorder.pod(pod, "Warning", "FailedMount", str(error))
-            return 2.0
+            return 2.0, False
         if around is None:
-            return RETRY
-        return await self._start_all(pod, state, plan, around, memory)
+            return RETRY, False
+        return await self._start_all(pod, state, plan, around, memory), True
 
     async def _kill_old(self, pod: Pod, state: PodState) -> None:
         newest = state.sandbox
@@ -242,8 +253,6 @@ class PodSyncer:
             try:
                 await self._start_one(pod, found[1], state, around)
                 memory.waiting.pop(name, None)
-                if name in init:
-                    again = 0.0
             except StartProblem as error:
                 memory.waiting[name] = Waiting(error.reason, str(error))
                 again = min(again, RETRY if error.retry_in is None else error.retry_in)

@@ -34,6 +34,9 @@ from .render import ContainerInputs, mounts_over, plan_mounts, render_container
 log = logging.getLogger(__name__)
 
 
+_SHOW_FAILURE = 2.0
+
+
 class StartProblem(Exception):
     """A container could not be started. reason: as in its waiting state. retry_in: seconds, if it is known."""
 
@@ -96,8 +99,10 @@ class Starter:
             image = await self._images.ensure(pod, container, say, around.secrets, around.sandbox_config)
         except ImageProblem as error:
             say("Warning", "Failed", f"Error: {error.reason}")
-            retry = self._images.retry_in(pod, container)
-            raise StartProblem(error.reason, str(error), retry or None) from error
+            # The failure itself is shown for a moment, then that we are waiting, until the next try.
+            backing_off = error.reason == "ImagePullBackOff"
+            retry = self._images.retry_in(pod, container) if backing_off else _SHOW_FAILURE
+            raise StartProblem(error.reason, str(error), retry) from error
         try:
             config = await self._configure(pod, container, image, around, restart_count, target_id)
         except (ConfigProblem, SubPathProblem, ApiAway, ApiUnreachable, ApiError, OSError) as error:

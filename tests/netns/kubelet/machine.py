@@ -99,6 +99,12 @@ class Machine:
                 )
             time.sleep(0.05)
 
+    def restart_containerd(self) -> None:
+        """Start containerd again after its process has been killed, in the mount namespace it had."""
+        assert self._process is not None
+        self._process.wait()
+        self.start_containerd()
+
     @property
     def containerd_pid(self) -> int:
         assert self._process is not None

@@ -16,7 +16,8 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
         HEAD + "clusterDNS: [10.96.0.10]\nmaxPods: 30\nstaticPodPath: /m\nrotateCertificates: true\nsyncFrequency: 0s\n"
-        "authentication: {x509: {clientCAFile: /ca}, webhook: {cacheTTL: 1m0s}}\nkubeReserved: {cpu: 100m, memory: 1Mi}\n"
+        "authentication: {x509: {clientCAFile: /ca}, webhook: {cacheTTL: 1m0s}}\n"
+        "kubeReserved: {cpu: 100m, memory: 1Mi}\n"
         "containerLogMaxSize: 1Mi\nnodeStatusUpdateFrequency: 0s\n"
     )
     config = load(

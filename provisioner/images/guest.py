@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.images import cache, disk, initrd, layers, rootfs, units
+from provisioner.images import cache, disk, initrd, kernel, layers, rootfs, units
 from provisioner.images.containers import OciImage, ensure_oci_images
 from provisioner.images.preload import preload_images
 from provisioner.images.recipes import RECIPES, read_list
@@ -35,7 +35,8 @@ TOOLS = (
 @dataclass(frozen=True)
 class GuestImage:
     """A built guest image. ``disk`` is a qcow2 file to be used as a backing file, never written; ``virtual_size`` and
-    ``size`` (on the host's disk) are in bytes; ``kernel_args`` is the base command line for direct boot; ``kubectl``
+    ``size`` (on the host's disk) are in bytes; ``kernel`` is an ELF file for direct (PVH)
+    boot with ``initrd`` and the base command line ``kernel_args``; ``kubectl``
     is the guest's own, and runs on the host."""
 
     digest: str
@@ -72,7 +73,7 @@ def ensure_guest_image(home: Path, report: Callable[[str], None]) -> GuestImage:
 def guest_digest(images: Mapping[str, OciImage]) -> str:
     """The hash of everything that goes in: recipes, container images, and the code that puts them together."""
     here = Path(__file__).parent
-    modules = ("guest", "rootfs", "initrd", "disk", "preload", "registry", "units")
+    modules = ("guest", "rootfs", "initrd", "kernel", "disk", "preload", "registry", "units")
     return cache.digest_of(
         [
             *cache.directory_parts(RECIPES / "guest", "guest"),
@@ -97,14 +98,18 @@ def _build(home: Path, target: Path, images: Mapping[str, OciImage], report: Cal
     preload_images(tree, images)
 
     report("guest image: writing the disk")
-    kernel, ramdisk = target / "vmlinuz", target / "initrd.img"
-    shutil.move(next((tree / "boot").glob("vmlinuz-*")), kernel)
+    bzimage, ramdisk = target / "vmlinuz", target / "initrd.img"
+    shutil.move(next((tree / "boot").glob("vmlinuz-*")), bzimage)
+    vmlinux = kernel.extract_vmlinux(
+        bzimage.read_bytes(), lambda data: run_tool("chroot", tree, "zstd", "-dc", input=data)
+    )
+    (target / "vmlinux").write_bytes(vmlinux)
     ramdisk.write_bytes(
         initrd.build_initrd(tree, (recipe / "initrd/init").read_bytes(), read_list(recipe / "initrd-modules.txt"))
     )
     shutil.copy2(tree / "usr/bin/kubectl", target / "kubectl")
     release = next((tree / "usr/lib/modules").iterdir()).name
-    disk.build_disk(target / "disk.qcow2", tree, kernel, ramdisk, KERNEL_ARGS, work)
+    disk.build_disk(target / "disk.qcow2", tree, bzimage, ramdisk, KERNEL_ARGS, work)
     manifest = {"kernel_args": KERNEL_ARGS, "kernel_release": release, "virtual_size": disk.VIRTUAL_SIZE}
     (target / "image.json").write_text(json.dumps(manifest, indent=1) + "\n")
     cache.remove_tree(tree)
@@ -124,7 +129,7 @@ def _load(folder: Path, digest: str) -> GuestImage:
         digest=digest,
         dir=folder,
         disk=folder / "disk.qcow2",
-        kernel=folder / "vmlinuz",
+        kernel=folder / "vmlinux",
         initrd=folder / "initrd.img",
         kernel_args=manifest["kernel_args"],
         kubectl=folder / "kubectl",

@@ -22,6 +22,8 @@ ADMISSION_PLUGINS = (
 )
 """The plug-ins there are, in upstream's order."""
 
+_SERVICES = ipaddress.IPv4Network("10.96.0.0/12")
+_ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 _DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name != "NodeRestriction")
 
 
@@ -41,7 +43,7 @@ class Config:
     etcd_keyfile: Path | None = None
     storage_sqlite: Path | None = None
     api_audiences: tuple[str, ...] = ()
-    service_cluster_ip_range: ipaddress.IPv4Network = ipaddress.IPv4Network("10.96.0.0/12")
+    service_cluster_ip_range: ipaddress.IPv4Network = _SERVICES
     service_node_port_range: tuple[int, int] = (30000, 32767)
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("kubelet-client-certificate")
     flag("kubelet-client-key")
     flag("kubelet-certificate-authority")
-    flag("kubelet-preferred-address-types", "InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP")
+    flag("kubelet-preferred-address-types", ",".join(_ADDRESS_TYPES))
     flag("authorization-mode", "AlwaysAllow")
     switch("anonymous-auth", True)
     flag("bind-address", "0.0.0.0")

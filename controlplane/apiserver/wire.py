@@ -93,7 +93,6 @@ class ApiServer:
         )
         admission = chain(config.admission_plugins, lambda resource: ObjectStore(resource, storage))
         registry = Registry(storage, choose, admission, clock)
-        undo.push_async_callback(registry.close)
 
         advertise = advertised(config)
         kubernetes = KubernetesService(
@@ -102,6 +101,7 @@ class ApiServer:
         front = self._front(storage, registry, policy, authorizer, advertise, feeds)
         self.port = await front.start(config.bind_address, config.secure_port, _server_tls(config))
         undo.push_async_callback(front.stop)
+        undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
 
         await reconcile_policy(registry, clock)
         await ensure_objects(registry, clock, config.client_ca_file, _front_proxy_data(config))

@@ -122,8 +122,8 @@ class Verifier:
             raise TokenError(f"not a token: {error}") from None
         if not isinstance(header, dict) or not isinstance(claims, dict) or claims.get("iss") != self.issuer:
             raise TokenError("not a token of this issuer")
-        wanted = header.get("kid")
-        candidates = [self.keys[wanted]] if wanted in self.keys else list(self.keys.values())
+        named_key = self.keys.get(str(header.get("kid")))
+        candidates = [named_key] if named_key is not None else list(self.keys.values())
         if not any(_verifies(key, header.get("alg"), f"{head}.{body}".encode(), signature) for key in candidates):
             raise TokenError("invalid signature")
         expires, starts = claims.get("exp"), claims.get("nbf")

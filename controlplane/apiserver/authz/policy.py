@@ -1,7 +1,7 @@
 """The roles and bindings that every cluster has: upstream's bootstrap policy (plugin/pkg/auth/.../bootstrappolicy).
 
-A line of a role reads `verbs groups resources [names]`, each a comma-separated list; "core" is the group without a name,
-"read" and "write" stand for the usual verbs. A line that begins with a slash after its verbs names non-resource URLs.
+A line of a role reads `verbs groups resources [names]`, each a comma-separated list; "core" is the group without a
+name, "read" and "write" stand for the usual verbs. A line with a slash after its verbs names non-resource URLs.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def _role(name: str, rules: list[Rule]) -> dict[str, Any]:
 
 
 def _binding(name: str, role: str, subjects: tuple[str, ...]) -> dict[str, Any]:
-    binding = {
+    binding: dict[str, Any] = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
         "metadata": _metadata(name),

@@ -64,7 +64,7 @@ def _covers(rule: Rule, atom: Rule) -> bool:
     groups, resources = rule.get("apiGroups") or (), rule.get("resources") or ()
     if "*" not in groups and atom["apiGroups"][0] not in groups:
         return False
-    resource, _, subresource = atom["resources"][0].partition("/")
+    subresource = atom["resources"][0].partition("/")[2]
     if "*" not in resources and atom["resources"][0] not in resources and f"*/{subresource}" not in resources:
         return False
     names = rule.get("resourceNames") or ()

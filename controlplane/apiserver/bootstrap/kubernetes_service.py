@@ -1,5 +1,7 @@
-"""The `kubernetes` Service and its endpoints: how pods find the API servers (pkg/controlplane/controller/kubernetesservice,
-and the lease reconciler: every server says that it lives by a key that expires)."""
+"""The `kubernetes` Service and its endpoints: how pods find the API servers.
+
+As upstream's pkg/controlplane/controller/kubernetesservice and its lease reconciler: every server says that it lives by
+a key that expires."""
 
 from __future__ import annotations
 

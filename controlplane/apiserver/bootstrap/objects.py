@@ -19,8 +19,8 @@ Object = dict[str, Any]
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _DESCRIPTIONS = {
-    "system-cluster-critical": "Used for system critical pods that must run in the cluster, but can be moved to another "
-    "node if necessary.",
+    "system-cluster-critical": "Used for system critical pods that must run in the cluster, but can be moved to "
+    "another node if necessary.",
     "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
 }
 _AUTHENTICATION = "extension-apiserver-authentication"

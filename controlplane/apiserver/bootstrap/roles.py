@@ -1,4 +1,4 @@
-"""Reconciling the default RBAC policy: what is missing is added, what people changed is kept (autoupdate=false: all)."""
+"""Reconciling the default RBAC policy: what is missing is added, what people added is kept."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def resource_list(group: str, version: str) -> Object | None:
             if (below.group, below.version) != (resource.group, resource.version):
                 entry["group"], entry["version"] = below.group, below.version
             listed.append({**entry, "kind": below.kind, "verbs": list(below.verbs)})
-    name = f"{group}/{version}" if group else version
-    document = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": listed}
+    where = f"{group}/{version}" if group else version
+    document = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": where, "resources": listed}
     return document if group else {key: value for key, value in document.items() if key != "apiVersion"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -180,13 +179,13 @@ class Resources:
 
     async def _delete_options(self, request: web.BaseRequest, call: Call) -> DeleteOptions:
         data = await decode.read_body(request)
-        document: Mapping[str, Any] = {}
+        document: Object = {}
         if data:
             decoded = decode.decode(data, request.headers.get("Content-Type"))
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             document = read(call, decoded, "", "v1", "DeleteOptions")
-        dry_run = document.get("dryRun") or request.query.getall("dryRun", [])
+        dry_run = list(document.get("dryRun") or request.query.getall("dryRun", []))
         call.dry_run = check_options("DeleteOptions", {}, dry_run)
         return delete_options(document, call.query)
 
@@ -252,6 +251,5 @@ def partial(obj: Object, version: str) -> Object:
 
 
 def _not_allowed() -> status.ApiError:
-    return status.ApiError(
-        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-    )
+    sentence = "the server does not allow this method on the requested resource"
+    return status.ApiError(405, "MethodNotAllowed", sentence, {})

@@ -53,7 +53,7 @@ class Front:
 
     def __init__(self, route: Route, authenticator: Authenticator, authorizer: Union) -> None:
         self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
-        self._server: web.Server[web.BaseRequest] | None = None
+        self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:

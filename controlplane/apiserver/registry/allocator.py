@@ -1,7 +1,7 @@
 """Addresses and ports that only one Service may have: each taken one is a key of its own in the store.
 
-Creating the key is the claim, so that two servers cannot give out the same one. Keys of addresses are those of upstream's
-IPAddress objects (KEP-1880); what a crash leaves behind is found by `repair`.
+Creating the key is the claim, so that two servers cannot give out the same one. Keys of addresses are those of
+upstream's IPAddress objects (KEP-1880); what a crash leaves behind is found by `repair`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Taken(Exception):
 
 
 class Pool:
-    """Numbers of a range. `band`: how many at its start are given out only when asked for by number, or when the rest is
-    used up (KEP-3070, KEP-3668)."""
+    """Numbers of a range. `band`: how many at its start are given out only when asked for by number, or when the rest
+    is used up (KEP-3070, KEP-3668)."""
 
     def __init__(self, storage: Storage, prefix: str, first: int, size: int, band: int) -> None:
         self._storage, self._prefix = storage, prefix

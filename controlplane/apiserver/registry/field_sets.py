@@ -1,7 +1,7 @@
 """Who manages which field: sets of paths and their wire form, FieldsV1 (KEP-555, structured-merge-diff).
 
-A path is a tuple of steps: `f:NAME` for a field, `k:{"key":value}` for an item of a keyed list, `v:VALUE` for an item of
-a set. `.` stands for the item itself.
+A path is a tuple of steps: `f:NAME` for a field, `k:{"key":value}` for an item of a keyed list, `v:VALUE` for an item
+of a set. `.` stands for the item itself.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ async def _spend(registry: Registry, call: Call, pod: Object) -> None:
     async def change(budget: Object) -> Object:
         state = dict(budget.get("status") or {})
         if (state.get("observedGeneration") or 0) < (budget["metadata"].get("generation") or 0):
-            raise status.too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10)
+            raise status.too_many_requests(_REFUSAL, 10)
         if (state.get("disruptionsAllowed") or 0) <= 0:
             cause = {
                 "reason": "DisruptionBudget",

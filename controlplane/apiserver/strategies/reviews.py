@@ -76,13 +76,8 @@ class Reviews:
                 )
             )
         if resource is None and other is None:
-            problems.append(
-                invalid(
-                    path.child("resourceAttributes"),
-                    None,
-                    "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-                )
-            )
+            detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            problems.append(invalid(path.child("resourceAttributes"), None, detail))
         if user is None and not spec.get("user") and not spec.get("groups"):
             problems.append(invalid(path.child("user"), "", "at least one of user or group must be specified"))
         if problems:

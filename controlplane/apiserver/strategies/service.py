@@ -134,8 +134,8 @@ class ServiceStrategy(Strategy):
             path = Path("spec").child("ports").index(position).child("nodePort")
             if number:
                 if number not in self.ports:
-                    high = self.ports.first + self.ports.size - 1
-                    detail = f"provided port is not in the valid range. The range of valid ports is {self.ports.first}-{high}"
+                    low, high = self.ports.first, self.ports.first + self.ports.size - 1
+                    detail = f"provided port is not in the valid range. The range of valid ports is {low}-{high}"
                     raise self._refuse(name, [invalid(path, number, detail)])
                 if number not in held and number not in mine:
                     problem = invalid(path, number, "provided port is already allocated")

@@ -98,8 +98,9 @@ class TokenRequests:
         if kind == "Pod":
             account = (found.get("spec") or {}).get("serviceAccountName")
             if account != call.name:
+                name = f'"{call.name}"'
                 raise status.bad_request(
-                    f"cannot bind token for serviceaccount {call.name!r} to pod running with different serviceaccount name."
+                    f"cannot bind token for serviceaccount {name} to pod running with different serviceaccount name."
                 )
             node = (found.get("spec") or {}).get("nodeName")
             if node:

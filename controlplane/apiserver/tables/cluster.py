@@ -178,7 +178,8 @@ _ROLES = columns("Name, Created At:date")
 PRINTERS = {
     ("", "Node"): Printer(
         columns(
-            "Name, Status, Roles, Age, Version, Internal-IP*, External-IP*, OS-Image*, Kernel-Version*, Container-Runtime*"
+            "Name, Status, Roles, Age, Version, Internal-IP*, External-IP*, OS-Image*, Kernel-Version*, "
+            "Container-Runtime*"
         ),
         print_node,
     ),

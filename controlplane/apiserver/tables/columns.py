@@ -35,7 +35,7 @@ class Column:
     def definition(self) -> Object:
         """The TableColumnDefinition."""
         if self.name == "Name":
-            return NAME_COLUMN
+            return {**NAME_COLUMN, "priority": self.priority}
         return {
             "name": self.name,
             "type": self.type,

@@ -205,7 +205,8 @@ PRINTERS = {
     ),
     ("batch", "CronJob"): Printer(
         columns(
-            "Name, Schedule, Timezone, Suspend:boolean, Active:integer, Last Schedule, Age, Containers*, Images*, Selector*"
+            "Name, Schedule, Timezone, Suspend:boolean, Active:integer, Last Schedule, Age, Containers*, Images*, "
+            "Selector*"
         ),
         print_cron_job,
     ),

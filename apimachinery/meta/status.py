@@ -4,8 +4,11 @@ k8s.io/apimachinery/pkg/api/errors. A `resource` is anything with `group` and `p
 such as "deployments.apps"; a `kind` anything with `group` and `kind`, or a text such as "Deployment.apps".
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
+
+import orjson
 
 from apimachinery.meta.paths import Problem, aggregate
 
@@ -60,7 +63,10 @@ class ApiError(Exception):
 
     @classmethod
     def from_status(cls, code: int, body: Mapping[str, Any] | str | bytes | None) -> "ApiError":
-        """The error of an HTTP answer: `body` is the decoded Status, or whatever else came instead of one."""
+        """The error of an HTTP answer: `body` is the Status, decoded or not, or whatever else came instead of one."""
+        if isinstance(body, bytes) and body.lstrip()[:1] == b"{":
+            with contextlib.suppress(orjson.JSONDecodeError):
+                body = orjson.loads(body)
         if isinstance(body, Mapping) and body.get("kind") == "Status":
             return cls(
                 int(body.get("code") or code), body.get("reason") or "", body.get("message") or "", body.get("details")

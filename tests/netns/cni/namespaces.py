@@ -105,6 +105,8 @@ class Server:
                         connection.sendall(f"{self._words} from {address[0]}".encode())
                 else:
                     _, address = self._socket.recvfrom(1024)
+                    if address is None:  # shut down
+                        return
                     self._socket.sendto(f"{self._words} from {address[0]}".encode(), address)
             except OSError:
                 return

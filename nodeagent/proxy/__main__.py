@@ -1,0 +1,5 @@
+import sys
+
+from nodeagent.proxy.main import main
+
+sys.exit(main())

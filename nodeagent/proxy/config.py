@@ -1,0 +1,203 @@
+"""The configuration: flags over the KubeProxyConfiguration file over upstream's defaults, checked as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from apimachinery.kit.config import Problems
+from apimachinery.meta.times import parse_duration
+
+_NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set. Periods in seconds. A bind address is (host, port); None: not served.
+
+    min_sync_period: below upstream's 1 s, for a change here costs only the chains it touches.
+    cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
+    other nodes' pods are kept.
+    """
+
+    node_name: str = ""
+    kubeconfig: Path | None = None
+    mode: str = "iptables"
+    cluster_cidrs: tuple[str, ...] = ()
+    healthz: tuple[str, int] | None = ("0.0.0.0", 10256)
+    metrics: tuple[str, int] | None = ("127.0.0.1", 10249)
+    sync_period: float = 30.0
+    min_sync_period: float = 0.2
+    masquerade_bit: int = 14
+    masquerade_all: bool = False
+    localhost_node_ports: bool = True
+    node_port_addresses: tuple[str, ...] = ()
+    tcp_liberal: bool = False
+    node_routes: bool = True
+    cni_conf_dir: Path | None = Path("/etc/cni/net.d")
+    cni_data_dir: str = ""
+    pod_mtu: int = 0
+    cleanup: bool = False
+    verbosity: int = 0
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Those of the pod network: 4, 6 or both; 4 when it is not known."""
+        return tuple(sorted({ipaddress.ip_network(cidr).version for cidr in self.cluster_cidrs})) or (4,)
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """Raises ConfigError with every problem of flags and file; SystemExit for --help and flags that do not exist."""
+    flags = vars(_parser().parse_args(argv))
+    problems = Problems()
+    path: Path | None = flags.pop("config")
+    values = _from_file(path, problems) if path is not None else {}
+    values |= {name: value for name, value in flags.items() if value is not None}
+    return _checked(values, problems)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kube-proxy", description="The service proxy and pod network of a node.")
+
+    def flag(*names: str, **options: Any) -> None:
+        parser.add_argument(*names, default=None, **options)
+
+    flag("--config", type=Path, help="a KubeProxyConfiguration file; flags win over it")
+    flag("--kubeconfig", type=Path, help="how to reach the API server")
+    flag("--hostname-override", dest="node_name", help="this node's name; the machine's when not given")
+    flag("--proxy-mode", dest="mode", help="iptables")
+    flag("--cluster-cidr", dest="cluster_cidrs", help="the pod network; one of each family, joined by a comma")
+    flag("--healthz-bind-address", dest="healthz", help="address:port of /healthz and /livez; empty: not served")
+    flag("--metrics-bind-address", dest="metrics", help="address:port of /metrics; empty: not served")
+    flag("--iptables-sync-period", dest="sync_period", help="between looks at the kernel's rules in any case: 30s")
+    flag("--iptables-min-sync-period", dest="min_sync_period", help="between two changes of the rules")
+    flag("--iptables-masquerade-bit", dest="masquerade_bit", type=int, help="bit of the packet mark, 0 to 31")
+    flag("--masquerade-all", type=_boolean, nargs="?", const=True, help="masquerade all traffic to ClusterIPs")
+    flag("--iptables-localhost-nodeports", dest="localhost_node_ports", type=_boolean, nargs="?", const=True,
+         help="let node ports answer on 127.0.0.1")  # fmt: skip
+    flag("--nodeport-addresses", dest="node_port_addresses", help="subnets of the addresses node ports answer on")
+    flag("--node-routes", type=_boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
+    flag("--cni-conf-dir", dest="cni_conf_dir", help="where to write the pod network's configuration; empty: nowhere")
+    flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
+    flag("--pod-mtu", dest="pod_mtu", type=int, help="MTU of pods in bytes; 0: that of the uplink")
+    flag("--cleanup", action="store_const", const=True, help="remove every rule and route of ours, and exit")
+    flag("--v", "-v", dest="verbosity", type=int, help="log verbosity")
+    return parser
+
+
+def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        problems.add(str(path), error.strerror or str(error))
+        return {}
+    except yaml.YAMLError as error:
+        problems.add(str(path), f"not YAML: {error}")
+        return {}
+    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
+        problems.add(str(path), f"not a {KIND} of {API_VERSION}")
+        return {}
+    iptables, conntrack = document.get("iptables") or {}, document.get("conntrack") or {}
+    connection = document.get("clientConnection") or {}
+    read = {
+        "node_name": document.get("hostnameOverride"),
+        "kubeconfig": Path(connection["kubeconfig"]) if connection.get("kubeconfig") else None,
+        "mode": document.get("mode"),
+        "cluster_cidrs": document.get("clusterCIDR"),
+        "healthz": document.get("healthzBindAddress"),
+        "metrics": document.get("metricsBindAddress"),
+        "node_port_addresses": document.get("nodePortAddresses"),
+        "sync_period": iptables.get("syncPeriod"),
+        "min_sync_period": iptables.get("minSyncPeriod"),
+        "masquerade_bit": iptables.get("masqueradeBit"),
+        "masquerade_all": iptables.get("masqueradeAll"),
+        "localhost_node_ports": iptables.get("localhostNodePorts"),
+        "tcp_liberal": conntrack.get("tcpBeLiberal"),
+    }
+    # An empty value in the file means the default, as upstream; a period of 0s as well.
+    return {key: value for key, value in read.items() if value not in (None, "", [], "0s")}
+
+
+def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
+    given = dict(values)
+    for key, where in (("cluster_cidrs", "clusterCIDR"), ("node_port_addresses", "nodePortAddresses")):
+        if key in given:
+            given[key] = _networks(given[key], where, problems)
+    for key, where, port in (("healthz", "healthzBindAddress", 10256), ("metrics", "metricsBindAddress", 10249)):
+        if key in given:
+            given[key] = _address(str(given[key]), port, where, problems)
+    for key, where in (("sync_period", "iptables.syncPeriod"), ("min_sync_period", "iptables.minSyncPeriod")):
+        if key in given:
+            given[key] = _duration(str(given[key]), where, problems)
+    if "cni_conf_dir" in given:
+        given["cni_conf_dir"] = Path(given["cni_conf_dir"]) if given["cni_conf_dir"] else None
+    config = replace(Config(node_name=os.uname().nodename.strip().lower()), **given)
+    if not _NODE_NAME.fullmatch(config.node_name):
+        problems.add("hostnameOverride", f"{config.node_name!r} is no node name")
+    if config.mode != "iptables":
+        problems.add("mode", f"{config.mode!r} is not supported; iptables is")
+    if not 0 <= config.masquerade_bit <= 31:
+        problems.add("iptables.masqueradeBit", f"must be within the range [0, 31], not {config.masquerade_bit}")
+    if config.kubeconfig is None and not config.cleanup:
+        problems.add("clientConnection.kubeconfig", "neither --kubeconfig nor the configuration file says it")
+    if config.pod_mtu and not 576 <= config.pod_mtu <= 65535:
+        problems.add("podMTU", f"must be 0 or within the range [576, 65535], not {config.pod_mtu}")
+    problems.raise_if_any()
+    return config
+
+
+def _networks(value: object, where: str, problems: Problems) -> tuple[str, ...]:
+    texts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    found = []
+    for text in texts:
+        try:
+            found.append(str(ipaddress.ip_network(str(text).strip(), strict=False)))
+        except ValueError:
+            problems.add(where, f"{text!r} is no network")
+    return tuple(found)
+
+
+def _address(text: str, port: int, where: str, problems: Problems) -> tuple[str, int] | None:
+    """`host:port`, `host` or `[v6]:port`; None for the empty text."""
+    if not text:
+        return None
+    host, colon, digits = text.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        host, digits = text, str(port)
+    host = host.strip("[]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        problems.add(where, f"{text!r} has no IP address")
+    if not digits.isdecimal() or not 0 <= int(digits) < 65536:
+        problems.add(where, f"{text!r} has no port within the range [0, 65535]")
+        return None
+    return host, int(digits)
+
+
+def _duration(text: str, where: str, problems: Problems) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        problems.add(where, f"{text!r} is no duration")
+        return 1.0
+    if seconds < 0 or (seconds == 0 and where.endswith("syncPeriod")):
+        problems.add(where, "must be greater than 0")
+    return seconds
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")

@@ -1,0 +1,19 @@
+"""Forgetting stale UDP connections in the kernel."""
+
+from __future__ import annotations
+
+from nodeagent.netlink import conntrack
+from nodeagent.netlink.links import AF_INET, AF_INET6
+from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink
+
+from .stale import Targets, plan_stale
+
+
+def forget_stale(family: int, wanted: Targets) -> int:
+    """Returns how many were forgotten. family: 4 or 6.
+
+    Blocks for a look at every tracked connection. Raises OSError.
+    """
+    with Netlink(NETLINK_NETFILTER) as netlink:
+        flows = conntrack.list_flows(netlink, AF_INET if family == 4 else AF_INET6, conntrack.IPPROTO_UDP)
+        return sum(conntrack.forget(netlink, flow) for flow in plan_stale(flows, wanted))

@@ -1,0 +1,113 @@
+"""What the proxy tells load balancers: whether it keeps up (port 10256), and where a Service has local endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from aiohttp import web
+
+from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
+
+from .proxier import Proxier
+
+log = logging.getLogger(__name__)
+
+# A node that a cluster autoscaler is about to delete should get no new connections (KEP-3836).
+DELETION_TAINT = "ToBeDeletedByClusterAutoscaler"
+
+
+class Healthz:
+    """GET /healthz and /livez: 200 while rules are no older than `limit` seconds behind; else 503.
+
+    eligible: whether the node may get new traffic; /livez does not ask it (KEP-3836).
+    """
+
+    def __init__(self, proxiers: Sequence[Proxier], clock: Clock, limit: float, eligible: Callable[[], bool]) -> None:
+        self._proxiers, self._clock, self._limit, self._eligible = proxiers, clock, limit, eligible
+        self._behind_since: float | None = clock.monotonic()
+
+    def queued(self) -> None:
+        """A change waits to be written."""
+        if self._behind_since is None:
+            self._behind_since = self._clock.monotonic()
+
+    def healthy(self) -> bool:
+        since, synced = self._behind_since, [proxier.last_sync for proxier in self._proxiers]
+        if since is None or (synced and all(at is not None and at >= since for at in synced)):
+            self._behind_since = None
+            return True
+        return self._clock.monotonic() - since <= self._limit
+
+    async def serve(self, host: str, port: int, stop: asyncio.Event) -> None:
+        """Until `stop` is set. Raises OSError when the address cannot be bound."""
+        app = web.Application()
+        app.router.add_get("/healthz", lambda _: self._answer(self.healthy() and self._eligible()))
+        app.router.add_get("/livez", lambda _: self._answer(self.healthy()))
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, shutdown_timeout=1).start()
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _answer(self, well: bool) -> web.Response:
+        now = self._clock.now()
+        behind = 0.0 if self._behind_since is None else self._clock.monotonic() - self._behind_since
+        body = {
+            "lastUpdated": times.rfc3339_micro(now - timedelta(seconds=behind)),
+            "currentTime": times.rfc3339_micro(now),
+            "nodeEligible": self._eligible(),
+        }
+        return web.json_response(body, status=200 if well else 503)
+
+
+class ServiceHealth:
+    """One HTTP server on every healthCheckNodePort: 200 where the Service has endpoints on this node, else 503."""
+
+    def __init__(self, healthy: Callable[[], bool]) -> None:
+        self._healthy = healthy
+        self._runners: dict[tuple[str, int], tuple[tuple[str, str], web.AppRunner]] = {}
+
+    async def serve(self, proxier: Proxier) -> None:
+        """Open and close servers so that they are those of the family's Services. A port that is taken is logged."""
+        wanted = proxier.health_check_ports()
+        for key, (service, runner) in list(self._runners.items()):
+            if key[0] == proxier.label and wanted.get(key[1]) != service:
+                await runner.cleanup()
+                del self._runners[key]
+        for port, service in wanted.items():
+            if (proxier.label, port) not in self._runners:
+                await self._open(proxier, port, service)
+
+    async def close(self) -> None:
+        for _, runner in self._runners.values():
+            await runner.cleanup()
+        self._runners.clear()
+
+    async def _open(self, proxier: Proxier, port: int, service: tuple[str, str]) -> None:
+        async def answer(_: web.Request) -> web.Response:
+            count = proxier.local_ready(*service)
+            body = {
+                "service": {"namespace": service[0], "name": service[1]},
+                "localEndpoints": count,
+                "serviceProxyHealthy": self._healthy(),
+            }
+            return web.json_response(body, status=200 if count and self._healthy() else 503)
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", answer)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            host = "0.0.0.0" if proxier.family == 4 else "::"
+            await web.TCPSite(runner, host, port, shutdown_timeout=1).start()
+        except OSError as error:
+            await runner.cleanup()
+            log.error("cannot serve the health check of %s/%s on port %d: %s", *service, port, error.strerror)
+            return
+        self._runners[proxier.label, port] = (service, runner)

@@ -1,0 +1,36 @@
+"""kube-proxy: `python -m nodeagent.proxy --kubeconfig FILE --hostname-override NODE --cluster-cidr CIDR`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.kit import config as configuration
+from apimachinery.kit import logs, process
+from apimachinery.kit.commands import CommandError
+from apimachinery.kit.tasks import run_daemon
+
+from . import cleanup, wire
+from .config import parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        config = parse(argv)
+        client = None if config.kubeconfig is None or config.cleanup else load_kubeconfig(config.kubeconfig)
+    except configuration.ConfigError as error:
+        configuration.exit_with("kube-proxy", error)
+    logs.setup(config.verbosity)
+    process.set_title("kube-proxy", argv)
+    if client is not None:
+        return run_daemon(wire.build(config, client).run)
+    try:
+        asyncio.run(cleanup.clean_up())
+    except (CommandError, OSError) as error:
+        print(f"kube-proxy: {error}", file=sys.stderr)
+        return 1
+    return 0

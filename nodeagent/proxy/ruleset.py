@@ -1,0 +1,222 @@
+"""All of our chains in both tables: put together, compared, written as input of iptables-restore. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from . import names
+from .plan import NodeView, PortPlan, Rules
+
+Chains = Mapping[str, Rules]
+TABLES = ("filter", "nat")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is the same for every service. masquerade_bit: of the packet mark, 0 to 31.
+
+    localhost_node_ports: whether node ports answer on 127.0.0.1 (IPv4; needs the sysctl route_localnet).
+    node_port_addresses: the node's own addresses that node ports answer on; None for all of them.
+    """
+
+    family: int = 4
+    masquerade_bit: int = 14
+    localhost_node_ports: bool = True
+    node_port_addresses: tuple[str, ...] | None = None
+    tcp_liberal: bool = False
+
+    @property
+    def mark(self) -> str:
+        return f"{1 << self.masquerade_bit:#010x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A rule in a chain of the kernel's that leads into one of ours. Put first when it is missing."""
+
+    table: str
+    source: str
+    target: str
+    comment: str = ""
+    new_only: bool = False
+
+    def rule(self) -> str:
+        state = "-m conntrack --ctstate NEW " if self.new_only else ""
+        words = f'-m comment --comment "{self.comment}" ' if self.comment else ""
+        return f"{state}{words}-j {self.target}"
+
+    def is_in(self, line: str) -> bool:
+        """Whether a line of iptables-save is this jump, in whatever order it prints the matches."""
+        if not line.startswith(f"-A {self.source} ") or not line.endswith(f" -j {self.target}"):
+            return False
+        return f'"{self.comment}"' in line if self.comment else "--comment" not in line
+
+
+_PORTALS, _VISIBLE = "kubernetes service portals", "kubernetes externally-visible service portals"
+_BALANCER = "kubernetes load balancer firewall"
+# Upstream's, in upstream's order: each is put in front of those before it.
+JUMPS = (
+    Jump("filter", "INPUT", names.EXTERNAL_SERVICES, _VISIBLE, new_only=True),
+    Jump("filter", "FORWARD", names.EXTERNAL_SERVICES, _VISIBLE, new_only=True),
+    Jump("filter", "INPUT", names.NODEPORTS, "kubernetes health check service ports"),
+    Jump("filter", "FORWARD", names.SERVICES, _PORTALS, new_only=True),
+    Jump("filter", "OUTPUT", names.SERVICES, _PORTALS, new_only=True),
+    Jump("filter", "FORWARD", names.FORWARD, "kubernetes forwarding rules"),
+    Jump("filter", "INPUT", names.PROXY_FIREWALL, _BALANCER, new_only=True),
+    Jump("filter", "OUTPUT", names.PROXY_FIREWALL, _BALANCER, new_only=True),
+    Jump("filter", "FORWARD", names.PROXY_FIREWALL, _BALANCER, new_only=True),
+    Jump("nat", "OUTPUT", names.SERVICES, _PORTALS),
+    Jump("nat", "PREROUTING", names.SERVICES, _PORTALS),
+    Jump("nat", "POSTROUTING", names.POSTROUTING, "kubernetes postrouting rules"),
+    Jump("nat", "POSTROUTING", names.POD_MASQUERADE, "pod traffic leaving the pod network"),
+    Jump("filter", "INPUT", names.FIREWALL),
+    Jump("filter", "OUTPUT", names.FIREWALL),
+)
+SHARED = frozenset(jump.target for jump in JUMPS) | {names.MARK_MASQ}
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Every chain of ours with its rules, by table."""
+
+    filter: Chains
+    nat: Chains
+
+    def table(self, name: str) -> Chains:
+        return self.filter if name == "filter" else self.nat
+
+
+@dataclass(slots=True)
+class TableChange:
+    """Chains to write whole, chains to delete, jumps to put in; of one table."""
+
+    write: dict[str, Rules] = field(default_factory=dict)
+    delete: list[str] = field(default_factory=list)
+    jumps: list[Jump] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.write or self.delete or self.jumps)
+
+
+Change = dict[str, TableChange]
+
+
+def assemble(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> Ruleset:
+    """The whole set. Its chains are those of the plans and the shared ones; cost grows with the number of plans."""
+    nat_services: list[str] = []
+    nat_nodeports: list[str] = []
+    services: list[str] = []
+    external: list[str] = []
+    nodeports: list[str] = []
+    firewall: list[str] = []
+    nat: dict[str, Rules] = {}
+    for plan in plans:
+        nat_services += plan.nat_services
+        nat_nodeports += plan.nat_nodeports
+        services += plan.filter_services
+        external += plan.filter_external
+        nodeports += plan.filter_nodeports
+        firewall += plan.filter_firewall
+        nat |= plan.chains
+    nat[names.SERVICES] = (*nat_services, *_node_port_jumps(settings))
+    nat[names.NODEPORTS] = tuple(nat_nodeports)
+    nat[names.POSTROUTING] = (
+        f"-m mark ! --mark {settings.mark}/{settings.mark} -j RETURN",
+        f"-j MARK --xor-mark {settings.mark}",
+        '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
+    )
+    nat[names.MARK_MASQ] = (f"-j MARK --or-mark {settings.mark}",)
+    nat[names.POD_MASQUERADE] = _pod_masquerade_rules(settings, node)
+    return Ruleset(
+        filter={
+            names.SERVICES: tuple(services),
+            names.EXTERNAL_SERVICES: tuple(external),
+            names.NODEPORTS: tuple(nodeports),
+            names.PROXY_FIREWALL: tuple(firewall),
+            names.FORWARD: _forward_rules(settings),
+            names.FIREWALL: _firewall_rules(settings),
+        },
+        nat=nat,
+    )
+
+
+def diff(old: Ruleset, new: Ruleset) -> Change:
+    """What turns a kernel that holds `old` into one that holds `new`: whole chains, and only those that differ."""
+    change: Change = {}
+    for name in TABLES:
+        before, after = old.table(name), new.table(name)
+        change[name] = TableChange(
+            write={chain: rules for chain, rules in after.items() if before.get(chain) != rules},
+            delete=[chain for chain in before if chain not in after],
+        )
+    return change
+
+
+def render(change: Change) -> str:
+    """Input for `iptables-restore --noflush`; empty when there is nothing to do. Each table is one transaction."""
+    lines: list[str] = []
+    for name in TABLES:
+        table = change.get(name)
+        if not table:
+            continue
+        lines.append(f"*{name}")
+        # Naming a chain makes it, or empties it: what follows is all that it holds.
+        lines += [f":{chain} - [0:0]" for chain in (*table.write, *table.delete)]
+        for chain, rules in table.write.items():
+            lines += [f"-A {chain} {rule}" for rule in rules]
+        lines += [f"-I {jump.source} {jump.rule()}" for jump in table.jumps]
+        lines += [f"-X {chain}" for chain in table.delete]
+        lines.append("COMMIT")
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def is_ours(chain: str) -> bool:
+    return chain in SHARED or chain.startswith(names.SERVICE_PREFIXES)
+
+
+def _node_port_jumps(settings: Settings) -> list[str]:
+    words = "kubernetes service nodeports; NOTE: this must be the last rule in this chain"
+    note = f'-m comment --comment "{words}"'
+    if settings.node_port_addresses is not None:
+        return [f"{note} -d {address} -j {names.NODEPORTS}" for address in settings.node_port_addresses]
+    to = "-m addrtype --dst-type LOCAL"
+    if settings.family == 6:
+        to += " ! -d ::1/128"
+    elif not settings.localhost_node_ports:
+        to += " ! -d 127.0.0.0/8"
+    return [f"{note} {to} -j {names.NODEPORTS}"]
+
+
+def _forward_rules(settings: Settings) -> Rules:
+    # Packets that conntrack cannot place would reach a pod past DNAT and be answered by a reset
+    # (https://issue.k8s.io/74839); not with nf_conntrack_tcp_be_liberal.
+    invalid = () if settings.tcp_liberal else ("-m conntrack --ctstate INVALID -j DROP",)
+    return (
+        *invalid,
+        f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {settings.mark}/{settings.mark} -j ACCEPT',
+        '-m comment --comment "kubernetes forwarding conntrack rule"'
+        " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+
+
+def _firewall_rules(settings: Settings) -> Rules:
+    if settings.family == 6 or not settings.localhost_node_ports:
+        return ()
+    # route_localnet lets neighbours address 127.0.0.0/8 of this node; this keeps them out (CVE-2020-8558).
+    return (
+        '-m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8'
+        " -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+    )
+
+
+def _pod_masquerade_rules(settings: Settings, node: NodeView) -> Rules:
+    """Nothing outside knows the way to a pod; other pods do, and must see its address."""
+    if not node.cluster_cidr or not node.pod_cidr:
+        return ()
+    multicast = "224.0.0.0/4" if settings.family == 4 else "ff00::/8"
+    return (
+        f"-d {node.cluster_cidr} -j RETURN",
+        f"-d {multicast} -j RETURN",
+        f"-s {node.pod_cidr} -j MASQUERADE --random-fully",
+    )

@@ -1,0 +1,49 @@
+"""Which endpoints a service port's traffic may go to from this node (upstream's pkg/proxy/topology.go). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .services import Endpoint, ServicePort
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """cluster, local: the endpoints of each traffic policy, empty where no traffic uses it; reachable: both together.
+
+    anywhere: whether the service has a usable endpoint on any node.
+    """
+
+    cluster: tuple[Endpoint, ...]
+    local: tuple[Endpoint, ...]
+    reachable: tuple[Endpoint, ...]
+    anywhere: bool
+
+
+def reachable(endpoints: Sequence[Endpoint], port: ServicePort, node_labels: Mapping[str, str]) -> Reachable:
+    """Ready endpoints; where there is none, those that terminate but still serve (KEP-1669)."""
+    ready = [one for one in endpoints if one.ready]
+    fallback = [one for one in endpoints if one.serving and one.terminating]
+    cluster: list[Endpoint] = []
+    local: list[Endpoint] = []
+    anywhere = False
+    if port.uses_cluster_endpoints:
+        zone = _hinted_zone(ready, node_labels)
+        cluster = [one for one in ready if zone is None or zone in one.zones] or fallback
+        anywhere = bool(cluster)
+    if port.uses_local_endpoints:
+        anywhere = anywhere or bool(ready or fallback)
+        local = [one for one in ready if one.local] or [one for one in fallback if one.local]
+    both = {str(one): one for one in (*cluster, *local)}
+    return Reachable(tuple(cluster), tuple(local), tuple(both[name] for name in sorted(both)), anywhere)
+
+
+def _hinted_zone(ready: Sequence[Endpoint], node_labels: Mapping[str, str]) -> str | None:
+    """The node's zone, when every endpoint has a hint and one is for it; else None: hints are not used in part."""
+    zone = node_labels.get(ZONE_LABEL)
+    if not zone or not all(one.zones for one in ready) or not any(zone in one.zones for one in ready):
+        return None
+    return zone

@@ -1,0 +1,224 @@
+"""Makes the real objects of the proxy out of its configuration; nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ipaddress
+import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from apimachinery.api.catalogue import ENDPOINTSLICES, NODES, SERVICES
+from apimachinery.cache.informer import Informer, InformerFactory
+from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.meta import objects
+from nodeagent.netlink import links
+from nodeagent.netlink.wire import Netlink
+from nodeagent.routes.keeper import Kernel, PodNetwork
+from nodeagent.routes.nodes import node_network, trim
+
+from . import observed, services
+from .config import Config
+from .conntrack import forget_stale
+from .health import DELETION_TAINT, Healthz, ServiceHealth
+from .iptables import Iptables
+from .loop import SyncLoop
+from .plan import NodeView
+from .proxier import SLICES_OF_SERVICE, Proxier
+from .ruleset import Settings
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+_ROUTES = "routes"
+
+
+class Proxy:
+    """kube-proxy: Services into rules; and, in the same process to save its memory, the routes of the pod network."""
+
+    def __init__(self, config: Config, client: ClientConfig) -> None:
+        self._config, self._client, self._clock = config, client, SystemClock()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Rules and routes stay when it ends: traffic does not depend on this process."""
+        async with AsyncExitStack() as undo:
+            client = await undo.enter_async_context(Client(self._client, "kube-proxy"))
+            factory = InformerFactory(client)
+            parts = _Parts(self._config, factory, self._clock)
+            told = await Iptables(self._config.families[0]).is_nf_tables()
+            _ensure_sysctls(self._config)
+            tasks: list[asyncio.Task[object]] = []
+            undo.push_async_callback(parts.service_health.close)
+            undo.push_async_callback(lambda: cancel_and_wait(*tasks))
+            tasks.append(asyncio.ensure_future(factory.run()))
+            tasks += [asyncio.ensure_future(door) for door in self._doors(parts, stop)]
+            tasks.append(asyncio.ensure_future(parts.run_routes()))
+            tasks.append(asyncio.ensure_future(parts.run_rules(told)))
+            await wait_first(stop, *tasks)
+
+    def _doors(self, parts: _Parts, stop: asyncio.Event) -> list[Any]:
+        doors: list[Any] = []
+        if self._config.healthz is not None:
+            doors.append(parts.healthz.serve(*self._config.healthz, stop))
+        if self._config.metrics is not None:
+            server = DebugServer(*self._config.metrics, config={"kubeproxy.config.k8s.io": _shown(self._config)})
+            server.route("/proxyMode", functools.partial(_proxy_mode, self._config.mode))
+            doors.append(server.run(stop))
+        return doors
+
+
+class _Parts:
+    """The proxy's parts and the events that run between them."""
+
+    def __init__(self, config: Config, factory: InformerFactory, clock: SystemClock) -> None:
+        self._config, self._clock = config, clock
+        self._services, self._slices = factory.get(SERVICES), factory.get(ENDPOINTSLICES)
+        self._nodes = factory.get(NODES, transform=trim)
+        self._slices.lister.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
+        self.proxiers = [self._proxier(family) for family in config.families]
+        self.healthz = Healthz(self.proxiers, clock, 2 * config.sync_period, self._eligible)
+        self.service_health = ServiceHealth(self.healthz.healthy)
+        self._loop = SyncLoop(
+            self.proxiers,
+            self.service_health,
+            clock,
+            min_period=config.min_sync_period,
+            sync_period=config.sync_period,
+        )
+        self._queue = WorkQueue(clock)
+        network = PodNetwork(
+            config.node_name,
+            self._nodes.lister,
+            Kernel(),
+            conf_dir=config.cni_conf_dir,
+            data_dir=config.cni_data_dir,
+            mtu=config.pod_mtu,
+        )
+        self._routes = Controller("node-routes", network.reconcile, self._queue)
+        self._services.add_handler(self._service_changed, on_delete=self._service_changed)
+        self._slices.add_handler(self._slice_changed, on_delete=self._slice_changed)
+        self._nodes.add_handler(self._node_changed, on_delete=self._node_changed)
+
+    async def run_rules(self, told: bool) -> None:
+        for informer in (self._services, self._slices, self._nodes):
+            await informer.wait_synced()
+        await self._loop.run(told_by_kernel=told)
+
+    async def run_routes(self) -> None:
+        if not self._config.node_routes:
+            return
+        await self._nodes.wait_synced()
+        self._queue.add(_ROUTES)
+        await self._routes.run()
+
+    def _proxier(self, family: int) -> Proxier:
+        config = self._config
+        cluster = next((c for c in config.cluster_cidrs if ipaddress.ip_network(c).version == family), "")
+        settings = Settings(
+            family=family,
+            masquerade_bit=config.masquerade_bit,
+            localhost_node_ports=config.localhost_node_ports and family == 4,
+            node_port_addresses=_node_addresses(config.node_port_addresses, family),
+            tcp_liberal=config.tcp_liberal,
+        )
+        return Proxier(
+            config.node_name,
+            self._services.lister,
+            self._slices.lister,
+            Iptables(family),
+            settings,
+            NodeView(cluster_cidr=cluster, masquerade_all=config.masquerade_all),
+            self._clock,
+            functools.partial(forget_stale, family),
+        )
+
+    def _eligible(self) -> bool:
+        node = self._nodes.lister.get(self._config.node_name)
+        taints = ((node or {}).get("spec") or {}).get("taints") or []
+        return not any(taint.get("key") == DELETION_TAINT for taint in taints)
+
+    def _service_changed(self, service: Object) -> None:
+        for proxier in self.proxiers:
+            proxier.service_changed(objects.key(service))
+        self._changed()
+
+    def _slice_changed(self, endpoint_slice: Object) -> None:
+        for proxier in self.proxiers:
+            proxier.slice_changed(endpoint_slice)
+        self._changed()
+
+    def _node_changed(self, node: Object) -> None:
+        self._queue.add(_ROUTES)
+        if objects.name(node) != self._config.node_name:
+            return
+        network = node_network(node)
+        for proxier in self.proxiers:
+            family = proxier.family
+            proxier.node_changed(objects.labels(node), network.address(family), network.pod_cidr(family))
+        self._changed()
+
+    def _changed(self) -> None:
+        self.healthz.queued()
+        for proxier in self.proxiers:
+            observed.LAST_QUEUED.labels(proxier.label).set_to_current_time()
+        if self._synced(self._services, self._slices, self._nodes):
+            self._loop.changed()
+
+    @staticmethod
+    def _synced(*informers: Informer) -> bool:
+        return all(informer.has_synced for informer in informers)
+
+
+def build(config: Config, client: ClientConfig) -> Proxy:
+    return Proxy(config, client)
+
+
+def _ensure_sysctls(config: Config) -> None:
+    """As upstream: node ports on 127.0.0.1 need packets from there to leave by other interfaces; no other is set."""
+    if config.localhost_node_ports and 4 in config.families:
+        path = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
+        if path.read_text().strip() != "1":
+            path.write_text("1")
+
+
+def _node_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] | None:
+    """This machine's addresses within the networks; None when none is given: all of them."""
+    mine = [network for text in networks if (network := ipaddress.ip_network(text)).version == family]
+    if not mine or any(network.prefixlen == 0 for network in mine):
+        return None
+    with Netlink() as netlink:
+        held = [
+            ipaddress.ip_address(address.ip)
+            for link in links.list_links(netlink)
+            for address in links.list_addresses(netlink, link.index)
+        ]
+    return tuple(str(ip) for ip in held if any(ip in network for network in mine))
+
+
+def _shown(config: Config) -> dict[str, Any]:
+    return {
+        "clusterCIDR": ",".join(config.cluster_cidrs),
+        "hostnameOverride": config.node_name,
+        "mode": config.mode,
+        "iptables": {
+            "localhostNodePorts": config.localhost_node_ports,
+            "masqueradeAll": config.masquerade_all,
+            "masqueradeBit": config.masquerade_bit,
+            "minSyncPeriod": f"{config.min_sync_period:g}s",
+            "syncPeriod": f"{config.sync_period:g}s",
+        },
+    }
+
+
+async def _proxy_mode(mode: str, _: web.Request) -> web.Response:
+    return web.Response(text=mode)

@@ -1,0 +1,181 @@
+"""Two nodes as network namespaces, pods attached by our CNI plugin, and a proxier for each node: real packets only."""
+
+import itertools
+import json
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apimachinery.cache.lister import Lister
+from apimachinery.kit.clock import SystemClock
+from nodeagent.cni import install
+from nodeagent.proxy import services
+from nodeagent.proxy.conntrack import forget_stale
+from nodeagent.proxy.iptables import Iptables
+from nodeagent.proxy.plan import NodeView
+from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
+from nodeagent.proxy.ruleset import Settings
+from nodeagent.proxy.saved import SavedTable, render_cleanup
+from nodeagent.proxy.stale import Targets
+from nodeagent.routes.conflist import render_conflist
+from nodeagent.routes.keeper import Kernel
+from nodeagent.routes.plan import PodRoute
+from tests.netns.cni.namespaces import Namespace, Server, connect
+
+CLUSTER = "10.244.0.0/16"
+PORT = 8080  # of every pod's server
+
+
+class Recorder:
+    """Passes everything to real iptables and remembers what was written."""
+
+    def __init__(self, real: Iptables) -> None:
+        self.real = real
+        self.written: list[str] = []
+
+    async def save(self) -> dict[str, SavedTable]:
+        return await self.real.save()
+
+    async def restore(self, text: str) -> None:
+        self.written.append(text)
+        await self.real.restore(text)
+
+
+class Pod:
+    """A pod whose server tells its name and who asked."""
+
+    def __init__(self, name: str, node: "Node", namespace: Namespace, ip: str) -> None:
+        self.name, self.node, self.namespace, self.ip = name, node, namespace, ip
+        self.ask, self.ask_udp = namespace.ask, namespace.ask_udp
+        self.servers: list[Server] = [
+            namespace.serve(name, PORT),
+            namespace.serve(name, PORT, kind=socket.SOCK_DGRAM),
+        ]
+
+
+class Node:
+    """One node. Its name is `node-N`, its address 192.0.2.N, its pods' subnet 10.244.N.0/24."""
+
+    def __init__(self, number: int, cluster: "Cluster", backend: str) -> None:
+        self.name, self.ip = f"node-{number}", f"192.0.2.{number}"
+        self.subnet = f"10.244.{number}.0/24"
+        self._cluster = cluster
+        self.namespace = Namespace(self.name)
+        self.netfilter = Recorder(Iptables(4, backend=backend, prefix=["nsenter", f"--net={self.namespace.path}"]))
+        self.proxier = Proxier(
+            self.name,
+            cluster.services,
+            cluster.slices,
+            self.netfilter,
+            Settings(),
+            NodeView(cluster_cidr=CLUSTER, pod_cidr=self.subnet, node_ip=self.ip),
+            SystemClock(),
+            self._forget_stale,
+        )
+        self._config = json.loads(render_conflist(self.subnet, data_dir=str(cluster.directory / self.name)))
+        self._numbers = itertools.count()
+
+    def _forget_stale(self, wanted: Targets) -> int:
+        return self.namespace.inside(lambda: forget_stale(4, wanted))
+
+    def pod(self, name: str) -> Pod:
+        namespace = Namespace(name)
+        config = {**self._config["plugins"][0], "cniVersion": "1.0.0", "name": "kubelab"}
+        env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": name, "CNI_NETNS": str(namespace.path), "CNI_IFNAME": "eth0"}
+        executable = str(self._cluster.directory / "bin" / "kubelab-bridge")
+        answer = self.namespace.run(executable, input=json.dumps(config), env={**env, "CNI_PATH": "/none"})
+        pod = Pod(name, self, namespace, json.loads(answer)["ips"][0]["address"].split("/")[0])
+        self._cluster.pods.append(pod)
+        return pod
+
+    def rules(self, *tables: str) -> str:
+        """What iptables-save prints, without counters."""
+        command = f"{self.netfilter.real._name}-save"
+        return "".join(self.namespace.run(command, "-t", table) for table in tables or ("filter", "nat"))
+
+
+class Cluster:
+    """The nodes, an outside machine on their network (192.0.2.9), and what the API would hold."""
+
+    def __init__(self, directory: Path, backend: str) -> None:
+        self.directory, self.backend = directory, backend
+        install.install(directory / "bin", Path(sys.executable).resolve(), Path(install.__file__).parents[2])
+        self.services, self.slices, self.pods = Lister(), Lister(), list[Pod]()
+        self.slices.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
+        self.switch, self.outside = Namespace("switch"), Namespace("outside")
+        self.nodes = [Node(1, self, backend), Node(2, self, backend)]
+        self.switch.run("ip", "link", "add", "br0", "type", "bridge")
+        self.switch.run("ip", "link", "set", "br0", "up")
+        for number, (namespace, ip) in enumerate(
+            [
+                (self.nodes[0].namespace, "192.0.2.1"),
+                (self.nodes[1].namespace, "192.0.2.2"),
+                (self.outside, "192.0.2.9"),
+            ]
+        ):
+            connect(self.switch, namespace, f"198.51.100.{number}/32", f"{ip}/24", (f"port{number}", "up0"))
+            self.switch.run("ip", "link", "set", f"port{number}", "master", "br0")
+        self._routes()
+
+    def _routes(self) -> None:
+        for node, other in (self.nodes, self.nodes[::-1]):
+            node.namespace.run("ip", "route", "add", "default", "via", "192.0.2.9")
+            node.namespace.run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+            route = PodRoute(other.subnet, other.ip)
+            node.namespace.inside(lambda route=route: Kernel().add(route))
+
+    async def sync(self) -> None:
+        for node in self.nodes:
+            assert await node.proxier.sync() is None
+
+    async def service(self, name: str, pods: list[Pod], **spec: Any) -> None:
+        """Write a Service with its endpoints, and sync. conditions, status: by pod's name, and of the Service."""
+        conditions: Mapping[str, Any] = spec.pop("conditions", {})
+        status = spec.pop("status", {})
+        protocol = spec.pop("protocol", "TCP")
+        port = {"port": 80, "targetPort": PORT, "protocol": protocol} | (
+            {"nodePort": spec.pop("nodePort")} if "nodePort" in spec else {}
+        )
+        old = self.services.get(name, "default")
+        self.services.put({
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"type": "ClusterIP", "ports": [port], **(old or {}).get("spec", {}), **spec},
+            "status": status,
+        })  # fmt: skip
+        self.slices.put({
+            "metadata": {"name": f"{name}-x", "namespace": "default", "labels": {services.SERVICE_NAME_LABEL: name}},
+            "addressType": "IPv4",
+            "ports": [{"name": "", "port": PORT, "protocol": protocol}],
+            "endpoints": [
+                {
+                    "addresses": [pod.ip],
+                    "nodeName": pod.node.name,
+                    "conditions": {"ready": True, **conditions.get(pod.name, {})},
+                }
+                for pod in pods
+            ],
+        })  # fmt: skip
+        await self._changed(name)
+
+    async def delete(self, name: str) -> None:
+        self.services.remove(f"default/{name}")
+        self.slices.remove(f"default/{name}-x")
+        await self._changed(name)
+
+    async def _changed(self, name: str) -> None:
+        for node in self.nodes:
+            node.proxier.service_changed(f"default/{name}")
+        await self.sync()
+
+    async def clean_up(self, node: Node) -> None:
+        await node.netfilter.restore(render_cleanup(await node.netfilter.save()))
+
+    def close(self) -> None:
+        for pod in self.pods:
+            for server in pod.servers:
+                server.close()
+            pod.namespace.delete()
+        for namespace in (self.nodes[0].namespace, self.nodes[1].namespace, self.outside, self.switch):
+            namespace.delete()

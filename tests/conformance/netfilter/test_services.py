@@ -1,0 +1,239 @@
+"""What a service proxy does to packets, whatever programs the kernel: the same suite for every back end."""
+
+import pytest
+
+from tests.conformance.netfilter.cluster import PORT, Cluster
+
+VIP, OTHER_VIP = "10.96.0.50", "10.96.0.51"
+BALANCER = "203.0.113.7"
+
+
+def names(answers: list[str]) -> set[str]:
+    return {answer.split()[0] for answer in answers}
+
+
+async def test_cluster_ip_from_nodes_and_pods_with_the_pods_own_address(cluster: Cluster) -> None:
+    one, two = cluster.nodes[0].pod("one"), cluster.nodes[1].pod("two")
+    client = cluster.nodes[0].pod("client")
+    await cluster.service("web", [one, two], clusterIP=VIP)
+    answers = [client.ask(VIP, 80) for _ in range(30)]
+    assert names(answers) == {"one", "two"}
+    assert {answer.split()[-1] for answer in answers} == {client.ip}
+    for node in cluster.nodes:
+        assert names([node.namespace.ask(VIP, 80) for _ in range(30)]) == {"one", "two"}
+
+
+async def test_a_pod_reaches_itself_through_its_service(cluster: Cluster) -> None:
+    pod = cluster.nodes[0].pod("one")
+    await cluster.service("web", [pod], clusterIP=VIP)
+    assert pod.ask(VIP, 80) == "one from 10.244.1.1"
+
+
+async def test_node_port_on_every_node_from_everywhere(cluster: Cluster) -> None:
+    one = cluster.nodes[0].pod("one")
+    client = cluster.nodes[1].pod("client")
+    await cluster.service("web", [one], clusterIP=VIP, type="NodePort", nodePort=30080)
+    for ip in ("192.0.2.1", "192.0.2.2"):
+        assert cluster.outside.ask(ip, 30080).startswith("one from ")
+        assert client.ask(ip, 30080).startswith("one from ")
+        for node in cluster.nodes:
+            assert node.namespace.ask(ip, 30080).startswith("one from ")
+    for node in cluster.nodes:
+        assert node.namespace.ask("127.0.0.1", 30080).startswith("one from ")
+
+
+async def test_without_endpoints_refused_at_once(cluster: Cluster) -> None:
+    client = cluster.nodes[0].pod("client")
+    await cluster.service("web", [], clusterIP=VIP, type="NodePort", nodePort=30080)
+    for ask in (client.ask, cluster.nodes[0].namespace.ask):
+        with pytest.raises(ConnectionRefusedError):
+            ask(VIP, 80)
+    with pytest.raises(ConnectionRefusedError):
+        cluster.outside.ask("192.0.2.1", 30080)
+
+
+async def test_endpoints_come_and_go(cluster: Cluster) -> None:
+    one, two = cluster.nodes[0].pod("one"), cluster.nodes[1].pod("two")
+    client = cluster.nodes[0].pod("client")
+    await cluster.service("web", [], clusterIP=VIP)
+    for pods in ([one], [one, two], [two], []):
+        await cluster.service("web", pods, clusterIP=VIP)
+        if pods:
+            assert names([client.ask(VIP, 80) for _ in range(20)]) == {pod.name for pod in pods}
+    with pytest.raises(ConnectionRefusedError):
+        client.ask(VIP, 80)
+
+
+async def test_session_affinity(cluster: Cluster) -> None:
+    pods = [cluster.nodes[0].pod(name) for name in ("a", "b", "c")]
+    clients = [cluster.nodes[1].pod(f"client{number}") for number in range(4)]
+    await cluster.service("web", pods, clusterIP=VIP, sessionAffinity="ClientIP")
+    for client in clients:
+        assert len(names([client.ask(VIP, 80) for _ in range(10)])) == 1
+
+
+async def test_external_traffic_policy_local_keeps_the_client_address(cluster: Cluster) -> None:
+    one = cluster.nodes[0].pod("one")
+    client = cluster.nodes[1].pod("client")
+    await cluster.service("web", [one], clusterIP=VIP, type="NodePort", nodePort=30080, externalTrafficPolicy="Local")
+    assert cluster.outside.ask("192.0.2.1", 30080) == "one from 192.0.2.9"
+    with pytest.raises(TimeoutError):
+        cluster.outside.ask("192.0.2.2", 30080, timeout=1)
+    # Pods and the node itself are served as if the traffic had gone out and come back.
+    assert client.ask("192.0.2.2", 30080).startswith("one from ")
+    assert cluster.nodes[1].namespace.ask("192.0.2.2", 30080).startswith("one from ")
+
+
+async def test_internal_traffic_policy_local(cluster: Cluster) -> None:
+    one, two = cluster.nodes[0].pod("one"), cluster.nodes[1].pod("two")
+    near = cluster.nodes[0].pod("near")
+    await cluster.service("web", [one, two], clusterIP=VIP, internalTrafficPolicy="Local")
+    assert names([near.ask(VIP, 80) for _ in range(20)]) == {"one"}
+    await cluster.service("web", [two], clusterIP=VIP)
+    with pytest.raises(TimeoutError):
+        near.ask(VIP, 80, timeout=1)
+
+
+async def test_terminating_endpoints_serve_only_while_there_is_no_other(cluster: Cluster) -> None:
+    one, two = cluster.nodes[0].pod("one"), cluster.nodes[1].pod("two")
+    client = cluster.nodes[0].pod("client")
+    leaving = {"ready": False, "serving": True, "terminating": True}
+    await cluster.service("web", [one, two], clusterIP=VIP, conditions={"one": leaving})
+    assert names([client.ask(VIP, 80) for _ in range(20)]) == {"two"}
+    await cluster.service("web", [one, two], clusterIP=VIP, conditions={"one": leaving, "two": leaving})
+    assert names([client.ask(VIP, 80) for _ in range(20)]) == {"one", "two"}
+    gone = {"ready": False, "serving": False, "terminating": True}
+    await cluster.service("web", [one, two], clusterIP=VIP, conditions={"one": gone, "two": gone})
+    with pytest.raises(ConnectionRefusedError):
+        client.ask(VIP, 80)
+
+
+async def test_external_ips_and_a_load_balancer_with_source_ranges(cluster: Cluster) -> None:
+    one = cluster.nodes[0].pod("one")
+    for ip in (BALANCER, "203.0.113.8"):
+        cluster.outside.run("ip", "route", "add", ip, "via", "192.0.2.2")
+    spec = {"clusterIP": VIP, "type": "LoadBalancer", "externalIPs": ["203.0.113.8"]}
+    status = {"loadBalancer": {"ingress": [{"ip": BALANCER}]}}
+    await cluster.service("web", [one], status=status, **spec)
+    assert cluster.outside.ask(BALANCER, 80).startswith("one from ")
+    assert cluster.outside.ask("203.0.113.8", 80).startswith("one from ")
+    await cluster.service("web", [one], status=status, loadBalancerSourceRanges=["198.51.100.0/24"], **spec)
+    with pytest.raises(TimeoutError):
+        cluster.outside.ask(BALANCER, 80, timeout=1)
+    await cluster.service("web", [one], status=status, loadBalancerSourceRanges=["192.0.2.0/24"], **spec)
+    assert cluster.outside.ask(BALANCER, 80).startswith("one from ")
+
+
+async def test_udp_follows_its_endpoints_on_the_same_port(cluster: Cluster) -> None:
+    one, two = cluster.nodes[1].pod("one"), cluster.nodes[1].pod("two")
+    client = cluster.nodes[0].pod("client")
+    await cluster.service("dns", [one], clusterIP=VIP, protocol="UDP")
+    assert client.ask_udp(VIP, 80, source=5353).startswith("one from ")
+    await cluster.service("dns", [two], clusterIP=VIP, protocol="UDP")
+    # Without forgetting the tracked connection this would go on asking the endpoint that left.
+    assert client.ask_udp(VIP, 80, source=5353).startswith("two from ")
+
+
+async def test_pods_go_out_with_the_nodes_address_and_to_pods_with_their_own(cluster: Cluster) -> None:
+    client, other = cluster.nodes[0].pod("client"), cluster.nodes[1].pod("other")
+    server = cluster.outside.serve("outside", 80)
+    await cluster.sync()
+    try:
+        assert client.ask("192.0.2.9", 80) == "outside from 192.0.2.1"
+        assert client.ask(other.ip, PORT) == f"other from {client.ip}"
+    finally:
+        server.close()
+
+
+async def test_a_flush_is_seen_and_repaired(cluster: Cluster) -> None:
+    one = cluster.nodes[0].pod("one")
+    node = cluster.nodes[1]
+    await cluster.service("web", [one], clusterIP=VIP)
+    assert await node.proxier.verify()
+    before = rules_of(node.rules())
+    flushes = (
+        ["-t", "nat", "-F"],
+        ["-t", "filter", "-F"],
+        ["-t", "nat", "-F", "KUBE-SERVICES"],
+        ["-t", "nat", "-D", "PREROUTING", "1"],
+        ["-t", "nat", "-A", "KUBE-MARK-MASQ", "-j", "RETURN"],
+    )
+    for flush in flushes:
+        node.namespace.run(f"iptables-{cluster.backend}", *flush)
+        assert not await node.proxier.verify()
+        assert await node.proxier.sync() is None
+        assert rules_of(node.rules()) == before, flush
+        assert await node.proxier.verify()
+        assert node.namespace.ask(VIP, 80).startswith("one from ")
+
+
+async def test_foreign_rules_survive_everything(cluster: Cluster) -> None:
+    node, one = cluster.nodes[0], cluster.nodes[0].pod("one")
+    foreign = (
+        "*nat\n:MINE - [0:0]\n:KUBELET-MINE - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 9 -j MINE\n"
+        "-A MINE -j RETURN\nCOMMIT\n*filter\n-A INPUT -s 203.0.113.99/32 -j DROP\nCOMMIT\n"
+    )
+    node.namespace.run(f"iptables-{cluster.backend}-restore", "--noflush", input=foreign)
+    before = rules_of(node.rules())
+    await cluster.service("web", [one], clusterIP=VIP, type="NodePort", nodePort=30080)
+    node.namespace.run(f"iptables-{cluster.backend}", "-t", "nat", "-F", "KUBE-SERVICES")
+    assert not await node.proxier.verify()
+    await cluster.sync()
+    assert before <= rules_of(node.rules())
+    await cluster.clean_up(node)
+    assert rules_of(node.rules()) == before
+    await cluster.clean_up(node)
+    assert rules_of(node.rules()) == before
+
+
+async def test_a_deleted_service_leaves_no_chain(cluster: Cluster) -> None:
+    one, node = cluster.nodes[0].pod("one"), cluster.nodes[0]
+    await cluster.sync()
+    before = rules_of(node.rules())
+    await cluster.service("web", [one], clusterIP=VIP, type="NodePort", nodePort=30080)
+    assert "KUBE-SVC-" in node.rules() and "KUBE-SEP-" in node.rules() and "KUBE-EXT-" in node.rules()
+    await cluster.delete("web")
+    assert rules_of(node.rules()) == before
+    assert await node.proxier.verify()
+
+
+async def test_what_an_earlier_proxy_left_is_taken_over(cluster: Cluster) -> None:
+    one, node = cluster.nodes[0].pod("one"), cluster.nodes[0]
+    node.namespace.run(
+        f"iptables-{cluster.backend}-restore", "--noflush",
+        input="*nat\n:KUBE-SVC-AAAAAAAAAAAAAAAA - [0:0]\n:KUBE-SERVICES - [0:0]\n"
+        "-A KUBE-SERVICES -d 10.96.9.9/32 -j KUBE-SVC-AAAAAAAAAAAAAAAA\nCOMMIT\n",
+    )  # fmt: skip
+    await cluster.service("web", [one], clusterIP=VIP)
+    assert "KUBE-SVC-AAAAAAAAAAAAAAAA" not in node.rules()
+    assert await node.proxier.verify()
+
+
+async def test_only_what_changed_is_written(cluster: Cluster) -> None:
+    one, two = cluster.nodes[0].pod("one"), cluster.nodes[1].pod("two")
+    await cluster.service("web", [one], clusterIP=VIP)
+    await cluster.service("other", [one], clusterIP=OTHER_VIP)
+    written = cluster.nodes[0].netfilter.written
+    written.clear()
+    await cluster.service("web", [one], clusterIP=VIP)
+    assert written == [""]
+    await cluster.service("web", [one, two], clusterIP=VIP)
+    assert "default/other" not in written[1]
+    assert "KUBE-SERVICES" not in written[1]
+    assert "*filter" not in written[1]
+
+
+async def test_connections_survive_a_full_rewrite(cluster: Cluster) -> None:
+    one = cluster.nodes[1].pod("one")
+    client = cluster.nodes[0].pod("client")
+    await cluster.service("web", [one], clusterIP=VIP)
+    for _ in range(5):
+        cluster.nodes[0].proxier._applied = None  # as after a restart
+        await cluster.sync()
+        assert client.ask(VIP, 80) == f"one from {client.ip}"
+
+
+def rules_of(saved: str) -> set[str]:
+    """The chains and rules of ours and others, without counters and comments; the kernel's own chains left out."""
+    lines = (line.split(" [")[0] for line in saved.splitlines())
+    return {line for line in lines if line.startswith((":", "-A")) and not line.endswith((" ACCEPT", " DROP [0:0]"))}

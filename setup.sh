@@ -9,7 +9,7 @@ packages=(
   qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu libvirt-dev dnsmasq-base
   # images: the guest, its boot loader, the container images
   mmdebstrap debian-archive-keyring e2fsprogs dosfstools mtools fdisk syslinux syslinux-common cpio zstd busybox-static
-  gcc libc6-dev pkg-config
+  gcc libc6-dev binutils pkg-config
   # nodes as network namespaces, and the tests
   containerd runc etcd-server etcd-client docker-registry containernetworking-plugins iptables nftables conntrack
   iproute2 procps curl

@@ -1,0 +1,221 @@
+"""A control plane in this process with simulated nodes: real API server, scheduler and controllers, no machine.
+
+The simulated kubelet does what the API sees of a real one: it renews its lease, marks bound pods Running, and confirms
+deletions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from apimachinery.api.catalogue import LEASES, NODES, PODS
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta import objects, times
+from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.allinone.config import AllInOneConfig
+from controlplane.allinone.wire import flags, prepare
+from controlplane.apiserver import config as apiserver_config
+from controlplane.apiserver import wire as apiserver
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.wire import build as build_controllers
+from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.wire import build as build_scheduler
+
+Object = dict[str, Any]
+
+DEADLINE = 20.0
+
+
+class Fleet:
+    """Simulated nodes and the kubelets on them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._clock = client, SystemClock()
+        self.silent: set[str] = set()
+        self._names: set[str] = set()
+        self._addresses = itertools.count(2)
+        # Pods whose containers the kubelet does not bring up.
+        self.held: Callable[[Object], bool] = lambda pod: False
+
+    async def add(
+        self, name: str, *, cpu: str = "4", labels: dict[str, str] | None = None, taints: list[Object] | None = None
+    ) -> None:
+        """Register a node that is Ready."""
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
+            "spec": {"taints": taints} if taints else {},
+        }
+        await self._client.create(NODES, node)
+        await self._client.patch(NODES, name, {"status": self._status(cpu)}, subresource="status")
+        await self._renew(name)
+        self._names.add(name)
+
+    def _status(self, cpu: str) -> Object:
+        now = times.rfc3339(self._clock.now())
+        amounts = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+        }
+        return {
+            "capacity": amounts,
+            "allocatable": amounts,
+            "conditions": [{**ready, "lastHeartbeatTime": now, "lastTransitionTime": now}],
+        }
+
+    async def revive(self, name: str, cpu: str = "4") -> None:
+        """The kubelet of a silent node speaks again."""
+        self.silent.discard(name)
+        await self._renew(name)
+        await self._client.patch(NODES, name, {"status": self._status(cpu)}, subresource="status")
+
+    async def run(self) -> None:
+        """Be the kubelets, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heartbeats())
+            while True:
+                listed = await self._client.list(PODS)
+                for pod in listed["items"]:
+                    group.create_task(self._sync(pod))
+                async for event in self._client.watch(PODS, resource_version=listed["metadata"]["resourceVersion"]):
+                    if event.type in ("ADDED", "MODIFIED"):
+                        group.create_task(self._sync(event.object))
+
+    async def _heartbeats(self) -> None:
+        while True:
+            for name in self._names - self.silent:
+                await self._renew(name)
+            await asyncio.sleep(0.3)
+
+    async def _renew(self, name: str) -> None:
+        now = times.rfc3339_micro(self._clock.now())
+        spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}
+        try:
+            await self._client.patch(LEASES, name, {"spec": spec}, "kube-node-lease")
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": spec}
+            await self._client.create(LEASES, {**lease, "metadata": {"name": name, "namespace": "kube-node-lease"}})
+
+    async def _sync(self, pod: Object) -> None:
+        node = (pod.get("spec") or {}).get("nodeName")
+        if node not in self._names - self.silent:
+            return
+        name, namespace = objects.name(pod), objects.namespace(pod)
+        try:
+            if objects.is_deleting(pod):
+                await self._client.delete(PODS, name, namespace, uid=objects.uid(pod), grace_period=0)
+            elif (pod.get("status") or {}).get("phase") == "Pending" and not self.held(pod):
+                await self._client.patch(PODS, name, self._running(pod), namespace, subresource="status")
+        except ApiError as error:
+            if not is_not_found(error) and error.code != 409:
+                raise
+
+    def _running(self, pod: Object) -> Object:
+        now, ip = times.rfc3339(self._clock.now()), f"10.244.9.{next(self._addresses)}"
+        return {
+            "metadata": {"uid": objects.uid(pod)},
+            "status": {
+                "phase": "Running",
+                "podIP": ip,
+                "podIPs": [{"ip": ip}],
+                "startTime": now,
+                "conditions": [
+                    {"type": kind, "status": "True", "lastTransitionTime": now}
+                    for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+                ],
+            },
+        }
+
+    async def finish(self, pod: Object, phase: str) -> None:
+        """End a pod's containers: phase Succeeded or Failed."""
+        terminated = {"finishedAt": times.rfc3339(self._clock.now()), "exitCode": 0 if phase == "Succeeded" else 1}
+        body = {
+            "status": {
+                "phase": phase,
+                "containerStatuses": [
+                    {
+                        "name": "main", "image": "busybox", "imageID": "", "ready": False, "restartCount": 0,
+                        "state": {"terminated": terminated},
+                    }
+                ],
+            }
+        }  # fmt: skip
+        await self._client.patch(PODS, objects.name(pod), body, objects.namespace(pod), subresource="status")
+
+
+class Simulation:
+    """What a test is given: an administrator's client, and the nodes."""
+
+    def __init__(self, client: Client, directory: Path) -> None:
+        self.client, self.directory = client, directory
+        self.fleet = Fleet(client)
+
+    async def eventually(self, look: Callable[[], Awaitable[Any]], what: str, within: float = DEADLINE) -> Any:
+        """Look again and again until the answer is neither None nor False; fails with `what` after `within` seconds."""
+        end = asyncio.get_running_loop().time() + within
+        while True:
+            answer = await look()
+            if answer is not None and answer is not False:
+                return answer
+            if asyncio.get_running_loop().time() > end:
+                raise AssertionError(f"not within {within} s: {what}")
+            await asyncio.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port of loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def simulated_cluster(
+    directory: Path, *, grace: float = 50.0, eviction_rate: float = 0.1, scheduler: bool = True
+) -> AsyncIterator[Simulation]:
+    """Run everything in this process. grace: node monitor grace period in seconds."""
+    config = AllInOneConfig(data_dir=directory, port=free_port())
+    prepare(config)
+    pki = directory / "pki"
+    async with AsyncExitStack() as undo:
+        server = apiserver.build(apiserver_config.parse(flags(config)), SystemClock())
+        await server.start(undo)
+        stop = asyncio.Event()
+        controllers = build_controllers(
+            ControllersConfig(
+                client=load_kubeconfig(directory / "controller-manager.conf"),
+                root_ca=(pki / "ca.crt").read_bytes(),
+                cluster_cidr=ipaddress.IPv4Network(config.cluster_cidr),
+                service_cidr=ipaddress.IPv4Network(config.service_cidr),
+                node_monitor_period=min(5.0, grace / 5),
+                node_monitor_grace_period=grace,
+                node_eviction_rate=eviction_rate,
+            )
+        )
+        daemons = [controllers.run(stop)]
+        if scheduler:
+            daemons.append(build_scheduler(SchedulerConfig(load_kubeconfig(directory / "scheduler.conf"))).run(stop))
+        client = await undo.enter_async_context(Client(load_kubeconfig(directory / "admin.kubeconfig"), "tests"))
+        simulation = Simulation(client, directory)
+        tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in (*daemons, simulation.fleet.run())]
+        undo.push_async_callback(cancel_and_wait, *tasks)
+        yield simulation
+        for task in tasks:
+            if task.done():
+                task.result()

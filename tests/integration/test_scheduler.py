@@ -1,0 +1,152 @@
+"""The scheduler against the real API server, with simulated nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import EVENTS, NODES, PODS, PRIORITYCLASSES
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.meta import objects, pods
+from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.wire import build as build_scheduler
+from tests.integration.simulation import Simulation, simulated_cluster
+
+Object = dict[str, Any]
+
+MASTER = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path) as simulation:
+        await simulation.fleet.add("master-1", taints=[MASTER])
+        await simulation.fleet.add("worker-1")
+        await simulation.fleet.add("worker-2")
+        yield simulation
+
+
+def pod(name: str, cpu: str = "100m", **spec: Any) -> Object:
+    container = {"name": "main", "image": "nginx", "resources": {"requests": {"cpu": cpu}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
+    }
+
+
+async def bound(cluster: Simulation, name: str) -> str:
+    async def look() -> str | None:
+        return pods.node_name(await cluster.client.get(PODS, name, "default")) or None
+
+    node: str = await cluster.eventually(look, f"{name} bound")
+    return node
+
+
+async def event(cluster: Simulation, name: str, reason: str) -> Object:
+    selector = f"involvedObject.name={name},reason={reason}"
+
+    async def look() -> Object | None:
+        items = (await cluster.client.list(EVENTS, "default", field_selector=selector))["items"]
+        return items[0] if items else None
+
+    found: Object = await cluster.eventually(look, f"event {reason} on {name}")
+    return found
+
+
+async def test_a_pod_is_bound_and_says_so(cluster: Simulation) -> None:
+    await cluster.client.create(PODS, pod("a"))
+    node = await bound(cluster, "a")
+    assert node in ("worker-1", "worker-2")
+    told = await event(cluster, "a", "Scheduled")
+    assert (told["type"], told["message"]) == ("Normal", f"Successfully assigned default/a to {node}")
+    assert told["source"]["component"] == "default-scheduler"
+
+
+async def test_a_pod_that_fits_nowhere_says_why_and_is_bound_when_it_fits(cluster: Simulation) -> None:
+    await cluster.client.create(PODS, pod("large", cpu="6"))
+    told = await event(cluster, "large", "FailedScheduling")
+    message = (
+        "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+        "2 Insufficient cpu. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+    )
+    assert told["message"] == message
+
+    async def condition() -> Object | None:
+        return pods.condition(await cluster.client.get(PODS, "large", "default"), "PodScheduled")
+
+    found = await cluster.eventually(condition, "the PodScheduled condition")
+    assert (found["status"], found["reason"], found["message"]) == ("False", "Unschedulable", message)
+    larger = {"cpu": "8", "memory": "8Gi", "pods": "110"}
+    await cluster.client.patch(NODES, "worker-2", {"status": {"allocatable": larger}}, subresource="status")
+    assert await bound(cluster, "large") == "worker-2"
+
+
+async def test_an_uncordoned_node_wakes_the_pods_that_wait_for_it(cluster: Simulation) -> None:
+    for name in ("worker-1", "worker-2"):
+        await cluster.client.patch(NODES, name, {"spec": {"unschedulable": True}})
+    await cluster.client.create(PODS, pod("a"))
+    told = await event(cluster, "a", "FailedScheduling")
+    assert told["message"].startswith(
+        "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+        "2 node(s) were unschedulable."
+    )
+    await cluster.client.patch(NODES, "worker-1", {"spec": {"unschedulable": None}})
+    assert await bound(cluster, "a") == "worker-1"
+
+
+async def test_pods_of_another_scheduler_are_left_alone(cluster: Simulation) -> None:
+    await cluster.client.create(PODS, pod("theirs", schedulerName="mine"))
+    await cluster.client.create(PODS, pod("ours"))
+    await bound(cluster, "ours")
+    assert not pods.node_name(await cluster.client.get(PODS, "theirs", "default"))
+
+
+async def test_a_more_important_pod_makes_room(cluster: Simulation) -> None:
+    client = cluster.client
+    for name, value in (("low", 1), ("high", 1000)):
+        priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
+        await client.create(PRIORITYCLASSES, {**priority, "value": value})
+    for number in range(2):
+        await client.create(PODS, pod(f"low-{number}", cpu="3", priorityClassName="low"))
+        await bound(cluster, f"low-{number}")
+    await client.create(PODS, pod("high", cpu="2", priorityClassName="high"))
+    await bound(cluster, "high")
+    left = [objects.name(p) for p in (await client.list(PODS, "default"))["items"] if not objects.is_deleting(p)]
+    assert len(left) == 2
+    evicted = ({"low-0", "low-1"} - set(left)).pop()
+    assert (await event(cluster, evicted, "Preempted"))["message"].startswith("Preempted by pod ")
+
+
+async def test_two_schedulers_at_once_bind_each_pod_once(cluster: Simulation) -> None:
+    """200 pods, two schedulers without leader election: the API refuses the second binding, nobody is lost."""
+    stop = asyncio.Event()
+    second = build_scheduler(SchedulerConfig(load_kubeconfig(cluster.directory / "scheduler.conf")))
+    task = asyncio.create_task(second.run(stop))
+    places: dict[str, set[str]] = {}
+
+    async def watch(version: str) -> None:
+        async for change in cluster.client.watch(PODS, "default", resource_version=version):
+            if change.type != "BOOKMARK" and pods.node_name(change.object):
+                places.setdefault(objects.name(change.object), set()).add(pods.node_name(change.object))
+
+    version = (await cluster.client.list(PODS, "default"))["metadata"]["resourceVersion"]
+    watching = asyncio.create_task(watch(version))
+    await asyncio.gather(*(cluster.client.create(PODS, pod(f"p{i}", cpu="10m")) for i in range(200)))
+
+    async def everyone() -> bool:
+        return len(places) == 200
+
+    await cluster.eventually(everyone, "200 pods bound", within=60)
+    watching.cancel()
+    stop.set()
+    await task
+    assert {name: nodes for name, nodes in places.items() if len(nodes) != 1} == {}
+    spread = Counter(node for nodes in places.values() for node in nodes)
+    assert set(spread) == {"worker-1", "worker-2"}

@@ -116,33 +116,34 @@ class ImageManager:
         try:
             present = await self._images.status(image)
         except RuntimeCallError as error:
-            message = f'Failed to inspect image "{image}": {error}'
+            message = f'Failed to inspect image "{asked}": {error}'
             say("Warning", "InspectFailed", message)
             raise ImageProblem("ImageInspectError", message) from error
         if present is not None and policy != "Always":
             self.last_used[present.id] = self._clock.monotonic()
-            say("Normal", "Pulled", f'Container image "{image}" already present on machine')
+            say("Normal", "Pulled", f'Container image "{asked}" already present on machine')
             return present
         if present is None and policy == "Never":
-            message = f'Container image "{image}" is not present with pull policy of Never'
+            message = f'Container image "{asked}" is not present with pull policy of Never'
             say("Warning", "ErrImageNeverPull", message)
             raise ImageProblem("ErrImageNeverPull", message)
-        return await self._pull(pod, image, say, secrets, sandbox_config)
+        return await self._pull(pod, asked, say, secrets, sandbox_config)
 
     async def _pull(
         self,
         pod: Pod,
-        image: str,
+        asked: str,
         say: Say,
         secrets: Sequence[Mapping[str, Any]],
         sandbox_config: cri.PodSandboxConfig,
     ) -> cri.Image:
+        image = with_default_tag(asked)
         key = f"{uid(pod)}_{image}"
         if self._backoff.remaining(key) > 0:
-            message = f'Back-off pulling image "{image}"'
+            message = f'Back-off pulling image "{asked}"'
             say("Normal", "BackOff", message)
             raise ImageProblem("ImagePullBackOff", message)
-        say("Normal", "Pulling", f'Pulling image "{image}"')
+        say("Normal", "Pulling", f'Pulling image "{asked}"')
         started = self._clock.monotonic()
         try:
             async with self._one:
@@ -150,18 +151,18 @@ class ImageManager:
                 reference = await self._try_each(image, credentials(image, secrets), sandbox_config)
         except RuntimeCallError as error:
             self._backoff.next(key)
-            say("Warning", "Failed", f'Failed to pull image "{image}": {error}')
+            say("Warning", "Failed", f'Failed to pull image "{asked}": {error}')
             raise ImageProblem("ErrImagePull", str(error)) from error
         self._backoff.reset(key)
         ended = self._clock.monotonic()
         found = await self._images.status(reference) or await self._images.status(image)
         if found is None:
-            raise ImageProblem("ErrImagePull", f'image "{image}" vanished after it was pulled')
+            raise ImageProblem("ErrImagePull", f'image "{asked}" vanished after it was pulled')
         took, waited = _seconds(ended - began), _seconds(ended - started)
         say(
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{image}" in {took} ({waited} including waiting). '
+            f'Successfully pulled image "{asked}" in {took} ({waited} including waiting). '
             f"Image size: {found.size} bytes.",
         )
         self.last_used[found.id] = self._clock.monotonic()

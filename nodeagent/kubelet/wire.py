@@ -130,12 +130,14 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     view.facts = NodeFacts(config.node_name, node_ips, render.amounts(watcher.allocatable))
     api = None
     if client is not None:
+        own = Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}")
+        mirrors = MirrorManager(client, registry, config.node_name, lambda: own.has_synced)
         api = Api(
             client=client,
             events=events,
-            pods=Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}"),
+            pods=own,
             services=services,
-            mirrors=MirrorManager(client, registry, config.node_name, clock),
+            mirrors=mirrors,
             node=NodeLoop(
                 client,
                 config.node_name,
@@ -147,7 +149,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 update=config.status_update,
                 report=config.status_report,
                 register=config.register_node,
-                seen=lambda _: None,
+                registered=mirrors.kick,
             ),
         )
     static = None

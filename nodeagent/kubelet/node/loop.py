@@ -39,12 +39,12 @@ class NodeLoop:
         update: float,
         report: float,
         register: bool,
-        seen: Callable[[Node], None],
+        registered: Callable[[], None],
     ) -> None:
         self._client, self._name, self._observe, self._clock = client, name, observe, clock
         self._labels, self._taints, self._provider_id = labels, taints, provider_id
         self._update, self._report, self._register = update, report, register
-        self._seen = seen
+        self._tell_registered = registered
         self._reported = -report
         self._uid = ""
         self._kick = asyncio.Event()
@@ -86,14 +86,13 @@ class NodeLoop:
         if not self._registered.is_set():
             node = await self._reconcile(node)
             self._registered.set()
-        self._seen(node)
+            self._tell_registered()
         shown = node.get("status") or {}
         status = await self._observe(shown)
         if differs(shown, status) or self._clock.monotonic() - self._reported >= self._report:
             body = {"status": status}
-            node = await self._client.patch(NODES, self._name, body, kind="strategic", subresource="status")
+            await self._client.patch(NODES, self._name, body, kind="strategic", subresource="status")
             self._reported = self._clock.monotonic()
-            self._seen(node)
 
     async def _create(self) -> Node:
         log.info("Attempting to register node %s", self._name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -104,9 +105,8 @@ async def _refusal(status: int, head: bytes, reader: asyncio.StreamReader) -> we
 
 
 async def _carry(request: web.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
-    transport = request.transport
-    if not isinstance(transport, asyncio.Transport):
-        return
+    # uvloop's transports are asyncio's by shape only, not by class.
+    transport = cast(asyncio.Transport, request.transport)
     server = request.protocol
     client = _ClientSide(transport, writer)
     transport.set_protocol(client)

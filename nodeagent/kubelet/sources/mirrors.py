@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import copy
 import logging
+from collections.abc import Callable
 
 from apimachinery.api.catalogue import NODES, PODS
 from apimachinery.client.rest import ApiUnreachable, Client
-from apimachinery.kit.clock import Clock
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -18,7 +18,7 @@ from .registry import PodRegistry
 
 log = logging.getLogger(__name__)
 
-_RETRY = 5.0
+_RETRY = 1.0
 
 
 def render_mirror(pod: Pod, node_uid: str) -> Pod:
@@ -33,10 +33,11 @@ def render_mirror(pod: Pod, node_uid: str) -> Pod:
 
 
 class MirrorManager:
-    """Keeps a mirror for each static pod, and none without one. appeared: told of a static pod that has its mirror."""
+    """Keeps a mirror for each static pod, and none without one. synced: whether the API's pods are known."""
 
-    def __init__(self, client: Client, registry: PodRegistry, node: str, clock: Clock) -> None:
-        self._client, self._registry, self._node, self._clock = client, registry, node, clock
+    def __init__(self, client: Client, registry: PodRegistry, node: str, synced: Callable[[], bool]) -> None:
+        self._synced = synced
+        self._client, self._registry, self._node = client, registry, node
         self._kick = asyncio.Event()
 
     def kick(self) -> None:
@@ -55,7 +56,7 @@ class MirrorManager:
                 await asyncio.wait_for(self._kick.wait(), None if done else _RETRY)
 
     async def _reconcile(self) -> bool:
-        if not self._registry.static_read:
+        if not (self._registry.static_read and self._synced()):
             return False
         done = True
         for mirror in self._registry.mirrors():

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -32,6 +31,9 @@ app = typer.Typer(
 )
 app.add_typer(cli_images.app, name="image")
 
+#: What the parser raises for a wrong command line. typer brings its own copy of click, and names only this subclass.
+_UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
 LabName = Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")]
@@ -48,11 +50,8 @@ def run(argv: Sequence[str]) -> int:
     try:
         code = app(args=list(argv), standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        _complain(error.format_message(), (), "kubelab --help", as_json)
-        return 2
     except BadInput as error:
         _complain(str(error), (), error.advice, as_json)
         return 2
@@ -62,8 +61,11 @@ def run(argv: Sequence[str]) -> int:
     except LabError as error:
         _complain(str(error), (), error.advice, as_json)
         return 130 if isinstance(error, Stopped) else 1
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
+    except _UsageError as error:
+        _complain(error.format_message(), (), "kubelab --help", as_json)
+        return 2
     except PermissionError as error:
         _complain(f"{error.filename}: {error.strerror}", (), "Run as root, or set KUBELAB_HOME.", as_json)
         return 1

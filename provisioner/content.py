@@ -111,6 +111,12 @@ def _master_files(lab: Lab, machine: Machine, secrets: Path, code: str) -> dict[
         for name, text in manifests.render_manifests(lab, machine, code).items():
             files[f"/etc/kubernetes/manifests/{name}"] = _text(text, 0o600)
     else:
+        for name, source, mode in (
+            ("ca.crt", "etcd/ca.crt", 0o644),
+            ("client.crt", "apiserver-etcd-client.crt", 0o644),
+            ("client.key", "apiserver-etcd-client.key", 0o600),
+        ):
+            files[f"{manifests.ETCD_CLIENT}/{name}"] = File((secrets / "pki" / source).read_bytes(), mode)
         etcd = render("etcd.service.j2", flags=manifests.etcd_flags(lab, machine))
         files[f"{SYSTEMD}/etcd.service"] = _text(etcd)
         flags = manifests.control_plane_flags(lab, machine)

@@ -10,6 +10,8 @@ from provisioner.rendering import render
 from provisioner.spec import Lab, Machine
 
 _PKI = "/etc/kubernetes/pki"
+#: What the one-process control plane shows to etcd, under the names that it looks for.
+ETCD_CLIENT = f"{_PKI}/etcd-client"
 
 #: Folder or file on the master → the name of its volume.
 _PKI_MOUNT = {"path": _PKI, "name": "k8s-certs", "type": "DirectoryOrCreate"}
@@ -150,11 +152,12 @@ def scheduler_flags() -> list[str]:
 def control_plane_flags(lab: Lab, machine: Machine) -> list[str]:
     """Arguments of the one process that is the whole control plane (``controlPlane: service``)."""
     return [
-        "--data-dir=/var/lib/kubelab-control-plane",
+        # It finds its certificates and kubeconfigs there under kubeadm's names, as the separate daemons do.
+        "--data-dir=/etc/kubernetes",
         "--store=https://127.0.0.1:2379",
+        f"--etcd-pki={ETCD_CLIENT}",
         f"--listen={machine.ip}:6443",
-        f"--pki-dir={_PKI}",
+        f"--advertise-address={machine.ip}",
         f"--cluster-cidr={lab.pod_cidr}",
-        f"--service-cluster-ip-range={lab.service_cidr}",
-        f"--dns-domain={lab.dns_domain}",
+        f"--service-cidr={lab.service_cidr}",
     ]

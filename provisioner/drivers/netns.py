@@ -41,7 +41,6 @@ _PRIVATE = (
     "/var/lib/cni",
     "/var/lib/etcd",
     "/var/lib/docker-registry",
-    "/var/lib/kubelab-control-plane",
     "/var/log/pods",
     "/var/log/containers",
     "/run/containerd",
@@ -182,6 +181,9 @@ class NetnsDriver:
             kill_namespace(int(record["namespace"]))
             (self._node(machine) / "process.json").unlink(missing_ok=True)
         remove_cgroups(self._cgroup(machine))
+        # Not left to the end of its namespace, which the kernel takes its time for.
+        if _has_link(self._veth(machine)):
+            _ip(f"link delete {self._veth(machine)}")
         namespace = self._namespace(machine)
         if Path(f"/run/netns/{namespace}").exists():
             _ip(f"netns delete {namespace}")
@@ -223,6 +225,10 @@ class NetnsDriver:
     def _namespace(self, machine: Machine) -> str:
         return f"kubelab-{self._lab.name}-{machine.name}"
 
+    def _veth(self, machine: Machine) -> str:
+        """The host's end of the machine's cable."""
+        return f"kl{_short(f'{self._home.root}/{machine.name}')}"
+
     def _record(self, machine: Machine) -> dict[str, str | int] | None:
         try:
             record: dict[str, str | int] = json.loads((self._node(machine) / "process.json").read_text())
@@ -238,7 +244,7 @@ class NetnsDriver:
         return int(record["pid"])
 
     def _add_network(self, machine: Machine) -> None:
-        namespace, veth = self._namespace(machine), f"kl{_short(f'{self._home.root}/{machine.name}')}"
+        namespace, veth = self._namespace(machine), self._veth(machine)
         _ip(
             f"netns add {namespace}",
             f"link add {veth} type veth peer name eth0 address {machine.mac} netns {namespace}",

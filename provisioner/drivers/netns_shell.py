@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -46,7 +48,8 @@ class NetnsShell(Shell):
             except subprocess.TimeoutExpired:
                 late = time.monotonic() > deadline
                 if late or self._stop():
-                    process.kill()
+                    # The whole session: what the command started holds its pipes open.
+                    os.killpg(process.pid, signal.SIGKILL)
                     process.communicate()
                     why = f"did not end within {timeout:.0f} s" if late else "was stopped"
                     raise ShellError(f"{self.machine}: `{command[:80]}` {why}") from None

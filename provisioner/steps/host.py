@@ -59,6 +59,7 @@ class Keys:
             home.secrets,
             Cluster(
                 endpoint=lab.endpoint,
+                api_names=["localhost"],
                 service_ip=lab.service_ip,
                 dns_domain=lab.dns_domain,
                 masters=masters,

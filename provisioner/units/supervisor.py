@@ -198,6 +198,7 @@ async def serve(folder: Path) -> None:
         finally:
             writer.close()
 
+    print(f"{os.uname().nodename}: supervisor started", flush=True)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await supervisor.boot()
     server = await asyncio.start_unix_server(handle, folder / SOCKET)

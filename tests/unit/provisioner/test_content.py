@@ -1,0 +1,149 @@
+"""The files that machines get: kubeadm's names, modes and fields; keys only where they belong."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from apimachinery.client.pki import Cluster, ensure_cluster_pki, ensure_kubelet_serving
+from provisioner.content import machine_files, machine_units
+from provisioner.drivers.base import Local
+from provisioner.rendering import render
+from provisioner.shell import File
+from provisioner.spec import Lab
+from provisioner.specfile import parse_lab
+
+LAB = parse_lab("")
+LOCAL = Local(cgroup_root="", python="/usr/bin/python3")
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lab")
+    nodes = [machine.name for machine in LAB.machines]
+    ensure_cluster_pki(folder, Cluster(endpoint=LAB.endpoint, masters={"master-1": LAB.master.ip}, nodes=nodes))
+    for machine in LAB.machines:
+        ensure_kubelet_serving(folder, machine.name, [machine.ip])
+    return folder
+
+
+def files(secrets: Path, name: str, lab: Lab = LAB) -> dict[str, File]:
+    return machine_files(lab, lab.machine(name), secrets, "c0de", LOCAL)
+
+
+def test_keys_and_kubeconfigs_are_closed(secrets: Path) -> None:
+    for name in ("master-1", "worker-1"):
+        for path, file in files(secrets, name).items():
+            if path.endswith((".key", ".conf")) and not path.endswith("10-kubeadm.conf"):
+                assert file.mode == 0o600, path
+
+
+def test_a_worker_gets_no_key_but_its_own(secrets: Path) -> None:
+    given = files(secrets, "worker-1")
+    assert [path for path in given if path.endswith(".key")] == ["/var/lib/kubelet/pki/kubelet.key"]
+    assert [path for path in given if path.startswith("/etc/kubernetes/") and path.endswith(".conf")] == [
+        "/etc/kubernetes/kubelet.conf",
+        "/etc/kubernetes/kube-proxy.conf",
+    ]
+    own = yaml.safe_load(given["/etc/kubernetes/kubelet.conf"].data)
+    assert own["users"][0]["name"] == "system:node:worker-1"
+    assert not [path for path in given if "manifests" in path]
+
+
+def test_a_master_has_no_serving_key_of_another(secrets: Path) -> None:
+    assert not [path for path in files(secrets, "master-1") if "kubelet-worker" in path]
+
+
+@pytest.mark.parametrize("component", ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"])
+def test_static_pods_are_laid_out_as_kubeadm_does(secrets: Path, component: str) -> None:
+    pod = yaml.safe_load(files(secrets, "master-1")[f"/etc/kubernetes/manifests/{component}.yaml"].data)
+    assert pod["metadata"]["name"] == component
+    assert pod["metadata"]["labels"] == {"component": component, "tier": "control-plane"}
+    spec = pod["spec"]
+    assert (spec["hostNetwork"], spec["priorityClassName"]) == (True, "system-node-critical")
+    container = spec["containers"][0]
+    assert container["command"][0] == component
+    assert {"livenessProbe", "startupProbe", "resources"} <= container.keys()
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["volumes"]}
+    for word in container["command"][1:]:
+        flag, _, value = word.partition("=")
+        assert flag.startswith("--") and value
+
+
+def test_files_named_by_flags_are_mounted_and_there(secrets: Path) -> None:
+    given = files(secrets, "master-1")
+    for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        pod = yaml.safe_load(given[f"/etc/kubernetes/manifests/{component}.yaml"].data)
+        mounts = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
+        for word in pod["spec"]["containers"][0]["command"][1:]:
+            value = word.partition("=")[2]
+            if value.startswith("/etc/kubernetes/"):
+                assert value in given, word
+                assert any(value == mount or value.startswith(f"{mount}/") for mount in mounts), word
+
+
+def test_changed_code_makes_another_static_pod(secrets: Path) -> None:
+    machine, path = LAB.master, "/etc/kubernetes/manifests/kube-scheduler.yaml"
+    texts = {machine_files(LAB, machine, secrets, code, LOCAL)[path].data for code in ("one", "two")}
+    assert len(texts) == 2
+
+
+def test_control_plane_as_a_service_has_units_and_no_static_pods(secrets: Path) -> None:
+    lab = parse_lab("controlPlane: service")
+    given = files(secrets, "master-1", lab)
+    assert not [path for path in given if "manifests" in path]
+    names = [unit.name for unit in machine_units(lab, lab.master, given)]
+    assert names == [
+        "docker-registry.service",
+        "etcd.service",
+        "kubelab-control-plane.service",
+        "kubelet.service",
+        "kube-proxy.service",
+    ]
+    text = given["/etc/systemd/system/kubelab-control-plane.service"].data.decode()
+    assert "--store=https://127.0.0.1:2379" in text
+
+
+def test_every_file_that_restarts_a_unit_exists(secrets: Path) -> None:
+    for text in ("", "controlPlane: service"):
+        lab = parse_lab(text)
+        for machine in lab.machines:
+            given = files(secrets, machine.name, lab)
+            for unit in machine_units(lab, machine, given):
+                assert set(unit.files) <= set(given)
+
+
+def test_kubelet_configuration(secrets: Path) -> None:
+    master = yaml.safe_load(files(secrets, "master-1")["/var/lib/kubelet/config.yaml"].data)
+    worker = yaml.safe_load(files(secrets, "worker-1")["/var/lib/kubelet/config.yaml"].data)
+    assert master["registerWithTaints"] == [{"effect": "NoSchedule", "key": "node-role.kubernetes.io/control-plane"}]
+    assert "registerWithTaints" not in worker and "cgroupRoot" not in worker
+    assert worker["clusterDNS"] == ["10.96.0.10"]
+    nested = machine_files(LAB, LAB.machines[1], secrets, "c", Local("/kubelab-lab/worker-1", "/usr/bin/python3"))
+    assert yaml.safe_load(nested["/var/lib/kubelet/config.yaml"].data)["cgroupRoot"] == "/kubelab-lab/worker-1"
+
+
+def test_programs_can_be_run(secrets: Path) -> None:
+    given = files(secrets, "master-1")
+    for path in ("/usr/local/bin/kubelet", "/usr/local/bin/kube-proxy", "/opt/cni/bin/kubelab-bridge"):
+        assert given[path].mode & stat.S_IXUSR
+        assert given[path].data.startswith(b"#!")
+
+
+def test_mirrors_fall_through_to_the_real_registries(secrets: Path) -> None:
+    text = files(secrets, "worker-1")["/etc/containerd/certs.d/docker.io/hosts.toml"].data.decode()
+    assert 'server = "https://registry-1.docker.io"' in text
+    assert '[host."http://master-1:5000"]' in text
+
+
+def test_addons_are_kubeadms() -> None:
+    objects = list(yaml.safe_load_all(render("addons.yaml.j2", lab=LAB, image="dns", code="c")))
+    kinds = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    assert {("ConfigMap", "coredns"), ("Deployment", "coredns"), ("Service", "kube-dns")} <= kinds
+    assert ("ClusterRoleBinding", "kubeadm:cluster-admins") in kinds
+    service = next(each for each in objects if each["kind"] == "Service")
+    assert service["spec"]["clusterIP"] == "10.96.0.10"

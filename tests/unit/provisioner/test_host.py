@@ -1,0 +1,169 @@
+"""What the host has and lacks, keys and inventory, the command line's own decisions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from provisioner.cli import logs_command, run
+from provisioner.drivers.hostfacts import HostFacts, check_host, closed_to_others, read_facts
+from provisioner.drivers.libvirtd import can_accelerate
+from provisioner.home import LabHome, find_lab
+from provisioner.inventory import render_inventory, render_ssh_config
+from provisioner.keys import ensure_keys, host_key, machine_id
+from provisioner.lifecycle import check_change
+from provisioner.spec import MIB, Network
+from provisioner.specfile import parse_lab
+from provisioner.verify import read_report
+
+LAB = parse_lab("")
+PLENTY = HostFacts(memory=64 * 1024 * MIB, free_disk=10**12, routes=())
+
+
+def test_a_host_with_enough_has_no_problem() -> None:
+    assert check_host(LAB, PLENTY, own_device="kl-lab", new_disk=10**9) == []
+
+
+def test_memory_disk_and_routes_are_all_told() -> None:
+    facts = HostFacts(2048 * MIB, 10**6, ((Network("192.168.60.0/25"), "eth1"), (Network("10.100.0.0/16"), "tun0")))
+    found = check_host(LAB, facts, own_device="kl-lab", new_disk=10**9)
+    assert [problem.split(":")[0] for problem in found] == ["memory", "disk", "network", "serviceCIDR"]
+    assert "3 machines ask for 4608Mi, and the host has 2048Mi" in found[0]
+
+
+def test_the_labs_own_bridge_is_no_clash() -> None:
+    facts = HostFacts(PLENTY.memory, PLENTY.free_disk, ((LAB.network, "kl-lab"),))
+    assert check_host(LAB, facts, own_device="kl-lab", new_disk=0) == []
+
+
+def test_routes_are_read_from_the_kernels_table(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "meminfo").write_text("MemTotal:  1024 kB\n")
+    (tmp_path / "net/route").write_text(
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+        "eth0\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "br0\t003CA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    )
+    facts = read_facts(tmp_path, proc=tmp_path)
+    assert facts.memory == 1024 * 1024
+    assert facts.routes == ((Network("192.168.60.0/24"), "br0"),)
+
+
+def test_a_closed_folder_on_the_way_is_found(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "inner").mkdir(parents=True)
+    closed.chmod(0o700)
+    tmp_path.chmod(0o755)
+    assert closed_to_others(closed / "inner/disk") in (closed, *closed.parents)
+
+
+@pytest.mark.parametrize(
+    ("flags", "device", "expected"),
+    [("fpu vmx", True, True), ("fpu svm", True, True), ("fpu", True, False), ("fpu vmx", False, False)],
+)
+def test_acceleration_needs_the_device_and_the_flag(tmp_path: Path, flags: str, device: bool, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"model name\t: x\nflags\t\t: {flags}\n")
+    if device:
+        (tmp_path / "kvm").touch()
+    assert can_accelerate(tmp_path / "kvm", tmp_path / "cpuinfo") is expected
+
+
+def test_keys_are_made_once_and_pinned(tmp_path: Path) -> None:
+    ensure_keys(tmp_path, LAB)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    ensure_keys(tmp_path, LAB)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    known = (tmp_path / "known_hosts").read_text()
+    for machine in LAB.machines:
+        assert f"{machine.name},{machine.ip} ssh-ed25519 {host_key(tmp_path, machine.name).public.split()[1]}" in known
+    assert (tmp_path / "id_ed25519").stat().st_mode & 0o777 == 0o600
+    assert len({machine_id(tmp_path, machine.name) for machine in LAB.machines}) == 3
+    done = subprocess.run(
+        ["ssh-keygen", "-y", "-f", tmp_path / "id_ed25519"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[:2] == (tmp_path / "id_ed25519.pub").read_text().split()[:2]
+
+
+def test_inventory_and_ssh_configuration(tmp_path: Path) -> None:
+    place = LabHome(tmp_path, "lab")
+    text = render_inventory(LAB, place)
+    assert "[masters]\nmaster-1 ansible_host=192.168.60.11\n" in text
+    assert "worker-2 ansible_host=192.168.60.22" in text
+    config = tmp_path / "config"
+    config.write_text(render_ssh_config(LAB, place))
+    done = subprocess.run(["ssh", "-G", "-F", config, "worker-1"], capture_output=True, text=True, check=True)
+    words = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert (words["hostname"], words["user"], words["stricthostkeychecking"]) == ("192.168.60.21", "root", "true")
+
+
+def test_a_lab_may_grow_and_nothing_else() -> None:
+    assert check_change(LAB, parse_lab("workers: 3")) == []
+    assert check_change(LAB, parse_lab("proxyMode: nftables")) == []
+    found = check_change(LAB, parse_lab("workers: 1\nnetwork: 10.1.0.0/24\ncontrolPlane: service\n"))
+    assert [problem.split(":")[0] for problem in found] == ["network", "controlPlane", "workers"]
+
+
+def test_log_commands_prefer_the_static_pods_file(tmp_path: Path) -> None:
+    done = subprocess.run(["sh", "-n", "-c", logs_command("kube-apiserver; rm -rf x", 5, follow=True)], check=False)
+    assert done.returncode == 0
+    assert "journalctl --no-pager -u kubelet -n 5;" in logs_command("kubelet", 5, follow=False)
+
+
+def test_a_skipped_check_counts_as_failed() -> None:
+    machines, cluster = 'classname="tests.vm.test_1_machines"', 'classname="tests.vm.test_2_cluster"'
+    xml = (
+        f'<testsuites><testsuite><testcase {machines} name="test_unit_is_running[x]" time="0.5"/>'
+        f'<testcase {machines} name="test_b" time="1"><skipped message="no"/></testcase>'
+        f'<testcase {cluster} name="test_c" time="1"><failure message="why">long</failure></testcase>'
+        "</testsuite></testsuites>"
+    )
+    found = read_report(xml)
+    assert [(each.group, each.outcome) for each in found] == [
+        ("1 machines", "passed"),
+        ("1 machines", "failed"),
+        ("2 cluster", "failed"),
+    ]
+    assert found[2].why == "why"
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["up", "--file", "/nonexistent.yaml"], 2, "there is no such file"),
+        (["up", "--nonsense"], 2, "No such option"),
+        (["nonsense"], 2, "No such command"),
+        (["status"], 2, "there is no lab in"),
+        (["ssh", "worker-9"], 2, "there is no lab in"),
+        (["destroy", "--lab", "absent"], 2, "there is no lab 'absent'"),
+        (["halt"], 2, "there is no lab in"),
+    ],
+)
+def test_mistakes_end_with_2_and_no_traceback(
+    argv: list[str],
+    code: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KUBELAB_HOME", str(tmp_path))
+    assert run(argv) == code
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == [], "something was created"
+
+
+def test_json_errors_are_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBELAB_HOME", str(tmp_path))
+    assert run(["status", "--json"]) == 2
+    assert "there is no lab" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_the_only_lab_needs_no_name(tmp_path: Path) -> None:
+    LabHome(tmp_path, "one").create(parse_lab("name: one"))
+    assert find_lab(tmp_path, None).name == "one"

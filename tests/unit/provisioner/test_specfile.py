@@ -1,0 +1,114 @@
+"""lab.yaml: what is read, and that everything wrong is told at once with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioner.errors import BadInput
+from provisioner.spec import MIB, ControlPlane, Driver, ProxyMode
+from provisioner.specfile import dump_lab, load_lab, parse_lab, restore_lab
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        parse_lab(text)
+    return list(caught.value.problems)
+
+
+def test_the_default_file_is_the_defaults() -> None:
+    shipped = load_lab(Path(__file__).parents[3] / "lab.yaml")
+    assert shipped == parse_lab("")
+
+
+def test_names_addresses_and_macs_are_fixed() -> None:
+    lab = parse_lab("workers: 3\n")
+    assert [(m.name, m.ip) for m in lab.machines] == [
+        ("master-1", "192.168.60.11"),
+        ("worker-1", "192.168.60.21"),
+        ("worker-2", "192.168.60.22"),
+        ("worker-3", "192.168.60.23"),
+    ]
+    assert [m.mac for m in lab.machines[:3]] == [m.mac for m in parse_lab("workers: 2").machines]
+    assert len({m.mac for m in lab.machines}) == 4
+    assert all(m.mac.startswith("52:54:00:") for m in lab.machines)
+    assert {m.mac for m in parse_lab("name: other").machines}.isdisjoint(m.mac for m in lab.machines)
+
+
+def test_addresses_that_follow_from_the_networks() -> None:
+    lab = parse_lab("network: 10.9.8.0/24\nserviceCIDR: 10.32.0.0/16\n")
+    assert (lab.gateway, lab.service_ip, lab.dns_ip) == ("10.9.8.1", "10.32.0.1", "10.32.0.10")
+    assert lab.endpoint == "https://10.9.8.11:6443"
+
+
+def test_sizes_for_all_for_a_group_and_by_default() -> None:
+    lab = parse_lab("memory: 3Gi\nmasters: {vcpus: 4}\nworkers: {count: 1, memory: 768Mi}\n")
+    assert (lab.masters.size.vcpus, lab.masters.size.memory) == (4, 3072 * MIB)
+    assert (lab.workers.count, lab.workers.size.vcpus, lab.workers.size.memory) == (1, 1, 768 * MIB)
+
+
+def test_choices() -> None:
+    lab = parse_lab("driver: netns\nproxyMode: nftables\ncontrolPlane: service\n")
+    assert (lab.driver, lab.proxy_mode, lab.control_plane) == (Driver.NETNS, ProxyMode.NFTABLES, ControlPlane.SERVICE)
+    assert parse_lab("", driver="netns").driver is Driver.NETNS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("masters: 0", "lab.yaml:1: masters: a lab needs a master"),
+        ("\nmastres: 1", "lab.yaml:2: mastres: unknown key; did you mean masters?"),
+        ("workers:\n  memroy: 1Gi", "lab.yaml:2: workers.memroy: unknown key; did you mean memory?"),
+        ("workers: -1", "lab.yaml:1: workers: -1 is negative"),
+        ("workers: many", "lab.yaml:1: workers: 'many' is not a whole number"),
+        ("name: Lab", "lab.yaml:1: name: 'Lab' must be at most 20"),
+        ("name: a\nname: b", "lab.yaml:2: name: is given twice"),
+        ("memory: 2000", "lab.yaml:1: memory: '2000' is not a size such as 1280Mi or 2Gi"),
+        ("memory: 512Mi", "lab.yaml:1: masters: memory 512Mi is less than the 1024Mi that the daemons need"),
+        ("disk: 1Gi", "lab.yaml:1: disk: 1024Mi is less than the 4Gi that the guest image needs"),
+        ("vcpus: 0", "lab.yaml:1: vcpus: 0 is not between 1 and 64"),
+        ("network: 192.168.60.0", "lab.yaml:1: network: '192.168.60.0' is not a network such as 10.0.0.0/16"),
+        ("network: 192.168.60.1/24", "lab.yaml:1: network: 192.168.60.1/24 has host bits set"),
+        ("network: 8.8.8.0/24", "is not a private network"),
+        ("network: fd00::/64", "is IPv6"),
+        ("podCIDR: 10.96.0.0/16", "10.96.0.0/12 overlaps with podCIDR 10.96.0.0/16"),
+        ("podCIDR: 10.244.0.0/23", "podCIDR: 10.244.0.0/23 has a /24 for 2 nodes, and the lab has 3"),
+        ("driver: docker", "driver: 'docker' is not one of libvirt, netns"),
+        ("dnsDomain: under_score", "dnsDomain: 'under_score' is not a DNS domain"),
+        ("- a list", "lab.yaml:1: document: must be a mapping"),
+        ("name: [a]", "lab.yaml:1: name: must be a single value"),
+        ("a: {", "lab.yaml:1: not YAML"),
+        ("masters: 3", "need a load balancer"),
+        ("workers: 65", "workers: 65 is more than 64"),
+    ],
+)
+def test_a_problem_has_its_line_and_words(text: str, expected: str) -> None:
+    found = problems(text)
+    assert any(expected in problem for problem in found), found
+
+
+def test_all_problems_are_told_at_once() -> None:
+    found = problems("name: X\nmasters: 0\npodCIDR: nonsense\nnetwork: 10.96.1.0/24\nunknown: 1\n")
+    assert [problem.split(":")[1] for problem in found] == ["5", "1", "3", "2", "1"] or len(found) == 5
+    assert {problem.split(": ")[1] for problem in found} == {"name", "masters", "podCIDR", "serviceCIDR", "unknown"}
+
+
+def test_a_missing_file_is_a_mistake_of_the_person() -> None:
+    with pytest.raises(BadInput, match="there is no such file"):
+        load_lab(Path("/nonexistent/lab.yaml"))
+
+
+def test_a_lab_survives_being_kept() -> None:
+    lab = parse_lab("name: x\nworkers: {count: 5, memory: 2Gi}\nproxyMode: nftables\n")
+    assert restore_lab(dump_lab(lab)) == lab
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_lab_or_a_list_of_problems(text: str) -> None:
+    try:
+        parse_lab(text)
+    except BadInput as error:
+        assert error.problems

@@ -1,0 +1,35 @@
+"""Checks of a running lab, started by ``kubelab verify`` (KUBELAB_HOME and KUBELAB_LAB say which)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from provisioner.home import find_home, find_lab
+from tests.vm.cluster import Cluster
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "disruptive: turns machines off or reboots them")
+
+
+def _cluster() -> Cluster:
+    return Cluster(find_lab(find_home(), os.environ.get("KUBELAB_LAB")))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A check that takes ``machine``, ``master`` or ``worker`` runs once for each."""
+    machines = find_lab(find_home(), os.environ.get("KUBELAB_LAB")).load().machines
+    for name, wanted in (
+        ("machine", machines),
+        ("master", [each for each in machines if each.is_master]),
+        ("worker", [each for each in machines if not each.is_master]),
+    ):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, wanted, ids=[each.name for each in wanted])
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    return _cluster()

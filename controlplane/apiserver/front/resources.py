@@ -71,7 +71,7 @@ class Resources:
             if about is None or info.subresource not in WHOLE:
                 return await self._subresources.serve(request, info, call)
             verbs = about.verbs
-        if info.verb not in verbs:
+        if info.verb not in verbs or (info.verb in ("update", "patch") and not info.name):
             raise _not_allowed()
         if resource.namespaced and not namespace and info.verb not in ("list", "watch", "deletecollection"):
             raise _not_allowed() if info.verb == "create" else status.path_not_found()
@@ -185,8 +185,8 @@ class Resources:
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             document = read(call, decoded, "", "v1", "DeleteOptions")
-        dry_run = list(document.get("dryRun") or request.query.getall("dryRun", []))
-        call.dry_run = check_options("DeleteOptions", {}, dry_run)
+        asked: list[str] | None = document.get("dryRun")
+        call.dry_run = check_options("DeleteOptions", {}, asked or request.query.getall("dryRun", []))
         return delete_options(document, call.query)
 
     async def _delete_collection(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:

@@ -32,8 +32,6 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
             f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"
         )
     document["apiVersion"], document["kind"] = api_version, kind
-    if document.get("metadata") is None:
-        document["metadata"] = {}
     decoded = SCHEMA.decode((group, version, kind), document)
     where = f'{kind} in version "{version}" cannot be handled as a {kind}: '
     if decoded.error is not None:

@@ -185,7 +185,7 @@ class Resources:
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             document = read(call, decoded, "", "v1", "DeleteOptions")
-        asked: list[str] | None = document.get("dryRun")
+        asked: list[str] = document.get("dryRun") or []
         call.dry_run = check_options("DeleteOptions", {}, asked or request.query.getall("dryRun", []))
         return delete_options(document, call.query)
 

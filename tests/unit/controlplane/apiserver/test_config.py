@@ -1,0 +1,75 @@
+"""kube-apiserver's command line."""
+
+import pytest
+
+from apimachinery.kit.config import ConfigError
+from controlplane.apiserver.config import parse
+
+
+@pytest.fixture
+def needed(tmp_path):
+    words = []
+    for flag in (
+        "tls-cert-file",
+        "tls-private-key-file",
+        "service-account-key-file",
+        "service-account-signing-key-file",
+    ):
+        path = tmp_path / flag
+        path.write_text("pem")
+        words.append(f"--{flag}={path}")
+    return [*words, "--service-account-issuer=https://kubernetes.default.svc.cluster.local"]
+
+
+def test_kubeadms_flags_are_understood(needed, tmp_path):
+    pem = tmp_path / "tls-cert-file"
+    config = parse(
+        [
+            *needed,
+            "--advertise-address=192.168.60.11",
+            "--allow-privileged=true",
+            "--authorization-mode=Node,RBAC",
+            f"--client-ca-file={pem}",
+            "--enable-admission-plugins=NodeRestriction",
+            "--enable-bootstrap-token-auth=true",
+            f"--etcd-cafile={pem}",
+            f"--etcd-certfile={pem}",
+            f"--etcd-keyfile={pem}",
+            "--etcd-servers=https://127.0.0.1:2379",
+            f"--kubelet-client-certificate={pem}",
+            f"--kubelet-client-key={pem}",
+            "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+            f"--proxy-client-cert-file={pem}",
+            f"--proxy-client-key-file={pem}",
+            "--requestheader-allowed-names=front-proxy-client",
+            f"--requestheader-client-ca-file={pem}",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-username-headers=X-Remote-User",
+            "--secure-port=6443",
+            "--service-cluster-ip-range=10.96.0.0/12",
+        ]
+    )
+    assert config.etcd_servers == ("https://127.0.0.1:2379",)
+    assert config.authorization_modes == ("Node", "RBAC")
+    assert "NodeRestriction" in config.admission_plugins and "ServiceAccount" in config.admission_plugins
+    assert config.allow_privileged and config.secure_port == 6443
+
+
+def test_every_problem_at_once(needed):
+    with pytest.raises(ConfigError) as wrong:
+        parse([*needed, "--nonsense=1", "--secure-port=0", "--authorization-mode=Magic", "--bind-address=here"])
+    text = str(wrong.value)
+    for part in (
+        "unknown flag: --nonsense",
+        "--secure-port",
+        '"Magic" is not a valid mode',
+        "--bind-address",
+        "--etcd-servers",
+    ):
+        assert part in text
+
+
+def test_one_store_only(needed):
+    with pytest.raises(ConfigError, match="exactly one"):
+        parse([*needed, "--etcd-servers=http://127.0.0.1:1", "--storage-sqlite=/tmp/x"])

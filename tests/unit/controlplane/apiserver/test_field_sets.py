@@ -1,0 +1,48 @@
+"""Field sets: from objects to FieldsV1 and back."""
+
+from apimachinery.api.schema import SCHEMA
+from controlplane.apiserver.registry import field_sets
+
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web", "labels": {"app": "web"}},
+    "spec": {
+        "replicas": 3,
+        "template": {"spec": {"containers": [{"name": "c", "image": "nginx", "args": ["a", "b"]}]}},
+    },
+}
+META = SCHEMA.patch_meta(("apps", "v1", "Deployment"))
+CONTAINER = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"c"}')
+
+
+def test_the_leaves_of_an_object():
+    assert field_sets.fields_of(DEPLOYMENT, META) == {
+        ("f:metadata", "f:labels", "f:app"),
+        ("f:spec", "f:replicas"),
+        (*CONTAINER, "."),
+        (*CONTAINER, "f:name"),
+        (*CONTAINER, "f:image"),
+        (*CONTAINER, "f:args"),
+    }
+
+
+def test_the_wire_form_and_back():
+    fields = field_sets.fields_of(DEPLOYMENT, META)
+    wire = field_sets.to_wire(fields)
+    assert wire["f:spec"]["f:replicas"] == {}
+    assert field_sets.from_wire(wire) == fields
+
+
+def test_values_and_removal():
+    obj = {"spec": {"template": {"spec": {"containers": [{"name": "b"}, {"name": "c", "image": "x"}]}}}}
+    image = (*CONTAINER, "f:image")
+    assert field_sets.value_at(obj, image) == "x"
+    field_sets.remove(obj, image)
+    assert field_sets.value_at(obj, image) is field_sets.MISSING
+    field_sets.remove(obj, (*CONTAINER, "."))
+    assert obj["spec"]["template"]["spec"]["containers"] == [{"name": "b"}]
+
+
+def test_a_path_as_conflicts_show_it():
+    assert field_sets.spell((*CONTAINER, "f:image")) == '.spec.template.spec.containers[name="c"].image'

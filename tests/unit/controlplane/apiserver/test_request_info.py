@@ -1,0 +1,56 @@
+"""Reading a path: the attributes that authorization and routing go by."""
+
+import pytest
+
+from controlplane.apiserver.front.request_info import parse
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("GET", "/api/v1/pods", {}, ("list", "", "v1", "", "pods", "", "")),
+        ("GET", "/api/v1/namespaces/a/pods", {"watch": "true"}, ("watch", "", "v1", "a", "pods", "", "")),
+        ("GET", "/api/v1/namespaces/a/pods/p", {}, ("get", "", "v1", "a", "pods", "", "p")),
+        ("GET", "/api/v1/namespaces/a/pods/p/log", {}, ("get", "", "v1", "a", "pods", "log", "p")),
+        ("POST", "/apis/apps/v1/namespaces/a/deployments", {}, ("create", "apps", "v1", "a", "deployments", "", "")),
+        ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d", {}, ("patch", "apps", "v1", "a", "deployments", "", "d")),
+        ("DELETE", "/api/v1/namespaces/a/pods", {}, ("deletecollection", "", "v1", "a", "pods", "", "")),
+        ("GET", "/api/v1/namespaces/a", {}, ("get", "", "v1", "a", "namespaces", "", "a")),
+        ("PUT", "/api/v1/namespaces/a/finalize", {}, ("update", "", "v1", "a", "namespaces", "finalize", "a")),
+        ("PUT", "/api/v1/nodes/n/status", {}, ("update", "", "v1", "", "nodes", "status", "n")),
+        ("GET", "/api/v1/watch/namespaces/a/pods", {}, ("watch", "", "v1", "a", "pods", "", "")),
+        ("GET", "/api/v1/pods", {"fieldSelector": "metadata.name=p"}, ("list", "", "v1", "", "pods", "", "p")),
+        ("HEAD", "/api/v1/nodes/n", {}, ("get", "", "v1", "", "nodes", "", "n")),
+        ("GET", "/api/v1/namespaces/a/secrets/b%2Fc", {}, ("get", "", "v1", "a", "secrets", "", "b/c")),
+    ],
+)
+def test_resource_paths(method, path, query, expected):
+    info = parse(method, path, query)
+    found = (info.verb, info.group, info.version, info.namespace, info.resource, info.subresource, info.name)
+    assert info.is_resource
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/healthz",
+        "/api",
+        "/api/v1",
+        "/apis/apps/v1",
+        "/version",
+        "/api/v1//pods",
+        "/api/v1/namespaces/a/../kube-system/secrets",
+        "/api/v1/namespaces/a/%2e%2e/secrets",
+        "/api/v1/namespaces/a%2Fb/secrets/s",
+        "/api/v1/namespaces/a%00/secrets/s",
+    ],
+)
+def test_what_is_no_resource(path):
+    assert not parse("GET", path, {}).is_resource
+
+
+def test_the_path_behind_a_proxy_is_kept_as_it_was_sent():
+    info = parse("GET", "/api/v1/nodes/n/proxy/logs/a%20b/c", {})
+    assert (info.subresource, info.rest) == ("proxy", "logs/a%20b/c")

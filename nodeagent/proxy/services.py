@@ -77,7 +77,7 @@ def service_ports(service: Object, family: int) -> list[ServicePort]:
     """The ports that a Service has in one address family (4 or 6); none for one that is not ours to proxy."""
     metadata, spec = service["metadata"], service.get("spec") or {}
     namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
-    if not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
+    if not _is_name(namespace) or not _is_name(name):
         return []
     if PROXY_NAME_LABEL in (metadata.get("labels") or {}) or spec.get("type") == "ExternalName":
         return []
@@ -88,8 +88,8 @@ def service_ports(service: Object, family: int) -> list[ServicePort]:
     found = []
     for port in spec.get("ports") or []:
         port_name = port.get("name") or ""
-        protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
-        if protocol is None or not _is_port(port.get("port")) or (port_name and not _NAME.fullmatch(port_name)):
+        protocol = _PROTOCOLS.get(str(port.get("protocol") or "TCP"))
+        if protocol is None or not _is_port(port.get("port")) or (port_name and not _is_name(port_name)):
             continue
         found.append(
             ServicePort(
@@ -121,7 +121,7 @@ def _shared(service: Object, family: int) -> dict[str, Any]:
         "external_ips": tuple(_addresses(spec.get("externalIPs") or [], family)),
         "balancer_ips": tuple(_addresses(balancer, family)) if spec.get("type") == "LoadBalancer" else (),
         "source_ranges": tuple(_networks(spec.get("loadBalancerSourceRanges") or [], family)),
-        "sticky_seconds": (seconds if isinstance(seconds, int) and seconds > 0 else _DEFAULT_STICKY_SECONDS)
+        "sticky_seconds": (seconds if type(seconds) is int and 0 < seconds <= 86400 else _DEFAULT_STICKY_SECONDS)
         if affinity
         else 0,
         "external_local": local,
@@ -150,7 +150,7 @@ def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[st
         if endpoint_slice.get("addressType") != f"IPv{family}":
             continue
         for port in endpoint_slice.get("ports") or []:
-            protocol = _PROTOCOLS.get(port.get("protocol") or "TCP")
+            protocol = _PROTOCOLS.get(str(port.get("protocol") or "TCP"))
             if protocol is None or not _is_port(port.get("port")):
                 continue
             group = found.setdefault((port.get("name") or "", protocol), {})
@@ -182,6 +182,10 @@ def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> En
         local=entry.get("nodeName") == node,
         zones=frozenset(str(zone.get("name")) for zone in zones),
     )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _is_port(value: object) -> bool:

@@ -1,0 +1,52 @@
+"""Flags and file."""
+
+from pathlib import Path
+
+import pytest
+
+from apimachinery.kit.config import ConfigError
+from nodeagent.proxy.config import parse
+
+FILE = """
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+bindAddress: 0.0.0.0
+clientConnection: {kubeconfig: /etc/kubernetes/proxy.conf}
+clusterCIDR: 10.244.0.0/16,fd00::/56
+hostnameOverride: node-7
+metricsBindAddress: ""
+mode: ""
+iptables: {masqueradeBit: 13, minSyncPeriod: 1s, syncPeriod: 0s, localhostNodePorts: false}
+nodePortAddresses: ["192.0.2.0/24"]
+"""
+
+
+def test_file_and_flags(tmp_path: Path) -> None:
+    path = tmp_path / "config.conf"
+    path.write_text(FILE)
+    config = parse(["--config", str(path), "--hostname-override=node-8", "--healthz-bind-address=127.0.0.1:1"])
+    assert (config.node_name, config.kubeconfig) == ("node-8", Path("/etc/kubernetes/proxy.conf"))
+    assert config.cluster_cidrs == ("10.244.0.0/16", "fd00::/56") and config.families == (4, 6)
+    assert (config.masquerade_bit, config.min_sync_period, config.sync_period) == (13, 1.0, 30.0)
+    assert config.localhost_node_ports is False
+    assert config.metrics == ("127.0.0.1", 10249) and config.healthz == ("127.0.0.1", 1)
+    assert config.node_port_addresses == ("192.0.2.0/24",)
+
+
+def test_every_problem_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse([
+            "--hostname-override=Node_1", "--proxy-mode=ipvs", "--cluster-cidr=10.0.0.0/33",
+            "--iptables-masquerade-bit=32", "--iptables-sync-period=soon", "--metrics-bind-address=nowhere:x",
+        ])  # fmt: skip
+    text = "\n".join(caught.value.problems)
+    for words in ("Node_1", "ipvs", "10.0.0.0/33", "range [0, 31]", "soon", "nowhere", "kubeconfig"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("", None), ("0.0.0.0", ("0.0.0.0", 10256)), ("[::1]:7", ("::1", 7)), ("::", ("::", 10256))],
+)
+def test_addresses(text: str, address: tuple[str, int] | None) -> None:
+    assert parse(["--kubeconfig=x", f"--healthz-bind-address={text}"]).healthz == address

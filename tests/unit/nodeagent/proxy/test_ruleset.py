@@ -1,0 +1,124 @@
+"""Putting together, comparing and writing: a model of iptables-restore shows that a difference does what it says."""
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodeagent.proxy import names
+from nodeagent.proxy.plan import NodeView, PortPlan, plan_port
+from nodeagent.proxy.ruleset import JUMPS, Ruleset, Settings, assemble, diff, render
+from nodeagent.proxy.saved import is_whole, parse, plan_whole, render_cleanup
+from nodeagent.proxy.services import Endpoint, ServicePort
+
+Kernel = dict[str, dict[str, list[str]]]
+BUILTIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")}
+
+
+def empty_kernel() -> Kernel:
+    return {table: {chain: [] for chain in chains} for table, chains in BUILTIN.items()}
+
+
+def restore(kernel: Kernel, text: str) -> None:
+    """What iptables-restore --noflush does with such input; refuses what iptables would refuse."""
+    table: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = kernel[line[1:]]
+        elif line.startswith(":"):
+            table[line[1:].split()[0]] = []
+        elif line.startswith("-X "):
+            chain = line[3:]
+            assert table.pop(chain) == [], "not empty"
+            assert not any(rule.endswith(f"-j {chain}") for rules in table.values() for rule in rules), "still used"
+        elif line.startswith(("-A ", "-I ", "-D ")):
+            chain, rule = line[3:].split(" ", 1)
+            target = rule.split("-j ")[-1].split()[0] if "-j " in rule else ""
+            assert target in table or not target.startswith("KUBE"), f"no chain {target}"
+            if line.startswith("-D "):
+                table[chain].remove(rule)
+            else:
+                table[chain].insert(0 if line.startswith("-I ") else len(table[chain]), rule)
+        else:
+            assert line == "COMMIT", line
+
+
+def save(kernel: Kernel) -> str:
+    lines: list[str] = []
+    for table, chains in kernel.items():
+        lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in chains)]
+        lines += [f"-A {chain} {rule}" for chain, rules in chains.items() for rule in rules]
+        lines.append("COMMIT")
+    return "\n".join(lines)
+
+
+PORTS = st.builds(
+    lambda name, node_port, local, sticky: ServicePort(
+        name=f"default/{name}", namespace="default", service=name, port_name="", protocol="tcp", cluster_ip="10.96.0.1",
+        port=80, node_port=node_port, external_local=local, sticky_seconds=sticky,
+    ),
+    st.sampled_from("abcd"), st.sampled_from([0, 30080]), st.booleans(), st.sampled_from([0, 60]),
+)  # fmt: skip
+ENDPOINTS = st.builds(
+    lambda number, ready, local: Endpoint(f"10.244.0.{number}", 80, ready, ready, False, local),
+    st.integers(1, 4), st.booleans(), st.booleans(),
+)  # fmt: skip
+STATES = st.lists(
+    st.tuples(PORTS, st.lists(ENDPOINTS, max_size=3, unique_by=lambda one: one.ip)),
+    max_size=4, unique_by=lambda pair: pair[0].name,
+)  # fmt: skip
+
+
+def ruleset(state: Iterable[tuple[ServicePort, list[Endpoint]]]) -> Ruleset:
+    view = NodeView(cluster_cidr="10.244.0.0/16", pod_cidr="10.244.1.0/24")
+    plans: list[PortPlan] = [plan_port(port, endpoints, view) for port, endpoints in state]
+    return assemble(plans, Settings(), view)
+
+
+@given(STATES, STATES)
+def test_a_difference_leads_from_one_state_to_the_other(before: object, after: object) -> None:
+    old, new = ruleset(before), ruleset(after)  # type: ignore[arg-type]
+    kernel = empty_kernel()
+    restore(kernel, render(plan_whole(parse(save(kernel)), old)))
+    assert is_whole(parse(save(kernel)), old)
+    restore(kernel, render(diff(old, new)))
+    fresh = empty_kernel()
+    restore(fresh, render(plan_whole({}, new)))
+    assert kernel == fresh
+    assert is_whole(parse(save(kernel)), new)
+    assert render(diff(new, new)) == ""
+
+
+@given(STATES, STATES)
+def test_everything_anew_over_whatever_is_there(before: object, after: object) -> None:
+    kernel = empty_kernel()
+    restore(kernel, render(plan_whole({}, ruleset(before))))  # type: ignore[arg-type]
+    new = ruleset(after)  # type: ignore[arg-type]
+    restore(kernel, render(plan_whole(parse(save(kernel)), new)))
+    assert is_whole(parse(save(kernel)), new)
+    for table, chains in BUILTIN.items():
+        jumps = [jump for jump in JUMPS if jump.table == table]
+        assert sum(len(kernel[table][chain]) for chain in chains) == len(jumps)
+
+
+@given(STATES)
+def test_cleanup_leaves_what_was_there_before(state: object) -> None:
+    kernel = empty_kernel()
+    kernel["nat"]["PREROUTING"].append("-p tcp -j MINE")
+    kernel["nat"]["MINE"] = ["-j RETURN"]
+    restore(kernel, render(plan_whole(parse(save(kernel)), ruleset(state))))  # type: ignore[arg-type]
+    restore(kernel, render_cleanup(parse(save(kernel))))
+    expected = empty_kernel()
+    expected["nat"]["PREROUTING"].append("-p tcp -j MINE")
+    expected["nat"]["MINE"] = ["-j RETURN"]
+    assert kernel == expected
+
+
+def test_the_node_port_jump_is_last() -> None:
+    port = ServicePort("a/b", "a", "b", "", "tcp", "10.96.0.1", 80)
+    rules = ruleset([(port, [Endpoint("10.244.0.1", 80, True, True, False, False)])])
+    assert rules.nat[names.SERVICES][-1].endswith("-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS")
+
+
+def test_mark_is_written_as_upstream_writes_it() -> None:
+    assert Settings().mark == "0x00004000"

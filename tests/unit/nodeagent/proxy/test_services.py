@@ -1,0 +1,89 @@
+"""API objects → service ports and endpoints; what does not parse never arrives."""
+
+from typing import Any
+
+import pytest
+
+from nodeagent.proxy.services import Endpoint, endpoints, service_ports
+
+
+def service(**spec: Any) -> dict[str, Any]:
+    base = {"clusterIP": "10.96.0.9", "ports": [{"name": "http", "port": 80}]}
+    return {"metadata": {"namespace": "default", "name": "web"}, "spec": {**base, **spec}}
+
+
+def test_a_plain_service() -> None:
+    [port] = service_ports(service(), 4)
+    assert (port.name, port.protocol, port.cluster_ip, port.port) == ("default/web:http", "tcp", "10.96.0.9", 80)
+    assert not port.externally_accessible and port.uses_cluster_endpoints and not port.uses_local_endpoints
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"clusterIP": "None"},
+        {"clusterIP": ""},
+        {"type": "ExternalName"},
+        {"clusterIP": "fd00::1"},
+        {"clusterIP": "10.96.0.9 -j ACCEPT"},
+        {"ports": [{"port": 0}]},
+        {"ports": [{"port": "80"}]},
+        {"ports": [{"port": True}]},
+        {"ports": [{"port": 80, "protocol": "ICMP"}]},
+        {"ports": [{"port": 80, "name": 'x" -j ACCEPT'}]},
+    ],
+)
+def test_not_proxied(spec: dict[str, Any]) -> None:
+    assert service_ports(service(**spec), 4) == []
+
+
+def test_another_proxys_service_is_left_alone() -> None:
+    body = service()
+    body["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "other"}
+    assert service_ports(body, 4) == []
+
+
+@pytest.mark.parametrize(("config", "seconds"), [({}, 10800), ({"clientIP": {"timeoutSeconds": 5}}, 5)])
+def test_affinity(config: dict[str, Any], seconds: int) -> None:
+    [port] = service_ports(service(sessionAffinity="ClientIP", sessionAffinityConfig=config), 4)
+    assert port.sticky_seconds == seconds
+
+
+def test_both_families_have_their_own_addresses() -> None:
+    body = service(clusterIPs=["10.96.0.9", "fd00::9"], externalIPs=["192.0.2.5", "2001:db8::5"])
+    assert service_ports(body, 4)[0].external_ips == ("192.0.2.5",)
+    assert service_ports(body, 6)[0].cluster_ip == "fd00::9"
+
+
+def slice_of(*entries: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "web-1", "namespace": "default"},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080}],
+        "endpoints": list(entries),
+        **fields,
+    }
+
+
+def found(*slices: dict[str, Any]) -> list[Endpoint]:
+    return endpoints(slices, "node-1", 4).get(("http", "tcp"), [])
+
+
+def test_conditions_that_are_not_said_mean_ready() -> None:
+    [endpoint] = found(slice_of({"addresses": ["10.244.1.2"], "nodeName": "node-1"}))
+    assert endpoint == Endpoint("10.244.1.2", 8080, ready=True, serving=True, terminating=False, local=True)
+
+
+def test_an_address_in_two_slices_counts_once_and_ready_wins() -> None:
+    late = slice_of({"addresses": ["10.244.1.2"], "conditions": {"ready": False}})
+    early = {**slice_of({"addresses": ["10.244.1.2"]}), "metadata": {"name": "web-0", "namespace": "default"}}
+    assert [endpoint.ready for endpoint in found(late, early)] == [True]
+    assert [endpoint.ready for endpoint in found(early, late)] == [True]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fd00::1", "10.0.0.1/8", "x", "10.0.0.1%lo", None],
+)
+def test_addresses_that_are_refused(address: Any) -> None:
+    assert found(slice_of({"addresses": [address]})) == []

@@ -137,7 +137,7 @@ def ssh(context: typer.Context, node: Node, lab: LabName = None) -> None:
 @app.command(context_settings={**_PASS_ON, "help_option_names": []})
 def kubectl(context: typer.Context) -> None:
     """The lab's kubectl with the lab's kubeconfig; every argument is passed on. Several labs: set KUBELAB_LAB."""
-    place = find_lab(find_home(), os.environ.get("KUBELAB_LAB"))
+    place = find_lab(find_home(), None)
     if not place.kubectl.exists():
         raise LabError(f"{place.kubectl} is missing", advice="kubelab up puts it there.")
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from pathlib import Path
 from apimachinery.kit.files import write_atomic
 from provisioner.errors import BadInput, LabError
 from provisioner.spec import Lab
-from provisioner.specfile import dump_lab, restore_lab
+from provisioner.specfile import dump_lab, load_lab, restore_lab
 
 DEFAULT = Path("/var/lib/kubelab")
 
@@ -117,8 +117,19 @@ def known_labs(home: Path) -> list[str]:
 
 
 def find_lab(home: Path, name: str | None) -> LabHome:
-    """The lab called ``name``; without a name the only one there is. Raises ``BadInput`` when that is not clear."""
+    """The lab called ``name`` or ``$KUBELAB_LAB``; without a name the one of ./lab.yaml, or the only one there is.
+
+    Raises ``BadInput`` when that is not clear.
+    """
     known = known_labs(home)
+    name = name or os.environ.get("KUBELAB_LAB") or None
+    if (
+        name is None
+        and len(known) > 1
+        and Path("lab.yaml").is_file()
+        and (here := load_lab(Path("lab.yaml")).name) in known
+    ):
+        name = here
     if name is None:
         if len(known) == 1:
             return LabHome(home, known[0])

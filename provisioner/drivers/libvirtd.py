@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 import time
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import libvirt
 
 from provisioner.errors import LabError
 
+KVM = Path("/dev/kvm")
 URI = "qemu:///system"
 _START_DEADLINE = 20.0
 _INSTALL = (
@@ -22,12 +24,24 @@ _INSTALL = (
 )
 
 
-@cache
-def connect() -> Any:
-    """The one connection of this process (thread-safe). Starts virtlogd and libvirtd when no init system has.
+_lock = threading.Lock()
+_open: Any = None
 
-    Raises ``LabError`` when libvirt is not installed, may not be used, or does not come up.
+
+def connect() -> Any:
+    """The one connection of this process (thread-safe), made again when libvirtd was restarted.
+
+    Starts virtlogd and libvirtd when no init system has. Raises ``LabError`` when libvirt is not installed, may not be
+    used, or does not come up.
     """
+    global _open
+    with _lock:
+        if _open is None or not _open.isAlive():
+            _open = _connect()
+        return _open
+
+
+def _connect() -> Any:
     # Errors arrive as exceptions; the library would print each on stderr as well.
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     first = _try()
@@ -59,16 +73,32 @@ def _start(program: str) -> None:
         pid = int(Path(f"/run/{program}.pid").read_text())
         if Path(f"/proc/{pid}/comm").read_text().strip() == program:
             return
+    argv = [program, "-d"]
+    if program == "libvirtd" and KVM.exists() and not can_accelerate():
+        argv = _without_kvm(argv)
     try:
         # Never out of our own terminal's process group: Ctrl-C is for us.
-        done = subprocess.run([program, "-d"], capture_output=True, timeout=30, start_new_session=True, check=False)
+        done = subprocess.run(argv, capture_output=True, timeout=30, start_new_session=True, check=False)
     except FileNotFoundError:
         raise LabError(f"{program} is not installed", advice=_INSTALL) from None
     if done.returncode != 0:
         raise LabError(f"{program} -d: {done.stderr.decode(errors='replace').strip()}", advice="kubelab doctor")
 
 
-def can_accelerate(device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def _without_kvm(argv: Sequence[str]) -> list[str]:
+    """Hide a /dev/kvm that runs no guest from the daemon, in a mount namespace of its own.
+
+    Where no udev has given the device to the group kvm, libvirt probes QEMU as root and finds KVM, then finds that its
+    QEMU user may not open the device, and so probes QEMU again (seconds each) at every look at a domain.
+    """
+    mask = Path("/run/kubelab-no-kvm")
+    mask.touch()
+    mask.chmod(0)
+    script = f'mount --bind {mask} {KVM} && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", *argv]
+
+
+def can_accelerate(device: Path = KVM, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether KVM runs a stock kernel here: the device opens AND the processor says vmx or svm.
 
     libvirt's capabilities offer kvm wherever the device exists, also where every guest dies in it.

@@ -1,0 +1,167 @@
+"""Cluster DNS as pods use it: behind the kube-dns ClusterIP, through the service rules, against the real API."""
+
+import asyncio
+import random
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from apimachinery.api.catalogue import ENDPOINTSLICES, SERVICES
+from nodeagent.dns import message
+from tests.netns.cni.namespaces import Namespace, eventually
+from tests.netns.proxy.conftest import Process, World
+
+ZONE = "svc.cluster.local"
+COREFILE = """
+.:53 {
+    errors
+    health :8080
+    ready :8181
+    kubernetes cluster.local in-addr.arpa {
+        pods insecure
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf
+    cache 30
+    loop
+    reload
+}
+"""
+
+
+async def soon(what: str, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    await asyncio.to_thread(eventually, what, condition, seconds)
+
+
+def exchange(client: Namespace, server: str, data: bytes, *, tcp: bool = False) -> bytes:
+    def over_udp() -> bytes:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(3)
+            sock.sendto(data, (server, 53))
+            return sock.recv(65535)
+
+    def over_tcp() -> bytes:
+        with socket.create_connection((server, 53), 3) as sock:
+            sock.sendall(struct.pack("!H", len(data)) + data)
+            file = sock.makefile("rb")
+            return file.read(struct.unpack("!H", file.read(2))[0])
+
+    return client.inside(over_tcp if tcp else over_udp)
+
+
+def ask(
+    client: Namespace, server: str, name: str, kind: int = message.A, *, tcp: bool = False
+) -> tuple[int, list[str]]:
+    """The response code, and the answers' addresses or names."""
+    query = message.write_query(random.getrandbits(16), message.parse_name(name), kind)
+    answer = exchange(client, server, query, tcp=tcp)
+    found = []
+    for raw in message.parse_records(answer):
+        data = answer[raw.data_at : raw.data_at + raw.length]
+        if raw.type == message.A:
+            found.append(socket.inet_ntoa(data))
+        elif raw.type in (message.CNAME, message.PTR):
+            found.append(message.format_name(message._read_any_name(answer, raw.data_at)[0]))
+        elif raw.type == message.SRV:
+            target = message.format_name(message._read_any_name(answer, raw.data_at + 6)[0])
+            found.append(f"{struct.unpack_from('!H', data, 4)[0]} {target}")
+    return message.rcode(answer), found
+
+
+async def start(world: World, tmp_path: Path) -> tuple[Namespace, str, Process, Namespace]:
+    """The DNS server in a pod on node 1 behind kube-dns; returns a client pod on node 2 and the ClusterIP too."""
+    for node in world.nodes:
+        await soon("the CNI configuration", node.conflist.exists)
+    pod, ip = world.nodes[0].pod("dns")
+    client, _ = world.nodes[1].pod("client")
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(COREFILE)
+    argv = ["-m", "nodeagent.dns", "--conf", str(corefile), "--kubeconfig", str(world.kubeconfig)]
+    process = Process(pod, tmp_path / "dns.log", *argv)
+    server = await world.service("kube-dns", [(ip, "node-1")], ports=[{"name": "dns", "port": 53, "protocol": "UDP"}])
+    ports = [
+        {"name": name, "port": 53, "protocol": protocol} for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
+    ]
+    spec = [{"name": port["name"], "port": 53, "protocol": port["protocol"]} for port in ports]
+    await world.client.patch(SERVICES, "kube-dns", {"spec": {"ports": spec}}, "default")
+    await world.client.patch(ENDPOINTSLICES, "kube-dns-1", {"ports": ports}, "default")
+    kubernetes = f"kubernetes.default.{ZONE}"
+    await soon("an answer", lambda: ask(client, server, kubernetes)[1] == ["10.96.0.1"])
+    await soon("an answer over TCP", lambda: ask(client, server, kubernetes, tcp=True)[1] == ["10.96.0.1"])
+    return client, server, process, pod
+
+
+@pytest.fixture
+async def dns(world: World, tmp_path: Path):  # type: ignore[no-untyped-def]
+    client, server, process, pod = await start(world, tmp_path)
+    yield client, server, pod
+    assert process.popen.poll() is None, process.log.read_text()[-3000:]
+    process.stop()
+
+
+async def test_names_of_services(world: World, dns: tuple[Namespace, str, Namespace]) -> None:
+    client, server, pod = dns
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    vip = await world.service("web", [("10.244.0.77", "node-1")], ports=ports)
+    await world.service("db", [("10.244.0.78", "node-1"), ("10.244.1.79", "node-2")], clusterIP="None", ports=ports)
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "out", "namespace": "default"}}
+    await world.client.create(
+        SERVICES, {**body, "spec": {"type": "ExternalName", "externalName": f"web.default.{ZONE}"}}
+    )
+    web = f"web.default.{ZONE}."
+
+    await soon("web", lambda: ask(client, server, web)[1] == [vip])
+    assert ask(client, server, f"_http._tcp.{web}", message.SRV)[1][0] == f"80 {web}"
+    reversed_ip = ".".join(reversed(vip.split("."))) + ".in-addr.arpa"
+    assert ask(client, server, reversed_ip, message.PTR) == (0, [web])
+    await soon("db", lambda: set(ask(client, server, f"db.default.{ZONE}")[1]) == {"10.244.0.78", "10.244.1.79"})
+    assert ask(client, server, f"10-244-0-78.db.default.{ZONE}")[1] == ["10.244.0.78"]
+    await soon("out", lambda: ask(client, server, f"out.default.{ZONE}")[1] == [web, vip])
+    assert ask(client, server, "10-244-9-9.default.pod.cluster.local")[1] == ["10.244.9.9"]
+    assert ask(client, server, web, message.AAAA) == (message.NOERROR, [])
+    assert ask(client, server, f"none.default.{ZONE}") == (message.NXDOMAIN, [])
+    await world.client.delete(SERVICES, "web", "default")
+    await soon("web is gone", lambda: ask(client, server, web)[0] == message.NXDOMAIN)
+    for address in ("127.0.0.1:8080/health", "127.0.0.1:8181/ready"):
+        assert pod.run("curl", "-fs", f"http://{address}") == "OK"
+    assert "coredns_dns_responses_total" in pod.run("curl", "-fs", "http://127.0.0.1:9153/metrics")
+
+
+async def test_answers_go_on_while_the_api_is_away(world: World, dns: tuple[Namespace, str, Namespace]) -> None:
+    client, server, _ = dns
+    assert world.control_plane is not None
+    world.control_plane.stop(9)
+    for _ in range(20):
+        assert ask(client, server, f"kubernetes.default.{ZONE}") == (0, ["10.96.0.1"])
+
+
+async def test_garbage_does_not_stop_it(dns: tuple[Namespace, str, Namespace]) -> None:
+    client, server, _ = dns
+    chance = random.Random(7)
+    good = message.write_query(1, ("kubernetes", "default", "svc", "cluster", "local"), message.A)
+    loop = struct.pack("!6H", 1, 0, 1, 0, 0, 0) + b"\xc0\x0c" + struct.pack("!HH", 1, 1)
+
+    def rubbish() -> bytes:
+        if chance.random() < 0.3:
+            return chance.randbytes(chance.randrange(0, 600))
+        data = bytearray(good)
+        for _ in range(chance.randrange(1, 6)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        return bytes(data[: chance.randrange(1, len(data) + 1)])
+
+    def pour() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for number in range(5000):
+                sock.sendto(rubbish(), (server, 53))
+                if number % 100 == 0:
+                    sock.sendto(loop, (server, 53))
+        for _ in range(20):
+            with socket.create_connection((server, 53), 3) as stream:
+                stream.sendall(b"\xff\xff" + chance.randbytes(65535))
+                stream.sendall(struct.pack("!H", 3) + b"abc")
+
+    client.inside(pour)
+    await soon("an answer", lambda: ask(client, server, f"kubernetes.default.{ZONE}") == (0, ["10.96.0.1"]))

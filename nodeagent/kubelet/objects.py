@@ -46,7 +46,8 @@ class ObjectStore:
         key = (kind, namespace, name)
         kept = self._kept.get(key)
         oldest = max(newer_than, self._clock.monotonic() - self._ttl)
-        if kept is not None and kept.read_at >= oldest:
+        # What does not exist is asked for again: a pod waits for it.
+        if kept is not None and kept.object is not None and kept.read_at >= oldest:
             return kept.object
         reading = self._reading.get(key)
         if reading is None:

@@ -34,6 +34,7 @@ class _Entry:
     status: Status
     version: int = 0
     sent: int = -1
+    sent_to: str = ""
     delete: bool = False
 
 
@@ -78,7 +79,8 @@ class StatusManager:
         """Everything of a pod that is being deleted is gone from the node: let the API forget it too."""
         entry = self._entries.get(pods.uid(pod))
         if entry is None:
-            entry = self._entries[pods.uid(pod)] = _Entry(pod, dict(pod.get("status") or {}), sent=0)
+            status = dict(pod.get("status") or {})
+            entry = self._entries[pods.uid(pod)] = _Entry(pod, status, sent=0, sent_to=pods.uid(pod))
         entry.pod, entry.delete = pod, True
         self.kick(pods.uid(pod))
 
@@ -106,14 +108,18 @@ class StatusManager:
 
     async def _send_until_done(self, uid: str, client: Client) -> None:
         try:
-            while (entry := self._entries.get(uid)) is not None and (entry.sent != entry.version or entry.delete):
+            while (entry := self._entries.get(uid)) is not None:
                 target = self._published(entry.pod)
                 if target is None:
                     return
+                # A mirror that was deleted and made again has to be told everything anew.
+                told = entry.sent == entry.version and entry.sent_to == pods.uid(target)
+                if told and not entry.delete:
+                    return
                 try:
-                    if entry.sent != entry.version:
+                    if not told:
                         await self._patch(client, entry, target)
-                    elif entry.delete:
+                    else:
                         await self._delete(client, target)
                         self.forget(uid)
                     self._backoff.reset(uid)
@@ -121,12 +127,19 @@ class StatusManager:
                     await self._clock.sleep(self._backoff.next(uid))
                 except ApiError as error:
                     if is_not_found(error) or (is_conflict(error) and entry.delete):
-                        self.forget(uid)
+                        self._lost(uid, entry)
                         return
                     log.warning("Failed to update status for pod %s: %s", pods.describe(entry.pod), error)
                     await self._clock.sleep(self._backoff.next(uid))
         finally:
             self._sending.pop(uid, None)
+
+    def _lost(self, uid: str, entry: _Entry) -> None:
+        """The API does not have the object any more; a static pod will get another mirror."""
+        if pods.is_static(entry.pod):
+            entry.sent_to = ""
+        else:
+            self.forget(uid)
 
     async def _patch(self, client: Client, entry: _Entry, target: Pod) -> None:
         version = entry.version
@@ -136,7 +149,7 @@ class StatusManager:
             await client.patch(
                 PODS, metadata["name"], body, metadata["namespace"], kind="strategic", subresource="status"
             )
-        entry.sent = version
+        entry.sent, entry.sent_to = version, pods.uid(target)
 
     async def _delete(self, client: Client, target: Pod) -> None:
         metadata = target["metadata"]

@@ -91,18 +91,24 @@ class Kubelet:
         os.kill(self._process.pid, how)
         return self._process.wait(20)
 
-    def get(self, path: str, *, credentials: bool = True) -> bytes:
+    def trust(self, cert: Path, key: Path) -> None:
+        """Ask with this client certificate from now on."""
+        self._context = _anonymous()
+        self._context.load_cert_chain(cert, key)
+
+    def get(self, path: str, *, credentials: bool = True, token: str = "") -> bytes:
         """GET from port 10250. Raises urllib.error.HTTPError for refusals."""
-        context = self._context if credentials else _anonymous()
-        with urllib.request.urlopen(
-            f"https://{self.machine.node_ip}:10250{path}", context=context, timeout=30
-        ) as answer:
+        context = self._context if credentials and not token else _anonymous()
+        request = urllib.request.Request(f"https://{self.machine.node_ip}:10250{path}")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
             return bytes(answer.read())
 
-    def refusal(self, path: str, *, credentials: bool = True) -> tuple[int, str]:
+    def refusal(self, path: str, *, credentials: bool = True, token: str = "") -> tuple[int, str]:
         """(status, body) of a request that is refused."""
         try:
-            body = self.get(path, credentials=credentials)
+            body = self.get(path, credentials=credentials, token=token)
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         raise AssertionError(f"{path} was not refused but answered {body[:200]!r}")

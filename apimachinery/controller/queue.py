@@ -7,7 +7,6 @@ is worked on once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -99,7 +98,6 @@ class WorkQueue:
             try:
                 await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
             finally:
+                # Not awaited: a cancellation of ours that came just then would pass for theirs and be lost.
                 for waiter in waiters:
                     waiter.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await waiter

@@ -7,7 +7,6 @@ hints, KEP-4247), or five minutes. One that was tried a moment ago waits out its
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 from collections.abc import Callable, Iterable
@@ -193,7 +192,6 @@ class SchedulingQueue:
         try:
             await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # Not awaited: a cancellation of ours that came just then would pass for theirs and be lost.
             for waiter in waiters:
                 waiter.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await waiter

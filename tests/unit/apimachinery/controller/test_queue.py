@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.tasks import cancel_and_wait
@@ -76,3 +78,19 @@ async def test_a_sooner_key_overtakes_a_later_one() -> None:
     await clock.advance(8)
     assert queue.waiting() == ["soon", "late"]
     await cancel_and_wait(running)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_run_can_be_cancelled_at_any_moment(turns: int) -> None:
+    """Also in the turn in which a delayed key wakes it."""
+    queue = WorkQueue(ManualClock())
+    queue.add_after("later", 9)
+    running = asyncio.create_task(queue.run())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    queue.add_after("sooner", 5)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=1)
+    assert done

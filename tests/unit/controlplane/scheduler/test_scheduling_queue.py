@@ -118,3 +118,21 @@ async def test_a_deleted_pod_is_not_popped() -> None:
     queue.add(PodInfo(pod("p")))
     queue.delete("uid-default-p")
     assert await pop_now(queue) is None
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_waiting_pop_can_be_cancelled_at_any_moment(turns: int) -> None:
+    """Also in the turn in which it wakes up for another reason."""
+    queue = make_queue(ManualClock())
+    queue.add(PodInfo(pod("tried")))
+    queue.put_back(await queue.pop())
+    waiting = asyncio.create_task(queue.pop())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    queue.add(PodInfo(pod("gated", schedulingGates=[{"name": "g"}])))
+    queue.put_back(QueuedPod(PodInfo(pod("tried too")), 0.0, attempts=1))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    done, _ = await asyncio.wait({waiting}, timeout=1)
+    assert done

@@ -95,53 +95,6 @@ class Dns:
                 doors.append(door)
         return doors
 
-    async def _serve(
-        self, stop: asyncio.Event, informers: list[Informer], clusters: list[ClusterRecords], clock: Clock
-    ) -> None:
-        for informer in informers:
-            await informer.wait_synced()
-        corefile = self._config.corefile
-        resolver = Resolver(
-            clusters,
-            corefile.kubernetes is not None and corefile.kubernetes.reverse,
-            AnswerCache(corefile.cache, clock),
-            [Forwarder(forward) for forward in corefile.forwards],
-        )
-        await Server(resolver, self._config.bind, corefile.port).run(stop)
-
-    def _doors(self, informers: list[Informer]) -> list[DebugServer]:
-        async def synced() -> None:
-            if not all(informer.has_synced for informer in informers):
-                raise RuntimeError("kubernetes: not synced")
-
-        corefile, bind = self._config.corefile, self._config.bind
-        doors = []
-        if corefile.health is not None:
-            health = DebugServer(bind, corefile.health)
-            health.route("/health", _ok)
-            doors.append(health)
-        if corefile.ready is not None:
-            ready = DebugServer(bind, corefile.ready, checks={"kubernetes": synced})
-            ready.route("/ready", functools.partial(_when, synced))
-            doors.append(ready)
-        if corefile.prometheus is not None:
-            doors.append(DebugServer(bind, corefile.prometheus))
-        return doors
-
-
-async def _ok(_: web.Request) -> web.Response:
-    """CoreDNS's /health: it answers at all."""
-    return web.Response(text="OK")
-
-
-async def _when(check: Callable[[], Awaitable[None]], _: web.Request) -> web.Response:
-    """CoreDNS's /ready: 503 with the name of the plugin that is not."""
-    try:
-        await check()
-    except RuntimeError:
-        return web.Response(status=503, text="kubernetes")
-    return web.Response(text="OK")
-
 
 def build(config: Config) -> Dns:
     return Dns(config)

@@ -1,0 +1,168 @@
+"""The one-process control plane as people start it, on either store, and kubectl against it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.kit.config import ConfigError
+
+DEADLINE = 30.0
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(what: str, condition: Any, deadline: float = DEADLINE) -> Any:
+    """The first true result of `condition`. Fails loudly when it does not come."""
+    end = time.monotonic() + deadline
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"{what}: not within {deadline:g} s"
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    code: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+class ControlPlane:
+    """A running `python -m controlplane`."""
+
+    def __init__(self, directory: Path, store: str) -> None:
+        self.directory, self.store, self.port = directory, store, free_port()
+        self.kubeconfig = directory / "admin.kubeconfig"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = directory.parent / f"{directory.name}.log"
+
+    def start(self) -> float:
+        """Start and wait for /readyz; the seconds it took."""
+        begun = time.monotonic()
+        argv = ["--data-dir", str(self.directory), "--listen", f"127.0.0.1:{self.port}", "--store", self.store]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "controlplane", *argv], cwd=ROOT, stdout=log, stderr=log
+            )
+        wait_until("the control plane is ready", self._ready)
+        return time.monotonic() - begun
+
+    def _ready(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, self._log.read_text()
+        try:
+            return self.request("GET", "/readyz", timeout=5).code == 200
+        except (OSError, ConfigError):  # no kubeconfig yet, or nobody listens
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(DEADLINE)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        anonymous: bool = False,
+        timeout: float = DEADLINE,
+    ) -> Answer:
+        """One HTTP request as the administrator (or nobody). body: a document, or bytes as they are."""
+        connection = self.connect(anonymous=anonymous, timeout=timeout)
+        with contextlib.closing(connection):
+            data = body if isinstance(body, bytes | None) else orjson.dumps(body)
+            sent = {"Content-Type": "application/json"} if data is not None else {}
+            connection.request(method, path, data, {**sent, **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+    def connect(self, *, anonymous: bool = False, timeout: float = DEADLINE) -> HTTPConnection:
+        """A connection of its own."""
+        config = load_kubeconfig(self.kubeconfig)
+        context = config.ssl_context()
+        if anonymous:
+            context = ssl.create_default_context(cadata=(config.ca_data or b"").decode())
+        return HTTPSConnection("127.0.0.1", self.port, context=context, timeout=timeout)
+
+    def kubectl(self, *argv: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Stock kubectl. A failure fails the test with what kubectl said."""
+        with tempfile.TemporaryDirectory(prefix="kubelab-kubectl-") as home:
+            environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": home}
+            done = subprocess.run(
+                ["kubectl", *argv], input=stdin, env=environment, capture_output=True, text=True, timeout=90
+            )
+        if check:
+            assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}"
+        return done
+
+    def get(self, *argv: str) -> Any:
+        """`kubectl get … -o json`."""
+        return orjson.loads(self.kubectl("get", *argv, "-o", "json").stdout)
+
+
+@contextlib.contextmanager
+def running_etcd(directory: Path) -> Iterator[str]:
+    """A real etcd; its URL."""
+    client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    argv = ["etcd", "--data-dir", str(directory), "--listen-client-urls", client, "--advertise-client-urls", client]
+    argv += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
+    with (directory.parent / "etcd.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        port = int(client.rpartition(":")[2])
+
+        def healthy() -> bool:
+            assert process.poll() is None, (directory.parent / "etcd.log").read_text()
+            connection = HTTPConnection("127.0.0.1", port, timeout=2)
+            with contextlib.closing(connection), contextlib.suppress(OSError):
+                connection.request("GET", "/health")
+                return b"true" in connection.getresponse().read()
+            return False
+
+        wait_until("etcd is healthy", healthy)
+        yield client
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-
-from aiohttp import web
 
 from aiohttp import web
 

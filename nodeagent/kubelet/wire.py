@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.api import defaults
 from apimachinery.api.catalogue import PODS, SERVICES
 from apimachinery.cache.informer import Informer
 from apimachinery.client.config import load_kubeconfig
@@ -19,7 +18,7 @@ from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.images import ImageService
 
-from . import dns, environment, pods
+from . import dns, environment
 from .agent import Agent, Api
 from .backoff import CrashBackoff
 from .cgroups import Cgroups
@@ -241,11 +240,9 @@ def _host_resolver(config: Config) -> dns.Resolver:
 
 def _finish(pod: dict[str, Any]) -> list[str]:
     """Default and check a static pod as the API server would."""
+    # Imported here: a node without manifests does not pay for the API's rules.
+    from apimachinery.api import defaults
+    from apimachinery.api.validation import validate_create
+
     defaults.apply(PODS, pod)
-    problems = []
-    for _, container in pods.all_containers(pod):
-        if not container.get("image"):
-            problems.append(f"spec.containers[{container.get('name', '')}].image: Required value")
-    if not pods.regular_containers(pod):
-        problems.append("spec.containers: Required value")
-    return problems
+    return [str(problem) for problem in validate_create(PODS, pod)]

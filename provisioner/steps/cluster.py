@@ -12,7 +12,7 @@ import yaml
 from apimachinery.api.catalogue import CATALOGUE, NODES, Resource
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import ApiUnreachable, Client
-from apimachinery.meta.status import ApiError
+from apimachinery.meta.status import ApiError, is_not_found
 from provisioner.content import VENV_PYTHON
 from provisioner.context import Context
 from provisioner.digests import NODE_AGENT, code_digest, text_digest
@@ -151,15 +151,20 @@ def why_not_ready(node: Object | None) -> str | None:
 
 
 async def ensure_object(client: Client, obj: Object) -> None:
-    """Create the object, or make an existing one hold its fields (merge patch; roleRef is immutable and the same)."""
-    resource = _resource(obj)
+    """Create the object, or make an existing one hold its fields (merge patch; roleRef is immutable and the same).
+
+    Looked at first: creating a Service that is there is not refused as such, but for its address, which it has itself.
+    """
+    resource, name = _resource(obj), obj["metadata"]["name"]
     namespace = obj["metadata"].get("namespace")
     try:
-        await client.create(resource, obj, namespace)
+        await client.get(resource, name, namespace)
     except ApiError as error:
-        if error.reason != "AlreadyExists":
+        if not is_not_found(error):
             raise
-        await client.patch(resource, obj["metadata"]["name"], obj, namespace, kind="merge")
+        await client.create(resource, obj, namespace)
+        return
+    await client.patch(resource, name, obj, namespace, kind="merge")
 
 
 def _resource(obj: Object) -> Resource:

@@ -1,0 +1,172 @@
+"""Logs, exec and proxying: what is handed on to a node agent, with one that answers from this process."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apimachinery.kit.certs import Authority
+from tests.integration.process import ControlPlane
+
+
+class _Agent(socketserver.ThreadingTCPServer):
+    """Speaks just enough of a node agent: logs, an echo behind an upgrade, a refusal; asks for a client certificate."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.context = context
+        self.seen: list[tuple[str, dict[str, str], str]] = []
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        plain, address = self.socket.accept()
+        return self.context.wrap_socket(plain, server_side=True), address
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    server: _Agent
+
+    def handle(self) -> None:
+        first = self.rfile.readline().decode().split()
+        if len(first) < 2:
+            return
+        headers = {}
+        for line in iter(self.rfile.readline, b"\r\n"):
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        subject = self.request.getpeercert()["subject"]
+        user = next(value for part in subject for key, value in part if key == "commonName")
+        self.server.seen.append((first[1], headers, user))
+        if first[1].startswith("/containerLogs/"):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\none\ntwo\n")
+        elif first[1].startswith("/stats"):
+            body = b'{"node":{}}'
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.wfile.write(head.encode() + body)
+        elif "websocket" in headers.get("upgrade", "").lower():
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nno v5")
+        else:
+            upgrade = headers["upgrade"]
+            self.wfile.write(
+                f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n".encode()
+            )
+            while data := self.request.recv(65536):
+                self.wfile.write(data)
+
+
+@pytest.fixture
+def agent(control_plane: ControlPlane, tmp_path: Path) -> Iterator[_Agent]:
+    pki = control_plane.directory / "pki"
+    pair = Authority.load(pki / "ca.crt", pki / "ca.key").issue("paper", ips=["127.0.0.1"], server=True)
+    (tmp_path / "crt").write_bytes(pair.cert_pem)
+    (tmp_path / "key").write_bytes(pair.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    context.load_verify_locations(cafile=str(pki / "ca.crt"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    with _Agent(context) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def pod(control_plane: ControlPlane, namespace: str, agent: _Agent) -> Iterator[str]:
+    """The path of a pod on a node whose agent is `agent`."""
+    node = f"node-{namespace}"
+    port = agent.server_address[1]
+    request = control_plane.request
+    assert request("POST", "/api/v1/nodes", {"metadata": {"name": node}}).code == 201
+    state = {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+    }
+    merge = {"Content-Type": "application/merge-patch+json"}
+    assert request("PATCH", f"/api/v1/nodes/{node}/status", {"status": state}, headers=merge).code == 200
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {
+        "nodeName": node,
+        "containers": [{"name": "main", "image": "busybox"}],
+        "tolerations": [{"operator": "Exists"}],
+    }
+    assert request("POST", pods, {"metadata": {"name": "p"}, "spec": spec}).code == 201
+    yield f"{pods}/p"
+    request("DELETE", f"{pods}/p?gracePeriodSeconds=0")
+    request("DELETE", f"/api/v1/nodes/{node}")
+
+
+def test_logs(control_plane: ControlPlane, namespace: str, pod: str, agent: _Agent) -> None:
+    shown = control_plane.kubectl("logs", "p", "--tail=2", "--timestamps", "-n", namespace)
+    assert shown.stdout == "one\ntwo\n"
+    path, headers, user = agent.seen[0]
+    assert path == f"/containerLogs/{namespace}/p/main?timestamps=true&tailLines=2"
+    assert user == "kube-apiserver-kubelet-client" and "authorization" not in headers
+    wrong = control_plane.request("GET", f"{pod}/log?container=other")
+    assert wrong.code == 400 and wrong.json["message"] == "container other is not valid for pod p"
+
+
+def test_what_a_node_agent_serves(control_plane: ControlPlane, namespace: str, pod: str, agent: _Agent) -> None:
+    answer = control_plane.request("GET", f"/api/v1/nodes/node-{namespace}/proxy/stats/summary?only_cpu=true")
+    assert answer.json == {"node": {}}
+    assert agent.seen[0][0] == "/stats/summary?only_cpu=true"
+
+
+def _upgrade(control_plane: ControlPlane, path: str, protocol: str) -> tuple[ssl.SSLSocket, bytes]:
+    """A connection after the head of the answer, and that head."""
+    connection = control_plane.connect(timeout=10)
+    connection.connect()
+    stream = connection.sock
+    assert isinstance(stream, ssl.SSLSocket)
+    lines = [f"POST {path} HTTP/1.1", "Host: x", "Connection: Upgrade", f"Upgrade: {protocol}", "Content-Length: 0"]
+    stream.sendall(("\r\n".join(lines) + "\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n").encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += stream.recv(1)
+    return stream, head
+
+
+def test_an_upgraded_connection_passes_byte_for_byte(control_plane: ControlPlane, pod: str, agent: _Agent) -> None:
+    stream, head = _upgrade(control_plane, f"{pod}/exec?command=sh&command=-c&stdin=true&stdout=true", "SPDY/3.1")
+    with contextlib.closing(stream):
+        assert head.startswith(b"HTTP/1.1 101 ") and b"Upgrade: SPDY/3.1" in head
+        assert agent.seen[0][0].endswith("/p/main?input=1&output=1&command=sh&command=-c")
+        assert agent.seen[0][1]["x-stream-protocol-version"] == "v4.channel.k8s.io"
+        sent = bytes(range(256)) * 8192  # 2 MiB: more than any buffer on the way
+        sender = threading.Thread(target=stream.sendall, args=(sent,))
+        sender.start()
+        received = b""
+        while len(received) < len(sent):
+            received += stream.recv(65536)
+        sender.join()
+        assert received == sent
+
+
+def test_a_refused_upgrade_is_told_and_ends_the_connection(control_plane: ControlPlane, pod: str) -> None:
+    stream, head = _upgrade(control_plane, f"{pod}/exec?command=sh&stdout=true", "websocket")
+    with contextlib.closing(stream):
+        assert head.startswith(b"HTTP/1.1 403 ")
+        assert stream.recv(100) == b"no v5"
+        stream.settimeout(5)
+        assert stream.recv(1) == b"", "nothing more may be read from this connection as a request"
+
+
+def test_without_an_upgrade_there_is_no_exec(control_plane: ControlPlane, pod: str) -> None:
+    answer = control_plane.request("POST", f"{pod}/exec?command=sh")
+    assert answer.code == 400 and answer.json["message"] == "Upgrade request required"
+
+
+def test_an_agent_that_is_not_there(control_plane: ControlPlane, pod: str, agent: _Agent) -> None:
+    agent.shutdown()
+    agent.server_close()
+    answer = control_plane.request("GET", f"{pod}/log")
+    assert answer.code == 500 and answer.json["reason"] == "InternalError"

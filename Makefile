@@ -12,7 +12,7 @@ help:           ## this list
 
 setup: .venv/ready ## install system packages and .venv with the kubelab command; start nothing
 
-.venv/ready: setup.sh pyproject.toml images/guest/requirements.lock
+.venv/ready: setup.sh pyproject.toml images/guest/requirements.lock tests/constraints.txt
 	./setup.sh
 
 up: setup       ## boot the lab of lab.yaml and wait until it is ready

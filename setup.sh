@@ -39,7 +39,8 @@ fi
 
 python=""
 for candidate in python3.13 python3.12 python3.11 python3; do
-  if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
+  # Asked, not looked up: a version manager's shim is a command that may lead nowhere.
+  if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     python=$candidate
     break
   fi
@@ -48,8 +49,11 @@ done
 
 say "Python environment in .venv ($("$python" --version))"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
+# The machines' versions, without their hashes (pip wants all or none), and those of the tools.
+sed -n 's/^\([A-Za-z0-9._-]*==[^ ;\\]*\).*/\1/p' images/guest/requirements.lock >.venv/constraints.txt
+cat tests/constraints.txt >>.venv/constraints.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint images/guest/requirements.lock --editable '.[host,build,test]'
+  --constraint .venv/constraints.txt --editable '.[host,build,test]'
 say "the API's schema and catalogue"
 .venv/bin/python -m apimachinery.api.extract
 touch .venv/ready

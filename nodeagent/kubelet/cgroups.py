@@ -88,11 +88,6 @@ class Cgroups:
             self._write(path, plan_settings(qos.pod_limits(pod), v2=self.v2, pids=self._pids))
         return path
 
-    def set_burstable(self, shares: int) -> None:
-        """Give the burstable tree its weight."""
-        settings = plan_settings(Limits(shares), v2=self.v2)[:1]
-        self._write(f"{self.root.rstrip('/')}/kubepods/burstable", settings)
-
     def pod_uids(self) -> set[str]:
         """The pods that have a cgroup."""
         found = set()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.meta.pod_resources import Amounts, pod_requests
+from apimachinery.meta.pod_resources import pod_requests
 from apimachinery.meta.quantity import milli, value
 from nodeagent.kubelet import pods
 
@@ -84,8 +84,3 @@ def pod_limits(pod: Mapping[str, Any]) -> Limits:
 
     quota = cpu_quota(total.get("cpu", 0)) if all_name("cpu") else 0
     return Limits(shares, quota, memory=total.get("memory", 0) if all_name("memory") else 0)
-
-
-def burstable_shares(requests: list[Amounts]) -> int:
-    """The weight of the burstable tree: the sum of what its pods ask for."""
-    return cpu_shares(sum(amounts.get("cpu", 0) for amounts in requests))

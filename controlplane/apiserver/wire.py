@@ -45,6 +45,7 @@ from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage
 from controlplane.apiserver.storage.keys import registry_prefix
 from controlplane.apiserver.strategies.reviews import Reviews
@@ -108,9 +109,9 @@ class ApiServer:
         await kubernetes.ensure()
         for feed in feeds:
             await feed.synced.wait()
-        beside = asyncio.create_task(kubernetes.run())
+        beside = [asyncio.create_task(kubernetes.run()), asyncio.create_task(Compactor(storage, clock).run())]
         undo.push_async_callback(kubernetes.withdraw)
-        undo.push_async_callback(cancel_and_wait, beside)
+        undo.push_async_callback(cancel_and_wait, *beside)
         self._ready = True
         log.info("serving securely on %s:%d", config.bind_address, self.port)
 

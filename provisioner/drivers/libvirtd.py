@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,8 @@ def _start(program: str) -> None:
         if Path(f"/proc/{pid}/comm").read_text().strip() == program:
             return
     argv = [program, "-d"]
-    if program == "libvirtd" and KVM.exists() and not can_accelerate():
-        argv = _without_kvm(argv)
+    if program == "libvirtd":
+        _give_kvm_its_group()
     try:
         # Never out of our own terminal's process group: Ctrl-C is for us.
         done = subprocess.run(argv, capture_output=True, timeout=30, start_new_session=True, check=False)
@@ -85,17 +85,17 @@ def _start(program: str) -> None:
         raise LabError(f"{program} -d: {done.stderr.decode(errors='replace').strip()}", advice="kubelab doctor")
 
 
-def _without_kvm(argv: Sequence[str]) -> list[str]:
-    """Hide a /dev/kvm that runs no guest from the daemon, in a mount namespace of its own.
+def _give_kvm_its_group() -> None:
+    """Do to /dev/kvm what udev's default rule does (group kvm, mode 0660), where no udev has done it.
 
-    Where no udev has given the device to the group kvm, libvirt probes QEMU as root and finds KVM, then finds that its
-    QEMU user may not open the device, and so probes QEMU again (seconds each) at every look at a domain.
+    Otherwise libvirt, as root, finds KVM, then finds that its QEMU user may not open the device, and so probes QEMU
+    again, seconds each, at every look at a domain. The device cannot be hidden instead: libvirt fails to move a mount
+    on it into the private /dev of a domain.
     """
-    mask = Path("/run/kubelab-no-kvm")
-    mask.touch()
-    mask.chmod(0)
-    script = f'mount --bind {mask} {KVM} && exec "$@"'
-    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", *argv]
+    with contextlib.suppress(KeyError, OSError):
+        if KVM.stat().st_gid == 0:
+            os.chown(KVM, -1, grp.getgrnam("kvm").gr_gid)
+            KVM.chmod(0o660)
 
 
 def can_accelerate(device: Path = KVM, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

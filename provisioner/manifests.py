@@ -13,6 +13,9 @@ _PKI = "/etc/kubernetes/pki"
 #: What the one-process control plane shows to etcd, under the names that it looks for.
 ETCD_CLIENT = f"{_PKI}/etcd-client"
 
+#: The daemons of ours that run as static pods.
+STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
 #: Folder or file on the master → the name of its volume.
 _PKI_MOUNT = {"path": _PKI, "name": "k8s-certs", "type": "DirectoryOrCreate"}
 _SRC_MOUNT = {"path": "/opt/kubelab/src", "name": "kubelab-src", "type": "Directory"}

@@ -75,7 +75,8 @@ def plan_cluster(lab: Lab) -> list[Step]:
         Step(LAB, "api", cluster.ApiReady(), (f"{lab.master.name}/services",)),
         Step(LAB, "addons", cluster.Addons(), (f"{LAB}/api",)),
         Step(LAB, "nodes", cluster.NodesReady(), (f"{LAB}/addons", *services)),
-        Step(LAB, "dns", cluster.DnsAnswers(), (f"{LAB}/nodes",)),
+        Step(LAB, "control-plane", cluster.ControlPlaneCurrent(), (f"{LAB}/nodes",)),
+        Step(LAB, "dns", cluster.DnsAnswers(), (f"{LAB}/control-plane",)),
     ]
 
 

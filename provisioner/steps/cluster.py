@@ -9,17 +9,17 @@ from typing import Any
 
 import yaml
 
-from apimachinery.api.catalogue import CATALOGUE, NODES, Resource
+from apimachinery.api.catalogue import CATALOGUE, NODES, PODS, Resource
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError, is_not_found
 from provisioner.content import VENV_PYTHON
 from provisioner.context import Context
-from provisioner.digests import NODE_AGENT, code_digest, text_digest
+from provisioner.digests import CONTROL_PLANE, NODE_AGENT, code_digest, text_digest
 from provisioner.errors import LabError, StepFailed, Stopped
-from provisioner.manifests import image
+from provisioner.manifests import STATIC_PODS, image
 from provisioner.rendering import render
-from provisioner.spec import Machine
+from provisioner.spec import ControlPlane, Machine
 
 Object = dict[str, Any]
 
@@ -57,6 +57,29 @@ class ApiReady:
             return None
 
         _wait(context, "api", "the API server is not ready", API_DEADLINE, look, context.lab.master)
+
+
+class ControlPlaneCurrent:
+    """Wait until the static pods run the code that was just put there: the old ones answer until they are replaced."""
+
+    title = "control plane"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        return None
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        lab = context.lab
+        if lab.control_plane is ControlPlane.SERVICE:
+            return
+        code = code_digest(context.source, CONTROL_PLANE)
+        names = [f"{component}-{lab.master.name}" for component in STATIC_PODS]
+
+        async def look(client: Client) -> str | None:
+            pods = (await client.list(PODS, "kube-system", label_selector="tier=control-plane"))["items"]
+            found = {pod["metadata"]["name"]: pod for pod in pods}
+            return "; ".join(why for name in names if (why := why_not_current(name, found.get(name), code))) or None
+
+        _wait(context, "control-plane", "the control plane is not whole", API_DEADLINE, look, lab.master)
 
 
 class Addons:
@@ -136,6 +159,16 @@ class DnsAnswers:
             context.notes.detail("lab", reason)
             if context.stop.wait(1.0):
                 raise Stopped()
+
+
+def why_not_current(name: str, pod: Object | None, code: str) -> str | None:
+    """``None`` for a Ready pod that runs ``code``, otherwise the reason in a few words."""
+    if pod is None:
+        return f"{name} has no mirror pod"
+    if pod["metadata"].get("annotations", {}).get("kubelab.io/code") != code:
+        return f"{name} still runs the code before"
+    ready = [each["status"] for each in pod.get("status", {}).get("conditions", []) if each["type"] == "Ready"]
+    return None if ready == ["True"] else f"{name} is not Ready"
 
 
 def why_not_ready(node: Object | None) -> str | None:

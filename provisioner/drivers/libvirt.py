@@ -39,7 +39,8 @@ class LibvirtDriver:
         # An interface name holds 15 characters.
         self._bridge = f"kl-{lab.name}" if len(lab.name) <= 12 else f"kl-{_short(lab.name)}"
         self._guest: GuestImage | None = None
-        self._defining = threading.Lock()
+        # Machines are made and destroyed at once; libvirt refuses to start or refresh a pool while it is at work.
+        self._using_pool = threading.Lock()
 
     @cached_property
     def _kvm(self) -> bool:
@@ -110,11 +111,10 @@ class LibvirtDriver:
         with _explained(machine.name):
             # A disk without its domain is what a broken-off run left: of unknown content.
             self._remove_volume(machine)
-            with self._defining:
-                pool = self._ensure_pool()
             capacity = max(machine.size.disk, guest.virtual_size)
             volume = render("volume.xml.j2", name=f"{machine.name}.qcow2", capacity=capacity, backing=str(guest.disk))
-            disk = pool.createXML(volume).path()
+            with self._using_pool:
+                disk = self._ensure_pool().createXML(volume).path()
             self._home.console(machine.name).unlink(missing_ok=True)
             self._connection.defineXML(
                 render(
@@ -269,17 +269,14 @@ class LibvirtDriver:
         return pool
 
     def _remove_volume(self, machine: Machine) -> None:
-        pool = self._pool()
-        if pool is None:
+        if self._pool() is None or not self._home.disks.is_dir():
             return
-        if not pool.isActive():
-            if not self._home.disks.is_dir():
-                return
-            pool.create()
-        pool.refresh()
-        volume = _found(pool.storageVolLookupByName, f"{machine.name}.qcow2", libvirt.VIR_ERR_NO_STORAGE_VOL)
-        if volume is not None:
-            volume.delete()
+        with self._using_pool:
+            pool = self._ensure_pool()
+            pool.refresh()
+            volume = _found(pool.storageVolLookupByName, f"{machine.name}.qcow2", libvirt.VIR_ERR_NO_STORAGE_VOL)
+            if volume is not None:
+                volume.delete()
 
 
 class _explained:

@@ -23,7 +23,7 @@ class _Scanner:
 
 _scan = _json.make_scanner(_Scanner())  # type: ignore[arg-type]
 _encode = _json.make_encoder(
-    {}, lambda value: _refuse(value), _json.encode_basestring_ascii, None, ": ", ", ", False, False, False
+    None, lambda value: _refuse(value), _json.encode_basestring_ascii, None, ": ", ", ", False, False, False
 )
 _SPACE = " \t\n\r"
 

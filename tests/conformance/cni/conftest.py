@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nodeagent.cni import install
+from tests.conformance.cni.agents import AgentPlugins
 from tests.conformance.cni.plugins import Plugins
 from tests.netns.cni.namespaces import Namespace
 
@@ -27,7 +28,16 @@ def reference() -> Plugins:
     return Plugins("reference", REFERENCE, "bridge")
 
 
-@pytest.fixture(params=["ours", "reference"])
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Plugins]:
+    """Ours, asking an agent; fails when a call was carried out without it."""
+    plugins = AgentPlugins(tmp_path)
+    yield plugins
+    plugins.stop()
+    assert plugins.scripts() == []
+
+
+@pytest.fixture(params=["ours", "agent", "reference"])
 def plugins(request: pytest.FixtureRequest) -> Plugins:
     return request.getfixturevalue(request.param)
 

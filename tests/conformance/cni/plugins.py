@@ -43,7 +43,11 @@ class Plugins:
     host_local: str = "host-local"
     portmap: str = "portmap"
     loopback: str = "loopback"
-    calls: int = field(default=0)
+    environment: dict[str, str] = field(default_factory=lambda: {"KUBELAB_CNI_SOCKET": ""})  # no agent
+
+    def environment_in(self, node: Namespace | None) -> dict[str, str]:
+        """What the runtime of that node adds to the environment."""
+        return self.environment
 
     def call(
         self,
@@ -55,7 +59,7 @@ class Plugins:
         **environment: str,
     ) -> Answer:
         """Run it in `node`; environment: `container`, `netns`, `interface`, `args`; the usual ones are filled in."""
-        env = {"PATH": os.environ["PATH"], "CNI_PATH": str(self.directory)}
+        env = {"PATH": os.environ["PATH"], "CNI_PATH": str(self.directory), **self.environment_in(node)}
         if command is not None:
             env["CNI_COMMAND"] = command
         given = {"container": "pod-1", "interface": "eth0", **environment}

@@ -15,11 +15,12 @@ from provisioner.shell import File
 from provisioner.spec import ControlPlane, Lab, Machine
 
 VENV_PYTHON = "/opt/kubelab/venv/bin/python"
+CNI_CLIENT = "/opt/cni/bin/kubelab-cni"
 SYSTEMD = "/etc/systemd/system"
 
 _LAUNCHERS = {
     "kubelet": "nodeagent.kubelet",
-    "kube-proxy": "nodeagent.proxy",
+    "kube-proxy": "nodeagent.kube_proxy",
     "kube-apiserver": "controlplane.apiserver",
     "kube-controller-manager": "controlplane.controllers",
     "kube-scheduler": "controlplane.scheduler",
@@ -41,11 +42,14 @@ class Unit:
     code: Sequence[str] = ()
 
 
-def machine_files(lab: Lab, machine: Machine, secrets: Path, code: str, local: Local) -> dict[str, File]:
+def machine_files(
+    lab: Lab, machine: Machine, secrets: Path, code: str, local: Local, client: bytes | None = None
+) -> dict[str, File]:
     """Absolute path → file, for one machine.
 
     ``secrets``: where ``ensure_cluster_pki`` put the keys; ``code``: digest of the control plane's code, which static
-    pods carry; ``local``: what the driver decides.
+    pods carry; ``local``: what the driver decides; ``client``: the compiled executable in front of the CNI plugins,
+    ``None`` where it could not be compiled.
     """
     files = {
         "/etc/hosts": _text(render_hosts(machine.name, lab.hosts)),
@@ -65,8 +69,11 @@ def machine_files(lab: Lab, machine: Machine, secrets: Path, code: str, local: L
     for name in _LAUNCHERS if machine.is_master else _NODE_LAUNCHERS:
         text = render("launcher.sh.j2", python=VENV_PYTHON, module=_LAUNCHERS[name])
         files[f"/usr/local/bin/{name}"] = _text(text, 0o755)
+    if client is not None:
+        files[CNI_CLIENT] = File(client, 0o755)
+    interpreter = f"{local.python} -IS" if client is None else f"{CNI_CLIENT} {local.python}"
     for name, module in _CNI.items():
-        text = render("cni-launcher.py.j2", python=local.python, module=module)
+        text = render("cni-launcher.py.j2", interpreter=interpreter, module=module)
         files[f"/opt/cni/bin/{name}"] = _text(text, 0o755)
     for registry, server in _MIRRORED.items():
         text = render("hosts.toml.j2", server=server, registry=lab.master.name)

@@ -26,7 +26,7 @@ class Config:
 
     min_sync_period: below upstream's 1 s, for a change here costs only the chains it touches.
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
-    other nodes' pods are kept.
+    other nodes' pods are kept. cni_socket: where CNI plugins ask for an answer; None: nowhere.
     """
 
     node_name: str = ""
@@ -45,6 +45,7 @@ class Config:
     node_routes: bool = True
     cni_conf_dir: Path | None = Path("/etc/cni/net.d")
     cni_data_dir: str = ""
+    cni_socket: Path | None = Path("/run/kubelab/cni.sock")
     pod_mtu: int = 0
     cleanup: bool = False
     verbosity: int = 0
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("--node-routes", type=_boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
     flag("--cni-conf-dir", dest="cni_conf_dir", help="where to write the pod network's configuration; empty: nowhere")
     flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
+    flag("--cni-socket", dest="cni_socket", help="where to answer CNI plugins; empty: nowhere")
     flag("--pod-mtu", dest="pod_mtu", type=int, help="MTU of pods in bytes; 0: that of the uplink")
     flag("--cleanup", action="store_const", const=True, help="remove every rule and route of ours, and exit")
     flag("--v", "-v", dest="verbosity", type=int, help="log verbosity")
@@ -138,8 +140,9 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     for key, where in (("sync_period", "iptables.syncPeriod"), ("min_sync_period", "iptables.minSyncPeriod")):
         if key in given:
             given[key] = _duration(str(given[key]), where, problems)
-    if "cni_conf_dir" in given:
-        given["cni_conf_dir"] = Path(given["cni_conf_dir"]) if given["cni_conf_dir"] else None
+    for key in ("cni_conf_dir", "cni_socket"):
+        if key in given:
+            given[key] = Path(given[key]) if given[key] else None
     config = replace(Config(node_name=os.uname().nodename.strip().lower()), **given)
     if not _NODE_NAME.fullmatch(config.node_name):
         problems.add("hostnameOverride", f"{config.node_name!r} is no node name")

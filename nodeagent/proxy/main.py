@@ -1,4 +1,7 @@
-"""kube-proxy: `python -m nodeagent.proxy --kubeconfig FILE --hostname-override NODE --cluster-cidr CIDR`."""
+"""kube-proxy: `python -m nodeagent.proxy --kubeconfig FILE --hostname-override NODE --cluster-cidr CIDR`.
+
+On a node it is started as `nodeagent.kube_proxy`, with the agent of the CNI plugins beside it.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,10 @@ from . import cleanup, wire
 from .config import parse
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
+def main(argv: Sequence[str] | None = None, cni_agent: wire.CniAgent | None = None) -> int:
+    """cni_agent: serves the plugins on a socket while it is entered.
+
+    Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         config = parse(argv)
@@ -27,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.setup(config.verbosity)
     process.set_title("kube-proxy", argv)
     if client is not None:
-        return run_daemon(wire.build(config, client).run)
+        return run_daemon(wire.build(config, client, cni_agent).run)
     try:
         asyncio.run(cleanup.clean_up())
     except (CommandError, OSError) as error:

@@ -6,7 +6,8 @@ import asyncio
 import functools
 import ipaddress
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,20 @@ from .ruleset import Settings
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
+CniAgent = Callable[[Path], AbstractContextManager[object]]
 _ROUTES = "routes"
 
 
 class Proxy:
     """kube-proxy: Services into rules; and, in the same process to save its memory, the routes of the pod network."""
 
-    def __init__(self, config: Config, client: ClientConfig) -> None:
-        self._config, self._client, self._clock = config, client, SystemClock()
+    def __init__(self, config: Config, client: ClientConfig, cni_agent: CniAgent | None) -> None:
+        self._config, self._client, self._clock, self._cni_agent = config, client, SystemClock(), cni_agent
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Rules and routes stay when it ends: traffic does not depend on this process."""
         async with AsyncExitStack() as undo:
+            self._serve_cni(undo)
             client = await undo.enter_async_context(Client(self._client, "kube-proxy"))
             factory = InformerFactory(client)
             parts = _Parts(self._config, factory, self._clock)
@@ -65,6 +68,15 @@ class Proxy:
             tasks.append(asyncio.ensure_future(parts.run_routes()))
             tasks.append(asyncio.ensure_future(parts.run_rules(told)))
             await wait_first(stop, *tasks)
+
+    def _serve_cni(self, undo: AsyncExitStack) -> None:
+        """First of all: pods start whether or not the API answers."""
+        if self._cni_agent is None or self._config.cni_socket is None:
+            return
+        try:
+            undo.enter_context(self._cni_agent(self._config.cni_socket))
+        except OSError as error:
+            log.warning("CNI plugins do their work themselves: no socket %s: %s", self._config.cni_socket, error)
 
     def _doors(self, parts: _Parts, stop: asyncio.Event) -> list[Any]:
         doors: list[Any] = []
@@ -179,8 +191,8 @@ class _Parts:
         return all(informer.has_synced for informer in informers)
 
 
-def build(config: Config, client: ClientConfig) -> Proxy:
-    return Proxy(config, client)
+def build(config: Config, client: ClientConfig, cni_agent: CniAgent | None = None) -> Proxy:
+    return Proxy(config, client, cni_agent)
 
 
 def _ensure_sysctls(config: Config) -> None:

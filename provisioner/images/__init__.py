@@ -15,6 +15,7 @@ What the rest of the provisioner uses::
 from provisioner.images.box import build_box
 from provisioner.images.bundle import compile_bundle
 from provisioner.images.cache import CachedImage, list_images, prune
+from provisioner.images.cniclient import ensure_cni_client
 from provisioner.images.containers import OciImage, ensure_oci_images
 from provisioner.images.errors import ImageError
 from provisioner.images.guest import GuestImage, ensure_guest_image
@@ -29,6 +30,7 @@ __all__ = [
     "build_box",
     "build_seed",
     "compile_bundle",
+    "ensure_cni_client",
     "ensure_guest_image",
     "ensure_oci_images",
     "list_images",

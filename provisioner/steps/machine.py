@@ -9,7 +9,7 @@ from provisioner.context import Context
 from provisioner.digests import ALL_CODE, CONTROL_PLANE, code_digest, files_digest, text_digest
 from provisioner.drivers import State
 from provisioner.errors import LabError
-from provisioner.images import ImageError, compile_bundle
+from provisioner.images import ImageError, compile_bundle, ensure_cni_client
 from provisioner.shell import File
 from provisioner.spec import Machine
 
@@ -143,4 +143,5 @@ class Services(_OfMachine):
 
 def _files(context: Context, machine: Machine) -> dict[str, File]:
     code = code_digest(context.source, CONTROL_PLANE)
-    return machine_files(context.lab, machine, context.home.secrets, code, context.driver.local(machine))
+    client = ensure_cni_client(context.home.home, context.source)
+    return machine_files(context.lab, machine, context.home.secrets, code, context.driver.local(machine), client)

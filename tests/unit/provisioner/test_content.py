@@ -147,3 +147,13 @@ def test_addons_are_kubeadms() -> None:
     assert ("ClusterRoleBinding", "kubeadm:cluster-admins") in kinds
     service = next(each for each in objects if each["kind"] == "Service")
     assert service["spec"]["clusterIP"] == "10.96.0.10"
+
+
+def test_plugins_ask_the_agent_where_the_executable_could_be_compiled(secrets: Path) -> None:
+    machine = LAB.machine("worker-1")
+    plain = machine_files(LAB, machine, secrets, "c", LOCAL)
+    assert plain["/opt/cni/bin/loopback"].data.startswith(b"#!/usr/bin/python3 -IS\n")
+    assert "/opt/cni/bin/kubelab-cni" not in plain
+    asking = machine_files(LAB, machine, secrets, "c", LOCAL, b"ELF")
+    assert asking["/opt/cni/bin/kubelab-cni"] == File(b"ELF", 0o755)
+    assert asking["/opt/cni/bin/loopback"].data.startswith(b"#!/opt/cni/bin/kubelab-cni /usr/bin/python3\n")

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from provisioner import cli_images, lifecycle
+from provisioner import cli_images, cli_vagrant, lifecycle
 from provisioner.drivers import make_driver
 from provisioner.errors import BadInput, LabError, StepFailed, Stopped
 from provisioner.home import find_home, find_lab
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_images.app, name="image")
+app.add_typer(cli_vagrant.app, name="vagrant", hidden=True)
 
 #: What the parser raises for a wrong command line. typer brings its own copy of click, and names only this subclass.
 _UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]

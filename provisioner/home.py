@@ -67,6 +67,11 @@ class LabHome:
     def lab_file(self) -> Path:
         return self.root / "lab.json"
 
+    @property
+    def vagrant(self) -> Path:
+        """Holds the path of the folder where Vagrant keeps what it knows of its project's machines."""
+        return self.root / "vagrant"
+
     def console(self, machine: str) -> Path:
         return self.disks / f"{machine}.console.log"
 

@@ -18,7 +18,7 @@ def render_inventory(lab: Lab, home: LabHome) -> str:
                 how = "ansible_connection=local" if lab.driver is Driver.NETNS else f"ansible_host={machine.ip}"
                 lines.append(f"{machine.name} {how}")
         lines.append("")
-    if lab.driver is Driver.LIBVIRT:
+    if lab.driver is not Driver.NETNS:
         lines += [
             "[all:vars]",
             "ansible_user=root",
@@ -55,5 +55,5 @@ def render_ssh_config(lab: Lab, home: LabHome) -> str:
 
 def write_inventory(lab: Lab, home: LabHome) -> None:
     write_atomic(home.inventory, render_inventory(lab, home))
-    if lab.driver is Driver.LIBVIRT:
+    if lab.driver is not Driver.NETNS:
         write_atomic(home.ssh / "config", render_ssh_config(lab, home))

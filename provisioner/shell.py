@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from provisioner.errors import LabError
 
+#: Unpacks a tar archive from standard input: files are replaced, never written into; directories stay as they are.
+UNPACK = "tar -x --no-same-owner -p -m --no-overwrite-dir -f -"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -78,10 +81,10 @@ class Shell(ABC):
 
     def unpack(self, archive: bytes, directory: str, timeout: float = 120.0) -> None:
         """Unpack a tar archive (plain or gzip) in ``directory``; files are replaced, never written into."""
-        gzip = "z" if archive[:2] == b"\x1f\x8b" else ""
+        gzip = " -z" if archive[:2] == b"\x1f\x8b" else ""
         where = shlex.quote(directory)
         self.run(
-            f"mkdir -p {where} && tar -x{gzip} --no-same-owner -p -m --no-overwrite-dir -f - -C {where}",
+            f"mkdir -p {where} && {UNPACK}{gzip} -C {where}",
             archive,
             timeout=timeout,
         )

@@ -24,6 +24,7 @@ class Driver(StrEnum):
 
     LIBVIRT = "libvirt"
     NETNS = "netns"
+    VAGRANT = "vagrant"
 
 
 class ControlPlane(StrEnum):

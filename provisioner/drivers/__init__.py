@@ -16,6 +16,10 @@ def make_driver(lab: Lab, home: LabHome) -> Driver:
         from provisioner.drivers.libvirt import LibvirtDriver
 
         return LibvirtDriver(lab, home)
+    if lab.driver is DriverName.VAGRANT:
+        from provisioner.drivers.vagrant import VagrantDriver
+
+        return VagrantDriver(lab, home)
     from provisioner.drivers.netns import NetnsDriver
 
     return NetnsDriver(lab, home)

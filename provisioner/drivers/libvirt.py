@@ -64,7 +64,7 @@ class LibvirtDriver:
             )
         for machine in self._lab.machines:
             domain = self._domain(machine)
-            if domain is not None and domain.UUIDString() != self._uuid(machine.name):
+            if domain is not None and not self._is_own(machine, domain.UUIDString()):
                 found.append(f"name: a domain {self._domain_name(machine)} exists that kubelab did not make")
         network = self._network()
         if network is not None and network.UUIDString() != self._uuid("network"):
@@ -78,7 +78,7 @@ class LibvirtDriver:
         return self._guest.digest
 
     def ensure_network(self) -> bool:
-        with _explained("network"):
+        with explained("network"):
             network = self._network() or self._connection.networkDefineXML(
                 render(
                     "network.xml.j2", name=self._name, uuid=self._uuid("network"), lab=self._lab, bridge=self._bridge
@@ -108,7 +108,7 @@ class LibvirtDriver:
             machine_id=machine_id(self._home.ssh, machine.name),
             hosts=self._lab.hosts,
         )
-        with _explained(machine.name):
+        with explained(machine.name):
             # A disk without its domain is what a broken-off run left: of unknown content.
             self._remove_volume(machine)
             capacity = max(machine.size.disk, guest.virtual_size)
@@ -136,7 +136,7 @@ class LibvirtDriver:
         return True
 
     def start(self, machine: Machine) -> bool:
-        with _explained(machine.name):
+        with explained(machine.name):
             domain = self._existing(machine)
             if domain.isActive():
                 return False
@@ -190,7 +190,7 @@ class LibvirtDriver:
     def destroy(self, machine: Machine) -> None:
         self.power_off(machine)
         domain = self._domain(machine)
-        with _explained(machine.name):
+        with explained(machine.name):
             if domain is not None:
                 domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
             self._remove_volume(machine)
@@ -198,7 +198,7 @@ class LibvirtDriver:
             path.unlink()
 
     def destroy_network(self) -> None:
-        with _explained("network"):
+        with explained("network"):
             network = self._network()
             if network is not None:
                 if network.isActive():
@@ -214,7 +214,7 @@ class LibvirtDriver:
         domain = self._domain(machine)
         if domain is None:
             return State.ABSENT
-        with _explained(machine.name):
+        with explained(machine.name):
             state, reason = domain.state()
         if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED, libvirt.VIR_DOMAIN_SHUTDOWN):
             return State.RUNNING
@@ -238,6 +238,10 @@ class LibvirtDriver:
     @property
     def _connection(self) -> Any:
         return libvirtd.connect()
+
+    def _is_own(self, machine: Machine, uuid: str) -> bool:
+        """Whether a domain with the machine's name is the machine."""
+        return uuid == self._uuid(machine.name)
 
     def _uuid(self, what: str) -> str:
         return str(uuid.uuid5(_NAMESPACE, f"{self._home.root}/{what}"))
@@ -279,7 +283,7 @@ class LibvirtDriver:
                 volume.delete()
 
 
-class _explained:
+class explained:
     """libvirt's exceptions as ``LabError``, with what was being worked on in front."""
 
     def __init__(self, what: str) -> None:

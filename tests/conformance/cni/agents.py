@@ -12,7 +12,7 @@ from tests.netns.cni.namespaces import Namespace, eventually
 # Stands for the interpreter of the scripts: tells that one was started, and for what.
 _TELLING = """\
 #!/bin/sh
-echo "$CNI_COMMAND $KUBELAB_CNI_AGENT" >> {log}
+[ -z "$CNI_COMMAND" ] || echo "$CNI_COMMAND $KUBELAB_CNI_AGENT" >> {log}
 exec {python} "$@"
 """
 
@@ -61,6 +61,10 @@ class AgentPlugins(Plugins):
             if name not in self._agents:
                 self._agents[name] = Agent(self.socket(node), node)
             return self._agents[name]
+
+    def restart(self, node: Namespace | None) -> None:
+        del self._agents[node.name if node else ""]
+        self.agent(node)
 
     def scripts(self) -> list[str]:
         """The calls for which an interpreter was started: command, and what became of it at the agent."""

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.conformance.cni.conftest import config, ipam, leases, make, node, ours, pod
+from tests.conformance.cni.conftest import agent, config, ipam, leases, make, node, ours, pod
 from tests.conformance.cni.plugins import Plugins
 
-__all__ = ["config", "ipam", "leases", "make", "node", "ours", "pod"]
+__all__ = ["agent", "config", "ipam", "leases", "make", "node", "ours", "pod"]
 
 
-@pytest.fixture
-def plugins(ours: Plugins) -> Plugins:
-    return ours
+@pytest.fixture(params=["ours", "agent"])
+def plugins(request: pytest.FixtureRequest) -> Plugins:
+    return request.getfixturevalue(request.param)

@@ -187,8 +187,8 @@ def test_calls_at_once_are_bounded(tmp_path: Path) -> None:
         assert [read_all(each) for each in busy] == [agents.GREETING + agents.SIZES.pack(0, 0)] * len(busy)
 
 
-def test_a_del_waits_for_the_add_that_its_runtime_gave_up(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
-    order, begun, proceed = [], threading.Event(), threading.Event()
+def test_a_del_waits_for_the_add_that_its_runtime_gave_up(tmp_path: Path) -> None:
+    order, begun, proceed = list[str](), threading.Event(), threading.Event()
 
     def add(call: Call) -> None:
         begun.set()
@@ -201,10 +201,14 @@ def test_a_del_waits_for_the_add_that_its_runtime_gave_up(tmp_path: Path, pool: 
         assert begun.wait(10)
         caller.kill()
         caller.wait()
-        deleted = pool.submit(scripted.call, "DEL")
-        assert scripted.call("DEL", "b").code == 0  # another container's does not wait
-        proceed.set()
-        assert deleted.result().code == 0
+        with connect(scripted.path) as deleting:
+            assert deleting.recv(len(agents.GREETING), socket.MSG_WAITALL) == agents.GREETING
+            names = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "a", "CNI_IFNAME": "eth0", "CNI_PATH": "/"}
+            deleting.sendall(request(text=b'{"cniVersion": "1.0.0", "name": "n"}', **names))
+            assert select.select([deleting], [], [], 0.3)[0] == []
+            assert scripted.call("DEL", "b").code == 0  # another container's does not wait
+            proceed.set()
+            assert read_all(deleting) == agents.SIZES.pack(0, 0)
     assert order == ["DEL", "ADD", "DEL"]
 
 

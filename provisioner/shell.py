@@ -84,7 +84,7 @@ class Shell(ABC):
         gzip = " -z" if archive[:2] == b"\x1f\x8b" else ""
         where = shlex.quote(directory)
         self.run(
-            f"mkdir -p {where} && {UNPACK}{gzip} -C {where}",
+            f"umask 022 && mkdir -p {where} && {UNPACK}{gzip} -C {where}",
             archive,
             timeout=timeout,
         )
@@ -95,21 +95,16 @@ class Shell(ABC):
 
 
 def render_tar(files: Mapping[str, File]) -> bytes:
-    """A tar archive of ``files`` (absolute path → file); equal input gives equal bytes. Parents get mode 0755."""
+    """A tar archive of ``files`` (absolute path → file); equal input gives equal bytes.
+
+    Without entries for the directories: tar makes those that are missing, by the umask. One that is there must not be
+    touched even for a moment (tar closes a directory that it has an entry for while it fills it, and opens it again to
+    what it had found): machines of the netns driver share /var with each other and with the host.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        directories: set[str] = set()
         for path, file in sorted(files.items()):
-            relative = path.lstrip("/")
-            parts = relative.split("/")[:-1]
-            for depth in range(1, len(parts) + 1):
-                directory = "/".join(parts[:depth])
-                if directory not in directories:
-                    directories.add(directory)
-                    entry = tarfile.TarInfo(directory)
-                    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-                    archive.addfile(entry)
-            entry = tarfile.TarInfo(relative)
+            entry = tarfile.TarInfo(path.lstrip("/"))
             entry.size, entry.mode = len(file.data), file.mode
             archive.addfile(entry, io.BytesIO(file.data))
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from apimachinery.kit import logs, process, tasks
+from apimachinery.kit import logs, process, tasks, trust
 from apimachinery.kit.config import ConfigError, exit_with
 from controlplane.apiserver.config import parse
 
@@ -18,6 +18,7 @@ def main(argv: list[str] | None = None) -> int:
         exit_with("kube-apiserver", error)
     logs.setup(config.verbosity)
     process.set_title("kube-apiserver", words)
+    trust.load_aiohttp_without_system_authorities()
     from controlplane.apiserver.wire import build  # the flags are told wrong before anything heavy is loaded
 
     return tasks.run_daemon(build(config).run)

@@ -233,16 +233,11 @@ def _server_tls(config: Config) -> ssl.SSLContext:
 
 def _kubelet_tls(config: Config) -> ssl.SSLContext:
     authority = config.kubelet_certificate_authority
-    context = tls.client_context(
-        authority.read_bytes() if authority is not None else None,
-        config.kubelet_client_certificate,
-        config.kubelet_client_key,
-    )
+    cert, key = config.kubelet_client_certificate, config.kubelet_client_key
     if authority is None:
         # As upstream: without the authority's name the node agent's certificate is not verified.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+        return tls.unverified_client_context(cert, key)
+    return tls.client_context(authority.read_bytes(), cert, key)
 
 
 def _front_proxy(config: Config) -> FrontProxy | None:

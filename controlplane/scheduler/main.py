@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from apimachinery.kit import logs, process
+from apimachinery.kit import logs, process, trust
 from apimachinery.kit.config import ConfigError, exit_with
 from apimachinery.kit.tasks import run_daemon
-from controlplane.scheduler import config, wire
+from controlplane.scheduler import config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,4 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit_with("kube-scheduler", error)
     logs.setup(options.verbosity)
     process.set_title("kube-scheduler", arguments)
+    trust.load_aiohttp_without_system_authorities()
+    from controlplane.scheduler import wire  # the flags are told wrong before anything heavy is loaded
+
     return run_daemon(wire.build(options).run)

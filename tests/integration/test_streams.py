@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import socketserver
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,9 @@ import pytest
 from apimachinery.kit.certs import Authority
 from tests.integration.process import ControlPlane
 
+# Of TEST-NET-2, on this machine while a test runs: requests are not proxied to loopback.
+ADDRESS = f"198.51.100.{1 + os.getpid() % 254}"
+
 
 class _Agent(socketserver.ThreadingTCPServer):
     """Speaks just enough of a node agent: logs, an echo behind an upgrade, a refusal; asks for a client certificate."""
@@ -22,7 +27,7 @@ class _Agent(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__((ADDRESS, 0), _Connection)
         self.context = context
         self.seen: list[tuple[str, dict[str, str], str]] = []
 
@@ -47,6 +52,8 @@ class _Connection(socketserver.StreamRequestHandler):
         self.server.seen.append((first[1], headers, user))
         if first[1].startswith("/containerLogs/"):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\none\ntwo\n")
+        elif first[1].startswith("/elsewhere"):
+            self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
         elif first[1].startswith("/stats"):
             body = b'{"node":{}}'
             head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -62,10 +69,17 @@ class _Connection(socketserver.StreamRequestHandler):
                 self.wfile.write(data)
 
 
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    yield ADDRESS
+    subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=True)
+
+
 @pytest.fixture
-def agent(control_plane: ControlPlane, tmp_path: Path) -> Iterator[_Agent]:
+def agent(control_plane: ControlPlane, address: str, tmp_path: Path) -> Iterator[_Agent]:
     pki = control_plane.directory / "pki"
-    pair = Authority.load(pki / "ca.crt", pki / "ca.key").issue("paper", ips=["127.0.0.1"], server=True)
+    pair = Authority.load(pki / "ca.crt", pki / "ca.key").issue("paper", ips=[ADDRESS], server=True)
     (tmp_path / "crt").write_bytes(pair.cert_pem)
     (tmp_path / "key").write_bytes(pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -88,7 +102,7 @@ def pod(control_plane: ControlPlane, namespace: str, agent: _Agent) -> Iterator[
     request = control_plane.request
     assert request("POST", "/api/v1/nodes", {"metadata": {"name": node}}).code == 201
     state = {
-        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "addresses": [{"type": "InternalIP", "address": ADDRESS}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
     }
     merge = {"Content-Type": "application/merge-patch+json"}
@@ -115,10 +129,46 @@ def test_logs(control_plane: ControlPlane, namespace: str, pod: str, agent: _Age
     assert wrong.code == 400 and wrong.json["message"] == "container other is not valid for pod p"
 
 
-def test_what_a_node_agent_serves(control_plane: ControlPlane, namespace: str, pod: str, agent: _Agent) -> None:
-    answer = control_plane.request("GET", f"/api/v1/nodes/node-{namespace}/proxy/stats/summary?only_cpu=true")
+@pytest.fixture
+def proxy(namespace: str, pod: str) -> str:
+    """The path of the proxy to `agent`."""
+    return f"/api/v1/nodes/node-{namespace}/proxy"
+
+
+def _move(control_plane: ControlPlane, node: str, address: str) -> None:
+    """Let the node report another address."""
+    state = {"addresses": [{"type": "InternalIP", "address": address}]}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    path = f"/api/v1/nodes/{node}/status"
+    assert control_plane.request("PATCH", path, {"status": state}, headers=merge).code == 200
+
+
+def test_what_a_node_agent_serves(control_plane: ControlPlane, proxy: str, agent: _Agent) -> None:
+    answer = control_plane.request("GET", f"{proxy}/stats/summary?only_cpu=true")
     assert answer.json == {"node": {}}
     assert agent.seen[0][0] == "/stats/summary?only_cpu=true"
+
+
+def test_a_redirect_is_neither_followed_nor_passed_on(control_plane: ControlPlane, proxy: str, agent: _Agent) -> None:
+    answer = control_plane.request("GET", f"{proxy}/elsewhere")
+    assert answer.code == 502 and "location" not in answer.headers and b"not permitted" in answer.body
+    stream, head = _upgrade(control_plane, f"{proxy}/elsewhere", "SPDY/3.1")
+    with contextlib.closing(stream):
+        assert head.startswith(b"HTTP/1.1 502 ") and b"location" not in head.lower()
+        while stream.recv(100):  # the rest of the answer, then the end
+            pass
+    assert [seen[0] for seen in agent.seen] == ["/elsewhere", "/elsewhere"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1", "localhost"])
+@pytest.mark.parametrize("headers", [{}, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}], ids=["plain", "upgrade"])
+def test_a_node_leads_nobody_to_this_machine(
+    control_plane: ControlPlane, namespace: str, pod: str, agent: _Agent, address: str, headers: dict[str, str]
+) -> None:
+    _move(control_plane, f"node-{namespace}", address)
+    answer = control_plane.request("GET", f"/api/v1/nodes/node-{namespace}/proxy/stats", headers=headers)
+    assert (answer.code, answer.json["message"]) == (400, "address not allowed")
+    assert agent.seen == []
 
 
 def _upgrade(control_plane: ControlPlane, path: str, protocol: str) -> tuple[ssl.SSLSocket, bytes]:

@@ -1,9 +1,11 @@
-"""Plain HTTP handed on: one request to a node agent, its answer streamed back. Redirects are not followed."""
+"""Plain HTTP handed on: one request to a node agent, its answer streamed back. Redirects are not followed,
+nor passed on: a node agent must not send the API server or its client elsewhere.
+"""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,6 +21,7 @@ _HOP_BY_HOP = frozenset(
 )
 _PRIVATE = frozenset({"authorization", "host", "accept-encoding", "cookie"})
 _CONNECT_TIMEOUT = 10.0
+_NO_REDIRECTS = "the backend attempted to redirect this request, which is not permitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,18 @@ class Target:
         """The URL of an (encoded) path there."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return URL(f"https://{host}:{self.port}{path}", encoded=True).with_query(list(query))
+
+
+def is_redirect(code: int, headers: Mapping[str, str]) -> bool:
+    """Whether a client would go elsewhere by it."""
+    return 300 <= code < 400 and "Location" in headers
+
+
+def redirect_refused() -> web.Response:
+    """What the client gets in place of a redirect; the connection ends with it."""
+    response = web.Response(status=502, text=_NO_REDIRECTS)
+    response.force_close()
+    return response
 
 
 async def forward(
@@ -59,6 +74,8 @@ async def forward(
         except (aiohttp.ClientError, TimeoutError) as error:
             raise status.internal(f'Get "{target.url(path, query)}": {error}') from None
         async with answer:
+            if is_redirect(answer.status, answer.headers):
+                return redirect_refused()
             response = web.StreamResponse(status=answer.status)
             for name, value in answer.headers.items():
                 if name.lower() not in _HOP_BY_HOP:

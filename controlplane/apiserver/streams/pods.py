@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +15,7 @@ from apimachinery.meta import status
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.streams.addresses import proxyable_address
 from controlplane.apiserver.streams.forward import Target, forward
 from controlplane.apiserver.streams.relay import relay
 
@@ -82,6 +84,7 @@ class NodeStreams:
         scheme_name_port = call.name.split(":")
         name = scheme_name_port[0] if len(scheme_name_port) < 3 else scheme_name_port[1]
         target = await self._target(name)
+        target = replace(target, host=await proxyable_address(target.host, target.port))
         query = list(request.query.items())
         path = "/" + info.rest
         if "upgrade" in request.headers.get("Connection", "").lower():

@@ -13,7 +13,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from apimachinery.meta import status
-from controlplane.apiserver.streams.forward import Target
+from controlplane.apiserver.streams.forward import Target, is_redirect, redirect_refused
 
 _HEAD_MAX = 64 * 1024
 _ANSWER_MAX = 1024 * 1024
@@ -117,6 +117,8 @@ async def relay(request: web.BaseRequest, target: Target, path: str) -> web.Stre
             async with asyncio.timeout(_ANSWER_TIMEOUT):
                 head = await server.until(b"\r\n\r\n", _HEAD_MAX)
                 code, headers = _parse_head(head)
+                if is_redirect(code, headers):
+                    return redirect_refused()
                 if code != 101:
                     return await _refusal(server, code, headers)
         except (ConnectionError, TimeoutError, ValueError) as error:

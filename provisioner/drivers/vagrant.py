@@ -23,6 +23,7 @@ from provisioner.spec import Lab, Machine
 
 #: Seconds for the first login and the restart of sshd on an emulated machine.
 _FIRST_LOGIN = 120.0
+_PUT_ON = f"umask 022 && {UNPACK} -C / && hostname -F /etc/hostname && systemctl restart ssh"
 
 
 class VagrantDriver(LibvirtDriver):
@@ -52,7 +53,8 @@ class VagrantDriver(LibvirtDriver):
 
     def ensure_pool(self) -> None:
         """Make the storage pool where Vagrant puts the box's image and the disks on it."""
-        self._ensure_pool()
+        with explained("storage pool"):
+            self._ensure_pool()
 
     def ensure_machine(self, machine: Machine) -> bool:
         if self.state(machine) is not State.ABSENT:
@@ -64,7 +66,7 @@ class VagrantDriver(LibvirtDriver):
             self._lab, machine, identity_public(self._home.ssh), host_key(self._home.ssh, machine.name)
         )
         key = vagrant_key(Path(self._home.vagrant.read_text()), machine.name)
-        _first_login(machine, key, f"{UNPACK} -C / && hostname -F /etc/hostname && systemctl restart ssh", files)
+        _first_login(machine, key, _PUT_ON, files)
         write_atomic(self._identified(machine), domain.UUIDString())
         return True
 

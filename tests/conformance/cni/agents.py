@@ -36,12 +36,12 @@ class Agent:
 
 
 class AgentPlugins(Plugins):
-    """Starts an agent in each node that is called in. Its executables are in `directory`/bin."""
+    """Executables in `directory`/bin. own_agents: start an agent in each node that is called in."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, own_agents: bool = True) -> None:
         super().__init__("kubelab, agent", directory / "bin", "kubelab-bridge")
         self._log, self._agents = directory / "scripts.log", dict[str, Agent]()
-        self._starting = threading.Lock()
+        self._own_agents, self._starting = own_agents, threading.Lock()
         telling = directory / "python"
         telling.write_text(_TELLING.format(log=self._log, python=Path(sys.executable).resolve()))
         telling.chmod(0o755)
@@ -51,7 +51,8 @@ class AgentPlugins(Plugins):
         return self.directory.parent / f"{node.name if node else 'here'}.sock"
 
     def environment_in(self, node: Namespace | None) -> dict[str, str]:
-        self.agent(node)
+        if self._own_agents:
+            self.agent(node)
         return {"KUBELAB_CNI_SOCKET": str(self.socket(node))}
 
     def agent(self, node: Namespace | None) -> Agent:

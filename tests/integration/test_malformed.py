@@ -93,6 +93,7 @@ PATCHES: list[Any] = [
     {"metadata": {"ownerReferences": [5]}},
     {"metadata": {"ownerReferences": [{"$patch": "delete"}]}},
     {"$patch": "nonsense"},
+    {"apiVersion": "v1", "kind": "ConfigMap", "$patch": "delete"},
     5,
 ]
 
@@ -120,7 +121,7 @@ def _broken(document: Any, chance: random.Random) -> Any:
 
 def _requests(namespace: str, chance: random.Random) -> Iterator[tuple[str, str, bytes, str]]:
     """Method, path, body, media type; without end. First every raw body and patch, then what chance makes."""
-    target = f"/api/v1/namespaces/{namespace}/configmaps/held"
+    target = f"/api/v1/namespaces/{namespace}/configmaps/held?fieldManager=f"
     for media in MEDIA:
         for body in RAW:
             yield "POST", KINDS[0][0].format(namespace), body, media

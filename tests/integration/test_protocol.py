@@ -291,6 +291,18 @@ def test_bodies_that_are_refused(
     assert control_plane.request("GET", path).json["items"] == []
 
 
+@pytest.mark.parametrize("word", ["delete", "replace", "merge"])
+def test_an_applied_configuration_holds_no_directives(api: Api, word: str) -> None:
+    api.create("a", x="1")
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"$patch": word}}
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    path = f"{api.path}/a?fieldManager=f&force=true"
+    for document, field in ((config, ".data.$patch"), ({**config, "$patch": word, "data": {}}, ".$patch")):
+        answer = api.plane.request("PATCH", path, document, headers=headers)
+        assert answer.code == 400 and f" {field}: field not declared in schema" in answer.json["message"], answer.body
+    assert api.plane.request("GET", f"{api.path}/a").json["data"] == {"x": "1"}
+
+
 def test_a_body_over_three_mebibytes(api: Api) -> None:
     answer = api.plane.request("POST", api.path, b'{"data":{"a":"' + b"x" * (3 * 1024 * 1024) + b'"}}')
     assert answer.code == 413 and answer.json["reason"] == "RequestEntityTooLarge"

@@ -15,7 +15,11 @@ def node(obj: Object) -> list[Problem]:
     # Upstream names the taints below the metadata; what people read there is kept.
     problems = taints(spec.get("taints") or [], Path("metadata", "taints"))
     problems += _amounts(obj)
-    subnets, path = spec.get("podCIDRs") or [], _SPEC.child("podCIDRs")
+    subnets, path = _subnets(spec), _SPEC.child("podCIDRs")
+    if spec.get("podCIDR") and spec["podCIDR"] != subnets[0]:
+        # Upstream refuses it while it converts, with the same words.
+        text = f"node.Spec.PodCIDR ({spec['podCIDR']}) must be equal to node.Spec.PodCIDRs[0] ({subnets[0]})"
+        problems.append(invalid(_SPEC.child("podCIDR"), spec["podCIDR"], text))
     for position, text in enumerate(subnets):
         problems += cidr(text, path.index(position))
         if text in subnets[:position]:
@@ -35,13 +39,18 @@ def node_update(new: Object, old: Object) -> list[Problem]:
     for position, address in enumerate(addresses):
         if address in addresses[:position]:
             problems.append(duplicate(Path("status", "addresses").index(position), address))
-    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
+    if _subnets(before) and _subnets(spec) != _subnets(before):
         text = 'node updates may not change podCIDR except from "" to valid'
         problems.append(forbidden(_SPEC.child("podCIDRs"), text))
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
         text = 'node updates may not change providerID except from "" to valid'
         problems.append(forbidden(_SPEC.child("providerID"), text))
     return problems
+
+
+def _subnets(spec: Object) -> list[str]:
+    """The pod subnets; a podCIDR alone stands for a list of one."""
+    return spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
 
 
 def _amounts(obj: Object) -> list[Problem]:

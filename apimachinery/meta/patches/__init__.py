@@ -7,6 +7,15 @@ the API answers 400) or that does not apply to this document (422).
 from apimachinery.meta.patches.errors import PatchError
 from apimachinery.meta.patches.merge import diff_merge, merge_patch
 from apimachinery.meta.patches.operations import json_patch
-from apimachinery.meta.patches.strategic import FieldMeta, PatchMeta, strategic_merge
+from apimachinery.meta.patches.strategic import FieldMeta, PatchMeta, is_directive, strategic_merge
 
-__all__ = ["FieldMeta", "PatchError", "PatchMeta", "diff_merge", "json_patch", "merge_patch", "strategic_merge"]
+__all__ = [
+    "FieldMeta",
+    "PatchError",
+    "PatchMeta",
+    "diff_merge",
+    "is_directive",
+    "json_patch",
+    "merge_patch",
+    "strategic_merge",
+]

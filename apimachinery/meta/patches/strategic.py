@@ -108,6 +108,11 @@ def _without_directives(value: Any) -> tuple[Any, bool]:
     return value, True
 
 
+def is_directive(key: str) -> bool:
+    """Whether a key is an instruction to strategic merge patch rather than a field."""
+    return key == DIRECTIVE or _is_directive(key)
+
+
 def _is_directive(key: str) -> bool:
     return key == RETAIN_KEYS or key.startswith((ELEMENT_ORDER, DELETE_PRIMITIVES))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status, times
-from apimachinery.meta.patches import PatchError, strategic_merge
+from apimachinery.meta.patches import PatchError, is_directive, strategic_merge
 from apimachinery.meta.paths import Path, required
 from controlplane.apiserver.registry import field_sets, metadata
 from controlplane.apiserver.registry.body import read
@@ -56,6 +56,12 @@ def _config(call: Call, document: Any) -> Object:
             f"the object given is {document.get('apiVersion')!r}, Kind={document.get('kind')}, "
             f"not {call.resource.api_version}, Kind={call.resource.kind}"
         )
+    if directive := _directive(document, ""):
+        # Not the strategic merge patch's: an applied configuration is an object, and objects have no such fields.
+        raise status.bad_request(
+            f"failed to create typed patch object ({call.namespace}/{call.name}; {call.resource.api_version}, "
+            f"Kind={call.resource.kind}): {directive}: field not declared in schema"
+        )
     meta = document["metadata"] = dict(document.get("metadata") or {})
     if meta.get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")
@@ -63,6 +69,22 @@ def _config(call: Call, document: Any) -> Object:
         meta.pop(field, None)
     meta.setdefault("name", call.name)
     return document
+
+
+def _directive(node: Any, path: str) -> str:
+    """Where the configuration holds a directive of strategic merge patch; "" when nowhere."""
+    if isinstance(node, dict):
+        for key, below in node.items():
+            here = f"{path}.{key}"
+            if is_directive(key):
+                return here
+            if found := _directive(below, here):
+                return found
+    elif isinstance(node, list):
+        for position, below in enumerate(node):
+            if found := _directive(below, f"{path}[{position}]"):
+                return found
+    return ""
 
 
 def _change(collection: Collection, call: Call, config: Object, wanted: Fields) -> Any:

@@ -44,11 +44,16 @@ def steady(cluster: Cluster) -> Iterator[None]:
             },
         },
     }
+    _clean(cluster)
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
     cluster.kubectl("expose", "deployment", "steady", "--port=80")
     until("two steady pods", lambda: cluster.ready_pods(APP, 2), BOOT)
     yield
-    cluster.kubectl("delete", "deployment/steady", "service/steady", "--timeout=120s")
+    _clean(cluster)
+
+
+def _clean(cluster: Cluster) -> None:
+    cluster.kubectl("delete", "deployment/steady", "service/steady", "--ignore-not-found", "--timeout=120s")
 
 
 def _power_on(cluster: Cluster, machine: Machine) -> None:

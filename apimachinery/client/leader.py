@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from apimachinery.api.catalogue import LEASES
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.kit.tasks import Fatal, cancel_and_wait
 from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_not_found
 
@@ -21,7 +21,7 @@ from .rest import ApiUnreachable, Client, Object
 log = logging.getLogger(__name__)
 
 
-class LeadershipLost(Exception):
+class LeadershipLost(Fatal):
     """The lease could not be renewed in time; whatever was led has been stopped."""
 
 
@@ -82,7 +82,7 @@ class LeaderElector:
             if held:
                 renewed = self._clock.monotonic()
             elif self._holder() not in (self.identity, "") or self._clock.monotonic() - renewed >= self._renew:
-                raise LeadershipLost(f"lost lease {self._namespace}/{self._name}, held by {self._holder() or 'nobody'}")
+                raise LeadershipLost(f"leaderelection lost: lease {self._namespace}/{self._name}, held by {self._holder() or 'nobody'}")
 
     async def _try_acquire(self) -> bool:
         try:

@@ -12,6 +12,10 @@ import uvloop
 log = logging.getLogger(__name__)
 
 
+class Fatal(Exception):
+    """An end that is no defect, such as a lost leadership: logged as one line, without a traceback."""
+
+
 def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     """Run `main` on uvloop until it returns; SIGTERM and SIGINT set the event it was given.
 
@@ -26,6 +30,9 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             loop.add_signal_handler(number, _on_signal, number, stop)
         try:
             await main(stop)
+        except Fatal as error:
+            log.critical("%s", error)
+            return 1
         except Exception:
             log.exception("the daemon failed")
             return 1

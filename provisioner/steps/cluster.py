@@ -34,7 +34,10 @@ server, name = sys.argv[1:3]
 question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\\0" + struct.pack(">HH", 1, 1)
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(3)
-s.sendto(struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + question, (server, 53))
+try:
+    s.sendto(struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + question, (server, 53))
+except PermissionError:  # kube-proxy rejects what goes to a Service without endpoints
+    sys.exit("kube-dns has no ready endpoints yet")
 answer = s.recv(4096)
 count = struct.unpack(">H", answer[6:8])[0]
 if count == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apimachinery.api.catalogue import ENDPOINTSLICES, NODES, PODS, SERVICES
@@ -36,6 +37,7 @@ class EndpointSliceController:
         self._slices, self._nodes = slices.lister, nodes.lister
         self._recorder = context.recorder(NAME)
         self._expected = Expectations(context.clock)
+        self._written: dict[str, dict[str, int]] = {}  # by Service, uid of a slice: its generation after our last write
         self._queue = WorkQueue(context.clock, base=1.0)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         ServiceWatch(context, self._queue.add)
@@ -50,13 +52,17 @@ class EndpointSliceController:
         service = self._services.get_by_key(key)
         if service is None or objects.is_deleting(service):
             self._expected.forget(key)
+            self._written.pop(key, None)
             return None
         selector = service_selector(service)
         if selector is None or service["spec"].get("type") == "ExternalName":
             return None
         if not self._expected.satisfied(key):
             return None  # the addition that is awaited brings us back
-        existing = [each for each in self._slices.by_index(SERVICE_NAME, key) if not objects.is_deleting(each)]
+        shown = self._slices.by_index(SERVICE_NAME, key)
+        if is_stale(shown, self._written.get(key, {})):
+            return None  # so does the change that is awaited: until then our own write would be in conflict with us
+        existing = [each for each in shown if not objects.is_deleting(each)]
         selected = self._pods.list(objects.namespace(service), selector)
         nodes = {objects.name(node): node for node in self._nodes.list()}
         await self._apply(key, service, plan_slices(service, selected, existing, nodes))
@@ -75,7 +81,12 @@ class EndpointSliceController:
                     return
                 raise
 
+        async def update(wanted: Object) -> None:
+            written = await self._client.update(ENDPOINTSLICES, wanted)
+            self._written.setdefault(key, {})[objects.uid(written)] = written["metadata"].get("generation", 0)
+
         async def delete(obsolete: Object) -> None:
+            self._written.get(key, {}).pop(objects.uid(obsolete), None)
             try:
                 await self._client.delete(
                     ENDPOINTSLICES, objects.name(obsolete), objects.namespace(obsolete), uid=objects.uid(obsolete)
@@ -86,7 +97,7 @@ class EndpointSliceController:
 
         calls = [
             *(create(each) for each in plan.create),
-            *(self._client.update(ENDPOINTSLICES, each) for each in plan.update),
+            *(update(each) for each in plan.update),
             *(delete(each) for each in plan.delete),
         ]
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -106,6 +117,11 @@ class EndpointSliceController:
         """Someone, we or another, changed a slice of ours: look whether it is still right."""
         for key in _service_keys(changed):
             self._queue.add(key)
+
+
+def is_stale(shown: Iterable[Object], written: Mapping[str, int]) -> bool:
+    """Whether a slice in the cache is older than what we wrote last: `written` has generations by uid."""
+    return any(each["metadata"].get("generation", 0) < written.get(objects.uid(each), 0) for each in shown)
 
 
 def _service_keys(each: Object) -> list[str]:

@@ -50,7 +50,11 @@ class _Connection(socketserver.StreamRequestHandler):
         subject = self.request.getpeercert()["subject"]
         user = next(value for part in subject for key, value in part if key == "commonName")
         self.server.seen.append((first[1], headers, user))
-        if first[1].startswith("/containerLogs/"):
+        if "previous=true" in first[1]:
+            body = b'previous terminated container "main" in pod "p" not found\n'
+            head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.wfile.write(head.encode() + body)
+        elif first[1].startswith("/containerLogs/"):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\none\ntwo\n")
         elif first[1].startswith("/elsewhere"):
             self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
@@ -127,6 +131,32 @@ def test_logs(control_plane: ControlPlane, namespace: str, pod: str, agent: _Age
     assert user == "kube-apiserver-kubelet-client" and "authorization" not in headers
     wrong = control_plane.request("GET", f"{pod}/log?container=other")
     assert wrong.code == 400 and wrong.json["message"] == "container other is not valid for pod p"
+
+
+def test_a_refusal_of_the_node_agent_is_told_in_its_words(
+    control_plane: ControlPlane, namespace: str, pod: str, agent: _Agent
+) -> None:
+    words = 'previous terminated container "main" in pod "p" not found'
+    answer = control_plane.request("GET", f"{pod}/log?previous=true")
+    assert (answer.code, answer.json["reason"], answer.json["message"]) == (400, "BadRequest", words)
+    shown = control_plane.kubectl("logs", "p", "--previous", "-n", namespace, check=False)
+    assert f"Error from server (BadRequest): {words}" in shown.stderr
+
+
+def test_an_ephemeral_container_is_added_and_stays(control_plane: ControlPlane, pod: str) -> None:
+    strategic = {"Content-Type": "application/strategic-merge-patch+json"}
+
+    def add(**container: str) -> tuple[int, str]:
+        body = {"spec": {"ephemeralContainers": [container]}}
+        answer = control_plane.request("PATCH", f"{pod}/ephemeralcontainers", body, headers=strategic)
+        return answer.code, answer.json.get("message", "")
+
+    assert add(name="debugger", image="busybox", targetContainerName="main") == (200, "")
+    assert control_plane.request("GET", pod).json["spec"]["ephemeralContainers"][0]["name"] == "debugger"
+    code, message = add(name="debugger", image="other")
+    assert code == 422 and 'existing ephemeral containers "debugger" may not be changed' in message
+    code, message = add(name="main", image="busybox")
+    assert code == 422 and "Duplicate value" in message
 
 
 @pytest.fixture

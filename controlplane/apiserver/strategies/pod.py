@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apimachinery.api import validation
 from apimachinery.meta import status
-from apimachinery.meta.paths import Path, not_supported, required
+from apimachinery.meta.paths import Path, Problem, not_supported, required
 from apimachinery.meta.pod_resources import parse_amounts
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
@@ -69,6 +70,11 @@ class PodStrategy(Strategy):
         new["spec"] = dict(old["spec"])
         if wanted:
             new["spec"]["ephemeralContainers"] = wanted
+
+    def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
+        if call.subresource == "ephemeralcontainers":
+            return validation.validate_ephemeral_containers_update(new, old)
+        return super().validate_update(call, new, old)
 
     def grace(self, obj: Object, asked: int | None) -> int | None:
         spec = obj.get("spec") or {}

@@ -21,6 +21,7 @@ _HOP_BY_HOP = frozenset(
 )
 _PRIVATE = frozenset({"authorization", "host", "accept-encoding", "cookie"})
 _CONNECT_TIMEOUT = 10.0
+_REFUSAL_MAX = 2000  # bytes of a refusal's text that are passed on
 _NO_REDIRECTS = "the backend attempted to redirect this request, which is not permitted"
 
 
@@ -50,10 +51,27 @@ def redirect_refused() -> web.Response:
     return response
 
 
+def refusal(code: int, text: str) -> status.ApiError:
+    """A node agent's refusal as a client is told of it (registry/generic/rest: GenericHttpResponseChecker)."""
+    if code == 500:
+        return status.internal(text)
+    if code == 400:
+        return status.bad_request(text)
+    error = status.ApiError.from_status(code, text)
+    return status.ApiError(code, error.reason, text or error.message, error.details)
+
+
 async def forward(
-    request: web.BaseRequest, target: Target, path: str, query: Sequence[tuple[str, str]]
+    request: web.BaseRequest,
+    target: Target,
+    path: str,
+    query: Sequence[tuple[str, str]],
+    *,
+    checked: bool = False,
 ) -> web.StreamResponse:
-    """The answer, as it comes. Raises ApiError 503 when the node agent cannot be reached."""
+    """The answer, as it comes. Raises ApiError 500 when the node agent cannot be reached; when `checked`, also its
+    refusals (codes outside 200 to 206), whose text becomes the message.
+    """
     headers = {
         name: value
         for name, value in request.headers.items()
@@ -76,6 +94,9 @@ async def forward(
         async with answer:
             if is_redirect(answer.status, answer.headers):
                 return redirect_refused()
+            if checked and not 200 <= answer.status <= 206:
+                text = (await answer.content.read(_REFUSAL_MAX)).decode(errors="replace")
+                raise refusal(answer.status, text.strip())
             response = web.StreamResponse(status=answer.status)
             for name, value in answer.headers.items():
                 if name.lower() not in _HOP_BY_HOP:

@@ -63,7 +63,7 @@ class NodeStreams:
                 return web.Response(text="")
             query = [(name, request.query[name]) for name in _LOG_OPTIONS if name in request.query]
             path = f"/containerLogs/{where}/{quote(container, safe='')}"
-            return await forward(request, await self._target(node), path, query)
+            return await forward(request, await self._target(node), path, query, checked=True)
         query = [(theirs, "1") for ours, theirs in _STREAM_OPTIONS if request.query.get(ours) in _TRUE]
         query += [("command", word) for word in request.query.getall("command", [])]
         return await self._upgraded(

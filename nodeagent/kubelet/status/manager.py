@@ -166,7 +166,7 @@ def render_patch(target: Pod, status: Status) -> dict[str, Any] | None:
     for key, value in status.items():
         if key == "conditions":
             old = {condition["type"]: condition for condition in shown.get(key) or ()}
-            different = [c for c in value if _bare(old.get(c["type"])) != _bare(c)]
+            different = [_replacing(old.get(c["type"]), c) for c in value if _bare(old.get(c["type"])) != _bare(c)]
             if different:
                 changed[key] = different
         elif shown.get(key) != value:
@@ -178,6 +178,11 @@ def render_patch(target: Pod, status: Status) -> dict[str, Any] | None:
     if not changed:
         return None
     return {"metadata": {"uid": target["metadata"]["uid"]}, "status": changed}
+
+
+def _replacing(before: Mapping[str, Any] | None, condition: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch of a condition keeps what it does not name: a reason that no longer holds is taken away by name."""
+    return {**dict.fromkeys(_bare(before)), **condition}
 
 
 def _bare(condition: Mapping[str, Any] | None) -> dict[str, Any]:

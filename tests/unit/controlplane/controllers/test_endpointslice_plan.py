@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.controllers.endpoints import compute_subsets
+from controlplane.controllers.endpointslice import is_stale
 from controlplane.controllers.endpointslice_plan import MAX_ENDPOINTS, SlicePlan, plan_slices, render_endpoint
 from tests.unit.controlplane.controllers.objects_for_controllers import pod
 
@@ -122,3 +123,10 @@ def test_classic_subsets() -> None:
     assert [a["ip"] for a in subset["addresses"]] == ["10.0.0.1"]
     assert [a["ip"] for a in subset["notReadyAddresses"]] == ["10.0.0.2"]
     assert subset["ports"] == [{"port": 8080, "protocol": "TCP"}]
+
+
+def test_slices_older_than_our_last_write_are_not_planned_with() -> None:
+    shown = [{"metadata": {"uid": "a", "generation": 3}}, {"metadata": {"uid": "b", "generation": 1}}]
+    assert not is_stale(shown, {})
+    assert not is_stale(shown, {"a": 3, "gone": 9})
+    assert is_stale(shown, {"a": 3, "b": 2})

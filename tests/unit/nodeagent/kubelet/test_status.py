@@ -163,3 +163,13 @@ def test_the_patch_leaves_others_conditions_alone_and_is_none_when_nothing_diffe
         "metadata": {"uid": "u"},
         "status": {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"$patch": "replace"}]},
     }
+
+
+def test_a_reason_that_no_longer_holds_is_taken_away() -> None:
+    found = status(pod("a"), container("a", R))
+    waiting = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "unready: [a]"}
+    before = [waiting if each["type"] == "Ready" else each for each in found["conditions"]]
+    patch = render_patch({"metadata": {"uid": "u"}, "status": {**found, "conditions": before}}, found)
+    assert patch is not None
+    (ready,) = patch["status"]["conditions"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("True", None, None)

@@ -27,7 +27,12 @@ class SchemaPatchMeta:
         inner = self._resolve(found)
         if inner.get("type") == "array":
             inner = self._resolve(inner["items"])
-        return FieldMeta(tuple(text.split(",")) if text else (), merge_key, SchemaPatchMeta(self._definitions, inner))
+        return FieldMeta(
+            tuple(text.split(",")) if text else (),
+            merge_key,
+            SchemaPatchMeta(self._definitions, inner),
+            tuple(found.get("x-kubernetes-list-map-keys") or ()),
+        )
 
     def _resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         while "$ref" in schema:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.integration.process import ControlPlane, wait_until
@@ -92,6 +94,33 @@ def test_appliers_own_their_fields(control_plane: ControlPlane, namespace: str) 
     assert found == {"a": "new", "b": "old", "c": "new"}, "a belongs to the other one now"
     apply("two", "{a: new}")
     assert control_plane.get("configmap", "shared", "-n", namespace)["data"] == {"a": "new", "b": "old"}
+
+
+def test_every_verb_owns_what_it_changes(control_plane: ControlPlane, namespace: str) -> None:
+    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared}\ndata: {a: applied, b: applied}\n"
+
+    def server_side(*more: str, text: str = manifest) -> subprocess.CompletedProcess[str]:
+        argv = ["apply", "--server-side", "-n", namespace, "-f", "-", *more]
+        return control_plane.kubectl(*argv, stdin=text, check=False)
+
+    control_plane.kubectl("create", "configmap", "shared", "--from-literal=a=1", "-n", namespace)
+    change = ["patch", "configmap", "shared", "--type=merge", "-n", namespace, "--field-manager=kubectl-edit"]
+    control_plane.kubectl(*change, "-p", '{"data":{"b":"1"}}')
+    both = server_side()
+    assert both.returncode == 1 and "Apply failed with 2 conflicts: conflicts with" in both.stderr
+    one = server_side(text=manifest.replace("a: applied, ", "a: '1', "))
+    assert 'Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.b' in one.stderr
+    assert server_side("--force-conflicts").returncode == 0
+    shown = control_plane.get("configmap", "shared", "-n", namespace, "--show-managed-fields")["metadata"]
+    assert [entry["manager"] for entry in shown["managedFields"] if "f:data" in entry["fieldsV1"]] == ["kubectl"]
+
+
+def test_from_client_side_to_server_side_apply(control_plane: ControlPlane, namespace: str) -> None:
+    control_plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=MANIFEST)
+    changed = MANIFEST.replace("{color: blue}", "{shape: round}")
+    done = control_plane.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", stdin=changed, check=False)
+    assert done.returncode == 0, done.stderr
+    assert control_plane.get("configmap", "settings", "-n", namespace)["data"] == {"shape": "round"}
 
 
 @pytest.mark.parametrize(

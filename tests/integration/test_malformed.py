@@ -93,6 +93,20 @@ PATCHES: list[Any] = [
     {"metadata": {"ownerReferences": [5]}},
     {"metadata": {"ownerReferences": [{"$patch": "delete"}]}},
     {"$patch": "nonsense"},
+    {"metadata": {"managedFields": [{}, {"manager": 5}]}},
+    {"metadata": {"managedFields": [{"operation": "Update", "apiVersion": "v1", "fieldsV1": {"k:{": {"x": 1}}}]}},
+    {
+        "metadata": {
+            "managedFields": [
+                {
+                    "operation": "Apply",
+                    "apiVersion": "v1",
+                    "fieldsType": "FieldsV1",
+                    "fieldsV1": {"f:data": {"k:5": {}}},
+                }
+            ]
+        }
+    },
     {"apiVersion": "v1", "kind": "ConfigMap", "$patch": "delete"},
     5,
 ]

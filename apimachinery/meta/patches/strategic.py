@@ -20,11 +20,14 @@ _BAD_RETAIN_KEYS = "invalid patch format of retainKeys"
 
 
 class FieldMeta(NamedTuple):
-    """How a field is merged: by `strategies` (of "merge", "replace", "retainKeys"), list items by `merge_key`."""
+    """How a field is merged: by `strategies` (of "merge", "replace", "retainKeys"), list items by `merge_key`.
+
+    keys: what together names an item (x-kubernetes-list-map-keys), which server-side apply goes by."""
 
     strategies: tuple[str, ...]
     merge_key: str
     schema: "PatchMeta"
+    keys: tuple[str, ...] = ()
 
 
 class PatchMeta(Protocol):

@@ -1,7 +1,7 @@
 """Server-side apply, the part of it that concerns appliers (KEP-555): each field an applier sets is its own.
 
 What is here: creation, merging by the schema's merge keys, removal of fields that an applier no longer sets, conflicts
-between appliers, force. Fields written by other verbs have no manager, so that applying over them is no conflict.
+between managers, force. What other verbs write is recorded by `managers.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FORCE = ("1", "t", "T", "true", "TRUE", "True")
 
 
 async def apply(collection: Collection, call: Call, document: Any) -> tuple[Object, bool]:
-    """The object as stored, and whether it was created. Raises ApiError 400, 409 (other appliers' fields), 422."""
+    """The object as stored, and whether it was created. Raises ApiError 400, 409 (other managers' fields), 422."""
     if not call.query.get("fieldManager"):
         problem = required(Path("fieldManager"), "is required for apply patch")
         raise status.invalid("PatchOptions.meta.k8s.io", "", [problem])
@@ -116,8 +116,9 @@ def _change(collection: Collection, call: Call, config: Object, wanted: Fields) 
 
 
 def _without_conflicts(call: Call, live: Object, config: Object, wanted: Fields, others: list[Object]) -> list[Object]:
-    """The other appliers' entries, less what is taken from them by force. Raises ApiError 409 without force."""
-    causes, left = [], []
+    """The other managers' entries, less what is taken from them by force. Raises ApiError 409 without force."""
+    clashes: dict[str, list[str]] = {}
+    left = []
     for entry in others:
         held = field_sets.from_wire(entry.get("fieldsV1") or {})
         clash = sorted(
@@ -125,27 +126,32 @@ def _without_conflicts(call: Call, live: Object, config: Object, wanted: Fields,
             for path in held & wanted
             if path[-1] != "." and field_sets.value_at(live, path) != field_sets.value_at(config, path)
         )
-        causes += [
-            {
-                "reason": "FieldManagerConflict",
-                "message": f'conflict with "{entry.get("manager")}" using {entry.get("apiVersion")}',
-                "field": field_sets.spell(path),
-            }
-            for path in clash
-        ]
+        if clash:
+            clashes.setdefault(_named(entry), []).extend(field_sets.spell(path) for path in clash)
         remaining = held - set(clash)
         if remaining:
             left.append({**entry, "fieldsV1": field_sets.to_wire(remaining)} if clash else entry)
-    if causes and call.query.get("force") not in _FORCE:
-        word = "conflict" if len(causes) == 1 else "conflicts"
-        first = causes[0]["message"]
-        listed = (
-            f"{first}: {causes[0]['field']}"
-            if len(causes) == 1
-            else "\n".join(f"{cause['message']}: {cause['field']}" for cause in causes)
-        )
-        raise status.apply_conflict(causes, f"Apply failed with {len(causes)} {word}: {listed}")
+    if clashes and call.query.get("force") not in _FORCE:
+        causes = [
+            {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": field}
+            for manager, fields in sorted(clashes.items())
+            for field in fields
+        ]
+        if len(causes) == 1:
+            raise status.apply_conflict(
+                causes, f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+            )
+        lines = ["\n- ".join([f"conflicts with {manager}:", *fields]) for manager, fields in sorted(clashes.items())]
+        raise status.apply_conflict(causes, f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines))
     return left
+
+
+def _named(entry: Object) -> str:
+    """A manager as conflicts name it; an applier is the same one in every version."""
+    text = f'"{entry.get("manager")}"'
+    if entry.get("subresource"):
+        text += f' with subresource "{entry["subresource"]}"'
+    return text if entry.get("operation") == "Apply" else f"{text} using {entry.get('apiVersion')}"
 
 
 def _is_mine(call: Call, entry: Object) -> bool:

@@ -12,6 +12,7 @@ from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.managers import record_change
 
 Object = dict[str, Any]
 
@@ -49,13 +50,14 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
 async def _create(collection: Collection, call: Call, obj: Object, managed: list[Object] | None) -> Object:
     strategy = collection.strategy
     metadata.fill_created(collection.resource, obj, collection.clock.now())
-    if managed:
-        obj["metadata"]["managedFields"] = managed
     if strategy.generated:
         obj["metadata"]["generation"] = 1
     review = Review(call, "CREATE", obj)
     await collection.admission.mutate(review)
     strategy.prepare_create(call, obj)
+    if managed is None:
+        managed = record_change(call, obj, None, collection.resource.gvk, collection.clock.now())
+    metadata.set_managers(obj, managed)
     await strategy.authorize(call, obj, None)
     async with strategy.claim(call, obj, None):
         collection.refuse(obj["metadata"]["name"], strategy.validate_create(call, obj))

@@ -6,7 +6,7 @@ of a set. `.` stands for the item itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -24,39 +24,50 @@ _UNMANAGED_METADATA = frozenset(
 ) | {"f:managedFields", "f:deletionTimestamp", "f:deletionGracePeriodSeconds"}
 
 
+# The keys of list items that the API defaults; a configuration may leave them out.
+_KEY_DEFAULTS = {"protocol": "TCP"}
+
+
 def fields_of(obj: Mapping[str, Any], schema: PatchMeta) -> Fields:
     """Every leaf that an applied object sets."""
-    found = frozenset(_walk(obj, schema, ()))
-    return frozenset(
-        path
-        for path in found
+    return frozenset(leaves_of(obj, schema))
+
+
+def leaves_of(obj: Mapping[str, Any], schema: PatchMeta) -> dict[tuple[Step, ...], Any]:
+    """The same with what each leaf holds (None for items, whose fields are leaves of their own)."""
+    return {
+        path: value
+        for path, value in _walk(obj, schema, ())
         if path not in _UNMANAGED and not (path[0] == "f:metadata" and len(path) > 1 and path[1] in _UNMANAGED_METADATA)
-    )
+    }
 
 
-def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
     if isinstance(value, dict) and value:
         for name, below in value.items():
             meta = schema.field(name) if schema is not None else None
             here = (*path, f"f:{name}")
             if isinstance(below, list) and meta is not None and "merge" in meta.strategies:
+                keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
                 for item in below:
-                    if meta.merge_key and isinstance(item, dict):
-                        step = (*here, _key(meta.merge_key, item))
-                        yield (*step, ".")
+                    if keys and isinstance(item, dict):
+                        step = (*here, _key(keys, item))
+                        yield (*step, "."), None
                         yield from _walk(item, meta.schema, step)
                     else:
-                        yield (*here, "v:" + orjson.dumps(item).decode())
+                        yield (*here, "v:" + orjson.dumps(item).decode()), None
             elif isinstance(below, list):
-                yield here
+                yield here, below
             else:
                 yield from _walk(below, meta.schema if meta is not None else None, here)
-    else:
-        yield path
+    elif path:
+        yield path, value
 
 
-def _key(merge_key: str, item: Mapping[str, Any]) -> Step:
-    return "k:" + orjson.dumps({merge_key: item.get(merge_key)}).decode()
+def _key(keys: Iterable[str], item: Mapping[str, Any]) -> Step:
+    """The item's step; a key that the item lacks has its default, or is left out."""
+    held = {key: item[key] if item.get(key) is not None else _KEY_DEFAULTS.get(key) for key in sorted(keys)}
+    return "k:" + orjson.dumps({key: value for key, value in held.items() if value is not None}).decode()
 
 
 def to_wire(fields: Fields) -> dict[str, Any]:
@@ -79,6 +90,23 @@ def from_wire(tree: Mapping[str, Any], path: tuple[Step, ...] = ()) -> Fields:
         else:
             found.add(here)
     return frozenset(found)
+
+
+def is_well_formed(tree: Mapping[str, Any]) -> bool:
+    """Whether every step of a FieldsV1 is one: a client may send anything."""
+    return all(_is_step(step) and isinstance(below, Mapping) and is_well_formed(below) for step, below in tree.items())
+
+
+def _is_step(step: Step) -> bool:
+    if step == "." or step.startswith("f:"):
+        return True
+    if not step.startswith(("k:", "v:", "i:")):
+        return False
+    try:
+        found = orjson.loads(step[2:])
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) or not step.startswith("k:")
 
 
 MISSING = object()
@@ -124,7 +152,11 @@ def _position(node: Any, step: Step) -> int | None:
         if step.startswith("v:"):
             if item == wanted:
                 return position
-        elif isinstance(item, dict) and isinstance(wanted, dict) and all(item.get(k) == v for k, v in wanted.items()):
+        elif (
+            isinstance(item, dict)
+            and isinstance(wanted, dict)
+            and all(item.get(key, _KEY_DEFAULTS.get(key)) == value for key, value in wanted.items())
+        ):
             return position
     return None
 

@@ -62,8 +62,8 @@ def fill_created(resource: Resource, obj: Object, now: datetime) -> None:
     meta["creationTimestamp"] = times.rfc3339(now)
 
 
-def fill_updated(resource: Resource, new: Object, old: Object, *, managed: bool = False) -> None:
-    """What no update changes comes from the stored object; managedFields too, unless `managed`.
+def fill_updated(resource: Resource, new: Object, old: Object) -> None:
+    """What no update changes comes from the stored object; managedFields too where the client says none.
 
     Raises ApiError 409 for another object's uid."""
     meta, before = new["metadata"], old["metadata"]
@@ -74,12 +74,20 @@ def fill_updated(resource: Resource, new: Object, old: Object, *, managed: bool 
             f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before.get('uid')}",
         )
     kept = (*_SYSTEM_FIELDS, "generation", "namespace", "name", "generateName")
-    for field in kept if managed else (*kept, "managedFields"):
+    for field in kept if meta.get("managedFields") else (*kept, "managedFields"):
         if field in before:
             meta[field] = before[field]
         else:
             meta.pop(field, None)
     meta["resourceVersion"] = before["resourceVersion"]
+
+
+def set_managers(obj: Object, entries: list[Object]) -> None:
+    """Set metadata.managedFields, which is absent rather than empty."""
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+    else:
+        obj["metadata"].pop("managedFields", None)
 
 
 def check_version(resource: Resource, obj: Object, current: Object, *, unconditional: bool) -> None:

@@ -15,6 +15,7 @@ from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import convert
 from controlplane.apiserver.registry.create import create_object
 from controlplane.apiserver.registry.delete import is_finished, take_away
+from controlplane.apiserver.registry.managers import record_change
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 
 Object = dict[str, Any]
@@ -55,13 +56,16 @@ async def change_object(
     managed: bool = False,
 ) -> Object:
     """Apply `change` (current object of the stored version → a new one, its own) and write it, again while others
-    write in between. The result is of the stored version. Raises what `change` raises, ApiError 404, 409, 422."""
+    write in between. managed: `change` has seen to managedFields. The result is of the stored version.
+
+    Raises what `change` raises, ApiError 404, 409, 422.
+    """
     for attempt in range(attempts):
         current = await collection.store.get(call.namespace, name)
         new = await change(deepcopy(current))
-        metadata.fill_updated(collection.resource, new, current, managed=managed)
+        metadata.fill_updated(collection.resource, new, current)
         try:
-            return await _write(collection, call, new, current)
+            return await _write(collection, call, new, current, managed)
         except status.ApiError as error:
             # A conflict from the store, not from `change` (a stale resourceVersion or uid is told outside the try).
             if not status.is_conflict(error) or attempt == attempts - 1:
@@ -69,7 +73,7 @@ async def change_object(
     raise AssertionError("the loop returns or raises")
 
 
-async def _write(collection: Collection, call: Call, new: Object, current: Object) -> Object:
+async def _write(collection: Collection, call: Call, new: Object, current: Object, managed: bool) -> Object:
     strategy = collection.strategy
     if call.subresource == "status":
         strategy.prepare_status(call, new, current)
@@ -81,6 +85,9 @@ async def _write(collection: Collection, call: Call, new: Object, current: Objec
     await collection.admission.mutate(review)
     if strategy.generated and strategy.spec_changed(new, current):
         new["metadata"]["generation"] = (current["metadata"].get("generation") or 0) + 1
+    if not managed:
+        entries = record_change(call, new, current, collection.resource.gvk, collection.clock.now())
+        metadata.set_managers(new, entries)
     await strategy.authorize(call, new, current)
     async with strategy.claim(call, new, current):
         collection.refuse(current["metadata"]["name"], strategy.validate_update(call, new, current))

@@ -10,10 +10,9 @@ def test_addresses_of_machines(address: str) -> None:
     assert is_proxyable(address)
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["127.0.0.1", "127.8.8.8", "::1", "0.0.0.0", "::", "169.254.169.254", "fe80::1%eth0", "224.0.0.1", "ff02::1"]
-    + ["255.255.255.255", "::ffff:127.0.0.1", "::ffff:169.254.169.254"],
-)
+_NEAR = ["127.0.0.1", "127.8.8.8", "::1", "0.0.0.0", "::", "169.254.169.254", "fe80::1%eth0", "224.0.0.1", "ff02::1"]
+
+
+@pytest.mark.parametrize("address", [*_NEAR, "255.255.255.255", "::ffff:127.0.0.1", "::ffff:169.254.169.254"])
 def test_addresses_that_only_this_machine_or_its_link_sees(address: str) -> None:
     assert not is_proxyable(address)

@@ -46,3 +46,19 @@ def test_values_and_removal():
 
 def test_a_path_as_conflicts_show_it():
     assert field_sets.spell((*CONTAINER, "f:image")) == '.spec.template.spec.containers[name="c"].image'
+
+
+def test_an_item_is_named_by_all_its_keys():
+    ports = [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53}]
+    pod = {"spec": {"containers": [{"name": "c", "ports": ports}]}}
+    found = field_sets.fields_of(pod, SCHEMA.patch_meta(("", "v1", "Pod")))
+    steps = {path[4] for path in found if len(path) > 4}
+    assert steps == {'k:{"containerPort":53,"protocol":"UDP"}', 'k:{"containerPort":53,"protocol":"TCP"}'}
+    for path in found:
+        assert field_sets.value_at(pod, path) is not field_sets.MISSING, path
+
+
+def test_what_is_no_set_of_fields():
+    assert field_sets.is_well_formed({"f:a": {".": {}, 'k:{"b":1}': {}, "v:1": {}}})
+    for tree in ({"a": {}}, {"f:a": 1}, {"k:[]": {}}, {"k:{": {}}, {"f:a": {"v:x": {}}}):
+        assert not field_sets.is_well_formed(tree), tree

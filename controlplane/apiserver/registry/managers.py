@@ -1,0 +1,111 @@
+"""Who set which field by create, update and patch (KEP-555): what metadata.managedFields says besides the appliers.
+
+A writer owns what it changes, and takes it from whoever had it; what is removed is nobody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from apimachinery.api.schema import SCHEMA
+from apimachinery.meta import times
+from controlplane.apiserver.registry import field_sets
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.field_sets import Fields
+
+Object = dict[str, Any]
+
+MAX_UPDATERS = 10
+"""Entries of the operation Update; the oldest beyond them become one (upstream's DefaultMaxUpdateManagers)."""
+_ANCIENT = "ancient-changes"
+_UNKNOWN = "unknown"
+
+
+def record_change(
+    call: Call, new: Object, old: Object | None, gvk: tuple[str, str, str], now: datetime
+) -> list[Object]:
+    """The managedFields of `new`, which replaces `old` (None: is created). Both are of the kind and version `gvk`.
+
+    A client may put other entries into `new` (as kubectl does to take over what it applied client-side); those that
+    are not entries at all count as none.
+    """
+    said = new["metadata"].get("managedFields") or []
+    held = (old["metadata"].get("managedFields") or []) if old is not None else []
+    if old is not None and said == [{}]:
+        return []  # the way to start afresh
+    schema = SCHEMA.patch_meta(gvk)
+    after = field_sets.leaves_of(new, schema)
+    before = field_sets.leaves_of(old, schema) if old is not None else {}
+    changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
+    gone = frozenset(before.keys() - after.keys())
+    entries = said if old is not None and not call.subresource and said and all(map(_is_entry, said)) else held
+    if not changed and not gone:
+        return entries
+    return _capped(_after_change(call, entries, changed, gone, _api_version(gvk), times.rfc3339(now)))
+
+
+def _after_change(
+    call: Call, entries: list[Object], changed: Fields, gone: Fields, api_version: str, now: str
+) -> list[Object]:
+    mine: Object = {"manager": call.field_manager or _UNKNOWN, "operation": "Update", "apiVersion": api_version}
+    if call.subresource:
+        mine["subresource"] = call.subresource
+    left, owned = [], changed
+    for entry in entries:
+        fields = field_sets.from_wire(entry.get("fieldsV1") or {})
+        if all(entry.get(key) == mine.get(key) for key in ("manager", "operation", "apiVersion", "subresource")):
+            owned = (fields | changed) - gone
+            if owned == fields:
+                left.append(entry)  # the time tells of the last change of the set
+                owned = frozenset()
+            continue
+        remaining = fields - changed - gone
+        if remaining:
+            left.append(entry if remaining == fields else {**entry, "fieldsV1": field_sets.to_wire(remaining)})
+    if owned:
+        left.append({**mine, "time": now, "fieldsType": "FieldsV1", "fieldsV1": field_sets.to_wire(owned)})
+    return sorted(left, key=lambda entry: (entry["operation"], entry.get("time") or "", entry.get("manager") or ""))
+
+
+def _capped(entries: list[Object]) -> list[Object]:
+    """At most MAX_UPDATERS entries of the operation Update: the oldest of one version are put together."""
+    updaters = [entry for entry in entries if entry["operation"] == "Update"]
+    oldest = updaters[: max(len(updaters) - MAX_UPDATERS + 1, 0)]
+    if len(oldest) < 2:
+        return entries
+    merged: dict[str, Fields] = {}
+    newest: dict[str, Object] = {}
+    for entry in oldest:
+        version = str(entry.get("apiVersion"))
+        merged[version] = merged.get(version, frozenset()) | field_sets.from_wire(entry.get("fieldsV1") or {})
+        newest[version] = entry
+    ancient = [
+        {
+            "manager": _ANCIENT,
+            "operation": "Update",
+            "apiVersion": version,
+            "time": newest[version].get("time"),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": field_sets.to_wire(fields),
+        }
+        for version, fields in merged.items()
+    ]
+    appliers = [entry for entry in entries if entry["operation"] != "Update"]
+    return [*appliers, *ancient, *updaters[len(oldest) :]]
+
+
+def _is_entry(entry: Mapping[str, Any]) -> bool:
+    return (
+        entry.get("operation") in ("Apply", "Update")
+        and entry.get("fieldsType") == "FieldsV1"
+        and isinstance(entry.get("fieldsV1"), Mapping)
+        and bool(entry.get("apiVersion"))
+        and field_sets.is_well_formed(entry["fieldsV1"])
+    )
+
+
+def _api_version(gvk: tuple[str, str, str]) -> str:
+    group, version, _ = gvk
+    return f"{group}/{version}" if group else version

@@ -1,0 +1,89 @@
+"""Who set which field by create, update and patch."""
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apimachinery.api.catalogue import CONFIGMAPS
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.managers import MAX_UPDATERS, record_change
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+GVK = ("", "v1", "ConfigMap")
+
+
+async def _never(_: Attributes) -> tuple[Decision, str]:
+    raise AssertionError("not asked")
+
+
+def _call(manager: str, **more: Any) -> Call:
+    query = {"fieldManager": manager} if manager else {}
+    return Call(User("u"), CONFIGMAPS, "update", "n", "a", _never, query=query, **more)
+
+
+def _object(entries: Any = None, **data: str) -> dict[str, Any]:
+    meta = {"name": "a", "namespace": "n", "uid": "1"}
+    return {"metadata": {**meta, **({"managedFields": entries} if entries else {})}, "data": data}
+
+
+def _owned(entries: list[Any]) -> dict[str, list[str]]:
+    return {entry["manager"]: sorted(entry["fieldsV1"]["f:data"]) for entry in entries}
+
+
+def test_who_creates_owns_what_is_there_and_nothing_of_the_servers() -> None:
+    (entry,) = record_change(_call("kubectl-create"), _object(x="1"), None, GVK, NOW)
+    assert entry == {
+        "manager": "kubectl-create",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": "2025-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:data": {"f:x": {}}},
+    }
+
+
+def test_who_changes_takes_and_what_is_removed_is_nobodys() -> None:
+    made = record_change(_call("one"), _object(x="1", y="1", z="1"), None, GVK, NOW)
+    old = _object(made, x="1", y="1", z="1")
+    found = record_change(_call("two"), _object(x="1", y="2", w="1"), old, GVK, NOW + timedelta(seconds=1))
+    assert _owned(found) == {"one": ["f:x"], "two": ["f:w", "f:y"]}
+    assert _owned(made) == {"one": ["f:x", "f:y", "f:z"]}, "what is stored was not touched"
+
+
+def test_without_a_change_nothing_is_new() -> None:
+    made = record_change(_call("one"), _object(x="1"), None, GVK, NOW)
+    old = _object(made, x="1")
+    assert record_change(_call("two"), deepcopy(old), old, GVK, NOW + timedelta(seconds=1)) == made
+    again = record_change(_call("one"), _object(x="2"), old, GVK, NOW + timedelta(seconds=1))
+    assert again == made, "the time tells of the last change of the set"
+
+
+def test_what_a_client_says_of_managers() -> None:
+    made = record_change(_call("one"), _object(x="1"), None, GVK, NOW)
+    old = _object(made, x="1")
+    handed = [{**made[0], "manager": "two", "operation": "Apply"}]
+    assert record_change(_call("one"), _object(handed, x="1"), old, GVK, NOW) == handed
+    assert record_change(_call("one"), _object([{}], x="1"), old, GVK, NOW) == []
+    nonsense = [{**made[0], "fieldsV1": {"nonsense": {}}}]
+    assert record_change(_call("one"), _object(nonsense, x="1"), old, GVK, NOW) == made
+    assert record_change(_call("one", subresource="status"), _object(handed, x="1"), old, GVK, NOW) == made
+
+
+def test_the_name_of_a_manager() -> None:
+    (entry,) = record_change(_call("", user_agent="kubectl/v1.32.0 (linux/amd64)"), _object(x="1"), None, GVK, NOW)
+    assert entry["manager"] == "kubectl"
+    (entry,) = record_change(_call(""), _object(x="1"), None, GVK, NOW)
+    assert entry["manager"] == "unknown"
+
+
+def test_there_are_never_many_entries() -> None:
+    old, entries = None, []
+    for number in range(30):
+        new = _object(entries, **{f"k{each}": "1" for each in range(number + 1)})
+        entries = record_change(_call(f"m{number}"), new, old, GVK, NOW + timedelta(seconds=number))
+        old = {**new, "metadata": {**new["metadata"], "managedFields": entries}}
+        assert len(entries) <= MAX_UPDATERS
+    owned = _owned(entries)
+    assert len(owned["ancient-changes"]) == 30 - (MAX_UPDATERS - 1) and owned["m29"] == ["f:k29"]

@@ -82,7 +82,8 @@ class LeaderElector:
             if held:
                 renewed = self._clock.monotonic()
             elif self._holder() not in (self.identity, "") or self._clock.monotonic() - renewed >= self._renew:
-                raise LeadershipLost(f"leaderelection lost: lease {self._namespace}/{self._name}, held by {self._holder() or 'nobody'}")
+                holder = self._holder() or "nobody"
+                raise LeadershipLost(f"leaderelection lost: lease {self._namespace}/{self._name} is held by {holder}")
 
     async def _try_acquire(self) -> bool:
         try:

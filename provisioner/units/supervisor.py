@@ -133,7 +133,9 @@ class Supervisor:
                     )
                     running.started.set()
                     code = await running.process.wait()
-                    running.last = f"exited with code {code}"
+                    running.last = (
+                        f"exited with code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+                    )
                 except OSError as error:
                     running.last = f"cannot be started: {error}"
                     code = 203
@@ -163,7 +165,9 @@ class Supervisor:
         if running is None:
             return f"{name}: inactive"
         what = f"{name} - {running.service.description}\n   Active: {self._state(name)}; {running.restarts} restarts"
-        return f"{what}; {running.last}" if running.last else f"{what}; main PID {self._pid(name)}"
+        if pid := self._pid(name):
+            what += f"; main PID {pid}"
+        return f"{what}; last {running.last}" if running.last else what
 
 
 def _signal(running: _Running, number: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,20 @@ async def test_a_service_that_ends_is_started_again_when_it_says_so(tmp_path: Pa
     await until_state(supervisor, "once", "failed")
     await supervisor.answer("poweroff", [])
     assert "exited with code 1" in (tmp_path / "once.service.log").read_text()
+
+
+async def test_status_of_a_service_that_was_killed_tells_how_and_its_new_process(tmp_path: Path, units: Path) -> None:
+    write(units, "k.service", "[Service]\nExecStart=/bin/sleep 100\nRestart=always\nRestartSec=0.01\n")
+    supervisor = Supervisor(tmp_path)
+    await supervisor.answer("start", ["k"])
+    first = (await supervisor.answer("main-pid", ["k"]))[1]
+    os.kill(int(first), signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while (again := (await supervisor.answer("main-pid", ["k"]))[1]) in ("0", first):
+            await asyncio.sleep(0.01)
+    _, text = await supervisor.answer("status", ["k"])
+    await supervisor.answer("poweroff", [])
+    assert text.endswith(f"Active: active; 1 restarts; main PID {again}; last killed by SIGKILL")
 
 
 async def test_a_program_that_is_not_there_is_told(tmp_path: Path, units: Path) -> None:

@@ -127,7 +127,10 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
 
 @app.command(context_settings=_PASS_ON)
 def ssh(context: typer.Context, node: Node, lab: LabName = None) -> None:
-    """A root shell on a machine, or one command there: kubelab ssh worker-1 journalctl -u kubelet. Options come before NODE."""
+    """A root shell on a machine, or one command there: kubelab ssh worker-1 journalctl -u kubelet.
+
+    Options come before NODE: what follows it is the command.
+    """
     place = find_lab(find_home(), lab)
     spec = place.load()
     machine = lifecycle.find_machine(spec, node)

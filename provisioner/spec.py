@@ -36,7 +36,6 @@ class ControlPlane(StrEnum):
 
 class ProxyMode(StrEnum):
     IPTABLES = "iptables"
-    NFTABLES = "nftables"
 
 
 class Role(StrEnum):

@@ -100,8 +100,13 @@ def test_reboot(cluster: Cluster, machine: Machine) -> None:
     cluster.driver.halt(machine)
     _power_on(cluster, machine)
     cluster.wait_nodes_ready()
+    # A Node stays Ready in the API for as long as a silent one may be: that it is says nothing about the units.
     for unit in ("containerd", "kubelet", "kube-proxy"):
-        assert cluster.on(machine, f"systemctl is-active {unit}") == "active"
+        until(
+            f"{unit} of {machine.name} is active",
+            lambda unit=unit: cluster.on(machine, f"systemctl is-active {unit}") == "active",
+            120,
+        )
     if cluster.lab.driver == "libvirt":
         until(
             "the Node reports the new boot",

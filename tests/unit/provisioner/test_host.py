@@ -101,7 +101,6 @@ def test_inventory_and_ssh_configuration(tmp_path: Path) -> None:
 
 def test_a_lab_may_grow_and_nothing_else() -> None:
     assert check_change(LAB, parse_lab("workers: 3")) == []
-    assert check_change(LAB, parse_lab("proxyMode: nftables")) == []
     found = check_change(LAB, parse_lab("workers: 1\nnetwork: 10.1.0.0/24\ncontrolPlane: service\n"))
     assert [problem.split(":")[0] for problem in found] == ["network", "controlPlane", "workers"]
 

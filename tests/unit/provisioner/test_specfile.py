@@ -51,8 +51,8 @@ def test_sizes_for_all_for_a_group_and_by_default() -> None:
 
 
 def test_choices() -> None:
-    lab = parse_lab("driver: netns\nproxyMode: nftables\ncontrolPlane: service\n")
-    assert (lab.driver, lab.proxy_mode, lab.control_plane) == (Driver.NETNS, ProxyMode.NFTABLES, ControlPlane.SERVICE)
+    lab = parse_lab("driver: netns\nproxyMode: iptables\ncontrolPlane: service\n")
+    assert (lab.driver, lab.proxy_mode, lab.control_plane) == (Driver.NETNS, ProxyMode.IPTABLES, ControlPlane.SERVICE)
     assert parse_lab("", driver="netns").driver is Driver.NETNS
 
 
@@ -102,7 +102,7 @@ def test_a_missing_file_is_a_mistake_of_the_person() -> None:
 
 
 def test_a_lab_survives_being_kept() -> None:
-    lab = parse_lab("name: x\nworkers: {count: 5, memory: 2Gi}\nproxyMode: nftables\n")
+    lab = parse_lab("name: x\nworkers: {count: 5, memory: 2Gi}\ncontrolPlane: service\n")
     assert restore_lab(dump_lab(lab)) == lab
 
 

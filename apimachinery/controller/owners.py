@@ -19,6 +19,14 @@ def controller_of(obj: Object) -> Object | None:
     return None
 
 
+def controller_key(obj: Object, resource: Resource) -> str | None:
+    """`namespace/name` of the controller of `obj` if that is of `resource`'s kind, otherwise None."""
+    reference = controller_of(obj)
+    if reference is None or reference.get("kind") != resource.kind:
+        return None
+    return f"{objects.namespace(obj)}/{reference['name']}"
+
+
 def is_controlled_by(obj: Object, owner: Object) -> bool:
     """By uid: an owner of the same name that was made anew is another owner."""
     reference = controller_of(obj)

@@ -35,6 +35,15 @@ class Problems:
             raise ConfigError(list(self._found))
 
 
+def boolean(text: str) -> bool:
+    """Read a Go flag's boolean. Raises ValueError."""
+    if text.lower() in ("true", "t", "1"):
+        return True
+    if text.lower() in ("false", "f", "0"):
+        return False
+    raise ValueError(text)
+
+
 def exit_with(component: str, error: ConfigError) -> NoReturn:
     """Print the problems as a daemon does before it has a log, and end with exit code 2."""
     for problem in error.problems:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
-from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.kit.config import ConfigError, Problems, boolean
 
 DEFAULT_PORT = 10257
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -60,15 +60,6 @@ class ControllersConfig:
         if f"-{name}" in self.controllers:
             return False
         return name in self.controllers or ("*" in self.controllers and by_default)
-
-
-def boolean(text: str) -> bool:
-    """Read a Go flag's boolean. Raises ValueError."""
-    if text.lower() in ("true", "t", "1"):
-        return True
-    if text.lower() in ("false", "f", "0"):
-        return False
-    raise ValueError(text)
 
 
 def parse(argv: Sequence[str]) -> ControllersConfig:

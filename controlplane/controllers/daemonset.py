@@ -9,7 +9,7 @@ from apimachinery.api.catalogue import CONTROLLERREVISIONS, DAEMONSETS, NODES, P
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_of
+from apimachinery.controller.owners import controller_key, controller_of
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
@@ -177,14 +177,8 @@ class DaemonSetController:
     def _enqueue(self, daemon_set: Object) -> None:
         self._queue.add(objects.key(daemon_set))
 
-    def _owner_key(self, pod: Object) -> str | None:
-        reference = controller_of(pod)
-        if reference is None or reference.get("kind") != DAEMONSETS.kind:
-            return None
-        return f"{objects.namespace(pod)}/{reference['name']}"
-
     def _pod_added(self, pod: Object) -> None:
-        key = self._owner_key(pod)
+        key = controller_key(pod, DAEMONSETS)
         if key is not None:
             self._expected.creation_observed(key)
             self._queue.add(key)
@@ -195,11 +189,11 @@ class DaemonSetController:
                     self._enqueue(daemon_set)
 
     def _pod_updated(self, old: Object, new: Object) -> None:
-        for key in {self._owner_key(old), self._owner_key(new)} - {None}:
+        for key in {controller_key(old, DAEMONSETS), controller_key(new, DAEMONSETS)} - {None}:
             self._queue.add(str(key))
 
     def _pod_deleted(self, pod: Object) -> None:
-        key = self._owner_key(pod)
+        key = controller_key(pod, DAEMONSETS)
         if key is not None:
             self._expected.deletion_observed(key, objects.uid(pod))
             self._queue.add(key)

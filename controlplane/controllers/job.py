@@ -10,7 +10,7 @@ from apimachinery.api.catalogue import JOBS, PODS
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_of
+from apimachinery.controller.owners import controller_key
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
@@ -256,20 +256,14 @@ class JobController:
     def _enqueue(self, job: Object) -> None:
         self._queue.add(objects.key(job))
 
-    def _owner_key(self, pod: Object) -> str | None:
-        reference = controller_of(pod)
-        if reference is None or reference.get("kind") != JOBS.kind:
-            return None
-        return f"{objects.namespace(pod)}/{reference['name']}"
-
     def _pod_added(self, pod: Object) -> None:
-        key = self._owner_key(pod)
+        key = controller_key(pod, JOBS)
         if key is not None:
             self._expected.creation_observed(key)
             self._queue.add(key)
 
     def _pod_updated(self, old: Object, new: Object) -> None:
-        key = self._owner_key(new)
+        key = controller_key(new, JOBS)
         if key is None:
             return
         if objects.is_deleting(new) and not objects.is_deleting(old):
@@ -277,7 +271,7 @@ class JobController:
         self._queue.add(key)
 
     def _pod_deleted(self, pod: Object) -> None:
-        key = self._owner_key(pod)
+        key = controller_key(pod, JOBS)
         if key is not None:
             self._expected.deletion_observed(key, objects.uid(pod))
             self._queue.add(key)

@@ -16,7 +16,7 @@ from apimachinery.api.catalogue import PODS, REPLICASETS
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_of
+from apimachinery.controller.owners import controller_key, controller_of
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
@@ -227,14 +227,8 @@ class ReplicaSetController:
     def _enqueue(self, replica_set: Object) -> None:
         self._queue.add(objects.key(replica_set))
 
-    def _owner_key(self, pod: Object) -> str | None:
-        reference = controller_of(pod)
-        if reference is None or reference.get("kind") != REPLICASETS.kind:
-            return None
-        return f"{objects.namespace(pod)}/{reference['name']}"
-
     def _pod_added(self, pod: Object) -> None:
-        key = self._owner_key(pod)
+        key = controller_key(pod, REPLICASETS)
         if objects.is_deleting(pod):
             # Seen first when already on its way out, after a restart of ours.
             self._pod_deleted(pod)
@@ -249,7 +243,7 @@ class ReplicaSetController:
             # It stops counting now, not when its grace period has passed.
             self._pod_deleted(new)
             return
-        for key in {self._owner_key(old), self._owner_key(new)} - {None}:
+        for key in {controller_key(old, REPLICASETS), controller_key(new, REPLICASETS)} - {None}:
             self._queue.add(str(key))
         if controller_of(new) is None and (
             objects.labels(old) != objects.labels(new) or controller_of(old) is not None
@@ -257,7 +251,7 @@ class ReplicaSetController:
             self._offer_orphan(new)
 
     def _pod_deleted(self, pod: Object) -> None:
-        key = self._owner_key(pod)
+        key = controller_key(pod, REPLICASETS)
         if key is not None:
             self._expected.deletion_observed(key, objects.uid(pod))
             self._queue.add(key)

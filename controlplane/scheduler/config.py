@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
-from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.kit.config import ConfigError, Problems, boolean
 
 DEFAULT_PORT = 10259
 
@@ -36,15 +36,6 @@ class SchedulerConfig:
     def holder(self) -> str:
         """The identity in the leader election lease."""
         return self.identity or socket.gethostname()
-
-
-def boolean(text: str) -> bool:
-    """Read a Go flag's boolean. Raises ValueError."""
-    if text.lower() in ("true", "t", "1"):
-        return True
-    if text.lower() in ("false", "f", "0"):
-        return False
-    raise ValueError(text)
 
 
 def parse(argv: Sequence[str]) -> SchedulerConfig:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
-import re
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,13 +26,9 @@ from provisioner.spec import (
     ProxyMode,
     Size,
 )
+from provisioner.specvalues import GIB, choice, cidr, dns_domain, lab_name, size_in_bytes, vcpus
 
-GIB = 1024 * MIB
 T = TypeVar("T")
-E = TypeVar("E", bound=StrEnum)
-
-_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_SIZE = re.compile(r"(\d+)(Mi|Gi)B?")
 
 #: Below these a machine boots but its daemons are killed for want of memory, or its disk is smaller than the image.
 MIN_MASTER_MEMORY, MIN_WORKER_MEMORY, MIN_DISK = 1024 * MIB, 512 * MIB, 4 * GIB
@@ -43,40 +36,105 @@ MASTER = Size(vcpus=2, memory=2 * GIB, disk=12 * GIB)
 WORKER = Size(vcpus=1, memory=1280 * MIB, disk=12 * GIB)
 
 
+@dataclass(frozen=True, slots=True)
+class LabText:
+    """A lab file that was read. lab: as far as it is right, with defaults for the rest; ``None`` when nothing is.
+
+    problems: what is wrong, by line. lines: key → line. wrong: the keys that problems are about.
+    """
+
+    source: str
+    lab: Lab | None
+    problems: tuple[str, ...]
+    lines: Mapping[str, int]
+    wrong: frozenset[str]
+
+    def checked(self) -> Lab:
+        """The lab. Raises ``BadInput`` with every problem."""
+        if self.problems or self.lab is None:
+            raise BadInput(self.problems)
+        return self.lab
+
+    def located(self, problems: Iterable[str]) -> list[str]:
+        """Problems that begin with ``KEY:``, found elsewhere (on the host, say), with the line of their key in front.
+
+        Without those about keys that the file has wrong anyway: they would speak of defaults.
+        """
+        found = []
+        for problem in problems:
+            keys = _RESTS_ON.get(key := problem.partition(":")[0], (key,))
+            if self.wrong.isdisjoint(keys):
+                line = next((self.lines[each] for each in keys if each in self.lines), None)
+                found.append(f"{self.source}:{line}: {problem}" if line is not None else problem)
+        return found
+
+
+#: What a check outside of the file calls a thing → the keys of the file that it may come from.
+_RESTS_ON = {
+    "memory": ("memory", "workers.memory", "masters.memory", "workers", "masters"),
+    "disk": ("workers", "masters"),
+    "workers' size": ("workers", "vcpus", "memory", "disk"),
+}
+
+
 def load_lab(path: Path, *, driver: str | None = None) -> Lab:
     """Read and check a lab file. ``driver`` overrides the file's.
 
     Raises ``BadInput`` with ``FILE:LINE: KEY: what`` lines.
     """
+    return read_lab(path, driver=driver).checked()
+
+
+def read_lab(path: Path, *, driver: str | None = None) -> LabText:
+    """The same, with the problems as a value. Raises ``BadInput`` for what is no text of YAML at all."""
     try:
-        text = path.read_text()
+        data = path.read_bytes()
     except FileNotFoundError:
         raise BadInput([f"{path}: there is no such file"], advice="Name a lab file with --file.") from None
     except OSError as error:
         raise BadInput([f"{path}: {error.strerror}"]) from None
+    advice = "Save the file as UTF-8."
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput([f"{path}: UTF-16 text"], advice=advice)
+    try:
+        text = data.decode()
     except UnicodeDecodeError as error:
-        raise BadInput([f"{path}: not UTF-8 text: {error.reason} at byte {error.start}"]) from None
-    return parse_lab(text, str(path), driver=driver)
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput([f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8"], advice=advice) from None
+    return read_text(text, str(path), driver=driver)
 
 
 def parse_lab(text: str, source: str = "lab.yaml", *, driver: str | None = None) -> Lab:
-    """The same for text at hand; ``source`` is the name used in messages."""
+    """A lab from text at hand; ``source`` is the name used in messages. Raises ``BadInput``."""
+    return read_text(text, source, driver=driver).checked()
+
+
+def read_text(text: str, source: str, *, driver: str | None = None) -> LabText:
+    """The same, with the problems as a value. Raises ``BadInput`` for what is not YAML."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise BadInput([f"{source}:{line}: not YAML: it holds the character U+{error.character:04X}"]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{source}:{mark.line + 1}" if mark else source
-        raise BadInput([f"{where}: not YAML: {error.problem}"]) from None
-    except yaml.YAMLError as error:
-        raise BadInput([f"{source}: not YAML: {error}"]) from None
+        raise BadInput([f"{where}: not YAML: {_yaml_words(error)}"]) from None
+    except RecursionError:
+        raise BadInput([f"{source}: not a lab file: nested too deeply"]) from None
     if root is None:
         root = yaml.MappingNode("tag:yaml.org,2002:map", [])
-    problems: list[str] = []
-    lab = _Reader(source, root, problems, "").lab(driver)
-    if problems:
-        raise BadInput(problems)
-    assert lab is not None  # without a problem every field was read
-    return lab
+    notes = _Notes(source)
+    lab = _Reader(notes, root, "").lab(driver)
+    return LabText(source, lab, notes.sorted(), notes.lines, frozenset(notes.wrong))
+
+
+def _yaml_words(error: yaml.MarkedYAMLError) -> str:
+    if error.problem and "'\\t'" in error.problem:
+        return "a tab; indent with spaces"
+    if error.context and "single document" in error.context:
+        return "a second document begins; a lab file holds one"
+    return str(error.problem or error.context)
 
 
 def dump_lab(lab: Lab) -> str:
@@ -105,25 +163,48 @@ def restore_lab(text: str) -> Lab:
     )
 
 
+class _Notes:
+    """What is found while a file is read, by all its readers."""
+
+    def __init__(self, source: str) -> None:
+        self.lines: dict[str, int] = {}
+        self.wrong: set[str] = set()
+        self._source = source
+        self._problems: list[tuple[int, str]] = []
+
+    def add(self, line: int | None, key: str, what: str) -> None:
+        """``line``: ``None`` for what is not in the file."""
+        self.wrong.update((key, key.partition(".")[0]))
+        where = f"{self._source}:{line}: " if line is not None else ""
+        self._problems.append((line or 0, f"{where}{key}: {what}"))
+
+    def sorted(self) -> tuple[str, ...]:
+        return tuple(text for _, text in sorted(self._problems, key=lambda each: each[0]))
+
+
 class _Reader:
     """One mapping of the file. Reads keys with a type and a default, and notes what is wrong."""
 
-    def __init__(self, source: str, node: yaml.Node, problems: list[str], prefix: str) -> None:
-        self._source, self._problems, self._prefix = source, problems, prefix
+    def __init__(self, notes: _Notes, node: yaml.Node, prefix: str) -> None:
+        self._notes, self._prefix = notes, prefix
         self._node = node
         self._values: dict[str, yaml.Node] = {}
+        self._keys: dict[str, yaml.Node] = {}
         if not isinstance(node, yaml.MappingNode):
             self._add(node, prefix.rstrip(".") or "document", "must be a mapping of keys to values")
             return
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._add(key, prefix.rstrip(".") or "document", "a key must be a single word")
+                continue
             name = str(key.value)
             if name in self._values:
                 self._add(key, prefix + name, "is given twice")
-            self._values[name] = value
-        self._keys = {str(key.value): key for key, _ in node.value}
+            self._values[name], self._keys[name] = value, key
+            notes.lines[prefix + name] = _line(key)
 
     def _add(self, node: yaml.Node, where: str, what: str) -> None:
-        self._problems.append(f"{self._source}:{_line(node)}: {where}: {what}")
+        self._notes.add(_line(node), where, what)
 
     def known(self, *names: str) -> None:
         for name in self._values:
@@ -152,20 +233,20 @@ class _Reader:
         self.known(*keys, "dnsDomain", "proxyMode", "controlPlane")
         shared = self._size(None)
         lab = Lab(
-            name=self.read("name", "lab", _name),
-            driver=self.read("driver", Driver.LIBVIRT, _choice(Driver)),
+            name=self.read("name", "lab", lab_name),
+            driver=self.read("driver", Driver.LIBVIRT, choice(Driver)),
             masters=self._group("masters", 1, _sized(MASTER, shared)),
             workers=self._group("workers", 2, _sized(WORKER, shared)),
-            network=self.read("network", Network("192.168.60.0/24"), _cidr(16, 26)),
-            pod_cidr=self.read("podCIDR", Network("10.244.0.0/16"), _cidr(8, NODE_CIDR_PREFIX)),
-            service_cidr=self.read("serviceCIDR", Network("10.96.0.0/12"), _cidr(12, 27)),
-            dns_domain=self.read("dnsDomain", "cluster.local", _domain),
-            proxy_mode=self.read("proxyMode", ProxyMode.IPTABLES, _choice(ProxyMode)),
-            control_plane=self.read("controlPlane", ControlPlane.STATIC_PODS, _choice(ControlPlane)),
+            network=self.read("network", Network("192.168.60.0/24"), cidr(16, 26)),
+            pod_cidr=self.read("podCIDR", Network("10.244.0.0/16"), cidr(8, NODE_CIDR_PREFIX)),
+            service_cidr=self.read("serviceCIDR", Network("10.96.0.0/12"), cidr(12, 27)),
+            dns_domain=self.read("dnsDomain", "cluster.local", dns_domain),
+            proxy_mode=self.read("proxyMode", ProxyMode.IPTABLES, choice(ProxyMode)),
+            control_plane=self.read("controlPlane", ControlPlane.STATIC_PODS, choice(ControlPlane)),
         )
         if driver is not None:
             if driver not in list(Driver):
-                self._problems.append(f"--driver: {driver!r} is not one of {', '.join(Driver)}")
+                self._notes.add(None, "--driver", f"{driver!r} is not one of {', '.join(Driver)}")
                 return None
             lab = replace(lab, driver=Driver(driver))
         self._check_counts(lab)
@@ -177,19 +258,19 @@ class _Reader:
         if node is None:
             return Group(count, size)
         if isinstance(node, yaml.MappingNode):
-            inner = _Reader(self._source, node, self._problems, f"{name}.")
+            inner = _Reader(self._notes, node, f"{name}.")
             inner.known("count", "vcpus", "memory", "disk")
             own = inner._size(size)
             assert own.vcpus and own.memory and own.disk
-            return Group(inner.read("count", count, _count), own)
-        return Group(self.read(name, count, _count), size)
+            return Group(inner.read("count", count, number_of), own)
+        return Group(self.read(name, count, number_of), size)
 
     def _size(self, default: Size | None) -> Size:
         base = default or Size(0, 0, 0)
         size = Size(
-            vcpus=self.read("vcpus", base.vcpus, _vcpus),
-            memory=self.read("memory", base.memory, _bytes),
-            disk=self.read("disk", base.disk, _bytes),
+            vcpus=self.read("vcpus", base.vcpus, vcpus),
+            memory=self.read("memory", base.memory, size_in_bytes),
+            disk=self.read("disk", base.disk, size_in_bytes),
         )
         if "disk" in self._values and 0 < size.disk < MIN_DISK:
             self.at("disk", f"{size.disk // MIB}Mi is less than the {MIN_DISK // GIB}Gi that the guest image needs")
@@ -224,10 +305,16 @@ class _Reader:
 
     def _check_networks(self, lab: Lab) -> None:
         named = [("network", lab.network), ("podCIDR", lab.pod_cidr), ("serviceCIDR", lab.service_cidr)]
-        for index, (name, network) in enumerate(named):
-            for other_name, other in named[:index]:
+        right = [(name, network) for name, network in named if name not in self._notes.wrong]
+        for index, (name, network) in enumerate(right):
+            for other_name, other in right[:index]:
                 if network.overlaps(other):
-                    self.at(name, f"{network} overlaps with {other_name} {other}")
+                    # Told at a line that is there: one of the two may be a default.
+                    first, second = (name, network), (other_name, other)
+                    if name not in self._values:
+                        first, second = second, first
+                    default = "" if second[0] in self._values else ", the default"
+                    self.at(first[0], f"{first[1]} overlaps with {second[0]} {second[1]}{default}")
 
 
 def _line(node: yaml.Node) -> int:
@@ -237,87 +324,3 @@ def _line(node: yaml.Node) -> int:
 
 def _sized(role: Size, shared: Size) -> Size:
     return Size(shared.vcpus or role.vcpus, shared.memory or role.memory, shared.disk or role.disk)
-
-
-def _scalar(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode):
-        raise ValueError("must be a single value")
-    return str(node.value)
-
-
-def _integer(node: yaml.Node) -> int:
-    text = _scalar(node)
-    if not re.fullmatch(r"-?\d+", text):
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _count(node: yaml.Node) -> int:
-    count = _integer(node)
-    if count < 0:
-        raise ValueError(f"{count} is negative")
-    return count
-
-
-def _vcpus(node: yaml.Node) -> int:
-    count = _integer(node)
-    if not 1 <= count <= 64:
-        raise ValueError(f"{count} is not between 1 and 64")
-    return count
-
-
-def _bytes(node: yaml.Node) -> int:
-    text = _scalar(node)
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a size such as 1280Mi or 2Gi")
-    size = int(match[1]) * (GIB if match[2] == "Gi" else MIB)
-    if size == 0:
-        raise ValueError("must be more than nothing")
-    return size
-
-
-def _name(node: yaml.Node) -> str:
-    text = _scalar(node)
-    if not _LABEL.fullmatch(text) or len(text) > 20:
-        raise ValueError(f"{text!r} must be at most 20 of a-z, 0-9 and '-', begin with a letter and not end with '-'")
-    return text
-
-
-def _domain(node: yaml.Node) -> str:
-    text = _scalar(node)
-    if len(text) > 100 or not all(re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", part) for part in text.split(".")):
-        raise ValueError(f"{text!r} is not a DNS domain")
-    return text
-
-
-def _choice(kind: type[E]) -> Callable[[yaml.Node], E]:
-    def convert(node: yaml.Node) -> E:
-        text = _scalar(node)
-        if text not in list(kind):
-            raise ValueError(f"{text!r} is not one of {', '.join(kind)}")
-        return kind(text)
-
-    return convert
-
-
-def _cidr(shortest: int, longest: int) -> Callable[[yaml.Node], Network]:
-    """IPv4 networks whose prefix length is between the two."""
-
-    def convert(node: yaml.Node) -> Network:
-        text = _scalar(node)
-        if "/" not in text:
-            raise ValueError(f"{text!r} is not a network such as 10.0.0.0/16")
-        try:
-            network = ipaddress.ip_network(text)
-        except ValueError as error:
-            raise ValueError(str(error)) from None
-        if not isinstance(network, Network):
-            raise ValueError(f"{text} is IPv6; labs are IPv4")
-        if not network.is_private:
-            raise ValueError(f"{text} is not a private network (RFC 1918): its addresses belong to others")
-        if not shortest <= network.prefixlen <= longest:
-            raise ValueError(f"{text}: the prefix length must be between {shortest} and {longest}")
-        return network
-
-    return convert

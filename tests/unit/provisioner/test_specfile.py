@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from provisioner.errors import BadInput
 from provisioner.spec import MIB, ControlPlane, Driver, ProxyMode
-from provisioner.specfile import dump_lab, load_lab, parse_lab, restore_lab
+from provisioner.specfile import dump_lab, load_lab, parse_lab, read_text, restore_lab
 
 
 def problems(text: str) -> list[str]:
@@ -74,13 +74,22 @@ def test_choices() -> None:
         ("network: 192.168.60.1/24", "lab.yaml:1: network: 192.168.60.1/24 has host bits set"),
         ("network: 8.8.8.0/24", "is not a private network"),
         ("network: fd00::/64", "is IPv6"),
-        ("podCIDR: 10.96.0.0/16", "10.96.0.0/12 overlaps with podCIDR 10.96.0.0/16"),
+        ("podCIDR: 10.96.0.0/16", "1: podCIDR: 10.96.0.0/16 overlaps with serviceCIDR 10.96.0.0/12, the default"),
+        (
+            "podCIDR: 10.1.0.0/16\nserviceCIDR: 10.1.0.0/20",
+            "lab.yaml:2: serviceCIDR: 10.1.0.0/20 overlaps with podCIDR 10.1.0.0/16",
+        ),
         ("podCIDR: 10.244.0.0/23", "podCIDR: 10.244.0.0/23 has a /24 for 2 nodes, and the lab has 3"),
         ("driver: docker", "driver: 'docker' is not one of libvirt, netns"),
         ("dnsDomain: under_score", "dnsDomain: 'under_score' is not a DNS domain"),
         ("- a list", "lab.yaml:1: document: must be a mapping"),
         ("name: [a]", "lab.yaml:1: name: must be a single value"),
         ("a: {", "lab.yaml:1: not YAML"),
+        ("workers: 1\n\tmasters: 1", "lab.yaml:2: not YAML: a tab; indent with spaces"),
+        ("name: a\n---\nname: b", "lab.yaml:2: not YAML: a second document begins"),
+        ("name: a\n\0", "lab.yaml:2: not YAML: it holds the character U+0000"),
+        ("[1, 2]: 3", "lab.yaml:1: document: a key must be a single word"),
+        ("a: " + "[" * 3000, "nested too deeply"),
         ("masters: 3", "need a load balancer"),
         ("workers: 65", "workers: 65 is more than 64"),
     ],
@@ -90,10 +99,47 @@ def test_a_problem_has_its_line_and_words(text: str, expected: str) -> None:
     assert any(expected in problem for problem in found), found
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_told_at_once_by_line() -> None:
     found = problems("name: X\nmasters: 0\npodCIDR: nonsense\nnetwork: 10.96.1.0/24\nunknown: 1\n")
-    assert [problem.split(":")[1] for problem in found] == ["5", "1", "3", "2", "1"] or len(found) == 5
-    assert {problem.split(": ")[1] for problem in found} == {"name", "masters", "podCIDR", "serviceCIDR", "unknown"}
+    assert [tuple(problem.split(":")[1:3]) for problem in found] == [
+        ("1", " name"),
+        ("2", " masters"),
+        ("3", " podCIDR"),
+        ("4", " network"),
+        ("5", " unknown"),
+    ]
+
+
+def test_a_network_that_is_wrong_is_not_also_said_to_overlap_by_its_default() -> None:
+    assert [problem.split(":")[2] for problem in problems("podCIDR: nonsense\nserviceCIDR: 10.244.0.0/20\n")] == [
+        " podCIDR"
+    ]
+
+
+def test_what_the_host_says_of_a_key_gets_its_line_and_nothing_is_said_of_defaults() -> None:
+    text = read_text("name: x\nworkers: {count: 2, memory: 90Gi}\npodCIDR: nonsense\n", "lab.yaml")
+    host = ["memory: too much", "network: taken", "podCIDR: taken", "KUBELAB_HOME: closed"]
+    assert text.located(host) == ["lab.yaml:2: memory: too much", "network: taken", "KUBELAB_HOME: closed"]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("name: x\n# Kühlschrank\n".encode("cp1252"), "lab.yaml:2: byte 0xfc is not UTF-8"),
+        ("name: x\n".encode("utf-16"), "lab.yaml: UTF-16 text"),
+    ],
+)
+def test_another_encoding_is_named_with_its_line(data: bytes, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_bytes(data)
+    with pytest.raises(BadInput) as caught:
+        load_lab(tmp_path / "lab.yaml")
+    assert str(caught.value).endswith(expected)
+    assert caught.value.advice == "Save the file as UTF-8."
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_bytes(b"\xef\xbb\xbfname: x\r\nworkers: 1\r\n")
+    assert load_lab(tmp_path / "lab.yaml").workers.count == 1
 
 
 def test_a_missing_file_is_a_mistake_of_the_person() -> None:

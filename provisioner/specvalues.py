@@ -1,0 +1,103 @@
+"""The values of a lab file: each function reads one node, and raises ``ValueError`` with what is wrong with it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeVar
+
+import yaml
+
+from provisioner.spec import MIB, Network
+
+GIB = 1024 * MIB
+E = TypeVar("E", bound=StrEnum)
+
+_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_SIZE = re.compile(r"(\d+)(Mi|Gi)B?")
+
+
+def scalar(node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError("must be a single value")
+    return str(node.value)
+
+
+def whole_number(node: yaml.Node) -> int:
+    text = scalar(node)
+    if not re.fullmatch(r"-?\d+", text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def number_of(node: yaml.Node) -> int:
+    number = whole_number(node)
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    return number
+
+
+def vcpus(node: yaml.Node) -> int:
+    number = whole_number(node)
+    if not 1 <= number <= 64:
+        raise ValueError(f"{number} is not between 1 and 64")
+    return number
+
+
+def size_in_bytes(node: yaml.Node) -> int:
+    text = scalar(node)
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 1280Mi or 2Gi")
+    size = int(match[1]) * (GIB if match[2] == "Gi" else MIB)
+    if size == 0:
+        raise ValueError("must be more than nothing")
+    return size
+
+
+def lab_name(node: yaml.Node) -> str:
+    text = scalar(node)
+    if not _LABEL.fullmatch(text) or len(text) > 20:
+        raise ValueError(f"{text!r} must be at most 20 of a-z, 0-9 and '-', begin with a letter and not end with '-'")
+    return text
+
+
+def dns_domain(node: yaml.Node) -> str:
+    text = scalar(node)
+    if len(text) > 100 or not all(re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", part) for part in text.split(".")):
+        raise ValueError(f"{text!r} is not a DNS domain")
+    return text
+
+
+def choice(kind: type[E]) -> Callable[[yaml.Node], E]:
+    def convert(node: yaml.Node) -> E:
+        text = scalar(node)
+        if text not in list(kind):
+            raise ValueError(f"{text!r} is not one of {', '.join(kind)}")
+        return kind(text)
+
+    return convert
+
+
+def cidr(shortest: int, longest: int) -> Callable[[yaml.Node], Network]:
+    """IPv4 networks whose prefix length is between the two."""
+
+    def convert(node: yaml.Node) -> Network:
+        text = scalar(node)
+        if "/" not in text:
+            raise ValueError(f"{text!r} is not a network such as 10.0.0.0/16")
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(str(error)) from None
+        if not isinstance(network, Network):
+            raise ValueError(f"{text} is IPv6; labs are IPv4")
+        if not network.is_private:
+            raise ValueError(f"{text} is not a private network (RFC 1918): its addresses belong to others")
+        if not shortest <= network.prefixlen <= longest:
+            raise ValueError(f"{text}: the prefix length must be between {shortest} and {longest}")
+        return network
+
+    return convert

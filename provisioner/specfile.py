@@ -26,7 +26,7 @@ from provisioner.spec import (
     ProxyMode,
     Size,
 )
-from provisioner.specvalues import GIB, choice, cidr, dns_domain, lab_name, size_in_bytes, vcpus
+from provisioner.specvalues import GIB, choice, cidr, dns_domain, lab_name, number_of, size_in_bytes, vcpus
 
 T = TypeVar("T")
 

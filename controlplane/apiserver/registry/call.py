@@ -23,7 +23,8 @@ _FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 class Call:
     """`resource` is the one asked for, in the version asked for. `name` may be "" on create.
 
-    `warnings` go out as Warning headers; `authorize` asks on behalf of somebody (escalation checks, reviews).
+    `warnings` go out as Warning headers; `authorize` asks on behalf of somebody (escalation checks, reviews);
+    `annotations` are what admission adds to the audit event.
     """
 
     user: User
@@ -37,11 +38,16 @@ class Call:
     user_agent: str = ""
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         """Tell the client; each sentence once, at most MAX_WARNINGS."""
         if text not in self.warnings and len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Add to the audit event; the first value of a key stays (audit.AddAuditAnnotation)."""
+        self.annotations.setdefault(key, value)
 
     @property
     def field_validation(self) -> str:

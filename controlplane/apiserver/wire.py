@@ -52,7 +52,8 @@ from controlplane.apiserver.strategies.reviews import Reviews
 from controlplane.apiserver.strategies.subresources import Subresources
 from controlplane.apiserver.strategies.table import strategies
 from controlplane.apiserver.strategies.token_request import TokenRequests
-from controlplane.apiserver.streams.pods import NodeStreams
+from controlplane.apiserver.streams.forward import Forwarder
+from controlplane.apiserver.streams.wire import build as build_streams
 from controlplane.apiserver.tables.render import Tables
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class ApiServer:
         self.port = config.secure_port
         self._ready = False
 
+        self._forwarder = Forwarder()
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError, ValueError, StorageError when it cannot start."""
         async with AsyncExitStack() as undo:
@@ -83,6 +85,7 @@ class ApiServer:
         policy, graph = PolicyIndex(), PodGraph()
         feeds = _feeds(config, storage, policy, graph)
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
+        undo.push_async_callback(self._forwarder.close)
         undo.push_async_callback(cancel_and_wait, *tasks)
         authorizer = Union(_authorizers(config, policy, graph))
 
@@ -138,7 +141,7 @@ class ApiServer:
             accounts, clock, front_proxy=_front_proxy(config), anonymous=config.anonymous_auth
         )
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
-        streams = NodeStreams(registry, _kubelet_tls(config), config.kubelet_preferred_address_types)
+        streams = build_streams(config, registry, self._forwarder)
         subresources = Subresources(registry, Reviews(authorizer, accounts, policy), tokens, streams)
         resources = Resources(registry, subresources, authorizer, Tables(clock))
 
@@ -229,15 +232,6 @@ def _server_tls(config: Config) -> ssl.SSLContext:
         context.load_verify_locations(cafile=str(config.requestheader_client_ca_file))
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
-
-
-def _kubelet_tls(config: Config) -> ssl.SSLContext:
-    authority = config.kubelet_certificate_authority
-    cert, key = config.kubelet_client_certificate, config.kubelet_client_key
-    if authority is None:
-        # As upstream: without the authority's name the node agent's certificate is not verified.
-        return tls.unverified_client_context(cert, key)
-    return tls.client_context(authority.read_bytes(), cert, key)
 
 
 def _front_proxy(config: Config) -> FrontProxy | None:

@@ -249,4 +249,11 @@ def test_an_agent_that_is_not_there(control_plane: ControlPlane, pod: str, agent
     agent.shutdown()
     agent.server_close()
     answer = control_plane.request("GET", f"{pod}/log")
-    assert answer.code == 500 and answer.json["reason"] == "InternalError"
+    where = f"{ADDRESS}:{agent.server_address[1]}"
+    assert answer.code == 500 and answer.json["message"] == (
+        f'Get "https://{where}/containerLogs/{pod.split("/")[4]}/p/main": dial tcp {where}: connect: connection refused'
+    )
+    stream, head = _upgrade(control_plane, f"{pod}/exec?command=sh&stdout=true", "SPDY/3.1")
+    with contextlib.closing(stream):
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert f"error dialing backend: dial tcp {where}: connect: connection refused".encode() in stream.recv(4096)

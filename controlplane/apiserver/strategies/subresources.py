@@ -41,7 +41,7 @@ class Subresources:
         about = call.resource.subresource(call.subresource)
         if about is None:
             raise status.path_not_found()
-        if call.verb not in about.verbs:
+        if call.verb not in about.verbs and (call.subresource, request.method) != ("proxy", "OPTIONS"):
             raise status.method_not_allowed(call.resource, call.verb)
         if call.subresource in _STREAMS:
             return await self._streams.serve(request, info, call)

@@ -1,42 +1,44 @@
-"""Plain HTTP handed on: one request to a node agent, its answer streamed back. Redirects are not followed,
-nor passed on: a node agent must not send the API server or its client elsewhere.
+"""Plain HTTP handed on: one request to a backend, its answer streamed back. Redirects are never followed.
+
+Neither body is held in memory: each side is read as fast as the other takes. HTML whose links must be changed is the
+exception, as upstream.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping, Sequence
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
+from multidict import CIMultiDict
 
 from apimachinery.meta import status
-from controlplane.apiserver.front import decode
+from controlplane.apiserver.streams.headers import response_headers
+from controlplane.apiserver.streams.rewrite import Rewriting
+from controlplane.apiserver.streams.target import Target
 
-_HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"}
-    | {"upgrade", "content-length", "content-encoding"}
-)
-_PRIVATE = frozenset({"authorization", "host", "accept-encoding", "cookie"})
-_CONNECT_TIMEOUT = 10.0
+_CONNECT_TIMEOUT = 30.0  # upstream's dialer
 _REFUSAL_MAX = 2000  # bytes of a refusal's text that are passed on
+_PAGE_MAX = 16 * 1024 * 1024  # bytes of HTML whose links are rewritten; a larger page passes as it is
 _NO_REDIRECTS = "the backend attempted to redirect this request, which is not permitted"
 
 
+class Unreachable(Exception):
+    """No answer came. The text says why, as Go's net package would."""
+
+
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A node agent: address, port, and how to talk TLS with it."""
+class Sent:
+    """A request as it goes to the backend. path and query: encoded. host: the Host header, "" for the backend's own."""
 
-    host: str
-    port: int
-    tls: ssl.SSLContext
-
-    def url(self, path: str, query: Sequence[tuple[str, str]]) -> URL:
-        """The URL of an (encoded) path there."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return URL(f"https://{host}:{self.port}{path}", encoded=True).with_query(list(query))
+    method: str
+    path: str
+    query: str
+    headers: CIMultiDict[str]
+    host: str = ""
 
 
 def is_redirect(code: int, headers: Mapping[str, str]) -> bool:
@@ -52,7 +54,7 @@ def redirect_refused() -> web.Response:
 
 
 def refusal(code: int, text: str) -> status.ApiError:
-    """A node agent's refusal as a client is told of it (registry/generic/rest: GenericHttpResponseChecker)."""
+    """A backend's refusal as a client is told of it (registry/generic/rest: GenericHttpResponseChecker)."""
     if code == 500:
         return status.internal(text)
     if code == 400:
@@ -61,51 +63,121 @@ def refusal(code: int, text: str) -> status.ApiError:
     return status.ApiError(code, error.reason, text or error.message, error.details)
 
 
-async def forward(
-    request: web.BaseRequest,
-    target: Target,
-    path: str,
-    query: Sequence[tuple[str, str]],
-    *,
-    checked: bool = False,
-) -> web.StreamResponse:
-    """The answer, as it comes. Raises ApiError 500 when the node agent cannot be reached; when `checked`, also its
-    refusals (codes outside 200 to 206), whose text becomes the message.
-    """
-    headers = {
-        name: value
-        for name, value in request.headers.items()
-        if name.lower() not in _HOP_BY_HOP | _PRIVATE and not name.lower().startswith("impersonate-")
-    }
-    body = await decode.read_body(request)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT)
-    async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+class Forwarder:
+    """Hands requests on over connections that it keeps; `close` ends them."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """End every connection to a backend."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, target: Target, sent: Sent, body: AsyncIterator[bytes] | None = None) -> aiohttp.ClientResponse:
+        """The answer, its body unread; close it. Raises Unreachable."""
+        if self._session is None:
+            # Kept connections are bounded, busy ones are not: every request upstream is bounded by its client.
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=90, ttl_dns_cache=10)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            )
+        headers = sent.headers.copy()
+        headers["Host"] = sent.host or target.authority
         try:
-            answer = await session.request(
-                request.method,
-                target.url(path, query),
+            return await self._session.request(
+                sent.method,
+                target.url(sent.path, sent.query),
                 headers=headers,
-                data=body or None,
-                ssl=target.tls,
+                data=body,
+                ssl=target.tls or False,
+                server_hostname=target.server_name or None,
                 allow_redirects=False,
             )
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise status.internal(f'Get "{target.url(path, query)}": {error}') from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(target.unreachable(error)) from None
+
+    async def forward(
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        sent: Sent,
+        *,
+        checked: bool = False,
+        rewriting: Rewriting | None = None,
+        redirects: Callable[[str], bool] | None = None,
+        answer_within: float | None = None,
+    ) -> web.StreamResponse:
+        """Hand the request on and its answer back.
+
+        checked: refusals (codes outside 200 to 206) are raised as ApiError with the backend's text.
+        rewriting: links of HTML pages and Location headers are led back through the proxy.
+        redirects: says of a Location whether it is passed to the client; other redirects are answered with 502.
+        answer_within: seconds until the answer must have begun.
+        Raises Unreachable, ApiError.
+        """
+        try:
+            async with asyncio.timeout(answer_within):
+                answer = await self.ask(target, sent, _body(request) if request.body_exists else None)
+        except TimeoutError:
+            raise Unreachable("context deadline exceeded") from None
         async with answer:
-            if is_redirect(answer.status, answer.headers):
+            led_on = is_redirect(answer.status, answer.headers)
+            if led_on and (redirects is None or not redirects(answer.headers["Location"])):
                 return redirect_refused()
             if checked and not 200 <= answer.status <= 206:
                 text = (await answer.content.read(_REFUSAL_MAX)).decode(errors="replace")
                 raise refusal(answer.status, text.strip())
-            response = web.StreamResponse(status=answer.status)
-            for name, value in answer.headers.items():
-                if name.lower() not in _HOP_BY_HOP:
-                    response.headers.add(name, value)
-            if "Content-Encoding" in answer.headers:
-                response.headers["Content-Encoding"] = answer.headers["Content-Encoding"]
-            response.enable_chunked_encoding()
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
-            return response
+            headers = response_headers(answer.headers)
+            if rewriting is not None and "Location" in headers:
+                headers["Location"] = rewriting.link(headers["Location"])
+            elif rewriting is not None and answer.content_type == "text/html" and request.method != "HEAD":
+                return await _page(request, answer, headers, rewriting)
+            return await _stream(request, answer, headers)
+
+
+async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_any():
+        yield chunk
+
+
+async def _stream(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, headers: CIMultiDict[str], begun: bytes = b""
+) -> web.StreamResponse:
+    length = headers.pop("Content-Length", None)
+    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+    if length is not None and length.isdecimal():
+        response.content_length = int(length)
+    await response.prepare(request)
+    try:
+        if begun:
+            await response.write(begun)
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+    except aiohttp.ClientPayloadError:
+        # The backend broke off: so must we, or the client would take half an answer for a whole one.
+        if request.transport is not None:
+            request.transport.close()
+        raise ConnectionResetError("the backend closed the connection in the middle of its answer") from None
+    await response.write_eof()
+    return response
+
+
+async def _page(
+    request: web.BaseRequest, answer: aiohttp.ClientResponse, headers: CIMultiDict[str], rewriting: Rewriting
+) -> web.StreamResponse:
+    data = b""
+    async for chunk in answer.content.iter_any():
+        data += chunk
+        if len(data) > _PAGE_MAX:
+            return await _stream(request, answer, headers, data)
+    headers.pop("Content-Length", None)
+    try:
+        data = rewriting.body(data, headers.get("Content-Encoding", ""))
+    except (zlib.error, OSError, EOFError) as error:
+        raise status.internal(f"failed to rewrite URLs: {error}") from None
+    return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=data)

@@ -10,15 +10,19 @@ import asyncio
 from typing import Any, cast
 
 from aiohttp import web
-from multidict import CIMultiDict
 
-from apimachinery.meta import status
-from controlplane.apiserver.streams.forward import Target, is_redirect, redirect_refused
-
-_HEAD_MAX = 64 * 1024
-_ANSWER_MAX = 1024 * 1024
-_ANSWER_TIMEOUT = 30.0
-_PASSED = ("connection", "upgrade", "x-stream-protocol-version", "sec-websocket-", "origin", "user-agent", "accept")
+from controlplane.apiserver.streams.forward import Sent
+from controlplane.apiserver.streams.target import Target
+from controlplane.apiserver.streams.upgrade import (
+    ANSWER_TIMEOUT,
+    BODY_MAX,
+    HEAD_MAX,
+    body_length,
+    failure,
+    parse_head,
+    refused,
+    request_head,
+)
 
 
 class _Side(asyncio.Protocol):
@@ -41,7 +45,7 @@ class _Side(asyncio.Protocol):
             return
         self.kept += data
         self.arrived.set()
-        if len(self.kept) > _ANSWER_MAX and self.transport is not None:
+        if len(self.kept) > BODY_MAX and self.transport is not None:
             self.transport.close()
 
     def eof_received(self) -> bool:
@@ -99,30 +103,32 @@ class Relayed(web.StreamResponse):
         return True
 
 
-async def relay(request: web.BaseRequest, target: Target, path: str) -> web.StreamResponse:
+async def relay(request: web.BaseRequest, target: Target, sent: Sent) -> web.StreamResponse:
     """Hand the request on; when it is answered with 101, the connection too, until either end closes it.
 
-    Any other answer is the client's answer, and ends the connection. Raises ApiError 500, 503.
+    Any other answer is the client's answer, and ends the connection. Raises ApiError 500.
     """
     loop = asyncio.get_running_loop()
+    name = (target.server_name or target.host) if target.tls else None
     try:
-        async with asyncio.timeout(_ANSWER_TIMEOUT):
-            _, server = await loop.create_connection(_Side, target.host, target.port, ssl=target.tls)
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            _, server = await loop.create_connection(
+                _Side, target.host, target.port, ssl=target.tls, server_hostname=name
+            )
     except (OSError, TimeoutError) as error:
-        raise status.internal(f"error dialing backend: {error}") from None
+        raise failure(f"error dialing backend: {target.unreachable(error)}") from None
     assert server.transport is not None
     try:
-        server.transport.write(_request_head(request, target, path))
+        server.transport.write(request_head(target, sent))
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT):
-                head = await server.until(b"\r\n\r\n", _HEAD_MAX)
-                code, headers = _parse_head(head)
-                if is_redirect(code, headers):
-                    return redirect_refused()
-                if code != 101:
-                    return await _refusal(server, code, headers)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                head = await server.until(b"\r\n\r\n", HEAD_MAX)
+                code, headers = parse_head(head)
+                body = b"" if code == 101 else await server.rest(body_length(headers))
         except (ConnectionError, TimeoutError, ValueError) as error:
-            raise status.internal(f"error upgrading connection: {error}") from None
+            raise failure(f"error upgrading connection: {error}") from None
+        if code != 101:
+            return refused(code, headers, body)
         await _splice(request, server, head)
         return Relayed()
     finally:
@@ -155,31 +161,3 @@ async def _splice(request: web.BaseRequest, server: _Side, head: bytes) -> None:
         transport.set_protocol(owner)
         if client.lost.is_set():
             asyncio.get_running_loop().call_soon(owner.connection_lost, None)
-
-
-def _request_head(request: web.BaseRequest, target: Target, path: str) -> bytes:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    lines = [f"{request.method} {path} HTTP/1.1", f"Host: {host}:{target.port}"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower().startswith(_PASSED)]
-    if request.method != "GET":
-        lines.append("Content-Length: 0")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
-
-
-def _parse_head(head: bytes) -> tuple[int, CIMultiDict[str]]:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers: CIMultiDict[str] = CIMultiDict()
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.add(name.strip(), value.strip())
-    return int(first.split(" ", 2)[1]), headers
-
-
-async def _refusal(server: _Side, code: int, headers: CIMultiDict[str]) -> web.Response:
-    length = headers.get("Content-Length", "")
-    body = await server.rest(int(length) if length.isdecimal() else _ANSWER_MAX)
-    response = web.Response(status=code, body=body)
-    response.headers["Content-Type"] = headers.get("Content-Type", "text/plain")
-    response.force_close()
-    return response

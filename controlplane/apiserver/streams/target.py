@@ -1,0 +1,54 @@
+"""What a request is handed on to: an address, how TLS is spoken with it, and what is said when it cannot be reached."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from dataclasses import dataclass
+
+from yarl import URL
+
+_REASONS = {
+    errno.ECONNREFUSED: "connect: connection refused",
+    errno.EHOSTUNREACH: "connect: no route to host",
+    errno.ENETUNREACH: "connect: network is unreachable",
+    errno.ETIMEDOUT: "connect: connection timed out",
+    errno.ECONNRESET: "read: connection reset by peer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A backend. tls: None for plain HTTP. server_name: whom its certificate must name; "" for the host itself."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    server_name: str = ""
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls is None else "https"
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, with an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def url(self, path: str, query: str = "") -> URL:
+        """The URL of an (encoded) path and an (encoded) query there."""
+        return URL(f"{self.scheme}://{self.authority}{path}" + (f"?{query}" if query else ""), encoded=True)
+
+    def unreachable(self, error: BaseException) -> str:
+        """Why it could not be reached, in the words of Go's net package, which every log of a cluster is full of."""
+        found: BaseException | None = error
+        while found is not None:
+            if isinstance(found, ssl.SSLCertVerificationError):
+                return f"tls: failed to verify certificate: x509: {found.verify_message}"
+            if isinstance(found, TimeoutError):
+                return f"dial tcp {self.authority}: i/o timeout"
+            if isinstance(found, OSError) and found.errno in _REASONS:
+                verb = "" if found.errno == errno.ECONNRESET else f"dial tcp {self.authority}: "
+                return verb + _REASONS[found.errno]
+            found = found.__cause__
+        return str(error) or "EOF"

@@ -55,6 +55,8 @@ class Schema:
     def __init__(self, data: FilePath = DATA) -> None:
         self._data = data
         self._gates: dict[GVK, Gate] = {}
+        self._patch_metas: dict[GVK, SchemaPatchMeta] = {}
+        self._patch_nodes: dict[int, SchemaPatchMeta] = {}
 
     @cached_property
     def definitions(self) -> Mapping[str, Any]:
@@ -131,7 +133,11 @@ class Schema:
 
     def patch_meta(self, gvk: GVK) -> PatchMeta:
         """What strategic merge must know of the kind. Raises UnknownKind."""
-        return SchemaPatchMeta(self.definitions, self.definitions[self.definition_name(gvk)])
+        found = self._patch_metas.get(gvk)
+        if found is None:
+            schema = self.definitions[self.definition_name(gvk)]
+            found = self._patch_metas[gvk] = SchemaPatchMeta(self.definitions, schema, self._patch_nodes)
+        return found
 
     def openapi_v2(self) -> dict[str, Any]:
         """The Swagger 2.0 document of everything (/openapi/v2). Costly (about 50 ms): serialize once."""

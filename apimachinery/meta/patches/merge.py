@@ -1,13 +1,14 @@
 """JSON Merge Patch (RFC 7386)."""
 
-from copy import deepcopy
 from typing import Any
+
+from apimachinery.meta.objects import copied
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
     """`document` with `patch` merged in: null deletes, objects merge, everything else replaces (RFC 7386 section 2)."""
     if not isinstance(patch, dict):
-        return deepcopy(patch)
+        return copied(patch)
     merged = dict(document) if isinstance(document, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -32,10 +33,10 @@ def diff_merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
             if inner := diff_merge(before, after):
                 patch[key] = inner
         elif not same_json(before, after):
-            patch[key] = deepcopy(after)
+            patch[key] = copied(after)
     for key, after in new.items():
         if key not in old and after is not None:
-            patch[key] = deepcopy(after)
+            patch[key] = copied(after)
     return patch
 
 

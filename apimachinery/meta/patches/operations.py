@@ -1,9 +1,9 @@
 """JSON Patch (RFC 6902) with JSON Pointer (RFC 6901)."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
+from apimachinery.meta.objects import copied
 from apimachinery.meta.patches.errors import PatchError
 from apimachinery.meta.patches.merge import same_json
 
@@ -18,7 +18,7 @@ def json_patch(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
     if len(operations) > MAX_OPERATIONS:
         text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise PatchError(text)
-    root = {"": deepcopy(document)}
+    root = {"": copied(document)}
     for operation in operations:
         if not isinstance(operation, Mapping):
             raise PatchError("a JSON patch operation must be an object", malformed=True)
@@ -31,13 +31,13 @@ def _apply(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
     path = _pointer(operation, "path")
     match kind:
         case "add":
-            _add(root, path, deepcopy(_value(operation)), "add")
+            _add(root, path, copied(_value(operation)), "add")
         case "replace":
             _get(root, path, "replace")
             if path and isinstance(holder := _get(root, path[:-1], "replace"), list):
-                holder[_index(holder, path[-1], "replace", path)] = deepcopy(_value(operation))
+                holder[_index(holder, path[-1], "replace", path)] = copied(_value(operation))
             else:
-                _add(root, path, deepcopy(_value(operation)), "replace")
+                _add(root, path, copied(_value(operation)), "replace")
         case "remove":
             _remove(root, path, "remove")
         case "move":
@@ -46,7 +46,7 @@ def _apply(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
                 raise PatchError(f"error in move for path: '{_text(path)}': a value cannot be moved into itself")
             _add(root, path, _remove(root, source, "move"), "move")
         case "copy":
-            _add(root, path, deepcopy(_get(root, _pointer(operation, "from"), "copy")), "copy")
+            _add(root, path, copied(_get(root, _pointer(operation, "from"), "copy")), "copy")
         case "test":
             wanted = _value(operation)
             try:

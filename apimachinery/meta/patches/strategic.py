@@ -4,9 +4,9 @@ k8s.io/apimachinery/pkg/util/strategicpatch and the design "preserve order in st
 `$patch: replace | delete | merge`, `$retainKeys`, `$setElementOrder/FIELD`, `$deleteFromPrimitiveList/FIELD`.
 """
 
-from copy import deepcopy
 from typing import Any, NamedTuple, Protocol
 
+from apimachinery.meta.objects import copied
 from apimachinery.meta.patches.errors import PatchError
 
 DIRECTIVE = "$patch"
@@ -42,7 +42,7 @@ def strategic_merge(document: dict[str, Any], patch: dict[str, Any], schema: Pat
     """`document` with `patch` applied as the API server applies it. Raises PatchError; mutates nothing."""
     if not isinstance(patch, dict):
         raise PatchError("a strategic merge patch must be an object", malformed=True)
-    return _merge_map(deepcopy(document), deepcopy(patch), schema)
+    return _merge_map(copied(document), copied(patch), schema)
 
 
 def _merge_map(original: dict[str, Any], patch: dict[str, Any], schema: PatchMeta) -> dict[str, Any]:

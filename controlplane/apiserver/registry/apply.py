@@ -6,11 +6,11 @@ between managers, force. What other verbs write is recorded by `managers.py`.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status, times
+from apimachinery.meta.objects import copied
 from apimachinery.meta.patches import PatchError, is_directive, strategic_merge
 from apimachinery.meta.paths import Path, required
 from controlplane.apiserver.registry import field_sets, metadata
@@ -41,7 +41,7 @@ async def apply(collection: Collection, call: Call, document: Any) -> tuple[Obje
     except status.ApiError as error:
         if not status.is_not_found(error) or call.subresource:
             raise
-    new = read(call, deepcopy(config), *call.resource.gvk)
+    new = read(call, copied(config), *call.resource.gvk)
     metadata.place(call, new)
     entries = [_entry(collection, call, wanted)]
     created = await create_object(collection, call, convert(new, collection.resource), managed=entries)

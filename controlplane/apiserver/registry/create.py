@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from apimachinery.meta import status
+from apimachinery.meta.objects import copied
 from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
@@ -36,7 +36,7 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
         raise status.bad_request("resourceVersion should not be set on objects to be created")
     generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for attempt in range(_NAME_ATTEMPTS):
-        made = deepcopy(obj) if generated else obj
+        made = copied(obj) if generated else obj
         try:
             return await _create(collection, call, made, managed)
         except status.ApiError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from apimachinery.meta.patches import PatchMeta
+from apimachinery.meta.patches import FieldMeta, PatchMeta
 
 Step = str
 Fields = frozenset[tuple[Step, ...]]
@@ -22,7 +22,7 @@ _UNMANAGED_METADATA = frozenset(
     f"f:{name}"
     for name in ("name", "namespace", "creationTimestamp", "selfLink", "uid", "resourceVersion", "generation")
 ) | {"f:managedFields", "f:deletionTimestamp", "f:deletionGracePeriodSeconds"}
-
+MISSING = object()
 
 # The keys of list items that the API defaults; a configuration may leave them out.
 _KEY_DEFAULTS = {"protocol": "TCP"}
@@ -35,11 +35,7 @@ def fields_of(obj: Mapping[str, Any], schema: PatchMeta) -> Fields:
 
 def leaves_of(obj: Mapping[str, Any], schema: PatchMeta) -> dict[tuple[Step, ...], Any]:
     """The same with what each leaf holds (None for items, whose fields are leaves of their own)."""
-    return {
-        path: value
-        for path, value in _walk(obj, schema, ())
-        if path not in _UNMANAGED and not (path[0] == "f:metadata" and len(path) > 1 and path[1] in _UNMANAGED_METADATA)
-    }
+    return {path: value for path, value in _walk(obj, schema, ()) if _is_managed(path)}
 
 
 def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
@@ -62,6 +58,91 @@ def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Itera
                 yield from _walk(below, meta.schema if meta is not None else None, here)
     elif path:
         yield path, value
+
+
+def changes_between(old: Mapping[str, Any], new: Mapping[str, Any], schema: PatchMeta) -> tuple[Fields, Fields]:
+    """The leaves of `new` that `old` has not, or holds otherwise, and those of `old` that `new` has not.
+
+    What is equal on both sides is not walked: of a pod whose status changes, the status."""
+    changed: set[tuple[Step, ...]] = set()
+    gone: set[tuple[Step, ...]] = set()
+    _compare(old, new, schema, (), changed, gone)
+    return frozenset(filter(_is_managed, changed)), frozenset(filter(_is_managed, gone))
+
+
+def _compare(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    schema: PatchMeta | None,
+    path: tuple[Step, ...],
+    changed: set[tuple[Step, ...]],
+    gone: set[tuple[Step, ...]],
+) -> None:
+    for name in {**old, **new}:
+        before, after = old.get(name, MISSING), new.get(name, MISSING)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict) and before and after:
+            meta = schema.field(name) if schema is not None else None
+            _compare(before, after, meta.schema if meta is not None else None, (*path, f"f:{name}"), changed, gone)
+            continue
+        had = {} if before is MISSING else dict(_walk({name: before}, schema, path))
+        has = {} if after is MISSING else dict(_walk({name: after}, schema, path))
+        changed.update(leaf for leaf, value in has.items() if leaf not in had or had[leaf] != value)
+        gone.update(had.keys() - has.keys())
+
+
+def _is_managed(path: tuple[Step, ...]) -> bool:
+    return path not in _UNMANAGED and not (path[0] == "f:metadata" and len(path) > 1 and path[1] in _UNMANAGED_METADATA)
+
+
+def wire_of(obj: Mapping[str, Any], schema: PatchMeta) -> dict[str, Any]:
+    """The FieldsV1 of every leaf that an object sets: `to_wire(fields_of(obj, schema))` in a fifth of the time, which
+    every creation takes."""
+    tree = _tree({name: below for name, below in obj.items() if name not in ("apiVersion", "kind")}, schema)
+    if metadata := tree.get("f:metadata"):
+        for step in _UNMANAGED_METADATA & metadata.keys():
+            del metadata[step]
+        if not metadata:
+            del tree["f:metadata"]
+    return tree
+
+
+def _tree(value: Mapping[str, Any], schema: PatchMeta | None) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name in sorted(value):
+        below = value[name]
+        if isinstance(below, dict) and below:
+            meta = schema.field(name) if schema is not None else None
+            if inner := _tree(below, meta.schema if meta is not None else None):
+                tree[f"f:{name}"] = inner
+        elif isinstance(below, list) and schema is not None and "merge" in (meta := schema.field(name)).strategies:
+            if inner := _items(below, meta):
+                tree[f"f:{name}"] = inner
+        else:
+            tree[f"f:{name}"] = {}
+    return tree
+
+
+def _items(items: list[Any], meta: FieldMeta) -> dict[str, Any]:
+    keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
+    found: dict[str, Any] = {}
+    for item in items:
+        if keys and isinstance(item, dict):
+            found.setdefault(_key(keys, item), {}).update({".": {}, **_tree(item, meta.schema)})
+        else:
+            found["v:" + orjson.dumps(item).decode()] = {}
+    return {step: found[step] for step in sorted(found)}
+
+
+def holds(tree: Mapping[str, Any], path: tuple[Step, ...]) -> bool:
+    """Whether a FieldsV1 has that leaf."""
+    node: Any = tree
+    for step in path:
+        if not isinstance(node, Mapping) or step not in node:
+            return False
+        node = node[step]
+    return not (isinstance(node, Mapping) and node)
 
 
 def _key(keys: Iterable[str], item: Mapping[str, Any]) -> Step:
@@ -107,9 +188,6 @@ def _is_step(step: Step) -> bool:
     except orjson.JSONDecodeError:
         return False
     return isinstance(found, dict) or not step.startswith("k:")
-
-
-MISSING = object()
 
 
 def value_at(obj: Any, path: tuple[Step, ...]) -> Any:

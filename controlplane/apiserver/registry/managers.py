@@ -36,11 +36,11 @@ def record_change(
     if old is not None and said == [{}]:
         return []  # the way to start afresh
     schema = SCHEMA.patch_meta(gvk)
-    after = field_sets.leaves_of(new, schema)
-    before = field_sets.leaves_of(old, schema) if old is not None else {}
-    changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
-    gone = frozenset(before.keys() - after.keys())
-    entries = said if old is not None and not call.subresource and said and all(map(_is_entry, said)) else held
+    if old is None:
+        fields = field_sets.wire_of(new, schema)
+        return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []
+    changed, gone = field_sets.changes_between(old, new, schema)
+    entries = said if not call.subresource and said and all(map(_is_entry, said)) else held
     if not changed and not gone:
         return entries
     return _capped(_after_change(call, entries, changed, gone, _api_version(gvk), times.rfc3339(now)))
@@ -49,24 +49,39 @@ def record_change(
 def _after_change(
     call: Call, entries: list[Object], changed: Fields, gone: Fields, api_version: str, now: str
 ) -> list[Object]:
-    mine: Object = {"manager": call.field_manager or _UNKNOWN, "operation": "Update", "apiVersion": api_version}
-    if call.subresource:
-        mine["subresource"] = call.subresource
+    mine = _writer(call, api_version)
     left, owned = [], changed
     for entry in entries:
-        fields = field_sets.from_wire(entry.get("fieldsV1") or {})
-        if all(entry.get(key) == mine.get(key) for key in ("manager", "operation", "apiVersion", "subresource")):
+        tree = entry.get("fieldsV1") or {}
+        is_mine = all(entry.get(key) == mine.get(key) for key in ("manager", "operation", "apiVersion", "subresource"))
+        had, lost = (field_sets.holds(tree, path) for path in changed), (field_sets.holds(tree, path) for path in gone)
+        if not any(lost) and (all(had) if is_mine else not any(had)):
+            # The usual case, found out without taking the set apart: the writer had all this, nobody else any of it.
+            left.append(entry)  # the time tells of the last change of the set
+            owned = frozenset() if is_mine else owned
+            continue
+        fields = field_sets.from_wire(tree)
+        if is_mine:
             owned = (fields | changed) - gone
-            if owned == fields:
-                left.append(entry)  # the time tells of the last change of the set
-                owned = frozenset()
             continue
         remaining = fields - changed - gone
         if remaining:
             left.append(entry if remaining == fields else {**entry, "fieldsV1": field_sets.to_wire(remaining)})
     if owned:
-        left.append({**mine, "time": now, "fieldsType": "FieldsV1", "fieldsV1": field_sets.to_wire(owned)})
+        left.append(_new_entry(mine, field_sets.to_wire(owned), now))
     return sorted(left, key=lambda entry: (entry["operation"], entry.get("time") or "", entry.get("manager") or ""))
+
+
+def _writer(call: Call, api_version: str) -> Object:
+    """What of an entry says whose it is."""
+    writer: Object = {"manager": call.field_manager or _UNKNOWN, "operation": "Update", "apiVersion": api_version}
+    if call.subresource:
+        writer["subresource"] = call.subresource
+    return writer
+
+
+def _new_entry(writer: Object, fields: Object, now: str) -> Object:
+    return {**writer, "time": now, "fieldsType": "FieldsV1", "fieldsV1": fields}
 
 
 def _capped(entries: list[Object]) -> list[Object]:

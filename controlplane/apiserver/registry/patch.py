@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from apimachinery.api.schema import SCHEMA
@@ -51,7 +50,7 @@ async def patch(collection: Collection, call: Call, document: Any, media: str) -
 
     async def change(current: Object) -> Object:
         served = convert(current, call.resource)
-        result = patched(call, deepcopy(served), document, media)
+        result = patched(call, served, document, media)
         metadata.place(call, result)
         new = convert(read(call, result, *call.resource.gvk), collection.resource)
         metadata.check_version(collection.resource, new, current, unconditional=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from copy import deepcopy
 from typing import Any
 
 from apimachinery.meta import status
+from apimachinery.meta.objects import copied
 from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
@@ -33,7 +33,7 @@ async def update(collection: Collection, call: Call, document: Any) -> tuple[Obj
 
     async def change(current: Object) -> Object:
         metadata.check_version(collection.resource, asked, current, unconditional=unconditional)
-        return deepcopy(asked)
+        return copied(asked)
 
     try:
         return convert(await change_object(collection, call, name, change), call.resource), False
@@ -62,7 +62,7 @@ async def change_object(
     """
     for attempt in range(attempts):
         current = await collection.store.get(call.namespace, name)
-        new = await change(deepcopy(current))
+        new = await change(copied(current))
         metadata.fill_updated(collection.resource, new, current)
         try:
             return await _write(collection, call, new, current, managed)

@@ -1,5 +1,11 @@
 """Field sets: from objects to FieldsV1 and back."""
 
+import json
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from apimachinery.api.schema import SCHEMA
 from controlplane.apiserver.registry import field_sets
 
@@ -62,3 +68,29 @@ def test_what_is_no_set_of_fields():
     assert field_sets.is_well_formed({"f:a": {".": {}, 'k:{"b":1}': {}, "v:1": {}}})
     for tree in ({"a": {}}, {"f:a": 1}, {"k:[]": {}}, {"k:{": {}}, {"f:a": {"v:x": {}}}):
         assert not field_sets.is_well_formed(tree), tree
+
+
+def _leaves(obj: dict[str, Any]) -> dict[Any, Any]:
+    return field_sets.leaves_of(obj, META)
+
+
+_STEPS = st.sampled_from(["name", "image", "args", "ports", "env", "containers", "template", "spec", "labels", "x"])
+_LEAVES = st.one_of(st.integers(0, 2), st.sampled_from(["a", "b", ""]), st.just({}), st.just([]))
+_TREES = st.recursive(_LEAVES, lambda t: st.one_of(st.lists(t, max_size=3), st.dictionaries(_STEPS, t, max_size=4)))
+_OBJECTS = st.fixed_dictionaries(
+    {"metadata": st.dictionaries(st.sampled_from(["name", "labels", "annotations", "finalizers"]), _TREES)},
+    optional={"spec": _TREES, "status": _TREES, "kind": st.just("Deployment")},
+)
+
+
+@given(_OBJECTS, _OBJECTS)
+@example(DEPLOYMENT, {**DEPLOYMENT, "spec": {"template": {"spec": {"containers": [{"name": "d"}]}}}})
+def test_the_short_ways_find_what_the_long_ones_find(old: dict[str, Any], new: dict[str, Any]) -> None:
+    before, after = _leaves(old), _leaves(new)
+    changed = {path for path, value in after.items() if path not in before or before[path] != value}
+    assert field_sets.changes_between(old, new, META) == (changed, before.keys() - after.keys())
+    tree = field_sets.wire_of(new, META)
+    assert tree == field_sets.to_wire(field_sets.fields_of(new, META))
+    assert json.dumps(tree) == json.dumps(field_sets.to_wire(field_sets.fields_of(new, META)))
+    held = field_sets.from_wire(tree)
+    assert all(field_sets.holds(tree, path) is (path in held) for path in {*before, *after, *held})

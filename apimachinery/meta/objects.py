@@ -48,11 +48,12 @@ def resource_version(obj: Mapping[str, Any]) -> str:
 def copied(document: T) -> T:
     """A copy of a JSON document that shares nothing with it. `copy.deepcopy`, which looks for cycles, takes ten times
     as long (180 against 18 µs for a pod)."""
-    copy: Any = document
-    if type(document) is dict:
-        copy = {key: copied(below) if type(below) in _CONTAINERS else below for key, below in document.items()}
-    elif type(document) is list:
-        copy = [copied(below) if type(below) in _CONTAINERS else below for below in document]
+    given: Any = document
+    copy = given
+    if type(given) is dict:
+        copy = {key: copied(below) if type(below) in _CONTAINERS else below for key, below in given.items()}
+    elif type(given) is list:
+        copy = [copied(below) if type(below) in _CONTAINERS else below for below in given]
     return copy  # type: ignore[no-any-return]
 
 

@@ -7,24 +7,53 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.meta import times
 
+if TYPE_CHECKING:
+    from controlplane.apiserver.admission.configuration import AdmissionConfiguration
+
 ADMISSION_PLUGINS = (
+    "AlwaysAdmit",
     "NamespaceLifecycle",
+    "NamespaceExists",
+    "LimitPodHardAntiAffinityTopology",
+    "LimitRanger",
     "ServiceAccount",
     "NodeRestriction",
     "TaintNodesByCondition",
+    "AlwaysPullImages",
+    "PodSecurity",
     "Priority",
     "DefaultTolerationSeconds",
+    "PodTolerationRestriction",
+    "EventRateLimit",
+    "ExtendedResourceToleration",
+    "DefaultStorageClass",
+    "StorageObjectInUseProtection",
+    "OwnerReferencesPermissionEnforcement",
+    "PersistentVolumeClaimResize",
+    "RuntimeClass",
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
+    "DefaultIngressClass",
+    "DenyServiceExternalIPs",
+    "ResourceQuota",
+    "AlwaysDeny",
 )
-"""The plug-ins there are, in upstream's order."""
+"""The plug-ins there are, in upstream's order (AllOrderedPlugins)."""
 
 _SERVICES = ipaddress.IPv4Network("10.96.0.0/12")
 _ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
-_DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name != "NodeRestriction")
+_OFF_BY_DEFAULT = frozenset(
+    {"AlwaysAdmit", "NamespaceExists", "LimitPodHardAntiAffinityTopology", "NodeRestriction", "AlwaysPullImages"}
+    | {"PodTolerationRestriction", "EventRateLimit", "ExtendedResourceToleration", "DenyServiceExternalIPs"}
+    | {"OwnerReferencesPermissionEnforcement", "AlwaysDeny"}
+)
+_DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name not in _OFF_BY_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +91,9 @@ class Config:
     advertise_address: str = ""
     allow_privileged: bool = False
     admission_plugins: tuple[str, ...] = _DEFAULT_PLUGINS
+    admission: AdmissionConfiguration | None = None
+    default_not_ready_toleration_seconds: int = 300
+    default_unreachable_toleration_seconds: int = 300
     requestheader_client_ca_file: Path | None = None
     requestheader_allowed_names: tuple[str, ...] = ()
     requestheader_username_headers: tuple[str, ...] = ("X-Remote-User",)
@@ -119,6 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     switch("profiling", True)
     flag("enable-admission-plugins")
     flag("disable-admission-plugins")
+    flag("admission-control-config-file", text="configuration of admission plug-ins")
+    flag("default-not-ready-toleration-seconds", "300")
+    flag("default-unreachable-toleration-seconds", "300")
     flag("requestheader-client-ca-file")
     flag("requestheader-allowed-names")
     flag("requestheader-username-headers", "X-Remote-User")
@@ -217,6 +252,13 @@ def parse(argv: Sequence[str]) -> Config:
         advertise_address=options.advertise_address,
         allow_privileged=options.allow_privileged == "true",
         admission_plugins=plugins,
+        admission=_admission(file("admission-control-config-file"), problems),
+        default_not_ready_toleration_seconds=number(
+            "default-not-ready-toleration-seconds", options.default_not_ready_toleration_seconds, 0, 1 << 40
+        ),
+        default_unreachable_toleration_seconds=number(
+            "default-unreachable-toleration-seconds", options.default_unreachable_toleration_seconds, 0, 1 << 40
+        ),
         requestheader_client_ca_file=file("requestheader-client-ca-file"),
         requestheader_allowed_names=_words(options.requestheader_allowed_names),
         requestheader_username_headers=_words(options.requestheader_username_headers),
@@ -235,10 +277,25 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _plugins(enable: str, disable: str, problems: Problems) -> tuple[str, ...]:
-    chosen = {*_DEFAULT_PLUGINS, *_words(enable)} - set(_words(disable))
-    for name in sorted(chosen - set(ADMISSION_PLUGINS)):
-        problems.add("--enable-admission-plugins", f'"{name}" is unknown')
+    enabled, disabled = set(_words(enable)), set(_words(disable))
+    for flag, names in (("--enable-admission-plugins", enabled), ("--disable-admission-plugins", disabled)):
+        for name in sorted(names - set(ADMISSION_PLUGINS)):
+            problems.add(flag, f'plugin "{name}" is unknown')
+    if both := sorted(enabled & disabled):
+        problems.add(
+            "--enable-admission-plugins",
+            f"[{' '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped",
+        )
+    chosen = (set(_DEFAULT_PLUGINS) - disabled) | enabled
     return tuple(name for name in ADMISSION_PLUGINS if name in chosen)
+
+
+def _admission(file: Path | None, problems: Problems) -> AdmissionConfiguration | None:
+    if file is None or not file.is_file():
+        return None
+    from controlplane.apiserver.admission.configuration import load  # the plug-ins, which flags can do without
+
+    return load(file, problems)
 
 
 def _network(text: str, problems: Problems) -> ipaddress.IPv4Network:

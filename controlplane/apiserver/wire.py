@@ -25,7 +25,7 @@ from apimachinery.api.catalogue import (
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
-from controlplane.apiserver.admission.plugins import chain
+from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.authn import issuer
 from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
@@ -83,7 +83,8 @@ class ApiServer:
         storage = await open_storage(config, clock)
         undo.push_async_callback(storage.close)
         policy, graph = PolicyIndex(), PodGraph()
-        feeds = _feeds(config, storage, policy, graph)
+        admission = Admission(config, lambda resource: ObjectStore(resource, storage), clock)
+        feeds = [*_feeds(config, storage, policy, graph), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(self._forwarder.close)
         undo.push_async_callback(cancel_and_wait, *tasks)
@@ -95,8 +96,7 @@ class ApiServer:
         choose = strategies(
             policy, addresses, ports, event_ttl=config.event_ttl, rbac="RBAC" in config.authorization_modes
         )
-        admission = chain(config.admission_plugins, lambda resource: ObjectStore(resource, storage))
-        registry = Registry(storage, choose, admission, clock)
+        registry = Registry(storage, choose, admission.chain, clock)
 
         advertise = advertised(config)
         kubernetes = KubernetesService(

@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta import status
 from controlplane.apiserver.registry.call import Call
 
+log = logging.getLogger(__name__)
+
 Object = dict[str, Any]
+About = tuple[str, str]
+"""The group and plural of a resource."""
+
+_FAILED = "This request caused apiserver to panic. Look in the logs for details."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Reinvocation:
+    """Whether the mutating plug-ins are to run again, because a webhook changed the object, and what each remembers.
+
+    `running`: this is the second round.
+    """
+
+    asked: bool = False
+    running: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Review:
     """What a plug-in is asked about. operation: CREATE, UPDATE, DELETE or CONNECT.
 
-    `new` is None on DELETE; `old` None on CREATE. A mutating plug-in changes `new` in place. `options`: the
-    DeleteOptions of a DELETE.
+    `new` is None on DELETE; `old` None on CREATE and CONNECT. A mutating plug-in changes `new` in place. `options`:
+    the options of the request as an object (DeleteOptions of a DELETE, …). Both objects are of the stored version,
+    or, when `kind` is set, of that kind (a Binding, PodExecOptions).
     """
 
     call: Call
     operation: str
     new: Object | None
     old: Object | None = None
+    options: Mapping[str, Any] | None = None
+    kind: tuple[str, str, str] | None = None
+    reinvocation: Reinvocation = field(default_factory=Reinvocation)
+
+    @property
+    def resource(self) -> Resource:
+        """The resource asked for, in the version asked for."""
+        return self.call.resource
+
+    @property
+    def name(self) -> str:
+        """The object's name; "" while it has none."""
+        return self.call.name or ((self.new or self.old or {}).get("metadata") or {}).get("name") or ""
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace; a Namespace is in itself."""
+        if self.call.resource.plural == "namespaces" and not self.call.resource.group:
+            return self.name
+        return self.call.namespace
 
     def is_for(self, group: str, plural: str, *subresources: str) -> bool:
         """Whether it is about that resource, and one of those subresources ("" is the object itself)."""
@@ -31,11 +73,20 @@ class Review:
             resource.group == group and resource.plural == plural and self.call.subresource in (subresources or ("",))
         )
 
+    def forbidden(self, detail: str) -> status.ApiError:
+        """The refusal of a plug-in (admission.NewForbidden)."""
+        generated = ((self.new or {}).get("metadata") or {}).get("generateName")
+        return status.forbidden(self.call.resource, self.name or generated or "Unknown", detail)
+
 
 class Plugin:
-    """An admission plug-in; each may mutate, validate or both."""
+    """An admission plug-in; each may mutate, validate or both.
 
-    name = ""
+    `about`: the only resources it looks at; None for all of them.
+    """
+
+    name: ClassVar[str] = ""
+    about: ClassVar[frozenset[About] | None] = None
 
     async def mutate(self, review: Review) -> None:
         """Change `review.new`. Raises ApiError to refuse."""
@@ -44,17 +95,48 @@ class Plugin:
         """Raises ApiError to refuse."""
 
 
+Step = tuple[str, Callable[[Review], Awaitable[None]]]
+
+
 class Chain:
-    """The enabled plug-ins, in upstream's order."""
+    """The enabled plug-ins, in upstream's order. A plug-in that fails in any other way than by a refusal refuses."""
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
-        self._mutating = [each for each in plugins if type(each).mutate is not Plugin.mutate]
-        self._validating = [each for each in plugins if type(each).validate is not Plugin.validate]
+        self._plugins = plugins
+        self._steps: dict[About, tuple[list[Step], list[Step]]] = {}
 
     async def mutate(self, review: Review) -> None:
-        for plugin in self._mutating:
-            await plugin.mutate(review)
+        """Let every plug-in change `review.new`; twice where a webhook asks for it. Raises ApiError."""
+        steps, _ = self._for(review)
+        await _run(steps, review)
+        if review.reinvocation.asked:
+            review.reinvocation.running = True
+            await _run(steps, review)
 
     async def validate(self, review: Review) -> None:
-        for plugin in self._validating:
-            await plugin.validate(review)
+        """Raises the first plug-in's ApiError."""
+        _, steps = self._for(review)
+        await _run(steps, review)
+
+    def _for(self, review: Review) -> tuple[list[Step], list[Step]]:
+        about = review.call.resource.group, review.call.resource.plural
+        found = self._steps.get(about)
+        if found is None:
+            here = [each for each in self._plugins if each.about is None or about in each.about]
+            mutating: list[Step] = [(each.name, each.mutate) for each in here if type(each).mutate is not Plugin.mutate]
+            validating: list[Step] = [
+                (each.name, each.validate) for each in here if type(each).validate is not Plugin.validate
+            ]
+            found = self._steps[about] = mutating, validating
+        return found
+
+
+async def _run(steps: Sequence[Step], review: Review) -> None:
+    for name, step in steps:
+        try:
+            await step(review)
+        except status.ApiError:
+            raise
+        except Exception:
+            log.exception("admission plug-in %s failed, so the request is refused", name)
+            raise status.ApiError(500, "InternalError", _FAILED) from None

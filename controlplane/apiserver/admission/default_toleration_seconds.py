@@ -6,12 +6,17 @@ from apimachinery.meta import taints
 from controlplane.apiserver.admission.chain import Plugin, Review
 
 SECONDS = 300
+"""The default of --default-not-ready-toleration-seconds and --default-unreachable-toleration-seconds."""
 
 
 class DefaultTolerationSeconds(Plugin):
-    """plugin/pkg/admission/defaulttolerationseconds."""
+    """plugin/pkg/admission/defaulttolerationseconds. `not_ready`, `unreachable`: seconds."""
 
     name = "DefaultTolerationSeconds"
+    about = frozenset({("", "pods")})
+
+    def __init__(self, not_ready: int = SECONDS, unreachable: int = SECONDS) -> None:
+        self._seconds = {taints.NOT_READY: not_ready, taints.UNREACHABLE: unreachable}
 
     async def mutate(self, review: Review) -> None:
         if review.operation not in ("CREATE", "UPDATE") or not review.is_for("", "pods"):
@@ -21,7 +26,7 @@ class DefaultTolerationSeconds(Plugin):
         tolerations = spec.get("tolerations") or []
         missing = [
             key
-            for key in (taints.NOT_READY, taints.UNREACHABLE)
+            for key in self._seconds
             if not any(
                 (each.get("key") or key) == key and (each.get("effect") or taints.NO_EXECUTE) == taints.NO_EXECUTE
                 for each in tolerations
@@ -31,7 +36,12 @@ class DefaultTolerationSeconds(Plugin):
             spec["tolerations"] = [
                 *tolerations,
                 *(
-                    {"key": key, "operator": "Exists", "effect": taints.NO_EXECUTE, "tolerationSeconds": SECONDS}
+                    {
+                        "key": key,
+                        "operator": "Exists",
+                        "effect": taints.NO_EXECUTE,
+                        "tolerationSeconds": self._seconds[key],
+                    }
                     for key in missing
                 ),
             ]

@@ -17,6 +17,7 @@ class NodeRestriction(Plugin):
     """plugin/pkg/admission/noderestriction."""
 
     name = "NodeRestriction"
+    about = frozenset({("", "pods"), ("", "nodes"), ("coordination.k8s.io", "leases"), ("storage.k8s.io", "csinodes")})
 
     async def validate(self, review: Review) -> None:
         user = review.call.user

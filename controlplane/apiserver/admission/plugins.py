@@ -4,25 +4,112 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from apimachinery.api.catalogue import NAMESPACES, PRIORITYCLASSES, SERVICEACCOUNTS, Resource
+from apimachinery.api.catalogue import (
+    CATALOGUE,
+    INGRESSCLASSES,
+    LIMITRANGES,
+    NAMESPACES,
+    PODS,
+    PRIORITYCLASSES,
+    RESOURCEQUOTAS,
+    RUNTIMECLASSES,
+    SERVICEACCOUNTS,
+    STORAGECLASSES,
+    Resource,
+)
+from apimachinery.kit.clock import Clock
+from controlplane.apiserver.admission.always import AlwaysAdmit, AlwaysDeny
+from controlplane.apiserver.admission.always_pull_images import AlwaysPullImages
+from controlplane.apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
 from controlplane.apiserver.admission.chain import Chain, Plugin
+from controlplane.apiserver.admission.configuration import AdmissionConfiguration
+from controlplane.apiserver.admission.default_ingress_class import DefaultIngressClass
+from controlplane.apiserver.admission.default_storage_class import DefaultStorageClass
 from controlplane.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from controlplane.apiserver.admission.deny_service_external_ips import DenyServiceExternalIPs
+from controlplane.apiserver.admission.event_rate_limit import EventRateLimit
+from controlplane.apiserver.admission.extended_resource_toleration import ExtendedResourceToleration
+from controlplane.apiserver.admission.limit_pod_hard_anti_affinity_topology import LimitPodHardAntiAffinityTopology
+from controlplane.apiserver.admission.limit_ranger import LimitRanger
+from controlplane.apiserver.admission.lookup import Lookup
+from controlplane.apiserver.admission.namespace_exists import NamespaceExists
 from controlplane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from controlplane.apiserver.admission.node_restriction import NodeRestriction
+from controlplane.apiserver.admission.owner_references_permission_enforcement import (
+    OwnerReferencesPermissionEnforcement,
+)
+from controlplane.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
+from controlplane.apiserver.admission.pod_security.plugin import PodSecurity
+from controlplane.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
 from controlplane.apiserver.admission.priority import Priority
+from controlplane.apiserver.admission.resource_quota.plugin import ResourceQuota
+from controlplane.apiserver.admission.runtime_class import RuntimeClass
 from controlplane.apiserver.admission.service_account import ServiceAccount
+from controlplane.apiserver.admission.storage_object_in_use_protection import StorageObjectInUseProtection
 from controlplane.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
+from controlplane.apiserver.config import Config
+from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.store import ObjectStore
 
 
-def chain(names: Sequence[str], store: Callable[[Resource], ObjectStore]) -> Chain:
-    """The chain of the enabled plug-ins, in the order of `names`."""
-    makers: dict[str, Callable[[], Plugin]] = {
-        "NamespaceLifecycle": lambda: NamespaceLifecycle(store(NAMESPACES)),
-        "ServiceAccount": lambda: ServiceAccount(store(SERVICEACCOUNTS)),
-        "NodeRestriction": NodeRestriction,
-        "TaintNodesByCondition": TaintNodesByCondition,
-        "Priority": lambda: Priority(store(PRIORITYCLASSES)),
-        "DefaultTolerationSeconds": DefaultTolerationSeconds,
-    }
-    return Chain([makers[name]() for name in names])
+class Admission:
+    """The enabled plug-ins and the feeds that they look things up in, which the caller runs."""
+
+    def __init__(self, config: Config, store: Callable[[Resource], ObjectStore], clock: Clock) -> None:
+        self._config, self._store, self._clock = config, store, clock
+        self._lookups: dict[Resource, Lookup] = {}
+        self.chain = Chain(self._plugins(config.admission_plugins))
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """What has to run for the plug-ins to work."""
+        return [lookup.feed for lookup in self._lookups.values()]
+
+    def _lookup(self, resource: Resource) -> Lookup:
+        if resource not in self._lookups:
+            self._lookups[resource] = Lookup(self._store(resource))
+        return self._lookups[resource]
+
+    def _plugins(self, names: Sequence[str]) -> list[Plugin]:
+        config, lookup, store = self._config, self._lookup, self._store
+        said = config.admission or AdmissionConfiguration()
+        makers: dict[str, Callable[[], Plugin]] = {
+            "AlwaysAdmit": AlwaysAdmit,
+            "NamespaceLifecycle": lambda: NamespaceLifecycle(store(NAMESPACES)),
+            "NamespaceExists": lambda: NamespaceExists(lookup(NAMESPACES)),
+            "LimitPodHardAntiAffinityTopology": LimitPodHardAntiAffinityTopology,
+            "LimitRanger": lambda: LimitRanger(lookup(LIMITRANGES)),
+            "ServiceAccount": lambda: ServiceAccount(store(SERVICEACCOUNTS)),
+            "NodeRestriction": NodeRestriction,
+            "TaintNodesByCondition": TaintNodesByCondition,
+            "AlwaysPullImages": AlwaysPullImages,
+            "PodSecurity": lambda: PodSecurity(lookup(NAMESPACES), store(PODS), said.pod_security),
+            "Priority": lambda: Priority(store(PRIORITYCLASSES)),
+            "DefaultTolerationSeconds": lambda: DefaultTolerationSeconds(
+                config.default_not_ready_toleration_seconds, config.default_unreachable_toleration_seconds
+            ),
+            "PodTolerationRestriction": lambda: PodTolerationRestriction(
+                lookup(NAMESPACES), said.default_tolerations, said.allowed_tolerations
+            ),
+            "EventRateLimit": lambda: EventRateLimit(said.event_limits, self._clock.monotonic),
+            "ExtendedResourceToleration": ExtendedResourceToleration,
+            "DefaultStorageClass": lambda: DefaultStorageClass(lookup(STORAGECLASSES)),
+            "StorageObjectInUseProtection": StorageObjectInUseProtection,
+            "OwnerReferencesPermissionEnforcement": lambda: OwnerReferencesPermissionEnforcement(CATALOGUE.by_kind),
+            "PersistentVolumeClaimResize": lambda: PersistentVolumeClaimResize(lookup(STORAGECLASSES)),
+            "RuntimeClass": lambda: RuntimeClass(lookup(RUNTIMECLASSES)),
+            "CertificateApproval": CertificateApproval,
+            "CertificateSigning": CertificateSigning,
+            "CertificateSubjectRestriction": CertificateSubjectRestriction,
+            "DefaultIngressClass": lambda: DefaultIngressClass(lookup(INGRESSCLASSES)),
+            "DenyServiceExternalIPs": DenyServiceExternalIPs,
+            "ResourceQuota": lambda: ResourceQuota(
+                lookup(RESOURCEQUOTAS), store(RESOURCEQUOTAS), said.limited, self._clock
+            ),
+            "AlwaysDeny": AlwaysDeny,
+        }
+        return [makers[name]() for name in names]

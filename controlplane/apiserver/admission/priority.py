@@ -17,6 +17,7 @@ class Priority(Plugin):
     """plugin/pkg/admission/priority."""
 
     name = "Priority"
+    about = frozenset({("", "pods"), (PRIORITYCLASSES.group, PRIORITYCLASSES.plural)})
 
     def __init__(self, classes: ObjectStore) -> None:
         self._classes = classes

@@ -22,6 +22,7 @@ class ServiceAccount(Plugin):
     """plugin/pkg/admission/serviceaccount."""
 
     name = "ServiceAccount"
+    about = frozenset({("", "pods")})
 
     def __init__(self, accounts: ObjectStore) -> None:
         self._accounts = accounts

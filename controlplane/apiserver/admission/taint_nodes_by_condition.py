@@ -10,6 +10,7 @@ class TaintNodesByCondition(Plugin):
     """plugin/pkg/admission/nodetaint."""
 
     name = "TaintNodesByCondition"
+    about = frozenset({("", "nodes")})
 
     async def mutate(self, review: Review) -> None:
         if review.operation != "CREATE" or not review.is_for("", "nodes"):

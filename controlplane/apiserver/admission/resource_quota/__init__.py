@@ -1,0 +1,1 @@
+"""ResourceQuota: a namespace uses no more than it may, however many servers admit at once."""

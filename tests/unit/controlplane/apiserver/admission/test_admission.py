@@ -1,0 +1,132 @@
+"""What the plug-ins add to objects and refuse, on the real embedded store where they look things up."""
+
+import pytest
+
+from apimachinery.api.catalogue import LEASES, NAMESPACES, NODES, PODS, PRIORITYCLASSES, SERVICEACCOUNTS
+from apimachinery.meta.status import ApiError
+from controlplane.apiserver.admission.chain import Review
+from controlplane.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from controlplane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from controlplane.apiserver.admission.node_restriction import NodeRestriction
+from controlplane.apiserver.admission.priority import Priority
+from controlplane.apiserver.admission.service_account import MOUNT_PATH, ServiceAccount
+from controlplane.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Decision
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.storage.sqlite import SqliteStorage
+
+
+@pytest.fixture
+async def storage(tmp_path):
+    store = await SqliteStorage.open(tmp_path / "store.db")
+    yield store
+    await store.close()
+
+
+async def yes(_):
+    return Decision.ALLOW, ""
+
+
+def call(resource, user="bob", groups=(), namespace="a", subresource="", verb="create"):
+    return Call(User(user, groups=groups), resource, verb, namespace, "", yes, subresource)
+
+
+def pod(**spec):
+    return {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}], **spec}}
+
+
+async def put(storage, resource, obj):
+    await ObjectStore(resource, storage).create({"apiVersion": resource.api_version, "kind": resource.kind, **obj})
+
+
+async def test_a_namespace_must_be_there_and_alive(storage):
+    plugin = NamespaceLifecycle(ObjectStore(NAMESPACES, storage))
+    review = Review(call(PODS), "CREATE", pod())
+    with pytest.raises(ApiError) as refused:
+        await plugin.mutate(review)
+    assert (refused.value.code, refused.value.message) == (404, 'namespaces "a" not found')
+    await put(storage, NAMESPACES, {"metadata": {"name": "a"}, "status": {"phase": "Terminating"}})
+    with pytest.raises(ApiError) as refused:
+        await plugin.mutate(review)
+    assert refused.value.code == 403 and "because it is being terminated" in refused.value.message
+    assert refused.value.details["causes"][0]["reason"] == "NamespaceTerminating"
+
+
+async def test_the_accounts_token_is_mounted(storage):
+    plugin = ServiceAccount(ObjectStore(SERVICEACCOUNTS, storage))
+    with pytest.raises(ApiError, match="error looking up service account a/default"):
+        await plugin.mutate(Review(call(PODS), "CREATE", pod()))
+    await put(storage, SERVICEACCOUNTS, {"metadata": {"name": "default", "namespace": "a"}})
+    obj = pod()
+    await plugin.mutate(Review(call(PODS), "CREATE", obj))
+    assert obj["spec"]["serviceAccountName"] == "default"
+    (mount,) = obj["spec"]["containers"][0]["volumeMounts"]
+    (volume,) = obj["spec"]["volumes"]
+    assert mount == {"name": volume["name"], "readOnly": True, "mountPath": MOUNT_PATH}
+    kinds = [next(iter(source)) for source in volume["projected"]["sources"]]
+    assert kinds == ["serviceAccountToken", "configMap", "downwardAPI"]
+
+
+async def test_no_token_where_none_is_wanted(storage):
+    plugin = ServiceAccount(ObjectStore(SERVICEACCOUNTS, storage))
+    account = {"metadata": {"name": "default", "namespace": "a"}, "automountServiceAccountToken": False}
+    await put(storage, SERVICEACCOUNTS, account)
+    obj = pod()
+    await plugin.mutate(Review(call(PODS), "CREATE", obj))
+    assert "volumes" not in obj["spec"]
+
+
+async def test_five_minutes_of_patience():
+    obj = pod(tolerations=[{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}])
+    await DefaultTolerationSeconds().mutate(Review(call(PODS), "CREATE", obj))
+    added = [each for each in obj["spec"]["tolerations"] if "tolerationSeconds" in each]
+    assert [(each["key"], each["tolerationSeconds"]) for each in added] == [("node.kubernetes.io/unreachable", 300)]
+
+
+async def test_a_new_node_is_tainted():
+    node = {"metadata": {"name": "n"}}
+    await TaintNodesByCondition().mutate(Review(call(NODES), "CREATE", node))
+    assert node["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
+
+
+async def test_priority_comes_from_the_class(storage):
+    plugin = Priority(ObjectStore(PRIORITYCLASSES, storage))
+    await put(storage, PRIORITYCLASSES, {"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"})
+    obj = pod(priorityClassName="high")
+    await plugin.mutate(Review(call(PODS), "CREATE", obj))
+    assert (obj["spec"]["priority"], obj["spec"]["preemptionPolicy"]) == (1000, "Never")
+    with pytest.raises(ApiError, match="no PriorityClass with name nope"):
+        await plugin.mutate(Review(call(PODS), "CREATE", pod(priorityClassName="nope")))
+    with pytest.raises(ApiError, match="must not be provided"):
+        await plugin.mutate(Review(call(PODS), "CREATE", pod(priority=5)))
+
+
+NODE = {"user": "system:node:n1", "groups": ("system:nodes",)}
+
+
+@pytest.mark.parametrize(
+    ("review", "sentence"),
+    [
+        (
+            Review(call(NODES, **NODE), "UPDATE", {"metadata": {"name": "n2"}}, {"metadata": {"name": "n2"}}),
+            "modify node",
+        ),
+        (Review(call(PODS, **NODE), "CREATE", pod(nodeName="n1")), "can only create mirror pods"),
+        (Review(call(PODS, **NODE), "DELETE", None, pod(nodeName="n2")), "spec.nodeName set to itself"),
+        (Review(call(LEASES, **NODE), "UPDATE", {"metadata": {"name": "n1"}}), "system namespace"),
+    ],
+    ids=["another node", "no mirror pod", "another node's pod", "another namespace"],
+)
+async def test_a_node_is_held_to_its_own(review, sentence):
+    with pytest.raises(ApiError) as refused:
+        await NodeRestriction().validate(review)
+    assert refused.value.code == 403 and sentence in refused.value.message
+
+
+async def test_a_node_may_do_its_own():
+    own = {"metadata": {"name": "n1"}}
+    await NodeRestriction().validate(Review(call(NODES, **NODE), "UPDATE", own, own))
+    await NodeRestriction().validate(Review(call(PODS, **NODE), "DELETE", None, pod(nodeName="n1")))
+    await NodeRestriction().validate(Review(call(NODES), "UPDATE", own, own))

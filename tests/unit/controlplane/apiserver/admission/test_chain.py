@@ -1,0 +1,90 @@
+"""The order of admission, and what happens when a plug-in fails."""
+
+import pytest
+
+from apimachinery.api.catalogue import CONFIGMAPS
+from apimachinery.meta import status
+from apimachinery.meta.status import ApiError
+from controlplane.apiserver.admission.chain import Chain, Plugin
+from tests.unit.controlplane.apiserver.admission.reviews import pod, review
+
+
+class Noting(Plugin):
+    def __init__(self, name, said):
+        self.name, self._said = name, said
+
+    async def mutate(self, review):
+        self._said.append(f"{self.name} mutates")
+
+    async def validate(self, review):
+        self._said.append(f"{self.name} validates")
+
+
+class OfPods(Noting):
+    about = frozenset({("", "pods")})
+
+
+async def test_plugins_act_in_order():
+    said = []
+    chain = Chain([Noting("one", said), Noting("two", said)])
+    await chain.mutate(review(pod()))
+    await chain.validate(review(pod()))
+    assert said == ["one mutates", "two mutates", "one validates", "two validates"]
+
+
+async def test_a_plugin_is_asked_only_about_its_kinds():
+    said = []
+    chain = Chain([OfPods("pods", said)])
+    await chain.mutate(review({"metadata": {"name": "m"}}, resource=CONFIGMAPS))
+    assert said == []
+    await chain.mutate(review(pod()))
+    assert said == ["pods mutates"]
+
+
+async def test_a_webhooks_change_has_everybody_asked_again_once():
+    said = []
+
+    class Changing(Noting):
+        async def mutate(self, review):
+            await super().mutate(review)
+            review.reinvocation.asked = True
+
+    await Chain([Noting("first", said), Changing("hook", said)]).mutate(review(pod()))
+    assert said == ["first mutates", "hook mutates"] * 2
+
+
+@pytest.mark.parametrize("way", ["mutate", "validate"])
+async def test_a_plugin_that_raises_refuses(way, caplog):
+    class Broken(Plugin):
+        name = "Broken"
+
+    async def fail(self, review):
+        raise KeyError("spec")
+
+    setattr(Broken, way, fail)
+    with pytest.raises(ApiError) as refused:
+        await getattr(Chain([Broken()]), way)(review(pod()))
+    assert (refused.value.code, refused.value.reason) == (500, "InternalError")
+    assert refused.value.message == "This request caused apiserver to panic. Look in the logs for details."
+    assert "admission plug-in Broken failed" in caplog.text
+
+
+async def test_a_refusal_passes_as_it_is():
+    class Refusing(Plugin):
+        name = "Refusing"
+
+        async def validate(self, review):
+            raise status.too_many_requests("later", 3)
+
+    with pytest.raises(ApiError, match="later"):
+        await Chain([Refusing()]).validate(review(pod()))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "shown"),
+    [({"name": "p"}, '"p"'), ({"generateName": "p-"}, '"p-"'), ({}, '"Unknown"')],
+    ids=["name", "generateName", "neither"],
+)
+def test_a_refusal_names_the_object(metadata, shown):
+    error = review({"metadata": metadata, "spec": {}}).forbidden("no")
+    assert error.message == f"pods {shown} is forbidden: no"

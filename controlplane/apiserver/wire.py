@@ -21,6 +21,7 @@ from apimachinery.api.catalogue import (
     PODS,
     ROLEBINDINGS,
     ROLES,
+    VOLUMEATTACHMENTS,
 )
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
@@ -31,7 +32,8 @@ from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
 from controlplane.apiserver.authn.tokens import Signer, Verifier, load_private_key
 from controlplane.apiserver.authz.attributes import Authorizer
-from controlplane.apiserver.authz.node import NodeAuthorizer, PodGraph
+from controlplane.apiserver.authz.node import NodeAuthorizer
+from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
@@ -211,7 +213,8 @@ def _feeds(config: Config, storage: Storage, policy: PolicyIndex, graph: PodGrap
     ]
     if "Node" in config.authorization_modes:
         feeds += [
-            Feed(storage, registry_prefix(resource), graph.put, graph.drop) for resource in (PODS, PERSISTENTVOLUMES)
+            Feed(storage, registry_prefix(resource), graph.put, graph.drop)
+            for resource in (PODS, PERSISTENTVOLUMES, VOLUMEATTACHMENTS)
         ]
     return feeds
 

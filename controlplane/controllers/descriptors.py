@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context, Runnable
 from controlplane.controllers.daemonset import DaemonSetController
@@ -53,6 +54,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),
     Descriptor("node-lifecycle-controller", NodeLifecycleController),
     Descriptor("taint-eviction-controller", TaintEvictionController),
+    Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
     Descriptor("pod-garbage-collector-controller", PodGarbageCollector),
     Descriptor("garbage-collector-controller", GarbageCollector),
 )

@@ -11,7 +11,8 @@ from controlplane.apiserver.authn.user import User
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One request. For a non-resource request `path` is set and `resource` empty."""
+    """One request. For a non-resource request `path` is set and `resource` empty. The selectors are as they were
+    asked for, of verbs that select (list, watch, deletecollection)."""
 
     user: User
     verb: str
@@ -22,6 +23,8 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
 
     @property
     def is_resource(self) -> bool:

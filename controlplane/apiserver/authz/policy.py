@@ -12,6 +12,9 @@ from controlplane.apiserver.authz.policy_controllers import CONTROLLER_ROLES
 
 Rule = dict[str, list[str]]
 
+GROUP = "rbac.authorization.k8s.io"
+API_VERSION = f"{GROUP}/v1"
+
 _WORDS = {
     "read": ["get", "list", "watch"],
     "write": ["create", "delete", "deletecollection", "patch", "update"],
@@ -46,6 +49,8 @@ ROLES: dict[str, str] = {
         write apps statefulsets,statefulsets/scale
         write autoscaling horizontalpodautoscalers
         write batch cronjobs,jobs
+        write extensions daemonsets,deployments,deployments/rollback,deployments/scale,ingresses,networkpolicies
+        write extensions replicasets,replicasets/scale,replicationcontrollers/scale
         write policy poddisruptionbudgets
         write networking.k8s.io ingresses,networkpolicies
         read,write coordination.k8s.io leases
@@ -61,6 +66,9 @@ ROLES: dict[str, str] = {
         read apps replicasets,replicasets/scale,replicasets/status,statefulsets,statefulsets/scale,statefulsets/status
         read autoscaling horizontalpodautoscalers,horizontalpodautoscalers/status
         read batch cronjobs,cronjobs/status,jobs,jobs/status
+        read extensions daemonsets,daemonsets/status,deployments,deployments/scale,deployments/status,ingresses
+        read extensions ingresses/status,networkpolicies,replicasets,replicasets/scale,replicasets/status
+        read extensions replicationcontrollers/scale
         read policy poddisruptionbudgets,poddisruptionbudgets/status
         read networking.k8s.io ingresses,ingresses/status,networkpolicies
     """,
@@ -98,14 +106,15 @@ ROLES: dict[str, str] = {
         read node.k8s.io runtimeclasses
     """,
     "system:node-problem-detector": "get core nodes\npatch core nodes/status\n" + _EVENTS,
+    "kubeadm:get-nodes": "get core nodes",
     "system:node-bootstrapper": "create,read certificates.k8s.io certificatesigningrequests",
     "system:node-proxier": """
         list,watch core endpoints,services
         read core nodes
         create,patch,update core,events.k8s.io events
-        list,watch networking.k8s.io servicecidrs
         list,watch discovery.k8s.io endpointslices
     """,
+    "system:heapster": "read core events,namespaces,nodes,pods\nread extensions deployments",
     "system:kube-aggregator": "read core endpoints,services",
     "system:kube-dns": "list,watch core endpoints,services",
     "system:kube-controller-manager": """
@@ -123,9 +132,8 @@ ROLES: dict[str, str] = {
     """,
     "system:kube-scheduler": """
         create,patch,update core,events.k8s.io events
-        create,list,watch coordination.k8s.io leases
+        create coordination.k8s.io leases
         get,update coordination.k8s.io leases kube-scheduler
-        get,list,watch coordination.k8s.io leasecandidates
         read core nodes
         delete,read core pods
         create core bindings,pods/binding
@@ -170,6 +178,8 @@ AGGREGATED = {"admin": ("admin", ""), "edit": ("edit", "admin"), "view": ("view"
 """Role → the aggregation it collects, and the one it belongs to itself."""
 
 _CONTROLLER_MANAGER = "User:system:kube-controller-manager"
+_JOINING = "Group:system:bootstrappers:kubeadm:default-node-token"
+_REQUESTS = "system:certificates.k8s.io:certificatesigningrequests"
 
 BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cluster-admin": ("cluster-admin", ("Group:system:masters",)),
@@ -180,7 +190,7 @@ BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         "system:public-info-viewer",
         ("Group:system:authenticated", "Group:system:unauthenticated"),
     ),
-    "system:node-proxier": ("system:node-proxier", ("User:system:kube-proxy", "Group:system:node-proxier")),
+    "system:node-proxier": ("system:node-proxier", ("User:system:kube-proxy",)),
     "system:kube-controller-manager": ("system:kube-controller-manager", (_CONTROLLER_MANAGER,)),
     "system:kube-scheduler": ("system:kube-scheduler", ("User:system:kube-scheduler",)),
     "system:volume-scheduler": ("system:volume-scheduler", ("User:system:kube-scheduler",)),
@@ -190,8 +200,13 @@ BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "system:node": ("system:node", ()),
     "system:kube-dns": ("system:kube-dns", ("ServiceAccount:kube-system:kube-dns",)),
-    # kubeadm makes this one at init, with its super-admin.conf; admin.conf would be powerless without it.
+    # kubeadm makes these at init, with its super-admin.conf: admin.conf would be powerless without the first, and
+    # machines could not join by a bootstrap token without the others.
     "kubeadm:cluster-admins": ("cluster-admin", ("Group:kubeadm:cluster-admins",)),
+    "kubeadm:get-nodes": ("kubeadm:get-nodes", (_JOINING,)),
+    "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", (_JOINING,)),
+    "kubeadm:node-autoapprove-bootstrap": (f"{_REQUESTS}:nodeclient", (_JOINING,)),
+    "kubeadm:node-autoapprove-certificate-rotation": (f"{_REQUESTS}:selfnodeclient", ("Group:system:nodes",)),
 }
 
 
@@ -247,38 +262,36 @@ def _expand(text: str) -> list[str]:
     return [expanded for word in text.split(",") for expanded in _WORDS.get(word, [word])]
 
 
-def _metadata(name: str) -> dict[str, Any]:
+def policy_metadata(name: str, namespace: str = "") -> dict[str, Any]:
+    """The metadata of a default object."""
     return {
         "name": name,
+        **({"namespace": namespace} if namespace else {}),
         "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
         "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
     }
 
 
 def _role(name: str, rules: list[Rule]) -> dict[str, Any]:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": _metadata(name),
-        "rules": rules,
-    }
+    return {"apiVersion": API_VERSION, "kind": "ClusterRole", "metadata": policy_metadata(name), "rules": rules}
 
 
 def _binding(name: str, role: str, subjects: tuple[str, ...]) -> dict[str, Any]:
     binding: dict[str, Any] = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "apiVersion": API_VERSION,
         "kind": "ClusterRoleBinding",
-        "metadata": _metadata(name),
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "metadata": policy_metadata(name),
+        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
     }
     if subjects:
-        binding["subjects"] = [_subject(subject) for subject in subjects]
+        binding["subjects"] = [subject(each) for each in subjects]
     return binding
 
 
-def _subject(text: str) -> dict[str, str]:
+def subject(text: str) -> dict[str, str]:
+    """`User:NAME`, `Group:NAME` or `ServiceAccount:NAMESPACE:NAME` as a binding's subject."""
     kind, _, name = text.partition(":")
     if kind == "ServiceAccount":
         namespace, _, name = name.partition(":")
         return {"kind": kind, "name": name, "namespace": namespace}
-    return {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
+    return {"apiGroup": GROUP, "kind": kind, "name": name}

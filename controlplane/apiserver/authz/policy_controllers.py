@@ -90,6 +90,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         read,patch,update core persistentvolumes
         patch,update core persistentvolumeclaims/status
         read core persistentvolumeclaims
+        get core services
         {_EVENTS}
     """,
     "generic-garbage-collector": f"""
@@ -125,9 +126,8 @@ CONTROLLER_ROLES: dict[str, str] = {
     "node-controller": f"""
         delete,read,patch,update core nodes
         patch,update core nodes/status
-        delete,list,watch core pods
+        delete,read core pods
         patch,update core pods/status
-        create,read,update coordination.k8s.io leases
         {_EVENTS}
     """,
     "persistent-volume-binder": f"""
@@ -137,15 +137,15 @@ CONTROLLER_ROLES: dict[str, str] = {
         update core persistentvolumeclaims/status
         create,delete,get,list,watch core pods
         read storage.k8s.io storageclasses
-        create,delete,get core endpoints,services
-        get,list core secrets
-        get,list core nodes
+        list,watch core nodes
         {_EVENTS}
+        watch core events
+        get core services
     """,
     "pod-garbage-collector": """
         delete,list,watch core pods
-        get,list core nodes
-        patch,update core pods/status
+        read core nodes
+        patch core pods/status
     """,
     "pv-protection-controller": f"""
         read,update core persistentvolumes
@@ -201,8 +201,9 @@ CONTROLLER_ROLES: dict[str, str] = {
         update apps statefulsets/finalizers
         create,delete,get,patch,update core pods
         create,delete,read,patch,update apps controllerrevisions
-        create,get core persistentvolumeclaims
+        create,read core persistentvolumeclaims
         delete,update core persistentvolumeclaims
+        update core pods/finalizers
         {_EVENTS}
     """,
     "ttl-after-finished-controller": f"""

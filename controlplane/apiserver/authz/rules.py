@@ -71,14 +71,28 @@ def _covers(rule: Rule, atom: Rule) -> bool:
     return not names or (bool(atom.get("resourceNames")) and atom["resourceNames"][0] in names)
 
 
+def compact(rules: Iterable[Rule]) -> list[Rule]:
+    """Rules on the same single resource joined into one with all their verbs (CompactRules)."""
+    joined: dict[tuple[str, ...], dict[str, Any]] = {}
+    others: list[Rule] = []
+    for rule in rules:
+        groups, resources, names = (rule.get(key) or () for key in ("apiGroups", "resources", "resourceNames"))
+        if rule.get("nonResourceURLs") or len(groups) != 1 or len(resources) != 1 or len(names) > 1:
+            others.append(rule)
+            continue
+        known = joined.setdefault((*groups, *resources, *names), {**rule, "verbs": []})
+        known["verbs"] += [verb for verb in rule["verbs"] if verb not in known["verbs"]]
+    return [*others, *joined.values()]
+
+
 def describe(rule: Rule) -> str:
     """A rule in Go's compact spelling, as escalation errors list it."""
     parts = []
     for key, label in (
         ("apiGroups", "APIGroups"),
         ("resources", "Resources"),
-        ("resourceNames", "ResourceNames"),
         ("nonResourceURLs", "NonResourceURLs"),
+        ("resourceNames", "ResourceNames"),
         ("verbs", "Verbs"),
     ):
         if rule.get(key):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from apimachinery.api.catalogue import CLUSTERROLEBINDINGS, CLUSTERROLES
+from apimachinery.api.catalogue import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES
 from apimachinery.kit.clock import Clock
-from apimachinery.meta import status
+from apimachinery.meta import objects, status
 from controlplane.apiserver.authz.policy import cluster_role_bindings, cluster_roles
+from controlplane.apiserver.authz.policy_namespaces import namespace_role_bindings, namespace_roles
 from controlplane.apiserver.authz.rules import uncovered
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.registry import Registry
@@ -21,23 +22,25 @@ AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 async def reconcile_policy(registry: Registry, clock: Clock) -> None:
     """Bring the stored policy up to the default one. Raises ApiError when the store does not answer."""
-    roles, bindings = registry.of(CLUSTERROLES).store, registry.of(CLUSTERROLEBINDINGS).store
-    have_roles = {obj["metadata"]["name"]: obj for obj in await roles.all()}
-    have_bindings = {obj["metadata"]["name"]: obj for obj in await bindings.all()}
-    await asyncio.gather(
-        *(_ensure(roles, want, have_roles.get(want["metadata"]["name"]), clock) for want in cluster_roles()),
-        *(
-            _ensure(bindings, want, have_bindings.get(want["metadata"]["name"]), clock)
-            for want in cluster_role_bindings()
-        ),
+    defaults = (
+        (CLUSTERROLES, cluster_roles()),
+        (CLUSTERROLEBINDINGS, cluster_role_bindings()),
+        (ROLES, namespace_roles()),
+        (ROLEBINDINGS, namespace_role_bindings()),
     )
+    await asyncio.gather(*(_reconcile(registry.of(resource).store, wanted, clock) for resource, wanted in defaults))
+
+
+async def _reconcile(store: ObjectStore, wanted: list[Object], clock: Clock) -> None:
+    have = {objects.key(obj): obj for obj in await store.all()}
+    await asyncio.gather(*(_ensure(store, want, have.get(objects.key(want)), clock) for want in wanted))
 
 
 async def _ensure(store: ObjectStore, want: Object, have: Object | None, clock: Clock) -> None:
     try:
         if have is not None and have.get("roleRef") != want.get("roleRef"):
             # A binding's role cannot be changed, so a foreign one under this name is replaced, as upstream does.
-            if (have["metadata"].get("annotations") or {}).get(AUTOUPDATE) != "true":
+            if _is_protected(have):
                 return
             await store.remove(have)
             have = None
@@ -57,7 +60,7 @@ async def _ensure(store: ObjectStore, want: Object, have: Object | None, clock: 
 def plan_update(want: Object, have: Object) -> Object | None:
     """The stored object with what it lacks, or None when it lacks nothing or asks to be left alone."""
     meta = have["metadata"]
-    if (meta.get("annotations") or {}).get(AUTOUPDATE) == "false":
+    if _is_protected(have):
         return None
     labels = {**want["metadata"]["labels"], **(meta.get("labels") or {})}
     annotations = {**want["metadata"]["annotations"], **(meta.get("annotations") or {})}
@@ -67,8 +70,15 @@ def plan_update(want: Object, have: Object) -> Object | None:
         if missing:
             changed["rules"] = [*(have.get("rules") or []), *missing]
     if "aggregationRule" in want:
-        changed["aggregationRule"] = have.get("aggregationRule") or want["aggregationRule"]
+        # The rules of an aggregated role are its controller's business.
+        held = (have.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
+        lacking = [each for each in want["aggregationRule"]["clusterRoleSelectors"] if each not in held]
+        changed["aggregationRule"] = {"clusterRoleSelectors": [*held, *lacking]}
     if want.get("subjects"):
         held = have.get("subjects") or []
         changed["subjects"] = [*held, *(each for each in want["subjects"] if each not in held)]
     return None if changed == have else changed
+
+
+def _is_protected(obj: Object) -> bool:
+    return (obj["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from apimachinery.meta import fields
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_SELECTING = ("list", "watch", "deletecollection")
 _TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
 
 
@@ -17,7 +18,8 @@ _TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
 class RequestInfo:
     """`is_resource` is False for /healthz, /version, discovery and the like; then only `path` and `verb` (the lower
     case method) mean anything. `name` of a list or watch is the one that metadata.name in the field selector pins.
-    `rest` is what follows the subresource (the path to proxy)."""
+    `rest` is what follows the subresource (the path to proxy). The selectors are those of verbs that select, as they
+    were sent."""
 
     path: str
     verb: str
@@ -29,6 +31,8 @@ class RequestInfo:
     subresource: str = ""
     name: str = ""
     rest: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
 
 
 def is_true(query: Mapping[str, str], key: str) -> bool:
@@ -76,7 +80,12 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
         name = _pinned_name(query.get("fieldSelector", ""))
     if verb == "delete" and not name:
         verb = "deletecollection"
-    return RequestInfo(path, verb, True, group, version, namespace, resource, subresource, name, rest)
+    info = RequestInfo(path, verb, True, group, version, namespace, resource, subresource, name, rest)
+    if verb in _SELECTING and ("fieldSelector" in query or "labelSelector" in query):
+        return replace(
+            info, field_selector=query.get("fieldSelector", ""), label_selector=query.get("labelSelector", "")
+        )
+    return info
 
 
 def _pinned_name(selector: str) -> str:

@@ -144,7 +144,16 @@ def _attributes(user: User, info: RequestInfo) -> Attributes:
     if not info.is_resource:
         return Attributes(user, info.verb, path=info.path)
     return Attributes(
-        user, info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, info.name
+        user,
+        info.verb,
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        field_selector=info.field_selector,
+        label_selector=info.label_selector,
     )
 
 

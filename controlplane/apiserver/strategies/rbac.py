@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
 from controlplane.apiserver.authn.user import MASTERS
 from controlplane.apiserver.authz.rbac import PolicyIndex
-from controlplane.apiserver.authz.rules import describe, uncovered
+from controlplane.apiserver.authz.rules import Rule, compact, describe, uncovered
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy
 
 _GROUP = "rbac.authorization.k8s.io"
+_EVERYTHING: list[Rule] = [
+    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+    {"verbs": ["*"], "nonResourceURLs": ["*"]},
+]
+# What the garbage collector and its kind may change about a role that grants more than they hold.
+_COLLECTED = ("ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation")
 
 
 class RBACStrategy(Strategy):
@@ -25,32 +29,48 @@ class RBACStrategy(Strategy):
     async def authorize(self, call: Call, new: Object, old: Object | None) -> None:
         if not self._enforced or MASTERS in call.user.groups:
             return
-        is_binding = "roleRef" in new
-        field = ("roleRef", "subjects") if is_binding else ("rules", "aggregationRule")
-        if old is not None and all(new.get(each) == old.get(each) for each in field):
+        if old is not None and _collected_only(new, old):
             return
-        namespace, name = call.namespace, new["metadata"]["name"]
-        if is_binding:
-            reference = new["roleRef"]
-            plural = "roles" if reference.get("kind") == "Role" else "clusterroles"
-            if await call.allowed("bind", _GROUP, plural, namespace=namespace, name=str(reference.get("name"))):
-                return
-            wanted = self._policy.role_rules(reference, namespace)
-            if wanted is None:
-                raise status.not_found(f"{plural}.{_GROUP}", str(reference.get("name")))
-        else:
-            if await call.allowed("escalate", _GROUP, self.resource.plural, namespace=namespace, name=name):
-                return
-            wanted = new.get("rules") or []
-        self._check(call, name, wanted)
+        if "roleRef" in new:
+            await self._authorize_binding(call, new)
+        elif not await call.allowed("escalate", _GROUP, self.resource.plural, namespace=call.namespace, name=call.name):
+            self._confirm(call, new, new.get("rules") or [])
+            aggregates = new.get("aggregationRule") or (old or {}).get("aggregationRule")
+            # It can gather anything, and it keeps what it gathered from being taken away.
+            if aggregates and self._lacking(call, _EVERYTHING):
+                sentence = "must have cluster-admin privileges to use the aggregationRule"
+                raise status.forbidden(self.resource, new["metadata"]["name"], sentence)
 
-    def _check(self, call: Call, name: str, wanted: list[Any]) -> None:
-        held = [rule for rule, _ in self._policy.rules_for(call.user, call.namespace)]
-        missing = uncovered(held, wanted)
-        if missing:
+    async def _authorize_binding(self, call: Call, binding: Object) -> None:
+        reference = binding["roleRef"]
+        plural, name = "roles" if reference.get("kind") == "Role" else "clusterroles", str(reference.get("name"))
+        if await call.allowed("bind", _GROUP, plural, namespace=call.namespace, name=name):
+            return
+        rules = self._policy.role_rules(reference, call.namespace)
+        if rules is None:
+            raise status.not_found(f"{plural}.{_GROUP}", name)
+        self._confirm(call, binding, rules)
+
+    def _lacking(self, call: Call, wanted: list[Rule]) -> list[Rule]:
+        return uncovered([rule for rule, _ in self._policy.rules_for(call.user, call.namespace)], wanted)
+
+    def _confirm(self, call: Call, obj: Object, wanted: list[Rule]) -> None:
+        lacking = self._lacking(call, wanted)
+        if lacking:
             groups = " ".join(f'"{group}"' for group in call.user.groups)
+            told = sorted({describe(rule) for rule in compact(lacking)})
             detail = (
                 f'user "{call.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently '
-                "held:\n" + "\n".join(describe(rule) for rule in missing)
+                "held:\n" + "\n".join(told)
             )
-            raise status.forbidden(self.resource, name, detail)
+            raise status.forbidden(self.resource, obj["metadata"]["name"], detail)
+
+
+def _collected_only(new: Object, old: Object) -> bool:
+    """Whether nothing changed but what the garbage collector needs (IsOnlyMutatingGCFields)."""
+
+    def rest(obj: Object) -> Object:
+        metadata = {key: value for key, value in obj["metadata"].items() if key not in _COLLECTED}
+        return {**obj, "metadata": metadata}
+
+    return rest(new) == rest(old)

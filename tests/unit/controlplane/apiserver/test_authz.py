@@ -4,10 +4,12 @@ import pytest
 
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision, denial
-from controlplane.apiserver.authz.node import NodeAuthorizer, PodGraph
+from controlplane.apiserver.authz.node import NodeAuthorizer
+from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.policy import cluster_role_bindings, cluster_roles
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
-from controlplane.apiserver.authz.rules import allows, uncovered
+from controlplane.apiserver.authz.rules import allows, compact, describe, uncovered
+from controlplane.apiserver.bootstrap.roles import plan_update
 
 BOB = User("bob", groups=("devs", "system:authenticated"))
 
@@ -135,6 +137,77 @@ def pod(name="p", node="n1", **spec):
     return {"kind": "Pod", "metadata": {"name": name, "namespace": "a"}, "spec": {"nodeName": node, **spec}}
 
 
+NODE = User("system:node:n1", groups=("system:nodes",))
+
+
+def of_node(verb, resource, name="", namespace="", **more):
+    return Attributes(NODE, verb, more.pop("group", ""), "v1", resource, namespace=namespace, name=name, **more)
+
+
+VOLUME = {
+    "kind": "PersistentVolume",
+    "metadata": {"name": "pv"},
+    "spec": {
+        "claimRef": {"namespace": "a", "name": "data"},
+        "csi": {"nodeStageSecretRef": {"name": "stage", "namespace": "csi"}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "refusal"),
+    [
+        (of_node("get", "persistentvolumeclaims", "data", "a"), None),
+        (of_node("get", "persistentvolumes", "pv"), None),
+        (of_node("get", "secrets", "stage", "csi"), None),
+        (of_node("patch", "persistentvolumeclaims", "data", "a", subresource="status"), None),
+        (of_node("list", "persistentvolumes"), "can only get individual resources of this type"),
+        (of_node("delete", "secrets", "stage", "csi"), "can only read resources of this type"),
+        (of_node("get", "volumeattachments", "mine", group="storage.k8s.io"), None),
+        (of_node("get", "volumeattachments", "other", group="storage.k8s.io"), "no relationship found"),
+        (of_node("get", "nodes", "n1"), None),
+        (of_node("watch", "nodes", "n1"), None),
+        (of_node("list", "nodes"), "node 'n1' cannot read all nodes, only its own Node object"),
+        (of_node("get", "nodes", "n2"), "node 'n1' cannot read 'n2', only its own Node object"),
+        (of_node("get", "pods", "p", "a"), None),
+        (of_node("get", "pods", "elsewhere", "a"), "no relationship found between node 'n1' and this object"),
+        (of_node("list", "pods"), "can only list/watch pods with spec.nodeName field selector"),
+        (of_node("list", "pods", field_selector="spec.nodeName=n1"), None),
+        (of_node("watch", "pods", field_selector="spec.nodeName=n2"), "can only list/watch pods with spec.nodeName"),
+        (of_node("watch", "pods", field_selector="spec.nodeName!=n1"), "can only list/watch pods with spec.nodeName"),
+        (of_node("create", "serviceaccounts", subresource="token", namespace="a"), "can only create tokens for"),
+        (of_node("list", "leases", namespace="kube-node-lease", group="coordination.k8s.io"), "can only get, create"),
+        (of_node("get", "csinodes", "n2", group="storage.k8s.io"), "can only access CSINode with the same name"),
+    ],
+)
+async def test_what_a_node_may_read(asked, refusal):
+    graph = PodGraph()
+    claim = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    graph.put(pod(volumes=[claim]))
+    graph.put(pod("elsewhere", "n2"))
+    graph.put(VOLUME)
+    for name, node in (("mine", "n1"), ("other", "n2")):
+        graph.put({"kind": "VolumeAttachment", "metadata": {"name": name}, "spec": {"nodeName": node}})
+    decision, reason = await NodeAuthorizer(graph).authorize(asked)
+    if refusal is None:
+        assert decision is Decision.ALLOW, reason
+    else:
+        assert decision is Decision.NO_OPINION and refusal in reason
+
+
+async def test_a_volume_that_is_gone_and_a_mirror_pod_give_nothing():
+    graph = PodGraph()
+    claim = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    graph.put(pod(volumes=[claim]))
+    graph.put(VOLUME)
+    graph.drop(VOLUME)
+    assert not graph.needs("n1", ("secrets", "csi", "stage"))
+    mirror = pod("mirror", volumes=[{"name": "s", "secret": {"secretName": "s"}}])
+    mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    graph.put(mirror)
+    assert graph.needs("n1", ("pods", "a", "mirror")) and not graph.needs("n1", ("secrets", "a", "s"))
+
+
 async def test_a_node_reads_what_its_pods_need():
     graph = PodGraph()
     authorizer = NodeAuthorizer(graph)
@@ -166,3 +239,32 @@ def test_a_refusal_reads_as_upstreams():
         'User "bob" cannot create resource "deployments/scale" in API group "apps" in the namespace "a": because'
     )
     assert denial(ask("list", "nodes"), "").endswith('in API group "" at the cluster scope')
+
+
+def test_missing_rules_are_told_compactly():
+    rules = [
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]},
+        {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]},
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]},
+        {"verbs": ["get"], "nonResourceURLs": ["/x"]},
+    ]
+    assert [describe(rule) for rule in compact(rules)] == [
+        '{NonResourceURLs:["/x"], Verbs:["get"]}',
+        '{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}',
+        '{APIGroups:[""], Resources:["pods"], ResourceNames:["a"], Verbs:["get"]}',
+    ]
+    assert rules[0]["verbs"] == ["get"]
+
+
+def test_reconciliation_adds_what_is_missing_and_leaves_alone_who_asks_for_it():
+    want = next(obj for obj in cluster_roles() if obj["metadata"]["name"] == "system:kube-dns")
+    have = {**want, "rules": [{**want["rules"][0], "resources": ["services"]}, READ]}
+    rules = plan_update(want, have)["rules"]
+    assert rules[:2] == have["rules"] and uncovered(rules, want["rules"]) == []
+    meta = {**have["metadata"], "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}}
+    assert plan_update(want, {**have, "metadata": meta}) is None
+    assert plan_update(want, want) is None
+    view = next(obj for obj in cluster_roles() if obj["metadata"]["name"] == "view")
+    changed = plan_update(view, {**view, "rules": [], "aggregationRule": {"clusterRoleSelectors": [{}]}})
+    assert changed["rules"] == []
+    assert changed["aggregationRule"]["clusterRoleSelectors"] == [{}, *view["aggregationRule"]["clusterRoleSelectors"]]

@@ -34,7 +34,9 @@ class GroupKind(Protocol):
 
 
 class ApiError(Exception):
-    """A refusal by the API. `code` is the HTTP status, `reason` the machine-readable word, `details` may be None."""
+    """A refusal by the API. `code` is the HTTP status, `reason` the machine-readable word, `details` may be None.
+
+    `continue_`: a token with which an expired list may be continued all the same (its metadata.continue)."""
 
     def __init__(self, code: int, reason: str, message: str, details: Details | None = None) -> None:
         super().__init__(message)
@@ -42,6 +44,7 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.continue_ = ""
 
     @property
     def retry_after(self) -> int | None:
@@ -52,6 +55,8 @@ class ApiError(Exception):
     def to_status(self) -> dict[str, Any]:
         """The metav1.Status object to send."""
         status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        if self.continue_:
+            status["metadata"] = {"continue": self.continue_}
         if self.message:
             status["message"] = self.message
         if self.reason:

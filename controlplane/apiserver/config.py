@@ -100,6 +100,8 @@ class Config:
     requestheader_group_headers: tuple[str, ...] = ("X-Remote-Group",)
     requestheader_extra_headers_prefix: tuple[str, ...] = ("X-Remote-Extra-",)
     event_ttl: float = 3600.0
+    etcd_compaction_interval: float = 300.0
+    history_retention: float = 3600.0
     verbosity: int = 0
     argv: tuple[str, ...] = field(default=(), compare=False)
 
@@ -162,6 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("proxy-client-cert-file")
     flag("proxy-client-key-file")
     flag("event-ttl", "1h0m0s")
+    flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
+    flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
     parser.add_argument("-v", "--v", dest="v", default="0")
     return parser
 
@@ -212,11 +216,17 @@ def parse(argv: Sequence[str]) -> Config:
     ports = (number("service-node-port-range", low, 1, 65535), number("service-node-port-range", high, 1, 65535))
     if not dash or ports[0] > ports[1]:
         problems.add("--service-node-port-range", f"not a range of ports: {options.service_node_port_range}")
-    try:
-        event_ttl = times.parse_duration(options.event_ttl)
-    except ValueError as error:
-        problems.add("--event-ttl", str(error))
-        event_ttl = 3600.0
+
+    def duration(name: str) -> float:
+        try:
+            seconds = times.parse_duration(getattr(options, name.replace("-", "_")))
+        except ValueError as error:
+            problems.add(f"--{name}", str(error))
+            return 0.0
+        if seconds < 0:
+            problems.add(f"--{name}", "must not be negative")
+        return seconds
+
     for name in ("bind-address", "advertise-address"):
         text = getattr(options, name.replace("-", "_"))
         try:
@@ -264,7 +274,9 @@ def parse(argv: Sequence[str]) -> Config:
         requestheader_username_headers=_words(options.requestheader_username_headers),
         requestheader_group_headers=_words(options.requestheader_group_headers),
         requestheader_extra_headers_prefix=_words(options.requestheader_extra_headers_prefix),
-        event_ttl=event_ttl,
+        event_ttl=duration("event-ttl"),
+        etcd_compaction_interval=duration("etcd-compaction-interval"),
+        history_retention=duration("history-retention"),
         verbosity=number("v", options.v, 0, 10),
         argv=tuple(argv),
     )

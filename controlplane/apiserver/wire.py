@@ -50,6 +50,7 @@ from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage
 from controlplane.apiserver.storage.keys import registry_prefix
+from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.reviews import Reviews
 from controlplane.apiserver.strategies.subresources import Subresources
 from controlplane.apiserver.strategies.table import strategies
@@ -98,7 +99,8 @@ class ApiServer:
         choose = strategies(
             policy, addresses, ports, event_ttl=config.event_ttl, rbac="RBAC" in config.authorization_modes
         )
-        registry = Registry(storage, choose, admission.chain, clock)
+        timeline = Timeline(keep=max(config.history_retention, config.etcd_compaction_interval))
+        registry = Registry(storage, choose, admission.chain, clock, timeline)
 
         advertise = advertised(config)
         kubernetes = KubernetesService(
@@ -114,11 +116,26 @@ class ApiServer:
         await kubernetes.ensure()
         for feed in feeds:
             await feed.synced.wait()
-        beside = [asyncio.create_task(kubernetes.run()), asyncio.create_task(Compactor(storage, clock).run())]
+        beside = [asyncio.create_task(kubernetes.run()), *self._memory(storage, timeline)]
         undo.push_async_callback(kubernetes.withdraw)
         undo.push_async_callback(cancel_and_wait, *beside)
         self._ready = True
         log.info("serving securely on %s:%d", config.bind_address, self.port)
+
+    def _memory(self, storage: Storage, timeline: Timeline) -> list[asyncio.Task[None]]:
+        """What remembers, and forgets, the store's history."""
+        config, clock = self.config, self._clock
+        tasks = [asyncio.create_task(TimeKeeper(storage, clock, timeline).run())]
+        if config.etcd_compaction_interval:
+            compactor = Compactor(
+                storage,
+                clock,
+                timeline,
+                retention=config.history_retention,
+                interval=config.etcd_compaction_interval,
+            )
+            tasks.append(asyncio.create_task(compactor.run()))
+        return tasks
 
     def _front(
         self,

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from apimachinery.api.catalogue import CATALOGUE, Resource
-from apimachinery.meta import fields, status
+from apimachinery.api.catalogue import CATALOGUE
+from apimachinery.meta import status
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.front import decode, responses
 from controlplane.apiserver.front.negotiate import Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
+from controlplane.apiserver.front.shapes import partial, unlike
+from controlplane.apiserver.front.watching import serve_watch
 from controlplane.apiserver.registry import patch as patches
 from controlplane.apiserver.registry.apply import apply
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
-from controlplane.apiserver.registry.collection import Attributes, Collection
+from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import convert
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete, delete_collection, delete_options
-from controlplane.apiserver.registry.options import list_options
+from controlplane.apiserver.registry.options import get_options, list_options
 from controlplane.apiserver.registry.read import get_entry, list_page
 from controlplane.apiserver.registry.registry import Registry
-from controlplane.apiserver.registry.selection import Selection, selection
+from controlplane.apiserver.registry.selection import selection
 from controlplane.apiserver.registry.update import update
-from controlplane.apiserver.registry.watch import bookmark, open_watch
-from controlplane.apiserver.storage.cache_entries import WatchEvent
 from controlplane.apiserver.strategies.subresources import WHOLE, Subresources
 from controlplane.apiserver.tables.render import Tables
 
 Object = dict[str, Any]
-
-MIN_WATCH = 1800.0
-"""Seconds a watch lasts at least when the client names no timeout; up to twice as long, so that not all end at once
-(--min-request-timeout)."""
 
 
 class Resources:
@@ -84,7 +78,7 @@ class Resources:
             case "list":
                 return await self._list(request, call, collection)
             case "watch":
-                return await self._watch(request, call, collection)
+                return await serve_watch(request, call, collection, self._tables, self._registry.revision_at)
             case "create":
                 document = await self._body(request, call, "CreateOptions")
                 return self._written(request, call, await create(collection, call, document), 201)
@@ -107,8 +101,8 @@ class Resources:
 
     async def _get(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         wanted = accept(request.headers.get("Accept", ""))
-        options = list_options({"resourceVersion": call.query.get("resourceVersion", "")}, watch=False)
-        entry = await get_entry(collection, call.namespace, call.name, options.revision)
+        options = get_options(call.query, self._registry.revision_at)
+        entry = await get_entry(collection, call.namespace, call.name, options)
         if not wanted.kind and call.resource is collection.resource:
             return responses.body(request, entry.served, media=wanted.media)
         obj = convert(orjson.loads(entry.served), call.resource)
@@ -116,8 +110,13 @@ class Resources:
 
     async def _list(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         wanted = accept(request.headers.get("Accept", ""))
-        options = list_options(call.query, watch=False)
-        listed = await list_page(collection, call.namespace, selection(collection.strategy, call.query), options)
+        if wanted.kind == "PartialObjectMetadata":
+            raise unlike(wanted.kind, "a list", call.resource.list_kind, call.resource.group)
+        if wanted.kind == "Table":
+            self._tables.check(call.query.get("includeObject", ""))
+        options = list_options(call.query, watch=False, revision_at=self._registry.revision_at)
+        chosen = selection(collection.strategy, call.resource, call.query, call.name)
+        listed = await list_page(collection, call.namespace, chosen, options)
         resource, metadata = call.resource, listed.metadata()
         if wanted.kind == "Table":
             objects = [convert(orjson.loads(entry.served), resource) for entry in listed.page.entries]
@@ -131,39 +130,6 @@ class Resources:
             items = [orjson.dumps(convert(orjson.loads(item), resource)) for item in items]
         head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
         return responses.body(request, head[:-1] + b',"items":[' + b",".join(items) + b"]}", media=wanted.media)
-
-    async def _watch(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.StreamResponse:
-        wanted = accept(request.headers.get("Accept", ""))
-        options = list_options(call.query, watch=True)
-        chosen = selection(collection.strategy, call.query)
-        if call.name and chosen.fields.requires("metadata.name") is None:
-            # The old spelling, /api/v1/watch/…/NAME.
-            chosen = Selection(
-                chosen.labels, fields.Selector((*chosen.fields.terms, fields.Term("metadata.name", "=", call.name)))
-            )
-        timeout = options.timeout if options.timeout else random.uniform(MIN_WATCH, 2 * MIN_WATCH)
-        response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-        )
-        response.enable_chunked_encoding()
-        try:
-            watch = await open_watch(collection, call.namespace, chosen, options)
-        except status.ApiError as error:
-            if not status.is_expired(error):
-                raise
-            await response.prepare(request)
-            await response.write(orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n")
-            return response
-        frames = _Frames(call.resource, collection.resource, wanted, self._tables, call.query.get("includeObject", ""))
-        async with watch:
-            await response.prepare(request)
-            try:
-                async with asyncio.timeout(timeout):
-                    while batch := await watch.batch():
-                        await response.write(b"".join([frames.line(event) for event in batch]))
-            except TimeoutError:
-                pass
-        return response
 
     async def _patch(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         media = decode.media_type(request.headers.get("Content-Type"))
@@ -191,7 +157,7 @@ class Resources:
 
     async def _delete_collection(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         options = await self._delete_options(request, call)
-        chosen = selection(collection.strategy, call.query)
+        chosen = selection(collection.strategy, call.resource, call.query)
         deleted = await delete_collection(collection, call, options, chosen)
         revision = max((int(obj["metadata"]["resourceVersion"]) for obj in deleted), default=0)
         listed = {
@@ -211,43 +177,10 @@ class Resources:
             table = self._tables.table(call.resource, [obj], wanted.version, call.query.get("includeObject", ""))
             obj = {**table, "metadata": {"resourceVersion": obj["metadata"].get("resourceVersion", "")}}
         elif wanted.kind and obj.get("kind") == call.resource.kind:
+            if wanted.kind == "PartialObjectMetadataList":
+                raise unlike(wanted.kind, "not a list", call.resource.kind, call.resource.group)
             obj = partial(obj, wanted.version)
         return responses.document(request, obj, code=code, media=wanted.media, warnings=call.warnings)
-
-
-class _Frames:
-    """The lines of one watch, in the shape its client asked for."""
-
-    def __init__(
-        self, resource: Resource, stored: Resource, wanted: Accepted, tables: Tables, include_object: str
-    ) -> None:
-        self._resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
-        self._plain = resource is stored and not wanted.kind
-        self._headed = False
-
-    def line(self, event: WatchEvent[Attributes]) -> bytes:
-        if event.entry is None:
-            kind, version = self._resource.kind, self._resource.api_version
-            if self._wanted.kind:
-                kind, version = self._wanted.kind, f"meta.k8s.io/{self._wanted.version}"
-            return b'{"type":"BOOKMARK","object":%b}\n' % bookmark(version, kind, event)
-        if self._plain:
-            return event.frame
-        obj = convert(orjson.loads(event.entry.served), self._resource)
-        if self._wanted.kind == "Table":
-            table = self._tables.table(self._resource, [obj], self._wanted.version, self._include)
-            if self._headed:
-                table["columnDefinitions"] = []
-            self._headed = True
-            obj = {**table, "metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}}
-        elif self._wanted.kind:
-            obj = partial(obj, self._wanted.version)
-        return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
-
-
-def partial(obj: Object, version: str) -> Object:
-    """The object's metadata alone."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
 def _not_allowed() -> status.ApiError:

@@ -1,14 +1,20 @@
-"""The query of a list or a watch, checked as upstream checks it (ValidateListOptions)."""
+"""The query of a list, a watch or a get, read and checked as upstream does it (ListOptions: conversion from a query,
+SetListOptionsDefaults, ValidateListOptions).
+
+Ours besides: where a revision may be named exactly, a time in RFC 3339 stands for the newest revision by then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from apimachinery.meta import status
+from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported
 
-_TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
+RevisionAt = Callable[[datetime], int]
+"""The newest revision at that time. Raises ApiError 400 for a time to come, 410 for one that is not remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,66 +30,95 @@ class ListOptions:
     timeout: float | None = None
 
 
-def list_options(query: Mapping[str, str], *, watch: bool) -> ListOptions:
-    """Raises ApiError 400 or 422."""
+def boolean(text: str) -> bool:
+    """A boolean of a query, where everything but "0" and "false" is true (Convert_Slice_string_To_bool)."""
+    return text != "0" and text.lower() != "false"
+
+
+def list_options(query: Mapping[str, str], *, watch: bool, revision_at: RevisionAt) -> ListOptions:
+    """Raises ApiError 400, 422, and what `revision_at` raises."""
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
-    continue_, initial = query.get("continue", ""), query.get("sendInitialEvents")
-    if version and not _is_number(version):
-        problem = invalid(Path("resourceVersion"), version, f'strconv.ParseUint: parsing "{version}": invalid syntax')
-        if watch:
-            raise status.invalid("ListOptions.meta.k8s.io", "", [problem])
-        raise status.bad_request(str(problem))
-    send = None if initial is None else initial in _TRUE
-    problems = _watch_problems(match, send) if watch else _list_problems(version, match, continue_, send)
+    initial = query.get("sendInitialEvents")
+    options = ListOptions(
+        match=match,
+        limit=_number(query.get("limit", "")) or 0,
+        continue_=query.get("continue", ""),
+        send_initial_events=None if initial is None else boolean(initial),
+        bookmarks="allowWatchBookmarks" in query and boolean(query["allowWatchBookmarks"]),
+        timeout=_number(query.get("timeoutSeconds", "")),
+    )
+    if watch and options.send_initial_events is None and not match and version in ("", "0"):
+        # Without a revision to begin at a watch has always begun with what there is; now it also says where that ends.
+        options, match = replace(options, send_initial_events=True, match="NotOlderThan"), "NotOlderThan"
+    problems = _watch_problems(options) if watch else _list_problems(version, options)
     if problems:
         raise status.invalid("ListOptions.meta.k8s.io", "", problems)
-    timeout = query.get("timeoutSeconds", "")
-    return ListOptions(
-        int(version) if version else None,
-        match,
-        _number("limit", query.get("limit", "")),
-        continue_,
-        send,
-        "allowWatchBookmarks" in query and query["allowWatchBookmarks"] in _TRUE,
-        float(_number("timeoutSeconds", timeout)) if timeout else None,
-    )
+    timely = match == "Exact" or (watch and not match)
+    return replace(options, revision=_revision(version, watch, revision_at if timely else None))
 
 
-def _watch_problems(match: str, send: bool | None) -> list[Problem]:
-    path = Path("resourceVersionMatch")
-    if send is None:
-        if match:
-            return [forbidden(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")]
-    elif not match:
-        return [forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")]
-    elif match != "NotOlderThan":
-        return [not_supported(path, match, ["NotOlderThan"])]
-    return []
+def get_options(query: Mapping[str, str], revision_at: RevisionAt) -> ListOptions:
+    """The options of a get: upstream's resourceVersion, and ours of one exact revision or time. Raises as above."""
+    match = query.get("resourceVersionMatch", "")
+    if match not in ("", "Exact", "NotOlderThan"):
+        problem = not_supported(Path("resourceVersionMatch"), match, ["Exact", "NotOlderThan", ""])
+        raise status.invalid("GetOptions.meta.k8s.io", "", [problem])
+    named = {"resourceVersion": query.get("resourceVersion", ""), "resourceVersionMatch": match}
+    return list_options(named, watch=False, revision_at=revision_at)
 
 
-def _list_problems(version: str, match: str, continue_: str, send: bool | None) -> list[Problem]:
-    path, problems = Path("resourceVersionMatch"), []
+def _revision(text: str, watch: bool, revision_at: RevisionAt | None) -> int | None:
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) < 1 << 63:
+        return int(text)
+    if revision_at is not None and "T" in text:
+        try:
+            when = times.parse(text)
+        except ValueError:
+            pass
+        else:
+            return revision_at(when)
+    problem = invalid(Path("resourceVersion"), text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if watch:
+        raise status.invalid("ListOptions.meta.k8s.io", "", [problem])
+    raise status.bad_request(f"invalid resource version: {problem}")
+
+
+def _watch_problems(options: ListOptions) -> list[Problem]:
+    path, problems, match = Path("resourceVersionMatch"), [], options.match
+    if options.send_initial_events is not None and match != "NotOlderThan":
+        problems.append(forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    if match:
+        if options.send_initial_events is None:
+            text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            problems.append(forbidden(path, text))
+        if match != "NotOlderThan":
+            problems.append(not_supported(path, match, ["NotOlderThan"]))
+        if options.continue_:
+            problems.append(forbidden(path, "resourceVersionMatch is forbidden when continue is provided"))
+    return problems
+
+
+def _list_problems(version: str, options: ListOptions) -> list[Problem]:
+    path, problems, match = Path("resourceVersionMatch"), [], options.match
     if match:
         if not version:
             problems.append(forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-        if continue_:
+        if options.continue_:
             problems.append(forbidden(path, "resourceVersionMatch is forbidden when continue is provided"))
         if match not in ("Exact", "NotOlderThan"):
             problems.append(not_supported(path, match, ["Exact", "NotOlderThan", ""]))
         if match == "Exact" and version == "0":
             problems.append(forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
-    if send is not None:
+    if options.send_initial_events is not None:
         problems.append(forbidden(Path("sendInitialEvents"), "sendInitialEvents is forbidden for list"))
     return problems
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) < 1 << 63
-
-
-def _number(name: str, text: str) -> int:
+def _number(text: str) -> int | None:
     if not text:
-        return 0
+        return None
     if not text.isascii() or not text.removeprefix("-").isdecimal() or len(text) > 18:
-        raise status.bad_request(f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax')
+        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return max(0, int(text))

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from apimachinery.meta import status
 from controlplane.apiserver.registry.collection import Attributes, Collection
+from controlplane.apiserver.registry.continuation import no_longer, read_continue, write_continue
 from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import told
 from controlplane.apiserver.storage.cache_entries import Entry
 from controlplane.apiserver.storage.cacher import CachePage
+from controlplane.apiserver.storage.interface import Compacted
 
 Object = dict[str, Any]
 Item = Entry[Attributes]
-
-_TOO_OLD = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
-    "the continue parameter."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,54 +37,55 @@ class Listed:
         return found
 
 
-async def get_entry(collection: Collection, namespace: str, name: str, revision: int | None = None) -> Item:
-    """The object, at least as fresh as `revision` (None: the newest). Raises ApiError 404, 503, 504."""
+async def get_entry(collection: Collection, namespace: str, name: str, options: ListOptions) -> Item:
+    """The object, at least as fresh as the options' revision (None: the newest), or with the match Exact as it was at
+    that revision. Raises ApiError 404, 410 Expired, 503, 504."""
+    key = collection.store.key(namespace, name)
     with told(collection.resource, name):
-        found = await collection.cache.get(collection.store.key(namespace, name), fresh=revision)
+        if options.match == "Exact":
+            try:
+                found = await collection.cache.get_at(key, options.revision or 0)
+            except Compacted:
+                raise status.expired("The resourceVersion for the provided get is too old.") from None
+        else:
+            found = await collection.cache.get(key, fresh=options.revision)
     if found is None:
         raise status.not_found(collection.resource, name)
     return found
 
 
 async def list_page(collection: Collection, namespace: str, selection: Selection, options: ListOptions) -> Listed:
-    """A page as the options ask for. Raises ApiError 400, 410 Expired, 504 (a resourceVersion yet to come)."""
+    """A page as the options ask for. Raises ApiError 400, 410 Expired, 503, 504 (a resourceVersion yet to come)."""
     prefix, selects = collection.store.prefix(namespace), selection.selects()
     with told(collection.resource, ""):
         if options.continue_:
-            if options.revision:
-                raise status.bad_request("specifying resource version is not allowed when using continue")
-            revision, start = _read_continue(options.continue_, prefix)
-            try:
-                with told(collection.resource, ""):
-                    page = await collection.cache.list_at(
-                        prefix, revision, selects=selects, limit=options.limit, start_after=start
-                    )
-            except status.ApiError as error:
-                raise status.expired(_TOO_OLD) if status.is_expired(error) else error from None
+            page = await _continued(collection, prefix, selects, options)
         elif options.match == "Exact" or (options.limit and options.revision and not options.match):
-            page = await collection.cache.list_at(prefix, options.revision or 0, selects=selects, limit=options.limit)
+            try:
+                page = await collection.cache.list_at(
+                    prefix, options.revision or 0, selects=selects, limit=options.limit
+                )
+            except Compacted:
+                raise status.expired("The resourceVersion for the provided list is too old.") from None
         else:
-            page = await collection.cache.list(prefix, selects=selects, fresh=options.revision, limit=options.limit)
+            # Upstream's cache answers "any version" whole, whatever the limit.
+            limit = 0 if options.revision == 0 else options.limit
+            page = await collection.cache.list(prefix, selects=selects, fresh=options.revision, limit=limit)
     if not page.more or not page.entries:
         return Listed(page)
-    token = _write_continue(page.revision, page.entries[-1].key, prefix)
+    token = write_continue(page.revision, page.entries[-1].key, prefix)
     return Listed(page, token, page.remaining if selection.everything else None)
 
 
-def _read_continue(token: str, prefix: str) -> tuple[int, str]:
+async def _continued(collection: Collection, prefix: str, selects: Any, options: ListOptions) -> CachePage[Attributes]:
+    revision, start = read_continue(options.continue_, prefix)
+    if options.revision:
+        raise status.bad_request("specifying resource version is not allowed when using continue")
+    if revision < 0:
+        revision = await collection.store.storage.current_revision()
     try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        found = orjson.loads(raw)
-        version, start = found["rv"], found["start"]
-        if found["v"] != "meta.k8s.io/v1" or type(version) is not int or version <= 0 or not isinstance(start, str):
-            raise ValueError("not a token of ours")
-    except (ValueError, KeyError, TypeError):
-        raise status.bad_request("continue key is not valid: encoded continue token is malformed") from None
-    if ".." in start or start.startswith("/"):
-        raise status.bad_request(f"continue key is not valid: {start!r}")
-    return version, prefix + start
-
-
-def _write_continue(revision: int, key: str, prefix: str) -> str:
-    document = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(prefix)}
-    return base64.urlsafe_b64encode(orjson.dumps(document)).rstrip(b"=").decode()
+        return await collection.cache.list_at(
+            prefix, revision, selects=selects, limit=options.limit, start_after=start.removesuffix("\0")
+        )
+    except Compacted:
+        raise no_longer(start, prefix) from None

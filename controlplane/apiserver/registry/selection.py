@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery.api.catalogue import Resource
 from apimachinery.meta import fields, labels, status
 from controlplane.apiserver.registry.collection import Attributes
 from controlplane.apiserver.storage.cache_entries import Entry
@@ -36,15 +37,19 @@ class Selection:
         return self.matches(entry.attributes)
 
 
-def selection(strategy: Strategy, query: Mapping[str, str]) -> Selection:
-    """The selection that a query spells. Raises ApiError 400 for a malformed one or an unknown field."""
+def selection(strategy: Strategy, resource: Resource, query: Mapping[str, str], name: str = "") -> Selection:
+    """The selection that a query spells in the words of `resource`, a version of the strategy's. name: the one that the
+    path or the field selector pins. Raises ApiError 400 for a malformed one or an unknown field."""
     try:
         wanted = labels.parse_selector(query.get("labelSelector", ""))
-        pinned = fields.parse_selector(query.get("fieldSelector", ""))
+        terms = fields.parse_selector(query.get("fieldSelector", "")).terms
+        pinned = fields.Selector(
+            tuple(fields.Term(strategy.field_label(resource, t.field), t.operator, t.value) for t in terms)
+        )
     except ValueError as error:
         raise status.bad_request(str(error)) from None
-    known = strategy.field_names()
-    for term in pinned.terms:
-        if term.field not in known:
-            raise status.bad_request(f"field label not supported: {term.field}")
+    if name and pinned.requires("metadata.name") != name:
+        if terms:
+            raise status.bad_request("fieldSelector metadata.name doesn't match requested name")
+        pinned = fields.Selector((fields.Term("metadata.name", "=", name),))
     return Selection(wanted, pinned)

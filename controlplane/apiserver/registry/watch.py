@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import orjson
 
+from apimachinery.meta import status
 from controlplane.apiserver.registry.collection import Attributes, Collection
 from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import told
 from controlplane.apiserver.storage.cache_entries import WatchEvent
-from controlplane.apiserver.storage.cache_watch import CacheWatch
+from controlplane.apiserver.storage.cache_history import EventStream
 
 
 async def open_watch(
     collection: Collection, namespace: str, selection: Selection, options: ListOptions
-) -> CacheWatch[Attributes]:
-    """The watch as the options ask for; close it. Raises ApiError 410 Expired, 503, 504."""
+) -> EventStream[Attributes]:
+    """The watch as the options ask for; enter it to have it closed. Raises ApiError 503, 504 (a resourceVersion yet to
+    come); a revision that is no longer held is told by the stream itself."""
     prefix, selects, cache = collection.store.prefix(namespace), selection.selects(), collection.cache
     with told(collection.resource, ""):
         if options.send_initial_events:
@@ -28,10 +30,19 @@ async def open_watch(
             )
         if options.revision:
             return await cache.watch(prefix, options.revision, selects=selects, bookmarks=options.bookmarks)
-        if options.send_initial_events is None:
-            return await cache.watch_state(prefix, fresh=options.revision, selects=selects, bookmarks=options.bookmarks)
         revision = await collection.store.storage.current_revision()
         return await cache.watch(prefix, revision, selects=selects, bookmarks=options.bookmarks)
+
+
+async def next_batch(
+    collection: Collection, stream: EventStream[Attributes]
+) -> tuple[list[WatchEvent[Attributes]], status.ApiError | None]:
+    """What comes next: events, then nothing more; or what ended the stream."""
+    try:
+        with told(collection.resource, ""):
+            return await stream.batch(), None
+    except status.ApiError as error:
+        return [], error
 
 
 def bookmark(api_version: str, kind: str, event: WatchEvent[Attributes]) -> bytes:

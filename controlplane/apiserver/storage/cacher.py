@@ -19,9 +19,10 @@ from apimachinery.kit.metrics import Counter
 from apimachinery.kit.tasks import cancel_and_wait
 
 from .cache_entries import CacheEvent, Entry, WatchEvent
+from .cache_history import EventStream, HistoryWatch
 from .cache_ring import Ring
 from .cache_watch import CacheWatch
-from .interface import Change, ChangeType, FutureRevision, Revision, Storage, StorageError, Stored
+from .interface import Change, ChangeType, Compacted, FutureRevision, Revision, Storage, StorageError, Stored
 from .served import with_resource_version
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,11 @@ class Cacher(Generic[T]):
         await self._freshen(fresh)
         return self._entries.get(key)
 
+    async def get_at(self, key: str, revision: Revision) -> Entry[T] | None:
+        """The object as it was at exactly `revision`, from the store. Raises Compacted, FutureRevision, Unavailable."""
+        stored = await self._storage.get(key, revision=revision)
+        return None if stored is None else self._entry(stored.key, stored.value, stored.mod_revision)
+
     async def list(
         self,
         prefix: str,
@@ -164,13 +170,22 @@ class Cacher(Generic[T]):
         *,
         selects: Selects[T] | None = None,
         bookmarks: bool = False,
-    ) -> CacheWatch[T]:
-        """Events after `from_revision` (>= 1). Raises Compacted when the cache does not remember that far back."""
+    ) -> EventStream[T]:
+        """Events after `from_revision` (>= 1), from the store where the cache does not remember that far back; what the
+        store does not remember either is told by the stream. Raises Unavailable."""
         await self._ready.wait()
-        past = self._ring.since(from_revision)
-        watch = self._join(prefix, selects, from_revision, bookmarks)
-        watch.replay(past)
-        return watch
+
+        def join(revision: Revision) -> CacheWatch[T]:
+            past = self._ring.since(revision)
+            watch = self._join(prefix, selects, revision, bookmarks)
+            watch.replay(past)
+            return watch
+
+        try:
+            return join(from_revision)
+        except Compacted:
+            past = self._storage.watch(prefix, from_revision)
+            return HistoryWatch(past, selects, self._entry, self._parse, join, lambda: self._revision)
 
     async def watch_state(
         self,

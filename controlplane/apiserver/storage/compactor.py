@@ -1,7 +1,8 @@
-"""Forgetting history, at the pace and in the way of upstream's kube-apiserver (`storage/etcd3/compact.go`).
+"""Forgetting history, at the pace of upstream's kube-apiserver (`storage/etcd3/compact.go`) and with a longer memory.
 
-Every interval, ONE of the API servers on a store compacts it to where it was an interval ago: the one whose
-compare-and-swap on a key of its own succeeds. So between one and two intervals of history can be listed and watched.
+Every interval, ONE of the API servers on a store compacts it: the one whose compare-and-swap on a key of its own
+succeeds. Upstream compacts to where the store was an interval ago; we to where it was `retention` ago, an hour by
+default, so that this hour can be listed, watched and compared.
 """
 
 import logging
@@ -9,6 +10,7 @@ import logging
 from apimachinery.kit.clock import Clock
 
 from .interface import KeyExists, KeyMissing, Revision, RevisionMismatch, Storage, StorageError, Stored
+from .timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -18,14 +20,15 @@ INTERVAL = 300.0
 
 
 class Compactor:
-    """Run it beside a store for as long as that is open."""
+    """Run it beside a store for as long as that is open. The timeline must keep at least `retention` seconds."""
 
-    def __init__(self, storage: Storage, clock: Clock, interval: float = INTERVAL) -> None:
-        self._storage = storage
-        self._clock = clock
+    def __init__(
+        self, storage: Storage, clock: Clock, timeline: Timeline, *, retention: float, interval: float = INTERVAL
+    ) -> None:
+        self._storage, self._clock, self._timeline = storage, clock, timeline
+        self._retention = max(retention, interval)
         self._interval = interval
         self._seen: Stored | None = None
-        self._revision: Revision = 0
 
     async def run(self) -> None:
         """Until cancelled. A store that does not answer is tried again an interval later."""
@@ -37,9 +40,9 @@ class Compactor:
                 log.warning("history not compacted: %s", error)
 
     async def compact_once(self) -> Revision | None:
-        """Compacts to the revision noted in the call before, and notes the present one. Returns where to, or None when
-        there was no call before or another server has done it since. Raises StorageError."""
-        target = self._revision
+        """Compacts to where the store was `retention` ago. Returns where to, or None when the timeline does not reach
+        back that far or another server has done it since the call before. Raises StorageError."""
+        target = self._timeline.at(self._clock.now().timestamp() - self._retention) or 0
         value = str(target).encode()
         try:
             if self._seen is None:
@@ -48,10 +51,8 @@ class Compactor:
                 written = await self._storage.update(KEY, value, self._seen.mod_revision)
         except (KeyExists, KeyMissing, RevisionMismatch):
             self._seen = await self._storage.get(KEY)
-            self._revision = await self._storage.current_revision()
             return None
         self._seen = Stored(KEY, value, written)
-        self._revision = written
         if not target:
             return None
         await self._storage.compact(target)

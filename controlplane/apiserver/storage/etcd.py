@@ -94,28 +94,34 @@ class EtcdStorage:
         delete = rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
         return await self._swap(key, expected_revision, delete)
 
-    async def get(self, key: str) -> Stored | None:
-        answer = await self._client.range(rpc.RangeRequest(key=key.encode()))
+    async def get(self, key: str, *, revision: Revision = 0) -> Stored | None:
+        answer = await self._range(rpc.RangeRequest(key=key.encode(), revision=revision))
         return _stored(answer.kvs[0]) if answer.kvs else None
 
     async def list(self, prefix: str, *, revision: Revision = 0, limit: int = 0, start_after: str = "") -> ListPage:
         start, end = _key_range(prefix, start_after)
-        request = rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision)
-        try:
-            answer = await self._client.range(request)
-        except Compacted as error:
-            raise Compacted(revision, 0) from error
-        except FutureRevision as error:
-            raise FutureRevision(revision, self._hub.revision) from error
+        answer = await self._range(rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision))
         items = [_stored(item) for item in answer.kvs]
         remaining = answer.count - len(items) if answer.more else 0
         return ListPage(items, revision or answer.header.revision, answer.more, remaining)
+
+    async def _range(self, request: rpc.RangeRequest) -> rpc.RangeResponse:
+        try:
+            return await self._client.range(request)
+        except Compacted as error:
+            raise Compacted(request.revision, 0) from error
+        except FutureRevision as error:
+            raise FutureRevision(request.revision, self._hub.revision) from error
 
     def watch(self, prefix: str, from_revision: Revision) -> HubWatch:
         return HubWatch(self._hub, self._history, prefix, from_revision)
 
     async def current_revision(self) -> Revision:
         return await self._probe()
+
+    @property
+    def seen_revision(self) -> Revision:
+        return self._hub.revision
 
     async def _read_revision(self) -> Revision:
         answer = await self._client.range(rpc.RangeRequest(key=_PROBE_KEY, count_only=True))

@@ -160,8 +160,9 @@ class Storage(Protocol):
         Raises KeyExists, Unavailable, OutcomeUnknown."""
         ...
 
-    async def get(self, key: str) -> Stored | None:
-        """The newest version of the object (linearizable), or None. Raises Unavailable."""
+    async def get(self, key: str, *, revision: Revision = 0) -> Stored | None:
+        """The newest version of the object (revision 0; linearizable) or the one of exactly `revision`; None when there
+        is, or was, none. Raises Unavailable; Compacted and FutureRevision for a named revision."""
         ...
 
     async def list(self, prefix: str, *, revision: Revision = 0, limit: int = 0, start_after: str = "") -> ListPage:
@@ -187,6 +188,11 @@ class Storage(Protocol):
 
     async def current_revision(self) -> Revision:
         """The revision of the newest write (linearizable): nothing acknowledged before the call is newer."""
+        ...
+
+    @property
+    def seen_revision(self) -> Revision:
+        """The newest revision this process has heard of, without asking; at most a moment behind `current_revision`."""
         ...
 
     async def compact(self, revision: Revision) -> None:

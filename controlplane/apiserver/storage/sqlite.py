@@ -96,10 +96,16 @@ class SqliteStorage:
     async def delete(self, key: str, expected_revision: Revision) -> Revision:
         return await self._write(partial(tables.remove, self._writer, key, expected_revision))
 
-    async def get(self, key: str) -> Stored | None:
+    async def get(self, key: str, *, revision: Revision = 0) -> Stored | None:
         self._check_open()
+        if revision > self._hub.revision:
+            raise FutureRevision(revision, self._hub.revision)
         try:
-            return tables.read_one(self._getter, key)
+            if not revision:
+                return tables.read_one(self._getter, key)
+            if revision < self._compacted:
+                raise Compacted(revision, self._compacted)
+            return tables.read_one_at(self._getter, key, revision)
         except sqlite3.Error as error:
             raise Unavailable(str(error)) from error
 
@@ -151,6 +157,10 @@ class SqliteStorage:
             raise Unavailable(str(error)) from error
         await asyncio.sleep(0)
         return changes, up_to
+
+    @property
+    def seen_revision(self) -> Revision:
+        return self._hub.revision
 
     async def current_revision(self) -> Revision:
         self._check_open()

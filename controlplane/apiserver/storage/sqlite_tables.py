@@ -97,6 +97,25 @@ def read_one(connection: sqlite3.Connection, key: str) -> Stored | None:
     return None if row is None else Stored(key, row[0], row[1])
 
 
+def read_one_at(connection: sqlite3.Connection, key: str, revision: Revision) -> Stored | None:
+    """The version of one object as of `revision`: what the first change after it replaced, or what is there now.
+    Cost: the changes since."""
+    while True:
+        since = connection.execute(
+            "SELECT prev_revision FROM changes WHERE revision > ? AND key = ? ORDER BY revision LIMIT 1",
+            (revision, key),
+        ).fetchone()
+        if since is not None:
+            break
+        newest = read_one(connection, key)
+        if newest is None or newest.mod_revision <= revision:
+            return newest
+        # Committed between the two statements: now the first one finds it.
+    (held,) = since
+    row = connection.execute("SELECT value FROM changes WHERE revision = ?", (held,)).fetchone()
+    return Stored(key, row[0], held) if held and row is not None else None
+
+
 def insert(
     connection: sqlite3.Connection, key: str, value: bytes, expires_at: int | None, revision: Revision
 ) -> Change | StorageError:

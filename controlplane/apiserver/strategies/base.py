@@ -13,6 +13,7 @@ from apimachinery.api import validation
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta.paths import Problem
 from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.field_labels import field_label
 
 Object = dict[str, Any]
 
@@ -132,9 +133,9 @@ class Strategy:
             found["metadata.namespace"] = meta.get("namespace") or ""
         return found
 
-    def field_names(self) -> frozenset[str]:
-        """The names of those fields."""
-        return frozenset(self.fields({"metadata": {"name": ""}}))
+    def field_label(self, resource: Resource, label: str) -> str:
+        """The name in `fields` of what a selector calls `label` in that version. ValueError for an unknown one."""
+        return field_label(resource.group, resource.kind, label)
 
     def ttl(self, obj: Object) -> int | None:
         """Seconds after which the store forgets the object by itself."""

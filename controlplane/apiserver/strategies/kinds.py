@@ -66,10 +66,8 @@ class EventStrategy(Strategy):
         return {
             **super().fields(obj),
             **named,
-            **{f"regarding.{field[15:]}": value for field, value in named.items()},
             "reason": obj.get("reason") or "",
             "reportingComponent": obj.get("reportingComponent") or "",
-            "reportingController": obj.get("reportingComponent") or "",
             "source": source.get("component") or obj.get("reportingComponent") or "",
             "type": obj.get("type") or "",
         }

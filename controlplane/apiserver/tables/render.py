@@ -7,7 +7,7 @@ from typing import Any
 from apimachinery.api.catalogue import Resource
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
-from apimachinery.meta.paths import Path, not_supported
+from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.tables.columns import NAME_COLUMN
 from controlplane.apiserver.tables.printers import PRINTERS
 
@@ -28,11 +28,15 @@ class Tables:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def table(self, resource: Resource, objects: list[Object], version: str, include: str) -> Object:
-        """A Table without ListMeta. include: None, Metadata (the default) or Object. Raises ApiError 422."""
+    def check(self, include: str) -> None:
+        """Raises ApiError 400 for an includeObject that there is not."""
         if include not in ("", "None", "Metadata", "Object"):
-            problem = not_supported(Path("includeObject"), include, ["Metadata", "None", "Object", ""])
-            raise status.invalid("TableOptions.meta.k8s.io", "", [problem])
+            problem = invalid(Path("includeObject"), include, "must be 'Metadata', 'Object', 'None', or empty")
+            raise status.bad_request(f"Unable to convert to Table as requested: {problem}")
+
+    def table(self, resource: Resource, objects: list[Object], version: str, include: str) -> Object:
+        """A Table without ListMeta. include: None, Metadata (the default) or Object. Raises ApiError 400."""
+        self.check(include)
         printer = PRINTERS.get((resource.group, resource.kind))
         now = self._clock.now()
         if printer is None:

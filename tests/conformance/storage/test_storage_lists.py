@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controlplane.apiserver.storage.interface import FutureRevision, RevisionMismatch, Storage
+from controlplane.apiserver.storage.interface import Compacted, FutureRevision, RevisionMismatch, Storage
 
 
 async def test_order_and_revision(store: Storage, prefix: str) -> None:
@@ -100,6 +100,33 @@ async def test_at_every_past_revision(store: Storage, prefix: str) -> None:
         page = await store.list(prefix, revision=revision)
         assert {item.key: (item.value, item.mod_revision) for item in page.items} == state
         assert page.revision == revision
+
+
+async def test_one_object_at_every_past_revision(store: Storage, prefix: str) -> None:
+    before = await store.current_revision()
+    first = await store.create(prefix + "a", b"1")
+    await store.create(prefix + "ab", b"other")
+    second = await store.update(prefix + "a", b"2", first)
+    gone = await store.delete(prefix + "a", second)
+    again = await store.create(prefix + "a", b"3")
+    last = await store.create(prefix + "b", b"other")
+    found = [await store.get(prefix + "a", revision=revision) for revision in range(before, last + 1)]
+    assert [(item.value, item.mod_revision) if item else None for item in found] == [
+        None,
+        (b"1", first),
+        (b"1", first),
+        (b"2", second),
+        None,
+        (b"3", again),
+        (b"3", again),
+    ]
+    assert store.seen_revision <= await store.current_revision()
+    await store.compact(gone)
+    assert await store.get(prefix + "a", revision=gone) is None
+    with pytest.raises(Compacted):
+        await store.get(prefix + "a", revision=second)
+    with pytest.raises(FutureRevision):
+        await store.get(prefix + "a", revision=await store.current_revision() + 1000)
 
 
 async def test_the_future_is_refused(store: Storage, prefix: str) -> None:

@@ -1,0 +1,181 @@
+"""Serving a watch: events as lines of a chunked answer, or as messages of a WebSocket.
+
+Once a watch's options make sense, what goes wrong is told inside the stream, as upstream does: an ERROR event with a
+Status (410 Expired, 504 Too large resource version), then the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta import status
+from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
+from controlplane.apiserver.front.shapes import partial
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.collection import Attributes, Collection
+from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.options import RevisionAt, list_options
+from controlplane.apiserver.registry.selection import selection
+from controlplane.apiserver.registry.watch import bookmark, next_batch, open_watch
+from controlplane.apiserver.storage.cache_entries import WatchEvent
+from controlplane.apiserver.storage.cache_history import EventStream
+from controlplane.apiserver.tables.render import Tables
+
+Object = dict[str, Any]
+Send = Callable[[list[bytes]], Awaitable[None]]
+
+MIN_WATCH = 1800.0
+"""Seconds a watch lasts at least when the client names no timeout; up to twice as long, so that not all end at once
+(--min-request-timeout)."""
+_LAST_BOOKMARK = 2.0  # seconds before the end, as upstream's bookmark before a deadline
+_PORTION = 512  # events written at once
+_STREAMED = ("application/json;stream=watch",)
+_TOLD_INSIDE = ("Expired", "Timeout")
+
+
+async def serve_watch(
+    request: web.BaseRequest, call: Call, collection: Collection, tables: Tables, revision_at: RevisionAt
+) -> web.StreamResponse:
+    """Streams until the client goes, its time is over, or it is too slow. Raises ApiError before the stream begins."""
+    wanted = accept(request.headers.get("Accept", ""))
+    if wanted.media != JSON:
+        raise status.not_acceptable(_STREAMED)
+    include = call.query.get("includeObject", "")
+    if wanted.kind == "Table":
+        tables.check(include)
+    options = list_options(call.query, watch=True, revision_at=revision_at)
+    # A name is pinned by the field selector or by the old spelling, /api/v1/watch/…/NAME.
+    chosen = selection(collection.strategy, call.resource, call.query, call.name)
+    timeout = options.timeout if options.timeout else random.uniform(MIN_WATCH, 2 * MIN_WATCH)
+    lines = _Lines(call.resource, collection.resource, wanted, tables, include)
+    try:
+        watch = await open_watch(collection, call.namespace, chosen, options)
+    except status.ApiError as error:
+        if error.reason not in _TOLD_INSIDE:
+            raise
+        async with _answer(request, lambda: None) as (response, send):
+            await send([lines.error(error)])
+        return response
+    async with watch, _answer(request, watch.close) as (response, send):
+        loop = asyncio.get_running_loop()
+        last = loop.call_later(max(0.0, timeout - _LAST_BOOKMARK), _last_bookmark, collection, watch, options.bookmarks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await _stream(collection, watch, lines, send)
+        last.cancel()
+    return response
+
+
+def _last_bookmark(collection: Collection, watch: EventStream[Attributes], wanted: bool) -> None:
+    if wanted:
+        watch.offer_bookmark(collection.cache.revision)
+
+
+async def _stream(collection: Collection, watch: EventStream[Attributes], lines: _Lines, send: Send) -> None:
+    while True:
+        events, error = await next_batch(collection, watch)
+        for begin in range(0, len(events), _PORTION):
+            await send([lines.line(event) for event in events[begin : begin + _PORTION]])
+        if error is not None:
+            await send([lines.error(error)])
+        if not events:
+            return
+
+
+@contextlib.asynccontextmanager
+async def _answer(request: web.BaseRequest, gone: Callable[[], None]) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
+    """The answer that has begun, and how to send lines by it. gone: called when a WebSocket's client closes it."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        async with _websocket(request, gone) as found:
+            yield found
+        return
+    response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+
+    async def send(lines: list[bytes]) -> None:
+        await response.write(b"".join(lines))
+
+    yield response, send
+
+
+@contextlib.asynccontextmanager
+async def _websocket(
+    request: web.BaseRequest, gone: Callable[[], None]
+) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
+    offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if word.strip()]
+    # A bearer token may travel as a protocol; it is never the one that is chosen.
+    socket = web.WebSocketResponse(protocols=[word for word in offered if not word.startswith("base64url.bearer.")])
+    await socket.prepare(request)
+
+    async def receive() -> None:
+        """The client has nothing to say but that it closes."""
+        while (await socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
+            pass
+        gone()
+
+    async def send(lines: list[bytes]) -> None:
+        for line in lines:
+            await socket.send_str(line.decode())
+
+    reader = asyncio.create_task(receive())
+    try:
+        yield socket, send
+    finally:
+        await cancel_and_wait(reader)
+        with contextlib.suppress(ConnectionError):
+            await socket.close()
+
+
+class _Lines:
+    """The lines of one watch, in the shape its client asked for."""
+
+    def __init__(
+        self, resource: Resource, stored: Resource, wanted: Accepted, tables: Tables, include_object: str
+    ) -> None:
+        self._resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
+        self._plain = resource is stored and not wanted.kind
+        self._headed = False
+
+    def error(self, error: status.ApiError) -> bytes:
+        return orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
+
+    def line(self, event: WatchEvent[Attributes]) -> bytes:
+        if event.entry is None:
+            return self._bookmark(event)
+        if self._plain:
+            return event.frame
+        obj = convert(orjson.loads(event.entry.served), self._resource)
+        if self._wanted.kind == "Table":
+            obj = self._table([obj], obj["metadata"]["resourceVersion"])
+        elif self._wanted.kind:
+            obj = partial(obj, self._wanted.version)
+        return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
+
+    def _bookmark(self, event: WatchEvent[Attributes]) -> bytes:
+        kind, version = self._resource.kind, self._resource.api_version
+        if self._wanted.kind == "Table":
+            table = self._table([], str(event.revision))
+            metadata = orjson.loads(bookmark(version, kind, event))["metadata"]
+            about = partial({"metadata": metadata}, self._wanted.version)
+            table["rows"] = [{"cells": [], "object": about}]
+            return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
+        if self._wanted.kind:
+            kind, version = self._wanted.kind, f"meta.k8s.io/{self._wanted.version}"
+        return b'{"type":"BOOKMARK","object":%b}\n' % bookmark(version, kind, event)
+
+    def _table(self, objects: list[Object], revision: str) -> Object:
+        table = self._tables.table(self._resource, objects, self._wanted.version, self._include)
+        if self._headed:
+            table["columnDefinitions"] = None
+        self._headed = True
+        return {**table, "metadata": {"resourceVersion": revision}}

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
+from apimachinery.api.validation.go_values import go_quantity
 from apimachinery.meta import names, quantity
 from apimachinery.meta.labels import from_label_selector
 from apimachinery.meta.paths import (
     Path,
     Problem,
-    Verbatim,
     forbidden,
     invalid,
     not_supported,
@@ -104,36 +104,6 @@ def selector_matches(selector: Object | None, wanted: Mapping[str, str]) -> bool
 def selector_is_empty(selector: Object) -> bool:
     """True when it names neither labels nor expressions."""
     return not selector.get("matchLabels") and not selector.get("matchExpressions")
-
-
-def go_labels(values: Mapping[str, str] | None) -> Verbatim:
-    """A map of strings as Go prints it in a message: `map[string]string{"app":"web"}`."""
-    if values is None:
-        return Verbatim("map[string]string(nil)")
-    return Verbatim("map[string]string{" + ", ".join(f'"{key}":"{values[key]}"' for key in sorted(values)) + "}")
-
-
-def go_selector(selector: Object) -> Verbatim:
-    """A LabelSelector as Go prints it in a message."""
-    expressions = selector.get("matchExpressions")
-    if expressions:
-        inner = ", ".join(
-            f'v1.LabelSelectorRequirement{{Key:"{each.get("key", "")}", Operator:"{each.get("operator", "")}", '
-            f"Values:{go_strings(each.get('values'))}}}"
-            for each in expressions
-        )
-        shown = f"[]v1.LabelSelectorRequirement{{{inner}}}"
-    else:
-        shown = "[]v1.LabelSelectorRequirement(nil)"
-    matched = go_labels(selector.get("matchLabels"))
-    return Verbatim(f"v1.LabelSelector{{MatchLabels:{matched}, MatchExpressions:{shown}}}")
-
-
-def go_strings(values: Iterable[str] | None) -> Verbatim:
-    """A list of strings as Go prints it in a message: `[]string{"a"}`."""
-    if values is None:
-        return Verbatim("[]string(nil)")
-    return Verbatim("[]string{" + ", ".join(f'"{value}"' for value in values) + "}")
 
 
 def immutable(new: Any, old: Any, path: Path, shown: Any = None) -> list[Problem]:
@@ -245,7 +215,7 @@ def quantity_value(name: str, text: Any, path: Path) -> list[Problem]:
     if amount.nano < 0:
         problems.append(invalid(path, str(amount), NEGATIVE))
     if is_integer_resource(name) and amount.milli % 1000:
-        problems.append(invalid(path, str(amount), "must be an integer"))
+        problems.append(invalid(path, go_quantity(amount), "must be an integer"))
     return problems
 
 

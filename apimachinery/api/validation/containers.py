@@ -10,7 +10,7 @@ from apimachinery.api.validation.environment import environment, environment_fro
 from apimachinery.api.validation.probes import lifecycle, probe
 from apimachinery.api.validation.resources import requirements
 from apimachinery.api.validation.security import container_security
-from apimachinery.api.validation.volumes import descending_path
+from apimachinery.api.validation.volume_sources import descending_path
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_found, required
 

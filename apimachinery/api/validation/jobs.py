@@ -6,13 +6,13 @@ from zoneinfo import available_timezones
 from apimachinery.api.validation.checks import (
     IMMUTABLE,
     Object,
-    go_labels,
     label_selector,
     nonnegative,
     one_of,
     same,
     selector_matches,
 )
+from apimachinery.api.validation.go_values import go_labels
 from apimachinery.api.validation.pods import pod_template
 from apimachinery.meta.paths import Path, Problem, invalid, not_supported, required
 

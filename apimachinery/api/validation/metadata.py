@@ -7,13 +7,13 @@ from apimachinery.api.validation.checks import (
     NameCheck,
     Object,
     dns_label,
-    go_strings,
     immutable,
     labels,
     nonnegative,
     qualified_name,
     sentences,
 )
+from apimachinery.api.validation.go_values import go_strings
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required, too_long
 
@@ -60,6 +60,14 @@ def object_meta_update(new: Object, old: Object) -> list[Problem]:
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         problems += immutable(meta.get(field), before.get(field), path.child(field))
     return problems + _common(meta, path)
+
+
+def template_meta(meta: Object, path: Path) -> list[Problem]:
+    """The metadata of an ephemeral volume's claim template: labels and annotations, nothing else."""
+    problems = annotations(meta.get("annotations"), path.child("annotations"))
+    problems += labels(meta.get("labels"), path.child("labels"))
+    others = (field for field, value in meta.items() if value and field not in ("annotations", "labels"))
+    return problems + [forbidden(path.child(field), "cannot be set") for field in others]
 
 
 def annotations(values: Mapping[str, str] | None, path: Path) -> list[Problem]:

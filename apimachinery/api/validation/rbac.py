@@ -1,6 +1,7 @@
 """Roles and bindings (pkg/apis/rbac/validation)."""
 
-from apimachinery.api.validation.checks import Object, dns_subdomain, go_strings, same, sentences
+from apimachinery.api.validation.checks import Object, dns_subdomain, same, sentences
+from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.metadata import path_segment
 from apimachinery.meta.paths import Path, Problem, Verbatim, invalid, not_supported, required
 

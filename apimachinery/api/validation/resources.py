@@ -12,8 +12,8 @@ from apimachinery.api.validation.checks import (
 from apimachinery.meta import quantity
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_found, required
 
-_STANDARD_CONTAINER = frozenset(("cpu", "memory", "ephemeral-storage"))
-_STANDARD = _STANDARD_CONTAINER | frozenset(
+STANDARD_CONTAINER_RESOURCES = frozenset(("cpu", "memory", "ephemeral-storage"))
+STANDARD_RESOURCES = STANDARD_CONTAINER_RESOURCES | frozenset(
     (
         "storage",
         "requests.cpu",
@@ -36,15 +36,23 @@ _STANDARD = _STANDARD_CONTAINER | frozenset(
 )
 
 
+def resource_name(name: str, path: Path) -> list[Problem]:
+    """A resource of Kubernetes, or one with a domain."""
+    problems = qualified_name(name, path)
+    if not problems and "/" not in name and name not in STANDARD_RESOURCES and not is_quota_huge_page(name):
+        problems.append(invalid(path, name, "must be a standard resource type or fully qualified"))
+    return problems
+
+
 def container_resource_name(name: str, path: Path) -> list[Problem]:
     """A resource that a container may ask for."""
     problems = qualified_name(name, path)
     if problems:
         return problems
     if "/" not in name:
-        if name not in _STANDARD and not _is_huge_page(name):
+        if name not in STANDARD_RESOURCES and not is_quota_huge_page(name):
             problems.append(invalid(path, name, "must be a standard resource type or fully qualified"))
-        if name not in _STANDARD_CONTAINER and not _is_huge_page(name):
+        if name not in STANDARD_CONTAINER_RESOURCES and not is_huge_page(name):
             problems.append(invalid(path, name, "must be a standard resource for containers"))
     elif not is_native_resource(name) and not is_extended_resource(name):
         problems.append(invalid(path, name, "doesn't follow extended resource name standard"))
@@ -61,12 +69,12 @@ def requirements(resources: Object, claim_names: set[str], path: Path) -> list[P
             problems += container_resource_name(name, where)
             wrong = quantity_value(name, amount, where)
             problems += wrong
-            if _is_huge_page(name) and not wrong and not _divisible(name, amount):
+            if is_huge_page(name) and not wrong and not _divisible(name, amount):
                 problems.append(invalid(where, amount, f"{amount} is not positive integer multiple of {name}"))
             if kind == "requests" and not wrong:
                 problems += _against_limit(name, amount, limits.get(name), path)
     both = {*limits, *requests}
-    if any(map(_is_huge_page, both)) and not both & {"cpu", "memory"}:
+    if any(map(is_huge_page, both)) and not both & {"cpu", "memory"}:
         problems.append(forbidden(path, "HugePages require cpu or memory"))
     for position, claim in enumerate(resources.get("claims") or ()):
         where = path.child("claims").index(position)
@@ -78,7 +86,7 @@ def requirements(resources: Object, claim_names: set[str], path: Path) -> list[P
 
 
 def _against_limit(name: str, amount: Any, limit: Any, path: Path) -> list[Problem]:
-    lendable = is_native_resource(name) and not _is_huge_page(name)
+    lendable = is_overcommit_allowed(name)
     if limit is None:
         text = "Limit must be set for non overcommitable resources"
         return [] if lendable else [required(path.child("limits"), text)]
@@ -93,7 +101,18 @@ def _against_limit(name: str, amount: Any, limit: Any, path: Path) -> list[Probl
     return []
 
 
-def _is_huge_page(name: str) -> bool:
+def is_overcommit_allowed(name: str) -> bool:
+    """Whether more of it may be promised than there is: requests below limits."""
+    return is_native_resource(name) and not is_huge_page(name)
+
+
+def is_quota_huge_page(name: str) -> bool:
+    """True for hugepages-2Mi and requests.hugepages-2Mi."""
+    return is_huge_page(name.removeprefix("requests."))
+
+
+def is_huge_page(name: str) -> bool:
+    """True for hugepages-2Mi and the like."""
     return name.startswith("hugepages-")
 
 

@@ -3,7 +3,7 @@
 import re
 
 from apimachinery.api.validation.checks import Object, one_of, sentences
-from apimachinery.api.validation.volumes import descending_path
+from apimachinery.api.validation.volume_sources import descending_path
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
 

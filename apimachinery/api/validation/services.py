@@ -7,7 +7,6 @@ from apimachinery.api.validation.checks import (
     cidr,
     dns_label,
     dns_subdomain,
-    go_strings,
     ip,
     labels,
     one_of,
@@ -16,6 +15,8 @@ from apimachinery.api.validation.checks import (
     qualified_name,
     sentences,
 )
+from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.syntax import load_balancer_ingress
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
 
@@ -262,18 +263,7 @@ def service_status_update(new: Object, old: Object) -> list[Problem]:
     found = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     if found and (new.get("spec") or {}).get("type") != "LoadBalancer":
         return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
-    problems: list[Problem] = []
-    for position, ingress in enumerate(found):
-        where, mode = path.index(position), ingress.get("ipMode")
-        if ingress.get("ip"):
-            problems += ip(ingress["ip"], where.child("ip"))
-            if mode is None:
-                problems.append(required(where.child("ipMode"), "must be specified when `ip` is set"))
-        elif mode is not None:
-            problems.append(forbidden(where.child("ipMode"), "may not be specified when `ip` is not set"))
-        if ingress.get("hostname"):
-            problems += dns_subdomain(ingress["hostname"], where.child("hostname"))
-    return problems
+    return load_balancer_ingress(found, path, modes=True)
 
 
 def endpoints(obj: Object) -> list[Problem]:

@@ -3,13 +3,22 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, dns_label, dns_subdomain, nonnegative, sentences
+from apimachinery.api.validation.checks import Object, dns_label, one_of
+from apimachinery.api.validation.claims import claim_spec
 from apimachinery.api.validation.environment import VOLUME_FIELDS, field_selector, resource_selector
-from apimachinery.meta import names, quantity
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.api.validation.metadata import template_meta
+from apimachinery.api.validation.syntax import token_seconds
+from apimachinery.api.validation.volume_sources import (
+    PORTAL_TOO_LONG,
+    check_source,
+    descending_path,
+    portal_too_long,
+)
+from apimachinery.meta import quantity
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
 
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
-_HOST_PATH = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 
 
 def volumes(found: list[dict[str, Any]], path: Path) -> tuple[Mapping[str, Object], list[Problem]]:
@@ -19,7 +28,7 @@ def volumes(found: list[dict[str, Any]], path: Path) -> tuple[Mapping[str, Objec
     for position, volume in enumerate(found):
         where = path.index(position)
         name = volume.get("name", "")
-        wrong = _source(volume, where)
+        wrong = _source(volume, name, where)
         if not name:
             wrong.append(required(where.child("name")))
         else:
@@ -32,37 +41,17 @@ def volumes(found: list[dict[str, Any]], path: Path) -> tuple[Mapping[str, Objec
     return known, problems
 
 
-def descending_path(text: str, path: Path) -> list[Problem]:
-    """A relative path that does not climb."""
-    if text.startswith("/"):
-        return [invalid(path, text, "must be a relative path")]
-    return _no_backsteps(text, path)
-
-
-def _no_backsteps(text: str, path: Path) -> list[Problem]:
-    return [invalid(path, text, "must not contain '..'")] if ".." in text.split("/") else []
-
-
-def _source(volume: Object, path: Path) -> list[Problem]:
-    given = [name for name, value in volume.items() if name != "name" and value is not None]
+def _source(volume: Object, name: str, path: Path) -> list[Problem]:
+    given = [kind for kind in _ORDER if volume.get(kind) is not None]
     if not given:
         return [required(path, "must specify a volume type")]
-    problems: list[Problem] = []
-    check = _SOURCES.get(given[0])
-    if check:
-        problems += check(volume[given[0]], path.child(given[0]))
-    problems += [forbidden(path.child(name), "may not specify more than 1 volume type") for name in given[1:]]
-    return problems
-
-
-def _host_path(source: Object, path: Path) -> list[Problem]:
-    text, kind = source.get("path", ""), source.get("type")
-    if not text:
-        return [required(path.child("path"))]
-    problems = _no_backsteps(text, path.child("path"))
-    if kind is not None and kind not in _HOST_PATH:
-        problems.append(not_supported(path.child("type"), kind, _HOST_PATH))
-    return problems
+    first, check = given[0], _SOURCES.get(given[0])
+    where = path.child("persistentDisk" if first == "gcePersistentDisk" else first)
+    problems = check(volume[first], where) if check else check_source(first, volume[first], where, False)
+    if first == "iscsi" and portal_too_long(name, volume[first]):
+        problems.append(invalid(path.child("name"), name, PORTAL_TOO_LONG))
+    shown = ("cephFS" if kind == "cephfs" else kind for kind in given[1:])
+    return problems + [forbidden(path.child(kind), "may not specify more than 1 volume type") for kind in shown]
 
 
 def _empty_dir(source: Object, path: Path) -> list[Problem]:
@@ -70,9 +59,6 @@ def _empty_dir(source: Object, path: Path) -> list[Problem]:
     limit = source.get("sizeLimit")
     if limit is not None and quantity.parse(limit).nano < 0:
         problems.append(forbidden(path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity"))
-    medium = source.get("medium", "")
-    if medium not in ("", "Memory") and not medium.startswith("HugePages"):
-        problems.append(not_supported(path.child("medium"), medium, ("", "Memory", "HugePages")))
     return problems
 
 
@@ -93,14 +79,13 @@ def _key_to_path(item: Object, path: Path) -> list[Problem]:
     problems = [] if item.get("key") else [required(path.child("key"))]
     if not item.get("path"):
         problems.append(required(path.child("path")))
-    else:
-        problems += _local_file(item["path"], path.child("path"))
+    problems += _local_file(item.get("path", ""), path.child("path"))
     return problems + _mode(item, "mode", path)
 
 
 def _local_file(text: str, path: Path) -> list[Problem]:
     problems = descending_path(text, path)
-    if text.startswith("..") and not problems:
+    if text.startswith("..") and not text.startswith("../"):
         problems.append(invalid(path, text, "must not start with '..'"))
     return problems
 
@@ -117,113 +102,136 @@ def _config_map(source: Object, path: Path) -> list[Problem]:
 
 def _downward(source: Object, path: Path) -> list[Problem]:
     problems = _mode(source, "defaultMode", path)
-    for position, item in enumerate(source.get("items") or ()):
-        where = path.child("items").index(position)
-        text = item.get("path", "")
-        problems += _local_file(text, where.child("path")) if text else [required(where.child("path"))]
-        if item.get("fieldRef") is not None:
-            problems += field_selector(item["fieldRef"], VOLUME_FIELDS, where.child("fieldRef"))
-            if item.get("resourceFieldRef") is not None:
-                problems.append(
-                    invalid(where, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
-                )
-        elif item.get("resourceFieldRef") is not None:
-            problems += resource_selector(item["resourceFieldRef"], where.child("resourceFieldRef"), True)
-        else:
-            problems.append(required(where.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"))
-        problems += _mode(item, "mode", where)
+    for item in source.get("items") or ():
+        problems += _downward_file(item, path)
     return problems
+
+
+def _downward_file(item: Object, path: Path) -> list[Problem]:
+    problems = [] if item.get("path") else [required(path.child("path"))]
+    problems += _local_file(item.get("path", ""), path.child("path"))
+    if item.get("fieldRef") is not None:
+        problems += field_selector(item["fieldRef"], VOLUME_FIELDS, path.child("fieldRef"))
+        if item.get("resourceFieldRef") is not None:
+            text = "fieldRef and resourceFieldRef can not be specified simultaneously"
+            problems.append(invalid(path, "resource", text))
+    elif item.get("resourceFieldRef") is not None:
+        problems += resource_selector(item["resourceFieldRef"], path.child("resourceFieldRef"), True)
+    else:
+        problems.append(required(path, "one of fieldRef and resourceFieldRef is required"))
+    return problems + _mode(item, "mode", path)
 
 
 def _projected(source: Object, path: Path) -> list[Problem]:
     problems = _mode(source, "defaultMode", path)
-    paths: set[str] = set()
+    taken: set[str] = set()
     for position, projection in enumerate(source.get("sources") or ()):
         where = path.child("sources").index(position)
-        given = [name for name, value in projection.items() if value is not None]
-        problems += [forbidden(where.child(name), "may not specify more than 1 volume type") for name in given[1:]]
-        if "secret" in projection or "configMap" in projection:
-            kind = "secret" if "secret" in projection else "configMap"
-            if not projection[kind].get("name"):
-                problems.append(required(where.child(kind).child("name")))
-            problems += _items(projection[kind], where.child(kind))
-        if "downwardAPI" in projection:
-            problems += _downward(projection["downwardAPI"], where.child("downwardAPI"))
-        if token := projection.get("serviceAccountToken"):
-            seconds = token.get("expirationSeconds") or 3600
-            place = where.child("serviceAccountToken")
-            if seconds < 600:
-                problems.append(
-                    invalid(
-                        place.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes"
-                    )
-                )
-            if seconds > 1 << 32:
-                problems.append(
-                    invalid(
-                        place.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds"
-                    )
-                )
-            if not token.get("path"):
-                problems.append(required(place.child("path")))
-            elif token["path"] in paths:
-                problems.append(invalid(where, token["path"], "conflicting duplicate paths"))
-            paths.add(token.get("path", ""))
+        given = [kind for kind in _PROJECTIONS if projection.get(kind) is not None]
+        for kind in given:
+            found = projection[kind]
+            problems += _PROJECTIONS[kind](found, where.child(kind), path)
+            files = found.get("items") or [] if kind != "serviceAccountToken" else []
+            for text in (item.get("path", "") for item in files):
+                if text in taken:
+                    shown = text if kind == "downwardAPI" else found.get("name", "")
+                    problems.append(invalid(path, shown, "conflicting duplicate paths"))
+                elif text:
+                    taken.add(text)
+        if len(given) > 1:
+            problems.append(forbidden(where, "may not specify more than 1 volume type per source"))
     return problems
+
+
+def _projected_files(source: Object, path: Path, outer: Path) -> list[Problem]:
+    return ([] if source.get("name") else [required(path.child("name"))]) + _items(source, path)
+
+
+def _projected_fields(source: Object, path: Path, outer: Path) -> list[Problem]:
+    # Upstream does not say which of the items it means.
+    return [problem for item in source.get("items") or () for problem in _downward_file(item, path)]
+
+
+def _projected_token(source: Object, path: Path, outer: Path) -> list[Problem]:
+    seconds, where = source.get("expirationSeconds"), path.child("expirationSeconds")
+    problems = token_seconds(3600 if seconds is None else seconds, where)
+    if not source.get("path"):
+        return [*problems, required(outer.child("path"))]
+    return problems + _local_file(source["path"], outer.child("path"))
+
+
+_PROJECTIONS: dict[str, Callable[[Object, Path, Path], list[Problem]]] = {
+    "secret": _projected_files,
+    "configMap": _projected_files,
+    "downwardAPI": _projected_fields,
+    "serviceAccountToken": _projected_token,
+}
 
 
 def _claim(source: Object, path: Path) -> list[Problem]:
     return [] if source.get("claimName") else [required(path.child("claimName"))]
 
 
-def _nfs(source: Object, path: Path) -> list[Problem]:
-    problems = [] if source.get("server") else [required(path.child("server"))]
-    text = source.get("path", "")
-    if not text:
-        problems.append(required(path.child("path")))
-    elif not text.startswith("/"):
-        problems.append(invalid(path.child("path"), text, "must be an absolute path"))
-    return problems
-
-
-def _csi(source: Object, path: Path) -> list[Problem]:
-    driver = source.get("driver", "")
-    if not driver:
-        return [required(path.child("driver"))]
-    if len(driver) > 63:
-        return sentences([names.max_length_error(63)], driver, path.child("driver"))
-    return dns_subdomain(driver.lower(), path.child("driver"))
+def _git_repository(source: Object, path: Path) -> list[Problem]:
+    problems = [] if source.get("repository") else [required(path.child("repository"))]
+    return problems + descending_path(source.get("directory", ""), path.child("directory"))
 
 
 def _ephemeral(source: Object, path: Path) -> list[Problem]:
-    template = source.get("volumeClaimTemplate")
+    template, where = source.get("volumeClaimTemplate"), path.child("volumeClaimTemplate")
     if template is None:
-        return [required(path.child("volumeClaimTemplate"))]
-    spec = template.get("spec") or {}
-    where = path.child("volumeClaimTemplate").child("spec")
-    problems = (
-        [] if spec.get("accessModes") else [required(where.child("accessModes"), "at least 1 access mode is required")]
+        return [required(where)]
+    return template_meta(template, where.child("metadata")) + claim_spec(
+        template.get("spec") or {}, where.child("spec")
     )
-    if "storage" not in ((spec.get("resources") or {}).get("requests") or {}):
-        problems.append(required(where.child("resources").key("storage")))
-    return problems
 
 
-def _iscsi(source: Object, path: Path) -> list[Problem]:
-    problems = [required(path.child(name)) for name in ("targetPortal", "iqn") if not source.get(name)]
-    return problems + nonnegative(source.get("lun"), path.child("lun"))
+def _image(source: Object, path: Path) -> list[Problem]:
+    problems = [] if source.get("reference") else [required(path.child("reference"))]
+    return problems + one_of(source.get("pullPolicy"), PULL_POLICIES, path.child("pullPolicy"))
 
 
+# In upstream's order, which decides whose check counts when several are given.
+_ORDER = (
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+)
 _SOURCES: dict[str, Callable[[Object, Path], list[Problem]]] = {
-    "hostPath": _host_path,
-    "emptyDir": _empty_dir,
-    "secret": _secret,
     "configMap": _config_map,
     "downwardAPI": _downward,
-    "projected": _projected,
-    "persistentVolumeClaim": _claim,
-    "nfs": _nfs,
-    "csi": _csi,
+    "emptyDir": _empty_dir,
     "ephemeral": _ephemeral,
-    "iscsi": _iscsi,
+    "gitRepo": _git_repository,
+    "image": _image,
+    "persistentVolumeClaim": _claim,
+    "projected": _projected,
+    "secret": _secret,
 }

@@ -2,8 +2,6 @@
 
 from apimachinery.api.validation.checks import (
     Object,
-    go_labels,
-    go_selector,
     immutable,
     int_or_percent,
     label_selector,
@@ -14,6 +12,7 @@ from apimachinery.api.validation.checks import (
     selector_is_empty,
     selector_matches,
 )
+from apimachinery.api.validation.go_values import go_labels, go_selector
 from apimachinery.api.validation.pods import pod_template
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
 

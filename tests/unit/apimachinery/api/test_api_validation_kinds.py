@@ -336,7 +336,6 @@ _PODS = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image"
         (catalogue.EVENTS, {"involvedObject": {"namespace": "default"}}, []),
         (catalogue.SERVICEACCOUNTS, {}, []),
         (catalogue.PRIORITYCLASSES, {"value": 0}, []),
-        (catalogue.CERTIFICATESIGNINGREQUESTS, {"spec": {"request": "YQ=="}}, ["spec.signerName: Required value"]),
     ],
     ids=lambda value: str(value)[:50],
 )

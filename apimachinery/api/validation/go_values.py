@@ -1,0 +1,69 @@
+"""Bad values as Go prints them in a message where upstream shows a struct, a list or a map (%#v)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from apimachinery.meta.paths import Verbatim
+
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_QUANTITY = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?([numkMGTPE]|[KMGTPE]i)?")
+
+
+def go_labels(values: Mapping[str, str] | None) -> Verbatim:
+    """A map of strings: `map[string]string{"app":"web"}`."""
+    if values is None:
+        return Verbatim("map[string]string(nil)")
+    return Verbatim("map[string]string{" + ", ".join(f'"{key}":"{values[key]}"' for key in sorted(values)) + "}")
+
+
+def go_list(kind: str, values: Iterable[str] | None) -> Verbatim:
+    """A list of a string type: `[]storage.VolumeLifecycleMode{"Persistent"}`."""
+    if values is None:
+        return Verbatim(f"[]{kind}(nil)")
+    return Verbatim(f"[]{kind}{{" + ", ".join(f'"{value}"' for value in values) + "}")
+
+
+def go_strings(values: Iterable[str] | None) -> Verbatim:
+    """A list of strings: `[]string{"a"}`."""
+    return go_list("string", values)
+
+
+def go_selector(selector: Mapping[str, Any]) -> Verbatim:
+    """A LabelSelector."""
+    expressions = selector.get("matchExpressions")
+    if expressions:
+        inner = ", ".join(
+            f'v1.LabelSelectorRequirement{{Key:"{each.get("key", "")}", Operator:"{each.get("operator", "")}", '
+            f"Values:{go_strings(each.get('values'))}}}"
+            for each in expressions
+        )
+        shown = f"[]v1.LabelSelectorRequirement{{{inner}}}"
+    else:
+        shown = "[]v1.LabelSelectorRequirement(nil)"
+    matched = go_labels(selector.get("matchLabels"))
+    return Verbatim(f"v1.LabelSelector{{MatchLabels:{matched}, MatchExpressions:{shown}}}")
+
+
+def go_quantity(text: Any) -> Verbatim:
+    """A resource.Quantity: its parts, and its text where that is already canonical."""
+    text = str(text)
+    number, scale, form, kept = 0, 0, "", text
+    found = _QUANTITY.fullmatch(text)
+    if found and text != "0":
+        sign, whole, part, suffix = found[1], found[2], found[3] or "", found[4] or ""
+        number = int(whole + part) * (-1 if sign == "-" else 1)
+        if suffix in _BINARY:
+            form = "BinarySI"
+            if number % 8 == 0:
+                kept = ""
+            number <<= _BINARY[suffix]
+        else:
+            form, scale = "DecimalSI", _DECIMAL[suffix] - len(part)
+            if scale % 3 or (whole + part).endswith("000") or whole.startswith("0"):
+                kept = ""
+    return Verbatim(
+        f"resource.Quantity{{i:resource.int64Amount{{value:{number}, scale:{scale}}}, "
+        f'd:resource.infDecAmount{{Dec:(*inf.Dec)(nil)}}, s:"{kept}", Format:"{form}"}}'
+    )

@@ -1,0 +1,34 @@
+"""What one kind is checked for, beside its metadata."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.api.validation.checks import NameCheck
+from apimachinery.meta import names
+from apimachinery.meta.paths import Problem
+
+Object = dict[str, Any]
+Check = Callable[[Object], list[Problem]]
+Change = Callable[[Object, Object], list[Problem]]
+
+
+def nothing(obj: Object) -> list[Problem]:
+    """No rule for one object."""
+    return []
+
+
+def no_change(new: Object, old: Object) -> list[Problem]:
+    """No rule for a change."""
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """check: on create and update. create: on create only. update, status: what a change (of the status) may do."""
+
+    check: Check = nothing
+    update: Change = no_change
+    status: Change = no_change
+    create: Check = nothing
+    name: NameCheck = names.dns1123_subdomain

@@ -1,0 +1,131 @@
+"""The rules of every stored kind: the only list of them."""
+
+from apimachinery.api.validation import (
+    admission_policies,
+    api_services,
+    autoscaling,
+    certificates,
+    claims,
+    classes,
+    config,
+    csi,
+    discovery,
+    events,
+    flow_control,
+    ingress,
+    jobs,
+    leases,
+    limits,
+    namespaces,
+    networking,
+    nodes,
+    persistent_volumes,
+    pod_updates,
+    pods,
+    policy,
+    quotas,
+    rbac,
+    revisions,
+    services,
+    storage,
+    webhooks,
+    workloads,
+)
+from apimachinery.api.validation.checks import sentences
+from apimachinery.api.validation.metadata import path_segment
+from apimachinery.api.validation.rules import Object, Rules
+from apimachinery.meta import names
+from apimachinery.meta.paths import Path, Problem
+
+
+def _cron_name(obj: Object) -> list[Problem]:
+    name = (obj.get("metadata") or {}).get("name") or ""
+    return sentences(jobs.cron_job_name(name), name, Path("metadata", "name"))
+
+
+_REGISTRATION = ("admissionregistration.k8s.io", "v1")
+_APPS = ("apps", "v1")
+_BATCH = ("batch", "v1")
+_FLOW = ("flowcontrol.apiserver.k8s.io", "v1")
+_NET = ("networking.k8s.io", "v1")
+_RBAC = ("rbac.authorization.k8s.io", "v1")
+_STORAGE = ("storage.k8s.io", "v1")
+
+RULES: dict[tuple[str, str, str], Rules] = {
+    ("", "v1", "ConfigMap"): Rules(config.config_map, config.config_map_update),
+    ("", "v1", "Endpoints"): Rules(services.endpoints),
+    ("", "v1", "Event"): Rules(events.event),
+    ("", "v1", "LimitRange"): Rules(limits.limit_range),
+    ("", "v1", "Namespace"): Rules(
+        create=namespaces.namespace_create, status=namespaces.namespace_status, name=names.dns1123_label
+    ),
+    ("", "v1", "Node"): Rules(nodes.node, nodes.node_update, nodes.node_update),
+    ("", "v1", "PersistentVolume"): Rules(
+        persistent_volumes.persistent_volume, persistent_volumes.persistent_volume_update
+    ),
+    ("", "v1", "PersistentVolumeClaim"): Rules(claims.claim, claims.claim_update, claims.claim_status),
+    ("", "v1", "Pod"): Rules(pods.pod, pod_updates.pod_update, pod_updates.pod_status_update, pods.pod_create),
+    ("", "v1", "PodTemplate"): Rules(lambda obj: pods.pod_template(obj.get("template"), Path("template"))),
+    ("", "v1", "ReplicationController"): Rules(workloads.replication_controller, status=workloads.replicas_status),
+    ("", "v1", "ResourceQuota"): Rules(
+        quotas.resource_quota,
+        quotas.resource_quota_update,
+        quotas.resource_quota_status,
+        quotas.resource_quota_create,
+    ),
+    ("", "v1", "Secret"): Rules(config.secret, config.secret_update),
+    ("", "v1", "Service"): Rules(
+        services.service, services.service_update, services.service_status_update, name=names.dns1035_label
+    ),
+    ("", "v1", "ServiceAccount"): Rules(),
+    (*_REGISTRATION, "MutatingWebhookConfiguration"): Rules(update=webhooks.webhooks_update, create=webhooks.webhooks),
+    (*_REGISTRATION, "ValidatingAdmissionPolicy"): Rules(
+        admission_policies.admission_policy, status=admission_policies.admission_policy_status
+    ),
+    (*_REGISTRATION, "ValidatingAdmissionPolicyBinding"): Rules(admission_policies.admission_policy_binding),
+    (*_REGISTRATION, "ValidatingWebhookConfiguration"): Rules(
+        update=webhooks.webhooks_update, create=webhooks.webhooks
+    ),
+    ("apiregistration.k8s.io", "v1", "APIService"): Rules(
+        api_services.api_service, status=api_services.api_service_status, name=path_segment
+    ),
+    (*_APPS, "ControllerRevision"): Rules(revisions.controller_revision, revisions.controller_revision_update),
+    (*_APPS, "DaemonSet"): Rules(workloads.daemon_set, workloads.selector_update, workloads.daemon_set_status),
+    (*_APPS, "Deployment"): Rules(workloads.deployment, workloads.selector_update, workloads.replicas_status),
+    (*_APPS, "ReplicaSet"): Rules(workloads.replica_set, workloads.selector_update, workloads.replicas_status),
+    (*_APPS, "StatefulSet"): Rules(workloads.stateful_set, workloads.stateful_set_update, workloads.replicas_status),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler"): Rules(
+        update=autoscaling.autoscaler_update, status=autoscaling.autoscaler_status, create=autoscaling.autoscaler
+    ),
+    (*_BATCH, "CronJob"): Rules(jobs.cron_job, create=_cron_name),
+    (*_BATCH, "Job"): Rules(jobs.job, jobs.job_update),
+    ("certificates.k8s.io", "v1", "CertificateSigningRequest"): Rules(
+        certificates.signing_request,
+        certificates.signing_request_update,
+        certificates.signing_request_status,
+        name=certificates.any_name,
+    ),
+    ("coordination.k8s.io", "v1", "Lease"): Rules(leases.lease),
+    ("discovery.k8s.io", "v1", "EndpointSlice"): Rules(discovery.endpoint_slice, discovery.endpoint_slice_update),
+    (*_FLOW, "FlowSchema"): Rules(flow_control.flow_schema, status=flow_control.flow_control_status),
+    (*_FLOW, "PriorityLevelConfiguration"): Rules(flow_control.priority_level, status=flow_control.flow_control_status),
+    (*_NET, "Ingress"): Rules(
+        update=ingress.ingress_update, status=ingress.ingress_status, create=ingress.ingress_create
+    ),
+    (*_NET, "IngressClass"): Rules(ingress.ingress_class, ingress.ingress_class_update),
+    (*_NET, "NetworkPolicy"): Rules(networking.network_policy),
+    ("node.k8s.io", "v1", "RuntimeClass"): Rules(classes.runtime_class, classes.runtime_class_update),
+    ("policy", "v1", "PodDisruptionBudget"): Rules(policy.disruption_budget, status=policy.disruption_budget_status),
+    (*_RBAC, "ClusterRole"): Rules(rbac.cluster_role, name=path_segment),
+    (*_RBAC, "ClusterRoleBinding"): Rules(rbac.cluster_role_binding, rbac.binding_update, name=path_segment),
+    (*_RBAC, "Role"): Rules(rbac.role, name=path_segment),
+    (*_RBAC, "RoleBinding"): Rules(rbac.role_binding, rbac.binding_update, name=path_segment),
+    ("scheduling.k8s.io", "v1", "PriorityClass"): Rules(classes.priority_class, classes.priority_class_update),
+    (*_STORAGE, "CSIDriver"): Rules(csi.csi_driver, csi.csi_driver_update),
+    (*_STORAGE, "CSINode"): Rules(csi.csi_node, csi.csi_node_update),
+    (*_STORAGE, "CSIStorageCapacity"): Rules(csi.storage_capacity, csi.storage_capacity_update),
+    (*_STORAGE, "StorageClass"): Rules(storage.storage_class, storage.storage_class_update),
+    (*_STORAGE, "VolumeAttachment"): Rules(
+        storage.volume_attachment, storage.volume_attachment_update, create=storage.volume_attachment_create
+    ),
+}

@@ -19,6 +19,7 @@ from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
 from controlplane.controllers.pod_gc import PodGarbageCollector
 from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.root_ca import RootCAPublisher
 from controlplane.controllers.serviceaccount import ServiceAccountController
 from controlplane.controllers.statefulset import StatefulSetController
@@ -44,6 +45,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("serviceaccount-controller", ServiceAccountController),
     Descriptor("root-ca-certificate-publisher-controller", RootCAPublisher, lambda c: c.root_ca is not None),
     Descriptor("namespace-controller", NamespaceController),
+    Descriptor("resourcequota-controller", ResourceQuotaController),
     Descriptor("deployment-controller", DeploymentController),
     Descriptor("replicaset-controller", ReplicaSetController),
     Descriptor("daemonset-controller", DaemonSetController),

@@ -90,8 +90,13 @@ class Strategy:
         return validation.validate_create(self.resource, obj)
 
     def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
-        if call.subresource == "status":
-            return validation.validate_status_update(self.resource, new, old)
+        match call.subresource:
+            case "status":
+                return validation.validate_status_update(self.resource, new, old)
+            case "finalize":
+                return validation.validate_finalize(new, old)
+            case "approval":
+                return validation.validate_approval(new, old)
         return validation.validate_update(self.resource, new, old)
 
     def spec_changed(self, new: Object, old: Object) -> bool:

@@ -295,20 +295,22 @@ def test_a_limit_range(limits, expected):
         (
             {"hard": {"cpu": "1"}, "scopes": ["BestEffort"]},
             [
-                'spec.scopes: Invalid value: []core.ResourceQuotaScope{"BestEffort"}: unsupported scope applied to resource'
+                'spec.scopes: Invalid value: []core.ResourceQuotaScope{"BestEffort"}: '
+                "unsupported scope applied to resource"
             ],
         ),
         (
             {"scopes": ["Terminating", "NotTerminating"]},
             [
-                'spec.scopes: Invalid value: []core.ResourceQuotaScope{"Terminating", "NotTerminating"}: conflicting scopes'
+                'spec.scopes: Invalid value: []core.ResourceQuotaScope{"Terminating", "NotTerminating"}: '
+                "conflicting scopes"
             ],
         ),
         (
             {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In"}]}},
             [
-                "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is "
-                "'In' or 'NotIn' for scope selector"
+                "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when "
+                "`operator` is 'In' or 'NotIn' for scope selector"
             ],
         ),
     ],

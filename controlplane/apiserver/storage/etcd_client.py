@@ -4,39 +4,26 @@ The one rule about writes: an error is Unavailable only if etcd certainly has no
 etcd says so); everything else is OutcomeUnknown.
 """
 
-import asyncio
 import logging
+import ssl
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-import grpc
-import grpc.aio
-
 from .etcdv3 import rpc_pb2 as rpc
+from .grpc_call import Code, RpcError
+from .grpc_channel import Channel
 from .interface import Compacted, FutureRevision, OutcomeUnknown, StorageError, Unavailable
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
-# Seconds a call may take, and the keepalive of idle connections, as upstream's storage/storagebackend/factory/etcd3.go.
+# Seconds a call may take.
 CALL_TIMEOUT = 10.0
-_OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # A restarted etcd is found again within a second; gRPC's own default goes up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    # Despite its name the least time that one attempt is given: TLS on an emulated machine takes over a second.
-    ("grpc.min_reconnect_backoff_ms", 10_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.enable_retries", 0),
-)
 
 # Texts of server/etcdserver/api/v3rpc/rpctypes/error.go that say that a write has not been applied.
 _NOT_APPLIED = (
@@ -45,10 +32,9 @@ _NOT_APPLIED = (
     "etcdserver: no leader",
     "etcdserver: requested lease not found",
 )
-_NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed", "empty address list")
 
 # Asks a member that has lost its leader to refuse instead of serving what it last knew.
-_REQUIRE_LEADER = (("hasleader", "true"),)
+_REQUIRE_LEADER = {"hasleader": "true"}
 
 
 @dataclass(frozen=True)
@@ -96,26 +82,22 @@ class EtcdClient:
         response has none and tells in its header the revision of now. Ends by raising Compacted, or Unavailable when
         the stream breaks (the next call goes to the next endpoint)."""
         current = self._preferred
-        stream = self._channels[current].stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=rpc.WatchRequest.SerializeToString,
-            response_deserializer=rpc.WatchResponse.FromString,
-        )(metadata=_REQUIRE_LEADER)
         create = rpc.WatchCreateRequest(key=b"\0", range_end=b"\0", start_revision=start_revision, prev_kv=True)
+        request = rpc.WatchRequest(create_request=create).SerializeToString()
         try:
-            await stream.write(rpc.WatchRequest(create_request=create))
-            while (response := await stream.read()) is not grpc.aio.EOF:
-                if response.canceled:
-                    if response.compact_revision:
-                        raise Compacted(start_revision, response.compact_revision)
-                    raise Unavailable(f"etcd cancelled the watch: {response.cancel_reason}")
-                yield response
+            answers = self._channels[current].stream("/etcdserverpb.Watch/Watch", request, _REQUIRE_LEADER)
+            async with aclosing(answers):
+                async for answer in answers:
+                    response = rpc.WatchResponse.FromString(answer)
+                    if response.canceled:
+                        if response.compact_revision:
+                            raise Compacted(start_revision, response.compact_revision)
+                        raise Unavailable(f"etcd cancelled the watch: {response.cancel_reason}")
+                    yield response
             raise Unavailable("etcd ended the watch")
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        except RpcError as error:
             self._preferred = (current + 1) % len(self._channels)
-            raise Unavailable(f"watch on {self._endpoints[current]}: {_text(error)}") from error
-        finally:
-            stream.cancel()
+            raise Unavailable(f"watch on {self._endpoints[current]}: {error.details}") from error
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -126,11 +108,10 @@ class EtcdClient:
         failures = []
         for _ in self._channels:
             current = self._preferred
-            call = self._channels[current].unary_unary(f"/etcdserverpb.{method}", response_deserializer=parse)
             try:
-                return await call(request, timeout=self._timeout)  # type: ignore[no-any-return]
-            except grpc.aio.AioRpcError as error:
-                failure = classify(error.code(), error.details() or "", write=write)
+                return parse(await self._channels[current].unary(f"/etcdserverpb.{method}", request, self._timeout))
+            except RpcError as error:
+                failure = classify(error, write=write)
                 if not isinstance(failure, Unavailable):
                     raise failure from error
                 failures.append(f"{self._endpoints[current]}: {failure}")
@@ -139,32 +120,26 @@ class EtcdClient:
         raise Unavailable("; ".join(failures))
 
 
-def classify(code: grpc.StatusCode, details: str, *, write: bool) -> StorageError:
+def classify(error: RpcError, *, write: bool) -> StorageError:
     """What an error of a call means to the store's caller."""
-    if code is grpc.StatusCode.OUT_OF_RANGE:
+    code, details = error.code, error.details
+    if code is Code.OUT_OF_RANGE:
         return FutureRevision(0, 0) if "future revision" in details else Compacted(0, 0)
-    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+    if code in (Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED, Code.UNAUTHENTICATED):
         return StorageError(f"etcd refused the request: {details}")
-    if not write or details.startswith(_NOT_SENT) or details in _NOT_APPLIED:
+    if not write or not error.processed or details in _NOT_APPLIED:
         return Unavailable(f"{code.name}: {details}")
     return OutcomeUnknown(f"{code.name}: {details}")
 
 
-def _text(error: BaseException) -> str:
-    return (error.details() or "") if isinstance(error, grpc.aio.AioRpcError) else str(error)
-
-
-def _channel(endpoint: str, tls: EtcdTls | None) -> Any:
+def _channel(endpoint: str, tls: EtcdTls | None) -> Channel:
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
         raise ValueError(f"an etcd endpoint is http(s)://host:port, not {endpoint!r}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    target = f"{host}:{parts.port or 2379}"
-    if parts.scheme == "http":
-        return grpc.aio.insecure_channel(target, _OPTIONS)
-    credentials = grpc.ssl_channel_credentials(
-        tls.ca.read_bytes() if tls else None,
-        tls.key.read_bytes() if tls and tls.key else None,
-        tls.cert.read_bytes() if tls and tls.cert else None,
-    )
-    return grpc.aio.secure_channel(target, credentials, _OPTIONS)
+    context = None
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=str(tls.ca) if tls else None)
+        if tls and tls.cert:
+            context.load_cert_chain(tls.cert, tls.key)
+        context.set_alpn_protocols(["h2"])
+    return Channel(parts.hostname, parts.port or 2379, context)

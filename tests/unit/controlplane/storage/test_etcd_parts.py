@@ -2,13 +2,13 @@
 
 import asyncio
 
-import grpc
 import pytest
 
 from apimachinery.kit.clock import ManualClock
 from controlplane.apiserver.storage.etcd_client import EtcdClient, classify
 from controlplane.apiserver.storage.etcd_leases import Leases
 from controlplane.apiserver.storage.etcd_probe import RevisionProbe
+from controlplane.apiserver.storage.grpc_call import Code, RpcError
 from controlplane.apiserver.storage.interface import (
     Compacted,
     FutureRevision,
@@ -17,9 +17,7 @@ from controlplane.apiserver.storage.interface import (
     Unavailable,
 )
 
-Code = grpc.StatusCode
 ERRORS = {
-    "never sent": (Code.UNAVAILABLE, "failed to connect to all addresses; last error: …", True, Unavailable),
     "connection lost": (Code.UNAVAILABLE, "Socket closed", True, OutcomeUnknown),
     "connection lost in a read": (Code.UNAVAILABLE, "Socket closed", False, Unavailable),
     "deadline": (Code.DEADLINE_EXCEEDED, "Deadline Exceeded", True, OutcomeUnknown),
@@ -34,8 +32,13 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("code", "details", "write", "expected"), ERRORS.values(), ids=ERRORS)
-def test_classify(code: grpc.StatusCode, details: str, write: bool, expected: type[StorageError]) -> None:
-    assert type(classify(code, details, write=write)) is expected
+def test_classify(code: Code, details: str, write: bool, expected: type[StorageError]) -> None:
+    assert type(classify(RpcError(code, details), write=write)) is expected
+
+
+def test_what_never_began_has_not_happened() -> None:
+    refused = RpcError(Code.UNAVAILABLE, "failed to connect", processed=False)
+    assert type(classify(refused, write=True)) is Unavailable
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:2379", "unix:///x", "http://", "http://host:1/path"])

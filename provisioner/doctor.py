@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.drivers.hostfacts import closed_to_others, read_facts
+from provisioner.drivers.netns_programs import PACKAGES, find_program
 from provisioner.errors import LabError
 
 _GIB = 1024**3
@@ -17,19 +17,19 @@ _PROGRAMS = {
     "qemu-system-x86_64": ("qemu-system-x86", "runs the machines"),
     "qemu-img": ("qemu-utils", "makes their disks"),
     "libvirtd": ("libvirt-daemon-system", "keeps the machines"),
-    "dnsmasq": ("dnsmasq-base", "resolves names for them"),
+    "dnsmasq": ("dnsmasq-base", "gives them names"),
     "iptables": ("iptables", "connects them to the outside"),
-    "ssh": ("openssh-client", "kubelab ssh"),
+    "ssh": ("openssh-client", "is what kubelab ssh runs"),
     "mmdebstrap": ("mmdebstrap", "builds the guest image"),
     "mke2fs": ("e2fsprogs", "builds the guest image"),
     "syslinux": ("syslinux", "makes the guest image boot by itself"),
     "mcopy": ("mtools", "makes the guest image boot by itself"),
 }
+#: Those of the netns driver alone.
 _NETNS_PROGRAMS = {
-    "containerd": ("containerd", "the netns driver's runtime"),
-    "runc": ("runc", "the netns driver's runtime"),
-    "nsenter": ("util-linux", "the netns driver's shell"),
-    "kubectl": ("kubernetes-client", "the netns driver's client"),
+    program: (package, "is needed by the netns driver alone")
+    for program, package in PACKAGES.items()
+    if program not in _PROGRAMS
 }
 
 
@@ -69,10 +69,9 @@ def _root() -> Check:
 
 
 def _programs(wanted: dict[str, tuple[str, str]], *, required: bool) -> list[Check]:
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     checks = []
     for program, (package, use) in wanted.items():
-        found = shutil.which(program, path=path)
+        found = find_program(program)
         advice = f"It {use}: apt-get install -y --no-install-recommends {package}"
         checks.append(Check(program, found is not None, found or "not found", advice, required))
     return checks
@@ -89,5 +88,5 @@ def _libvirt() -> list[Check]:
     try:
         connection = libvirtd.connect()
     except LabError as error:
-        return [speed, Check("libvirtd", False, str(error), error.advice)]
-    return [speed, Check("libvirtd", True, f"answers, version {connection.getLibVersion()}")]
+        return [speed, Check("libvirt", False, " ".join(str(error).split()), error.advice)]
+    return [speed, Check("libvirt", True, f"answers, version {connection.getLibVersion()}")]

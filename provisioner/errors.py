@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Sequence
 
 
@@ -34,3 +36,17 @@ class Stopped(LabError):
 
     def __init__(self) -> None:
         super().__init__("stopped", advice="kubelab up continues where this ended; kubelab destroy removes everything.")
+
+
+def os_reason(error: OSError) -> tuple[str, str]:
+    """What the operating system refused, and what to do about it (empty where that is not known)."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
+        # Copying a tree goes on after a failure, and ends with a list of thousands.
+        source, _, why = error.args[0][0]
+        return f"{source}: {why} (and {len(error.args[0]) - 1} more)", ""
+    reason = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror or error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return reason, "Free some space (kubelab image prune), or set KUBELAB_HOME to a larger disk."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return reason, "Run as root, or set KUBELAB_HOME."
+    return reason, ""

@@ -97,23 +97,52 @@ class LabHome:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs off this lab. Raises ``LabError`` at once when one is under way."""
+        """Keep other runs off this lab. Raises ``LabError`` at once when one is under way.
+
+        The kernel lets go of the lock of a process that was killed, so that none is ever stale.
+        """
         self.root.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder, which destroy removes.
-        with (self.root.parent / f".{self.name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LabError(f"another kubelab is at work on the lab {self.name}", advice="Wait for it.") from None
-            yield
+        path = self.root.parent / f".{self.name}.lock"
+        while True:
+            with path.open("a+") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    who = f" (process {pid})" if (pid := file.read().strip()) else ""
+                    what = f"another kubelab{who} is at work on the lab {self.name}"
+                    raise LabError(what, advice="Wait for it, or stop it with Ctrl-C.") from None
+                if not _is_open_as(path, file.fileno()):
+                    continue  # removed by the one that had it
+                try:
+                    file.truncate(0)
+                    file.write(f"{os.getpid()}\n")
+                    file.flush()
+                    yield
+                finally:
+                    if not self.root.exists():
+                        path.unlink(missing_ok=True)
+                return
 
     def load(self) -> Lab:
-        """The lab as it was last brought up."""
-        return restore_lab(self.lab_file.read_text())
+        """The lab as it was last brought up. Raises ``LabError`` when that cannot be read."""
+        try:
+            return restore_lab(self.lab_file.read_text())
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"{self.lab_file} is damaged: {type(error).__name__}: {error}"
+            raise LabError(why, advice="Delete it; kubelab up writes it again from the lab file.") from None
 
     def remove(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.root)
+
+
+def _is_open_as(path: Path, descriptor: int) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def known_labs(home: Path) -> list[str]:

@@ -16,7 +16,7 @@ from apimachinery.kit.config import ConfigError
 from apimachinery.meta.status import ApiError
 from provisioner.context import Context
 from provisioner.drivers import Driver, State, make_driver
-from provisioner.errors import BadInput
+from provisioner.errors import BadInput, LabError
 from provisioner.home import LabHome
 from provisioner.journal import Journal
 from provisioner.plan import Step, plan_sync, plan_up
@@ -72,6 +72,16 @@ def bring_up(lab: Lab, home: Path, make_progress: MakeProgress) -> Brought:
             return Brought(lab, place, time.monotonic() - begun, ran, progress.notes[1:])
 
 
+def find_problems(lab: Lab, home: Path) -> list[str]:
+    """What keeps a lab from being brought up on this host, as far as that can be looked at. Changes nothing."""
+    place = LabHome(home, lab.name)
+    try:
+        change = check_change(place.load(), lab) if place.exists else []
+        return [*change, *make_driver(lab, place).problems()]
+    except LabError:
+        return []
+
+
 def sync(place: LabHome, make_progress: MakeProgress) -> Sequence[Ran]:
     """Push what changed in the checkout to the running machines and restart what it concerns."""
     lab = place.load()
@@ -81,8 +91,11 @@ def sync(place: LabHome, make_progress: MakeProgress) -> Sequence[Ran]:
             return run_plan(steps, _context(lab, place, make_driver(lab, place), progress), progress)
 
 
-def halt(place: LabHome, names: Sequence[str], *, force: bool = False) -> None:
-    """Turn machines off, all of them when ``names`` is empty: workers first, so that nothing loses its API before."""
+def halt(place: LabHome, names: Sequence[str], *, force: bool = False) -> list[Machine]:
+    """Turn machines off, all of them when ``names`` is empty: workers first, so that nothing loses its API before.
+
+    Returns those that are off now.
+    """
     lab = place.load()
     driver = make_driver(lab, place)
     chosen = [find_machine(lab, name) for name in names] or list(lab.machines)
@@ -90,11 +103,15 @@ def halt(place: LabHome, names: Sequence[str], *, force: bool = False) -> None:
     with place.locked():
         for group in ([m for m in chosen if not m.is_master], [m for m in chosen if m.is_master]):
             _each(group, off)
+    return chosen
 
 
-def destroy(place: LabHome) -> None:
-    """Leave no domain, network, disk, process, rule or route of the lab, and no folder."""
-    lab = place.load()
+def destroy(place: LabHome, lab: Lab | None = None) -> None:
+    """Leave no domain, network, disk, process, rule or route of the lab, and no folder.
+
+    ``lab``: what it was, when its folder cannot say so any more.
+    """
+    lab = lab or place.load()
     driver = make_driver(lab, place)
     with place.locked():
         _each(lab.machines, driver.destroy)

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from provisioner.context import Context
-from provisioner.errors import LabError, StepFailed, Stopped
+from provisioner.errors import LabError, StepFailed, Stopped, os_reason
 from provisioner.plan import LAB, Step, check_plan
 from provisioner.progress import Progress
 
@@ -92,7 +92,7 @@ def _run_step(step: Step, context: Context, progress: Progress) -> Ran:
         progress.failed(step, failed)
         raise failed from error
     except OSError as error:
-        failed = _explain(step, f"{error.filename or ''} {error.strerror or error}".strip(), "", context)
+        failed = _explain(step, *os_reason(error), context)
         progress.failed(step, failed)
         raise failed from error
     seconds = time.monotonic() - begun

@@ -72,7 +72,7 @@ class LabText:
 #: What a check outside of the file calls a thing → the keys of the file that it may come from.
 _RESTS_ON = {
     "memory": ("memory", "workers.memory", "masters.memory", "workers", "masters"),
-    "disk": ("workers", "masters"),
+    "disk": (),
     "workers' size": ("workers", "vcpus", "memory", "disk"),
 }
 

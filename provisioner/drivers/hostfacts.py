@@ -10,6 +10,8 @@ from pathlib import Path
 
 from provisioner.spec import MIB, Lab, Network
 
+GIB = 1024 * MIB
+
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
@@ -37,16 +39,36 @@ def check_host(lab: Lab, facts: HostFacts, *, own_device: str, new_disk: int) ->
     problems = []
     memory = sum(machine.size.memory for machine in lab.machines)
     if memory > facts.memory:
-        problems.append(
-            f"memory: {len(lab.machines)} machines ask for {memory // MIB}Mi, and the host has {facts.memory // MIB}Mi"
-        )
-    if new_disk > facts.free_disk:
-        problems.append(f"disk: {new_disk // MIB}Mi are needed at first, and {facts.free_disk // MIB}Mi are free")
-    for name, network in (("network", lab.network), ("podCIDR", lab.pod_cidr), ("serviceCIDR", lab.service_cidr)):
+        asked, there = render_size(memory), render_size(facts.memory)
+        problems.append(f"memory: {len(lab.machines)} machines ask for {asked}, and the host has {there}")
+    if problem := check_disk(facts, new_disk):
+        problems.append(problem)
+    networks = {"network": lab.network, "podCIDR": lab.pod_cidr, "serviceCIDR": lab.service_cidr}
+    return [*problems, *check_routes(facts, own_device, **networks)]
+
+
+def check_disk(facts: HostFacts, needed: int) -> str | None:
+    """``needed``: bytes."""
+    if needed <= facts.free_disk:
+        return None
+    return f"disk: {render_size(needed)} are needed at first, and {render_size(facts.free_disk)} are free"
+
+
+def check_routes(facts: HostFacts, own_device: str, **networks: Network) -> list[str]:
+    """Networks of the lab, by their key in the lab file, that this host already reaches by another way."""
+    problems = []
+    for name, network in networks.items():
         for route, device in facts.routes:
             if device != own_device and route.overlaps(network):
-                problems.append(f"{name}: {network} overlaps with {route}, which this host reaches through {device}")
+                whose = f"{device}, the bridge of another lab" if device.startswith("kl-") else device
+                what = "is" if route == network else f"overlaps with {route}, which is"
+                problems.append(f"{name}: {network} {what} reached through {whose}: choose another")
     return problems
+
+
+def render_size(size: int) -> str:
+    """Bytes as a lab file has them, rounded down."""
+    return f"{size // GIB}Gi" if size % GIB == 0 and size else f"{size // MIB}Mi"
 
 
 def closed_to_others(path: Path) -> Path | None:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from apimachinery.kit.files import write_atomic
 from provisioner.drivers.base import Local, Report, State
-from provisioner.drivers.hostfacts import read_facts
+from provisioner.drivers.hostfacts import check_disk, check_routes, read_facts
 from provisioner.drivers.netns_processes import kill_namespace, mount_namespace, remove_cgroups, started_at
+from provisioner.drivers.netns_programs import missing_programs
 from provisioner.drivers.netns_shell import NetnsShell
 from provisioner.drivers.netns_store import copy_store, ensure_store
 from provisioner.errors import LabError
@@ -28,7 +29,7 @@ from provisioner.images import ensure_oci_images
 from provisioner.images.recipes import RECIPES
 from provisioner.rendering import render
 from provisioner.shell import Shell, ShellError
-from provisioner.spec import Lab, Machine
+from provisioner.spec import MIB, Lab, Machine
 from provisioner.units.client import ask
 from provisioner.units.supervisor import SOCKET
 
@@ -48,7 +49,8 @@ _PRIVATE = (
     "/run/netns",
     "/run/lock",
 )
-_PROGRAMS = ("containerd", "runc", "nsenter", "unshare", "ip", "iptables", "etcd", "kubectl", "docker-registry")
+#: What a machine's own files take of the host's disk until the lab is ready: etcd's, containerd's and the code.
+_FIRST_USE = 128 * MIB
 _START_DEADLINE = 20.0
 
 
@@ -67,15 +69,12 @@ class NetnsDriver:
     def problems(self) -> list[str]:
         if os.geteuid() != 0:
             return ["driver: netns needs root"]
-        found = []
-        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-        for program in _PROGRAMS:
-            if shutil.which(program, path=path) is None:
-                found.append(f"driver: netns needs {program}, which is not installed")
-        for route, device in read_facts(self._home.home).routes:
-            if device != self._bridge and route.overlaps(self._lab.network):
-                found.append(f"network: {self._lab.network} overlaps with {route}, which this host reaches by {device}")
-        return found
+        found = missing_programs()
+        facts = read_facts(self._home.home)
+        absent = [machine for machine in self._lab.machines if self.state(machine) is State.ABSENT]
+        if problem := check_disk(facts, _FIRST_USE * len(absent)):
+            found.append(problem)
+        return [*found, *check_routes(facts, self._bridge, network=self._lab.network)]
 
     def prepare(self, report: Report) -> str:
         images = ensure_oci_images(self._home.home, report)

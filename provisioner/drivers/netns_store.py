@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -36,22 +37,35 @@ def ensure_store(home: Path, images: Mapping[str, OciImage], report: Report) -> 
 
 
 def copy_store(store: Path, root: Path) -> None:
-    """Put a store into a machine's ``root``: contents by hard link (nothing writes into them), databases copied."""
+    """Put a store into a machine's ``root``: contents by hard link (nothing writes into them), databases copied.
 
-    def place(source: str, target: str) -> str:
-        if source.endswith(".db"):
-            return shutil.copy2(source, target)
-        os.link(source, target, follow_symlinks=False)
-        return target
+    Raises ``OSError`` for the first file that cannot be made, unlike ``shutil.copytree``, which goes on to the last.
+    """
+    for name in ("containerd", "docker-registry"):
+        _copy(store / "var/lib" / name, root / "var/lib" / name)
 
-    for folder in ("containerd", "docker-registry"):
-        shutil.copytree(
-            store / "var/lib" / folder,
-            root / "var/lib" / folder,
-            symlinks=True,
-            copy_function=place,
-            dirs_exist_ok=True,
-        )
+
+def _copy(folder: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copystat(folder, target)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _copy(Path(entry.path), target / entry.name)
+            else:
+                _place(entry.path, target / entry.name)
+
+
+def _place(source: str, target: Path) -> None:
+    if not source.endswith(".db"):
+        try:
+            os.link(source, target, follow_symlinks=False)
+            return
+        except OSError as error:
+            # The images are on another disk than the lab.
+            if error.errno != errno.EXDEV:
+                raise
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _import(target: Path, images: Mapping[str, OciImage]) -> None:

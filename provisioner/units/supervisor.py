@@ -75,7 +75,8 @@ class Supervisor:
                     states = [self._state(name) for name in full]
                     return (0 if set(states) == {"active"} else 3), "\n".join(states)
                 case "status" | "list-units":
-                    return 0, "\n".join(self._describe(name) for name in full or sorted(self._running))
+                    text = "\n".join(self._describe(name) for name in full or sorted(self._running))
+                    return max((self._status_code(name) for name in full), default=0), text
                 case "main-pid":
                     return 0, "\n".join(str(self._pid(name)) for name in full)
                 case "poweroff":
@@ -160,10 +161,19 @@ class Supervisor:
             return "active"
         return "failed" if running.task.done() else "activating"
 
+    def _status_code(self, name: str) -> int:
+        """systemctl(1): 4 for a unit that there is not, 3 for one that does not run."""
+        if name not in self._running:
+            try:
+                load_service(name)
+            except UnitError:
+                return 4
+        return 3 if self._state(name) in ("inactive", "failed") else 0
+
     def _describe(self, name: str) -> str:
         running = self._running.get(name)
         if running is None:
-            return f"{name}: inactive"
+            return f"Unit {name} could not be found." if self._status_code(name) == 4 else f"{name}: inactive"
         what = f"{name} - {running.service.description}\n   Active: {self._state(name)}; {running.restarts} restarts"
         if pid := self._pid(name):
             what += f"; main PID {pid}"

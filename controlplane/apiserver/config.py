@@ -99,6 +99,10 @@ class Config:
     requestheader_username_headers: tuple[str, ...] = ("X-Remote-User",)
     requestheader_group_headers: tuple[str, ...] = ("X-Remote-Group",)
     requestheader_extra_headers_prefix: tuple[str, ...] = ("X-Remote-Extra-",)
+    proxy_client_cert_file: Path | None = None
+    proxy_client_key_file: Path | None = None
+    enable_aggregator_routing: bool = False
+    aggregator_reject_forwarding_redirect: bool = True
     event_ttl: float = 3600.0
     etcd_compaction_interval: float = 300.0
     history_retention: float = 3600.0
@@ -163,6 +167,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
     flag("proxy-client-cert-file")
     flag("proxy-client-key-file")
+    switch("enable-aggregator-routing", False)
+    switch("aggregator-reject-forwarding-redirect", True)
     flag("event-ttl", "1h0m0s")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
     flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
@@ -274,6 +280,10 @@ def parse(argv: Sequence[str]) -> Config:
         requestheader_username_headers=_words(options.requestheader_username_headers),
         requestheader_group_headers=_words(options.requestheader_group_headers),
         requestheader_extra_headers_prefix=_words(options.requestheader_extra_headers_prefix),
+        proxy_client_cert_file=file("proxy-client-cert-file"),
+        proxy_client_key_file=file("proxy-client-key-file"),
+        enable_aggregator_routing=options.enable_aggregator_routing == "true",
+        aggregator_reject_forwarding_redirect=options.aggregator_reject_forwarding_redirect == "true",
         event_ttl=duration("event-ttl"),
         etcd_compaction_interval=duration("etcd-compaction-interval"),
         history_retention=duration("history-retention"),

@@ -27,6 +27,7 @@ from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.apiserver.admission.plugins import Admission
+from controlplane.apiserver.aggregation.wire import Aggregation
 from controlplane.apiserver.authn import issuer
 from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
@@ -106,6 +107,7 @@ class ApiServer:
         kubernetes = KubernetesService(
             registry, storage, addresses, ports, clock, advertise=advertise, port=config.secure_port
         )
+        self._aggregation = Aggregation(config, storage, registry, self._forwarder, clock)
         front = self._front(storage, registry, policy, authorizer, advertise, feeds)
         self.port = await front.start(config.bind_address, config.secure_port, _server_tls(config))
         undo.push_async_callback(front.stop)
@@ -114,6 +116,7 @@ class ApiServer:
         await reconcile_policy(registry, clock)
         await ensure_objects(registry, clock, config.client_ca_file, _front_proxy_data(config))
         await kubernetes.ensure()
+        await self._aggregation.start(undo)
         for feed in feeds:
             await feed.synced.wait()
         beside = [asyncio.create_task(kubernetes.run()), *self._memory(storage, timeline)]
@@ -185,7 +188,7 @@ class ApiServer:
         }
         documents = issuer.documents(config.service_account_issuer, advertise, config.secure_port, verifier)
         routes = Routes(resources, checks, f"{advertise}:{config.secure_port}", documents)
-        return Front(routes.serve, authenticator, authorizer)
+        return Front(self._aggregation.over(routes.serve), authenticator, authorizer)
 
 
 def build(config: Config, clock: Clock | None = None) -> ApiServer:

@@ -43,7 +43,8 @@ class Target:
         """Why it could not be reached, in the words of Go's net package, which every log of a cluster is full of."""
         found: BaseException | None = error
         while found is not None:
-            if isinstance(found, ssl.SSLCertVerificationError):
+            # aiohttp raises a relative of it that lacks the message.
+            if isinstance(found, ssl.SSLCertVerificationError) and hasattr(found, "verify_message"):
                 return f"tls: failed to verify certificate: x509: {found.verify_message}"
             if isinstance(found, TimeoutError):
                 return f"dial tcp {self.authority}: i/o timeout"

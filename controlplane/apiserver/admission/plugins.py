@@ -79,16 +79,18 @@ class Admission:
         said = config.admission or AdmissionConfiguration()
         makers: dict[str, Callable[[], Plugin]] = {
             "AlwaysAdmit": AlwaysAdmit,
-            "NamespaceLifecycle": lambda: NamespaceLifecycle(store(NAMESPACES)),
+            "NamespaceLifecycle": lambda: NamespaceLifecycle(
+                lookup(NAMESPACES), store(NAMESPACES), self._clock.monotonic
+            ),
             "NamespaceExists": lambda: NamespaceExists(lookup(NAMESPACES)),
             "LimitPodHardAntiAffinityTopology": LimitPodHardAntiAffinityTopology,
             "LimitRanger": lambda: LimitRanger(lookup(LIMITRANGES)),
-            "ServiceAccount": lambda: ServiceAccount(store(SERVICEACCOUNTS)),
+            "ServiceAccount": lambda: ServiceAccount(lookup(SERVICEACCOUNTS)),
             "NodeRestriction": NodeRestriction,
             "TaintNodesByCondition": TaintNodesByCondition,
             "AlwaysPullImages": AlwaysPullImages,
             "PodSecurity": lambda: PodSecurity(lookup(NAMESPACES), store(PODS), said.pod_security),
-            "Priority": lambda: Priority(store(PRIORITYCLASSES)),
+            "Priority": lambda: Priority(lookup(PRIORITYCLASSES), store(PRIORITYCLASSES)),
             "DefaultTolerationSeconds": lambda: DefaultTolerationSeconds(
                 config.default_not_ready_toleration_seconds, config.default_unreachable_toleration_seconds
             ),

@@ -7,6 +7,7 @@ from typing import Any
 from apimachinery.api.catalogue import PRIORITYCLASSES
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
+from controlplane.apiserver.admission.lookup import Lookup
 from controlplane.apiserver.registry.store import ObjectStore
 
 SYSTEM = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
@@ -19,8 +20,8 @@ class Priority(Plugin):
     name = "Priority"
     about = frozenset({("", "pods"), (PRIORITYCLASSES.group, PRIORITYCLASSES.plural)})
 
-    def __init__(self, classes: ObjectStore) -> None:
-        self._classes = classes
+    def __init__(self, classes: Lookup, store: ObjectStore) -> None:
+        self._classes, self._store = classes, store
 
     async def mutate(self, review: Review) -> None:
         if not review.is_for("", "pods") or review.new is None:
@@ -60,7 +61,7 @@ class Priority(Plugin):
             return
         assert review.new is not None
         if review.new.get("globalDefault"):
-            for other in await self._classes.all():
+            for other in await self._store.all():
                 if other.get("globalDefault"):
                     name = other["metadata"]["name"]
                     detail = f"PriorityClass {name} is already marked as default. Only one default can exist"
@@ -73,5 +74,6 @@ class Priority(Plugin):
                 pod = (review.new or {})["metadata"].get("name", "")
                 raise status.forbidden(review.call.resource, pod, f"no PriorityClass with name {name} was found")
             return found
-        defaults = [each for each in await self._classes.all() if each.get("globalDefault")]
+        await self._classes.ready(review)
+        defaults = [each for each in self._classes.all() if each.get("globalDefault")]
         return min(defaults, key=lambda each: int(each.get("value") or 0), default=None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
-from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.admission.lookup import Lookup
 
 Object = dict[str, Any]
 
@@ -24,7 +24,7 @@ class ServiceAccount(Plugin):
     name = "ServiceAccount"
     about = frozenset({("", "pods")})
 
-    def __init__(self, accounts: ObjectStore) -> None:
+    def __init__(self, accounts: Lookup) -> None:
         self._accounts = accounts
 
     async def mutate(self, review: Review) -> None:

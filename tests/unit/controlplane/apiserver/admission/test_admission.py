@@ -1,12 +1,17 @@
 """What the plug-ins add to objects and refuse, on the real embedded store where they look things up."""
 
+import asyncio
+
 import pytest
 
 from apimachinery.api.catalogue import LEASES, NAMESPACES, NODES, PODS, PRIORITYCLASSES, SERVICEACCOUNTS
+from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
-from controlplane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from controlplane.apiserver.admission.lookup import Lookup
+from controlplane.apiserver.admission.namespace_lifecycle import LIVE_SECONDS, NamespaceLifecycle
 from controlplane.apiserver.admission.node_restriction import NodeRestriction
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.service_account import MOUNT_PATH, ServiceAccount
@@ -42,7 +47,8 @@ async def put(storage, resource, obj):
 
 
 async def test_a_namespace_must_be_there_and_alive(storage):
-    plugin = NamespaceLifecycle(ObjectStore(NAMESPACES, storage))
+    store, clock = ObjectStore(NAMESPACES, storage), ManualClock()
+    plugin = NamespaceLifecycle(Lookup(store), store, clock.monotonic)
     review = Review(call(PODS), "CREATE", pod())
     with pytest.raises(ApiError) as refused:
         await plugin.mutate(review)
@@ -54,8 +60,26 @@ async def test_a_namespace_must_be_there_and_alive(storage):
     assert refused.value.details["causes"][0]["reason"] == "NamespaceTerminating"
 
 
+async def test_a_deleted_namespace_is_looked_at_in_the_store(storage):
+    store, clock = ObjectStore(NAMESPACES, storage), ManualClock()
+    await put(storage, NAMESPACES, {"metadata": {"name": "a"}})
+    lookup = Lookup(store)
+    feed = asyncio.create_task(lookup.feed.run())
+    await lookup.feed.synced.wait()
+    await cancel_and_wait(feed)  # from here on the lookup is behind
+    plugin = NamespaceLifecycle(lookup, store, clock.monotonic)
+    await store.remove(await store.get("", "a"))
+    await plugin.mutate(Review(call(PODS), "CREATE", pod()))
+    deletion = Call(User("bob"), NAMESPACES, "delete", "", "a", yes)
+    await plugin.validate(Review(deletion, "DELETE", None, {"metadata": {"name": "a"}}))
+    with pytest.raises(ApiError, match='namespaces "a" not found'):
+        await plugin.mutate(Review(call(PODS), "CREATE", pod()))
+    await clock.advance(LIVE_SECONDS)
+    await plugin.mutate(Review(call(PODS), "CREATE", pod()))
+
+
 async def test_the_accounts_token_is_mounted(storage):
-    plugin = ServiceAccount(ObjectStore(SERVICEACCOUNTS, storage))
+    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)))
     with pytest.raises(ApiError, match="error looking up service account a/default"):
         await plugin.mutate(Review(call(PODS), "CREATE", pod()))
     await put(storage, SERVICEACCOUNTS, {"metadata": {"name": "default", "namespace": "a"}})
@@ -70,7 +94,7 @@ async def test_the_accounts_token_is_mounted(storage):
 
 
 async def test_no_token_where_none_is_wanted(storage):
-    plugin = ServiceAccount(ObjectStore(SERVICEACCOUNTS, storage))
+    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)))
     account = {"metadata": {"name": "default", "namespace": "a"}, "automountServiceAccountToken": False}
     await put(storage, SERVICEACCOUNTS, account)
     obj = pod()
@@ -92,8 +116,11 @@ async def test_a_new_node_is_tainted():
 
 
 async def test_priority_comes_from_the_class(storage):
-    plugin = Priority(ObjectStore(PRIORITYCLASSES, storage))
+    store = ObjectStore(PRIORITYCLASSES, storage)
+    lookup = Lookup(store)
+    plugin = Priority(lookup, store)
     await put(storage, PRIORITYCLASSES, {"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"})
+    feed = asyncio.create_task(lookup.feed.run())
     obj = pod(priorityClassName="high")
     await plugin.mutate(Review(call(PODS), "CREATE", obj))
     assert (obj["spec"]["priority"], obj["spec"]["preemptionPolicy"]) == (1000, "Never")
@@ -101,6 +128,7 @@ async def test_priority_comes_from_the_class(storage):
         await plugin.mutate(Review(call(PODS), "CREATE", pod(priorityClassName="nope")))
     with pytest.raises(ApiError, match="must not be provided"):
         await plugin.mutate(Review(call(PODS), "CREATE", pod(priority=5)))
+    await cancel_and_wait(feed)
 
 
 NODE = {"user": "system:node:n1", "groups": ("system:nodes",)}

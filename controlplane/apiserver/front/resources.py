@@ -24,7 +24,8 @@ from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import convert
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete, delete_collection, delete_options
-from controlplane.apiserver.registry.options import get_options, list_options
+from controlplane.apiserver.registry.history import object_history
+from controlplane.apiserver.registry.options import boolean, get_options, list_options
 from controlplane.apiserver.registry.read import get_entry, list_page
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.selection import selection
@@ -101,6 +102,10 @@ class Resources:
 
     async def _get(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         wanted = accept(request.headers.get("Accept", ""))
+        if boolean(call.query.get("history", "0")):
+            timeline = self._registry.timeline
+            found = await object_history(collection, timeline, call.resource, call.namespace, call.name)
+            return responses.document(request, found, media=wanted.media)
         options = get_options(call.query, self._registry.revision_at)
         entry = await get_entry(collection, call.namespace, call.name, options)
         if not wanted.kind and call.resource is collection.resource:

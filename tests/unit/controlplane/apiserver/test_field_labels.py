@@ -29,9 +29,9 @@ def test_every_label_has_a_value(group: str, kind: str) -> None:
 def test_what_is_not_known() -> None:
     assert field_label("", "Pod", "spec.host") == "spec.nodeName"
     assert field_label("events.k8s.io", "Event", "regarding.name") == "involvedObject.name"
-    with pytest.raises(ValueError, match="^field label not supported: spec.nothing$"):
+    with pytest.raises(ValueError, match=r"^field label not supported: spec\.nothing$"):
         field_label("", "Pod", "spec.nothing")
-    with pytest.raises(ValueError, match="^field label not supported: regarding.name$"):
+    with pytest.raises(ValueError, match=r"^field label not supported: regarding\.name$"):
         field_label("", "Event", "regarding.name")
     sentence = '^"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"$'
     with pytest.raises(ValueError, match=sentence):

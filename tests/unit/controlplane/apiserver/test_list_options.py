@@ -125,6 +125,6 @@ def test_a_time_names_a_revision(text: str) -> None:
 def test_numbers() -> None:
     assert options(False, limit="-5").limit == 0
     assert options(True, timeoutSeconds="7").timeout == 7
-    with pytest.raises(ApiError, match='strconv.ParseInt: parsing "x": invalid syntax') as refused:
+    with pytest.raises(ApiError, match=r'strconv\.ParseInt: parsing "x": invalid syntax') as refused:
         options(False, limit="x")
     assert refused.value.code == 400

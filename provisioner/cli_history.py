@@ -1,0 +1,86 @@
+"""``kubelab history``: what became of an object, revision by revision."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.kit.config import ConfigError
+from apimachinery.meta.status import ApiError
+from provisioner.errors import BadInput, LabError
+from provisioner.history import find_kind, render_history
+from provisioner.home import find_home, find_lab
+
+Object = dict[str, Any]
+
+
+def history(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="As kubectl names it: deployment, deploy, cm, KIND/NAME.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The context's when not given.")] = "",
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="A cluster's kubeconfig, instead of a lab's; also by KUBECONFIG.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="A context of the kubeconfig.")] = None,
+    lab: Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")] = None,
+    managed_fields: Annotated[bool, typer.Option("--show-managed-fields", help="Who owns which field, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Every revision of an object that the API server still holds (an hour by default), as differences."""
+    if not name:
+        kind, _, name = kind.partition("/")
+    if not kind or not name:
+        raise BadInput(["the name of an object is missing: kubelab history KIND NAME"])
+    try:
+        config = load_kubeconfig(_kubeconfig(kubeconfig, lab), context)
+        found = asyncio.run(_ask(config, kind, namespace, name))
+    except ConfigError as error:
+        raise BadInput([str(error)]) from None
+    except ApiError as error:
+        raise LabError(f"the API server says: {error.message}") from None
+    except ApiUnreachable as error:
+        raise LabError(
+            f"the API server does not answer: {error}", advice="kubelab status shows the machines."
+        ) from None
+    if found.get("kind") != "ObjectHistory":
+        raise LabError("this API server keeps no history", advice="Only kubelab's does.")
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    out = Console(highlight=False, soft_wrap=True)
+    for line in render_history(found, managed_fields=managed_fields):
+        out.print(line)
+
+
+def _kubeconfig(given: Path | None, lab: str | None) -> Path:
+    if given is not None:
+        return given
+    if lab is None and os.environ.get("KUBECONFIG"):
+        return Path(os.environ["KUBECONFIG"].partition(os.pathsep)[0])
+    return find_lab(find_home(), lab).admin_conf
+
+
+async def _ask(config: ClientConfig, kind: str, namespace: str, name: str) -> Object:
+    async with Client(config, "kubelab") as client:
+
+        async def get(path: str, query: dict[str, str] | None = None) -> Object:
+            answer: Object = orjson.loads(await client.raw("GET", path, query))
+            return answer
+
+        groups = (await get("/apis"))["groups"]
+        paths = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
+        found = find_kind([await get(path) for path in paths], kind)
+        if found is None:
+            raise BadInput([f'the server doesn\'t have a resource type "{kind}"'])
+        return await get(found.path(namespace or config.namespace or "default", name), {"history": "true"})

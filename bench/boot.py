@@ -33,7 +33,7 @@ _MEMORY = """
 for status in /proc/[0-9]*/comm; do
   pid=${status%/comm}
   pss=$(awk '/^Pss:/{print $2}' $pid/smaps_rollup 2>/dev/null)
-  [ -n "$pss" ] && echo "$(cat $status) $pss"
+  if [ -n "$pss" ]; then echo "$(cat $status) $pss"; fi
 done
 """
 

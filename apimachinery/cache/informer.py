@@ -29,6 +29,7 @@ Transform = Callable[[Object], Object]
 
 # A watch ends after a random while between these, in seconds, so that the watches of a restarted server spread out.
 WATCH_MIN, WATCH_MAX = 300, 600
+UNREACHABLE_CAP = 5.0  # seconds between two tries to reach a server that is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,10 @@ class Informer:
         if not self._failing:
             self._failing = True
             log.warning("%s: %s; trying again with backoff", self.resource.plural, error)
-        await self._clock.sleep(delay * random.uniform(0.8, 1.2))
+        if isinstance(error, ApiUnreachable):
+            # Nobody is there to be spared, and whatever waits for this copy waits longer than the server is away.
+            delay = min(delay, UNREACHABLE_CAP)
+        await self._client.pause(delay * random.uniform(0.8, 1.2), self._clock)
 
     def _recovered(self) -> None:
         if self._failing:

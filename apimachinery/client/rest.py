@@ -13,6 +13,8 @@ import aiohttp
 import orjson
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta.status import ApiError
 
 from .config import ClientConfig
@@ -52,6 +54,8 @@ class Client:
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
+        self._answering = asyncio.Event()
+        self._answering.set()
 
     async def __aenter__(self) -> Self:
         context = self.config.ssl_context()
@@ -179,6 +183,7 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_seconds + 30)
         try:
             async with self._request("GET", resource.path(namespace), query, timeout=timeout) as response:
+                self._answering.set()
                 if response.status != 200:
                     raise ApiError.from_status(response.status, await response.read())
                 async for line in response.content:
@@ -188,7 +193,20 @@ class Client:
                         raise ApiError.from_status(status.get("code", 500), orjson.dumps(status))
                     yield WatchEvent(event["type"], event["object"])
         except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
+            self._note(error)
             raise ApiUnreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
+
+    async def pause(self, seconds: float, clock: Clock) -> None:
+        """Wait before asking again: `seconds`, or until a server that was silent answers another request."""
+        if self._answering.is_set():
+            await clock.sleep(seconds)
+            return
+        sleeping = asyncio.ensure_future(clock.sleep(seconds))
+        hearing = asyncio.ensure_future(self._answering.wait())
+        try:
+            await asyncio.wait((sleeping, hearing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_and_wait(sleeping, hearing)
 
     async def raw(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None
@@ -220,10 +238,17 @@ class Client:
             async with self._request(method, path, query, data, content_type) as response:
                 answer: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            self._note(error)
             raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        self._answering.set()
         if response.status >= 300:
             raise ApiError.from_status(response.status, answer)
         return answer
+
+    def _note(self, error: Exception) -> None:
+        # A stream that broke says nothing about the server: only one that cannot be reached is silent.
+        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+            self._answering.clear()
 
     def _request(
         self,

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from apimachinery.kit import config as configuration
-from apimachinery.kit import logs, process
+from apimachinery.kit import logs, process, trust
 from apimachinery.kit.tasks import run_daemon
-from nodeagent.dns import wire
 from nodeagent.dns.config import parse
 
 
@@ -21,4 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration.exit_with("coredns", error)
     logs.setup(config.verbosity)
     process.set_title("coredns", argv)
-    return run_daemon(wire.build(config).run)
+    trust.load_aiohttp_without_system_authorities()
+    from nodeagent.dns.wire import build
+
+    return run_daemon(build(config).run)

@@ -25,6 +25,7 @@ from .logrotate import LogRotator
 from .node.loop import NodeLoop
 from .node.status import NodeObserver
 from .pleg import Pleg
+from .pods import Pod
 from .probes.manager import ProbeManager
 from .recorder import Recorder
 from .sources.mirrors import MirrorManager
@@ -95,7 +96,7 @@ class Agent:
         (self.config.root_dir / "pods").mkdir(exist_ok=True)
         self.config.pod_logs_dir.mkdir(parents=True, exist_ok=True)
         self.cgroups.ensure_roots()
-        self.registry.update = self.workers.update
+        self.registry.update = self._updated
         self.registry.remove = self._removed
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self.channel.close)
@@ -147,6 +148,10 @@ class Agent:
         self.api.mirrors.kick()
         for pod in self.registry.static():
             self.status.kick(pod["metadata"]["uid"])
+
+    def _updated(self, pod: Pod) -> None:
+        self.workers.update(pod)
+        self.status.kick(pod["metadata"]["uid"])
 
     def _removed(self, uid: str) -> None:
         self.workers.remove(uid)

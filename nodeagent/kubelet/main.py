@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from apimachinery.kit import logs, process
+from apimachinery.kit import logs, process, trust
 from apimachinery.kit.config import ConfigError, exit_with
 from apimachinery.kit.tasks import run_daemon
 
@@ -22,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit_with("kubelet", error)
     process.set_title("kubelet", arguments)
     logs.setup(config.verbosity)
+
+    trust.load_aiohttp_without_system_authorities()
 
     async def body(stop: asyncio.Event) -> None:
         from .wire import build

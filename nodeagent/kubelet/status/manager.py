@@ -2,6 +2,9 @@
 
 A static pod's status goes to its mirror pod. When a pod that is being deleted has ended and is cleaned up, the last
 word is the DELETE that makes it vanish (grace 0, this uid only).
+
+Others write statuses too: the node lifecycle controller takes `Ready` from the pods of a node that was silent. A change
+of what is ours is answered with what is true (upstream's needsReconcile).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from apimachinery.api.catalogue import PODS
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.backoff import Backoff
 from apimachinery.kit.clock import Clock
+from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_conflict, is_not_found
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -35,6 +39,7 @@ class _Entry:
     version: int = 0
     sent: int = -1
     sent_to: str = ""
+    answered: int = 0  # the revision that our last patch made
     delete: bool = False
 
 
@@ -90,8 +95,8 @@ class StatusManager:
         self._backoff.reset(uid)
 
     def kick(self, uid: str) -> None:
-        """Send what is unsent of this pod: its mirror has appeared, or the API is back."""
-        if self._tasks is None or uid in self._sending or self._client is None:
+        """Send what is unsent of this pod: its mirror has appeared, the API is back, or the API's pod was changed."""
+        if self._tasks is None or uid in self._sending or self._client is None or uid not in self._entries:
             return
         self._sending[uid] = self._tasks.create_task(self._send_until_done(uid, self._client))
 
@@ -114,6 +119,8 @@ class StatusManager:
                     return
                 # A mirror that was deleted and made again has to be told everything anew.
                 told = entry.sent == entry.version and entry.sent_to == pods.uid(target)
+                if told and _overwritten(entry, target):
+                    told = False
                 if told and not entry.delete:
                     return
                 try:
@@ -146,14 +153,20 @@ class StatusManager:
         body = render_patch(target, entry.status)
         if body is not None:
             metadata = target["metadata"]
-            await client.patch(
+            answer = await client.patch(
                 PODS, metadata["name"], body, metadata["namespace"], kind="strategic", subresource="status"
             )
+            entry.answered = int(objects.resource_version(answer))
         entry.sent, entry.sent_to = version, pods.uid(target)
 
     async def _delete(self, client: Client, target: Pod) -> None:
         metadata = target["metadata"]
         await client.delete(PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=0)
+
+
+def _overwritten(entry: _Entry, target: Pod) -> bool:
+    """Whether somebody changed our part of the status after us. What is older than our last word proves nothing."""
+    return int(objects.resource_version(target)) > entry.answered and render_patch(target, entry.status) is not None
 
 
 def render_patch(target: Pod, status: Status) -> dict[str, Any] | None:

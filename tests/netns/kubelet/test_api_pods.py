@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -183,6 +184,15 @@ def test_a_killed_container_restarts_and_the_api_hears_of_it(cluster: Cluster, k
     container = cluster.ready("killed")["status"]["containerStatuses"][0]["containerID"].partition("://")[2]
     kubelet.machine.ctr("tasks", "kill", "-s", "KILL", container)
     eventually(lambda: cluster.pod("killed")["status"]["containerStatuses"][0]["restartCount"] == 1, "the restart", 10)
+
+
+def test_a_status_that_others_wrote_is_made_true_again(cluster: Cluster, kubelet: Kubelet) -> None:
+    """A node was silent: the node lifecycle controller took Ready from its pods, and the kubelet gives it back."""
+    cluster.apply(pod("shaken", busybox(FOREVER)))
+    cluster.ready("shaken")
+    wrong = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    cluster.kubectl("patch", "pod", "shaken", "--subresource=status", f"-p={json.dumps(wrong)}")
+    cluster.ready("shaken")
 
 
 def test_a_static_pod_has_a_mirror_that_comes_back(cluster: Cluster, kubelet: Kubelet) -> None:

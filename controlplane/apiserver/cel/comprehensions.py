@@ -8,7 +8,7 @@ from typing import Any
 
 from controlplane.apiserver.cel.errors import CelError, CostExceeded
 from controlplane.apiserver.cel.operators import NO_OVERLOAD, shown
-from controlplane.apiserver.cel.run import Eval, Run
+from controlplane.apiserver.cel.run import Eval, Later, Run
 
 _ABSENT = object()
 
@@ -21,6 +21,17 @@ def variable(name: str) -> Eval:
             return state.variables[name]
         except KeyError:
             raise CelError(f"no such attribute(s): {name}") from None
+
+    return run
+
+
+def qualified(name: str) -> Eval:
+    """Reads a variable whose name has dots, and computes it when it is still to be computed."""
+    read = variable(name)
+
+    def run(state: Run) -> Any:
+        value = read(state)
+        return value.get() if isinstance(value, Later) else value
 
     return run
 

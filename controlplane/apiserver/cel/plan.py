@@ -127,6 +127,8 @@ class Planner:
 
     def _select(self, node: Select) -> Plan:
         path = _path(node)
+        if path is not None and path in self._scope:
+            return Plan(self._scope[path], comprehensions.qualified(path), 1)
         if path is not None and path in TYPE_NAMES and path.split(".")[0] not in self._scope:
             kind = TYPE_NAMES[path]
             value = TypeValue(kind.name)

@@ -163,4 +163,5 @@ def control_plane_flags(lab: Lab, machine: Machine) -> list[str]:
         f"--advertise-address={machine.ip}",
         f"--cluster-cidr={lab.pod_cidr}",
         f"--service-cidr={lab.service_cidr}",
+        f"--dns-domain={lab.dns_domain}",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
 
+#: RFC 1123: labels of at most 63 lower-case letters, digits and inner hyphens, joined by dots.
+_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+
 
 @dataclass(frozen=True, slots=True)
 class AllInOneConfig:
-    """store: "sqlite", or the URLs of etcd. `etcd_pki`: where etcd's client certificate lies, for https."""
+    """store: "sqlite", or the URLs of etcd. `etcd_pki`: where etcd's client certificate lies, for https. dns_domain: of
+    Services; in the API server's certificate and in the issuer of service account tokens."""
 
     data_dir: Path
     etcd_servers: tuple[str, ...] = ()
@@ -24,6 +29,7 @@ class AllInOneConfig:
     api_names: tuple[str, ...] = ()
     service_cidr: str = "10.96.0.0/12"
     cluster_cidr: str = "10.244.0.0/16"
+    dns_domain: str = "cluster.local"
     etcd_pki: Path | None = None
     verbosity: int = 0
 
@@ -43,6 +49,7 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
     parser.add_argument("--api-name", action="append", default=[], help="another name or address in the certificate")
     parser.add_argument("--service-cidr", default="10.96.0.0/12")
     parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="pod addresses")
+    parser.add_argument("--dns-domain", default="cluster.local", help="the domain that Services are found in")
     parser.add_argument("--etcd-pki", help="directory with ca.crt and client.crt, client.key for an https etcd")
     parser.add_argument("-v", "--v", dest="v", type=int, default=0)
     options = parser.parse_args(list(argv))
@@ -67,6 +74,8 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
             ipaddress.IPv4Network(text)
         except ValueError as error:
             problems.add(where, str(error))
+    if len(options.dns_domain) > 253 or not _DOMAIN.fullmatch(options.dns_domain):
+        problems.add("--dns-domain", f"{options.dns_domain!r} is not a DNS domain")
     problems.raise_if_any()
     return AllInOneConfig(
         data_dir=Path(options.data_dir),
@@ -77,6 +86,7 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         api_names=tuple(options.api_name),
         service_cidr=options.service_cidr,
         cluster_cidr=options.cluster_cidr,
+        dns_domain=options.dns_domain,
         etcd_pki=Path(options.etcd_pki) if options.etcd_pki else None,
         verbosity=options.v,
     )

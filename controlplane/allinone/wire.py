@@ -80,6 +80,7 @@ def prepare(config: AllInOneConfig) -> Path:
         api_names=["localhost", *names],
         api_ips=sorted(addresses),
         service_ip=str(next(ipaddress.IPv4Network(config.service_cidr).hosts())),
+        dns_domain=config.dns_domain,
         local_endpoint=f"https://{_bracketed(local)}:{config.port}",
     )
     ensure_cluster_pki(directory, cluster)
@@ -99,7 +100,7 @@ def flags(config: AllInOneConfig) -> list[str]:
         f"--tls-private-key-file={pki / 'apiserver.key'}",
         f"--service-account-key-file={pki / 'sa.pub'}",
         f"--service-account-signing-key-file={pki / 'sa.key'}",
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        f"--service-account-issuer=https://kubernetes.default.svc.{config.dns_domain}",
         f"--service-cluster-ip-range={config.service_cidr}",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",

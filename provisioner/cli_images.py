@@ -51,12 +51,14 @@ def list_(as_json: AsJson = False) -> None:
         print(json.dumps({"images": rows}, indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("KIND", "DIGEST", "SIZE", "MADE", "PATH"):
+    for column in ("KIND", "DIGEST", "SIZE", "MADE"):
         table.add_column(column)
     for each in found:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.created))
-        table.add_row(each.kind, each.digest, f"{each.size / 1e6:.0f} MB", made, str(each.path))
-    Console().print(table)
+        table.add_row(each.kind, each.digest, f"{each.size / 1e6:.0f} MB", made)
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(table)
+    out.print(f"{sum(each.size for each in found) / 1e9:.1f} GB in {find_home() / 'images'}")
 
 
 @app.command()
@@ -108,6 +110,7 @@ def _report(text: str) -> None:
 
 def _explained(action: Callable[[], T]) -> T:
     try:
+        images.require_recipes()
         return action()
     except ImageError as error:
         raise LabError(str(error)) from error

@@ -18,6 +18,7 @@ from provisioner.context import Context
 from provisioner.drivers import Driver, State, make_driver
 from provisioner.errors import BadInput, LabError
 from provisioner.home import LabHome
+from provisioner.images import ImageError, require_recipes
 from provisioner.journal import Journal
 from provisioner.plan import Step, plan_sync, plan_up
 from provisioner.progress import Progress
@@ -59,6 +60,10 @@ def bring_up(lab: Lab, home: Path, make_progress: MakeProgress) -> Brought:
     place = LabHome(home, lab.name)
     if place.exists and (problems := check_change(place.load(), lab)):
         raise BadInput(problems, advice="kubelab destroy first, or give the lab another name.")
+    try:
+        require_recipes()
+    except ImageError as error:
+        raise LabError(str(error)) from None
     driver = make_driver(lab, place)
     if problems := driver.problems():
         raise BadInput(problems)

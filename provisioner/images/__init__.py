@@ -19,6 +19,7 @@ from provisioner.images.cniclient import ensure_cni_client
 from provisioner.images.containers import OciImage, ensure_oci_images
 from provisioner.images.errors import ImageError
 from provisioner.images.guest import GuestImage, ensure_guest_image
+from provisioner.images.recipes import require_recipes
 from provisioner.images.registry import load_image
 from provisioner.images.seed import build_seed
 
@@ -36,4 +37,5 @@ __all__ = [
     "list_images",
     "load_image",
     "prune",
+    "require_recipes",
 ]

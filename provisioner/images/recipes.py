@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from provisioner.images.errors import ImageError
+
 #: ``images/`` beside the packages.
 RECIPES = Path(__file__).resolve().parents[2] / "images"
+
+
+def require_recipes(folder: Path = RECIPES) -> None:
+    """Raise ``ImageError`` where kubelab was installed without its checkout: images are built from that."""
+    if not (folder / "guest").is_dir():
+        raise ImageError(
+            f"there are no recipes for images in {folder}: machines are made from a checkout; "
+            "in one, run make setup and .venv/bin/kubelab"
+        )
 
 
 def read_list(path: Path) -> list[str]:

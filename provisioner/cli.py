@@ -20,7 +20,7 @@ from rich.text import Text
 
 from provisioner import cli_history, cli_images, cli_vagrant, lifecycle
 from provisioner.complaints import Complaint, explain, wants_json
-from provisioner.drivers import make_driver
+from provisioner.drivers import State, make_driver
 from provisioner.errors import BadInput, LabError
 from provisioner.home import LabHome, find_home, find_lab
 from provisioner.progress import make_progress
@@ -131,7 +131,7 @@ def up(
 
 @app.command()
 def status(lab: LabName = None, as_json: AsJson = False) -> None:
-    """Every machine: is it running, is its Node Ready. Exit code 1 when one is not."""
+    """Every machine: does it run, is its Node Ready. Exit code 1 when one does not or is not."""
     found = lifecycle.status(find_lab(find_home(), lab))
     if as_json:
         rows = [
@@ -147,7 +147,8 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
         for each in found:
             table.add_row(each.machine.name, each.machine.role, each.machine.ip, each.state, each.node)
         Console().print(table)
-    if any(each.node != "Ready" for each in found):
+    # A Node stays Ready for the 40 seconds in which the controller manager waits for its machine.
+    if any(each.state is not State.RUNNING or each.node != "Ready" for each in found):
         raise typer.Exit(1)
 
 
@@ -241,7 +242,7 @@ def find_log_command(unit: str) -> str:
     return (
         f"log=$(ls -t /var/log/pods/kube-system_{name}-*/{name}/*.log 2>/dev/null | head -1); "
         f'if [ -n "$log" ]; then echo "$log"; exit 0; fi; '
-        f"systemctl status -n 0 {name} >/dev/null 2>&1; case $? in 0|3) exit 0;; esac; "
+        f"systemctl status {name} >/dev/null 2>&1; case $? in 0|3) exit 0;; esac; "
         "ls /etc/systemd/system/multi-user.target.wants | sed -n 's/\\.service$//p'; "
         "ls -d /var/log/pods/kube-system_*/*/ 2>/dev/null | sed 's,/$,,; s,.*/,,' | sort -u; "
         f"exit {NO_SUCH_UNIT}"
@@ -260,7 +261,10 @@ def _connect(lab: str | None, node: str) -> tuple[LabHome, Machine, Shell]:
     place = find_lab(find_home(), lab)
     spec = place.load()
     machine = lifecycle.find_machine(spec, node)
-    return place, machine, make_driver(spec, place).connect(machine, 30.0)
+    driver = make_driver(spec, place)
+    if (state := driver.state(machine)) is not State.RUNNING:
+        raise LabError(f"{machine.name} is {state}", advice="kubelab up starts it.")
+    return place, machine, driver.connect(machine, 30.0)
 
 
 @app.command()

@@ -28,6 +28,9 @@ class Progress(Protocol):
 
     def failed(self, step: Step, error: StepFailed) -> None: ...
 
+    def stopped(self, step: Step) -> None:
+        """It was cut off by Ctrl-C or by another step's failure, and did nothing wrong."""
+
     def note(self, scope: str, text: str) -> None: ...
 
     def detail(self, scope: str, text: str) -> None: ...
@@ -60,6 +63,9 @@ class PlainProgress:
 
     def failed(self, step: Step, error: StepFailed) -> None:
         self._line(step.scope, f"{step.action.title}: FAILED: {error.reason}")
+
+    def stopped(self, step: Step) -> None:
+        self._line(step.scope, f"{step.action.title}: stopped")
 
     def note(self, scope: str, text: str) -> None:
         self.notes.append(f"{scope}: {text}")
@@ -97,6 +103,9 @@ class JsonProgress(PlainProgress):
     def failed(self, step: Step, error: StepFailed) -> None:
         self._event("failed", step.scope, step=step.name, error=error.reason)
 
+    def stopped(self, step: Step) -> None:
+        self._event("stopped", step.scope, step=step.name)
+
     def note(self, scope: str, text: str) -> None:
         self.notes.append(f"{scope}: {text}")
         self._event("note", scope, text=text)
@@ -123,7 +132,8 @@ class LiveProgress:
         self._done = dict.fromkeys(self._total, 0)
         self._now: dict[str, tuple[str, float]] = {}
         self._details: dict[str, str] = {}
-        self._failed: set[str] = set()
+        #: Scopes that a failure or Ctrl-C ended, and what they were at.
+        self._ended: dict[str, str] = {}
         self._live: Any = None
 
     def started(self, step: Step) -> None:
@@ -139,7 +149,11 @@ class LiveProgress:
 
     def failed(self, step: Step, error: StepFailed) -> None:
         with self._lock:
-            self._failed.add(step.scope)
+            self._ended[step.scope] = f"{step.action.title}: failed"
+
+    def stopped(self, step: Step) -> None:
+        with self._lock:
+            self._ended.setdefault(step.scope, f"{step.action.title}: stopped")
 
     def note(self, scope: str, text: str) -> None:
         self.notes.append(f"{scope}: {text}")
@@ -165,8 +179,8 @@ class LiveProgress:
             for scope, total in self._total.items():
                 doing, since = self._now.get(scope, ("", moment))
                 done = self._done[scope]
-                if scope in self._failed:
-                    mark, text, elapsed = Text("✗", "red"), f"{doing}: failed", ""
+                if end := self._ended.get(scope):
+                    mark, text, elapsed = Text("✗", "red"), end, ""
                 elif doing:
                     mark = Text("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(moment * 10) % 10], "cyan")
                     detail = self._details.get(scope)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any
 
 from provisioner.context import Context
 from provisioner.errors import LabError, StepFailed, Stopped, os_reason
@@ -36,38 +40,59 @@ def run_plan(steps: Sequence[Step], context: Context, progress: Progress) -> lis
     running: dict[Future[Ran], Step] = {}
     ran: list[Ran] = []
     failure: BaseException | None = None
-    # Not a with block: its exit would wait for threads before the stop event is set.
-    pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="step")
-    try:
+    with _interrupts(context.stop) as told, ThreadPoolExecutor(PARALLEL, thread_name_prefix="step") as pool:
         while waiting or running:
-            if failure is None:
+            if not context.stop.is_set():
                 ready = [step for step in waiting if all(name in done for name in step.after)]
                 for step in ready:
                     waiting.remove(step)
                     running[pool.submit(_run_step, step, context, progress)] = step
             if not running:
                 break
-            ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            ended, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
             for future in ended:
                 step = running.pop(future)
                 error = future.exception()
                 if error is None:
                     done.add(step.id)
                     ran.append(future.result())
-                elif failure is None:
+                elif failure is None or isinstance(failure, Stopped):
                     failure = error
                     context.stop.set()
-    except KeyboardInterrupt:
-        context.stop.set()
-        wait(running, timeout=60)
-        raise Stopped() from None
-    finally:
-        context.stop.set()
-        pool.shutdown(wait=failure is None, cancel_futures=True)
-        context.close()
+    context.stop.set()
+    context.close()
+    if told.is_set() and (failure is not None or waiting):
+        raise Stopped()
     if failure is not None:
         raise failure
     return ran
+
+
+@contextlib.contextmanager
+def _interrupts(stop: threading.Event) -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set ``stop`` and the event that is given. A second one is what it was before.
+
+    As exceptions they would arrive anywhere, also between the start of a thread and its being known.
+    """
+    told = threading.Event()
+    before: dict[int, Any] = {}
+
+    def handle(_number: int, _frame: object) -> None:
+        told.set()
+        stop.set()
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, handle)
+    try:
+        yield told
+    finally:
+        restore()
 
 
 def _run_step(step: Step, context: Context, progress: Progress) -> Ran:
@@ -84,15 +109,12 @@ def _run_step(step: Step, context: Context, progress: Progress) -> Ran:
         step.action.run(context, changed)
         if parts is not None:
             context.journal.record(step.id, parts)
-    except StepFailed as error:
-        progress.failed(step, error)
-        raise
-    except LabError as error:
-        failed = _explain(step, str(error), error.advice, context)
-        progress.failed(step, failed)
-        raise failed from error
-    except OSError as error:
-        failed = _explain(step, *os_reason(error), context)
+    except (LabError, OSError) as error:
+        if context.stop.is_set():
+            # What was cut off is no failure of its own.
+            progress.stopped(step)
+            raise Stopped() from error
+        failed = error if isinstance(error, StepFailed) else _explain(step, error, context)
         progress.failed(step, failed)
         raise failed from error
     seconds = time.monotonic() - begun
@@ -100,9 +122,12 @@ def _run_step(step: Step, context: Context, progress: Progress) -> Ran:
     return Ran(step.id, done=True, seconds=seconds)
 
 
-def _explain(step: Step, reason: str, advice: str, context: Context) -> StepFailed:
+def _explain(step: Step, error: LabError | OSError, context: Context) -> StepFailed:
+    reason, advice = (str(error), error.advice) if isinstance(error, LabError) else os_reason(error)
     console: Sequence[str] = ()
     if step.scope != LAB:
         console = context.driver.console_tail(context.lab.machine(step.scope))
     default = "Run kubelab up again to continue from here, or kubelab destroy to remove everything."
+    # The machine is named before the step.
+    reason = reason.removeprefix(f"{step.scope}: ")
     return StepFailed(step.scope, step.name, reason, console=console, advice=f"{advice} {default}".strip())

@@ -62,13 +62,14 @@ class LibvirtDriver:
             found.append(
                 f"KUBELAB_HOME: {closed} is closed to other users, and QEMU runs as one: it cannot reach the disks"
             )
-        for machine in self._lab.machines:
-            domain = self._domain(machine)
-            if domain is not None and not self._is_own(machine, domain.UUIDString()):
-                found.append(f"name: a domain {self._domain_name(machine)} exists that kubelab did not make")
-        network = self._network()
-        if network is not None and network.UUIDString() != self._uuid("network"):
-            found.append(f"name: a libvirt network {self._name} exists that kubelab did not make")
+        with explained("libvirt"):
+            for machine in self._lab.machines:
+                domain = self._domain(machine)
+                if domain is not None and not self._is_own(machine, domain.UUIDString()):
+                    found.append(f"name: a domain {self._domain_name(machine)} exists that this lab did not make")
+            network = self._network()
+            if network is not None and network.UUIDString() != self._uuid("network"):
+                found.append(f"name: a libvirt network {self._name} exists that this lab did not make")
         return found
 
     def prepare(self, report: Report) -> str:
@@ -95,6 +96,8 @@ class LibvirtDriver:
         guest = self._guest
         if guest is None:
             raise RuntimeError("prepare() comes before ensure_machine()")
+        if self._domain(machine) is not None:
+            self.destroy(machine)  # without its disk: the lab's folder was deleted by hand
         seed = self._home.disks / f"{machine.name}.seed"
         key = host_key(self._home.ssh, machine.name)
         build_seed(
@@ -160,14 +163,16 @@ class LibvirtDriver:
 
     def halt(self, machine: Machine, timeout: float = 60.0) -> None:
         domain = self._domain(machine)
-        if domain is None or not domain.isActive():
-            return
+        with explained(machine.name):
+            if domain is None or not domain.isActive():
+                return
         shell = SshShell(machine, self._home.ssh)
         try:
             # Through SSH, because the guest image has no logind to hear of the ACPI button. The answer may get lost.
             shell.run("systemctl poweroff --no-block", timeout=20.0, check=False)
         except LabError:
-            domain.shutdown()
+            with explained(machine.name):
+                domain.shutdown()
         finally:
             shell.close()
         deadline = time.monotonic() + timeout
@@ -179,13 +184,15 @@ class LibvirtDriver:
 
     def power_off(self, machine: Machine) -> None:
         domain = self._domain(machine)
-        if domain is not None and domain.isActive():
+        with explained(machine.name):
+            if domain is None or not domain.isActive():
+                return
             try:
                 domain.destroy()
             except libvirt.libvirtError as error:
                 # It may have ended by itself in between.
                 if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-                    raise LabError(f"{machine.name}: libvirt: {error}") from error
+                    raise
 
     def destroy(self, machine: Machine) -> None:
         self.power_off(machine)
@@ -212,7 +219,7 @@ class LibvirtDriver:
 
     def state(self, machine: Machine) -> State:
         domain = self._domain(machine)
-        if domain is None:
+        if domain is None or not self._has_disk(machine):
             return State.ABSENT
         with explained(machine.name):
             state, reason = domain.state()
@@ -238,6 +245,9 @@ class LibvirtDriver:
     @property
     def _connection(self) -> Any:
         return libvirtd.connect()
+
+    def _has_disk(self, machine: Machine) -> bool:
+        return (self._home.disks / f"{machine.name}.qcow2").exists()
 
     def _is_own(self, machine: Machine, uuid: str) -> bool:
         """Whether a domain with the machine's name is the machine."""
@@ -295,6 +305,8 @@ class explained:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, libvirt.libvirtError):
             advice = "kubelab doctor says what this host lacks."
+            if "already in use" in str(error):
+                advice = "Choose another network in the lab file."
             raise LabError(f"{self._what}: libvirt: {error}", advice=advice) from error
 
 

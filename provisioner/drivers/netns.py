@@ -19,7 +19,13 @@ from pathlib import Path
 from apimachinery.kit.files import write_atomic
 from provisioner.drivers.base import Local, Report, State
 from provisioner.drivers.hostfacts import check_disk, check_routes, read_facts
-from provisioner.drivers.netns_processes import kill_namespace, mount_namespace, remove_cgroups, started_at
+from provisioner.drivers.netns_processes import (
+    kill_namespace,
+    kill_network,
+    mount_namespace,
+    remove_cgroups,
+    started_at,
+)
 from provisioner.drivers.netns_programs import missing_programs
 from provisioner.drivers.netns_shell import NetnsShell
 from provisioner.drivers.netns_store import copy_store, ensure_store
@@ -98,8 +104,9 @@ class NetnsDriver:
             return False
         if self._store is None:
             raise RuntimeError("prepare() comes before ensure_machine()")
+        # What a broken-off run left has no marker, and is of unknown content; a folder deleted by hand, processes.
+        self.power_off(machine)
         node = self._node(machine)
-        # What a broken-off run left has no marker, and is of unknown content.
         shutil.rmtree(node, ignore_errors=True)
         copy_store(self._store, node / "root")
         config = node / "upper/etc/containerd/config.toml"
@@ -179,13 +186,14 @@ class NetnsDriver:
         if record is not None:
             kill_namespace(int(record["namespace"]))
             (self._node(machine) / "process.json").unlink(missing_ok=True)
+        namespace = Path("/run/netns", self._namespace(machine))
+        kill_network(namespace)
         remove_cgroups(self._cgroup(machine))
         # Not left to the end of its namespace, which the kernel takes its time for.
         if _has_link(self._veth(machine)):
             _ip(f"link delete {self._veth(machine)}")
-        namespace = self._namespace(machine)
-        if Path(f"/run/netns/{namespace}").exists():
-            _ip(f"netns delete {namespace}")
+        if namespace.exists():
+            _ip(f"netns delete {namespace.name}")
 
     def destroy(self, machine: Machine) -> None:
         self.power_off(machine)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from provisioner.errors import LabError
@@ -35,9 +36,29 @@ def mount_namespace(pid: int) -> int | None:
 
 def kill_namespace(namespace: int) -> None:
     """Kill every process of a mount namespace and all that descend from them (containers are children of shims)."""
+    _kill(lambda pid: mount_namespace(pid) == namespace)
+
+
+def kill_network(path: Path) -> None:
+    """The same for a network namespace by its name in /run/netns: what is known of a machine whose folder is gone."""
+    try:
+        wanted = path.stat()
+    except FileNotFoundError:
+        return
+
+    def inside(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            # Named files outlive a reboot, and have an inode on another file system then.
+            return os.path.samestat(Path(f"/proc/{pid}/ns/net").stat(), wanted)
+        return False
+
+    _kill(inside)
+
+
+def _kill(inside: Callable[[int], bool]) -> None:
     deadline = time.monotonic() + _KILL_DEADLINE
     while True:
-        members = _members(namespace)
+        members = _members(inside)
         if not members:
             return
         if time.monotonic() > deadline:
@@ -59,7 +80,7 @@ def remove_cgroups(prefix: str) -> None:
                     Path(folder).rmdir()
 
 
-def _members(namespace: int) -> set[int]:
+def _members(inside: Callable[[int], bool]) -> set[int]:
     parents: dict[int, int] = {}
     members: set[int] = set()
     for entry in Path("/proc").iterdir():
@@ -73,7 +94,7 @@ def _members(namespace: int) -> set[int]:
         if fields[0] == "Z":
             continue
         parents[pid] = int(fields[1])
-        if mount_namespace(pid) == namespace:
+        if inside(pid):
             members.add(pid)
     # Descendants of descendants: parents may come after their children in the list.
     grown = True

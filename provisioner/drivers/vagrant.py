@@ -84,6 +84,9 @@ class VagrantDriver(LibvirtDriver):
         """Whether Vagrant has made the machine and not removed it, with or without an identity."""
         return self._domain(machine) is not None
 
+    def _has_disk(self, machine: Machine) -> bool:
+        return True  # where it is, is Vagrant's affair
+
     def _is_own(self, machine: Machine, uuid: str) -> bool:
         return True
 

@@ -4,7 +4,7 @@ What stock clients read in them: `kubectl explain` the schemas by x-kubernetes-g
 `kubectl apply` whether PATCH takes `fieldValidation` and strategic merge patches, and the merge keys.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apimachinery.api.catalogue import CATALOGUE, Resource
@@ -58,10 +58,19 @@ _PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def document_v3(definitions: Mapping[str, Any], descriptions: Mapping[str, str], group_version: str) -> Json:
-    """The OpenAPI 3.0 document of one group and version. Raises KeyError when nothing is served there."""
+def document_v3(
+    definitions: Mapping[str, Any],
+    descriptions: Mapping[str, str],
+    group_version: str,
+    resources: Sequence[Resource] | None = None,
+    *,
+    strategic: bool = True,
+) -> Json:
+    """The OpenAPI 3.0 document of one group and version. resources: what is served there (else: the catalogue's).
+    strategic: whether PATCH takes strategic merge patches. Raises KeyError when nothing is served there."""
     group, _, version = group_version.rpartition("/")
-    resources = CATALOGUE.in_version(group, version)
+    if resources is None:
+        resources = CATALOGUE.in_version(group, version)
     if not resources:
         raise KeyError(group_version)
     names = {
@@ -70,8 +79,9 @@ def document_v3(definitions: Mapping[str, Any], descriptions: Mapping[str, str],
         for each in schema.get("x-kubernetes-group-version-kind", ())
     }
     paths: Json = {}
+    patches = _PATCH_TYPES if strategic else tuple(each for each in _PATCH_TYPES if "strategic" not in each)
     for resource in resources:
-        paths.update(_paths(resource, names))
+        paths.update(_paths(resource, names, patches))
     wanted = {name for path in paths.values() for name in _mentioned(path)}
     schemas = {
         name: _schema_v3(definitions[name], descriptions, name) for name in sorted(_reachable(definitions, wanted))
@@ -134,7 +144,9 @@ def _schema_v3(schema: Mapping[str, Any], descriptions: Mapping[str, str], place
     return out
 
 
-def _paths(resource: Resource, names: Mapping[tuple[str, str, str], str]) -> Iterator[tuple[str, Json]]:
+def _paths(
+    resource: Resource, names: Mapping[tuple[str, str, str], str], patches: tuple[str, ...]
+) -> Iterator[tuple[str, Json]]:
     space = "{namespace}" if resource.namespaced else None
     gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     body = names[resource.gvk]
@@ -147,7 +159,7 @@ def _paths(resource: Resource, names: Mapping[tuple[str, str, str], str]) -> Ite
         (_template(resource.path("NS", "NAME"), space), single),
     ):
         if actions:
-            yield path, _item(path, actions, gvk, body, whole_list)
+            yield path, _item(path, actions, gvk, body, whole_list, patches)
     for below in resource.subresources:
         kind = (below.group, below.version, below.kind)
         if kind not in names:
@@ -155,14 +167,14 @@ def _paths(resource: Resource, names: Mapping[tuple[str, str, str], str]) -> Ite
         path = _template(resource.path("NS", "NAME", below.name), space)
         actions = [_ACTIONS[verb] for verb in below.verbs]
         about = {"group": below.group, "version": below.version, "kind": below.kind}
-        yield path, _item(path, actions, about, names[kind], names[kind])
+        yield path, _item(path, actions, about, names[kind], names[kind], patches)
 
 
 def _template(path: str, space: str | None) -> str:
     return path.replace("/NAME", "/{name}").replace("/namespaces/NS", "/namespaces/{namespace}" if space else "")
 
 
-def _item(path: str, actions: list[str], gvk: Json, body: str, whole_list: str) -> Json:
+def _item(path: str, actions: list[str], gvk: Json, body: str, whole_list: str, patches: tuple[str, ...]) -> Json:
     item: Json = {
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
@@ -172,11 +184,11 @@ def _item(path: str, actions: list[str], gvk: Json, body: str, whole_list: str) 
     }
     for action in actions:
         method = {"list": "get", "deletecollection": "delete"}.get(action, action)
-        item[method] = _operation(action, gvk, body, whole_list)
+        item[method] = _operation(action, gvk, body, whole_list, patches)
     return item
 
 
-def _operation(action: str, gvk: Json, body: str, whole_list: str) -> Json:
+def _operation(action: str, gvk: Json, body: str, whole_list: str, patches: tuple[str, ...]) -> Json:
     parameters = _PARAMETERS[{"deletecollection": "delete"}.get(action, action)]
     answer = {"list": whole_list, "delete": _STATUS, "deletecollection": _STATUS}.get(action, body)
     operation: Json = {
@@ -190,7 +202,7 @@ def _operation(action: str, gvk: Json, body: str, whole_list: str) -> Json:
     if action in ("post", "put"):
         operation["requestBody"] = {"content": {"*/*": {"schema": _ref(body)}}, "required": True}
     elif action == "patch":
-        content = {media_type: {"schema": _ref(_PATCH)} for media_type in _PATCH_TYPES}
+        content = {media_type: {"schema": _ref(_PATCH)} for media_type in patches}
         operation["requestBody"] = {"content": content, "required": True}
     elif action in ("delete", "deletecollection"):
         operation["requestBody"] = {"content": {"*/*": {"schema": _ref(_DELETE_OPTIONS)}}}

@@ -7,7 +7,7 @@ sentence of Go's decoder, the unknown fields, and the nulls to drop.
 The definitions are read at first use (3 ms), each kind is compiled at its first request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from apimachinery.api import openapi
+from apimachinery.api.catalogue import Resource
 from apimachinery.api.schema_gate import Gate, compile_gate
 from apimachinery.api.schema_patch import SchemaPatchMeta
 from apimachinery.api.schema_types import Types
@@ -111,6 +112,12 @@ class Schema:
         cleaned = kind.clean(obj, findings)
         return Decoded(cleaned, findings.error, findings.unknown, findings.problems)
 
+    def decode_part(self, definition: str, value: dict[str, Any]) -> Decoded:
+        """Read a part of a body that has a definition of its own (`…meta.v1.ObjectMeta`); paths begin at the part."""
+        findings = Findings()
+        cleaned = self._types.named(definition).clean(value, findings)
+        return Decoded(cleaned, findings.error, findings.unknown, findings.problems)
+
     def validate(self, gvk: GVK, obj: dict[str, Any]) -> list[Problem]:
         """Values of a wrong type; unknown fields apart. Changes nothing."""
         return [] if self.is_clean(gvk, obj) else self._walk(gvk, obj)[1].problems
@@ -139,16 +146,25 @@ class Schema:
             found = self._patch_metas[gvk] = SchemaPatchMeta(self.definitions, schema, self._patch_nodes)
         return found
 
-    def openapi_v2(self) -> dict[str, Any]:
-        """The Swagger 2.0 document of everything (/openapi/v2). Costly (about 50 ms): serialize once."""
-        return openapi.document_v2(self.definitions, self._read("descriptions.json"))
+    def openapi_v2(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The Swagger 2.0 document of everything (/openapi/v2). Costly (about 50 ms): serialize once.
 
-    def openapi_v3(self, group_version: str) -> dict[str, Any]:
+        more: further definitions, by name.
+        """
+        return openapi.document_v2({**self.definitions, **(more or {})}, self._read("descriptions.json"))
+
+    def openapi_v3(
+        self, group_version: str, more: Mapping[str, Any] | None = None, resources: Sequence[Resource] | None = None
+    ) -> dict[str, Any]:
         """The OpenAPI 3.0 document of `v1` or `apps/v1` (/openapi/v3/api/v1). Serialize once.
 
-        Raises KeyError for a group and version that is not served.
+        more, resources: the definitions of kinds that are not built in, and what of them is served there; given
+        together. Raises KeyError for a group and version that is not served.
         """
-        return openapi.document_v3(self.definitions, self._read("descriptions.json"), group_version)
+        definitions = {**self.definitions, **(more or {})}
+        return openapi.document_v3(
+            definitions, self._read("descriptions.json"), group_version, resources, strategic=resources is None
+        )
 
 
 SCHEMA = Schema()

@@ -41,6 +41,7 @@ from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesServic
 from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config
+from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
 from controlplane.apiserver.front.server import Front
@@ -117,6 +118,7 @@ class ApiServer:
         await ensure_objects(registry, clock, config.client_ca_file, _front_proxy_data(config))
         await kubernetes.ensure()
         await self._aggregation.start(undo)
+        await Extensions(registry, storage, clock).start(undo)
         for feed in feeds:
             await feed.synced.wait()
         beside = [asyncio.create_task(kubernetes.run()), *self._memory(storage, timeline)]

@@ -83,6 +83,7 @@ class Planner:
     def __init__(self, text: str, variables: Mapping[str, Type]) -> None:
         self._text, self._scope = text, dict(variables)
         self.errors: list[str] = []
+        self.mentioned: set[str] = set()
 
     def plan(self, node: Node) -> Plan:
         """The plan; mistakes are collected in `errors`, each located."""
@@ -118,6 +119,7 @@ class Planner:
     def _ident(self, node: Ident) -> Plan:
         name = node.name
         if name in self._scope:
+            self.mentioned.add(name)
             return Plan(self._scope[name], comprehensions.variable(name), 1)
         if name in TYPE_NAMES:
             kind = TYPE_NAMES[name]

@@ -27,12 +27,12 @@ class Budget:
 
 
 class Program:
-    """A compiled expression. Safe to share; `type` is what it gives, `variables` what it may name."""
+    """A compiled expression. Safe to share; `type` is what it gives, `mentioned` the variables it names."""
 
-    __slots__ = ("_plan", "names", "text")
+    __slots__ = ("_plan", "mentioned", "text")
 
-    def __init__(self, text: str, plan: Plan, names: frozenset[str]) -> None:
-        self.text, self._plan, self.names = text, plan, names
+    def __init__(self, text: str, plan: Plan, mentioned: frozenset[str]) -> None:
+        self.text, self._plan, self.mentioned = text, plan, mentioned
 
     @property
     def type(self) -> Type:
@@ -77,4 +77,4 @@ def compile_expression(
         raise CelError("\n".join(planner.errors))
     if result is not None and not assignable(result, plan.type, {}):
         raise CelError(located(text, 0, f"expression must evaluate to {result}"))
-    return Program(text, plan, frozenset(declared))
+    return Program(text, plan, frozenset(planner.mentioned))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery.api.catalogue import CATALOGUE, Resource
+from apimachinery.api.catalogue import Catalogue, Resource
 
 Object = dict[str, Any]
 
@@ -18,28 +18,28 @@ def api_versions(address: str) -> Object:
     }
 
 
-def group(name: str) -> Object | None:
+def group(catalogue: Catalogue, name: str) -> Object | None:
     """/apis/NAME: an APIGroup, or None when it is not served."""
-    versions = CATALOGUE.versions().get(name)
+    versions = catalogue.versions().get(name)
     if not name or versions is None:
         return None
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"kind": "APIGroup", "apiVersion": "v1", "name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
-def group_list() -> Object:
+def group_list(catalogue: Catalogue) -> Object:
     """/apis."""
     groups = []
-    for name in CATALOGUE.versions():
-        found = group(name)
+    for name in catalogue.versions():
+        found = group(catalogue, name)
         if found is not None:
             groups.append({key: value for key, value in found.items() if key not in ("kind", "apiVersion")})
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def resource_list(group: str, version: str) -> Object | None:
+def resource_list(catalogue: Catalogue, group: str, version: str) -> Object | None:
     """/api/v1 and /apis/GROUP/VERSION: an APIResourceList, or None when it is not served."""
-    resources = CATALOGUE.in_version(group, version)
+    resources = catalogue.in_version(group, version)
     if not resources:
         return None
     listed: list[Object] = []
@@ -76,16 +76,16 @@ def _resource(resource: Resource) -> Object:
     return entry
 
 
-def aggregated(core: bool) -> Object:
+def aggregated(catalogue: Catalogue, core: bool) -> Object:
     """/api (core) or /apis as APIGroupDiscoveryList of apidiscovery.k8s.io/v2."""
     items = []
-    for name, versions in CATALOGUE.versions().items():
+    for name, versions in catalogue.versions().items():
         if (name == "") is not core:
             continue
         listed = [
             {
                 "version": version,
-                "resources": [_discovered(resource) for resource in CATALOGUE.in_version(name, version)],
+                "resources": [_discovered(resource) for resource in catalogue.in_version(name, version)],
                 "freshness": "Current",
             }
             for version in versions

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from apimachinery.api.catalogue import CATALOGUE
+from apimachinery.api.catalogue import Catalogue
 from apimachinery.meta import status
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
@@ -43,9 +43,14 @@ class Resources:
         self._registry, self._subresources = registry, subresources
         self._authorizer, self._tables = authorizer, tables
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """Everything that is served now; another object whenever that changes."""
+        return self._registry.catalogue
+
     async def serve(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
         """Raises ApiError."""
-        resource = CATALOGUE.find(info.group, info.version, info.resource)
+        resource = await self._registry.find(info.group, info.version, info.resource)
         if resource is None or (info.namespace and not resource.namespaced and resource.plural != "namespaces"):
             raise status.path_not_found()
         namespace = info.namespace if resource.namespaced else ""
@@ -138,8 +143,9 @@ class Resources:
 
     async def _patch(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         media = decode.media_type(request.headers.get("Content-Type"))
-        if media not in patches.ACCEPTED:
-            raise status.unsupported_media_type(media, patches.ACCEPTED)
+        accepted = patches.accepted(call.resource)
+        if media not in accepted:
+            raise status.unsupported_media_type(media, accepted)
         call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
         if media == patches.APPLY:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from apimachinery.api.catalogue import CATALOGUE
-from apimachinery.api.schema import SCHEMA
+from apimachinery.api.catalogue import Catalogue
 from apimachinery.kit import metrics
 from apimachinery.meta import status
 from controlplane.apiserver.authn.user import User
-from controlplane.apiserver.discovery import documents
+from controlplane.apiserver.discovery import documents, openapi
 from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.request_info import RequestInfo
@@ -31,6 +29,7 @@ _ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # a me
 # kubectl asks for it in this form alone, and only to check a `kind: List` itself; it passes over what it finds no
 # definition for, and the server checks each item strictly.
 _NO_DEFINITIONS = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.32.0"
+_KEPT = 8  # documents; clients ask for few of them, and those of large groups are large
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -46,6 +45,8 @@ class Routes:
     ) -> None:
         self._resources, self._checks, self._address = resources, checks, address
         self._issuer = issuer_documents
+        self._catalogue = resources.catalogue
+        self._documents: dict[str, bytes] = {}
 
     async def serve(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
         """Raises ApiError."""
@@ -64,35 +65,58 @@ class Routes:
             case "/metrics":
                 return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
             case "/":
-                return responses.document(request, {"paths": _paths()})
+                return responses.document(request, {"paths": _paths(self._resources.catalogue)})
             case "/openapi/v2":
                 if _OPENAPI_V2_PROTOBUF in request.headers.get("Accept", ""):
                     return web.Response(body=_NO_DEFINITIONS, headers={"Content-Type": _ANSWERED})
-                return _cached(request, _openapi_v2())
+                return _cached(request, self._document("openapi/v2"))
             case "/openapi/v3":
-                return responses.document(request, {"paths": _openapi_index()})
+                return _cached(request, self._document("openapi/v3"))
         if path in self._issuer:
             return responses.document(request, self._issuer[path])
         if path.startswith("/openapi/v3/"):
-            return _cached(request, _openapi_v3(path.removeprefix("/openapi/v3/")))
+            return _cached(request, self._document(path[1:]))
         return self._discover(request, path)
+
+    def _document(self, name: str) -> bytes:
+        """A document that costs something to make; kept until what is served changes. Raises ApiError 404."""
+        catalogue = self._resources.catalogue
+        if catalogue is not self._catalogue:
+            self._catalogue = catalogue
+            self._documents.clear()
+        found = self._documents.get(name)
+        if found is None:
+            found = self._documents[name] = orjson.dumps(self._made(name, catalogue))
+            if len(self._documents) > _KEPT:
+                del self._documents[next(iter(self._documents))]
+        return found
+
+    def _made(self, name: str, catalogue: Catalogue) -> Any:
+        if name in ("api", "apis"):
+            return documents.aggregated(catalogue, name == "api")
+        if name == "openapi/v2":
+            return openapi.document_v2(catalogue)
+        if name == "openapi/v3":
+            return openapi.index(catalogue)
+        return openapi.document_v3(catalogue, name.removeprefix("openapi/v3/"))
 
     def _discover(self, request: web.BaseRequest, path: str) -> web.Response:
         words = path.strip("/").split("/")
         wants = request.headers.get("Accept", "").replace(" ", "")
         found: Any = None
+        catalogue = self._resources.catalogue
         if words == ["api"] or words == ["apis"]:
             if "as=APIGroupDiscoveryList" in wants and ("v=v2;" in wants + ";" or "v=v2," in wants):
-                response = _cached(request, _aggregated(words == ["api"]))
+                response = _cached(request, self._document(words[0]))
                 response.headers["Content-Type"] = _AGGREGATED
                 return response
-            found = documents.api_versions(self._address) if words == ["api"] else documents.group_list()
+            found = documents.api_versions(self._address) if words == ["api"] else documents.group_list(catalogue)
         elif words[0] == "api" and len(words) == 2:
-            found = documents.resource_list("", words[1])
+            found = documents.resource_list(catalogue, "", words[1])
         elif words[0] == "apis" and len(words) == 2:
-            found = documents.group(words[1])
+            found = documents.group(catalogue, words[1])
         elif words[0] == "apis" and len(words) == 3:
-            found = documents.resource_list(words[1], words[2])
+            found = documents.resource_list(catalogue, words[1], words[2])
         if found is None:
             raise status.path_not_found()
         return responses.document(request, found)
@@ -133,40 +157,11 @@ def _cached(request: web.BaseRequest, data: bytes) -> web.Response:
     return responses.body(request, data, headers={"Etag": tag, "Vary": "Accept"})
 
 
-@lru_cache(maxsize=2)
-def _aggregated(core: bool) -> bytes:
-    return orjson.dumps(documents.aggregated(core))
+def _group_paths(catalogue: Catalogue) -> list[str]:
+    return [f"apis/{g}/{v}" if g else f"api/{v}" for g, vs in catalogue.versions().items() for v in vs]
 
 
-@lru_cache(maxsize=1)
-def _openapi_v2() -> bytes:
-    return orjson.dumps(SCHEMA.openapi_v2())
-
-
-@lru_cache(maxsize=4)
-def _openapi_v3(path: str) -> bytes:
-    prefix, _, rest = path.partition("/")
-    try:
-        if prefix not in ("api", "apis") or (prefix == "api") is not ("/" not in rest):
-            raise KeyError(path)
-        return orjson.dumps(SCHEMA.openapi_v3(rest))
-    except KeyError:
-        raise status.path_not_found() from None
-
-
-def _group_paths() -> list[str]:
-    return [f"apis/{g}/{v}" if g else f"api/{v}" for g, vs in CATALOGUE.versions().items() for v in vs]
-
-
-@lru_cache(maxsize=1)
-def _openapi_index() -> dict[str, Any]:
-    # A hash of the served version: the documents never change while a server runs.
-    tag = hashlib.sha512(repr(version_info()).encode()).hexdigest().upper()[:64]
-    return {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={tag}"} for path in _group_paths()}
-
-
-@lru_cache(maxsize=1)
-def _paths() -> list[str]:
-    groups = [f"/apis/{group}" for group in CATALOGUE.versions() if group]
+def _paths(catalogue: Catalogue) -> list[str]:
+    groups = [f"/apis/{group}" for group in catalogue.versions() if group]
     fixed = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-    return sorted({*fixed, *groups, *(f"/{path}" for path in _group_paths())})
+    return sorted({*fixed, *groups, *(f"/{path}" for path in _group_paths(catalogue))})

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status, times
 from apimachinery.meta.objects import copied
-from apimachinery.meta.patches import PatchError, is_directive, strategic_merge
+from apimachinery.meta.patches import is_directive
 from apimachinery.meta.paths import Path, required
 from controlplane.apiserver.registry import field_sets, metadata
 from controlplane.apiserver.registry.body import read
@@ -20,6 +19,8 @@ from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import convert
 from controlplane.apiserver.registry.create import create_object
 from controlplane.apiserver.registry.field_sets import Fields
+from controlplane.apiserver.registry.kinds import patch_meta
+from controlplane.apiserver.registry.merging import merge
 from controlplane.apiserver.registry.update import change_object
 
 Object = dict[str, Any]
@@ -33,7 +34,7 @@ async def apply(collection: Collection, call: Call, document: Any) -> tuple[Obje
         problem = required(Path("fieldManager"), "is required for apply patch")
         raise status.invalid("PatchOptions.meta.k8s.io", "", [problem])
     config = _config(call, document)
-    wanted = field_sets.fields_of(config, SCHEMA.patch_meta(call.resource.gvk))
+    wanted = field_sets.fields_of(config, patch_meta(call.resource))
     try:
         change = _change(collection, call, config, wanted)
         written = await change_object(collection, call, call.name, change, managed=True)
@@ -96,10 +97,7 @@ def _change(collection: Collection, call: Call, config: Object, wanted: Fields) 
         others = _without_conflicts(call, live, config, wanted, others)
         kept = {path for entry in others for path in field_sets.from_wire(entry.get("fieldsV1") or {})}
         before = {path for entry in mine for path in field_sets.from_wire(entry.get("fieldsV1") or {})}
-        try:
-            merged = strategic_merge(live, config, SCHEMA.patch_meta(call.resource.gvk))
-        except PatchError as error:
-            raise status.unprocessable(str(error)) from None
+        merged = merge(live, config, patch_meta(call.resource))
         for path in sorted(before - wanted - kept, key=len, reverse=True):
             field_sets.remove(merged, path)
         metadata.place(call, merged)

@@ -8,6 +8,7 @@ from apimachinery.api import defaults
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status
 from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.kinds import DefinedResource
 
 Object = dict[str, Any]
 
@@ -32,8 +33,10 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
             f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"
         )
     document["apiVersion"], document["kind"] = api_version, kind
-    decoded = SCHEMA.decode((group, version, kind), document)
     where = f'{kind} in version "{version}" cannot be handled as a {kind}: '
+    if isinstance(call.resource, DefinedResource) and kind == call.resource.kind:
+        return call.resource.rules.read(call, document, where)
+    decoded = SCHEMA.decode((group, version, kind), document)
     if decoded.error is not None:
         raise status.bad_request(where + decoded.error)
     if decoded.unknown and call.field_validation != "Ignore":

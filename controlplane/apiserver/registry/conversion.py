@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from apimachinery.api.catalogue import CATALOGUE, Resource
+from controlplane.apiserver.registry.kinds import DefinedResource
 
 Object = dict[str, Any]
 
@@ -31,6 +32,8 @@ _EVENT_NAMES = (
 
 def stored_resource(resource: Resource) -> Resource:
     """The resource whose version is kept in the store."""
+    if isinstance(resource, DefinedResource):
+        return resource.stored
     version = f"{resource.storage_group}/{resource.storage_version}" if resource.storage_group else "v1"
     return CATALOGUE.by_kind(version, resource.kind) or resource
 
@@ -40,6 +43,8 @@ def convert(obj: Object, resource: Resource) -> Object:
     have = obj.get("apiVersion")
     if have == resource.api_version:
         return obj
+    if isinstance(resource, DefinedResource):
+        return resource.rules.convert(obj)
     converted = {**obj, "apiVersion": resource.api_version}
     if resource.kind == "Event":
         for new, old in _EVENT_NAMES:

@@ -47,7 +47,7 @@ def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Itera
                 keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
                 for item in below:
                     if keys and isinstance(item, dict):
-                        step = (*here, _key(keys, item))
+                        step = (*here, key_step(keys, item))
                         yield (*step, "."), None
                         yield from _walk(item, meta.schema, step)
                     else:
@@ -129,7 +129,7 @@ def _items(items: list[Any], meta: FieldMeta) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in items:
         if keys and isinstance(item, dict):
-            found.setdefault(_key(keys, item), {}).update({".": {}, **_tree(item, meta.schema)})
+            found.setdefault(key_step(keys, item), {}).update({".": {}, **_tree(item, meta.schema)})
         else:
             found["v:" + orjson.dumps(item).decode()] = {}
     return {step: found[step] for step in sorted(found)}
@@ -145,7 +145,7 @@ def holds(tree: Mapping[str, Any], path: tuple[Step, ...]) -> bool:
     return not (isinstance(node, Mapping) and node)
 
 
-def _key(keys: Iterable[str], item: Mapping[str, Any]) -> Step:
+def key_step(keys: Iterable[str], item: Mapping[str, Any]) -> Step:
     """The item's step; a key that the item lacks has its default, or is left out."""
     held = {key: item[key] if item.get(key) is not None else _KEY_DEFAULTS.get(key) for key in sorted(keys)}
     return "k:" + orjson.dumps({key: value for key, value in held.items() if value is not None}).decode()

@@ -14,6 +14,7 @@ from apimachinery.meta import times
 from controlplane.apiserver.registry import field_sets
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_sets import Fields
+from controlplane.apiserver.registry.kinds import DefinedResource, patch_meta
 
 Object = dict[str, Any]
 
@@ -35,7 +36,7 @@ def record_change(
     held = (old["metadata"].get("managedFields") or []) if old is not None else []
     if old is not None and said == [{}]:
         return []  # the way to start afresh
-    schema = SCHEMA.patch_meta(gvk)
+    schema = patch_meta(call.resource) if isinstance(call.resource, DefinedResource) else SCHEMA.patch_meta(gvk)
     if old is None:
         fields = field_sets.wire_of(new, schema)
         return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery.api.schema import SCHEMA
+from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
 from apimachinery.meta.patches import PatchError, json_patch, merge_patch, strategic_merge
 from controlplane.apiserver.registry import metadata
@@ -12,6 +12,7 @@ from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.kinds import DefinedResource, patch_meta
 from controlplane.apiserver.registry.update import change_object
 
 Object = dict[str, Any]
@@ -22,7 +23,14 @@ STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 ACCEPTED = (JSON, MERGE, STRATEGIC, APPLY)
 
+_ACCEPTED_BY_DEFINED = (JSON, MERGE, APPLY)
+
 _ATTEMPTS = 5  # upstream's MaxRetryWhenPatchConflicts
+
+
+def accepted(resource: Resource) -> tuple[str, ...]:
+    """The media types of patches that a kind takes: strategic merge needs a type in Go."""
+    return _ACCEPTED_BY_DEFINED if isinstance(resource, DefinedResource) else ACCEPTED
 
 
 def patched(call: Call, current: Object, document: Any, media: str) -> Object:
@@ -35,7 +43,7 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
         elif media == MERGE:
             result = merge_patch(current, document)
         else:
-            result = strategic_merge(current, document, SCHEMA.patch_meta(call.resource.gvk))
+            result = strategic_merge(current, document, patch_meta(call.resource))
     except PatchError as error:
         raise status.bad_request(str(error)) if error.malformed else status.unprocessable(str(error)) from None
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):

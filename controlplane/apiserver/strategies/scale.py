@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery.api.catalogue import Resource
 from apimachinery.meta import labels
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
+from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.patch import patched
 from controlplane.apiserver.registry.update import change_object
 
@@ -18,8 +21,10 @@ SCALE = ("autoscaling", "v1", "Scale")
 _META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def scale_of(obj: Object) -> Object:
+def scale_of(obj: Object, resource: Resource) -> Object:
     """The Scale of a workload."""
+    if isinstance(resource, DefinedResource):
+        return resource.rules.scale_of(obj)
     spec, state, meta = obj.get("spec") or {}, obj.get("status") or {}, obj["metadata"]
     selector = spec.get("selector") or {}
     if obj["kind"] == "ReplicationController":
@@ -37,17 +42,26 @@ def scale_of(obj: Object) -> Object:
 
 async def get_scale(collection: Collection, call: Call) -> Object:
     """Raises ApiError 404."""
-    return scale_of(await collection.store.get(call.namespace, call.name))
+    obj = await collection.store.get(call.namespace, call.name)
+    return scale_of(convert(obj, call.resource), call.resource)
 
 
 async def update_scale(collection: Collection, call: Call, document: Any, media: str | None) -> Object:
     """PUT (media None) or PATCH of the Scale: sets the workload's replicas. Raises ApiError 400, 404, 409, 422."""
 
     async def change(current: Object) -> Object:
-        asked = document if media is None else patched(call, scale_of(current), document, media)
+        asked = (
+            document
+            if media is None
+            else patched(call, scale_of(convert(current, call.resource), call.resource), document, media)
+        )
         asked = read(call, dict(asked) if isinstance(asked, dict) else asked, *SCALE)
         metadata.check_version(collection.resource, asked, current, unconditional=True)
         replicas = (asked.get("spec") or {}).get("replicas") or 0
+        if isinstance(call.resource, DefinedResource):
+            changed = call.resource.rules.with_replicas(convert(current, call.resource), replicas)
+            return convert(changed, collection.resource)
         return {**current, "spec": {**current["spec"], "replicas": replicas}}
 
-    return scale_of(await change_object(collection, call, call.name, change))
+    written = await change_object(collection, call, call.name, change)
+    return scale_of(convert(written, call.resource), call.resource)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apimachinery.api.catalogue import Resource
+from apimachinery.api.catalogue import CUSTOMRESOURCEDEFINITIONS, Resource
 from controlplane.apiserver.authz.rbac import PolicyIndex
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.strategies import kinds
 from controlplane.apiserver.strategies.base import Strategy
 from controlplane.apiserver.strategies.namespace import NamespaceStrategy
@@ -40,6 +41,15 @@ def strategies(
             return kinds.EventStrategy(resource, ttl=event_ttl)
         if resource.group == "rbac.authorization.k8s.io":
             return RBACStrategy(resource, policy, enforced=rbac)
+        if isinstance(resource, DefinedResource):
+            from controlplane.apiserver.extensions.strategies import DefinedStrategy
+
+            return DefinedStrategy(resource)
+        if resource is CUSTOMRESOURCEDEFINITIONS:
+            # Loads CEL and RE2, which a server whose definitions nobody reads need not.
+            from controlplane.apiserver.extensions.strategies import DefinitionStrategy
+
+            return DefinitionStrategy(resource)
         return _PLAIN.get((resource.group, resource.plural), Strategy)(resource)
 
     return choose

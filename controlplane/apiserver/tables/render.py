@@ -8,6 +8,7 @@ from apimachinery.api.catalogue import Resource
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, invalid
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.tables.columns import NAME_COLUMN
 from controlplane.apiserver.tables.printers import PRINTERS
 
@@ -39,7 +40,10 @@ class Tables:
         self.check(include)
         printer = PRINTERS.get((resource.group, resource.kind))
         now = self._clock.now()
-        if printer is None:
+        if isinstance(resource, DefinedResource):
+            columns = resource.rules.column_definitions
+            cells = [resource.rules.cells(obj, now) for obj in objects]
+        elif printer is None:
             columns = [NAME_COLUMN, _CREATED]
             cells = [[obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")] for obj in objects]
         else:

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: what makes a kind out of a stored object, and serves it like any other."""

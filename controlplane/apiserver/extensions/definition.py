@@ -1,0 +1,110 @@
+"""A stored CustomResourceDefinition as the resources it serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.api.catalogue import Subresource
+from apimachinery.meta.versions import preference
+from controlplane.apiserver.registry.kinds import DefinedResource
+
+Object = dict[str, Any]
+
+ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
+FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_SUBRESOURCE_VERBS = ("get", "patch", "update")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """What one definition serves. `resources`: every version, by name; `served`: the names of those that are served;
+    `source`: what of the definition it was made of."""
+
+    spec: Object
+    resources: dict[str, DefinedResource]
+    served: tuple[str, ...]
+    source: Any
+
+    @property
+    def stored(self) -> DefinedResource:
+        """The version that is kept in the store."""
+        return self.resources[storage_version(self.spec)]
+
+
+def source_of(definition: Object) -> Any:
+    """What of a definition decides how it is served."""
+    state = definition.get("status") or {}
+    conditions = is_true(definition, ESTABLISHED), is_true(definition, TERMINATING)
+    return definition["metadata"].get("uid"), definition["spec"], state.get("acceptedNames"), conditions
+
+
+def condition(definition: Object, kind: str) -> Object | None:
+    """The condition of that type in the status, or None."""
+    return next(
+        (each for each in (definition.get("status") or {}).get("conditions") or () if each["type"] == kind), None
+    )
+
+
+def is_true(definition: Object, kind: str) -> bool:
+    """Whether that condition says True."""
+    found = condition(definition, kind)
+    return found is not None and found.get("status") == "True"
+
+
+def storage_version(spec: Object) -> str:
+    """The name of the version that is stored."""
+    return next((str(each["name"]) for each in spec.get("versions") or () if each.get("storage")), "")
+
+
+def build(definition: Object) -> Definition | None:
+    """What an established definition serves; None for one that is not."""
+    spec, state = definition["spec"], definition.get("status") or {}
+    if not is_true(definition, ESTABLISHED):
+        return None
+    names = state.get("acceptedNames") or {}
+    stored = storage_version(spec)
+    terminating = is_true(definition, TERMINATING)
+    # Loads CEL and RE2, which a server without definitions need not.
+    from controlplane.apiserver.extensions.version import VersionRules
+
+    resources: dict[str, DefinedResource] = {}
+    for version in spec["versions"]:
+        rules = VersionRules(spec, version)
+        resources[version["name"]] = DefinedResource(
+            group=spec["group"],
+            version=version["name"],
+            kind=spec["names"]["kind"],
+            plural=spec["names"]["plural"],
+            singular=names.get("singular") or "",
+            short_names=tuple(names.get("shortNames") or ()),
+            categories=tuple(names.get("categories") or ()),
+            namespaced=spec.get("scope") == "Namespaced",
+            verbs=tuple(verb for verb in _VERBS if verb != "create") if terminating else _VERBS,
+            subresources=tuple(_subresources(spec, version)),
+            storage_group=spec["group"],
+            storage_version=stored,
+            rules=rules,
+            definition=version,
+            listed_as=names.get("listKind") or spec["names"]["kind"] + "List",
+            versions=resources,
+        )
+    return Definition(spec, resources, served_versions(spec), source_of(definition))
+
+
+def _subresources(spec: Object, version: Object) -> list[Subresource]:
+    below = version.get("subresources") or {}
+    found = []
+    if below.get("status") is not None:
+        kind = spec["names"]["kind"]
+        found.append(Subresource("status", kind, spec["group"], version["name"], _SUBRESOURCE_VERBS))
+    if below.get("scale") is not None:
+        found.append(Subresource("scale", "Scale", "autoscaling", "v1", _SUBRESOURCE_VERBS))
+    return found
+
+
+def served_versions(spec: Object) -> tuple[str, ...]:
+    """The names of the served versions by Kubernetes' order: v2, v1, v1beta2, v1alpha1, then others by letter."""
+    names = [str(each["name"]) for each in spec.get("versions") or () if each.get("served")]
+    return tuple(sorted(names, key=preference))

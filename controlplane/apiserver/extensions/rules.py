@@ -1,0 +1,222 @@
+"""x-kubernetes-validations: CEL rules of a schema over an object (KEP-2876), transition rules with oldSelf included
+(k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/validation.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
+from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of
+from controlplane.apiserver.cel.types import Type
+from controlplane.apiserver.cel.values import NONE, Optional
+from controlplane.apiserver.extensions.cel_types import declared
+from controlplane.apiserver.extensions.values import ABSENT, correlated
+
+Schema = Mapping[str, Any]
+Object = dict[str, Any]
+Warn = Callable[[str], None]
+
+BUDGET = 10_000_000
+"""Cost units that all rules of one object may take (upstream: RuntimeCELCostBudget)."""
+MAX_MESSAGE = 5 * 1024
+_OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One compiled rule. uses_old: a transition rule; field_path: appended to where it stands."""
+
+    said: Object
+    program: Program
+    message: Program | None
+    uses_old: bool
+    field_path: str
+
+    @property
+    def text(self) -> str:
+        """The rule as messages name it."""
+        return str(self.said.get("message") or self.said["rule"]).strip()
+
+
+class Exhausted(Exception):
+    """The budget is used up; nothing further is run."""
+
+
+class Rules:
+    """The rules of one schema node and of all below it."""
+
+    def __init__(self, schema: Schema, rules: list[Rule], read: Callable[[Any], Any] | None) -> None:
+        self._schema, self._rules, self._read = schema, rules, read
+        self._fields: dict[str, Rules] = {}
+        self._more: Rules | None = None
+        self._items: Rules | None = None
+
+    @classmethod
+    def of(cls, schema: Schema, *, root: bool = True) -> Rules | None:
+        """The rules in a schema, or None. One that does not compile was refused when it was written."""
+        if not has_rules(schema):
+            return None
+        found = cls(schema, [], declared(schema, root=root)[1])
+        for said in schema.get("x-kubernetes-validations") or ():
+            try:
+                found._rules.append(compile_rule(schema, said, root=root))
+            except CelError:
+                continue
+        for name, below in (schema.get("properties") or {}).items():
+            rules = cls.of(below, root=bool(below.get("x-kubernetes-embedded-resource")))
+            if rules is not None:
+                found._fields[name] = rules
+        for key, below in (
+            ("additionalProperties", schema.get("additionalProperties")),
+            ("items", schema.get("items")),
+        ):
+            rules = (
+                cls.of(below, root=bool(below.get("x-kubernetes-embedded-resource")))
+                if isinstance(below, dict)
+                else None
+            )
+            if key == "items":
+                found._items = rules
+            else:
+                found._more = rules
+        return found
+
+    def check(self, value: Any, old: Any, warn: Warn) -> list[Problem]:
+        """What is wrong with an object. old: ABSENT on create."""
+        problems: list[Problem] = []
+        try:
+            self._check(value, old, "", problems, Budget(BUDGET), warn)
+        except Exhausted:
+            pass
+        return problems
+
+    def _check(self, value: Any, old: Any, path: str, problems: list[Problem], budget: Budget, warn: Warn) -> None:
+        if value is None:
+            return
+        if self._rules:
+            self._evaluate(value, None if old is ABSENT else old, path, problems, budget, warn)
+        if isinstance(value, dict):
+            before = old if isinstance(old, dict) and self._schema.get("x-kubernetes-map-type") != "atomic" else {}
+            for name, inner in value.items():
+                rules = self._fields.get(name, self._more)
+                if rules is not None:
+                    here = f"{path}[{name}]" if name not in self._fields else f"{path}.{name}" if path else name
+                    rules._check(inner, before.get(name, ABSENT), here, problems, budget, warn)
+        elif isinstance(value, list) and self._items is not None:
+            for position, item in enumerate(value):
+                had = correlated(self._schema, item, old)
+                self._items._check(item, had, f"{path}[{position}]", problems, budget, warn)
+
+    def _evaluate(self, value: Any, old: Any, path: str, problems: list[Problem], budget: Budget, warn: Warn) -> None:
+        kind = str(self._schema.get("type") or "")
+        where = Path(path) if path else Path()
+        read = self._read or _as_it_is
+        unchanged = old is not None and value == old
+        for rule in self._rules:
+            optional = bool(rule.said.get("optionalOldSelf"))
+            if rule.uses_old and old is None and not optional:
+                continue
+            bindings: Object = {"self": read(value)}
+            if optional:
+                bindings["oldSelf"] = NONE if old is None else Optional.of(read(old))
+            elif rule.uses_old:
+                bindings["oldSelf"] = read(old)
+            try:
+                if budget.left <= 0:
+                    problems.append(invalid(where, kind, _OUT_OF_BUDGET))
+                    raise Exhausted
+                result = rule.program.evaluate(bindings, budget)
+            except CostExceeded as e:
+                limit = "no further validation rules will be run due to call cost exceeds limit for rule"
+                problems.append(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
+                raise Exhausted from None
+            except CelError as e:
+                problems.append(invalid(where, kind, _failure(e, rule)))
+                continue
+            if result is True:
+                continue
+            problem = _problem(rule, where, kind, self._sentence(rule, bindings, budget))
+            if unchanged and not rule.uses_old:
+                warn(str(problem))
+            else:
+                problems.append(problem)
+
+    def _sentence(self, rule: Rule, bindings: Object, budget: Budget) -> str:
+        if rule.message is not None:
+            try:
+                made = rule.message.evaluate(bindings, budget)
+            except CelError:
+                made = None  # the message is a courtesy: the plain one will do
+            if isinstance(made, str):
+                made = made.strip()
+                if made and "\n" not in made and len(made.encode()) <= MAX_MESSAGE:
+                    return made
+        said = rule.said.get("message")
+        return str(said).strip() if said else f"failed rule: {str(rule.said['rule']).strip()}"
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _failure(error: CelError, rule: Rule) -> str:
+    if str(error).startswith("no such overload"):
+        return (
+            f"'{error}': call arguments did not match a supported operator, function or macro signature for rule: "
+            f"{rule.text}"
+        )
+    return f"{error} evaluating rule: {rule.text}"
+
+
+def _problem(rule: Rule, where: Path, kind: str, sentence: str) -> Problem:
+    if rule.field_path:
+        where = Path(f"{where}{rule.field_path}" if str(where) != "<nil>" else rule.field_path.removeprefix("."))
+    match rule.said.get("reason"):
+        case "FieldValueForbidden":
+            return forbidden(where, sentence)
+        case "FieldValueRequired":
+            return required(where, sentence)
+        case "FieldValueDuplicate":
+            return duplicate(where, kind)
+    return invalid(where, kind, sentence)
+
+
+def has_rules(schema: Any) -> bool:
+    """Whether there is a rule anywhere in the schema."""
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("x-kubernetes-validations"):
+        return True
+    below = [*(schema.get("properties") or {}).values(), schema.get("additionalProperties"), schema.get("items")]
+    return any(map(has_rules, below))
+
+
+def variables(schema: Schema, *, root: bool, optional_old: bool = False) -> dict[str, Type]:
+    """What a rule of that node may name. Raises CelError for a node that expressions cannot see."""
+    kind, _ = declared(schema, root=root)
+    if kind is None:
+        raise CelError("rule compiler initialization error: no type for the schema")
+    return {"self": kind, "oldSelf": optional_of(kind) if optional_old else kind}
+
+
+def compile_rule(schema: Schema, said: Object, *, root: bool) -> Rule:
+    """Raises CelError when the rule or its message does not compile."""
+    names = variables(schema, root=root, optional_old=bool(said.get("optionalOldSelf")))
+    program = compile_expression(said["rule"], names)
+    if program.type.name not in ("bool", "dyn"):
+        raise CelError("cel expression must evaluate to a bool")
+    message = None
+    if said.get("messageExpression"):
+        message = compile_expression(said["messageExpression"], names)
+        if message.type.name not in ("string", "dyn"):
+            raise CelError("messageExpression must evaluate to a string")
+    # Whether the names are used decides which rules need an old value; strings that mention them do no harm.
+    return Rule(said, program, message, uses_old(program), str(said.get("fieldPath") or ""))
+
+
+def uses_old(program: Program) -> bool:
+    """Whether a rule speaks of oldSelf."""
+    return "oldSelf" in program.mentioned

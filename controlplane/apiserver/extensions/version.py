@@ -1,0 +1,154 @@
+"""One version of a defined kind: how its objects are read, shown, scaled and brought into its form."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from apimachinery.api.schema import SCHEMA
+from apimachinery.meta import status
+from apimachinery.meta.objects import copied
+from controlplane.apiserver.extensions import structural
+from controlplane.apiserver.extensions.columns import Columns
+from controlplane.apiserver.extensions.patching import NodeMeta
+from controlplane.apiserver.extensions.paths import find, parse
+from controlplane.apiserver.extensions.rules import Rules
+from controlplane.apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+_SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+class VersionRules:
+    """The KindRules of one entry of spec.versions. Everything that costs is made at its first use."""
+
+    def __init__(self, spec: Object, version: Object) -> None:
+        self._spec, self._version = spec, version
+        self.api_version = f"{spec['group']}/{version['name']}"
+
+    @cached_property
+    def schema(self) -> Object:
+        """The version's openAPIV3Schema, as it was written."""
+        found: Object = (self._version.get("schema") or {}).get("openAPIV3Schema") or {}
+        if self._spec.get("preserveUnknownFields"):
+            found = {**found, "x-kubernetes-preserve-unknown-fields": True}
+        return found
+
+    @cached_property
+    def node(self) -> structural.Node:
+        """The schema as objects are shaped by it."""
+        return structural.build(self.schema)
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        """The x-kubernetes-validations; None without any, so that nothing of CEL is loaded."""
+        return Rules.of(self.schema)
+
+    @cached_property
+    def patch_meta(self) -> NodeMeta:
+        return NodeMeta(self.schema, whole=True)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(self._version.get("additionalPrinterColumns"))
+
+    @property
+    def column_definitions(self) -> list[Object]:
+        return self._columns.definitions
+
+    def cells(self, obj: Object, now: datetime) -> list[Any]:
+        return self._columns.cells(obj, now)
+
+    @property
+    def warning(self) -> str:
+        """What a client of a deprecated version is told; "" for one that is not."""
+        if not self._version.get("deprecated"):
+            return ""
+        said = self._version.get("deprecationWarning")
+        return str(said) if said else f"{self.api_version} {self._spec['names']['kind']} is deprecated"
+
+    def read(self, call: Call, obj: Object, where: str) -> Object:
+        unknown: list[str] = []
+        obj["metadata"] = _metadata(obj.get("metadata"), where, "metadata", unknown)
+        unknown += structural.prune(obj, self.node, envelope=True)
+        for path, inner in structural.embedded_objects(obj, self.node):
+            if "metadata" in inner:
+                inner["metadata"] = _metadata(inner["metadata"], where, f"{path}.metadata", unknown)
+        if unknown and call.field_validation != "Ignore":
+            sentences = [f'unknown field "{path}"' for path in sorted(unknown)]
+            if call.field_validation == "Strict":
+                raise status.bad_request(f"{where}strict decoding error: {', '.join(sentences)}")
+            for sentence in sentences:
+                call.warn(sentence)
+        structural.fill_defaults(obj, self.node)
+        return obj
+
+    def convert(self, obj: Object) -> Object:
+        if obj.get("apiVersion") == self.api_version:
+            return obj
+        converted: Object = copied(obj)
+        converted["apiVersion"] = self.api_version
+        structural.prune(converted, self.node, envelope=True)
+        structural.fill_defaults(converted, self.node)
+        return converted
+
+    def scale_of(self, obj: Object) -> Object:
+        about = self._version["subresources"]["scale"]
+        replicas = find(obj, parse(about["specReplicasPath"]))
+        ready = find(obj, parse(about["statusReplicasPath"]))
+        if not replicas or type(replicas[0]) is not int:
+            raise status.internal(f"the spec replicas field {about['specReplicasPath']!r} does not exist")
+        selector = find(obj, parse(about["labelSelectorPath"])) if about.get("labelSelectorPath") else []
+        meta = obj["metadata"]
+        state: Object = {"replicas": ready[0] if ready and type(ready[0]) is int else 0}
+        if selector and isinstance(selector[0], str):
+            state["selector"] = selector[0]
+        return {
+            "kind": "Scale",
+            "apiVersion": "autoscaling/v1",
+            "metadata": {field: meta[field] for field in _SCALE_META if field in meta},
+            "spec": {"replicas": replicas[0]} if replicas[0] else {},
+            "status": state,
+        }
+
+    def with_replicas(self, obj: Object, replicas: int) -> Object:
+        changed: Object = copied(obj)
+        *steps, (_, last) = parse(self._version["subresources"]["scale"]["specReplicasPath"])
+        node = changed
+        for _, name in steps:
+            node = node.setdefault(name, {})
+        node[last] = replicas
+        return changed
+
+    def selectable(self, obj: Object) -> dict[str, str]:
+        """The selectable fields (spec.versions[*].selectableFields) with their values; "" for an absent one."""
+        found: dict[str, str] = {}
+        for each in self._version.get("selectableFields") or ():
+            path = each["jsonPath"]
+            values = find(obj, parse(path))
+            value = values[0] if values else ""
+            found[path.removeprefix(".")] = "true" if value is True else "false" if value is False else str(value)
+        return found
+
+
+def _metadata(found: Any, where: str, path: str, unknown: list[str]) -> Object:
+    """ObjectMeta as every kind has it: types checked, unknown fields dropped."""
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise status.bad_request(f"{where}json: cannot unmarshal {_go_kind(found)} into Go value of type v1.ObjectMeta")
+    decoded = SCHEMA.decode_part("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", found)
+    if decoded.error is not None:
+        raise status.bad_request(where + decoded.error)
+    unknown += [f"{path}.{each}" for each in decoded.unknown]
+    return decoded.object
+
+
+def _go_kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "array"
+    if isinstance(value, bool):
+        return "bool"
+    return "string" if isinstance(value, str) else "number"

@@ -1,0 +1,27 @@
+"""Joining the parts of the extensions, and starting them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.tasks import cancel_and_wait
+from controlplane.apiserver.extensions.controller import DefinitionController
+from controlplane.apiserver.extensions.definitions import Definitions
+from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.storage.interface import Storage
+
+
+class Extensions:
+    """`start` makes the registry serve what definitions say, from then on."""
+
+    def __init__(self, registry: Registry, storage: Storage, clock: Clock) -> None:
+        self._controller = DefinitionController(registry, clock)
+        self._definitions = Definitions(registry, storage, self._controller.changed)
+
+    async def start(self, undo: AsyncExitStack) -> None:
+        """Returns when the definitions that are stored are served; ended by `undo`."""
+        tasks = [asyncio.create_task(self._definitions.feed.run()), asyncio.create_task(self._controller.run())]
+        undo.push_async_callback(cancel_and_wait, *tasks)
+        await self._definitions.feed.synced.wait()

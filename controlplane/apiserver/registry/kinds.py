@@ -1,0 +1,79 @@
+"""Kinds that are not built in: what the verbs must be told of a resource that a CustomResourceDefinition made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.api.schema import SCHEMA
+from apimachinery.meta.patches import PatchMeta
+from controlplane.apiserver.registry.call import Call
+
+Object = dict[str, Any]
+
+
+class KindRules(Protocol):
+    """One version of a defined kind."""
+
+    @property
+    def patch_meta(self) -> PatchMeta:
+        """Which lists are keyed, for server-side apply."""
+        ...
+
+    @property
+    def column_definitions(self) -> list[Object]:
+        """The columns of its tables."""
+        ...
+
+    def cells(self, obj: Object, now: datetime) -> list[Any]:
+        """One value a column."""
+        ...
+
+    def read(self, call: Call, obj: Object, where: str) -> Object:
+        """A body, of which only apiVersion and kind have been looked at: pruned and defaulted, in place. where: how a
+        refusal begins. Raises ApiError 400 for a strict decoding error."""
+        ...
+
+    def convert(self, obj: Object) -> Object:
+        """An object of another version of the kind in this one; mutates nothing."""
+        ...
+
+    def scale_of(self, obj: Object) -> Object:
+        """Its Scale. Raises ApiError 500 when the object has no replicas where the definition says."""
+        ...
+
+    def with_replicas(self, obj: Object, replicas: int) -> Object:
+        """The object with another number of replicas, a new one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DefinedResource(Resource):
+    """One served version of a kind that a CustomResourceDefinition made; the same only as itself.
+
+    `versions` are all of the kind's, served or not. `definition` is the version's entry in spec.versions.
+    """
+
+    rules: KindRules
+    definition: Any
+    listed_as: str
+    versions: Mapping[str, DefinedResource] = field(repr=False)
+
+    @property
+    def list_kind(self) -> str:
+        return self.listed_as
+
+    @property
+    def stored(self) -> DefinedResource:
+        """The resource of the version that is kept in the store, which may not be served."""
+        return self.versions[self.storage_version]
+
+
+def patch_meta(resource: Resource) -> PatchMeta:
+    """What merging must know of a kind."""
+    if isinstance(resource, DefinedResource):
+        return resource.rules.patch_meta
+    return SCHEMA.patch_meta(resource.gvk)

@@ -1,5 +1,7 @@
 """Bodies: what is read, and what is refused before it costs anything."""
 
+import time
+
 import pytest
 
 from apimachinery.meta.status import ApiError
@@ -47,6 +49,31 @@ def test_malformed_yaml_is_400(body):
     with pytest.raises(ApiError) as refused:
         decode(body, "application/yaml")
     assert refused.value.code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b"{" * 100_000,
+        b"? " * 50_000,
+        b"- " * 50_000,
+        b"a: " + b"[" * 3_000_000,
+        b'"' + b'\\"' * 1_000_000,
+    ],
+    ids=["brackets", "braces", "keys", "items", "3 MiB of brackets", "a string without an end"],
+)
+@pytest.mark.parametrize("media", ["application/json", "application/yaml"])
+def test_what_is_deep_is_refused_at_once(body, media):
+    began = time.process_time()
+    with pytest.raises(ApiError) as refused:
+        decode(body, media)
+    assert refused.value.code == 400 and time.process_time() - began < 2.0
+
+
+def test_json_is_yaml():
+    assert decode_yaml(b' {"a": "2024-01-02", "b": [1, {"c": "x"}]}') == {"a": "2024-01-02", "b": [1, {"c": "x"}]}
+    assert decode_yaml(b"{a: [1]}") == {"a": [1]}
 
 
 def test_another_media_type_is_415():

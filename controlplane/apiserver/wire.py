@@ -89,6 +89,7 @@ class ApiServer:
         undo.push_async_callback(storage.close)
         policy, graph = PolicyIndex(), PodGraph()
         admission = Admission(config, lambda resource: ObjectStore(resource, storage), clock)
+        undo.push_async_callback(admission.close)
         feeds = [*_feeds(config, storage, policy, graph), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(self._forwarder.close)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from apimachinery.kit.certs import Authority
 from tests.integration.process import ControlPlane, wait_until
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
@@ -34,6 +41,9 @@ class Kubectl:
         assert done.returncode != 0, f"not refused: {done.stdout}"
         return done.stderr
 
+    def succeeds(self, *argv: str) -> bool:
+        return self._run(argv, None, check=False).returncode == 0
+
     def warned(self, *argv: str, stdin: str | None = None) -> str:
         return self._run(argv, stdin, check=True).stderr
 
@@ -41,10 +51,10 @@ class Kubectl:
         return self("apply", "-f", "-", stdin="---\n".join(orjson.dumps(each).decode() + "\n" for each in documents))
 
     def get(self, *argv: str) -> Any:
-        return self._plane.get(*argv, "-n", self._namespace)
+        return self._plane.get("-n", self._namespace, *argv)
 
     def _run(self, argv: tuple[str, ...], stdin: str | None, *, check: bool) -> subprocess.CompletedProcess[str]:
-        return self._plane.kubectl(*argv, "-n", self._namespace, stdin=stdin, check=check)
+        return self._plane.kubectl("-n", self._namespace, *argv, stdin=stdin, check=check)
 
 
 @pytest.fixture
@@ -134,3 +144,125 @@ def test_claims_get_the_default_class_and_stay_while_in_use(control_plane: Contr
     finally:
         kubectl("delete", "storageclass", name)
         kubectl("patch", "pvc", "c", "--type=merge", '-p={"metadata":{"finalizers":null}}')
+
+
+class Webhook:
+    """A real HTTPS webhook on loopback, run beside the tests. `asked`: what came; `answer`: what it says."""
+
+    def __init__(self, directory: Path) -> None:
+        authority = Authority.create("webhooks")
+        pair = authority.issue("webhook", ips=("127.0.0.1",), server=True)
+        (directory / "crt").write_bytes(pair.cert_pem)
+        (directory / "key").write_bytes(pair.key_pem)
+        self.bundle = base64.b64encode(authority.pair.cert_pem).decode()
+        self.asked: list[Any] = []
+        self.answer: Any = {"allowed": True}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                review = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.asked.append(review["request"])
+                response = {"uid": review["request"]["uid"], **outer.answer}
+                body = orjson.dumps({**review, "request": None, "response": response})
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "crt", directory / "key")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+
+    def configuration(self, kind: str, namespace: str, *resources: str, **fields: Any) -> Any:
+        """A configuration with one hook for one namespace."""
+        hook = {
+            "name": f"{namespace}.example.com",
+            "clientConfig": {"url": f"https://127.0.0.1:{self.server.server_port}/x", "caBundle": self.bundle},
+            "rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": list(resources)}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "timeoutSeconds": 5,
+            **fields,
+        }
+        meta = {"name": f"{kind.lower()[:8]}-{namespace}"}
+        return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": meta, "webhooks": [hook]}
+
+
+@pytest.fixture
+def webhook(tmp_path: Path) -> Iterator[Webhook]:
+    made = Webhook(tmp_path)
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+def test_a_mutating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook) -> None:
+    patch = orjson.dumps([{"op": "add", "path": "/data/from", "value": "webhook"}])
+    webhook.answer = {
+        "allowed": True,
+        "patch": base64.b64encode(patch).decode(),
+        "patchType": "JSONPatch",
+        "warnings": ["it is watched"],
+    }
+    configuration = webhook.configuration("MutatingWebhookConfiguration", namespace, "configmaps")
+    kubectl.apply(configuration)
+    wait_until(
+        "the webhook is asked",
+        lambda: "from: webhook" in kubectl("create", "cm", "x", "--from-literal=a=b", "--dry-run=server", "-o", "yaml"),
+    )
+    assert "Warning: it is watched" in kubectl.warned("create", "configmap", "m", "--from-literal=a=b")
+    assert kubectl.get("configmap", "m")["data"] == {"a": "b", "from": "webhook"}
+    request = webhook.asked[-1]
+    assert (request["operation"], request["name"], request["userInfo"]["username"]) == (
+        "CREATE",
+        "m",
+        "kubernetes-admin",
+    )
+    assert request["options"]["fieldManager"] == "kubectl-create" and request["object"]["data"] == {"a": "b"}
+    kubectl("delete", "mutatingwebhookconfiguration", configuration["metadata"]["name"])
+
+
+def test_a_validating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook) -> None:
+    webhook.answer = {"allowed": False, "status": {"message": "not today", "code": 403, "reason": "Forbidden"}}
+    configuration = webhook.configuration(
+        "ValidatingWebhookConfiguration", namespace, "configmaps", "pods/exec", "pods/eviction", "deployments/scale"
+    )
+    kubectl("create", "configmap", "there")
+    kubectl("run", "p", "--image=nginx")
+    kubectl("create", "deployment", "web", "--image=nginx")
+    kubectl.apply(configuration)
+    denied = f'admission webhook "{namespace}.example.com" denied the request: not today'
+    wait_until(
+        "the webhook is asked",
+        lambda: not kubectl.succeeds("create", "cm", "x", "--dry-run=server"),
+    )
+    for argv in (
+        ("create", "configmap", "m"),
+        ("delete", "configmap", "there"),
+        ("exec", "p", "--", "true"),
+        ("scale", "deployment", "web", "--replicas=3"),
+    ):
+        assert denied in kubectl.refused(*argv), argv
+        webhook.asked.clear()
+    name = configuration["metadata"]["name"]
+    hooks = '[{"op":"replace","path":"/webhooks/0/clientConfig/url","value":"https://127.0.0.1:1/x"}]'
+    kubectl("patch", "validatingwebhookconfiguration", name, "--type=json", "-p", hooks)
+    wait_until(
+        "the address has changed",
+        lambda: (
+            f'failed calling webhook "{namespace}.example.com": failed to call webhook: Post '
+            '"https://127.0.0.1:1/x?timeout=5s": dial tcp 127.0.0.1:1: connect: connection refused'
+            in kubectl.refused("create", "configmap", "m")
+        ),
+    )
+    kubectl("delete", "validatingwebhookconfiguration", name)
+    wait_until("nobody is asked", lambda: kubectl.succeeds("create", "configmap", "m", "--dry-run=server"))

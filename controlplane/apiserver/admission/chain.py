@@ -118,6 +118,12 @@ class Chain:
         _, steps = self._for(review)
         await _run(steps, review)
 
+    async def admit(self, call: Call, obj: Object, kind: tuple[str, str, str]) -> None:
+        """A creation of something that is not stored: a Binding, an Eviction, a TokenRequest. Raises ApiError."""
+        review = Review(call, "CREATE", obj, kind=kind)
+        await self.mutate(review)
+        await self.validate(review)
+
     def _for(self, review: Review) -> tuple[list[Step], list[Step]]:
         about = review.call.resource.group, review.call.resource.plural
         found = self._steps.get(about)

@@ -8,13 +8,16 @@ from apimachinery.api.catalogue import (
     CATALOGUE,
     INGRESSCLASSES,
     LIMITRANGES,
+    MUTATINGWEBHOOKCONFIGURATIONS,
     NAMESPACES,
     PODS,
     PRIORITYCLASSES,
     RESOURCEQUOTAS,
     RUNTIMECLASSES,
     SERVICEACCOUNTS,
+    SERVICES,
     STORAGECLASSES,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
     Resource,
 )
 from apimachinery.kit.clock import Clock
@@ -51,6 +54,9 @@ from controlplane.apiserver.admission.runtime_class import RuntimeClass
 from controlplane.apiserver.admission.service_account import ServiceAccount
 from controlplane.apiserver.admission.storage_object_in_use_protection import StorageObjectInUseProtection
 from controlplane.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
+from controlplane.apiserver.admission.webhooks.client import WebhookClient
+from controlplane.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
+from controlplane.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
 from controlplane.apiserver.config import Config
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.store import ObjectStore
@@ -62,12 +68,17 @@ class Admission:
     def __init__(self, config: Config, store: Callable[[Resource], ObjectStore], clock: Clock) -> None:
         self._config, self._store, self._clock = config, store, clock
         self._lookups: dict[Resource, Lookup] = {}
+        self._webhooks = WebhookClient(store(SERVICES))
         self.chain = Chain(self._plugins(config.admission_plugins))
 
     @property
     def feeds(self) -> list[Feed]:
         """What has to run for the plug-ins to work."""
         return [lookup.feed for lookup in self._lookups.values()]
+
+    async def close(self) -> None:
+        """End the connections to webhooks."""
+        await self._webhooks.close()
 
     def _lookup(self, resource: Resource) -> Lookup:
         if resource not in self._lookups:
@@ -109,6 +120,12 @@ class Admission:
             "CertificateSubjectRestriction": CertificateSubjectRestriction,
             "DefaultIngressClass": lambda: DefaultIngressClass(lookup(INGRESSCLASSES)),
             "DenyServiceExternalIPs": DenyServiceExternalIPs,
+            "MutatingAdmissionWebhook": lambda: MutatingAdmissionWebhook(
+                lookup(MUTATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks
+            ),
+            "ValidatingAdmissionWebhook": lambda: ValidatingAdmissionWebhook(
+                lookup(VALIDATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks
+            ),
             "ResourceQuota": lambda: ResourceQuota(
                 lookup(RESOURCEQUOTAS), store(RESOURCEQUOTAS), said.limited, self._clock
             ),

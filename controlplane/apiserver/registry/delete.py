@@ -33,6 +33,18 @@ class DeleteOptions:
     propagation: str = ""
     orphan: bool | None = None
 
+    def document(self) -> Object:
+        """The DeleteOptions that admission is told."""
+        preconditions = {"uid": self.uid, "resourceVersion": self.resource_version}
+        preconditions = {field: value for field, value in preconditions.items() if value}
+        found = {
+            "gracePeriodSeconds": self.grace,
+            "preconditions": preconditions or None,
+            "propagationPolicy": self.propagation or None,
+            "orphanDependents": self.orphan,
+        }
+        return {field: value for field, value in found.items() if value is not None}
+
 
 def delete_options(document: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
     """The options in a body (decoded DeleteOptions) or, when that says nothing, in the query. Raises ApiError 422."""
@@ -93,7 +105,9 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
         current = await collection.store.get(call.namespace, name)
         _check_preconditions(collection, current, options)
         collection.strategy.check_delete(call, current)
-        await collection.admission.validate(Review(call, "DELETE", None, current))
+        review = Review(call, "DELETE", None, current, options.document())
+        await collection.admission.mutate(review)
+        await collection.admission.validate(review)
         marked = _mark(collection, current, options)
         try:
             if marked is None:

@@ -23,6 +23,7 @@ async def evict(registry: Registry, collection: Collection, call: Call, document
     name = eviction["metadata"].get("name")
     if name and name != call.name:
         raise status.bad_request("name in URL does not match name in Eviction object")
+    await collection.admission.admit(call, eviction, ("policy", "v1", "Eviction"))
     pod = await collection.store.get(call.namespace, call.name)
     options = delete_options(eviction.get("deleteOptions") or {}, {})
     if not (pods.is_terminal(pod) or pods.phase(pod) == "Pending" or pod["metadata"].get("deletionTimestamp")):

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from apimachinery.api.catalogue import PODS, Resource
 from apimachinery.meta import status, times
+from controlplane.apiserver.admission.connect import admit_connect
 from controlplane.apiserver.front import decode, responses
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.body import read
@@ -44,6 +45,9 @@ class Subresources:
         if call.verb not in about.verbs and (call.subresource, request.method) != ("proxy", "OPTIONS"):
             raise status.method_not_allowed(call.resource, call.verb)
         if call.subresource in _STREAMS:
+            if call.subresource != "log":
+                query = [(name, str(value)) for name, value in request.query.items()]
+                await admit_connect(self._registry.of(call.resource).admission, call, query, info.rest)
             return await self._streams.serve(request, info, call)
         collection = self._registry.of(call.resource)
         if call.subresource == "scale":
@@ -93,6 +97,7 @@ class Subresources:
     async def _bind(self, call: Call, name: str, document: Any) -> Object:
         binding = read(call, document, "", "v1", "Binding")
         collection = self._registry.of(PODS)
+        await collection.admission.admit(call, binding, ("", "v1", "Binding"))
         now = times.rfc3339(collection.clock.now())
 
         async def change(pod: Object) -> Object:

@@ -42,6 +42,8 @@ class TokenRequests:
             raise status.bad_request(
                 f"the name of the object ({name}) does not match the name on the URL ({call.name})"
             )
+        collection = self._registry.of(call.resource)
+        await collection.admission.admit(call, request, ("authentication.k8s.io", "v1", "TokenRequest"))
         spec = request.setdefault("spec", {})
         seconds = spec.get("expirationSeconds") or _DEFAULT
         path = Path("spec").child("expirationSeconds")

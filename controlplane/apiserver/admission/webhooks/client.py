@@ -1,0 +1,175 @@
+"""Talking to webhooks: HTTPS POST to a URL or a Service, trusting the configured authority alone, no redirects."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import ssl
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from apimachinery.kit import tls
+from apimachinery.meta import status
+from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.streams.addresses import is_proxyable, proxyable_address
+
+Object = dict[str, Any]
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Bytes of an answer; a patch of the largest object fits several times."""
+_CONTEXTS = 200  # authorities whose TLS contexts are kept (upstream's defaultCacheSize)
+_HTTPS = 443
+
+
+class CallFailed(Exception):
+    """The webhook did not answer; the message is what Go's client would say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a webhook is: how its URL reads, the address that is dialled, and the name its certificate must have."""
+
+    shown: URL
+    host: str
+    port: int
+    name: str
+
+
+class WebhookClient:
+    """`services`: where ClusterIPs are looked up; on a master kube-proxy's rules route them."""
+
+    def __init__(self, services: ObjectStore) -> None:
+        self._services = services
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: OrderedDict[bytes | None, ssl.SSLContext] = OrderedDict()
+
+    async def post(self, config: Mapping[str, Any], body: bytes, timeout: float) -> bytes:
+        """The body of a good answer. config: a WebhookClientConfig; timeout: seconds. Raises CallFailed."""
+        endpoint = await self.endpoint(config)
+        shown = endpoint.shown.update_query(timeout=f"{timeout:g}s")
+        url = URL.build(scheme="https", host=endpoint.host, port=endpoint.port).join(shown.relative())
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        try:
+            async with asyncio.timeout(timeout):
+                async with self._session.post(
+                    url,
+                    data=body,
+                    headers={
+                        "Content-Type": "application/json",
+                        "Accept": "application/json, */*",
+                        "Host": shown.authority,
+                    },
+                    ssl=self._context(config.get("caBundle")),
+                    server_hostname=endpoint.name,
+                    allow_redirects=False,
+                ) as answer:
+                    data = await answer.content.read(MAX_ANSWER + 1)
+                    while len(data) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER + 1 - len(data))):
+                        data += more
+        except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            raise CallFailed(f'failed to call webhook: Post "{shown}": {_words(error, endpoint)}') from None
+        if len(data) > MAX_ANSWER:
+            raise CallFailed(f'failed to call webhook: Post "{shown}": the answer has more than {MAX_ANSWER} bytes')
+        if not 200 <= answer.status <= 206:
+            raise CallFailed(f"failed to call webhook: {status.ApiError.from_status(answer.status, data).message}")
+        return data
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def endpoint(self, config: Mapping[str, Any]) -> Endpoint:
+        """Where to call. Raises CallFailed."""
+        service = config.get("service")
+        if service is not None:
+            return await self._of_service(service)
+        if not config.get("url"):
+            raise CallFailed("could not get REST client: webhook configuration must have either service or URL")
+        try:
+            url = URL(config["url"])
+            if url.host is None or url.scheme != "https":
+                raise ValueError("not an https URL")
+        except ValueError as error:
+            raise CallFailed(f"could not get REST client: Unparsable URL: {error}") from None
+        return Endpoint(url, url.host, url.port or _HTTPS, url.host)
+
+    async def _of_service(self, reference: Mapping[str, Any]) -> Endpoint:
+        name, namespace = reference.get("name") or "", reference.get("namespace") or ""
+        port = reference.get("port") or _HTTPS
+        host = f"{name}.{namespace}.svc"
+        shown = URL.build(scheme="https", host=host, port=port).join(URL(reference.get("path") or "/", encoded=False))
+        # Go shows the port of a Service even where it is the usual one.
+        text = f"https://{host}:{port}{shown.raw_path_qs}"
+        service = await self._services.find(namespace, name)
+        if service is None:
+            raise CallFailed(f'failed to call webhook: Post "{text}": service "{name}" not found')
+        spec = service.get("spec") or {}
+        if spec.get("type") == "ExternalName":
+            try:
+                address = await proxyable_address(spec.get("externalName") or "", port)
+            except status.ApiError as error:
+                raise CallFailed(f'failed to call webhook: Post "{text}": {error.message}') from None
+            return Endpoint(shown, address, port, host)
+        if not any(each.get("port") == port for each in spec.get("ports") or ()):
+            raise CallFailed(
+                f'failed to call webhook: Post "{text}": no service port {port} found for service "{name}"'
+            )
+        address = spec.get("clusterIP") or ""
+        if address in ("", "None"):
+            raise CallFailed(
+                f'failed to call webhook: Post "{text}": cannot route to service with ClusterIP "{address}"'
+            )
+        if not is_proxyable(address):
+            raise CallFailed(f'failed to call webhook: Post "{text}": address not allowed')
+        return Endpoint(shown, address, port, host)
+
+    def _context(self, bundle: str | None) -> ssl.SSLContext:
+        key = base64.b64decode(bundle) if bundle else None
+        found = self._contexts.get(key)
+        if found is None:
+            found = self._contexts[key] = tls.client_context(key)
+            if len(self._contexts) > _CONTEXTS:
+                self._contexts.popitem(last=False)
+        self._contexts.move_to_end(key)
+        return found
+
+
+def _words(error: Exception, endpoint: Endpoint) -> str:
+    """What Go's HTTP client says of the same failure."""
+    address = f"{endpoint.host}:{endpoint.port}"
+    if isinstance(error, TimeoutError):
+        return "context deadline exceeded"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
+        inner = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
+        if getattr(inner, "verify_code", None) == _HOSTNAME_MISMATCH:
+            return f"tls: failed to verify certificate: x509: certificate is not valid for {endpoint.name}"
+        if getattr(inner, "verify_code", None) == _EXPIRED:
+            return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
+        return "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"dial tcp: lookup {endpoint.host}: no such host"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        words = _DIAL.get(error.os_error.errno or 0)
+        return f"dial tcp {address}: connect: {words}" if words else f"dial tcp {address}: {error.os_error}"
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
+        return "EOF"
+    return str(error) or type(error).__name__
+
+
+_HOSTNAME_MISMATCH, _EXPIRED = 62, 10  # OpenSSL's X509_V_ERR_*
+_DIAL = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+    errno.ETIMEDOUT: "connection timed out",
+}

@@ -1,0 +1,69 @@
+"""A real HTTPS webhook on loopback, which notes what it was asked and answers as it is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from apimachinery.kit.certs import Authority
+
+Object = dict[str, Any]
+Answer = Callable[[Object], Object | web.Response]
+
+
+class WebhookServer:
+    """`asked`: the AdmissionReviews that came, by path; `answers`: what a path answers, as fields of the response."""
+
+    def __init__(self, port: int, bundle: bytes) -> None:
+        self.port, self.bundle = port, base64.b64encode(bundle).decode()
+        self.asked: dict[str, list[Object]] = {}
+        self.answers: dict[str, Answer] = {}
+
+    def config(self, path: str = "/") -> Object:
+        """The clientConfig of that path."""
+        return {"url": f"https://127.0.0.1:{self.port}{path}", "caBundle": self.bundle}
+
+    def requests(self, path: str = "/") -> list[Object]:
+        return [each["request"] for each in self.asked.get(path, [])]
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        review = orjson.loads(await request.read())
+        self.asked.setdefault(request.path, []).append({**review, "host": request.headers["Host"]})
+        answer = self.answers.get(request.path, lambda _: {"allowed": True})(review["request"])
+        if isinstance(answer, web.Response):
+            return answer
+        if "patch" in answer:
+            patch = base64.b64encode(json.dumps(answer["patch"]).encode()).decode()
+            answer = {**answer, "patch": patch, "patchType": "JSONPatch"}
+        response = {"uid": review["request"]["uid"], **answer}
+        return web.json_response({"kind": "AdmissionReview", "apiVersion": review["apiVersion"], "response": response})
+
+
+@asynccontextmanager
+async def webhook_server(directory: Path, *, names: tuple[str, ...] = ("localhost",)) -> AsyncIterator[WebhookServer]:
+    """Serve while in use."""
+    authority = Authority.create("webhooks")
+    pair = authority.issue("webhook", dns=names, ips=("127.0.0.1",), server=True)
+    cert, key = directory / "webhook.crt", directory / "webhook.key"
+    cert.write_bytes(pair.cert_pem)
+    key.write_bytes(pair.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    served = WebhookServer(0, authority.pair.cert_pem)
+    runner = web.ServerRunner(web.Server(served.handle))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    await site.start()
+    served.port = runner.addresses[0][1]
+    try:
+        yield served
+    finally:
+        await runner.cleanup()

@@ -18,6 +18,7 @@ from provisioner.progress import Progress
 
 #: Steps at once. More than machines of a usual lab; connections and libvirt calls wait, they do not compute.
 PARALLEL = 16
+_NEXT = "Run kubelab up again to continue from here, or kubelab destroy to remove everything."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _run_step(step: Step, context: Context, progress: Progress) -> Ran:
             # What was cut off is no failure of its own.
             progress.stopped(step)
             raise Stopped() from error
-        failed = error if isinstance(error, StepFailed) else _explain(step, error, context)
+        failed = _explain(step, error, context)
         progress.failed(step, failed)
         raise failed from error
     seconds = time.monotonic() - begun
@@ -124,10 +125,12 @@ def _run_step(step: Step, context: Context, progress: Progress) -> Ran:
 
 def _explain(step: Step, error: LabError | OSError, context: Context) -> StepFailed:
     reason, advice = (str(error), error.advice) if isinstance(error, LabError) else os_reason(error)
+    advice = f"{advice}\n{_NEXT}" if advice else _NEXT
+    if isinstance(error, StepFailed):
+        return StepFailed(error.scope, error.step, error.reason, console=error.console, advice=advice)
     console: Sequence[str] = ()
     if step.scope != LAB:
         console = context.driver.console_tail(context.lab.machine(step.scope))
-    default = "Run kubelab up again to continue from here, or kubelab destroy to remove everything."
     # The machine is named before the step.
     reason = reason.removeprefix(f"{step.scope}: ")
-    return StepFailed(step.scope, step.name, reason, console=console, advice=f"{advice} {default}".strip())
+    return StepFailed(step.scope, step.name, reason, console=console, advice=advice)

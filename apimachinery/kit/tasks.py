@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 from collections.abc import Awaitable, Callable
@@ -16,11 +17,21 @@ class Fatal(Exception):
     """An end that is no defect, such as a lost leadership: logged as one line, without a traceback."""
 
 
+#: What a person mends on the host: a port that is taken, an address or a folder that is not there, rights, a full disk.
+_OF_THE_HOST = frozenset(
+    (
+        errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EROFS,
+        errno.ENOSPC, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+    )
+)  # fmt: skip
+
+
 def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     """Run `main` on uvloop until it returns; SIGTERM and SIGINT set the event it was given.
 
     Returns the process's exit code: 0 when `main` returned, 1 when it raised (logged with its traceback: a daemon that
-    dies of an exception has a defect, and the log is the only witness). A second signal ends the process at once.
+    dies of an exception has a defect, and the log is the only witness; but not when the host lacks something, as a free
+    port or a folder). A second signal ends the process at once.
     """
 
     async def body() -> int:
@@ -33,8 +44,11 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         except Fatal as error:
             log.critical("%s", error)
             return 1
-        except Exception:
-            log.exception("the daemon failed")
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _OF_THE_HOST:
+                log.critical("%s", error)
+            else:
+                log.exception("the daemon failed")
             return 1
         return 0
 

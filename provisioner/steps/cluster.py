@@ -245,9 +245,12 @@ def _wait(
 
 def _master_lines(context: Context) -> list[str]:
     """What the master has to say: its kubelet's last lines and those of every control-plane container."""
+    # The API server last: at the end of a screen is what people read. A log's lines begin with time, stream and F or P.
     command = (
-        "journalctl -u kubelet -n 12 --no-pager -o cat; "
-        'for log in $(ls -t /var/log/pods/kube-system_*/*/*.log | head -4); do echo "== $log"; tail -n 6 $log; done'
+        "journalctl -u kubelet -n 6 --no-pager -o cat; "
+        "for name in kube-scheduler kube-controller-manager etcd kube-apiserver; do "
+        "log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -1); "
+        '[ -z "$log" ] || { echo "== $name"; tail -n 4 "$log" | cut -d" " -f4-; }; done'
     )
     return list(_lines(context, command))
 

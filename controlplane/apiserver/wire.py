@@ -89,7 +89,6 @@ class ApiServer:
         undo.push_async_callback(storage.close)
         policy, graph = PolicyIndex(), PodGraph()
         admission = Admission(config, lambda resource: ObjectStore(resource, storage), clock)
-        undo.push_async_callback(admission.close)
         feeds = [*_feeds(config, storage, policy, graph), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(self._forwarder.close)
@@ -100,7 +99,12 @@ class ApiServer:
         addresses = AddressPool(storage, network)
         ports = PortPool(storage, *config.service_node_port_range)
         choose = strategies(
-            policy, addresses, ports, event_ttl=config.event_ttl, rbac="RBAC" in config.authorization_modes
+            policy,
+            addresses,
+            ports,
+            event_ttl=config.event_ttl,
+            rbac="RBAC" in config.authorization_modes,
+            now=clock.now,
         )
         timeline = Timeline(keep=max(config.history_retention, config.etcd_compaction_interval))
         registry = Registry(storage, choose, admission.chain, clock, timeline)

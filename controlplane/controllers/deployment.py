@@ -200,10 +200,10 @@ class DeploymentController:
     async def _take_revision(self, deployment: Object, new: Object) -> Object:
         if revision(deployment) == revision(new):
             return deployment
-        body = {"metadata": {"annotations": {REVISION: str(revision(new))}}}
-        return await self._client.patch(
-            DEPLOYMENTS, objects.name(deployment), body, objects.namespace(deployment), kind="merge"
-        )
+        # By the status subresource, as upstream: the annotation is no change of what the Deployment specifies.
+        annotations = {**objects.annotations(deployment), REVISION: str(revision(new))}
+        metadata = {**deployment["metadata"], "annotations": annotations}
+        return await self._client.update(DEPLOYMENTS, {**deployment, "metadata": metadata}, "status")
 
     async def _say_progress(self, deployment: Object, reason: str, message: str, *, always: bool = False) -> Object:
         """Write a Progressing condition of a rollout that begins; one that is under way keeps its own."""

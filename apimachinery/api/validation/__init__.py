@@ -7,12 +7,13 @@ a kind has. The objects must have been decoded and defaulted.
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
-from apimachinery.api.validation import pod_updates, pods
+from apimachinery.api.validation import events, pod_updates, pods
 from apimachinery.api.validation.certificates import signing_request_approval
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.api.validation.namespaces import namespace_finalize
 from apimachinery.api.validation.rules import Rules
 from apimachinery.api.validation.table import RULES
+from apimachinery.meta import names
 from apimachinery.meta.paths import Problem
 
 Object = dict[str, Any]
@@ -57,6 +58,18 @@ def validate_finalize(new: Object, old: Object) -> list[Problem]:
 def validate_approval(new: Object, old: Object) -> list[Problem]:
     """What a write to certificatesigningrequests/approval is refused for."""
     return object_meta_update(new, old) + signing_request_approval(new, old)
+
+
+def validate_event_create(obj: Object, *, new_style: bool) -> list[Problem]:
+    """What a new Event (as core/v1) is refused for. new_style: it was sent to events.k8s.io, which asks for more."""
+    problems = object_meta(obj, True, names.dns1123_subdomain) + events.event(obj, new_style=new_style)
+    return problems + (events.new_event(obj) if new_style else [])
+
+
+def validate_event_update(new: Object, old: Object, *, new_style: bool) -> list[Problem]:
+    """What a change of an Event (as core/v1) is refused for."""
+    problems = object_meta_update(new, old) + events.event(new, new_style=new_style)
+    return problems + (events.event_update(new, old) if new_style else [])
 
 
 def validate_ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:

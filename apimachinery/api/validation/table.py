@@ -54,7 +54,7 @@ _STORAGE = ("storage.k8s.io", "v1")
 RULES: dict[tuple[str, str, str], Rules] = {
     ("", "v1", "ConfigMap"): Rules(config.config_map, config.config_map_update),
     ("", "v1", "Endpoints"): Rules(services.endpoints),
-    ("", "v1", "Event"): Rules(events.event),
+    ("", "v1", "Event"): Rules(lambda obj: events.event(obj, new_style=False)),
     ("", "v1", "LimitRange"): Rules(limits.limit_range),
     ("", "v1", "Namespace"): Rules(
         create=namespaces.namespace_create, status=namespaces.namespace_status, name=names.dns1123_label

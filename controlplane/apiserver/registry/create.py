@@ -49,7 +49,7 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
 
 async def _create(collection: Collection, call: Call, obj: Object, managed: list[Object] | None) -> Object:
     strategy = collection.strategy
-    metadata.fill_created(collection.resource, obj, collection.clock.now())
+    metadata.fill_created(collection.resource, obj, collection.clock.now(), strategy.unnamed())
     if strategy.generated:
         obj["metadata"]["generation"] = 1
     review = Review(call, "CREATE", obj)
@@ -61,6 +61,7 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     await strategy.authorize(call, obj, None)
     async with strategy.claim(call, obj, None):
         collection.refuse(obj["metadata"]["name"], strategy.validate_create(call, obj))
+        strategy.warn(call, obj, None)
         await collection.admission.validate(review)
         if call.dry_run:
             if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):

@@ -47,17 +47,19 @@ def place(call: Call, obj: Object) -> None:
         )
 
 
-def fill_created(resource: Resource, obj: Object, now: datetime) -> None:
-    """uid, creationTimestamp; nothing of the sort from the client. Raises ApiError 422 without any name."""
+def fill_created(resource: Resource, obj: Object, now: datetime, unnamed: str = "") -> None:
+    """uid, creationTimestamp; nothing of the sort from the client. unnamed: the name of an object that has none.
+
+    Raises ApiError 422 without any name."""
     meta = obj["metadata"]
     for field in (*_SYSTEM_FIELDS, "resourceVersion", "generation", "managedFields"):
         meta.pop(field, None)
     if not meta.get("name"):
         base = meta.get("generateName")
-        if not base:
+        if not base and not unnamed:
             path = Path("metadata").child("name")
             raise status.invalid(resource, "", [required(path, "name or generateName is required")])
-        meta["name"] = generated_name(base)
+        meta["name"] = generated_name(base) if base else unnamed
     meta["uid"] = str(uuid.uuid4())
     meta["creationTimestamp"] = times.rfc3339(now)
 

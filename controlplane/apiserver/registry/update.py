@@ -91,6 +91,7 @@ async def _write(collection: Collection, call: Call, new: Object, current: Objec
     await strategy.authorize(call, new, current)
     async with strategy.claim(call, new, current):
         collection.refuse(current["metadata"]["name"], strategy.validate_update(call, new, current))
+        strategy.warn(call, new, current)
         await collection.admission.validate(review)
         if call.dry_run:
             return new

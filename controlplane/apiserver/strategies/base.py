@@ -5,52 +5,22 @@ Functions change the object they are given, which belongs to the request; `old` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
 from typing import Any
 
-from apimachinery.api import validation
+from apimachinery.api import validation, warnings
 from apimachinery.api.catalogue import Resource
+from apimachinery.api.validation.checks import same
 from apimachinery.meta.paths import Problem
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_labels import field_label
+from controlplane.apiserver.strategies import facts
 
 Object = dict[str, Any]
 
-# Kinds whose metadata.generation counts changes of the specification (their strategies' PrepareForUpdate).
-_GENERATED = frozenset(
-    {
-        ("apps", "DaemonSet"),
-        ("apps", "Deployment"),
-        ("apps", "ReplicaSet"),
-        ("apps", "StatefulSet"),
-        ("", "ReplicationController"),
-        ("batch", "CronJob"),
-        ("batch", "Job"),
-        ("policy", "PodDisruptionBudget"),
-        ("networking.k8s.io", "Ingress"),
-        ("networking.k8s.io", "IngressClass"),
-        ("networking.k8s.io", "NetworkPolicy"),
-        ("discovery.k8s.io", "EndpointSlice"),
-        ("flowcontrol.apiserver.k8s.io", "FlowSchema"),
-        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"),
-        ("apiextensions.k8s.io", "CustomResourceDefinition"),
-        ("scheduling.k8s.io", "PriorityClass"),
-        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
-        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
-    }
-)
-# Kinds that PUT may create (AllowCreateOnUpdate of their strategies).
-_CREATED_ON_UPDATE = frozenset(
-    {"Endpoints", "Event", "LimitRange", "Lease", "PodTemplate", "Service", "Role", "RoleBinding", "ClusterRole"}
-    | {"ClusterRoleBinding", "FlowSchema"}
-)
-# Kinds that PUT replaces only at the resourceVersion it names (AllowUnconditionalUpdate).
-_CONDITIONAL = frozenset({"Lease", "CustomResourceDefinition", "APIService", "CSINode", "RuntimeClass", "IngressClass"})
-# Kinds whose deletion answers with the object instead of a Status (ReturnDeletedObject).
-_RETURNED = frozenset({"Pod", "PodTemplate", "PersistentVolume", "PersistentVolumeClaim", "Service", "ServiceAccount"})
+Now = Callable[[], datetime]
 
 
 class Strategy:
@@ -59,10 +29,10 @@ class Strategy:
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
         self.has_status = resource.subresource("status") is not None
-        self.generated = (resource.group, resource.kind) in _GENERATED
-        self.create_on_update = resource.kind in _CREATED_ON_UPDATE
-        self.unconditional_update = resource.kind not in _CONDITIONAL
-        self.returns_deleted = resource.kind in _RETURNED
+        self.generated = (resource.group, resource.kind) in facts.GENERATED
+        self.create_on_update = resource.kind in facts.CREATED_ON_UPDATE
+        self.unconditional_update = resource.kind not in facts.CONDITIONAL
+        self.returns_deleted = resource.kind in facts.RETURNED
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         """Before defaults-dependent validation: drop what a client may not say."""
@@ -75,12 +45,13 @@ class Strategy:
             keep(new, old, "status")
 
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
-        """The status subresource's update keeps everything but the status and (as upstream) the annotations."""
-        for field in [*new, *old]:
-            if field not in ("status", "metadata"):
-                keep(new, old, field)
-        keep(new["metadata"], old["metadata"], "labels")
-        keep(new["metadata"], old["metadata"], "ownerReferences")
+        """The status subresource's update keeps everything but the status and (as upstream, for most kinds) what the
+        client says of labels, annotations, finalizers and owners."""
+        for field in {*new, *old} - {"status", "metadata"}:
+            keep(new, old, field)
+        if self.resource.kind in facts.STATUS_ONLY:
+            for field in facts.STATUS_KEEPS:
+                keep(new["metadata"], old["metadata"], field)
 
     def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
         """An update through another subresource that holds the whole object."""
@@ -99,10 +70,25 @@ class Strategy:
                 return validation.validate_approval(new, old)
         return validation.validate_update(self.resource, new, old)
 
+    def warn(self, call: Call, new: Object, old: Object | None) -> None:
+        """Tell the client what upstream says about an object that is stored all the same."""
+        if old is None:
+            found = warnings.for_create(self.resource, new)
+        elif call.subresource in ("", "scale"):
+            found = warnings.for_update(self.resource, new, old)
+        else:
+            return
+        for text in found:
+            call.warn(text)
+
+    def unnamed(self) -> str:
+        """The name of an object that was given none; "" for a kind that must have one."""
+        return ""
+
     def spec_changed(self, new: Object, old: Object) -> bool:
         """Whether the generation goes up: anything but metadata and status changed."""
         fields = ({*new, *old}) - {"apiVersion", "kind", "metadata", "status"}
-        return any(new.get(field) != old.get(field) for field in fields)
+        return any(new.get(each) != old.get(each) and not same(new.get(each), old.get(each)) for each in fields)
 
     def claim(self, call: Call, new: Object, old: Object | None) -> AbstractAsyncContextManager[None]:
         """Take what must be taken before the write (addresses, ports) and give back what is free after it; what was

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Mapping
 
+from apimachinery.api import validation
+from apimachinery.api.validation.checks import same
+from apimachinery.meta.paths import Problem
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
 
@@ -17,7 +21,6 @@ class NodeStrategy(Strategy):
 
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
         keep(new, old, "spec")
-        keep(new["metadata"], old["metadata"], "ownerReferences")
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         unschedulable = (obj.get("spec") or {}).get("unschedulable")
@@ -53,6 +56,12 @@ class EventStrategy(Strategy):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._ttl = max(1, round(ttl))
 
+    def validate_create(self, call: Call, obj: Object) -> list[Problem]:
+        return validation.validate_event_create(obj, new_style=call.resource.group != "")
+
+    def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
+        return validation.validate_event_update(new, old, new_style=call.resource.group != "")
+
     def ttl(self, obj: Object) -> int | None:
         return self._ttl
 
@@ -73,41 +82,42 @@ class EventStrategy(Strategy):
         }
 
 
-class ReplicaSetStrategy(Strategy):
-    """`replicasets`, `replicationcontrollers`."""
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {**super().fields(obj), "status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
-
-
-class JobStrategy(Strategy):
-    """`jobs`: selected by their pods' controller uid (manualSelector aside)."""
+class ServiceAccountStrategy(Strategy):
+    """`serviceaccounts`: the secrets it may use are named, nothing else is said of them."""
 
     def prepare_create(self, call: Call, obj: Object) -> None:
-        super().prepare_create(call, obj)
-        spec, meta = obj["spec"], obj["metadata"]
-        if spec.get("manualSelector"):
-            return
-        template = spec.setdefault("template", {}).setdefault("metadata", {})
-        uid = meta["uid"]
-        template["labels"] = {
-            **(template.get("labels") or {}),
-            "controller-uid": uid,
-            "batch.kubernetes.io/controller-uid": uid,
-            "job-name": meta["name"],
-            "batch.kubernetes.io/job-name": meta["name"],
-        }
-        spec.setdefault("selector", {}).setdefault("matchLabels", {})["batch.kubernetes.io/controller-uid"] = uid
+        _names_only(obj)
 
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {**super().fields(obj), "status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        _names_only(new)
 
 
-class VolumeStrategy(Strategy):
-    """`persistentvolumes`, `persistentvolumeclaims`: born Pending."""
+def _names_only(obj: Object) -> None:
+    if obj.get("secrets"):
+        obj["secrets"] = [{"name": each["name"]} if each.get("name") else {} for each in obj["secrets"]]
 
-    def prepare_create(self, call: Call, obj: Object) -> None:
-        obj["status"] = {"phase": "Pending"}
+
+class LimitRangeStrategy(Strategy):
+    """`limitranges`: one without a name gets some name."""
+
+    def unnamed(self) -> str:
+        return str(uuid.uuid4())
+
+
+class EndpointSliceStrategy(Strategy):
+    """`endpointslices`: labels count as a change."""
+
+    def spec_changed(self, new: Object, old: Object) -> bool:
+        labels = (each["metadata"].get("labels") for each in (new, old))
+        return super().spec_changed(new, old) or not same(*labels)
+
+
+class DriverStrategy(Strategy):
+    """`csidrivers`: generations count from the first change."""
+
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        if self.spec_changed(new, old):
+            new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 
 
 class SigningRequestStrategy(Strategy):

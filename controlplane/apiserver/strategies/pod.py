@@ -11,6 +11,7 @@ from apimachinery.meta.paths import Path, Problem, not_supported, required
 from apimachinery.meta.pod_resources import parse_amounts
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
+from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles
 
 _QOS_RESOURCES = ("cpu", "memory")
 
@@ -43,6 +44,8 @@ class PodStrategy(Strategy):
         except ValueError:
             qos = "BestEffort"  # validation tells of the malformed quantity
         obj["status"] = {"phase": "Pending", "qosClass": qos}
+        settle_affinity(obj)
+        sync_profiles(call, obj)
         if (obj.get("spec") or {}).get("schedulingGates"):
             obj["status"]["conditions"] = [
                 {
@@ -57,7 +60,8 @@ class PodStrategy(Strategy):
         keep(new, old, "spec")
         keep(new["metadata"], old["metadata"], "ownerReferences")
         status_ = new.setdefault("status", {})
-        if qos := (old.get("status") or {}).get("qosClass"):
+        qos = (old.get("status") or {}).get("qosClass")
+        if qos and not status_.get("qosClass"):
             status_["qosClass"] = qos
 
     def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
@@ -82,7 +86,7 @@ class PodStrategy(Strategy):
         phase = (obj.get("status") or {}).get("phase")
         if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
             return 0  # no node agent has anything to stop
-        return int(seconds)
+        return int(seconds) if seconds >= 0 else 1
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         spec, state = obj.get("spec") or {}, obj.get("status") or {}

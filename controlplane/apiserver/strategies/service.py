@@ -13,6 +13,7 @@ from apimachinery.meta.paths import Path, Problem, invalid
 from controlplane.apiserver.registry.allocator import AddressPool, Exhausted, Pool, PortPool, Taken
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
+from controlplane.apiserver.strategies.service_fields import drop_unused, settle_addresses
 
 _CLUSTER_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 _PORT_TYPES = ("NodePort", "LoadBalancer")
@@ -46,19 +47,21 @@ class ServiceStrategy(Strategy):
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         obj["status"] = {"loadBalancer": {}}
+        spec = obj["spec"]
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         keep(new, old, "status")
         spec, before = new["spec"], old["spec"]
-        if spec.get("type") == "ExternalName":
-            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-                if before.get("type") != "ExternalName":
-                    spec.pop(field, None)
-        elif not spec.get("clusterIP") and before.get("clusterIP") and before.get("type") != "ExternalName":
+        if spec.get("type") != "LoadBalancer":
+            new["status"] = {**(new.get("status") or {}), "loadBalancer": {}}
+        settle_addresses(spec, before)
+        drop_unused(spec, before)
+        if spec.get("type") != "ExternalName" and before.get("type") != "ExternalName":
             # A client that never knew the address does not mean to give it up.
-            spec["clusterIP"], spec["clusterIPs"] = before["clusterIP"], before.get("clusterIPs") or []
-            for field in ("ipFamilies", "ipFamilyPolicy"):
-                if not spec.get(field):
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                if not spec.get(field) and before.get(field):
                     keep(spec, before, field)
         _patch_node_ports(spec, before)
 

@@ -8,8 +8,8 @@ from apimachinery.api.catalogue import CUSTOMRESOURCEDEFINITIONS, Resource
 from controlplane.apiserver.authz.rbac import PolicyIndex
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.kinds import DefinedResource
-from controlplane.apiserver.strategies import kinds
-from controlplane.apiserver.strategies.base import Strategy
+from controlplane.apiserver.strategies import kinds, volumes, workloads
+from controlplane.apiserver.strategies.base import Now, Strategy
 from controlplane.apiserver.strategies.namespace import NamespaceStrategy
 from controlplane.apiserver.strategies.pod import PodStrategy
 from controlplane.apiserver.strategies.rbac import RBACStrategy
@@ -17,26 +17,33 @@ from controlplane.apiserver.strategies.service import ServiceStrategy
 
 _PLAIN: dict[tuple[str, str], type[Strategy]] = {
     ("", "namespaces"): NamespaceStrategy,
+    ("", "limitranges"): kinds.LimitRangeStrategy,
     ("", "nodes"): kinds.NodeStrategy,
+    ("", "persistentvolumeclaims"): volumes.ClaimStrategy,
     ("", "pods"): PodStrategy,
+    ("", "replicationcontrollers"): workloads.ReplicaSetStrategy,
     ("", "secrets"): kinds.SecretStrategy,
-    ("", "persistentvolumes"): kinds.VolumeStrategy,
-    ("", "persistentvolumeclaims"): kinds.VolumeStrategy,
-    ("", "replicationcontrollers"): kinds.ReplicaSetStrategy,
-    ("apps", "replicasets"): kinds.ReplicaSetStrategy,
-    ("batch", "jobs"): kinds.JobStrategy,
+    ("", "serviceaccounts"): kinds.ServiceAccountStrategy,
+    ("apps", "daemonsets"): workloads.DaemonSetStrategy,
+    ("apps", "deployments"): workloads.DeploymentStrategy,
+    ("apps", "replicasets"): workloads.ReplicaSetStrategy,
+    ("batch", "jobs"): workloads.JobStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): kinds.SigningRequestStrategy,
+    ("discovery.k8s.io", "endpointslices"): kinds.EndpointSliceStrategy,
+    ("storage.k8s.io", "csidrivers"): kinds.DriverStrategy,
 }
 
 
 def strategies(
-    policy: PolicyIndex, addresses: AddressPool, ports: PortPool, *, event_ttl: float, rbac: bool
+    policy: PolicyIndex, addresses: AddressPool, ports: PortPool, *, event_ttl: float, rbac: bool, now: Now
 ) -> Callable[[Resource], Strategy]:
-    """The function from a resource to its strategy. rbac: whether escalation is refused."""
+    """The function from a resource to its strategy. rbac: whether escalation is refused; now: the time."""
 
     def choose(resource: Resource) -> Strategy:
         if (resource.group, resource.plural) == ("", "services"):
             return ServiceStrategy(resource, addresses, ports)
+        if (resource.group, resource.plural) == ("", "persistentvolumes"):
+            return volumes.VolumeStrategy(resource, now=now)
         if (resource.group, resource.plural) == ("", "events"):
             return kinds.EventStrategy(resource, ttl=event_ttl)
         if resource.group == "rbac.authorization.k8s.io":

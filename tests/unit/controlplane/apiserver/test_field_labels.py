@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from apimachinery.api.catalogue import CATALOGUE
+from apimachinery.kit.clock import SystemClock
 from controlplane.apiserver.registry.field_labels import _LABELS, field_label
 from controlplane.apiserver.strategies.table import strategies
 
@@ -16,7 +17,7 @@ _BESIDES: Any = None
 def fields(group: str, kind: str) -> set[str]:
     stored = CATALOGUE.by_kind("v1" if kind == "Event" else f"{group}/v1".lstrip("/"), kind)
     assert stored is not None
-    choose = strategies(_BESIDES, _BESIDES, _BESIDES, event_ttl=1, rbac=False)
+    choose = strategies(_BESIDES, _BESIDES, _BESIDES, event_ttl=1, rbac=False, now=SystemClock().now)
     return set(choose(stored).fields(cast("dict[str, Any]", {"metadata": {"name": "a"}})))
 
 

@@ -1,0 +1,94 @@
+"""What upstream's strategies answer with a constant: which kinds count generations, may be created by PUT, …"""
+
+from __future__ import annotations
+
+_REGISTRATION = "admissionregistration.k8s.io"
+_FLOW = "flowcontrol.apiserver.k8s.io"
+
+# Kinds whose metadata.generation counts changes of what they specify (PrepareForCreate and PrepareForUpdate).
+GENERATED = frozenset(
+    {
+        ("", "PodTemplate"),
+        ("", "ReplicationController"),
+        (_REGISTRATION, "MutatingWebhookConfiguration"),
+        (_REGISTRATION, "ValidatingAdmissionPolicy"),
+        (_REGISTRATION, "ValidatingAdmissionPolicyBinding"),
+        (_REGISTRATION, "ValidatingWebhookConfiguration"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("apps", "DaemonSet"),
+        ("apps", "Deployment"),
+        ("apps", "ReplicaSet"),
+        ("apps", "StatefulSet"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+        ("discovery.k8s.io", "EndpointSlice"),
+        (_FLOW, "FlowSchema"),
+        (_FLOW, "PriorityLevelConfiguration"),
+        ("networking.k8s.io", "Ingress"),
+        ("networking.k8s.io", "IngressClass"),
+        ("networking.k8s.io", "NetworkPolicy"),
+        ("policy", "PodDisruptionBudget"),
+        ("scheduling.k8s.io", "PriorityClass"),
+    }
+)
+# Kinds that PUT may create (AllowCreateOnUpdate).
+CREATED_ON_UPDATE = frozenset(
+    {
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Endpoints",
+        "Event",
+        "Lease",
+        "LimitRange",
+        "Role",
+        "RoleBinding",
+        "RuntimeClass",
+        "Service",
+    }
+)
+# Kinds that PUT replaces only at the resourceVersion it names (not AllowUnconditionalUpdate).
+CONDITIONAL = frozenset(
+    {
+        "APIService",
+        "CSIDriver",
+        "CSINode",
+        "CSIStorageCapacity",
+        "CustomResourceDefinition",
+        "Lease",
+        "MutatingWebhookConfiguration",
+        "PodDisruptionBudget",
+        "RuntimeClass",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+        "VolumeAttachment",
+    }
+)
+# Kinds whose deletion answers with the object instead of a Status (ReturnDeletedObject).
+RETURNED = frozenset(
+    {
+        "CSIDriver",
+        "CSINode",
+        "Namespace",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Pod",
+        "PodTemplate",
+        "ResourceQuota",
+        "Service",
+        "ServiceAccount",
+        "StorageClass",
+        "VolumeAttachment",
+    }
+)
+# Kinds whose status subresource changes nothing of the metadata (metav1.ResetObjectMetaForStatus).
+STATUS_ONLY = frozenset(
+    {
+        "CustomResourceDefinition",
+        "FlowSchema",
+        "PriorityLevelConfiguration",
+        "ValidatingAdmissionPolicy",
+        "VolumeAttachment",
+    }
+)
+STATUS_KEEPS = ("labels", "annotations", "finalizers", "ownerReferences")

@@ -1,0 +1,251 @@
+"""What strategies do to an object before it is validated and stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import CATALOGUE, Resource
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.strategies.service_fields import drop_unused, settle_addresses
+from controlplane.apiserver.strategies.table import strategies
+
+_NOW = datetime(2026, 1, 2, tzinfo=UTC)
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/c"
+_NOBODY: Any = None
+
+
+def kind(api_version: str, name: str) -> Resource:
+    found = CATALOGUE.by_kind(api_version, name)
+    assert found is not None
+    return found
+
+
+def of(resource: Resource) -> Any:
+    return strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW)(resource)
+
+
+async def _allow(attributes: Attributes) -> tuple[Decision, str]:
+    return Decision.ALLOW, ""
+
+
+def call(resource: Resource, subresource: str = "") -> Call:
+    return Call(User("u"), resource, "update", "default", "a", _allow, subresource)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "name", "created", "unconditional", "returned"),
+    [
+        ("v1", "ConfigMap", False, True, False),
+        ("v1", "Service", True, True, True),
+        ("v1", "Namespace", False, True, True),
+        ("v1", "PodTemplate", False, True, True),
+        ("coordination.k8s.io/v1", "Lease", True, False, False),
+        ("policy/v1", "PodDisruptionBudget", False, False, False),
+        ("networking.k8s.io/v1", "IngressClass", False, True, False),
+        ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", False, True, False),
+        ("storage.k8s.io/v1", "StorageClass", False, True, True),
+        ("storage.k8s.io/v1", "CSIDriver", False, False, True),
+        ("rbac.authorization.k8s.io/v1", "Role", True, True, False),
+        ("node.k8s.io/v1", "RuntimeClass", True, False, False),
+    ],
+)
+def test_constants(api_version: str, name: str, created: bool, unconditional: bool, returned: bool) -> None:
+    strategy = of(kind(api_version, name))
+    found = (strategy.create_on_update, strategy.unconditional_update, strategy.returns_deleted)
+    assert found == (created, unconditional, returned)
+
+
+def _object(**fields: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "a", "uid": "u"}, **fields}
+
+
+def test_a_deployments_annotations_count_as_a_change() -> None:
+    deployments = of(kind("apps/v1", "Deployment"))
+    old, new = _object(spec={"replicas": 1}), _object(spec={"replicas": 1, "paused": None})
+    assert not deployments.spec_changed(new, old)
+    new["metadata"] = {**new["metadata"], "annotations": {"a": "b"}}
+    assert deployments.spec_changed(new, old)
+    assert not of(kind("apps/v1", "ReplicaSet")).spec_changed(new, old)
+
+
+def test_a_slices_labels_count_as_a_change() -> None:
+    slices = of(kind("discovery.k8s.io/v1", "EndpointSlice"))
+    old, new = _object(ports=[]), _object()
+    assert not slices.spec_changed(new, old)
+    new["metadata"] = {**new["metadata"], "labels": {"a": "b"}}
+    assert slices.spec_changed(new, old)
+
+
+def test_a_status_update_and_the_metadata() -> None:
+    claims, levels = kind("v1", "PersistentVolumeClaim"), kind("flowcontrol.apiserver.k8s.io/v1", "FlowSchema")
+    for resource, kept in ((claims, {"x": "y"}), (levels, None)):
+        old = _object(spec={"a": 1}, status={})
+        new = {"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"a": 2}, "status": {"b": 1}}
+        of(resource).prepare_status(call(resource, "status"), new, old)
+        assert (new["spec"], new["status"], new["metadata"].get("labels")) == ({"a": 1}, {"b": 1}, kept)
+
+
+def test_a_daemon_sets_templates_are_counted() -> None:
+    resource = kind("apps/v1", "DaemonSet")
+    key, strategy = "deprecated.daemonset.template.generation", of(resource)
+    made = _object(spec={"template": {"spec": {}}}, status={"x": 1})
+    strategy.prepare_create(call(resource), made)
+    assert made["metadata"]["annotations"] == {key: "1"} and "status" not in made
+    same = _object(spec={"template": {}, "minReadySeconds": 3})
+    strategy.prepare_update(call(resource), same, made)
+    assert same["metadata"]["annotations"] == {key: "1"}
+    other = _object(spec={"template": {"spec": {"hostPID": True}}})
+    strategy.prepare_update(call(resource), other, made)
+    assert other["metadata"]["annotations"] == {key: "2"}
+
+
+def test_a_job_keeps_labels_that_validation_will_refuse() -> None:
+    resource = kind("batch/v1", "Job")
+    job = _object(spec={"template": {"metadata": {"labels": {"job-name": "other"}}}})
+    of(resource).prepare_create(call(resource), job)
+    assert job["spec"]["template"]["metadata"]["labels"] == {
+        "batch.kubernetes.io/controller-uid": "u",
+        "batch.kubernetes.io/job-name": "a",
+        "controller-uid": "u",
+        "job-name": "other",
+    }
+    assert job["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
+
+
+def test_a_volume_tells_when_its_phase_changed() -> None:
+    resource = kind("v1", "PersistentVolume")
+    volume = _object(spec={}, status={"phase": "Bound"})
+    of(resource).prepare_create(call(resource), volume)
+    assert volume["status"] == {"phase": "Pending", "lastPhaseTransitionTime": "2026-01-02T00:00:00Z"}
+    old = _object(spec={}, status={"phase": "Pending", "lastPhaseTransitionTime": "2025-01-01T00:00:00Z"})
+    new = _object(spec={}, status={**old["status"], "phase": "Available"})
+    of(resource).prepare_status(call(resource, "status"), new, old)
+    assert new["status"]["lastPhaseTransitionTime"] == "2026-01-02T00:00:00Z"
+
+
+def test_a_claims_sources_say_the_same() -> None:
+    resource = kind("v1", "PersistentVolumeClaim")
+    source = {"kind": "PersistentVolumeClaim", "name": "x"}
+    for field in ("dataSource", "dataSourceRef"):
+        claim = _object(spec={field: source})
+        of(resource).prepare_create(call(resource), claim)
+        assert claim["spec"] == {"dataSource": source, "dataSourceRef": source}
+    foreign = _object(spec={"dataSourceRef": {**source, "namespace": "b"}})
+    of(resource).prepare_create(call(resource), foreign)
+    assert "dataSource" not in foreign["spec"]
+
+
+def test_small_kinds() -> None:
+    accounts = kind("v1", "ServiceAccount")
+    account = _object(secrets=[{"name": "s", "kind": "Secret", "uid": "1"}])
+    of(accounts).prepare_create(call(accounts), account)
+    assert account["secrets"] == [{"name": "s"}]
+    assert len(of(kind("v1", "LimitRange")).unnamed()) == 36
+    assert of(kind("v1", "ConfigMap")).unnamed() == ""
+    drivers = kind("storage.k8s.io/v1", "CSIDriver")
+    new = _object(spec={"requiresRepublish": True})
+    of(drivers).prepare_update(call(drivers), new, _object(spec={}))
+    assert new["metadata"]["generation"] == 1
+
+
+def _pod(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "p", "labels": {"v": "1"}}, "spec": {"containers": [{"name": "c"}], **spec}}
+
+
+def test_a_pods_own_labels_settle_its_affinity() -> None:
+    pods = kind("v1", "Pod")
+    term = {"topologyKey": "zone", "matchLabelKeys": ["v", "w"], "labelSelector": {}}
+    without = {"topologyKey": "zone", "mismatchLabelKeys": ["v"]}
+    rule = {"requiredDuringSchedulingIgnoredDuringExecution": [term, without]}
+    pod = _pod(affinity={"podAntiAffinity": rule})
+    of(pods).prepare_create(call(pods), pod)
+    assert term["labelSelector"] == {"matchExpressions": [{"key": "v", "operator": "In", "values": ["1"]}]}
+    assert "labelSelector" not in without
+
+
+def test_apparmor_profiles_of_field_and_annotation() -> None:
+    pods = kind("v1", "Pod")
+    by_field = _pod(securityContext={"appArmorProfile": {"type": "Localhost", "localhostProfile": "x"}})
+    of(pods).prepare_create(call(pods), by_field)
+    assert by_field["metadata"]["annotations"] == {_APPARMOR: "localhost/x"}
+    by_annotation, asked = _pod(), call(pods)
+    by_annotation["metadata"]["annotations"] = {_APPARMOR: "runtime/default"}
+    of(pods).prepare_create(asked, by_annotation)
+    context = by_annotation["spec"]["containers"][0]["securityContext"]
+    assert context == {"appArmorProfile": {"type": "RuntimeDefault"}}
+    assert asked.warnings == [
+        f'metadata.annotations[{_APPARMOR}]: deprecated since v1.30; use the "appArmorProfile" field instead'
+    ]
+
+
+def test_a_pods_quality_of_service_is_only_backfilled() -> None:
+    pods = kind("v1", "Pod")
+    old = {**_pod(), "status": {"qosClass": "BestEffort"}}
+    for said, stored in (({}, "BestEffort"), ({"qosClass": "Guaranteed"}, "Guaranteed")):
+        new = {**_pod(), "status": dict(said)}
+        of(pods).prepare_status(call(pods, "status"), new, old)
+        assert new["status"]["qosClass"] == stored
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [
+        (
+            {"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]},
+            {"type": "ExternalName", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]},
+            {"type": "ExternalName"},
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}], "externalTrafficPolicy": "Cluster"},
+            {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 30080}], "externalTrafficPolicy": "Cluster"},
+            {"type": "ClusterIP", "ports": [{"port": 80}]},
+        ),
+        (
+            {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]},
+            {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 30081}]},
+            {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 30081}]},
+        ),
+        (
+            {
+                "type": "LoadBalancer",
+                "externalTrafficPolicy": "Local",
+                "healthCheckNodePort": 30001,
+                "allocateLoadBalancerNodePorts": True,
+                "loadBalancerClass": "a/b",
+            },
+            {
+                "type": "NodePort",
+                "externalTrafficPolicy": "Local",
+                "healthCheckNodePort": 30001,
+                "allocateLoadBalancerNodePorts": True,
+                "loadBalancerClass": "a/b",
+            },
+            {"type": "NodePort", "externalTrafficPolicy": "Local"},
+        ),
+    ],
+    ids=["to-external-name", "to-cluster-ip", "another-node-port", "from-load-balancer"],
+)
+def test_what_a_services_new_type_does_not_use(
+    before: dict[str, Any], after: dict[str, Any], left: dict[str, Any]
+) -> None:
+    drop_unused(after, before)
+    assert after == left
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (("10.0.0.1", ["10.0.0.1"]), ("10.0.0.1", []), ["10.0.0.1"]),
+        (("10.0.0.1", ["10.0.0.1"]), ("10.0.0.2", ["10.0.0.1"]), ["10.0.0.2"]),
+        (("10.0.0.1", ["10.0.0.1"]), ("", ["10.0.0.1"]), None),
+    ],
+)
+def test_one_address_told_twice(before: Any, after: Any, expected: list[str] | None) -> None:
+    spec = {"clusterIP": after[0], "clusterIPs": after[1]}
+    settle_addresses(spec, {"clusterIP": before[0], "clusterIPs": before[1]})
+    assert spec.get("clusterIPs") == expected

@@ -71,10 +71,10 @@ class ApiServer:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self.config, self._clock = config, clock
+        self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = False
 
-        self._forwarder = Forwarder()
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError, ValueError, StorageError when it cannot start."""
         async with AsyncExitStack() as undo:
@@ -87,11 +87,12 @@ class ApiServer:
         config, clock = self.config, self._clock
         storage = await open_storage(config, clock)
         undo.push_async_callback(storage.close)
+        undo.push_async_callback(self._forwarder.close)
         policy, graph = PolicyIndex(), PodGraph()
         admission = Admission(config, lambda resource: ObjectStore(resource, storage), clock)
+        undo.push_async_callback(admission.close)
         feeds = [*_feeds(config, storage, policy, graph), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
-        undo.push_async_callback(self._forwarder.close)
         undo.push_async_callback(cancel_and_wait, *tasks)
         authorizer = Union(_authorizers(config, policy, graph))
 

@@ -25,7 +25,7 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
-from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
 from controlplane.apiserver.authn import issuer
@@ -39,6 +39,7 @@ from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
 from controlplane.apiserver.bootstrap.objects import ensure_objects
+from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config
 from controlplane.apiserver.extensions.wire import Extensions
@@ -76,16 +77,18 @@ class ApiServer:
         self._ready = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises OSError, ValueError, StorageError when it cannot start."""
+        """Serve until `stop` is set. Raises OSError, ValueError, StorageError, Fatal when it cannot start."""
         async with AsyncExitStack() as undo:
-            await self.start(undo)
+            starting = asyncio.create_task(self.start(undo))
+            await wait_first(stop, starting)
+            await cancel_and_wait(starting)
             await stop.wait()
             self._ready = False
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Serve; everything that was started is ended by `undo`."""
         config, clock = self.config, self._clock
-        storage = await open_storage(config, clock)
+        storage = await until_answered("opening the store", lambda: open_storage(config, clock), clock)
         undo.push_async_callback(storage.close)
         undo.push_async_callback(self._forwarder.close)
         policy, graph = PolicyIndex(), PodGraph()
@@ -120,9 +123,12 @@ class ApiServer:
         undo.push_async_callback(front.stop)
         undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
 
-        await reconcile_policy(registry, clock)
-        await ensure_objects(registry, clock, config.client_ca_file, _front_proxy_data(config))
-        await kubernetes.ensure()
+        front_proxy = _front_proxy_data(config)
+        await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
+        await until_answered(
+            "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, front_proxy), clock
+        )
+        await until_answered("the kubernetes service", kubernetes.ensure, clock)
         await self._aggregation.start(undo)
         await Extensions(registry, storage, clock).start(undo)
         for feed in feeds:

@@ -62,7 +62,9 @@ def told(resource: Resource, name: str) -> Iterator[None]:
     except OutcomeUnknown as error:
         raise status.timeout(f"request did not complete within the allotted timeout: {error}") from None
     except Unavailable as error:
-        raise status.service_unavailable(f"the store is not available: {error}") from None
+        # Certainly not done: clients may repeat it, and those of client-go do.
+        sentence = f"the store is not available: {error}"
+        raise status.ApiError(503, "ServiceUnavailable", sentence, {"retryAfterSeconds": 1}) from None
 
 
 def too_large(requested: int, current: int) -> status.ApiError:

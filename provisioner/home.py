@@ -15,6 +15,7 @@ from provisioner.spec import Lab
 from provisioner.specfile import dump_lab, load_lab, restore_lab
 
 DEFAULT = Path("/var/lib/kubelab")
+_LOST = "What is left of one whose folder was deleted: kubelab destroy --file LABFILE."
 
 
 def find_home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -168,8 +169,9 @@ def find_lab(home: Path, name: str | None) -> LabHome:
         if len(known) == 1:
             return LabHome(home, known[0])
         if not known:
-            raise BadInput([f"there is no lab in {home}"], advice="kubelab up makes one.")
+            raise BadInput([f"there is no lab in {home}"], advice=f"kubelab up makes one. {_LOST}")
         raise BadInput([f"there are several labs: {', '.join(known)}"], advice="Name one with --lab.")
     if name not in known:
-        raise BadInput([f"there is no lab {name!r} in {home}; there are: {', '.join(known) or 'none'}"])
+        there = ", ".join(known) or "none"
+        raise BadInput([f"there is no lab {name!r} in {home}; there are: {there}"], advice=_LOST)
     return LabHome(home, name)

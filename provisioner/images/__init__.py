@@ -22,6 +22,7 @@ from provisioner.images.guest import GuestImage, ensure_guest_image
 from provisioner.images.recipes import require_recipes
 from provisioner.images.registry import load_image
 from provisioner.images.seed import build_seed
+from provisioner.images.tools import stoppable
 
 __all__ = [
     "CachedImage",
@@ -38,4 +39,5 @@ __all__ = [
     "load_image",
     "prune",
     "require_recipes",
+    "stoppable",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from provisioner.images.errors import ImageError
@@ -29,6 +31,8 @@ PACKAGES = {
 }
 
 #: Lines of a failed program's output that go into the error message.
+#: Seconds between looks at whether to stop, and for a program to clean up behind itself.
+_LOOK, _END = 0.3, 10.0
 _TAIL = 12
 
 
@@ -56,26 +60,69 @@ def run_tool(
     known.
     """
     words = [str(a) for a in argv]
-    try:
-        done = subprocess.run(
-            words,
-            input=input,
-            stdin=None if input is not None else subprocess.DEVNULL,
-            capture_output=True,
-            cwd=cwd,
-            check=False,
-            env={**os.environ, "PATH": _search_path(), "LC_ALL": "C.UTF-8", **(env or {})},
-        )
-    except FileNotFoundError:
+    path = _search_path()
+    if shutil.which(words[0], path=path) is None:
         if words[0] in PACKAGES:
             require_tools(words[0])
-        raise ImageError(f"{words[0]}: no such program") from None
+        raise ImageError(f"{words[0]}: no such program")
+    try:
+        # From a file, not a pipe: communicate() does not go on writing after a timeout of its own.
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(input or b"")
+            stdin.seek(0)
+            # Told to end when this process is killed: it would go on writing where the next build cleans up.
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *words],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env={**os.environ, "PATH": path, "LC_ALL": "C.UTF-8", **(env or {})},
+            )
+        stdout, stderr = _communicate(process)
     except OSError as e:
         raise os_error(e) from e
-    if done.returncode != 0:
-        output = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
-        raise ImageError(failure_text(words[0], done.returncode, output))
-    return done.stdout
+    if process.returncode != 0:
+        output = (stderr + b"\n" + stdout).decode(errors="replace")
+        raise ImageError(failure_text(words[0], process.returncode, output))
+    return stdout
+
+
+@contextlib.contextmanager
+def stoppable(stopped: Callable[[], bool]) -> Iterator[None]:
+    """Programs that run inside end early, with ``ImageError``, when ``stopped()`` becomes true. For one caller at a
+    time: builds of one process follow each other."""
+    global _stopped
+    before, _stopped = _stopped, stopped
+    try:
+        yield
+    finally:
+        _stopped = before
+
+
+def _never() -> bool:
+    return False
+
+
+_stopped: Callable[[], bool] = _never
+
+
+def _communicate(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=_LOOK)
+            except subprocess.TimeoutExpired:
+                if _stopped():
+                    raise ImageError("stopped") from None
+    except BaseException:
+        process.terminate()
+        try:
+            process.communicate(timeout=_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        raise
 
 
 def failure_text(program: str, code: int, output: str) -> str:

@@ -57,6 +57,10 @@ def compute_status(
     ephemeral = compute_containers(
         pod, debug, state, old["ephemeralContainerStatuses"], view, is_init=False, terminal=ended
     )
+    for entry in ephemeral:
+        # They have no probes, and no part in the pod's readiness.
+        entry["ready"] = False
+        entry.pop("started", None)
     phase = "Failed" if verdict else compute_phase(pod, init, regular, terminal=terminal)
     if previous.get("phase") in ("Succeeded", "Failed"):
         phase = previous["phase"]

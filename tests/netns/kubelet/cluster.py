@@ -40,6 +40,10 @@ class Cluster:
             os.kill(self._process.pid, how)
             self._process.wait(20)
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
     def node_kubeconfig(self, name: str) -> Path:
         """A kubeconfig with the node's own client certificate."""
         authority = Authority.load(self.dir / "pki" / "ca.crt", self.dir / "pki" / "ca.key")

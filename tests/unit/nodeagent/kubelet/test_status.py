@@ -173,3 +173,12 @@ def test_a_reason_that_no_longer_holds_is_taken_away() -> None:
     assert patch is not None
     (ready,) = patch["status"]["conditions"]
     assert (ready["status"], ready["reason"], ready["message"]) == ("True", None, None)
+
+
+def test_an_ephemeral_container_is_never_ready() -> None:
+    wanted = pod("main")
+    wanted["spec"]["ephemeralContainers"] = [{"name": "debugger", "image": "busybox"}]
+    found = status(wanted, container("main", R), container("debugger", R))
+    entry = found["ephemeralContainerStatuses"][0]
+    assert "running" in entry["state"] and entry["ready"] is False and "started" not in entry
+    assert found["containerStatuses"][0]["ready"] and found["phase"] == "Running"

@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from apimachinery.meta.objects import copied
 from apimachinery.meta.patches.errors import PatchError
 from apimachinery.meta.patches.merge import same_json
 
 # The API server's own bound on the work of one request.
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes that the copies of one patch may add: each can double what is there (upstream's JSONPatchMaxCopyBytes)."""
 
 
 def json_patch(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
@@ -19,10 +23,22 @@ def json_patch(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
         text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise PatchError(text)
     root = {"": copied(document)}
-    for operation in operations:
-        if not isinstance(operation, Mapping):
-            raise PatchError("a JSON patch operation must be an object", malformed=True)
-        _apply(root, operation)
+    added = 0
+    try:
+        for operation in operations:
+            if not isinstance(operation, Mapping):
+                raise PatchError("a JSON patch operation must be an object", malformed=True)
+            if operation.get("op") == "copy":
+                added += len(orjson.dumps(_get(root, _pointer(operation, "from"), "copy")))
+                if added > MAX_COPIED:
+                    raise PatchError(
+                        "Unable to complete the copy, the accumulated size increase of copy is "
+                        f"{added}, exceeding the limit {MAX_COPIED}"
+                    )
+            _apply(root, operation)
+        orjson.dumps(root)
+    except (RecursionError, orjson.JSONEncodeError):
+        raise PatchError("the patch nests too deep") from None
     return root[""]
 
 

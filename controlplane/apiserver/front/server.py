@@ -12,6 +12,7 @@ from random import getrandbits
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
@@ -82,6 +83,7 @@ class Front:
             self._handle,
             handler_cancellation=True,
             access_log=None,
+            logger=_http_log(),
             keepalive_timeout=180,
             max_line_size=_LINE_MAX,
             max_field_size=_LINE_MAX,
@@ -167,6 +169,13 @@ class Front:
             user = await impersonate(user, request.headers, self._authorizer.require)
         await self._authorizer.require(_attributes(user, info))
         return await self._route(request, info, user)
+
+
+def _http_log() -> logging.Logger:
+    """aiohttp's log without the tracebacks of requests that were no HTTP: they are told by their 400."""
+    found = logging.getLogger(f"{__name__}.http")
+    found.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    return found
 
 
 def _attributes(user: User, info: RequestInfo) -> Attributes:

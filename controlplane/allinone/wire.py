@@ -56,6 +56,8 @@ class ControlPlane:
                 service_cidr=ipaddress.IPv4Network(config.service_cidr),
                 signing_cert=pki / "ca.crt",
                 signing_key=pki / "ca.key",
+                token_key=pki / "sa.key",
+                controllers=("*", "bootstrap-signer-controller", "token-cleaner-controller"),
             ),
             self._clock,
         )
@@ -111,6 +113,7 @@ def flags(config: AllInOneConfig) -> list[str]:
         # The process need not stand on a node, where kube-proxy would lead a Service's address to its endpoints.
         "--enable-aggregator-routing=true",
         "--authorization-mode=Node,RBAC",
+        "--enable-bootstrap-token-auth=true",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
     ]

@@ -73,7 +73,10 @@ class Config:
     etcd_certfile: Path | None = None
     etcd_keyfile: Path | None = None
     storage_sqlite: Path | None = None
+    accepted_issuers: tuple[str, ...] = ()
     api_audiences: tuple[str, ...] = ()
+    token_auth_file: Path | None = None
+    bootstrap_token_auth: bool = False
     service_cluster_ip_range: ipaddress.IPv4Network = _SERVICES
     service_node_port_range: tuple[int, int] = (30000, 32767)
     kubelet_client_certificate: Path | None = None
@@ -112,6 +115,11 @@ class Config:
     argv: tuple[str, ...] = field(default=(), compare=False)
 
     @property
+    def service_account_issuers(self) -> tuple[str, ...]:
+        """The issuer of new tokens, and the others whose tokens are still accepted."""
+        return (self.service_account_issuer, *self.accepted_issuers)
+
+    @property
     def audiences(self) -> tuple[str, ...]:
         """The audiences a token must name one of; the issuer when none are configured."""
         return self.api_audiences or (self.service_account_issuer,)
@@ -141,7 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("tls-private-key-file")
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
-    flag("service-account-issuer")
+    parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
+    flag("token-auth-file", text="static tokens: token,user,uid,groups")
     flag("api-audiences")
     flag("service-cluster-ip-range", "10.96.0.0/12")
     flag("service-node-port-range", "30000-32767")
@@ -250,7 +259,10 @@ def parse(argv: Sequence[str]) -> Config:
         client_ca_file=file("client-ca-file"),
         service_account_key_files=keys,
         service_account_signing_key_file=signing or Path(),
-        service_account_issuer=options.service_account_issuer,
+        service_account_issuer=options.service_account_issuer[0] if options.service_account_issuer else "",
+        accepted_issuers=tuple(options.service_account_issuer[1:]),
+        token_auth_file=file("token-auth-file"),
+        bootstrap_token_auth=options.enable_bootstrap_token_auth == "true",
         etcd_servers=servers,
         etcd_cafile=file("etcd-cafile"),
         etcd_certfile=file("etcd-certfile"),

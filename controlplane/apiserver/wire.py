@@ -25,13 +25,19 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.jwt import Signer, load_private_key
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
-from controlplane.apiserver.authn import issuer
+from controlplane.apiserver.authn import token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
-from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
-from controlplane.apiserver.authn.tokens import Signer, Verifier, load_private_key
+from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
+from controlplane.apiserver.authn.issuer import Issuer
+from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.authn.service_accounts import Lookup, ServiceAccountAuthenticator
+from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator, TokenAuthenticators
+from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
+from controlplane.apiserver.authn.tokens import Verifier
 from controlplane.apiserver.authz.attributes import Authorizer
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph
@@ -43,6 +49,7 @@ from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config
 from controlplane.apiserver.extensions.wire import Extensions
+from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
 from controlplane.apiserver.front.server import Front
@@ -170,15 +177,14 @@ class ApiServer:
             assert resource is not None
             return await registry.of(resource).store.find(namespace, name)
 
-        verifier = Verifier.load(config.service_account_key_files, config.service_account_issuer, config.audiences)
-        accounts = ServiceAccountAuthenticator(verifier, lookup, clock)
-        signer = Signer(load_private_key(config.service_account_signing_key_file))
-        authenticator = Authenticator(
-            accounts, clock, front_proxy=_front_proxy(config), anonymous=config.anonymous_auth
-        )
+        verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
+        bearers = TokenAuthenticators(_token_authenticators(config, verifier, lookup, clock))
+        signing = config.service_account_signing_key_file
+        signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
+        authenticator = Authenticator(bearers, clock, front_proxy=_front_proxy(config), anonymous=config.anonymous_auth)
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
         streams = build_streams(config, registry, self._forwarder)
-        subresources = Subresources(registry, Reviews(authorizer, accounts, policy), tokens, streams)
+        subresources = Subresources(registry, Reviews(authorizer, bearers, policy), tokens, streams)
         resources = Resources(registry, subresources, authorizer, Tables(clock))
 
         async def ping() -> None:
@@ -200,8 +206,8 @@ class ApiServer:
             "informer-sync": synced,
             "poststarthook/rbac/bootstrap-roles": bootstrapped,
         }
-        documents = issuer.documents(config.service_account_issuer, advertise, config.secure_port, verifier)
-        routes = Routes(resources, checks, f"{advertise}:{config.secure_port}", documents)
+        issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
+        routes = Routes(resources, checks, f"{advertise}:{config.secure_port}", issuer)
         return Front(self._aggregation.over(routes.serve), authenticator, authorizer)
 
 
@@ -263,11 +269,22 @@ def _authorizers(config: Config, policy: PolicyIndex, graph: PodGraph) -> list[A
     return [makers[mode]() for mode in config.authorization_modes]
 
 
+def _token_authenticators(config: Config, verifier: Verifier, lookup: Lookup, clock: Clock) -> list[TokenAuthenticator]:
+    """In upstream's order."""
+    found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, clock)]
+    if config.token_auth_file is not None:
+        found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
+    if config.bootstrap_token_auth:
+        found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
+    return found
+
+
 def _server_tls(config: Config) -> ssl.SSLContext:
     context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
     if config.requestheader_client_ca_file is not None:
         context.load_verify_locations(cafile=str(config.requestheader_client_ca_file))
         context.verify_mode = ssl.CERT_OPTIONAL
+    accept_unverified(context)
     return context
 
 

@@ -12,9 +12,22 @@ from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems, boolean
+from apimachinery.meta import times
 
 DEFAULT_PORT = 10257
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+# Names that --controllers knew before 1.28 and still takes (KCMControllerAliases); kubeadm writes them.
+_FORMER = {
+    "bootstrapsigner": "bootstrap-signer-controller",
+    "tokencleaner": "token-cleaner-controller",
+    "csrapproving": "certificatesigningrequest-approving-controller",
+    "csrsigning": "certificatesigningrequest-signing-controller",
+    "csrcleaner": "certificatesigningrequest-cleaner-controller",
+    "serviceaccount-token": "serviceaccount-token-controller",
+    "clusterrole-aggregation": "clusterrole-aggregation-controller",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,8 @@ class ControllersConfig:
     root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing.
     cluster_cidr: where nodes get their pod subnets from; None allocates none.
     node_mask: prefix length of each node's subnet.
-    signing_cert, signing_key: files of the authority that signs certificate requests.
+    signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
+    certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets.
     secure_port: of the health and metrics server; 0 serves none.
     """
 
@@ -47,6 +61,7 @@ class ControllersConfig:
     signing_cert: Path | None = None
     signing_key: Path | None = None
     signing_duration: float = 365 * 86400.0
+    token_key: Path | None = None
     identity: str = ""
     verbosity: int = 0
 
@@ -57,9 +72,10 @@ class ControllersConfig:
 
     def enabled(self, name: str, *, by_default: bool) -> bool:
         """Tell whether `--controllers` asks for the controller: `name`, `-name`, or `*` for the default ones."""
-        if f"-{name}" in self.controllers:
+        named = {_FORMER.get(each.removeprefix("-"), each.removeprefix("-")): each for each in self.controllers}
+        if named.get(name, "").startswith("-"):
             return False
-        return name in self.controllers or ("*" in self.controllers and by_default)
+        return name in named or ("*" in self.controllers and by_default)
 
 
 def parse(argv: Sequence[str]) -> ControllersConfig:
@@ -79,7 +95,11 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     if cluster is not None and not cluster.prefixlen <= args.node_cidr_mask_size <= cluster.max_prefixlen:
         problems.add("--node-cidr-mask-size", f"{args.node_cidr_mask_size} does not fit into {cluster}")
     root_ca = _read("--root-ca-file", args.root_ca_file, problems)
-    # The API server signs tokens by itself (TokenRequest); the key is read so that a wrong path is told.
+    try:
+        signing_duration = times.parse_duration(args.cluster_signing_duration)
+    except ValueError as error:
+        problems.add("--cluster-signing-duration", str(error))
+        signing_duration = 0.0
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
     client = ClientConfig("")
     try:
@@ -103,6 +123,8 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
         signing_cert=args.cluster_signing_cert_file,
         signing_key=args.cluster_signing_key_file,
+        signing_duration=signing_duration,
+        token_key=args.service_account_private_key_file,
         identity=f"{socket.gethostname()}_{uuid.uuid4()}",
         verbosity=args.v,
     )
@@ -128,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
     add("--cluster-signing-cert-file", type=Path)
     add("--cluster-signing-key-file", type=Path)
+    add("--cluster-signing-duration", default="8760h0m0s", help="longest validity of the certificates issued")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
     add("--v", type=int, default=0, help="log verbosity")
     # kubeadm's manifests name these. Health is open to all and one identity serves every controller here.

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controlplane.controllers.bootstrap_signer import BootstrapSigner
+from controlplane.controllers.certificates.approver import CertificateApprover
+from controlplane.controllers.certificates.cleaner import CertificateCleaner
+from controlplane.controllers.certificates.signer import CertificateSigner
 from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context, Runnable
@@ -22,8 +26,10 @@ from controlplane.controllers.replicaset import ReplicaSetController
 from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.root_ca import RootCAPublisher
 from controlplane.controllers.serviceaccount import ServiceAccountController
+from controlplane.controllers.serviceaccount_token import ServiceAccountTokens
 from controlplane.controllers.statefulset import StatefulSetController
 from controlplane.controllers.taint_eviction import TaintEvictionController
+from controlplane.controllers.token_cleaner import TokenCleaner
 
 
 def _always(config: ControllersConfig) -> bool:
@@ -57,6 +63,12 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("node-lifecycle-controller", NodeLifecycleController),
     Descriptor("taint-eviction-controller", TaintEvictionController),
     Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
+    Descriptor("serviceaccount-token-controller", ServiceAccountTokens, lambda c: c.token_key is not None),
+    Descriptor("certificatesigningrequest-approving-controller", CertificateApprover),
+    Descriptor("certificatesigningrequest-signing-controller", CertificateSigner, lambda c: c.signing_cert is not None),
+    Descriptor("certificatesigningrequest-cleaner-controller", CertificateCleaner),
+    Descriptor("bootstrap-signer-controller", BootstrapSigner, by_default=False),
+    Descriptor("token-cleaner-controller", TokenCleaner, by_default=False),
     Descriptor("pod-garbage-collector-controller", PodGarbageCollector),
     Descriptor("garbage-collector-controller", GarbageCollector),
 )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from urllib.parse import unquote
 
 from multidict import CIMultiDictProxy
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
-from controlplane.apiserver.authn import certificates
-from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
+from controlplane.apiserver.authn.certificates import Peer
+from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import ANONYMOUS, User, authenticated
 
@@ -34,11 +33,9 @@ class FrontProxy:
         self.ca_name, self._allowed = ca_name, allowed_names
         self._usernames, self._groups, self._extras = username_headers, group_headers, extra_prefixes
 
-    def authenticate(self, cert: Mapping[str, Any], headers: Headers) -> User | None:
+    def authenticate(self, peer: Peer, headers: Headers) -> User | None:
         """The user named in the headers when the certificate is a front proxy's; None otherwise."""
-        if certificates.issuer_name(cert) != self.ca_name:
-            return None
-        if self._allowed and certificates.common_name(cert) not in self._allowed:
+        if peer.issuer != self.ca_name or (self._allowed and peer.common_name not in self._allowed):
             return None
         name = next((headers[key] for key in self._usernames if headers.get(key)), "")
         if not name:
@@ -48,52 +45,60 @@ class FrontProxy:
 
 
 class Authenticator:
-    """Every proof the server understands."""
+    """Every proof the server understands. A proof that does not hold is no harm beside one that does."""
 
     def __init__(
         self,
-        service_accounts: ServiceAccountAuthenticator,
+        tokens: TokenAuthenticator,
         clock: Clock,
         *,
         front_proxy: FrontProxy | None = None,
         anonymous: bool = True,
     ) -> None:
-        self._service_accounts, self._clock = service_accounts, clock
+        self._tokens, self._clock = tokens, clock
         self._front_proxy, self._anonymous = front_proxy, anonymous
 
-    async def authenticate(self, cert: Mapping[str, Any] | None, headers: Headers) -> User:
-        """The user of a request. cert: the peer's verified certificate, as ssl's getpeercert gives it.
+    async def authenticate(self, peer: Peer | None, headers: Headers) -> User:
+        """The user of a request. peer: the certificate that the client showed.
 
-        Raises ApiError 401 for a proof that does not hold, and for none when anonymous requests are refused.
+        Raises ApiError 401 when no proof holds, and for none when anonymous requests are refused.
         """
-        if cert:
-            if not certificates.is_valid(cert, self._clock.now().timestamp()):
-                raise status.unauthorized()
-            if self._front_proxy is not None:
-                if (user := self._front_proxy.authenticate(cert, headers)) is not None:
-                    return user
-                if certificates.issuer_name(cert) == self._front_proxy.ca_name:
-                    raise status.unauthorized()
-            if (user := certificates.user_of(cert)) is not None:
-                return user
+        user = self._by_certificate(peer, headers) if peer is not None else None
+        if user is not None:
+            return user
         scheme, _, token = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
+        token = token.strip()
+        if scheme.lower() == "bearer" and token:
             try:
-                found = await self._service_accounts.authenticate(token.strip())
+                found = await self._tokens.authenticate(token)
             except TokenError as error:
                 log.info("a bearer token was refused: %s", error)
-                raise status.unauthorized() from None
+                found = None
             if found is None:
                 raise status.unauthorized()
             return found[0]
-        if not self._anonymous:
+        # As upstream: whoever shows a certificate wants to be somebody.
+        if not self._anonymous or peer is not None:
             raise status.unauthorized()
         return ANONYMOUS
 
+    def _by_certificate(self, peer: Peer, headers: Headers) -> User | None:
+        if not peer.is_valid(self._clock.now().timestamp()):
+            log.info("a client certificate for %r was refused: %s", peer.common_name, _why(peer))
+            return None
+        if self._front_proxy is not None:
+            if (user := self._front_proxy.authenticate(peer, headers)) is not None:
+                return user
+            if peer.issuer == self._front_proxy.ca_name:
+                return None
+        return peer.user
+
+
+def _why(peer: Peer) -> str:
+    return "it is not valid now" if peer.verified else "it is of no authority known here, or expired"
+
 
 def _extra(headers: Headers, prefixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    from urllib.parse import unquote
-
     found: dict[str, tuple[str, ...]] = {}
     for prefix in prefixes:
         for header in headers:

@@ -1,50 +1,58 @@
 """Client certificates: the common name is the user, each organization a group.
 
-TLS has verified the chain by the time a request is read; validity is looked at again, for connections outlive it.
+TLS says whether the chain holds, but does not refuse one that does not (`front/handshake.py`), so that a certificate of
+a foreign authority, or an expired one, is answered with 401. Validity is looked at again: connections outlive it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 from controlplane.apiserver.authn.user import User, authenticated
 
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+
 _Name = tuple[tuple[tuple[str, str], ...], ...]
 
 
-@lru_cache(maxsize=1024)
-def _user(subject: _Name) -> User | None:
-    words = [word for relative in subject for word in relative]
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The certificate that a client showed. verified: whether its chain ends at one of our authorities.
+
+    user: whom it names; None without a common name. Times are seconds since the epoch.
+    """
+
+    verified: bool
+    common_name: str
+    issuer: str
+    not_before: int
+    not_after: int
+    user: User | None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether it proves anything at that time."""
+        return self.verified and self.not_before <= now <= self.not_after
+
+
+def peer(cert: Mapping[str, Any], der: bytes, *, verified: bool) -> Peer:
+    """What ssl's getpeercert tells, as a dict and as bytes (KEP-4193 names the credential by their hash)."""
+    words = _words(cert.get("subject", ()))
     name = next((value for key, value in words if key == "commonName"), "")
     groups = tuple(value for key, value in words if key == "organizationName")
-    return authenticated(name, groups) if name else None
+    extra = {CREDENTIAL_ID: (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)}
+    return Peer(
+        verified,
+        name,
+        next((value for key, value in _words(cert.get("issuer", ())) if key == "commonName"), ""),
+        ssl.cert_time_to_seconds(cert["notBefore"]),
+        ssl.cert_time_to_seconds(cert["notAfter"]),
+        authenticated(name, groups, extra=extra) if name else None,
+    )
 
 
-@lru_cache(maxsize=1024)
-def _seconds(text: str) -> int:
-    return ssl.cert_time_to_seconds(text)
-
-
-def common_name(cert: Mapping[str, Any]) -> str:
-    """The subject's common name, or ""."""
-    found = _user(cert.get("subject", ()))
-    return found.name if found else ""
-
-
-def issuer_name(cert: Mapping[str, Any]) -> str:
-    """The issuer's common name, or ""."""
-    found = _user(cert.get("issuer", ()))
-    return found.name if found else ""
-
-
-def is_valid(cert: Mapping[str, Any], now: float) -> bool:
-    """Whether the certificate (as ssl's getpeercert gives it) is within its validity. now: seconds since the epoch."""
-    return _seconds(cert["notBefore"]) <= now <= _seconds(cert["notAfter"])
-
-
-def user_of(cert: Mapping[str, Any]) -> User | None:
-    """The user a verified certificate names; None without a common name."""
-    return _user(cert.get("subject", ()))
+def _words(name: _Name) -> list[tuple[str, str]]:
+    return [word for relative in name for word in relative]

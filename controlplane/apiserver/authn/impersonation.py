@@ -47,7 +47,7 @@ async def impersonate(user: User, headers: Headers, authorize: Callable[[Attribu
             await authorize(Attributes(user, "impersonate", review, "v1", "userextras", subresource=key, name=value))
     if name == ANONYMOUS.name:
         groups = groups if UNAUTHENTICATED in groups else (*groups, UNAUTHENTICATED)
-    elif AUTHENTICATED not in groups:
+    elif AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
         groups = (*groups, AUTHENTICATED)
     return User(name, uid, groups, extra)
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from controlplane.apiserver.authn.tokens import PublicKey, Verifier
+from apimachinery.kit.jwt import PublicKey
+from controlplane.apiserver.authn.tokens import Verifier
+
+Document = dict[str, Any]
 
 CONFIGURATION = "/.well-known/openid-configuration"
 KEYS = "/openid/v1/jwks"
@@ -18,19 +21,27 @@ _CURVES = {
 }
 
 
-def documents(issuer: str, address: str, port: int, verifier: Verifier) -> dict[str, Any]:
-    """Path → document."""
-    keys = [_jwk(identity, key) for identity, key in verifier.keys.items()]
-    return {
-        CONFIGURATION: {
-            "issuer": issuer,
-            "jwks_uri": f"https://{address}:{port}{KEYS}",
+class Issuer:
+    """Serves the two documents, as the keys are now."""
+
+    def __init__(self, issuer: str, address: str, port: int, verifier: Verifier) -> None:
+        self._issuer, self._keys_uri, self._verifier = issuer, f"https://{address}:{port}{KEYS}", verifier
+
+    def document(self, path: str) -> tuple[Document, str] | None:
+        """The document under `path` with its media type, or None."""
+        if path not in (CONFIGURATION, KEYS):
+            return None
+        keys = [_jwk(identity, key) for identity, key in self._verifier.keys.items()]
+        if path == KEYS:
+            return {"keys": keys}, "application/jwk-set+json"
+        found: Document = {
+            "issuer": self._issuer,
+            "jwks_uri": self._keys_uri,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys}),
-        },
-        KEYS: {"keys": keys},
-    }
+        }
+        return found, "application/json"
 
 
 def _jwk(identity: str, key: PublicKey) -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
-from controlplane.apiserver.authn.tokens import TokenError, Verifier
+from controlplane.apiserver.authn.token_authenticators import of_the_server
+from controlplane.apiserver.authn.tokens import LEGACY_ISSUER, TokenError, Verifier
 from controlplane.apiserver.authn.user import SERVICE_ACCOUNTS, User, authenticated
 
 Lookup = Callable[[str, str, str], Awaitable[dict[str, Any] | None]]
@@ -16,6 +18,7 @@ Lookup = Callable[[str, str, str], Awaitable[dict[str, Any] | None]]
 
 _CACHED_SECONDS = 10.0  # upstream's success TTL of the token cache
 _CACHED_MAX = 4096
+_LEGACY = "kubernetes.io/serviceaccount"
 _GONE_AFTER = 60.0  # seconds after deletionTimestamp in which a bound object still counts
 
 
@@ -39,6 +42,9 @@ class ServiceAccountAuthenticator:
         wanted = list(audiences) or list(self._verifier.audiences)
         wall = self._clock.now().timestamp()
         claims = self._verifier.verify(token, wall, wanted)
+        if claims["iss"] == LEGACY_ISSUER:
+            # Not kept: it ends with its Secret, not by itself. It is meant for the API server alone.
+            return of_the_server(await self._legacy_user(claims, token), self._verifier.audiences, audiences)
         user = await self._user(claims)
         named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         found = user, [audience for audience in wanted if audience in named]
@@ -66,12 +72,33 @@ class ServiceAccountAuthenticator:
             extra["authentication.kubernetes.io/node-name"] = (str(node.get("name")),)
             if node.get("uid"):
                 extra["authentication.kubernetes.io/node-uid"] = (str(node["uid"]),)
+            if not bound.get("pod"):
+                await self._check("nodes", "", node)
         if pod := bound.get("pod"):
             await self._check("pods", namespace, pod)
             extra["authentication.kubernetes.io/pod-name"] = (str(pod["name"]),)
             extra["authentication.kubernetes.io/pod-uid"] = (str(pod["uid"]),)
         groups = (SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}")
         return authenticated(str(claims["sub"]), groups, str(found["metadata"]["uid"]), extra)
+
+    async def _legacy_user(self, claims: dict[str, Any], token: str) -> User:
+        """The user of a token that is kept in a Secret (LegacyClaims of pkg/serviceaccount)."""
+        namespace, name, uid, secret = (
+            str(claims.get(f"{_LEGACY}/{field}") or "")
+            for field in ("namespace", "service-account.name", "service-account.uid", "secret.name")
+        )
+        if not (namespace and name and secret) or claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
+            raise TokenError("the token's claims are not those of a service account")
+        kept = await self._lookup("secrets", namespace, secret)
+        if kept is None or kept["metadata"].get("deletionTimestamp"):
+            raise TokenError("Token has been invalidated")
+        if kept.get("data", {}).get("token") != base64.b64encode(token.encode()).decode():
+            raise TokenError("Token does not match server's copy")
+        if (kept["metadata"].get("labels") or {}).get("kubernetes.io/legacy-token-invalid-since"):
+            raise TokenError("the token in secret is marked as invalid")
+        await self._check("serviceaccounts", namespace, {"name": name, "uid": uid})
+        groups = (SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}")
+        return authenticated(str(claims["sub"]), groups, uid)
 
     async def _check(self, plural: str, namespace: str, reference: dict[str, Any]) -> dict[str, Any]:
         name = str(reference.get("name") or "")

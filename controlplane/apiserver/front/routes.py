@@ -12,6 +12,7 @@ from aiohttp import web
 from apimachinery.api.catalogue import Catalogue
 from apimachinery.kit import metrics
 from apimachinery.meta import status
+from controlplane.apiserver.authn.issuer import Issuer
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.discovery import documents, openapi
 from controlplane.apiserver.discovery.version import version_info
@@ -41,10 +42,10 @@ class Routes:
         resources: Resources,
         checks: Mapping[str, Check],
         address: str,
-        issuer_documents: Mapping[str, Any],
+        issuer: Issuer,
     ) -> None:
         self._resources, self._checks, self._address = resources, checks, address
-        self._issuer = issuer_documents
+        self._issuer = issuer
         self._catalogue = resources.catalogue
         self._documents: dict[str, bytes] = {}
 
@@ -72,8 +73,12 @@ class Routes:
                 return _cached(request, self._document("openapi/v2"))
             case "/openapi/v3":
                 return _cached(request, self._document("openapi/v3"))
-        if path in self._issuer:
-            return responses.document(request, self._issuer[path])
+        if (published := self._issuer.document(path)) is not None:
+            document, media = published
+            return web.Response(
+                body=orjson.dumps(document),
+                headers={"Content-Type": media, "Cache-Control": "public, max-age=3600"},
+            )
         if path.startswith("/openapi/v3/"):
             return _cached(request, self._document(path[1:]))
         return self._discover(request, path)

@@ -23,6 +23,7 @@ from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.front import responses
+from controlplane.apiserver.front.handshake import peer_of
 from controlplane.apiserver.front.request_info import RequestInfo, parse
 
 log = logging.getLogger(__name__)
@@ -162,9 +163,8 @@ class Front:
         return response
 
     async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
-        transport = request.transport
-        cert = transport.get_extra_info("peercert") if transport is not None else None
-        user = await self._authenticator.authenticate(cert, request.headers)
+        peer = peer_of(request.transport) if request.transport is not None else None
+        user = await self._authenticator.authenticate(peer, request.headers)
         if "Impersonate-User" in request.headers or any(key.startswith("Impersonate-") for key in request.headers):
             user = await impersonate(user, request.headers, self._authorizer.require)
         await self._authorizer.require(_attributes(user, info))

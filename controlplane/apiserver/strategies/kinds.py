@@ -118,34 +118,3 @@ class DriverStrategy(Strategy):
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         if self.spec_changed(new, old):
             new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
-
-
-class SigningRequestStrategy(Strategy):
-    """`certificatesigningrequests`: say who asked; approval and status are subresources."""
-
-    def prepare_create(self, call: Call, obj: Object) -> None:
-        super().prepare_create(call, obj)
-        spec = obj.setdefault("spec", {})
-        for field in ("uid", "extra"):
-            spec.pop(field, None)
-        user = call.user
-        spec["username"], spec["groups"] = user.name, list(user.groups)
-        if user.uid:
-            spec["uid"] = user.uid
-        if user.extra:
-            spec["extra"] = {key: list(values) for key, values in user.extra.items()}
-
-    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
-        keep(new, old, "spec")
-        keep(new, old, "status")
-
-    def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
-        """approval: the conditions, and nothing else."""
-        keep(new, old, "spec")
-        conditions = (new.get("status") or {}).get("conditions")
-        keep(new, old, "status")
-        if conditions is not None:
-            new["status"] = {**(new.get("status") or {}), "conditions": conditions}
-
-    def fields(self, obj: Object) -> Mapping[str, str]:
-        return {**super().fields(obj), "spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}

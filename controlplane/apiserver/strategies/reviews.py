@@ -7,7 +7,7 @@ from typing import Any
 
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, Problem, invalid
-from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
+from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
@@ -21,7 +21,7 @@ Object = dict[str, Any]
 class Reviews:
     """Answers reviews of authentication.k8s.io and authorization.k8s.io."""
 
-    def __init__(self, authorizer: Union, tokens: ServiceAccountAuthenticator, policy: PolicyIndex) -> None:
+    def __init__(self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex) -> None:
         self._authorizer, self._tokens, self._policy = authorizer, tokens, policy
 
     async def answer(self, call: Call, obj: Object) -> Object:

@@ -14,6 +14,7 @@ from controlplane.apiserver.strategies.namespace import NamespaceStrategy
 from controlplane.apiserver.strategies.pod import PodStrategy
 from controlplane.apiserver.strategies.rbac import RBACStrategy
 from controlplane.apiserver.strategies.service import ServiceStrategy
+from controlplane.apiserver.strategies.signing_request import SigningRequestStrategy
 
 _PLAIN: dict[tuple[str, str], type[Strategy]] = {
     ("", "namespaces"): NamespaceStrategy,
@@ -28,7 +29,6 @@ _PLAIN: dict[tuple[str, str], type[Strategy]] = {
     ("apps", "deployments"): workloads.DeploymentStrategy,
     ("apps", "replicasets"): workloads.ReplicaSetStrategy,
     ("batch", "jobs"): workloads.JobStrategy,
-    ("certificates.k8s.io", "certificatesigningrequests"): kinds.SigningRequestStrategy,
     ("discovery.k8s.io", "endpointslices"): kinds.EndpointSliceStrategy,
     ("storage.k8s.io", "csidrivers"): kinds.DriverStrategy,
 }
@@ -46,6 +46,8 @@ def strategies(
             return volumes.VolumeStrategy(resource, now=now)
         if (resource.group, resource.plural) == ("", "events"):
             return kinds.EventStrategy(resource, ttl=event_ttl)
+        if (resource.group, resource.plural) == ("certificates.k8s.io", "certificatesigningrequests"):
+            return SigningRequestStrategy(resource, now)
         if resource.group == "rbac.authorization.k8s.io":
             return RBACStrategy(resource, policy, enforced=rbac)
         if isinstance(resource, DefinedResource):

@@ -8,9 +8,10 @@ from typing import Any
 
 from apimachinery.api.catalogue import NODES, PODS, SECRETS, Resource
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.jwt import Signer
 from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, invalid
-from controlplane.apiserver.authn.tokens import Signer
+from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.registry import Registry
@@ -28,7 +29,7 @@ class TokenRequests:
     """Issues service account tokens."""
 
     def __init__(
-        self, registry: Registry, signer: Signer, issuer: str, audiences: tuple[str, ...], clock: Clock
+        self, registry: Registry, signer: Reloading[Signer], issuer: str, audiences: tuple[str, ...], clock: Clock
     ) -> None:
         self._registry, self._signer, self._clock = registry, signer, clock
         self._issuer, self._audiences = issuer, audiences
@@ -78,7 +79,7 @@ class TokenRequests:
         spec["audiences"], spec["expirationSeconds"] = audiences, seconds
         spec.setdefault("boundObjectRef", None)
         expires = times.rfc3339(now + timedelta(seconds=lifetime))
-        answered = {"token": self._signer.sign(claims), "expirationTimestamp": expires}
+        answered = {"token": self._signer.value.sign(claims), "expirationTimestamp": expires}
         where = {"name": call.name, "namespace": call.namespace, "creationTimestamp": times.rfc3339(now)}
         return {**request, "metadata": where, "spec": spec, "status": answered}
 

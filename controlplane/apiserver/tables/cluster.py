@@ -145,12 +145,8 @@ def print_signing_request(obj: Object, now: datetime) -> list[Cell]:
 
 def _signing_status(obj: Object) -> str:
     kinds = {each.get("type") for each in state(obj).get("conditions") or []}
-    words = [
-        word for kind, word in (("Approved", "Approved"), ("Denied", "Denied"), ("Failed", "Failed")) if kind in kinds
-    ]
-    text = words[0] if words else "Pending"
-    if "Denied" in kinds and "Approved" in kinds:
-        text = "Denied"
+    text = "Denied" if "Denied" in kinds else "Approved" if "Approved" in kinds else "Pending"
+    text += ",Failed" if "Failed" in kinds else ""
     return text + (",Issued" if state(obj).get("certificate") else "")
 
 

@@ -5,7 +5,9 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from controlplane.apiserver.authn.tokens import Signer, TokenError, Verifier, key_id
+from apimachinery.kit.jwt import Signer, key_id
+from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.authn.tokens import TokenError, Verifier
 
 NOW = 1_700_000_000
 KEYS = {"ES256": ec.generate_private_key(ec.SECP256R1()), "RS256": rsa.generate_private_key(65537, 2048)}
@@ -16,7 +18,8 @@ def claims(**changes):
 
 
 def verifier(*keys):
-    return Verifier({key_id(key.public_key()): key.public_key() for key in keys}, "https://us", ["https://us"])
+    known = {key_id(key.public_key()): key.public_key() for key in keys}
+    return Verifier(Reloading("keys", [], lambda: known), ["https://us"], ["https://us"])
 
 
 @pytest.mark.parametrize("algorithm", KEYS)

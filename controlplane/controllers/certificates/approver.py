@@ -1,0 +1,100 @@
+"""Node agents' client certificates are approved for whom RBAC allows it (pkg/controller/certificates/approver)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from cryptography import x509
+
+from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS, SUBJECTACCESSREVIEWS
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import objects
+from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers.certificates import request as requests
+from controlplane.controllers.context import Context
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+NAME = "certificatesigningrequest-approving-controller"
+_SELF = "Auto approving self kubelet client certificate after SubjectAccessReview."
+_ANY = "Auto approving kubelet client certificate after SubjectAccessReview."
+
+
+def recognized(csr: Object, request: x509.CertificateSigningRequest) -> list[tuple[str, str]]:
+    """What the request may be approved as: (subresource that the asker must be allowed to create, message)."""
+    spec = csr["spec"]
+    if spec.get("signerName") != requests.KUBELET_CLIENT:
+        return []
+    try:
+        requests.check(requests.KUBELET_CLIENT, request, spec.get("usages") or ())
+    except requests.RefusedRequest:
+        return []
+    renewal = spec.get("username") == requests.common_name(request)
+    return [*([("selfnodeclient", _SELF)] if renewal else []), ("nodeclient", _ANY)]
+
+
+class CertificateApprover:
+    """Reconciles requests by name."""
+
+    name = NAME
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        informer = context.informer(CERTIFICATESIGNINGREQUESTS)
+        self._requests = informer.lister
+        self._queue = WorkQueue(context.clock)
+        self.loop = Controller(NAME, self.reconcile, self._queue)
+        informer.add_handler(
+            lambda csr: self._queue.add(objects.name(csr)), on_update=lambda _, csr: self._queue.add(objects.name(csr))
+        )
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self.loop.run()
+
+    async def reconcile(self, key: str) -> float | None:
+        """Approve what may be approved."""
+        csr = self._requests.get(key)
+        if csr is None or (csr.get("status") or {}).get("certificate"):
+            return None
+        if requests.condition(csr, "Approved") or requests.condition(csr, "Denied"):
+            return None
+        tried = []
+        for subresource, message in recognized(csr, requests.parse(csr)):
+            tried.append(subresource)
+            if await self._allowed(csr, subresource):
+                approved = requests.with_condition(csr, "Approved", "AutoApproved", message)
+                try:
+                    await self._client.update(CERTIFICATESIGNINGREQUESTS, approved, "approval")
+                except ApiError as error:
+                    if not is_not_found(error):
+                        raise
+                return None
+        if tried:
+            log.info("recognized csr %s as %s but subject access review was not approved", key, tried)
+        return None
+
+    async def _allowed(self, csr: Object, subresource: str) -> bool:
+        spec = csr["spec"]
+        review = {
+            "apiVersion": SUBJECTACCESSREVIEWS.api_version,
+            "kind": SUBJECTACCESSREVIEWS.kind,
+            "spec": {
+                **{new: spec[old] for new, old in _ASKER.items() if spec.get(old)},
+                "resourceAttributes": {
+                    "group": CERTIFICATESIGNINGREQUESTS.group,
+                    "resource": CERTIFICATESIGNINGREQUESTS.plural,
+                    "subresource": subresource,
+                    "verb": "create",
+                },
+            },
+        }
+        answer = await self._client.create(SUBJECTACCESSREVIEWS, review)
+        return bool(answer["status"].get("allowed"))
+
+
+_ASKER = {"user": "username", "uid": "uid", "groups": "groups", "extra": "extra"}

@@ -1,0 +1,109 @@
+"""What a CertificateSigningRequest asks for, and whether its signer may issue it (pkg/apis/certificates/helpers.go)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+from cryptography import x509
+
+Object = dict[str, Any]
+
+CLIENT = "kubernetes.io/kube-apiserver-client"
+KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
+KUBELET_SERVING = "kubernetes.io/kubelet-serving"
+LEGACY = "kubernetes.io/legacy-unknown"
+SIGNERS = (KUBELET_SERVING, KUBELET_CLIENT, CLIENT, LEGACY)
+
+_NODE_PREFIX, _NODES = "system:node:", ["system:nodes"]
+_OPTIONAL = {"digital signature", "key encipherment"}
+_SANS: tuple[tuple[type[x509.GeneralName], str], ...] = (
+    (x509.DNSName, "DNS"),
+    (x509.RFC822Name, "Email"),
+    (x509.IPAddress, "IP"),
+    (x509.UniformResourceIdentifier, "URI"),
+)
+
+
+class RefusedRequest(ValueError):
+    """The signer does not issue that; the text is the condition's message."""
+
+
+def parse(csr: Object) -> x509.CertificateSigningRequest:
+    """The PKCS #10 request. Raises ValueError."""
+    return x509.load_pem_x509_csr(base64.b64decode(csr["spec"].get("request") or ""))
+
+
+def condition(csr: Object, kind: str) -> Object | None:
+    """The condition of that type, or None."""
+    conditions = (csr.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each.get("type") == kind), None)
+
+
+def with_condition(csr: Object, kind: str, reason: str, message: str) -> Object:
+    """A new object that has the condition as well. The server fills in the times."""
+    added = {"type": kind, "status": "True", "reason": reason, "message": message}
+    status = csr.get("status") or {}
+    return {**csr, "status": {**status, "conditions": [*(status.get("conditions") or ()), added]}}
+
+
+def words(name: x509.Name, oid: x509.ObjectIdentifier) -> list[str]:
+    """The values of one attribute of a name."""
+    return [str(each.value) for each in name.get_attributes_for_oid(oid)]
+
+
+def common_name(request: x509.CertificateSigningRequest) -> str:
+    """The subject's common name, or ""."""
+    return next(iter(words(request.subject, x509.NameOID.COMMON_NAME)), "")
+
+
+def alternative_names(request: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName | None:
+    """The subject alternative names asked for, or None."""
+    try:
+        return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def check(signer: str, request: x509.CertificateSigningRequest, usages: Iterable[str]) -> None:
+    """Raises RefusedRequest for what the signer does not issue."""
+    asked = set(usages)
+    if signer == KUBELET_CLIENT:
+        _check_node(request)
+        for kind, label in _SANS:
+            if _holds(request, kind):
+                raise RefusedRequest(f"{label} subjectAltNames are not allowed")
+        _check_usages(asked, "client auth")
+    elif signer == KUBELET_SERVING:
+        _check_node(request)
+        if not _holds(request, x509.DNSName) and not _holds(request, x509.IPAddress):
+            raise RefusedRequest("DNS or IP subjectAltName is required")
+        for kind, label in (_SANS[1], _SANS[3]):
+            if _holds(request, kind):
+                raise RefusedRequest(f"{label} subjectAltNames are not allowed")
+        _check_usages(asked, "server auth")
+    elif signer == CLIENT:
+        for usage in usages:
+            if usage != "client auth" and usage not in _OPTIONAL:
+                raise RefusedRequest(f"invalid usage for client certificate: {usage}")
+        if "client auth" not in asked:
+            raise RefusedRequest("missing required usage for client certificate: client auth")
+
+
+def _check_node(request: x509.CertificateSigningRequest) -> None:
+    if words(request.subject, x509.NameOID.ORGANIZATION_NAME) != _NODES:
+        raise RefusedRequest("subject organization is not system:nodes")
+    if not common_name(request).startswith(_NODE_PREFIX):
+        raise RefusedRequest("subject common name does not begin with system:node:")
+
+
+def _check_usages(asked: set[str], purpose: str) -> None:
+    wanted = {"digital signature", "key encipherment", purpose}
+    if asked not in (wanted, wanted - {"key encipherment"}):
+        raise RefusedRequest(f"usages did not match [{' '.join(sorted(wanted))}]")
+
+
+def _holds(request: x509.CertificateSigningRequest, kind: type[x509.GeneralName]) -> bool:
+    names = alternative_names(request)
+    return names is not None and any(isinstance(each, kind) for each in names)

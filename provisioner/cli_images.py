@@ -111,6 +111,7 @@ def _report(text: str) -> None:
 def _explained(action: Callable[[], T]) -> T:
     try:
         images.require_recipes()
-        return action()
+        with images.damage_explained(find_home()):
+            return action()
     except ImageError as error:
         raise LabError(str(error)) from error

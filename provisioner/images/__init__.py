@@ -17,7 +17,7 @@ from provisioner.images.bundle import compile_bundle
 from provisioner.images.cache import CachedImage, list_images, prune
 from provisioner.images.cniclient import ensure_cni_client
 from provisioner.images.containers import OciImage, ensure_oci_images
-from provisioner.images.errors import ImageError
+from provisioner.images.errors import ImageError, damage_explained
 from provisioner.images.guest import GuestImage, ensure_guest_image
 from provisioner.images.recipes import require_recipes
 from provisioner.images.registry import load_image
@@ -32,6 +32,7 @@ __all__ = [
     "build_box",
     "build_seed",
     "compile_bundle",
+    "damage_explained",
     "ensure_cni_client",
     "ensure_guest_image",
     "ensure_oci_images",

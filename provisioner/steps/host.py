@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from apimachinery.client.pki import Cluster, ensure_cluster_pki, ensure_kubelet_serving
 from provisioner.context import Context
 from provisioner.errors import LabError
-from provisioner.images import ImageError, compile_bundle, ensure_cni_client, stoppable
+from provisioner.images import ImageError, compile_bundle, damage_explained, ensure_cni_client, stoppable
 from provisioner.inventory import write_inventory
 from provisioner.keys import ensure_keys
 
@@ -23,7 +23,7 @@ class Images:
 
     def run(self, context: Context, changed: frozenset[str]) -> None:
         try:
-            with stoppable(context.stop.is_set):
+            with stoppable(context.stop.is_set), damage_explained(context.home.home):
                 context.driver.prepare(lambda text: context.notes.detail("lab", text))
             if ensure_cni_client(context.home.home, context.source) is None:
                 context.notes.note(

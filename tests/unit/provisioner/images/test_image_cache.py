@@ -1,5 +1,6 @@
 """Cache entries are whole or absent."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.images import cache
-from provisioner.images.errors import ImageError
+from provisioner.images.errors import ImageError, damage_explained
 
 
 def make(target: Path) -> None:
@@ -97,3 +98,18 @@ def test_mode_and_link_changes_change_a_recipes_digest(tmp_path: Path) -> None:
     before = cache.directory_parts(tmp_path, "r")
     script.chmod(0o755)
     assert cache.directory_parts(tmp_path, "r") != before
+
+
+def test_an_entry_that_lost_a_file_is_named(tmp_path: Path) -> None:
+    entry = tmp_path / "images/oci/0123"
+    entry.mkdir(parents=True)
+    words = f"image.json is missing: remove {entry}, and try again"
+    with pytest.raises(ImageError, match=words), damage_explained(tmp_path):
+        (entry / "image.json").read_text()
+
+
+def test_half_a_file_is_damage_too_and_a_file_elsewhere_is_not(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="the image cache is damaged"), damage_explained(tmp_path):
+        json.loads("{")
+    with pytest.raises(FileNotFoundError), damage_explained(tmp_path):
+        (tmp_path / "elsewhere").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 import uuid
@@ -27,6 +28,8 @@ from provisioner.ssh import SshShell
 #: What a machine's disk takes of the host when the lab has just become ready (measured: 150-350 MiB).
 _FIRST_USE = 512 * MIB
 _PANIC = b"Kernel panic"
+#: What firmware and systemd write to colour and clear a terminal (ECMA-48), which would do so to a person's.
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-_a-z])")
 _NAMESPACE = uuid.UUID("9f0c3c6e-5f57-4c7c-8a55-2f5d3b8a0d11")
 
 
@@ -239,7 +242,7 @@ class LibvirtDriver:
             data = self._home.console(machine.name).read_bytes()
         except OSError:
             return []
-        text = data[-64 * 1024 :].decode(errors="replace").replace("\r", "")
+        text = _ESCAPES.sub("", data[-64 * 1024 :].decode(errors="replace").replace("\r", ""))
         return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
 
     @property

@@ -49,10 +49,11 @@ def _connect() -> Any:
         return first
     if os.geteuid() != 0:
         raise LabError(f"libvirt: {first}", advice="Run as root, or join the group libvirt and start libvirtd.")
-    for program in ("virtlogd", "libvirtd"):
-        _start(program)
     deadline = time.monotonic() + _START_DEADLINE
     while True:
+        # Each time: one that was killed may need a moment to be gone.
+        for program in ("virtlogd", "libvirtd"):
+            _start(program)
         answer = _try()
         if not isinstance(answer, libvirt.libvirtError):
             return answer
@@ -71,7 +72,9 @@ def _try() -> Any:
 def _start(program: str) -> None:
     with contextlib.suppress(FileNotFoundError, ValueError):
         pid = int(Path(f"/run/{program}.pid").read_text())
-        if Path(f"/proc/{pid}/comm").read_text().strip() == program:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        # One that was killed is a zombie until init looks.
+        if name == program and rest.split()[0] != "Z":
             return
     argv = [program, "-d"]
     if program == "libvirtd":

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from provisioner.errors import LabError
 
-_KILL_DEADLINE = 15.0
+#: Seconds.
+_KILL_DEADLINE, _REAP_DEADLINE = 15.0, 5.0
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -70,14 +71,19 @@ def _kill(inside: Callable[[int], bool]) -> None:
 
 
 def remove_cgroups(prefix: str) -> None:
-    """Remove the empty cgroups below ``prefix`` (relative, ours alone) in every hierarchy."""
+    """Remove the cgroups below ``prefix`` (relative, ours alone) in every hierarchy, once their processes are dead."""
     hierarchies = [_CGROUPS, *(path for path in _CGROUPS.iterdir() if path.is_dir())]
-    for hierarchy in hierarchies:
-        root = hierarchy / prefix.lstrip("/")
-        if root.is_dir():
+    roots = [hierarchy / prefix.lstrip("/") for hierarchy in hierarchies]
+    # A killed process keeps its cgroup until init has looked at it.
+    deadline = time.monotonic() + _REAP_DEADLINE
+    while left := [root for root in roots if root.is_dir()]:
+        for root in left:
             for folder, _, _ in os.walk(root, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
 
 
 def _members(inside: Callable[[int], bool]) -> set[int]:

@@ -21,23 +21,29 @@ class Footprint:
 
     paths: frozenset[Path]
     inodes: frozenset[int]
+    #: Keep the namespaces: the kernel would give the number of one that is gone to the next that is made.
+    held: tuple[int, ...]
 
 
 def footprint(lab: Lab) -> Footprint:
     """What the lab has now. Its pods are known by their cgroups."""
     paths = {path for path in _NAMESPACES.iterdir() if path.name.startswith(f"kubelab-{lab.name}-")}
-    inodes = {path.stat().st_ino for path in paths}
+    held = {path.stat().st_ino: os.open(path, os.O_RDONLY) for path in paths}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"/kubelab-{lab.name}/" in (folder / "cgroup").read_text():
-                inodes.add((folder / "ns/net").stat().st_ino)
-    return Footprint(frozenset(paths), frozenset(inodes))
+                handle = os.open(folder / "ns/net", os.O_RDONLY)
+                if held.setdefault(os.fstat(handle).st_ino, handle) != handle:
+                    os.close(handle)
+    return Footprint(frozenset(paths), frozenset(held), tuple(held.values()))
 
 
 def leftovers(lab: Lab, place: LabHome, before: Footprint) -> list[str]:
-    """One line for everything of the lab that is still there."""
+    """One line for everything of the lab that is still there. ``before`` is done with."""
     found = [f"namespace {path}" for path in before.paths if path.exists()]
     found += [f"process {each}" for each in _processes(lab, place, before)]
+    for handle in before.held:
+        os.close(handle)
     found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/kubelab-{lab.name}")]
     found += [f"folder {place.root}"] if place.root.exists() else []
     words = (f"kl-{lab.name}", str(place.root), _prefix(str(lab.network)), _prefix(str(lab.pod_cidr)))

@@ -50,7 +50,11 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     other = RequestInfo(path, method.lower())
     raw = raw_path.strip("/").split("/")
     parts = [unquote(part) for part in raw]
-    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts[:-1]) or parts[-1] in (".", ".."):
+    own = parts[: _own(parts)]
+    checked = own if len(own) < len(parts) else own[:-1]
+    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in checked):
+        return other
+    if any(part in (".", "..") or "\0" in part for part in parts[len(checked) :]):
         return other
     if len(parts) < 3 or parts[0] not in ("api", "apis"):
         return other
@@ -86,6 +90,12 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
             info, field_selector=query.get("fieldSelector", ""), label_selector=query.get("labelSelector", "")
         )
     return info
+
+
+def _own(parts: list[str]) -> int:
+    """How many segments are this server's: what follows `…/NAME/proxy` is the backend's, empty segments included."""
+    at = {"namespaces": 6}.get(parts[2], 4) if len(parts) > 2 and parts[0] == "api" else 0
+    return at + 1 if at and len(parts) > at and parts[at] == "proxy" else len(parts)
 
 
 def _pinned_name(selector: str) -> str:

@@ -127,7 +127,7 @@ class KubeletServer:
         uid = match.get("uid")
         found = self._registry.find(uid) if uid else self._registry.by_name(match["namespace"], match["pod"])
         if found is None or pods.full_name(found) != f"{match['pod']}_{match['namespace']}":
-            raise lookup.NotThere(404, f'pod "{match["pod"]}_{match["namespace"]}" not found')
+            raise lookup.NotThere(404, "pod does not exist")
         return found
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
@@ -135,7 +135,10 @@ class KubeletServer:
             options = logs.parse_options(request.query, self._clock.now())
         except logs.BadOption as error:
             return web.Response(status=422, text=str(error))
-        pod = self._pod(request)
+        try:
+            pod = self._pod(request)
+        except lookup.NotThere:
+            raise lookup.NotThere(404, f'pod "{request.match_info["pod"]}" does not exist\n') from None
         container_id = lookup.container_for_logs(
             pod, self._status(pod), request.match_info["container"], previous=options.previous
         )
@@ -161,25 +164,23 @@ class KubeletServer:
         return response
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
-        pod = self._pod(request)
-        command = request.query.getall("command", [])
-        if not command:
-            return web.Response(status=400, text="you must specify at least 1 of stdin, stdout, stderr")
+        streams, pod = _streams(request), self._pod(request)
         container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
-        return await pass_on(request, await self._runtime.exec_url(container_id, command, **_streams(request)))
+        command = request.query.getall("command", [])
+        return await pass_on(request, await self._runtime.exec_url(container_id, command, **streams))
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
-        pod = self._pod(request)
+        streams, pod = _streams(request), self._pod(request)
         container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
-        return await pass_on(request, await self._runtime.attach_url(container_id, **_streams(request)))
+        return await pass_on(request, await self._runtime.attach_url(container_id, **streams))
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         pod = self._pod(request)
         found = await self._runtime.list_pod_sandboxes({labels.POD_UID: pods.uid(pod)})
         ready = [box for box in found if box.state == 0]
         if not ready:
-            raise lookup.NotThere(404, f"pod {pods.full_name(pod)} is not running")
-        ports = [int(text) for text in request.query.getall("port", []) if text.isdigit()]
+            raise lookup.NotThere(500, f'pod not found ("{pods.full_name(pod)}")')
+        ports = lookup.forwarded_ports(request.query.getall("port", []))
         return await pass_on(request, await self._runtime.port_forward_url(ready[0].id, ports))
 
     async def _run_command(self, request: web.Request) -> web.Response:
@@ -190,19 +191,23 @@ class KubeletServer:
 
 
 def _streams(request: web.Request) -> dict[str, bool]:
-    """Which streams are wanted: the API server says input, output, error; others stdin, stdout, stderr."""
+    """Which streams are wanted: the API server says input, output, error; others stdin, stdout, stderr.
+
+    Raises NotThere 400 when none is."""
 
     def asked(*names: str) -> bool:
         return any(request.query.get(name, "").lower() in ("1", "true") for name in names)
 
     tty = asked("tty")
-    return {
-        "tty": tty,
-        "stdin": asked("input", "stdin"),
-        "stdout": asked("output", "stdout"),
-        # With a terminal there is one stream only.
-        "stderr": asked("error", "stderr") and not tty,
-    }
+    # With a terminal there is one stream only.
+    stdin, stdout, stderr = (
+        asked("input", "stdin"),
+        asked("output", "stdout"),
+        asked("error", "stderr") and not tty,
+    )
+    if not (stdin or stdout or stderr):
+        raise lookup.NotThere(400, "you must specify at least 1 of stdin, stdout, stderr")
+    return {"tty": tty, "stdin": stdin, "stdout": stdout, "stderr": stderr}
 
 
 def _pod_list(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

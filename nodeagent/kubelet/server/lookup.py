@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nodeagent.kubelet import pods
@@ -21,7 +21,7 @@ def container_status(pod: Pod, status: Mapping[str, Any], name: str) -> Mapping[
     """The status of the pod's container `name`. Raises NotThere."""
     found = pods.find_container(pod, name)
     if found is None:
-        raise NotThere(404, f'container "{name}" not found in pod "{pods.full_name(pod)}"')
+        raise NotThere(404, f'container "{name}" not found in pod "{pod["metadata"]["name"]}"\n')
     for key in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         for entry in status.get(key) or ():
             if entry["name"] == name:
@@ -53,10 +53,25 @@ def container_for_logs(pod: Pod, status: Mapping[str, Any], name: str, *, previo
 
 def running_container(pod: Pod, status: Mapping[str, Any], name: str) -> str:
     """The id of the running container `name`. Raises NotThere."""
-    entry = container_status(pod, status, name)
+    try:
+        entry = container_status(pod, status, name)
+    except NotThere:
+        entry = {}
     if "running" not in (entry.get("state") or {}):
         raise NotThere(500, f'container not found ("{name}")')
     return _bare(entry.get("containerID", ""))
+
+
+def forwarded_ports(listed: Sequence[str]) -> list[int]:
+    """The ports that a WebSocket client names in the query: each alone, or several with commas (NewV4Options).
+
+    Raises NotThere 400 for what is no port."""
+    found = []
+    for text in (word for each in listed for word in each.split(",")):
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise NotThere(400, f'unable to parse "{text}" as a port: must be between 1 and 65535')
+        found.append(int(text))
+    return found
 
 
 def _bare(container_id: str) -> str:

@@ -54,3 +54,29 @@ def test_what_is_no_resource(path):
 def test_the_path_behind_a_proxy_is_kept_as_it_was_sent():
     info = parse("GET", "/api/v1/nodes/n/proxy/logs/a%20b/c", {})
     assert (info.subresource, info.rest) == ("proxy", "logs/a%20b/c")
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"),
+    [
+        ("/api/v1/namespaces/ns/pods/p/proxy/a//b%2Fc", "a//b%2Fc"),
+        ("/api/v1/namespaces/ns/services/https:s:443/proxy//", ""),
+        ("/api/v1/nodes/n/proxy//metrics", "/metrics"),
+    ],
+)
+def test_what_follows_a_proxy_is_the_backends(path: str, rest: str) -> None:
+    info = parse("GET", path, {})
+    assert (info.is_resource, info.subresource, info.rest) == (True, "proxy", rest)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/nodes/n/proxy/a/../b",
+        "/api/v1/nodes//n/proxy/a",
+        "/api/v1/namespaces/ns/pods/p%2Fq/proxy/a",
+        "/apis/apps/v1/namespaces/ns/deployments/d/proxy//x",
+    ],
+)
+def test_paths_that_mean_no_proxy(path: str) -> None:
+    assert not parse("GET", path, {}).is_resource

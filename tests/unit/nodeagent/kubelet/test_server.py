@@ -11,7 +11,7 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
-from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, running_container
+from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, forwarded_ports, running_container
 
 NOW = datetime(2025, 1, 1, 0, 0, 10, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ def test_which_container_a_log_request_means() -> None:
 @pytest.mark.parametrize(
     ("name", "state", "previous", "code", "text"),
     [
-        ("z", {"running": {}}, False, 404, 'container "z" not found in pod "p_n"'),
+        ("z", {"running": {}}, False, 404, 'container "z" not found in pod "p"\n'),
         ("c", {"running": {}}, True, 400, 'previous terminated container "c" in pod "p" not found'),
         (
             "c",
@@ -91,6 +91,20 @@ def test_what_is_not_there(name: str, state: dict[str, Any], previous: bool, cod
     with pytest.raises(NotThere) as refused:
         container_for_logs(POD, status(state), name, previous=previous)
     assert (refused.value.status, str(refused.value)) == (code, text)
+
+
+def test_ports_of_a_websocket_client() -> None:
+    assert forwarded_ports(["80", "81,82"]) == [80, 81, 82] and forwarded_ports([]) == []
+    for wrong in ("", "x", "0", "65536", "80,"):
+        with pytest.raises(NotThere):
+            forwarded_ports([wrong])
+
+
+def test_only_a_running_container_is_executed_in() -> None:
+    for name, state in (("c", {"terminated": {"exitCode": 0}}), ("z", {"running": {}})):
+        with pytest.raises(NotThere) as refused:
+            running_container(POD, status(state), name)
+        assert (refused.value.status, str(refused.value)) == (500, f'container not found ("{name}")')
 
 
 LINES = b"".join(b"2025-01-01T00:00:0%d.000000000Z stdout F line %d\n" % (n, n) for n in range(10))

@@ -42,6 +42,7 @@ ADMISSION_PLUGINS = (
     "DefaultIngressClass",
     "DenyServiceExternalIPs",
     "MutatingAdmissionWebhook",
+    "ValidatingAdmissionPolicy",
     "ValidatingAdmissionWebhook",
     "ResourceQuota",
     "AlwaysDeny",

@@ -119,6 +119,7 @@ class ApiServer:
         )
         timeline = Timeline(keep=max(config.history_retention, config.etcd_compaction_interval))
         registry = Registry(storage, choose, admission.chain, clock, timeline)
+        admission.served = lambda: registry.catalogue
 
         advertise = advertised(config)
         kubernetes = KubernetesService(

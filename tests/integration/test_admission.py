@@ -48,7 +48,7 @@ class Kubectl:
         return self._run(argv, stdin, check=True).stderr
 
     def apply(self, *documents: Any) -> str:
-        return self("apply", "-f", "-", stdin="---\n".join(orjson.dumps(each).decode() + "\n" for each in documents))
+        return self("apply", "-f", "-", stdin="".join(f"{orjson.dumps(each).decode()}\n" for each in documents))
 
     def get(self, *argv: str) -> Any:
         return self._plane.get("-n", self._namespace, *argv)
@@ -266,3 +266,58 @@ def test_a_validating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook
     )
     kubectl("delete", "validatingwebhookconfiguration", name)
     wait_until("nobody is asked", lambda: kubectl.succeeds("create", "configmap", "m", "--dry-run=server"))
+
+
+def test_a_policy_with_parameters(kubectl: Kubectl, namespace: str) -> None:
+    version = "admissionregistration.k8s.io/v1"
+    rule = {
+        "operations": ["CREATE", "UPDATE"],
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "resources": ["deployments"],
+    }
+    policy = {
+        "apiVersion": version,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": namespace},
+        "spec": {
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConstraints": {"resourceRules": [rule]},
+            "variables": [{"name": "most", "expression": "int(params.data.most)"}],
+            "validations": [
+                {
+                    "expression": "object.spec.replicas <= variables.most",
+                    "messageExpression": "'at most ' + string(variables.most) + ' replicas'",
+                }
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": version,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": namespace},
+        "spec": {
+            "policyName": namespace,
+            "validationActions": ["Deny"],
+            "paramRef": {"name": "limit", "parameterNotFoundAction": "Deny"},
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+        },
+    }
+    kubectl("create", "configmap", "limit", "--from-literal=most=2")
+    kubectl.apply(policy, binding)
+    create = ("create", "deployment", "web", "--image=nginx", "--replicas=3")
+    wait_until("the policy counts", lambda: not kubectl.succeeds(*create, "--dry-run=server"))
+    assert f"ValidatingAdmissionPolicy '{namespace}' with binding '{namespace}' denied request: at most 2 replicas" in (
+        kubectl.refused(*create)
+    )
+    kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2")
+    change = '{"spec":{"validationActions":["Warn"]}}'
+    kubectl("patch", "validatingadmissionpolicybinding", namespace, "--type=merge", "-p", change)
+    wait_until(
+        "the binding has changed", lambda: kubectl.succeeds(*create[:2], "other", *create[3:], "--dry-run=server")
+    )
+    assert f"Warning: Validation failed for ValidatingAdmissionPolicy '{namespace}' with binding" in (
+        kubectl.warned(*create[:2], "other", *create[3:])
+    )
+    kubectl("delete", "validatingadmissionpolicybinding", namespace)
+    kubectl("delete", "validatingadmissionpolicy", namespace)

@@ -14,7 +14,7 @@ from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.registry.call import Authorize
 
 if TYPE_CHECKING:
-    from controlplane.apiserver.cel import Budget, Program
+    from controlplane.apiserver.cel import Budget, Program, Type
 
 Bindings = dict[str, Any]
 
@@ -47,24 +47,30 @@ class Expression:
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
         """Raises ExpressionError."""
-        from controlplane.apiserver.cel import CelError, CostExceeded, compile_expression
+        from controlplane.apiserver.cel import CelError, compile_expression
 
         if self._program is None and not self._broken:
             try:
-                self._program = compile_expression(self.text, self._variables)
+                self._program = compile_expression(self.text, _declared(self._variables))
             except CelError as error:
                 self._broken = f"compilation error: compilation failed: {error}"
         if self._program is None:
             raise ExpressionError(self._broken)
         try:
             value = self._program.evaluate(bindings, budget)
-        except CostExceeded as error:
-            raise ExpressionError(f"expression '{self.text}' resulted in error: {error}") from None
         except CelError as error:
             raise ExpressionError(f"expression '{self.text}' resulted in error: {error}") from None
         if budget.left < 0:
             raise ExpressionError(_OUT_OF_BUDGET)
         return value
+
+
+def _declared(names: Sequence[str]) -> dict[str, Type]:
+    from controlplane.apiserver.cel.types import DYN, ObjectType
+
+    declared: dict[str, Type] = dict.fromkeys(names, DYN)
+    # `variables.x` is a name of its own where there is an x; anything else below `variables` is a mistake.
+    return {**declared, "variables": ObjectType("kubernetes.variables")}
 
 
 def bindings(review: Review, resource: Resource) -> Bindings:

@@ -17,7 +17,10 @@ from apimachinery.api.catalogue import (
     SERVICEACCOUNTS,
     SERVICES,
     STORAGECLASSES,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
     VALIDATINGWEBHOOKCONFIGURATIONS,
+    Catalogue,
     Resource,
 )
 from apimachinery.kit.clock import Clock
@@ -48,6 +51,8 @@ from controlplane.apiserver.admission.owner_references_permission_enforcement im
 from controlplane.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
 from controlplane.apiserver.admission.pod_security.plugin import PodSecurity
 from controlplane.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
+from controlplane.apiserver.admission.policies.params import Params
+from controlplane.apiserver.admission.policies.plugin import ValidatingAdmissionPolicy
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.resource_quota.plugin import ResourceQuota
 from controlplane.apiserver.admission.runtime_class import RuntimeClass
@@ -68,6 +73,8 @@ class Admission:
     def __init__(self, config: Config, store: Callable[[Resource], ObjectStore], clock: Clock) -> None:
         self._config, self._store, self._clock = config, store, clock
         self._lookups: dict[Resource, Lookup] = {}
+        self.served: Callable[[], Catalogue] = lambda: CATALOGUE
+        """What kinds there are, custom ones too; set before the first request."""
         self._webhooks = WebhookClient(store(SERVICES))
         self.chain = Chain(self._plugins(config.admission_plugins))
 
@@ -79,6 +86,9 @@ class Admission:
     async def close(self) -> None:
         """End the connections to webhooks."""
         await self._webhooks.close()
+
+    def _by_kind(self, api_version: str, kind: str) -> Resource | None:
+        return self.served().by_kind(api_version, kind)
 
     def _lookup(self, resource: Resource) -> Lookup:
         if resource not in self._lookups:
@@ -112,7 +122,7 @@ class Admission:
             "ExtendedResourceToleration": ExtendedResourceToleration,
             "DefaultStorageClass": lambda: DefaultStorageClass(lookup(STORAGECLASSES)),
             "StorageObjectInUseProtection": StorageObjectInUseProtection,
-            "OwnerReferencesPermissionEnforcement": lambda: OwnerReferencesPermissionEnforcement(CATALOGUE.by_kind),
+            "OwnerReferencesPermissionEnforcement": lambda: OwnerReferencesPermissionEnforcement(self._by_kind),
             "PersistentVolumeClaimResize": lambda: PersistentVolumeClaimResize(lookup(STORAGECLASSES)),
             "RuntimeClass": lambda: RuntimeClass(lookup(RUNTIMECLASSES)),
             "CertificateApproval": CertificateApproval,
@@ -122,6 +132,12 @@ class Admission:
             "DenyServiceExternalIPs": DenyServiceExternalIPs,
             "MutatingAdmissionWebhook": lambda: MutatingAdmissionWebhook(
                 lookup(MUTATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks
+            ),
+            "ValidatingAdmissionPolicy": lambda: ValidatingAdmissionPolicy(
+                lookup(VALIDATINGADMISSIONPOLICIES),
+                lookup(VALIDATINGADMISSIONPOLICYBINDINGS),
+                lookup(NAMESPACES),
+                Params(self._by_kind, store),
             ),
             "ValidatingAdmissionWebhook": lambda: ValidatingAdmissionWebhook(
                 lookup(VALIDATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks

@@ -21,7 +21,7 @@ from provisioner.home import LabHome
 from provisioner.images import GuestImage, build_seed, ensure_guest_image
 from provisioner.keys import host_key, identity_public, machine_id
 from provisioner.rendering import render
-from provisioner.shell import Shell
+from provisioner.shell import Shell, ShellError
 from provisioner.spec import MIB, Lab, Machine
 from provisioner.ssh import SshShell
 
@@ -161,7 +161,10 @@ class LibvirtDriver:
             return None
 
         shell = SshShell(machine, self._home.ssh, stop=stop)
-        shell.wait(timeout, alive)
+        try:
+            shell.wait(timeout, alive)
+        except ShellError as error:
+            raise ShellError(str(error), advice=f"The whole console: {console}") from error
         return shell
 
     def halt(self, machine: Machine, timeout: float = 60.0) -> None:

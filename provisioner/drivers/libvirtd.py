@@ -19,7 +19,7 @@ KVM = Path("/dev/kvm")
 URI = "qemu:///system"
 _START_DEADLINE = 20.0
 _INSTALL = (
-    "apt-get install -y --no-install-recommends libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu "
+    "Install it: apt-get install -y --no-install-recommends libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu "
     "qemu-system-x86 qemu-utils dnsmasq-base"
 )
 

@@ -78,7 +78,7 @@ def print_volume(obj: Object, now: datetime) -> list[Cell]:
         volume.get("persistentVolumeReclaimPolicy") or "",
         "Terminating" if obj["metadata"].get("deletionTimestamp") else phase,
         f"{claim.get('namespace')}/{claim.get('name')}" if claim else "",
-        volume.get("storageClassName") or "",
+        _class(obj),
         volume.get("volumeAttributesClassName") or UNSET,
         state(obj).get("reason") or "",
         age(obj, now),
@@ -93,17 +93,26 @@ def print_claim(obj: Object, now: datetime) -> list[Cell]:
         name(obj),
         "Terminating" if obj["metadata"].get("deletionTimestamp") else phase,
         claim.get("volumeName") or "",
-        (state(obj).get("capacity") or {}).get("storage") or "" if bound else "",
+        (state(obj).get("capacity") or {}).get("storage") or "0" if bound else "",
         _modes(state(obj).get("accessModes")) if bound else "",
-        claim.get("storageClassName") or "",
+        _class(obj),
         claim.get("volumeAttributesClassName") or UNSET,
         age(obj, now),
         claim.get("volumeMode") or UNSET,
     ]
 
 
+_DEFAULTS = ("kubernetes.io", "beta.kubernetes.io")
+_CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
+def _class(obj: Object) -> str:
+    return str((obj["metadata"].get("annotations") or {}).get(_CLASS) or spec(obj).get("storageClassName") or "")
+
+
 def print_storage_class(obj: Object, now: datetime) -> list[Cell]:
-    is_default = (obj["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+    annotations = obj["metadata"].get("annotations") or {}
+    is_default = any(annotations.get(f"storageclass.{where}/is-default-class") == "true" for where in _DEFAULTS)
     return [
         name(obj) + (" (default)" if is_default else ""),
         obj.get("provisioner") or "",
@@ -146,8 +155,7 @@ def print_signing_request(obj: Object, now: datetime) -> list[Cell]:
 def _signing_status(obj: Object) -> str:
     kinds = {each.get("type") for each in state(obj).get("conditions") or []}
     text = "Denied" if "Denied" in kinds else "Approved" if "Approved" in kinds else "Pending"
-    text += ",Failed" if "Failed" in kinds else ""
-    return text + (",Issued" if state(obj).get("certificate") else "")
+    return text + (",Failed" if "Failed" in kinds else "") + (",Issued" if state(obj).get("certificate") else "")
 
 
 def print_priority_class(obj: Object, now: datetime) -> list[Cell]:

@@ -47,10 +47,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """cells: one object and the present time → one value a column."""
+    """cells: one object and the present time → one value a column. conditions: the row's TableRowConditions. order: by
+    what the rows of a list are sorted, where it is not by name."""
 
     columns: tuple[Column, ...]
     cells: Callable[[Object, datetime], list[Cell]]
+    conditions: Callable[[Object], list[Object]] | None = None
+    order: Callable[[Object], tuple[int, str]] | None = None
 
 
 def columns(text: str) -> tuple[Column, ...]:
@@ -91,6 +94,11 @@ def images(pod_spec: Mapping[str, Any]) -> tuple[str, str]:
     """Names and images of the containers, each joined by commas."""
     containers = pod_spec.get("containers") or []
     return ",".join(each["name"] for each in containers), ",".join(each.get("image", "") for each in containers)
+
+
+def format_labels(found: Mapping[str, str] | None) -> str:
+    """`key=value` of each, by key, `<none>` for nothing."""
+    return ",".join(f"{key}={value}" for key, value in sorted((found or {}).items())) or NONE
 
 
 def joined(words: list[str]) -> str:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from controlplane.apiserver.tables.columns import (
-    NONE,
     UNKNOWN,
     Cell,
     Object,
     Printer,
     age,
     columns,
+    format_labels,
     name,
     since,
-    spec,
     state,
 )
 
@@ -64,7 +63,7 @@ def print_event(obj: Object, now: datetime) -> list[Cell]:
 
 
 def print_quota(obj: Object, now: datetime) -> list[Cell]:
-    hard, used = state(obj).get("hard") or spec(obj).get("hard") or {}, state(obj).get("used") or {}
+    hard, used = state(obj).get("hard") or {}, state(obj).get("used") or {}
     requests = [f"{key}: {used.get(key, '0')}/{hard[key]}" for key in sorted(hard) if not key.startswith("limits.")]
     limits = [f"{key}: {used.get(key, '0')}/{hard[key]}" for key in sorted(hard) if key.startswith("limits.")]
     return [name(obj), ", ".join(requests), ", ".join(limits), age(obj, now)]
@@ -81,15 +80,15 @@ def print_pod_template(obj: Object, now: datetime) -> list[Cell]:
         name(obj),
         ",".join(each["name"] for each in containers),
         ",".join(each.get("image", "") for each in containers),
-        ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or NONE,
+        format_labels(labels),
     ]
 
 
-_EVENT = columns("Last Seen, Type, Reason, Object, Subobject*, Source*, Message, First Seen*, Count:integer*, Name*")
+_EVENT = columns("Last Seen, Type, Reason, Object, Subobject*, Source*, Message, First Seen*, Count*, Name*")
 
 PRINTERS = {
     ("", "ConfigMap"): Printer(columns("Name, Data, Age"), print_config_map),
-    ("", "Secret"): Printer(columns("Name, Type, Data:integer, Age"), print_secret),
+    ("", "Secret"): Printer(columns("Name, Type, Data, Age"), print_secret),
     ("", "ServiceAccount"): Printer(columns("Name, Secrets, Age"), print_service_account),
     ("", "Event"): Printer(_EVENT, print_event),
     ("events.k8s.io", "Event"): Printer(_EVENT, print_event),

@@ -14,6 +14,7 @@ from controlplane.apiserver.tables.columns import (
     Printer,
     age,
     columns,
+    format_labels,
     joined,
     name,
     spec,
@@ -38,7 +39,7 @@ def print_service(obj: Object, now: datetime) -> list[Cell]:
         _external(obj),
         joined(ports),
         age(obj, now),
-        joined([f"{key}={value}" for key, value in sorted((service.get("selector") or {}).items())]),
+        format_labels(service.get("selector")),
     ]
 
 
@@ -49,12 +50,14 @@ def _external(obj: Object) -> str:
         case "ExternalName":
             return str(service.get("externalName") or "")
         case "LoadBalancer":
-            ingress = (state(obj).get("loadBalancer") or {}).get("ingress") or []
-            return (
-                ",".join([*(each.get("ip") or each.get("hostname") or "" for each in ingress), *given]) or "<pending>"
-            )
+            return ",".join([*_balancers(obj), *given]) or "<pending>"
         case _:
             return joined(given)
+
+
+def _balancers(obj: Object) -> list[str]:
+    ingress = (state(obj).get("loadBalancer") or {}).get("ingress") or []
+    return sorted({each.get("ip") or each.get("hostname") or "" for each in ingress} - {""})
 
 
 def print_endpoints(obj: Object, now: datetime) -> list[Cell]:
@@ -62,8 +65,12 @@ def print_endpoints(obj: Object, now: datetime) -> list[Cell]:
     for subset in obj.get("subsets") or []:
         for port in subset.get("ports") or [{}]:
             for address in subset.get("addresses") or []:
-                found.append(f"{address['ip']}:{port['port']}" if port.get("port") else address["ip"])
+                found.append(_host_port(address["ip"], port["port"]) if port.get("port") else address["ip"])
     return [name(obj), _some(found), age(obj, now)]
+
+
+def _host_port(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 def _some(found: list[str]) -> str:
@@ -82,7 +89,7 @@ def print_slice(obj: Object, now: datetime) -> list[Cell]:
 
 
 def _port(port: Any) -> str:
-    return str(port["port"]) if port.get("port") else "*"
+    return str(port["port"]) if port.get("port") else port.get("name") or "*"
 
 
 def _slice_some(found: list[str]) -> str:
@@ -92,14 +99,14 @@ def _slice_some(found: list[str]) -> str:
 
 
 def print_ingress(obj: Object, now: datetime) -> list[Cell]:
-    hosts = [rule["host"] for rule in spec(obj).get("rules") or [] if rule.get("host")]
-    more = f" + {len(hosts) - 3} more..." if len(hosts) > 3 else ""
-    given = (state(obj).get("loadBalancer") or {}).get("ingress") or []
+    rules = spec(obj).get("rules") or []
+    hosts = [rule["host"] for rule in rules if rule.get("host")]
+    more = f" + {len(rules) - 3} more..." if len(hosts) > 3 else ""
     return [
         name(obj),
         spec(obj).get("ingressClassName") or NONE,
         ",".join(hosts[:3]) + more or "*",
-        ",".join(each.get("ip") or each.get("hostname") or "" for each in given),
+        ",".join(_balancers(obj)),
         "80, 443" if spec(obj).get("tls") else "80",
         age(obj, now),
     ]

@@ -126,4 +126,15 @@ def _initialized(status: Any) -> bool:
 
 _COLUMNS = columns("Name, Ready, Status, Restarts, Age, IP*, Node*, Nominated Node*, Readiness Gates*")
 
-PRINTERS = {("", "Pod"): Printer(_COLUMNS, print_pod)}
+_ENDS = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
+
+
+def completed(pod: Object) -> list[Object]:
+    """The condition of a row whose pod has come to its end."""
+    phase = state(pod).get("phase")
+    if phase not in _ENDS:
+        return []
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _ENDS[phase]}]
+
+
+PRINTERS = {("", "Pod"): Printer(_COLUMNS, print_pod, completed)}

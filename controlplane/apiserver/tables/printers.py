@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.apiserver.tables import cluster, config, network, pods, workloads
+from controlplane.apiserver.tables import autoscaling, cluster, config, network, pods, policy, workloads
 from controlplane.apiserver.tables.columns import Printer
 
 PRINTERS: dict[tuple[str, str], Printer] = {
@@ -11,4 +11,6 @@ PRINTERS: dict[tuple[str, str], Printer] = {
     **network.PRINTERS,
     **cluster.PRINTERS,
     **config.PRINTERS,
+    **autoscaling.PRINTERS,
+    **policy.PRINTERS,
 }

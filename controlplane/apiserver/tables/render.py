@@ -47,11 +47,15 @@ class Tables:
             columns = [NAME_COLUMN, _CREATED]
             cells = [[obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")] for obj in objects]
         else:
+            if printer.order is not None:
+                objects = sorted(objects, key=printer.order)
             columns = [column.definition() for column in printer.columns]
             cells = [printer.cells(obj, now) for obj in objects]
         rows: list[Object] = []
         for obj, row in zip(objects, cells, strict=True):
             entry: Object = {"cells": row, "object": None}
+            if printer is not None and printer.conditions is not None and (ended := printer.conditions(obj)):
+                entry["conditions"] = ended
             if include == "Object":
                 entry["object"] = obj
             elif include != "None":

@@ -7,13 +7,13 @@ from datetime import datetime
 from apimachinery.meta import labels, pods, times
 from controlplane.apiserver.tables.columns import (
     NONE,
-    UNKNOWN,
     UNSET,
     Cell,
     Object,
     Printer,
     age,
     columns,
+    format_labels,
     images,
     name,
     since,
@@ -45,7 +45,7 @@ def print_deployment(obj: Object, now: datetime) -> list[Cell]:
 
 def print_replica_set(obj: Object, now: datetime) -> list[Cell]:
     status = state(obj)
-    selector = _selector(obj) if obj["kind"] == "ReplicaSet" else str(labels.from_set(spec(obj).get("selector")))
+    selector = _selector(obj) if obj["kind"] == "ReplicaSet" else format_labels(spec(obj).get("selector"))
     return [
         name(obj),
         spec(obj).get("replicas") or 0,
@@ -70,7 +70,7 @@ def print_daemon_set(obj: Object, now: datetime) -> list[Cell]:
     return [
         name(obj),
         *(status.get(field) or 0 for field in counts),
-        str(labels.from_set(wanted)) or NONE if wanted else NONE,
+        format_labels(wanted),
         age(obj, now),
         *_template(obj),
         _selector(obj),
@@ -121,7 +121,7 @@ def print_cron_job(obj: Object, now: datetime) -> list[Cell]:
         name(obj),
         job.get("schedule") or "",
         job.get("timeZone") or NONE,
-        "True" if job.get("suspend") else "False",
+        UNSET if job.get("suspend") is None else str(job["suspend"]),
         len(status.get("active") or []),
         since(last, now) if last else NONE,
         age(obj, now),
@@ -147,34 +147,6 @@ def print_disruption_budget(obj: Object, now: datetime) -> list[Cell]:
         "N/A" if least is None else str(least),
         "N/A" if most is None else str(most),
         state(obj).get("disruptionsAllowed") or 0,
-        age(obj, now),
-    ]
-
-
-def print_autoscaler(obj: Object, now: datetime) -> list[Cell]:
-    scaler, target = spec(obj), spec(obj).get("scaleTargetRef") or {}
-    shown = []
-    for metric in scaler.get("metrics") or []:
-        source = metric.get("resource") or {}
-        wanted = (source.get("target") or {}).get("averageUtilization")
-        current = next(
-            (
-                ((each.get("resource") or {}).get("current") or {}).get("averageUtilization")
-                for each in state(obj).get("currentMetrics") or []
-                if (each.get("resource") or {}).get("name") == source.get("name")
-            ),
-            None,
-        )
-        if wanted is not None:
-            shown.append(f"{source.get('name')}: {UNKNOWN if current is None else f'{current}%'}/{wanted}%")
-    least = scaler.get("minReplicas")
-    return [
-        name(obj),
-        f"{target.get('kind')}/{target.get('name')}",
-        ", ".join(shown) or NONE,
-        UNSET if least is None else str(least),
-        scaler.get("maxReplicas") or 0,
-        state(obj).get("currentReplicas") or 0,
         age(obj, now),
     ]
 
@@ -212,8 +184,5 @@ PRINTERS = {
     ),
     ("policy", "PodDisruptionBudget"): Printer(
         columns("Name, Min Available, Max Unavailable, Allowed Disruptions:integer, Age"), print_disruption_budget
-    ),
-    ("autoscaling", "HorizontalPodAutoscaler"): Printer(
-        columns("Name, Reference, Targets, MinPods, MaxPods, Replicas:integer, Age"), print_autoscaler
     ),
 }

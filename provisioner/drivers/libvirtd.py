@@ -19,8 +19,8 @@ KVM = Path("/dev/kvm")
 URI = "qemu:///system"
 _START_DEADLINE = 20.0
 _INSTALL = (
-    "Install it: apt-get install -y --no-install-recommends libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu "
-    "qemu-system-x86 qemu-utils dnsmasq-base"
+    "Install it: apt-get install -y --no-install-recommends libvirt-daemon-system libvirt-clients "
+    "libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils dnsmasq-base"
 )
 
 

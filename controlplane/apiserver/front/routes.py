@@ -54,6 +54,8 @@ class Routes:
         if info.is_resource:
             return await self._resources.serve(request, info, user)
         path = info.path.rstrip("/") or "/"
+        if not path.startswith("/"):  # OPTIONS *
+            raise status.path_not_found()
         if "/" + path.split("/")[1] in _HEALTH:
             return await self._health(request, path)
         if request.method not in ("GET", "HEAD"):

@@ -143,7 +143,7 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
     else:
         table = Table(box=None, pad_edge=False)
         for column in ("NAME", "ROLE", "IP", "MACHINE", "NODE"):
-            table.add_column(column)
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
         for each in found:
             table.add_row(each.machine.name, each.machine.role, each.machine.ip, each.state, each.node)
         Console().print(table)

@@ -36,9 +36,17 @@ def connect() -> Any:
     """
     global _open
     with _lock:
-        if _open is None or not _open.isAlive():
+        if _open is None or not _answers(_open):
             _open = _connect()
         return _open
+
+
+def _answers(connection: Any) -> bool:
+    """isAlive() alone would need an event loop to notice that libvirtd was killed; a call takes a tenth of a ms."""
+    try:
+        return bool(connection.isAlive() and connection.getLibVersion())
+    except libvirt.libvirtError:
+        return False
 
 
 def _connect() -> Any:

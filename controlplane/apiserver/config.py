@@ -94,6 +94,7 @@ class Config:
     anonymous_auth: bool = True
     bind_address: str = "0.0.0.0"
     secure_port: int = 6443
+    permit_port_sharing: bool = False
     advertise_address: str = ""
     allow_privileged: bool = False
     admission_plugins: tuple[str, ...] = _DEFAULT_PLUGINS
@@ -163,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     switch("anonymous-auth", True)
     flag("bind-address", "0.0.0.0")
     flag("secure-port", "6443")
+    switch("permit-port-sharing", False)
     flag("advertise-address")
     switch("allow-privileged", False)
     switch("enable-bootstrap-token-auth", False)
@@ -279,6 +281,7 @@ def parse(argv: Sequence[str]) -> Config:
         authorization_modes=modes,
         anonymous_auth=options.anonymous_auth == "true",
         bind_address=options.bind_address,
+        permit_port_sharing=options.permit_port_sharing == "true",
         secure_port=number("secure-port", options.secure_port, 1, 65535),
         advertise_address=options.advertise_address,
         allow_privileged=options.allow_privileged == "true",

@@ -32,6 +32,8 @@ Route = Callable[[web.BaseRequest, RequestInfo, User], Awaitable[web.StreamRespo
 
 REQUEST_TIMEOUT = 60.0
 """Seconds for a request that is not long-running (--request-timeout's default)."""
+HEADER_TIMEOUT = 32.0
+"""Seconds that a connection's first request may take to say its headers (upstream's ReadHeaderTimeout)."""
 _LINE_MAX = 64 * 1024  # bytes of the request line and of one header; tokens and selectors are long
 _SHUTDOWN = 2.0
 _LONG_VERBS = frozenset({"watch", "proxy"})
@@ -73,13 +75,18 @@ _INFLIGHT = Gauge("apiserver_current_inflight_requests", "Requests being served"
 class Front:
     """The HTTPS server. `route` is given what has been identified and allowed."""
 
-    def __init__(self, route: Route, authenticator: Authenticator, authorizer: Union) -> None:
+    def __init__(
+        self, route: Route, authenticator: Authenticator, authorizer: Union, *, header_timeout: float = HEADER_TIMEOUT
+    ) -> None:
         self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
+        self._header_timeout = header_timeout
+        self._silent: dict[object, asyncio.TimerHandle] = {}  # connections without a request so far
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; returns the port. Raises OSError when the address cannot be bound."""
+    async def start(self, host: str, port: int, tls: ssl.SSLContext, *, share: bool = False) -> int:
+        """Listen; returns the port. share: other processes may listen on it too, and the kernel spreads the
+        connections over them. Raises OSError when the address cannot be bound."""
         self._server = web.Server(
             self._handle,
             handler_cancellation=True,
@@ -92,9 +99,29 @@ class Front:
         )
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
-            self._server, host, port, ssl=tls, backlog=1024, reuse_address=True, ssl_handshake_timeout=10
+            self._accept,
+            host,
+            port,
+            ssl=tls,
+            backlog=1024,
+            reuse_address=True,
+            reuse_port=share,
+            ssl_handshake_timeout=10,
         )
         return int(self._listener.sockets[0].getsockname()[1])
+
+    def _accept(self) -> asyncio.Protocol:
+        """The protocol of a new connection, which is closed when its first request does not come in time: aiohttp
+        waits for ever, and a client that dribbles costs a connection."""
+        assert self._server is not None
+        protocol = self._server()
+
+        def end() -> None:
+            if self._silent.pop(protocol, None) is not None and protocol.transport is not None:
+                protocol.transport.abort()
+
+        self._silent[protocol] = asyncio.get_running_loop().call_later(self._header_timeout, end)
+        return protocol
 
     async def stop(self) -> None:
         """Stop listening and end every connection."""
@@ -108,6 +135,8 @@ class Front:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = asyncio.get_running_loop().time()
+        if (timer := self._silent.pop(request.protocol, None)) is not None:
+            timer.cancel()
         info = parse(request.method, request.rel_url.raw_path, request.query)
         long_running = _is_long(info, request)
         kind = "mutating" if request.method in _MUTATING else "readOnly"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ import orjson
 import pytest
 
 from apimachinery.kit.certs import Authority
-from tests.integration.process import ControlPlane, wait_until
+from tests.integration.apiservers import ApiServer
+from tests.integration.process import ControlPlane, running_etcd, wait_until
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 VIOLATION = (
@@ -321,3 +325,69 @@ def test_a_policy_with_parameters(kubectl: Kubectl, namespace: str) -> None:
     )
     kubectl("delete", "validatingadmissionpolicybinding", namespace)
     kubectl("delete", "validatingadmissionpolicy", namespace)
+
+
+ADMISSION = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    defaults: {enforce: baseline}
+    exemptions: {namespaces: [exempt]}
+"""
+
+
+def test_two_servers_grant_no_more_than_a_quota_has(tmp_path: Path) -> None:
+    """60 clients ask two servers on one etcd for 20 places: 20 are granted. The servers' own defaults hold, too."""
+    configuration = tmp_path / "admission.yaml"
+    configuration.write_text(ADMISSION)
+    more = [
+        f"--admission-control-config-file={configuration}",
+        "--disable-admission-plugins=ServiceAccount",  # nobody makes accounts here
+    ]
+    with running_etcd(tmp_path / "etcd") as etcd, ExitStack() as undo:
+        servers = [ApiServer(tmp_path / "data", etcd, *more) for _ in range(2)]
+        for server in servers:
+            server.start()
+            undo.callback(server.stop)
+        for name in ("full", "exempt"):
+            body = {"metadata": {"name": name}}
+            assert servers[0].request("POST", "/api/v1/namespaces", body).code == 201
+        hard = {"count/configmaps": "20"}
+        quotas = "/api/v1/namespaces/full/resourcequotas"
+        quota = servers[0].request("POST", quotas, {"metadata": {"name": "q"}, "spec": {"hard": hard}}).json
+        quota["status"] = {"hard": hard, "used": {"count/configmaps": "0"}}
+        assert servers[0].request("PUT", f"{quotas}/q/status", quota).code == 200
+
+        def create(number: int) -> int:
+            body = {"metadata": {"name": f"m-{number}"}}
+            return servers[number % 2].request("POST", "/api/v1/namespaces/full/configmaps", body).code
+
+        # The second server hears of the quota by itself; until then a dry run passes whatever is asked.
+        full = {**quota, "status": {"hard": hard, "used": hard}, "metadata": {"name": "q", "namespace": "full"}}
+        assert servers[0].request("PUT", f"{quotas}/q/status", full).code == 200
+        dry = "/api/v1/namespaces/full/configmaps?dryRun=All"
+        numbers = itertools.count()
+        for server in servers:
+            wait_until(
+                "the quota is known",
+                lambda server=server: (
+                    server.request("POST", dry, {"metadata": {"name": f"d-{next(numbers)}"}}).code == 403
+                ),
+            )
+        empty = {**full, "status": {"hard": hard, "used": {"count/configmaps": "0"}}}
+        assert servers[0].request("PUT", f"{quotas}/q/status", empty).code == 200
+        with ThreadPoolExecutor(20) as pool:
+            codes = list(pool.map(create, range(60)))
+        assert (codes.count(201), codes.count(403)) == (20, 40)
+        assert len(servers[1].request("GET", "/api/v1/namespaces/full/configmaps").json["items"]) == 20
+        assert servers[1].request("GET", f"{quotas}/q").json["status"]["used"] == hard
+
+        pod = {"metadata": {"name": "p"}, "spec": {"hostPID": True, "containers": [{"name": "c", "image": "i"}]}}
+        refused = servers[1].request("POST", "/api/v1/namespaces/full/pods", pod)
+        assert refused.code == 403
+        assert 'violates PodSecurity "baseline:latest": host namespaces (hostPID=true)' in refused.json["message"]
+        assert servers[1].request("POST", "/api/v1/namespaces/exempt/pods", pod).code == 201

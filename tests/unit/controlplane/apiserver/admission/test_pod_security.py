@@ -81,8 +81,8 @@ B_C = container("b"), container("c")
                 container(seLinuxOptions={"type": "spc_t", "role": "r"}),
                 securityContext={"seLinuxOptions": {"user": "u"}},
             ),
-            'seLinuxOptions (pod and container "a" set forbidden securityContext.seLinuxOptions: type "spc_t"; user may '
-            "not be set; role may not be set)",
+            'seLinuxOptions (pod and container "a" set forbidden securityContext.seLinuxOptions: type "spc_t"; '
+            "user may not be set; role may not be set)",
         ),
         (
             spec(securityContext={"seccompProfile": {"type": "Unconfined"}}),
@@ -136,8 +136,8 @@ def test_baseline_looks_at_annotations():
             "securityContext.allowPrivilegeEscalation=false), "
             'unrestricted capabilities (containers "b", "c" must set securityContext.capabilities.drop=["ALL"]), '
             'runAsNonRoot != true (pod or containers "b", "c" must set securityContext.runAsNonRoot=true), '
-            'seccompProfile (pod or containers "b", "c" must set securityContext.seccompProfile.type to "RuntimeDefault" '
-            'or "Localhost")',
+            'seccompProfile (pod or containers "b", "c" must set securityContext.seccompProfile.type to '
+            '"RuntimeDefault" or "Localhost")',
         ),
         (
             hardened(volumes=[{"name": "h", "hostPath": {}}, {"name": "n", "nfs": {}}, {"name": "c", "configMap": {}}]),

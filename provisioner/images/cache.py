@@ -20,7 +20,7 @@ from provisioner.images.errors import ImageError
 from provisioner.images.tools import os_error
 
 #: Kinds of cache entries: what people ask for, and the intermediate trees and wheels that make a rebuild fast.
-KINDS = ("guest", "oci", "box", "bundle", "cni", "layer", "tree")
+KINDS = ("guest", "oci", "box", "bundle", "cni", "netns-store", "layer", "tree")
 
 #: Free bytes below which no build starts: a guest build needs about 3 GiB for a short while.
 MINIMUM_FREE = 4 * 1024**3

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.meta import times
+from controlplane.apiserver.audit.policy import Policy as AuditPolicy
+from controlplane.apiserver.audit.policy import load as load_audit_policy
 
 if TYPE_CHECKING:
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
@@ -77,6 +79,11 @@ class Config:
     accepted_issuers: tuple[str, ...] = ()
     api_audiences: tuple[str, ...] = ()
     token_auth_file: Path | None = None
+    audit_policy: AuditPolicy | None = None
+    audit_log_path: str = ""
+    audit_log_maxage: int = 0
+    audit_log_maxbackup: int = 0
+    audit_log_maxsize: int = 100
     bootstrap_token_auth: bool = False
     service_cluster_ip_range: ipaddress.IPv4Network = _SERVICES
     service_node_port_range: tuple[int, int] = (30000, 32767)
@@ -152,6 +159,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
+    flag("audit-policy-file", text="which requests are written to the audit log, and how much of them")
+    flag("audit-log-path", text="the audit log; - is the standard output")
+    flag("audit-log-maxage", "0", "days to keep audit logs that were put aside; 0: for ever")
+    flag("audit-log-maxbackup", "0", "how many of them to keep; 0: all")
+    flag("audit-log-maxsize", "0", "megabytes at which the audit log is put aside; 0: 100")
+    flag("audit-log-format", "json")
+    flag("audit-log-mode", "blocking")
     flag("token-auth-file", text="static tokens: token,user,uid,groups")
     flag("api-audiences")
     flag("service-cluster-ip-range", "10.96.0.0/12")
@@ -254,6 +268,12 @@ def parse(argv: Sequence[str]) -> Config:
                 ipaddress.ip_address(text)
         except ValueError:
             problems.add(f"--{name}", f"not an IP address: {text}")
+    if options.audit_log_format != "json":
+        problems.add(
+            "--audit-log-format", f'invalid audit log format "{options.audit_log_format}": only json is written'
+        )
+    if options.audit_log_mode not in ("blocking", "blocking-strict", "batch"):
+        problems.add("--audit-log-mode", f'invalid audit log mode "{options.audit_log_mode}"')
     cert, private = file("tls-cert-file", needed=True), file("tls-private-key-file", needed=True)
     signing = file("service-account-signing-key-file", needed=True)
     config = Config(
@@ -265,6 +285,11 @@ def parse(argv: Sequence[str]) -> Config:
         service_account_issuer=options.service_account_issuer[0] if options.service_account_issuer else "",
         accepted_issuers=tuple(options.service_account_issuer[1:]),
         token_auth_file=file("token-auth-file"),
+        audit_policy=_audit_policy(file("audit-policy-file"), problems),
+        audit_log_path=options.audit_log_path,
+        audit_log_maxage=number("audit-log-maxage", options.audit_log_maxage, 0, 100_000),
+        audit_log_maxbackup=number("audit-log-maxbackup", options.audit_log_maxbackup, 0, 100_000),
+        audit_log_maxsize=number("audit-log-maxsize", options.audit_log_maxsize, 0, 1_000_000) or 100,
         bootstrap_token_auth=options.enable_bootstrap_token_auth == "true",
         etcd_servers=servers,
         etcd_cafile=file("etcd-cafile"),
@@ -310,6 +335,16 @@ def parse(argv: Sequence[str]) -> Config:
     )
     problems.raise_if_any()
     return config
+
+
+def _audit_policy(path: Path | None, problems: Problems) -> AuditPolicy | None:
+    if path is None or not path.is_file():
+        return None
+    try:
+        return load_audit_policy(path)
+    except (ValueError, OSError) as error:
+        problems.add("--audit-policy-file", f"loading audit policy file: {error}")
+        return None
 
 
 def _words(text: str) -> tuple[str, ...]:

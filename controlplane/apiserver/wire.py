@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -29,6 +30,8 @@ from apimachinery.kit.jwt import Signer, load_private_key
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
+from controlplane.apiserver.audit.auditor import Auditor
+from controlplane.apiserver.audit.log import LogFile
 from controlplane.apiserver.authn import token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
@@ -209,7 +212,8 @@ class ApiServer:
         }
         issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
         routes = Routes(resources, checks, f"{advertise}:{config.secure_port}", issuer)
-        return Front(self._aggregation.over(routes.serve), authenticator, authorizer)
+        route = self._aggregation.over(routes.serve)
+        return Front(route, authenticator, authorizer, auditor=_auditor(config, clock))
 
 
 def build(config: Config, clock: Clock | None = None) -> ApiServer:
@@ -278,6 +282,20 @@ def _token_authenticators(config: Config, verifier: Verifier, lookup: Lookup, cl
     if config.bootstrap_token_auth:
         found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
     return found
+
+
+def _auditor(config: Config, clock: Clock) -> Auditor | None:
+    """None when nothing is written, which costs nothing."""
+    if not config.audit_log_path or config.audit_policy is None:
+        return None
+    log_file = LogFile(
+        config.audit_log_path,
+        clock,
+        max_bytes=config.audit_log_maxsize * 1024 * 1024,
+        backups=config.audit_log_maxbackup,
+        age=timedelta(days=config.audit_log_maxage) if config.audit_log_maxage else None,
+    )
+    return Auditor(config.audit_policy, log_file, clock)
 
 
 def _server_tls(config: Config) -> ssl.SSLContext:

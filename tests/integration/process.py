@@ -59,6 +59,8 @@ class Answer:
 class ControlPlane:
     """A running `python -m controlplane`."""
 
+    module = "controlplane"
+
     def __init__(self, directory: Path, store: str) -> None:
         self.directory, self.store, self.port = directory, store, free_port()
         self.kubeconfig = directory / "admin.kubeconfig"
@@ -68,13 +70,15 @@ class ControlPlane:
     def start(self) -> float:
         """Start and wait for /readyz; the seconds it took."""
         begun = time.monotonic()
-        argv = ["--data-dir", str(self.directory), "--listen", f"127.0.0.1:{self.port}", "--store", self.store]
+        argv = [sys.executable, "-m", self.module, *self.argv()]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "controlplane", *argv], cwd=ROOT, stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log)
         wait_until("the control plane is ready", self._ready)
         return time.monotonic() - begun
+
+    def argv(self) -> list[str]:
+        """The flags of the process."""
+        return ["--data-dir", str(self.directory), "--listen", f"127.0.0.1:{self.port}", "--store", self.store]
 
     def _ready(self) -> bool:
         assert self._process is not None and self._process.poll() is None, self._log.read_text()

@@ -344,7 +344,10 @@ def test_a_node_is_held_to_what_is_its(control_plane: ControlPlane) -> None:
         headers = {"Impersonate-User": "system:node:n1", "Impersonate-Group": "system:nodes"}
         return control_plane.request("GET", path, headers=headers).code
 
-    assert as_node("/api/v1/nodes") == 200
+    assert as_node("/api/v1/nodes/n1") == 404  # allowed, and not there
+    assert as_node("/api/v1/nodes") == 403
+    assert as_node("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1") == 200
+    assert as_node("/api/v1/pods") == 403
     assert as_node("/api/v1/namespaces/kube-system/secrets") == 403
     assert as_node("/apis/apps/v1/deployments") == 403
 

@@ -39,6 +39,8 @@ class User:
         return self.name[len(prefix) :] if self.name.startswith(prefix) and "system:nodes" in self.groups else None
 
 
+NOBODY = User("")
+"""In the place of the user whose proofs did not hold."""
 ANONYMOUS = User("system:anonymous", groups=(UNAUTHENTICATED,))
 
 

@@ -45,7 +45,11 @@ class Union:
     async def require(self, attributes: Attributes) -> None:
         """Returns when allowed; raises ApiError 403 with upstream's sentence otherwise."""
         decision, reason = await self.authorize(attributes)
-        if decision is Decision.ALLOW:
-            return
-        resource = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
-        raise status.forbidden(resource or None, attributes.name, denial(attributes, reason))
+        if decision is not Decision.ALLOW:
+            raise refusal(attributes, reason)
+
+
+def refusal(attributes: Attributes, reason: str) -> status.ApiError:
+    """403 with upstream's sentence."""
+    resource = f"{attributes.resource}.{attributes.group}" if attributes.group else attributes.resource
+    return status.forbidden(resource or None, attributes.name, denial(attributes, reason))

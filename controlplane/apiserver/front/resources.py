@@ -9,6 +9,7 @@ from aiohttp import web
 
 from apimachinery.api.catalogue import Catalogue
 from apimachinery.meta import status
+from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.front import decode, responses
@@ -65,6 +66,8 @@ class Resources:
             request.query,
             request.headers.get("User-Agent", ""),
         )
+        if (trail := trail_of(request)) is not None:
+            call.annotations = trail.annotations
         verbs = resource.verbs
         if info.subresource:
             about = resource.subresource(info.subresource)
@@ -103,7 +106,9 @@ class Resources:
     async def _body(self, request: web.BaseRequest, call: Call, kind: str) -> Any:
         call.dry_run = check_options(kind, call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
-        return decode.decode(data, request.headers.get("Content-Type"))
+        document = decode.decode(data, request.headers.get("Content-Type"))
+        remember(request, document)
+        return document
 
     async def _get(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         wanted = accept(request.headers.get("Accept", ""))
@@ -148,10 +153,11 @@ class Resources:
             raise status.unsupported_media_type(media, accepted)
         call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
+        document = decode.decode_yaml(data) if media == patches.APPLY else decode.decode_json(data)
+        remember(request, document)
         if media == patches.APPLY:
-            obj, created = await apply(collection, call, decode.decode_yaml(data))
+            obj, created = await apply(collection, call, document)
             return self._written(request, call, obj, 201 if created else 200)
-        document = decode.decode_json(data)
         return self._written(request, call, await patches.patch(collection, call, document, media), 200)
 
     async def _delete_options(self, request: web.BaseRequest, call: Call) -> DeleteOptions:
@@ -161,6 +167,7 @@ class Resources:
             decoded = decode.decode(data, request.headers.get("Content-Type"))
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
+            remember(request, decoded)
             document = read(call, decoded, "", "v1", "DeleteOptions")
         asked: list[str] = document.get("dryRun") or []
         call.dry_run = check_options("DeleteOptions", {}, asked or request.query.getall("dryRun", []))

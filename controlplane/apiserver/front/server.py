@@ -8,7 +8,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache, lru_cache
-from random import getrandbits
 
 import aiohttp
 from aiohttp import web
@@ -17,11 +16,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
 from apimachinery.meta import status
+from controlplane.apiserver.audit.auditor import Auditor
+from controlplane.apiserver.audit.trail import audit_id, trail_of
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.impersonation import impersonate
-from controlplane.apiserver.authn.user import User
-from controlplane.apiserver.authz.attributes import Attributes
-from controlplane.apiserver.authz.union import Union
+from controlplane.apiserver.authn.user import NOBODY, User
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.authz.union import Union, refusal
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.handshake import peer_of
 from controlplane.apiserver.front.request_info import RequestInfo, parse
@@ -76,9 +77,16 @@ class Front:
     """The HTTPS server. `route` is given what has been identified and allowed."""
 
     def __init__(
-        self, route: Route, authenticator: Authenticator, authorizer: Union, *, header_timeout: float = HEADER_TIMEOUT
+        self,
+        route: Route,
+        authenticator: Authenticator,
+        authorizer: Union,
+        *,
+        auditor: Auditor | None = None,
+        header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
         self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
+        self._auditor = auditor
         self._header_timeout = header_timeout
         self._silent: dict[object, asyncio.TimerHandle] = {}  # connections without a request so far
         self._server: web.Server | None = None
@@ -132,6 +140,8 @@ class Front:
         if self._listener is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._listener.wait_closed(), _SHUTDOWN)
+        if self._auditor is not None:
+            self._auditor.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = asyncio.get_running_loop().time()
@@ -175,6 +185,18 @@ class Front:
             return responses.refusal(request, status.timeout(_TOO_LONG))
 
     async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        if self._auditor is None:
+            return await self._told(request, info)
+        response = None
+        try:
+            response = await self._told(request, info)
+            return response
+        finally:
+            if (trail := trail_of(request)) is not None:
+                trail.completed(response)
+
+    async def _told(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        """The answer, whatever happens."""
         try:
             response = await self._identified(request, info)
         except status.ApiError as error:
@@ -187,16 +209,30 @@ class Front:
             log.exception("%s %s failed", request.method, info.path)
             response = responses.refusal(request, status.internal(type(error).__name__))
         if not response.prepared:
-            response.headers.setdefault("Audit-Id", request.headers.get("Audit-Id", "") or _audit_id())
+            trail = trail_of(request) if self._auditor is not None else None
+            response.headers.setdefault("Audit-Id", trail.identity if trail is not None else audit_id(request))
             response.headers.setdefault("Cache-Control", "no-cache, private")
         return response
 
     async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         peer = peer_of(request.transport) if request.transport is not None else None
-        user = await self._authenticator.authenticate(peer, request.headers)
+        try:
+            user = await self._authenticator.authenticate(peer, request.headers)
+        except status.ApiError as error:
+            if self._auditor is not None:
+                self._auditor.unidentified(request, info, _attributes(NOBODY, info), error)
+            raise
+        trail = self._auditor.begin(request, info, user, _attributes(user, info)) if self._auditor else None
         if "Impersonate-User" in request.headers or any(key.startswith("Impersonate-") for key in request.headers):
             user = await impersonate(user, request.headers, self._authorizer.require)
-        await self._authorizer.require(_attributes(user, info))
+            if trail is not None:
+                trail.impersonates(user)
+        attributes = _attributes(user, info)
+        decision, reason = await self._authorizer.authorize(attributes)
+        if trail is not None:
+            trail.decided(decision is Decision.ALLOW, reason)
+        if decision is not Decision.ALLOW:
+            raise refusal(attributes, reason)
         return await self._route(request, info, user)
 
 
@@ -247,9 +283,3 @@ def _inflight(kind: str) -> Gauge:
 @lru_cache(maxsize=4096)
 def _measures(*labels: str) -> tuple[Counter, Histogram]:
     return _REQUESTS.labels(*labels), _DURATION.labels(labels[0], labels[3])
-
-
-def _audit_id() -> str:
-    """A random UUID. It need not be hard to guess, and the kernel's randomness takes ten times as long."""
-    text = f"{getrandbits(128):032x}"
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

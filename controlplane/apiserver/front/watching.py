@@ -18,6 +18,7 @@ from aiohttp import WSMsgType, web
 from apimachinery.api.catalogue import Resource
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import status
+from controlplane.apiserver.audit.trail import begun
 from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
 from controlplane.apiserver.front.shapes import partial
 from controlplane.apiserver.registry.call import Call
@@ -101,6 +102,7 @@ async def _answer(request: web.BaseRequest, gone: Callable[[], None]) -> AsyncIt
     response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
     response.enable_chunked_encoding()
     await response.prepare(request)
+    begun(request, response.status)
 
     async def send(lines: list[bytes]) -> None:
         await response.write(b"".join(lines))
@@ -116,6 +118,7 @@ async def _websocket(
     # A bearer token may travel as a protocol; it is never the one that is chosen.
     socket = web.WebSocketResponse(protocols=[word for word in offered if not word.startswith("base64url.bearer.")])
     await socket.prepare(request)
+    begun(request, socket.status)
 
     async def receive() -> None:
         """The client has nothing to say but that it closes."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from apimachinery.api.catalogue import PODS, Resource
 from apimachinery.meta import status, times
 from controlplane.apiserver.admission.connect import admit_connect
+from controlplane.apiserver.audit.trail import remember
 from controlplane.apiserver.front import decode, responses
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.body import read
@@ -75,7 +76,9 @@ class Subresources:
 
     async def _document(self, request: web.BaseRequest, call: Call) -> Any:
         call.dry_run = check_options("CreateOptions", call.query, request.query.getall("dryRun", []))
-        return decode.decode(await decode.read_body(request), request.headers.get("Content-Type"))
+        document = decode.decode(await decode.read_body(request), request.headers.get("Content-Type"))
+        remember(request, document)
+        return document
 
     async def _scale(self, request: web.BaseRequest, call: Call) -> web.Response:
         collection = self._registry.of(call.resource)
@@ -88,6 +91,7 @@ class Subresources:
                 raise status.unsupported_media_type(media, (JSON, MERGE))
             call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
             document = decode.decode_json(await decode.read_body(request))
+            remember(request, document)
             media = MERGE if media == STRATEGIC else media  # a Scale has no lists to merge
         else:
             document = await self._document(request, call)

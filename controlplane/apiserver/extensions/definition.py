@@ -7,6 +7,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Subresource
 from apimachinery.meta.versions import preference
+from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.registry.kinds import DefinedResource
 
 Object = dict[str, Any]
@@ -58,8 +59,8 @@ def storage_version(spec: Object) -> str:
     return next((str(each["name"]) for each in spec.get("versions") or () if each.get("storage")), "")
 
 
-def build(definition: Object) -> Definition | None:
-    """What an established definition serves; None for one that is not."""
+def build(definition: Object, webhooks: WebhookClient) -> Definition | None:
+    """What an established definition serves; None for one that is not. webhooks: asks those that convert."""
     spec, state = definition["spec"], definition.get("status") or {}
     if not is_true(definition, ESTABLISHED):
         return None
@@ -71,7 +72,7 @@ def build(definition: Object) -> Definition | None:
 
     resources: dict[str, DefinedResource] = {}
     for version in spec["versions"]:
-        rules = VersionRules(spec, version)
+        rules = VersionRules(spec, version, webhooks)
         resources[version["name"]] = DefinedResource(
             group=spec["group"],
             version=version["name"],

@@ -9,6 +9,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import CATALOGUE, CUSTOMRESOURCEDEFINITIONS, Catalogue, Resource
 from apimachinery.meta.versions import preference
+from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.extensions.definition import Definition, build, source_of
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
@@ -24,8 +25,10 @@ class Definitions:
     """Keeps the registry's catalogue true. `changed` is called with the name of a definition that came, changed or
     went."""
 
-    def __init__(self, registry: Registry, storage: Storage, changed: Callable[[str], None]) -> None:
-        self._registry, self._changed = registry, changed
+    def __init__(
+        self, registry: Registry, storage: Storage, webhooks: WebhookClient, changed: Callable[[str], None]
+    ) -> None:
+        self._registry, self._webhooks, self._changed = registry, webhooks, changed
         self.feed = Feed(storage, registry_prefix(CUSTOMRESOURCEDEFINITIONS), self.put, self.drop)
         self.stored: dict[str, Object] = {}
         self._served: dict[str, Definition] = {}
@@ -63,7 +66,7 @@ class Definitions:
         before = self._served.get(name)
         if obj is not None and before is not None and before.source == source_of(obj):
             return
-        after = build(obj) if obj is not None else None
+        after = build(obj, self._webhooks) if obj is not None else None
         if after is None and before is None:
             return
         if after is None:

@@ -103,20 +103,22 @@ class DefinedStrategy(Strategy):
         """The rules of the version the call came in: what it says is judged by the schema the client knows."""
         resource = call.resource if isinstance(call.resource, DefinedResource) else self._resource
         assert isinstance(resource.rules, VersionRules)
+        if resource.rules.converter is not None:
+            # The object is in the version that is stored, and only the webhook could bring it back.
+            resource = self._resource
+        assert isinstance(resource.rules, VersionRules)
         return resource.rules
 
     def _has_status(self, call: Call) -> bool:
         return call.resource.subresource("status") is not None
 
     def prepare_create(self, call: Call, obj: Object) -> None:
-        if warning := self._rules(call).warning:
-            call.warn(warning)
+        _warn(call)
         if self._has_status(call):
             obj.pop("status", None)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
-        if warning := self._rules(call).warning:
-            call.warn(warning)
+        _warn(call)
         if self._has_status(call):
             keep(new, old, "status")
 
@@ -169,6 +171,14 @@ class DefinedStrategy(Strategy):
         if label not in known:
             raise ValueError(f"field label not supported: {label}")
         return label
+
+
+def _warn(call: Call) -> None:
+    """Tell a client of a deprecated version."""
+    if isinstance(call.resource, DefinedResource) and isinstance(call.resource.rules, VersionRules):
+        warning = call.resource.rules.warning
+        if warning:
+            call.warn(warning)
 
 
 def _embedded(obj: Object, path: str) -> list[Problem]:

@@ -9,8 +9,10 @@ from typing import Any
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status
 from apimachinery.meta.objects import copied
+from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.extensions import structural
 from controlplane.apiserver.extensions.columns import Columns
+from controlplane.apiserver.extensions.converting import Converter
 from controlplane.apiserver.extensions.patching import NodeMeta
 from controlplane.apiserver.extensions.paths import find, parse
 from controlplane.apiserver.extensions.rules import Rules
@@ -24,8 +26,8 @@ _SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp
 class VersionRules:
     """The KindRules of one entry of spec.versions. Everything that costs is made at its first use."""
 
-    def __init__(self, spec: Object, version: Object) -> None:
-        self._spec, self._version = spec, version
+    def __init__(self, spec: Object, version: Object, webhooks: WebhookClient) -> None:
+        self._spec, self._version, self._webhooks = spec, version, webhooks
         self.api_version = f"{spec['group']}/{version['name']}"
 
     @cached_property
@@ -90,9 +92,27 @@ class VersionRules:
             return obj
         converted: Object = copied(obj)
         converted["apiVersion"] = self.api_version
-        structural.prune(converted, self.node, envelope=True)
-        structural.fill_defaults(converted, self.node)
-        return converted
+        return self._shaped(converted)
+
+    @cached_property
+    def converter(self) -> Converter | None:
+        """The webhook that converts; None when only the apiVersion changes."""
+        conversion = self._spec.get("conversion") or {}
+        if conversion.get("strategy") != "Webhook":
+            return None
+        return Converter(conversion.get("webhook") or {}, self._webhooks)
+
+    async def convert_all(self, objects: list[Object]) -> list[Object]:
+        if self.converter is None:
+            return [self.convert(obj) for obj in objects]
+        made = await self.converter.convert(objects, self.api_version)
+        return [obj if obj is before else self._shaped(obj) for obj, before in zip(made, objects, strict=True)]
+
+    def _shaped(self, obj: Object) -> Object:
+        """What a webhook made, pruned and defaulted."""
+        structural.prune(obj, self.node, envelope=True)
+        structural.fill_defaults(obj, self.node)
+        return obj
 
     def scale_of(self, obj: Object) -> Object:
         about = self._version["subresources"]["scale"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+from apimachinery.api.catalogue import SERVICES
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.tasks import cancel_and_wait
+from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.extensions.controller import DefinitionController
 from controlplane.apiserver.extensions.definitions import Definitions
 from controlplane.apiserver.registry.registry import Registry
@@ -18,10 +20,12 @@ class Extensions:
 
     def __init__(self, registry: Registry, storage: Storage, clock: Clock) -> None:
         self._controller = DefinitionController(registry, clock)
-        self._definitions = Definitions(registry, storage, self._controller.changed)
+        self._webhooks = WebhookClient(registry.of(SERVICES).store)
+        self._definitions = Definitions(registry, storage, self._webhooks, self._controller.changed)
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Returns when the definitions that are stored are served; ended by `undo`."""
         tasks = [asyncio.create_task(self._definitions.feed.run()), asyncio.create_task(self._controller.run())]
+        undo.push_async_callback(self._webhooks.close)
         undo.push_async_callback(cancel_and_wait, *tasks)
         await self._definitions.feed.synced.wait()

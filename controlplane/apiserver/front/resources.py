@@ -22,7 +22,7 @@ from controlplane.apiserver.registry.apply import apply
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted, converted_all, served_as_stored
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete, delete_collection, delete_options
 from controlplane.apiserver.registry.history import object_history
@@ -118,9 +118,9 @@ class Resources:
             return responses.document(request, found, media=wanted.media)
         options = get_options(call.query, self._registry.revision_at)
         entry = await get_entry(collection, call.namespace, call.name, options)
-        if not wanted.kind and call.resource is collection.resource:
+        if not wanted.kind and served_as_stored(call.resource, collection.resource):
             return responses.body(request, entry.served, media=wanted.media)
-        obj = convert(orjson.loads(entry.served), call.resource)
+        obj = await converted(orjson.loads(entry.served), call.resource)
         return self._shown(request, call, obj, wanted, 200)
 
     async def _list(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
@@ -134,15 +134,16 @@ class Resources:
         listed = await list_page(collection, call.namespace, chosen, options)
         resource, metadata = call.resource, listed.metadata()
         if wanted.kind == "Table":
-            objects = [convert(orjson.loads(entry.served), resource) for entry in listed.page.entries]
+            objects = await converted_all([orjson.loads(entry.served) for entry in listed.page.entries], resource)
             table = self._tables.table(resource, objects, wanted.version, call.query.get("includeObject", ""))
             return responses.document(request, {**table, "metadata": metadata}, media=wanted.media)
         kind, version, items = resource.list_kind, resource.api_version, [e.served for e in listed.page.entries]
         if wanted.kind:
             kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{wanted.version}"
             items = [orjson.dumps(partial(orjson.loads(item), wanted.version)) for item in items]
-        elif resource is not collection.resource:
-            items = [orjson.dumps(convert(orjson.loads(item), resource)) for item in items]
+        elif not served_as_stored(resource, collection.resource):
+            objects = await converted_all([orjson.loads(item) for item in items], resource)
+            items = [orjson.dumps(obj) for obj in objects]
         head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
         return responses.body(request, head[:-1] + b',"items":[' + b",".join(items) + b"]}", media=wanted.media)
 

@@ -23,7 +23,7 @@ from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
 from controlplane.apiserver.front.shapes import partial
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Attributes, Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted_all, served_as_stored
 from controlplane.apiserver.registry.options import RevisionAt, list_options
 from controlplane.apiserver.registry.selection import selection
 from controlplane.apiserver.registry.watch import bookmark, next_batch, open_watch
@@ -85,7 +85,12 @@ async def _stream(collection: Collection, watch: EventStream[Attributes], lines:
     while True:
         events, error = await next_batch(collection, watch)
         for begin in range(0, len(events), _PORTION):
-            await send([lines.line(event) for event in events[begin : begin + _PORTION]])
+            try:
+                told = await lines.lines(events[begin : begin + _PORTION])
+            except status.ApiError as failure:
+                await send([lines.error(failure)])
+                return
+            await send(told)
         if error is not None:
             await send([lines.error(error)])
         if not events:
@@ -146,18 +151,21 @@ class _Lines:
         self, resource: Resource, stored: Resource, wanted: Accepted, tables: Tables, include_object: str
     ) -> None:
         self._resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
-        self._plain = resource is stored and not wanted.kind
+        self._plain = not wanted.kind and served_as_stored(resource, stored)
         self._headed = False
 
     def error(self, error: status.ApiError) -> bytes:
         return orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
 
-    def line(self, event: WatchEvent[Attributes]) -> bytes:
-        if event.entry is None:
-            return self._bookmark(event)
+    async def lines(self, events: list[WatchEvent[Attributes]]) -> list[bytes]:
+        """Raises ApiError when a webhook does not convert what it should."""
         if self._plain:
-            return event.frame
-        obj = convert(orjson.loads(event.entry.served), self._resource)
+            return [event.frame if event.entry is not None else self._bookmark(event) for event in events]
+        objects = [orjson.loads(event.entry.served) for event in events if event.entry is not None]
+        shown = iter(await converted_all(objects, self._resource))
+        return [self._bookmark(event) if event.entry is None else self._line(event, next(shown)) for event in events]
+
+    def _line(self, event: WatchEvent[Attributes], obj: Object) -> bytes:
         if self._wanted.kind == "Table":
             obj = self._table([obj], obj["metadata"]["resourceVersion"])
         elif self._wanted.kind:

@@ -16,7 +16,7 @@ from controlplane.apiserver.registry import field_sets, metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.create import create_object
 from controlplane.apiserver.registry.field_sets import Fields
 from controlplane.apiserver.registry.kinds import patch_meta
@@ -38,15 +38,15 @@ async def apply(collection: Collection, call: Call, document: Any) -> tuple[Obje
     try:
         change = _change(collection, call, config, wanted)
         written = await change_object(collection, call, call.name, change, managed=True)
-        return convert(written, call.resource), False
+        return await converted(written, call.resource), False
     except status.ApiError as error:
         if not status.is_not_found(error) or call.subresource:
             raise
     new = read(call, copied(config), *call.resource.gvk)
     metadata.place(call, new)
     entries = [_entry(collection, call, wanted)]
-    created = await create_object(collection, call, convert(new, collection.resource), managed=entries)
-    return convert(created, call.resource), True
+    created = await create_object(collection, call, await converted(new, collection.resource), managed=entries)
+    return await converted(created, call.resource), True
 
 
 def _config(call: Call, document: Any) -> Object:
@@ -90,7 +90,7 @@ def _directive(node: Any, path: str) -> str:
 
 def _change(collection: Collection, call: Call, config: Object, wanted: Fields) -> Any:
     async def change(current: Object) -> Object:
-        live = convert(current, call.resource)
+        live = await converted(current, call.resource)
         entries: list[Object] = live["metadata"].get("managedFields") or []
         mine = [entry for entry in entries if _is_mine(call, entry)]
         others = [entry for entry in entries if not _is_mine(call, entry)]
@@ -98,10 +98,11 @@ def _change(collection: Collection, call: Call, config: Object, wanted: Fields) 
         kept = {path for entry in others for path in field_sets.from_wire(entry.get("fieldsV1") or {})}
         before = {path for entry in mine for path in field_sets.from_wire(entry.get("fieldsV1") or {})}
         merged = merge(live, config, patch_meta(call.resource))
-        for path in sorted(before - wanted - kept, key=len, reverse=True):
+        # An item first: once its keys are gone it cannot be found.
+        for path in sorted(before - wanted - kept, key=lambda path: (path[-1] != ".", -len(path))):
             field_sets.remove(merged, path)
         metadata.place(call, merged)
-        new = convert(read(call, merged, *call.resource.gvk), collection.resource)
+        new = await converted(read(call, merged, *call.resource.gvk), collection.resource)
         metadata.check_version(collection.resource, new, current, unconditional=True)
         if mine and before == wanted and field_sets.from_wire(mine[0].get("fieldsV1") or {}) == wanted:
             entry = mine[0]  # the time tells of the last change of the set, not of the last request

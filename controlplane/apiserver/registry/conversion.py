@@ -38,8 +38,29 @@ def stored_resource(resource: Resource) -> Resource:
     return CATALOGUE.by_kind(version, resource.kind) or resource
 
 
+async def converted(obj: Object, resource: Resource) -> Object:
+    """`obj` as an object of `resource`; itself when it is one already. Raises ApiError 500 when a webhook should
+    convert it and does not."""
+    if isinstance(resource, DefinedResource) and obj.get("apiVersion") != resource.api_version:
+        return (await resource.rules.convert_all([obj]))[0]
+    return convert(obj, resource)
+
+
+async def converted_all(objects: list[Object], resource: Resource) -> list[Object]:
+    """The same for many at once."""
+    if isinstance(resource, DefinedResource):
+        return await resource.rules.convert_all(objects)
+    return [convert(obj, resource) for obj in objects]
+
+
+def served_as_stored(resource: Resource, stored: Resource) -> bool:
+    """Whether the bytes in the store are what is served: the same version, of a kind that never had another."""
+    return resource is stored and (not isinstance(resource, DefinedResource) or len(resource.versions) == 1)
+
+
 def convert(obj: Object, resource: Resource) -> Object:
-    """`obj` as an object of `resource`; itself when it is one already. Mutates nothing."""
+    """`obj` as an object of `resource`; itself when it is one already. Mutates nothing. A kind that a webhook converts
+    only gets the other apiVersion here."""
     have = obj.get("apiVersion")
     if have == resource.api_version:
         return obj

@@ -11,7 +11,7 @@ from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.managers import record_change
 
 Object = dict[str, Any]
@@ -26,8 +26,8 @@ async def create(collection: Collection, call: Call, document: Any) -> Object:
     """
     obj = read(call, document, *call.resource.gvk)
     metadata.place(call, obj)
-    obj = convert(obj, collection.resource)
-    return convert(await create_object(collection, call, obj), call.resource)
+    obj = await converted(obj, collection.resource)
+    return await converted(await create_object(collection, call, obj), call.resource)
 
 
 async def create_object(collection: Collection, call: Call, obj: Object, managed: list[Object] | None = None) -> Object:

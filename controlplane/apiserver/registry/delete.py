@@ -12,7 +12,7 @@ from apimachinery.meta.paths import Path, Problem, invalid, not_supported
 from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted, converted_all
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 from controlplane.apiserver.strategies.base import Strategy
@@ -83,7 +83,7 @@ async def delete(collection: Collection, call: Call, options: DeleteOptions) -> 
     """
     obj, gone = await delete_object(collection, call, call.name, options)
     if not gone or collection.strategy.returns_deleted:
-        return convert(obj, call.resource)
+        return await converted(obj, call.resource)
     details = {
         "name": call.name,
         "group": collection.resource.group,
@@ -140,7 +140,7 @@ async def delete_collection(
             except status.ApiError as error:
                 if not status.is_not_found(error):
                     raise
-    return [convert(obj, call.resource) for obj in deleted]
+    return await converted_all(deleted, call.resource)
 
 
 async def take_away(collection: Collection, current: Object, last: Object) -> Object:

@@ -22,7 +22,7 @@ import orjson
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status, times
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.store import told
 from controlplane.apiserver.storage.interface import Change, ChangeType, Compacted, Revision, Storage
 from controlplane.apiserver.storage.served import with_resource_version
@@ -51,7 +51,7 @@ async def object_history(
         moment = timeline.time_of(revision)
         if moment is not None and kind != "HELD":
             entry["time"] = times.rfc3339(datetime.fromtimestamp(moment, UTC))
-        listed.append({**entry, "object": convert(orjson.loads(served), resource)})
+        listed.append({**entry, "object": await converted(orjson.loads(served), resource)})
     return {
         "kind": "ObjectHistory",
         "apiVersion": "kubelab.io/v1",

@@ -38,7 +38,11 @@ class KindRules(Protocol):
         ...
 
     def convert(self, obj: Object) -> Object:
-        """An object of another version of the kind in this one; mutates nothing."""
+        """An object of another version of the kind in this one, as the strategy None does it; mutates nothing."""
+        ...
+
+    async def convert_all(self, objects: list[Object]) -> list[Object]:
+        """Objects of any versions in this one, by a webhook where the definition has one. Raises ApiError 500."""
         ...
 
     def scale_of(self, obj: Object) -> Object:

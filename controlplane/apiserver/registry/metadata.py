@@ -9,7 +9,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status, times
-from apimachinery.meta.paths import Path, forbidden, invalid, required
+from apimachinery.meta.paths import Path, Verbatim, forbidden, invalid, required
 from controlplane.apiserver.registry.call import Call
 
 Object = dict[str, Any]
@@ -99,7 +99,7 @@ def check_version(resource: Resource, obj: Object, current: Object, *, unconditi
     path = Path("metadata").child("resourceVersion")
     if not asked or asked == "0":
         if not unconditional:
-            problem = invalid(path, 0, "must be specified for an update")
+            problem = invalid(path, Verbatim("0x0"), "must be specified for an update")
             raise status.invalid(resource, current["metadata"]["name"], [problem])
         return
     if not asked.isascii() or not asked.isdecimal() or len(asked) > 19:

@@ -11,7 +11,7 @@ from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.kinds import DefinedResource, patch_meta
 from controlplane.apiserver.registry.update import change_object
 
@@ -57,12 +57,12 @@ async def patch(collection: Collection, call: Call, document: Any, media: str) -
         raise status.bad_request("json: cannot unmarshal the body into a list of JSON patch operations")
 
     async def change(current: Object) -> Object:
-        served = convert(current, call.resource)
+        served = await converted(current, call.resource)
         result = patched(call, served, document, media)
         metadata.place(call, result)
-        new = convert(read(call, result, *call.resource.gvk), collection.resource)
+        new = await converted(read(call, result, *call.resource.gvk), collection.resource)
         metadata.check_version(collection.resource, new, current, unconditional=True)
         return new
 
     written = await change_object(collection, call, call.name, change, attempts=_ATTEMPTS)
-    return convert(written, call.resource)
+    return await converted(written, call.resource)

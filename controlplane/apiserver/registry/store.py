@@ -117,13 +117,16 @@ class ObjectStore:
             revision = await self.storage.create(self.key(meta.get("namespace") or "", meta["name"]), encode(obj), ttl)
         return _at(obj, revision)
 
-    async def replace(self, obj: Object, current: Object, ttl: int | None = None) -> Object:
-        """Write `obj` if `current` is still what is stored; `current` itself when nothing changed.
+    async def replace(self, obj: Object, current: Object, ttl: int | None = None, *, rewrite: bool = False) -> Object:
+        """Write `obj` if `current` is still what is stored; `current` itself when nothing changed (unless `rewrite`).
 
         Raises ApiError 409 Conflict and 404.
         """
         meta = current["metadata"]
-        if {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current:
+        if (
+            not rewrite
+            and {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current
+        ):
             return current
         with told(self.resource, meta["name"]):
             revision = await self.storage.update(

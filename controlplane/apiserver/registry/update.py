@@ -12,7 +12,7 @@ from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.create import create_object
 from controlplane.apiserver.registry.delete import is_finished, take_away
 from controlplane.apiserver.registry.managers import record_change
@@ -26,7 +26,7 @@ async def update(collection: Collection, call: Call, document: Any) -> tuple[Obj
     """PUT: the object as stored, and whether it was created. Raises ApiError 400, 403, 404, 409 Conflict, 422."""
     asked = read(call, document, *call.resource.gvk)
     metadata.place(call, asked)
-    asked = convert(asked, collection.resource)
+    asked = await converted(asked, collection.resource)
     name = asked["metadata"].get("name") or call.name
     unconditional = collection.strategy.unconditional_update
     has_version = (asked["metadata"].get("resourceVersion") or "0") != "0"
@@ -36,14 +36,14 @@ async def update(collection: Collection, call: Call, document: Any) -> tuple[Obj
         return copied(asked)
 
     try:
-        return convert(await change_object(collection, call, name, change), call.resource), False
+        return await converted(await change_object(collection, call, name, change), call.resource), False
     except status.ApiError as error:
         if not status.is_not_found(error) or not collection.strategy.create_on_update or call.subresource:
             raise
         if has_version or asked["metadata"].get("uid"):
             raise
     created = await create_object(collection, call, asked)
-    return convert(created, call.resource), True
+    return await converted(created, call.resource), True
 
 
 async def change_object(
@@ -61,11 +61,12 @@ async def change_object(
     Raises what `change` raises, ApiError 404, 409, 422.
     """
     for attempt in range(attempts):
-        current = await collection.store.get(call.namespace, name)
+        stored = await collection.store.get(call.namespace, name)
+        current = await converted(stored, collection.resource)
         new = await change(copied(current))
         metadata.fill_updated(collection.resource, new, current)
         try:
-            return await _write(collection, call, new, current, managed)
+            return await _write(collection, call, new, current, managed, rewrite=current is not stored)
         except status.ApiError as error:
             # A conflict from the store, not from `change` (a stale resourceVersion or uid is told outside the try).
             if not status.is_conflict(error) or attempt == attempts - 1:
@@ -73,7 +74,10 @@ async def change_object(
     raise AssertionError("the loop returns or raises")
 
 
-async def _write(collection: Collection, call: Call, new: Object, current: Object, managed: bool) -> Object:
+async def _write(
+    collection: Collection, call: Call, new: Object, current: Object, managed: bool, *, rewrite: bool
+) -> Object:
+    """rewrite: even an unchanged object is written, because it is stored in a version that is no longer the one."""
     strategy = collection.strategy
     if call.subresource == "status":
         strategy.prepare_status(call, new, current)
@@ -83,7 +87,7 @@ async def _write(collection: Collection, call: Call, new: Object, current: Objec
         strategy.prepare_update(call, new, current)
     review = Review(call, "UPDATE", new, current)
     await collection.admission.mutate(review)
-    if strategy.generated and strategy.spec_changed(new, current):
+    if strategy.generated and call.subresource != "status" and strategy.spec_changed(new, current):
         new["metadata"]["generation"] = (current["metadata"].get("generation") or 0) + 1
     if not managed:
         entries = record_change(call, new, current, collection.resource.gvk, collection.clock.now())
@@ -98,4 +102,4 @@ async def _write(collection: Collection, call: Call, new: Object, current: Objec
         if is_finished(strategy, new):
             # The last finalizer of an object that waits for its end: this write is the end.
             return await take_away(collection, current, new)
-        return await collection.store.replace(new, current, strategy.ttl(new))
+        return await collection.store.replace(new, current, strategy.ttl(new), rewrite=rewrite)

@@ -10,7 +10,7 @@ from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import convert
+from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.patch import patched
 from controlplane.apiserver.registry.update import change_object
@@ -43,7 +43,7 @@ def scale_of(obj: Object, resource: Resource) -> Object:
 async def get_scale(collection: Collection, call: Call) -> Object:
     """Raises ApiError 404."""
     obj = await collection.store.get(call.namespace, call.name)
-    return scale_of(convert(obj, call.resource), call.resource)
+    return scale_of(await converted(obj, call.resource), call.resource)
 
 
 async def update_scale(collection: Collection, call: Call, document: Any, media: str | None) -> Object:
@@ -53,15 +53,15 @@ async def update_scale(collection: Collection, call: Call, document: Any, media:
         asked = (
             document
             if media is None
-            else patched(call, scale_of(convert(current, call.resource), call.resource), document, media)
+            else patched(call, scale_of(await converted(current, call.resource), call.resource), document, media)
         )
         asked = read(call, dict(asked) if isinstance(asked, dict) else asked, *SCALE)
         metadata.check_version(collection.resource, asked, current, unconditional=True)
         replicas = (asked.get("spec") or {}).get("replicas") or 0
         if isinstance(call.resource, DefinedResource):
-            changed = call.resource.rules.with_replicas(convert(current, call.resource), replicas)
-            return convert(changed, collection.resource)
+            changed = call.resource.rules.with_replicas(await converted(current, call.resource), replicas)
+            return await converted(changed, collection.resource)
         return {**current, "spec": {**current["spec"], "replicas": replicas}}
 
     written = await change_object(collection, call, call.name, change)
-    return scale_of(convert(written, call.resource), call.resource)
+    return scale_of(await converted(written, call.resource), call.resource)

@@ -170,7 +170,9 @@ def find_lab(home: Path, name: str | None) -> LabHome:
             return LabHome(home, known[0])
         if not known:
             raise BadInput([f"there is no lab in {home}"], advice=f"kubelab up makes one. {_LOST}")
-        raise BadInput([f"there are several labs: {', '.join(known)}"], advice="Name one with --lab, or set KUBELAB_LAB.")
+        raise BadInput(
+            [f"there are several labs: {', '.join(known)}"], advice="Name one with --lab, or set KUBELAB_LAB."
+        )
     if name not in known:
         there = ", ".join(known) or "none"
         raise BadInput([f"there is no lab {name!r} in {home}; there are: {there}"], advice=_LOST)

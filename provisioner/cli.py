@@ -134,18 +134,21 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
     """Every machine: does it run, is its Node Ready. Exit code 1 when one does not or is not."""
     found = lifecycle.status(find_lab(find_home(), lab))
     if as_json:
-        rows = [
+        machines = [
             {"name": each.machine.name, "role": each.machine.role, "ip": each.machine.ip, "state": each.state,
              "node": each.node}
             for each in found
         ]  # fmt: skip
-        print(json.dumps({"machines": rows}, indent=2))
+        print(json.dumps({"machines": machines}, indent=2))
     else:
         table = Table(box=None, pad_edge=False)
-        for column in ("NAME", "ROLE", "IP", "MACHINE", "NODE"):
-            table.add_column(column, no_wrap=True, overflow="ellipsis")
-        for each in found:
-            table.add_row(each.machine.name, each.machine.role, each.machine.ip, each.state, each.node)
+        rows = [(each.machine.name, each.machine.role, each.machine.ip, each.state, each.node) for each in found]
+        for number, column in enumerate(("NAME", "ROLE", "IP", "MACHINE")):
+            table.add_column(column, min_width=max(len(row[number]) for row in rows))
+        # A reason may be long: it alone is cut to fit the line.
+        table.add_column("NODE", no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*row)
         Console().print(table)
     # A Node stays Ready for the 40 seconds in which the controller manager waits for its machine.
     if any(each.state is not State.RUNNING or each.node != "Ready" for each in found):

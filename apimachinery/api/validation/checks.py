@@ -22,6 +22,7 @@ NameCheck = Callable[[str], list[str]]
 NEGATIVE = "must be greater than or equal to 0"
 NOT_POSITIVE = "must be greater than zero"
 IMMUTABLE = "field is immutable"
+NOT_AN_OPERATOR = "not a valid selector operator"
 
 # Go fields that are no pointers: their zero value and their absence are one.
 _PLAIN = frozenset(
@@ -77,20 +78,27 @@ def label_selector(selector: Object | None, path: Path) -> list[Problem]:
     problems = labels(selector.get("matchLabels"), path.child("matchLabels"))
     for position, expression in enumerate(selector.get("matchExpressions") or ()):
         where = path.child("matchExpressions").index(position)
-        operator, values = expression.get("operator", ""), expression.get("values") or []
-        if operator in ("In", "NotIn"):
-            if not values:
-                problems.append(required(where.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                problems.append(forbidden(where.child("values"), text))
-        else:
-            problems.append(invalid(where.child("operator"), operator, "not a valid selector operator"))
+        problems += operator_values(expression, ("In", "NotIn", "Exists", "DoesNotExist"), where)
         problems += qualified_name(expression.get("key", ""), where.child("key"))
-        for index, value in enumerate(values):
+        for index, value in enumerate(expression.get("values") or ()):
             problems += sentences(names.label_value(value), value, where.child("values").index(index))
     return problems
+
+
+def operator_values(requirement: Object, operators: tuple[str, ...], path: Path) -> list[Problem]:
+    """The operator of a selector's requirement is one of these, and has as many values as it takes."""
+    operator, values = requirement.get("operator", ""), requirement.get("values") or []
+    where = path.child("values")
+    if operator not in operators:
+        return [invalid(path.child("operator"), operator, NOT_AN_OPERATOR)]
+    match operator:
+        case "In" | "NotIn" if not values:
+            return [required(where, "must be specified when `operator` is 'In' or 'NotIn'")]
+        case "Exists" | "DoesNotExist" if values:
+            return [forbidden(where, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")]
+        case "Gt" | "Lt" if len(values) != 1:
+            return [required(where, "must be specified single value when `operator` is 'Lt' or 'Gt'")]
+    return []
 
 
 def selector_matches(selector: Object | None, wanted: Mapping[str, str]) -> bool | None:

@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, same, sentences
+from apimachinery.api.validation.pod_annotations import MIRROR, pod_annotations_update
 from apimachinery.api.validation.pods import addresses
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required
@@ -23,7 +24,7 @@ _UPDATABLE = ",".join(
 def pod_update(new: Object, old: Object) -> list[Problem]:
     """An update of the spec by a user."""
     spec, before, path = new.get("spec") or {}, old.get("spec") or {}, Path("spec")
-    problems: list[Problem] = []
+    problems = pod_annotations_update(new, old)
     for kind in ("containers", "initContainers"):
         found, stop = _images(spec.get(kind) or [], before.get(kind) or [], path.child(kind))
         problems += found
@@ -44,7 +45,7 @@ def pod_update(new: Object, old: Object) -> list[Problem]:
 def ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:
     """An update through the ephemeralcontainers subresource: existing ones stay as they are."""
     path = Path("spec", "ephemeralContainers")
-    if "kubernetes.io/config.mirror" in ((old.get("metadata") or {}).get("annotations") or {}):
+    if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         return [forbidden(Path(""), "static pods do not support ephemeral containers")]
     found = {each.get("name"): each for each in (new.get("spec") or {}).get("ephemeralContainers") or ()}
     problems: list[Problem] = []

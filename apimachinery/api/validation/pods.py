@@ -13,7 +13,11 @@ from apimachinery.api.validation.checks import (
     sentences,
 )
 from apimachinery.api.validation.containers import PodContext, containers, ephemeral_containers, init_containers
+from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.metadata import annotations
+from apimachinery.api.validation.pod_annotations import pod_annotations, profiles_agree
+from apimachinery.api.validation.pod_systems import operating_system
+from apimachinery.api.validation.resources import requirements
 from apimachinery.api.validation.scheduling import affinity, gates, spread_constraints, tolerations
 from apimachinery.api.validation.security import host_namespaces, pod_security
 from apimachinery.api.validation.volumes import volumes
@@ -28,7 +32,7 @@ _MAX_INT32 = 2**31 - 1
 def pod(obj: Object) -> list[Problem]:
     """A Pod's spec, on create and on update."""
     spec, path = obj.get("spec") or {}, Path("spec")
-    problems = pod_spec(spec, path, is_pod=True)
+    problems = pod_annotations(obj) + pod_spec(spec, path, is_pod=True)
     if not spec.get("serviceAccountName"):
         for position, volume in enumerate(spec.get("volumes") or ()):
             for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
@@ -48,7 +52,7 @@ def pod_create(obj: Object) -> list[Problem]:
     if spec.get("nodeName") and spec.get("schedulingGates"):
         text = "cannot be set until all schedulingGates have been cleared"
         problems.append(forbidden(path.child("nodeName"), text))
-    return problems
+    return problems + profiles_agree(obj)
 
 
 def pod_template(template: Object | None, path: Path) -> list[Problem]:
@@ -108,7 +112,9 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False) -> list[Pro
     if spec.get("preemptionPolicy") is not None:
         supported = ("PreemptLowerPriority", "Never")
         problems += one_of(spec["preemptionPolicy"], supported, path.child("preemptionPolicy"))
-    return problems + _system(spec, path.child("os"))
+    if spec.get("overhead") is not None:
+        problems += requirements({"limits": spec["overhead"]}, set(), path.child("overhead"))
+    return problems + operating_system(spec, path)
 
 
 def _host_network(spec: Object, regular: list[dict[str, Any]], path: Path, is_pod: bool) -> list[Problem]:
@@ -137,15 +143,19 @@ def _dns_config(spec: Object, path: Path) -> list[Problem]:
         return []
     problems: list[Problem] = []
     if len(servers) > 3:
-        problems.append(invalid(path.child("nameservers"), servers, "must not have more than 3 nameservers"))
+        problems.append(
+            invalid(path.child("nameservers"), go_strings(servers), "must not have more than 3 nameservers")
+        )
     for position, server in enumerate(servers):
         problems += ip(server, path.child("nameservers").index(position))
     searches = config.get("searches") or []
     if len(searches) > 32:
-        problems.append(invalid(path.child("searches"), searches, "must not have more than 32 search paths"))
+        problems.append(
+            invalid(path.child("searches"), go_strings(searches), "must not have more than 32 search paths")
+        )
     if len(" ".join(searches)) > 2048:
         text = "must not have more than 2048 characters (including spaces) in the search list"
-        problems.append(invalid(path.child("searches"), searches, text))
+        problems.append(invalid(path.child("searches"), go_strings(searches), text))
     for position, search in enumerate(searches):
         problems += dns_subdomain(search.removesuffix("."), path.child("searches").index(position))
     for position, option in enumerate(config.get("options") or ()):
@@ -162,16 +172,6 @@ def _host_aliases(aliases: list[dict[str, Any]], path: Path) -> list[Problem]:
         for index, name in enumerate(alias.get("hostnames") or ()):
             problems += dns_subdomain(name, where.child("hostnames").index(index))
     return problems
-
-
-def _system(spec: Object, path: Path) -> list[Problem]:
-    system = spec.get("os")
-    if system is None:
-        return []
-    name = system.get("name", "")
-    if not name:
-        return [required(path.child("name"), "cannot be empty")]
-    return [] if name in ("linux", "windows") else [not_supported(path, name, ("linux", "windows"))]
 
 
 def binding(obj: Object) -> list[Problem]:

@@ -3,23 +3,25 @@
 from typing import Any
 
 from apimachinery.api.validation.checks import (
+    NOT_AN_OPERATOR,
     NOT_POSITIVE,
     Object,
     dns_label,
     dns_subdomain,
     label_selector,
     one_of,
+    operator_values,
     qualified_name,
     sentences,
 )
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _WEIGHT = "must be in the range 1-100"
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_OPERATOR = "not a valid selector operator"
+_NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
 def affinity(spec: Object, path: Path) -> list[Problem]:
@@ -64,22 +66,9 @@ def _node_term(term: Object, path: Path, check_values: bool = True) -> list[Prob
     problems: list[Problem] = []
     for position, requirement in enumerate(term.get("matchExpressions") or ()):
         where = path.child("matchExpressions").index(position)
-        operator, values = requirement.get("operator", ""), requirement.get("values") or []
-        if operator in ("In", "NotIn"):
-            if not values:
-                problems.append(required(where.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                problems.append(forbidden(where.child("values"), text))
-        elif operator in ("Gt", "Lt"):
-            if len(values) != 1:
-                text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-                problems.append(required(where.child("values"), text))
-        else:
-            problems.append(invalid(where.child("operator"), operator, _OPERATOR))
+        problems += operator_values(requirement, _NODE_OPERATORS, where)
         problems += qualified_name(requirement.get("key", ""), where.child("key"))
-        for index, value in enumerate(values if check_values else ()):
+        for index, value in enumerate(requirement.get("values") or () if check_values else ()):
             problems += sentences(names.label_value(value), value, where.child("values").index(index))
     for position, requirement in enumerate(term.get("matchFields") or ()):
         problems += _node_field(requirement, path.child("matchFields").index(position))
@@ -90,7 +79,7 @@ def _node_field(requirement: Object, path: Path) -> list[Problem]:
     problems: list[Problem] = []
     operator, values = requirement.get("operator", ""), requirement.get("values") or []
     if operator not in ("In", "NotIn"):
-        problems.append(invalid(path.child("operator"), operator, _OPERATOR))
+        problems.append(invalid(path.child("operator"), operator, NOT_AN_OPERATOR))
     elif len(values) != 1:
         text = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
         problems.append(required(path.child("values"), text))

@@ -181,7 +181,7 @@ def _ephemeral(source: Object, path: Path) -> list[Problem]:
     template, where = source.get("volumeClaimTemplate"), path.child("volumeClaimTemplate")
     if template is None:
         return [required(where)]
-    return template_meta(template, where.child("metadata")) + claim_spec(
+    return template_meta(template.get("metadata") or {}, where.child("metadata")) + claim_spec(
         template.get("spec") or {}, where.child("spec")
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,9 @@ class Strategy:
         """Before defaults-dependent validation: drop what a client may not say."""
         if self.has_status:
             obj.pop("status", None)
+        empty = facts.EMPTY_STATUS.get((self.resource.group, self.resource.kind))
+        if empty is not None:
+            obj["status"] = deepcopy(empty)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         """The specification's update keeps the old status."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _REGISTRATION = "admissionregistration.k8s.io"
 _FLOW = "flowcontrol.apiserver.k8s.io"
 
@@ -92,3 +94,36 @@ STATUS_ONLY = frozenset(
     }
 )
 STATUS_KEEPS = ("labels", "annotations", "finalizers", "ownerReferences")
+
+_REPLICAS = {"replicas": 0}
+# The status of a new object: what Go writes of a structure that nobody has filled in (no omitempty).
+EMPTY_STATUS: dict[tuple[str, str], dict[str, Any]] = {
+    ("", "PersistentVolumeClaim"): {"phase": "Pending"},
+    ("", "ReplicationController"): _REPLICAS,
+    ("", "ResourceQuota"): {},
+    (_REGISTRATION, "ValidatingAdmissionPolicy"): {},
+    ("apiregistration.k8s.io", "APIService"): {},
+    ("apps", "DaemonSet"): {
+        "currentNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberReady": 0,
+    },
+    ("apps", "Deployment"): {},
+    ("apps", "ReplicaSet"): _REPLICAS,
+    ("apps", "StatefulSet"): {"replicas": 0, "availableReplicas": 0},
+    ("autoscaling", "HorizontalPodAutoscaler"): {"desiredReplicas": 0, "currentMetrics": None},
+    ("batch", "CronJob"): {},
+    ("batch", "Job"): {},
+    ("certificates.k8s.io", "CertificateSigningRequest"): {},
+    (_FLOW, "FlowSchema"): {},
+    (_FLOW, "PriorityLevelConfiguration"): {},
+    ("networking.k8s.io", "Ingress"): {"loadBalancer": {}},
+    ("policy", "PodDisruptionBudget"): {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    },
+    ("storage.k8s.io", "VolumeAttachment"): {"attached": False},
+}

@@ -49,12 +49,27 @@ def _fold(obj: Object) -> None:
         obj["data"] = {**(obj.get("data") or {}), **encoded}
 
 
+_EMPTY_EVENT: Object = {
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "eventTime": None,
+    "reportingComponent": "",
+    "reportingInstance": "",
+}
+
+
 class EventStrategy(Strategy):
     """`events` (of both groups): forgotten after --event-ttl."""
 
     def __init__(self, *arguments: object, ttl: float) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._ttl = max(1, round(ttl))
+
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        # As Go writes an Event: fields that are no pointers are always there.
+        for field, empty in _EMPTY_EVENT.items():
+            obj.setdefault(field, dict(empty) if isinstance(empty, dict) else empty)
 
     def validate_create(self, call: Call, obj: Object) -> list[Problem]:
         return validation.validate_event_create(obj, new_style=call.resource.group != "")

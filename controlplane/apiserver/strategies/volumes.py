@@ -29,7 +29,7 @@ class ClaimStrategy(Strategy):
     """`persistentvolumeclaims`: born Pending; both fields that name a source of data say the same."""
 
     def prepare_create(self, call: Call, obj: Object) -> None:
-        obj["status"] = {"phase": "Pending"}
+        super().prepare_create(call, obj)
         _one_source(obj)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:

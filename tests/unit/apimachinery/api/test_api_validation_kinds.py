@@ -314,11 +314,14 @@ _PODS = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image"
             ["must be equal to node.Spec.PodCIDRs[0]"],
         ),
         (catalogue.LEASES, {"spec": {"leaseDurationSeconds": 0}}, ["must be greater than 0"]),
-        (catalogue.JOBS, {"spec": {"template": _PODS}}, []),
+        (catalogue.JOBS, {"spec": {"template": _PODS, "manualSelector": True, "selector": {}}}, []),
         (
             catalogue.JOBS,
             {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "x"}]}}}},
-            ['spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'],
+            [
+                'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"',
+                "spec.selector: Required value",
+            ],
         ),
         (catalogue.CRONJOBS, {"spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template": _PODS}}}}, []),
         (catalogue.CRONJOBS, {"spec": {"schedule": "@hourly", "jobTemplate": {"spec": {"template": _PODS}}}}, []),

@@ -1,0 +1,160 @@
+"""Semantic validation of Jobs: generated selectors, indexed Jobs and the policies of failure and success."""
+
+from copy import deepcopy
+
+import pytest
+
+from apimachinery.api import defaults
+from apimachinery.api.catalogue import JOBS
+from apimachinery.api.validation import validate_create, validate_status_update, validate_update
+
+_LABELS = {
+    "controller-uid": "u",
+    "job-name": "a",
+    "batch.kubernetes.io/controller-uid": "u",
+    "batch.kubernetes.io/job-name": "a",
+}
+_SELECTOR = {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
+_POD = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
+
+
+def _job(_labels=None, **spec):
+    template = {"metadata": {"labels": _labels or _LABELS}, "spec": _POD}
+    whole = {"template": template, "selector": _SELECTOR, **spec}
+    metadata = {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "1"}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": deepcopy(whole)}
+    defaults.apply(JOBS, job)
+    return job
+
+
+def _texts(problems):
+    return [str(problem) for problem in problems]
+
+
+_INDEXED = {"completionMode": "Indexed", "completions": 5, "parallelism": 2}
+
+
+def _rule(**fields):
+    return {"podFailurePolicy": {"rules": [{"action": "Ignore", **fields}]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, []),
+        (_INDEXED, []),
+        (
+            {"backoffLimitPerIndex": 1},
+            ["spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode"],
+        ),
+        (
+            {**_INDEXED, "maxFailedIndexes": 6},
+            [
+                "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
+                "spec.maxFailedIndexes: Invalid value: 6: must be less than or equal to completions",
+            ],
+        ),
+        (
+            {"completionMode": "Indexed", "parallelism": 1},
+            ["spec.completions: Required value: when completion mode is Indexed"],
+        ),
+        (
+            {"completionMode": "Any"},
+            ['spec.completionMode: Unsupported value: "Any": supported values: "NonIndexed", "Indexed"'],
+        ),
+        (
+            {"managedBy": "nobody"},
+            ['spec.managedBy: Invalid value: "nobody": must be a domain-prefixed path (such as "acme.io/foo")'],
+        ),
+        (
+            {"podReplacementPolicy": "Never"},
+            [
+                'spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", '
+                '"TerminatingOrFailed"',
+            ],
+        ),
+        (_rule(onPodConditions=[{"type": "DisruptionTarget"}]), []),
+        (
+            _rule(),
+            [
+                "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is "
+                "required"
+            ],
+        ),
+        (
+            _rule(onExitCodes={"operator": "In", "values": [3, 0], "containerName": "x"}),
+            [
+                'spec.podFailurePolicy.rules[0].onExitCodes.containerName: Invalid value: "x": must be one of the '
+                "container or initContainer names in the pod template",
+                "spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In "
+                "operator",
+                "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: []int32{3, 0}: must be ordered",
+            ],
+        ),
+        (
+            _rule(action="", onExitCodes={"values": [1]}),
+            [
+                "spec.podFailurePolicy.rules[0].action: Required value: valid values: "
+                '["Count" "FailIndex" "FailJob" "Ignore"]',
+                'spec.podFailurePolicy.rules[0].onExitCodes.operator: Required value: valid values: ["In" "NotIn"]',
+            ],
+        ),
+        (
+            {**_INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "0,2-4", "succeededCount": 4}]}},
+            [],
+        ),
+        (
+            {**_INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "0,2-4", "succeededCount": 5}]}},
+            [
+                "spec.successPolicy.rules[0].succeededCount: Invalid value: 5: must be less than or equal to 4 (the "
+                "number of indexes in the specified succeededIndexes field)"
+            ],
+        ),
+        (
+            {**_INDEXED, "successPolicy": {"rules": [{"succeededIndexes": "3-1"}, {}]}},
+            [
+                'spec.successPolicy.rules[0].succeededIndexes: Invalid value: "3-1": error parsing succeededIndexes: '
+                "non-increasing order, previous: 3, current: 1",
+                "spec.successPolicy.rules[1]: Required value: at least one of succeededCount or succeededIndexes must "
+                "be specified",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_a_new_job(spec, expected):
+    assert _texts(validate_create(JOBS, _job(**spec))) == expected
+
+
+def test_labels_that_are_not_the_generated_ones():
+    labels = {**_LABELS, "job-name": "other"}
+    shown = (
+        'map[string]string{"batch.kubernetes.io/controller-uid":"u", "batch.kubernetes.io/job-name":"a", '
+        '"controller-uid":"u", "job-name":"other"}'
+    )
+    assert _texts(validate_create(JOBS, _job(labels))) == [
+        f"spec.template.metadata.labels[job-name]: Invalid value: {shown}: must be 'a'"
+    ]
+
+
+def test_what_a_job_never_changes():
+    old = _job(**_INDEXED, backoffLimitPerIndex=1)
+    assert validate_update(JOBS, _job(**{**_INDEXED, "completions": 2}, backoffLimitPerIndex=1), old) == []
+    changed = _job(**{**_INDEXED, "completions": 3}, backoffLimitPerIndex=2)
+    assert _texts(validate_update(JOBS, changed, old)) == [
+        "spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism",
+        "spec.backoffLimitPerIndex: Invalid value: 2: field is immutable",
+    ]
+    assert _texts(validate_update(JOBS, _job(completions=2), _job(completions=1))) == [
+        "spec.completions: Invalid value: 2: field is immutable"
+    ]
+
+
+def test_a_jobs_status():
+    old = _job()
+    new = {**old, "status": {"active": -1, "uncountedTerminatedPods": {"succeeded": ["x"], "failed": ["x", ""]}}}
+    assert _texts(validate_status_update(JOBS, new, old)) == [
+        "status.active: Invalid value: -1: must be greater than or equal to 0",
+        'status.uncountedTerminatedPods.failed[0]: Duplicate value: "x"',
+        'status.uncountedTerminatedPods.failed[1]: Invalid value: "": must not be empty',
+    ]

@@ -60,10 +60,24 @@ def compile_in(tree: Path, *folders: str) -> None:
     """Byte-compile ``folders`` (absolute inside ``tree``) with the tree's own interpreter, in a chroot.
 
     unchecked-hash (PEP 552): no ``stat`` of the source at import, and equal sources give equal bytes whatever their
-    times. Without bytecode the first import of the dependencies takes an emulated guest about a minute.
+    times. Without bytecode the first import of the dependencies takes an emulated guest about a minute. -B and -f:
+    compileall must not believe the bytecode that its own imports would write, which is bound to times.
     """
     interpreter = f"/usr/bin/python{PYTHON_VERSION}"
-    command = ["-I", "-S", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash", *folders]
+    command = [
+        "-B",
+        "-I",
+        "-S",
+        "-m",
+        "compileall",
+        "-f",
+        "-q",
+        "-j",
+        "2",
+        "--invalidation-mode",
+        "unchecked-hash",
+        *folders,
+    ]
     run_tool("chroot", tree, interpreter, *command)
 
 

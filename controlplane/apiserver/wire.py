@@ -144,7 +144,8 @@ class ApiServer:
         await Extensions(registry, storage, clock).start(undo)
         for feed in feeds:
             await feed.synced.wait()
-        beside = [asyncio.create_task(kubernetes.run()), *self._memory(storage, timeline)]
+        beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run())]
+        beside += self._memory(storage, timeline)
         undo.push_async_callback(kubernetes.withdraw)
         undo.push_async_callback(cancel_and_wait, *beside)
         self._ready = True

@@ -308,7 +308,14 @@ def test_a_policy_with_parameters(kubectl: Kubectl, namespace: str) -> None:
         },
     }
     kubectl("create", "configmap", "limit", "--from-literal=most=2")
+    broken = {**policy, "spec": {**policy["spec"], "validations": [{"expression": "object.spec."}]}}
+    assert 'spec.validations[0].expression: Invalid value: "object.spec.": compilation failed: ERROR: <input>:1:' in (
+        kubectl.refused("create", "-f", "-", stdin=orjson.dumps(broken).decode())
+    )
     kubectl.apply(policy, binding)
+    wait_until("the policy is seen", lambda: kubectl.get("validatingadmissionpolicy", namespace).get("status"))
+    status = kubectl.get("validatingadmissionpolicy", namespace)["status"]
+    assert status == {"observedGeneration": 1, "typeChecking": {}}
     create = ("create", "deployment", "web", "--image=nginx", "--replicas=3")
     wait_until("the policy counts", lambda: not kubectl.succeeds(*create, "--dry-run=server"))
     assert f"ValidatingAdmissionPolicy '{namespace}' with binding '{namespace}' denied request: at most 2 replicas" in (

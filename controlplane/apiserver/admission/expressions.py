@@ -14,7 +14,7 @@ from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.registry.call import Authorize
 
 if TYPE_CHECKING:
-    from controlplane.apiserver.cel import Budget, Program, Type
+    from controlplane.apiserver.cel import Budget, Program
 
 Bindings = dict[str, Any]
 
@@ -47,11 +47,12 @@ class Expression:
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
         """Raises ExpressionError."""
+        from controlplane.apiserver.admission.cel_types import declared
         from controlplane.apiserver.cel import CelError, compile_expression
 
         if self._program is None and not self._broken:
             try:
-                self._program = compile_expression(self.text, _declared(self._variables))
+                self._program = compile_expression(self.text, declared(self._variables))
             except CelError as error:
                 self._broken = f"compilation error: compilation failed: {error}"
         if self._program is None:
@@ -63,14 +64,6 @@ class Expression:
         if budget.left < 0:
             raise ExpressionError(_OUT_OF_BUDGET)
         return value
-
-
-def _declared(names: Sequence[str]) -> dict[str, Type]:
-    from controlplane.apiserver.cel.types import DYN, ObjectType
-
-    declared: dict[str, Type] = dict.fromkeys(names, DYN)
-    # `variables.x` is a name of its own where there is an x; anything else below `variables` is a mistake.
-    return {**declared, "variables": ObjectType("kubernetes.variables")}
 
 
 def bindings(review: Review, resource: Resource) -> Bindings:

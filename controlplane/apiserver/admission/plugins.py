@@ -53,6 +53,7 @@ from controlplane.apiserver.admission.pod_security.plugin import PodSecurity
 from controlplane.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
 from controlplane.apiserver.admission.policies.params import Params
 from controlplane.apiserver.admission.policies.plugin import ValidatingAdmissionPolicy
+from controlplane.apiserver.admission.policies.status import PolicyStatus
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.resource_quota.plugin import ResourceQuota
 from controlplane.apiserver.admission.runtime_class import RuntimeClass
@@ -75,13 +76,22 @@ class Admission:
         self._lookups: dict[Resource, Lookup] = {}
         self.served: Callable[[], Catalogue] = lambda: CATALOGUE
         """What kinds there are, custom ones too; set before the first request."""
+        self._status: PolicyStatus | None = None
+        if "ValidatingAdmissionPolicy" in config.admission_plugins:
+            self._status = PolicyStatus(store(VALIDATINGADMISSIONPOLICIES), lambda: self.served())
         self._webhooks = WebhookClient(store(SERVICES))
         self.chain = Chain(self._plugins(config.admission_plugins))
 
     @property
     def feeds(self) -> list[Feed]:
         """What has to run for the plug-ins to work."""
-        return [lookup.feed for lookup in self._lookups.values()]
+        feeds = [lookup.feed for lookup in self._lookups.values()]
+        return feeds if self._status is None else [*feeds, self._status.feed]
+
+    async def run(self) -> None:
+        """Write the status of policies until cancelled."""
+        if self._status is not None:
+            await self._status.run()
 
     async def close(self) -> None:
         """End the connections to webhooks."""

@@ -9,6 +9,7 @@ from controlplane.apiserver.authz.rbac import PolicyIndex
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.strategies import kinds, volumes, workloads
+from controlplane.apiserver.strategies.admission_rules import AdmissionPolicyStrategy, WebhookConfigurationStrategy
 from controlplane.apiserver.strategies.base import Now, Strategy
 from controlplane.apiserver.strategies.namespace import NamespaceStrategy
 from controlplane.apiserver.strategies.pod import PodStrategy
@@ -17,6 +18,9 @@ from controlplane.apiserver.strategies.service import ServiceStrategy
 from controlplane.apiserver.strategies.signing_request import SigningRequestStrategy
 
 _PLAIN: dict[tuple[str, str], type[Strategy]] = {
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): WebhookConfigurationStrategy,
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): AdmissionPolicyStrategy,
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): WebhookConfigurationStrategy,
     ("", "namespaces"): NamespaceStrategy,
     ("", "limitranges"): kinds.LimitRangeStrategy,
     ("", "nodes"): kinds.NodeStrategy,

@@ -141,15 +141,15 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
         ]  # fmt: skip
         print(json.dumps({"machines": machines}, indent=2))
     else:
-        table = Table(box=None, pad_edge=False)
         rows = [(each.machine.name, each.machine.role, each.machine.ip, each.state, each.node) for each in found]
-        for number, column in enumerate(("NAME", "ROLE", "IP", "MACHINE")):
-            table.add_column(column, min_width=max(len(row[number]) for row in rows))
+        table, out = Table(box=None, pad_edge=False), Console()
+        for column in ("NAME", "ROLE", "IP", "MACHINE", "NODE"):
+            table.add_column(column, no_wrap=True)
         # A reason may be long: it alone is cut to fit the line.
-        table.add_column("NODE", no_wrap=True, overflow="ellipsis")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
+        room = out.width - 4 * 2 - sum(max(len(row[number]) for row in rows) for number in range(4))
+        for *left, node in rows:
+            table.add_row(*left, node if len(node) <= room else f"{node[: max(room, 20) - 1]}…")
+        out.print(table)
     # A Node stays Ready for the 40 seconds in which the controller manager waits for its machine.
     if any(each.state is not State.RUNNING or each.node != "Ready" for each in found):
         raise typer.Exit(1)

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from provisioner import lifecycle
 from provisioner.cli import NO_SUCH_UNIT, find_log_command, logs_command, remote_command, run
 from provisioner.complaints import explain, wants_json
+from provisioner.drivers import State
 from provisioner.errors import BadInput, StepFailed, Stopped
+from provisioner.home import LabHome
+from provisioner.specfile import parse_lab
 
 
 @pytest.mark.parametrize("unit", ["kubelet", "kube-apiserver; touch x", "$(touch x)", "a'b"])
@@ -171,3 +175,19 @@ def test_failures_have_a_code_a_sentence_and_advice(error: BaseException, code: 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:
     assert explain(RuntimeError("a bug")) is None
+
+
+def test_a_long_reason_does_not_cost_the_table_its_other_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = parse_lab("name: one\ndriver: netns\nworkers: 1\n")
+    LabHome(tmp_path, "one").create(lab)
+    monkeypatch.setenv("KUBELAB_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    reason = "KubeletNotReady: container runtime network not ready: " + "x" * 80
+    found = [lifecycle.MachineStatus(machine, State.RUNNING, reason) for machine in lab.machines]
+    monkeypatch.setattr(lifecycle, "status", lambda place: found)
+    assert run(["status"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for machine, line in zip(lab.machines, lines[1:], strict=True):
+        assert machine.name in line and machine.ip in line and line.rstrip().endswith("…"), line

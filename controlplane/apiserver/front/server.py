@@ -209,6 +209,8 @@ class Front:
             log.exception("%s %s failed", request.method, info.path)
             response = responses.refusal(request, status.internal(type(error).__name__))
         if not response.prepared:
+            if "Upgrade" in request.headers:
+                response.force_close()  # what comes after a refused upgrade is no request (CVE-2018-1002105)
             trail = trail_of(request) if self._auditor is not None else None
             response.headers.setdefault("Audit-Id", trail.identity if trail is not None else audit_id(request))
             response.headers.setdefault("Cache-Control", "no-cache, private")

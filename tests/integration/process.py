@@ -103,6 +103,19 @@ class ControlPlane:
     def log(self) -> str:
         return self._log.read_text()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def memory(self) -> float:
+        """Resident megabytes (10⁶ bytes)."""
+        assert self._process is not None
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        raise ProcessLookupError(self._process.pid)
+
     def request(
         self,
         method: str,

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+import pytest
+
+from tests.hostile.contention import contended
+from tests.hostile.kills import killed
 from tests.integration.process import ROOT, ControlPlane
 
-READY_WITHIN = 10.0  # far above the aim of 1 s, which `make bench` measures on a quiet machine
+KILLS = 15  # of each store; `python -m tests.hostile.kills` does a thousand
 
 
-def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path) -> None:
-    plane = ControlPlane(tmp_path / "data", "sqlite")
-    assert plane.start() < READY_WITHIN
-    path = "/api/v1/namespaces/default/configmaps"
-    acknowledged: list[str] = []
+@pytest.mark.parametrize("store", ["sqlite", "etcd"])
+def test_nothing_acknowledged_is_lost_by_a_kill(tmp_path: Path, store: str) -> None:
+    acknowledged, problems = killed(store, KILLS, 1, tmp_path)
+    assert not problems
+    assert acknowledged >= KILLS
 
-    def write(writer: int) -> None:
-        for number in itertools.count():
-            name = f"w{writer}-{number}"
-            try:
-                if plane.request("POST", path, {"metadata": {"name": name}}).code == 201:
-                    acknowledged.append(name)
-            except OSError:
-                return
 
-    for _ in range(3):
-        before = len(acknowledged)
-        acknowledged_enough = threading.Event()
-        writers = [threading.Thread(target=write, args=(len(acknowledged) * 10 + n,)) for n in range(4)]
-        for writer in writers:
-            writer.start()
-        while len(acknowledged) < before + 40:
-            acknowledged_enough.wait(0.01)
-        plane.kill()
-        for writer in writers:
-            writer.join()
-        plane.start()
-        items = plane.request("GET", path).json["items"]
-        assert set(acknowledged) <= {item["metadata"]["name"] for item in items}
-    assert plane.stop() == 0
+@pytest.mark.parametrize("store", ["sqlite", "etcd"])
+def test_contended_writes_add_up(tmp_path: Path, store: str) -> None:
+    assert contended(store, tmp_path) == []
 
 
 def test_a_restart_keeps_identities_and_numbers(tmp_path: Path) -> None:

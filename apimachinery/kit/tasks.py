@@ -7,6 +7,7 @@ import errno
 import logging
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvloop
 
@@ -37,6 +38,7 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def body() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_on_loop_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, number, stop)
         try:
@@ -54,6 +56,16 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(body())
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task could be told of; but not that bytes came for a TLS connection just closed, which uvloop calls a
+    fatal error."""
+    error = context.get("exception")
+    if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
+        log.debug("%s: %s", context.get("message"), error)
+        return
+    loop.default_exception_handler(context)
 
 
 def _on_signal(number: int, stop: asyncio.Event) -> None:

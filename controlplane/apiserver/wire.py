@@ -142,6 +142,7 @@ class ApiServer:
         await until_answered("the kubernetes service", kubernetes.ensure, clock)
         await self._aggregation.start(undo)
         await Extensions(registry, storage, clock).start(undo)
+        await until_answered("local APIServices", self._aggregation.ensure, clock)
         for feed in feeds:
             await feed.synced.wait()
         beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run())]

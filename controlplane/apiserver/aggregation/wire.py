@@ -25,7 +25,7 @@ from controlplane.apiserver.streams.forward import Forwarder
 
 
 class Aggregation:
-    """`over` stands before the server's own routes; `start` once the store answers, before the server is ready."""
+    """`over` stands before the server's own routes; then `ensure` and `start`, before the server is ready."""
 
     def __init__(
         self, config: Config, storage: Storage, registry: Registry, forwarder: Forwarder, clock: Clock
@@ -53,9 +53,12 @@ class Aggregation:
         """The route for every request; `local` serves what is this server's own."""
         return Aggregator(local, self._index, self._remote, self._proxy).serve
 
-    async def start(self, undo: AsyncExitStack) -> None:
-        """Make the local APIServices, then keep watch; ended by `undo`. Raises ApiError."""
+    async def ensure(self) -> None:
+        """Make the local APIServices. Raises ApiError when the store does not answer; may be called again."""
         await self._registration.ensure_built_in()
+
+    async def start(self, undo: AsyncExitStack) -> None:
+        """Keep watch; ended by `undo`. Returns when the APIServices that are stored are known."""
         work = (
             self._services.run(),
             self._definitions.run(),

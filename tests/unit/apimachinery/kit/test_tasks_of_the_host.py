@@ -29,3 +29,16 @@ def test_a_defect_keeps_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
 
     assert run_daemon(main) == 1
     assert caplog.records[0].exc_info is not None
+
+
+def test_of_the_loops_errors_only_bytes_for_a_closed_connection_are_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        closed = RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+        loop.call_exception_handler({"message": "Fatal error on SSL protocol", "exception": closed})
+        loop.call_exception_handler({"message": "another", "exception": RuntimeError("a defect")})
+
+    with caplog.at_level(logging.WARNING):
+        assert run_daemon(main) == 0
+    (record,) = caplog.records
+    assert record.getMessage().startswith("another") and record.exc_info

@@ -146,7 +146,8 @@ KINDS = [
         {"spec": {"unschedulable": True}},
         {"spec": {"unschedulable": True}},
         {"spec": {"podCIDRs": ["10.1.0.0/24", "10.1.0.0/24"], "podCIDR": "10.1.0.0/24"}},
-        'spec.podCIDRs[1]: Duplicate value: "10.1.0.0/24"',
+        '[spec.podCIDRs: Invalid value: []string{"10.1.0.0/24", "10.1.0.0/24"}: may specify no more than one CIDR for '
+        'each IP family, spec.podCIDRs[1]: Duplicate value: "10.1.0.0/24"]',
     ),
     Kind(
         "v1",
@@ -559,7 +560,8 @@ KINDS = [
         {"spec": {"minAvailable": 1, "selector": {"matchLabels": LABELS}}},
         {"spec": {"minAvailable": 1}, "metadata": {"generation": 1}},
         {"spec": {"maxUnavailable": "101%"}},
-        'spec.maxUnavailable: Invalid value: "101%": must not be greater than 100%',
+        'spec.maxUnavailable: Invalid value: intstr.IntOrString{Type:1, IntVal:0, StrVal:"101%"}: must not be greater '
+        "than 100%",
     ),
     Kind(
         "rbac.authorization.k8s.io/v1",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from apimachinery.api.validation.go_values import go_quantity
+from apimachinery.api.validation.go_values import go_int_or_string, go_quantity
 from apimachinery.meta import names, quantity
 from apimachinery.meta.labels import from_label_selector
 from apimachinery.meta.paths import (
@@ -195,14 +195,14 @@ def port_or_name(value: Any, path: Path) -> list[Problem]:
 def int_or_percent(value: Any, path: Path) -> list[Problem]:
     """A number that is not negative, or a percentage."""
     if isinstance(value, str):
-        return sentences(names.percent(value), value, path)
+        return sentences(names.percent(value), go_int_or_string(value), path)
     return nonnegative(value, path)
 
 
 def not_above_100_percent(value: Any, path: Path) -> list[Problem]:
     """A percentage of at most 100 %."""
     if isinstance(value, str) and not names.percent(value) and int(value[:-1]) > 100:
-        return [invalid(path, value, "must not be greater than 100%")]
+        return [invalid(path, go_int_or_string(value), "must not be greater than 100%")]
     return []
 
 

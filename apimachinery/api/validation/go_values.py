@@ -46,6 +46,13 @@ def go_selector(selector: Mapping[str, Any]) -> Verbatim:
     return Verbatim(f"v1.LabelSelector{{MatchLabels:{matched}, MatchExpressions:{shown}}}")
 
 
+def go_int_or_string(value: Any) -> Verbatim:
+    """A number or a percentage, as the structure that upstream shows: `intstr.IntOrString{Type:1, …, StrVal:"25%"}`."""
+    if isinstance(value, str):
+        return Verbatim(f'intstr.IntOrString{{Type:1, IntVal:0, StrVal:"{value}"}}')
+    return Verbatim(f'intstr.IntOrString{{Type:0, IntVal:{int(value or 0)}, StrVal:""}}')
+
+
 def go_quantity(text: Any) -> Verbatim:
     """A resource.Quantity: its parts, and its text where that is already canonical."""
     text = str(text)

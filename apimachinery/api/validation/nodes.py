@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 
 from apimachinery.api.validation.checks import Object, cidr, quantity_value
+from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.scheduling import taints
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid
 
@@ -20,15 +21,16 @@ def node(obj: Object) -> list[Problem]:
         # Upstream refuses it while it converts, with the same words.
         text = f"node.Spec.PodCIDR ({spec['podCIDR']}) must be equal to node.Spec.PodCIDRs[0] ({subnets[0]})"
         problems.append(invalid(_SPEC.child("podCIDR"), spec["podCIDR"], text))
-    for position, text in enumerate(subnets):
-        problems += cidr(text, path.index(position))
-        if text in subnets[:position]:
-            problems.append(duplicate(path.index(position), text))
-    if len(subnets) > 1 and not problems:
+    wrong = [problem for position, text in enumerate(subnets) for problem in cidr(text, path.index(position))]
+    problems += wrong
+    if len(subnets) > 1 and not wrong:
         families = {ip_network(text, strict=False).version for text in subnets}
         if len(families) < 2 or len(subnets) > 2:
-            problems.append(invalid(path, subnets, "may specify no more than one CIDR for each IP family"))
-    return problems
+            text = "may specify no more than one CIDR for each IP family"
+            problems.append(invalid(path, go_strings(subnets), text))
+    return problems + [
+        duplicate(path.index(position), text) for position, text in enumerate(subnets) if text in subnets[:position]
+    ]
 
 
 def node_update(new: Object, old: Object) -> list[Problem]:
@@ -45,6 +47,8 @@ def node_update(new: Object, old: Object) -> list[Problem]:
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
         text = 'node updates may not change providerID except from "" to valid'
         problems.append(forbidden(_SPEC.child("providerID"), text))
+    if (spec.get("externalID") or "") != (before.get("externalID") or ""):
+        problems.append(forbidden(_SPEC.child("externalID"), "may not be updated"))
     return problems
 
 

@@ -93,7 +93,12 @@ RULES: dict[tuple[str, str, str], Rules] = {
     (*_APPS, "DaemonSet"): Rules(workloads.daemon_set, workloads.selector_update, workloads.daemon_set_status),
     (*_APPS, "Deployment"): Rules(workloads.deployment, workloads.selector_update, workloads.replicas_status),
     (*_APPS, "ReplicaSet"): Rules(workloads.replica_set, workloads.selector_update, workloads.replicas_status),
-    (*_APPS, "StatefulSet"): Rules(workloads.stateful_set, workloads.stateful_set_update, workloads.replicas_status),
+    (*_APPS, "StatefulSet"): Rules(
+        workloads.stateful_set,
+        workloads.stateful_set_update,
+        workloads.stateful_set_status,
+        name=names.dns1123_label,
+    ),
     ("autoscaling", "v2", "HorizontalPodAutoscaler"): Rules(
         update=autoscaling.autoscaler_update, status=autoscaling.autoscaler_status, create=autoscaling.autoscaler
     ),

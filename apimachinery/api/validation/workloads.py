@@ -5,6 +5,7 @@ from apimachinery.api.validation.checks import (
     immutable,
     int_or_percent,
     label_selector,
+    labels,
     nonnegative,
     not_above_100_percent,
     same,
@@ -12,9 +13,10 @@ from apimachinery.api.validation.checks import (
     selector_is_empty,
     selector_matches,
 )
-from apimachinery.api.validation.go_values import go_labels, go_selector
+from apimachinery.api.validation.go_values import go_int_or_string, go_labels, go_selector
+from apimachinery.api.validation.metadata import annotations
 from apimachinery.api.validation.pods import pod_template
-from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 
 _SPEC = Path("spec")
 _OTHER_LABELS = "`selector` does not match template `labels`"
@@ -24,7 +26,8 @@ def deployment(obj: Object) -> list[Problem]:
     """A Deployment's spec."""
     spec = obj.get("spec") or {}
     problems = nonnegative(spec.get("replicas"), _SPEC.child("replicas"))
-    problems += _selector_and_template(spec, "deployment", "ReplicaSet")
+    problems += _selector(spec, "deployment")
+    problems += _template(spec.get("template"), spec.get("selector"), "ReplicaSet")
     problems += _deployment_strategy(spec.get("strategy") or {}, _SPEC.child("strategy"))
     problems += nonnegative(spec.get("minReadySeconds"), _SPEC.child("minReadySeconds"))
     problems += nonnegative(spec.get("revisionHistoryLimit"), _SPEC.child("revisionHistoryLimit"))
@@ -42,32 +45,49 @@ def replica_set(obj: Object) -> list[Problem]:
     spec = obj.get("spec") or {}
     problems = nonnegative(spec.get("replicas"), _SPEC.child("replicas"))
     problems += nonnegative(spec.get("minReadySeconds"), _SPEC.child("minReadySeconds"))
-    return problems + _selector_and_template(spec, "deployment", "ReplicaSet")
+    problems += _selector(spec, "deployment")
+    return problems + _template(spec.get("template"), spec.get("selector"), "ReplicaSet")
 
 
 def daemon_set(obj: Object) -> list[Problem]:
-    """A DaemonSet's spec."""
+    """A DaemonSet's spec. Upstream misses its selector only where it matches nothing."""
     spec = obj.get("spec") or {}
-    problems = _selector_and_template(spec, "daemonset", "DaemonSet")
+    selector, path = spec.get("selector"), _SPEC.child("selector")
+    problems = label_selector(selector, path)
+    problems += _labels_match(spec.get("template"), selector)
+    if selector is not None and selector_is_empty(selector):
+        problems.append(invalid(path, go_selector(selector), "empty selector is invalid for daemonset"))
+    problems += pod_template(spec.get("template"), _SPEC.child("template"))
+    problems += _always_running(spec.get("template"), "DaemonSet")
     problems += nonnegative(spec.get("minReadySeconds"), _SPEC.child("minReadySeconds"))
-    problems += nonnegative(spec.get("revisionHistoryLimit"), _SPEC.child("revisionHistoryLimit"))
-    strategy, path = spec.get("updateStrategy") or {}, _SPEC.child("updateStrategy")
-    kind = strategy.get("type", "")
-    if kind == "RollingUpdate":
-        rolling, where = strategy.get("rollingUpdate"), path.child("rollingUpdate")
-        if rolling is None:
-            return [*problems, required(where)]
-        down, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
-        for name, value in (("maxUnavailable", down), ("maxSurge", surge)):
-            problems += int_or_percent(value, where.child(name))
-            problems += not_above_100_percent(value, where.child(name))
-        if scaled(down) and scaled(surge):
-            problems.append(invalid(where.child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero"))
-        elif not scaled(down) and not scaled(surge):
-            problems.append(required(where.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"))
-    elif kind != "OnDelete":
-        problems.append(not_supported(path.child("type"), kind, ("RollingUpdate", "OnDelete")))
+    problems += _daemon_strategy(spec.get("updateStrategy") or {}, _SPEC.child("updateStrategy"))
+    return problems + nonnegative(spec.get("revisionHistoryLimit"), _SPEC.child("revisionHistoryLimit"))
+
+
+def _daemon_strategy(strategy: Object, path: Path) -> list[Problem]:
+    rolling, where, kind = strategy.get("rollingUpdate"), path.child("rollingUpdate"), strategy.get("type", "")
+    if kind == "OnDelete":
+        return []
+    if kind != "RollingUpdate":
+        shown = _go_strategy("apps.DaemonSetUpdateStrategy", "apps.RollingUpdateDaemonSet", strategy)
+        return [not_supported(path, shown, ("RollingUpdate", "OnDelete"))]
+    if rolling is None:
+        return [required(where)]
+    problems: list[Problem] = []
+    down, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    for check in (int_or_percent, not_above_100_percent):
+        problems += check(down, where.child("maxUnavailable")) + check(surge, where.child("maxSurge"))
+    if scaled(down) and scaled(surge):
+        text = "may not be set when maxUnavailable is non-zero"
+        problems.append(invalid(where.child("maxSurge"), go_int_or_string(surge), text))
+    elif not scaled(down) and not scaled(surge):
+        problems.append(required(where.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"))
     return problems
+
+
+def _go_strategy(kind: str, rolling: str, strategy: Object) -> Verbatim:
+    pointer = "nil" if strategy.get("rollingUpdate") is None else "0xc000000000"
+    return Verbatim(f'{kind}{{Type:"{strategy.get("type", "")}", RollingUpdate:(*{rolling})({pointer})}}')
 
 
 def stateful_set(obj: Object) -> list[Problem]:
@@ -89,8 +109,13 @@ def stateful_set(obj: Object) -> list[Problem]:
             text = "only allowed for updateStrategy 'RollingUpdate'"
             problems.append(invalid(path.child("rollingUpdate"), rolling, text))
     elif kind == "RollingUpdate":
-        partition = (rolling or {}).get("partition")
-        problems += nonnegative(partition, path.child("rollingUpdate").child("partition"))
+        where, down = path.child("rollingUpdate"), (rolling or {}).get("maxUnavailable")
+        problems += nonnegative((rolling or {}).get("partition"), where.child("partition"))
+        if down is not None:
+            problems += int_or_percent(down, where.child("maxUnavailable"))
+            if not scaled(down):
+                problems.append(invalid(where.child("maxUnavailable"), go_int_or_string(down), "cannot be 0"))
+            problems += not_above_100_percent(down, where.child("maxUnavailable"))
     else:
         problems.append(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
     retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
@@ -101,7 +126,14 @@ def stateful_set(obj: Object) -> list[Problem]:
     for name in ("replicas", "minReadySeconds"):
         problems += nonnegative(spec.get(name), _SPEC.child(name))
     problems += nonnegative((spec.get("ordinals") or {}).get("start"), _SPEC.child("ordinals").child("start"))
-    return problems + _selector_and_template(_with_claims(spec), "statefulset", "StatefulSet")
+    problems += _selector(spec, "statefulset")
+    problems += _labels_match(spec.get("template"), spec.get("selector"))
+    # Upstream leaves the pods themselves to be refused when they are made: claims are not in the template yet.
+    template, path = spec.get("template") or {}, _SPEC.child("template")
+    meta = template.get("metadata") or {}
+    problems += labels(meta.get("labels"), path.child("labels"))
+    problems += annotations(meta.get("annotations"), path.child("annotations"))
+    return problems + _always_running(template, "StatefulSet")
 
 
 def replication_controller(obj: Object) -> list[Problem]:
@@ -149,68 +181,83 @@ def selector_update(new: Object, old: Object) -> list[Problem]:
 
 def replicas_status(new: Object, old: Object) -> list[Problem]:
     """The counts of a workload's status: not negative, parts not above the whole."""
+    return _replicas_status(new, old, "readyReplicas")
+
+
+def stateful_set_status(new: Object, old: Object) -> list[Problem]:
+    """The counts of a StatefulSet's status."""
+    return _replicas_status(new, old, "status.readyReplicas")
+
+
+def _replicas_status(new: Object, old: Object, ready: str) -> list[Problem]:
     status, path = new.get("status") or {}, Path("status")
-    problems: list[Problem] = []
-    for name, value in status.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            problems += nonnegative(value, path.child(name))
+    problems = _counts(status, path)
     total = status.get("replicas") or 0
-    for name in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas", "updatedReplicas", "currentReplicas"):
+    for name in ("fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "currentReplicas", "availableReplicas"):
         value = status.get(name) or 0
         if value > total:
             problems.append(invalid(path.child(name), value, "cannot be greater than status.replicas"))
     available = status.get("availableReplicas") or 0
     if available > (status.get("readyReplicas") or 0):
-        problems.append(invalid(path.child("availableReplicas"), available, "cannot be greater than readyReplicas"))
-    before = (old.get("status") or {}).get("collisionCount")
-    if before is not None and (status.get("collisionCount") or 0) < before:
-        count = status.get("collisionCount") or 0
-        problems.append(invalid(path.child("collisionCount"), count, "cannot be decremented"))
-    return problems
+        problems.append(invalid(path.child("availableReplicas"), available, f"cannot be greater than {ready}"))
+    return problems + _collisions(status, old, path)
 
 
 def daemon_set_status(new: Object, old: Object) -> list[Problem]:
     """The counts of a DaemonSet's status."""
-    path = Path("status")
+    status, path = new.get("status") or {}, Path("status")
+    return _counts(status, path) + _collisions(status, old, path)
+
+
+def _counts(status: Object, path: Path) -> list[Problem]:
     return [
         problem
-        for name, value in (new.get("status") or {}).items()
+        for name, value in status.items()
         if isinstance(value, int) and not isinstance(value, bool)
         for problem in nonnegative(value, path.child(name))
     ]
 
 
-def _selector_and_template(spec: Object, word: str, kind: str) -> list[Problem]:
+def _collisions(status: Object, old: Object, path: Path) -> list[Problem]:
+    before, count = (old.get("status") or {}).get("collisionCount"), status.get("collisionCount") or 0
+    if before is None or count >= before:
+        return []
+    return [invalid(path.child("collisionCount"), count, "cannot be decremented")]
+
+
+def _selector(spec: Object, word: str) -> list[Problem]:
     selector, path = spec.get("selector"), _SPEC.child("selector")
     if selector is None:
-        problems = [required(path)]
-    else:
-        problems = label_selector(selector, path)
-        if selector_is_empty(selector):
-            problems.append(invalid(path, go_selector(selector), f"empty selector is invalid for {word}"))
-    return problems + _template(spec.get("template"), selector, kind)
+        return [required(path)]
+    problems = label_selector(selector, path)
+    if selector_is_empty(selector):
+        problems.append(invalid(path, go_selector(selector), f"empty selector is invalid for {word}"))
+    return problems
+
+
+def _labels_match(template: Object | None, selector: Object | None) -> list[Problem]:
+    own = ((template or {}).get("metadata") or {}).get("labels")
+    # A selector that is absent selects nothing, an empty one everything; one that cannot be read was named already.
+    if selector_matches(selector, own or {}) is not False:
+        return []
+    return [invalid(_SPEC.child("template", "metadata", "labels"), go_labels(own), _OTHER_LABELS)]
 
 
 def _template(template: Object | None, selector: Object | None, kind: str) -> list[Problem]:
     path = _SPEC.child("template")
     if template is None:
         return [required(path)]
+    return _labels_match(template, selector) + pod_template(template, path) + _always_running(template, kind)
+
+
+def _always_running(template: Object | None, kind: str) -> list[Problem]:
+    path, pod = _SPEC.child("template", "spec"), (template or {}).get("spec") or {}
     problems: list[Problem] = []
-    own = (template.get("metadata") or {}).get("labels")
-    # A selector that is absent selects nothing, an empty one everything; one that cannot be read was named already.
-    if selector_matches(selector, own or {}) is False:
-        problems.append(invalid(path.child("metadata", "labels"), go_labels(own), _OTHER_LABELS))
-    problems += pod_template(template, path)
-    pod = template.get("spec") or {}
     if pod.get("restartPolicy") != "Always":
-        where = path.child("spec", "restartPolicy")
-        problems.append(not_supported(where, pod.get("restartPolicy", ""), ("Always",)))
+        problems.append(not_supported(path.child("restartPolicy"), pod.get("restartPolicy", ""), ("Always",)))
     if pod.get("activeDeadlineSeconds") is not None:
-        where = path.child("spec", "activeDeadlineSeconds")
-        if kind in ("ReplicaSet", "ReplicationController"):
-            problems.append(forbidden(where, f"activeDeadlineSeconds in {kind} is not Supported"))
-        else:
-            problems.append(invalid(where, pod["activeDeadlineSeconds"], "must not be specified"))
+        text = f"activeDeadlineSeconds in {kind} is not Supported"
+        problems.append(forbidden(path.child("activeDeadlineSeconds"), text))
     return problems
 
 
@@ -220,24 +267,14 @@ def _deployment_strategy(strategy: Object, path: Path) -> list[Problem]:
         text = "may not be specified when strategy `type` is 'Recreate'"
         return [] if rolling is None else [forbidden(where, text)]
     if kind != "RollingUpdate":
-        return [not_supported(path.child("type"), kind, ("Recreate", "RollingUpdate"))]
+        shown = _go_strategy("apps.DeploymentStrategy", "apps.RollingUpdateDeployment", strategy)
+        return [not_supported(path, shown, ("Recreate", "RollingUpdate"))]
     if rolling is None:
         return [required(where, "this should be defaulted and never be nil")]
     down, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
     problems = int_or_percent(down, where.child("maxUnavailable"))
     problems += int_or_percent(surge, where.child("maxSurge"))
     if not scaled(down) and not scaled(surge):
-        problems.append(invalid(where.child("maxUnavailable"), down, "may not be 0 when `maxSurge` is 0"))
+        text = "may not be 0 when `maxSurge` is 0"
+        problems.append(invalid(where.child("maxUnavailable"), go_int_or_string(down), text))
     return problems + not_above_100_percent(down, where.child("maxUnavailable"))
-
-
-def _with_claims(spec: Object) -> Object:
-    """The spec with a volume for each claim template, since the template's mounts may name them."""
-    template = spec.get("template")
-    claims = [(claim.get("metadata") or {}).get("name", "") for claim in spec.get("volumeClaimTemplates") or ()]
-    if not template or not claims:
-        return spec
-    pod = template.get("spec") or {}
-    own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in claims]
-    made = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
-    return {**spec, "template": {**template, "spec": {**pod, "volumes": [*own, *made]}}}

@@ -222,7 +222,8 @@ def test_disruption_budgets():
     assert validate_create(PDB, good) == []
     bad = _object(PDB, spec={"maxUnavailable": "120%", "unhealthyPodEvictionPolicy": "Never"})
     assert _texts(validate_create(PDB, bad)) == [
-        'spec.maxUnavailable: Invalid value: "120%": must not be greater than 100%',
+        'spec.maxUnavailable: Invalid value: intstr.IntOrString{Type:1, IntVal:0, StrVal:"120%"}: must not be greater '
+        "than 100%",
         'spec.unhealthyPodEvictionPolicy: Unsupported value: "Never": supported values: "AlwaysAllow", '
         '"IfHealthyBudget"',
     ]
@@ -507,4 +508,41 @@ def test_a_namespaces_phase_says_whether_it_ends():
     ending = {**old, "status": {"phase": "Terminating"}}
     assert _texts(validate_status_update(NAMESPACE, ending, old)) == [
         "status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"
+    ]
+
+
+STATEFUL = _resource("apps/v1", "StatefulSet")
+DAEMON = _resource("apps/v1", "DaemonSet")
+_TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
+
+
+def test_stateful_sets():
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": _TEMPLATE, "serviceName": "s"}
+    assert validate_create(STATEFUL, _object(STATEFUL, spec=spec)) == [], "their pods are refused when they are made"
+    assert "must not contain dots" in _texts(validate_create(STATEFUL, _object(STATEFUL, "a.b", spec=spec)))[0]
+    rolling = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}}}
+    assert _texts(validate_create(STATEFUL, _object(STATEFUL, spec={**spec, **rolling}))) == [
+        "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: intstr.IntOrString{Type:0, IntVal:0, "
+        'StrVal:""}: cannot be 0'
+    ]
+    status = {"replicas": 2, "readyReplicas": 1, "availableReplicas": 2}
+    old = _object(STATEFUL, spec=spec, status={"collisionCount": 2})
+    assert _texts(validate_status_update(STATEFUL, {**old, "status": status}, old)) == [
+        "status.availableReplicas: Invalid value: 2: cannot be greater than status.readyReplicas",
+        "status.collisionCount: Invalid value: 0: cannot be decremented",
+    ]
+
+
+def test_daemon_sets():
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    without = _object(DAEMON, spec={"template": template})
+    assert _texts(validate_create(DAEMON, without)) == [
+        'spec.template.metadata.labels: Invalid value: map[string]string{"a":"b"}: `selector` does not match template '
+        "`labels`"
+    ]
+    selected = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    strange = _object(DAEMON, spec={**selected, "updateStrategy": {"type": "Slow"}})
+    assert _texts(validate_create(DAEMON, strange)) == [
+        'spec.updateStrategy: Unsupported value: apps.DaemonSetUpdateStrategy{Type:"Slow", '
+        'RollingUpdate:(*apps.RollingUpdateDaemonSet)(nil)}: supported values: "RollingUpdate", "OnDelete"'
     ]

@@ -308,7 +308,10 @@ def test_existing_ephemeral_containers_stay():
         (
             DEPLOYMENTS,
             {"strategy": {"type": "Rolling"}},
-            ['spec.strategy.type: Unsupported value: "Rolling": supported values: "Recreate", "RollingUpdate"'],
+            [
+                'spec.strategy: Unsupported value: apps.DeploymentStrategy{Type:"Rolling", '
+                'RollingUpdate:(*apps.RollingUpdateDeployment)(nil)}: supported values: "Recreate", "RollingUpdate"'
+            ],
         ),
         (
             DEPLOYMENTS,
@@ -318,12 +321,18 @@ def test_existing_ephemeral_containers_stay():
         (
             DEPLOYMENTS,
             {"strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": "0%"}}},
-            ["spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"],
+            [
+                "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: intstr.IntOrString{Type:0, IntVal:0, "
+                'StrVal:""}: may not be 0 when `maxSurge` is 0'
+            ],
         ),
         (
             DEPLOYMENTS,
             {"strategy": {"rollingUpdate": {"maxUnavailable": "110%"}}},
-            ['spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "110%": must not be greater than 100%'],
+            [
+                "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: intstr.IntOrString{Type:1, IntVal:0, "
+                'StrVal:"110%"}: must not be greater than 100%'
+            ],
         ),
         (
             DEPLOYMENTS,

@@ -29,7 +29,6 @@ Transform = Callable[[Object], Object]
 
 # A watch ends after a random while between these, in seconds, so that the watches of a restarted server spread out.
 WATCH_MIN, WATCH_MAX = 300, 600
-UNREACHABLE_CAP = 5.0  # seconds between two tries to reach a server that is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,8 @@ class Informer:
         self._transform = transform
         self._clock = clock or SystemClock()
         self._backoff = Backoff(0.2, 30, self._clock)
+        # Nobody is there to be spared, and whoever waits for this copy waits longer than the server was away.
+        self._unreachable = Backoff(0.2, 5, self._clock)
         self._handlers: list[_Handler] = []
         self._synced = asyncio.Event()
         self._revision = ""
@@ -187,20 +188,18 @@ class Informer:
             log.exception("a handler of %s failed on %s", self.resource.plural, objects.key(args[-1]))
 
     async def _wait_after(self, error: Exception) -> None:
-        delay = self._backoff.next("")
+        backoff = self._unreachable if isinstance(error, ApiUnreachable) else self._backoff
         if not self._failing:
             self._failing = True
             log.warning("%s: %s; trying again with backoff", self.resource.plural, error)
-        if isinstance(error, ApiUnreachable):
-            # Nobody is there to be spared, and whatever waits for this copy waits longer than the server is away.
-            delay = min(delay, UNREACHABLE_CAP)
-        await self._client.pause(delay * random.uniform(0.8, 1.2), self._clock)
+        await self._client.pause(backoff.next("") * random.uniform(0.8, 1.2), self._clock)
 
     def _recovered(self) -> None:
         if self._failing:
             self._failing = False
             log.info("%s: the server answers again", self.resource.plural)
         self._backoff.reset("")
+        self._unreachable.reset("")
 
 
 class InformerFactory:

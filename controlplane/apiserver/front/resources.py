@@ -152,7 +152,8 @@ class Resources:
         accepted = patches.accepted(call.resource)
         if media not in accepted:
             raise status.unsupported_media_type(media, accepted)
-        call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
+        dry_run = request.query.getall("dryRun", [])
+        call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == patches.APPLY)
         data = await decode.read_body(request)
         document = decode.decode_yaml(data) if media == patches.APPLY else decode.decode_json(data)
         remember(request, document)

@@ -8,7 +8,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
-from apimachinery.meta.paths import Path, not_supported
+from apimachinery.meta.paths import Path, forbidden, invalid, not_supported, required, too_long
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 
@@ -17,6 +17,7 @@ Authorize = Callable[[Attributes], Awaitable[tuple[Decision, str]]]
 
 MAX_WARNINGS = 100
 _FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
+_MANAGER_MAX = 128  # characters
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class Call:
         return decision is Decision.ALLOW
 
 
-def check_options(kind: str, query: Mapping[str, str], dry_run: list[str]) -> bool:
+def check_options(kind: str, query: Mapping[str, str], dry_run: list[str], *, applying: bool = False) -> bool:
     """Whether the options of a write ask for a dry run. kind: "CreateOptions", …; raises ApiError 422."""
     problems = []
     if any(word != "All" for word in dry_run):
@@ -75,6 +76,15 @@ def check_options(kind: str, query: Mapping[str, str], dry_run: list[str]) -> bo
     validation = query.get("fieldValidation", "")
     if validation and validation not in _FIELD_VALIDATION:
         problems.append(not_supported(Path("fieldValidation"), validation, ["", *_FIELD_VALIDATION]))
+    manager = query.get("fieldManager", "")
+    if len(manager) > _MANAGER_MAX:
+        problems.append(too_long(Path("fieldManager"), _MANAGER_MAX))
+    elif not manager.isprintable():
+        problems.append(invalid(Path("fieldManager"), manager, "should only contain printable characters"))
+    if applying and not manager:
+        problems.append(required(Path("fieldManager"), "is required for apply patch"))
+    if kind == "PatchOptions" and not applying and "force" in query:
+        problems.append(forbidden(Path("force"), "may not be specified for non-apply patch"))
     if problems:
         raise status.invalid(f"{kind}.meta.k8s.io", "", problems)
     return bool(dry_run)

@@ -52,7 +52,7 @@ def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Itera
                         yield from _walk(item, meta.schema, step)
                     else:
                         yield (*here, "v:" + orjson.dumps(item).decode()), None
-            elif isinstance(below, list):
+            elif isinstance(below, list) or (meta is not None and "replace" in meta.strategies):
                 yield here, below
             else:
                 yield from _walk(below, meta.schema if meta is not None else None, here)
@@ -82,8 +82,9 @@ def _compare(
         before, after = old.get(name, MISSING), new.get(name, MISSING)
         if before == after:
             continue
-        if isinstance(before, dict) and isinstance(after, dict) and before and after:
-            meta = schema.field(name) if schema is not None else None
+        meta = schema.field(name) if schema is not None else None
+        whole = meta is not None and "replace" in meta.strategies
+        if isinstance(before, dict) and isinstance(after, dict) and before and after and not whole:
             _compare(before, after, meta.schema if meta is not None else None, (*path, f"f:{name}"), changed, gone)
             continue
         had = {} if before is MISSING else dict(_walk({name: before}, schema, path))
@@ -112,11 +113,11 @@ def _tree(value: Mapping[str, Any], schema: PatchMeta | None) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name in sorted(value):
         below = value[name]
-        if isinstance(below, dict) and below:
-            meta = schema.field(name) if schema is not None else None
+        meta = schema.field(name) if schema is not None else None
+        if isinstance(below, dict) and below and not (meta is not None and "replace" in meta.strategies):
             if inner := _tree(below, meta.schema if meta is not None else None):
                 tree[f"f:{name}"] = inner
-        elif isinstance(below, list) and schema is not None and "merge" in (meta := schema.field(name)).strategies:
+        elif isinstance(below, list) and meta is not None and "merge" in meta.strategies:
             if inner := _items(below, meta):
                 tree[f"f:{name}"] = inner
         else:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.schema import SCHEMA
+from apimachinery.api.schema_apply import apply_meta as built_in_apply_meta
 from apimachinery.meta.patches import PatchMeta
 from controlplane.apiserver.registry.call import Call
 
@@ -74,6 +75,13 @@ class DefinedResource(Resource):
     def stored(self) -> DefinedResource:
         """The resource of the version that is kept in the store, which may not be served."""
         return self.versions[self.storage_version]
+
+
+def apply_meta(resource: Resource) -> PatchMeta:
+    """What server-side apply, and who records who owns what, must know of a kind."""
+    if isinstance(resource, DefinedResource):
+        return resource.rules.patch_meta
+    return built_in_apply_meta(resource.gvk)
 
 
 def patch_meta(resource: Resource) -> PatchMeta:

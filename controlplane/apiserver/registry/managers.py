@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from apimachinery.api.schema import SCHEMA
+from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta import times
 from controlplane.apiserver.registry import field_sets
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_sets import Fields
-from controlplane.apiserver.registry.kinds import DefinedResource, patch_meta
+from controlplane.apiserver.registry.kinds import DefinedResource
 
 Object = dict[str, Any]
 
@@ -36,7 +36,7 @@ def record_change(
     held = (old["metadata"].get("managedFields") or []) if old is not None else []
     if old is not None and said == [{}]:
         return []  # the way to start afresh
-    schema = patch_meta(call.resource) if isinstance(call.resource, DefinedResource) else SCHEMA.patch_meta(gvk)
+    schema = call.resource.rules.patch_meta if isinstance(call.resource, DefinedResource) else apply_meta(gvk)
     if old is None:
         fields = field_sets.wire_of(new, schema)
         return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from apimachinery.api.schema import SCHEMA
+from apimachinery.api.schema_apply import apply_meta
 from controlplane.apiserver.registry import field_sets
 
 DEPLOYMENT = {
@@ -18,7 +18,7 @@ DEPLOYMENT = {
         "template": {"spec": {"containers": [{"name": "c", "image": "nginx", "args": ["a", "b"]}]}},
     },
 }
-META = SCHEMA.patch_meta(("apps", "v1", "Deployment"))
+META = apply_meta(("apps", "v1", "Deployment"))
 CONTAINER = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"c"}')
 
 
@@ -57,7 +57,7 @@ def test_a_path_as_conflicts_show_it():
 def test_an_item_is_named_by_all_its_keys():
     ports = [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53}]
     pod = {"spec": {"containers": [{"name": "c", "ports": ports}]}}
-    found = field_sets.fields_of(pod, SCHEMA.patch_meta(("", "v1", "Pod")))
+    found = field_sets.fields_of(pod, apply_meta(("", "v1", "Pod")))
     steps = {path[4] for path in found if len(path) > 4}
     assert steps == {'k:{"containerPort":53,"protocol":"UDP"}', 'k:{"containerPort":53,"protocol":"TCP"}'}
     for path in found:

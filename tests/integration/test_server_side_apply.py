@@ -1,0 +1,127 @@
+"""Server-side apply over HTTP and with stock kubectl: what only a whole server shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from tests.integration.process import Answer, ControlPlane
+
+APPLY = {"Content-Type": "application/apply-patch+yaml"}
+
+
+def apply(
+    plane: ControlPlane, path: str, document: Any, query: str = "fieldManager=me", text: Any = orjson.dumps
+) -> Answer:
+    body = text(document)
+    data = body if isinstance(body, bytes) else body.encode()
+    return plane.request("PATCH", f"{path}?{query}", data, headers=APPLY)
+
+
+def settings(**data: str) -> Any:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}
+
+
+def deployment(**spec: Any) -> Any:
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    whole = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": whole}
+
+
+@pytest.fixture
+def path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps/a"
+
+
+@pytest.mark.parametrize("text", [orjson.dumps, yaml.safe_dump], ids=["json", "yaml"])
+def test_created_then_unchanged(control_plane: ControlPlane, path: str, text: Any) -> None:
+    made = apply(control_plane, path, settings(x="1"), text=text)
+    assert made.code == 201
+    again = apply(control_plane, path, settings(x="1"), text=text)
+    assert again.code == 200 and again.json == made.json, "nothing changed, so nothing was written"
+    dry = apply(control_plane, path, settings(x="2"), "fieldManager=me&dryRun=All", text=text)
+    assert dry.json["data"] == {"x": "2"} and control_plane.request("GET", path).json == made.json
+
+
+def test_what_the_options_must_be(control_plane: ControlPlane, path: str) -> None:
+    def sentence(query: str) -> str:
+        refused = apply(control_plane, path, settings(), query)
+        assert refused.code == 422, refused.body
+        return str(refused.json["message"])
+
+    assert sentence("").endswith("fieldManager: Required value: is required for apply patch")
+    assert sentence(f"fieldManager={'x' * 129}").endswith("fieldManager: Too long: may not be more than 128 bytes")
+    assert sentence("fieldManager=a%0Ab").endswith("should only contain printable characters")
+    merge = {"Content-Type": "application/merge-patch+json"}
+    control_plane.request("POST", path.removesuffix("/a"), {"metadata": {"name": "a"}})
+    refused = control_plane.request("PATCH", f"{path}?force=true", {}, headers=merge)
+    assert refused.code == 422
+    assert refused.json["message"].endswith("force: Forbidden: may not be specified for non-apply patch")
+
+
+def test_what_cannot_be_typed_is_refused(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    twice = deployment()
+    twice["spec"]["template"]["spec"]["containers"] *= 2
+    refused = apply(control_plane, path, twice)
+    assert refused.code == 400 and refused.json["message"] == (
+        f"failed to create typed patch object ({namespace}/web; apps/v1, Kind=Deployment): "
+        '.spec.template.spec.containers: duplicate entries for key [name="c"]'
+    )
+    refused = apply(control_plane, path, {**deployment(), "spec": {**deployment()["spec"], "nothing": 1}})
+    assert refused.code == 400 and refused.json["message"].endswith(": .spec.nothing: field not declared in schema")
+    refused = apply(control_plane, path, settings())
+    assert refused.code == 400 and refused.json["message"] == "invalid object type: v1, Kind=ConfigMap"
+
+
+def test_the_status_has_managers_of_its_own(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    made = apply(
+        control_plane, path, {**deployment(paused=True), "status": {"observedGeneration": 7}}, "fieldManager=me"
+    )
+    (mine,) = [entry for entry in made.json["metadata"]["managedFields"] if entry["manager"] == "me"]
+    assert "f:status" not in mine["fieldsV1"] and mine["fieldsV1"]["f:spec"]["f:selector"] == {}
+    state = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"a": "b"}}}
+    conditions = [{"type": "Mine", "status": "True"}]
+    query = "fieldManager=me&force=true"
+    told = apply(control_plane, f"{path}/status", {**state, "status": {"conditions": conditions}}, query)
+    assert told.code == 200, told.body
+    assert "labels" not in told.json["metadata"] and told.json["spec"]["paused"] is True
+    entries = {
+        entry.get("subresource", ""): entry
+        for entry in told.json["metadata"]["managedFields"]
+        if entry["manager"] == "me"
+    }
+    assert entries[""]["fieldsV1"] == mine["fieldsV1"]
+    assert entries["status"]["fieldsV1"] == {
+        "f:status": {"f:conditions": {'k:{"type":"Mine"}': {".": {}, "f:status": {}, "f:type": {}}}}
+    }
+
+
+def test_an_update_takes_and_an_applier_hears_of_it(control_plane: ControlPlane, path: str) -> None:
+    apply(control_plane, path, settings(x="1", y="2"))
+    merge = {"Content-Type": "application/merge-patch+json", "User-Agent": "hand/1.0"}
+    control_plane.request("PATCH", path, {"data": {"x": "9"}}, headers=merge)
+    refused = apply(control_plane, path, settings(x="1", y="2"))
+    assert refused.code == 409 and refused.json["reason"] == "Conflict"
+    assert refused.json["message"] == 'Apply failed with 1 conflict: conflict with "hand" using v1: .data.x'
+    taken = apply(control_plane, path, settings(x="1", y="2"), "fieldManager=me&force=true").json
+    assert taken["data"]["x"] == "1"
+    assert [entry["manager"] for entry in taken["metadata"]["managedFields"]] == ["me"]
+
+
+def test_kubectl_goes_from_client_side_to_server_side(control_plane: ControlPlane, namespace: str) -> None:
+    first, second = orjson.dumps(settings(x="1", y="2")).decode(), orjson.dumps(settings(x="3")).decode()
+    control_plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=first)
+    control_plane.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", stdin=second)
+    found = control_plane.get("configmap", "a", "-n", namespace, "--show-managed-fields")
+    assert found["data"] == {"x": "3"}, "what is no longer applied is gone"
+    managers = {entry["manager"] for entry in found["metadata"]["managedFields"]}
+    assert managers == {"kubectl", "kubectl-last-applied"}, "the annotation has a manager of its own, kubectl's doing"
+    # And back: what was applied last is known.
+    control_plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=orjson.dumps(settings(z="4")).decode())
+    assert control_plane.get("configmap", "a", "-n", namespace)["data"] == {"z": "4"}

@@ -217,6 +217,21 @@ def test_requests_carry_the_user(control_plane: ControlPlane, namespace: str, ba
     assert control_plane.request("GET", BASE, anonymous=True).code == 403
 
 
+def test_a_failed_upgrade_ends_the_connection(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
+    serve(control_plane, namespace, backend)
+    with contextlib.closing(control_plane.connect(timeout=10)) as connection:
+        connection.connect()
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        path = f"{BASE}/namespaces/{namespace}/pods/nothing/away"
+        # The second request must reach neither server: nobody has looked at who may ask for it.
+        second = "GET /api/v1/secrets HTTP/1.1\r\nHost: x\r\n\r\n"
+        connection.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n{second}".encode())
+        answered = b""
+        while more := connection.sock.recv(65536):
+            answered += more
+    assert answered.startswith(b"HTTP/1.1 502 ") and answered.count(b"HTTP/1.1") == 1
+
+
 def test_an_answer_comes_as_it_is_written(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
     serve(control_plane, namespace, backend)
     with contextlib.closing(control_plane.connect(timeout=10)) as connection:

@@ -12,7 +12,7 @@ from controlplane.apiserver.authn.user import User
 
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
-    | {"transfer-encoding", "upgrade"}
+    | {"transfer-encoding", "upgrade", "expect"}
 )
 # What proves or names the client to this server is not for whoever stands behind it.
 _IDENTITY = frozenset({"authorization", "x-remote-user", "x-remote-uid", "x-remote-group"})

@@ -1,0 +1,96 @@
+"""What goes along with a request that is handed on, and what comes back."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
+
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.streams import translate, tunnel
+from controlplane.apiserver.streams.headers import identify, request_headers, response_headers
+
+
+def asked(*headers: tuple[str, str]) -> web.BaseRequest:
+    return make_mocked_request("GET", "/", CIMultiDict(headers))
+
+
+def test_neither_identity_nor_the_connection_goes_along() -> None:
+    found = request_headers(
+        asked(
+            ("Authorization", "Bearer secret"),
+            ("Impersonate-User", "jane"),
+            ("X-Remote-User", "eve"),
+            ("X-Remote-Group", "system:masters"),
+            ("X-Remote-Extra-Scopes", "all"),
+            ("Connection", "keep-alive, X-Hop"),
+            ("X-Hop", "1"),
+            ("Expect", "100-continue"),
+            ("Transfer-Encoding", "chunked"),
+            ("Cookie", "session=1"),
+            ("Accept", "a"),
+            ("Accept", "b"),
+        )
+    )
+    assert sorted(found.items()) == [("Accept", "a"), ("Accept", "b"), ("Cookie", "session=1")]
+
+
+def test_a_body_that_was_unpacked_is_told_as_such() -> None:
+    found = request_headers(asked(("Content-Encoding", "gzip"), ("Content-Length", "5"), ("Content-Type", "t")))
+    assert dict(found) == {"Content-Type": "t"}
+
+
+def test_an_upgrade_is_asked_for() -> None:
+    found = request_headers(
+        asked(("Connection", "Upgrade"), ("Upgrade", "echo"), ("Content-Length", "0")), upgrade=True
+    )
+    assert dict(found) == {"Connection": "Upgrade", "Upgrade": "echo"}
+
+
+def test_the_user_is_named_as_upstream_names_it() -> None:
+    headers: CIMultiDict[str] = CIMultiDict()
+    user = User("jane", "u1", ("dev", "ops"), {"example.com/a b": ("1", "2"), "100%": ("3",)})
+    identify(headers, user)
+    assert list(headers.items()) == [
+        ("X-Remote-User", "jane"),
+        ("X-Remote-Group", "dev"),
+        ("X-Remote-Group", "ops"),
+        ("X-Remote-Extra-example.com%2Fa%20b", "1"),
+        ("X-Remote-Extra-example.com%2Fa%20b", "2"),
+        ("X-Remote-Extra-100%25", "3"),
+    ]
+
+
+def test_a_backend_does_not_open_this_server_to_other_origins() -> None:
+    came = CIMultiDict({"Access-Control-Allow-Origin": "*", "Connection": "close, X-Hop", "X-Hop": "1", "Etag": "e"})
+    assert dict(response_headers(came)) == {"Etag": "e"}
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted"),
+    [
+        ("v5.channel.k8s.io", True),
+        ("v4.channel.k8s.io, v5.channel.k8s.io", True),
+        ("v4.channel.k8s.io", False),
+        ("", False),
+    ],
+)
+def test_who_is_translated(offered: str, wanted: bool) -> None:
+    assert translate.is_wanted(asked(("Upgrade", "WebSocket"), ("Sec-WebSocket-Protocol", offered))) is wanted
+    assert not translate.is_wanted(asked(("Upgrade", "SPDY/3.1"), ("Sec-WebSocket-Protocol", offered)))
+
+
+def test_who_is_tunnelled() -> None:
+    offered = "SPDY/3.1+portforward.k8s.io, v2.portforward.k8s.io, v4.channel.k8s.io, SPDY/3.1+x"
+    inner = "portforward.k8s.io"
+    request = asked(("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", offered))
+    assert tunnel.protocols(request) == {"SPDY/3.1+portforward.k8s.io": inner, "v2.portforward.k8s.io": inner}
+    assert tunnel.protocols(asked(("Upgrade", "SPDY/3.1"), ("X-Stream-Protocol-Version", inner))) == {}
+
+
+def test_which_streams_are_opened() -> None:
+    shell = translate.Options(stdin=True, stdout=True, stderr=True, tty=True)
+    assert shell.streams() == ["error", "stdin", "stdout", "resize"] and shell.first == translate.STDOUT
+    plain = translate.Options(stderr=True)
+    assert plain.streams() == ["error", "stderr"] and plain.first == translate.STDERR

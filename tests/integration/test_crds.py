@@ -642,6 +642,31 @@ def test_what_may_not_change(kind: Kind) -> None:
     assert 'status.storedVersions[0]: Invalid value: "v1": missing from spec.versions' in refused.json["message"]
 
 
+def test_stored_versions_are_taken_away_by_status(make_kind: Callable[..., Kind]) -> None:
+    kind = make_kind()
+    kind.definition["spec"]["versions"].append({**kind.version, "name": "v2", "storage": False})
+    kind.apply()
+    for version in kind.definition["spec"]["versions"]:
+        version["storage"] = not version["storage"]
+    kind.apply()
+    merge = {"Content-Type": "application/merge-patch+json"}
+    path = f"{CRDS}/{kind.name}/status"
+    refused = kind.plane.request("PATCH", path, {"status": {"storedVersions": ["v1"]}}, headers=merge)
+    assert "must have the storage version v2" in refused.json["message"]
+    assert kind.plane.request("PATCH", path, {"status": {"storedVersions": ["v2"]}}, headers=merge).code == 200
+    del kind.definition["spec"]["versions"][0]
+    kind.apply()
+    assert kind.plane.get("crd", kind.name)["status"]["storedVersions"] == ["v2"]
+
+
+def test_formats_that_nobody_checks(make_kind: Callable[..., Kind]) -> None:
+    kind = make_kind()
+    kind.spec["properties"]["replicas"]["format"] = "int64"
+    kind.spec["properties"]["image"]["format"] = "hostname"
+    answer = kind.plane.request("POST", CRDS, kind.definition)
+    assert answer.code == 201 and answer.headers["warning"] == '299 - "unrecognized format \\"int64\\""'
+
+
 def test_unchanged_values_are_not_judged_again(kind: Kind, namespace: str) -> None:
     kind.create(namespace, "a", image="long!")
     kind.spec["properties"]["image"]["maxLength"] = 2

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from controlplane.apiserver.cel import operators
-from controlplane.apiserver.cel.errors import CelError
+from controlplane.apiserver.cel.errors import CelError, CostExceeded
 from controlplane.apiserver.cel.overloads import Overload
 from controlplane.apiserver.cel.run import Eval, Run
-from controlplane.apiserver.cel.values import Optional, cost_of
+from controlplane.apiserver.cel.values import Optional, Uint, cost_of
 
 
 def field(get: Eval, name: str, read: Callable[[Any], Any] | None) -> Eval:
@@ -71,5 +71,70 @@ def invoke(fitting: list[Overload], args: list[Eval], exact: bool) -> Eval:
                     state.spend(int(each.weight * sum(map(cost_of, values))))
                 return each.run(*values)
         raise CelError(operators.NO_OVERLOAD)
+
+    return run
+
+
+def list_of(marked: list[tuple[Eval, bool]]) -> Eval:
+    """A list; of the marked elements (`?element`) those that are there."""
+
+    def build(run: Run) -> Any:
+        found = []
+        for each, optional in marked:
+            value = each(run)
+            if not optional:
+                found.append(value)
+            elif type(value) is not Optional:
+                raise CelError(operators.NO_OVERLOAD)
+            elif value.present:
+                found.append(value.value)
+        return found
+
+    return build
+
+
+def map_of(parts: list[tuple[Eval, Eval, bool]]) -> Eval:
+    """A map of keys and values; of the marked entries (`?key`) those that are there."""
+
+    def build(run: Run) -> Any:
+        found: dict[Any, Any] = {}
+        for key_of, value_of, optional in parts:
+            key, value = key_of(run), value_of(run)
+            if type(key) not in (str, int, Uint, bool):
+                raise CelError(f"unsupported key type: {key!r}")
+            if optional:
+                if type(value) is not Optional:
+                    raise CelError(operators.NO_OVERLOAD)
+                if not value.present:
+                    continue
+                value = value.value
+            if key in found:
+                raise CelError(f"insert failed: key {operators.shown(key)} already exists")
+            found[key] = value
+        return found
+
+    return build
+
+
+def logical(left: Eval, right: Eval, decides: bool) -> Eval:
+    """`&&` and `||`: a failure of one side does not matter when the other decides."""
+
+    def run(state: Run) -> bool:
+        failed: CelError | None = None
+        for side in (left, right):
+            try:
+                value = side(state)
+            except CostExceeded:
+                raise
+            except CelError as e:
+                failed = failed or e
+                continue
+            if value is decides:
+                return bool(decides)
+            if type(value) is not bool:
+                failed = failed or CelError(operators.NO_OVERLOAD)
+        if failed is not None:
+            raise failed
+        return not decides
 
     return run

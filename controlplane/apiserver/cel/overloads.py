@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from controlplane.apiserver.cel.types import Type, is_a, variable
@@ -78,6 +79,7 @@ def _split(params: str) -> Iterable[str]:
         yield word.strip()
 
 
+@cache
 def read_type(text: str) -> Type:
     """`list(A)`, `map(string, dyn)`, `int`."""
     words = _WORD.findall(text)

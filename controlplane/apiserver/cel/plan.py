@@ -22,7 +22,7 @@ from controlplane.apiserver.cel.ast import (
     OptionalMap,
     Select,
 )
-from controlplane.apiserver.cel.errors import CelError, CostExceeded, located
+from controlplane.apiserver.cel.errors import CelError, located
 from controlplane.apiserver.cel.library import FUNCTIONS, TYPE_NAMES, check_literals
 from controlplane.apiserver.cel.overloads import NAMESPACES, Overload
 from controlplane.apiserver.cel.run import Eval, Run
@@ -176,20 +176,7 @@ class Planner:
         if not node.optional:
             return Plan(list_of(kind or FREE), lambda run: [each(run) for each in runs], cost)
         marked = [(each, position in node.optional) for position, each in enumerate(runs)]
-
-        def build(run: Run) -> Any:
-            found = []
-            for each, optional in marked:
-                value = each(run)
-                if not optional:
-                    found.append(value)
-                elif type(value) is not Optional:
-                    raise CelError(operators.NO_OVERLOAD)
-                elif value.present:
-                    found.append(value.value)
-            return found
-
-        return Plan(list_of(kind or FREE), build, cost)
+        return Plan(list_of(kind or FREE), closures.list_of(marked), cost)
 
     def _map(self, node: MapLiteral) -> Plan:
         keys: Type | None = None
@@ -213,25 +200,7 @@ class Planner:
             values = joined
             parts.append((key_plan.run, value_plan.run, optional))
             cost += key_plan.cost + value_plan.cost
-
-        def build(run: Run) -> Any:
-            found: dict[Any, Any] = {}
-            for key_of, value_of, optional in parts:
-                key, value = key_of(run), value_of(run)
-                if type(key) not in (str, int, Uint, bool):
-                    raise CelError(f"unsupported key type: {key!r}")
-                if optional:
-                    if type(value) is not Optional:
-                        raise CelError(operators.NO_OVERLOAD)
-                    if not value.present:
-                        continue
-                    value = value.value
-                if key in found:
-                    raise CelError(f"insert failed: key {operators.shown(key)} already exists")
-                found[key] = value
-            return found
-
-        return Plan(map_of(keys or FREE, values or FREE), build, cost)
+        return Plan(map_of(keys or FREE, values or FREE), closures.map_of(parts), cost)
 
     def _call(self, node: Call) -> Plan:
         name, args = node.function, list(node.args)
@@ -343,27 +312,7 @@ class Planner:
         if any(kind.name not in ("bool", "dyn", "free") for kind in kinds):
             return self._no_overload(node, node.function, kinds, False)
         decides = node.function == "_||_"
-        left, right = plans[0].run, plans[1].run
-
-        def run(state: Run) -> bool:
-            failed: CelError | None = None
-            for side in (left, right):
-                try:
-                    value = side(state)
-                except CostExceeded:
-                    raise
-                except CelError as e:
-                    failed = failed or e
-                    continue
-                if value is decides:
-                    return bool(decides)
-                if type(value) is not bool:
-                    failed = failed or CelError(operators.NO_OVERLOAD)
-            if failed is not None:
-                raise failed
-            return not decides
-
-        return Plan(BOOL, run, plans[0].cost + plans[1].cost)
+        return Plan(BOOL, closures.logical(plans[0].run, plans[1].run, decides), plans[0].cost + plans[1].cost)
 
     def conditional(self, node: Call, plans: list[Plan], kinds: list[Type]) -> Plan:
         """`a ? b : c`."""

@@ -1,4 +1,4 @@
-"""The strategies of definitions and of the objects they define."""
+"""The strategy of the objects that a definition defines."""
 
 from __future__ import annotations
 
@@ -10,82 +10,13 @@ from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.meta import names
 from apimachinery.meta.objects import copied
 from apimachinery.meta.paths import Path, Problem, invalid, required
-from controlplane.apiserver.extensions import structural, validation
-from controlplane.apiserver.extensions.definition import FINALIZER, TERMINATING, condition, storage_version
+from controlplane.apiserver.extensions import structural
 from controlplane.apiserver.extensions.paths import find, parse
 from controlplane.apiserver.extensions.values import ABSENT, check
 from controlplane.apiserver.extensions.version import VersionRules
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
-
-_DELETING = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
-
-
-class DefinitionStrategy(Strategy):
-    """`customresourcedefinitions`: names filled in, the status is the server's, an end that waits for the objects."""
-
-    def prepare_create(self, call: Call, obj: Object) -> None:
-        _fill(obj)
-        obj["status"] = {
-            "conditions": [],
-            "acceptedNames": {"plural": "", "kind": ""},
-            "storedVersions": [name for name in [storage_version(obj.get("spec") or {})] if name],
-        }
-
-    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
-        _fill(new)
-        keep(new, old, "status")
-        name = storage_version(new.get("spec") or {})
-        state = new.get("status") or {}
-        if name and name not in (state.get("storedVersions") or ()):
-            new["status"] = {**state, "storedVersions": [*(state.get("storedVersions") or ()), name]}
-
-    def validate_create(self, call: Call, obj: Object) -> list[Problem]:
-        return validation.validate_create(obj)
-
-    def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
-        if call.subresource == "status":
-            return validation.validate_status(new, old)
-        return validation.validate_update(new, old)
-
-    def held(self, obj: Object) -> bool:
-        # Its first deletion only marks it: the objects go before their kind does.
-        return super().held(obj) or not obj["metadata"].get("deletionTimestamp")
-
-    def ending(self, obj: Object) -> Object:
-        meta, state = obj["metadata"], obj.get("status") or {}
-        finalizers = meta.get("finalizers") or []
-        if FINALIZER in finalizers or condition(obj, TERMINATING) is not None:
-            return obj
-        marked = {
-            "type": TERMINATING,
-            "status": "True",
-            "lastTransitionTime": meta["deletionTimestamp"],
-            "reason": "InstanceDeletionPending",
-            "message": _DELETING,
-        }
-        return {
-            **obj,
-            "metadata": {**meta, "finalizers": [*finalizers, FINALIZER]},
-            "status": {**state, "conditions": [*(state.get("conditions") or ()), marked]},
-        }
-
-
-def _fill(obj: Object) -> None:
-    """SetDefaults_CustomResourceDefinitionSpec."""
-    spec = obj.get("spec")
-    if not isinstance(spec, dict):
-        return
-    words = spec.setdefault("names", {})
-    kind = words.get("kind") or ""
-    if kind:
-        words["singular"] = words.get("singular") or kind.lower()
-        words["listKind"] = words.get("listKind") or kind + "List"
-    conversion = spec.setdefault("conversion", {"strategy": "None"})
-    service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
-    if service is not None:
-        service.setdefault("port", 443)
 
 
 class DefinedStrategy(Strategy):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from apimachinery.api.catalogue import CUSTOMRESOURCEDEFINITIONS, Resource
 from controlplane.apiserver.authz.rbac import PolicyIndex
+from controlplane.apiserver.extensions.definition_strategy import DefinitionStrategy
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.strategies import kinds, volumes, workloads
@@ -55,13 +56,11 @@ def strategies(
         if resource.group == "rbac.authorization.k8s.io":
             return RBACStrategy(resource, policy, enforced=rbac)
         if isinstance(resource, DefinedResource):
+            # Loads CEL and RE2, which a server without defined kinds need not.
             from controlplane.apiserver.extensions.strategies import DefinedStrategy
 
             return DefinedStrategy(resource)
         if resource is CUSTOMRESOURCEDEFINITIONS:
-            # Loads CEL and RE2, which a server whose definitions nobody reads need not.
-            from controlplane.apiserver.extensions.strategies import DefinitionStrategy
-
             return DefinitionStrategy(resource)
         return _PLAIN.get((resource.group, resource.plural), Strategy)(resource)
 

@@ -79,6 +79,8 @@ class Config:
     accepted_issuers: tuple[str, ...] = ()
     api_audiences: tuple[str, ...] = ()
     token_auth_file: Path | None = None
+    encryption_provider_config: Path | None = None
+    encryption_reload: bool = False
     audit_policy: AuditPolicy | None = None
     audit_log_path: str = ""
     audit_log_maxage: int = 0
@@ -159,6 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
+    flag("encryption-provider-config", text="which resources are stored encrypted, and how")
+    switch("encryption-provider-config-automatic-reload", False)
     flag("audit-policy-file", text="which requests are written to the audit log, and how much of them")
     flag("audit-log-path", text="the audit log; - is the standard output")
     flag("audit-log-maxage", "0", "days to keep audit logs that were put aside; 0: for ever")
@@ -285,6 +289,8 @@ def parse(argv: Sequence[str]) -> Config:
         service_account_issuer=options.service_account_issuer[0] if options.service_account_issuer else "",
         accepted_issuers=tuple(options.service_account_issuer[1:]),
         token_auth_file=file("token-auth-file"),
+        encryption_provider_config=_encryption(file("encryption-provider-config"), problems),
+        encryption_reload=options.encryption_provider_config_automatic_reload == "true",
         audit_policy=_audit_policy(file("audit-policy-file"), problems),
         audit_log_path=options.audit_log_path,
         audit_log_maxage=number("audit-log-maxage", options.audit_log_maxage, 0, 100_000),
@@ -335,6 +341,17 @@ def parse(argv: Sequence[str]) -> Config:
     )
     problems.raise_if_any()
     return config
+
+
+def _encryption(path: Path | None, problems: Problems) -> Path | None:
+    if path is not None and path.is_file():
+        from controlplane.apiserver.encryption.configuration import load
+
+        try:
+            load(path)
+        except (ValueError, OSError, ImportError) as error:
+            problems.add("--encryption-provider-config", f"error while parsing file: {error}")
+    return path
 
 
 def _audit_policy(path: Path | None, problems: Problems) -> AuditPolicy | None:

@@ -51,6 +51,8 @@ from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config
+from controlplane.apiserver.encryption.configuration import load as load_encryption
+from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.resources import Resources
@@ -224,7 +226,15 @@ def build(config: Config, clock: Clock | None = None) -> ApiServer:
 
 
 async def open_storage(config: Config, clock: Clock) -> Storage:
-    """The store that the configuration names. Raises StorageError, OSError."""
+    """The store that the configuration names, encrypted if it says so. Raises StorageError, OSError."""
+    plain, file = await _open_plain(config, clock), config.encryption_provider_config
+    if file is None:
+        return plain
+    watched = [file] if config.encryption_reload else []
+    return EncryptedStorage(plain, Reloading("the encryption configuration", watched, lambda: load_encryption(file)))
+
+
+async def _open_plain(config: Config, clock: Clock) -> Storage:
     if config.storage_sqlite is not None:
         from controlplane.apiserver.storage.sqlite import SqliteStorage
 

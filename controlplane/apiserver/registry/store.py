@@ -10,6 +10,7 @@ import orjson
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
+from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.storage.interface import (
     Compacted,
     FutureRevision,
@@ -21,6 +22,7 @@ from controlplane.apiserver.storage.interface import (
     Storage,
     Stored,
     Unavailable,
+    Unreadable,
 )
 from controlplane.apiserver.storage.keys import namespace_prefix, registry_key
 
@@ -61,6 +63,8 @@ def told(resource: Resource, name: str) -> Iterator[None]:
         raise too_large(error.requested, error.current) from None
     except OutcomeUnknown as error:
         raise status.timeout(f"request did not complete within the allotted timeout: {error}") from None
+    except Unreadable as error:
+        raise status.internal(str(error)) from None
     except Unavailable as error:
         # Certainly not done: clients may repeat it, and those of client-go do.
         sentence = f"the store is not available: {error}"
@@ -123,16 +127,21 @@ class ObjectStore:
         Raises ApiError 409 Conflict and 404.
         """
         meta = current["metadata"]
-        if (
-            not rewrite
-            and {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current
-        ):
+        same = {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current
+        if same and not rewrite and not self._is_stale(meta):
             return current
         with told(self.resource, meta["name"]):
             revision = await self.storage.update(
                 self.key(meta.get("namespace") or "", meta["name"]), encode(obj), int(meta["resourceVersion"]), ttl
             )
         return _at(obj, revision)
+
+    def _is_stale(self, meta: Object) -> bool:
+        # Encrypted with a key that is no longer the first: a write of the same rotates it.
+        if not isinstance(self.storage, EncryptedStorage):
+            return False
+        key = self.key(meta.get("namespace") or "", meta["name"])
+        return self.storage.is_stale(key, int(meta["resourceVersion"]))
 
     async def remove(self, current: Object) -> Object:
         """Delete if `current` is still what is stored; the object at the revision of its removal."""

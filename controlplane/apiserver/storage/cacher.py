@@ -22,7 +22,17 @@ from .cache_entries import CacheEvent, Entry, WatchEvent
 from .cache_history import EventStream, HistoryWatch
 from .cache_ring import Ring
 from .cache_watch import CacheWatch
-from .interface import Change, ChangeType, Compacted, FutureRevision, Revision, Storage, StorageError, Stored
+from .interface import (
+    Change,
+    ChangeType,
+    Compacted,
+    FutureRevision,
+    Revision,
+    Storage,
+    StorageError,
+    Stored,
+    Unreadable,
+)
 from .served import with_resource_version
 
 log = logging.getLogger(__name__)
@@ -95,6 +105,7 @@ class Cacher(Generic[T]):
         self._revision: Revision = 0
         self._ring: Ring[T] = Ring(0, limits.ring_events, limits.ring_bytes)
         self._ready = asyncio.Event()
+        self._unreadable: Unreadable | None = None
         self._crowded = False
         self._request_progress: Callable[[Revision], None] = lambda _: None
         self._watches: list[CacheWatch[T]] = []
@@ -110,7 +121,7 @@ class Cacher(Generic[T]):
     @property
     def ready(self) -> bool:
         """Filled once; it then keeps serving what it has, even while the store does not answer."""
-        return self._ready.is_set()
+        return self._ready.is_set() and self._unreadable is None
 
     def start(self) -> None:
         """Begins to fill and follow, in tasks of its own."""
@@ -122,8 +133,10 @@ class Cacher(Generic[T]):
         self._end_watches()
 
     async def wait_ready(self) -> None:
-        """Returns once the cache has been filled."""
+        """Returns once the cache has been filled. Raises Unreadable when it cannot be."""
         await self._ready.wait()
+        if self._unreadable is not None:
+            raise self._unreadable
 
     async def get(self, key: str, *, fresh: Revision | None = None) -> Entry[T] | None:
         """The object, as fresh as asked. Raises FutureRevision (the cache did not get there in time), Unavailable."""
@@ -173,7 +186,7 @@ class Cacher(Generic[T]):
     ) -> EventStream[T]:
         """Events after `from_revision` (>= 1), from the store where the cache does not remember that far back; what the
         store does not remember either is told by the stream. Raises Unavailable."""
-        await self._ready.wait()
+        await self.wait_ready()
 
         def join(revision: Revision) -> CacheWatch[T]:
             past = self._ring.since(revision)
@@ -247,7 +260,7 @@ class Cacher(Generic[T]):
             start_after = page.items[-1].key
 
     async def _freshen(self, fresh: Revision | None) -> None:
-        await self._ready.wait()
+        await self.wait_ready()
         if fresh is not None and fresh <= self._revision:
             return
         current = await self._storage.current_revision()
@@ -286,6 +299,10 @@ class Cacher(Generic[T]):
                         self._apply(change)
             except StorageError as error:
                 log.warning("watch cache of %s: %s; filling it again", self._resource, error)
+                if isinstance(error, Unreadable) and not self.ready:
+                    # Nothing to serve, and no use in waiting: who waits is told.
+                    self._unreadable = error
+                    self._ready.set()
             await self._clock.sleep(_RETRY_PERIOD)
 
     async def _bookmark(self) -> None:
@@ -308,6 +325,7 @@ class Cacher(Generic[T]):
         self._keys = sorted(self._entries)
         self._ring = Ring(revision, self._limits.ring_events, self._limits.ring_bytes)
         INITIALIZED.labels(self._resource).inc()
+        self._unreadable = None
         self._ready.set()
         self._advance(revision)
 

@@ -123,6 +123,10 @@ class Unavailable(StorageError):
     """The store does not answer; a write that raises this has NOT happened. Trying again later is safe."""
 
 
+class Unreadable(StorageError):
+    """What is stored cannot be made sense of, and asking again does not help."""
+
+
 class OutcomeUnknown(StorageError):
     """No answer to a write: it may or may not have happened, and may still happen. Read before deciding again."""
 

@@ -1,0 +1,1 @@
+"""Encryption at rest (--encryption-provider-config): what is stored is not what is cached."""

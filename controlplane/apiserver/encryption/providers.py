@@ -1,0 +1,147 @@
+"""The providers of an EncryptionConfiguration: stored bytes to plain ones and back, in upstream's formats
+(k8s.io/apiserver/pkg/storage/value/encrypt)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from controlplane.apiserver.storage.interface import Unreadable
+
+PREFIX = b"k8s:enc:"
+_BLOCK, _GCM_NONCE = 16, 12  # bytes
+
+
+class Undecipherable(Unreadable):
+    """No provider reads what is stored under a key."""
+
+
+class _Cipher(Protocol):
+    """One key of one provider. context: the key under which the value is stored."""
+
+    def encrypt(self, plain: bytes, context: bytes) -> bytes: ...
+
+    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+        """Raises ValueError."""
+        ...
+
+
+class SecretBox:
+    """XSalsa20 and Poly1305 (NaCl's secretbox), the nonce in front."""
+
+    def __init__(self, key: bytes) -> None:
+        from nacl import bindings  # libsodium: only for who asks for it
+
+        self._key, self._nacl = key, bindings
+
+    def encrypt(self, plain: bytes, context: bytes) -> bytes:
+        nonce = os.urandom(self._nacl.crypto_secretbox_NONCEBYTES)
+        return nonce + self._nacl.crypto_secretbox(plain, nonce, self._key)
+
+    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+        from nacl.exceptions import CryptoError
+
+        size = self._nacl.crypto_secretbox_NONCEBYTES
+        if len(stored) < size + self._nacl.crypto_secretbox_MACBYTES:
+            raise ValueError("the stored data was shorter than the required size")
+        try:
+            return self._nacl.crypto_secretbox_open(stored[size:], stored[:size], self._key)
+        except CryptoError:
+            raise ValueError("the stored data was not encrypted with this key") from None
+
+
+class AesGcm:
+    """AES in Galois/Counter mode, bound to the key it is stored under, the nonce in front."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def encrypt(self, plain: bytes, context: bytes) -> bytes:
+        nonce = os.urandom(_GCM_NONCE)
+        return nonce + self._cipher.encrypt(nonce, plain, context)
+
+    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(stored[:_GCM_NONCE], stored[_GCM_NONCE:], context)
+        except InvalidTag:
+            raise ValueError("cipher: message authentication failed") from None
+
+
+class AesCbc:
+    """AES in cipher block chaining with PKCS #7 padding, the initialization vector in front. It is not authenticated:
+    upstream keeps it for what was stored long ago."""
+
+    def __init__(self, key: bytes) -> None:
+        self._algorithm = algorithms.AES(key)
+
+    def encrypt(self, plain: bytes, context: bytes) -> bytes:
+        vector, padder = os.urandom(_BLOCK), padding.PKCS7(8 * _BLOCK).padder()
+        encryptor = Cipher(self._algorithm, modes.CBC(vector)).encryptor()
+        return vector + encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+
+    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+        if len(stored) < _BLOCK or len(stored) % _BLOCK:
+            raise ValueError("the stored data is not a multiple of the block size")
+        decryptor = Cipher(self._algorithm, modes.CBC(stored[:_BLOCK])).decryptor()
+        unpadder = padding.PKCS7(8 * _BLOCK).unpadder()
+        padded = decryptor.update(stored[_BLOCK:]) + decryptor.finalize()
+        return unpadder.update(padded) + unpadder.finalize()
+
+
+CIPHERS: dict[str, type[SecretBox] | type[AesGcm] | type[AesCbc]] = {
+    "secretbox": SecretBox,
+    "aesgcm": AesGcm,
+    "aescbc": AesCbc,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One key of a provider, or identity (an empty prefix). prefix: what its values begin with."""
+
+    prefix: bytes
+    cipher: _Cipher | None = None
+
+    @classmethod
+    def of(cls, kind: str, name: str, key: bytes) -> Provider:
+        """kind: one of CIPHERS."""
+        return cls(b"%bv1:%b:" % (PREFIX + kind.encode() + b":", name.encode()), CIPHERS[kind](key))
+
+
+IDENTITY = Provider(b"")
+
+
+class Providers:
+    """All that may read a resource, in order; the first one writes."""
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = tuple(providers)
+
+    def write(self, plain: bytes, key: str) -> bytes:
+        """What to store."""
+        first = self._providers[0]
+        if first.cipher is None:
+            return plain
+        return first.prefix + first.cipher.encrypt(plain, key.encode())
+
+    def read(self, stored: bytes, key: str) -> tuple[bytes, bool]:
+        """The plain value, and whether it would be stored otherwise now. Raises Undecipherable."""
+        why = "no matching prefix found"
+        for position, provider in enumerate(self._providers):
+            if provider.cipher is None:
+                if not stored.startswith(PREFIX):
+                    return stored, position > 0
+                why = "identity transformer tried to read encrypted data"
+            elif stored.startswith(provider.prefix):
+                try:
+                    return provider.cipher.decrypt(stored[len(provider.prefix) :], key.encode()), position > 0
+                except ValueError as error:
+                    why = str(error)
+        raise Undecipherable(f'unable to transform key "{key}": {why}')

@@ -1,0 +1,167 @@
+"""A store whose values are encrypted: it stands between the registry and the real store, so that everything above it,
+caches too, sees plain values."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Self, TypeVar
+
+from apimachinery.api.catalogue import CATALOGUE
+from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.encryption.configuration import Resource
+from controlplane.apiserver.encryption.providers import Providers
+from controlplane.apiserver.storage.interface import (
+    Change,
+    ListPage,
+    Revision,
+    RevisionMismatch,
+    Storage,
+    Stored,
+    Watch,
+)
+from controlplane.apiserver.storage.keys import ROOT, registry_prefix
+
+Result = TypeVar("Result")
+
+_REMEMBERED = 10_000
+"""Values known to be stored with an old key; forgetting one only means that its next no-op write stays a no-op."""
+
+
+def _built_in() -> dict[str, Resource]:
+    known: dict[str, Resource] = {}
+    for resource in sorted(CATALOGUE, key=lambda each: each.group):  # the core group's events come first
+        known.setdefault(registry_prefix(resource), (resource.group, resource.plural))
+    return known
+
+
+class EncryptedStorage:
+    """`Storage` over another one. configured: the providers of each resource, as they are now."""
+
+    def __init__(self, storage: Storage, configured: Reloading[Mapping[Resource, Providers]]) -> None:
+        self._storage, self._configured = storage, configured
+        self._built_in = _built_in()
+        self._stale: OrderedDict[str, Revision] = OrderedDict()
+
+    def is_stale(self, key: str, revision: Revision) -> bool:
+        """Whether that version was read in a form that would be stored otherwise now."""
+        return self._stale.get(key) == revision
+
+    def providers_of(self, key: str) -> Providers | None:
+        """The providers of the resource that a key (or prefix) belongs to; None for what is stored plainly."""
+        resource = self._resource_of(key)
+        if resource is None:
+            return None
+        configured = self._configured.value
+        return next(
+            (configured[each] for each in (resource, (resource[0], "*"), ("*", "*")) if each in configured), None
+        )
+
+    def _resource_of(self, key: str) -> Resource | None:
+        first, _, rest = key.removeprefix(ROOT).partition("/")
+        if (known := self._built_in.get(f"{ROOT}{first}/")) is not None:
+            return known
+        second = rest.partition("/")[0]
+        if (known := self._built_in.get(f"{ROOT}{first}/{second}/")) is not None:
+            return known
+        # Of a definition: kept under its group. Anything else (allocations, leases of servers) has no API.
+        return (first, second) if "." in first and second else None
+
+    def _written(self, value: bytes, key: str) -> bytes:
+        providers = self.providers_of(key)
+        return value if providers is None else providers.write(value, key)
+
+    def _read(self, stored: Stored, providers: Providers | None) -> Stored:
+        if providers is None:
+            return stored
+        value, stale = providers.read(stored.value, stored.key)
+        if stale:
+            self._stale[stored.key] = stored.mod_revision
+            while len(self._stale) > _REMEMBERED:
+                self._stale.popitem(last=False)
+        return replace(stored, value=value)
+
+    async def _told(self, key: str, writing: Awaitable[Result]) -> Result:
+        try:
+            return await writing
+        except RevisionMismatch as error:
+            error.current = self._read(error.current, self.providers_of(key))
+            raise
+
+    async def create(self, key: str, value: bytes, ttl: int | None = None) -> Revision:
+        return await self._storage.create(key, self._written(value, key), ttl)
+
+    async def get(self, key: str, *, revision: Revision = 0) -> Stored | None:
+        stored = await self._storage.get(key, revision=revision)
+        return self._read(stored, self.providers_of(key)) if stored is not None else None
+
+    async def list(self, prefix: str, *, revision: Revision = 0, limit: int = 0, start_after: str = "") -> ListPage:
+        page = await self._storage.list(prefix, revision=revision, limit=limit, start_after=start_after)
+        providers = self.providers_of(prefix)
+        if providers is None:
+            return page
+        return replace(page, items=[self._read(item, providers) for item in page.items])
+
+    async def update(self, key: str, value: bytes, expected_revision: Revision, ttl: int | None = None) -> Revision:
+        writing = self._storage.update(key, self._written(value, key), expected_revision, ttl)
+        revision = await self._told(key, writing)
+        self._stale.pop(key, None)
+        return revision
+
+    async def delete(self, key: str, expected_revision: Revision) -> Revision:
+        return await self._told(key, self._storage.delete(key, expected_revision))
+
+    def watch(self, prefix: str, from_revision: Revision) -> Watch:
+        return _PlainWatch(self._storage.watch(prefix, from_revision), self, prefix)
+
+    async def current_revision(self) -> Revision:
+        return await self._storage.current_revision()
+
+    @property
+    def seen_revision(self) -> Revision:
+        return self._storage.seen_revision
+
+    async def compact(self, revision: Revision) -> None:
+        await self._storage.compact(revision)
+
+    async def healthy(self) -> None:
+        await self._storage.healthy()
+
+    async def close(self) -> None:
+        await self._storage.close()
+
+
+class _PlainWatch:
+    """A watch of encrypted values that yields plain ones."""
+
+    def __init__(self, watch: Watch, storage: EncryptedStorage, prefix: str) -> None:
+        self._watch, self._storage, self._prefix = watch, storage, prefix
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        change = await self._watch.__anext__()
+        providers = self._storage.providers_of(self._prefix)
+        if providers is None:
+            return change
+        value = providers.read(change.value, change.key)[0] if change.value else change.value
+        before = providers.read(change.prev_value, change.key)[0] if change.prev_value else change.prev_value
+        return replace(change, value=value, prev_value=before)
+
+    def request_progress(self, revision: Revision) -> None:
+        self._watch.request_progress(revision)
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._watch.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._watch.__aexit__(kind, error, trace)

@@ -1,0 +1,156 @@
+"""Values at rest: upstream's formats, rotation by order, wildcards, every problem of a configuration."""
+
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.encryption.configuration import build, load
+from controlplane.apiserver.encryption.providers import IDENTITY, Provider, Providers, Undecipherable
+from controlplane.apiserver.encryption.storage import EncryptedStorage
+from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.storage.sqlite import SqliteStorage
+
+KEY = "/registry/secrets/default/a"
+
+
+def provider(kind="secretbox", name="key1", byte=1):
+    return Provider.of(kind, name, bytes([byte]) * 32)
+
+
+@pytest.mark.parametrize("kind", ["secretbox", "aesgcm", "aescbc"])
+@pytest.mark.parametrize("plain", [b"", b"x", b"y" * 16, b'{"kind":"Secret"}' * 100])
+def test_what_was_written_is_read(kind, plain):
+    providers = Providers([provider(kind)])
+    stored = providers.write(plain, KEY)
+    assert stored.startswith(f"k8s:enc:{kind}:v1:key1:".encode()) and (not plain or plain not in stored[24:])
+    assert providers.read(stored, KEY) == (plain, False)
+    assert providers.write(plain, KEY) != stored
+
+
+def test_aesgcm_is_bound_to_its_key_in_the_store():
+    stored = Providers([provider("aesgcm")]).write(b"plain", KEY)
+    body = stored.removeprefix(b"k8s:enc:aesgcm:v1:key1:")
+    assert AESGCM(b"\1" * 32).decrypt(body[:12], body[12:], KEY.encode()) == b"plain"
+    with pytest.raises(Undecipherable, match="message authentication failed"):
+        Providers([provider("aesgcm")]).read(stored, "/registry/secrets/default/b")
+
+
+def test_rotation_by_order():
+    old, new = provider(name="old"), provider("aesgcm", name="new", byte=2)
+    stored = Providers([old, IDENTITY]).write(b"plain", KEY)
+    assert Providers([new, old, IDENTITY]).read(stored, KEY) == (b"plain", True)
+    assert Providers([new, IDENTITY]).read(b"{}", KEY) == (b"{}", True)
+    assert Providers([IDENTITY, new]).read(b"{}", KEY) == (b"{}", False)
+    with pytest.raises(Undecipherable, match="no matching prefix found"):
+        Providers([new]).read(stored, KEY)
+    with pytest.raises(Undecipherable, match="identity transformer tried to read encrypted data"):
+        Providers([IDENTITY]).read(stored, KEY)
+    damaged = stored[:-1] + bytes([stored[-1] ^ 1])
+    with pytest.raises(Undecipherable, match=f'unable to transform key "{KEY}"'):
+        Providers([old]).read(damaged, KEY)
+
+
+SECRET = base64.b64encode(bytes(32)).decode()
+
+
+def rule(*resources, **providers):
+    named = providers or {"aesgcm": {"keys": [{"name": "k", "secret": SECRET}]}}
+    return {"resources": list(resources), "providers": [{kind: about} for kind, about in named.items()]}
+
+
+@pytest.mark.parametrize(
+    ("resources", "key", "encrypted"),
+    [
+        (["secrets"], KEY, True),
+        (["secrets"], "/registry/configmaps/default/a", False),
+        (["nodes"], "/registry/minions/n1", True),
+        (["endpoints"], "/registry/services/endpoints/default/a", True),
+        (["endpoints"], "/registry/services/specs/default/a", False),
+        (["*."], "/registry/pods/default/a", True),
+        (["*."], "/registry/deployments/default/a", False),
+        (["*.apps"], "/registry/deployments/default/a", True),
+        (["widgets.example.com"], "/registry/example.com/widgets/default/a", True),
+        (["*.example.com"], "/registry/example.com/others/a", True),
+        (["*.*"], "/registry/example.com/others/a", True),
+        (["*.*"], "/registry/ranges/servicenodeports/30000", False),
+        (["*.*"], "/registry/masterleases/1", False),
+        (["events"], "/registry/events/default/a", True),
+    ],
+)
+def test_which_keys_a_rule_is_about(resources, key, encrypted):
+    configured = build({"resources": [rule(*resources)]})
+    storage = EncryptedStorage(None, Reloading("x", [], lambda: configured))
+    assert (storage.providers_of(key) is not None) is encrypted
+
+
+def test_a_later_rule_must_not_be_masked():
+    assert build({"resources": [rule("secrets"), rule("*.*", identity={})]}).keys() == {("", "secrets"), ("*", "*")}
+    with pytest.raises(ValueError, match='resource "secrets" is masked by earlier rule'):
+        build({"resources": [rule("*."), rule("secrets")]})
+
+
+WRONG = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [Secrets, secrets, secrets, "*.", "*", pods.*, events.events.k8s.io]
+  providers:
+  - secretbox: {keys: [{name: "", secret: AAAA}, {name: b, secret: "?"}, {name: c}]}
+  - aesgcm: {keys: []}
+  - {identity: {}, aescbc: {keys: []}}
+  - kms: {name: x}
+  - {}
+- {}
+"""
+
+
+def test_every_problem_is_told(tmp_path):
+    path = tmp_path / "encryption.yaml"
+    path.write_text(WRONG)
+    with pytest.raises(ValueError, match="resources") as told:
+        load(path)
+    for sentence in (
+        "the same resource cannot be specified multiple times",
+        "using overlapping resources such as 'secrets' and '*.'",
+        'resources[0].resources[0]: Invalid value: "Secrets": resource name should not contain capital letters',
+        "resources[0].resources[4]: Invalid value: \"*\": use '*.' to encrypt",
+        'resources[0].resources[5]: Invalid value: "pods.*": encrypting the same resource across groups',
+        "resources[0].providers[0].secretbox.keys[0].name: Required value: name is a mandatory field for a key",
+        'keys[0].secret: Invalid value: "REDACTED": secret is not of the expected length, got 3, expected one of [32]',
+        'keys[1].secret: Invalid value: "REDACTED": secrets must be base64 encoded',
+        "keys[2].secret: Required value: secret is a mandatory field for a key",
+        "resources[0].providers[1].aesgcm.keys: Required value: at least one keys is required",
+        "more than one provider specified in a single element",
+        "provider does not contain any of the expected providers",
+        "resources[1].resources: Required value: at least one resources[1].resources is required",
+    ):
+        assert sentence in str(told.value)
+    assert "AAAA" not in str(told.value)
+
+
+async def test_a_write_of_the_same_rotates(tmp_path):
+    from apimachinery.api.catalogue import SECRETS
+
+    configured = {"value": {("", "secrets"): Providers([provider()])}}
+    plain = await SqliteStorage.open(tmp_path / "state.db")
+
+    class Held:
+        @property
+        def value(self):
+            return configured["value"]
+
+    store = ObjectStore(SECRETS, EncryptedStorage(plain, Held()))
+    meta = {"name": "a", "namespace": "default", "uid": "u"}
+    made = await store.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"k": "djE="}})
+    current = await store.get("default", "a")
+    assert await store.replace(current, current) is current
+    configured["value"] = {("", "secrets"): Providers([provider(name="key2", byte=2), provider()])}
+    current = await store.get("default", "a")
+    rotated = await store.replace(current, current)
+    assert int(rotated["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+    assert (await plain.get(KEY)).value.startswith(b"k8s:enc:secretbox:v1:key2:")
+    again = await store.get("default", "a")
+    assert await store.replace(again, again) is again
+    await plain.close()

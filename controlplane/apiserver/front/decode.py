@@ -15,8 +15,8 @@ from apimachinery.meta import status
 MAX_BODY = 3 * 1024 * 1024
 """Bytes; upstream's limit for writes (MaxRequestBodyBytes)."""
 MAX_DEPTH = 200
-"""Levels of nesting; nothing in the API comes near. orjson writes 254, and what is stored is nested deeper than what was
-sent (managedFields repeats it), so that whatever is read can be written."""
+"""Levels of nesting; nothing in the API comes near. orjson writes 254, and what is stored is nested deeper than what
+was sent (managedFields repeats it), so that whatever is read can be written."""
 
 _TOO_DEEP = f"the object provided is nested deeper than {MAX_DEPTH} levels"
 # A string to its end, or to that of the body: never tried twice, whatever is in it.

@@ -55,6 +55,11 @@ class Collection:
         if self._cache is not None:
             await self._cache.close()
 
+    def remembered(self, namespace: str, name: str) -> Object | None:
+        """The object as the watch cache has it, a new dict; it may be behind. None when there is none, or no cache."""
+        entry = self._cache.peek(self.store.key(namespace, name)) if self._cache is not None else None
+        return orjson.loads(entry.served) if entry is not None else None
+
     def _attributes(self, served: bytes) -> Attributes:
         obj = orjson.loads(served)
         return obj["metadata"].get("labels") or {}, self.strategy.fields(obj)

@@ -13,6 +13,7 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted, converted_all
+from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 from controlplane.apiserver.strategies.base import Strategy
@@ -101,8 +102,8 @@ async def delete(collection: Collection, call: Call, options: DeleteOptions) -> 
 
 async def delete_object(collection: Collection, call: Call, name: str, options: DeleteOptions) -> tuple[Object, bool]:
     """The object, and whether it is gone from the store (False: it ends later)."""
-    for attempt in range(MAX_ATTEMPTS):
-        current = await collection.store.get(call.namespace, name)
+
+    async def attempt(current: Object) -> tuple[Object, bool]:
         _check_preconditions(collection, current, options)
         collection.strategy.check_delete(call, current)
         review = Review(call, "DELETE", None, current, options.document())
@@ -118,9 +119,11 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
                 return marked, False
             return await collection.store.replace(marked, current, collection.strategy.ttl(marked)), False
         except status.ApiError as error:
-            if not status.is_conflict(error) or options.resource_version or attempt == MAX_ATTEMPTS - 1:
-                raise
-    raise AssertionError("the loop returns or raises")
+            if status.is_conflict(error) and not options.resource_version:
+                raise Raced(error) from None
+            raise
+
+    return await begin_change(collection, call, name, attempt, MAX_ATTEMPTS)
 
 
 async def delete_collection(

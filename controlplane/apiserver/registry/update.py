@@ -16,6 +16,7 @@ from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.create import create_object
 from controlplane.apiserver.registry.delete import is_finished, take_away
 from controlplane.apiserver.registry.managers import record_change
+from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 
 Object = dict[str, Any]
@@ -60,18 +61,22 @@ async def change_object(
 
     Raises what `change` raises, ApiError 404, 409, 422.
     """
-    for attempt in range(attempts):
-        stored = await collection.store.get(call.namespace, name)
+
+    async def attempt(stored: Object) -> tuple[Object, bool]:
         current = await converted(stored, collection.resource)
         new = await change(copied(current))
         metadata.fill_updated(collection.resource, new, current)
         try:
-            return await _write(collection, call, new, current, managed, rewrite=current is not stored)
+            rewrite = current is not stored
+            return await _write(collection, call, new, current, managed, rewrite=rewrite), False
         except status.ApiError as error:
             # A conflict from the store, not from `change` (a stale resourceVersion or uid is told outside the try).
-            if not status.is_conflict(error) or attempt == attempts - 1:
-                raise
-    raise AssertionError("the loop returns or raises")
+            if status.is_conflict(error):
+                raise Raced(error) from None
+            raise
+
+    changed, _ = await begin_change(collection, call, name, attempt, attempts)
+    return changed
 
 
 async def _write(

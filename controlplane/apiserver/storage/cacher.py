@@ -143,6 +143,10 @@ class Cacher(Generic[T]):
         await self._freshen(fresh)
         return self._entries.get(key)
 
+    def peek(self, key: str) -> Entry[T] | None:
+        """The object as the cache has it now, which may be behind; None before the cache has been filled."""
+        return self._entries.get(key)
+
     async def get_at(self, key: str, revision: Revision) -> Entry[T] | None:
         """The object as it was at exactly `revision`, from the store. Raises Compacted, FutureRevision, Unavailable."""
         stored = await self._storage.get(key, revision=revision)

@@ -36,12 +36,12 @@ class Problems:
 
 
 def boolean(text: str) -> bool:
-    """Read a Go flag's boolean. Raises ValueError."""
+    """Read a Go flag's boolean. Raises ValueError with Go's words."""
     if text.lower() in ("true", "t", "1"):
         return True
     if text.lower() in ("false", "f", "0"):
         return False
-    raise ValueError(text)
+    raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
 
 def exit_with(component: str, error: ConfigError) -> NoReturn:

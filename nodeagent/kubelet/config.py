@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit.config import Problems
+from apimachinery.kit.config import Problems, boolean
 
 from .config_file import read_config
 
@@ -115,12 +115,6 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError(f"expected true or false, not {text!r}")
-    return text.lower() == "true"
-
-
 # Flag → (field, how to read its text).
 _FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "kubeconfig": ("kubeconfig", Path),
@@ -142,13 +136,13 @@ _FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "tls-cert-file": ("tls_cert_file", Path),
     "tls-private-key-file": ("tls_key_file", Path),
     "client-ca-file": ("client_ca_file", Path),
-    "anonymous-auth": ("anonymous", _boolean),
-    "authentication-token-webhook": ("webhook_authn", _boolean),
+    "anonymous-auth": ("anonymous", boolean),
+    "authentication-token-webhook": ("webhook_authn", boolean),
     "authorization-mode": ("authorization_mode", str),
     "max-pods": ("max_pods", int),
     "pod-max-pids": ("pod_pids_limit", int),
     "provider-id": ("provider_id", str),
-    "register-node": ("register_node", _boolean),
+    "register-node": ("register_node", boolean),
     "register-with-taints": ("register_with_taints", _taints),
     "node-labels": ("node_labels", _labels),
     "cloud-provider": ("cloud_provider", str),

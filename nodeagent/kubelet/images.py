@@ -150,6 +150,7 @@ class ImageManager:
                 began = self._clock.monotonic()
                 reference = await self._try_each(image, credentials(image, secrets), sandbox_config)
         except RuntimeCallError as error:
+            self._backoff.forget_idle()  # those of pods that are gone
             self._backoff.next(key)
             say("Warning", "Failed", f'Failed to pull image "{asked}": {error}')
             raise ImageProblem("ErrImagePull", str(error)) from error

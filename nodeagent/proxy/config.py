@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from apimachinery.kit.config import Problems
+from apimachinery.kit.config import Problems, boolean
 from apimachinery.meta.times import parse_duration
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -82,11 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     flag("--iptables-sync-period", dest="sync_period", help="between looks at the kernel's rules in any case: 30s")
     flag("--iptables-min-sync-period", dest="min_sync_period", help="between two changes of the rules")
     flag("--iptables-masquerade-bit", dest="masquerade_bit", type=int, help="bit of the packet mark, 0 to 31")
-    flag("--masquerade-all", type=_boolean, nargs="?", const=True, help="masquerade all traffic to ClusterIPs")
-    flag("--iptables-localhost-nodeports", dest="localhost_node_ports", type=_boolean, nargs="?", const=True,
+    flag("--masquerade-all", type=boolean, nargs="?", const=True, help="masquerade all traffic to ClusterIPs")
+    flag("--iptables-localhost-nodeports", dest="localhost_node_ports", type=boolean, nargs="?", const=True,
          help="let node ports answer on 127.0.0.1")  # fmt: skip
     flag("--nodeport-addresses", dest="node_port_addresses", help="subnets of the addresses node ports answer on")
-    flag("--node-routes", type=_boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
+    flag("--node-routes", type=boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
     flag("--cni-conf-dir", dest="cni_conf_dir", help="where to write the pod network's configuration; empty: nowhere")
     flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
     flag("--cni-socket", dest="cni_socket", help="where to answer CNI plugins; empty: nowhere")
@@ -196,11 +196,3 @@ def _duration(text: str, where: str, problems: Problems) -> float:
     if seconds < 0 or (seconds == 0 and where.endswith("syncPeriod")):
         problems.add(where, "must be greater than 0")
     return seconds
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("true", "t", "1"):
-        return True
-    if text.lower() in ("false", "f", "0"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from apimachinery.api.catalogue import LEASES, NAMESPACES, NODES, PODS, PRIORITYCLASSES, SERVICEACCOUNTS
+from apimachinery.api.catalogue import NAMESPACES, NODES, PODS, PRIORITYCLASSES, SERVICEACCOUNTS
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta.status import ApiError
@@ -12,7 +12,6 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from controlplane.apiserver.admission.lookup import Lookup
 from controlplane.apiserver.admission.namespace_lifecycle import LIVE_SECONDS, NamespaceLifecycle
-from controlplane.apiserver.admission.node_restriction import NodeRestriction
 from controlplane.apiserver.admission.priority import Priority
 from controlplane.apiserver.admission.service_account import MOUNT_PATH, ServiceAccount
 from controlplane.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
@@ -129,32 +128,3 @@ async def test_priority_comes_from_the_class(storage):
     with pytest.raises(ApiError, match="must not be provided"):
         await plugin.mutate(Review(call(PODS), "CREATE", pod(priority=5)))
     await cancel_and_wait(feed)
-
-
-NODE = {"user": "system:node:n1", "groups": ("system:nodes",)}
-
-
-@pytest.mark.parametrize(
-    ("review", "sentence"),
-    [
-        (
-            Review(call(NODES, **NODE), "UPDATE", {"metadata": {"name": "n2"}}, {"metadata": {"name": "n2"}}),
-            "modify node",
-        ),
-        (Review(call(PODS, **NODE), "CREATE", pod(nodeName="n1")), "can only create mirror pods"),
-        (Review(call(PODS, **NODE), "DELETE", None, pod(nodeName="n2")), "spec.nodeName set to itself"),
-        (Review(call(LEASES, **NODE), "UPDATE", {"metadata": {"name": "n1"}}), "system namespace"),
-    ],
-    ids=["another node", "no mirror pod", "another node's pod", "another namespace"],
-)
-async def test_a_node_is_held_to_its_own(review, sentence):
-    with pytest.raises(ApiError) as refused:
-        await NodeRestriction().validate(review)
-    assert refused.value.code == 403 and sentence in refused.value.message
-
-
-async def test_a_node_may_do_its_own():
-    own = {"metadata": {"name": "n1"}}
-    await NodeRestriction().validate(Review(call(NODES, **NODE), "UPDATE", own, own))
-    await NodeRestriction().validate(Review(call(PODS, **NODE), "DELETE", None, pod(nodeName="n1")))
-    await NodeRestriction().validate(Review(call(NODES), "UPDATE", own, own))

@@ -134,10 +134,6 @@ class Schema:
         findings = Findings()
         return self._types.named(self.definition_name(gvk)).clean(obj, findings), findings
 
-    def missing_required(self, gvk: GVK, obj: dict[str, Any]) -> list[Problem]:
-        """Required fields that are absent: what is left to check where nothing finer is written by hand."""
-        return self._types.named(self.definition_name(gvk)).missing_required(obj)
-
     def patch_meta(self, gvk: GVK) -> PatchMeta:
         """What strategic merge must know of the kind. Raises UnknownKind."""
         found = self._patch_metas.get(gvk)

@@ -20,7 +20,6 @@ from apimachinery.api.schema_values import (
     Place,
     Type,
 )
-from apimachinery.meta.paths import Path, Problem
 
 
 class ListOf(Type):
@@ -56,10 +55,6 @@ class ListOf(Type):
             value[position] = item.normalize(each)
         return value
 
-    def missing(self, value: Any, at: Path, out: list[Problem]) -> None:
-        for position, each in enumerate(value or ()):
-            self._item.missing(each, at.index(position), out)
-
 
 class MapOf(Type):
     """A map from strings."""
@@ -91,10 +86,6 @@ class MapOf(Type):
             value[key] = item.normalize(each)
         return value
 
-    def missing(self, value: Any, at: Path, out: list[Problem]) -> None:
-        for key, each in (value or {}).items():
-            self._item.missing(each, at.key(key), out)
-
 
 class Struct(Type):
     """A named object with known fields. Filled in after its making, because types refer to each other."""
@@ -103,7 +94,6 @@ class Struct(Type):
         *_, package, self._name = definition.split(".")
         self._go = f"{package}.{self._name}"
         self._fields: dict[str, Type] = {}
-        self._required: tuple[str, ...] = ()
         self._normalized: tuple[tuple[str, Type], ...] = ()
 
     @property
@@ -114,9 +104,9 @@ class Struct(Type):
     def holds_normalized(self) -> bool:
         return bool(self._normalized)
 
-    def fill(self, fields: dict[str, Type], required_fields: tuple[str, ...]) -> None:
+    def fill(self, fields: dict[str, Type]) -> None:
         """Give the fields, once."""
-        self._fields, self._required = fields, required_fields
+        self._fields = fields
 
     def settle(self) -> bool:
         """Find out which fields hold something to normalize; True when that changed (run until none does)."""
@@ -148,16 +138,6 @@ class Struct(Type):
                 value[name] = each.normalize(value[name])
         return value
 
-    def missing(self, value: Any, at: Path, out: list[Problem]) -> None:
-        value = value or {}
-        for name in self._required:
-            if value.get(name) in (None, ""):
-                self._fields[name].missing(None, at.child(name), out)
-        for name, each in value.items():
-            known = self._fields.get(name)
-            if known is not None and each not in (None, ""):
-                known.missing(each, at.child(name), out)
-
 
 class Kind:
     """A whole body of one kind."""
@@ -174,12 +154,6 @@ class Kind:
         """The body, its quantities and times spelled canonically, in place."""
         self._root.normalize(obj)
         return obj
-
-    def missing_required(self, obj: dict[str, Any]) -> list[Problem]:
-        """Required fields that are absent."""
-        out: list[Problem] = []
-        self._root.missing(obj, Path(), out)
-        return out
 
 
 class Types:
@@ -209,7 +183,7 @@ class Types:
             return made
         struct = self._made[name] = Struct(name)
         fields = {key: self._of(value) for key, value in schema["properties"].items()}
-        struct.fill(fields, tuple(schema.get("required", ())))
+        struct.fill(fields)
         return struct
 
     def _of(self, schema: Mapping[str, Any]) -> Type:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.meta import quantity, times
-from apimachinery.meta.paths import Path, Problem, required, type_invalid
+from apimachinery.meta.paths import Path, Problem, type_invalid
 
 
 @dataclass(slots=True)
@@ -84,13 +84,6 @@ class Type:
         """
         return value
 
-    def missing(self, value: Any, at: Path, out: list[Problem]) -> None:
-        """Add required fields that are absent below `value`; None when `value` itself is a required field's absence.
-
-        Go knows no absence: a number is zero then and a list empty, which most kinds take. So only texts are missed,
-        also those inside an absent struct.
-        """
-
 
 class Scalar(Type):
     """A string, boolean or number."""
@@ -101,10 +94,6 @@ class Scalar(Type):
     @property
     def go(self) -> str:
         return self._go
-
-    def missing(self, value: Any, at: Path, out: list[Problem]) -> None:
-        if value is None and self._zero == "":
-            out.append(required(at))
 
     def zero(self) -> Any:
         return self._zero

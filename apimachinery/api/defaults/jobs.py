@@ -21,6 +21,7 @@ def job(obj: Object) -> None:
         completionMode="NonIndexed",
         suspend=False,
         podReplacementPolicy=replacement,
+        manualSelector=False,
     )
     for rule in items(spec.get("podFailurePolicy") or {}, "rules"):
         for pattern in items(rule, "onPodConditions"):

@@ -1,7 +1,7 @@
 """Defaults of pods and pod templates (pkg/apis/core/v1/defaults.go)."""
 
 from apimachinery.api.defaults.fill import Object, items, part, when_absent, when_empty
-from apimachinery.api.defaults.storage import claim_spec
+from apimachinery.api.defaults.storage import claim_spec, source
 
 _MODE = 0o644
 
@@ -97,30 +97,21 @@ def _volume(volume: Object) -> None:
     for name in ("secret", "configMap", "downwardAPI", "projected"):
         if name in volume:
             when_absent(volume[name], defaultMode=_MODE)
-    if "hostPath" in volume:
-        when_absent(volume["hostPath"], type="")
     _downward(volume.get("downwardAPI") or {})
-    for source in items(volume.get("projected") or {}, "sources"):
-        _downward(source.get("downwardAPI") or {})
-        if "serviceAccountToken" in source:
-            when_absent(source["serviceAccountToken"], expirationSeconds=3600)
+    for projection in items(volume.get("projected") or {}, "sources"):
+        _downward(projection.get("downwardAPI") or {})
+        if "serviceAccountToken" in projection:
+            when_absent(projection["serviceAccountToken"], expirationSeconds=3600)
     if "ephemeral" in volume and (claim := volume["ephemeral"].get("volumeClaimTemplate")):
         claim_spec(part(claim, "spec"))
     if "image" in volume:
         latest = _tag(volume["image"].get("reference", "")) == "latest"
         when_empty(volume["image"], pullPolicy="Always" if latest else "IfNotPresent")
-    if "iscsi" in volume:
-        when_empty(volume["iscsi"], iscsiInterface="default")
-    if "rbd" in volume:
-        when_empty(volume["rbd"], pool="rbd", user="admin", keyring="/etc/ceph/keyring")
-    if "azureDisk" in volume:
-        when_absent(volume["azureDisk"], cachingMode="ReadWrite", kind="Shared", fsType="ext4", readOnly=False)
-    if "scaleIO" in volume:
-        when_empty(volume["scaleIO"], storageMode="ThinProvisioned", fsType="xfs")
+    source(volume)
 
 
-def _downward(source: Object) -> None:
-    for item in items(source, "items"):
+def _downward(volume: Object) -> None:
+    for item in items(volume, "items"):
         if "fieldRef" in item:
             when_empty(item["fieldRef"], apiVersion="v1")
         if "resourceFieldRef" in item:

@@ -9,12 +9,21 @@ def persistent_volume(obj: Object) -> None:
     when_empty(spec, persistentVolumeReclaimPolicy="Retain")
     when_absent(spec, volumeMode="Filesystem")
     when_empty(part(obj, "status"), phase="Pending")
-    if "hostPath" in spec:
-        when_absent(spec["hostPath"], type="")
-    if "iscsi" in spec:
-        when_empty(spec["iscsi"], iscsiInterface="default")
-    if "rbd" in spec:
-        when_empty(spec["rbd"], pool="rbd", user="admin", keyring="/etc/ceph/keyring")
+    source(spec)
+
+
+def source(volume: Object) -> None:
+    """The source of a volume, of a pod's or of a PersistentVolume: what both have."""
+    if "hostPath" in volume:
+        when_absent(volume["hostPath"], type="")
+    if "iscsi" in volume:
+        when_empty(volume["iscsi"], iscsiInterface="default")
+    if "rbd" in volume:
+        when_empty(volume["rbd"], pool="rbd", user="admin", keyring="/etc/ceph/keyring")
+    if "azureDisk" in volume:
+        when_absent(volume["azureDisk"], cachingMode="ReadWrite", kind="Shared", fsType="ext4", readOnly=False)
+    if "scaleIO" in volume:
+        when_empty(volume["scaleIO"], storageMode="ThinProvisioned", fsType="xfs")
 
 
 def persistent_volume_claim(obj: Object) -> None:

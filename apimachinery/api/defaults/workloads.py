@@ -56,9 +56,11 @@ def stateful_set(obj: Object) -> None:
     when_absent(spec, replicas=1, revisionHistoryLimit=10)
     when_empty(part(spec, "persistentVolumeClaimRetentionPolicy"), whenDeleted="Retain", whenScaled="Retain")
     strategy = part(spec, "updateStrategy")
-    when_empty(strategy, type=_ROLLING)
-    if strategy["type"] == _ROLLING:
-        when_absent(part(strategy, "rollingUpdate"), partition=0)
+    if not strategy.get("type"):
+        strategy["type"] = _ROLLING
+        part(strategy, "rollingUpdate")
+    if strategy["type"] == _ROLLING and strategy.get("rollingUpdate") is not None:
+        when_absent(strategy["rollingUpdate"], partition=0)
     for claim in items(spec, "volumeClaimTemplates"):
         when_empty(claim, apiVersion="v1", kind="PersistentVolumeClaim")
         persistent_volume_claim(claim)

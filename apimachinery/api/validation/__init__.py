@@ -11,6 +11,7 @@ from apimachinery.api.validation import events, pod_updates, pods
 from apimachinery.api.validation.certificates import signing_request_approval
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.api.validation.namespaces import namespace_finalize
+from apimachinery.api.validation.reviews import access_review
 from apimachinery.api.validation.rules import Rules
 from apimachinery.api.validation.table import RULES
 from apimachinery.meta import names
@@ -70,6 +71,11 @@ def validate_event_update(new: Object, old: Object, *, new_style: bool) -> list[
     """What a change of an Event (as core/v1) is refused for."""
     problems = object_meta_update(new, old) + events.event(new, new_style=new_style)
     return problems + (events.event_update(new, old) if new_style else [])
+
+
+def validate_access_review(kind: str, obj: Object, namespace: str) -> list[Problem]:
+    """What a question of authorization.k8s.io is refused for. namespace: the request's."""
+    return access_review(kind, obj, namespace)
 
 
 def validate_ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:

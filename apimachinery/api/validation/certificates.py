@@ -53,11 +53,6 @@ _USAGES = (
 )
 
 
-def any_name(value: str) -> list[str]:
-    """A request may have any name."""
-    return []
-
-
 def signing_request(obj: Object) -> list[Problem]:
     """A request that is signed, usages, a signer; conditions that do not contradict each other."""
     spec = obj.get("spec") or {}

@@ -108,7 +108,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
         certificates.signing_request,
         certificates.signing_request_update,
         certificates.signing_request_status,
-        name=certificates.any_name,
+        name=path_segment,
     ),
     ("coordination.k8s.io", "v1", "Lease"): Rules(leases.lease),
     ("discovery.k8s.io", "v1", "EndpointSlice"): Rules(discovery.endpoint_slice, discovery.endpoint_slice_update),

@@ -58,7 +58,7 @@ _SHAPES: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
 def to_v1(obj: Object) -> Object:
     """An autoscaling/v2 object (its apiVersion set already) in version 1; a new one."""
     spec, meta = dict(obj.get("spec") or {}), dict(obj["metadata"])
-    state = dict(obj.get("status") or {})
+    state = {"currentReplicas": 0, "desiredReplicas": 0, **(obj.get("status") or {})}
     annotations = _without(meta)
     metrics = spec.pop("metrics", None) or []
     cpu = [each for each in metrics if _utilization(each, "target") is not None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apimachinery.api import validation
 from apimachinery.meta import status
-from apimachinery.meta.paths import Path, Problem, invalid
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
@@ -34,17 +34,9 @@ class Reviews:
             case "SelfSubjectRulesReview":
                 answer = self._rules(call.user, (obj.get("spec") or {}).get("namespace") or "")
             case "SelfSubjectAccessReview":
-                answer = await self._access(obj, call.user)
-            case "LocalSubjectAccessReview":
-                asked = ((obj.get("spec") or {}).get("resourceAttributes") or {}).get("namespace")
-                if asked != call.namespace:
-                    problem = invalid(
-                        Path("spec.resourceAttributes.namespace"), asked or "", "must match metadata.namespace"
-                    )
-                    raise status.invalid(call.resource, "", [problem])
-                answer = await self._access(obj, None)
+                answer = await self._access(call, obj, call.user)
             case _:
-                answer = await self._access(obj, None)
+                answer = await self._access(call, obj, None)
         meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
         return {**obj, "metadata": {**meta, "creationTimestamp": None}, "status": answer}
 
@@ -62,25 +54,10 @@ class Reviews:
         user, audiences = found
         return {"authenticated": True, "user": user.to_info(), "audiences": audiences}
 
-    async def _access(self, obj: Object, user: User | None) -> Object:
+    async def _access(self, call: Call, obj: Object, user: User | None) -> Object:
         spec = obj.get("spec") or {}
         resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-        problems: list[Problem] = []
-        path = Path("spec")
-        if resource is not None and other is not None:
-            problems.append(
-                invalid(
-                    path.child("nonResourceAttributes"),
-                    other,
-                    "cannot be specified in combination with resourceAttributes",
-                )
-            )
-        if resource is None and other is None:
-            detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            problems.append(invalid(path.child("resourceAttributes"), None, detail))
-        if user is None and not spec.get("user") and not spec.get("groups"):
-            problems.append(invalid(path.child("user"), "", "at least one of user or group must be specified"))
-        if problems:
+        if problems := validation.validate_access_review(obj["kind"], obj, call.namespace):
             raise status.invalid(f"{obj['kind']}.authorization.k8s.io", "", problems)
         if user is None:
             extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}

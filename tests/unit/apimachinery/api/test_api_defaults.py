@@ -227,3 +227,22 @@ def test_bindings_know_the_group_of_users():
 def test_defaulting_twice_is_defaulting_once(resource):
     once = _applied(resource, {"metadata": {"name": "a"}})
     assert _applied(resource, deepcopy(once)) == once
+
+
+def test_sources_of_volumes_are_completed_in_pods_and_in_persistent_volumes():
+    for resource, place in ((catalogue.PERSISTENTVOLUMES, None), (catalogue.PODS, "volumes")):
+        source = {"azureDisk": {"diskName": "d", "diskURI": "u"}, "scaleIO": {}}
+        spec = source if place is None else {"containers": [], "volumes": [source]}
+        defaults.apply(resource, {"metadata": {"name": "a"}, "spec": spec})
+        disk = {"cachingMode": "ReadWrite", "diskName": "d", "diskURI": "u", "fsType": "ext4", "kind": "Shared"}
+        assert source["azureDisk"] == {**disk, "readOnly": False}
+        assert source["scaleIO"] == {"storageMode": "ThinProvisioned", "fsType": "xfs"}
+
+
+def test_a_rolling_update_that_a_stateful_set_names_itself_stays_as_it_is():
+    named = {"spec": {"updateStrategy": {"type": "RollingUpdate"}}}
+    defaults.apply(catalogue.STATEFULSETS, named)
+    assert named["spec"]["updateStrategy"] == {"type": "RollingUpdate"}
+    silent = {"spec": {}}
+    defaults.apply(catalogue.STATEFULSETS, silent)
+    assert silent["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}

@@ -86,7 +86,7 @@ class ApiServer:
         self.config, self._clock = config, clock
         self._forwarder = Forwarder()
         self.port = config.secure_port
-        self._ready = False
+        self._ready = self._stopping = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError, ValueError, StorageError, Fatal when it cannot start."""
@@ -95,7 +95,7 @@ class ApiServer:
             await wait_first(stop, starting)
             await cancel_and_wait(starting)
             await stop.wait()
-            self._ready = False
+            self._stopping = True
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Serve; everything that was started is ended by `undo`."""
@@ -206,13 +206,26 @@ class ApiServer:
             if not all(feed.synced.is_set() for feed in feeds):
                 raise RuntimeError("not synced")
 
+        async def staying() -> None:
+            if self._stopping:
+                raise RuntimeError("process is shutting down")
+
         store = "etcd" if config.etcd_servers else "sqlite"
+        hooks = (
+            "start-system-namespaces-controller",
+            "start-service-ip-repair-controllers",
+            "rbac/bootstrap-roles",
+            "scheduling/bootstrap-system-priority-classes",
+            "bootstrap-controller",
+        )
         checks = {
             "ping": ping,
             "log": ping,
             store: storage.healthy,
+            "etcd-readiness": storage.healthy,
             "informer-sync": synced,
-            "poststarthook/rbac/bootstrap-roles": bootstrapped,
+            **{f"poststarthook/{hook}": bootstrapped for hook in hooks},
+            "shutdown": staying,
         }
         issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
         routes = Routes(resources, checks, f"{advertise}:{config.secure_port}", issuer)

@@ -22,12 +22,8 @@ class Accepted:
     version: str = "v1"
 
 
-@lru_cache(maxsize=256)
-def accept(header: str, *, transforms: bool = True) -> Accepted:
-    """The first clause, by quality then order, that can be served. Raises ApiError 406.
-
-    transforms: whether Table and PartialObjectMetadata make sense here; clauses asking for them are passed over if not.
-    """
+def _clauses(header: str) -> list[tuple[str, dict[str, str]]]:
+    """Media types with their parameters, by quality, then order."""
     clauses: list[tuple[float, int, str, dict[str, str]]] = []
     for position, clause in enumerate(header.split(",")):
         media, *rest = (part.strip() for part in clause.split(";"))
@@ -39,9 +35,19 @@ def accept(header: str, *, transforms: bool = True) -> Accepted:
         except ValueError:
             quality = 0.0
         clauses.append((-quality, position, media.lower(), parameters))
+    return [clause[2:] for clause in sorted(clauses, key=lambda each: each[:2])]
+
+
+@lru_cache(maxsize=256)
+def accept(header: str, *, transforms: bool = True) -> Accepted:
+    """The first clause, by quality then order, that can be served. Raises ApiError 406.
+
+    transforms: whether Table and PartialObjectMetadata make sense here; clauses asking for them are passed over if not.
+    """
+    clauses = _clauses(header)
     if not clauses:
         return Accepted()
-    for _, _, media, parameters in sorted(clauses, key=lambda each: each[:2]):
+    for media, parameters in clauses:
         if media in ("*/*", "application/*", JSON):
             chosen = JSON
         elif media in (YAML, "application/x-yaml", "text/yaml"):
@@ -59,3 +65,18 @@ def accept(header: str, *, transforms: bool = True) -> Accepted:
         ):
             return Accepted(chosen, kind, parameters["v"])
     raise status.not_acceptable(SERVED)
+
+
+@lru_cache(maxsize=64)
+def aggregated_version(header: str) -> str:
+    """The version of aggregated discovery (KEP-3352) that a client of /api or /apis prefers to the old documents: "v2",
+    "v2beta1", or "" for those documents."""
+    for media, parameters in _clauses(header):
+        if media not in ("*/*", "application/*", JSON):
+            continue
+        kind, group, version = (parameters.get(key, "") for key in ("as", "g", "v"))
+        if not kind:
+            return ""
+        if (kind, group) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io") and version in ("v2", "v2beta1"):
+            return version
+    return ""

@@ -49,6 +49,10 @@ class Resources:
         """Everything that is served now; another object whenever that changes."""
         return self._registry.catalogue
 
+    async def count_objects(self) -> None:
+        """Bring apiserver_storage_objects up to date."""
+        await self._registry.counted.update(self.catalogue)
+
     async def serve(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse:
         """Raises ApiError."""
         resource = await self._registry.find(info.group, info.version, info.resource)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -17,13 +17,12 @@ from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.discovery import documents, openapi
 from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front import responses
+from controlplane.apiserver.front.health import PATHS, Check, serve_health
+from controlplane.apiserver.front.negotiate import aggregated_version
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.resources import Resources
 
-Check = Callable[[], Awaitable[None]]
-"""Raises when what it looks at is unwell; the text says why."""
-
-_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # a media type holds no "@"
 # Document{swagger: "2.0", info: {title: "Kubernetes", version: "v1.32.0"}} of gnostic's openapi.v2, no definitions.
@@ -31,7 +30,6 @@ _ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # a me
 # definition for, and the server checks each item strictly.
 _NO_DEFINITIONS = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.32.0"
 _KEPT = 8  # documents; clients ask for few of them, and those of large groups are large
-_HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 class Routes:
@@ -56,8 +54,8 @@ class Routes:
         path = info.path.rstrip("/") or "/"
         if not path.startswith("/"):  # OPTIONS *
             raise status.path_not_found()
-        if "/" + path.split("/")[1] in _HEALTH:
-            return await self._health(request, path)
+        if path.split("/")[1] in PATHS:
+            return await serve_health(request, path, self._checks)
         if request.method not in ("GET", "HEAD"):
             raise status.ApiError(
                 405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
@@ -66,6 +64,7 @@ class Routes:
             case "/version":
                 return responses.document(request, version_info())
             case "/metrics":
+                await self._resources.count_objects()
                 return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
             case "/":
                 return responses.document(request, {"paths": _paths(self._resources.catalogue)})
@@ -82,8 +81,20 @@ class Routes:
                 headers={"Content-Type": media, "Cache-Control": "public, max-age=3600"},
             )
         if path.startswith("/openapi/v3/"):
-            return _cached(request, self._document(path[1:]))
+            return self._openapi_v3(request, path)
         return self._discover(request, path)
+
+    def _openapi_v3(self, request: web.BaseRequest, path: str) -> web.Response:
+        """One group's document. By the hash that the index names it may be kept for ever; by an older one it is
+        elsewhere (k8s.io/kube-openapi/pkg/handler3)."""
+        response = _cached(request, self._document(path[1:]))
+        if asked := request.query.get("hash"):
+            named = orjson.loads(self._document("openapi/v3"))["paths"].get(path.removeprefix("/openapi/v3/")) or {}
+            where = named.get("serverRelativeURL", "")
+            if where and not where.endswith(f"?hash={asked}"):
+                return web.Response(status=301, headers={"Location": where})
+            response.headers["Cache-Control"] = "public, immutable"
+        return response
 
     def _document(self, name: str) -> bytes:
         """A document that costs something to make; kept until what is served changes. Raises ApiError 404."""
@@ -109,13 +120,18 @@ class Routes:
 
     def _discover(self, request: web.BaseRequest, path: str) -> web.Response:
         words = path.strip("/").split("/")
-        wants = request.headers.get("Accept", "").replace(" ", "")
         found: Any = None
         catalogue = self._resources.catalogue
         if words == ["api"] or words == ["apis"]:
-            if "as=APIGroupDiscoveryList" in wants and ("v=v2;" in wants + ";" or "v=v2," in wants):
-                response = _cached(request, self._document(words[0]))
-                response.headers["Content-Type"] = _AGGREGATED
+            if version := aggregated_version(request.headers.get("Accept", "")):
+                document = self._document(words[0])
+                if version != "v2":
+                    document = document.replace(
+                        b'"apidiscovery.k8s.io/v2"', b'"apidiscovery.k8s.io/%b"' % version.encode(), 1
+                    )
+                response = _cached(request, document)
+                response.headers["Content-Type"] = _AGGREGATED.format(version)
+                response.headers["Cache-Control"] = "public"
                 return response
             found = documents.api_versions(self._address) if words == ["api"] else documents.group_list(catalogue)
         elif words[0] == "api" and len(words) == 2:
@@ -127,33 +143,6 @@ class Routes:
         if found is None:
             raise status.path_not_found()
         return responses.document(request, found)
-
-    async def _health(self, request: web.BaseRequest, path: str) -> web.Response:
-        name, _, one = path.strip("/").partition("/")
-        checks = dict(self._checks)
-        if name == "livez":
-            checks.pop("informer-sync", None)
-        if one:
-            if one not in checks:
-                return responses.text("404 page not found\n", 404)
-            checks = {one: checks[one]}
-        excluded = set(request.query.getall("exclude", []))
-        lines, healthy = [], True
-        for check, run in checks.items():
-            if check in excluded:
-                lines.append(f"[+]{check} excluded: ok")
-                continue
-            try:
-                await run()
-                lines.append(f"[+]{check} ok")
-            except Exception:
-                healthy = False
-                lines.append(f"[-]{check} failed: reason withheld")
-        if not healthy:
-            return responses.text("\n".join([*lines, f"{name} check failed", ""]), 500)
-        if "verbose" in request.query:
-            return responses.text("\n".join([*lines, f"{name} check passed", ""]))
-        return responses.text("ok")
 
 
 def _cached(request: web.BaseRequest, data: bytes) -> web.Response:

@@ -7,14 +7,11 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import cache, lru_cache
 
 import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from apimachinery.api.catalogue import CATALOGUE
-from apimachinery.kit.metrics import Counter, Gauge, Histogram
 from apimachinery.meta import status
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.trail import audit_id, trail_of
@@ -23,7 +20,7 @@ from controlplane.apiserver.authn.impersonation import impersonate
 from controlplane.apiserver.authn.user import NOBODY, User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.authz.union import Union, refusal
-from controlplane.apiserver.front import responses
+from controlplane.apiserver.front import metering, responses
 from controlplane.apiserver.front.handshake import peer_of
 from controlplane.apiserver.front.request_info import RequestInfo, parse
 
@@ -40,37 +37,7 @@ _SHUTDOWN = 2.0
 _LONG_VERBS = frozenset({"watch", "proxy"})
 _LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_VERBS = frozenset(
-    {
-        "get",
-        "list",
-        "watch",
-        "create",
-        "update",
-        "patch",
-        "delete",
-        "deletecollection",
-        "post",
-        "put",
-        "head",
-        "options",
-    }
-)
-_SUBRESOURCES = frozenset(subresource.name for resource in CATALOGUE for subresource in resource.subresources)
 _TOO_LONG = "request did not complete within the allotted timeout"
-
-_REQUESTS = Counter(
-    "apiserver_request_total",
-    "Requests by verb, resource and answer",
-    ["verb", "group", "version", "resource", "subresource", "scope", "code"],
-)
-_DURATION = Histogram(
-    "apiserver_request_duration_seconds",
-    "Seconds to answer, of requests that are not long-running",
-    ["verb", "resource"],
-    buckets=(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60),
-)
-_INFLIGHT = Gauge("apiserver_current_inflight_requests", "Requests being served", ["request_kind"])
 
 
 class Front:
@@ -149,22 +116,16 @@ class Front:
             timer.cancel()
         info = parse(request.method, request.rel_url.raw_path, request.query)
         long_running = _is_long(info, request)
-        kind = "mutating" if request.method in _MUTATING else "readOnly"
-        inflight = _inflight(kind)
-        inflight.inc()
-        try:
+        mutating = request.method in _MUTATING
+        with metering.being_served(request, info, mutating=mutating, long_running=long_running):
             if long_running:
                 response = await self._answer(request, info)
-            elif kind == "mutating":
+            elif mutating:
                 response = await self._finish_in_time(request, info)
             else:
                 response = await self._answer_in_time(request, info)
-        finally:
-            inflight.dec()
-        counter, duration = _measures(*_cleaned(info, response.status))
-        counter.inc()
-        if not long_running:
-            duration.observe(asyncio.get_running_loop().time() - began)
+        elapsed = None if long_running else asyncio.get_running_loop().time() - began
+        metering.record(request, info, response, elapsed)
         return response
 
     async def _answer_in_time(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
@@ -264,24 +225,3 @@ def _attributes(user: User, info: RequestInfo) -> Attributes:
 
 def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:
     return info.verb in _LONG_VERBS or (info.is_resource and info.subresource in _LONG_SUBRESOURCES)
-
-
-def _cleaned(info: RequestInfo, code: int) -> tuple[str, ...]:
-    """The labels of a request. A client chooses its words, so that only those that mean something become labels."""
-    known = info.is_resource and (code < 300 or CATALOGUE.find(info.group, info.version, info.resource) is not None)
-    if not known:
-        return (info.verb.upper() if info.verb in _VERBS else "other", "", "", "", "", "", str(code))
-    scope = "namespace" if info.namespace and not info.name else "resource" if info.name else "cluster"
-    subresource = info.subresource if code < 300 or info.subresource in _SUBRESOURCES else ""
-    return info.verb.upper(), info.group, info.version, info.resource, subresource, scope, str(code)
-
-
-# prometheus_client looks a child up under a lock, by strings it has just checked: 5 µs of each request's 130.
-@cache
-def _inflight(kind: str) -> Gauge:
-    return _INFLIGHT.labels(kind)
-
-
-@lru_cache(maxsize=4096)
-def _measures(*labels: str) -> tuple[Counter, Histogram]:
-    return _REQUESTS.labels(*labels), _DURATION.labels(labels[0], labels[3])

@@ -19,6 +19,7 @@ from apimachinery.api.catalogue import Resource
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import begun
+from controlplane.apiserver.front import metering
 from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
 from controlplane.apiserver.front.shapes import partial
 from controlplane.apiserver.registry.call import Call
@@ -82,6 +83,7 @@ def _last_bookmark(collection: Collection, watch: EventStream[Attributes], wante
 
 
 async def _stream(collection: Collection, watch: EventStream[Attributes], lines: _Lines, send: Send) -> None:
+    sent = metering.watched(*lines.resource.gvk)
     while True:
         events, error = await next_batch(collection, watch)
         for begin in range(0, len(events), _PORTION):
@@ -91,6 +93,7 @@ async def _stream(collection: Collection, watch: EventStream[Attributes], lines:
                 await send([lines.error(failure)])
                 return
             await send(told)
+        sent.inc(len(events))
         if error is not None:
             await send([lines.error(error)])
         if not events:
@@ -150,7 +153,7 @@ class _Lines:
     def __init__(
         self, resource: Resource, stored: Resource, wanted: Accepted, tables: Tables, include_object: str
     ) -> None:
-        self._resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
+        self.resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
         self._plain = not wanted.kind and served_as_stored(resource, stored)
         self._headed = False
 
@@ -162,7 +165,7 @@ class _Lines:
         if self._plain:
             return [event.frame if event.entry is not None else self._bookmark(event) for event in events]
         objects = [orjson.loads(event.entry.served) for event in events if event.entry is not None]
-        shown = iter(await converted_all(objects, self._resource))
+        shown = iter(await converted_all(objects, self.resource))
         return [self._bookmark(event) if event.entry is None else self._line(event, next(shown)) for event in events]
 
     def _line(self, event: WatchEvent[Attributes], obj: Object) -> bytes:
@@ -173,7 +176,7 @@ class _Lines:
         return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
 
     def _bookmark(self, event: WatchEvent[Attributes]) -> bytes:
-        kind, version = self._resource.kind, self._resource.api_version
+        kind, version = self.resource.kind, self.resource.api_version
         if self._wanted.kind == "Table":
             table = self._table([], str(event.revision))
             metadata = orjson.loads(bookmark(version, kind, event))["metadata"]
@@ -185,7 +188,7 @@ class _Lines:
         return b'{"type":"BOOKMARK","object":%b}\n' % bookmark(version, kind, event)
 
     def _table(self, objects: list[Object], revision: str) -> Object:
-        table = self._tables.table(self._resource, objects, self._wanted.version, self._include)
+        table = self._tables.table(self.resource, objects, self._wanted.version, self._include)
         if self._headed:
             table["columnDefinitions"] = None
         self._headed = True

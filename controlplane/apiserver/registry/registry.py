@@ -13,6 +13,7 @@ from controlplane.apiserver.admission.chain import Chain
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import stored_resource
 from controlplane.apiserver.registry.kinds import DefinedResource
+from controlplane.apiserver.registry.object_counts import ObjectCounts
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.interface import Storage
 from controlplane.apiserver.storage.timeline import Timeline
@@ -33,6 +34,7 @@ class Registry:
     ) -> None:
         self._storage, self._strategy, self._admission, self._clock = storage, strategy, admission, clock
         self.timeline = timeline
+        self.counted = ObjectCounts(storage, clock)
         self._collections: dict[tuple[str, str], Collection] = {}
         self.catalogue = CATALOGUE
         """Everything that is served now; another object whenever that changes."""

@@ -15,6 +15,7 @@ from apimachinery.kit.tasks import cancel_and_wait
 
 from .etcd_client import EtcdClient, EtcdTls
 from .etcd_leases import Leases
+from .etcd_metrics import timed
 from .etcd_probe import RevisionProbe
 from .etcdv3 import kv_pb2 as kv
 from .etcdv3 import rpc_pb2 as rpc
@@ -81,26 +82,31 @@ class EtcdStorage:
 
     async def create(self, key: str, value: bytes, ttl: int | None = None) -> Revision:
         put = rpc.RequestOp(request_put=await self._put(key, value, ttl))
-        answer = await self._client.txn(rpc.TxnRequest(compare=[_at(key, 0)], success=[put]))
+        with timed("create", key):
+            answer = await self._client.txn(rpc.TxnRequest(compare=[_at(key, 0)], success=[put]))
         if not answer.succeeded:
             raise KeyExists(key)
         return int(answer.header.revision)
 
     async def update(self, key: str, value: bytes, expected_revision: Revision, ttl: int | None = None) -> Revision:
         put = rpc.RequestOp(request_put=await self._put(key, value, ttl))
-        return await self._swap(key, expected_revision, put)
+        with timed("update", key):
+            return await self._swap(key, expected_revision, put)
 
     async def delete(self, key: str, expected_revision: Revision) -> Revision:
         delete = rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
-        return await self._swap(key, expected_revision, delete)
+        with timed("delete", key):
+            return await self._swap(key, expected_revision, delete)
 
     async def get(self, key: str, *, revision: Revision = 0) -> Stored | None:
-        answer = await self._range(rpc.RangeRequest(key=key.encode(), revision=revision))
+        with timed("get", key):
+            answer = await self._range(rpc.RangeRequest(key=key.encode(), revision=revision))
         return _stored(answer.kvs[0]) if answer.kvs else None
 
     async def list(self, prefix: str, *, revision: Revision = 0, limit: int = 0, start_after: str = "") -> ListPage:
         start, end = _key_range(prefix, start_after)
-        answer = await self._range(rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision))
+        with timed("list", prefix):
+            answer = await self._range(rpc.RangeRequest(key=start, range_end=end, limit=limit, revision=revision))
         items = [_stored(item) for item in answer.kvs]
         remaining = answer.count - len(items) if answer.more else 0
         return ListPage(items, revision or answer.header.revision, answer.more, remaining)

@@ -1,0 +1,59 @@
+"""/healthz, /livez and /readyz: every check, one check, all but some (k8s.io/apiserver/pkg/server/healthz)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from controlplane.apiserver.front import responses
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], Awaitable[None]]
+"""Raises when what it looks at is unwell; the text says why."""
+
+PATHS = ("healthz", "livez", "readyz")
+_ONLY_READY = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
+
+
+async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str, Check]) -> web.Response:
+    """The answer to a path such as /readyz or /livez/etcd. Anybody may ask, so why a check fails goes to the log."""
+    name, _, one = path.strip("/").partition("/")
+    chosen = {check: run for check, run in checks.items() if name == "readyz" or check not in _ONLY_READY}
+    if one:
+        return await _one(one, chosen)
+    excluded = set(request.query.getall("exclude", []))
+    lines, failed = [], []
+    for check, run in chosen.items():
+        if check in excluded:
+            excluded.discard(check)
+            lines.append(f"[+]{check} excluded: ok")
+            continue
+        try:
+            await run()
+            lines.append(f"[+]{check} ok")
+        except Exception as error:
+            failed.append(f"[-]{check} failed: {error}")
+            lines.append(f"[-]{check} failed: reason withheld")
+    if excluded:
+        quoted = ",".join(json.dumps(each) for each in sorted(excluded))
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {quoted}")
+    if failed:
+        log.info("%s check failed: %s", name, "; ".join(failed))
+        return responses.text("\n".join([*lines, f"{name} check failed", ""]), 500)
+    if "verbose" in request.query:
+        return responses.text("\n".join([*lines, f"{name} check passed", ""]))
+    return responses.text("ok")
+
+
+async def _one(check: str, checks: Mapping[str, Check]) -> web.Response:
+    if check not in checks:
+        return responses.text("404 page not found\n", 404)
+    try:
+        await checks[check]()
+    except Exception as error:
+        return responses.text(f"internal server error: {error}\n", 500)
+    return responses.text("ok")

@@ -87,6 +87,11 @@ class ControlPlane:
         except (OSError, ConfigError):  # no kubeconfig yet, or nobody listens
             return False
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL."""
         assert self._process is not None

@@ -158,12 +158,13 @@ async def _stream(
             await response.write(begun)
         async for chunk in answer.content.iter_any():
             await response.write(chunk)
+        await response.write_eof()
     except aiohttp.ClientPayloadError:
         # The backend broke off: so must we, or the client would take half an answer for a whole one.
         if request.transport is not None:
             request.transport.close()
-        raise ConnectionResetError("the backend closed the connection in the middle of its answer") from None
-    await response.write_eof()
+    except ConnectionResetError:
+        pass  # the client has gone, and nobody is left to be told
     return response
 
 

@@ -56,7 +56,7 @@ def is_true(definition: Object, kind: str) -> bool:
 
 def storage_version(spec: Object) -> str:
     """The name of the version that is stored."""
-    return next((str(each["name"]) for each in spec.get("versions") or () if each.get("storage")), "")
+    return next((str(each.get("name") or "") for each in spec.get("versions") or () if each.get("storage")), "")
 
 
 def build(definition: Object, webhooks: WebhookClient) -> Definition | None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery.api.schema import SCHEMA
+from apimachinery.meta import status
 from apimachinery.meta.paths import Problem
 from controlplane.apiserver.extensions.definition import FINALIZER, TERMINATING, condition, storage_version
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
 
+_JSON_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+_KIND = "CustomResourceDefinition"
+_WHERE = f'{_KIND} in version "v1" cannot be handled as a {_KIND}: '
 _DELETING = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
 _FORMATS = frozenset(
     {
@@ -91,9 +96,37 @@ def _fill(obj: Object) -> None:
         words["singular"] = words.get("singular") or kind.lower()
         words["listKind"] = words.get("listKind") or kind + "List"
     conversion = spec.setdefault("conversion", {"strategy": "None"})
+    for version in spec.get("versions") or ():
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None:
+            _read(schema)
     service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
     if service is not None:
         service.setdefault("port", 443)
+
+
+def _read(schema: Object) -> None:
+    """Decode, in place, what the API's own schema does not describe: an `items` or `additionalProperties` may be a
+    schema or something else. Raises ApiError 400."""
+    for key in ("items", "additionalProperties"):
+        below = schema.get(key)
+        if isinstance(below, dict):
+            decoded = SCHEMA.decode_part(_JSON_SCHEMA, below)
+            if decoded.error is not None:
+                raise status.bad_request(_WHERE + decoded.error)
+            schema[key] = decoded.object
+        elif below is not None and not isinstance(below, bool if key == "additionalProperties" else list):
+            raise status.bad_request(
+                f"{_WHERE}json: cannot unmarshal {below!r} into Go struct field JSONSchemaProps.{key}"
+            )
+    inner = [schema.get(key) for key in ("items", "additionalProperties", "not")]
+    for key in ("properties", "patternProperties", "definitions"):
+        inner += (schema.get(key) or {}).values()
+    for key in ("allOf", "anyOf", "oneOf"):
+        inner += schema.get(key) or []
+    for each in inner:
+        if isinstance(each, dict):
+            _read(each)
 
 
 def _warn_of_formats(call: Call, schema: Any) -> None:

@@ -13,7 +13,7 @@ from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, 
 from controlplane.apiserver.cel.types import Type
 from controlplane.apiserver.cel.values import NONE, Optional
 from controlplane.apiserver.extensions.cel_types import declared
-from controlplane.apiserver.extensions.values import ABSENT, correlated
+from controlplane.apiserver.extensions.values import ABSENT, correlation
 
 Schema = Mapping[str, Any]
 Object = dict[str, Any]
@@ -106,9 +106,9 @@ class Rules:
                     here = f"{path}[{name}]" if name not in self._fields else f"{path}.{name}" if path else name
                     rules._check(inner, before.get(name, ABSENT), here, problems, budget, warn)
         elif isinstance(value, list) and self._items is not None:
+            same = correlation(self._schema, old)
             for position, item in enumerate(value):
-                had = correlated(self._schema, item, old)
-                self._items._check(item, had, f"{path}[{position}]", problems, budget, warn)
+                self._items._check(item, same(item), f"{path}[{position}]", problems, budget, warn)
 
     def _evaluate(self, value: Any, old: Any, path: str, problems: list[Problem], budget: Budget, warn: Warn) -> None:
         kind = str(self._schema.get("type") or "")

@@ -6,7 +6,7 @@ as it was is not judged again (KEP-4008, ratcheting).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -178,8 +178,9 @@ def _list(schema: Schema, value: list[Any], path: str, old: Any) -> Iterator[Pro
         yield invalid(where, go_value(value), f"{name} in body shouldn't contain duplicates")
     yield from _twice(schema, value, where)
     if isinstance(items, dict):
+        same = correlation(schema, old)
         for position, item in enumerate(value):
-            yield from check(items, item, f"{path}[{position}]", correlated(schema, item, old))
+            yield from check(items, item, f"{path}[{position}]", same(item))
 
 
 def _twice(schema: Schema, value: list[Any], where: Path) -> Iterator[Problem]:
@@ -210,12 +211,21 @@ def item_key(schema: Schema, item: Any) -> dict[str, Any] | None:
     return {key: each for key, each in found.items() if each is not None}
 
 
-def correlated(schema: Schema, item: Any, old: Any) -> Any:
-    """The item of the old list that is the same one: only `map` lists say which; ABSENT for none."""
-    if not isinstance(old, list) or schema.get("x-kubernetes-list-type") != "map":
-        return ABSENT
-    key = item_key(schema, item)
-    return next((each for each in old if key is not None and item_key(schema, each) == key), ABSENT)
+def correlation(schema: Schema, old: Any) -> Callable[[Any], Any]:
+    """Finds the item of the old list that is the same one as an item of the new: only `map` lists say which. ABSENT for
+    none. Costs one walk of the old list."""
+    known: dict[bytes, Any] = {}
+    if isinstance(old, list) and schema.get("x-kubernetes-list-type") == "map":
+        for each in old:
+            key = item_key(schema, each)
+            if key is not None:
+                known.setdefault(orjson.dumps(key, option=orjson.OPT_SORT_KEYS), each)
+
+    def find(item: Any) -> Any:
+        key = item_key(schema, item) if known else None
+        return ABSENT if key is None else known.get(orjson.dumps(key, option=orjson.OPT_SORT_KEYS), ABSENT)
+
+    return find
 
 
 def _junctors(schema: Schema, value: Any, path: str) -> Iterator[Problem]:

@@ -115,6 +115,25 @@ def test_typed_values_in_rules() -> None:
     assert _messages(schema, {"since": "2024-05-01T00:00:00Z", "for": "2m", "a-b": 1}) == []
 
 
+def test_rules_of_the_whole_object_see_its_name() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+        "x-kubernetes-validations": [{"rule": "self.metadata.name == 'a' && self.kind == 'K' && self.spec.n == 1"}],
+    }
+    rules = Rules.of(schema)
+    assert rules is not None
+    obj = {"apiVersion": "g/v1", "kind": "K", "metadata": {"name": "a", "labels": {}}, "spec": {"n": 1}}
+    assert rules.check(obj, ABSENT, print) == []
+    assert len(rules.check({**obj, "metadata": {"name": "b"}}, obj, print)) == 1
+
+
+def test_long_lists_are_compared_in_one_walk() -> None:
+    items = [{"k": str(number), "v": "x"} for number in range(20_000)]
+    changed = [*items[:-1], {"k": "19999", "v": "long"}]
+    assert len(check(SMALL, {"l": changed}, "", {"l": items})) == 1
+
+
 def test_a_budget_for_all_rules_together() -> None:
     schema = {
         "type": "object",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import itertools
+import os
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ import pytest
 
 from apimachinery.kit.certs import Authority
 from tests.integration.apiservers import ApiServer
-from tests.integration.process import ControlPlane, running_etcd, wait_until
+from tests.integration.process import ControlPlane, free_port, running_etcd, wait_until
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 VIOLATION = (
@@ -398,3 +400,103 @@ def test_two_servers_grant_no_more_than_a_quota_has(tmp_path: Path) -> None:
         assert refused.code == 403
         assert 'violates PodSecurity "baseline:latest": host namespaces (hostPID=true)' in refused.json["message"]
         assert servers[1].request("POST", "/api/v1/namespaces/exempt/pods", pod).code == 201
+
+
+POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, resources: [{group: "", resources: [configmaps]}]}
+- {level: Request, resources: [{group: "", resources: [secrets]}]}
+- {level: None}
+"""
+
+
+def test_what_admission_did_is_in_the_audit_log(tmp_path: Path, webhook: Webhook) -> None:
+    """Annotations of webhooks and of Pod Security; a patch shows only where the object does."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    log = tmp_path / "audit.log"
+    flags = [f"--audit-policy-file={tmp_path / 'policy.yaml'}", f"--audit-log-path={log}"]
+    server = ApiServer(tmp_path / "data", "sqlite", *flags)
+    try:
+        server.start()
+        assert server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "a"}}).code == 201
+        patch = base64.b64encode(
+            orjson.dumps([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}])
+        ).decode()
+        webhook.answer = {"allowed": True, "patch": patch, "patchType": "JSONPatch", "auditAnnotations": {"who": "me"}}
+        configuration = webhook.configuration("MutatingWebhookConfiguration", "a", "configmaps", "secrets")
+        path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+        assert server.request("POST", path, configuration).code == 201
+        numbers = itertools.count()
+
+        def create(plural: str) -> Any:
+            name = f"x-{next(numbers)}"
+            made = server.request("POST", f"/api/v1/namespaces/a/{plural}", {"metadata": {"name": name}}).json
+            return made["metadata"].get("labels")
+
+        wait_until("the webhook is asked", lambda: create("configmaps"))
+        assert create("secrets") == {"a": "b"}
+    finally:
+        server.stop()
+    events = [orjson.loads(line) for line in log.read_bytes().splitlines()]
+    last = {each["objectRef"]["resource"]: each["annotations"] for each in events if each["verb"] == "create"}
+    for noted in last.values():
+        assert noted["a.example.com/who"] == "me"
+        mutation = orjson.loads(noted["mutation.webhook.admission.k8s.io/round_0_index_0"])
+        assert mutation == {"configuration": "mutating-a", "webhook": "a.example.com", "mutated": True}
+    key = "patch.webhook.admission.k8s.io/round_0_index_0"
+    assert key in last["secrets"] and key not in last["configmaps"]
+
+
+OPERATOR = """
+import kopf
+
+@kopf.on.startup()
+def configure(settings, **_):
+    files = {"certfile": "DIRECTORY/crt", "pkeyfile": "DIRECTORY/key", "cafile": "DIRECTORY/ca"}
+    settings.admission.server = kopf.WebhookServer(addr="127.0.0.1", host="127.0.0.1", port=PORT, **files)
+    settings.admission.managed = "NAMESPACE.kopf.dev"
+
+@kopf.on.mutate("configmaps")
+def tag(namespace, patch, warnings, **_):
+    if namespace == "NAMESPACE":
+        patch.metadata.labels["tagged"] = "yes"
+        warnings.append("tagged by kopf")
+
+@kopf.on.validate("configmaps", id="no-bad")
+def check(namespace, name, **_):
+    if (namespace, name) == ("NAMESPACE", "bad"):
+        raise kopf.AdmissionError("bad is bad", code=400)
+"""
+
+
+def test_an_operator_of_kopf_admits(
+    control_plane: ControlPlane, kubectl: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    authority = Authority.create("webhooks")
+    pair = authority.issue("webhook", ips=("127.0.0.1",), server=True)
+    for name, content in (("crt", pair.cert_pem), ("key", pair.key_pem), ("ca", authority.pair.cert_pem)):
+        (tmp_path / name).write_bytes(content)
+    text = (
+        OPERATOR.replace("DIRECTORY", str(tmp_path)).replace("PORT", str(free_port())).replace("NAMESPACE", namespace)
+    )
+    (tmp_path / "operator.py").write_text(text)
+    environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
+    argv = [sys.executable, "-m", "kopf", "run", "--all-namespaces", str(tmp_path / "operator.py")]
+    with (tmp_path / "log").open("wb") as log:
+        operator = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
+    try:
+        preview = ("create", "configmap", "preview", "--dry-run=server", "-o", "yaml")
+        wait_until("the operator is asked", lambda: "tagged: " in kubectl(*preview))
+        assert "Warning: tagged by kopf" in kubectl.warned("create", "configmap", "good")
+        assert kubectl.get("configmap", "good")["metadata"]["labels"] == {"tagged": "yes"}
+        refused = kubectl.refused("create", "configmap", "bad")
+        assert f'admission webhook "no-bad.{namespace}.kopf.dev" denied the request: bad is bad' in refused
+    finally:
+        operator.terminate()
+        code = operator.wait(30)
+        for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
+            kubectl("delete", kind, f"{namespace}.kopf.dev", "--ignore-not-found")
+    assert code == 0, (tmp_path / "log").read_text()

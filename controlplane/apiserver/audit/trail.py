@@ -27,6 +27,10 @@ _IDENTITY_MAX, _AGENT_MAX = 64, 1024  # characters
 _STATUS = b'{"kind":"Status"'
 
 
+_PATCH = "patch.webhook.admission.k8s.io/"
+"""What a webhook changed is part of the object, which events below the level Request do not show."""
+
+
 class Trail:
     """Collects what is known of the request, and hands an event to `write` at each stage that is not omitted."""
 
@@ -94,7 +98,10 @@ class Trail:
         event["requestReceivedTimestamp"] = self._received
         event["stageTimestamp"] = times.rfc3339_micro(self._now())
         if self.annotations:
-            event["annotations"] = dict(sorted(self.annotations.items()))
+            whole = self._decision.level >= Level.REQUEST
+            event["annotations"] = {
+                key: value for key, value in sorted(self.annotations.items()) if whole or not key.startswith(_PATCH)
+            }
         self._write(event)
 
     def started(self, code: int) -> None:

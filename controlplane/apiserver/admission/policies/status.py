@@ -41,6 +41,9 @@ class PolicyStatus:
             except status.ApiError as error:
                 if not status.is_not_found(error):
                     log.warning("the status of ValidatingAdmissionPolicy %s: %s", name, error)
+            except Exception:
+                # A policy works without a status; the next one gets its own.
+                log.exception("the status of ValidatingAdmissionPolicy %s", name)
 
     async def _checked(self, policy: Object) -> Object:
         if not _behind(policy):

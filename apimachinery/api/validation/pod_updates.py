@@ -3,13 +3,14 @@
 from copy import deepcopy
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, same, sentences
-from apimachinery.api.validation.pod_annotations import MIRROR, pod_annotations_update
+from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, qualified_name, same, sentences
+from apimachinery.api.validation.pod_annotations import MIRROR, pod_annotations, pod_annotations_update
 from apimachinery.api.validation.pods import addresses
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required
 
 _MAX_INT32 = 2**31 - 1
+_SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 _UPDATABLE = ",".join(
     (
         "`spec.containers[*].image`",
@@ -63,7 +64,12 @@ def pod_status_update(new: Object, old: Object) -> list[Problem]:
     """An update through the status subresource."""
     status, before, path = new.get("status") or {}, old.get("status") or {}, Path("status")
     spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
-    problems: list[Problem] = []
+    problems = pod_annotations_update(new, old) + pod_annotations(new)
+    for position, condition in enumerate(status.get("conditions") or ()):
+        if condition.get("type") not in _SYSTEM_CONDITIONS:
+            # Upstream's path.
+            where = Path("metadata", "conditions").index(position).child("Type")
+            problems += qualified_name(condition.get("type", ""), where)
     if (spec.get("nodeName") or "") != (old_spec.get("nodeName") or ""):
         problems.append(forbidden(path.child("nodeName"), "may not be changed directly"))
     nominated = status.get("nominatedNodeName")

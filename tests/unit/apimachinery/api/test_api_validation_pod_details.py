@@ -6,7 +6,7 @@ import pytest
 
 from apimachinery.api import defaults
 from apimachinery.api.catalogue import PODS
-from apimachinery.api.validation import validate_create, validate_update
+from apimachinery.api.validation import validate_create, validate_status_update, validate_update
 
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/c"
 _MIRROR = "kubernetes.io/config.mirror"
@@ -175,3 +175,12 @@ def test_the_operators_of_nodes_and_of_labels(operator, values, expected):
     if operator == "Gt":
         expected = ['operator: Invalid value: "Gt": not a valid selector operator']
     assert _texts(validate_create(PODS, _pod(affinity=pods))) == [where + text for text in expected]
+
+
+def test_a_status_changes_neither_mirror_annotation_nor_condition_names():
+    old = _pod({_MIRROR: "x"}, nodeName="n")
+    new = {**_pod(nodeName="n"), "status": {"conditions": [{"type": "Ready"}, {"type": "a b"}]}}
+    found = _texts(validate_status_update(PODS, new, old))
+    assert found[0] == f"metadata.annotations[{_MIRROR}]: Forbidden: may not remove or update mirror pod annotation"
+    assert found[1].startswith('metadata.conditions[1].Type: Invalid value: "a b": name part must consist of')
+    assert len(found) == 2

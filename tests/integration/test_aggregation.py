@@ -263,6 +263,10 @@ def test_discovery_is_one(control_plane: ControlPlane, namespace: str, backend: 
     first = plane.request("GET", "/apis", headers=AGGREGATED)
     again = plane.request("GET", "/apis", headers={**AGGREGATED, "If-None-Match": first.headers["etag"]})
     assert again.code == 304
+    older = plane.request("GET", "/apis", headers={"Accept": AGGREGATED["Accept"].replace("v=v2", "v=v2beta1")})
+    assert older.json["apiVersion"] == "apidiscovery.k8s.io/v2beta1" and "v=v2beta1" in older.headers["content-type"]
+    assert GROUP in [each["metadata"]["name"] for each in older.json["items"]]
+    assert {BASE, f"/apis/{GROUP}", "/apis/apps/v1"} <= set(plane.request("GET", "/").json["paths"])
     assert f"{GROUP}/v1beta1" in plane.kubectl("api-versions").stdout
     listed = plane.kubectl("api-resources", f"--api-group={GROUP}").stdout
     assert "NodeMetrics" in listed

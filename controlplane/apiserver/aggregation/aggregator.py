@@ -13,9 +13,10 @@ from aiohttp import web
 from controlplane.apiserver.aggregation import documents
 from controlplane.apiserver.aggregation.apiservices import ApiServices
 from controlplane.apiserver.aggregation.proxy import AggregatorProxy
-from controlplane.apiserver.aggregation.remote_documents import AGGREGATED, RemoteDocuments
+from controlplane.apiserver.aggregation.remote_documents import RemoteDocuments
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front import responses
+from controlplane.apiserver.front.negotiate import aggregated_version
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.server import Route
 
@@ -55,10 +56,12 @@ class Aggregator:
         """A document about several servers; None when this server alone knows it."""
         groups = self._index.groups()
         match info.path.strip("/").split("/"):
-            case ["apis"] if groups and "as=APIGroupDiscoveryList" not in request.headers.get("Accept", ""):
+            case ["apis"] if groups and not aggregated_version(request.headers.get("Accept", "")):
                 return responses.document(request, documents.group_list(groups))
             case ["apis"] if self._remote.discovery:
                 return await self._aggregated(request, info, user)
+            case [""] if self._remote.discovery:
+                return await self._root(request, info, user)
             case ["apis", group] if group in groups:
                 found = {"kind": "APIGroup", "apiVersion": "v1", **documents.api_group(group, groups[group])}
                 return responses.document(request, found)
@@ -76,15 +79,25 @@ class Aggregator:
                     return await self._openapi_v2(request, info, user)
         return None
 
+    async def _root(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:
+        local = await self._own(request, info, user, "application/json")
+        if local is None:
+            return None
+        remote = [f"/apis/{group}/{version}" for group, version in self._remote.discovery if group]
+        paths = {*local["paths"], *remote, *(path.rpartition("/")[0] for path in remote)}
+        return responses.document(request, {**local, "paths": sorted(paths)})
+
     async def _aggregated(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:
-        response = await self._local(self._plain(request, AGGREGATED), info, user)
+        response = await self._local(self._plain(request, request.headers.get("Accept", "")), info, user)
         local = _json(response)
         if local is None or local.get("kind") != "APIGroupDiscoveryList":
             return None
         groups, versions = self._index.priorities()
         items = documents.merged_discovery(local.get("items") or [], self._remote.discovery, groups, versions)
         found = _tagged(request, orjson.dumps({**local, "items": items}))
-        found.headers["Content-Type"] = AGGREGATED
+        for header in ("Content-Type", "Cache-Control"):
+            if header in response.headers:
+                found.headers[header] = response.headers[header]
         return found
 
     async def _openapi_v2(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:

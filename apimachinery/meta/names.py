@@ -108,6 +108,8 @@ def wildcard_subdomain(value: str) -> list[str]:
 
 def qualified_name(value: str) -> list[str]:
     """Problems of `value` as `[prefix/]name`: label keys, annotation keys, resource names."""
+    if len(value) <= 63 and _qualified.fullmatch(value):
+        return []
     parts = value.split("/")
     problems: list[str] = []
     sentence = regex_error(_QUALIFIED_TEXT, QUALIFIED_NAME, "MyName", "my.name", "123-abc")

@@ -12,12 +12,12 @@ _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "
 
 def rfc3339(moment: datetime) -> str:
     """metav1.Time's spelling: whole seconds, UTC, `2024-01-02T03:04:05Z`. A naive datetime is taken as UTC."""
-    return _utc(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _utc(moment).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """metav1.MicroTime's spelling: always six digits, `2024-01-02T03:04:05.000000Z` (Leases, events.k8s.io)."""
-    return _utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse(text: str) -> datetime:

@@ -79,6 +79,9 @@ class Config:
     accepted_issuers: tuple[str, ...] = ()
     api_audiences: tuple[str, ...] = ()
     token_auth_file: Path | None = None
+    priority_and_fairness: bool = True
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
     encryption_provider_config: Path | None = None
     encryption_reload: bool = False
     audit_policy: AuditPolicy | None = None
@@ -161,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
+    switch("enable-priority-and-fairness", True)
+    flag("max-requests-inflight", "400")
+    flag("max-mutating-requests-inflight", "200")
     flag("encryption-provider-config", text="which resources are stored encrypted, and how")
     switch("encryption-provider-config-automatic-reload", False)
     flag("audit-policy-file", text="which requests are written to the audit log, and how much of them")
@@ -289,6 +295,11 @@ def parse(argv: Sequence[str]) -> Config:
         service_account_issuer=options.service_account_issuer[0] if options.service_account_issuer else "",
         accepted_issuers=tuple(options.service_account_issuer[1:]),
         token_auth_file=file("token-auth-file"),
+        priority_and_fairness=options.enable_priority_and_fairness == "true",
+        max_requests_inflight=number("max-requests-inflight", options.max_requests_inflight, 0, 1_000_000),
+        max_mutating_requests_inflight=number(
+            "max-mutating-requests-inflight", options.max_mutating_requests_inflight, 0, 1_000_000
+        ),
         encryption_provider_config=_encryption(file("encryption-provider-config"), problems),
         encryption_reload=options.encryption_provider_config_automatic_reload == "true",
         audit_policy=_audit_policy(file("audit-policy-file"), problems),

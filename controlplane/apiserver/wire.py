@@ -18,8 +18,10 @@ from apimachinery.api.catalogue import (
     CATALOGUE,
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
+    FLOWSCHEMAS,
     PERSISTENTVOLUMES,
     PODS,
+    PRIORITYLEVELCONFIGURATIONS,
     ROLEBINDINGS,
     ROLES,
     VOLUMEATTACHMENTS,
@@ -46,6 +48,7 @@ from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
+from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
 from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
@@ -54,6 +57,9 @@ from controlplane.apiserver.config import Config
 from controlplane.apiserver.encryption.configuration import load as load_encryption
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
+from controlplane.apiserver.fairness.controller import Fairness
+from controlplane.apiserver.fairness.dumps import dumps
+from controlplane.apiserver.fairness.inflight import InFlight
 from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
@@ -106,7 +112,7 @@ class ApiServer:
         policy, graph = PolicyIndex(), PodGraph()
         admission = Admission(config, lambda resource: ObjectStore(resource, storage), clock)
         undo.push_async_callback(admission.close)
-        feeds = [*_feeds(config, storage, policy, graph), *admission.feeds]
+        feeds = [*_feeds(config, storage, policy, graph, self._seats), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(cancel_and_wait, *tasks)
         authorizer = Union(_authorizers(config, policy, graph))
@@ -138,6 +144,7 @@ class ApiServer:
 
         front_proxy = _front_proxy_data(config)
         await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
+        await until_answered("flow control", lambda: ensure_flow_control(registry, clock), clock)
         await until_answered(
             "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, front_proxy), clock
         )
@@ -228,9 +235,15 @@ class ApiServer:
             "shutdown": staying,
         }
         issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
-        routes = Routes(resources, checks, f"{advertise}:{config.secure_port}", issuer)
+        routes = Routes(
+            resources,
+            checks,
+            f"{advertise}:{config.secure_port}",
+            issuer,
+            dumps(seats) if isinstance(seats, Fairness) else None,
+        )
         route = self._aggregation.over(routes.serve)
-        return Front(route, authenticator, authorizer, auditor=_auditor(config, clock))
+        return Front(route, authenticator, authorizer, auditor=_auditor(config, clock), seats=self._seats)
 
 
 def build(config: Config, clock: Clock | None = None) -> ApiServer:
@@ -276,11 +289,24 @@ def advertised(config: Config) -> str:
             return "127.0.0.1"
 
 
-def _feeds(config: Config, storage: Storage, policy: PolicyIndex, graph: PodGraph) -> list[Feed]:
+def _seats(config: Config) -> Fairness | InFlight:
+    if not config.priority_and_fairness:
+        return InFlight(config.max_requests_inflight, config.max_mutating_requests_inflight)
+    return Fairness(config.max_requests_inflight + config.max_mutating_requests_inflight)
+
+
+def _feeds(
+    config: Config, storage: Storage, policy: PolicyIndex, graph: PodGraph, seats: Fairness | InFlight
+) -> list[Feed]:
     feeds = [
         Feed(storage, registry_prefix(resource), policy.put, policy.drop)
         for resource in (CLUSTERROLES, CLUSTERROLEBINDINGS, ROLES, ROLEBINDINGS)
     ]
+    if isinstance(seats, Fairness):
+        feeds += [
+            Feed(storage, registry_prefix(resource), seats.put, seats.drop)
+            for resource in (FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS)
+        ]
     if "Node" in config.authorization_modes:
         feeds += [
             Feed(storage, registry_prefix(resource), graph.put, graph.drop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -41,9 +41,10 @@ class Routes:
         checks: Mapping[str, Check],
         address: str,
         issuer: Issuer,
+        debug: Mapping[str, Callable[[], str]] | None = None,
     ) -> None:
         self._resources, self._checks, self._address = resources, checks, address
-        self._issuer = issuer
+        self._issuer, self._debug = issuer, debug or {}
         self._catalogue = resources.catalogue
         self._documents: dict[str, bytes] = {}
 
@@ -74,6 +75,8 @@ class Routes:
                 return _cached(request, self._document("openapi/v2"))
             case "/openapi/v3":
                 return _cached(request, self._document("openapi/v3"))
+        if (dump := self._debug.get(path)) is not None:
+            return responses.text(dump())
         if (published := self._issuer.document(path)) is not None:
             document, media = published
             return web.Response(

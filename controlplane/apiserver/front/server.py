@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import aiohttp
@@ -14,12 +14,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from apimachinery.meta import status
 from controlplane.apiserver.audit.auditor import Auditor
-from controlplane.apiserver.audit.trail import audit_id, trail_of
+from controlplane.apiserver.audit.trail import Trail, audit_id, trail_of
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.impersonation import impersonate
 from controlplane.apiserver.authn.user import NOBODY, User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.authz.union import Union, refusal
+from controlplane.apiserver.fairness.seats import Seats
 from controlplane.apiserver.front import metering, responses
 from controlplane.apiserver.front.handshake import peer_of
 from controlplane.apiserver.front.request_info import RequestInfo, parse
@@ -34,6 +35,7 @@ HEADER_TIMEOUT = 32.0
 """Seconds that a connection's first request may take to say its headers (upstream's ReadHeaderTimeout)."""
 _LINE_MAX = 64 * 1024  # bytes of the request line and of one header; tokens and selectors are long
 _SHUTDOWN = 2.0
+_SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
 _LONG_VERBS = frozenset({"watch", "proxy"})
 _LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -50,10 +52,11 @@ class Front:
         authorizer: Union,
         *,
         auditor: Auditor | None = None,
+        seats: Seats | None = None,
         header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
         self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
-        self._auditor = auditor
+        self._auditor, self._seats = auditor, seats
         self._header_timeout = header_timeout
         self._silent: dict[object, asyncio.TimerHandle] = {}  # connections without a request so far
         self._server: web.Server | None = None
@@ -175,6 +178,8 @@ class Front:
             trail = trail_of(request) if self._auditor is not None else None
             response.headers.setdefault("Audit-Id", trail.identity if trail is not None else audit_id(request))
             response.headers.setdefault("Cache-Control", "no-cache, private")
+            if self._seats is not None and (headers := request.get(_SEATED)) is not None:
+                response.headers.update(headers)
         return response
 
     async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
@@ -191,12 +196,29 @@ class Front:
             if trail is not None:
                 trail.impersonates(user)
         attributes = _attributes(user, info)
+        watches = info.verb == "watch"
+        if self._seats is None or (not watches and _is_long(info, request)):
+            return await self._permitted(request, info, attributes, trail)
+        held = await self._seats.take(attributes)
+        request[_SEATED] = held.headers
+        if watches:
+            # Only its beginning is held to the limits: a watch costs little once it is there.
+            held.release()
+            return await self._permitted(request, info, attributes, trail)
+        try:
+            return await self._permitted(request, info, attributes, trail)
+        finally:
+            held.release()
+
+    async def _permitted(
+        self, request: web.BaseRequest, info: RequestInfo, attributes: Attributes, trail: Trail | None
+    ) -> web.StreamResponse:
         decision, reason = await self._authorizer.authorize(attributes)
         if trail is not None:
             trail.decided(decision is Decision.ALLOW, reason)
         if decision is not Decision.ALLOW:
             raise refusal(attributes, reason)
-        return await self._route(request, info, user)
+        return await self._route(request, info, attributes.user)
 
 
 def _http_log() -> logging.Logger:

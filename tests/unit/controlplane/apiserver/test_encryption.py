@@ -24,7 +24,7 @@ def provider(kind="secretbox", name="key1", byte=1):
 def test_what_was_written_is_read(kind, plain):
     providers = Providers([provider(kind)])
     stored = providers.write(plain, KEY)
-    assert stored.startswith(f"k8s:enc:{kind}:v1:key1:".encode()) and (not plain or plain not in stored[24:])
+    assert stored.startswith(f"k8s:enc:{kind}:v1:key1:".encode()) and (len(plain) < 16 or plain not in stored)
     assert providers.read(stored, KEY) == (plain, False)
     assert providers.write(plain, KEY) != stored
 

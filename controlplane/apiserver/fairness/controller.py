@@ -1,0 +1,220 @@
+"""Classifying requests and giving them seats; FlowSchemas and levels as they are stored now."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from apimachinery.kit.metrics import Counter, Gauge
+from apimachinery.meta import status
+from controlplane.apiserver.authz.attributes import Attributes
+from controlplane.apiserver.fairness.defaults import CATCH_ALL, EXEMPT, flow_schemas, priority_levels
+from controlplane.apiserver.fairness.level import Level, Queue, Refused
+from controlplane.apiserver.fairness.matching import distinguisher, matches
+
+Object = Mapping[str, Any]
+
+PATIENCE = 15.0
+"""Seconds a request may wait for its seat: a quarter of --request-timeout."""
+_KNOWN = 4096  # classifications that are remembered
+_BUSY = "too many requests, please try again later."
+
+_DISPATCHED = Counter(
+    "apiserver_flowcontrol_dispatched_requests_total", "Requests given a seat", ["priority_level", "flow_schema"]
+)
+_REJECTED = Counter(
+    "apiserver_flowcontrol_rejected_requests_total", "Requests refused", ["priority_level", "flow_schema", "reason"]
+)
+_WAITING = Gauge("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait", ["priority_level"])
+_EXECUTING = Gauge("apiserver_flowcontrol_current_executing_requests", "Requests on a seat", ["priority_level"])
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A schema with its level, as a request meets them."""
+
+    schema: Object
+    level: Level
+    headers: Mapping[str, str]
+    dispatched: Any
+
+
+class Seat:
+    """What a request holds while it runs."""
+
+    __slots__ = ("_fairness", "_queue", "flow")
+
+    def __init__(self, fairness: Fairness, flow: Flow, queue: Queue | None) -> None:
+        self._fairness, self.flow, self._queue = fairness, flow, queue
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the answer says of it."""
+        return self.flow.headers
+
+    def release(self) -> None:
+        """The request is done, or needs no seat any more."""
+        self.flow.level.give_back(self._queue)
+        self._fairness.freed()
+
+
+class Fairness:
+    """Fed by `put` and `drop` with FlowSchemas and PriorityLevelConfigurations.
+
+    total: how many requests may run at once over all levels (--max-requests-inflight and its mutating twin together).
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._schemas: dict[str, Object] = {}
+        self._configurations: dict[str, Object] = {}
+        self.levels: dict[str, Level] = {}
+        self._order: list[Flow] = []
+        self._flows: dict[tuple[Any, ...], Flow] = {}
+        self._dirty = False
+        for obj in (*priority_levels(), *flow_schemas()):
+            self._hold(obj)
+        self._rebuild()
+
+    def put(self, obj: Object) -> None:
+        """The object as it is now."""
+        self._hold(obj)
+        self._later()
+
+    def drop(self, obj: Object) -> None:
+        """It is gone; the mandatory ones come back by themselves."""
+        held = self._schemas if obj["kind"] == "FlowSchema" else self._configurations
+        if obj["metadata"]["name"] not in (EXEMPT, CATCH_ALL):
+            held.pop(obj["metadata"]["name"], None)
+        self._later()
+
+    def _hold(self, obj: Object) -> None:
+        held = self._schemas if obj["kind"] == "FlowSchema" else self._configurations
+        held[obj["metadata"]["name"]] = obj
+
+    def _later(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            asyncio.get_running_loop().call_soon(self._rebuild)
+
+    def classify(self, asked: Attributes) -> Flow:
+        """The flow of a request: the first schema that matches, by precedence, then name."""
+        user = asked.user
+        # A path stands where a resource would, which never holds a slash.
+        about = asked.resource or asked.path
+        key = (user.name, user.groups, asked.verb, asked.group, about, asked.subresource, asked.namespace)
+        found = self._flows.get(key)
+        if found is None:
+            found = next((flow for flow in self._order if matches(flow.schema, asked)), self._order[-1])
+            if len(self._flows) >= _KNOWN:
+                self._flows.clear()
+            self._flows[key] = found
+        return found
+
+    async def take(self, asked: Attributes) -> Seat:
+        """A seat. Raises ApiError 429 when there is none and nowhere to wait, or the wait was too long."""
+        flow = self.classify(asked)
+        level = flow.level
+        queue = None
+        if not level.take_now():
+            name = flow.schema["metadata"]["name"]
+            apart = f"{name}/{distinguisher(flow.schema, asked)}"
+            about = f"{asked.user.name} {asked.verb} {asked.path or asked.resource}"
+            try:
+                now = asyncio.get_running_loop().time()
+                queue = await level.take(name, apart, about, now, PATIENCE)
+            except Refused as error:
+                _REJECTED.labels(level.name, name, str(error)).inc()
+                raise status.too_many_requests(_BUSY, 1) from None
+        flow.dispatched.inc()
+        return Seat(self, flow, queue)
+
+    def freed(self) -> None:
+        """A seat came free: whoever may use it now gets it."""
+        for level in self.levels.values():
+            if level.waiting:
+                level.dispatch()
+
+    def may_borrow(self, level: Level) -> bool:
+        """Whether a level whose own seats are taken may use one that another level has to spare.
+
+        A lender whose seats are lent still starts its own requests, so that for a moment more than `total` may run."""
+        if level.executing - level.seats >= level.borrowing:
+            return False
+        spare = borrowed = 0
+        for other in self.levels.values():
+            if other.exempt:
+                continue
+            if other.executing > other.seats:
+                borrowed += other.executing - other.seats
+            elif other is not level:
+                spare += min(other.lendable, other.seats - other.executing)
+        return borrowed < spare
+
+    def _rebuild(self) -> None:
+        self._dirty = False
+        limited = {name: each for name, each in self._configurations.items() if each["spec"]["type"] == "Limited"}
+        shares = {name: _shares(each["spec"]["limited"]) for name, each in limited.items()}
+        whole = sum(shares.values()) or 1
+        levels: dict[str, Level] = {}
+        for name, each in self._configurations.items():
+            uid, exempt = str(each["metadata"].get("uid") or ""), name not in limited
+            level = self.levels.get(name)
+            if level is None or level.exempt is not exempt:
+                level = Level(name, uid, may_borrow=self.may_borrow, exempt=exempt)
+                _WAITING.labels(name).set_function(partial(_waiting, level))
+                _EXECUTING.labels(name).set_function(partial(_executing, level))
+            level.uid = uid
+            levels[name] = level
+        self.levels = levels
+        for name, each in limited.items():
+            self._configure(levels[name], each["spec"]["limited"], math.ceil(self._total * shares[name] / whole))
+        self._order = self._flows_in_order()
+        self._flows.clear()
+
+    def _configure(self, level: Level, spec: Object, seats: int) -> None:
+        percent = spec.get("borrowingLimitPercent")
+        response = spec.get("limitResponse") or {}
+        queuing = response.get("queuing") or {} if response.get("type") == "Queue" else {}
+        level.configure(
+            seats=seats,
+            lendable=round(seats * int(spec.get("lendablePercent") or 0) / 100),
+            borrowing=self._total if percent is None else round(seats * int(percent) / 100),
+            queues=int(queuing.get("queues") or (64 if queuing else 0)),
+            hand=int(queuing.get("handSize") or 8),
+            length=int(queuing.get("queueLengthLimit") or 50),
+        )
+
+    def _flows_in_order(self) -> list[Flow]:
+        def rank(schema: Object) -> tuple[int, str]:
+            return int(schema["spec"].get("matchingPrecedence") or 1000), schema["metadata"]["name"]
+
+        flows = []
+        for schema in sorted(self._schemas.values(), key=rank):
+            name = schema["spec"]["priorityLevelConfiguration"]["name"]
+            level = self.levels.get(name)
+            if level is None:
+                continue  # dangling: it matches nothing
+            headers = {
+                "X-Kubernetes-PF-FlowSchema-UID": str(schema["metadata"].get("uid") or ""),
+                "X-Kubernetes-PF-PriorityLevel-UID": level.uid,
+            }
+            flows.append(Flow(schema, level, headers, _DISPATCHED.labels(name, schema["metadata"]["name"])))
+        return flows
+
+
+def _waiting(level: Level) -> float:
+    return level.waiting
+
+
+def _executing(level: Level) -> float:
+    return level.executing
+
+
+def _shares(limited: Object) -> int:
+    shares = limited.get("nominalConcurrencyShares")
+    return 30 if shares is None else int(shares)

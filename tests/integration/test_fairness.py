@@ -1,0 +1,86 @@
+"""Priority and fairness of a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import ssl
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+
+from apimachinery.client.config import load_kubeconfig
+from tests.integration.apiserver import ApiServer
+
+LIST = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    directory = tmp_path_factory.mktemp("fairness")
+    flags = ["--max-requests-inflight=20", "--max-mutating-requests-inflight=4"]
+    server = ApiServer(directory / "data", "sqlite", flags)
+    server.start()
+    yield server
+    assert server.stop() == 0, server.log
+
+
+def test_default_objects_and_headers(server: ApiServer) -> None:
+    shown = server.kubectl("get", "flowschemas,prioritylevelconfigurations").stdout
+    for word in ("system-leader-election", "global-default", "workload-low", "catch-all", "False"):
+        assert word in shown
+    answer = server.request("GET", LIST)
+    level = server.get("prioritylevelconfiguration", "global-default")
+    assert answer.headers["x-kubernetes-pf-prioritylevel-uid"] == level["metadata"]["uid"]
+    assert answer.headers["x-kubernetes-pf-flowschema-uid"]
+    dumped = server.request("GET", "/debug/api_priority_and_fairness/dump_priority_levels").body.decode()
+    assert dumped.startswith("PriorityLevelName,") and "workload-low" in dumped
+    assert b"apiserver_flowcontrol_dispatched_requests_total" in server.request("GET", "/metrics").body
+
+
+def test_a_flood_is_refused_and_others_are_served(server: ApiServer) -> None:
+    """Six hundred writes at once of one user, on the level that it shares with a quiet one."""
+    tokens = []
+    for name in ("noisy", "quiet"):
+        server.kubectl("create", "serviceaccount", name)
+        server.kubectl("create", "rolebinding", name, "--clusterrole=edit", f"--serviceaccount=default:{name}")
+        tokens.append(server.kubectl("create", "token", name).stdout.strip())
+
+    async def flood() -> tuple[list[int], list[int], set[str | None]]:
+        config = load_kubeconfig(server.kubeconfig)
+        context = ssl.create_default_context(cadata=(config.ca_data or b"").decode())
+        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        numbers, retries = itertools.count(), set()
+
+        async with aiohttp.ClientSession(f"https://127.0.0.1:{server.port}", connector=connector) as session:
+
+            async def write(token: str) -> int:
+                made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{next(numbers)}"}}
+                sent = {"Authorization": f"Bearer {token}"}
+                async with session.post(LIST, headers=sent, json=made) as answer:
+                    await answer.read()
+                    if answer.status == 429:
+                        retries.add(answer.headers.get("Retry-After"))
+                    return answer.status
+
+            async def read(token: str) -> int:
+                async with session.get(LIST, headers={"Authorization": f"Bearer {token}"}) as answer:
+                    await answer.read()
+                    return answer.status
+
+            # Connections first: a handshake costs more than a request, and would spread the flood.
+            assert set(await asyncio.gather(*(read(tokens[0]) for _ in range(600)))) == {200}
+            assert await write(tokens[1]) == 201
+            flooding = [asyncio.create_task(write(tokens[0])) for _ in range(600)]
+            await asyncio.sleep(0)
+            quiet = []
+            while not all(task.done() for task in flooding):
+                quiet.append(await write(tokens[1]))
+            return [task.result() for task in flooding], quiet, retries
+
+    noisy, quiet, retries = asyncio.run(flood())
+    assert set(noisy) == {201, 429} and retries == {"1"}
+    assert noisy.count(201) >= 50, "those who wait are served"
+    # Each write of the quiet one passed the hundreds that waited before it.
+    assert set(quiet) == {201} and len(quiet) > 3

@@ -1,0 +1,229 @@
+"""Priority and fairness: which flow a request is in, who gets the next seat, who is refused."""
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from apimachinery.meta.status import ApiError
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Attributes
+from controlplane.apiserver.bootstrap.flow_control import plan_update
+from controlplane.apiserver.fairness.controller import Fairness
+from controlplane.apiserver.fairness.defaults import flow_schemas, priority_levels
+from controlplane.apiserver.fairness.dumps import dumps
+from controlplane.apiserver.fairness.inflight import InFlight
+from controlplane.apiserver.fairness.level import Level, Refused, deal
+
+
+def user(name, *groups):
+    return User(name, groups=(*groups, "system:authenticated"))
+
+
+def ask(who, verb="get", resource="pods", group="", namespace="a", **more):
+    return Attributes(who, verb, group, "v1", resource, namespace=namespace, **more)
+
+
+@pytest.mark.parametrize(
+    ("asked", "schema"),
+    [
+        (ask(user("root", "system:masters")), "exempt"),
+        (Attributes(user("x"), "get", path="/readyz"), "probes"),
+        (Attributes(user("x"), "get", path="/readyz/etcd"), "global-default"),
+        (ask(user("system:kube-scheduler"), "update", "leases", "coordination.k8s.io"), "system-leader-election"),
+        (ask(user("system:kube-scheduler"), "list"), "kube-scheduler"),
+        (ask(user("system:kube-controller-manager"), "update", "endpoints"), "endpoint-controller"),
+        (ask(user("system:serviceaccount:kube-system:x"), "get", "configmaps"), "workload-leader-election"),
+        (ask(user("system:serviceaccount:kube-system:x")), "kube-system-service-accounts"),
+        (ask(user("system:serviceaccount:a:x", "system:serviceaccounts")), "service-accounts"),
+        (ask(user("system:node:n", "system:nodes"), "update", "nodes", namespace=""), "system-node-high"),
+        (ask(user("system:node:n", "system:nodes"), "get", "secrets"), "system-nodes"),
+        (ask(user("bob"), "list", namespace=""), "global-default"),
+        (ask(User("nobody", groups=())), "catch-all"),
+    ],
+)
+async def test_which_schema_a_request_belongs_to(asked, schema):
+    fairness = Fairness(600)
+    assert fairness.classify(asked).schema["metadata"]["name"] == schema
+    assert fairness.classify(asked) is fairness.classify(asked)
+
+
+async def test_seats_are_shared_out_by_shares():
+    fairness = Fairness(600)
+    assert {name: level.seats for name, level in fairness.levels.items() if not level.exempt} == {
+        "catch-all": 13,
+        "system": 74,
+        "node-high": 98,
+        "leader-election": 25,
+        "workload-high": 98,
+        "workload-low": 245,
+        "global-default": 49,
+    }
+    assert fairness.levels["workload-low"].lendable == 220
+
+
+def alone(seats, queues=64, hand=6, length=50):
+    level = Level("l", "", may_borrow=lambda _: False)
+    level.configure(seats=seats, lendable=0, borrowing=0, queues=queues, hand=hand, length=length)
+    return level
+
+
+async def test_a_noisy_flow_does_not_starve_a_quiet_one():
+    level = alone(2)
+    order = []
+
+    async def work(flow):
+        queue = None if level.take_now() else await level.take("s", flow, "", 0.0, 60)
+        order.append(flow)
+        await asyncio.sleep(0)
+        level.give_back(queue)
+        level.dispatch()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(200):
+            group.create_task(work("noisy"))
+        await asyncio.sleep(0)
+        for _ in range(5):
+            group.create_task(work("quiet"))
+    assert len(order) == 205 and level.executing == 0 and level.waiting == 0
+    quiet = [position for position, flow in enumerate(order) if flow == "quiet"]
+    # The flood holds at most six of 64 queues: one of the quiet flow's is free, and gets every seventh seat.
+    assert quiet[0] < 20 and quiet[-1] < 60, quiet
+
+
+async def test_a_full_queue_refuses_and_waiting_ends():
+    level = alone(1, queues=1, hand=1, length=2)
+    assert level.take_now()
+    waiting = [asyncio.create_task(level.take("s", "f", "", 0.0, 60)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refused, match="queue-full"):
+        await level.take("s", "f", "", 0.0, 60)
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    assert (level.waiting, level.cancelled) == (1, 1)
+    with pytest.raises(Refused, match="time-out"):
+        await level.take("s", "f", "", 0.0, 0.0)
+    level.give_back(None)
+    level.dispatch()
+    level.give_back(await waiting[1])
+    assert (level.executing, level.waiting, level.timed_out) == (0, 0, 1)
+
+
+async def test_a_seat_is_not_lost_to_one_who_has_just_given_up():
+    level = alone(1, queues=1, hand=1)
+    assert level.take_now()
+    gone = asyncio.create_task(level.take("s", "f", "", 0.0, 60))
+    stays = asyncio.create_task(level.take("s", "f", "", 0.0, 60))
+    await asyncio.sleep(0)
+    level.give_back(None)
+    level.dispatch()
+    gone.cancel()  # in the moment in which it was seated
+    await asyncio.gather(gone, return_exceptions=True)
+    level.give_back(await stays)
+    assert (level.executing, level.waiting) == (0, 0)
+
+
+async def test_idle_levels_lend_their_seats():
+    fairness = Fairness(60)
+    low, high = fairness.levels["workload-low"], fairness.levels["global-default"]
+    taken = 0
+    while high.take_now():
+        taken += 1
+    assert taken > high.seats and high.executing <= 60
+    lent = high.executing - high.seats
+    assert lent == sum(level.lendable for name, level in fairness.levels.items() if name != "global-default")
+    for _ in range(low.seats):
+        assert low.take_now()  # what is its own is never refused
+    assert not high.take_now()
+
+
+async def test_without_queues_there_is_no_waiting():
+    fairness = Fairness(6)
+    asked = ask(User("nobody", groups=()))
+    seats = []
+    with pytest.raises(ApiError) as refused:
+        for _ in range(100):
+            seats.append(await fairness.take(asked))
+    assert refused.value.code == 429 and refused.value.retry_after == 1
+    seats[0].release()
+    (await fairness.take(asked)).release()
+
+
+async def test_stored_objects_count():
+    fairness = Fairness(600)
+    schema = next(each for each in flow_schemas() if each["metadata"]["name"] == "global-default")
+    mine = {**schema, "metadata": {"name": "mine", "uid": "u1"}, "spec": {**schema["spec"], "matchingPrecedence": 5}}
+    fairness.put(mine)
+    await asyncio.sleep(0)
+    assert fairness.classify(ask(user("bob"))).headers["X-Kubernetes-PF-FlowSchema-UID"] == "u1"
+    fairness.drop(mine)
+    fairness.drop(next(each for each in flow_schemas() if each["metadata"]["name"] == "catch-all"))
+    level = next(each for each in priority_levels() if each["metadata"]["name"] == "global-default")
+    fairness.drop(level)
+    await asyncio.sleep(0)
+    assert fairness.classify(ask(user("bob"))).schema["metadata"]["name"] == "catch-all"
+
+
+def test_hands_are_spread_and_hold_no_card_twice():
+    hands = [tuple(deal(f"flow-{number}", 128, 6)) for number in range(500)]
+    assert all(len(set(hand)) == 6 and set(hand) <= set(range(128)) for hand in hands)
+    assert len({card for hand in hands for card in hand}) == 128 and len(set(hands)) == 500
+    assert deal("f", 4, 6) in ([*order] for order in itertools.permutations(range(4)))
+
+
+async def test_dumps():
+    fairness = Fairness(600)
+    seat = await fairness.take(ask(user("bob")))
+    shown = {path.rpartition("/")[2]: dump() for path, dump in dumps(fairness).items()}
+    row = next(line for line in shown["dump_priority_levels"].splitlines() if line.startswith("global-default"))
+    assert [cell.strip() for cell in row.split(",")] == [
+        "global-default",
+        "0",
+        "false",
+        "false",
+        "0",
+        "1",
+        "1",
+        "0",
+        "0",
+        "0",
+    ]
+    assert len(shown["dump_queues"].splitlines()) == 1 + 64 * 2 + 16 + 128 * 3
+    assert shown["dump_requests"].startswith("PriorityLevelName, FlowSchemaName, QueueIndex")
+    seat.release()
+
+
+async def test_plain_limits():
+    limits = InFlight(1, 1)
+    bob = user("bob")
+    place = await limits.take(ask(bob))
+    with pytest.raises(ApiError):
+        await limits.take(ask(bob))
+    (await limits.take(ask(bob, "create"))).release()
+    (await limits.take(ask(user("root", "system:masters")))).release()
+    place.release()
+    (await limits.take(ask(bob))).release()
+
+
+def test_who_owns_a_default_object():
+    want = next(each for each in priority_levels() if each["metadata"]["name"] == "workload-low")
+    have = {**want, "metadata": {**want["metadata"], "generation": 2}, "spec": {**want["spec"], "type": "x"}}
+    assert plan_update(want, want | {"metadata": {**want["metadata"], "generation": 1}}) is None
+    mended = plan_update(want, have)
+    assert mended["spec"] == want["spec"] and mended["metadata"]["generation"] == 3
+    kept = {**have, "metadata": {"name": "workload-low", "generation": 2}}
+    assert plan_update(want, kept) is None
+
+
+async def test_an_idle_server_pays_microseconds():
+    fairness = Fairness(600)
+    asked = ask(user("bob"))
+    rounds, best = 5000, 1.0
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(rounds):
+            (await fairness.take(asked)).release()
+        best = min(best, (time.perf_counter() - began) / rounds)
+    print(f"a seat taken and given back: {best * 1e6:.1f} us")
+    assert best < 100e-6

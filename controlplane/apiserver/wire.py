@@ -93,6 +93,7 @@ class ApiServer:
         self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = self._stopping = False
+        self._seats = _seats(config)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError, ValueError, StorageError, Fatal when it cannot start."""
@@ -240,7 +241,7 @@ class ApiServer:
             checks,
             f"{advertise}:{config.secure_port}",
             issuer,
-            dumps(seats) if isinstance(seats, Fairness) else None,
+            dumps(self._seats) if isinstance(self._seats, Fairness) else None,
         )
         route = self._aggregation.over(routes.serve)
         return Front(route, authenticator, authorizer, auditor=_auditor(config, clock), seats=self._seats)

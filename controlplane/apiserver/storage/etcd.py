@@ -1,5 +1,5 @@
 """The store on etcd, with the keys, revisions and leases of upstream's kube-apiserver. `interface.Storage` says what
-the methods do; import this module only when etcd is used (importing grpc costs 0.1 s and 26 MB).
+the methods do; import this module only when etcd is used (it loads protobuf).
 
 ONE watch over etcd's whole key space feeds every watch of this process (see hub.py): each revision of etcd is at least
 one event of it, so progress needs no progress notifications, and forty resource types cost one stream.

@@ -139,7 +139,9 @@ class ApiServer:
         )
         self._aggregation = Aggregation(config, storage, registry, self._forwarder, clock)
         front = self._front(storage, registry, policy, authorizer, advertise, feeds)
-        self.port = await front.start(config.bind_address, config.secure_port, _server_tls(config))
+        self.port = await front.start(
+            config.bind_address, config.secure_port, _server_tls(config), share=config.permit_port_sharing
+        )
         undo.push_async_callback(front.stop)
         undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
 
@@ -266,7 +268,7 @@ async def _open_plain(config: Config, clock: Clock) -> Storage:
         from controlplane.apiserver.storage.sqlite import SqliteStorage
 
         return await SqliteStorage.open(config.storage_sqlite, clock)
-    # Costs 0.2 s and 20 MB, which the embedded store does not need.
+    # Loads protobuf, which the embedded store does not need.
     from controlplane.apiserver.storage.etcd import EtcdStorage
     from controlplane.apiserver.storage.etcd_client import EtcdTls
 

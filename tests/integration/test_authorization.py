@@ -129,3 +129,21 @@ def test_kubectl_auth(control_plane: ControlPlane, maker: str) -> None:
     assert {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]} in rules
     denied = control_plane.kubectl("auth", "can-i", "delete", "nodes", *BOB, check=False)
     assert (denied.returncode, denied.stdout) == (1, "no\n")
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]}, True),
+        ({"rawSelector": "spec.nodeName=n1"}, True),
+        ({"rawSelector": "spec.nodeName=n2"}, False),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "NotIn", "values": ["n1"]}]}, False),
+        ({}, False),
+    ],
+)
+def test_a_review_may_name_a_selector(control_plane: ControlPlane, selector: dict[str, object], allowed: bool) -> None:
+    asked = {"verb": "list", "resource": "pods", **({"fieldSelector": selector} if selector else {})}
+    spec = {"user": "system:node:n1", "groups": ["system:nodes"], "resourceAttributes": asked}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    answer = control_plane.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    assert answer.json["status"]["allowed"] is allowed

@@ -100,4 +100,26 @@ def attributes(user: User, resource: Mapping[str, Any] | None, other: Mapping[st
         resource.get("subresource") or "",
         resource.get("namespace") or "",
         resource.get("name") or "",
+        field_selector=_selector(resource.get("fieldSelector") or {}),
+        label_selector=_selector(resource.get("labelSelector") or {}),
     )
+
+
+def _selector(asked: Mapping[str, Any]) -> str:
+    """A selector of an access review as a query would spell it. What cannot be spelt is left out, which asks for more
+    than was meant: it never allows more (KEP-4601)."""
+    if asked.get("rawSelector"):
+        return str(asked["rawSelector"])
+    terms = []
+    for each in asked.get("requirements") or ():
+        key, values = each.get("key"), each.get("values") or []
+        match each.get("operator"):
+            case "In":
+                terms.append(f"{key}={values[0]}" if len(values) == 1 else f"{key} in ({','.join(values)})")
+            case "NotIn":
+                terms.append(f"{key}!={values[0]}" if len(values) == 1 else f"{key} notin ({','.join(values)})")
+            case "Exists":
+                terms.append(str(key))
+            case "DoesNotExist":
+                terms.append(f"!{key}")
+    return ",".join(terms)

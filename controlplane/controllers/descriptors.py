@@ -14,6 +14,7 @@ from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context, Runnable
 from controlplane.controllers.daemonset import DaemonSetController
 from controlplane.controllers.deployment import DeploymentController
+from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
 from controlplane.controllers.garbage_collector import GarbageCollector
@@ -57,6 +58,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("daemonset-controller", DaemonSetController),
     Descriptor("job-controller", JobController),
     Descriptor("statefulset-controller", StatefulSetController),
+    Descriptor("disruption-controller", DisruptionController),
     Descriptor("endpointslice-controller", EndpointSliceController),
     Descriptor("endpoints-controller", EndpointsController),
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),

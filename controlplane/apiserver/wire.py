@@ -48,7 +48,7 @@ from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
-from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control
+from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
 from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
@@ -159,6 +159,8 @@ class ApiServer:
             await feed.synced.wait()
         beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run())]
         beside += self._memory(storage, timeline)
+        if isinstance(self._seats, Fairness):
+            beside.append(asyncio.create_task(keep_conditions(registry, self._seats, clock)))
         undo.push_async_callback(kubernetes.withdraw)
         undo.push_async_callback(cancel_and_wait, *beside)
         self._ready = True

@@ -12,6 +12,7 @@ import pytest
 
 from apimachinery.client.config import load_kubeconfig
 from tests.integration.apiserver import ApiServer
+from tests.integration.process import wait_until
 
 LIST = "/api/v1/namespaces/default/configmaps"
 
@@ -37,6 +38,21 @@ def test_default_objects_and_headers(server: ApiServer) -> None:
     dumped = server.request("GET", "/debug/api_priority_and_fairness/dump_priority_levels").body.decode()
     assert dumped.startswith("PriorityLevelName,") and "workload-low" in dumped
     assert b"apiserver_flowcontrol_dispatched_requests_total" in server.request("GET", "/metrics").body
+
+
+def test_a_schema_without_a_level_says_so(server: ApiServer) -> None:
+    schema = server.get("flowschema", "global-default")
+    lost = {**schema["spec"], "priorityLevelConfiguration": {"name": "nothing"}, "matchingPrecedence": 9000}
+    made = {**schema, "metadata": {"name": "lost"}, "spec": lost}
+    del made["status"]
+    assert server.request("POST", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", made).code == 201
+
+    def row() -> list[str]:
+        return server.kubectl("get", "flowschema", "lost", "--no-headers").stdout.split()
+
+    wait_until("the schema says so", lambda: row()[-1] == "True")
+    assert server.request("GET", LIST).code == 200  # it matches nothing
+    server.kubectl("delete", "flowschema", "lost")
 
 
 def test_a_flood_is_refused_and_others_are_served(server: ApiServer) -> None:

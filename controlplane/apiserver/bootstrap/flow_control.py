@@ -4,18 +4,24 @@ may be (apiserver/pkg/util/flowcontrol, the bootstrap hook of the REST storage).
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Collection
 from typing import Any
 
 from apimachinery.api import defaults
 from apimachinery.api.catalogue import FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import objects, status, times
-from controlplane.apiserver.fairness.defaults import AUTOUPDATE, MANDATORY, flow_schemas, found, priority_levels
+from controlplane.apiserver.fairness.controller import Fairness
+from controlplane.apiserver.fairness.defaults import AUTOUPDATE, MANDATORY, dangling, flow_schemas, priority_levels
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 
+log = logging.getLogger(__name__)
+
 Object = dict[str, Any]
+_RETRY = 5.0  # seconds
 
 
 async def ensure_flow_control(registry: Registry, clock: Clock) -> None:
@@ -23,7 +29,8 @@ async def ensure_flow_control(registry: Registry, clock: Clock) -> None:
     now = times.rfc3339(clock.now())
     levels, schemas = priority_levels(), flow_schemas()
     for schema in schemas:
-        schema["status"] = found(schema["spec"]["priorityLevelConfiguration"]["name"], now)
+        level_name = schema["spec"]["priorityLevelConfiguration"]["name"]
+        schema["status"] = {"conditions": [dangling(level_name, True, now)]}
     for level in levels:
         level["status"] = {}
     for resource, wanted in ((PRIORITYLEVELCONFIGURATIONS, levels), (FLOWSCHEMAS, schemas)):
@@ -67,3 +74,34 @@ def plan_update(want: Object, have: Object) -> Object | None:
     generation = meta.get("generation") or 1
     changed = {**meta, "annotations": annotations, "generation": generation + (spec != have["spec"])}
     return {**have, "metadata": changed, "spec": spec}
+
+
+async def keep_conditions(registry: Registry, fairness: Fairness, clock: Clock) -> None:
+    """Tell of each FlowSchema whether its level exists, whenever one of either changed. Until cancelled."""
+    store = registry.of(FLOWSCHEMAS).store
+    while True:
+        await fairness.changed.wait()
+        fairness.changed.clear()
+        try:
+            for schema in await store.all():
+                changed = plan_condition(schema, frozenset(fairness.levels), times.rfc3339(clock.now()))
+                if changed is not None:
+                    await store.replace(changed, schema)
+        except status.ApiError as error:
+            # Somebody was quicker, which comes back as a change; or the store is away.
+            if not status.is_conflict(error) and not status.is_not_found(error):
+                log.warning("conditions of FlowSchemas: %s", error)
+                await clock.sleep(_RETRY)
+            fairness.changed.set()
+
+
+def plan_condition(schema: Object, levels: Collection[str], now: str) -> Object | None:
+    """The FlowSchema with a true word about its level, or None when it has it."""
+    name = schema["spec"]["priorityLevelConfiguration"]["name"]
+    held = (schema.get("status") or {}).get("conditions") or []
+    wanted = dangling(name, name in levels, now)
+    present: Object = next((each for each in held if each.get("type") == wanted["type"]), {})
+    if all(present.get(field) == wanted[field] for field in ("status", "reason", "message")):
+        return None
+    others = [each for each in held if each is not present]
+    return {**schema, "status": {**(schema.get("status") or {}), "conditions": [*others, wanted]}}

@@ -76,6 +76,8 @@ class Fairness:
         self._order: list[Flow] = []
         self._flows: dict[tuple[Any, ...], Flow] = {}
         self._dirty = False
+        self.changed = asyncio.Event()
+        """Set when schemas or levels have changed; whoever looks clears it."""
         for obj in (*priority_levels(), *flow_schemas()):
             self._hold(obj)
         self._rebuild()
@@ -173,6 +175,7 @@ class Fairness:
         self.levels = levels
         for name, each in limited.items():
             self._configure(levels[name], each["spec"]["limited"], math.ceil(self._total * shares[name] / whole))
+        self.changed.set()
         self._order = self._flows_in_order()
         self._flows.clear()
 

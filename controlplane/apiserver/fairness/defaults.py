@@ -103,11 +103,16 @@ def flow_schemas() -> list[Object]:
     return made
 
 
-def found(level: str, now: str) -> Object:
-    """The status of a FlowSchema whose level exists."""
-    message = f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" and it exists'
-    condition = {"type": "Dangling", "status": "False", "reason": "Found", "message": message}
-    return {"conditions": [{**condition, "lastTransitionTime": now}]}
+def dangling(level: str, exists: bool, now: str) -> Object:
+    """The condition that says whether a FlowSchema's level exists. now: RFC 3339."""
+    about = f'This FlowSchema references the PriorityLevelConfiguration object named "{level}"'
+    return {
+        "type": "Dangling",
+        "status": "False" if exists else "True",
+        "lastTransitionTime": now,
+        "reason": "Found" if exists else "NotFound",
+        "message": f"{about} and it exists" if exists else f"{about} but there is no such object",
+    }
 
 
 def _object(kind: str, name: str, spec: Object) -> Object:

@@ -9,7 +9,7 @@ import pytest
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes
-from controlplane.apiserver.bootstrap.flow_control import plan_update
+from controlplane.apiserver.bootstrap.flow_control import plan_condition, plan_update
 from controlplane.apiserver.fairness.controller import Fairness
 from controlplane.apiserver.fairness.defaults import flow_schemas, priority_levels
 from controlplane.apiserver.fairness.dumps import dumps
@@ -214,6 +214,16 @@ def test_who_owns_a_default_object():
     assert mended["spec"] == want["spec"] and mended["metadata"]["generation"] == 3
     kept = {**have, "metadata": {"name": "workload-low", "generation": 2}}
     assert plan_update(want, kept) is None
+
+
+def test_a_schema_says_whether_its_level_exists():
+    schema = {"spec": {"priorityLevelConfiguration": {"name": "mine"}}}
+    lost = plan_condition(schema, {"other"}, "t")
+    assert lost["status"]["conditions"][0]["status"] == "True"
+    assert lost["status"]["conditions"][0]["message"].endswith('named "mine" but there is no such object')
+    assert plan_condition(lost, {"other"}, "later") is None
+    found = plan_condition(lost, {"mine"}, "later")
+    assert [each["reason"] for each in found["status"]["conditions"]] == ["Found"]
 
 
 async def test_an_idle_server_pays_microseconds():

@@ -13,7 +13,18 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from apimachinery.api.catalogue import (
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    NAMESPACES,
+    SERVICES,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+)
 from apimachinery.kit.certs import Authority
+from controlplane.apiserver.admission.webhooks.client import WebhookClient
+from controlplane.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
+from controlplane.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
+from controlplane.apiserver.registry.store import ObjectStore
+from tests.unit.controlplane.apiserver.admission.reviews import lookup, put
 
 Object = dict[str, Any]
 Answer = Callable[[Object], Object | web.Response]
@@ -67,3 +78,30 @@ async def webhook_server(directory: Path, *, names: tuple[str, ...] = ("localhos
         yield served
     finally:
         await runner.cleanup()
+
+
+EVERYTHING = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}
+
+
+def hook(server, path="/", name="check.example.com", **fields):
+    return {
+        "name": name,
+        "clientConfig": server.config(path),
+        "rules": [EVERYTHING],
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        **fields,
+    }
+
+
+@asynccontextmanager
+async def plugin(storage, *hooks, mutating=False, name="config"):
+    """The plug-in with one configuration that holds these hooks."""
+    resource = MUTATINGWEBHOOKCONFIGURATIONS if mutating else VALIDATINGWEBHOOKCONFIGURATIONS
+    await put(storage, NAMESPACES, {"metadata": {"name": "a", "labels": {"team": "blue"}}})
+    await put(storage, resource, {"metadata": {"name": name}, "webhooks": list(hooks)})
+    client = WebhookClient(ObjectStore(SERVICES, storage))
+    async with lookup(storage, resource) as configurations, lookup(storage, NAMESPACES) as namespaces:
+        made = MutatingAdmissionWebhook if mutating else ValidatingAdmissionWebhook
+        yield made(configurations, namespaces, client)
+    await client.close()

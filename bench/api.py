@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import api_scale
 from bench.api_rows import PODS, Row, prepare, rows
 from bench.api_server import PEER, Credentials, Server
 from bench.figure import Figure
@@ -27,7 +28,7 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="kubelab-bench-api-") as name:
         credentials = Credentials(Path(name))
         measured = {store: measure_one(store, credentials) for store in ("peer", "etcd", "sqlite")}
-    return figures(measured)
+        return [*figures(measured), *api_scale.measure(credentials)]
 
 
 def measure_one(store: str, credentials: Credentials, work: Callable[[Server], list[Row]] = rows) -> list[Row]:

@@ -8,8 +8,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -65,8 +65,10 @@ class Server:
     store: "etcd", "sqlite", or "peer" for the real kube-apiserver on an etcd.
     """
 
-    def __init__(self, store: str, directory: Path, credentials: Credentials) -> None:
+    def __init__(self, store: str, directory: Path, credentials: Credentials, *flags: str) -> None:
+        """flags: said to the server besides the usual ones."""
         self.store, self._directory, self._credentials = store, directory, credentials
+        self._more = flags
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address: tuple[str, int] = probe.getsockname()
@@ -77,10 +79,10 @@ class Server:
     def __enter__(self) -> Self:
         self._directory.mkdir()
         if self.store == "sqlite":
-            self._flags = [f"--storage-sqlite={self._directory}/store.db"]
+            self._flags = [f"--storage-sqlite={self._directory}/store.db", *self._more]
         else:
             endpoint = self._undo.enter_context(running_etcd(self._directory / "etcd"))
-            self._flags = [f"--etcd-servers={endpoint}"]
+            self._flags = [f"--etcd-servers={endpoint}", *self._more]
             _wait_port(int(endpoint.rpartition(":")[2]))
         return self
 
@@ -115,6 +117,20 @@ class Server:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    @contextmanager
+    def beside(self) -> Iterator[Server]:
+        """Another process on the same port and store, not started."""
+        other = Server(self.store, self._directory, self._credentials)
+        other.address, other._flags = self.address, self._flags
+        yield other
+        other.stop()
+
+    def pin(self, core: int) -> None:
+        """Let it run on one core only."""
+        assert self._process is not None
+        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
 
     def connect(self, count: int, name: str = "load") -> list[Connection]:
         """So many connections of one client."""

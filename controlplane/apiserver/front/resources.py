@@ -190,7 +190,7 @@ class Resources:
             "metadata": {"resourceVersion": str(revision)} if revision else {},
             "items": deleted,
         }
-        return responses.document(request, listed)
+        return responses.document(request, listed, warnings=call.warnings)
 
     def _written(self, request: web.BaseRequest, call: Call, obj: Object, code: int) -> web.Response:
         wanted = accept(request.headers.get("Accept", ""), transforms=obj.get("kind") != "Status")

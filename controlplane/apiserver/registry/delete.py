@@ -136,7 +136,8 @@ async def delete_collection(
         if selection.matches((meta.get("labels") or {}, collection.strategy.fields(obj))):
             here = Call(
                 call.user, call.resource, "delete", meta.get("namespace") or "", meta["name"], call.authorize,
-                query=call.query, user_agent=call.user_agent, dry_run=call.dry_run,
+                query=call.query, user_agent=call.user_agent, dry_run=call.dry_run, warnings=call.warnings,
+                annotations=call.annotations,
             )  # fmt: skip
             try:
                 deleted.append((await delete_object(collection, here, meta["name"], options))[0])

@@ -7,7 +7,7 @@ import time
 import uuid
 
 from apimachinery.api.catalogue import Resource
-from apimachinery.kit.metrics import Counter, Histogram
+from apimachinery.kit.metrics import Gauge, Histogram
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.admission.webhooks import verdict
@@ -23,12 +23,13 @@ _DURATION = Histogram(
     ["name", "type", "operation", "rejected"],
     buckets=(0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10, 25),
 )
-_REJECTED = Counter(
+# Counters both; the library would add `_total` to the names of those.
+_REJECTED = Gauge(
     "apiserver_admission_webhook_rejection_count",
     "Requests that webhooks refused, or that were refused because a webhook failed",
     ["name", "type", "operation", "error_type", "rejection_code"],
 )
-_FAILED_OPEN = Counter(
+_FAILED_OPEN = Gauge(
     "apiserver_admission_webhook_fail_open_count", "Failures of webhooks that were ignored", ["name", "type"]
 )
 _WITHOUT_EFFECTS = ("None", "NoneOnDryRun")

@@ -51,6 +51,7 @@ SPEC: Object = {
         "level": {"type": "string", "enum": ["low", "high"]},
         "port": {"x-kubernetes-int-or-string": True},
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        "atom": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
         "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
         "template": {
             "type": "object",
@@ -328,6 +329,18 @@ def test_server_side_apply_by_all_keys(kind: Kind, namespace: str) -> None:
     assert apply("two", {"port": 80}).code == 200
     both = apply("one", {"port": 53, "protocol": "UDP", "name": "dns"}).json["spec"]["ports"]
     assert both == [{"port": 53, "protocol": "UDP", "name": "dns"}, {"port": 80, "protocol": "TCP"}]
+
+
+def test_atomic_maps_have_one_owner(kind: Kind, namespace: str) -> None:
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    path = kind.path(namespace, "a")
+    made = kind.plane.request("PATCH", f"{path}?fieldManager=one", kind.object("a", atom={"x": "1"}), headers=headers)
+    (entry,) = made.json["metadata"]["managedFields"]
+    assert entry["fieldsV1"]["f:spec"]["f:atom"] == {}
+    body = kind.object("a", atom={"y": "2"})
+    assert kind.plane.request("PATCH", f"{path}?fieldManager=two", body, headers=headers).code == 409
+    forced = kind.plane.request("PATCH", f"{path}?fieldManager=two&force=true", body, headers=headers).json
+    assert forced["spec"]["atom"] == {"y": "2"}
 
 
 def test_watch_ends_when_the_definition_changes(kind: Kind, namespace: str) -> None:

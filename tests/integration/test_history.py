@@ -168,3 +168,36 @@ def test_where_memory_ends(server: ApiServer) -> None:
     assert watched.code == 200 and event["type"] == "ERROR"
     assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
     assert event["object"]["message"].startswith(f"too old resource version: {first} (")
+
+
+def test_a_list_goes_on_at_another_server(etcd: str, tmp_path: Path) -> None:
+    servers = [ApiServer(tmp_path / "data", etcd) for _ in range(2)]
+    for server in servers:
+        server.start()
+    assert servers[0].request("POST", "/api/v1/namespaces", {"metadata": {"name": "paged"}}).code == 201
+    path = "/api/v1/namespaces/paged/configmaps"
+    for number in range(6):
+        create(servers[number % 2], path, f"c{number}")
+    page = servers[0].request("GET", f"{path}?limit=2&fieldSelector=metadata.name%21%3Dc5").json
+    assert "remainingItemCount" not in page["metadata"], "what is selected from cannot be counted"
+    page = servers[0].request("GET", f"{path}?limit=2").json
+    assert page["metadata"]["remainingItemCount"] == 4
+    found, first = [], page["metadata"]["resourceVersion"]
+    create(servers[1], path, "c2-late")
+    servers[1].request("DELETE", f"{path}/c5")
+    for turn in (1, 0, 1):
+        found += [item["metadata"]["name"] for item in page["items"]]
+        assert page["metadata"]["resourceVersion"] == first
+        if token := page["metadata"].get("continue"):
+            page = servers[turn].request("GET", f"{path}?limit=2&continue={token}").json
+    assert found == [f"c{number}" for number in range(6)]
+    newest = servers[1].request("GET", f"{path}?limit=2&resourceVersion=0").json
+    assert len(newest["items"]) == 6 and "continue" not in newest["metadata"], "any version is answered whole"
+    token = (
+        page["metadata"].get("continue") or servers[0].request("GET", f"{path}?limit=2").json["metadata"]["continue"]
+    )
+    refused = servers[1].request("GET", f"{path}?limit=2&continue={token}&resourceVersion=7")
+    assert refused.code == 400
+    assert refused.json["message"] == "specifying resource version is not allowed when using continue"
+    for server in servers:
+        assert server.stop() == 0, server.log

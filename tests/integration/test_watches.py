@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import aiohttp
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from apimachinery.client.config import load_kubeconfig
-from tests.integration.process import ControlPlane
+from tests.integration.process import ControlPlane, wait_until
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
@@ -137,3 +138,36 @@ def test_over_a_websocket(control_plane: ControlPlane, path: str) -> None:
     assert after > before, "a deletion has a revision of its own"
     assert chosen == "mine"
     assert ended in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+def test_a_watcher_that_does_not_read_is_cut_off(control_plane: ControlPlane, path: str) -> None:
+    def measured(name: str, *labels: str) -> float:
+        lines = control_plane.request("GET", "/metrics").body.decode().splitlines()
+        found = [line for line in lines if line.startswith(name) and all(label in line for label in labels)]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
+
+    def terminated() -> float:
+        return measured("apiserver_terminated_watchers_total", 'resource="configmaps"')
+
+    def served() -> float:
+        return measured("apiserver_longrunning_requests", 'resource="configmaps"', 'scope="namespace"')
+
+    ended, others = terminated(), served()
+    connection, writer = control_plane.connect(timeout=60), control_plane.connect(timeout=60)
+    connection.connect()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.request("GET", f"{path}?watch=1")
+    connection.getresponse()
+    assert served() == others + 1
+    merge = {"Content-Type": "application/merge-patch+json"}
+    for number in range(4000):
+        document = orjson.dumps({"data": {"x": f"{number:05}" * 2000}})
+        writer.request("PATCH", f"{path}/a", document, merge)
+        writer.getresponse().read()
+        if number % 250 == 249 and terminated() > ended:
+            break
+    else:
+        raise AssertionError("4000 events of 10 kB were kept for a client that reads none")
+    wait_until("nothing is held for it any more", lambda: served() == others)
+    connection.close()
+    writer.close()

@@ -39,6 +39,7 @@ MIN_WATCH = 1800.0
 """Seconds a watch lasts at least when the client names no timeout; up to twice as long, so that not all end at once
 (--min-request-timeout)."""
 _LAST_BOOKMARK = 2.0  # seconds before the end, as upstream's bookmark before a deadline
+_STALLED = 10.0  # seconds that a client which was too slow has to take what is left
 _PORTION = 512  # events written at once
 _STREAMED = ("application/json;stream=watch",)
 _TOLD_INSIDE = ("Expired", "Timeout")
@@ -69,11 +70,19 @@ async def serve_watch(
         return response
     async with watch, _answer(request, watch.close) as (response, send):
         loop = asyncio.get_running_loop()
-        last = loop.call_later(max(0.0, timeout - _LAST_BOOKMARK), _last_bookmark, collection, watch, options.bookmarks)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await _stream(collection, watch, lines, send)
-        last.cancel()
+        at_last = max(0.0, timeout - _LAST_BOOKMARK)
+        timers = [loop.call_later(at_last, _last_bookmark, collection, watch, options.bookmarks)]
+        transport = request.transport
+        if transport is not None:
+            # What is still in its buffer is for a slow client; one that has stopped reading would keep it for ever.
+            watch.when_too_slow(lambda: timers.append(loop.call_later(_STALLED, transport.abort)))
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await _stream(collection, watch, lines, send)
+        finally:
+            for timer in timers:
+                timer.cancel()
     return response
 
 

@@ -27,6 +27,10 @@ class EventStream(Protocol[T]):
         """As CacheWatch.offer_bookmark."""
         ...
 
+    def when_too_slow(self, act: Callable[[], None]) -> None:
+        """As CacheWatch.when_too_slow."""
+        ...
+
     def close(self) -> None:
         """The reader has gone. Idempotent."""
         ...
@@ -54,6 +58,7 @@ class HistoryWatch(Generic[T]):
         self._join, self._reached = join, reached
         self._live: CacheWatch[T] | None = None
         self._closed = False
+        self._too_slow: Callable[[], None] | None = None
         self._aim()
 
     def _aim(self) -> None:
@@ -72,6 +77,8 @@ class HistoryWatch(Generic[T]):
                 except Compacted:
                     self._aim()
                 else:
+                    if self._too_slow is not None:
+                        self._live.when_too_slow(self._too_slow)
                     await self._past.aclose()
                     break
             if change.type is not ChangeType.PROGRESS:
@@ -92,6 +99,12 @@ class HistoryWatch(Generic[T]):
         if change.type is not ChangeType.DELETE:
             current = self._entry(change.key, change.value, change.revision)
         return CacheEvent(change.key, change.revision, current, previous, change.prev_value, self._parse)
+
+    def when_too_slow(self, act: Callable[[], None]) -> None:
+        """As CacheWatch.when_too_slow; history waits for its reader."""
+        self._too_slow = act
+        if self._live is not None:
+            self._live.when_too_slow(act)
 
     def offer_bookmark(self, revision: Revision) -> None:
         """As CacheWatch.offer_bookmark, once it is live."""

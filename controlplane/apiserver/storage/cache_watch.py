@@ -11,6 +11,10 @@ from .interface import Revision
 T = TypeVar("T")
 
 
+def _nothing() -> None:
+    pass
+
+
 class CacheWatch(Generic[T]):
     """Iterate, or take batches. It ends when closed by either side; `overrun` tells that it was too slow, which costs
     the client nothing but a new watch from the last revision it has seen."""
@@ -36,6 +40,11 @@ class CacheWatch(Generic[T]):
         self._buffer: deque[WatchEvent[T]] = deque()
         self._first: deque[WatchEvent[T]] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._too_slow: Callable[[], None] = _nothing
+
+    def when_too_slow(self, act: Callable[[], None]) -> None:
+        """Have `act` called when the watch ends because its reader did not keep up."""
+        self._too_slow = act
 
     def begin(self, events: Iterable[WatchEvent[T]]) -> None:
         """What it owes from before it joined; not counted against the buffer."""
@@ -56,6 +65,7 @@ class CacheWatch(Generic[T]):
         if len(self._buffer) >= self._limit:
             self.overrun = True
             self.end()
+            self._too_slow()
             return False
         self._buffer.append(seen)
         self._wake()

@@ -1,0 +1,81 @@
+"""A node with a pod, behind our API server: shared by the tests of streams and of proxies."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.netns.kubelet.agent import Kubelet, busybox
+from tests.netns.kubelet.cluster import Cluster
+from tests.netns.kubelet.machine import Machine
+from tests.netns.streams.kubectl import FOREVER
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    node = Machine("streams", 74)
+    route = ["ip", "route", "replace", "10.198.74.0/24", "via", node.node_ip]
+    try:
+        node.start()
+        # The API server stands outside of the node, as on a master, and must reach the pods.
+        subprocess.run(route, check=True)
+        yield node
+    finally:
+        node.stop()  # the route goes with its interface
+
+
+@pytest.fixture(scope="session")
+def cluster(machine: Machine) -> Iterator[Cluster]:
+    plane = Cluster(machine)
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+    assert "Traceback" not in (machine.dir / "control-plane.log").read_text()
+
+
+@pytest.fixture(scope="session")
+def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
+    ca = str(cluster.dir / "pki" / "ca.crt")
+    agent = Kubelet(machine, "node", cluster.node_kubeconfig("node"), authentication={"x509": {"clientCAFile": ca}})
+    agent.trust(*cluster.admin_certificate())
+    agent.start()
+    cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
+    try:
+        yield agent
+    finally:
+        agent.stop()
+    assert "Traceback" not in agent.output.read_text()
+
+
+@pytest.fixture(scope="session")
+def web(cluster: Cluster, kubelet: Kubelet) -> dict[str, Any]:
+    """A pod that serves pages, speaks on both of its outputs, and has a second container."""
+    script = (
+        'mkdir -p /www/dir && echo \'<a href="/dir/">in</a><a href="x">rel</a>\' > /www/index.html && '
+        f"echo in > /www/dir/index.html; echo out; echo err >&2; httpd -p 8080 -h /www; {FOREVER}"
+    )
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "labels": {"app": "web"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {**busybox(script), "ports": [{"containerPort": 8080, "name": "http"}]},
+                {**busybox(f"echo beside; {FOREVER}"), "name": "side"},
+            ],
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+    }
+    cluster.apply(pod, service)
+    return cluster.ready("web")

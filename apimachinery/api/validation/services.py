@@ -15,26 +15,37 @@ from apimachinery.api.validation.checks import (
     qualified_name,
     sentences,
 )
-from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.service_addresses import addresses_update, cluster_addresses, is_headless
 from apimachinery.api.validation.syntax import load_balancer_ingress
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, forbidden, invalid, not_supported, required
 
 _SPEC = Path("spec")
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _POLICIES = ("Cluster", "Local")
 _MAX_STICKY = 86400
+_KUBELET_PORT = 10250
+_KUBELET_TEXT = f"may not expose port {_KUBELET_PORT} externally since it is used by kubelet"
+_HINTS = "service.kubernetes.io/topology-aware-hints"
+_MODE = "service.kubernetes.io/topology-mode"
+_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
 def service(obj: Object) -> list[Problem]:
     """A Service's spec, its addresses and ports as allocated or asked for."""
     spec = obj.get("spec") or {}
     kind, ports = spec.get("type", ""), spec.get("ports") or []
-    headless = "None" in ((spec.get("clusterIPs") or [spec.get("clusterIP")])[:1])
-    problems: list[Problem] = []
+    headless = is_headless(spec)
+    problems = _topology(obj)
     if not ports and not headless and kind != "ExternalName":
         problems.append(required(_SPEC.child("ports")))
+    if kind == "LoadBalancer":
+        problems += [
+            invalid(_SPEC.child("ports").index(position), _KUBELET_PORT, _KUBELET_TEXT)
+            for position, port in enumerate(ports)
+            if port.get("port") == _KUBELET_PORT
+        ]
     if headless and kind in ("LoadBalancer", "NodePort"):
         text = f"may not be set to 'None' for {kind} services"
         problems.append(invalid(_SPEC.child("clusterIPs").index(0), "None", text))
@@ -47,7 +58,7 @@ def service(obj: Object) -> list[Problem]:
     problems += one_of(spec.get("sessionAffinity"), ("ClientIP", "None"), _SPEC.child("sessionAffinity"))
     problems += _affinity(spec)
     if kind != "ExternalName":
-        problems += _cluster_ips(spec)
+        problems += cluster_addresses(spec)
     for position, text in enumerate(spec.get("externalIPs") or ()):
         where = _SPEC.child("externalIPs").index(position)
         problems += ip(text, where) or ordinary_ip(text, where)
@@ -55,6 +66,18 @@ def service(obj: Object) -> list[Problem]:
     problems += _unique_ports(ports, kind)
     problems += _load_balancer(obj, spec, kind)
     return problems + _traffic(spec, kind)
+
+
+def _annotations(obj: Object) -> Object:
+    return (obj.get("metadata") or {}).get("annotations") or {}
+
+
+def _topology(obj: Object) -> list[Problem]:
+    found = _annotations(obj)
+    if _MODE not in found or _HINTS not in found or found[_MODE] == found[_HINTS]:
+        return []
+    text = f"must match annotations[{_HINTS}] when both are specified"
+    return [invalid(Path("metadata", "annotations").key(_MODE), found[_MODE], text)]
 
 
 def _external_name(spec: Object) -> list[Problem]:
@@ -107,43 +130,11 @@ def _affinity(spec: Object) -> list[Problem]:
     return []
 
 
-def _cluster_ips(spec: Object) -> list[Problem]:
-    problems: list[Problem] = []
-    found, families = spec.get("clusterIPs") or [], spec.get("ipFamilies") or []
-    path, first = _SPEC.child("clusterIPs"), spec.get("clusterIP", "")
-    if not first and found:
-        problems.append(invalid(path, go_strings(found), "must be empty when `clusterIP` is not specified"))
-    elif first and found and first != found[0]:
-        problems.append(invalid(path, go_strings(found), "first value must match `clusterIP`"))
-    elif first and not found and first != "None":
-        problems += ip(first, _SPEC.child("clusterIP"))
-    policy = spec.get("ipFamilyPolicy")
-    if policy is not None:
-        supported = ("PreferDualStack", "RequireDualStack", "SingleStack")
-        problems += one_of(policy, supported, _SPEC.child("ipFamilyPolicy"))
-    for position, family in enumerate(families):
-        where = _SPEC.child("ipFamilies").index(position)
-        if family not in ("IPv4", "IPv6"):
-            problems.append(not_supported(where, family, ("IPv4", "IPv6")))
-        elif family in families[:position]:
-            problems.append(duplicate(where, family))
-    for position, text in enumerate(found):
-        where = path.index(position)
-        if text == "None":
-            if len(found) > 1:
-                problems.append(invalid(path, go_strings(found), "'None' must be the first and only value"))
-            continue
-        wrong = ip(text, where)
-        problems += wrong
-        if not wrong and position < len(families) and (":" in text) != (families[position] == "IPv6"):
-            problems.append(
-                invalid(where, text, f"expected an {families[position]} value as indicated by `ipFamilies[{position}]`")
-            )
-    if len(found) > 2:
-        problems.append(invalid(path, go_strings(found), "may only hold up to 2 values"))
-    elif len(found) == 2 and len({":" in text for text in found}) < 2:
-        problems.append(invalid(path, go_strings(found), "may specify no more than one IP for each IP family"))
-    return problems
+def _go_port(protocol: str, port: int) -> Verbatim:
+    return Verbatim(
+        f'core.ServicePort{{Name:"", Protocol:"{protocol}", AppProtocol:(*string)(nil), Port:{port}, '
+        'TargetPort:intstr.IntOrString{Type:0, IntVal:0, StrVal:""}, NodePort:0}'
+    )
 
 
 def _unique_ports(ports: list[dict[str, Any]], kind: str) -> list[Problem]:
@@ -160,10 +151,10 @@ def _unique_ports(ports: list[dict[str, Any]], kind: str) -> list[Problem]:
                 continue
             if key in seen:
                 where = _SPEC.child("ports").index(position)
-                shown = {"protocol": key[0], "port": key[1]}
-                problems.append(
-                    duplicate(where.child(field), key[1]) if field == "nodePort" else duplicate(where, shown)
+                same = (
+                    duplicate(where.child(field), key[1]) if field == "nodePort" else duplicate(where, _go_port(*key))
                 )
+                problems.append(same)
             seen.add(key)
     return problems
 
@@ -172,10 +163,15 @@ def _load_balancer(obj: Object, spec: Object, kind: str) -> list[Problem]:
     problems: list[Problem] = []
     only = "may only be used when `type` is 'LoadBalancer'"
     ranges, path = spec.get("loadBalancerSourceRanges") or [], _SPEC.child("LoadBalancerSourceRanges")
-    if ranges and kind != "LoadBalancer":
-        problems.append(forbidden(path, only))
+    annotated = _annotations(obj).get(_RANGES)
+    noted = Path("metadata", "annotations").key(_RANGES)
+    if kind != "LoadBalancer" and (ranges or annotated is not None):
+        problems.append(forbidden(path if ranges else noted, only))
     for position, text in enumerate(ranges):
         problems += cidr(text.strip(), path.index(position))
+    if not ranges and annotated and annotated.strip():
+        for text in annotated.split(","):
+            problems += cidr(text.strip(), noted)
     allocate = spec.get("allocateLoadBalancerNodePorts")
     if allocate is not None and kind != "LoadBalancer":
         problems.append(forbidden(_SPEC.child("allocateLoadBalancerNodePorts"), only))
@@ -230,30 +226,17 @@ def _traffic(spec: Object, kind: str) -> list[Problem]:
 
 
 def service_update(new: Object, old: Object) -> list[Problem]:
-    """An update of a Service: its primary address and family stay while it has one."""
+    """An update of a Service: its primary address and family, class and health check stay while it has them."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    problems: list[Problem] = []
-    if spec.get("type") != "ExternalName" and before.get("type") != "ExternalName":
-        for field, word in (("clusterIPs", "clusterIP"), ("ipFamilies", "ipFamily")):
-            now, then = spec.get(field) or [], before.get(field) or []
-            where = _SPEC.child(field).index(0)
-            if not then:
-                continue
-            if not now:
-                problems.append(invalid(where, go_strings(None), f"primary {word} can not be unset"))
-            elif now[0] != then[0]:
-                problems.append(invalid(where, go_strings(now), "may not change once set"))
-            elif len(now) > 1 and len(then) > 1 and now[1] != then[1]:
-                problems.append(invalid(_SPEC.child(field).index(1), go_strings(now), "may not change once set"))
+    problems = addresses_update(spec, before)
+    if spec.get("type") == before.get("type") == "LoadBalancer":
+        balancer = spec.get("loadBalancerClass")
+        if balancer != before.get("loadBalancerClass"):
+            problems.append(invalid(_SPEC.child("loadBalancerClass"), balancer, "may not change once set"))
     if needs_health_check(spec) and needs_health_check(before):
         where = _SPEC.child("healthCheckNodePort")
         if spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
             problems.append(forbidden(where, "field is immutable"))
-    if spec.get("type") == before.get("type") == "LoadBalancer":
-        now_class = spec.get("loadBalancerClass")
-        if now_class != before.get("loadBalancerClass"):
-            text = "may not change once set"
-            problems.append(invalid(_SPEC.child("loadBalancerClass"), now_class, text))
     return problems
 
 

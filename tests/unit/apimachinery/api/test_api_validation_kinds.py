@@ -8,6 +8,7 @@ import pytest
 from apimachinery.api import catalogue, defaults
 from apimachinery.api.catalogue import CONFIGMAPS, SERVICES
 from apimachinery.api.validation import validate_binding, validate_create, validate_name, validate_update
+from apimachinery.api.validation.service_addresses import addresses_update
 
 
 def _texts(problems):
@@ -162,6 +163,37 @@ def _service(metadata=None, **spec):
             ["spec.healthCheckNodePort: Required value"],
         ),
         (
+            _service(type="LoadBalancer", ports=[{"port": 10250}]),
+            [
+                "spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet",
+            ],
+        ),
+        (
+            _service(ports=[{"name": "a", "port": 80}, {"name": "b", "port": 80}]),
+            [
+                'spec.ports[1]: Duplicate value: core.ServicePort{Name:"", Protocol:"TCP", AppProtocol:(*string)(nil), '
+                'Port:80, TargetPort:intstr.IntOrString{Type:0, IntVal:0, StrVal:""}, NodePort:0}'
+            ],
+        ),
+        (
+            _service(clusterIP="10.0.0.1", clusterIPs=["10.0.0.1", "10.0.0.2"]),
+            [
+                'spec.clusterIPs: Invalid value: []string{"10.0.0.1", "10.0.0.2"}: '
+                "may specify no more than one IP for each IP family"
+            ],
+        ),
+        (
+            _service(clusterIP="None", clusterIPs=["None", "10.0.0.2"]),
+            ['spec.clusterIPs: Invalid value: []string{"None", "10.0.0.2"}: \'None\' must be the first and only value'],
+        ),
+        (
+            _service(clusterIP="10.0.0.1", clusterIPs=["10.0.0.1"], ipFamilies=["IPv6", "IPv6"]),
+            [
+                'spec.ipFamilies[1]: Duplicate value: "IPv6"',
+                'spec.clusterIPs[0]: Invalid value: "10.0.0.1": expected an IPv6 value as indicated by `ipFamilies[0]`',
+            ],
+        ),
+        (
             _service(sessionAffinity="Cookie"),
             ['spec.sessionAffinity: Unsupported value: "Cookie": supported values: "ClientIP", "None"'],
         ),
@@ -188,6 +220,55 @@ def test_a_new_service(service, expected):
 def test_the_address_of_a_service_is_fixed(new, expected):
     old = _service(clusterIP="10.0.0.1", clusterIPs=["10.0.0.1"])
     assert _texts(validate_update(SERVICES, _service(**new), old)) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"clusterIPs": ["None"], "ipFamilies": ["IPv4"]}, {"clusterIPs": ["None"], "ipFamilies": ["IPv6"]}, []),
+        (
+            {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"]},
+            {"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"},
+            [],
+        ),
+        (
+            {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"]},
+            {"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]},
+            [
+                'spec.ipFamilyPolicy: Invalid value: "null": '
+                "must be set to 'SingleStack' when releasing the secondary clusterIP",
+                'spec.ipFamilyPolicy: Invalid value: "null": '
+                "must be set to 'SingleStack' when releasing the secondary ipFamily",
+            ],
+        ),
+        (
+            {"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]},
+            {"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv6", "IPv4"]},
+            [
+                'spec.ipFamilies[0]: Invalid value: []string{"10.0.0.1"}: may not change once set',
+            ],
+        ),
+    ],
+    ids=["headless", "released", "not released", "another family"],
+)
+def test_the_second_address_of_a_service(old, new, expected):
+    assert [str(each) for each in addresses_update(new, old)] == expected
+
+
+def test_annotations_of_a_service():
+    noted = _service()
+    noted["metadata"]["annotations"] = {
+        "service.kubernetes.io/topology-mode": "Auto",
+        "service.kubernetes.io/topology-aware-hints": "Disabled",
+        "service.beta.kubernetes.io/load-balancer-source-ranges": "10.0.0.0/8, nowhere",
+    }
+    ranges = "metadata.annotations[service.beta.kubernetes.io/load-balancer-source-ranges]"
+    assert _texts(validate_create(SERVICES, noted)) == [
+        'metadata.annotations[service.kubernetes.io/topology-mode]: Invalid value: "Auto": '
+        "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified",
+        f"{ranges}: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        f'{ranges}: Invalid value: "nowhere": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+    ]
 
 
 _FIXED = "field is immutable when `immutable` is set"

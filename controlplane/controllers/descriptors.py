@@ -12,6 +12,7 @@ from controlplane.controllers.certificates.signer import CertificateSigner
 from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context, Runnable
+from controlplane.controllers.cronjob import CronJobController
 from controlplane.controllers.daemonset import DaemonSetController
 from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.disruption import DisruptionController
@@ -57,6 +58,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("replicaset-controller", ReplicaSetController),
     Descriptor("daemonset-controller", DaemonSetController),
     Descriptor("job-controller", JobController),
+    Descriptor("cronjob-controller", CronJobController),
     Descriptor("statefulset-controller", StatefulSetController),
     Descriptor("disruption-controller", DisruptionController),
     Descriptor("endpointslice-controller", EndpointSliceController),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import DEPLOYMENTS, PODDISRUPTIONBUDGETS, PODS
-from apimachinery.meta import objects, pods
+from apimachinery.api.catalogue import CRONJOBS, DEPLOYMENTS, JOBS, PODDISRUPTIONBUDGETS, PODS
+from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError
 from tests.integration.simulation import Simulation, simulated_cluster
 
@@ -125,3 +125,104 @@ async def test_two_budgets_over_a_pod_and_pods_of_nobody(cluster: Simulation) ->
 
     await client.patch(PODS, "bare", {"metadata": {"labels": {"app": "web", "more": "x"}}}, "default")
     await cluster.eventually(told, "events about a pod with two budgets and without a controller")
+
+
+def cronjob(name: str, schedule: str, **spec: Any) -> Object:
+    inner = template(restartPolicy="Never")
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"schedule": schedule, "suspend": True, "jobTemplate": {"spec": {"template": inner}}, **spec},
+    }
+
+
+async def missed_since(cluster: Simulation, name: str, last: str) -> None:
+    """Say when the suspended CronJob ran last, and let it run."""
+    status = {"lastScheduleTime": last}
+    await cluster.client.patch(CRONJOBS, name, {"status": status}, "default", subresource="status")
+    await cluster.client.patch(CRONJOBS, name, {"spec": {"suspend": False}}, "default")
+
+
+async def reasons(cluster: Simulation, name: str) -> set[str]:
+    found = await kubectl(cluster, "events", "--for", f"cronjob/{name}", "-o", "jsonpath={.items[*].reason}")
+    return set(found.split())
+
+
+async def test_a_cron_job_runs_what_it_missed_once(cluster: Simulation) -> None:
+    """Hundreds of missed times make one Job, named after the last of them; its end is noted; history is kept short."""
+    client = cluster.client
+    await client.create(CRONJOBS, cronjob("yearly", "0 0 1 1 *", timeZone="Asia/Tokyo", successfulJobsHistoryLimit=0))
+    await client.create(CRONJOBS, cronjob("hourly", "@hourly"))
+    await missed_since(cluster, "yearly", "2001-02-03T00:00:00Z")
+    await missed_since(cluster, "hourly", "2001-02-03T00:00:00Z")
+
+    async def started(name: str) -> Object | None:
+        found = await client.get(CRONJOBS, name, "default")
+        return found if (found.get("status") or {}).get("active") else None
+
+    found = await cluster.eventually(lambda: started("yearly"), "the yearly run")
+    reference, at = found["status"]["active"][0], times.parse(found["status"]["lastScheduleTime"])
+    assert (at.month, at.day, at.hour) == (12, 31, 15)  # midnight in Tokyo
+    assert reference["name"] == f"yearly-{int(at.timestamp()) // 60}"
+    job = await client.get(JOBS, reference["name"], "default")
+    assert objects.uid(job) == reference["uid"]
+    stamp = objects.annotations(job)["batch.kubernetes.io/cronjob-scheduled-timestamp"]
+    assert stamp == f"{at.year + 1}-01-01T00:00:00+09:00"
+    await cluster.eventually(lambda: started("hourly"), "the hourly run")
+    listed = (await client.list(JOBS, "default"))["items"]
+    assert sorted(objects.name(each).partition("-")[0] for each in listed) == ["hourly", "yearly"]
+
+    async def done() -> bool:
+        for pod in (await client.list(PODS, "default", label_selector=f"job-name={reference['name']}"))["items"]:
+            if pods.phase(pod) == "Running":
+                await cluster.fleet.finish(pod, "Succeeded")
+        status = (await client.get(CRONJOBS, "yearly", "default"))["status"]
+        names = {objects.name(each) for each in (await client.list(JOBS, "default"))["items"]}
+        return not status.get("active") and bool(status.get("lastSuccessfulTime")) and reference["name"] not in names
+
+    await cluster.eventually(done, "the run noted as successful, and cleaned up")
+
+    async def told() -> bool:
+        yearly = {"SuccessfulCreate", "SawCompletedJob", "SuccessfulDelete"} <= await reasons(cluster, "yearly")
+        return yearly and {"SuccessfulCreate", "TooManyMissedTimes"} <= await reasons(cluster, "hourly")
+
+    await cluster.eventually(told, "upstream's events")
+
+
+async def test_concurrency_policies_and_schedules_that_never_come(cluster: Simulation) -> None:
+    """Forbid waits, Replace deletes; a schedule that never comes is told about and harms nobody."""
+    client = cluster.client
+    await client.create(CRONJOBS, cronjob("never", "0 0 31 2 *"))
+    await client.patch(CRONJOBS, "never", {"spec": {"suspend": False}}, "default")
+
+    async def uids(name: str) -> list[str]:
+        listed = (await client.list(JOBS, "default"))["items"]
+        return [objects.uid(each) for each in listed if objects.name(each).startswith(name)]
+
+    async def another(name: str, known: list[str]) -> bool:
+        found = await uids(name)
+        return bool(found) and found != known
+
+    for policy in ("Forbid", "Replace"):
+        name = policy.lower()
+        await client.create(CRONJOBS, cronjob(name, "0 0 1 1 *", concurrencyPolicy=policy))
+        await missed_since(cluster, name, "2001-02-03T00:00:00Z")
+        await cluster.eventually(lambda name=name: another(name, []), f"the first run of {name}")
+        first = await uids(name)
+        # Another schedule has another last time, which is due while the first run is still under way.
+        again = {"schedule": "0 0 1 2 *", "suspend": True}
+        await client.patch(CRONJOBS, name, {"spec": again}, "default")
+        await missed_since(cluster, name, "2001-02-03T00:00:00Z")
+        if policy == "Replace":
+            await cluster.eventually(lambda known=first: another("replace", known), "the run replaced")
+            assert len(await uids(name)) == 1
+
+    async def told() -> bool:
+        return "JobAlreadyActive" in await reasons(cluster, "forbid") and "InvalidSchedule" in await reasons(
+            cluster, "never"
+        )
+
+    await cluster.eventually(told, "why nothing was started")
+    assert len(await uids("forbid")) == 1
+    assert not await uids("never")

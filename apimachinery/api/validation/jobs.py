@@ -1,6 +1,5 @@
 """Jobs and CronJobs (pkg/apis/batch/validation)."""
 
-import re
 from zoneinfo import available_timezones
 
 from apimachinery.api.validation.checks import (
@@ -17,15 +16,13 @@ from apimachinery.api.validation.go_values import go_labels, go_selector
 from apimachinery.api.validation.job_policies import failure_policy, replacement_policy, success_policy
 from apimachinery.api.validation.pods import pod_template
 from apimachinery.api.validation.syntax import domain_path
-from apimachinery.meta import names
+from apimachinery.meta import cron, names
 from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required, too_long
 
 _SPEC = Path("spec")
 _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
-_FIELD = re.compile(r"(\*|\?|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?(,(\*|\?|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?)*")
 _MANY, _FEWER = 100_000, 10_000
 _MAX_MANAGER = 63
-_MACROS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 
 
 def job(obj: Object) -> list[Problem]:
@@ -232,28 +229,11 @@ def _indexed(spec: Object, path: Path) -> list[Problem]:
 
 
 def _schedule(text: str, path: Path) -> list[Problem]:
-    """robfig/cron's standard parser: five fields, or a macro."""
-    body = text
-    if text.startswith(("TZ=", "CRON_TZ=")):
-        return [invalid(path, text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")]
-    if body.startswith("@"):
-        if body in _MACROS or re.fullmatch(r"@every ([0-9.]+(ns|us|µs|ms|s|m|h))+", body):
-            return []
-        return [invalid(path, text, f"unrecognized descriptor: {body}")]
-    fields = body.split()
-    if len(fields) != 5:
-        shown = " ".join(fields)
-        return [invalid(path, text, f"expected exactly 5 fields, found {len(fields)}: [{shown}]")]
-    bounds = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-    for field, (low, high) in zip(fields, bounds, strict=True):
-        if not _FIELD.fullmatch(field):
-            return [
-                invalid(
-                    path, text, f'failed to parse int from {field}: strconv.Atoi: parsing "{field}": invalid syntax'
-                )
-            ]
-        for number in re.findall(r"(?<![/0-9])[0-9]+", field):
-            if not low <= int(number) <= high:
-                side = ("beginning", low, "below minimum") if int(number) < low else ("end", high, "above maximum")
-                return [invalid(path, text, f"{side[0]} of range ({number}) {side[2]} ({side[1]}): {field}")]
-    return []
+    problems = []
+    try:
+        cron.parse(text)
+    except ValueError as error:
+        problems.append(invalid(path, text, str(error)))
+    if "TZ" in text:
+        problems.append(invalid(path, text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"))
+    return problems

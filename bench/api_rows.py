@@ -128,7 +128,7 @@ def status_patch(number: int) -> bytes:
 def watch_at_full_speed(server: Server, writers: Sequence[Connection]) -> Row:
     """300 updates as fast as they go, each writer's of an object of its own, each seen by 100 watchers. What has not
     come after a silence does not come: the real server ends slow watches when its buffers are full."""
-    watchers = _watch(server)
+    watchers = watch(server, WATCHERS, f"{PATH}/configmaps")
     targets = [f"{PATH}/configmaps/map-{n:06}" for n in range(len(writers))]
     updates = iter(range(UPDATES))
     cpu, own, began = server.cpu(), _own_cpu(), time.perf_counter()
@@ -169,7 +169,7 @@ def watch_at_full_speed(server: Server, writers: Sequence[Connection]) -> Row:
 
 def watch_paced(server: Server, writer: Connection) -> list[Row]:
     """25 updates a second, 100 watchers: from the moment an update is sent, and acknowledged, to each delivery."""
-    watchers = _watch(server)
+    watchers = watch(server, WATCHERS, f"{PATH}/configmaps")
     target = f"{PATH}/configmaps/map-000000"
     sent, seen = 0.0, 0
     delivered: list[float] = []
@@ -198,14 +198,14 @@ def watch_paced(server: Server, writer: Connection) -> list[Row]:
     return [Row(f"{name}, p50", done.quantile(0.5), note=note), Row(f"{name}, p99", done.quantile(0.99))]
 
 
-def _watch(server: Server) -> list[Connection]:
-    connections = server.connect(WATCHERS)
+def watch(server: Server, count: int, path: str) -> list[Connection]:
+    """So many watches from now on, each begun (its head has come)."""
+    connections = server.connect(count)
     asking = connections[0]
-    drive([asking], [request("GET", f"{PATH}/configmaps?limit=1")])
+    drive([asking], [request("GET", f"{path}?limit=1")])
     version = json.loads(asking.body())["metadata"]["resourceVersion"]
     for connection in connections:
-        path = f"{PATH}/configmaps?watch=true&resourceVersion={version}"
-        connection.send(request("GET", path))
+        connection.send(request("GET", f"{path}?watch=true&resourceVersion={version}"))
     for connection in connections:
         head = bytearray()
         with select.epoll() as poll:

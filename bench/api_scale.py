@@ -8,7 +8,7 @@ import select
 import time
 
 from bench.api_load import Connection, drive, request
-from bench.api_rows import CONNECTIONS, PATH, pod, prepare, status_patch
+from bench.api_rows import CONNECTIONS, PATH, pod, prepare, status_patch, watch
 from bench.api_server import Credentials, Server
 from bench.figure import Figure, p50
 
@@ -53,10 +53,7 @@ def crowd(credentials: Credentials) -> list[Figure]:
 
 def _gets_among_watches(server: Server, connections: list[Connection]) -> tuple[list[float], int]:
     """Seconds of each GET, one after the other, and events delivered meanwhile."""
-    watchers = server.connect(WATCHES)
-    for watcher in watchers:
-        watcher.send(request("GET", f"{PATH}/pods?watch=true&resourceVersion=0&sendInitialEvents=false"
-                             "&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"))  # fmt: skip
+    watchers = watch(server, WATCHES, f"{PATH}/pods")
     reader, writer = connections[:2]
     numbers, updates = itertools.count(), itertools.count()
     taken: list[float] = []

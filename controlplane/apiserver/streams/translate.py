@@ -30,7 +30,7 @@ MESSAGE_MAX = 32 * 1024 * 1024
 _READ = 64 * 1024
 _CREATE_TIMEOUT = 30.0  # seconds for the node agent to accept every stream (DefaultStreamCreationTimeout)
 _WRITE_STATUS_TIMEOUT = 10.0
-_LAST = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
+_CHANNELS = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class _Translation:
         self._codec = spdy.Codec()
         kinds = options.streams()
         self._streams = {kind: 2 * number + 1 for number, kind in enumerate(kinds)}
-        self._channels = {number: _LAST[kind] for kind, number in self._streams.items()}
+        self._channels = {number: _CHANNELS[kind] for kind, number in self._streams.items()}
         self._unanswered = set(self._channels)
         # The process has ended when nothing more can come on any of these.
         self._open = {self._streams[kind] for kind in kinds if kind in ("error", "stdout", "stderr")}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.kubelet.agent import Kubelet, busybox
+from tests.netns.kubelet.agent import Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster
 from tests.netns.kubelet.machine import Machine
 from tests.netns.streams.kubectl import FOREVER
@@ -48,6 +48,9 @@ def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
     try:
         yield agent
     finally:
+        # Their sandboxes would leave network namespaces behind.
+        cluster.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=50s")
+        eventually(lambda: not agent.pods(), "an empty node", 60)
         agent.stop()
     assert "Traceback" not in agent.output.read_text()
 
@@ -57,7 +60,7 @@ def web(cluster: Cluster, kubelet: Kubelet) -> dict[str, Any]:
     """A pod that serves pages, speaks on both of its outputs, and has a second container."""
     script = (
         'mkdir -p /www/dir && echo \'<a href="/dir/">in</a><a href="x">rel</a>\' > /www/index.html && '
-        f"echo in > /www/dir/index.html; echo out; echo err >&2; httpd -p 8080 -h /www; {FOREVER}"
+        f"echo in > /www/dir/index.html; echo out; sleep 0.3; echo err >&2; httpd -p 8080 -h /www; {FOREVER}"
     )
     pod = {
         "apiVersion": "v1",

@@ -20,6 +20,8 @@ from tests.netns.streams.terminal import Terminal
 
 
 def test_logs(cluster: Cluster, web: dict[str, Any]) -> None:
+    # Two pipes, so only the pause between the lines orders them.
+    eventually(lambda: "err" in cluster.kubectl("logs", "web", "-c", "main"), "the last line")
     assert cluster.kubectl("logs", "web", "-c", "main") == "out\nerr\n"
     together = cluster.kubectl("logs", "web", "--all-containers", "--prefix")
     assert "[pod/web/main] out\n" in together and "[pod/web/side] beside\n" in together

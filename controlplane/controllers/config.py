@@ -27,6 +27,10 @@ _FORMER = {
     "csrcleaner": "certificatesigningrequest-cleaner-controller",
     "serviceaccount-token": "serviceaccount-token-controller",
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
+    "cronjob": "cronjob-controller",
+    "disruption": "disruption-controller",
+    "pvc-protection": "persistentvolumeclaim-protection-controller",
+    "pv-protection": "persistentvolume-protection-controller",
 }
 
 

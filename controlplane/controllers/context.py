@@ -76,9 +76,19 @@ def controller_facts(pod: Object) -> Object:
     """An informer transform: drop of a pod what no controller reads."""
     pod = without_managed_fields(pod)
     spec = pod.get("spec") or {}
-    spec.pop("volumes", None)
+    volumes = [kept for volume in spec.pop("volumes", None) or () if (kept := _claimed(volume)) is not None]
+    if volumes:
+        spec["volumes"] = volumes
     for kind in ("containers", "initContainers"):
         for container in spec.get(kind) or ():
             for field in _DROPPED_OF_CONTAINERS:
                 container.pop(field, None)
     return pod
+
+
+def _claimed(volume: Object) -> Object | None:
+    """What a volume says of its claim; None for one without."""
+    claim = volume.get("persistentVolumeClaim")
+    if claim is not None:
+        return {"name": volume["name"], "persistentVolumeClaim": {"claimName": claim["claimName"]}}
+    return {"name": volume["name"], "ephemeral": {}} if volume.get("ephemeral") is not None else None

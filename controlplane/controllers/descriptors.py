@@ -24,6 +24,8 @@ from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
 from controlplane.controllers.pod_gc import PodGarbageCollector
+from controlplane.controllers.pv_protection import VolumeProtection
+from controlplane.controllers.pvc_protection import ClaimProtection
 from controlplane.controllers.replicaset import ReplicaSetController
 from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.root_ca import RootCAPublisher
@@ -67,6 +69,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("node-lifecycle-controller", NodeLifecycleController),
     Descriptor("taint-eviction-controller", TaintEvictionController),
     Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
+    Descriptor("persistentvolumeclaim-protection-controller", ClaimProtection),
+    Descriptor("persistentvolume-protection-controller", VolumeProtection),
     Descriptor("serviceaccount-token-controller", ServiceAccountTokens, lambda c: c.token_key is not None),
     Descriptor("certificatesigningrequest-approving-controller", CertificateApprover),
     Descriptor("certificatesigningrequest-signing-controller", CertificateSigner, lambda c: c.signing_cert is not None),

@@ -10,9 +10,17 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import CRONJOBS, DEPLOYMENTS, JOBS, PODDISRUPTIONBUDGETS, PODS
+from apimachinery.api.catalogue import (
+    CRONJOBS,
+    DEPLOYMENTS,
+    JOBS,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODDISRUPTIONBUDGETS,
+    PODS,
+)
 from apimachinery.meta import objects, pods, times
-from apimachinery.meta.status import ApiError
+from apimachinery.meta.status import ApiError, is_not_found
 from tests.integration.simulation import Simulation, simulated_cluster
 
 Object = dict[str, Any]
@@ -226,3 +234,56 @@ async def test_concurrency_policies_and_schedules_that_never_come(cluster: Simul
     await cluster.eventually(told, "why nothing was started")
     assert len(await uids("forbid")) == 1
     assert not await uids("never")
+
+
+async def gone(cluster: Simulation, resource: Any, name: str, namespace: str | None) -> None:
+    async def look() -> bool:
+        try:
+            await cluster.client.get(resource, name, namespace)
+        except ApiError as error:
+            return is_not_found(error)
+        return False
+
+    await cluster.eventually(look, f"{resource.plural} {name} gone")
+
+
+async def test_claims_and_volumes_in_use_stay(cluster: Simulation) -> None:
+    """A claim goes with its last pod, a volume when nothing is bound to it; unused ones go at once."""
+    client = cluster.client
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    for name in ("used", "unused"):
+        metadata = {"name": name, "namespace": "default"}
+        await client.create(
+            PERSISTENTVOLUMECLAIMS,
+            {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec},
+        )
+        volume = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": "manual",
+                "hostPath": {"path": f"/srv/{name}"},
+            },
+        }
+        await client.create(PERSISTENTVOLUMES, volume)
+    await client.patch(PERSISTENTVOLUMES, "used", {"status": {"phase": "Bound"}}, subresource="status")
+    mounts = [{"name": "data", "persistentVolumeClaim": {"claimName": "used"}}]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template(volumes=mounts, nodeName="worker-1")}
+    pod["metadata"] = {"name": "holder", "namespace": "default"}
+    await client.create(PODS, pod)
+
+    for resource, namespace in ((PERSISTENTVOLUMECLAIMS, "default"), (PERSISTENTVOLUMES, None)):
+        for name in ("used", "unused"):
+            await client.delete(resource, name, namespace)
+        await gone(cluster, resource, "unused", namespace)
+        kept = await client.get(resource, "used", namespace)
+        assert objects.is_deleting(kept)
+        assert [each.rpartition("-")[2] for each in kept["metadata"]["finalizers"]] == ["protection"]
+    await client.delete(PODS, "holder", "default")
+    await gone(cluster, PERSISTENTVOLUMECLAIMS, "used", "default")
+    await client.patch(PERSISTENTVOLUMES, "used", {"status": {"phase": "Released"}}, subresource="status")
+    await gone(cluster, PERSISTENTVOLUMES, "used", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,14 +217,14 @@ async def test_concurrency_policies_and_schedules_that_never_come(cluster: Simul
         name = policy.lower()
         await client.create(CRONJOBS, cronjob(name, "0 0 1 1 *", concurrencyPolicy=policy))
         await missed_since(cluster, name, "2001-02-03T00:00:00Z")
-        await cluster.eventually(lambda name=name: another(name, []), f"the first run of {name}")
+        await cluster.eventually(partial(another, name, []), f"the first run of {name}")
         first = await uids(name)
         # Another schedule has another last time, which is due while the first run is still under way.
         again = {"schedule": "0 0 1 2 *", "suspend": True}
         await client.patch(CRONJOBS, name, {"spec": again}, "default")
         await missed_since(cluster, name, "2001-02-03T00:00:00Z")
         if policy == "Replace":
-            await cluster.eventually(lambda known=first: another("replace", known), "the run replaced")
+            await cluster.eventually(partial(another, "replace", first), "the run replaced")
             assert len(await uids(name)) == 1
 
     async def told() -> bool:

@@ -144,7 +144,7 @@ def test_history() -> None:
         job("running", None, "2025-06-01T00:30:00Z"),
     ]
 
-    def names(**limits: int) -> list[str]:
+    def names(**limits: Any) -> list[str]:
         return [each["metadata"]["name"] for each in plan_history(cronjob("* * * * *", **limits), jobs)]
 
     assert names() == []

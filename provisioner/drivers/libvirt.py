@@ -16,6 +16,7 @@ import libvirt
 from provisioner.drivers import libvirtd
 from provisioner.drivers.base import Local, Report, State
 from provisioner.drivers.hostfacts import check_host, closed_to_others, read_facts
+from provisioner.drivers.tsc import kernel_argument
 from provisioner.errors import LabError
 from provisioner.home import LabHome
 from provisioner.images import GuestImage, build_seed, ensure_guest_image
@@ -132,7 +133,7 @@ class LibvirtDriver:
                     kvm=self._kvm,
                     kernel=str(guest.kernel),
                     initrd=str(guest.initrd),
-                    cmdline=guest.kernel_args,
+                    cmdline=guest.kernel_args + ("" if self._kvm else kernel_argument()),
                     disk=disk,
                     seed=str(seed),
                     network=self._name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import time
 
 import pytest
 from cryptography import x509
@@ -41,6 +42,14 @@ def test_unit_is_running(cluster: Cluster, machine: Machine, unit: str) -> None:
 def test_registry_is_running(cluster: Cluster, master: Machine) -> None:
     assert cluster.on(master, "systemctl is-active docker-registry") == "active"
     assert "library/nginx" in cluster.on(master, "curl -fsS http://127.0.0.1:5000/v2/_catalog")
+
+
+def test_time_runs_as_fast_as_on_the_host(cluster: Cluster, machine: Machine) -> None:
+    looks: list[tuple[float, float]] = []
+    while not looks or looks[-1][0] - looks[0][0] < 3:
+        looks.append((time.monotonic(), float(cluster.on(machine, "cut -d' ' -f1 /proc/uptime"))))
+    passed = [last - first for first, last in zip(looks[0], looks[-1], strict=True)]
+    assert passed[1] == pytest.approx(passed[0], rel=0.3)  # what two logins may differ by
 
 
 def test_hostname_and_hosts(cluster: Cluster, machine: Machine) -> None:

@@ -46,4 +46,5 @@ def test_the_pinned_value_of_a_field():
 
 @given(st.dictionaries(st.from_regex(r"[a-z.]{1,9}", fullmatch=True), st.text(max_size=9), max_size=3))
 def test_a_set_reads_back_whatever_its_values(wanted):
-    assert fields.parse_selector(str(fields.from_set(wanted))) == fields.from_set(wanted)
+    # A parsed selector's terms are in the order of their texts, as upstream's; a set's in that of its fields.
+    assert set(fields.parse_selector(str(fields.from_set(wanted))).terms) == set(fields.from_set(wanted).terms)

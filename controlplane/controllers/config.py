@@ -29,6 +29,7 @@ _FORMER = {
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
     "cronjob": "cronjob-controller",
     "disruption": "disruption-controller",
+    "horizontalpodautoscaling": "horizontal-pod-autoscaler-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",
     "pv-protection": "persistentvolume-protection-controller",
 }

@@ -19,6 +19,7 @@ from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
 from controlplane.controllers.garbage_collector import GarbageCollector
+from controlplane.controllers.hpa import PodAutoscaler
 from controlplane.controllers.job import JobController
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
@@ -62,6 +63,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("job-controller", JobController),
     Descriptor("cronjob-controller", CronJobController),
     Descriptor("statefulset-controller", StatefulSetController),
+    Descriptor("horizontal-pod-autoscaler-controller", PodAutoscaler),
     Descriptor("disruption-controller", DisruptionController),
     Descriptor("endpointslice-controller", EndpointSliceController),
     Descriptor("endpoints-controller", EndpointsController),

@@ -30,6 +30,25 @@ async def served_resources(client: Client, *verbs: str) -> list[Resource]:
     ]
 
 
+class ServedKinds:
+    """The resource of each kind, asked for when a kind is named that is not known yet."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[tuple[str, str], Resource] = {}
+
+    async def resource(self, group: str, kind: str) -> Resource:
+        """Return the namespaced resource of a kind. Raises LookupError when nobody serves it, ApiError."""
+        found = self._known.get((group, kind))
+        if found is None:
+            served = await served_resources(self._client, "get")
+            self._known = {(each.group, each.kind): each for each in served if each.namespaced}
+            found = self._known.get((group, kind))
+        if found is None:
+            raise LookupError(f'no matches for kind "{kind}" in group "{group}"')
+        return found
+
+
 async def _resources(client: Client, path: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = orjson.loads(await client.raw("GET", path))

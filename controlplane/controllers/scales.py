@@ -17,7 +17,7 @@ from apimachinery.controller.owners import controller_of
 from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
-from controlplane.controllers.discovery import served_resources
+from controlplane.controllers.discovery import ServedKinds
 
 Object = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Scales:
         self._client: Client = context.client
         kinds = (REPLICATIONCONTROLLERS, REPLICASETS, STATEFULSETS, DEPLOYMENTS)
         self._listers = {(each.group, each.kind): context.informer(each).lister for each in kinds}
-        self._others: dict[tuple[str, str], Resource] = {}
+        self._kinds = ServedKinds(context.client)
 
     async def total(self, owned: Iterable[Object]) -> tuple[int, list[str]]:
         """Return the sum over the pods' controllers, each counted once, and the names of pods that have none.
@@ -71,7 +71,10 @@ class Scales:
         return found if found is not None and objects.uid(found) == reference["uid"] else None
 
     async def _asked(self, group: str, reference: Object, namespace: str) -> tuple[str, int] | None:
-        resource = await self._resource(group, reference["kind"])
+        try:
+            resource = await self._kinds.resource(group, reference["kind"])
+        except LookupError as error:
+            raise UnknownScale(str(error)) from None
         try:
             path = resource.path(namespace, reference["name"], "scale")
             scale = orjson.loads(await self._client.raw("GET", path))
@@ -85,17 +88,6 @@ class Scales:
         if objects.uid(scale) != reference["uid"]:
             return None
         return objects.uid(scale), int((scale.get("spec") or {}).get("replicas") or 0)
-
-    async def _resource(self, group: str, kind: str) -> Resource:
-        known = self._others.get((group, kind))
-        if known is None:
-            for each in await served_resources(self._client, "get"):
-                if each.namespaced:
-                    self._others.setdefault((each.group, each.kind), each)
-            known = self._others.get((group, kind))
-        if known is None:
-            raise UnknownScale(f'no matches for kind "{kind}" in group "{group}"')
-        return known
 
     async def _has_scale(self, resource: Resource) -> bool:
         path = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"

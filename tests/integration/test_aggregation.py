@@ -311,6 +311,46 @@ def test_kubectl_top(control_plane: ControlPlane, namespace: str, backend: Backe
         plane.request("DELETE", "/api/v1/nodes/one")
 
 
+def test_an_autoscaler_reads_its_metrics(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
+    """Without the group it says so, with it the target grows to what the usage asks for."""
+    plane, labels = control_plane, {"app": "one"}
+    requests = {"resources": {"requests": {"memory": "16Mi"}}}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "x", **requests}]}}
+    pods, sets = f"/api/v1/namespaces/{namespace}/pods", f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+    create(plane, pods, {**template, "metadata": {"name": "one", "labels": labels}})
+    running = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    assert plane.request("PATCH", f"{pods}/one/status", running, headers=MERGE).code == 200
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    create(plane, sets, {"metadata": {"name": "web"}, "spec": spec})
+    target = {"type": "Utilization", "averageUtilization": 100}
+    metrics = [{"type": "Resource", "resource": {"name": "memory", "target": target}}]
+    scaled = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web"}
+    autoscalers = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+    wanted = {"scaleTargetRef": scaled, "maxReplicas": 10, "metrics": metrics}
+    create(plane, autoscalers, {"metadata": {"name": "web"}, "spec": wanted})
+
+    def said(kind: str, reason: str) -> Any:
+        status = plane.request("GET", f"{autoscalers}/web").json.get("status") or {}
+        found = [each for each in status.get("conditions") or [] if (each["type"], each["reason"]) == (kind, reason)]
+        return found and {**found[0], "of": status}
+
+    failed = wait_until("no metrics", lambda: said("ScalingActive", "FailedGetResourceMetric"))
+    assert failed["message"] == (
+        "the HPA was unable to compute the replica count: failed to get memory utilization: unable to get metrics for "
+        "resource memory: unable to fetch metrics from resource metrics API: the server could not find the requested "
+        "resource (get pods.metrics.k8s.io)"
+    )
+    serve(plane, namespace, backend)
+    assert plane.request("PATCH", f"{autoscalers}/web", {"spec": {"maxReplicas": 9}}, headers=MERGE).code == 200
+    status = wait_until("scaled", lambda: said("AbleToScale", "SucceededRescale"))["of"]
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (1, 4)
+    current = {"averageUtilization": 400, "averageValue": "67108864"}
+    assert status["currentMetrics"] == [{"type": "Resource", "resource": {"name": "memory", "current": current}}]
+    assert plane.request("GET", f"{sets}/web").json["spec"]["replicas"] == 4
+    shown = plane.kubectl("get", "hpa", "web", "-n", namespace).stdout
+    assert "memory: 400%/100%" in shown
+
+
 def test_a_server_that_is_gone(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
     plane = control_plane
     serve(plane, namespace, backend)

@@ -1,0 +1,171 @@
+"""How many replicas a resource metric asks for. Pure (pkg/controller/podautoscaler/replica_calculator.go).
+
+Amounts are thousandths. Pods without a sample count against the direction of the change, so that a gap in the metrics
+never makes it larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+from apimachinery.meta import objects, pods, quantity, times
+
+Object = dict[str, Any]
+
+TOLERANCE = 0.1
+"""A ratio of usage to target this near to one changes nothing."""
+_CPU_INITIALIZATION = timedelta(minutes=5)
+_READINESS_DELAY = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a pod used (thousandths), when, and over how many seconds that was measured."""
+
+    value: int
+    at: datetime
+    window: float = 60.0
+
+
+@dataclass(slots=True)
+class Groups:
+    """Pods by what their samples are worth; names."""
+
+    ready: int = 0
+    unready: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    ignored: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """replicas asked for; value: mean usage in thousandths; utilization: percent of the requests, or None."""
+
+    replicas: int
+    value: int
+    utilization: int | None = None
+
+
+def group_pods(targets: Sequence[Object], samples: Mapping[str, Sample], resource: str, now: datetime) -> Groups:
+    """Sort the pods: being deleted or failed, not started or just starting (CPU only), without a sample, ready."""
+    found = Groups()
+    for pod in targets:
+        name = objects.name(pod)
+        if objects.is_deleting(pod) or pods.phase(pod) == "Failed":
+            found.ignored.add(name)
+        elif pods.phase(pod) == "Pending":
+            found.unready.add(name)
+        elif name not in samples:
+            found.missing.add(name)
+        elif resource == "cpu" and _is_starting(pod, samples[name], now):
+            found.unready.add(name)
+        else:
+            found.ready += 1
+    return found
+
+
+def _is_starting(pod: Object, sample: Sample, now: datetime) -> bool:
+    condition, started = pods.condition(pod, "Ready"), (pod.get("status") or {}).get("startTime")
+    if condition is None or not started or not condition.get("lastTransitionTime"):
+        return True
+    start, changed = times.parse(started), times.parse(condition["lastTransitionTime"])
+    if start + _CPU_INITIALIZATION > now:
+        return condition["status"] == "False" or sample.at < changed + timedelta(seconds=sample.window)
+    # Not ready, and never was.
+    return condition["status"] == "False" and start + _READINESS_DELAY > changed
+
+
+def compute_requests(targets: Sequence[Object], resource: str, container: str) -> dict[str, int]:
+    """What each pod (or its one container) requests, in thousandths. Raises ValueError for a pod that does not say."""
+    found = {}
+    for pod in targets:
+        spec, total, seen = pod.get("spec") or {}, 0, False
+        sidecars = [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
+        for each in (*(spec.get("containers") or ()), *sidecars):
+            if container and each["name"] != container:
+                continue
+            seen = True
+            asked = ((each.get("resources") or {}).get("requests") or {}).get(resource)
+            if asked is None:
+                message = f"missing request for {resource} in container {each['name']} of Pod {objects.name(pod)}"
+                raise ValueError(message)
+            total += quantity.milli(asked)
+        if container and not seen:
+            raise ValueError(f"container {container} not found in Pod {objects.name(pod)}")
+        found[objects.name(pod)] = total
+    return found
+
+
+def propose(
+    targets: Sequence[Object],
+    samples: Mapping[str, Sample],
+    resource: str,
+    current: int,
+    now: datetime,
+    *,
+    container: str = "",
+    utilization: int | None = None,
+    average: int | None = None,
+) -> Proposal:
+    """Return what one metric asks for. utilization: target in percent of the requests; average: in thousandths a pod.
+
+    Raises ValueError when that cannot be told.
+    """
+    if not targets:
+        raise ValueError("no pods returned by selector while calculating replica count")
+    groups = group_pods(targets, samples, resource, now)
+    values = {name: each.value for name, each in samples.items() if name not in groups.unready | groups.ignored}
+    requests = compute_requests(targets, resource, container) if utilization is not None else {}
+    if not values:
+        raise ValueError("did not receive metrics for any ready pods")
+
+    def measure() -> tuple[float, Proposal]:
+        if utilization is None:
+            assert average is not None
+            mean = sum(values.values()) // len(values)
+            return mean / average, Proposal(current, mean)
+        known = [name for name in values if name in requests]
+        total = sum(requests[name] for name in known)
+        if not total:
+            raise ValueError("no metrics returned matched known pods")
+        used = sum(values[name] for name in known)
+        percent = used * 100 // total
+        return percent / utilization, Proposal(current, used // len(known), percent)
+
+    ratio, found = measure()
+    unready = groups.unready if ratio > 1.0 else set()
+    if not unready and not groups.missing:
+        if abs(1.0 - ratio) <= TOLERANCE:
+            return found
+        return Proposal(ceil(ratio * groups.ready), found.value, found.utilization)
+    for name in groups.missing:
+        if ratio < 1.0:
+            values[name] = requests[name] * max(100, utilization) // 100 if utilization is not None else average or 0
+        elif ratio > 1.0 or utilization is None:
+            values[name] = 0
+    values |= dict.fromkeys(unready, 0)
+    again, _ = measure()
+    if abs(1.0 - again) <= TOLERANCE or (ratio < 1.0 < again) or (ratio > 1.0 > again):
+        return found
+    replicas = ceil(again * len(values))
+    if (again < 1.0 and replicas > current) or (again > 1.0 and replicas < current):
+        return found
+    return Proposal(replicas, found.value, found.utilization)
+
+
+def read_samples(listed: Object, resource: str, container: str) -> dict[str, Sample]:
+    """Read a PodMetricsList: each pod's sum, or its one container's; pods that lack a part are left out."""
+    found = {}
+    for each in listed.get("items") or ():
+        parts = [part for part in each.get("containers") or () if not container or part["name"] == container]
+        usages = [part["usage"][resource] for part in parts if resource in (part.get("usage") or {})]
+        if not usages or len(usages) < len(parts):
+            continue
+        total = sum(quantity.milli(usage) for usage in usages)
+        window = times.parse_duration(each.get("window") or "60s")
+        found[objects.name(each)] = Sample(total, times.parse(each["timestamp"]), window)
+    return found

@@ -1,0 +1,170 @@
+"""Autoscalers: what metrics ask for, and how fast they get it (upstream's replica_calculator and horizontal tests)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controlplane.controllers.hpa_behavior import History, limit, stabilize
+from controlplane.controllers.hpa_replicas import Proposal, Sample, propose, read_samples
+from tests.unit.controlplane.controllers.objects_for_controllers import NOW, ago, pod
+
+Object = dict[str, Any]
+
+
+def target(name: str, *, request: str | None = "1", ready: bool = True, age: float = 1000, **of: Any) -> Object:
+    found = pod(name, ready=ready, ready_for=of.pop("ready_for", 900), **of)
+    found["status"]["startTime"] = ago(age)
+    if request is not None:
+        found["spec"]["containers"][0]["resources"] = {"requests": {"cpu": request}}
+    return found
+
+
+def samples(*values: int) -> dict[str, Sample]:
+    return {f"p{number}": Sample(value, NOW) for number, value in enumerate(values)}
+
+
+def targets(count: int, **of: Any) -> list[Object]:
+    return [target(f"p{number}", **of) for number in range(count)]
+
+
+def asked(
+    of: list[Object], values: dict[str, Sample], utilization: int = 30, *, current: int | None = None
+) -> Proposal:
+    return propose(of, values, "cpu", len(of) if current is None else current, NOW, utilization=utilization)
+
+
+@pytest.mark.parametrize(
+    ("values", "utilization", "replicas", "percent"),
+    [
+        ((300, 500, 700), 30, 5, 50),
+        ((100, 300, 500, 250, 250), 50, 3, 28),
+        ((1010, 1030, 1020), 100, 3, 102),
+        ((1090, 1090), 100, 2, 109),
+        ((1110, 1110), 100, 3, 111),
+        ((0, 0), 50, 0, 0),
+    ],
+)
+def test_utilization(values: tuple[int, ...], utilization: int, replicas: int, percent: int) -> None:
+    found = asked(targets(len(values)), samples(*values), utilization)
+    assert (found.replicas, found.utilization) == (replicas, percent)
+
+
+def test_average_values() -> None:
+    found = propose(targets(2, request=None), samples(400, 800), "cpu", 2, NOW, average=200)
+    assert found == Proposal(6, 600)
+
+
+def test_missing_samples_slow_the_change() -> None:
+    """Upwards they count as idle, downwards as busy; never do they turn the direction."""
+    assert asked(targets(4), samples(600, 600, 600), 30).replicas == 6
+    assert asked(targets(3), samples(100, 100), 50).replicas == 3
+    assert asked(targets(4), samples(400), 30).replicas == 4
+    assert asked(targets(2), samples(100), 200).replicas == 2
+
+
+def test_pods_that_start_or_end() -> None:
+    starting = [target("p0"), target("p1", ready=False, age=10, ready_for=10)]
+    assert asked(starting, samples(700, 5000), 50).replicas == 2  # 70 % of one, idle the other
+    gone = [target("p0"), target("p1", deleting=True), target("p2", phase="Failed")]
+    assert asked(gone, samples(900, 0, 0), 30, current=3).replicas == 3
+    fresh = [target("p0", age=20, ready_for=10)]
+    with pytest.raises(ValueError, match="did not receive metrics for any ready pods"):
+        asked(fresh, samples(900))
+
+
+@pytest.mark.parametrize(
+    ("of", "values", "told"),
+    [
+        ([], {}, "no pods returned by selector while calculating replica count"),
+        (targets(1, request=None), samples(1), "missing request for cpu in container main of Pod p0"),
+        (targets(1), {}, "did not receive metrics for any ready pods"),
+        (targets(1, request="0"), samples(5), "no metrics returned matched known pods"),
+    ],
+)
+def test_what_cannot_be_told(of: list[Object], values: dict[str, Sample], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        asked(of, values)
+
+
+def test_reading_metrics() -> None:
+    def item(name: str, **usage: str) -> Object:
+        containers = [{"name": part, "usage": {"cpu": cpu}} for part, cpu in usage.items()]
+        return {"metadata": {"name": name}, "timestamp": ago(5), "window": "15s", "containers": containers}
+
+    listed = {"items": [item("a", main="250m", side="1"), item("b", main="100n"), item("c")]}
+    listed["items"].append({**item("d", main="1"), "containers": [{"name": "main", "usage": {"memory": "1Mi"}}]})
+    found = read_samples(listed, "cpu", "")
+    assert {name: each.value for name, each in found.items()} == {"a": 1250, "b": 1}
+    assert found["a"].window == 15
+    assert {name: each.value for name, each in read_samples(listed, "cpu", "side").items()} == {"a": 1000}
+
+
+def rules(*policies: tuple[str, int, int], select: str = "Max", window: int | None = None) -> Object:
+    found: Object = {"selectPolicy": select}
+    found["policies"] = [{"type": kind, "value": value, "periodSeconds": period} for kind, value, period in policies]
+    return found if window is None else {**found, "stabilizationWindowSeconds": window}
+
+
+UP = rules(("Pods", 4, 15), ("Percent", 100, 15), window=0)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "changes", "current", "desired", "replicas", "reason"),
+    [
+        (None, [], 1, 9, 4, "ScaleUpLimit"),
+        (None, [], 5, 50, 10, "ScaleUpLimit"),
+        (None, [], 5, 9, 9, "DesiredWithinRange"),
+        (None, [], 60, 101, 100, "TooManyReplicas"),
+        (None, [], 5, 1, 2, "TooFewReplicas"),
+        ({"scaleUp": UP}, [], 1, 20, 5, "ScaleUpLimit"),
+        ({"scaleUp": UP}, [], 10, 90, 20, "ScaleUpLimit"),
+        ({"scaleUp": rules(("Pods", 4, 15), ("Percent", 100, 15), select="Min")}, [], 10, 90, 14, "ScaleUpLimit"),
+        ({"scaleUp": rules(("Pods", 4, 15), select="Disabled")}, [], 10, 90, 10, "ScaleUpLimit"),
+        # What was added in the period is not added again; what was long ago does not count.
+        ({"scaleUp": rules(("Pods", 4, 60))}, [(990.0, 3)], 10, 20, 11, "ScaleUpLimit"),
+        ({"scaleUp": rules(("Pods", 4, 60))}, [(900.0, 3)], 10, 20, 14, "ScaleUpLimit"),
+        ({"scaleDown": rules(("Pods", 2, 60))}, [], 10, 3, 8, "ScaleDownLimit"),
+        ({"scaleDown": rules(("Pods", 2, 60))}, [(990.0, -2)], 10, 3, 10, "ScaleDownLimit"),
+        ({"scaleDown": rules(("Percent", 10, 60))}, [], 10, 3, 9, "ScaleDownLimit"),
+        ({"scaleDown": rules(("Percent", 100, 15))}, [], 10, 1, 2, "TooFewReplicas"),
+        ({"scaleDown": rules(("Pods", 1, 15), select="Disabled")}, [], 10, 3, 10, "ScaleDownLimit"),
+    ],
+)
+def test_limits(
+    behavior: Object | None, changes: list[tuple[float, int]], current: int, desired: int, replicas: int, reason: str
+) -> None:
+    found = limit(behavior, History([], changes), current, desired, (2, 100), 1000.0)
+    assert found[:2] == (replicas, reason)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "recommended", "current", "desired", "replicas", "reason"),
+    [
+        (None, [(800.0, 8)], 8, 3, 8, "ScaleDownStabilized"),
+        (None, [(900.0, 5), (650.0, 9)], 8, 3, 5, "ScaleDownStabilized"),
+        (None, [(600.0, 8)], 8, 3, 3, "ReadyForNewScale"),
+        (None, [(990.0, 2)], 4, 9, 9, "ReadyForNewScale"),
+        ({"scaleUp": {"stabilizationWindowSeconds": 60}}, [(990.0, 5)], 4, 9, 5, "ScaleUpStabilized"),
+        ({"scaleUp": {"stabilizationWindowSeconds": 60}}, [(900.0, 5)], 4, 9, 9, "ReadyForNewScale"),
+        ({"scaleDown": {"stabilizationWindowSeconds": 0}}, [(999.0, 8)], 8, 3, 3, "ReadyForNewScale"),
+    ],
+)
+def test_stabilization(
+    behavior: Object | None,
+    recommended: list[tuple[float, int]],
+    current: int,
+    desired: int,
+    replicas: int,
+    reason: str,
+) -> None:
+    assert stabilize(behavior, History(recommended), current, desired, 1000.0)[:2] == (replicas, reason)
+
+
+def test_a_history_forgets() -> None:
+    history = History()
+    for at in range(0, 10000, 15):
+        history.recommend(float(at), 1)
+        history.scaled(float(at), 1)
+    assert len(history.recommended) == len(history.changes) == 240

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up test check unit conformance integration netns vm bench clean
+.PHONY: help setup up test check unit conformance integration netns vm bench peer hostile clean
 
 help:           ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,14 @@ test: check conformance integration netns vm ## everything, as CI runs it
 
 bench: setup    ## measure; each figure is a ratio with its floor or peer
 	$(BIN)/python -m bench
+
+peer:           ## build the real kube-apiserver for bench api into build/peer, ten minutes
+	nice bench/peer.sh
+
+hostile: setup  ## 100,000 malformed requests and 1,000 kills under writes, on each store
+	for store in sqlite etcd; do \
+	  $(BIN)/python -m tests.hostile --store $$store && $(BIN)/python -m tests.hostile.kills --store $$store || exit 1; \
+	done
 
 clean:          ## remove caches; never a lab
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

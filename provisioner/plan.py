@@ -74,8 +74,8 @@ def plan_cluster(lab: Lab) -> list[Step]:
     return [
         Step(LAB, "api", cluster.ApiReady(), (f"{lab.master.name}/services",)),
         Step(LAB, "addons", cluster.Addons(), (f"{LAB}/api",)),
-        Step(LAB, "nodes", cluster.NodesReady(), (f"{LAB}/addons", *services)),
-        Step(LAB, "control-plane", cluster.ControlPlaneCurrent(), (f"{LAB}/nodes",)),
+        Step(LAB, "nodes", cluster.NodesReady(), (f"{LAB}/api", *services)),
+        Step(LAB, "control-plane", cluster.ControlPlaneCurrent(), (f"{LAB}/nodes", f"{LAB}/addons")),
         Step(LAB, "dns", cluster.DnsAnswers(), (f"{LAB}/control-plane",)),
     ]
 

@@ -136,6 +136,23 @@ async def test_two_budgets_over_a_pod_and_pods_of_nobody(cluster: Simulation) ->
     await cluster.eventually(told, "events about a pod with two budgets and without a controller")
 
 
+async def test_pods_whose_controller_has_no_scale(cluster: Simulation) -> None:
+    """A share of a Job cannot be told: nothing may be disrupted, and the condition says why; an integer can."""
+    client = cluster.client
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "web", "namespace": "default"}}
+    await client.create(JOBS, {**job, "spec": {"template": template(restartPolicy="Never")}})
+    await client.create(PODDISRUPTIONBUDGETS, budget(maxUnavailable=1))
+
+    async def failed() -> Object | None:
+        found = pods.condition(await client.get(PODDISRUPTIONBUDGETS, "web", "default"), "DisruptionAllowed")
+        return found if found is not None and found["reason"] == "SyncFailed" else None
+
+    condition = await cluster.eventually(failed, "a budget that cannot be computed")
+    assert condition["message"] == "jobs.batch does not implement the scale subresource"
+    await client.patch(PODDISRUPTIONBUDGETS, "web", {"spec": {"maxUnavailable": None, "minAvailable": 0}}, "default")
+    await allows(cluster, expectedPods=1, currentHealthy=1, disruptionsAllowed=1)
+
+
 def cronjob(name: str, schedule: str, **spec: Any) -> Object:
     inner = template(restartPolicy="Never")
     return {

@@ -47,8 +47,7 @@ def measure() -> list[Figure]:
     for control_plane, aim in AIMS.items():
         lab = dataclasses.replace(base, control_plane=control_plane)
         try:
-            watch = _UntilReady()
-            brought = lifecycle.bring_up(lab, home, lambda _, watch=watch: watch)
+            watch, brought = _up(lab, home)
             slowest = sorted(brought.steps, key=lambda each: -each.seconds)[:4]
             note = ", ".join(f"{each.step} {each.seconds:.0f} s" for each in slowest)
             figures.append(
@@ -80,6 +79,11 @@ class _UntilReady(PlainProgress):
         super().finished(step, seconds)
         if step.id == "lab/nodes":
             self.ready = time.monotonic() - self._begun
+
+
+def _up(lab: Lab, home: Path) -> tuple[_UntilReady, lifecycle.Brought]:
+    watch = _UntilReady()
+    return watch, lifecycle.bring_up(lab, home, lambda _: watch)
 
 
 def _bare(lab: Lab, home: Path) -> float:

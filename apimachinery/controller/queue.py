@@ -27,6 +27,7 @@ class WorkQueue:
         self._processing: set[str] = set()
         self._changed = asyncio.Event()
         self._later: list[tuple[float, int, str]] = []
+        self._due: dict[str, float] = {}  # when each key of it is to come; what says otherwise there is superseded
         self._order = itertools.count()
         self._sooner = asyncio.Event()
 
@@ -43,11 +44,15 @@ class WorkQueue:
             self._changed.set()
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Add the key after a while; `run` must be under way for it to come."""
+        """Add the key after a while, or when an earlier call said if that is sooner; `run` must be under way."""
         if seconds <= 0:
             self.add(key)
             return
-        heapq.heappush(self._later, (self._clock.monotonic() + seconds, next(self._order), key))
+        due = self._clock.monotonic() + seconds
+        if self._due.get(key, due + 1) <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._later, (due, next(self._order), key))
         self._sooner.set()
 
     def add_rate_limited(self, key: str) -> None:
@@ -90,7 +95,10 @@ class WorkQueue:
         while True:
             now = self._clock.monotonic()
             while self._later and self._later[0][0] <= now:
-                self.add(heapq.heappop(self._later)[2])
+                due, _, key = heapq.heappop(self._later)
+                if self._due.get(key) == due:
+                    del self._due[key]
+                    self.add(key)
             self._sooner.clear()
             waiters: list[asyncio.Future[object]] = [asyncio.ensure_future(self._sooner.wait())]
             if self._later:

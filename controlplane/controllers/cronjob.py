@@ -51,9 +51,8 @@ class CronJobController:
         index_by_controller(jobs)
         self._cronjobs, self._jobs = cronjobs.lister, jobs.lister
         self._recorder = context.recorder(NAME)
-        # The version that our last status write made, and when the next look is due (monotonic), by key.
+        # The version that our last status write made, by key.
         self._written: dict[str, int] = {}
-        self._due: dict[str, float] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         cronjobs.add_handler(self._enqueue, self._changed, self._enqueue)
@@ -68,7 +67,6 @@ class CronJobController:
         cronjob = self._cronjobs.get_by_key(key)
         if cronjob is None:
             self._written.pop(key, None)
-            self._due.pop(key, None)
             return None
         if int(objects.resource_version(cronjob)) < self._written.get(key, 0):
             return None  # the lister is behind our own write: its event brings us back
@@ -226,9 +224,7 @@ class CronJobController:
             seconds = next_in(cronjob, schedule_of(cronjob), self._clock.now())
         except (ValueError, OverflowError):
             return  # said already; a change of the spec brings us back
-        now = self._clock.monotonic()
-        if seconds is not None and not now < self._due.get(key, now) <= now + seconds:
-            self._due[key] = now + seconds
+        if seconds is not None:
             self._queue.add_after(key, seconds)
 
     def _enqueue(self, cronjob: Object) -> None:

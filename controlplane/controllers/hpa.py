@@ -57,7 +57,6 @@ class PodAutoscaler:
         self._recorder = context.recorder("horizontal-pod-autoscaler")
         self._kinds = ServedKinds(context.client)
         self._histories: dict[str, History] = {}
-        self._due: dict[str, float] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         autoscalers.add_handler(self._enqueue, self._changed, self._enqueue)
@@ -71,13 +70,12 @@ class PodAutoscaler:
         hpa = self._autoscalers.get_by_key(key)
         if hpa is None:
             self._histories.pop(key, None)
-            self._due.pop(key, None)
             return None
         status = {**(hpa.get("status") or {}), "conditions": list((hpa.get("status") or {}).get("conditions") or ())}
         try:
             await self._autoscale(key, hpa, status)
         finally:
-            self._arm(key)
+            self._queue.add_after(key, PERIOD)
         await self._write(hpa, status)
         return None
 
@@ -255,13 +253,6 @@ class PodAutoscaler:
             found.append(wanted)
         else:
             found[found.index(current)] = wanted
-
-    def _arm(self, key: str) -> None:
-        """Look again in a period, unless that will happen anyhow."""
-        now = self._clock.monotonic()
-        if not now < self._due.get(key, now) <= now + PERIOD:
-            self._due[key] = now + PERIOD
-            self._queue.add_after(key, PERIOD)
 
     def _enqueue(self, hpa: Object) -> None:
         self._queue.add(objects.key(hpa))

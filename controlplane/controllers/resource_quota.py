@@ -88,7 +88,6 @@ class ResourceQuotaController:
         self._informers: dict[About, Informer] = {about: context.informer(each) for about, each in _MEASURED.items()}
         self._unknown: set[About] = set()
         self._queue = WorkQueue(context.clock)
-        self._due: dict[str, float] = {}
         self._changed: dict[str, float] = {}
         self._put_off: dict[str, int] = {}
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
@@ -128,7 +127,7 @@ class ResourceQuotaController:
                     return QUIET
                 if not is_not_found(error):
                     raise
-        self._later(key, RESYNC)
+        self._queue.add_after(key, RESYNC)
         return None
 
     async def _informer(self, about: About) -> Informer | None:
@@ -159,7 +158,7 @@ class ResourceQuotaController:
 
     def _created(self, obj: Object) -> None:
         for quota in self._quotas.list(objects.namespace(obj)):
-            self._later(objects.key(quota), RECHECK)
+            self._queue.add_after(objects.key(quota), RECHECK)
 
     def _replenish(self, obj: Object) -> None:
         for quota in self._quotas.list(objects.namespace(obj)):
@@ -176,20 +175,12 @@ class ResourceQuotaController:
             self._queue.add(key)
         elif state.get("used") != (old.get("status") or {}).get("used"):
             self._changed[key] = self._clock.monotonic()
-            self._later(key, RECHECK)
+            self._queue.add_after(key, RECHECK)
 
     def _quota_gone(self, quota: Object) -> None:
         key = objects.key(quota)
-        self._due.pop(key, None)
         self._changed.pop(key, None)
         self._put_off.pop(key, None)
-
-    def _later(self, key: str, seconds: float) -> None:
-        """Look at the key in so many seconds, unless that will happen anyhow."""
-        now = self._clock.monotonic()
-        if not now < self._due.get(key, now) <= now + seconds:
-            self._due[key] = now + seconds
-            self._queue.add_after(key, seconds)
 
 
 def _is(resource: Resource, about: About) -> bool:

@@ -80,6 +80,23 @@ async def test_a_sooner_key_overtakes_a_later_one() -> None:
     await cancel_and_wait(running)
 
 
+async def test_of_several_delays_of_a_key_the_earliest_holds() -> None:
+    clock = ManualClock()
+    queue = WorkQueue(clock)
+    running = asyncio.create_task(queue.run())
+    for seconds in (10, 5, 20):
+        queue.add_after("key", seconds)
+    await clock.advance(5)
+    assert await queue.get() == "key"
+    queue.done("key")
+    await clock.advance(20)
+    assert queue.waiting() == []
+    queue.add_after("key", 1)
+    await clock.advance(1)
+    assert queue.waiting() == ["key"]
+    await cancel_and_wait(running)
+
+
 @pytest.mark.parametrize("turns", range(12))
 async def test_run_can_be_cancelled_at_any_moment(turns: int) -> None:
     """Also in the turn in which a delayed key wakes it."""

@@ -20,6 +20,7 @@ KEEPALIVE = 15
 HANDSHAKE = 25.0
 _POLL = 0.2
 _CHUNK = 1 << 18
+_SILENCE = 2.0  # seconds without output, after the exit status
 
 
 class SshShell(Shell):
@@ -58,8 +59,11 @@ class SshShell(Shell):
             channel.exec_command(command)
             channel.setblocking(False)
             closed = False
+            heard = time.monotonic()
             while True:
                 busy = self._drain(channel, out, err)
+                if busy or not channel.exit_status_ready():
+                    heard = time.monotonic()
                 if not closed and channel.send_ready():
                     if view:
                         view = view[channel.send(view[:_CHUNK]) :]  # type: ignore[arg-type]  # bytes-like is enough
@@ -67,8 +71,12 @@ class SshShell(Shell):
                     if not view:
                         channel.shutdown_write()
                         closed = True
-                if channel.exit_status_ready() and not busy and not self._drain(channel, out, err):
-                    break
+                if channel.exit_status_ready():
+                    # The status may overtake the output's rest (RFC 4254, 6.10), which ends with EOF. EOF does not come
+                    # while a process that was left behind holds the output.
+                    ended = channel.eof_received or channel.closed or time.monotonic() - heard > _SILENCE
+                    if ended and not busy and not self._drain(channel, out, err):
+                        break
                 if channel.closed and not channel.exit_status_ready():
                     raise ShellError(f"{self.machine}: the connection ended before `{command[:80]}` did")
                 if time.monotonic() > deadline:

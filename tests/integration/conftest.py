@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,13 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as url:
+        yield url
+
+
+@pytest.fixture
+def own_etcd(tmp_path: Path) -> Iterator[str]:
+    """An etcd without the shared control plane, whose controllers would write into every namespace."""
+    with running_etcd(tmp_path / "own-etcd") as url:
         yield url
 
 

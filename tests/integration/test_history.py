@@ -170,8 +170,8 @@ def test_where_memory_ends(server: ApiServer) -> None:
     assert event["object"]["message"].startswith(f"too old resource version: {first} (")
 
 
-def test_a_list_goes_on_at_another_server(etcd: str, tmp_path: Path) -> None:
-    servers = [ApiServer(tmp_path / "data", etcd) for _ in range(2)]
+def test_a_list_goes_on_at_another_server(own_etcd: str, tmp_path: Path) -> None:
+    servers = [ApiServer(tmp_path / "data", own_etcd) for _ in range(2)]
     for server in servers:
         server.start()
     assert servers[0].request("POST", "/api/v1/namespaces", {"metadata": {"name": "paged"}}).code == 201

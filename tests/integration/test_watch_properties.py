@@ -165,9 +165,9 @@ def _check_resuming(servers: list[ApiServer], path: str, stretch: Any) -> None:
     assert held, "nothing was held any more"
 
 
-def test_changes_of_one_revision_come_together(etcd: str, tmp_path: Path) -> None:
+def test_changes_of_one_revision_come_together(own_etcd: str, tmp_path: Path) -> None:
     """Atomic: etcd's transactions change several objects at one revision; nobody is told a part of it and resumed."""
-    servers = [ApiServer(tmp_path / "data", etcd) for _ in range(2)]
+    servers = [ApiServer(tmp_path / "data", own_etcd) for _ in range(2)]
     for server in servers:
         server.start()
     name = f"atomic-{next(_NUMBERS)}"
@@ -177,7 +177,7 @@ def test_changes_of_one_revision_come_together(etcd: str, tmp_path: Path) -> Non
     revisions = []
     for number in range(20):
         puts = "".join(f"put /registry/configmaps/{name}/{each} {_stored(name, each, number)}\n" for each in "abc")
-        argv = ["etcdctl", f"--endpoints={etcd}", "txn", "--write-out=json"]
+        argv = ["etcdctl", f"--endpoints={own_etcd}", "txn", "--write-out=json"]
         done = subprocess.run(
             argv,
             input=f"\n{puts}\n\n",

@@ -67,10 +67,7 @@ class ServiceAccountTokens:
         self._secrets, self._accounts = secrets.lister, accounts.lister
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
-        secrets.add_handler(
-            lambda secret: self._queue.add(objects.key(secret)),
-            on_update=lambda _, secret: self._queue.add(objects.key(secret)),
-        )
+        secrets.add_handler(lambda secret: self._queue.add(objects.key(secret)))
         accounts.add_handler(on_delete=self._account_gone)
 
     def _account_gone(self, account: Object) -> None:

@@ -26,10 +26,7 @@ class TokenCleaner:
         self._secrets = informer.lister
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
-        informer.add_handler(
-            lambda secret: self._queue.add(objects.name(secret)),
-            on_update=lambda _, secret: self._queue.add(objects.name(secret)),
-        )
+        informer.add_handler(lambda secret: self._queue.add(objects.name(secret)))
 
     async def run(self) -> None:
         """Work until cancelled."""

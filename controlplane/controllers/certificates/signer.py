@@ -119,9 +119,7 @@ class CertificateSigner:
         self._requests = informer.lister
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
-        informer.add_handler(
-            lambda csr: self._queue.add(objects.name(csr)), on_update=lambda _, csr: self._queue.add(objects.name(csr))
-        )
+        informer.add_handler(lambda csr: self._queue.add(objects.name(csr)))
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -1,225 +1,282 @@
-"""KubeletConfiguration (kubelet.config.k8s.io/v1beta1): the fields we honour, those we accept, the rest refused."""
+"""KubeletConfiguration (kubelet.config.k8s.io/v1beta1, Kubernetes 1.32): every field, its type and its default.
+
+A document is kept flat: the path of a field (`authentication.x509.clientCAFile`) → its JSON value. Maps whose keys are
+not fields (`evictionHard`) and lists are leaves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from apimachinery.kit.config import Problems
-from apimachinery.meta.quantity import milli, value
-from apimachinery.meta.times import parse_duration
+from apimachinery.meta.times import format_duration, parse_duration
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Fields of upstream's type that change nothing here: accepted, so that kubeadm's files can be used as they are.
-_ACCEPTED = frozenset(
-    [
-        "allowedUnsafeSysctls",
-        "configMapAndSecretChangeDetectionStrategy",
-        "containerLogMaxWorkers",
-        "containerLogMonitorInterval",
-        "contentType",
-        "cpuCFSQuota",
-        "cpuCFSQuotaPeriod",
-        "cpuManagerPolicy",
-        "cpuManagerReconcilePeriod",
-        "enableContentionProfiling",
-        "enableControllerAttachDetach",
-        "enableDebugFlagsHandler",
-        "enableDebuggingHandlers",
-        "enableProfilingHandler",
-        "enableServer",
-        "enableSystemLogHandler",
-        "enforceNodeAllocatable",
-        "eventBurst",
-        "eventRecordQPS",
-        "evictionMaxPodGracePeriod",
-        "evictionMinimumReclaim",
-        "evictionPressureTransitionPeriod",
-        "evictionSoft",
-        "evictionSoftGracePeriod",
-        "failSwapOn",
-        "featureGates",
-        "fileCheckFrequency",
-        "hairpinMode",
-        "httpCheckFrequency",
-        "imageMaximumGCAge",
-        "imageMinimumGCAge",
-        "imageServiceEndpoint",
-        "iptablesDropBit",
-        "iptablesMasqueradeBit",
-        "kernelMemcgNotification",
-        "kubeAPIBurst",
-        "kubeAPIQPS",
-        "kubeletCgroups",
-        "localStorageCapacityIsolation",
-        "logging",
-        "makeIPTablesUtilChains",
-        "maxOpenFiles",
-        "maxParallelImagePulls",
-        "memoryManagerPolicy",
-        "memorySwap",
-        "memoryThrottlingFactor",
-        "nodeLeaseDurationSeconds",
-        "nodeStatusMaxImages",
-        "oomScoreAdj",
-        "podsPerCore",
-        "protectKernelDefaults",
-        "readOnlyPort",
-        "registryBurst",
-        "registryPullQPS",
-        "reservedSystemCPUs",
-        "rotateCertificates",
-        "runOnce",
-        "runtimeRequestTimeout",
-        "seccompDefault",
-        "serverTLSBootstrap",
-        "showHiddenMetricsForVersion",
-        "shutdownGracePeriod",
-        "shutdownGracePeriodCriticalPods",
-        "staticPodURL",
-        "streamingConnectionIdleTimeout",
-        "syncFrequency",
-        "systemCgroups",
-        "systemReservedCgroup",
-        "kubeReservedCgroup",
-        "tlsCipherSuites",
-        "tlsMinVersion",
-        "topologyManagerPolicy",
-        "topologyManagerScope",
-        "tracing",
-        "volumePluginDir",
-        "volumeStatsAggPeriod",
-        "cgroupsPerQOS",
-        "singleProcessOOMKill",
-        "imagePullCredentialsVerificationPolicy",
-    ]
-)
+Document = dict[str, Any]
 
-Read = Callable[[Any], Any]
-
-
-def _duration(text: Any) -> float:
-    return parse_duration(str(text))
-
-
-def _integer(number: Any) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueError(f"expected a number, not {number!r}")
-    return number
-
-
-def _boolean(setting: Any) -> bool:
-    if not isinstance(setting, bool):
-        raise ValueError(f"expected true or false, not {setting!r}")
-    return setting
-
-
-def _strings(listed: Any) -> tuple[str, ...]:
-    if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
-        raise ValueError("expected a list of strings")
-    return tuple(listed)
-
-
-def _amounts(listed: Any) -> dict[str, int]:
-    """A map of quantities; cpu in millicores."""
-    if not isinstance(listed, dict):
-        raise ValueError("expected a map")
-    return {key: milli(str(text)) if key == "cpu" else value(str(text)) for key, text in listed.items()}
-
-
-def _thresholds(listed: Any) -> dict[str, str]:
-    if not isinstance(listed, dict):
-        raise ValueError("expected a map")
-    return {str(key): str(text) for key, text in listed.items()}
-
-
-def _taints(listed: Any) -> tuple[dict[str, str], ...]:
-    if not isinstance(listed, list) or not all(isinstance(taint, dict) and "key" in taint for taint in listed):
-        raise ValueError("expected a list of taints")
-    return tuple(dict(taint) for taint in listed)
-
-
-# Path in the document → (field of our configuration, how to read it).
-FIELDS: dict[str, tuple[str, Read]] = {
-    "address": ("address", str),
-    "port": ("port", _integer),
-    "healthzBindAddress": ("healthz_address", str),
-    "healthzPort": ("healthz_port", _integer),
-    "staticPodPath": ("static_pod_path", Path),
-    "clusterDNS": ("cluster_dns", _strings),
-    "clusterDomain": ("cluster_domain", str),
-    "resolvConf": ("resolv_conf", Path),
-    "cgroupRoot": ("cgroup_root", str),
-    "cgroupDriver": ("cgroup_driver", str),
-    "maxPods": ("max_pods", _integer),
-    "podPidsLimit": ("pod_pids_limit", _integer),
-    "podCIDR": ("pod_cidr", str),
-    "podLogsDir": ("pod_logs_dir", Path),
-    "providerID": ("provider_id", str),
-    "containerRuntimeEndpoint": ("runtime_endpoint", str),
-    "serializeImagePulls": ("serialize_image_pulls", _boolean),
-    "imageGCHighThresholdPercent": ("image_gc_high", _integer),
-    "imageGCLowThresholdPercent": ("image_gc_low", _integer),
-    "containerLogMaxSize": ("log_max_size", lambda text: value(str(text))),
-    "containerLogMaxFiles": ("log_max_files", _integer),
-    "evictionHard": ("eviction_hard", _thresholds),
-    "systemReserved": ("system_reserved", _amounts),
-    "kubeReserved": ("kube_reserved", _amounts),
-    "registerNode": ("register_node", _boolean),
-    "registerWithTaints": ("register_with_taints", _taints),
-    "nodeStatusUpdateFrequency": ("status_update", _duration),
-    "nodeStatusReportFrequency": ("status_report", _duration),
-    "tlsCertFile": ("tls_cert_file", Path),
-    "tlsPrivateKeyFile": ("tls_key_file", Path),
-    "authentication.x509.clientCAFile": ("client_ca_file", Path),
-    "authentication.anonymous.enabled": ("anonymous", _boolean),
-    "authentication.webhook.enabled": ("webhook_authn", _boolean),
-    "authentication.webhook.cacheTTL": ("webhook_authn_ttl", _duration),
-    "authorization.mode": ("authorization_mode", str),
-    "authorization.webhook.cacheAuthorizedTTL": ("authorized_ttl", _duration),
-    "authorization.webhook.cacheUnauthorizedTTL": ("unauthorized_ttl", _duration),
-    "crashLoopBackOff.maxContainerRestartPeriod": ("crash_backoff_max", _duration),
+# Path → (Go type, default). A "*" says that zero is a setting of its own; of other fields zero means the default.
+SCHEMA: dict[str, tuple[str, Any]] = {
+    "enableServer": ("*bool", True),
+    "staticPodPath": ("string", ""),
+    "podLogsDir": ("string", "/var/log/pods"),
+    "syncFrequency": ("duration", "1m0s"),
+    "fileCheckFrequency": ("duration", "20s"),
+    "httpCheckFrequency": ("duration", "20s"),
+    "staticPodURL": ("string", ""),
+    "staticPodURLHeader": ("map[string]strings", None),
+    "address": ("string", "0.0.0.0"),
+    "port": ("int32", 10250),
+    "readOnlyPort": ("int32", 0),
+    "tlsCertFile": ("string", ""),
+    "tlsPrivateKeyFile": ("string", ""),
+    "tlsCipherSuites": ("[]string", None),
+    "tlsMinVersion": ("string", ""),
+    "rotateCertificates": ("bool", False),
+    "serverTLSBootstrap": ("bool", False),
+    "authentication.x509.clientCAFile": ("string", ""),
+    "authentication.webhook.enabled": ("*bool", True),
+    "authentication.webhook.cacheTTL": ("duration", "2m0s"),
+    "authentication.anonymous.enabled": ("*bool", False),
+    "authorization.mode": ("string", "Webhook"),
+    "authorization.webhook.cacheAuthorizedTTL": ("duration", "5m0s"),
+    "authorization.webhook.cacheUnauthorizedTTL": ("duration", "30s"),
+    "registryPullQPS": ("*int32", 5),
+    "registryBurst": ("int32", 10),
+    "eventRecordQPS": ("*int32", 50),
+    "eventBurst": ("int32", 100),
+    "enableDebuggingHandlers": ("*bool", True),
+    "enableContentionProfiling": ("bool", False),
+    "healthzPort": ("*int32", 10248),
+    "healthzBindAddress": ("string", "127.0.0.1"),
+    "oomScoreAdj": ("*int32", -999),
+    "clusterDomain": ("string", ""),
+    "clusterDNS": ("[]string", None),
+    "streamingConnectionIdleTimeout": ("duration", "4h0m0s"),
+    "nodeStatusUpdateFrequency": ("duration", "10s"),
+    "nodeStatusReportFrequency": ("duration", "5m0s"),
+    "nodeLeaseDurationSeconds": ("int32", 40),
+    "imageMinimumGCAge": ("duration", "2m0s"),
+    "imageMaximumGCAge": ("duration", "0s"),
+    "imageGCHighThresholdPercent": ("*int32", 85),
+    "imageGCLowThresholdPercent": ("*int32", 80),
+    "volumeStatsAggPeriod": ("duration", "1m0s"),
+    "kubeletCgroups": ("string", ""),
+    "systemCgroups": ("string", ""),
+    "cgroupRoot": ("string", ""),
+    "cgroupsPerQOS": ("*bool", True),
+    "cgroupDriver": ("string", "cgroupfs"),
+    "cpuManagerPolicy": ("string", "none"),
+    "cpuManagerPolicyOptions": ("map[string]string", None),
+    "cpuManagerReconcilePeriod": ("duration", "10s"),
+    "memoryManagerPolicy": ("string", "None"),
+    "topologyManagerPolicy": ("string", "none"),
+    "topologyManagerScope": ("string", "container"),
+    "topologyManagerPolicyOptions": ("map[string]string", None),
+    "qosReserved": ("map[string]string", None),
+    "runtimeRequestTimeout": ("duration", "2m0s"),
+    "hairpinMode": ("string", "promiscuous-bridge"),
+    "maxPods": ("int32", 110),
+    "podCIDR": ("string", ""),
+    "podPidsLimit": ("*int64", -1),
+    "resolvConf": ("*string", "/etc/resolv.conf"),
+    "runOnce": ("bool", False),
+    "cpuCFSQuota": ("*bool", True),
+    "cpuCFSQuotaPeriod": ("duration", "100ms"),
+    "nodeStatusMaxImages": ("*int32", 50),
+    "maxOpenFiles": ("int64", 1_000_000),
+    "contentType": ("string", "application/vnd.kubernetes.protobuf"),
+    "kubeAPIQPS": ("*int32", 50),
+    "kubeAPIBurst": ("int32", 100),
+    "serializeImagePulls": ("*bool", True),
+    "maxParallelImagePulls": ("*int32", None),
+    "evictionHard": (
+        "map[string]string",
+        {
+            "imagefs.available": "15%",
+            "imagefs.inodesFree": "5%",
+            "memory.available": "100Mi",
+            "nodefs.available": "10%",
+            "nodefs.inodesFree": "5%",
+        },
+    ),
+    "evictionSoft": ("map[string]string", None),
+    "evictionSoftGracePeriod": ("map[string]string", None),
+    "evictionPressureTransitionPeriod": ("duration", "5m0s"),
+    "evictionMaxPodGracePeriod": ("int32", 0),
+    "evictionMinimumReclaim": ("map[string]string", None),
+    "podsPerCore": ("int32", 0),
+    "enableControllerAttachDetach": ("*bool", True),
+    "protectKernelDefaults": ("bool", False),
+    "makeIPTablesUtilChains": ("*bool", True),
+    "iptablesMasqueradeBit": ("*int32", 14),
+    "iptablesDropBit": ("*int32", 15),
+    "featureGates": ("map[string]bool", None),
+    "failSwapOn": ("*bool", True),
+    "memorySwap.swapBehavior": ("string", ""),
+    "containerLogMaxSize": ("string", "10Mi"),
+    "containerLogMaxFiles": ("*int32", 5),
+    "containerLogMaxWorkers": ("*int32", 1),
+    "containerLogMonitorInterval": ("*duration", "10s"),
+    "configMapAndSecretChangeDetectionStrategy": ("string", "Watch"),
+    "systemReserved": ("map[string]string", None),
+    "kubeReserved": ("map[string]string", None),
+    "reservedSystemCPUs": ("string", ""),
+    "showHiddenMetricsForVersion": ("string", ""),
+    "systemReservedCgroup": ("string", ""),
+    "kubeReservedCgroup": ("string", ""),
+    "enforceNodeAllocatable": ("[]string", ["pods"]),
+    "allowedUnsafeSysctls": ("[]string", None),
+    "volumePluginDir": ("string", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"),
+    "providerID": ("string", ""),
+    "kernelMemcgNotification": ("bool", False),
+    "logging.format": ("string", "text"),
+    "logging.flushFrequency": ("*", 5_000_000_000),
+    "logging.verbosity": ("int32", 0),
+    "logging.vmodule": ("[]object", None),
+    "logging.options": ("*", {"json": {"infoBufferSize": "0"}, "text": {"infoBufferSize": "0"}}),
+    "enableSystemLogHandler": ("*bool", True),
+    "enableSystemLogQuery": ("*bool", False),
+    "shutdownGracePeriod": ("duration", "0s"),
+    "shutdownGracePeriodCriticalPods": ("duration", "0s"),
+    "shutdownGracePeriodByPodPriority": ("[]object", None),
+    "crashLoopBackOff.maxContainerRestartPeriod": ("*duration", None),
+    "reservedMemory": ("[]object", None),
+    "enableProfilingHandler": ("*bool", True),
+    "enableDebugFlagsHandler": ("*bool", True),
+    "seccompDefault": ("*bool", False),
+    "memoryThrottlingFactor": ("*float64", 0.9),
+    "registerWithTaints": ("[]object", None),
+    "registerNode": ("*bool", True),
+    "tracing": ("*", None),
+    "localStorageCapacityIsolation": ("*bool", True),
+    "containerRuntimeEndpoint": ("string", "unix:///run/containerd/containerd.sock"),
+    "imageServiceEndpoint": ("string", ""),
+    "failCgroupV1": ("*bool", False),
 }
 
+_SECTIONS = frozenset(
+    path[:end] for path in SCHEMA for end in range(len(path)) if path[end] == "."
+)  # every prefix that is an object
 
-def read_config(path: Path, problems: Problems) -> dict[str, Any]:
-    """The fields of our configuration that the file sets. Everything wrong with it goes to `problems`."""
+_JSON_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+_GO_NAMES = {"duration": "v1.Duration", "[]object": "[]struct", "map[string]strings": "map[string][]string"}
+
+
+class WrongType(ValueError):
+    """The JSON value does not fit the field's type; the text is Go's."""
+
+
+def defaults() -> Document:
+    """What holds for a field that nobody set."""
+    return {path: default for path, (_, default) in SCHEMA.items() if default is not None}
+
+
+def read_document(path: Path, problems: Problems) -> Document:
+    """The fields that the file sets. Everything wrong with it goes to `problems`, in upstream's words."""
+    where = f"failed to load kubelet config file, path: {path}, error"
     try:
         document = yaml.load(path.read_text(), Loader=_Loader) or {}
     except OSError as error:
-        problems.add("--config", f"failed to load kubelet config file, path: {path}, error: {error.strerror}")
+        problems.add(where, f'failed to read kubelet config file "{path}", error: {error.strerror}')
         return {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.add(str(path), f"error: {' '.join(str(error).split())}")
+        problems.add(where, f"failed to decode: yaml: {' '.join(str(error).split())}")
         return {}
     if not isinstance(document, dict):
-        problems.add(str(path), "not a KubeletConfiguration")
+        problems.add(where, "failed to decode: not a KubeletConfiguration")
         return {}
     for key, expected in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
         if document.get(key) != expected:
-            problems.add(f"{path}: {key}", f"expected {expected}, not {document.get(key)!r}")
-    found: dict[str, Any] = {}
-    _walk({key: entry for key, entry in document.items() if key not in ("apiVersion", "kind")}, "", found, problems)
+            problems.add(where, f"failed to decode: {key} must be {expected}, not {document.get(key)!r}")
+    found: Document = {}
+    unknown: list[str] = []
+    body = {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
+    _walk(body, "", found, unknown, problems, where)
+    if unknown:
+        told = ", ".join(f'unknown field "{field}"' for field in unknown)
+        problems.add(where, f"failed to decode: strict decoding error: {told}")
     return found
 
 
-def _walk(section: Mapping[str, Any], prefix: str, found: dict[str, Any], problems: Problems) -> None:
+def _walk(
+    section: Mapping[str, Any], prefix: str, found: Document, unknown: list[str], problems: Problems, where: str
+) -> None:
     for key, entry in section.items():
         path = f"{prefix}{key}"
-        if path in FIELDS:
-            field, read = FIELDS[path]
-            # Zero durations, empty strings and nulls mean the default, as in upstream's type.
-            if entry in (None, "", "0s"):
-                continue
+        if path in _SECTIONS:
+            if isinstance(entry, dict):
+                _walk(entry, f"{path}.", found, unknown, problems, where)
+            elif entry is not None:
+                problems.add(where, f"failed to decode: {_mismatch(path, entry, 'struct')}")
+        elif path not in SCHEMA:
+            unknown.append(path)
+        elif entry is not None:
             try:
-                found[field] = read(entry)
-            except (ValueError, TypeError) as error:
-                problems.add(path, f"invalid value {entry!r}: {error}")
-        elif any(known.startswith(f"{path}.") for known in FIELDS) and isinstance(entry, dict):
-            _walk(entry, f"{path}.", found, problems)
-        elif path not in _ACCEPTED:
-            problems.add(path, f'strict decoding error: unknown field "{path}"')
+                put(found, path, entry)
+            except WrongType as error:
+                problems.add(where, f"failed to decode: {error}")
+
+
+def put(document: Document, path: str, entry: Any) -> None:
+    """Set a field; zero leaves the default where upstream's type cannot tell it from nothing. Raises WrongType."""
+    kind = SCHEMA[path][0]
+    decoded = _decode(path, kind.removeprefix("*"), entry)
+    if decoded in ("", 0, "0s") and not isinstance(decoded, bool) and not kind.startswith("*"):
+        return
+    document[path] = decoded
+
+
+def _decode(path: str, kind: str, entry: Any) -> Any:
+    fits: dict[str, bool] = {
+        "": True,
+        "bool": isinstance(entry, bool),
+        "string": isinstance(entry, str),
+        "duration": isinstance(entry, str),
+        "int32": _is_integer(entry, 31),
+        "int64": _is_integer(entry, 63),
+        "float64": isinstance(entry, int | float) and not isinstance(entry, bool),
+        "[]string": isinstance(entry, list) and all(isinstance(part, str) for part in entry),
+        "[]object": isinstance(entry, list) and all(isinstance(part, dict) for part in entry),
+        "map[string]string": isinstance(entry, dict) and all(isinstance(part, str) for part in entry.values()),
+        "map[string]bool": isinstance(entry, dict) and all(isinstance(part, bool) for part in entry.values()),
+        "map[string]strings": isinstance(entry, dict) and all(isinstance(part, list) for part in entry.values()),
+    }
+    if not fits[kind]:
+        raise WrongType(_mismatch(path, entry, kind))
+    if kind == "duration":
+        try:
+            return format_duration(parse_duration(entry))
+        except ValueError as error:
+            raise WrongType(f"{error} (KubeletConfiguration.{path})") from None
+    return entry
+
+
+def _is_integer(entry: Any, bits: int) -> bool:
+    return isinstance(entry, int) and not isinstance(entry, bool) and -(1 << bits) <= entry < 1 << bits
+
+
+def _mismatch(path: str, entry: Any, kind: str) -> str:
+    name = _JSON_NAMES.get(type(entry), "string")
+    if kind in ("int32", "int64") and name == "number":
+        name = f"number {entry}"
+    return (
+        f"json: cannot unmarshal {name} into Go struct field KubeletConfiguration.{path} "
+        f"of type {_GO_NAMES.get(kind, kind)}"
+    )
+
+
+def nested(document: Document) -> dict[str, Any]:
+    """The document as JSON has it, with its sections: what /configz shows."""
+    result: dict[str, Any] = {}
+    for path, entry in document.items():
+        section = result
+        *parents, leaf = path.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[leaf] = entry
+    return result

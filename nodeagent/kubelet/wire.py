@@ -192,7 +192,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         ready=agent.sources_ready,
         clock=clock,
     )
-    if config.port:
+    if config.enable_server:
         gate = Gate(
             client,
             config.node_name,

@@ -1,15 +1,65 @@
-"""Flags and the configuration file; every problem at once."""
+"""Flags and the configuration file; every problem at once, in upstream's words."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from apimachinery.kit.config import ConfigError
 from nodeagent.kubelet.config import load
+from nodeagent.kubelet.config_file import SCHEMA
 
 HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+
+# What kubeadm 1.32 writes to /var/lib/kubelet/config.yaml.
+KUBEADM = (
+    HEAD
+    + """\
+authentication:
+  anonymous: {enabled: false}
+  webhook: {cacheTTL: 0s, enabled: true}
+  x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}
+authorization:
+  mode: Webhook
+  webhook: {cacheAuthorizedTTL: 0s, cacheUnauthorizedTTL: 0s}
+cgroupDriver: cgroupfs
+clusterDNS: [10.96.0.10]
+clusterDomain: cluster.local
+containerRuntimeEndpoint: ""
+cpuManagerReconcilePeriod: 0s
+crashLoopBackOff: {}
+evictionPressureTransitionPeriod: 0s
+fileCheckFrequency: 0s
+healthzBindAddress: 127.0.0.1
+healthzPort: 10248
+httpCheckFrequency: 0s
+imageMaximumGCAge: 0s
+imageMinimumGCAge: 0s
+logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}, text: {infoBufferSize: "0"}}, verbosity: 0}
+memorySwap: {}
+nodeStatusReportFrequency: 0s
+nodeStatusUpdateFrequency: 0s
+rotateCertificates: true
+runtimeRequestTimeout: 0s
+shutdownGracePeriod: 0s
+shutdownGracePeriodCriticalPods: 0s
+staticPodPath: /etc/kubernetes/manifests
+streamingConnectionIdleTimeout: 0s
+syncFrequency: 0s
+volumeStatsAggPeriod: 0s
+"""
+)
+
+
+def problems(tmp_path: Path, text: str, *flags: str) -> list[str]:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load([f"--config={file}", *flags])
+    return refused.value.problems
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
@@ -30,6 +80,8 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
             "--root-dir=/r",
             "--hostname-override=Node1",
             "--node-ip=192.0.2.1",
+            "--eviction-hard=memory.available<200Mi,nodefs.available<5%",
+            "--seccomp-default",
         ]
     )
     assert (config.max_pods, config.cluster_dns, config.static_pod_path) == (20, ("10.96.0.10",), Path("/m"))
@@ -40,23 +92,46 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         {"key": "k", "value": "v", "effect": "NoSchedule"},
         {"key": "x", "effect": "NoExecute"},
     )
-    assert config.node_name == "node1"
+    assert config.node_name == "node1" and config.seccomp_default
+    assert config.eviction_hard == {"memory.available": "200Mi", "nodefs.available": "5%"}
+
+
+def test_the_file_that_kubeadm_writes(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(KUBEADM)
+    config = load([f"--config={file}", "--pod-infra-container-image=registry.k8s.io/pause:3.10"])
+    assert config.rotate_certificates and config.authorized_ttl == 300 and config.crash_backoff_max == 300
+    shown = config.shown()
+    assert shown["authentication"]["webhook"] == {"enabled": True, "cacheTTL": "2m0s"}
+    assert shown["syncFrequency"] == "1m0s" and shown["maxPods"] == 110 and shown["clusterDNS"] == ["10.96.0.10"]
+    assert shown["evictionHard"]["memory.available"] == "100Mi"
+    assert shown["containerRuntimeEndpoint"] == "unix:///run/containerd/containerd.sock"
+
+
+def test_an_empty_map_is_a_setting(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(HEAD + "evictionHard: {}\nenforceNodeAllocatable: []\nhealthzPort: 0\nresolvConf: ''\n")
+    config = load([f"--config={file}"])
+    assert config.eviction_hard == {} and config.enforce_node_allocatable == ()
+    assert config.healthz_port == 0 and config.resolv_conf is None
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text(
-        HEAD + "maxPods: many\nclusterDns: [x]\ncgroupDriver: systemd\nauthentication: {x508: {}}\nport: 99999\n"
+    told = "\n".join(
+        problems(
+            tmp_path,
+            HEAD + "maxPods: many\nclusterDns: [x]\ncgroupDriver: upstart\nauthentication: {x508: {}}\nport: 99999\n",
+            "--node-ip=x",
+            "--what",
+            "--hostname-override=a_b",
+            "--kubeconfig=/none",
+        )
     )
-    with pytest.raises(ConfigError) as refused:
-        load([f"--config={file}", "--node-ip=x", "--what", "--hostname-override=a_b", "--kubeconfig=/none"])
-    told = "\n".join(refused.value.problems)
     for word in (
-        "maxPods",
-        'unknown field "clusterDns"',
-        "systemd",
-        "authentication.x508",
-        "99999",
+        "json: cannot unmarshal string into Go struct field KubeletConfiguration.maxPods of type int32",
+        'strict decoding error: unknown field "clusterDns", unknown field "authentication.x508"',
+        "upstart",
+        "invalid configuration: port (--port) 99999 must be between 1 and 65535, inclusive",
         "--node-ip",
         "unknown flag: --what",
         "a_b",
@@ -65,9 +140,64 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         assert word in told
 
 
-def test_a_file_that_is_no_yaml_or_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("maxPods: -1", "maxPods (--max-pods) -1 must not be a negative number"),
+        ("imageGCLowThresholdPercent: 90", "imageGCLowThresholdPercent (--image-gc-low-threshold) 90 must be less than "
+         "imageGCHighThresholdPercent (--image-gc-high-threshold) 85"),
+        ("maxParallelImagePulls: 2", "maxParallelImagePulls cannot be larger than 1 unless SerializeImagePulls "
+         "(--serialize-image-pulls) is set to false"),
+        ("shutdownGracePeriod: 100ms", "shutdownGracePeriod {100ms} must be either zero or otherwise >= 1 sec"),
+        ("shutdownGracePeriodCriticalPods: 5s",
+         "shutdownGracePeriodCriticalPods {5s} must be <= shutdownGracePeriod {0s}"),
+        ("enforceNodeAllocatable: [pods, pods]",
+         'duplicated enforcements "pods" in enforceNodeAllocatable (--enforce-node-allocatable)'),
+        ("enforceNodeAllocatable: [system-reserved]",
+         "systemReservedCgroup (--system-reserved-cgroup) must be specified"),
+        ("hairpinMode: loop", 'option "loop" specified for hairpinMode (--hairpin-mode). Valid options are "none", '
+         '"hairpin-veth" or "promiscuous-bridge"'),
+        ("topologyManagerScope: node",
+         'topologyManagerScope (--topology-manager-scope) "node" must be one of: "container", or "pod"'),
+        ("containerLogMaxFiles: 1", "containerLogMaxFiles must be greater than 1"),
+        ("podLogsDir: logs", 'pod logs path "logs" must be absolute path'),
+        ("podLogsDir: /a/../b", 'pod logs path "/a/../b" must be normalized'),
+        ("crashLoopBackOff: {maxContainerRestartPeriod: 20s}",
+         "FeatureGate KubeletCrashLoopBackOffMax not enabled, "
+         "CrashLoopBackOff.MaxContainerRestartPeriod must not be set"),
+        ("evictionSoft: {memory.available: 1Gi}",
+         "grace period must be specified for the soft eviction threshold memory.available"),
+        ("evictionHard: {memory: 1Gi}", "evictionHard: unsupported eviction signal memory"),
+        ("kubeReserved: {disk: 1Gi}", 'kubeReserved: cannot reserve "disk" resource'),
+        ("clusterDNS: [dns]", 'Invalid DNS server IP "dns"'),
+    ],
+)  # fmt: skip
+def test_upstreams_sentences(tmp_path: Path, text: str, sentence: str) -> None:
+    assert any(problem.startswith(f"invalid configuration: {sentence}") for problem in problems(tmp_path, HEAD + text))
+
+
+def test_a_gate_makes_a_field_possible(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text("a: [")
-    for path in (file, tmp_path / "none"):
-        with pytest.raises(ConfigError):
-            load([f"--config={path}"])
+    file.write_text(
+        HEAD + "featureGates: {KubeletCrashLoopBackOffMax: true}\ncrashLoopBackOff: {maxContainerRestartPeriod: 20s}\n"
+    )
+    assert load([f"--config={file}"]).crash_backoff_max == 20
+
+
+def _wrong(kind: str) -> Any:
+    return [1] if kind in ("*", "int32", "*int32", "bool", "*bool", "string", "*string", "float64", "*float64") else 7
+
+
+@pytest.mark.parametrize("path", [path for path, (kind, _) in SCHEMA.items() if kind != "*"])
+def test_every_field_has_a_type(tmp_path: Path, path: str) -> None:
+    document: Any = _wrong(SCHEMA[path][0]) if "int64" not in SCHEMA[path][0] else "x"
+    for part in reversed(path.split(".")):
+        document = {part: document}
+    told = problems(tmp_path, HEAD + yaml.safe_dump(document))
+    assert any(f"KubeletConfiguration.{path} of type" in problem for problem in told)
+
+
+def test_a_file_that_is_no_yaml_or_is_missing(tmp_path: Path) -> None:
+    assert "failed to load kubelet config file" in problems(tmp_path, "a: [")[0]
+    with pytest.raises(ConfigError):
+        load([f"--config={tmp_path}/none"])

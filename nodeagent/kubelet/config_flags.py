@@ -1,0 +1,131 @@
+"""The kubelet's flags: those that are settings of their own, and those that set a field of the file."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit.config import boolean
+
+from . import config_rules
+
+_LABEL = re.compile(r"^([-a-zA-Z0-9.]+/)?[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$")
+
+
+def _taints(text: str) -> list[dict[str, str]]:
+    """`key=value:effect,key:effect`."""
+    result = []
+    for part in filter(None, text.split(",")):
+        pair, _, effect = part.rpartition(":")
+        key, _, setting = pair.partition("=")
+        taint = {"key": key, "effect": effect, **({"value": setting} if setting else {})}
+        if not effect or not config_rules.valid_taint(taint):
+            raise ValueError(f"invalid taint spec: {part}")
+        result.append(taint)
+    return result
+
+
+def _labels(text: str) -> dict[str, str]:
+    """`key=value,…`."""
+    result = {}
+    for part in filter(None, text.split(",")):
+        key, _, setting = part.partition("=")
+        if not _LABEL.match(key):
+            raise ValueError(f"invalid label: {part}")
+        result[key] = setting
+    return result
+
+
+def _gates(text: str) -> dict[str, bool]:
+    """`Gate=true,…`."""
+    result = {}
+    for part in filter(None, text.split(",")):
+        key, sign, setting = part.partition("=")
+        if not sign:
+            raise ValueError(f"missing bool value for {key}")
+        result[key.strip()] = boolean(setting.strip())
+    return result
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`memory.available<100Mi,…` or `cpu=100m,…`."""
+    result = {}
+    for part in filter(None, text.split(",")):
+        key, sign, setting = part.replace("<", "=", 1).partition("=")
+        if not sign:
+            raise ValueError(f"malformed pair, expect string=string: {part}")
+        result[key.strip()] = setting.strip()
+    return result
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_address(part)) for part in text.split(","))
+
+
+def _listed(text: str) -> list[str]:
+    return list(filter(None, text.split(",")))
+
+
+# Flags that are settings of their own: flag → (field, how to read its text).
+OWN_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "kubeconfig": ("kubeconfig", Path),
+    "bootstrap-kubeconfig": ("bootstrap_kubeconfig", Path),
+    "hostname-override": ("node_name", str),
+    "node-ip": ("node_ips", _addresses),
+    "root-dir": ("root_dir", Path),
+    "cert-dir": ("cert_dir", Path),
+    "node-labels": ("node_labels", _labels),
+    "cloud-provider": ("cloud_provider", str),
+    "pod-infra-container-image": ("", str),
+    "v": ("verbosity", int),
+}
+# Flags that set a field of the file: flag → (path, how to read its text).
+FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "container-runtime-endpoint": ("containerRuntimeEndpoint", str),
+    "image-service-endpoint": ("imageServiceEndpoint", str),
+    "pod-manifest-path": ("staticPodPath", str),
+    "cluster-dns": ("clusterDNS", _listed),
+    "cluster-domain": ("clusterDomain", str),
+    "resolv-conf": ("resolvConf", str),
+    "cgroup-root": ("cgroupRoot", str),
+    "cgroup-driver": ("cgroupDriver", str),
+    "address": ("address", str),
+    "port": ("port", int),
+    "read-only-port": ("readOnlyPort", int),
+    "healthz-bind-address": ("healthzBindAddress", str),
+    "healthz-port": ("healthzPort", int),
+    "tls-cert-file": ("tlsCertFile", str),
+    "tls-private-key-file": ("tlsPrivateKeyFile", str),
+    "rotate-certificates": ("rotateCertificates", boolean),
+    "rotate-server-certificates": ("serverTLSBootstrap", boolean),
+    "client-ca-file": ("authentication.x509.clientCAFile", str),
+    "anonymous-auth": ("authentication.anonymous.enabled", boolean),
+    "authentication-token-webhook": ("authentication.webhook.enabled", boolean),
+    "authentication-token-webhook-cache-ttl": ("authentication.webhook.cacheTTL", str),
+    "authorization-mode": ("authorization.mode", str),
+    "max-pods": ("maxPods", int),
+    "pod-max-pids": ("podPidsLimit", int),
+    "pod-cidr": ("podCIDR", str),
+    "provider-id": ("providerID", str),
+    "register-node": ("registerNode", boolean),
+    "register-with-taints": ("registerWithTaints", _taints),
+    "serialize-image-pulls": ("serializeImagePulls", boolean),
+    "image-gc-high-threshold": ("imageGCHighThresholdPercent", int),
+    "image-gc-low-threshold": ("imageGCLowThresholdPercent", int),
+    "eviction-hard": ("evictionHard", _pairs),
+    "eviction-soft": ("evictionSoft", _pairs),
+    "eviction-soft-grace-period": ("evictionSoftGracePeriod", _pairs),
+    "eviction-minimum-reclaim": ("evictionMinimumReclaim", _pairs),
+    "kube-reserved": ("kubeReserved", _pairs),
+    "system-reserved": ("systemReserved", _pairs),
+    "fail-swap-on": ("failSwapOn", boolean),
+    "seccomp-default": ("seccompDefault", boolean),
+    "allowed-unsafe-sysctls": ("allowedUnsafeSysctls", _listed),
+    "feature-gates": ("featureGates", _gates),
+    "node-status-update-frequency": ("nodeStatusUpdateFrequency", str),
+    "container-log-max-size": ("containerLogMaxSize", str),
+    "container-log-max-files": ("containerLogMaxFiles", int),
+}

@@ -19,6 +19,7 @@ from nodeagent.cri.channel import Channel
 from nodeagent.cri.errors import RuntimeCallError
 
 from .cgroups import Cgroups
+from .cgroups.allocatable import Enforcer
 from .config import Config
 from .housekeeping import Housekeeper
 from .logrotate import LogRotator
@@ -64,6 +65,7 @@ class Agent:
     pleg: Pleg
     status: StatusManager
     cgroups: Cgroups
+    enforcer: Enforcer
     watcher: NodeObserver
     view: NodeView
     static: StaticSource | None
@@ -115,6 +117,7 @@ class Agent:
         loops: dict[str, Coroutine[Any, Any, Any]] = {
             "pleg": self.pleg.run(),
             "runtime": self._watch_runtime(),
+            "allocatable": self.enforcer.run(),
             "logs": self.rotator.run(),
             "status": self.status.run(stop),
         }

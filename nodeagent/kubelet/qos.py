@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from apimachinery.meta.pod_resources import pod_requests
+from apimachinery.meta.pod_resources import parse_amounts, pod_requests
 from apimachinery.meta.quantity import milli, value
 from nodeagent.kubelet import pods
 
@@ -14,6 +14,7 @@ _PERIOD = 100_000  # µs
 _MIN_QUOTA = 1_000
 _MIN_SHARES = 2
 _MAX_SHARES = 262_144
+_HUGEPAGES = "hugepages-"
 
 _GUARANTEED_OOM = -997
 _BEST_EFFORT_OOM = 1000
@@ -24,7 +25,7 @@ def cpu_shares(millicores: int) -> int:
     return max(_MIN_SHARES, min(_MAX_SHARES, millicores * 1024 // 1000)) if millicores else _MIN_SHARES
 
 
-def cpu_quota(millicores: int, period: int = _PERIOD) -> int:
+def quota_of(millicores: int, period: int = _PERIOD) -> int:
     """Microseconds of cpu per period that a limit allows; 0 for no limit."""
     return max(_MIN_QUOTA, millicores * period // 1000) if millicores else 0
 
@@ -53,28 +54,40 @@ def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_mem
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a cgroup is given; 0 for no limit. memory: bytes."""
+    """What a cgroup is given; 0 for no limit. memory: bytes. hugepages: bytes by the size of a page in bytes."""
 
     cpu_shares: int
     cpu_quota: int = 0
     cpu_period: int = _PERIOD
     memory: int = 0
+    hugepages: Mapping[int, int] = field(default_factory=dict)
 
 
-def container_limits(container: Mapping[str, Any]) -> Limits:
-    """A container's cgroup numbers: its cpu request defaults to its limit."""
+def hugepage_limits(amounts: Mapping[str, int]) -> dict[int, int]:
+    """Bytes by page size, of the resources `hugepages-<size>`."""
+    return {
+        value(name.removeprefix(_HUGEPAGES)): amount for name, amount in amounts.items() if name.startswith(_HUGEPAGES)
+    }
+
+
+def container_limits(container: Mapping[str, Any], *, cpu_quota: bool = True) -> Limits:
+    """A container's cgroup numbers: its cpu request defaults to its limit. cpu_quota: whether cpu limits hold."""
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     limit = milli(str(limits.get("cpu") or "0"))
     request = milli(str(requests["cpu"])) if "cpu" in requests else limit
-    return Limits(cpu_shares(request), cpu_quota(limit), memory=value(str(limits.get("memory") or "0")))
+    return Limits(
+        cpu_shares(request),
+        quota_of(limit) if cpu_quota else 0,
+        memory=value(str(limits.get("memory") or "0")),
+        hugepages=hugepage_limits(parse_amounts(limits)),
+    )
 
 
-def pod_limits(pod: Mapping[str, Any]) -> Limits:
+def pod_limits(pod: Mapping[str, Any], *, cpu_quota: bool = True) -> Limits:
     """The pod cgroup's numbers: a limit holds only if every container names one."""
-    shares = cpu_shares(pod_requests(pod).get("cpu", 0))
-    quality = pods.qos_class(pod)
-    if quality == "BestEffort":
+    requests = pod_requests(pod)
+    if pods.qos_class(pod) == "BestEffort":
         return Limits(_MIN_SHARES)
     total = pod_requests(pod, section="limits")
     containers = [c for kind, c in pods.all_containers(pod) if kind != "ephemeral"]
@@ -82,5 +95,18 @@ def pod_limits(pod: Mapping[str, Any]) -> Limits:
     def all_name(resource: str) -> bool:
         return all(((c.get("resources") or {}).get("limits") or {}).get(resource) for c in containers)
 
-    quota = cpu_quota(total.get("cpu", 0)) if all_name("cpu") else 0
-    return Limits(shares, quota, memory=total.get("memory", 0) if all_name("memory") else 0)
+    return Limits(
+        cpu_shares(requests.get("cpu", 0)),
+        quota_of(total.get("cpu", 0)) if cpu_quota and all_name("cpu") else 0,
+        memory=total.get("memory", 0) if all_name("memory") else 0,
+        hugepages=hugepage_limits(requests),
+    )
+
+
+def node_limits(allocatable: Mapping[str, int]) -> Limits:
+    """What the cgroup of all pods is given. allocatable: cpu in millicores, others in bytes."""
+    return Limits(
+        cpu_shares(allocatable.get("cpu", 0)),
+        memory=allocatable.get("memory", 0),
+        hugepages=hugepage_limits(allocatable),
+    )

@@ -13,6 +13,7 @@ from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import Client
 from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.config import Problems
 from apimachinery.kit.debug import DebugServer
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
@@ -21,7 +22,8 @@ from nodeagent.cri.images import ImageService
 from . import dns, environment
 from .agent import Agent, Api
 from .backoff import CrashBackoff
-from .cgroups import Cgroups
+from .cgroups import Cgroups, PodLimits
+from .cgroups.allocatable import Enforcer, plan_enforcement
 from .config import Config
 from .downward import NodeFacts
 from .gc import Collector
@@ -73,7 +75,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     machine = machines.read_machine()
     node_ips = config.node_ips or (machines.default_address(),)
     paths = _paths(config)
-    cgroups = Cgroups(config.cgroup_root, pod_pids=config.pod_pids_limit)
+    per_pod = PodLimits(config.pod_pids_limit, config.cpu_cfs_quota, tuple(machine.hugepages))
+    cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod)
     client = Client(load_kubeconfig(config.kubeconfig), "kubelet/v1.32.0") if config.kubeconfig else None
     events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
     recorder = Recorder(events, config.node_name)
@@ -106,7 +109,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     killer = Killer(runtime.pods, clock, recorder)
     volumes = VolumeManager(paths, store, TokenManager(client, clock), clock)
     images = ImageManager(runtime.images, clock, serialize=config.serialize_image_pulls)
-    facts = Machine(machine.memory, cgroups.v2, config.cluster_domain)
+    facts = Machine(machine.memory, cgroups.v2, config.cluster_domain, config.cpu_cfs_quota, tuple(machine.hugepages))
     syncer = PodSyncer(
         runtime=runtime.pods,
         observer=observer,
@@ -172,6 +175,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         pleg=pleg,
         status=status,
         cgroups=cgroups,
+        enforcer=_enforcer(config, machine, cgroups, watcher, recorder, clock),
         watcher=watcher,
         view=view,
         static=static,
@@ -218,6 +222,33 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         )
     agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})
     return agent
+
+
+def _enforcer(
+    config: Config,
+    machine: machines.Machine,
+    cgroups: Cgroups,
+    watcher: NodeObserver,
+    recorder: Recorder,
+    clock: Clock,
+) -> Enforcer:
+    """Raises ConfigError when more is reserved than there is."""
+    problems = Problems()
+    for problem in render.over_reserved(machine, machines.filesystem(config.root_dir).size, watcher.reserve):
+        problems.add("invalid Node Allocatable configuration", problem)
+    problems.raise_if_any()
+    most = {"pid": machines.processes()[1]}
+    kept = {"pid": most["pid"] - watcher.reserve.reserved.get("pid", 0)}
+    wanted = plan_enforcement(
+        config.enforce_node_allocatable,
+        capacity={**render.pods_allocatable(machine, render.Reserve({})), **most},
+        allocatable={**render.pods_allocatable(machine, watcher.reserve), **kept},
+        reserved={
+            "system": (config.system_reserved_cgroup, config.system_reserved),
+            "kube": (config.kube_reserved_cgroup, config.kube_reserved),
+        },
+    )
+    return Enforcer(cgroups, wanted, recorder.node, clock)
 
 
 def _paths(config: Config) -> Paths:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Facts that do not change while the machine runs. memory, swap: bytes."""
+    """Facts that do not change while the machine runs. memory, swap: bytes. hugepages: bytes set aside, by page size.
+
+    cores, sockets: physical ones.
+    """
 
     cpus: int
     memory: int
@@ -22,6 +26,9 @@ class Machine:
     kernel: str
     os_image: str
     architecture: str
+    hugepages: Mapping[int, int] = field(default_factory=dict)
+    cores: int = 1
+    sockets: int = 1
 
 
 def read_machine(root: Path = Path("/")) -> Machine:
@@ -30,6 +37,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     release = _release(root)
     machine_id = _text(root / "etc/machine-id") or _text(root / "var/lib/dbus/machine-id")
     uuid = _text(root / "sys/class/dmi/id/product_uuid") or machine_id
+    cores, sockets = _topology(root)
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
@@ -41,6 +49,9 @@ def read_machine(root: Path = Path("/")) -> Machine:
         kernel=platform.release(),
         os_image=release.get("PRETTY_NAME", "Linux"),
         architecture=architecture,
+        hugepages=_hugepages(root),
+        cores=cores,
+        sockets=sockets,
     )
 
 
@@ -92,6 +103,26 @@ def default_address() -> str:
         return "127.0.0.1"
     addresses = [str(entry[4][0]) for entry in found]
     return next((address for address in addresses if not address.startswith("127.")), "127.0.0.1")
+
+
+def _hugepages(root: Path) -> dict[int, int]:
+    """Bytes by page size: /sys/kernel/mm/hugepages/hugepages-<kB>kB/nr_hugepages (hugetlbpage.rst)."""
+    found = {}
+    for folder in sorted((root / "sys/kernel/mm/hugepages").glob("hugepages-*kB")):
+        size = int(folder.name.removeprefix("hugepages-").removesuffix("kB")) * 1024
+        found[size] = size * int(_text(folder / "nr_hugepages") or 0)
+    return found
+
+
+def _topology(root: Path) -> tuple[int, int]:
+    """(physical cores, sockets), 1 of each where the machine does not tell."""
+    cores, sockets = set(), set()
+    for folder in (root / "sys/devices/system/cpu").glob("cpu[0-9]*"):
+        socket_id = _text(folder / "topology/physical_package_id")
+        if socket_id:
+            sockets.add(socket_id)
+            cores.add((socket_id, _text(folder / "topology/core_id")))
+    return max(1, len(cores)), max(1, len(sockets))
 
 
 def _meminfo(root: Path) -> dict[str, int]:

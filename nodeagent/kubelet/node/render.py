@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from apimachinery.meta import times
-from apimachinery.meta.quantity import format_milli, milli, value
+from apimachinery.meta.quantity import format_bytes, format_milli, milli, value
 from nodeagent.cri import messages as cri
 
 from .machine import Machine
@@ -38,20 +38,21 @@ def percent_or_bytes(text: str, capacity: int) -> int:
 
 
 def capacity(machine: Machine, max_pods: int, disk: int) -> dict[str, str]:
+    pages = {f"hugepages-{format_bytes(size)}": format_bytes(amount) for size, amount in machine.hugepages.items()}
     return {
         "cpu": format_milli(machine.cpus * 1000),
         "memory": f"{machine.memory // 1024}Ki",
         "ephemeral-storage": f"{disk // 1024}Ki",
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
         "pods": str(max_pods),
+        **pages,
     }
 
 
 def allocatable(machine: Machine, max_pods: int, disk: int, reserve: Reserve) -> dict[str, str]:
-    """Capacity less what is reserved and what eviction keeps free."""
+    """Capacity less what is reserved and what eviction keeps free; memory also less what is set aside as huge pages."""
     kept = reserve.reserved
-    memory = machine.memory - kept.get("memory", 0) - reserve.memory_eviction
+    pages = sum(machine.hugepages.values())
+    memory = machine.memory - kept.get("memory", 0) - reserve.memory_eviction - pages
     storage = disk - kept.get("ephemeral-storage", 0) - reserve.disk_eviction
     return {
         **capacity(machine, max_pods, disk),
@@ -59,6 +60,41 @@ def allocatable(machine: Machine, max_pods: int, disk: int, reserve: Reserve) ->
         "memory": f"{max(0, memory) // 1024}Ki",
         "ephemeral-storage": str(max(0, storage)),
     }
+
+
+def extended_resources(shown: Mapping[str, str]) -> dict[str, str]:
+    """What others have put into a Node's capacity (`example.com/dongle`): it stays, all of it allocatable."""
+    return {name: amount for name, amount in shown.items() if "/" in name and "kubernetes.io/" not in name}
+
+
+def pods_allocatable(machine: Machine, reserve: Reserve) -> dict[str, int]:
+    """What the cgroup of all pods is limited to: capacity less what is reserved; eviction is to act before that.
+
+    cpu in millicores, others in bytes (node_container_manager_linux.go: getNodeAllocatableInternalAbsolute).
+    """
+    kept = reserve.reserved
+    pages = {f"hugepages-{format_bytes(size)}": amount for size, amount in machine.hugepages.items()}
+    return {
+        "cpu": max(0, machine.cpus * 1000 - kept.get("cpu", 0)),
+        "memory": max(0, machine.memory - kept.get("memory", 0) - sum(pages.values())),
+        **pages,
+    }
+
+
+def over_reserved(machine: Machine, disk: int, reserve: Reserve) -> list[str]:
+    """Upstream's sentence for every resource of which more is kept from pods than there is."""
+    kept = reserve.reserved
+    rows = (
+        ("cpu", kept.get("cpu", 0), machine.cpus * 1000, format_milli),
+        ("memory", kept.get("memory", 0) + reserve.memory_eviction, machine.memory, format_bytes),
+        ("ephemeral-storage", kept.get("ephemeral-storage", 0) + reserve.disk_eviction, disk, format_bytes),
+    )
+    return [
+        f'Resource "{name}" has a reservation of {show(amount)} but capacity of {show(whole)}. '
+        "Expected capacity >= reservation."
+        for name, amount, whole, show in rows
+        if amount > whole
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from .render import (
     allocatable,
     capacity,
     conditions,
+    extended_resources,
     images,
     node_info,
     percent_or_bytes,
@@ -54,13 +55,13 @@ class NodeObserver:
         for key, amount in config.kube_reserved.items():
             reserved[key] = reserved.get(key, 0) + amount
         hard = config.eviction_hard
-        reserve = Reserve(
+        self.reserve = Reserve(
             reserved,
             percent_or_bytes(hard.get("memory.available", "0"), machine.memory),
             percent_or_bytes(hard.get("nodefs.available", "0"), disk),
         )
         self.capacity = capacity(machine, config.max_pods, disk)
-        self.allocatable = allocatable(machine, config.max_pods, disk, reserve)
+        self.allocatable = allocatable(machine, config.max_pods, disk, self.reserve)
 
     async def look(self) -> None:
         """Ask the runtime how it is. Never raises: what goes wrong is the finding."""
@@ -89,10 +90,11 @@ class NodeObserver:
         await self.look()
         await self._list_images()
         problems = [text for text in (self.runtime_problem, self.network_problem, self._unhealthy()) if text]
+        others = extended_resources(shown.get("capacity") or {})
         return {
             "addresses": addresses(self._config.node_name, self._ips),
-            "capacity": self.capacity,
-            "allocatable": self.allocatable,
+            "capacity": {**others, **self.capacity},
+            "allocatable": {**others, **self.allocatable},
             "conditions": conditions(self._health(problems), shown.get("conditions") or (), self._clock.now()),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._config.port}},
             "nodeInfo": node_info(self._machine, self._runtime_version),

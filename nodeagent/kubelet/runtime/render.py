@@ -9,6 +9,7 @@ from typing import Any
 
 from nodeagent.cri import messages as cri
 from nodeagent.kubelet import dns, pods, qos
+from nodeagent.kubelet.cgroups.settings import page_size_text
 from nodeagent.kubelet.dns import Resolver
 from nodeagent.kubelet.environment import ConfigProblem
 from nodeagent.kubelet.expansion import expand
@@ -79,7 +80,7 @@ class ContainerInputs:
     """What a container's configuration is made of besides its spec.
 
     image_ref: what the runtime calls the image. env: rendered. mounts: of volumes and of the kubelet's own files.
-    node_memory: bytes of the node, for the OOM score.
+    node_memory: bytes of the node, for the OOM score. page_sizes: of its huge pages, bytes. cpu_quota: cpu limits hold.
     """
 
     image_ref: str
@@ -91,18 +92,24 @@ class ContainerInputs:
     target_id: str = ""
     seccomp_root: str = "/var/lib/kubelet/seccomp"
     cgroup_v2: bool = False
+    cpu_quota: bool = True
+    page_sizes: Sequence[int] = ()
 
 
 def render_container(pod: Pod, container: Container, inputs: ContainerInputs) -> cri.ContainerConfig:
     """One container. Raises ConfigProblem when its security context cannot be honoured."""
     env = inputs.env
-    limits = qos.container_limits(container)
+    limits = qos.container_limits(container, cpu_quota=inputs.cpu_quota)
     resources = cri.LinuxContainerResources(
         cpu_period=limits.cpu_period if limits.cpu_quota else 0,
         cpu_quota=limits.cpu_quota,
         cpu_shares=limits.cpu_shares,
         memory_limit_in_bytes=limits.memory,
         oom_score_adj=qos.oom_score_adj(pod, container, inputs.node_memory),
+        hugepage_limits=[
+            cri.HugepageLimit(page_size=page_size_text(size), limit=limits.hugepages.get(size, 0))
+            for size in inputs.page_sizes
+        ],
     )
     if inputs.cgroup_v2:
         resources.unified["memory.oom.group"] = "1"

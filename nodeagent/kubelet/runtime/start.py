@@ -63,11 +63,13 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What of the node goes into every container. memory: bytes."""
+    """What of the node goes into every container. memory: bytes. page_sizes: of huge pages, bytes."""
 
     memory: int
     cgroup_v2: bool
     cluster_domain: str
+    cpu_quota: bool = True
+    page_sizes: tuple[int, ...] = ()
 
 
 class Starter:
@@ -154,6 +156,8 @@ class Starter:
             target_id=target_id,
             seccomp_root=str(self._paths.root / "seccomp"),
             cgroup_v2=self._machine.cgroup_v2,
+            cpu_quota=self._machine.cpu_quota,
+            page_sizes=self._machine.page_sizes,
         )
         return render_container(pod, container, inputs)
 

@@ -9,7 +9,6 @@ import pytest
 
 from nodeagent.cri import messages as cri
 from nodeagent.kubelet import dns, pods, qos
-from nodeagent.kubelet.cgroups import plan_settings, pod_cgroup
 from nodeagent.kubelet.environment import ConfigProblem
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.runtime.render import ContainerInputs, plan_mounts, render_container, render_sandbox
@@ -166,10 +165,7 @@ QOS = {
 
 @pytest.mark.parametrize(("quality", "resources"), [(name, entry) for name, listed in QOS.items() for entry in listed])
 def test_qos(quality: str, resources: dict[str, Any]) -> None:
-    wanted = pod({"resources": resources})
-    assert pods.qos_class(wanted) == quality
-    folder = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "/besteffort"}[quality]
-    assert pod_cgroup("/r", wanted) == f"/r/kubepods{folder}/podu"
+    assert pods.qos_class(pod({"resources": resources})) == quality
 
 
 def test_oom_score() -> None:
@@ -182,20 +178,6 @@ def test_oom_score() -> None:
 @pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000)])
 def test_cpu_weight(shares: int, weight: int) -> None:
     assert qos.cpu_weight(shares) == weight
-
-
-def test_cgroup_settings_on_both_versions() -> None:
-    limits = qos.Limits(102, 20_000, memory=1 << 20)
-    assert [(s.file, s.value) for s in plan_settings(limits, v2=True, pids=10)] == [
-        ("cpu.weight", "4"),
-        ("cpu.max", "20000 100000"),
-        ("memory.max", "1048576"),
-        ("pids.max", "10"),
-    ]
-    assert [(s.controller, s.file, s.value) for s in plan_settings(qos.Limits(2), v2=False)][2:4] == [
-        ("cpu", "cpu.cfs_quota_us", "-1"),
-        ("memory", "memory.limit_in_bytes", "-1"),
-    ]
 
 
 HOST = dns.parse_resolv_conf("# x\nnameserver 192.0.2.53\nsearch corp.example\noptions timeout:2\n")

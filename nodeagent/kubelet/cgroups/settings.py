@@ -1,0 +1,66 @@
+"""Limits as writes to cgroup files, for v1 and v2. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nodeagent.kubelet import qos
+from nodeagent.kubelet.qos import Limits
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One write to a cgroup file. controller: the v1 hierarchy, "" on v2."""
+
+    controller: str
+    file: str
+    value: str
+
+
+def plan_settings(limits: Limits, *, v2: bool, pids: int = -1) -> list[Setting]:
+    """The files to write for these limits, all of them: what is not limited is set free.
+
+    pids: most processes, -1 for no limit.
+    """
+    most = str(pids) if pids > 0 else "max"
+    if v2:
+        quota = str(limits.cpu_quota) if limits.cpu_quota else "max"
+        return [
+            Setting("", "cpu.weight", str(qos.cpu_weight(limits.cpu_shares))),
+            Setting("", "cpu.max", f"{quota} {limits.cpu_period}"),
+            Setting("", "memory.max", str(limits.memory) if limits.memory else "max"),
+            Setting("", "pids.max", most),
+        ]
+    return [
+        Setting("cpu", "cpu.shares", str(limits.cpu_shares)),
+        Setting("cpu", "cpu.cfs_period_us", str(limits.cpu_period)),
+        Setting("cpu", "cpu.cfs_quota_us", str(limits.cpu_quota or -1)),
+        Setting("memory", "memory.limit_in_bytes", str(limits.memory or -1)),
+        Setting("pids", "pids.max", most),
+    ]
+
+
+def plan_shares(shares: int, *, v2: bool) -> list[Setting]:
+    """Only the weight: a QoS class has no limits of its own."""
+    return plan_settings(Limits(shares), v2=v2)[:1]
+
+
+def plan_hugepages(limits: Mapping[int, int], sizes: Sequence[int], *, v2: bool) -> list[Setting]:
+    """A limit for every page size that the machine has: a size that is not asked for may not be used at all.
+
+    limits: bytes by page size. sizes: bytes.
+    """
+    file = "hugetlb.{}.max" if v2 else "hugetlb.{}.limit_in_bytes"
+    controller = "" if v2 else "hugetlb"
+    return [Setting(controller, file.format(page_size_text(size)), str(limits.get(size, 0))) for size in sizes]
+
+
+def page_size_text(size: int) -> str:
+    """As the kernel names it in hugetlb's files: 2097152 is 2MB."""
+    index = 0
+    while size >= 1024 and size % 1024 == 0 and index < len(_UNITS) - 1:
+        size, index = size // 1024, index + 1
+    return f"{size}{_UNITS[index]}"

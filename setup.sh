@@ -53,8 +53,6 @@ say "Python environment in .venv ($("$python" --version))"
 sed -n 's/^\([A-Za-z0-9._-]*==[^ ;\\]*\).*/\1/p' images/guest/requirements.lock >.venv/constraints.txt
 cat tests/constraints.txt >>.venv/constraints.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint .venv/constraints.txt --editable '.[host,build,test]'
-say "the API's schema and catalogue"
-.venv/bin/python -m apimachinery.api.extract
+  --constraint .venv/constraints.txt --editable '.[host,test]'
 touch .venv/ready
 say "done: $(.venv/bin/python -c 'import sys; print(sys.prefix)')/bin/kubelab"

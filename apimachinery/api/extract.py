@@ -1,4 +1,4 @@
-"""`python -m apimachinery.api.extract`: write the API's schema to `apimachinery/api/data/` (run by `make setup`).
+"""`python -m apimachinery.api.extract`: write the API's schema to `apimachinery/api/data/` (run by setup.py).
 
 Source: `_definitions.json` of the PyPI package kubernetes-validate, a JSON Schema rendering of Kubernetes 1.32's
 OpenAPI document. What that rendering changed is undone here: optional types had been made nullable, references pointed
@@ -32,7 +32,7 @@ def source_file() -> Path:
     """Where the definitions lie on this machine. Raises SourceMissing, saying what to install."""
     spec = importlib.util.find_spec("kubernetes_validate")
     if spec is None or spec.origin is None:
-        raise SourceMissing("the package kubernetes-validate is not installed (pip install kubelab[build])")
+        raise SourceMissing("the package kubernetes-validate is not installed")
     found = Path(spec.origin).parent / "kubernetes-json-schema" / f"{RELEASE}-local" / "_definitions.json"
     if not found.is_file():
         raise SourceMissing(f"the installed kubernetes-validate has no definitions of {RELEASE}: {found} is missing")

@@ -21,6 +21,7 @@ from apimachinery.api.schema_gate import Gate, compile_gate
 from apimachinery.api.schema_patch import SchemaPatchMeta
 from apimachinery.api.schema_types import Types
 from apimachinery.api.schema_values import Findings
+from apimachinery.kit.config import ConfigError
 from apimachinery.meta.patches import PatchMeta
 from apimachinery.meta.paths import Problem
 
@@ -29,8 +30,8 @@ DATA = FilePath(__file__).parent / "data"
 GVK = tuple[str, str, str]
 
 
-class SchemaMissing(Exception):
-    """The extracted data is not there: `make setup` (or `python -m apimachinery.api.extract`) makes it."""
+class SchemaMissing(ConfigError):
+    """The extracted data is not there: installing kubelab writes it (setup.py)."""
 
 
 class UnknownKind(KeyError):
@@ -59,6 +60,10 @@ class Schema:
         self._patch_metas: dict[GVK, SchemaPatchMeta] = {}
         self._patch_nodes: dict[int, SchemaPatchMeta] = {}
 
+    def require(self) -> None:
+        """What a server asks before it starts. Raises SchemaMissing."""
+        assert self.definitions
+
     @cached_property
     def definitions(self) -> Mapping[str, Any]:
         """All definitions by name (`io.k8s.api.core.v1.Pod`), as upstream publishes them but without prose."""
@@ -80,7 +85,9 @@ class Schema:
         try:
             content: dict[str, Any] = orjson.loads((self._data / name).read_bytes())
         except FileNotFoundError:
-            raise SchemaMissing(f"{self._data / name} is missing: run python -m apimachinery.api.extract") from None
+            raise SchemaMissing(
+                [f"{self._data / name}: missing: installing kubelab writes it (pip install .)"]
+            ) from None
         return content
 
     def __contains__(self, gvk: GVK) -> bool:

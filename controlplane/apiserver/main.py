@@ -19,6 +19,12 @@ def main(argv: list[str] | None = None) -> int:
     logs.setup(config.verbosity)
     process.set_title("kube-apiserver", words)
     trust.load_aiohttp_without_system_authorities()
-    from controlplane.apiserver.wire import build  # the flags are told wrong before anything heavy is loaded
+    # The flags are told wrong before anything heavy is loaded.
+    from apimachinery.api.schema import SCHEMA
+    from controlplane.apiserver.wire import build
 
+    try:
+        SCHEMA.require()
+    except ConfigError as error:
+        exit_with("kube-apiserver", error)
     return tasks.run_daemon(build(config).run)

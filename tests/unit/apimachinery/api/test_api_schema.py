@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery.api.catalogue import CATALOGUE
-from apimachinery.api.schema import SCHEMA, UnknownKind
+from apimachinery.api.schema import SCHEMA, Schema, SchemaMissing, UnknownKind
 
 _DEPLOYMENT = ("apps", "v1", "Deployment")
 _POD = ("", "v1", "Pod")
@@ -181,3 +181,8 @@ def test_what_was_cleaned_once_is_clean(body):
     if decoded.error is None:
         assert SCHEMA.is_clean(_POD, decoded.object)
         assert SCHEMA.decode(_POD, deepcopy(decoded.object)).object == decoded.object
+
+
+def test_a_server_without_extracted_data_is_told_which_file_and_how_it_comes(tmp_path):
+    with pytest.raises(SchemaMissing, match=r"definitions\.json: missing: installing kubelab writes it"):
+        Schema(tmp_path).require()

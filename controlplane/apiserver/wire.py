@@ -70,7 +70,6 @@ from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage
-from controlplane.apiserver.storage.keys import registry_prefix
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.reviews import Reviews
 from controlplane.apiserver.strategies.subresources import Subresources
@@ -152,8 +151,9 @@ class ApiServer:
             "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, front_proxy), clock
         )
         await until_answered("the kubernetes service", kubernetes.ensure, clock)
-        await self._aggregation.start(undo)
-        await Extensions(registry, storage, clock).start(undo)
+        extensions = Extensions(registry, storage, clock)
+        await self._aggregation.start(undo, extensions.definitions)
+        await extensions.start(undo)
         await until_answered("local APIServices", self._aggregation.ensure, clock)
         for feed in feeds:
             await feed.synced.wait()
@@ -304,18 +304,16 @@ def _feeds(
     config: Config, storage: Storage, policy: PolicyIndex, graph: PodGraph, seats: Fairness | InFlight
 ) -> list[Feed]:
     feeds = [
-        Feed(storage, registry_prefix(resource), policy.put, policy.drop)
+        Feed(storage, resource, policy.put, policy.drop)
         for resource in (CLUSTERROLES, CLUSTERROLEBINDINGS, ROLES, ROLEBINDINGS)
     ]
     if isinstance(seats, Fairness):
         feeds += [
-            Feed(storage, registry_prefix(resource), seats.put, seats.drop)
-            for resource in (FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS)
+            Feed(storage, resource, seats.put, seats.drop) for resource in (FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS)
         ]
     if "Node" in config.authorization_modes:
         feeds += [
-            Feed(storage, registry_prefix(resource), graph.put, graph.drop)
-            for resource in (PODS, PERSISTENTVOLUMES, VOLUMEATTACHMENTS)
+            Feed(storage, resource, graph.put, graph.drop) for resource in (PODS, PERSISTENTVOLUMES, VOLUMEATTACHMENTS)
         ]
     return feeds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from apimachinery.api.catalogue import APISERVICES, CUSTOMRESOURCEDEFINITIONS
+from apimachinery.api.catalogue import APISERVICES
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.apiserver.aggregation.aggregator import Aggregator
@@ -20,7 +20,6 @@ from controlplane.apiserver.front.server import Route
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.storage.interface import Storage
-from controlplane.apiserver.storage.keys import registry_prefix
 from controlplane.apiserver.streams.forward import Forwarder
 
 
@@ -45,9 +44,7 @@ class Aggregation:
             resolver, forwarder, reject_redirects=config.aggregator_reject_forwarding_redirect
         )
         self._index = index
-        self._services = Feed(storage, registry_prefix(APISERVICES), index.put, index.drop)
-        definitions = self._registration.put, self._registration.drop
-        self._definitions = Feed(storage, registry_prefix(CUSTOMRESOURCEDEFINITIONS), *definitions)
+        self._services = Feed(storage, APISERVICES, index.put, index.drop)
 
     def over(self, local: Route) -> Route:
         """The route for every request; `local` serves what is this server's own."""
@@ -57,12 +54,13 @@ class Aggregation:
         """Make the local APIServices. Raises ApiError when the store does not answer; may be called again."""
         await self._registration.ensure_built_in()
 
-    async def start(self, undo: AsyncExitStack) -> None:
-        """Keep watch; ended by `undo`. Returns when the APIServices that are stored are known."""
+    async def start(self, undo: AsyncExitStack, definitions: Feed) -> None:
+        """Keep watch; ended by `undo`. Returns when the APIServices that are stored are known. definitions: tells of
+        CustomResourceDefinitions, and is run by the caller afterwards."""
+        definitions.also(self._registration.put, self._registration.drop)
         work = (
             self._services.run(),
-            self._definitions.run(),
-            self._registration.run(self._definitions.synced),
+            self._registration.run(definitions.synced),
             self._availability.run(),
             self._remote.run(),
         )

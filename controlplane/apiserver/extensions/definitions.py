@@ -14,7 +14,6 @@ from controlplane.apiserver.extensions.definition import Definition, build, sour
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.storage.interface import Storage
-from controlplane.apiserver.storage.keys import registry_prefix
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ class Definitions:
         self, registry: Registry, storage: Storage, webhooks: WebhookClient, changed: Callable[[str], None]
     ) -> None:
         self._registry, self._webhooks, self._changed = registry, webhooks, changed
-        self.feed = Feed(storage, registry_prefix(CUSTOMRESOURCEDEFINITIONS), self.put, self.drop)
+        self.feed = Feed(storage, CUSTOMRESOURCEDEFINITIONS, self.put, self.drop)
         self.stored: dict[str, Object] = {}
         self._served: dict[str, Definition] = {}
         self._closing: set[asyncio.Task[None]] = set()

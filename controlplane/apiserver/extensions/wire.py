@@ -11,6 +11,7 @@ from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.extensions.controller import DefinitionController
 from controlplane.apiserver.extensions.definitions import Definitions
+from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.storage.interface import Storage
 
@@ -22,6 +23,11 @@ class Extensions:
         self._controller = DefinitionController(registry, clock)
         self._webhooks = WebhookClient(registry.of(SERVICES).store)
         self._definitions = Definitions(registry, storage, self._webhooks, self._controller.changed)
+
+    @property
+    def definitions(self) -> Feed:
+        """What tells of every CustomResourceDefinition."""
+        return self._definitions.feed
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Returns when the definitions that are stored are served; ended by `undo`."""

@@ -9,23 +9,30 @@ from typing import Any
 
 import orjson
 
-from controlplane.apiserver.storage.interface import ChangeType, Storage, StorageError
+from apimachinery.api.catalogue import Resource
+from controlplane.apiserver.storage.interface import ChangeType, Revision, Storage, StorageError
+from controlplane.apiserver.storage.keys import registry_prefix
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
+Told = Callable[[Object], None]
 _RETRY = 1.0
 
 
 class Feed:
-    """Calls `put` and `drop` for every object under a prefix, from its present state on, in order."""
+    """Calls `put` and `drop` for every object of a resource, from its present state on, in order. `drop` is given the
+    kind, name and namespace of what is gone, and nothing else: what was, is kept nowhere here."""
 
-    def __init__(
-        self, storage: Storage, prefix: str, put: Callable[[Object], None], drop: Callable[[Object], None]
-    ) -> None:
-        self._storage, self._prefix, self._put, self._drop = storage, prefix, put, drop
-        self._known: dict[str, bytes] = {}
+    def __init__(self, storage: Storage, resource: Resource, put: Told, drop: Told) -> None:
+        self._storage, self._resource, self._prefix = storage, resource, registry_prefix(resource)
+        self._followers = [(put, drop)]
+        self._known: dict[str, Revision] = {}
         self.synced = asyncio.Event()
+
+    def also(self, put: Told, drop: Told) -> None:
+        """Tell these, too, after the others; to be called before `run`."""
+        self._followers.append((put, drop))
 
     async def run(self) -> None:
         """Until cancelled; a store that does not answer, or has forgotten, is asked again from the start."""
@@ -38,25 +45,31 @@ class Feed:
 
     async def _follow(self) -> None:
         page = await self._storage.list(self._prefix)
-        present = {item.key: item.value for item in page.items}
-        for key in self._known.keys() - present.keys():
+        for key in self._known.keys() - {item.key for item in page.items}:
             self._forget(key)
-        for key, value in present.items():
-            self._learn(key, value)
+        for item in page.items:
+            if self._known.get(item.key) != item.mod_revision:
+                self._learn(item.key, item.value, item.mod_revision)
         self.synced.set()
-        async with self._storage.watch(self._prefix, page.revision) as changes:
+        revision = page.revision
+        del page  # its bytes are many, and the watch is for ever
+        async with self._storage.watch(self._prefix, revision) as changes:
             async for change in changes:
                 if change.type is ChangeType.DELETE:
                     self._forget(change.key)
                 elif change.type is not ChangeType.PROGRESS:
-                    self._learn(change.key, change.value)
+                    self._learn(change.key, change.value, change.revision)
 
-    def _learn(self, key: str, value: bytes) -> None:
-        if self._known.get(key) != value:
-            self._known[key] = value
-            self._put(orjson.loads(value))
+    def _learn(self, key: str, value: bytes, revision: Revision) -> None:
+        self._known[key] = revision
+        obj = orjson.loads(value)
+        for put, _ in self._followers:
+            put(obj)
 
     def _forget(self, key: str) -> None:
-        value = self._known.pop(key, None)
-        if value is not None:
-            self._drop(orjson.loads(value))
+        if self._known.pop(key, None) is None:
+            return
+        namespace, _, name = key.removeprefix(self._prefix).rpartition("/")
+        metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+        for _, drop in self._followers:
+            drop({"kind": self._resource.kind, "metadata": metadata})

@@ -26,7 +26,7 @@ class PolicyStatus:
     def __init__(self, store: ObjectStore, served: Callable[[], Catalogue]) -> None:
         self._store, self._served = store, served
         self._due: asyncio.Queue[str] = asyncio.Queue()
-        self.feed = Feed(store.storage, store.prefix(), self._put, lambda policy: None)
+        self.feed = Feed(store.storage, store.resource, self._put, lambda policy: None)
 
     def _put(self, policy: Object) -> None:
         if _behind(policy):

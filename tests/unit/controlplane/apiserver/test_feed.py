@@ -1,0 +1,90 @@
+"""A feed tells its followers of every object, and of what is gone, over a store that is really there."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from apimachinery.api.catalogue import CLUSTERROLES, ROLES
+from apimachinery.kit.tasks import cancel_and_wait
+from controlplane.apiserver.registry.feed import Feed
+from controlplane.apiserver.storage.sqlite import SqliteStorage
+
+
+def role(name: str, namespace: str = "", rules: int = 0) -> bytes:
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    return orjson.dumps({"kind": "Role", "metadata": metadata, "rules": [{}] * rules})
+
+
+class Follower:
+    """What it was told; `about` waits until a word about an object has come."""
+
+    def __init__(self) -> None:
+        self.words: list[tuple[str, dict[str, Any]]] = []
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put(self, obj: dict[str, Any]) -> None:
+        self._say("put", obj)
+
+    def drop(self, obj: dict[str, Any]) -> None:
+        self._say("drop", obj)
+
+    def _say(self, word: str, obj: dict[str, Any]) -> None:
+        self.words.append((word, obj))
+        task = asyncio.ensure_future(self._notify())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def count(self, number: int) -> list[tuple[str, str]]:
+        async with asyncio.timeout(5), self._changed:
+            await self._changed.wait_for(lambda: len(self.words) >= number)
+        return [(word, obj["metadata"]["name"]) for word, obj in self.words]
+
+
+async def test_followers_are_told_of_what_is_there_what_changes_and_what_goes(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path / "store.db")
+    first = await storage.create("/registry/roles/a/one", role("one", "a"))
+    early, late = Follower(), Follower()
+    feed = Feed(storage, ROLES, early.put, early.drop)
+    feed.also(late.put, late.drop)
+    running = asyncio.create_task(feed.run())
+    await asyncio.wait_for(feed.synced.wait(), 5)
+    second = await storage.update("/registry/roles/a/one", role("one", "a", rules=2), first)
+    await storage.create("/registry/roles/b/two", role("two", "b"))
+    await storage.delete("/registry/roles/a/one", second)
+    expected = [("put", "one"), ("put", "one"), ("put", "two"), ("drop", "one")]
+    assert await early.count(4) == await late.count(4) == expected
+    assert early.words[1][1]["rules"] == [{}, {}]
+    assert early.words[3][1] == {"kind": "Role", "metadata": {"name": "one", "namespace": "a"}}
+    await cancel_and_wait(running)
+    await storage.close()
+
+
+async def test_a_feed_that_starts_again_tells_only_what_has_changed_meanwhile(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path / "store.db")
+    kept = await storage.create("/registry/clusterroles/kept", role("kept"))
+    changed = await storage.create("/registry/clusterroles/changed", role("changed"))
+    gone = await storage.create("/registry/clusterroles/gone", role("gone"))
+    follower = Follower()
+    feed = Feed(storage, CLUSTERROLES, follower.put, follower.drop)
+    running = asyncio.create_task(feed.run())
+    await follower.count(3)
+    await cancel_and_wait(running)
+    follower.words.clear()
+    await storage.update("/registry/clusterroles/changed", role("changed", rules=1), changed)
+    await storage.delete("/registry/clusterroles/gone", gone)
+    running = asyncio.create_task(feed.run())
+    assert await follower.count(2) == [("drop", "gone"), ("put", "changed")]
+    assert follower.words[0][1] == {"kind": "ClusterRole", "metadata": {"name": "gone"}}
+    stored = await storage.get("/registry/clusterroles/kept")
+    assert stored is not None and stored.mod_revision == kept
+    await cancel_and_wait(running)
+    await storage.close()

@@ -18,9 +18,11 @@ from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
+from controlplane.controllers.ephemeral_volume import EphemeralVolumes
 from controlplane.controllers.garbage_collector import GarbageCollector
 from controlplane.controllers.hpa import PodAutoscaler
 from controlplane.controllers.job import JobController
+from controlplane.controllers.local_path import LocalPathProvisioner
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
 from controlplane.controllers.node_lifecycle import NodeLifecycleController
@@ -35,6 +37,8 @@ from controlplane.controllers.serviceaccount_token import ServiceAccountTokens
 from controlplane.controllers.statefulset import StatefulSetController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 from controlplane.controllers.token_cleaner import TokenCleaner
+from controlplane.controllers.volume_binder import VolumeBinder
+from controlplane.controllers.volume_expand import VolumeExpander
 
 
 def _always(config: ControllersConfig) -> bool:
@@ -71,6 +75,10 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("node-lifecycle-controller", NodeLifecycleController),
     Descriptor("taint-eviction-controller", TaintEvictionController),
     Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
+    Descriptor("persistentvolume-binder-controller", VolumeBinder),
+    Descriptor("persistentvolume-expander-controller", VolumeExpander),
+    Descriptor("ephemeral-volume-controller", EphemeralVolumes),
+    Descriptor("local-path-provisioner-controller", LocalPathProvisioner),
     Descriptor("persistentvolumeclaim-protection-controller", ClaimProtection),
     Descriptor("persistentvolume-protection-controller", VolumeProtection),
     Descriptor("serviceaccount-token-controller", ServiceAccountTokens, lambda c: c.token_key is not None),

@@ -35,7 +35,7 @@ class ClaimProtection:
         self._client = context.client
         claims, all_pods = context.informer(PERSISTENTVOLUMECLAIMS), context.informer(PODS)
         self._claims, self._pods = claims.lister, all_pods.lister
-        self._pods.add_index(BY_CLAIM, _claim_keys)
+        self._pods.add_index(BY_CLAIM, claim_keys)
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
         claims.add_handler(self._claim_changed)
@@ -77,11 +77,12 @@ class ClaimProtection:
             self._release(pod)
 
     def _release(self, pod: Object) -> None:
-        for key in _claim_keys(pod):
+        for key in claim_keys(pod):
             claim = self._claims.get_by_key(key)
             if claim is not None and is_candidate(claim, PVC_PROTECTION):
                 self._queue.add(key)
 
 
-def _claim_keys(pod: Object) -> list[str]:
+def claim_keys(pod: Object) -> list[str]:
+    """The keys of the claims that a pod uses: an index function."""
     return [f"{objects.namespace(pod)}/{name}" for name in claims_of(pod)]

@@ -22,7 +22,7 @@ class ApiServer(ControlPlane):
         self._log = directory.parent / f"{directory.name}-{self.port}.log"
 
     def argv(self) -> list[str]:
-        """The command line."""
+        """The command line. A flag of `more` counts instead of the usual one."""
         servers = () if self.store == "sqlite" else (self.store,)
         config = AllInOneConfig(data_dir=self.directory, etcd_servers=servers, port=self.port)
         if not self.kubeconfig.exists():

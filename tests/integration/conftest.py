@@ -1,13 +1,16 @@
-"""The one-process control plane on a temporary directory and a free port, on SQLite and on a real etcd."""
+"""The one-process control plane on a temporary directory and a free port: on SQLite, on a real etcd, and beside a
+second API server on the same etcd."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.pair import Pair
 from tests.integration.process import ControlPlane, running_etcd
 
 _NUMBERS = itertools.count(1)
@@ -21,21 +24,23 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def own_etcd(tmp_path: Path) -> Iterator[str]:
-    """An etcd without the shared control plane, whose controllers would write into every namespace."""
+    """An etcd that no other test writes to, for what counts revisions."""
     with running_etcd(tmp_path / "own-etcd") as url:
         yield url
 
 
-@pytest.fixture(scope="session", params=["sqlite", "etcd"])
+@pytest.fixture(scope="session", params=["sqlite", "etcd", "pair"])
 def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Shared by all tests of a store: each works in a namespace of its own."""
-    store = request.getfixturevalue("etcd") if request.param == "etcd" else "sqlite"
-    plane = ControlPlane(tmp_path_factory.mktemp(request.param) / "data", store)
-    plane.start()
-    yield plane
-    code = plane.stop()
-    assert "Traceback" not in plane.log, plane.log
-    assert code == 0, plane.log
+    directory = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as undo:
+        store = "sqlite" if request.param == "sqlite" else undo.enter_context(running_etcd(directory / "etcd"))
+        plane = (Pair if request.param == "pair" else ControlPlane)(directory / "data", store)
+        plane.start()
+        yield plane
+        code = plane.stop()
+        assert "Traceback" not in plane.log, plane.log
+        assert code == 0, plane.log
 
 
 @pytest.fixture

@@ -63,9 +63,13 @@ class ControlPlane:
 
     def __init__(self, directory: Path, store: str) -> None:
         self.directory, self.store, self.port = directory, store, free_port()
-        self.kubeconfig = directory / "admin.kubeconfig"
         self._process: subprocess.Popen[bytes] | None = None
         self._log = directory.parent / f"{directory.name}.log"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.directory / "admin.kubeconfig"
 
     def start(self) -> float:
         """Start and wait for /readyz; the seconds it took."""
@@ -140,7 +144,7 @@ class ControlPlane:
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
-    def connect(self, *, anonymous: bool = False, timeout: float = DEADLINE) -> HTTPConnection:
+    def connect(self, *, anonymous: bool = False, timeout: float = DEADLINE) -> HTTPSConnection:
         """A connection of its own."""
         config = load_kubeconfig(self.kubeconfig)
         context = config.ssl_context()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.integration.apiserver import ApiServer
+from tests.integration.apiservers import ApiServer
 from tests.integration.process import ROOT, wait_until
 
 POLICY = """
@@ -35,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     directory = tmp_path_factory.mktemp("audit")
     (directory / "policy.yaml").write_text(POLICY)
     flags = [f"--audit-policy-file={directory / 'policy.yaml'}", f"--audit-log-path={directory / 'audit.log'}"]
-    server = ApiServer(directory / "data", "sqlite", flags)
+    server = ApiServer(directory / "data", "sqlite", *flags)
     server.start()
     yield server
     assert server.stop() == 0, server.log
@@ -133,6 +132,6 @@ def test_a_wrong_policy_is_told_whole(server: ApiServer) -> None:
     wrong = server.directory.parent / "wrong.yaml"
     wrong.write_text(POLICY.replace("level: Request\n", "level: Much\n").replace("/livez*", "livez"))
     argv = [*server.argv(), f"--audit-policy-file={wrong}"]
-    done = subprocess.run([sys.executable, "-m", server.module, *argv], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and "--audit-policy-file: loading audit policy file:" in done.stderr
     assert "rules[3].level" in done.stderr and "rules[0].nonResourceURLs[2]" in done.stderr

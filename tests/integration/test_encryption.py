@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.integration.apiserver import ApiServer
+from tests.integration.apiservers import ApiServer
 from tests.integration.process import running_etcd, wait_until
 
 SECRETS = "/api/v1/namespaces/default/secrets"
@@ -40,7 +40,7 @@ def test_secrets_are_encrypted_and_keys_rotate(etcd: str, tmp_path: Path) -> Non
     file = tmp_path / "encryption.json"
     file.write_text(configuration("key1"))
     flags = [f"--encryption-provider-config={file}", "--encryption-provider-config-automatic-reload=true"]
-    server = ApiServer(tmp_path / "data", etcd, flags)
+    server = ApiServer(tmp_path / "data", etcd, *flags)
     server.start()
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "hidden"}}
     assert server.request("POST", SECRETS, secret).code == 201
@@ -63,7 +63,7 @@ def test_secrets_are_encrypted_and_keys_rotate(etcd: str, tmp_path: Path) -> Non
     assert server.stop() == 0, server.log
 
     file.write_text(configuration("key3"))  # key2 is lost
-    server = ApiServer(tmp_path / "data", etcd, flags)
+    server = ApiServer(tmp_path / "data", etcd, *flags)
     server.start()
     answer = server.request("GET", f"{SECRETS}/s?resourceVersion=")
     assert answer.code == 500

@@ -71,9 +71,9 @@ def _failure_rule(rule: Object, spec: Object, known: set[Any], path: Path) -> li
         problems += _exit_codes(codes, known, path.child("onExitCodes"))
     problems += _conditions(conditions, path.child("onPodConditions"))
     if codes is not None and conditions:
-        problems.append(_without_value(path, "specifying both OnExitCodes and OnPodConditions is not supported"))
+        problems.append(without_value(path, "specifying both OnExitCodes and OnPodConditions is not supported"))
     if codes is None and not conditions:
-        problems.append(_without_value(path, "specifying one of OnExitCodes and OnPodConditions is required"))
+        problems.append(without_value(path, "specifying one of OnExitCodes and OnPodConditions is required"))
     return problems
 
 
@@ -127,7 +127,8 @@ def _success_rule(rule: Object, completions: int, path: Path) -> list[Problem]:
         where = path.child("succeededIndexes")
         if len(indexes.encode()) > _MAX_INDEXES_TEXT:
             problems.append(too_long(where, _MAX_INDEXES_TEXT))
-        total, wrong = _indexes(indexes, completions)
+        intervals, wrong = indexes_named(indexes, completions)
+        total = sum(last - first + 1 for first, last in intervals)
         if wrong:
             problems.append(invalid(where, indexes, f"error parsing succeededIndexes: {wrong}"))
     if count is not None:
@@ -142,33 +143,33 @@ def _success_rule(rule: Object, completions: int, path: Path) -> list[Problem]:
     return problems
 
 
-def _indexes(text: str, completions: int) -> tuple[int, str]:
-    """How many indexes "1,3-5" names, and what is wrong with it."""
-    total, last = 0, -1
+def indexes_named(text: str, completions: int) -> tuple[list[tuple[int, int]], str]:
+    """The first and last of each interval that "1,3-5" names, and what is wrong with it."""
+    intervals: list[tuple[int, int]] = []
     for part in text.split(",") if text else ():
         bounds = part.split("-")
         if len(bounds) > 2:
             text = "violates the requirement that an index interval can have at most two parts separated by '-'"
-            return 0, f'the fragment "{part}" {text}'
+            return [], f'the fragment "{part}" {text}'
         numbers = []
         for bound in bounds:
             if not re.fullmatch("[+-]?[0-9]+", bound):
-                return 0, f'cannot convert string to integer for index: "{bound}"'
+                return [], f'cannot convert string to integer for index: "{bound}"'
             numbers.append(int(bound))
             if numbers[-1] >= completions:
-                return 0, f'too large index: "{bound}"'
-        if last >= numbers[0]:
-            return 0, f"non-increasing order, previous: {last}, current: {numbers[0]}"
+                return [], f'too large index: "{bound}"'
+        if intervals and intervals[-1][1] >= numbers[0]:
+            return [], f"non-increasing order, previous: {intervals[-1][1]}, current: {numbers[0]}"
         if len(numbers) == 2 and numbers[0] >= numbers[1]:
-            return 0, f"non-increasing order, previous: {numbers[0]}, current: {numbers[1]}"
-        total += numbers[-1] - numbers[0] + 1
-        last = numbers[-1]
-    return total, ""
+            return [], f"non-increasing order, previous: {numbers[0]}, current: {numbers[1]}"
+        intervals.append((numbers[0], numbers[-1]))
+    return intervals, ""
 
 
 def _valid(values: tuple[str, ...]) -> str:
     return "valid values: [" + " ".join(f'"{value}"' for value in values) + "]"
 
 
-def _without_value(path: Path, text: str) -> Problem:
+def without_value(path: Path, text: str) -> Problem:
+    """A problem whose value is not shown."""
     return Problem("FieldValueInvalid", str(path), f"Invalid value: {text}")

@@ -17,7 +17,7 @@ from apimachinery.api.validation.job_policies import failure_policy, replacement
 from apimachinery.api.validation.pods import pod_template
 from apimachinery.api.validation.syntax import domain_path
 from apimachinery.meta import cron, names
-from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required, too_long
+from apimachinery.meta.paths import Path, Problem, invalid, not_supported, required, too_long
 
 _SPEC = Path("spec")
 _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
@@ -131,24 +131,6 @@ def job_update(new: Object, old: Object) -> list[Problem]:
         problems.append(invalid(_SPEC.child("template"), spec.get("template"), IMMUTABLE))
     for name in _FIXED:
         problems += immutable(spec.get(name), before.get(name), _SPEC.child(name))
-    return problems
-
-
-def job_status(new: Object, old: Object) -> list[Problem]:
-    """Counts are not negative; a pod waits to be counted once."""
-    status, path = new.get("status") or {}, Path("status")
-    problems: list[Problem] = []
-    for name in ("active", "succeeded", "failed", "ready", "terminating"):
-        problems += nonnegative(status.get(name), path.child(name))
-    seen: set[str] = set()
-    for kind in ("succeeded", "failed"):
-        for position, uid in enumerate((status.get("uncountedTerminatedPods") or {}).get(kind) or ()):
-            where = path.child("uncountedTerminatedPods", kind).index(position)
-            if not uid:
-                problems.append(invalid(where, uid, "must not be empty"))
-            elif uid in seen:
-                problems.append(duplicate(where, uid))
-            seen.add(uid)
     return problems
 
 

@@ -13,6 +13,7 @@ from apimachinery.api.validation import (
     events,
     flow_control,
     ingress,
+    job_status,
     jobs,
     leases,
     limits,
@@ -103,7 +104,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
         update=autoscaling.autoscaler_update, status=autoscaling.autoscaler_status, create=autoscaling.autoscaler
     ),
     (*_BATCH, "CronJob"): Rules(jobs.cron_job, create=_cron_name),
-    (*_BATCH, "Job"): Rules(jobs.job, jobs.job_update, jobs.job_status),
+    (*_BATCH, "Job"): Rules(jobs.job, jobs.job_update, job_status.job_status),
     ("certificates.k8s.io", "v1", "CertificateSigningRequest"): Rules(
         certificates.signing_request,
         certificates.signing_request_update,

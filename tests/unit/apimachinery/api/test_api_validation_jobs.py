@@ -158,3 +158,102 @@ def test_a_jobs_status():
         'status.uncountedTerminatedPods.failed[0]: Duplicate value: "x"',
         'status.uncountedTerminatedPods.failed[1]: Invalid value: "": must not be empty',
     ]
+
+
+_ENDED = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:00Z", "succeeded": 1}
+_BEGUN = {"startTime": "2026-01-01T00:00:00Z"}
+
+
+def _conditions(*kinds):
+    return {"conditions": [{"type": kind, "status": "True"} for kind in kinds]}
+
+
+_COMPLETE = _conditions("SuccessCriteriaMet", "Complete")
+
+
+@pytest.mark.parametrize(
+    ("spec", "before", "after", "expected"),
+    [
+        ({}, _BEGUN, {**_ENDED, **_COMPLETE}, []),
+        ({}, _BEGUN, {**_BEGUN, **_conditions("FailureTarget", "Failed"), "failed": 1}, []),
+        (
+            {},
+            _BEGUN,
+            {**_ENDED, **_conditions("Complete", "Failed")},
+            [
+                "status.conditions: Invalid value: cannot set Complete=True and Failed=true conditions",
+                "status.conditions: Invalid value: "
+                "cannot set Failed=True condition without the FailureTarget=true condition",
+                "status.conditions: Invalid value: "
+                "cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+            ],
+        ),
+        (
+            {},
+            {},
+            {**_COMPLETE, "active": 1, "terminating": 2, "uncountedTerminatedPods": {"failed": ["x"]}},
+            [
+                "status.completionTime: Required value: completionTime is required for Complete jobs",
+                "status.active: Invalid value: 1: active>0 is invalid for finished job",
+                "status.terminating: Invalid value: 2: terminating>0 is invalid for finished job",
+                "status.startTime: Required value: startTime is required for finished job",
+                'status.uncountedTerminatedPods: Invalid value: {"failed":["x"]}: '
+                "uncountedTerminatedPods needs to be empty for finished job",
+            ],
+        ),
+        (
+            {},
+            _BEGUN,
+            {"completionTime": "2025-12-31T00:00:00Z", **_BEGUN},
+            [
+                'status.completionTime: Invalid value: "2025-12-31T00:00:00Z": '
+                "cannot set completionTime when there is no Complete=True condition",
+                'status.completionTime: Invalid value: "2025-12-31T00:00:00Z": '
+                "completionTime cannot be set before startTime",
+            ],
+        ),
+        (
+            {},
+            {**_ENDED, **_COMPLETE},
+            {**_ENDED, "completionTime": "2026-01-01T00:02:00Z", "succeeded": 0},
+            [
+                'status.completionTime: Invalid value: "2026-01-01T00:02:00Z": '
+                "cannot set completionTime when there is no Complete=True condition",
+                "status.conditions: Invalid value: cannot disable the terminal Complete=True condition",
+                "status.succeeded: Invalid value: 0: cannot decrease the succeeded counter",
+                'status.completionTime: Invalid value: "2026-01-01T00:02:00Z": completionTime cannot be mutated',
+                "status.conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition",
+            ],
+        ),
+        (
+            {},
+            {**_BEGUN, "failed": 2},
+            {"failed": 1, "ready": 2, "active": 1, "completedIndexes": "0", "failedIndexes": "1"},
+            [
+                'status.completedIndexes: Invalid value: "0": '
+                "cannot set non-empty completedIndexes when non-indexed completion mode",
+                'status.failedIndexes: Invalid value: "1": '
+                "cannot set non-null failedIndexes when backoffLimitPerIndex is null",
+                "status.ready: Invalid value: 2: cannot set more ready pods than active",
+                "status.failed: Invalid value: 1: cannot decrease the failed counter",
+                "status.startTime: Required value: startTime cannot be removed for unsuspended job",
+            ],
+        ),
+        (
+            {**_INDEXED, "completions": 5, "parallelism": 1, "backoffLimitPerIndex": 1},
+            {},
+            {"completedIndexes": "0,2-4", "failedIndexes": "1,3-4"},
+            ['status.failedIndexes: Invalid value: "1,3-4": failedIndexes and completedIndexes overlap at index: 3'],
+        ),
+        (
+            {**_INDEXED, "completions": 5, "parallelism": 1, "backoffLimitPerIndex": 1},
+            {"completedIndexes": "9"},
+            {"completedIndexes": "9", "failedIndexes": "5"},
+            ['status.failedIndexes: Invalid value: "5": error parsing failedIndexes: too large index: "5"'],
+        ),
+    ],
+)
+def test_what_a_controller_may_say_of_a_job(spec, before, after, expected):
+    old = _job(**spec)
+    texts = _texts(validate_status_update(JOBS, {**old, "status": after}, {**old, "status": before}))
+    assert texts == expected

@@ -43,7 +43,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_images.app, name="image")
-app.command("history")(cli_history.history)
 app.add_typer(cli_vagrant.app, name="vagrant", hidden=True)
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -268,6 +267,9 @@ def _connect(lab: str | None, node: str) -> tuple[LabHome, Machine, Shell]:
     if (state := driver.state(machine)) is not State.RUNNING:
         raise LabError(f"{machine.name} is {state}", advice="kubelab up starts it.")
     return place, machine, driver.connect(machine, 30.0)
+
+
+app.command("history")(cli_history.history)
 
 
 @app.command()

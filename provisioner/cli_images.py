@@ -34,45 +34,69 @@ def build(as_json: AsJson = False) -> None:
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """What the cache holds."""
-    found = images.list_images(find_home())
+def list_(
+    all_: Annotated[bool, typer.Option("--all", "-a", help="Also what only makes a rebuild fast.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What the cache holds, and which labs stand on it."""
+    home = find_home()
+    found, users = images.list_images(home), _users(home)
     if as_json:
         rows = [
             {
                 "kind": each.kind,
+                "name": each.name,
                 "digest": each.digest,
                 "path": str(each.path),
                 "size": each.size,
                 "created": each.created,
+                "labs": users.get(each.digest, []),
             }
             for each in found
         ]
         print(json.dumps({"images": rows}, indent=2))
         return
+    shown = [each for each in found if all_ or each.kind in images.ASKED_FOR]
     table = Table(box=None, pad_edge=False)
-    for column in ("KIND", "DIGEST", "SIZE", "MADE"):
-        table.add_column(column)
-    for each in found:
+    longest = max((len(each.name) for each in shown), default=0)
+    for column in ("KIND", "NAME", "DIGEST", "SIZE", "MADE", "LABS"):
+        # A reference is there to be copied: never cut.
+        table.add_column(column, no_wrap=True, min_width=longest if column == "NAME" else None)
+    for each in shown:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.created))
-        table.add_row(each.kind, each.digest, f"{each.size / 1e6:.0f} MB", made)
+        labs = ",".join(users.get(each.digest, []))
+        table.add_row(each.kind, each.name, each.digest, f"{each.size / 1e6:.0f} MB", made, labs)
     out = Console(highlight=False, soft_wrap=True)
     out.print(table)
-    out.print(f"{sum(each.size for each in found) / 1e9:.1f} GB in {find_home() / 'images'}")
+    hidden = len(found) - len(shown)
+    rest = f", {hidden} of them only make a rebuild fast (--all shows them)" if hidden else ""
+    out.print(f"{sum(each.size for each in found) / 1e9:.1f} GB in {home / 'images'}: {len(found)} entries{rest}")
 
 
 @app.command()
 def prune(as_json: AsJson = False) -> None:
     """Remove what no lab stands on."""
     home = find_home()
-    # A lab's kubectl is a link into the guest image that its disks stand on.
-    links = [LabHome(home, name).kubectl for name in known_labs(home)]
-    keep = [link.resolve().parent.name for link in links if link.is_symlink()]
-    removed = images.prune(home, keep)
+    before = sum(each.size for each in images.list_images(home))
+    removed = images.prune(home, _users(home))
+    freed = before - sum(each.size for each in images.list_images(home))
     if as_json:
-        print(json.dumps({"removed": [str(path) for path in removed]}))
+        print(json.dumps({"removed": [str(path) for path in removed], "bytes": freed}))
+    elif removed:
+        print("\n".join(str(path) for path in removed))
+        print(f"{len(removed)} entries, {freed / 1e9:.1f} GB; what a lab needs of them is built again")
     else:
-        print("\n".join(str(path) for path in removed) or "nothing to remove")
+        print("nothing to remove")
+
+
+def _users(home: Path) -> dict[str, list[str]]:
+    """Which labs stand on a guest image, by its digest: a lab's kubectl is a link into the image of its disks."""
+    users: dict[str, list[str]] = {}
+    for name in known_labs(home):
+        link = LabHome(home, name).kubectl
+        if link.is_symlink():
+            users.setdefault(link.resolve().parent.name, []).append(name)
+    return users
 
 
 @app.command()

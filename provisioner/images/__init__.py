@@ -14,7 +14,7 @@ What the rest of the provisioner uses::
 
 from provisioner.images.box import build_box
 from provisioner.images.bundle import compile_bundle
-from provisioner.images.cache import CachedImage, list_images, prune
+from provisioner.images.cache import ASKED_FOR, CachedImage, list_images, prune
 from provisioner.images.cniclient import ensure_cni_client
 from provisioner.images.containers import OciImage, ensure_oci_images
 from provisioner.images.errors import ImageError, damage_explained
@@ -25,6 +25,7 @@ from provisioner.images.seed import build_seed
 from provisioner.images.tools import stoppable
 
 __all__ = [
+    "ASKED_FOR",
     "CachedImage",
     "GuestImage",
     "ImageError",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -21,6 +22,7 @@ from provisioner.images.tools import os_error
 
 #: Kinds of cache entries: what people ask for, and the intermediate trees and wheels that make a rebuild fast.
 KINDS = ("guest", "oci", "box", "bundle", "cni", "netns-store", "layer", "tree")
+ASKED_FOR = ("guest", "oci", "box")
 
 #: Free bytes below which no build starts: a guest build needs about 3 GiB for a short while.
 MINIMUM_FREE = 4 * 1024**3
@@ -37,6 +39,12 @@ class CachedImage:
     path: Path
     size: int
     created: float
+
+    @property
+    def name(self) -> str:
+        """A container image's reference; "" for the other kinds."""
+        described = self.path / "image.json"
+        return str(json.loads(described.read_text()).get("name", "")) if described.is_file() else ""
 
 
 def digest_of(parts: Iterable[tuple[str, bytes | str]]) -> str:

@@ -58,15 +58,14 @@ def list_(
         return
     shown = [each for each in found if all_ or each.kind in images.ASKED_FOR]
     table = Table(box=None, pad_edge=False)
-    longest = max((len(each.name) for each in shown), default=0)
     for column in ("KIND", "NAME", "DIGEST", "SIZE", "MADE", "LABS"):
-        # A reference is there to be copied: never cut.
-        table.add_column(column, no_wrap=True, min_width=longest if column == "NAME" else None)
+        table.add_column(column)
     for each in shown:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.created))
         labs = ",".join(users.get(each.digest, []))
         table.add_row(each.kind, each.name, each.digest, f"{each.size / 1e6:.0f} MB", made, labs)
-    out = Console(highlight=False, soft_wrap=True)
+    # Never narrower than the table: a reference or a digest is there to be copied.
+    out = Console(highlight=False, soft_wrap=True, width=200)
     out.print(table)
     hidden = len(found) - len(shown)
     rest = f", {hidden} of them only make a rebuild fast (--all shows them)" if hidden else ""

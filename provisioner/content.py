@@ -29,7 +29,9 @@ _LAUNCHERS = {
 #: CNI executable → module with its PLUGIN (nodeagent.cni.install has the same list for other uses).
 _CNI = {"kubelab-bridge": "bridge", "host-local": "host_local", "loopback": "loopback", "portmap": "portmap"}
 _NODE_LAUNCHERS = ("kubelet", "kube-proxy")
-_MIRRORED = {"docker.io": "https://registry-1.docker.io", "registry.k8s.io": "https://registry.k8s.io"}
+#: containerd's names of registries → what it asks when the lab's own has no such image. `_default` is every other
+#: registry, which is asked by its own name.
+_MIRRORED = {"docker.io": "https://registry-1.docker.io", "registry.k8s.io": "https://registry.k8s.io", "_default": ""}
 _MASTER_CONFS = ("admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf")
 
 

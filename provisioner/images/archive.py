@@ -55,7 +55,7 @@ class Archive:
             self._index = self._json(self._read("index.json"))
         except (OSError, tarfile.TarError, KeyError, ValueError) as e:
             advice = "'docker buildx build -o type=oci', 'podman save --format oci-archive' or 'skopeo copy'"
-            raise ImageError(f"{path} is no OCI image archive ({e}): make one with {advice}") from e
+            raise ImageError(f"{path} is no OCI image archive: make one with {advice}") from e
         self.path = path
 
     def __enter__(self) -> Self:

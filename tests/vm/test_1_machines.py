@@ -118,7 +118,7 @@ def test_containerd_holds_the_images(cluster: Cluster, machine: Machine) -> None
 
 
 def test_pulls_go_to_the_lab_registry(cluster: Cluster, machine: Machine) -> None:
-    for registry in ("docker.io", "registry.k8s.io"):
+    for registry in ("docker.io", "registry.k8s.io", "_default"):
         hosts = cluster.on(machine, f"cat /etc/containerd/certs.d/{registry}/hosts.toml")
         assert f'[host."http://{cluster.lab.master.name}:5000"]' in hosts
 

@@ -140,6 +140,12 @@ def test_mirrors_fall_through_to_the_real_registries(secrets: Path) -> None:
     assert '[host."http://master-1:5000"]' in text
 
 
+def test_any_other_registry_is_asked_by_its_own_name_after_the_labs(secrets: Path) -> None:
+    text = files(secrets, "worker-1")["/etc/containerd/certs.d/_default/hosts.toml"].data.decode()
+    assert '[host."http://master-1:5000"]' in text
+    assert "server =" not in text
+
+
 def test_addons_are_kubeadms() -> None:
     objects = list(yaml.safe_load_all(render("addons.yaml.j2", lab=LAB, image="dns", code="c")))
     kinds = {(each["kind"], each["metadata"]["name"]) for each in objects}

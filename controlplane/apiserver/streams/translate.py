@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
+from apimachinery.kit import spdy
 from apimachinery.meta import status
-from controlplane.apiserver.streams import spdy
 from controlplane.apiserver.streams.forward import Sent
 from controlplane.apiserver.streams.target import Target
 from controlplane.apiserver.streams.upgrade import Refused, Upgraded, upgraded

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.apiserver.streams import spdy
+from apimachinery.kit import spdy
 
 
 def test_the_dictionary_is_the_one_of_the_draft() -> None:

@@ -1,4 +1,4 @@
-"""SPDY/3.1 frames (draft-mbelshe-httpbis-spdy-00, version 3), as far as Kubernetes' streams need them. No I/O.
+"""SPDY/3.1 frames (draft-mbelshe-httpbis-spdy-00, version 3), as far as the streams of containers need them. No I/O.
 
 Flow control is left to TCP: the peers (spdystream) neither send nor look at WINDOW_UPDATE.
 """

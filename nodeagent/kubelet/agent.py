@@ -34,6 +34,7 @@ from .sources.registry import PodRegistry
 from .sources.static import StaticSource
 from .status.manager import StatusManager
 from .sync import NodeView
+from .wire_guards import Guards
 from .workers import PodWorkers
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Agent:
     static: StaticSource | None
     api: Api | None
     rotator: LogRotator
+    guards: Guards
     recorder: Recorder
     clock: Clock
     housekeeper: Housekeeper | None = None
@@ -119,6 +121,8 @@ class Agent:
             "runtime": self._watch_runtime(),
             "allocatable": self.enforcer.run(),
             "logs": self.rotator.run(),
+            "eviction": self.guards.eviction.run(),
+            "shutdown": self.guards.shutdown.run(),
             "status": self.status.run(stop),
         }
         if self.housekeeper is not None:

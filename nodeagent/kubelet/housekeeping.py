@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from apimachinery.kit.clock import Clock
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.cgroups import Cgroups
-from nodeagent.kubelet.gc import Collector, used_images
+from nodeagent.kubelet.gc import Collector
+from nodeagent.kubelet.image_gc import ImageCollector
 from nodeagent.kubelet.objects import ObjectStore
+from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.observe import observe_pod
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.sources.registry import PodRegistry
 from nodeagent.kubelet.volumes.manager import VolumeManager
-from nodeagent.kubelet.workers import PodWorkers
+from nodeagent.kubelet.workers import Phase, PodWorkers
 
 log = logging.getLogger(__name__)
 
@@ -35,34 +38,37 @@ class Housekeeper:
         volumes: VolumeManager,
         cgroups: Cgroups | None,
         collector: Collector,
+        images: ImageCollector,
         store: ObjectStore,
+        recorder: Recorder,
         ready: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._registry, self._workers, self._observer = registry, workers, observer
         self._runtime, self._volumes, self._cgroups = runtime, volumes, cgroups
-        self._collector, self._store, self._ready, self._clock = collector, store, ready, clock
+        self._collector, self._images, self._store, self._recorder = collector, images, store, recorder
+        self._ready, self._clock = ready, clock
 
     async def run(self) -> None:
         """Go round until cancelled."""
-        containers = images = self._clock.monotonic()
+        async with asyncio.TaskGroup() as rounds:
+            rounds.create_task(self._every(_PODS_EVERY, self.orphans))
+            rounds.create_task(self._every(_CONTAINERS_EVERY, self.containers))
+            # The first look is what the age of images is counted from.
+            rounds.create_task(self._every(_IMAGES_EVERY, self._images.run_once))
+
+    async def _every(self, period: float, action: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self._clock.sleep(_PODS_EVERY)
             if not self._ready():
+                await self._clock.sleep(min(period, _PODS_EVERY))
                 continue
             try:
-                await self.orphans()
-                now = self._clock.monotonic()
-                if now - containers >= _CONTAINERS_EVERY:
-                    containers = now
-                    await self.containers()
-                if now - images >= _IMAGES_EVERY:
-                    images = now
-                    await self._collector.images(await used_images(self._runtime))
+                await action()
             except RuntimeCallError as error:
                 log.warning("Housekeeping failed: %s", error)
             except Exception:
                 log.exception("Housekeeping failed")
+            await self._clock.sleep(period)
 
     async def orphans(self) -> None:
         """End what runs of pods that nobody wants, and remove the folders and cgroups that they left."""
@@ -84,5 +90,20 @@ class Housekeeper:
         for uid in list(self._observer.seen):
             if self._registry.get(uid) is not None:
                 # Looked at without taking note: what is news to a worker must stay news.
-                await self._collector.pod(await observe_pod(self._runtime, uid))
-        self._collector.logs({*self._observer.seen, *(pod["metadata"]["uid"] for pod in self._registry.all())})
+                try:
+                    await self._collector.pod(await observe_pod(self._runtime, uid))
+                except RuntimeCallError as error:
+                    self._recorder.node("Warning", "ContainerGCFailed", str(error))
+                    raise
+        alive = {*self._observer.seen, *(pod["metadata"]["uid"] for pod in self._registry.all())}
+        await asyncio.to_thread(self._collector.logs, alive)
+
+    async def delete_unused_containers(self) -> None:
+        """Remove the containers that do not run, of pods that have ended and of live ones. Raises RuntimeCallError."""
+        log.info("Attempting to delete unused containers")
+        for uid in list(self._observer.seen):
+            state = await observe_pod(self._runtime, uid)
+            if self._workers.phase(uid) in (Phase.TERMINATED, Phase.FINISHED):
+                await self._collector.ended_pod(state)
+            elif self._registry.get(uid) is not None:
+                await self._collector.pod(state)

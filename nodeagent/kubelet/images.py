@@ -93,7 +93,7 @@ class ImageManager:
         self._images, self._clock = images, clock
         self._backoff = Backoff(10.0, 300.0, clock)
         self._one = asyncio.Semaphore(1 if serialize else 1000)
-        self.last_used: dict[str, float] = {}
+        self.handed_out: dict[str, float] = {}
 
     async def ensure(
         self,
@@ -120,7 +120,7 @@ class ImageManager:
             say("Warning", "InspectFailed", message)
             raise ImageProblem("ImageInspectError", message) from error
         if present is not None and policy != "Always":
-            self.last_used[present.id] = self._clock.monotonic()
+            self.handed_out[present.id] = self._clock.monotonic()
             say("Normal", "Pulled", f'Container image "{asked}" already present on machine')
             return present
         if present is None and policy == "Never":
@@ -166,7 +166,7 @@ class ImageManager:
             f'Successfully pulled image "{asked}" in {took} ({waited} including waiting). '
             f"Image size: {found.size} bytes.",
         )
-        self.last_used[found.id] = self._clock.monotonic()
+        self.handed_out[found.id] = self._clock.monotonic()
         return found
 
     async def _try_each(self, image: str, auths: list[cri.AuthConfig], sandbox_config: cri.PodSandboxConfig) -> str:

@@ -105,7 +105,7 @@ class PodSyncer:
                 "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
             )
         status = self._tell(pod, state)
-        if status["phase"] in ("Succeeded", "Failed"):
+        if memory.verdict is not None or status["phase"] in ("Succeeded", "Failed"):
             return Outcome(terminal=True)
         network = self._node.network_problem
         if network and not pods.host_network(pod):
@@ -154,9 +154,10 @@ class PodSyncer:
         """The pod is gone from every source and from the node."""
         self._memory.pop(uid, None)
 
-    def refuse(self, pod: Pod, verdict: Verdict) -> None:
-        """Fail a pod that the node cannot take, or ends by itself; the next pass sees it as ended."""
-        self._memory.setdefault(pods.uid(pod), _Memory()).verdict = verdict
+    def refuse(self, uid: str, verdict: Verdict) -> None:
+        """Fail a pod that the node does not take, or ends by itself; the first verdict stays."""
+        memory = self._memory.setdefault(uid, _Memory())
+        memory.verdict = memory.verdict or verdict
 
     # --- acting
 

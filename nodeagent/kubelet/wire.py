@@ -53,6 +53,7 @@ from .status.manager import StatusManager
 from .sync import NodeView, PodSyncer
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
+from .wire_guards import Parts, build_guards
 from .workers import PodWorkers
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
     pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock)
-    watcher = NodeObserver(config, machine, node_ips, runtime.pods, runtime.images, pleg.unhealthy, clock)
+    watcher = NodeObserver(config, machine, node_ips, runtime.pods, runtime.images, pleg.unhealthy, recorder, clock)
     view.facts = NodeFacts(config.node_name, node_ips, render.amounts(watcher.allocatable))
     api = None
     if client is not None:
@@ -157,15 +158,28 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     static = None
     if config.static_pod_path is not None:
         static = StaticSource(config.static_pod_path, config.node_name, _finish, registry.set_static, clock)
-    collector = Collector(
-        runtime.pods,
-        runtime.images,
-        paths,
-        recorder,
-        clock,
-        lambda: machines.filesystem(config.root_dir),
-        (config.image_gc_high, config.image_gc_low),
+
+    async def delete_containers() -> None:
+        assert agent.housekeeper is not None
+        await agent.housekeeper.delete_unused_containers()
+
+    parts = Parts(
+        config=config,
+        machine=machine,
+        runtime=runtime.pods,
+        images=runtime.images,
+        handed_out=images.handed_out,
+        paths=paths,
+        cgroups=cgroups,
+        registry=registry,
+        observer=observer,
+        workers=workers,
+        watcher=watcher,
+        node=api.node if api is not None else None,
+        recorder=recorder,
+        clock=clock,
     )
+    guards = build_guards(parts, delete_containers)
     agent = Agent(
         config=config,
         channel=channel,
@@ -181,6 +195,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         static=static,
         api=api,
         rotator=LogRotator(runtime.pods, paths, clock, config.log_max_size, config.log_max_files),
+        guards=guards,
         recorder=recorder,
         clock=clock,
     )
@@ -191,8 +206,10 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         runtime=runtime.pods,
         volumes=volumes,
         cgroups=cgroups,
-        collector=collector,
+        collector=Collector(runtime.pods, paths),
+        images=guards.images,
         store=store,
+        recorder=recorder,
         ready=agent.sources_ready,
         clock=clock,
     )

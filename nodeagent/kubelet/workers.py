@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -18,11 +18,17 @@ from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.status.compute import Verdict
 from nodeagent.kubelet.sync import RETRY, PodSyncer
 
 log = logging.getLogger(__name__)
 
 _TERMINATING_RETRY = 1.0
+# How long a pod that was evicted is waited for (podCleanupTimeout).
+_CLEAN_UP = 30.0
+
+Admit = Callable[[Pod], Awaitable[Verdict | None]]
+"""Whether the node takes a pod: None, or why not. Asked once, before anything is done for the pod."""
 
 
 class Phase(Enum):
@@ -43,6 +49,10 @@ class _Worker:
     end: bool = False
     removed: bool = False
     grace: int | None = None
+    forced: int | None = None
+    admitted: bool = False
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -51,8 +61,15 @@ class _Worker:
 class PodWorkers:
     """All pods of the node. finished: called with the pod when it is being deleted and all of it is gone."""
 
-    def __init__(self, syncer: PodSyncer, recorder: Recorder, clock: Clock, finished: Callable[[Pod], None]) -> None:
+    def __init__(
+        self,
+        syncer: PodSyncer,
+        recorder: Recorder,
+        clock: Clock,
+        finished: Callable[[Pod], None],
+    ) -> None:
         self._syncer, self._recorder, self._clock, self._finished = syncer, recorder, clock, finished
+        self.admit: Admit | None = None
         self._workers: dict[str, _Worker] = {}
         self._names: dict[str, asyncio.Event] = {}
 
@@ -62,6 +79,10 @@ class PodWorkers:
     def phase(self, uid: str) -> Phase | None:
         worker = self._workers.get(uid)
         return worker.phase if worker else None
+
+    def ended(self, uid: str) -> bool:
+        """Whether nothing of the pod runs any more, and nothing will."""
+        return self.phase(uid) in (Phase.TERMINATED, Phase.FINISHED)
 
     def settled(self, uid: str) -> bool:
         """Whether nothing of the pod runs any more, so that what is left of it may be collected."""
@@ -83,6 +104,38 @@ class PodWorkers:
         worker.pod = pod
         self._read_deletion(worker, pod)
         worker.wake.set()
+
+    def active(self) -> list[Pod]:
+        """The pods that were admitted and of which something may run."""
+        live = (Phase.SYNCING, Phase.TERMINATING)
+        return [w.pod for w in self._workers.values() if w.pod is not None and w.admitted and w.phase in live]
+
+    async def end(self, uid: str, verdict: Verdict, grace: int | None, *, cleaned: bool = False) -> bool:
+        """End a pod for good: Failed with this verdict. grace: seconds instead of the pod's own.
+
+        Returns once nothing of it runs (cleaned: and its volumes and cgroup are gone), False if that takes too long.
+        """
+        worker = self._workers.get(uid)
+        if worker is None:
+            return True
+        self._syncer.refuse(uid, verdict)
+        worker.end = True
+        if grace is not None:
+            worker.forced = grace if worker.forced is None else min(grace, worker.forced)
+        worker.hurry.set()
+        worker.wake.set()
+        # Upstream's killPodNow: half as much again as the grace, and ten seconds at least.
+        if grace is None:
+            grace = pods.grace_period(worker.pod) if worker.pod is not None else 0
+        patience = max(10.0, 1.5 * grace)
+        try:
+            await asyncio.wait_for(worker.stopped.wait(), patience)
+            if cleaned:
+                await asyncio.wait_for(worker.finished.wait(), _CLEAN_UP)
+        except TimeoutError:
+            log.warning("pod %s was not ended in time", worker.full_name)
+            return False
+        return True
 
     def remove(self, uid: str) -> None:
         """The pod's source has it no more: end it if it runs, and forget it."""
@@ -126,20 +179,34 @@ class PodWorkers:
     async def _run(self, worker: _Worker) -> None:
         try:
             await self._wait_turn(worker)
-            if not worker.end:
+            if not worker.end and await self._admitted(worker):
                 await self._syncing(worker)
             worker.phase = Phase.TERMINATING
             await self._until_done(worker, self._terminate)
             worker.phase = Phase.TERMINATED
+            worker.stopped.set()
             await self._until_done(worker, self._clean)
             worker.phase = Phase.FINISHED
+            worker.finished.set()
             self._pass_on(worker)
             await self._linger(worker)
         finally:
+            worker.stopped.set()
+            worker.finished.set()
             self._pass_on(worker)
             self._workers.pop(worker.uid, None)
             if worker.removed:
                 self._syncer.forget(worker.uid)
+
+    async def _admitted(self, worker: _Worker) -> bool:
+        assert worker.pod is not None
+        verdict = await self.admit(worker.pod) if self.admit is not None else None
+        if verdict is None:
+            worker.admitted = True
+            return True
+        self._syncer.refuse(worker.uid, verdict)
+        worker.end = True
+        return False
 
     async def _wait_turn(self, worker: _Worker) -> None:
         """A static pod waits until the one of the same name before it is gone: they would share files and ports."""
@@ -224,7 +291,7 @@ class PodWorkers:
                 await self._clock.sleep(_TERMINATING_RETRY)
 
     def _terminate(self, worker: _Worker) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._syncer.sync_terminating(worker.pod, worker.uid, worker.grace))
+        return asyncio.ensure_future(self._syncer.sync_terminating(worker.pod, worker.uid, _grace(worker)))
 
     def _clean(self, worker: _Worker) -> asyncio.Future[None]:
         deleting = worker.removed or worker.grace is not None
@@ -241,3 +308,9 @@ class PodWorkers:
             await worker.wake.wait()
             worker.wake.clear()
         await self._until_done(worker, self._clean)
+
+
+def _grace(worker: _Worker) -> int | None:
+    """The shorter of what the pod's deletion and what the node itself gives it; None for what the pod says."""
+    given = [grace for grace in (worker.grace, worker.forced) if grace is not None]
+    return min(given) if given else None

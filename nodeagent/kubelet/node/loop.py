@@ -24,7 +24,7 @@ _RETRY_MIN, _RETRY_MAX = 0.2, 7.0
 
 
 class NodeLoop:
-    """Our Node and its Lease. observe: makes the status from what the Node has now."""
+    """Our Node and its Lease. observe: makes the status from what the Node has now. `known`: the Node as last read."""
 
     def __init__(
         self,
@@ -41,11 +41,12 @@ class NodeLoop:
         register: bool,
         registered: Callable[[], None],
     ) -> None:
-        self._client, self._name, self._observe, self._clock = client, name, observe, clock
-        self._labels, self._taints, self._provider_id = labels, taints, provider_id
+        self.client, self._name, self._observe, self._clock = client, name, observe, clock
+        self.labels, self._taints, self._provider_id = labels, taints, provider_id
         self._update, self._report, self._register = update, report, register
         self._tell_registered = registered
         self._reported = -report
+        self.known: Node = {}
         self._uid = ""
         self._kick = asyncio.Event()
         self._registered = asyncio.Event()
@@ -77,12 +78,12 @@ class NodeLoop:
 
     async def _once(self) -> None:
         try:
-            node = await self._client.get(NODES, self._name)
+            node = await self.client.get(NODES, self._name)
         except ApiError as error:
             if not is_not_found(error) or not self._register:
                 raise
             node = await self._create()
-        self._uid = node["metadata"]["uid"]
+        self._uid, self.known = node["metadata"]["uid"], node
         if not self._registered.is_set():
             node = await self._reconcile(node)
             self._registered.set()
@@ -91,18 +92,18 @@ class NodeLoop:
         status = await self._observe(shown)
         if differs(shown, status) or self._clock.monotonic() - self._reported >= self._report:
             body = {"status": status}
-            await self._client.patch(NODES, self._name, body, kind="strategic", subresource="status")
+            await self.client.patch(NODES, self._name, body, kind="strategic", subresource="status")
             self._reported = self._clock.monotonic()
 
     async def _create(self) -> Node:
         log.info("Attempting to register node %s", self._name)
         status = await self._observe({})
-        node = new_node(self._name, self._labels, self._taints, self._provider_id, status)
+        node = new_node(self._name, self.labels, self._taints, self._provider_id, status)
         try:
-            made = await self._client.create(NODES, node)
+            made = await self.client.create(NODES, node)
         except ApiError as error:
             if is_already_exists(error):
-                return await self._client.get(NODES, self._name)
+                return await self.client.get(NODES, self._name)
             raise
         log.info("Successfully registered node %s", self._name)
         return made
@@ -110,10 +111,10 @@ class NodeLoop:
     async def _reconcile(self, node: Node) -> Node:
         """A node that was there before: give it today's labels; its taints are the administrator's by now."""
         have = node["metadata"].get("labels") or {}
-        missing = {key: text for key, text in self._labels.items() if have.get(key) != text}
+        missing = {key: text for key, text in self.labels.items() if have.get(key) != text}
         if not missing:
             return node
-        return await self._client.patch(NODES, self._name, {"metadata": {"labels": missing}}, kind="merge")
+        return await self.client.patch(NODES, self._name, {"metadata": {"labels": missing}}, kind="merge")
 
     async def _lease_forever(self) -> None:
         await self._registered.wait()
@@ -130,11 +131,11 @@ class NodeLoop:
         now = times.rfc3339_micro(self._clock.now())
         try:
             body = {"spec": {"renewTime": now, "holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION}}
-            await self._client.patch(LEASES, self._name, body, _LEASE_NAMESPACE, kind="merge")
+            await self.client.patch(LEASES, self._name, body, _LEASE_NAMESPACE, kind="merge")
         except ApiError as error:
             if not is_not_found(error):
                 raise
-            await self._client.create(LEASES, self._lease(now), _LEASE_NAMESPACE)
+            await self.client.create(LEASES, self._lease(now), _LEASE_NAMESPACE)
 
     def _lease(self, now: str) -> Node:
         owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": self._uid}

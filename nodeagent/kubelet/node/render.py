@@ -137,6 +137,18 @@ def conditions(health: Health, previous: Sequence[Mapping[str, Any]], now: datet
     return result
 
 
+def condition_event(kind: str, status: str) -> str:
+    """The reason of the event that tells of a condition's change."""
+    if kind == "Ready":
+        return "NodeReady" if status == "True" else "NodeNotReady"
+    good, bad = {
+        "MemoryPressure": ("NodeHasSufficientMemory", "NodeHasInsufficientMemory"),
+        "DiskPressure": ("NodeHasNoDiskPressure", "NodeHasDiskPressure"),
+        "PIDPressure": ("NodeHasSufficientPID", "NodeHasInsufficientPID"),
+    }[kind]
+    return bad if status == "True" else good
+
+
 def _pressure(under: bool, bad: str, good: str, bad_text: str, good_text: str) -> tuple[str, str, str]:
     memory_like = "emory" in bad or "PID" in bad
     tail = " available" if memory_like else ""

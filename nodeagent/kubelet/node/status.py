@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from apimachinery.kit.clock import Clock
@@ -10,6 +10,7 @@ from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
 from nodeagent.kubelet.config import Config
+from nodeagent.kubelet.recorder import Recorder
 
 from . import machine as machines
 from .machine import Machine
@@ -19,6 +20,7 @@ from .render import (
     addresses,
     allocatable,
     capacity,
+    condition_event,
     conditions,
     extended_resources,
     images,
@@ -40,12 +42,16 @@ class NodeObserver:
         runtime: RuntimeService,
         image_service: ImageService,
         unhealthy: Callable[[], str | None],
+        recorder: Recorder,
         clock: Clock,
     ) -> None:
         self._config, self._machine, self._ips = config, machine, node_ips
         self._runtime, self._image_service = runtime, image_service
-        self._unhealthy, self._clock = unhealthy, clock
-        self._runtime_version = ""
+        self._unhealthy, self._recorder, self._clock = unhealthy, recorder, clock
+        self.pressures: Callable[[], Collection[str]] = lambda: ()
+        self.shutdown_problem: Callable[[], str | None] = lambda: None
+        self._told: dict[str, str] = {}
+        self.runtime_version = ""
         self._images: list[dict[str, Any]] = []
         self._images_at = -_IMAGES_EVERY
         self.network_problem: str | None = "container runtime status check may not have completed yet"
@@ -67,9 +73,9 @@ class NodeObserver:
         """Ask the runtime how it is. Never raises: what goes wrong is the finding."""
         try:
             found = await self._runtime.status()
-            if not self._runtime_version:
+            if not self.runtime_version:
                 version = await self._runtime.version()
-                self._runtime_version = f"{version.runtime_name}://{version.runtime_version.removeprefix('v')}"
+                self.runtime_version = f"{version.runtime_name}://{version.runtime_version.removeprefix('v')}"
         except RuntimeCallError as error:
             self.runtime_problem = f"container runtime is down: {error.message}"
             return
@@ -88,34 +94,36 @@ class NodeObserver:
     async def observe(self, shown: Mapping[str, Any]) -> dict[str, Any]:
         """The Node's status now. shown: its status as the API has it."""
         await self.look()
-        await self._list_images()
-        problems = [text for text in (self.runtime_problem, self.network_problem, self._unhealthy()) if text]
+        if self.runtime_problem is None:
+            await self._list_images()
+        found = (self.runtime_problem, self.network_problem, self._unhealthy(), self.shutdown_problem())
+        problems = [text for text in found if text]
+        pressures = self.pressures()
+        health = Health(
+            problems, "MemoryPressure" in pressures, "DiskPressure" in pressures, "PIDPressure" in pressures
+        )
+        now = conditions(health, shown.get("conditions") or (), self._clock.now())
+        self._tell(now, shown.get("conditions") or ())
         others = extended_resources(shown.get("capacity") or {})
         return {
             "addresses": addresses(self._config.node_name, self._ips),
             "capacity": {**others, **self.capacity},
             "allocatable": {**others, **self.allocatable},
-            "conditions": conditions(self._health(problems), shown.get("conditions") or (), self._clock.now()),
+            "conditions": now,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._config.port}},
-            "nodeInfo": node_info(self._machine, self._runtime_version),
+            "nodeInfo": node_info(self._machine, self.runtime_version),
             "images": self._images,
         }
 
-    def _health(self, problems: list[str]) -> Health:
-        hard, root = self._config.eviction_hard, self._config.root_dir
-        disk = machines.filesystem(root)
-        running, most = machines.processes()
-
-        def below(signal: str, amount: int, whole: int) -> bool:
-            return signal in hard and amount < percent_or_bytes(hard[signal], whole)
-
-        return Health(
-            ready_problems=problems,
-            memory_pressure=below("memory.available", machines.memory_available(), self._machine.memory),
-            disk_pressure=below("nodefs.available", disk.available, disk.size)
-            or below("nodefs.inodesFree", disk.inodes_free, disk.inodes),
-            pid_pressure=below("pid.available", most - running, most),
-        )
+    def _tell(self, now: Sequence[Mapping[str, str]], shown: Sequence[Mapping[str, Any]]) -> None:
+        """An event for every condition that is not as it was (recordNodeStatusEvent)."""
+        before = {condition["type"]: condition["status"] for condition in shown} | self._told
+        for condition in now:
+            if before.get(condition["type"]) != condition["status"]:
+                reason = condition_event(condition["type"], condition["status"])
+                text = f"Node {self._config.node_name} status is now: {reason}"
+                self._recorder.node("Normal", reason, text)
+            self._told[condition["type"]] = condition["status"]
 
     async def _list_images(self) -> None:
         now = self._clock.monotonic()

@@ -23,11 +23,15 @@ OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A pod that the kubelet itself has ended or refused: phase Failed with these."""
+    """A pod that the kubelet itself has ended or refused: phase Failed with these, once nothing of it runs.
+
+    refused: it was never started, so there are no containers to show.
+    """
 
     reason: str
     message: str
     conditions: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+    refused: bool = False
 
 
 def compute_status(
@@ -46,7 +50,9 @@ def compute_status(
         key: {status["name"]: status for status in previous.get(key) or ()}
         for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
     }
-    ended = terminal or verdict is not None
+    # Failed means that nothing of the pod uses the node any more: others may be put in its place.
+    fallen = verdict if not state.running else None
+    ended = terminal or fallen is not None
     init = compute_containers(
         pod, pods.init_containers(pod), state, old["initContainerStatuses"], view, is_init=True, terminal=ended
     )
@@ -61,7 +67,7 @@ def compute_status(
         # They have no probes, and no part in the pod's readiness.
         entry["ready"] = False
         entry.pop("started", None)
-    phase = "Failed" if verdict else compute_phase(pod, init, regular, terminal=terminal)
+    phase = "Failed" if fallen else compute_phase(pod, init, regular, terminal=terminal)
     if previous.get("phase") in ("Succeeded", "Failed"):
         phase = previous["phase"]
     status: Status = {
@@ -77,7 +83,7 @@ def compute_status(
                 sandbox_ready=state.sandbox is not None and state.sandbox.ready,
                 gates={c["type"]: c["status"] for c in previous.get("conditions") or ()},
             ),
-            verdict.conditions if verdict else (),
+            fallen.conditions if fallen else (),
             previous.get("conditions") or (),
             now,
         ),
@@ -96,10 +102,14 @@ def compute_status(
     if ips:
         status["podIP"] = ips[0]
         status["podIPs"] = [{"ip": ip} for ip in ips]
-    if verdict:
-        status |= {"reason": verdict.reason, "message": verdict.message}
+    if fallen:
+        status |= {"reason": fallen.reason, "message": fallen.message}
     else:
         status |= {key: previous[key] for key in ("reason", "message") if previous.get(key)}
+    refused = fallen.refused if fallen else phase == "Failed" and not previous.get("containerStatuses")
+    if refused and not state.containers:
+        for key in old:
+            status.pop(key, None)
     return status
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.backoff import CrashBackoff
-from nodeagent.kubelet.gc import ImageUse, plan_containers, plan_images, plan_sandboxes
+from nodeagent.kubelet.gc import plan_containers, plan_sandboxes
+from nodeagent.kubelet.image_gc import ImageUse, Policy, plan_images, plan_old
 from nodeagent.kubelet.images import credentials, pull_policy, registry_of, with_default_tag
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 
@@ -72,12 +73,22 @@ def test_old_sandboxes_go_when_they_are_empty() -> None:
     assert plan_sandboxes(state) == ["s2", "s0"]
 
 
+MANY = [
+    ImageUse("new", 50, 0, 950),
+    ImageUse("old", 10, 100, 0),
+    ImageUse("never", 10, 0, 0),
+    ImageUse("x", 99, 500, 0),
+]
+
+
 def test_images_go_by_last_use_and_the_young_are_spared() -> None:
-    images = [
-        ImageUse("new", 50, 0, 950),
-        ImageUse("old", 10, 100, 0),
-        ImageUse("never", 10, 0, 0),
-        ImageUse("x", 99, 500, 0),
-    ]
-    assert plan_images(images, 15, 1000) == ["never", "old"]
-    assert plan_images(images, 0, 1000) == []
+    assert [image.id for image in plan_images(MANY, 15, 1000, 120)] == ["never", "old"]
+    assert plan_images(MANY, 0, 1000, 120) == []
+
+
+def test_images_go_by_age_once_they_have_been_watched_long_enough() -> None:
+    policy = Policy(max_age=600, min_age=120)
+    assert [image.id for image in plan_old(MANY, 1000, policy, watched_for=601)] == ["old", "never"]
+    assert plan_old(MANY, 1000, policy, watched_for=600) == []
+    assert plan_old(MANY, 1000, Policy(), watched_for=9999) == []
+

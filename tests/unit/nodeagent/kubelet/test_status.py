@@ -137,9 +137,19 @@ def test_a_running_container_that_vanished_is_reported_as_lost() -> None:
     assert shown["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown" and shown["restartCount"] == 1
 
 
-def test_a_verdict_fails_the_pod() -> None:
-    found = status(pod("a"), container("a", R), verdict=Verdict("DeadlineExceeded", "too long"))
+def test_a_verdict_fails_the_pod_once_nothing_of_it_runs() -> None:
+    verdict = Verdict("DeadlineExceeded", "too long", ({"type": "DisruptionTarget", "status": "True"},))
+    still = status(pod("a"), container("a", R), verdict=verdict)
+    assert still["phase"] == "Running" and "reason" not in still
+    found = status(pod("a"), container("a", E, 137), verdict=verdict)
     assert (found["phase"], found["reason"]) == ("Failed", "DeadlineExceeded")
+    assert "DisruptionTarget" in {condition["type"] for condition in found["conditions"]}
+
+
+def test_a_refused_pod_has_no_containers_to_show() -> None:
+    found = status(pod("a"), verdict=Verdict("OutOfcpu", "Pod was rejected: …", refused=True))
+    assert found["phase"] == "Failed" and "containerStatuses" not in found
+    assert "containerStatuses" not in status(pod("a"), previous=found), "nor after a restart of the kubelet"
 
 
 def test_transition_times_move_only_with_the_status() -> None:

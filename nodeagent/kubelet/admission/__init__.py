@@ -1,0 +1,1 @@
+"""What the node itself refuses, whoever bound the pod to it: pressure, room, affinity, ports, sysctls, shutdown."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.definitions import Kind
 from tests.integration.pair import Pair
 from tests.integration.process import ControlPlane, running_etcd
 
@@ -50,3 +52,21 @@ def namespace(control_plane: ControlPlane) -> str:
     control_plane.kubectl("create", "namespace", name)
     control_plane.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=10s")
     return name
+
+
+@pytest.fixture
+def make_kind(control_plane: ControlPlane) -> Iterator[Callable[..., Kind]]:
+    made: list[Kind] = []
+
+    def make(**changes: Any) -> Kind:
+        made.append(Kind(control_plane, **changes))
+        return made[-1]
+
+    yield make
+    for kind in made:
+        control_plane.kubectl("delete", "crd", kind.name, "--ignore-not-found", "--timeout=20s")
+
+
+@pytest.fixture
+def kind(make_kind: Callable[..., Kind]) -> Kind:
+    return make_kind().apply()

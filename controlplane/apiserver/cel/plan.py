@@ -84,9 +84,16 @@ class Planner:
         self._text, self._scope = text, dict(variables)
         self.errors: list[str] = []
         self.mentioned: set[str] = set()
+        self.types: dict[int, Type] = {}
+        """What each node is, by the id of the node."""
 
     def plan(self, node: Node) -> Plan:
         """The plan; mistakes are collected in `errors`, each located."""
+        made = self._plan(node)
+        self.types[id(node)] = made.type
+        return made
+
+    def _plan(self, node: Node) -> Plan:
         match node:
             case Const(_, value):
                 return Plan(_CONSTANTS[type(value)], lambda run: value, 0)
@@ -203,16 +210,13 @@ class Planner:
         return Plan(map_of(keys or FREE, values or FREE), closures.map_of(parts), cost)
 
     def _call(self, node: Call) -> Plan:
-        name, args = node.function, list(node.args)
-        member = node.target is not None
-        if node.target is not None:
-            space = _path(node.target)
-            if space in NAMESPACES and space not in self._scope and f"{space}.{name}" in FUNCTIONS:
-                name, member = f"{space}.{name}", False
-            else:
-                args.insert(0, node.target)
+        name, target, args = called(node, self._scope)
+        member = target is not None
+        if target is not None:
+            args.insert(0, target)
         mixed = name == "format" and member  # its arguments are as different as its verbs
         plans = [self._list(arg, mixed) if isinstance(arg, ListLiteral) else self.plan(arg) for arg in args]
+        self.types |= {id(arg): plan.type for arg, plan in zip(args, plans, strict=True)}
         kinds = [plan.type for plan in plans]
         if any(kind is ERROR for kind in kinds):
             return _WRONG
@@ -365,6 +369,16 @@ _SPECIAL: dict[str, Special] = {
     "dyn": Planner.convert,
     "type": Planner.convert,
 }
+
+
+def called(node: Call, scope: Mapping[str, Type]) -> tuple[str, Node | None, list[Node]]:
+    """The function's name with its namespace, the receiver (None: there is none), the arguments."""
+    name, target, args = node.function, node.target, list(node.args)
+    if target is not None:
+        space = _path(target)
+        if space in NAMESPACES and space not in scope and f"{space}.{name}" in FUNCTIONS:
+            return f"{space}.{name}", None, args
+    return name, target, args
 
 
 def _loose(kind: Type) -> bool:

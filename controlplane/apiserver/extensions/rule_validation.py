@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, forbidden, invalid, not_supported, required
 from controlplane.apiserver.cel.errors import CelError
+from controlplane.apiserver.cel.estimate import worst_cost
 from controlplane.apiserver.cel.program import compile_expression
+from controlplane.apiserver.extensions.rule_costs import RULE_LIMIT, Total, exceeded, multiplied
 from controlplane.apiserver.extensions.rules import has_rules, uses_old, variables
+from controlplane.apiserver.extensions.sizes import MAX_REQUEST, shape_of
 
 Schema = Mapping[str, Any]
 Object = dict[str, Any]
@@ -19,31 +24,56 @@ _MAX_MESSAGE = 2048
 _STEP = re.compile(r"\.([^.\[\]]+)|\['((?:\\.|[^'\\])*)'\]")
 
 
-def rule_problems(schema: Schema, path: Path, *, root: bool, correlatable: bool = True) -> Iterator[Problem]:
-    """Of this node and all below it. correlatable: whether an update knows which old value is this node's."""
-    if not has_rules(schema):
+def rule_problems(schema: Schema, path: Path) -> list[Problem]:
+    """Of a root schema and all below it; path: of openAPIV3Schema."""
+    total = Total()
+    return [*_below(_Node(schema, path, True, None, 1), total), *total.problems(path)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """root: an object with kind and metadata. uncorrelated: the node above from which on an update cannot tell which
+    old value is whose (None: it can). count: how many of this node an object may have; None: nothing says."""
+
+    schema: Schema
+    path: Path
+    root: bool
+    uncorrelated: Path | None
+    count: int | None
+
+    def children(self) -> Iterator[_Node]:
+        granular = self.schema.get("x-kubernetes-map-type") != "atomic"
+        more, items = self.schema.get("additionalProperties"), self.schema.get("items")
+        if isinstance(more, dict):
+            count = multiplied(self.count, self.schema.get("maxProperties"))
+            yield self._child(more, self.path.child("additionalProperties"), granular, count)
+        for name, below in (self.schema.get("properties") or {}).items():
+            yield self._child(below, self.path.child("properties").key(name), granular, self.count)
+        if isinstance(items, dict):
+            keyed = self.schema.get("x-kubernetes-list-type") == "map"
+            count = multiplied(self.count, self.schema.get("maxItems"))
+            yield self._child(items, self.path.child("items"), keyed, count)
+
+    def _child(self, schema: Schema, path: Path, correlatable: bool, count: int | None) -> _Node:
+        lost = self.uncorrelated if self.uncorrelated is not None or correlatable else self.path
+        return _Node(schema, path, bool(schema.get("x-kubernetes-embedded-resource")), lost, count)
+
+
+def _below(node: _Node, total: Total) -> Iterator[Problem]:
+    if not has_rules(node.schema):
         return
-    for at, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
-        yield from _rule(schema, rule, path.child("x-kubernetes-validations").index(at), root, correlatable)
-    seen: set[str] = set()
-    for at, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
+    for child in node.children():
+        yield from _below(child, total)
+    path, seen = node.path.child("x-kubernetes-validations"), set[str]()
+    for at, rule in enumerate(node.schema.get("x-kubernetes-validations") or ()):
+        yield from _rule(node, rule, path.index(at), total)
+    for at, rule in enumerate(node.schema.get("x-kubernetes-validations") or ()):
         if rule.get("rule") in seen:
-            yield duplicate(path.child("x-kubernetes-validations").index(at).child("rule"), rule["rule"])
+            yield duplicate(path.index(at).child("rule"), rule["rule"])
         seen.add(rule.get("rule") or "")
-    granular = correlatable and schema.get("x-kubernetes-map-type") != "atomic"
-    for name, below in (schema.get("properties") or {}).items():
-        embedded = bool(below.get("x-kubernetes-embedded-resource"))
-        yield from rule_problems(below, path.child("properties").key(name), root=embedded, correlatable=granular)
-    if isinstance(schema.get("additionalProperties"), dict):
-        below = schema["additionalProperties"]
-        yield from rule_problems(below, path.child("additionalProperties"), root=False, correlatable=granular)
-    if isinstance(schema.get("items"), dict):
-        keyed = correlatable and schema.get("x-kubernetes-list-type") == "map"
-        embedded = bool(schema["items"].get("x-kubernetes-embedded-resource"))
-        yield from rule_problems(schema["items"], path.child("items"), root=embedded, correlatable=keyed)
 
 
-def _rule(schema: Schema, rule: Object, path: Path, root: bool, correlatable: bool) -> Iterator[Problem]:
+def _rule(node: _Node, rule: Object, path: Path, total: Total) -> Iterator[Problem]:
     text, message = str(rule.get("rule") or ""), rule.get("message")
     if not text.strip():
         yield required(path.child("rule"), "rule is not specified")
@@ -63,39 +93,88 @@ def _rule(schema: Schema, rule: Object, path: Path, root: bool, correlatable: bo
     if rule.get("reason") is not None and rule["reason"] not in _REASONS:
         yield not_supported(path.child("reason"), rule["reason"], sorted(_REASONS))
     if rule.get("fieldPath") is not None:
-        yield from _field_path(schema, str(rule["fieldPath"]), path.child("fieldPath"))
+        yield from _field_path(node.schema, str(rule["fieldPath"]), path.child("fieldPath"))
     try:
-        names = variables(schema, root=root, optional_old=bool(rule.get("optionalOldSelf")))
+        names = variables(node.schema, root=node.root, optional_old=bool(rule.get("optionalOldSelf")))
     except CelError as e:
         yield invalid(path, Verbatim(f'"{text}"'), str(e))
         return
-    yield from _expression(text, names, path.child("rule"), "bool", "cel expression must evaluate to a bool")
+    yield from _expression(text, names, rule, path.child("rule"), "bool", "cel expression must evaluate to a bool")
     said = rule.get("messageExpression")
     if said is not None and not str(said).strip():
         yield required(path.child("messageExpression"), "messageExpression must be non-empty if specified")
     elif said:
         sentence = "messageExpression must evaluate to a string"
-        yield from _expression(str(said), names, path.child("messageExpression"), "string", sentence)
-    yield from _transition(text, names, rule, path, correlatable)
+        yield from _expression(str(said), names, rule, path.child("messageExpression"), "string", sentence)
+    yield from _costs(node, rule, names, path, total)
+    yield from _transition(text, names, rule, path, node.uncorrelated)
 
 
-def _expression(text: str, names: Mapping[str, Any], path: Path, kind: str, sentence: str) -> Iterator[Problem]:
+def _expression(
+    text: str, names: Mapping[str, Any], rule: Object, path: Path, kind: str, sentence: str
+) -> Iterator[Problem]:
     try:
         program = compile_expression(text, names)
     except CelError as e:
-        yield invalid(path, text, f"compilation failed: {e}")
+        yield invalid(path, _go_rule(rule), f"compilation failed: {e}")
         return
     if program.type.name not in (kind, "dyn"):
-        yield invalid(path, text, sentence)
+        yield invalid(path, _go_rule(rule), sentence)
 
 
-def _transition(text: str, names: Mapping[str, Any], rule: Object, path: Path, correlatable: bool) -> Iterator[Problem]:
+def _costs(node: _Node, rule: Object, names: Mapping[str, Any], path: Path, total: Total) -> Iterator[Problem]:
+    """What the rule and its message cost at worst, each as often as an object can have this node."""
+    shape = shape_of(node.schema, root=node.root)
+    if shape is None:
+        return
+    for key, text, count in (
+        (
+            "rule",
+            str(rule.get("rule") or ""),
+            node.count if node.count is not None else MAX_REQUEST // (shape.least + 1),
+        ),
+        ("messageExpression", str(rule.get("messageExpression") or ""), 1),
+    ):
+        if not text.strip():
+            continue
+        try:
+            cost = multiplied(worst_cost(text, names, shape.at), count)
+        except CelError:
+            continue  # told as what does not compile
+        assert cost is not None
+        total.observe(path.child(key), cost)
+        if cost > RULE_LIMIT:
+            yield forbidden(path.child(key), exceeded(f"estimated {key} cost", cost, RULE_LIMIT))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _go_rule(rule: Object) -> Verbatim:
+    """A rule as Go prints the struct; what is pointed at has some address."""
+    texts = [
+        f"{go}:{_quoted(str(rule.get(key) or ''))}"
+        for go, key in (("Rule", "rule"), ("Message", "message"), ("MessageExpression", "messageExpression"))
+    ]
+    reason = "nil" if rule.get("reason") is None else "0xc000000000"
+    old = "nil" if rule.get("optionalOldSelf") is None else "0xc000000000"
+    texts.append(f"Reason:(*apiextensions.FieldValueErrorReason)({reason})")
+    texts.append(f"FieldPath:{_quoted(str(rule.get('fieldPath') or ''))}")
+    texts.append(f"OptionalOldSelf:(*bool)({old})")
+    return Verbatim("apiextensions.ValidationRule{" + ", ".join(texts) + "}")
+
+
+def _transition(
+    text: str, names: Mapping[str, Any], rule: Object, path: Path, uncorrelated: Path | None
+) -> Iterator[Problem]:
     try:
         transition = uses_old(compile_expression(text, names))
     except CelError:
         return
-    if transition and not correlatable:
-        yield invalid(path.child("rule"), text, "oldSelf cannot be used on the uncorrelatable portion of the schema")
+    if transition and uncorrelated is not None:
+        sentence = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelated}"
+        yield invalid(path.child("rule"), text, sentence)
     if rule.get("optionalOldSelf") is not None and not transition:
         yield invalid(
             path.child("optionalOldSelf"), rule["optionalOldSelf"], "may not be set if oldSelf is not used in rule"

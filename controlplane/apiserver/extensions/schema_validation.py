@@ -52,7 +52,7 @@ def schema_problems(schema: Schema, path: Path) -> list[Problem]:
     problems += sorted(_structural(schema, path, ROOT), key=str)
     if not problems:
         problems += _defaults(structural.build(schema), path)
-        problems += rule_problems(schema, path, root=True)
+        problems += rule_problems(schema, path)
     return problems
 
 

@@ -104,6 +104,11 @@ class RuntimeService:
         request = cri.UpdateContainerResourcesRequest(container_id=container_id, linux=resources)
         await self._call(self._stub.UpdateContainerResources, request)
 
+    async def checkpoint_container(self, container_id: str, location: str, timeout: int = 0) -> None:
+        """Write the container's state into an archive at `location`. timeout: seconds, 0 for the runtime's own."""
+        request = cri.CheckpointContainerRequest(container_id=container_id, location=location, timeout=timeout)
+        await self._call(self._stub.CheckpointContainer, request, timeout or None)
+
     async def reopen_log(self, container_id: str) -> None:
         """Make the runtime reopen the log file of a running container, after the file was renamed."""
         await self._call(self._stub.ReopenContainerLog, cri.ReopenContainerLogRequest(container_id=container_id))

@@ -45,7 +45,6 @@ from .runtime.start import Machine, Starter
 from .server.app import KubeletServer
 from .server.auth import Gate
 from .server.certificate import serving_context
-from .server.stats import Summary
 from .sources.mirrors import MirrorManager
 from .sources.registry import PodRegistry
 from .sources.static import StaticSource
@@ -54,6 +53,7 @@ from .sync import NodeView, PodSyncer
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
 from .wire_guards import Parts, build_guards
+from .wire_stats import build_measurements
 from .workers import PodWorkers
 
 log = logging.getLogger(__name__)
@@ -232,8 +232,11 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 registry=registry,
                 status=status.previous,
                 runtime=runtime.pods,
-                summary=Summary(runtime.pods, config.node_name, config.root_dir, clock.now(), clock),
+                measured=build_measurements(
+                    config, machine, runtime.pods, runtime.images, cgroups, registry.find, paths, watcher, clock
+                ),
                 configuration=config.shown(),
+                checkpoints=config.root_dir / "checkpoints",
                 clock=clock,
             )
         )

@@ -99,6 +99,10 @@ class Cgroups:
         """A pod's cgroup, whatever its class; None when it has none."""
         return next((path for path, found in self._pods() if found == uid), None)
 
+    def pod_paths(self) -> dict[str, str]:
+        """The cgroups of all pods, by uid."""
+        return {uid: path for path, uid in self._pods()}
+
     def container_path(self, pod_path: str, container_id: str) -> str:
         """The cgroup of a container, or of a sandbox, in its pod's."""
         return f"{pod_path}/{names.container_folder(container_id, self.driver)}"
@@ -109,6 +113,10 @@ class Cgroups:
             self._share_burstable()
         gone = [self.tree.remove(path) for path, found in self._pods() if found == uid]
         return all(gone)
+
+    def group_paths(self) -> tuple[str, ...]:
+        """The cgroup of all pods, and those of the classes of service in it."""
+        return tuple(self._quality(quality) for quality in _QUALITIES)
 
     def pods_path(self) -> str:
         """The cgroup of all pods."""

@@ -100,6 +100,13 @@ class Tree:
             return [int(line) for line in (place / "cgroup.procs").read_text().split()]
         return []
 
+    def tasks(self, path: str) -> int:
+        """How many tasks there are in the cgroup and those in it (`pids.current`); 0 when it is gone."""
+        try:
+            return int((self.folder("pids", path) / "pids.current").read_text())
+        except (OSError, ValueError):
+            return 0
+
     def remove(self, path: str) -> bool:
         """Kill what is left in the cgroup and remove it. False when something still lives in it: ask again."""
         gone = True

@@ -16,6 +16,7 @@ from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
 
+from . import observed
 from .check import Answer, check
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class ProbeManager:
         self._said: dict[tuple[str, str], bool] = {}
         self._uid_of: dict[str, str] = {}
         self._started: dict[str, asyncio.Event] = {}
+        self._counted: dict[str, set[observed.Where]] = {}
         self.view = ProbeView(
             liveness=lambda container_id: self._said.get((container_id, "liveness")),
             startup=lambda container_id: self._said.get((container_id, "startup")),
@@ -100,6 +102,8 @@ class ProbeManager:
             self._stop(key)
         for container_id in [known for known, owner in self._uid_of.items() if owner == uid]:
             del self._uid_of[container_id]
+        for where in self._counted.pop(uid, ()):
+            observed.forget(where)
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
@@ -126,7 +130,7 @@ class ProbeManager:
         await self._clock.sleep(delay)
         passed = failed = 0
         while True:
-            answer = await self._ask(probe, container, key, ip)
+            answer = await self._ask(probe, container, key, ip, self._where(key, pod, container))
             passed, failed = (passed + 1, 0) if answer.passed else (0, failed + 1)
             if not answer.passed:
                 title = key.kind.capitalize()
@@ -144,12 +148,26 @@ class ProbeManager:
                     return
             await self._clock.sleep(period)
 
-    async def _ask(self, probe: Mapping[str, Any], container: Container, key: _Key, ip: str) -> Answer:
+    async def _ask(
+        self, probe: Mapping[str, Any], container: Container, key: _Key, ip: str, where: observed.Where
+    ) -> Answer:
+        began = self._clock.monotonic()
         try:
-            return await check(self._runtime, probe, container, key.container_id, ip)
+            answer = await check(self._runtime, probe, container, key.container_id, ip)
         except Exception as error:
             log.exception("probe of container %s", container["name"])
-            return Answer(False, str(error))
+            answer = Answer(False, str(error))
+        observed.probed(where, self._clock.monotonic() - began, passed=answer.passed)
+        return answer
+
+    def _where(self, key: _Key, pod: Pod, container: Container) -> observed.Where:
+        """What the probe is counted as: also the container's next life is, until the pod is gone."""
+        metadata = pod["metadata"]
+        where = observed.Where(
+            container["name"], metadata["namespace"], metadata["name"], key.uid, key.kind.capitalize()
+        )
+        self._counted.setdefault(key.uid, set()).add(where)
+        return where
 
     def _say(self, key: _Key, verdict: bool) -> None:
         name = (key.container_id, key.kind)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.times import rfc3339
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
 from nodeagent.kubelet import pods
@@ -22,7 +23,7 @@ from nodeagent.kubelet.runtime import labels
 from nodeagent.kubelet.sources.registry import PodRegistry
 
 from . import auth, logs, lookup
-from .stats import Summary
+from .measurements import Measurements
 from .tunnel import pass_on
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,15 @@ class KubeletServer:
         registry: PodRegistry,
         status: Status,
         runtime: RuntimeService,
-        summary: Summary,
+        measured: Measurements,
         configuration: Mapping[str, Any],
+        checkpoints: Path,
         clock: Clock,
     ) -> None:
         self._address, self._port, self._tls, self._gate = address, port, tls, gate
         self._registry, self._status, self._runtime = registry, status, runtime
-        self._summary, self._configuration, self._clock = summary, configuration, clock
+        self._measured, self._configuration, self._clock = measured, configuration, clock
+        self._checkpoints = checkpoints
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the port is taken."""
@@ -65,7 +68,8 @@ class KubeletServer:
         for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
             route.add_route("*", path, self._port_forward)
         route.add_post("/run/{namespace}/{pod}/{container}", self._run_command)
-        route.add_get("/stats/summary", self._stats)
+        self._measured.add_routes(route)
+        route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
         route.add_get("/metrics", self._metrics)
         route.add_get("/configz", self._configz)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
@@ -116,9 +120,6 @@ class KubeletServer:
             if labels.POD_UID in box.labels
         ]
         return _json(_pod_list(listed))
-
-    async def _stats(self, _: web.Request) -> web.Response:
-        return _json(await self._summary.summary())
 
     # --- one pod
 
@@ -182,6 +183,26 @@ class KubeletServer:
             raise lookup.NotThere(500, f'pod not found ("{pods.full_name(pod)}")')
         ports = lookup.forwarded_ports(request.query.getall("port", []))
         return await pass_on(request, await self._runtime.port_forward_url(ready[0].id, ports))
+
+    async def _checkpoint(self, request: web.Request) -> web.Response:
+        """Freeze a container into an archive (KEP-2008); the answer names it. What the runtime cannot, it says."""
+        pod, name, match = self._pod(request), request.match_info["container"], request.match_info
+        if pods.find_container(pod, name) is None:
+            raise lookup.NotThere(404, f"container {name} does not exist")
+        try:
+            timeout = int(request.query.getall("timeout", ["0"])[-1])
+        except ValueError:
+            raise lookup.NotThere(404, "cannot parse value of timeout parameter") from None
+        container_id = lookup.running_container(pod, self._status(pod), name)
+        now = rfc3339(self._clock.now())
+        place = self._checkpoints / f"checkpoint-{pods.full_name(pod)}-{name}-{now}.tar"
+        self._checkpoints.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            await self._runtime.checkpoint_container(container_id, str(place), timeout)
+        except RuntimeCallError as error:
+            where = f"{match['namespace']}/{match['pod']}/{name}"
+            raise lookup.NotThere(500, f"checkpointing of {where} failed ({error})") from error
+        return _json({"items": [str(place)]})
 
     async def _run_command(self, request: web.Request) -> web.Response:
         pod = self._pod(request)

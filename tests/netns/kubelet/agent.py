@@ -84,6 +84,10 @@ class Kubelet:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; returns its exit code."""
         if self._process is None or self._process.poll() is not None:
@@ -96,10 +100,10 @@ class Kubelet:
         self._context = _anonymous()
         self._context.load_cert_chain(cert, key)
 
-    def get(self, path: str, *, credentials: bool = True, token: str = "") -> bytes:
-        """GET from port 10250. Raises urllib.error.HTTPError for refusals."""
+    def get(self, path: str, *, credentials: bool = True, token: str = "", method: str = "GET") -> bytes:
+        """Ask port 10250. Raises urllib.error.HTTPError for refusals."""
         context = self._context if credentials and not token else _anonymous()
-        request = urllib.request.Request(f"https://{self.machine.node_ip}:10250{path}")
+        request = urllib.request.Request(f"https://{self.machine.node_ip}:10250{path}", method=method)
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         with urllib.request.urlopen(request, context=context, timeout=30) as answer:

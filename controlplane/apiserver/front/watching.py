@@ -10,29 +10,24 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
-import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import HttpVersion11, WSMsgType, web
 
-from apimachinery.api.catalogue import Resource
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import begun
 from controlplane.apiserver.front import metering
-from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
-from controlplane.apiserver.front.shapes import partial
+from controlplane.apiserver.front.negotiate import JSON, accept
+from controlplane.apiserver.front.watch_lines import Lines
+from controlplane.apiserver.front.watch_push import Pusher
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Attributes, Collection
-from controlplane.apiserver.registry.conversion import converted_all, served_as_stored
 from controlplane.apiserver.registry.options import RevisionAt, list_options
 from controlplane.apiserver.registry.selection import selection
-from controlplane.apiserver.registry.watch import bookmark, next_batch, open_watch
-from controlplane.apiserver.storage.cache_entries import WatchEvent
+from controlplane.apiserver.registry.watch import next_batch, open_watch
 from controlplane.apiserver.storage.cache_history import EventStream
 from controlplane.apiserver.tables.render import Tables
 
-Object = dict[str, Any]
 Send = Callable[[list[bytes]], Awaitable[None]]
 
 MIN_WATCH = 1800.0
@@ -59,7 +54,7 @@ async def serve_watch(
     # A name is pinned by the field selector or by the old spelling, /api/v1/watch/…/NAME.
     chosen = selection(collection.strategy, call.resource, call.query, call.name)
     timeout = options.timeout if options.timeout else random.uniform(MIN_WATCH, 2 * MIN_WATCH)
-    lines = _Lines(call.resource, collection.resource, wanted, tables, include)
+    lines = Lines(call.resource, collection.resource, wanted, tables, include)
     try:
         watch = await open_watch(collection, call.namespace, chosen, options)
     except status.ApiError as error:
@@ -79,7 +74,8 @@ async def serve_watch(
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
-                    await _stream(collection, watch, lines, send)
+                    direct = lines.at_once and response.chunked
+                    await _stream(collection, watch, lines, send, request if direct else None)
         finally:
             for timer in timers:
                 timer.cancel()
@@ -91,9 +87,19 @@ def _last_bookmark(collection: Collection, watch: EventStream[Attributes], wante
         watch.offer_bookmark(collection.cache.revision)
 
 
-async def _stream(collection: Collection, watch: EventStream[Attributes], lines: _Lines, send: Send) -> None:
+async def _stream(
+    collection: Collection,
+    watch: EventStream[Attributes],
+    lines: Lines,
+    send: Send,
+    direct: web.BaseRequest | None,
+) -> None:
+    """direct: the request whose connection may be written to by the cache itself, once there is nothing before it."""
     sent = metering.watched(*lines.resource.gvk)
     while True:
+        if direct is not None and watch.live is not None and direct.transport is not None:
+            await watch.live.push(Pusher(direct, direct.transport, lines, sent), direct.writer.drain)
+            return
         events, error = await next_batch(collection, watch)
         for begin in range(0, len(events), _PORTION):
             try:
@@ -117,7 +123,8 @@ async def _answer(request: web.BaseRequest, gone: Callable[[], None]) -> AsyncIt
             yield found
         return
     response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
-    response.enable_chunked_encoding()
+    if request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
     await response.prepare(request)
     begun(request, response.status)
 
@@ -154,51 +161,3 @@ async def _websocket(
         await cancel_and_wait(reader)
         with contextlib.suppress(ConnectionError):
             await socket.close()
-
-
-class _Lines:
-    """The lines of one watch, in the shape its client asked for."""
-
-    def __init__(
-        self, resource: Resource, stored: Resource, wanted: Accepted, tables: Tables, include_object: str
-    ) -> None:
-        self.resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
-        self._plain = not wanted.kind and served_as_stored(resource, stored)
-        self._headed = False
-
-    def error(self, error: status.ApiError) -> bytes:
-        return orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
-
-    async def lines(self, events: list[WatchEvent[Attributes]]) -> list[bytes]:
-        """Raises ApiError when a webhook does not convert what it should."""
-        if self._plain:
-            return [event.frame if event.entry is not None else self._bookmark(event) for event in events]
-        objects = [orjson.loads(event.entry.served) for event in events if event.entry is not None]
-        shown = iter(await converted_all(objects, self.resource))
-        return [self._bookmark(event) if event.entry is None else self._line(event, next(shown)) for event in events]
-
-    def _line(self, event: WatchEvent[Attributes], obj: Object) -> bytes:
-        if self._wanted.kind == "Table":
-            obj = self._table([obj], obj["metadata"]["resourceVersion"])
-        elif self._wanted.kind:
-            obj = partial(obj, self._wanted.version)
-        return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
-
-    def _bookmark(self, event: WatchEvent[Attributes]) -> bytes:
-        kind, version = self.resource.kind, self.resource.api_version
-        if self._wanted.kind == "Table":
-            table = self._table([], str(event.revision))
-            metadata = orjson.loads(bookmark(version, kind, event))["metadata"]
-            about = partial({"metadata": metadata}, self._wanted.version)
-            table["rows"] = [{"cells": [], "object": about}]
-            return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
-        if self._wanted.kind:
-            kind, version = self._wanted.kind, f"meta.k8s.io/{self._wanted.version}"
-        return b'{"type":"BOOKMARK","object":%b}\n' % bookmark(version, kind, event)
-
-    def _table(self, objects: list[Object], revision: str) -> Object:
-        table = self._tables.table(self.resource, objects, self._wanted.version, self._include)
-        if self._headed:
-            table["columnDefinitions"] = None
-        self._headed = True
-        return {**table, "metadata": {"resourceVersion": revision}}

@@ -19,6 +19,13 @@ from controlplane.apiserver.strategies.base import Strategy
 Object = dict[str, Any]
 Attributes = tuple[Mapping[str, str], Mapping[str, str]]
 """An object's labels and its selectable fields: what selectors look at."""
+LABEL, FIELD = "label", "field"
+
+
+def attribute(attributes: Attributes, name: str) -> str:
+    """One of them, as Selection.pin names it; "" when the object has none."""
+    kind, _, key = name.partition(":")
+    return attributes[0 if kind == LABEL else 1].get(key, "")
 
 
 class Collection:
@@ -44,6 +51,7 @@ class Collection:
                 self.store.storage,
                 self.store.prefix(),
                 self._attributes,
+                value=attribute,
                 resource=self.resource.group_resource,
                 clock=self.clock,
             )

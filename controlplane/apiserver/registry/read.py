@@ -12,7 +12,7 @@ from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import told
 from controlplane.apiserver.storage.cache_entries import Entry
-from controlplane.apiserver.storage.cacher import CachePage
+from controlplane.apiserver.storage.cache_page import CachePage
 from controlplane.apiserver.storage.interface import Compacted
 
 Object = dict[str, Any]
@@ -56,28 +56,30 @@ async def get_entry(collection: Collection, namespace: str, name: str, options: 
 
 async def list_page(collection: Collection, namespace: str, selection: Selection, options: ListOptions) -> Listed:
     """A page as the options ask for. Raises ApiError 400, 410 Expired, 503, 504 (a resourceVersion yet to come)."""
-    prefix, selects = collection.store.prefix(namespace), selection.selects()
+    prefix, selects, pin = collection.store.prefix(namespace), selection.selects(), selection.pin
     with told(collection.resource, ""):
         if options.continue_:
-            page = await _continued(collection, prefix, selects, options)
+            page = await _continued(collection, prefix, selection, options)
         elif options.match == "Exact" or (options.limit and options.revision and not options.match):
             try:
                 page = await collection.cache.list_at(
-                    prefix, options.revision or 0, selects=selects, limit=options.limit
+                    prefix, options.revision or 0, selects=selects, pin=pin, limit=options.limit
                 )
             except Compacted:
                 raise status.expired("The resourceVersion for the provided list is too old.") from None
         else:
             # Upstream's cache answers "any version" whole, whatever the limit.
             limit = 0 if options.revision == 0 else options.limit
-            page = await collection.cache.list(prefix, selects=selects, fresh=options.revision, limit=limit)
+            page = await collection.cache.list(prefix, selects=selects, pin=pin, fresh=options.revision, limit=limit)
     if not page.more or not page.entries:
         return Listed(page)
     token = write_continue(page.revision, page.entries[-1].key, prefix)
     return Listed(page, token, page.remaining if selection.everything else None)
 
 
-async def _continued(collection: Collection, prefix: str, selects: Any, options: ListOptions) -> CachePage[Attributes]:
+async def _continued(
+    collection: Collection, prefix: str, selection: Selection, options: ListOptions
+) -> CachePage[Attributes]:
     revision, start = read_continue(options.continue_, prefix)
     if options.revision:
         raise status.bad_request("specifying resource version is not allowed when using continue")
@@ -85,7 +87,12 @@ async def _continued(collection: Collection, prefix: str, selects: Any, options:
         revision = await collection.store.storage.current_revision()
     try:
         return await collection.cache.list_at(
-            prefix, revision, selects=selects, limit=options.limit, start_after=start.removesuffix("\0")
+            prefix,
+            revision,
+            selects=selection.selects(),
+            pin=selection.pin,
+            limit=options.limit,
+            start_after=start.removesuffix("\0"),
         )
     except Compacted:
         raise no_longer(start, prefix) from None

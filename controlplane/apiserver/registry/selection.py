@@ -8,9 +8,12 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import fields, labels, status
-from controlplane.apiserver.registry.collection import Attributes
+from controlplane.apiserver.registry.collection import FIELD, LABEL, Attributes
 from controlplane.apiserver.storage.cache_entries import Entry
+from controlplane.apiserver.storage.cache_watch import Pin
 from controlplane.apiserver.strategies.base import Strategy
+
+_ONE_VALUE = (labels.IN, labels.EQUALS, labels.DOUBLE_EQUALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,17 @@ class Selection:
     def matches(self, attributes: Attributes) -> bool:
         found, values = attributes
         return self.labels.matches(found) and self.fields.matches(values)
+
+    @property
+    def pin(self) -> Pin | None:
+        """One attribute that must have one value, for the watch cache to look it up by; None when there is none."""
+        for term in self.fields.terms:
+            if term.operator == "=":
+                return f"{FIELD}:{term.field}", term.value
+        for requirement in self.labels.requirements:
+            if requirement.operator in _ONE_VALUE and len(requirement.values) == 1:
+                return f"{LABEL}:{requirement.key}", requirement.values[0]
+        return None
 
     def selects(self) -> Any:
         """The same as the watch cache wants it: None for everything."""

@@ -18,20 +18,23 @@ async def open_watch(
 ) -> EventStream[Attributes]:
     """The watch as the options ask for; enter it to have it closed. Raises ApiError 503, 504 (a resourceVersion yet to
     come); a revision that is no longer held is told by the stream itself."""
-    prefix, selects, cache = collection.store.prefix(namespace), selection.selects(), collection.cache
+    prefix, selects, pin = collection.store.prefix(namespace), selection.selects(), selection.pin
+    cache = collection.cache
     with told(collection.resource, ""):
         if options.send_initial_events:
             return await cache.watch_state(
                 prefix,
                 fresh=options.revision,
                 selects=selects,
+                pin=pin,
                 bookmarks=options.bookmarks,
                 initial_end=options.bookmarks,
             )
         if options.revision:
-            return await cache.watch(prefix, options.revision, selects=selects, bookmarks=options.bookmarks)
-        revision = await collection.store.storage.current_revision()
-        return await cache.watch(prefix, revision, selects=selects, bookmarks=options.bookmarks)
+            revision = options.revision
+        else:
+            revision = await collection.store.storage.current_revision()
+        return await cache.watch(prefix, revision, selects=selects, pin=pin, bookmarks=options.bookmarks)
 
 
 async def next_batch(

@@ -1,14 +1,15 @@
 """What the watch cache holds and hands out: versions of objects and the events between them, each encoded once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from .interface import Revision
-from .served import with_resource_version
+from .served import renumbered
 
 T = TypeVar("T")
 
 _UNSET = object()
+_EVENT_BYTES = 300  # of an event itself
 
 
 class Entry(Generic[T]):
@@ -38,30 +39,44 @@ class WatchEvent(Generic[T]):
     DELETED it is the last state with the resourceVersion of its removal. `initial_end` marks the BOOKMARK that follows
     the initial state of a watch (KEP-3157)."""
 
-    __slots__ = ("_frame", "entry", "initial_end", "revision", "type")
+    __slots__ = ("_encoded", "entry", "initial_end", "revision", "type", "warm")
 
     def __init__(self, kind: str, entry: Entry[T] | None, revision: Revision, initial_end: bool = False) -> None:
         self.type = kind
         self.entry = entry
         self.revision = revision
         self.initial_end = initial_end
-        self._frame: bytes | None = None
+        self.warm = False
+        self._encoded: dict[Hashable, bytes] | None = None
 
     @property
     def frame(self) -> bytes:
-        """The event as a line of JSON; encoded once however many watches send it. Not for a BOOKMARK, whose object is
-        of the client's kind: ValueError."""
-        if self._frame is None:
-            if self.entry is None:
-                raise ValueError("a bookmark has no object")
-            self._frame = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.entry.served)
-        return self._frame
+        """The event as a line of JSON. Not for a BOOKMARK, whose object is of the client's kind: ValueError."""
+        if self.entry is None:
+            raise ValueError("a bookmark has no object")
+        return b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.entry.served)
+
+    def encoded(self, shape: Hashable, encode: Callable[["WatchEvent[T]"], bytes]) -> bytes:
+        """What `encode` makes of it in that shape: once for all watches that send it while it is new (warm)."""
+        if self._encoded is not None and (known := self._encoded.get(shape)) is not None:
+            return known
+        made = encode(self)
+        if self.warm:
+            if self._encoded is None:
+                self._encoded = {}
+            self._encoded[shape] = made
+        return made
+
+    def cool(self) -> None:
+        """Everybody has been told: what was encoded is let go."""
+        self.warm = False
+        self._encoded = None
 
 
 class CacheEvent(Generic[T]):
     """One change of one object: from `previous` (None: it did not exist) to `current` (None: removed)."""
 
-    __slots__ = ("_added", "_deleted", "_modified", "_removed_value", "current", "key", "parse", "previous", "revision")
+    __slots__ = ("_added", "_deleted", "_modified", "current", "key", "parse", "previous", "revision", "warm")
 
     def __init__(
         self,
@@ -69,7 +84,6 @@ class CacheEvent(Generic[T]):
         revision: Revision,
         current: Entry[T] | None,
         previous: Entry[T] | None,
-        removed_value: bytes | None,
         parse: Callable[[bytes], T],
     ) -> None:
         self.key = key
@@ -77,15 +91,15 @@ class CacheEvent(Generic[T]):
         self.current = current
         self.previous = previous
         self.parse = parse
-        self._removed_value = removed_value
+        self.warm = False
         self._added: WatchEvent[T] | None = None
         self._modified: WatchEvent[T] | None = None
         self._deleted: WatchEvent[T] | None = None
 
     @property
     def size(self) -> int:
-        """Bytes it keeps alive, about."""
-        return (len(self.current.served) if self.current else 0) + (len(self.previous.served) if self.previous else 0)
+        """Bytes that only it keeps alive, about: what is current is the cache's, or the next event's."""
+        return _EVENT_BYTES + (len(self.previous.served) if self.previous is not None else 0)
 
     def seen_by(self, selects: Callable[[Entry[T]], bool] | None) -> WatchEvent[T] | None:
         """What a watch with that selection is told: an object that begins to match is ADDED to it, one that ceases to
@@ -94,20 +108,30 @@ class CacheEvent(Generic[T]):
         before = self.previous is not None and (selects is None or selects(self.previous))
         if now and before:
             if self._modified is None:
-                self._modified = WatchEvent("MODIFIED", self.current, self.revision)
+                self._modified = self._new("MODIFIED", self.current)
             return self._modified
         if now:
             if self._added is None:
-                self._added = WatchEvent("ADDED", self.current, self.revision)
+                self._added = self._new("ADDED", self.current)
             return self._added
         if before:
             if self._deleted is None:
-                self._deleted = WatchEvent("DELETED", self._last_state(), self.revision)
+                self._deleted = self._new("DELETED", self._last_state())
             return self._deleted
         return None
 
+    def cool(self) -> None:
+        """As WatchEvent.cool, of all that it was seen as."""
+        self.warm = False
+        for seen in (self._added, self._modified, self._deleted):
+            if seen is not None:
+                seen.cool()
+
+    def _new(self, kind: str, entry: Entry[T] | None) -> WatchEvent[T]:
+        made = WatchEvent(kind, entry, self.revision)
+        made.warm = self.warm
+        return made
+
     def _last_state(self) -> Entry[T]:
         assert self.previous is not None
-        # The stored bytes of a removed object come with the change and are quicker to number than the served ones.
-        value = self.previous.served if self._removed_value is None else self._removed_value
-        return Entry(self.key, self.revision, with_resource_version(value, self.revision), self.parse)
+        return Entry(self.key, self.revision, renumbered(self.previous.served, self.revision), self.parse)

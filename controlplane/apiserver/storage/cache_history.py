@@ -23,6 +23,11 @@ class EventStream(Protocol[T]):
         """Events in order, waiting for the first; empty at the end. Raises Compacted, Unavailable."""
         ...
 
+    @property
+    def live(self) -> CacheWatch[T] | None:
+        """The watch on the cache, once there is nothing before it: what can be pushed."""
+        ...
+
     def offer_bookmark(self, revision: Revision) -> None:
         """As CacheWatch.offer_bookmark."""
         ...
@@ -56,7 +61,7 @@ class HistoryWatch(Generic[T]):
     ) -> None:
         self._past, self._selects, self._entry, self._parse = past, selects, entry, parse
         self._join, self._reached = join, reached
-        self._live: CacheWatch[T] | None = None
+        self.live: CacheWatch[T] | None = None
         self._closed = False
         self._too_slow: Callable[[], None] | None = None
         self._aim()
@@ -69,25 +74,25 @@ class HistoryWatch(Generic[T]):
     async def batch(self) -> list[WatchEvent[T]]:
         """As EventStream.batch."""
         found: list[WatchEvent[T]] = []
-        while self._live is None and not self._closed and len(found) < _PORTION:
+        while self.live is None and not self._closed and len(found) < _PORTION:
             change = await anext(self._past)
             if change.revision > self._target or change.type is ChangeType.PROGRESS:
                 try:
-                    self._live = self._join(self._target)
+                    self.live = self._join(self._target)
                 except Compacted:
                     self._aim()
                 else:
                     if self._too_slow is not None:
-                        self._live.when_too_slow(self._too_slow)
+                        self.live.when_too_slow(self._too_slow)
                     await self._past.aclose()
                     break
             if change.type is not ChangeType.PROGRESS:
                 seen = self._event(change).seen_by(self._selects)
                 if seen is not None:
                     found.append(seen)
-        if found or self._live is None:
+        if found or self.live is None:
             return found
-        return await self._live.batch()
+        return await self.live.batch()
 
     def _event(self, change: Change) -> CacheEvent[T]:
         if change.type is ChangeType.UPDATE and change.prev_value is None:
@@ -98,24 +103,24 @@ class HistoryWatch(Generic[T]):
             previous = self._entry(change.key, change.prev_value, change.revision - 1)
         if change.type is not ChangeType.DELETE:
             current = self._entry(change.key, change.value, change.revision)
-        return CacheEvent(change.key, change.revision, current, previous, change.prev_value, self._parse)
+        return CacheEvent(change.key, change.revision, current, previous, self._parse)
 
     def when_too_slow(self, act: Callable[[], None]) -> None:
         """As CacheWatch.when_too_slow; history waits for its reader."""
         self._too_slow = act
-        if self._live is not None:
-            self._live.when_too_slow(act)
+        if self.live is not None:
+            self.live.when_too_slow(act)
 
     def offer_bookmark(self, revision: Revision) -> None:
         """As CacheWatch.offer_bookmark, once it is live."""
-        if self._live is not None:
-            self._live.offer_bookmark(revision)
+        if self.live is not None:
+            self.live.offer_bookmark(revision)
 
     def close(self) -> None:
         """The reader has gone. Idempotent."""
         self._closed = True
-        if self._live is not None:
-            self._live.close()
+        if self.live is not None:
+            self.live.close()
 
     async def __aenter__(self) -> Self:
         return self

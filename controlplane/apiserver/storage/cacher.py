@@ -18,10 +18,14 @@ from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.metrics import Counter
 from apimachinery.kit.tasks import cancel_and_wait
 
+from .cache_delivery import Delivery
 from .cache_entries import CacheEvent, Entry, WatchEvent
 from .cache_history import EventStream, HistoryWatch
+from .cache_index import Indexes
+from .cache_page import CachePage
 from .cache_ring import Ring
-from .cache_watch import CacheWatch
+from .cache_watch import CacheWatch, Pin
+from .cache_watchers import Watchers
 from .interface import (
     Change,
     ChangeType,
@@ -50,8 +54,7 @@ SKIPPED = Counter(
     ["resource"],
 )
 
-# Seconds that a read waits for the cache to get where it has to (upstream's blockTimeout), and between bookmarks.
-WAIT_TIMEOUT = 3.0
+WAIT_TIMEOUT = 3.0  # seconds that a read waits for the cache to get where it has to (upstream's blockTimeout)
 BOOKMARK_PERIOD = 60.0
 _RETRY_PERIOD = 1.0
 
@@ -62,27 +65,14 @@ class Limits:
 
     watch_buffer: int = 1000
     ring_events: int = 10_000
-    ring_bytes: int = 32 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class CachePage(Generic[T]):
-    """Entries in key order, of one moment. `remaining` counts the keys that follow, whether selected or not."""
-
-    entries: Sequence[Entry[T]]
-    revision: Revision
-    more: bool = False
-    remaining: int = 0
-
-    def joined(self) -> bytes:
-        """The inside of a List's "items"."""
-        return b",".join([entry.served for entry in self.entries])
+    ring_bytes: int = 16 << 20
 
 
 class Cacher(Generic[T]):
     """The cache of the objects under one registry prefix. `parse` makes of served bytes what selections and callers
     want to see as `Entry.attributes`; it runs at most once per version, when first needed, and must not fail on JSON
-    objects. Run with `start`, end with `close`."""
+    objects. `value` reads one of them by its name ("" when the object has none), for selections that pin it. Run with
+    `start`, end with `close`."""
 
     def __init__(
         self,
@@ -90,6 +80,7 @@ class Cacher(Generic[T]):
         prefix: str,
         parse: Callable[[bytes], T],
         *,
+        value: Callable[[T, str], str] = lambda attributes, name: "",
         resource: str = "",
         clock: Clock | None = None,
         limits: Limits = Limits(),
@@ -108,7 +99,9 @@ class Cacher(Generic[T]):
         self._unreadable: Unreadable | None = None
         self._crowded = False
         self._request_progress: Callable[[Revision], None] = lambda _: None
-        self._watches: list[CacheWatch[T]] = []
+        self._watches: Watchers[T] = Watchers(prefix, value)
+        self._indexes: Indexes[T] = Indexes(value)
+        self._delivery: Delivery[T] = Delivery()
         self._waiting: list[tuple[Revision, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._tasks: list[asyncio.Task[None]] = []
@@ -157,13 +150,14 @@ class Cacher(Generic[T]):
         prefix: str,
         *,
         selects: Selects[T] | None = None,
+        pin: Pin | None = None,
         fresh: Revision | None = None,
         limit: int = 0,
     ) -> CachePage[T]:
         """The objects under `prefix` (the cache's own or below) that are selected, as fresh as asked, the first `limit`
-        (0: all). Raises as `get`."""
+        (0: all). pin: what `selects` requires, at least. Raises as `get`."""
         await self._freshen(fresh)
-        return self._page(prefix, selects, limit, "", self._revision)
+        return self._page(prefix, selects, limit, "", self._revision, pin)
 
     async def list_at(
         self,
@@ -171,6 +165,7 @@ class Cacher(Generic[T]):
         revision: Revision,
         *,
         selects: Selects[T] | None = None,
+        pin: Pin | None = None,
         limit: int = 0,
         start_after: str = "",
     ) -> CachePage[T]:
@@ -178,7 +173,7 @@ class Cacher(Generic[T]):
         asks for. Read from the store when the cache has moved on. Raises Compacted, FutureRevision, Unavailable."""
         if not self._ring.newest <= revision <= self._revision or not self.ready:
             return await self._stored_page(prefix, revision, selects, limit, start_after)
-        return self._page(prefix, selects, limit, start_after, revision)
+        return self._page(prefix, selects, limit, start_after, revision, pin)
 
     async def watch(
         self,
@@ -186,6 +181,7 @@ class Cacher(Generic[T]):
         from_revision: Revision,
         *,
         selects: Selects[T] | None = None,
+        pin: Pin | None = None,
         bookmarks: bool = False,
     ) -> EventStream[T]:
         """Events after `from_revision` (>= 1), from the store where the cache does not remember that far back; what the
@@ -194,7 +190,7 @@ class Cacher(Generic[T]):
 
         def join(revision: Revision) -> CacheWatch[T]:
             past = self._ring.since(revision)
-            watch = self._join(prefix, selects, revision, bookmarks)
+            watch = self._join(prefix, selects, pin, revision, bookmarks)
             watch.replay(past)
             return watch
 
@@ -210,32 +206,40 @@ class Cacher(Generic[T]):
         *,
         fresh: Revision | None = None,
         selects: Selects[T] | None = None,
+        pin: Pin | None = None,
         bookmarks: bool = False,
         initial_end: bool = False,
     ) -> CacheWatch[T]:
         """The present state as ADDED events, then (if `initial_end`) a BOOKMARK that says so, then what changes. Raises
         as `get`."""
         await self._freshen(fresh)
-        watch = self._join(prefix, selects, self._revision, bookmarks)
-        entries = self._page(prefix, selects, 0, "", self._revision).entries
-        watch.begin(WatchEvent("ADDED", entry, entry.revision) for entry in entries)
+        watch = self._join(prefix, selects, pin, self._revision, bookmarks)
+        page = self._page(prefix, selects, 0, "", self._revision, pin)
+        watch.begin(WatchEvent("ADDED", entry, entry.revision) for entry in page.entries)
         if initial_end:
             watch.begin([WatchEvent("BOOKMARK", None, self._revision, initial_end=True)])
         return watch
 
-    def _join(self, prefix: str, selects: Selects[T] | None, after: Revision, bookmarks: bool) -> CacheWatch[T]:
-        watch = CacheWatch(prefix, selects, after, bookmarks, self._limits.watch_buffer, self._leave)
-        self._watches.append(watch)
+    def _join(
+        self, prefix: str, selects: Selects[T] | None, pin: Pin | None, after: Revision, bookmarks: bool
+    ) -> CacheWatch[T]:
+        limit, due = self._limits.watch_buffer, self._delivery.add
+        watch = CacheWatch(prefix, selects, after, bookmarks, limit, self._watches.remove, due, pin)
+        self._watches.add(watch)
         return watch
 
-    def _leave(self, watch: CacheWatch[T]) -> None:
-        if watch in self._watches:
-            self._watches.remove(watch)
-
     def _page(
-        self, prefix: str, selects: Selects[T] | None, limit: int, start_after: str, revision: Revision
+        self,
+        prefix: str,
+        selects: Selects[T] | None,
+        limit: int,
+        start_after: str,
+        revision: Revision,
+        pin: Pin | None = None,
     ) -> CachePage[T]:
         keys, entries = self._keys, self._entries
+        if pin is not None and (pinned := self._indexes.keys(pin, entries)) is not None:
+            keys = sorted(key for key in pinned if key.startswith(prefix))
         first = bisect_right(keys, start_after) if start_after >= prefix else bisect_left(keys, prefix)
         end = bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1), first)
         found: list[Entry[T]] = []
@@ -299,7 +303,7 @@ class Cacher(Generic[T]):
                         # Never between two changes of one revision: nobody may see or join a half of it.
                         if self._crowded and change.revision > self._revision:
                             self._crowded = False
-                            await asyncio.sleep(0)
+                            await self._delivery.caught_up()
                         self._apply(change)
             except StorageError as error:
                 log.warning("watch cache of %s: %s; filling it again", self._resource, error)
@@ -327,6 +331,7 @@ class Cacher(Generic[T]):
         made = (self._entry(item.key, item.value, item.mod_revision) for item in items)
         self._entries = {entry.key: entry for entry in made if entry is not None}
         self._keys = sorted(self._entries)
+        self._indexes.clear()
         self._ring = Ring(revision, self._limits.ring_events, self._limits.ring_bytes)
         INITIALIZED.labels(self._resource).inc()
         self._unreadable = None
@@ -340,11 +345,13 @@ class Cacher(Generic[T]):
             if change.type is not ChangeType.DELETE:
                 current = self._entry(change.key, change.value, change.revision)
             self._replace(change.key, current, previous)
-            removed = change.prev_value if previous is not None else None
-            event = CacheEvent(change.key, change.revision, current, previous, removed, self._parse)
+            event = CacheEvent(change.key, change.revision, current, previous, self._parse)
             self._ring.append(event)
-            for watch in tuple(self._watches):
-                self._offer(watch, event)
+            concerned = self._watches.concerned(event)
+            if concerned:
+                self._delivery.warm(event)
+                for watch in concerned:
+                    self._offer(watch, event)
         self._advance(change.revision)
 
     def _offer(self, watch: CacheWatch[T], event: CacheEvent[T]) -> None:
@@ -354,10 +361,10 @@ class Cacher(Generic[T]):
             # A selection that fails ends its own watch, not everybody's.
             log.exception("a watch of %s failed on %s", self._resource, event.key)
             watch.end()
-            self._leave(watch)
+            self._watches.remove(watch)
             return
         if not taken:
-            self._leave(watch)
+            self._watches.remove(watch)
             TERMINATED.labels(self._resource).inc()
         elif watch.crowded:
             self._crowded = True
@@ -370,6 +377,7 @@ class Cacher(Generic[T]):
         elif previous is not None:
             del self._entries[key]
             del self._keys[bisect_left(self._keys, key)]
+        self._indexes.replace(key, current, previous)
 
     def _advance(self, revision: Revision) -> None:
         self._revision = max(self._revision, revision)
@@ -387,6 +395,6 @@ class Cacher(Generic[T]):
             return None
 
     def _end_watches(self) -> None:
-        watches, self._watches = self._watches, []
-        for watch in watches:
+        for watch in list(self._watches):
+            self._watches.remove(watch)
             watch.end()

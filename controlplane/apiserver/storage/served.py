@@ -9,6 +9,7 @@ from .interface import Revision
 # What the API server's own writer produces: kind and apiVersion (strings without escapes), then metadata.
 _HEAD = re.compile(rb'\{(?:"(?:kind|apiVersion)":"[^"\\]*",)*"metadata":\{')
 _NAME = b'"resourceVersion"'
+_SERVED = re.compile(_HEAD.pattern + _NAME + b':"')
 
 
 def with_resource_version(value: bytes, revision: Revision) -> bytes:
@@ -24,5 +25,15 @@ def with_resource_version(value: bytes, revision: Revision) -> bytes:
     tree = orjson.loads(value)
     if not isinstance(tree, dict) or not isinstance(tree.setdefault("metadata", {}), dict):
         raise ValueError("not an API object")
+    tree["metadata"]["resourceVersion"] = str(revision)
+    return orjson.dumps(tree)
+
+
+def renumbered(served: bytes, revision: Revision) -> bytes:
+    """`served`, which `with_resource_version` made, with another revision. Raises as it does."""
+    found = _SERVED.match(served)
+    if found is not None and _NAME not in served[found.end() :]:
+        return b"%b%d%b" % (served[: found.end()], revision, served[served.index(b'"', found.end()) :])
+    tree = orjson.loads(served)
     tree["metadata"]["resourceVersion"] = str(revision)
     return orjson.dumps(tree)

@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
+from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.apiserver.storage.cache_entries import Entry, WatchEvent
 from controlplane.apiserver.storage.cache_history import EventStream
-from controlplane.apiserver.storage.cache_watch import CacheWatch
+from controlplane.apiserver.storage.cache_watch import CacheWatch, Pending
 from controlplane.apiserver.storage.cacher import Cacher, Limits
 from controlplane.apiserver.storage.interface import Compacted, FutureRevision, Storage
 
@@ -232,9 +233,28 @@ async def test_one_encoding_for_all_watches(store: Storage, prefix: str, cacher:
     start = await store.create(prefix + "a", pod("a"))
     await cacher.get(prefix + "a")
     watches = [await cacher.watch(prefix, start) for _ in range(3)]
+    encoded: list[str] = []
+
+    def encode(event: WatchEvent[Object]) -> bytes:
+        encoded.append(event.type)
+        return event.frame
+
+    frames: list[bytes] = []
+
+    def sink(pending: Pending[Object]) -> bool:
+        frames.append(pending.popleft().encoded("line", encode))
+        return len(frames) < 3
+
+    async def drained() -> None:
+        raise EOFError
+
+    pushing = [asyncio.create_task(watch.live.push(sink, drained)) for watch in watches if watch.live]
     await store.create(prefix + "b", pod("b"))
-    frames = [(await collect(watch, 1))[0].frame for watch in watches]
-    assert frames[0] is frames[1] is frames[2]
+    async with asyncio.timeout(5):
+        done, _ = await asyncio.wait(pushing, return_when=asyncio.FIRST_COMPLETED)
+    assert isinstance(done.pop().exception(), EOFError)
+    assert encoded == ["ADDED"] and frames[0] is frames[1] is frames[2]
+    await cancel_and_wait(*pushing)
 
 
 async def test_a_selection_that_fails_ends_only_its_own_watch(

@@ -1,0 +1,89 @@
+"""The lines of a watch in the shape its client asked for: the object, its row of a Table, or its metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.meta import status
+from controlplane.apiserver.front.negotiate import Accepted
+from controlplane.apiserver.front.shapes import partial
+from controlplane.apiserver.registry.collection import Attributes
+from controlplane.apiserver.registry.conversion import converted_all, served_as_stored
+from controlplane.apiserver.registry.watch import bookmark
+from controlplane.apiserver.storage.cache_entries import WatchEvent
+from controlplane.apiserver.tables.render import Tables
+
+Object = dict[str, Any]
+Event = WatchEvent[Attributes]
+
+
+class Lines:
+    """For one watch. `at_once`: nobody has to be asked for a conversion, and `chunk` may be used."""
+
+    def __init__(
+        self, resource: Resource, stored: Resource, wanted: Accepted, tables: Tables, include_object: str
+    ) -> None:
+        self.resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
+        self.at_once = served_as_stored(resource, stored)
+        self._shape = wanted.kind, wanted.version, include_object
+        self._headed = False
+
+    def error(self, error: status.ApiError) -> bytes:
+        return orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
+
+    def chunk(self, event: Event) -> bytes:
+        """The line as a chunk of HTTP/1.1; encoded once for all watches of that shape."""
+        if event.entry is None or (self._wanted.kind == "Table" and not self._headed):
+            return _framed(self._line(event))  # this watch's own: a bookmark, or with the columns
+        return event.encoded(self._shape, self._encode)
+
+    def _encode(self, event: Event) -> bytes:
+        return _framed(self._line(event))
+
+    async def lines(self, events: list[Event]) -> list[bytes]:
+        """The same lines, without framing. Raises ApiError when a webhook does not convert what it should."""
+        if self.at_once:
+            return [self._line(event) for event in events]
+        objects = [orjson.loads(event.entry.served) for event in events if event.entry is not None]
+        shown = iter(await converted_all(objects, self.resource))
+        return [self._line(event, next(shown) if event.entry is not None else None) for event in events]
+
+    def _line(self, event: Event, obj: Object | None = None) -> bytes:
+        """obj: what to show, if it is not what is stored."""
+        if event.entry is None:
+            return self._bookmark(event)
+        if obj is None:
+            if not self._wanted.kind:
+                return event.frame
+            obj = orjson.loads(event.entry.served)
+        if self._wanted.kind == "Table":
+            obj = self._table([obj], obj["metadata"]["resourceVersion"])
+        elif self._wanted.kind:
+            obj = partial(obj, self._wanted.version)
+        return orjson.dumps({"type": event.type, "object": obj}) + b"\n"
+
+    def _bookmark(self, event: Event) -> bytes:
+        kind, version = self.resource.kind, self.resource.api_version
+        if self._wanted.kind == "Table":
+            table = self._table([], str(event.revision))
+            metadata = orjson.loads(bookmark(version, kind, event))["metadata"]
+            about = partial({"metadata": metadata}, self._wanted.version)
+            table["rows"] = [{"cells": [], "object": about}]
+            return orjson.dumps({"type": "BOOKMARK", "object": table}) + b"\n"
+        if self._wanted.kind:
+            kind, version = self._wanted.kind, f"meta.k8s.io/{self._wanted.version}"
+        return b'{"type":"BOOKMARK","object":%b}\n' % bookmark(version, kind, event)
+
+    def _table(self, objects: list[Object], revision: str) -> Object:
+        table = self._tables.table(self.resource, objects, self._wanted.version, self._include)
+        if self._headed:
+            table["columnDefinitions"] = None
+        self._headed = True
+        return {**table, "metadata": {"resourceVersion": revision}}
+
+
+def _framed(line: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(line), line)

@@ -25,11 +25,13 @@ class Verdict:
 
     resolvable: False when evicting other pods from the node cannot change the judgement (upstream's
         UnschedulableAndUnresolvable), so preemption need not look there.
+    whole_pod: True when it is no matter of this node: the pod can go nowhere (upstream's PreFilter refusals).
     """
 
     plugin: str
     reasons: tuple[str, ...] = ()
     resolvable: bool = True
+    whole_pod: bool = False
 
     @property
     def fits(self) -> bool:
@@ -53,6 +55,10 @@ class What(Enum):
     POD_DELETE = "AssignedPod/Delete"
     NAMESPACE = "Namespace"
     WORKLOAD = "Service"
+    CLAIM = "PersistentVolumeClaim"
+    VOLUME = "PersistentVolume"
+    STORAGE_CLASS = "StorageClass"
+    CSI = "CSINode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,17 @@ class Change:
     """Something that happened in the cluster, for the queueing hints (KEP-4247).
 
     old, new: NodeInfo before and after for a node change (pods not included), PodInfo for a pod change.
+    key: of the object, for every other change.
     """
 
     what: What
     old: NodeInfo | PodInfo | None = None
     new: NodeInfo | PodInfo | None = None
+    key: str = ""
+
+
+class PreBindFailed(Exception):
+    """What a pod needs before it is bound could not be had: the choice is taken back. The text goes into the event."""
 
 
 @runtime_checkable
@@ -78,6 +90,32 @@ class FilterPlugin(Protocol):
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
         """Tell whether a change may reverse this plugin's refusal of `pod`. When in doubt, True."""
+
+
+@runtime_checkable
+class PreFilterPlugin(Protocol):
+    """Refuses pods that can go nowhere, before any node is looked at."""
+
+    name: str
+
+    def refuse(self, pod: PodInfo, snapshot: Snapshot) -> Verdict | None:
+        """Return the refusal of the whole pod, or None."""
+
+
+@runtime_checkable
+class ReservePlugin(Protocol):
+    """Has something to do between the choice of a node and the binding."""
+
+    name: str
+
+    def reserve(self, pod: PodInfo, node: NodeInfo) -> bool:
+        """Count what the choice takes, at once. Returns whether `pre_bind` has work."""
+
+    def unreserve(self, pod: PodInfo) -> None:
+        """Take back what `reserve` counted. Also for pods it was never asked about."""
+
+    async def pre_bind(self, pod: PodInfo, node: NodeInfo, gone: Callable[[], bool]) -> None:
+        """Do the work. gone: whether the pod was deleted meanwhile. Raises PreBindFailed."""
 
 
 @runtime_checkable
@@ -134,9 +172,14 @@ class Framework:
         self.filters = tuple(filters)
         self.scorers = tuple(scorers)
         self._by_name = {plugin.name: plugin for plugin in self.filters}
+        self._prefilters = tuple(plugin for plugin in self.filters if isinstance(plugin, PreFilterPlugin))
+        self._reservers = tuple(plugin for plugin in self.filters if isinstance(plugin, ReservePlugin))
 
     def judge(self, pod: PodInfo, snapshot: Snapshot) -> Filter:
         """Return the function that asks every filter about one node, in order, and stops at the first refusal."""
+        nowhere = self._refuse(pod, snapshot)
+        if nowhere is not None:
+            return lambda node: nowhere
         active = self._active(pod, snapshot)
 
         def verdict(node: NodeInfo) -> Verdict:
@@ -150,7 +193,23 @@ class Framework:
 
     def explain(self, pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> list[Verdict]:
         """Return every refusal of one node, not only the first (`kubelab why`)."""
+        nowhere = self._refuse(pod, snapshot)
+        if nowhere is not None:
+            return [nowhere]
         return [found for check in self._active(pod, snapshot) if (found := check(node)).reasons]
+
+    def reserve(self, pod: PodInfo, node: NodeInfo) -> list[ReservePlugin]:
+        """Count what the choice of a node takes. Returns the plugins that have work before the binding."""
+        return [plugin for plugin in self._reservers if plugin.reserve(pod, node)]
+
+    def unreserve(self, pod: PodInfo) -> None:
+        """Take the choice back."""
+        for plugin in self._reservers:
+            plugin.unreserve(pod)
+
+    def _refuse(self, pod: PodInfo, snapshot: Snapshot) -> Verdict | None:
+        refusals = (plugin.refuse(pod, snapshot) for plugin in self._prefilters)
+        return next((verdict for verdict in refusals if verdict is not None), None)
 
     def _active(self, pod: PodInfo, snapshot: Snapshot) -> list[Filter]:
         checks = (plugin.filter_for(pod, snapshot) for plugin in self.filters)

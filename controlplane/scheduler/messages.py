@@ -16,6 +16,9 @@ def summarize(total: int, refusals: Mapping[str, Verdict]) -> str:
         for reason in verdict.reasons:
             counts[reason] = counts.get(reason, 0) + 1
     head = f"0/{total} nodes are available"
+    for verdict in refusals.values():
+        if verdict.whole_pod:
+            return f"{head}: {', '.join(verdict.reasons)}."
     if not counts:
         return head + "."
     return f"{head}: {', '.join(sorted(f'{count} {reason}' for reason, count in counts.items()))}."

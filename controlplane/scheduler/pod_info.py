@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from apimachinery.meta import labels as label_selectors
-from apimachinery.meta import pods
+from apimachinery.meta import pods, volumes
 from apimachinery.meta.node_selector import NodeSelectorTerm, RequiredNodes
 from apimachinery.meta.pod_resources import Amounts, pod_requests
 
@@ -140,6 +140,11 @@ class PodInfo:
                 if number > 0:
                     found.append(HostPort(port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", number))
         return tuple(found)
+
+    @cached_property
+    def claims(self) -> frozenset[str]:
+        """The keys of the claims that the pod's volumes stand on."""
+        return frozenset(f"{self.namespace}/{name}" for _, name, _ in volumes.pod_claims(self.pod))
 
     @cached_property
     def required_nodes(self) -> RequiredNodes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apimachinery.api.catalogue import PODS
@@ -21,8 +21,9 @@ from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide
-from controlplane.scheduler.framework import Change, Framework, What
+from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, What
 from controlplane.scheduler.messages import fit_error
+from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.preemption import Preemption, Victims, plan_preemption
@@ -90,7 +91,9 @@ class ScheduleOne:
             if decision.node is not None:
                 self._cache.assume(pod, decision.node)
                 self._nominator.remove(pod.uid)
-                await self._bind(queued, decision.node)
+                node = snapshot.by_name[decision.node]
+                if await self._prepare(queued, node, framework.reserve(pod, node)):
+                    await self._bind(queued, decision.node)
                 return
             preemption = Preemption(None)
             if len(snapshot):
@@ -108,6 +111,36 @@ class ScheduleOne:
             _ATTEMPTS.labels("error", pod.scheduler_name).inc()
             self._give_up(queued)
 
+    async def _prepare(self, queued: QueuedPod, node: NodeInfo, plugins: Sequence[ReservePlugin]) -> bool:
+        """Do what must be done before the binding; False when it failed and the choice was taken back.
+
+        It may take minutes (volumes are provisioned), and counts as no binding under way.
+        """
+        if not plugins:
+            return True
+        pod = queued.pod
+
+        def gone() -> bool:
+            return self._cache.place_of(pod.uid) is None
+
+        self._slots.release()
+        try:
+            for plugin in plugins:
+                try:
+                    await plugin.pre_bind(pod, node, gone)
+                except (PreBindFailed, ApiError, ApiUnreachable) as error:
+                    if gone():
+                        self._frameworks[pod.scheduler_name].unreserve(pod)
+                        return False
+                    text = f'running PreBind plugin "{plugin.name}": {error}'
+                    self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", text)
+                    _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+                    self._give_up(queued)
+                    return False
+        finally:
+            await self._slots.acquire()
+        return True
+
     async def _bind(self, queued: QueuedPod, node: str) -> None:
         pod = queued.pod
         binding = {
@@ -119,7 +152,7 @@ class ScheduleOne:
         try:
             await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
         except ApiError as error:
-            self._give_up(queued)
+            self._give_up(queued, again=not is_not_found(error))
             _ATTEMPTS.labels("error", pod.scheduler_name).inc()
             if not is_not_found(error):
                 message = f"binding rejected: {error.message}"
@@ -148,13 +181,17 @@ class ScheduleOne:
                 return current["metadata"].get("uid") == pod.uid and bool(pods.node_name(current))
             await self._clock.sleep(1)
 
-    def _give_up(self, queued: QueuedPod) -> None:
-        """Take back what was assumed, wake whom the room helps, and try the pod again after its backoff."""
+    def _give_up(self, queued: QueuedPod, *, again: bool = True) -> None:
+        """Take back what was assumed, wake whom the room helps, and try the pod again after its backoff.
+
+        again: False for a pod that is gone.
+        """
+        self._frameworks[queued.pod.scheduler_name].unreserve(queued.pod)
         held = self._cache.is_assumed(queued.pod.uid)
         self._cache.forget(queued.pod.uid)
         if held:
             self._queue.move(Change(What.POD_DELETE, old=queued.pod))
-        if self._cache.place_of(queued.pod.uid) is None:
+        if again and self._cache.place_of(queued.pod.uid) is None:
             self._queue.put_back(queued)
 
     async def _refuse(self, pod: PodInfo, message: str, victims: Victims | None) -> None:

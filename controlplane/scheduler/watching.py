@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from apimachinery.api.catalogue import NAMESPACES, NODES, PODS
+from apimachinery.api.catalogue import (
+    CSIDRIVERS,
+    CSINODES,
+    CSISTORAGECAPACITIES,
+    NAMESPACES,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    STORAGECLASSES,
+)
 from apimachinery.cache.informer import InformerFactory
 from apimachinery.meta import objects
 from controlplane.scheduler.cache import SchedulerCache
@@ -19,7 +30,18 @@ Object = dict[str, Any]
 # Ended pods hold nothing; the server leaves them out.
 LIVE_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 
+_STORAGE = {
+    PERSISTENTVOLUMECLAIMS: What.CLAIM,
+    PERSISTENTVOLUMES: What.VOLUME,
+    STORAGECLASSES: What.STORAGE_CLASS,
+    CSINODES: What.CSI,
+    CSIDRIVERS: What.CSI,
+    CSISTORAGECAPACITIES: What.CSI,
+}
+
 _CONTAINER = ("name", "image", "resources", "ports", "restartPolicy")
+# The volumes that tie a pod to nodes.
+_VOLUMES = ("persistentVolumeClaim", "ephemeral", "gcePersistentDisk", "awsElasticBlockStore", "rbd", "iscsi")
 _METADATA = (
     "name",
     "namespace",
@@ -35,7 +57,10 @@ _METADATA = (
 def scheduling_facts(pod: Object) -> Object:
     """An informer transform: keep of a pod what scheduling reads, about a fifth of its memory."""
     metadata, spec, status = pod["metadata"], dict(pod.get("spec") or {}), pod.get("status") or {}
-    for dropped in ("volumes", "ephemeralContainers", "securityContext", "dnsConfig", "hostAliases"):
+    held = [volume for volume in spec.pop("volumes", None) or () if any(volume.get(kind) for kind in _VOLUMES)]
+    if held:
+        spec["volumes"] = [_claim_only(volume) for volume in held]
+    for dropped in ("ephemeralContainers", "securityContext", "dnsConfig", "hostAliases"):
         spec.pop(dropped, None)
     for kind in ("containers", "initContainers"):
         if spec.get(kind):
@@ -51,6 +76,10 @@ def scheduling_facts(pod: Object) -> Object:
             "conditions": [c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"],
         },
     }
+
+
+def _claim_only(volume: Object) -> Object:
+    return {"name": volume["name"], "ephemeral": {}} if volume.get("ephemeral") else volume
 
 
 def node_facts(node: Object) -> Object:
@@ -82,6 +111,8 @@ class Watching:
             self.node_changed, lambda _, new: self.node_changed(new), self.node_gone
         )
         informers.get(NAMESPACES).add_handler(self.namespace_changed)
+        for resource, what in _STORAGE.items():
+            informers.get(resource).add_handler(partial(self.storage_changed, what))
 
     def pod_updated(self, old: Object, new: Object) -> None:
         """Skip what only the status tells: the kubelet reports often, and scheduling does not care."""
@@ -123,6 +154,10 @@ class Watching:
     def node_gone(self, node: Object) -> None:
         """A node was deleted; its pods follow by themselves."""
         self._cache.remove_node(objects.name(node))
+
+    def storage_changed(self, what: What, obj: Object) -> None:
+        """A claim, a volume, or what is known of drivers changed."""
+        self._queue.move(Change(what, key=objects.key(obj)))
 
     def namespace_changed(self, namespace: Object) -> None:
         """Namespace selectors of affinity terms may match otherwise now."""

@@ -20,9 +20,10 @@ from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.nominator import Nominator
-from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.plugins import VolumeParts, default_framework
 from controlplane.scheduler.queue import SchedulingQueue
 from controlplane.scheduler.schedule_one import ScheduleOne
+from controlplane.scheduler.storage import Storage
 from controlplane.scheduler.surroundings import ClusterSurroundings
 from controlplane.scheduler.watching import Watching
 
@@ -40,7 +41,8 @@ class SchedulerDaemon:
         config = self._config
         async with Client(config.client, "kube-scheduler") as client:
             informers = InformerFactory(client)
-            frameworks = {name: default_framework(name) for name in config.scheduler_names}
+            volumes = VolumeParts(Storage(informers), client, self._clock)
+            frameworks = {name: default_framework(name, volumes) for name in config.scheduler_names}
             recorders = {name: EventRecorder(client, name, clock=self._clock) for name in frameworks}
             cache, nominator = SchedulerCache(ClusterSurroundings(informers)), Nominator()
             queue = SchedulingQueue(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from controlplane.scheduler.framework import Framework
+from dataclasses import dataclass
+
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import Clock
+from controlplane.scheduler.framework import FilterPlugin, Framework
 from controlplane.scheduler.plugins.balanced_allocation import BalancedAllocation
 from controlplane.scheduler.plugins.image_locality import ImageLocality
 from controlplane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -13,10 +17,27 @@ from controlplane.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from controlplane.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from controlplane.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from controlplane.scheduler.plugins.taint_toleration import TaintToleration
+from controlplane.scheduler.plugins.volume_binding import VolumeBinding
+from controlplane.scheduler.plugins.volume_limits import NodeVolumeLimits
+from controlplane.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from controlplane.scheduler.plugins.volume_zone import VolumeZone
+from controlplane.scheduler.storage import Storage
 
 
-def default_framework(scheduler_name: str = "default-scheduler") -> Framework:
-    """Return upstream's default profile: order of the filters and weights of the scores as in 1.32."""
+@dataclass(frozen=True, slots=True)
+class VolumeParts:
+    """What the rules about volumes work with."""
+
+    storage: Storage
+    client: Client
+    clock: Clock
+
+
+def default_framework(scheduler_name: str = "default-scheduler", volumes: VolumeParts | None = None) -> Framework:
+    """Return upstream's default profile: order of the filters and weights of the scores as in 1.32.
+
+    volumes: without it, the rules about volumes are left out (an explanation of a pod that has none).
+    """
     taint_toleration, node_affinity, fit = TaintToleration(), NodeAffinity(), NodeResourcesFit()
     spread, inter_pod = PodTopologySpread(), InterPodAffinity()
     return Framework(
@@ -28,6 +49,7 @@ def default_framework(scheduler_name: str = "default-scheduler") -> Framework:
             node_affinity,
             NodePorts(),
             fit,
+            *(_volume_rules(volumes) if volumes is not None else ()),
             spread,
             inter_pod,
         ],
@@ -40,4 +62,13 @@ def default_framework(scheduler_name: str = "default-scheduler") -> Framework:
             (BalancedAllocation(), 1),
             (ImageLocality(), 1),
         ],
+    )
+
+
+def _volume_rules(parts: VolumeParts) -> tuple[FilterPlugin, ...]:
+    return (
+        VolumeRestrictions(parts.storage),
+        NodeVolumeLimits(parts.storage),
+        VolumeBinding(parts.storage, parts.client, parts.clock),
+        VolumeZone(parts.storage),
     )

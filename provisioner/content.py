@@ -71,6 +71,8 @@ def machine_files(
     for name in _LAUNCHERS if machine.is_master else _NODE_LAUNCHERS:
         text = render("launcher.sh.j2", python=VENV_PYTHON, module=_LAUNCHERS[name])
         files[f"/usr/local/bin/{name}"] = _text(text, 0o755)
+    files["/usr/local/bin/crictl"] = _text(render("crictl-launcher.py.j2", python=local.python), 0o755)
+    files["/etc/crictl.yaml"] = _text(render("crictl.yaml.j2"))
     if client is not None:
         files[CNI_CLIENT] = File(client, 0o755)
     interpreter = f"{local.python} -IS" if client is None else f"{CNI_CLIENT} {local.python}"

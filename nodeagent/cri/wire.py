@@ -5,7 +5,9 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -15,7 +17,7 @@ def encode_strings(field: int, values: list[str]) -> bytes:
     out = bytearray()
     for value in values:
         data = value.encode()
-        out += _varint(field << 3 | _BYTES) + _varint(len(data)) + data
+        out += encode_varint(field << 3 | _BYTES) + encode_varint(len(data)) + data
     return bytes(out)
 
 
@@ -45,7 +47,8 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         yield tag >> 3, value if kind == _BYTES else int.from_bytes(value, "little")
 
 
-def _varint(number: int) -> bytes:
+def encode_varint(number: int) -> bytes:
+    """A number of up to 64 bits, not negative, seven bits a byte."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

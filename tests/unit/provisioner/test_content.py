@@ -129,7 +129,7 @@ def test_kubelet_configuration(secrets: Path) -> None:
 
 def test_programs_can_be_run(secrets: Path) -> None:
     given = files(secrets, "master-1")
-    for path in ("/usr/local/bin/kubelet", "/usr/local/bin/kube-proxy", "/opt/cni/bin/kubelab-bridge"):
+    for path in ("/usr/local/bin/kubelet", "/usr/local/bin/crictl", "/opt/cni/bin/kubelab-bridge"):
         assert given[path].mode & stat.S_IXUSR
         assert given[path].data.startswith(b"#!")
 
@@ -153,6 +153,16 @@ def test_addons_are_kubeadms() -> None:
     assert ("ClusterRoleBinding", "kubeadm:cluster-admins") in kinds
     service = next(each for each in objects if each["kind"] == "Service")
     assert service["spec"]["clusterIP"] == "10.96.0.10"
+
+
+def test_metrics_server_is_upstreams() -> None:
+    objects = list(yaml.safe_load_all(render("metrics-server.yaml.j2", image="x", code="c")))
+    kinds = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert kinds[-1] == ("APIService", "v1beta1.metrics.k8s.io") and ("Service", "metrics-server") in kinds
+    deployment = next(each for each in objects if each["kind"] == "Deployment")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--metric-resolution=15s" in container["args"]
+    assert not any("insecure" in flag for flag in container["args"])
 
 
 def test_plugins_ask_the_agent_where_the_executable_could_be_compiled(secrets: Path) -> None:

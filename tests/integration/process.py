@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
@@ -152,10 +152,12 @@ class ControlPlane:
             context = ssl.create_default_context(cadata=(config.ca_data or b"").decode())
         return HTTPSConnection("127.0.0.1", self.port, context=context, timeout=timeout)
 
-    def kubectl(self, *argv: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *argv: str, stdin: str | None = None, check: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Stock kubectl. A failure fails the test with what kubectl said."""
         with tempfile.TemporaryDirectory(prefix="kubelab-kubectl-") as home:
-            environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": home}
+            environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": home, **(environment or {})}
             done = subprocess.run(
                 ["kubectl", *argv], input=stdin, env=environment, capture_output=True, text=True, timeout=90
             )

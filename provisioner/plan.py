@@ -77,6 +77,8 @@ def plan_cluster(lab: Lab) -> list[Step]:
         Step(LAB, "nodes", cluster.NodesReady(), (f"{LAB}/api", *services)),
         Step(LAB, "control-plane", cluster.ControlPlaneCurrent(), (f"{LAB}/nodes", f"{LAB}/addons")),
         Step(LAB, "dns", cluster.DnsAnswers(), (f"{LAB}/control-plane",)),
+        # Nobody waits for it: it has its first figures half a minute after it has started.
+        Step(LAB, "metrics", cluster.MetricsServer(), (f"{LAB}/dns",)),
     ]
 
 

@@ -89,6 +89,7 @@ class Lab:
     dns_domain: str
     proxy_mode: ProxyMode
     control_plane: ControlPlane
+    metrics_server: bool = True
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -26,7 +26,7 @@ from provisioner.spec import (
     ProxyMode,
     Size,
 )
-from provisioner.specvalues import GIB, choice, cidr, dns_domain, lab_name, number_of, size_in_bytes, vcpus
+from provisioner.specvalues import GIB, choice, cidr, dns_domain, lab_name, number_of, size_in_bytes, vcpus, yes_or_no
 
 T = TypeVar("T")
 
@@ -160,6 +160,8 @@ def restore_lab(text: str) -> Lab:
         dns_domain=plain["dns_domain"],
         proxy_mode=ProxyMode(plain["proxy_mode"]),
         control_plane=ControlPlane(plain["control_plane"]),
+        # Labs of before there was one have none yet, and get it.
+        metrics_server=plain.get("metrics_server", True),
     )
 
 
@@ -230,7 +232,7 @@ class _Reader:
 
     def lab(self, driver: str | None) -> Lab | None:
         keys = ("name", "driver", "masters", "workers", "vcpus", "memory", "disk", "network", "podCIDR", "serviceCIDR")
-        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane")
+        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer")
         shared = self._size(None)
         lab = Lab(
             name=self.read("name", "lab", lab_name),
@@ -243,6 +245,7 @@ class _Reader:
             dns_domain=self.read("dnsDomain", "cluster.local", dns_domain),
             proxy_mode=self.read("proxyMode", ProxyMode.IPTABLES, choice(ProxyMode)),
             control_plane=self.read("controlPlane", ControlPlane.STATIC_PODS, choice(ControlPlane)),
+            metrics_server=self.read("metricsServer", True, yes_or_no),
         )
         if driver is not None:
             if driver not in list(Driver):

@@ -32,6 +32,13 @@ def whole_number(node: yaml.Node) -> int:
     return int(text)
 
 
+def yes_or_no(node: yaml.Node) -> bool:
+    text = scalar(node)
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
 def number_of(node: yaml.Node) -> int:
     number = whole_number(node)
     if number < 0:

@@ -108,6 +108,33 @@ class Addons:
         return render("addons.yaml.j2", lab=context.lab, image=image("dns"), code=code)
 
 
+class MetricsServer:
+    """The metrics API: applied once all else runs, so that it takes nothing from a lab that boots.
+
+    Taken away from a lab that does not want it (any more).
+    """
+
+    title = "metrics server"
+
+    def parts(self, context: Context) -> Mapping[str, str] | None:
+        wanted = context.lab.metrics_server
+        return {"objects": text_digest(self._render(context)) if wanted else "none"}
+
+    def run(self, context: Context, changed: frozenset[str]) -> None:
+        objects = [document for document in yaml.safe_load_all(self._render(context)) if document]
+
+        async def apply(client: Client) -> str | None:
+            for each in objects:
+                await (ensure_object if context.lab.metrics_server else ensure_gone)(client, each)
+            return None
+
+        _wait(context, "metrics", "metrics-server cannot be applied", ADDONS_DEADLINE, apply, context.lab.master)
+
+    def _render(self, context: Context) -> str:
+        code = code_digest(context.source, CONTROL_PLANE)
+        return render("metrics-server.yaml.j2", image=image("control-plane"), code=code)
+
+
 class NodesReady:
     """Wait until every machine is a Ready Node; name the masters' role as kubeadm does."""
 
@@ -201,6 +228,15 @@ async def ensure_object(client: Client, obj: Object) -> None:
         await client.create(resource, obj, namespace)
         return
     await client.patch(resource, name, obj, namespace, kind="merge")
+
+
+async def ensure_gone(client: Client, obj: Object) -> None:
+    """Delete the object; absent is success."""
+    try:
+        await client.delete(_resource(obj), obj["metadata"]["name"], obj["metadata"].get("namespace"))
+    except ApiError as error:
+        if not is_not_found(error):
+            raise
 
 
 def _resource(obj: Object) -> Resource:

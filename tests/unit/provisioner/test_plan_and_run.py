@@ -152,7 +152,7 @@ def test_the_plan_boots_before_it_installs_and_waits_last() -> None:
     for name in ("master-1", "worker-1", "worker-2"):
         places = [ids.index(f"{name}/{each}") for each in ("create", "boot", "code", "files", "services")]
         assert places == sorted(places)
-    assert ids[-5:] == ["lab/api", "lab/addons", "lab/nodes", "lab/control-plane", "lab/dns"]
+    assert ids[-6:] == ["lab/api", "lab/addons", "lab/nodes", "lab/control-plane", "lab/dns", "lab/metrics"]
 
 
 def test_a_plan_with_a_step_before_its_own_need_is_refused() -> None:

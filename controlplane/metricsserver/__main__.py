@@ -1,0 +1,5 @@
+"""`python -m controlplane.metricsserver`."""
+
+from controlplane.metricsserver.main import main
+
+raise SystemExit(main())

@@ -7,6 +7,7 @@ runtime then undoes what it had begun.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,14 @@ class RuntimeService:
         """The conditions `RuntimeReady` and `NetworkReady`, by type."""
         answer = await self._call(self._stub.Status, cri.StatusRequest(), 10)
         return {condition.type: condition for condition in answer.status.conditions}
+
+    async def sandbox_image(self) -> str:
+        """The image that sandboxes are made of, as the runtime's configuration names it; "" when it does not say."""
+        answer = await self._call(self._stub.Status, cri.StatusRequest(verbose=True), 10)
+        try:
+            return str(json.loads(answer.info.get("config", "{}")).get("sandboxImage") or "")
+        except (ValueError, AttributeError):
+            return ""
 
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig, runtime_handler: str = "") -> str:
         """Create and start a sandbox, its network included; returns its id. Undone by the runtime when it fails."""

@@ -145,6 +145,7 @@ class ImageCollector:
         for image in [image for image, at in self._handed_out.items() if now - at > _HANDED_OUT]:
             del self._handed_out[image]
         used |= self._handed_out.keys()
+        used |= await self._of_sandboxes()
         # What was there when the agent began is of unknown age: it counts as old.
         first = now if self._detected else _NEVER
         self._detected = True
@@ -155,6 +156,12 @@ class ImageCollector:
             for image in found.values()
             if image.id not in used and not image.pinned
         ]
+
+    async def _of_sandboxes(self) -> set[str]:
+        """The image without which no pod starts. Newer runtimes pin it; that of containerd 1.6 only looks unused."""
+        name = await self._runtime.sandbox_image()
+        image = await self._images.status(name) if name else None
+        return {image.id} if image is not None else set()
 
     async def _remove(self, doomed: Iterable[ImageUse]) -> int:
         """Remove these; returns the bytes of those that went. What cannot be removed is left."""

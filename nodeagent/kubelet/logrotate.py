@@ -17,8 +17,6 @@ from nodeagent.kubelet.paths import Paths
 
 log = logging.getLogger(__name__)
 
-_EVERY = 10.0
-
 
 def old_logs(path: Path) -> list[Path]:
     """The rotated files of a log, oldest first."""
@@ -26,22 +24,33 @@ def old_logs(path: Path) -> list[Path]:
 
 
 class LogRotator:
-    """Rotates the logs of running containers that have grown beyond `max_size` bytes; keeps `max_files` in all."""
+    """Rotates the logs of running containers that have grown beyond `max_size` bytes; keeps `max_files` in all.
 
-    def __init__(self, runtime: RuntimeService, paths: Paths, clock: Clock, max_size: int, max_files: int) -> None:
+    every: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        runtime: RuntimeService,
+        paths: Paths,
+        clock: Clock,
+        max_size: int,
+        max_files: int,
+        every: float = 10.0,
+    ) -> None:
         self._runtime, self._paths, self._clock = runtime, paths, clock
-        self._max_size, self._max_files = max_size, max_files
+        self._max_size, self._max_files, self._every = max_size, max_files, every
 
     async def run(self) -> None:
         while True:
-            await self._clock.sleep(_EVERY)
-            try:
-                await self.rotate_all()
-            except RuntimeCallError as error:
-                log.warning("Failed to rotate container logs: %s", error)
+            await self._clock.sleep(self._every)
+            await self.rotate_all()
 
     async def rotate_all(self) -> None:
-        """Look at every log once. The directory is asked first: the runtime only about those that are too large."""
+        """Look at every log once; one that cannot be rotated is tried again with the next look.
+
+        The directory is asked first: the runtime only about those that are too large.
+        """
         if not self._paths.pod_logs.is_dir():
             return
         for path in self._paths.pod_logs.glob("*/*/*.log"):
@@ -50,7 +59,10 @@ class LogRotator:
             except OSError:
                 continue
             if large:
-                await self._rotate(path)
+                try:
+                    await self._rotate(path)
+                except (RuntimeCallError, OSError) as error:
+                    log.warning("Failed to rotate log %s: %s", path, error)
 
     async def _rotate(self, path: Path) -> None:
         container = await self._container_of(path)

@@ -194,7 +194,9 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         view=view,
         static=static,
         api=api,
-        rotator=LogRotator(runtime.pods, paths, clock, config.log_max_size, config.log_max_files),
+        rotator=LogRotator(
+            runtime.pods, paths, clock, config.log_max_size, config.log_max_files, config.log_monitor_interval
+        ),
         guards=guards,
         recorder=recorder,
         clock=clock,

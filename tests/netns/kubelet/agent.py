@@ -42,7 +42,9 @@ def eventually(look: Callable[[], Found], what: str, seconds: float = 30) -> Fou
 
 
 class Kubelet:
-    """One kubelet; its files are in `machine.dir`."""
+    """One kubelet; its files are in `machine.dir`. program: what Python is to run."""
+
+    program: tuple[str, ...] = ("-m", "nodeagent.kubelet")
 
     def __init__(self, machine: Machine, name: str = "node", kubeconfig: Path | None = None, **config: Any) -> None:
         self.machine, self.name = machine, name
@@ -69,7 +71,7 @@ class Kubelet:
         (machine.dir / "kubelet.yaml").write_text(yaml.safe_dump(document))
 
     def start(self) -> None:
-        argv = [sys.executable, "-m", "nodeagent.kubelet", f"--config={self.machine.dir}/kubelet.yaml"]
+        argv = [sys.executable, *self.program, f"--config={self.machine.dir}/kubelet.yaml"]
         argv += [f"--hostname-override={self.name}", f"--node-ip={self.machine.node_ip}", f"--root-dir={self.root}"]
         if self._kubeconfig is not None:
             argv.append(f"--kubeconfig={self._kubeconfig}")

@@ -63,6 +63,7 @@ class Machine:
         self.host_ip, self.node_ip = f"10.199.{index}.1", f"10.199.{index}.2"
         self.cgroup = f"/{self.name}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._mounts: int | None = None
 
     def start(self) -> None:
         """Make the namespace, start containerd, import the images. Raises, with the log's tail, when that fails."""
@@ -74,19 +75,13 @@ class Machine:
 
     def start_containerd(self) -> None:
         log = (self.dir / "containerd.log").open("ab")
+        enter = ["unshare", "-m", "--propagation", "unchanged"]
+        if self._mounts is not None:
+            # What was mounted before it was killed is there still, for it and for the agent.
+            enter = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{self._mounts}"]
         script = f"mount --make-rshared / && exec containerd --config {self.dir}/config.toml"
         self._process = subprocess.Popen(
-            [
-                "nsenter",
-                f"--net=/run/netns/{self.name}",
-                "unshare",
-                "-m",
-                "--propagation",
-                "unchanged",
-                "sh",
-                "-c",
-                script,
-            ],
+            ["nsenter", f"--net=/run/netns/{self.name}", *enter, "sh", "-c", script],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -98,6 +93,8 @@ class Machine:
                     "containerd does not answer:\n" + (self.dir / "containerd.log").read_text()[-3000:]
                 )
             time.sleep(0.05)
+        if self._mounts is None:
+            self._mounts = os.open(f"/proc/{self._process.pid}/ns/mnt", os.O_RDONLY)
 
     def restart_containerd(self) -> None:
         """Start containerd again after its process has been killed, in the mount namespace it had."""
@@ -130,6 +127,8 @@ class Machine:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if self._mounts is not None:
+            os.close(self._mounts)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
         subprocess.run(["ip", "link", "del", f"klt{self._index}"], capture_output=True)
         self._remove_cgroups()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -42,6 +43,11 @@ def build_busybox(directory: Path) -> Path:
         "etc/group": b"root:x:0:\nnobody:x:65534:\n",
     }
     return _archive(directory / "busybox.tar", BUSYBOX, files, links, None, ["sh"])
+
+
+def build_ballast(directory: Path, name: str, size: int) -> Path:
+    """An image that nobody needs, of `size` bytes."""
+    return _archive(directory / "ballast.tar", name, {"ballast": os.urandom(size)}, {}, ["/ballast"])
 
 
 def _archive(

@@ -1,0 +1,102 @@
+"""The wall clock jumps under a running node: nothing restarts, waits are as long as ever, the Node stays Ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.kubelet import faults
+from tests.netns.kubelet.agent import Kubelet, eventually
+from tests.netns.kubelet.cluster import Cluster
+from tests.netns.kubelet.faults import Node, pod, report, restarts, times
+from tests.netns.kubelet.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def offset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("clock") / "offset"
+    file.write_text("0")
+    return file
+
+
+@pytest.fixture(scope="module")
+def node(offset: Path) -> Iterator[Node]:
+    class Shifted(Kubelet):
+        program = ("-m", "tests.netns.kubelet.shifted_agent", str(offset))
+
+    machine = Machine("flt-clock", 43)
+    cluster, kubelet = Cluster(machine), None
+    try:
+        machine.start()
+        cluster.start()
+        kubelet = faults.make_kubelet(machine, cluster, Shifted)
+        kubelet.start()
+        cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
+        yield Node(machine, cluster, kubelet)
+    finally:
+        if kubelet is not None:
+            kubelet.stop()
+        cluster.stop()
+        machine.stop()
+
+
+@pytest.fixture(autouse=True)
+def _empty(node: Node) -> Iterator[None]:
+    yield
+    node.delete_all()
+    node.settles(0)
+
+
+PROBED = {
+    "livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
+    "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1},
+}
+
+
+JUMPS = {"ten minutes back": -600, "forty seconds back": -40, "a day on": 86_400}
+
+
+def test_jumps_change_nothing(node: Node, offset: Path) -> None:
+    watched = times(60, 6)
+    node.cluster.apply(pod("steady", container=PROBED))
+    before = node.all_running(["steady"])
+    for jump in JUMPS.values():
+        renewed = _renewed(node)
+        _move(offset, jump)
+        began = time.monotonic()
+        while time.monotonic() - began < watched or _renewed(node) == renewed:
+            _steady(node)
+            assert time.monotonic() - began < watched + 20, "the node goes on sending heartbeats"
+        assert node.all_running(["steady"]) == before and restarts(node.pods()["steady"]) == 0
+    report("wall clock jumps", jumps=", ".join(JUMPS), watched_s=watched, restarted=0)
+
+
+def test_a_jump_in_a_crash_loop_makes_its_waits_neither_longer_nor_shorter(node: Node, offset: Path) -> None:
+    gaps = {}
+    for name in list(JUMPS) if faults.FULL else ["forty seconds back"]:
+        node.cluster.apply(pod("crash", "exit 1"))
+        eventually(lambda: restarts(node.pods()["crash"]) == 1, "the first restart")
+        began = time.monotonic()
+        _move(offset, JUMPS[name])
+        eventually(lambda: restarts(node.pods()["crash"]) == 2, "the restart after the wait", 40)
+        gaps[name] = time.monotonic() - began
+        assert 8 < gaps[name] < 20, f"the back-off of ten seconds took {gaps[name]:.1f} s"
+        node.delete_all()
+        node.settles(0)
+    report("wall clock jumps in a crash loop", **{name: f"waited {gap:.1f} s" for name, gap in gaps.items()})
+
+
+def _move(offset: Path, seconds: float) -> None:
+    offset.write_text(str(float(offset.read_text()) + seconds))
+
+
+def _renewed(node: Node) -> str:
+    return str(node.cluster.get("lease", "node", "kube-node-lease")["spec"]["renewTime"])
+
+
+def _steady(node: Node) -> None:
+    assert node.ready()["status"] == "True"
+    assert node.pods()["steady"]["status"]["containerStatuses"][0]["ready"]

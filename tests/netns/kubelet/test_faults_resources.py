@@ -1,0 +1,175 @@
+"""A node that runs out of disk; pods that take all memory, all processes, and all the log there is."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.netns.kubelet import faults, oci
+from tests.netns.kubelet.agent import eventually
+from tests.netns.kubelet.cluster import Cluster
+from tests.netns.kubelet.faults import IDLE, Node, pod, report, restarts
+from tests.netns.kubelet.machine import Machine
+
+MI = 1 << 20
+DISK = 300 * MI
+BALLAST = "example.com/ballast:1"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Everything of the machine, runtime and agent, is on one small disk; the control plane is elsewhere."""
+    disk = tmp_path_factory.mktemp("disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=True)
+    kubelet = None
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("KUBELAB_TEST_DIR", str(disk))
+            machine = Machine("flt-res", 44)
+        cluster = Cluster(machine)
+        cluster.dir = tmp_path_factory.mktemp("plane")
+        cluster.admin = cluster.dir / "admin.kubeconfig"
+        try:
+            machine.start()
+            machine.ctr("images", "import", str(oci.build_ballast(machine.dir, BALLAST, 8 * MI)))
+            cluster.start()
+            kubelet = faults.make_kubelet(
+                machine,
+                cluster,
+                evictionHard={"nodefs.available": "25%", "memory.available": "1Mi"},
+                evictionPressureTransitionPeriod="5s",
+                podPidsLimit=64,
+                containerLogMaxSize="1Mi",
+                containerLogMonitorInterval="3s",
+            )
+            kubelet.start()
+            cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
+            yield Node(machine, cluster, kubelet)
+        finally:
+            if kubelet is not None:
+                kubelet.stop()
+            cluster.stop()
+            machine.stop()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture(autouse=True)
+def _empty(node: Node) -> Iterator[None]:
+    yield
+    node.delete_all()
+    node.settles(0)
+
+
+def condition(node: Node, kind: str) -> dict[str, Any]:
+    listed = node.cluster.get("node", "node")["status"]["conditions"]
+    found: dict[str, Any] = next(entry for entry in listed if entry["type"] == kind)
+    return found
+
+
+def test_a_full_disk_is_collected_then_the_hog_is_evicted_and_the_node_recovers(node: Node) -> None:
+    mounts = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
+    volumes = [{"name": "d", "emptyDir": {}}]
+    node.cluster.apply(pod("bystander"))
+    before = node.all_running(["bystander"])
+    assert BALLAST in node.machine.ctr("images", "ls", "-q")
+    began = time.monotonic()
+    node.cluster.apply(pod("hog", f"head -c {DISK} /dev/zero > /d/hog; {IDLE}", container=mounts, volumes=volumes))
+    pressed = eventually(
+        lambda: found if (found := condition(node, "DiskPressure"))["status"] == "True" else None, "DiskPressure", 40
+    )
+    noticed = time.monotonic() - began
+    assert pressed is not None
+    assert (pressed["reason"], pressed["message"]) == ("KubeletHasDiskPressure", "kubelet has disk pressure")
+    node.cluster.apply(pod("late"))
+    hog = eventually(
+        lambda: found if (found := node.cluster.pod("hog"))["status"]["phase"] == "Failed" else None, "eviction", 60
+    )
+    assert hog is not None and hog["status"]["reason"] == "Evicted"
+    assert hog["status"]["message"].startswith(
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 75Mi, available: "
+    ), hog["status"]["message"]
+    [target] = [entry for entry in hog["status"]["conditions"] if entry["type"] == "DisruptionTarget"]
+    assert (target["status"], target["reason"]) == ("True", "TerminationByKubelet")
+    late = eventually(
+        lambda: found if (found := node.cluster.pod("late"))["status"].get("phase") != "Pending" else None, "a verdict"
+    )
+    assert late is not None
+    assert (late["status"]["reason"], late["status"]["message"]) == (
+        "Evicted",
+        "Pod was rejected: The node had condition: [DiskPressure]. ",
+    )
+    images = node.machine.ctr("images", "ls", "-q")
+    assert oci.PAUSE in images, "sandboxes are made of it"
+    assert BALLAST not in images and oci.BUSYBOX in images, "what nobody uses was thrown away first"
+    eventually(lambda: condition(node, "DiskPressure")["status"] == "False", "the end of the pressure", 60)
+    assert node.all_running(["bystander"]) == before and restarts(node.pods()["bystander"]) == 0
+    assert {"EvictionThresholdMet", "NodeHasDiskPressure", "NodeHasNoDiskPressure"} <= set(node.cluster.events("node"))
+    assert "Evicted" in node.cluster.events("hog")
+    assert condition(node, "Ready")["status"] == "True"
+    node.cluster.apply(pod("after"))
+    node.all_running(["after"])
+    report("disk full", pressure_after_s=f"{noticed:.1f}", evicted="the hog alone", agent="kept reporting")
+
+
+def test_an_empty_dir_over_its_limit_ends_its_pod(node: Node) -> None:
+    mounts = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
+    script = f"head -c {5 * MI} /dev/zero > /d/f; {IDLE}"
+    node.cluster.apply(pod("fat", script, container=mounts, volumes=[{"name": "d", "emptyDir": {"sizeLimit": "2Mi"}}]))
+    fat = eventually(
+        lambda: found if (found := node.cluster.pod("fat"))["status"].get("phase") == "Failed" else None, "its end", 40
+    )
+    assert fat is not None
+    text = 'Usage of EmptyDir volume "d" exceeds the limit "2Mi". '
+    assert (fat["status"]["reason"], fat["status"]["message"]) == ("Evicted", text)
+    assert condition(node, "DiskPressure")["status"] == "False"
+
+
+def test_greedy_pods_hurt_themselves_alone(node: Node) -> None:
+    """Memory, processes and logs are taken without end by three pods, beside one that must not feel it."""
+    limits = {"resources": {"limits": {"memory": "24Mi"}}}
+    flood = "while true; do yes 0123456789abcdef0123456789abcdef | head -c 1500000; sleep 1; done"
+    # The shell that can fork no more gives up, what it made stays; exec needs no process of its own.
+    bomb = "(while true; do sleep 1000 & done) 2>/dev/null; exec sleep 100000"
+    node.cluster.apply(
+        pod("bystander", container={"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 2}}),
+        pod("memory", "tail /dev/zero", container=limits),
+        pod("forks", bomb),
+        pod("flood", flood),
+    )
+    before = node.all_running(["bystander"])
+    ended = eventually(lambda: _ended(node, "memory"), "the end of what takes all memory", 40)
+    assert ended is not None and (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137), ended
+    eventually(lambda: _processes(node, "forks") >= 60, "the fork bomb", 30)
+    [folder] = (node.kubelet.logs / "pods").glob("default_flood_*")
+    eventually(lambda: len(list((folder / "main").iterdir())) == 5, "five log files", 60)
+    oldest = min(file.name for file in (folder / "main").iterdir() if file.name != "0.log")
+    eventually(lambda: not (folder / "main" / oldest).exists(), "the oldest log's end", 30)
+    files = sorted(file.name for file in (folder / "main").iterdir())
+    assert len(files) <= 6 and sum(name.endswith(".gz") for name in files) >= 2, files
+    assert "0123456789abcdef" in node.kubelet.log("flood", "?tailLines=3")
+    assert _processes(node, "forks") <= 64
+    assert node.all_running(["bystander"]) == before and restarts(node.pods()["bystander"]) == 0
+    assert condition(node, "Ready")["status"] == "True"
+    node.cluster.apply(pod("another"))
+    node.all_running(["another"])
+    report("greedy pods", out_of_memory=ended["reason"], processes_at_most=64, log_files=len(files), others_disturbed=0)
+
+
+def _ended(node: Node, name: str) -> dict[str, Any] | None:
+    status = node.pods()[name]["status"]["containerStatuses"][0]
+    found: dict[str, Any] | None = status["state"].get("terminated") or status["lastState"].get("terminated")
+    return found
+
+
+def _processes(node: Node, name: str) -> int:
+    uid = node.pods()[name]["metadata"]["uid"]
+    for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/pids")):
+        for file in (root / node.machine.cgroup.strip("/")).glob(f"kubepods/**/pod{uid}/pids.current"):
+            return int(file.read_text())
+    return 0

@@ -1,6 +1,7 @@
-"""The process `kube-proxy` of a node: the service proxy, the routes, and the agent that answers the CNI plugins.
+"""The process `kube-proxy` of a node: the service proxy, the routes, what enforces NetworkPolicies, and the agent that
+answers the CNI plugins.
 
-Three in one for their memory's sake. They meet here, for the proxy and the plugins do not know each other.
+All in one for their memory's sake. They meet here, for they do not know each other.
 """
 
 import sys
@@ -10,6 +11,14 @@ from apimachinery.kit import trust
 if __name__ == "__main__":
     trust.load_aiohttp_without_system_authorities()
     from nodeagent.cni.agent import Agent
+    from nodeagent.policy.enforcer import Enforcer
+    from nodeagent.policy.kernel import Nft
     from nodeagent.proxy.main import main
 
-    sys.exit(main(cni_agent=Agent))
+    sys.exit(
+        main(
+            cni_agent=Agent,
+            policies=lambda node_name, factory, clock: Enforcer(node_name, factory, Nft(), clock).run(),
+            clean_up_policies=Nft().remove,
+        )
+    )

@@ -26,7 +26,8 @@ class Config:
 
     min_sync_period: below upstream's 1 s, for a change here costs only the chains it touches.
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
-    other nodes' pods are kept. cni_socket: where CNI plugins ask for an answer; None: nowhere.
+    other nodes' pods are kept. network_policies: whether those are enforced. cni_socket: where CNI plugins ask for an
+    answer; None: nowhere.
     """
 
     node_name: str = ""
@@ -43,6 +44,7 @@ class Config:
     node_port_addresses: tuple[str, ...] = ()
     tcp_liberal: bool = False
     node_routes: bool = True
+    network_policies: bool = True
     cni_conf_dir: Path | None = Path("/etc/cni/net.d")
     cni_data_dir: str = ""
     cni_socket: Path | None = Path("/run/kubelab/cni.sock")
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
          help="let node ports answer on 127.0.0.1")  # fmt: skip
     flag("--nodeport-addresses", dest="node_port_addresses", help="subnets of the addresses node ports answer on")
     flag("--node-routes", type=boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
+    flag("--network-policies", type=boolean, nargs="?", const=True, help="enforce NetworkPolicies with nftables")
     flag("--cni-conf-dir", dest="cni_conf_dir", help="where to write the pod network's configuration; empty: nowhere")
     flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
     flag("--cni-socket", dest="cni_socket", help="where to answer CNI plugins; empty: nowhere")

@@ -1,13 +1,14 @@
 """kube-proxy: `python -m nodeagent.proxy --kubeconfig FILE --hostname-override NODE --cluster-cidr CIDR`.
 
-On a node it is started as `nodeagent.kube_proxy`, with the agent of the CNI plugins beside it.
+On a node it is started as `nodeagent.kube_proxy`, with the agent of the CNI plugins and NetworkPolicies beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.kit import config as configuration
@@ -19,8 +20,13 @@ from . import cleanup, wire
 from .config import parse
 
 
-def main(argv: Sequence[str] | None = None, cni_agent: wire.CniAgent | None = None) -> int:
-    """cni_agent: serves the plugins on a socket while it is entered.
+def main(
+    argv: Sequence[str] | None = None,
+    cni_agent: wire.CniAgent | None = None,
+    policies: wire.Policies | None = None,
+    clean_up_policies: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> int:
+    """cni_agent: serves the plugins on a socket while it is entered. policies: enforces NetworkPolicies while it runs.
 
     Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
@@ -32,9 +38,11 @@ def main(argv: Sequence[str] | None = None, cni_agent: wire.CniAgent | None = No
     logs.setup(config.verbosity)
     process.set_title("kube-proxy", argv)
     if client is not None:
-        return run_daemon(wire.build(config, client, cni_agent).run)
+        return run_daemon(wire.build(config, client, cni_agent, policies).run)
     try:
         asyncio.run(cleanup.clean_up())
+        if clean_up_policies is not None:
+            asyncio.run(clean_up_policies())
     except (CommandError, OSError) as error:
         print(f"kube-proxy: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import Client
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
-from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.meta import objects
@@ -42,14 +42,19 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 CniAgent = Callable[[Path], AbstractContextManager[object]]
+Policies = Callable[[str, InformerFactory, Clock], Awaitable[None]]
+"""Enforces NetworkPolicies on the node of that name until cancelled."""
 _ROUTES = "routes"
 
 
 class Proxy:
     """kube-proxy: Services into rules; and, in the same process to save its memory, the routes of the pod network."""
 
-    def __init__(self, config: Config, client: ClientConfig, cni_agent: CniAgent | None) -> None:
-        self._config, self._client, self._clock, self._cni_agent = config, client, SystemClock(), cni_agent
+    def __init__(
+        self, config: Config, client: ClientConfig, cni_agent: CniAgent | None, policies: Policies | None
+    ) -> None:
+        self._config, self._client, self._clock = config, client, SystemClock()
+        self._cni_agent, self._policies = cni_agent, policies
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Rules and routes stay when it ends: traffic does not depend on this process."""
@@ -67,6 +72,8 @@ class Proxy:
             tasks += [asyncio.ensure_future(door) for door in self._doors(parts, stop)]
             tasks.append(asyncio.ensure_future(parts.run_routes()))
             tasks.append(asyncio.ensure_future(parts.run_rules(told)))
+            if self._policies is not None and self._config.network_policies:
+                tasks.append(asyncio.ensure_future(self._policies(self._config.node_name, factory, self._clock)))
             await wait_first(stop, *tasks)
 
     def _serve_cni(self, undo: AsyncExitStack) -> None:
@@ -191,8 +198,10 @@ class _Parts:
         return all(informer.has_synced for informer in informers)
 
 
-def build(config: Config, client: ClientConfig, cni_agent: CniAgent | None = None) -> Proxy:
-    return Proxy(config, client, cni_agent)
+def build(
+    config: Config, client: ClientConfig, cni_agent: CniAgent | None = None, policies: Policies | None = None
+) -> Proxy:
+    return Proxy(config, client, cni_agent, policies)
 
 
 def _ensure_sysctls(config: Config) -> None:

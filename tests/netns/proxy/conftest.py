@@ -54,9 +54,9 @@ class Node:
         self._world = world
         self.process: Process | None = None
 
-    def start(self, *flags: str) -> Process:
+    def start(self, *, module: str = "nodeagent.proxy", flags: tuple[str, ...] = ()) -> Process:
         argv = [
-            "-m", "nodeagent.proxy", f"--kubeconfig={self._world.kubeconfig}", f"--hostname-override={self.name}",
+            "-m", module, f"--kubeconfig={self._world.kubeconfig}", f"--hostname-override={self.name}",
             f"--cluster-cidr={CLUSTER}", f"--cni-conf-dir={self.directory / 'net.d'}",
             f"--cni-data-dir={self.directory / 'leases'}", *flags,
         ]  # fmt: skip

@@ -126,7 +126,7 @@ async def test_cleanup_leaves_nothing_of_ours_and_all_of_others(world: World) ->
     await soon("routes", lambda: routes_of(node))
     assert node.process is not None
     assert node.process.stop() == 0
-    assert node.start("--cleanup").popen.wait(30) == 0
+    assert node.start(flags=("--cleanup",)).popen.wait(30) == 0
     saved = node.namespace.run("iptables-save")
     assert "KUBE" not in saved
     assert "203.0.113.1" in saved

@@ -1,0 +1,1 @@
+"""NetworkPolicies into rules of the kernel."""

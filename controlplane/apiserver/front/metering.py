@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 
 from aiohttp import web
+from aiohttp.payload import Payload
 
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
@@ -142,7 +143,8 @@ def record(request: web.BaseRequest, info: RequestInfo, response: web.StreamResp
     if seconds is not None:
         duration.observe(seconds)
         if labels[0] in ("GET", "LIST") and isinstance(response, web.Response):
-            sizes.observe(len(response.body) if isinstance(response.body, bytes) else 0)
+            body = response.body
+            sizes.observe((body.size or 0) if isinstance(body, Payload) else len(body or b""))
 
 
 def watched(group: str, version: str, kind: str) -> Counter:

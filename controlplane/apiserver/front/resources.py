@@ -12,7 +12,7 @@ from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
-from controlplane.apiserver.front import decode, responses
+from controlplane.apiserver.front import decode, lists, responses
 from controlplane.apiserver.front.negotiate import Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike
@@ -22,7 +22,7 @@ from controlplane.apiserver.registry.apply import apply
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.conversion import converted, converted_all, served_as_stored
+from controlplane.apiserver.registry.conversion import converted, served_as_stored
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete, delete_collection, delete_options
 from controlplane.apiserver.registry.history import object_history
@@ -110,7 +110,7 @@ class Resources:
     async def _body(self, request: web.BaseRequest, call: Call, kind: str) -> Any:
         call.dry_run = check_options(kind, call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
-        document = decode.decode(data, request.headers.get("Content-Type"))
+        document = await decode.document_of(data, request.headers.get("Content-Type"))
         remember(request, document)
         return document
 
@@ -136,20 +136,7 @@ class Resources:
         options = list_options(call.query, watch=False, revision_at=self._registry.revision_at)
         chosen = selection(collection.strategy, call.resource, call.query, call.name)
         listed = await list_page(collection, call.namespace, chosen, options)
-        resource, metadata = call.resource, listed.metadata()
-        if wanted.kind == "Table":
-            objects = await converted_all([orjson.loads(entry.served) for entry in listed.page.entries], resource)
-            table = self._tables.table(resource, objects, wanted.version, call.query.get("includeObject", ""))
-            return responses.document(request, {**table, "metadata": metadata}, media=wanted.media)
-        kind, version, items = resource.list_kind, resource.api_version, [e.served for e in listed.page.entries]
-        if wanted.kind:
-            kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{wanted.version}"
-            items = [orjson.dumps(partial(orjson.loads(item), wanted.version)) for item in items]
-        elif not served_as_stored(resource, collection.resource):
-            objects = await converted_all([orjson.loads(item) for item in items], resource)
-            items = [orjson.dumps(obj) for obj in objects]
-        head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
-        return responses.body(request, head[:-1] + b',"items":[' + b",".join(items) + b"]}", media=wanted.media)
+        return await lists.answer(request, call, collection, listed, wanted, self._tables)
 
     async def _patch(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         media = decode.media_type(request.headers.get("Content-Type"))
@@ -159,7 +146,7 @@ class Resources:
         dry_run = request.query.getall("dryRun", [])
         call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == patches.APPLY)
         data = await decode.read_body(request)
-        document = decode.decode_yaml(data) if media == patches.APPLY else decode.decode_json(data)
+        document = await decode.yaml_of(data) if media == patches.APPLY else decode.decode_json(data)
         remember(request, document)
         if media == patches.APPLY:
             obj, created = await apply(collection, call, document)
@@ -170,7 +157,7 @@ class Resources:
         data = await decode.read_body(request)
         document: Object = {}
         if data:
-            decoded = decode.decode(data, request.headers.get("Content-Type"))
+            decoded = await decode.document_of(data, request.headers.get("Content-Type"))
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             remember(request, decoded)

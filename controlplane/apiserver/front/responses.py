@@ -38,14 +38,34 @@ def body(
         data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     response = web.Response(body=data, status=code, headers=headers)
     response.content_type = media
-    if len(data) > GZIP_MIN and "gzip" in request.headers.get("Accept-Encoding", ""):
-        packer = zlib.compressobj(1, wbits=31)
-        response.body = packer.compress(data) + packer.flush()
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
+    if len(data) > GZIP_MIN and packs(request):
+        gzip = packer()
+        response.body = gzip.compress(data) + gzip.flush()
+        packed(response)
     for warning in warnings:
         response.headers.add("Warning", f"299 - {_quoted(warning)}")
     return response
+
+
+def sent_as_is(request: web.BaseRequest, media: str) -> bool:
+    """Whether a body of JSON is neither turned into YAML nor indented."""
+    return media != YAML and not _pretty(request)
+
+
+def packs(request: web.BaseRequest) -> bool:
+    """Whether the client takes a large body compressed."""
+    return "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def packer() -> zlib._Compress:
+    """A compressor of gzip, at upstream's level."""
+    return zlib.compressobj(1, wbits=31)
+
+
+def packed(response: web.Response) -> None:
+    """Say that the body is compressed."""
+    response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
 
 
 def document(request: web.BaseRequest, obj: Any, **options: Any) -> web.Response:

@@ -35,6 +35,11 @@ class Tables:
             problem = invalid(Path("includeObject"), include, "must be 'Metadata', 'Object', 'None', or empty")
             raise status.bad_request(f"Unable to convert to Table as requested: {problem}")
 
+    def ordered(self, resource: Resource) -> bool:
+        """Whether the rows have an order of their own, so that they can only be rendered all together."""
+        printer = PRINTERS.get((resource.group, resource.kind))
+        return printer is not None and printer.order is not None and not isinstance(resource, DefinedResource)
+
     def table(self, resource: Resource, objects: list[Object], version: str, include: str) -> Object:
         """A Table without ListMeta. include: None, Metadata (the default) or Object. Raises ApiError 400."""
         self.check(include)

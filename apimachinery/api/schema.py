@@ -8,12 +8,12 @@ The definitions are read at first use (3 ms), each kind is compiled at its first
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from apimachinery.api import openapi
 from apimachinery.api.catalogue import Resource
@@ -38,8 +38,7 @@ class UnknownKind(KeyError):
     """No definition of that group, version and kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """A body read: `object` has only known fields, no nulls, canonical quantities and times.
 
     `error` is Go's sentence for the first value of a wrong type, or None; `unknown` the paths of unknown fields.

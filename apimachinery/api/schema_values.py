@@ -7,15 +7,15 @@ canonically.
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from apimachinery.meta import quantity, times
 from apimachinery.meta.paths import Path, Problem, type_invalid
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """What a walk met: the first error as Go words it, all values of a wrong type, all unknown fields."""
 
     error: str | None = None
@@ -35,8 +35,7 @@ class Findings:
         self.problems.append(type_invalid(Path(at.path), _json_type(value), detail))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a value stands: its path, Go's field path (without indices), and the struct that holds it."""
 
     path: str = ""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from apimachinery.kit import tls
 from apimachinery.kit.config import ConfigError
 
@@ -56,6 +54,8 @@ def load_kubeconfig(path: Path | str, context: str | None = None) -> ClientConfi
 
     context: its name; the current context when None. Raises ConfigError naming the file and what is wrong with it.
     """
+    import yaml  # 10 ms, and only who reads or writes a file needs it
+
     path = Path(path)
     try:
         document = yaml.safe_load(path.read_text())
@@ -106,6 +106,8 @@ def render_kubeconfig(
 ) -> str:
     """A kubeconfig file for one user with a client certificate, laid out as kubeadm writes it."""
     context = f"{user}@{cluster}"
+    import yaml
+
     document = {
         "apiVersion": "v1",
         "clusters": [{"cluster": {"certificate-authority-data": _b64(ca_data), "server": server}, "name": cluster}],

@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS, WINDOW_UPDATE = 1, 2, 3, 4, 6, 7, 8, 9
 FIN = 0x01
@@ -50,8 +51,7 @@ class ProtocolError(Exception):
     """What came is not SPDY/3.1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """kind: 0 for data. stream: 0 for frames of the whole connection. headers: of SYN_STREAM, SYN_REPLY and HEADERS."""
 
     kind: int

@@ -7,10 +7,10 @@ uses: fields hold lists, ranges, steps and names; day of month and day of week a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from apimachinery.meta import times
 
@@ -40,8 +40,7 @@ class Schedule(Protocol):
         """The first time after `after`, in UTC, to the second; None if there is none within five years."""
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(Struct, frozen=True):
     """`@every 1h30m`: so many seconds after the last time."""
 
     seconds: int
@@ -51,16 +50,14 @@ class Every:
         return after.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """The values of one field; star: written as `*` or `?`, without a step."""
 
     values: frozenset[int]
     star: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Crontab:
+class Crontab(Struct, frozen=True):
     """Minutes, hours, days of the month, months and days of the week (0 is Sunday) by the wall clock of a zone."""
 
     minutes: Field
@@ -112,6 +109,8 @@ def load_zone(name: str) -> tzinfo:
     if name in ("", "UTC"):
         return UTC
     try:
+        from zoneinfo import ZoneInfo  # looks for the zones' folder when it is loaded
+
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown, not a name at all, a directory of zones
         raise ValueError(f"unknown time zone {name}") from None

@@ -5,13 +5,13 @@ k8s.io/apimachinery/pkg/fields. Which fields a kind can be selected by is the AP
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _TERM = re.compile(r"(.*?)(!=|==|=)(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One comparison; `operator` is "=" or "!=". A field that is absent compares as ""."""
 
     field: str
@@ -22,8 +22,7 @@ class Term:
         return f"{self.field}{self.operator}{escape(self.value)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """All terms must hold."""
 
     terms: tuple[Term, ...] = ()

@@ -4,9 +4,10 @@ k8s.io/apimachinery/pkg/labels. Parsed selectors are immutable and cached by the
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, Verbatim, aggregate, invalid, not_supported
@@ -27,8 +28,7 @@ _BINARY_OPERATORS = "=, ==, in, !=, notin, gt, lt"
 _OPERATORS = ("!", "!=", "=", "==", "exists", "gt", "in", "lt", "notin")
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """One condition on one key. `values` are sorted and unique."""
 
     key: str
@@ -69,8 +69,7 @@ class Requirement:
                 return f"{self.key}{self.operator}{self.values[0]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """All requirements must hold; with `nothing` set, none ever does."""
 
     requirements: tuple[Requirement, ...] = ()

@@ -6,8 +6,9 @@ read in. Parsing is cached: a cluster has a few dozen different spellings, asked
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 BINARY_SI = "BinarySI"
 DECIMAL_SI = "DecimalSI"
@@ -29,8 +30,7 @@ _DECIMAL_NAMES = {power: name for name, power in _DECIMAL.items()}
 _EXPONENT_LIMIT = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """An exact amount: `nano` units of 10^-9, and the family of suffixes it is printed in."""
 
     nano: int

@@ -12,7 +12,9 @@ _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "
 
 def rfc3339(moment: datetime) -> str:
     """metav1.Time's spelling: whole seconds, UTC, `2024-01-02T03:04:05Z`. A naive datetime is taken as UTC."""
-    return _utc(moment).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = _utc(moment)
+    return moment.isoformat(timespec="seconds")[:-6] + "Z"  # without the "+00:00"
 
 
 def rfc3339_micro(moment: datetime) -> str:

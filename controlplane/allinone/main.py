@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from apimachinery.kit import logs, process, tasks, trust
+from apimachinery.kit import collector, logs, process, tasks, trust
 from apimachinery.kit.config import ConfigError, exit_with
 from controlplane.allinone.config import parse
 
@@ -18,11 +18,10 @@ def main(argv: list[str] | None = None) -> int:
         exit_with("control-plane", error)
     logs.setup(config.verbosity)
     process.set_title("kubelab-control-plane", words)
-    trust.load_aiohttp_without_system_authorities()
-    # The flags are told wrong before anything heavy is loaded.
-    from apimachinery.api.schema import SCHEMA
-    from controlplane.allinone.wire import build
-
+    with collector.loading():  # the flags are told wrong before anything heavy is loaded
+        trust.load_aiohttp_without_system_authorities()
+        from apimachinery.api.schema import SCHEMA
+        from controlplane.allinone.wire import build
     try:
         SCHEMA.require()
     except ConfigError as error:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from msgspec import Struct
+
 from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.meta import times
-from controlplane.apiserver.audit.policy import Policy as AuditPolicy
-from controlplane.apiserver.audit.policy import load as load_audit_policy
 
 if TYPE_CHECKING:
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
+    from controlplane.apiserver.audit.policy import Policy as AuditPolicy
 
 ADMISSION_PLUGINS = (
     "AlwaysAdmit",
@@ -61,8 +61,7 @@ _OFF_BY_DEFAULT = frozenset(
 _DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name not in _OFF_BY_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """A checked configuration. Exactly one of `etcd_servers` and `storage_sqlite` is set."""
 
     tls_cert_file: Path
@@ -126,7 +125,6 @@ class Config:
     etcd_compaction_interval: float = 300.0
     history_retention: float = 3600.0
     verbosity: int = 0
-    argv: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def service_account_issuers(self) -> tuple[str, ...]:
@@ -348,7 +346,6 @@ def parse(argv: Sequence[str]) -> Config:
         etcd_compaction_interval=duration("etcd-compaction-interval"),
         history_retention=duration("history-retention"),
         verbosity=number("v", options.v, 0, 10),
-        argv=tuple(argv),
     )
     problems.raise_if_any()
     return config
@@ -368,6 +365,8 @@ def _encryption(path: Path | None, problems: Problems) -> Path | None:
 def _audit_policy(path: Path | None, problems: Problems) -> AuditPolicy | None:
     if path is None or not path.is_file():
         return None
+    from controlplane.apiserver.audit.policy import load as load_audit_policy
+
     try:
         return load_audit_policy(path)
     except (ValueError, OSError) as error:

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-from cryptography import x509
 
 from apimachinery.api.catalogue import (
     CATALOGUE,
@@ -37,6 +36,7 @@ from controlplane.apiserver.audit.log import LogFile
 from controlplane.apiserver.authn import token_file
 from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
+from controlplane.apiserver.authn.certificates import common_name
 from controlplane.apiserver.authn.issuer import Issuer
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.service_accounts import Lookup, ServiceAccountAuthenticator
@@ -54,7 +54,6 @@ from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config
-from controlplane.apiserver.encryption.configuration import load as load_encryption
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
@@ -71,6 +70,7 @@ from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
+from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
 from controlplane.apiserver.strategies.reviews import Reviews
 from controlplane.apiserver.strategies.subresources import Subresources
 from controlplane.apiserver.strategies.table import strategies
@@ -85,10 +85,12 @@ Object = dict[str, Any]
 
 
 class ApiServer:
-    """`start` returns when it serves and is ready; `run` serves until it is told to stop."""
+    """`start` returns when it serves and is ready; `run` serves until it is told to stop.
 
-    def __init__(self, config: Config, clock: Clock) -> None:
-        self.config, self._clock = config, clock
+    components: how the control plane's other parts are, for `kubectl get componentstatuses`."""
+
+    def __init__(self, config: Config, clock: Clock, components: Mapping[str, Probe]) -> None:
+        self.config, self._clock, self._components = config, clock, components
         self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = self._stopping = False
@@ -204,8 +206,11 @@ class ApiServer:
         authenticator = Authenticator(bearers, clock, front_proxy=_front_proxy(config), anonymous=config.anonymous_auth)
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
         streams = build_streams(config, registry, self._forwarder)
-        subresources = Subresources(registry, Reviews(authorizer, bearers, policy), tokens, streams)
-        resources = Resources(registry, subresources, authorizer, Tables(clock))
+        tables = Tables(clock)
+        probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
+        components = ComponentStatuses(probes, tables)
+        subresources = Subresources(registry, Reviews(authorizer, bearers, policy), tokens, streams, components)
+        resources = Resources(registry, subresources, authorizer, tables)
 
         async def ping() -> None:
             return None
@@ -251,9 +256,13 @@ class ApiServer:
         return Front(route, authenticator, authorizer, auditor=_auditor(config, clock), seats=self._seats)
 
 
-def build(config: Config, clock: Clock | None = None) -> ApiServer:
-    """Join the parts. No I/O happens before `start` or `run`."""
-    return ApiServer(config, clock or SystemClock())
+def build(
+    config: Config, clock: Clock | None = None, components: Mapping[str, Probe] | None = None
+) -> ApiServer:
+    """Join the parts. No I/O happens before `start` or `run`. components: those beside us when not given."""
+    if components is None:
+        components = {name: local(port) for name, port in PORTS.items()}
+    return ApiServer(config, clock or SystemClock(), components)
 
 
 async def open_storage(config: Config, clock: Clock) -> Storage:
@@ -261,6 +270,8 @@ async def open_storage(config: Config, clock: Clock) -> Storage:
     plain, file = await _open_plain(config, clock), config.encryption_provider_config
     if file is None:
         return plain
+    from controlplane.apiserver.encryption.configuration import load as load_encryption
+
     watched = [file] if config.encryption_reload else []
     return EncryptedStorage(plain, Reloading("the encryption configuration", watched, lambda: load_encryption(file)))
 
@@ -364,10 +375,8 @@ def _server_tls(config: Config) -> ssl.SSLContext:
 def _front_proxy(config: Config) -> FrontProxy | None:
     if config.requestheader_client_ca_file is None:
         return None
-    cert = x509.load_pem_x509_certificate(config.requestheader_client_ca_file.read_bytes())
-    names = cert.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return FrontProxy(
-        str(names[0].value) if names else "",
+        common_name(config.requestheader_client_ca_file),
         config.requestheader_allowed_names,
         config.requestheader_username_headers,
         config.requestheader_group_headers,

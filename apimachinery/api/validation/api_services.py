@@ -16,7 +16,7 @@ def api_service(obj: Object) -> list[Problem]:
     problems: list[Problem] = []
     if name and not path_segment(name) and name != f"{version}.{group}":
         text = f'must be `spec.version+"."+spec.group`: "{version}.{group}"'
-        problems.append(invalid(Path("metadata", "name"), name, text))
+        problems.append(invalid(Path("metadata.name"), name, text))
     if not group and version != "v1":
         text = "only v1 may have an empty group and it better be legacy kube"
         problems.append(required(_SPEC.child("group"), text))
@@ -34,7 +34,7 @@ def api_service_status(new: Object, old: Object) -> list[Problem]:
     """Conditions are true, false or unknown."""
     found = (new.get("status") or {}).get("conditions") or []
     return [
-        not_supported(Path("status", "conditions").index(position).child("status"), each.get("status", ""), _STATUSES)
+        not_supported(Path("status.conditions").index(position).child("status"), each.get("status", ""), _STATUSES)
         for position, each in enumerate(found)
         if each.get("status") not in _STATUSES
     ]

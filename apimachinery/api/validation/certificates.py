@@ -3,9 +3,6 @@
 from base64 import b64decode
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
 from apimachinery.api.validation.checks import Object, same
 from apimachinery.meta import names
 from apimachinery.meta.paths import (
@@ -21,8 +18,8 @@ from apimachinery.meta.paths import (
 )
 
 _SPEC = Path("spec")
-_CONDITIONS = Path("status", "conditions")
-_CERTIFICATE = Path("status", "certificate")
+_CONDITIONS = Path("status.conditions")
+_CERTIFICATE = Path("status.certificate")
 _LEGACY = "kubernetes.io/legacy-unknown"
 _FINAL = ("Approved", "Denied", "Failed")
 _STATUSES = ("False", "True", "Unknown")
@@ -192,6 +189,10 @@ def _request_error(text: str) -> str:
     pem = b64decode(text)
     if b"-----BEGIN CERTIFICATE REQUEST-----" not in pem:
         return "PEM block type must be CERTIFICATE REQUEST"
+    # 20 ms, for what few servers ever see
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
     try:
         request = x509.load_pem_x509_csr(pem)
         return "" if request.is_signature_valid else "x509: signature check failed"
@@ -209,6 +210,8 @@ def _certificate_error(text: str) -> str:
             return f'only CERTIFICATE PEM blocks are allowed, found "{kind}"'
     if b"-----BEGIN CERTIFICATE-----" not in pem:
         return "must contain at least one CERTIFICATE PEM block"
+    from cryptography import x509
+
     try:
         x509.load_pem_x509_certificates(pem)
     except ValueError as error:

@@ -63,16 +63,16 @@ def claim_update(new: Object, old: Object) -> list[Problem]:
 def claim_status(new: Object, old: Object) -> list[Problem]:
     """Sizes as reported by who binds and resizes."""
     status = new.get("status") or {}
-    problems = [] if (new.get("spec") or {}).get("accessModes") else [required(Path("Spec", "accessModes"))]
-    path = Path("status", "capacity")
+    problems = [] if (new.get("spec") or {}).get("accessModes") else [required(Path("Spec.accessModes"))]
+    path = Path("status.capacity")
     for name, text in (status.get("capacity") or {}).items():
         amount = quantity.parse(text)
         if amount.nano < 0:
             problems.append(invalid(path.key(name), amount.value, "must be a valid resource quantity"))
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
         if state not in _RESIZE:
-            problems.append(not_supported(Path("status", "allocatedResourceStatus"), name, _RESIZE))
-    path = Path("status", "allocatedResources")
+            problems.append(not_supported(Path("status.allocatedResourceStatus"), name, _RESIZE))
+    path = Path("status.allocatedResources")
     for name, text in (status.get("allocatedResources") or {}).items():
         problems += quantity_value("storage", text, path.key(name))
     return problems
@@ -137,7 +137,7 @@ def _storage_class(new: Object, old: Object, now: dict[str, Any], then: dict[str
         return []
     if after is not None and had is None and before.get(_CLASS, after) == after:
         now["storageClassName"] = None
-    where = Path("metadata", "annotations", _CLASS)
+    where = Path("metadata").child("annotations", _CLASS)
     return immutable(annotations.get(_CLASS, ""), before.get(_CLASS, ""), where)
 
 

@@ -18,7 +18,7 @@ def priority_class(obj: Object) -> list[Problem]:
         wrong = _unlike_system(name, value, bool(obj.get("globalDefault")))
         if wrong:
             text = f"priority class names with 'system-' prefix are reserved for system use only. error: {wrong}"
-            problems.append(forbidden(Path("metadata", "name"), text))
+            problems.append(forbidden(Path("metadata.name"), text))
     elif value > HIGHEST_USER_PRIORITY:
         text = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
         problems.append(forbidden(Path("value"), text))

@@ -46,7 +46,7 @@ def secret(obj: Object) -> list[Problem]:
         case "kubernetes.io/service-account-token":
             key = "kubernetes.io/service-account.name"
             if not ((obj.get("metadata") or {}).get("annotations") or {}).get(key):
-                problems.append(required(Path("metadata", "annotations").key(key)))
+                problems.append(required(Path("metadata.annotations").key(key)))
         case "kubernetes.io/dockercfg":
             problems += _json_key(data, ".dockercfg")
         case "kubernetes.io/dockerconfigjson":

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from apimachinery.api.validation.checks import Object, dns_label, one_of, sentences
 from apimachinery.api.validation.environment import environment, environment_from
@@ -29,8 +30,7 @@ _EPHEMERAL_FORBIDDEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PodContext:
+class PodContext(Struct, frozen=True):
     """What a container's check must know of its pod."""
 
     volumes: Mapping[str, Object] = field(default_factory=dict)

@@ -26,7 +26,7 @@ _FIXED = (
 
 def event(obj: Object, *, new_style: bool) -> list[Problem]:
     """What both groups ask of an Event. new_style: it was sent to events.k8s.io."""
-    own, where = (obj.get("metadata") or {}).get("namespace") or "", Path("involvedObject", "namespace")
+    own, where = (obj.get("metadata") or {}).get("namespace") or "", Path("involvedObject.namespace")
     about = (obj.get("involvedObject") or {}).get("namespace") or ""
     problems: list[Problem] = []
     if not obj.get("eventTime"):

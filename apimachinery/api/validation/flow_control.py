@@ -270,7 +270,7 @@ def _conditions(obj: Object) -> list[Problem]:
     problems: list[Problem] = []
     seen: set[str] = set()
     for position, condition in enumerate((obj.get("status") or {}).get("conditions") or ()):
-        where, kind = Path("status", "conditions").index(position).child("type"), condition.get("type", "")
+        where, kind = Path("status.conditions").index(position).child("type"), condition.get("type", "")
         if kind in seen:
             problems.append(duplicate(where, kind))
         seen.add(kind)

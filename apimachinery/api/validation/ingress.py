@@ -45,7 +45,7 @@ def ingress_update(new: Object, old: Object) -> list[Problem]:
 def ingress_status(new: Object, old: Object) -> list[Problem]:
     """The addresses that a load balancer reports."""
     found = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    return load_balancer_ingress(found, Path("status", "loadBalancer", "ingress"))
+    return load_balancer_ingress(found, Path("status.loadBalancer.ingress"))
 
 
 def ingress_class(obj: Object) -> list[Problem]:

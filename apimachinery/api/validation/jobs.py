@@ -1,7 +1,5 @@
 """Jobs and CronJobs (pkg/apis/batch/validation)."""
 
-from zoneinfo import available_timezones
-
 from apimachinery.api.validation.checks import (
     IMMUTABLE,
     Object,
@@ -43,7 +41,7 @@ def job(obj: Object) -> list[Problem]:
         host = f"{name}-{completions - 1}"
         if names.dns1123_label(host):
             text = f"will not able to create pod with invalid DNS label: {host}"
-            problems.append(invalid(Path("metadata", "name"), name, text))
+            problems.append(invalid(Path("metadata.name"), name, text))
     return problems
 
 
@@ -52,7 +50,7 @@ def _generated(spec: Object, meta: Object) -> list[Problem]:
     selector, uid, name = spec.get("selector"), meta.get("uid") or "", meta.get("name") or ""
     if selector is None:
         return []
-    problems = [] if uid else [required(Path("metadata", "uid"))]
+    problems = [] if uid else [required(Path("metadata.uid"))]
     wanted = {
         "controller-uid": uid,
         "job-name": name,
@@ -88,7 +86,7 @@ def cron_job(obj: Object) -> list[Problem]:
                     where, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
                 )
             )
-        elif zone not in available_timezones():
+        elif not _is_zone(zone):
             problems.append(invalid(where, zone, f"unknown time zone {zone}"))
     supported = ("Allow", "Forbid", "Replace")
     problems += one_of(spec.get("concurrencyPolicy"), supported, _SPEC.child("concurrencyPolicy"))
@@ -219,3 +217,9 @@ def _schedule(text: str, path: Path) -> list[Problem]:
     if "TZ" in text:
         problems.append(invalid(path, text, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"))
     return problems
+
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import available_timezones  # looks for the zones' folder when it is loaded
+
+    return name in available_timezones()

@@ -27,7 +27,7 @@ def limit_range(obj: Object) -> list[Problem]:
     problems: list[Problem] = []
     seen: set[str] = set()
     for position, limit in enumerate((obj.get("spec") or {}).get("limits") or ()):
-        where, kind = Path("spec", "limits").index(position), limit.get("type", "")
+        where, kind = Path("spec.limits").index(position), limit.get("type", "")
         problems += _type_name(kind, where.child("type"))
         if kind in seen:
             problems.append(duplicate(where.child("type"), kind))

@@ -3,7 +3,7 @@
 from apimachinery.api.validation.checks import Object, qualified_name
 from apimachinery.meta.paths import Path, Problem, invalid
 
-_FINALIZERS = Path("spec", "finalizers")
+_FINALIZERS = Path("spec.finalizers")
 _STANDARD = ("kubernetes", "orphan", "foregroundDeletion")
 
 
@@ -24,7 +24,7 @@ def namespace_finalize(new: Object, old: Object) -> list[Problem]:
 def namespace_status(new: Object, old: Object) -> list[Problem]:
     """The phase says whether the namespace is being deleted."""
     ending = bool((new.get("metadata") or {}).get("deletionTimestamp"))
-    phase, path = (new.get("status") or {}).get("phase", ""), Path("status", "Phase")
+    phase, path = (new.get("status") or {}).get("phase", ""), Path("status.Phase")
     if ending and phase != "Terminating":
         return [invalid(path, phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")]
     if not ending and phase != "Active":

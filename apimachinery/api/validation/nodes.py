@@ -14,7 +14,7 @@ def node(obj: Object) -> list[Problem]:
     """Taints, pod subnets and amounts of resources."""
     spec = obj.get("spec") or {}
     # Upstream names the taints below the metadata; what people read there is kept.
-    problems = taints(spec.get("taints") or [], Path("metadata", "taints"))
+    problems = taints(spec.get("taints") or [], Path("metadata.taints"))
     problems += _amounts(obj)
     subnets, path = _subnets(spec), _SPEC.child("podCIDRs")
     if spec.get("podCIDR") and spec["podCIDR"] != subnets[0]:
@@ -40,7 +40,7 @@ def node_update(new: Object, old: Object) -> list[Problem]:
     addresses = (new.get("status") or {}).get("addresses") or []
     for position, address in enumerate(addresses):
         if address in addresses[:position]:
-            problems.append(duplicate(Path("status", "addresses").index(position), address))
+            problems.append(duplicate(Path("status.addresses").index(position), address))
     if _subnets(before) and _subnets(spec) != _subnets(before):
         text = 'node updates may not change podCIDR except from "" to valid'
         problems.append(forbidden(_SPEC.child("podCIDRs"), text))
@@ -63,5 +63,5 @@ def _amounts(obj: Object) -> list[Problem]:
         problem
         for field in ("capacity", "allocatable")
         for name, amount in (status.get(field) or {}).items()
-        for problem in quantity_value(name, amount, Path("status", field, name))
+        for problem in quantity_value(name, amount, Path("status").child(field, name))
     ]

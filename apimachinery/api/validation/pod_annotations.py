@@ -11,7 +11,7 @@ _COST = "controller.kubernetes.io/pod-deletion-cost"
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
-_PATH = Path("metadata", "annotations")
+_PATH = Path("metadata.annotations")
 _LOCAL = "localhost/"
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 

@@ -45,7 +45,7 @@ def pod_update(new: Object, old: Object) -> list[Problem]:
 
 def ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:
     """An update through the ephemeralcontainers subresource: existing ones stay as they are."""
-    path = Path("spec", "ephemeralContainers")
+    path = Path("spec.ephemeralContainers")
     if MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         return [forbidden(Path(""), "static pods do not support ephemeral containers")]
     found = {each.get("name"): each for each in (new.get("spec") or {}).get("ephemeralContainers") or ()}
@@ -68,7 +68,7 @@ def pod_status_update(new: Object, old: Object) -> list[Problem]:
     for position, condition in enumerate(status.get("conditions") or ()):
         if condition.get("type") not in _SYSTEM_CONDITIONS:
             # Upstream's path.
-            where = Path("metadata", "conditions").index(position).child("Type")
+            where = Path("metadata.conditions").index(position).child("Type")
             problems += qualified_name(condition.get("type", ""), where)
     if (spec.get("nodeName") or "") != (old_spec.get("nodeName") or ""):
         problems.append(forbidden(path.child("nodeName"), "may not be changed directly"))

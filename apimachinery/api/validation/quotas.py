@@ -48,7 +48,7 @@ def resource_quota_update(new: Object, old: Object) -> list[Problem]:
     after, before = (each.get("spec") or {} for each in (new, old))
     if set(after.get("scopes") or ()) == set(before.get("scopes") or ()):
         return []
-    return [invalid(Path("spec", "scopes"), go_list(_KIND, after.get("scopes")), "field is immutable")]
+    return [invalid(Path("spec.scopes"), go_list(_KIND, after.get("scopes")), "field is immutable")]
 
 
 def resource_quota_status(new: Object, old: Object) -> list[Problem]:

@@ -1,8 +1,9 @@
 """What one kind is checked for, beside its metadata."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.api.validation.checks import NameCheck
 from apimachinery.meta import names
@@ -23,8 +24,7 @@ def no_change(new: Object, old: Object) -> list[Problem]:
     return []
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """check: on create and update. create: on create only. update, status: what a change (of the status) may do."""
 
     check: Check = nothing

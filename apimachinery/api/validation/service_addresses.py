@@ -4,9 +4,9 @@ from apimachinery.api.validation.checks import Object, ip
 from apimachinery.api.validation.go_values import go_list, go_strings
 from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required
 
-_ADDRESSES = Path("spec", "clusterIPs")
-_FAMILIES = Path("spec", "ipFamilies")
-_POLICY = Path("spec", "ipFamilyPolicy")
+_ADDRESSES = Path("spec.clusterIPs")
+_FAMILIES = Path("spec.ipFamilies")
+_POLICY = Path("spec.ipFamilyPolicy")
 _KNOWN_FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _ONCE = "may not change once set"

@@ -77,7 +77,7 @@ def _topology(obj: Object) -> list[Problem]:
     if _MODE not in found or _HINTS not in found or found[_MODE] == found[_HINTS]:
         return []
     text = f"must match annotations[{_HINTS}] when both are specified"
-    return [invalid(Path("metadata", "annotations").key(_MODE), found[_MODE], text)]
+    return [invalid(Path("metadata.annotations").key(_MODE), found[_MODE], text)]
 
 
 def _external_name(spec: Object) -> list[Problem]:
@@ -164,7 +164,7 @@ def _load_balancer(obj: Object, spec: Object, kind: str) -> list[Problem]:
     only = "may only be used when `type` is 'LoadBalancer'"
     ranges, path = spec.get("loadBalancerSourceRanges") or [], _SPEC.child("LoadBalancerSourceRanges")
     annotated = _annotations(obj).get(_RANGES)
-    noted = Path("metadata", "annotations").key(_RANGES)
+    noted = Path("metadata.annotations").key(_RANGES)
     if kind != "LoadBalancer" and (ranges or annotated is not None):
         problems.append(forbidden(path if ranges else noted, only))
     for position, text in enumerate(ranges):
@@ -242,7 +242,7 @@ def service_update(new: Object, old: Object) -> list[Problem]:
 
 def service_status_update(new: Object, old: Object) -> list[Problem]:
     """The addresses that a load balancer reports."""
-    path = Path("status", "loadBalancer", "ingress")
+    path = Path("status.loadBalancer.ingress")
     found = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     if found and (new.get("spec") or {}).get("type") != "LoadBalancer":
         return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]

@@ -41,7 +41,7 @@ from apimachinery.meta.paths import Path, Problem
 
 def _cron_name(obj: Object) -> list[Problem]:
     name = (obj.get("metadata") or {}).get("name") or ""
-    return sentences(jobs.cron_job_name(name), name, Path("metadata", "name"))
+    return sentences(jobs.cron_job_name(name), name, Path("metadata.name"))
 
 
 _REGISTRATION = ("admissionregistration.k8s.io", "v1")

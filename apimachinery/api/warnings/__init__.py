@@ -14,8 +14,8 @@ from apimachinery.meta.paths import Path
 Object = Mapping[str, Any]
 Warn = Callable[[Object], Iterable[str]]
 
-_TEMPLATE = Path("spec", "template")
-_JOB = Path("spec", "jobTemplate", "spec")
+_TEMPLATE = Path("spec.template")
+_JOB = Path("spec.jobTemplate.spec")
 
 
 def _template(obj: Object) -> list[str]:

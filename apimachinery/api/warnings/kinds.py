@@ -5,9 +5,6 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
 from apimachinery.api.warnings.labels import DEPRECATED_LABELS, node_selector, selector_term
 from apimachinery.api.warnings.volumes import claim_spec
 from apimachinery.meta import names
@@ -49,9 +46,7 @@ def stateful_set(obj: Object) -> Iterator[str]:
     """Claim templates and a history without end."""
     spec = obj.get("spec") or {}
     for position, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        yield from claim_spec(
-            claim.get("spec") or {}, Path("spec", "volumeClaimTemplates").index(position).child("Spec")
-        )
+        yield from claim_spec(claim.get("spec") or {}, Path("spec.volumeClaimTemplates").index(position).child("Spec"))
     if (spec.get("revisionHistoryLimit") or 0) < 0:
         yield (
             "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
@@ -187,6 +182,10 @@ def secret(obj: Object) -> Iterator[str]:
         if b"-----BEGIN " not in pem:
             yield f"tls: failed to find any PEM data in {what} input"
             return
+    # 20 ms, for what few servers ever see
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
     try:
         public = x509.load_pem_x509_certificate(certificate).public_key()
         private = serialization.load_pem_private_key(key, None).public_key()

@@ -47,7 +47,7 @@ def claim(obj: Object) -> Iterator[str]:
 def volume(obj: Object) -> Iterator[str]:
     """A PersistentVolume."""
     spec, annotations = obj.get("spec") or {}, (obj.get("metadata") or {}).get("annotations") or {}
-    where = Path("metadata", "annotations")
+    where = Path("metadata.annotations")
     if _CLASS in annotations:
         yield f"{where.key(_CLASS)}: {_OLD_CLASS}"
     if _MOUNT_OPTIONS in annotations:
@@ -59,13 +59,13 @@ def volume(obj: Object) -> Iterator[str]:
         )
     terms = ((spec.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or ()
     for position, term in enumerate(terms):
-        yield from selector_term(term, Path("spec", "nodeAffinity", "required", "nodeSelectorTerms").index(position))
+        yield from selector_term(term, Path("spec.nodeAffinity.required.nodeSelectorTerms").index(position))
     for field, text in _GONE:
         if spec.get(field) is not None:
             yield f"spec.{field}: {text}"
     for name, amount in (spec.get("capacity") or {}).items():
         if name == "storage":
-            yield from _fraction({name: amount}, name, Path("spec", "capacity"))
+            yield from _fraction({name: amount}, name, Path("spec.capacity"))
 
 
 def _fraction(amounts: Object | None, name: str, path: Path) -> Iterator[str]:

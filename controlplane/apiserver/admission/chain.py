@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from msgspec import Struct, field
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
@@ -20,8 +21,7 @@ About = tuple[str, str]
 _FAILED = "This request caused apiserver to panic. Look in the logs for details."
 
 
-@dataclass(slots=True)
-class Reinvocation:
+class Reinvocation(Struct):
     """Whether the mutating plug-ins are to run again, because a webhook changed the object, and what each remembers.
 
     `running`: this is the second round.
@@ -32,8 +32,7 @@ class Reinvocation:
     memory: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Review:
+class Review(Struct):
     """What a plug-in is asked about. operation: CREATE, UPDATE, DELETE or CONNECT.
 
     `new` is None on DELETE; `old` None on CREATE and CONNECT. A mutating plug-in changes `new` in place. `options`:

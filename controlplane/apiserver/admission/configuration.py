@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path as File
 from typing import Any
+
+from msgspec import Struct, field
 
 from apimachinery.kit.config import Problems
 from apimachinery.meta import names
@@ -31,8 +32,7 @@ _VERSIONS = {
 _LIMIT_KINDS = ("Server", "Namespace", "User", "SourceAndObject")
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionConfiguration:
+class AdmissionConfiguration(Struct, frozen=True):
     """What the file says, by plug-in; without a file, what upstream does without one."""
 
     pod_security: PodSecurityConfiguration = field(default_factory=PodSecurityConfiguration)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
@@ -16,8 +17,7 @@ DEFAULT_CACHE = 4096
 """Buckets that are remembered of one limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """kind: Server, Namespace, User or SourceAndObject. `rate`: events a second; `burst`: at once."""
 
     kind: str

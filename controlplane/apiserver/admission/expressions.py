@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from apimachinery.api.catalogue import Resource
 from controlplane.apiserver.admission.chain import Review
@@ -27,8 +28,7 @@ class ExpressionError(Exception):
     """An expression does not compile or could not be evaluated; the message is upstream's."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Struct, frozen=True):
     """What an expression's `authorizer` asks."""
 
     ask: Authorize

@@ -7,11 +7,11 @@ import binascii
 import random
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from apimachinery.api.catalogue import ENDPOINTSLICES, SERVICES
 from apimachinery.kit import tls

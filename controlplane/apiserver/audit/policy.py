@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.meta import names
 from apimachinery.meta import paths as fields
@@ -29,8 +30,7 @@ class Level(IntEnum):
         return _LEVELS[self]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What the policy says about one request. omitted: stages that are not written."""
 
     level: Level
@@ -38,8 +38,7 @@ class Decision:
     omit_managed_fields: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Rules; the first that matches decides. What no rule matches is not written."""
 
     rules: tuple[tuple[Mapping[str, Any], Decision], ...]

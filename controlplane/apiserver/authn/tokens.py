@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
@@ -37,6 +36,8 @@ def load_public_keys(path: Path) -> list[PublicKey]:
             if b"PRIVATE KEY" in block:
                 key = serialization.load_pem_private_key(block, None).public_key()
             elif b"CERTIFICATE" in block:
+                from cryptography import x509  # 20 ms, and hardly anybody names a certificate here
+
                 key = x509.load_pem_x509_certificate(block).public_key()
             elif b"EC PARAMETERS" in block:
                 continue

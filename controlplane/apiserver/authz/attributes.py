@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 from controlplane.apiserver.authn.user import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(Struct, frozen=True):
     """One request. For a non-resource request `path` is set and `resource` empty. The selectors are as they were
     asked for, of verbs that select (list, watch, deletecollection)."""
 

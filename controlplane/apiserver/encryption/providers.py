@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from controlplane.apiserver.storage.interface import Unreadable
 
@@ -102,8 +102,7 @@ CIPHERS: dict[str, type[SecretBox] | type[AesGcm] | type[AesCbc]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """One key of a provider, or identity (an empty prefix). prefix: what its values begin with."""
 
     prefix: bytes

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
-from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from msgspec.structs import replace
 
 from apimachinery.api.catalogue import CATALOGUE
 from controlplane.apiserver.authn.reloading import Reloading
-from controlplane.apiserver.encryption.configuration import Resource
-from controlplane.apiserver.encryption.providers import Providers
 from controlplane.apiserver.storage.interface import (
     Change,
     ListPage,
@@ -23,6 +22,10 @@ from controlplane.apiserver.storage.interface import (
     Watch,
 )
 from controlplane.apiserver.storage.keys import ROOT, registry_prefix
+
+if TYPE_CHECKING:  # the ciphers, which a server without encryption does without
+    from controlplane.apiserver.encryption.configuration import Resource
+    from controlplane.apiserver.encryption.providers import Providers
 
 Result = TypeVar("Result")
 

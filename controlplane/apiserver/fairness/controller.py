@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.kit.metrics import Counter, Gauge
 from apimachinery.meta import status
@@ -33,8 +34,7 @@ _WAITING = Gauge("apiserver_flowcontrol_current_inqueue_requests", "Requests tha
 _EXECUTING = Gauge("apiserver_flowcontrol_current_executing_requests", "Requests on a seat", ["priority_level"])
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """A schema with its level, as a request meets them."""
 
     schema: Object

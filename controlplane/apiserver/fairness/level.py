@@ -11,15 +11,15 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
 class Refused(Exception):
     """There is no seat and no place to wait; the text is the reason for the metrics."""
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(Struct, eq=False):
     """One request in a queue."""
 
     seat: asyncio.Future[None]
@@ -29,8 +29,7 @@ class Waiting:
     since: float
 
 
-@dataclass(slots=True, eq=False)
-class Queue:
+class Queue(Struct, eq=False):
     """A queue of waiting requests. `served`: the virtual time up to which it has had its share."""
 
     requests: deque[Waiting] = field(default_factory=deque)

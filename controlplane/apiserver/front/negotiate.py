@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from apimachinery.meta import status
 
@@ -12,8 +13,7 @@ YAML = "application/yaml"
 SERVED = (JSON, YAML)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """media: "application/json" or "application/yaml". kind: "", "Table", "PartialObjectMetadata" or
     "PartialObjectMetadataList", of meta.k8s.io/`version`. pretty is asked for in the query, not here."""
 

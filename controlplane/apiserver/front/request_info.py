@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import unquote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from apimachinery.meta import fields
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _SELECTING = ("list", "watch", "deletecollection")
+_NO_PLACES = frozenset((".", ".."))
+_NO_NAMES = _NO_PLACES | {""}
 _TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(Struct, frozen=True):
     """`is_resource` is False for /healthz, /version, discovery and the like; then only `path` and `verb` (the lower
     case method) mean anything. `name` of a list or watch is the one that metadata.name in the field selector pins.
     `rest` is what follows the subresource (the path to proxy). The selectors are those of verbs that select, as they
@@ -48,13 +51,15 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     """
     path = unquote(raw_path)
     other = RequestInfo(path, method.lower())
-    raw = raw_path.strip("/").split("/")
-    parts = [unquote(part) for part in raw]
+    parts = raw = raw_path.strip("/").split("/")
+    encoded = "%" in raw_path
+    if encoded:
+        parts = [unquote(part) for part in raw]
     own = parts[: _own(parts)]
     checked = own if len(own) < len(parts) else own[:-1]
-    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in checked):
+    if not _NO_NAMES.isdisjoint(checked) or not _NO_PLACES.isdisjoint(parts):
         return other
-    if any(part in (".", "..") or "\0" in part for part in parts[len(checked) :]):
+    if encoded and ("\0" in path or any("/" in part for part in checked)):
         return other
     if len(parts) < 3 or parts[0] not in ("api", "apis"):
         return other

@@ -5,10 +5,10 @@ owns what of it → the object as it will be and who owns what then. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from apimachinery.meta import status
 from apimachinery.meta.objects import copied
@@ -27,8 +27,7 @@ _ANNOTATIONS_MAX = 256 << 10
 _BEFORE = "before-first-apply"
 
 
-@dataclass(frozen=True, slots=True)
-class Applier:
+class Applier(Struct, frozen=True):
     """Who applies, in which version, through which subresource ("" for none), when (RFC 3339). force: takes what is
     others'."""
 

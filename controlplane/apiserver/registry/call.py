@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
@@ -20,8 +21,7 @@ _FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 _MANAGER_MAX = 128  # characters
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """`resource` is the one asked for, in the version asked for. `name` may be "" on create.
 
     `warnings` go out as Warning headers; `authorize` asks on behalf of somebody (escalation checks, reviews);

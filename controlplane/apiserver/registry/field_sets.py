@@ -113,6 +113,9 @@ def _tree(value: Mapping[str, Any], schema: PatchMeta | None) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name in sorted(value):
         below = value[name]
+        if not isinstance(below, dict | list):
+            tree[f"f:{name}"] = {}  # most are, and the schema has nothing to say about it
+            continue
         meta = schema.field(name) if schema is not None else None
         if isinstance(below, dict) and below and not (meta is not None and "replace" in meta.strategies):
             if inner := _tree(below, meta.schema if meta is not None else None):

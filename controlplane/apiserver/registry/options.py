@@ -7,8 +7,10 @@ Ours besides: where a revision may be named exactly, a time in RFC 3339 stands f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported
@@ -17,8 +19,7 @@ RevisionAt = Callable[[datetime], int]
 """The newest revision at that time. Raises ApiError 400 for a time to come, 410 for one that is not remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(Struct, frozen=True):
     """`revision` None means that none was named. timeout: seconds, None when not asked for."""
 
     revision: int | None = None

@@ -21,16 +21,16 @@ Source of the semantics: etcd v3 API and upstream's `staging/src/k8s.io/apiserve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from msgspec import Struct
+
 Revision: TypeAlias = int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """One version of one object. `mod_revision` is the revision of the write that made it."""
 
     key: str
@@ -38,8 +38,7 @@ class Stored:
     mod_revision: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(Struct, frozen=True):
     """Items in key order, as they were at `revision`. `more`: keys follow; `remaining`: how many (0 without more)."""
 
     items: Sequence[Stored]
@@ -58,8 +57,7 @@ class ChangeType(Enum):
     PROGRESS = "PROGRESS"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One write as seen by a watch. `prev_value` is the value it replaced; it is None for CREATE and PROGRESS (and for
     a change whose predecessor has been compacted away while the watch lagged)."""
 

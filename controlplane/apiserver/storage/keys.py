@@ -4,6 +4,7 @@ Source: upstream's `pkg/kubeapiserver/default_storage_factory_builder.go` (Speci
 `staging/src/k8s.io/apiserver/pkg/server/storage` (ResourcePrefix) and apiextensions-apiserver's CRDRESTOptionsGetter.
 """
 
+from functools import lru_cache
 from typing import Protocol
 
 ROOT = "/registry/"
@@ -61,12 +62,17 @@ class NamedResource(Protocol):
 def registry_prefix(resource: NamedResource) -> str:
     """The prefix of every object of `resource`, with a trailing slash: `/registry/pods/`, `/registry/minions/`,
     `/registry/example.com/widgets/`. It is independent of the version: all versions of a group share one object."""
-    special = _SPECIAL.get((resource.group, resource.plural))
+    return _prefix(resource.group, resource.plural)
+
+
+@lru_cache(maxsize=1024)
+def _prefix(group: str, plural: str) -> str:
+    special = _SPECIAL.get((group, plural))
     if special is not None:
         return f"{ROOT}{special}/"
-    if resource.group in _BUILT_IN:
-        return f"{ROOT}{resource.plural.lower()}/"
-    return f"{ROOT}{resource.group}/{resource.plural}/"
+    if group in _BUILT_IN:
+        return f"{ROOT}{plural.lower()}/"
+    return f"{ROOT}{group}/{plural}/"
 
 
 def registry_key(resource: NamedResource, name: str, namespace: str | None = None) -> str:

@@ -8,9 +8,9 @@ falls back by up to a minute for the time before.
 
 import bisect
 import logging
-from dataclasses import dataclass, field
 
 import orjson
+from msgspec import Struct, field
 
 from apimachinery.kit.clock import Clock
 
@@ -25,8 +25,7 @@ _LATE = 0.1
 _LEFT_EVERY = 60
 
 
-@dataclass(slots=True)
-class Timeline:
+class Timeline(Struct):
     """Samples (seconds of the epoch, newest revision by then), both ascending; older than `keep` seconds forgotten."""
 
     keep: float

@@ -6,9 +6,10 @@ disruption; the pod says why it goes in its DisruptionTarget condition (KEP-3329
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS, PODS
 from apimachinery.meta import disruptions, labels, pods, status, times

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
+from msgspec import Struct
 from multidict import CIMultiDict
 
 from apimachinery.meta import status
@@ -30,8 +30,7 @@ class Unreachable(Exception):
     """No answer came. The text says why, as Go's net package would."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A request as it goes to the backend. path and query: encoded. host: the Host header, "" for the backend's own."""
 
     method: str

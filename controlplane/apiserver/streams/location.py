@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.api.catalogue import ENDPOINTS, NODES, PODS, SERVICES
 from apimachinery.meta import status
@@ -22,8 +23,7 @@ Object = dict[str, Any]
 KUBELET_PORT = 10250
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """A proxied object's name, split. scheme: "", "http" or "https". port: a number, a name, or ""."""
 
     scheme: str

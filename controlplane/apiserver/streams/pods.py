@@ -14,7 +14,6 @@ from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_suppo
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.registry import Registry
-from controlplane.apiserver.streams import translate, tunnel
 from controlplane.apiserver.streams.forward import Forwarder, Sent, Unreachable
 from controlplane.apiserver.streams.headers import request_headers
 from controlplane.apiserver.streams.location import Locator
@@ -84,9 +83,14 @@ class NodeStreams:
             raise status.bad_request("Upgrade request required")
         sent = Sent(request.method, path, urlencode(query), request_headers(request, upgrade=True))
         if call.subresource == "portforward":
+            from controlplane.apiserver.streams import tunnel  # as translate: 3 ms for what few servers are asked
+
             if tunnel.protocols(request):
                 return await tunnel.serve(request, target, sent)
-        elif translate.is_wanted(request):
+            return await relay(request, target, sent)
+        from controlplane.apiserver.streams import translate
+
+        if translate.is_wanted(request):
             options = translate.Options(*(is_set(call.query, ours) for ours, _ in _STREAM_OPTIONS))
             return await translate.serve(request, target, sent, options)
         return await relay(request, target, sent)

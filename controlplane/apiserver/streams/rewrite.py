@@ -10,8 +10,9 @@ import html
 import posixpath
 import re
 import zlib
-from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 _ATTRIBUTES = {
     "a": {"href"},
@@ -48,8 +49,7 @@ _ATTRIBUTE = re.compile(r"(?P<name>[^\s=/>\"']+)(?P<equals>\s*=\s*)(?P<value>\"[
 _RAW = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"}
 
 
-@dataclass(frozen=True, slots=True)
-class Rewriting:
+class Rewriting(Struct, frozen=True):
     """prefix: the proxy's path before the backend's ("/api/v1/…/proxy"). hosts: names of the page's own host: the
     address that was dialled and the Host that the client sent. scheme, host: put into absolute links; "" for none."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import ssl
-from dataclasses import dataclass
 
+from msgspec import Struct
 from yarl import URL
 
 _REASONS = {
@@ -17,8 +17,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A backend. tls: None for plain HTTP. server_name: whom its certificate must name; "" for the host itself."""
 
     host: str

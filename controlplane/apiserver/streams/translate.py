@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from aiohttp import WSMsgType, web
+from msgspec import Struct
 
 from apimachinery.kit import spdy
 from apimachinery.meta import status
@@ -33,8 +33,7 @@ _WRITE_STATUS_TIMEOUT = 10.0
 _CHANNELS = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Which streams are asked for."""
 
     stdin: bool = False

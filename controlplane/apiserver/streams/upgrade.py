@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from aiohttp import web
+from msgspec import Struct
 from multidict import CIMultiDict
 
 from apimachinery.meta import status
@@ -28,8 +28,7 @@ class Refused(Exception):
         super().__init__(f"the backend answered {response.status}")
 
 
-@dataclass(slots=True)
-class Upgraded:
+class Upgraded(Struct):
     """A connection after the backend's 101. headers: those of its answer."""
 
     reader: asyncio.StreamReader

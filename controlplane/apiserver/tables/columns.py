@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.meta import times
 
@@ -23,8 +24,7 @@ NAME_COLUMN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """priority 1: shown with `-o wide` only."""
 
     name: str
@@ -45,8 +45,7 @@ class Column:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Printer:
+class Printer(Struct, frozen=True):
     """cells: one object and the present time → one value a column. conditions: the row's TableRowConditions. order: by
     what the rows of a list are sorted, where it is not by name."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Object = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a check forbids a pod: in short, and in detail."""
 
     reason: str
@@ -21,8 +21,7 @@ CheckPod = Callable[[Object, Object], Refusal | None]
 """From a pod's (or template's) metadata and specification."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """versions: each function from the minor version on that it was introduced in, ascending. overrides: the checks of
     the baseline that it makes superfluous in the restricted level."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from apimachinery.meta import status
 from apimachinery.meta.paths import Problem, aggregate
@@ -40,8 +41,7 @@ _IGNORED = frozenset({"exec", "attach", "binding", "eviction", "log", "portforwa
 _SECTIONS = ("containers", "initContainers")
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """PodSecurityConfiguration: what unlabelled namespaces get, and who is exempt."""
 
     defaults: Policy = field(default_factory=Policy)

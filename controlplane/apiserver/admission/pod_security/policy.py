@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from apimachinery.meta.paths import Path, Problem, invalid
 
@@ -16,8 +17,7 @@ LATEST = 1 << 30
 _VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class LevelVersion:
+class LevelVersion(Struct, frozen=True):
     """A level as of a minor version of Kubernetes."""
 
     level: str = PRIVILEGED
@@ -31,8 +31,7 @@ class LevelVersion:
         return self == other or self.level == other.level == PRIVILEGED
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What is refused, what is written to the audit log, what is warned of."""
 
     enforce: LevelVersion = LevelVersion()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from controlplane.apiserver.admission.expressions import Bindings, Expression, ExpressionError
 from controlplane.apiserver.admission.policies.policy import Policy, Validation
@@ -18,8 +19,7 @@ MAX_MESSAGE = 5 * 1024
 """Bytes of what a messageExpression may say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Denial:
+class Denial(Struct, frozen=True):
     """A rule that does not hold, or could not be evaluated (reason "")."""
 
     index: int
@@ -27,8 +27,7 @@ class Denial:
     reason: str = ""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """errors: of audit annotations, which deny whatever the binding's actions are."""
 
     denials: list[Denial] = field(default_factory=list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import labels
@@ -43,8 +44,7 @@ class Criteria:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Struct, frozen=True):
     """One rule. message: what is said when it does not hold, unless `message_expression` says it better."""
 
     expression: Expression
@@ -53,16 +53,14 @@ class Validation:
     message_expression: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class AuditAnnotation:
+class AuditAnnotation(Struct, frozen=True):
     """A value for the audit event."""
 
     key: str
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """One use of a policy. `criteria` None matches everything that the policy does."""
 
     name: str
@@ -72,8 +70,7 @@ class Binding:
     actions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """`params`: apiVersion and kind of its parameters, or None; `variables` in the order they may use each other."""
 
     name: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from apimachinery.api.quota import amounts, scopes
 from apimachinery.api.quota.amounts import Amounts
@@ -18,8 +19,7 @@ class Refused(Exception):
     """The request may not be; the message is upstream's."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitedResource:
+class LimitedResource(Struct, frozen=True):
     """What may only be used where a quota covers it (the plug-in's configuration).
 
     contains: parts of the names of limited resources; scopes: selectors of limited objects.
@@ -31,8 +31,7 @@ class LimitedResource:
     scopes: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """A quota, and its status.used once the request is granted."""
 
     quota: Object

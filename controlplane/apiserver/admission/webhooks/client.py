@@ -8,10 +8,10 @@ import errno
 import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from msgspec import Struct
 from yarl import URL
 
 from apimachinery.kit import tls
@@ -31,8 +31,7 @@ class CallFailed(Exception):
     """The webhook did not answer; the message is what Go's client would say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Where a webhook is: how its URL reads, the address that is dialled, and the name its certificate must have."""
 
     shown: URL

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
@@ -25,8 +25,7 @@ _MUTATION = "mutation.webhook.admission.k8s.io/"
 _PATCH = "patch.webhook.admission.k8s.io/"
 
 
-@dataclass(slots=True)
-class _Memory:
+class _Memory(Struct):
     """Of one request: the object as we left it, who was asked and wants to be asked again, and who is to be."""
 
     left: Object | None = None

@@ -31,6 +31,8 @@ class ValidatingAdmissionWebhook(Plugin):
             for hook in await self._hooks.all(review)
             if (resource := await hook.matches(review, self._namespaces)) is not None
         ]
+        if not concerned:
+            return
         answers = await asyncio.gather(
             *(
                 ask(self._client, hook, review, resource, f"{_FAILED_OPEN}{position}", mutating=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta.status import ApiError
@@ -25,8 +25,7 @@ class InvalidAnswer(Exception):
     """The webhook's answer is none; the message is upstream's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """A verified answer. `patch`: the operations of a JSON patch; `status`: of a refusal."""
 
     allowed: bool

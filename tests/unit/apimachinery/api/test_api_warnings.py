@@ -114,7 +114,7 @@ def test_a_new_pod(pod, expected):
 
 def test_a_template_says_where_it_is():
     found = pod_warnings(
-        _pod(annotations={"container.apparmor.security.beta.kubernetes.io/c": "x"}), Path("spec", "template")
+        _pod(annotations={"container.apparmor.security.beta.kubernetes.io/c": "x"}), Path("spec.template")
     )
     assert found == [
         "spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; "

@@ -10,7 +10,7 @@ _WHERE = Path("spec").child("containers").index(0).child("ports").key("http")
 
 def test_paths_are_spelled_as_upstream():
     assert str(_WHERE) == "spec.containers[0].ports[http]"
-    assert str(Path("metadata", "labels")) == "metadata.labels"
+    assert str(Path("metadata.labels")) == "metadata.labels"
     assert str(Path().child("a")) == "a"
     assert str(Path("a").child("b", "c")) == "a.b.c"
     assert str(Path()) == "<nil>"

@@ -47,7 +47,7 @@ def test_reasons_and_messages(error, code, reason, message):
 
 
 def test_invalid_lists_every_cause():
-    problems = [required(Path("spec", "selector")), invalid(Path("spec", "replicas"), -1, "low")]
+    problems = [required(Path("spec.selector")), invalid(Path("spec.replicas"), -1, "low")]
     error = status.invalid(DEPLOYMENTS, "web", problems)
     assert error.message == (
         'Deployment.apps "web" is invalid: [spec.selector: Required value, spec.replicas: Invalid value: -1: low]'

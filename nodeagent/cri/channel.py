@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -26,10 +27,17 @@ _OPTIONS = (
 )
 
 
+class Observe(Protocol):
+    """Told of every call: its method, how long it took, and whether it failed."""
+
+    def __call__(self, method: str, seconds: float, *, failed: bool) -> None: ...
+
+
 class Channel:
     """A channel to `endpoint` (`unix:///run/containerd/containerd.sock` or a bare path). Connects on first use."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, observe: Observe | None = None) -> None:
+        self._observe = observe
         path = endpoint.removeprefix("unix://")
         self.grpc: grpc.aio.Channel = grpc.aio.insecure_channel(f"unix://{path}", options=_OPTIONS)
 
@@ -38,10 +46,17 @@ class Channel:
 
     async def call(self, rpc: Any, request: Any, timeout: float | None) -> Any:
         """Call `rpc` (a stub's method). timeout: seconds, None for none. Raises RuntimeCallError and its kinds."""
+        began = time.monotonic()
+        failed = True
         try:
-            return await rpc(request, timeout=timeout)
+            answer = await rpc(request, timeout=timeout)
+            failed = False
+            return answer
         except grpc.aio.AioRpcError as error:
             raise error_for(_method(rpc), error.code().name, error.details() or "") from None
+        finally:
+            if self._observe is not None:
+                self._observe(_method(rpc), time.monotonic() - began, failed=failed)
 
     async def stream(self, rpc: Any, request: Any) -> AsyncIterator[Any]:
         """Yield what a server-streaming `rpc` sends until it or the caller ends it. Raises as `call` does."""

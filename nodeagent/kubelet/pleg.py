@@ -17,6 +17,7 @@ from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
 from nodeagent.cri.events import TaskEvent, task_events
+from nodeagent.kubelet import observed
 from nodeagent.kubelet.runtime import labels
 from nodeagent.kubelet.runtime.observer import Fingerprint, Observer
 
@@ -73,7 +74,7 @@ class Pleg:
 
     async def relist(self) -> None:
         """List everything once and tell what changed. Raises RuntimeCallError."""
-        before = dict(self._observer.seen)
+        began, before = self._clock.monotonic(), dict(self._observer.seen)
         sandboxes, containers = await asyncio.gather(
             self._runtime.list_pod_sandboxes(), self._runtime.list_containers()
         )
@@ -87,7 +88,10 @@ class Pleg:
             uid = container.labels.get(labels.POD_UID)
             if uid:
                 found.setdefault(uid, {})[container.id] = _CONTAINER.get(container.state, "Unknown")
-        self._last = self._clock.monotonic()
+        now = self._clock.monotonic()
+        since = None if self._last is None else now - self._last
+        observed.relisted(now - began, since, self._clock.now().timestamp())
+        self._last = now
         for uid in found.keys() | before.keys():
             # What a worker looked at meanwhile is newer than this listing.
             if self._observer.seen.get(uid) is before.get(uid) and self._observer.learn(uid, found.get(uid, {})):

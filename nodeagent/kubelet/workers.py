@@ -15,7 +15,7 @@ from typing import Any
 
 from apimachinery.kit.clock import Clock
 from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
-from nodeagent.kubelet import pods
+from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.status.compute import Verdict
@@ -51,6 +51,7 @@ class _Worker:
     grace: int | None = None
     forced: int | None = None
     admitted: bool = False
+    synced: bool = False
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -231,12 +232,14 @@ class PodWorkers:
         while not worker.end:
             worker.wake.clear()
             assert worker.pod is not None
-            again = RETRY
+            again, began = RETRY, self._clock.monotonic()
             sync = asyncio.ensure_future(self._syncer.sync_pod(worker.pod))
             try:
                 if not await self._unless_hurried(worker, sync):
                     return
                 outcome = sync.result()
+                observed.synced("sync" if worker.synced else "create", self._clock.monotonic() - began)
+                worker.synced = True
                 if outcome.terminal:
                     worker.end = True
                     return

@@ -17,7 +17,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
-from nodeagent.kubelet import pods
+from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime import labels
 from nodeagent.kubelet.sources.registry import PodRegistry
@@ -82,6 +82,13 @@ class KubeletServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        counted, began = observed.Request(request.method, request.path), self._clock.monotonic()
+        try:
+            return await self._decide(request, handler)
+        finally:
+            counted.ended(self._clock.monotonic() - began)
+
+    async def _decide(self, request: web.Request, handler: Any) -> web.StreamResponse:
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport is not None else None
         user = await self._gate.authenticate(certificate, request.headers.get("Authorization", ""))

@@ -31,6 +31,17 @@ PORT = 14443
 
 
 @pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """Of its own, so that these tests run beside the others of the folder."""
+    node = Machine("metrics", 15)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture(scope="module")
 def cluster(machine: Machine) -> Iterator[Cluster]:
     plane = Cluster(machine)
     plane.start()

@@ -20,6 +20,17 @@ BUSY = "trap exit TERM; while true; do :; done"
 
 
 @pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """Of its own, so that these tests run beside the others of the folder."""
+    node = Machine("resources", 14)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture(scope="module")
 def kubelet(machine: Machine) -> Iterator[Kubelet]:
     agent = Kubelet(
         machine,
@@ -202,3 +213,20 @@ def test_a_checkpoint_that_the_runtime_cannot_make(kubelet: Kubelet) -> None:
     assert post(f"{name}/other") == (404, "container other does not exist")
     assert post("none/main")[0] == 404
     kubelet.remove_static("frozen")
+
+
+def test_the_kubelets_own_metrics(kubelet: Kubelet) -> None:
+    name = kubelet.static("counted", {"containers": [busybox(FOREVER)]})
+    kubelet.running(name)
+    text = kubelet.get("/metrics").decode()
+    assert value(text, "kubelet_node_name", node="node") == 1
+    assert value(text, "kubelet_running_pods") >= 1
+    assert value(text, "kubelet_running_containers", container_state="running") >= 1
+    assert value(text, "kubelet_desired_pods", static="true") == 1
+    assert value(text, "kubelet_runtime_operations_total", operation_type="run_podsandbox") >= 1
+    assert value(text, "kubelet_runtime_operations_errors_total", operation_type="checkpoint_container") >= 1
+    assert value(text, "kubelet_pleg_last_seen_seconds") > 1e9
+    asked = {"method": "GET", "path": "pods", "server_type": "readwrite", "long_running": "false"}
+    assert value(text, "kubelet_http_requests_total", **asked) >= 1
+    assert value(text, "kubelet_pod_worker_duration_seconds_count", operation_type="create") >= 1
+    kubelet.remove_static("counted")

@@ -11,6 +11,7 @@ from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.cgroups.tree import Tree
 from nodeagent.kubelet.eviction.usage import Disk
 from nodeagent.kubelet.node.machine import Filesystem, Machine
+from nodeagent.kubelet.observed import operation_type
 from nodeagent.kubelet.stats.cadvisor import Series, labelled, render_cadvisor
 from nodeagent.kubelet.stats.cgroup import Reader, Usage
 from nodeagent.kubelet.stats.disk import DiskCache, writable_layer
@@ -267,3 +268,18 @@ def test_the_machine_is_told_alike_on_both_versions() -> None:
     found = node_usage(NOW, stat, memory, "pgfault 7\npgmajfault 1\n")
     assert found.cpu == 170 * 10_000_000 and found.memory == 700 * 1024 and found.working_set == 500 * 1024
     assert (found.rss, found.limit, found.page_faults) == (90 * 1024, 1000 * 1024, 7)
+
+
+@pytest.mark.parametrize(
+    ("method", "operation"),
+    [
+        ("RunPodSandbox", "run_podsandbox"),
+        ("PodSandboxStatus", "podsandbox_status"),
+        ("ListContainers", "list_containers"),
+        ("ExecSync", "exec_sync"),
+        ("ImageFsInfo", "image_fs_info"),
+        ("UpdateContainerResources", "update_container"),
+    ],
+)
+def test_operations_are_called_as_upstream_calls_them(method: str, operation: str) -> None:
+    assert operation_type(method) == operation

@@ -32,6 +32,10 @@ class Paths:
         """A volume's directory. plugin: as `configmap`; on disk `kubernetes.io~configmap`."""
         return self.volumes(uid) / f"kubernetes.io~{plugin}" / name
 
+    def volume_devices(self, uid: str, plugin: str) -> Path:
+        """Where the raw devices of a pod are linked."""
+        return self.pod(uid) / "volumeDevices" / f"kubernetes.io~{plugin}"
+
     def subpaths(self, uid: str) -> Path:
         return self.pod(uid) / "volume-subpaths"
 

@@ -50,6 +50,7 @@ from .sources.registry import PodRegistry
 from .sources.static import StaticSource
 from .status.manager import StatusManager
 from .sync import NodeView, PodSyncer
+from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
 from .wire_guards import Parts, build_guards
@@ -108,7 +109,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
 
     probes = ProbeManager(runtime.pods, recorder, clock, lambda uid: workers.wake(uid), lambda: node_ips[0], was_ready)
     killer = Killer(runtime.pods, clock, recorder)
-    volumes = VolumeManager(paths, store, TokenManager(client, clock), clock)
+    claims = ClaimReader(client, config.node_name)
+    volumes = VolumeManager(paths, store, TokenManager(client, clock), claims, clock)
     images = ImageManager(runtime.images, clock, serialize=config.serialize_image_pulls)
     facts = Machine(machine.memory, cgroups.v2, config.cluster_domain, config.cpu_cfs_quota, tuple(machine.hugepages))
     syncer = PodSyncer(

@@ -87,6 +87,7 @@ class ContainerInputs:
     image: cri.Image | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[cri.Mount] = ()
+    devices: Sequence[cri.Device] = ()
     restart_count: int = 0
     node_memory: int = 0
     target_id: str = ""
@@ -121,6 +122,7 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
         working_dir=container.get("workingDir") or "",
         envs=[cri.KeyValue(key=key, value=text) for key, text in env.items()],
         mounts=inputs.mounts,
+        devices=inputs.devices,
         labels=labels.container_labels(pod, container),
         annotations=labels.container_annotations(pod, container, inputs.restart_count),
         log_path=f"{container['name']}/{inputs.restart_count}.log",
@@ -138,11 +140,15 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
 
 @dataclass(frozen=True, slots=True)
 class MountPlan:
-    """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume."""
+    """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume.
+
+    read_only_volume: nothing may be made in it.
+    """
 
     mount: cri.Mount
     volume: Path
     subpath: str = ""
+    read_only_volume: bool = False
 
 
 def plan_mounts(
@@ -166,8 +172,23 @@ def plan_mounts(
             readonly=bool(asked.get("readOnly")) or not volume.writable,
             propagation=_PROPAGATION[asked.get("mountPropagation") or "None"],
         )
-        plans.append(MountPlan(mount, volume.path, subpath))
+        plans.append(MountPlan(mount, volume.path, subpath, not volume.writable))
     return plans
+
+
+def plan_devices(container: Mapping[str, Any], volumes: Mapping[str, HostVolume]) -> list[cri.Device]:
+    """The raw devices that the container takes. Raises ConfigProblem for one that is not there."""
+    devices = []
+    for asked in container.get("volumeDevices") or ():
+        volume = volumes.get(asked["name"])
+        if volume is None or not volume.block:
+            name = container["name"]
+            raise ConfigProblem(f'cannot find volume "{asked["name"]}" to pass into container "{name}"')
+        permissions = "mrw" if volume.writable else "r"
+        devices.append(
+            cri.Device(container_path=asked["devicePath"], host_path=str(volume.path), permissions=permissions)
+        )
+    return devices
 
 
 def mounts_over(container: Mapping[str, Any], path: str) -> bool:

@@ -27,9 +27,8 @@ def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | N
     stamp = now.strftime("..%Y_%m_%d_%H_%M_%S.")
     fresh = Path(tempfile.mkdtemp(prefix=stamp, dir=volume))
     try:
-        fresh.chmod(0o755)
+        _folder(fresh, gid)
         _fill(fresh, payload, gid)
-        old = _target(current)
         _link(volume, payload)
         swap = volume / "..data_tmp"
         with contextlib.suppress(FileNotFoundError):
@@ -40,17 +39,29 @@ def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | N
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     _unlink_stale(volume, payload)
-    if old is not None and old != fresh.name:
-        shutil.rmtree(volume / old, ignore_errors=True)
+    # The payload before this one, and what writers left that were killed.
+    for entry in volume.iterdir():
+        if entry.name.startswith("..2") and entry.name != fresh.name and entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
     return True
+
+
+def _folder(folder: Path, gid: int | None) -> None:
+    folder.chmod(0o755)
+    if gid is not None:
+        os.chown(folder, -1, gid)
+        folder.chmod(0o2755)
 
 
 def _fill(folder: Path, payload: Payload, gid: int | None) -> None:
     for path, file in payload.items():
         place = folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
+        for below in reversed(place.relative_to(folder).parents[:-1]):
+            if not (folder / below).is_dir():
+                (folder / below).mkdir()
+                _folder(folder / below, gid)
         place.write_bytes(file.data)
-        place.chmod(file.mode if gid is None else file.mode | 0o040)
+        place.chmod(file.mode if gid is None else file.mode | 0o440)
         if gid is not None:
             os.chown(place, -1, gid)
 
@@ -67,13 +78,6 @@ def _unlink_stale(volume: Path, payload: Payload) -> None:
     for entry in volume.iterdir():
         if entry.is_symlink() and not entry.name.startswith("..") and entry.name not in wanted:
             entry.unlink()
-
-
-def _target(link: Path) -> str | None:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return None
 
 
 def _holds(current: Path, payload: Payload) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.client.rest import ApiUnreachable
+from apimachinery.kit import commands
 from apimachinery.kit.clock import Clock
-from apimachinery.meta.quantity import value
+from apimachinery.meta import volumes
 from apimachinery.meta.status import ApiError
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.downward import NodeFacts
@@ -25,70 +25,125 @@ from nodeagent.kubelet.pods import Pod
 
 from . import mounts, payload
 from .atomic import write_payload
+from .attempts import Attempts
+from .attempts import VolumeProblem as VolumeProblem
+from .claims import ClaimReader, ProcessProblem
+from .empty_dir import ensure_empty_dir
+from .filesystems import MountProblem, Run
+from .host_path import check_host_path
 from .payload import Payload, PayloadProblem
+from .persistent import PersistentMounter, SetupProblem, mount_nfs, unsupported
 from .tokens import TokenManager
 
 log = logging.getLogger(__name__)
 
 _FILLED = ("configMap", "secret", "downwardAPI", "projected")
-
-
-class VolumeProblem(Exception):
-    """A volume could not be set up: event FailedMount. The text is that event's message."""
+_SETUP = (PayloadProblem, ApiAway, ApiError, ApiUnreachable, OSError, MountProblem, commands.CommandError)
 
 
 @dataclass(frozen=True, slots=True)
 class HostVolume:
-    """Where a volume is on the node. writable: whether containers may ever write to it."""
+    """Where a volume is on the node. writable: whether containers may ever write to it. block: it is a raw device."""
 
     path: Path
     writable: bool = True
+    block: bool = False
 
 
 class VolumeManager:
     """All volumes of all pods of this node. Every method may be repeated."""
 
-    def __init__(self, paths: Paths, store: ObjectStore, tokens: TokenManager, clock: Clock) -> None:
-        self._paths, self._store, self._tokens, self._clock = paths, store, tokens, clock
+    def __init__(
+        self,
+        paths: Paths,
+        store: ObjectStore,
+        tokens: TokenManager,
+        claims: ClaimReader,
+        clock: Clock,
+        run: Run = commands.run,
+    ) -> None:
+        self._paths, self._store, self._tokens, self._claims = paths, store, tokens, claims
+        self._clock, self._run = clock, run
+        self._persistent = PersistentMounter(paths, claims, run)
+        self._attempts = Attempts(clock)
         self._since: dict[str, float] = {}
 
     async def ensure(self, pod: Pod, ips: Sequence[str], node: NodeFacts) -> dict[str, HostVolume]:
         """Set up and refresh every volume of the pod; returns them by name. Raises VolumeProblem."""
-        since = self._since.setdefault(pods.uid(pod), self._clock.monotonic())
+        uid = pods.uid(pod)
+        since = self._since.setdefault(uid, self._clock.monotonic())
         ready: dict[str, HostVolume] = {}
+        failures: dict[str, str] = {}
+        lost: dict[str, str] = {}
+        waiting: list[str] = []
         for volume in pod["spec"].get("volumes") or ():
             name = volume["name"]
+            if not self._attempts.is_due(uid, name):
+                waiting.append(name)
+                continue
             try:
                 ready[name] = await self._ensure_one(pod, volume, ips, node, since)
-            except (PayloadProblem, ApiAway, ApiError, ApiUnreachable, OSError) as error:
-                raise VolumeProblem(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
+            except ProcessProblem as error:
+                lost[name] = str(error)
+                continue
+            except SetupProblem as error:
+                failures[name] = str(error)
+            except _SETUP as error:
+                failures[name] = f'MountVolume.SetUp failed for volume "{name}" : {error}'
+            else:
+                self._attempts.succeeded(uid, name)
+                continue
+            self._attempts.failed(uid, name)
+        if failures or waiting or lost:
+            raise self._attempts.problem(uid, failures, waiting, lost)
+        self._attempts.done(uid)
         return ready
 
     async def remove(self, uid: str) -> None:
         """Unmount and delete everything of the pod. Raises OSError when something cannot be unmounted."""
         self._since.pop(uid, None)
         self._tokens.forget(uid)
+        self._attempts.forget(uid)
         folder = self._paths.pod(uid)
         if folder.is_dir():
             await asyncio.to_thread(_remove_tree, folder)
+        await self._persistent.release(uid)
 
     def pod_uids(self) -> set[str]:
         """The pods that have a folder."""
         return {entry.name for entry in self._paths.pods.iterdir()} if self._paths.pods.is_dir() else set()
 
+    def claimed(self, pod: Pod) -> dict[str, tuple[Path, str]]:
+        """The file systems behind the pod's claims, by volume: their place and the claim's name (for statistics)."""
+        return {
+            name: (Path(placed.path), placed.claim)
+            for name, placed in self._persistent.placed(pod).items()
+            if not placed.block
+        }
+
     async def _ensure_one(
         self, pod: Pod, volume: Mapping[str, Any], ips: Sequence[str], node: NodeFacts, since: float
     ) -> HostVolume:
         uid, name, gid = pods.uid(pod), volume["name"], _fs_group(pod)
+        claim = next(((claim, own) for each, claim, own in volumes.pod_claims(pod) if each is volume), None)
+        if claim is not None:
+            return await self._ensure_claim(pod, volume, *claim, gid)
         if "hostPath" in volume:
             return HostVolume(check_host_path(volume["hostPath"]))
         if "emptyDir" in volume or not set(volume) - {"name"}:
-            source = volume.get("emptyDir") or {}
-            return HostVolume(self._empty_dir(self._paths.volume(uid, "empty-dir", name), source, gid))
+            place, source = self._paths.volume(uid, "empty-dir", name), volume.get("emptyDir") or {}
+            memory = (node.allocatable or {}).get("memory", 0)
+            return HostVolume(ensure_empty_dir(place, pod, source, gid=gid, allocatable=memory))
+        if "nfs" in volume:
+            target, read_only = self._paths.volume(uid, "nfs", name), bool(volume["nfs"].get("readOnly"))
+            await mount_nfs(self._run, volume["nfs"], target, read_only=read_only)
+            return HostVolume(target, not read_only)
         kind = next((kind for kind in _FILLED if kind in volume), None)
         if kind is None:
-            plugin = next(iter(set(volume) - {"name"}))
-            raise PayloadProblem(f"no volume plugin matched: {plugin}")
+            if "csi" in volume:
+                raise unsupported(name, volume)
+            why = f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
+            raise ProcessProblem(why)
         place = self._paths.volume(uid, {"downwardAPI": "downward-api"}.get(kind, kind.lower()), name)
         place.mkdir(parents=True, exist_ok=True)
         if kind != "configMap" and not mounts.is_mount_point(place):
@@ -98,6 +153,15 @@ class VolumeManager:
         place.chmod(0o777 | (stat.S_ISVTX if kind != "configMap" else 0))
         write_payload(place, content, now=self._clock.now(), gid=gid)
         return HostVolume(place, writable=False)
+
+    async def _ensure_claim(
+        self, pod: Pod, volume: Mapping[str, Any], claim: str, ephemeral: bool, gid: int | None
+    ) -> HostVolume:
+        placed = self._persistent.standing(pod, volume["name"])
+        if placed is None:
+            resolved = await self._claims.resolve(pod, volume, claim, ephemeral)
+            placed = await self._persistent.ensure(pod, volume, resolved, gid)
+        return HostVolume(Path(placed.path), placed.writable, placed.block)
 
     async def _content(
         self, pod: Pod, kind: str, source: Mapping[str, Any], ips: Sequence[str], node: NodeFacts, since: float
@@ -130,45 +194,10 @@ class VolumeManager:
     async def _all_tokens(self, pod: Pod, sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         return {source["path"]: await self._tokens.token(pod, source) for source in sources}
 
-    def _empty_dir(self, place: Path, source: Mapping[str, Any], gid: int | None) -> Path:
-        made = not place.is_dir()
-        place.mkdir(parents=True, exist_ok=True)
-        if source.get("medium") == "Memory" and not mounts.is_mount_point(place):
-            limit = source.get("sizeLimit")
-            mounts.mount_tmpfs(place, value(str(limit)) if limit else 0)
-            made = True
-        if made:
-            place.chmod(0o777)
-            if gid is not None:
-                os.chown(place, -1, gid)
-                place.chmod(0o2777)
-        return place
-
 
 def _fs_group(pod: Pod) -> int | None:
     group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     return None if group is None else int(group)
-
-
-def check_host_path(source: Mapping[str, Any]) -> Path:
-    """The path, of the type that is asked for; *OrCreate makes it. Raises PayloadProblem."""
-    path, kind = Path(source["path"]), source.get("type") or ""
-    if kind == "DirectoryOrCreate" and not path.exists():
-        path.mkdir(parents=True, mode=0o755)
-    if kind == "FileOrCreate" and not path.exists():
-        path.touch(mode=0o644)
-    checks = {
-        "Directory": (path.is_dir, "directory"),
-        "DirectoryOrCreate": (path.is_dir, "directory"),
-        "File": (path.is_file, "file"),
-        "FileOrCreate": (path.is_file, "file"),
-        "Socket": (path.is_socket, "socket file"),
-        "CharDevice": (path.is_char_device, "character device"),
-        "BlockDevice": (path.is_block_device, "block device"),
-    }
-    if kind in checks and not checks[kind][0]():
-        raise PayloadProblem(f"hostPath type check failed: {path} is not a {checks[kind][1]}")
-    return path
 
 
 def _remove_tree(folder: Path) -> None:

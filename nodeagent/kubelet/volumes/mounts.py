@@ -28,9 +28,18 @@ def mount_tmpfs(target: Path, size: int = 0) -> None:
     _mount("tmpfs", str(target), "tmpfs", 0, f"size={size}" if size else "")
 
 
-def bind(source: str, target: str, *, recursive: bool = True) -> None:
+def mount_huge_pages(target: Path, page_size: str, size: int = 0) -> None:
+    """Mount a hugetlbfs. page_size: as "2M". size: bytes, 0 for no limit. Raises OSError."""
+    options = f"pagesize={page_size}" + (f",size={size}" if size else "")
+    _mount("nodev", str(target), "hugetlbfs", 0, options)
+
+
+def bind(source: str, target: str, *, recursive: bool = True, read_only: bool = False) -> None:
     """Make `target` show `source`. Raises OSError."""
     _mount(source, target, "", _MS_BIND | (_MS_REC if recursive else 0), "")
+    if read_only:
+        # The kernel ignores the flag of the first call.
+        _mount(source, target, "", _MS_BIND | _MS_REMOUNT | _MS_RDONLY, "")
 
 
 def unmount(target: str) -> None:
@@ -57,3 +66,8 @@ def is_mount_point(path: Path) -> bool:
         return path.stat().st_dev != path.parent.stat().st_dev
     except OSError:
         return False
+
+
+def is_bound(path: Path) -> bool:
+    """Whether something is mounted on exactly `path`, bind mounts included. Reads the whole mount table."""
+    return str(path) in mounts_below(path)

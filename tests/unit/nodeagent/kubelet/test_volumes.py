@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import pytest
 
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.volumes.atomic import write_payload
-from nodeagent.kubelet.volumes.manager import check_host_path
+from nodeagent.kubelet.volumes.host_path import check_host_path
 from nodeagent.kubelet.volumes.payload import File, PayloadProblem, object_files, projected_files
-from nodeagent.kubelet.volumes.subpath import SubPathProblem, open_below
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 OBJECTS: dict[tuple[str, str], Any] = {
@@ -78,18 +76,18 @@ def test_the_payload_is_swapped_as_one(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"3" and not (tmp_path / first).exists()
 
 
-def test_sub_path_never_follows_a_link(tmp_path: Path) -> None:
-    volume, outside = tmp_path / "v", tmp_path / "outside"
-    volume.mkdir()
-    outside.mkdir()
-    (volume / "evil").symlink_to(outside)
-    (volume / "abs").symlink_to("/etc")
-    for path in ("evil", "evil/x", "abs/passwd", "../outside", "/etc", "a/../../outside"):
-        with pytest.raises(SubPathProblem):
-            open_below(volume, path)
-    descriptor = open_below(volume, "x/y")
-    os.close(descriptor)
-    assert (volume / "x/y").is_dir() and list(outside.iterdir()) == []
+def test_what_killed_writers_left_is_taken_away(tmp_path: Path) -> None:
+    write_payload(tmp_path, {"a": File(b"1", 0o600)}, now=NOW)
+    (tmp_path / "..2024_01_01_00_00_00.1").mkdir()
+    write_payload(tmp_path, {"a": File(b"2", 0o600)}, now=NOW)
+    assert len([entry for entry in tmp_path.iterdir() if entry.name.startswith("..2")]) == 1
+
+
+def test_the_group_reads_what_is_filled(tmp_path: Path) -> None:
+    write_payload(tmp_path, {"d/a": File(b"1", 0o400)}, now=NOW, gid=1234)
+    found, folder = (tmp_path / "d/a").stat(), (tmp_path / "d").stat()
+    assert (found.st_gid, found.st_mode & 0o7777) == (1234, 0o440)
+    assert (folder.st_gid, folder.st_mode & 0o7777) == (1234, 0o2755)
 
 
 def test_host_path_types(tmp_path: Path) -> None:

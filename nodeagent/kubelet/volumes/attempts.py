@@ -1,0 +1,76 @@
+"""Trying volumes again: each by itself, later and later, and what to say of it (upstream's volume manager)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from apimachinery.kit.clock import Clock
+
+INITIAL, FACTOR, LONGEST = 0.5, 2.0, 122.0  # seconds, as upstream's exponentialbackoff
+DEADLINE = 123.0  # seconds (podAttachAndMountTimeout) after which it is said of the whole pod
+_PROCESS_AGAIN = 2.0
+
+
+class VolumeProblem(Exception):
+    """Not all volumes of the pod are set up. messages: of new FailedMount events. retry_in: seconds."""
+
+    def __init__(self, messages: Sequence[str], retry_in: float) -> None:
+        self.messages, self.retry_in = tuple(messages), retry_in
+        super().__init__("; ".join(messages))
+
+
+def summarize(unmounted: Sequence[str], unprocessed: Sequence[str], why: str) -> str:
+    """What is said of the whole pod. Pure."""
+    return (
+        f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(sorted(unmounted))}], unattached volumes=[], "
+        f"failed to process volumes=[{' '.join(sorted(unprocessed))}]: {why}"
+    )
+
+
+class Attempts:
+    """How often each volume of each pod was tried in vain."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waits: dict[tuple[str, str], tuple[float, float]] = {}  # (delay, when it is due)
+        self._since: dict[str, float] = {}
+
+    def is_due(self, uid: str, name: str) -> bool:
+        """Whether the volume may be tried now."""
+        return self._clock.monotonic() >= self._waits.get((uid, name), (0.0, 0.0))[1]
+
+    def failed(self, uid: str, name: str) -> None:
+        """It was tried in vain."""
+        delay = min(self._waits.get((uid, name), (INITIAL / FACTOR, 0.0))[0] * FACTOR, LONGEST)
+        self._waits[(uid, name)] = (delay, self._clock.monotonic() + delay)
+
+    def succeeded(self, uid: str, name: str) -> None:
+        """It is set up."""
+        self._waits.pop((uid, name), None)
+
+    def problem(
+        self, uid: str, failures: Mapping[str, str], waiting: Sequence[str], lost: Mapping[str, str]
+    ) -> VolumeProblem:
+        """Sum up a pass. failures: what was tried now, with the message; waiting: what is not due; lost: what could not
+        even be looked up, with the reason."""
+        now = self._clock.monotonic()
+        since = self._since.setdefault(uid, now)
+        messages = list(failures.values())
+        unmounted = [*failures, *waiting, *lost]
+        if lost:
+            messages.append(summarize(unmounted, list(lost), "; ".join(lost.values())))
+        elif now - since >= DEADLINE:
+            self._since[uid] = now
+            messages.append(summarize(unmounted, (), "context deadline exceeded"))
+        due = [self._waits[(uid, name)][1] - now for name in unmounted if (uid, name) in self._waits]
+        return VolumeProblem(messages, max(0.05, min(due, default=_PROCESS_AGAIN)))
+
+    def done(self, uid: str) -> None:
+        """Every volume of the pod is set up."""
+        self._since.pop(uid, None)
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        self._since.pop(uid, None)
+        for key in [key for key in self._waits if key[0] == uid]:
+            del self._waits[key]

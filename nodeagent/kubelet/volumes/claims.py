@@ -1,0 +1,97 @@
+"""From a pod's volume to the PersistentVolume behind its claim (desired_state_of_world_populator.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.api.catalogue import NODES, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.meta import objects, volumes
+from apimachinery.meta.status import ApiError
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.pods import Pod
+
+Object = dict[str, Any]
+
+
+class ProcessProblem(Exception):
+    """The volume cannot be looked up: it counts as "failed to process". The text is upstream's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A volume that stands on a claim. claim: its name. read_only: as the pod asks."""
+
+    claim: str
+    volume: Object
+    read_only: bool
+
+
+class ClaimReader:
+    """Asks the API: a node may read the claims of its pods and the volumes bound to them, no more."""
+
+    def __init__(self, client: Client | None, node: str) -> None:
+        self._client, self._node = client, node
+
+    async def resolve(self, pod: Pod, volume: Mapping[str, Any], claim_name: str, ephemeral: bool) -> Resolved:
+        """The volume behind a claim. Raises ProcessProblem."""
+        namespace = pod["metadata"]["namespace"]
+        try:
+            found = await self._bound(pod, namespace, claim_name, ephemeral)
+        except ProcessProblem as error:
+            raise ProcessProblem(f"error processing PVC {namespace}/{claim_name}: {error}") from error
+        name, mounted, mapped = volume["name"], *_uses(pod, volume["name"])
+        if volumes.mode(found) == "Block" and mounted:
+            raise ProcessProblem(f"volume {name} has volumeMode Block, but is specified in volumeMounts")
+        if volumes.mode(found) == "Filesystem" and mapped:
+            raise ProcessProblem(f"volume {name} has volumeMode Filesystem, but is specified in volumeDevices")
+        read_only = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+        return Resolved(claim_name, found, read_only)
+
+    async def _bound(self, pod: Pod, namespace: str, name: str, ephemeral: bool) -> Object:
+        if self._client is None:
+            raise ProcessProblem("failed to fetch PVC from API server: this kubelet has no API server")
+        try:
+            claim = await self._client.get(PERSISTENTVOLUMECLAIMS, name, namespace)
+        except (ApiError, ApiUnreachable) as error:
+            raise ProcessProblem(f"failed to fetch PVC from API server: {error}") from error
+        if ephemeral and (problem := volumes.check_ephemeral(pod, claim)):
+            raise ProcessProblem(problem)
+        if objects.is_deleting(claim):
+            raise ProcessProblem("PVC is being deleted")
+        named = claim["spec"].get("volumeName")
+        if (claim.get("status") or {}).get("phase") != "Bound" or not named:
+            raise ProcessProblem("PVC is not bound")
+        try:
+            volume = await self._client.get(PERSISTENTVOLUMES, named)
+        except (ApiError, ApiUnreachable) as error:
+            raise ProcessProblem(f"failed to fetch PV {named} from API server: {error}") from error
+        reference = volume["spec"].get("claimRef")
+        if not reference:
+            raise ProcessProblem(
+                f"found PV object {named} but it has a nil pv.Spec.ClaimRef indicating it is not yet bound to the claim"
+            )
+        if reference.get("uid") != objects.uid(claim):
+            raise ProcessProblem(
+                f"found PV object {named} but its pv.Spec.ClaimRef.UID {reference.get('uid')} does not point to "
+                f"claim.UID {objects.uid(claim)}"
+            )
+        return volume
+
+    async def check_node(self, volume: Object) -> str:
+        """Why this node cannot reach the volume; empty when it can. Raises ApiError, ApiUnreachable."""
+        if not volume["spec"].get("nodeAffinity") or self._client is None:
+            return ""
+        node = await self._client.get(NODES, self._node)
+        return "" if volumes.reaches(volume, objects.labels(node)) else "no matching NodeSelectorTerms"
+
+
+def _uses(pod: Pod, name: str) -> tuple[bool, bool]:
+    """Whether containers mount the volume, and whether they take it as a device."""
+    mounted = mapped = False
+    for _, container in pods.all_containers(pod):
+        mounted |= any(each["name"] == name for each in container.get("volumeMounts") or ())
+        mapped |= any(each["name"] == name for each in container.get("volumeDevices") or ())
+    return mounted, mapped

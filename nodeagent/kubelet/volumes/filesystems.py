@@ -1,0 +1,90 @@
+"""File systems on block devices: looked for, made on an empty device, checked, mounted (mount-utils mount_linux.go)."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from apimachinery.kit.commands import Completed
+
+Run = Callable[..., Awaitable[Completed]]
+"""`apimachinery.kit.commands.run`."""
+
+_FSCK_CORRECTED, _FSCK_UNCORRECTED = 1, 4
+_MAKE = 300.0  # seconds
+
+
+class MountProblem(Exception):
+    """The text is upstream's, with the command and what it said."""
+
+
+def is_block_device(path: Path) -> bool:
+    """Whether the path is, or leads to, a block device. Raises OSError."""
+    return stat.S_ISBLK(path.stat().st_mode)
+
+
+def make_arguments(kind: str, device: str) -> list[str]:
+    """The command that makes a file system. Pure."""
+    options = {"ext4": ["-F", "-m0"], "ext3": ["-F", "-m0"], "xfs": ["-f"]}
+    return [f"mkfs.{kind}", *options.get(kind, ()), device]
+
+
+async def ensure_mounted(
+    run: Run, device: Path, target: Path, kind: str, *, options: Sequence[str] = (), read_only: bool = False
+) -> None:
+    """Mount the device's file system on `target`; an empty device gets one of `kind` first. Raises MountProblem.
+
+    A device with anything on it is never written to: neither a file system of another kind nor a partition table.
+    """
+    found = await probe(run, device)
+    if not found:
+        if read_only:
+            raise MountProblem(
+                f"failed to mount unformatted volume as read only: cannot mount unformatted disk {device} as we are "
+                "manipulating it in read-only mode"
+            )
+        argv = make_arguments(kind, str(device))
+        made = await run(*argv, timeout=_MAKE, check=False)
+        if made.code != 0:
+            raise MountProblem(
+                f"format of disk {str(device)!r} failed: type:({kind!r}) target:({str(target)!r}) "
+                f"options:({','.join(options)!r}) errcode:(exit status {made.code}) output:({_said(made)})"
+            )
+    elif not read_only:
+        checked = await run("fsck", "-a", str(device), timeout=_MAKE, check=False)
+        if checked.code >= _FSCK_UNCORRECTED and checked.code < 8:
+            raise MountProblem(f"'fsck' found errors on device {device} but could not correct them: {_said(checked)}")
+    if found and found != kind:
+        raise MountProblem(
+            f"failed to mount the volume as {kind!r}, it already contains {found}. Mount error: wrong file system type"
+        )
+    await mount(run, str(device), target, kind, [*(["ro"] if read_only else []), "defaults", *options])
+
+
+async def probe(run: Run, device: Path) -> str:
+    """What is on the device: the type of its file system, a word for a partition table, "" for nothing."""
+    looked = await run("blkid", "-p", "-s", "TYPE", "-s", "PTTYPE", "-o", "export", str(device), check=False)
+    if looked.code == 2:
+        return ""
+    if looked.code != 0:
+        raise MountProblem(f"blkid of {device} failed: exit status {looked.code}: {_said(looked)}")
+    told = dict(line.split("=", 1) for line in looked.stdout.decode().splitlines() if "=" in line)
+    if told.get("PTTYPE"):
+        return "unknown data, probably partitions"
+    return told.get("TYPE", "")
+
+
+async def mount(run: Run, source: str, target: Path, kind: str, options: Sequence[str]) -> None:
+    """mount(8), for file systems that have helpers of their own. Raises MountProblem."""
+    arguments = ["-t", kind, *(["-o", ",".join(options)] if options else []), source, str(target)]
+    done = await run("mount", *arguments, timeout=120.0, check=False)
+    if done.code != 0:
+        raise MountProblem(
+            f"mount failed: exit status {done.code}\nMounting command: mount\n"
+            f"Mounting arguments: {' '.join(arguments)}\nOutput: {_said(done)}\n"
+        )
+
+
+def _said(done: Completed) -> str:
+    return (done.stdout + done.stderr).decode(errors="replace").strip()

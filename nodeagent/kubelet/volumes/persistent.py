@@ -1,0 +1,205 @@
+"""Mounting what stands behind a claim: local directories and devices, hostPath, NFS (pkg/volume/{local,hostpath,nfs}).
+
+What is mounted for a pod is written down in its folder: after a restart, and with the API away, a running pod keeps its
+volumes without anybody being asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from apimachinery.kit.commands import CommandError
+from apimachinery.kit.files import write_atomic
+from apimachinery.meta import objects, volumes
+from nodeagent.kubelet import pods
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.pods import Pod
+
+from . import filesystems, mounts
+from .claims import ClaimReader, Resolved
+from .filesystems import MountProblem, Run
+from .host_path import check_host_path
+from .ownership import set_group
+from .payload import PayloadProblem
+
+Object = dict[str, Any]
+
+
+class SetupProblem(Exception):
+    """A step of putting the volume on the node failed. step: as upstream names it in events."""
+
+    def __init__(self, step: str, name: str, why: object) -> None:
+        super().__init__(f'{step} failed for volume "{name}" : {why}')
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A claim's volume on the node. path: what containers are given. own: it is a mount of ours, to be looked for."""
+
+    claim: str
+    volume: str
+    path: str
+    writable: bool = True
+    block: bool = False
+    own: bool = False
+
+
+class PersistentMounter:
+    """Sets volumes up. They are taken away with the pod's folder, and `release` does the rest."""
+
+    def __init__(self, paths: Paths, reader: ClaimReader, run: Run) -> None:
+        self._paths, self._reader, self._run = paths, reader, run
+        self._known: dict[str, dict[str, Placed]] = {}
+        self._devices = asyncio.Lock()
+
+    def placed(self, pod: Pod) -> dict[str, Placed]:
+        """What is set up for the pod, by the name of the volume in the pod."""
+        uid = pods.uid(pod)
+        if uid not in self._known:
+            try:
+                told = json.loads(self._record(uid).read_text())
+                self._known[uid] = {name: Placed(**fields) for name, fields in told.items()}
+            except (OSError, ValueError, TypeError):
+                self._known[uid] = {}
+        return self._known[uid]
+
+    def standing(self, pod: Pod, name: str) -> Placed | None:
+        """The volume if it is set up, and still there."""
+        placed = self.placed(pod).get(name)
+        if placed is None or (placed.own and not mounts.is_bound(Path(placed.path))):
+            return None
+        return placed
+
+    async def ensure(self, pod: Pod, volume: Mapping[str, Any], resolved: Resolved, gid: int | None) -> Placed:
+        """Set the volume up. Raises SetupProblem, ApiError, ApiUnreachable."""
+        behind, name = resolved.volume, objects.name(resolved.volume)
+        why = await self._reader.check_node(behind)
+        if why:
+            raise SetupProblem("MountVolume.NodeAffinity check", name, why)
+        try:
+            if volumes.mode(behind) == "Block":
+                placed = self._map(pod, resolved)
+            elif "local" in behind["spec"]:
+                placed = await self._local(pod, resolved, gid)
+            elif "hostPath" in behind["spec"]:
+                path = check_host_path(behind["spec"]["hostPath"])
+                placed = Placed(resolved.claim, name, str(path), not resolved.read_only)
+            elif "nfs" in behind["spec"]:
+                placed = await self._nfs(pod, resolved)
+            else:
+                raise unsupported(name, behind["spec"])
+        except (OSError, MountProblem, PayloadProblem, CommandError) as error:
+            step = "MapVolume.SetUpDevice" if volumes.mode(behind) == "Block" else "MountVolume.SetUp"
+            raise SetupProblem(step, name, error) from error
+        known = self.placed(pod)
+        known[volume["name"]] = placed
+        write_atomic(self._record(pods.uid(pod)), json.dumps({key: asdict(each) for key, each in known.items()}))
+        return placed
+
+    async def _local(self, pod: Pod, resolved: Resolved, gid: int | None) -> Placed:
+        behind, name = resolved.volume, objects.name(resolved.volume)
+        source = Path(behind["spec"]["local"]["path"])
+        if not source.exists():
+            raise SetupProblem("MountVolume.NewMounter initialization", name, f'path "{source}" does not exist')
+        target = self._paths.volume(pods.uid(pod), "local-volume", name)
+        async with self._devices:
+            if filesystems.is_block_device(source):
+                source = await self._device(behind, source, resolved.read_only)
+            target.mkdir(parents=True, exist_ok=True)
+            target.chmod(0o750)
+            if not mounts.is_bound(target):
+                mounts.bind(str(source), str(target), read_only=resolved.read_only)
+        if gid is not None and not resolved.read_only:
+            policy = (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
+            await asyncio.to_thread(set_group, target, gid, on_root_mismatch=policy == "OnRootMismatch")
+        return Placed(resolved.claim, name, str(target), not resolved.read_only, own=True)
+
+    async def _device(self, behind: Object, device: Path, read_only: bool) -> Path:
+        """Mount the device once for the whole node."""
+        place = self._globals / objects.name(behind)
+        place.mkdir(parents=True, exist_ok=True)
+        if not mounts.is_bound(place):
+            kind = behind["spec"]["local"].get("fsType") or "ext4"
+            options = behind["spec"].get("mountOptions") or ()
+            try:
+                await filesystems.ensure_mounted(self._run, device, place, kind, options=options, read_only=read_only)
+            except (MountProblem, CommandError) as error:
+                why = f"local: failed to mount device {device} at {place} (fstype: {kind}), error {error}"
+                raise SetupProblem("MountVolume.MountDevice", objects.name(behind), why) from error
+        return place
+
+    async def _nfs(self, pod: Pod, resolved: Resolved) -> Placed:
+        behind, name = resolved.volume, objects.name(resolved.volume)
+        share = behind["spec"]["nfs"]
+        target = self._paths.volume(pods.uid(pod), "nfs", name)
+        read_only = resolved.read_only or bool(share.get("readOnly"))
+        await mount_nfs(self._run, share, target, behind["spec"].get("mountOptions") or (), read_only)
+        return Placed(resolved.claim, name, str(target), not read_only, own=True)
+
+    def _map(self, pod: Pod, resolved: Resolved) -> Placed:
+        """A raw device: a symlink in the pod's folder, the device itself for the containers."""
+        behind, name = resolved.volume, objects.name(resolved.volume)
+        if "local" not in behind["spec"]:
+            raise unsupported(name, behind["spec"])
+        device = Path(behind["spec"]["local"]["path"])
+        if not device.exists():
+            raise SetupProblem("MapVolume.NewBlockVolumeMapper initialization", name, f'path "{device}" does not exist')
+        if not filesystems.is_block_device(device):
+            raise MountProblem(f"{device} is not a block device")
+        link = self._paths.volume_devices(pods.uid(pod), "local-volume") / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(device)
+        return Placed(resolved.claim, name, str(device), not resolved.read_only, block=True)
+
+    async def release(self, uid: str) -> None:
+        """The pod's folder is gone: unmount the devices that no pod uses any more. Raises OSError."""
+        self._known.pop(uid, None)
+        if not self._globals.is_dir():
+            return
+        async with self._devices:
+            used = {Path(point).name for point in mounts.mounts_below(self._paths.pods) if "~local-volume/" in point}
+            for place in self._globals.iterdir():
+                if place.name not in used:
+                    for point in mounts.mounts_below(place):
+                        mounts.unmount(point)
+                    with contextlib.suppress(OSError):
+                        place.rmdir()
+
+    @property
+    def _globals(self) -> Path:
+        return self._paths.root / "plugins" / "kubernetes.io" / "local-volume" / "mounts"
+
+    def _record(self, uid: str) -> Path:
+        return self._paths.pod(uid) / "claims.json"
+
+
+async def mount_nfs(
+    run: Run, share: Mapping[str, Any], target: Path, options: Any = (), read_only: bool = False
+) -> None:
+    """Mount a share. Raises MountProblem, OSError, CommandError."""
+    target.mkdir(parents=True, exist_ok=True)
+    if mounts.is_bound(target):
+        return
+    arguments = [*options, *(["ro"] if read_only else [])]
+    try:
+        await filesystems.mount(run, f"{share['server']}:{share['path']}", target, "nfs", arguments)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            target.rmdir()
+        raise
+
+
+def unsupported(name: str, spec: Mapping[str, Any]) -> SetupProblem:
+    """What upstream says of a volume that no part of this node can mount."""
+    if "csi" in spec:
+        driver = f"driver name {spec['csi'].get('driver')} not found in the list of registered CSI drivers"
+        why = f"kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient: {driver}"
+        return SetupProblem("MountVolume.MountDevice", name, why)
+    return SetupProblem("MountVolume.SetUp", name, "no volume plugin matched")

@@ -1,0 +1,139 @@
+"""Ownership, sizes, file systems on real devices of loop, and what is said of volumes that fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.commands import run
+from nodeagent.kubelet.volumes import filesystems, mounts
+from nodeagent.kubelet.volumes.attempts import Attempts, summarize
+from nodeagent.kubelet.volumes.empty_dir import memory_size, page_size
+from nodeagent.kubelet.volumes.filesystems import MountProblem
+from nodeagent.kubelet.volumes.ownership import is_owned, set_group
+from nodeagent.kubelet.volumes.payload import PayloadProblem
+
+GID = 4321
+
+
+def test_the_group_owns_everything_and_no_link_is_followed(tmp_path: Path) -> None:
+    volume, outside = tmp_path / "v", tmp_path / "outside"
+    (volume / "d").mkdir(parents=True)
+    (volume / "d/f").write_text("")
+    (volume / "d/f").chmod(0o600)
+    outside.write_text("")
+    (volume / "d/link").symlink_to(outside)
+    before = outside.stat()
+    set_group(volume, GID)
+    assert {(volume / part).lstat().st_gid for part in (".", "d", "d/f", "d/link")} == {GID}
+    assert [(volume / part).stat().st_mode & 0o7777 for part in (".", "d", "d/f")] == [0o2775, 0o2775, 0o660]
+    assert (outside.stat().st_gid, outside.stat().st_mode) == (before.st_gid, before.st_mode)
+
+
+def test_on_root_mismatch_looks_at_the_root_alone(tmp_path: Path) -> None:
+    set_group(tmp_path, GID)
+    (tmp_path / "new").write_text("")
+    os.chown(tmp_path / "new", -1, 0)
+    set_group(tmp_path, GID, on_root_mismatch=True)
+    assert (tmp_path / "new").stat().st_gid == 0
+    os.chown(tmp_path, -1, 0)
+    assert not is_owned(tmp_path, GID, read_only=False)
+    set_group(tmp_path, GID, on_root_mismatch=True)
+    assert (tmp_path / "new").stat().st_gid == GID
+
+
+def pod(*limits: str | None, **requests: str) -> dict[str, Any]:
+    containers = [
+        {"resources": {"limits": {"memory": limit} if limit else {}, "requests": requests}} for limit in limits
+    ]
+    return {"spec": {"containers": containers}}
+
+
+@pytest.mark.parametrize(
+    ("limits", "source", "allocatable", "size"),
+    [
+        ((None,), {}, 0, 0),
+        ((None,), {}, 1000, 1000),
+        (("100", "200"), {}, 1000, 300),
+        (("100", None), {}, 1000, 1000),
+        (("100",), {"sizeLimit": "50"}, 1000, 50),
+        (("100",), {"sizeLimit": "500"}, 1000, 100),
+    ],
+)
+def test_memory_is_bounded_by_the_least(limits: Any, source: Any, allocatable: int, size: int) -> None:
+    assert memory_size(pod(*limits), source, allocatable) == size
+
+
+def test_huge_pages() -> None:
+    assert page_size(pod(None), "HugePages-2Mi") == "2M"
+    assert page_size(pod(None, **{"hugepages-1Gi": "1Gi"}), "HugePages") == "1G"
+    with pytest.raises(PayloadProblem, match="can be used only if pod requests hugepages"):
+        page_size(pod(None), "HugePages")
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Path]:
+    """A block device of 32 MiB."""
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    done = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    yield Path(done.stdout.strip())
+    subprocess.run(["losetup", "--detach", done.stdout.strip()], check=True)
+
+
+async def test_an_empty_device_is_formatted_once_and_keeps_its_data(device: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mounted"
+    target.mkdir()
+    assert await filesystems.probe(run, device) == ""
+    with pytest.raises(MountProblem, match="failed to mount unformatted volume as read only"):
+        await filesystems.ensure_mounted(run, device, target, "ext4", read_only=True)
+    for expected in ([], ["kept"]):
+        await filesystems.ensure_mounted(run, device, target, "ext4")
+        assert [entry.name for entry in target.iterdir() if entry.name != "lost+found"] == expected
+        (target / "kept").write_text("data")
+        mounts.unmount(str(target))
+    assert await filesystems.probe(run, device) == "ext4"
+    with pytest.raises(MountProblem, match="it already contains ext4"):
+        await filesystems.ensure_mounted(run, device, target, "xfs")
+
+
+async def test_a_share_without_a_helper_says_what_mount_says(tmp_path: Path) -> None:
+    with pytest.raises(MountProblem) as refused:
+        await filesystems.mount(run, "127.0.0.1:/nothing", tmp_path, "nfs", [])
+    text = str(refused.value)
+    assert text.startswith(
+        "mount failed: exit status 32\nMounting command: mount\nMounting arguments: -t nfs 127.0.0.1"
+    )
+
+
+async def test_each_volume_waits_longer_and_the_pod_is_told_of_after_two_minutes() -> None:
+    clock = ManualClock(datetime(2025, 1, 1, tzinfo=UTC))
+    attempts = Attempts(clock)
+    told: list[str] = []
+    tries = 0
+    while clock.monotonic() < 200:
+        due = attempts.is_due("u", "v")
+        if due:
+            tries += 1
+            attempts.failed("u", "v")
+        problem = attempts.problem("u", {"v": "no"} if due else {}, [] if due else ["v"], {})
+        told += problem.messages
+        await clock.advance(problem.retry_in)
+    summary = "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
+    assert tries == 9 and told.count("no") == 9
+    assert told.count(summary + "failed to process volumes=[]: context deadline exceeded") == 1
+
+
+def test_what_cannot_be_looked_up_is_named() -> None:
+    assert summarize(["b", "a"], ["a"], "PVC is not bound") == (
+        "Unable to attach or mount volumes: unmounted volumes=[a b], unattached volumes=[], "
+        "failed to process volumes=[a]: PVC is not bound"
+    )

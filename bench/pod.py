@@ -9,6 +9,7 @@ RemovePodSandbox.
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
@@ -70,6 +71,15 @@ async def _measure(machine: Machine, cluster: Cluster) -> list[Figure]:
 
 async def _bare(machine: Machine, runtime: RuntimeService) -> tuple[float, float]:
     """Seconds to start, and to end, one pod by bare calls."""
+    began = time.perf_counter()
+    end = await start_bare(machine, runtime)
+    running = time.perf_counter()
+    await end()
+    return running - began, time.perf_counter() - running
+
+
+async def start_bare(machine: Machine, runtime: RuntimeService) -> Callable[[], Awaitable[None]]:
+    """Start a pod by bare calls; returns what ends it."""
     uid = str(uuid.uuid4())
     logs = machine.dir / "bare" / uid
     logs.mkdir(parents=True)
@@ -84,13 +94,14 @@ async def _bare(machine: Machine, runtime: RuntimeService) -> tuple[float, float
         command=COMMAND,
         log_path="main.log",
     )
-    began = time.perf_counter()
     sandbox = await runtime.run_pod_sandbox(config)
     await runtime.start_container(await runtime.create_container(sandbox, container, config))
-    running = time.perf_counter()
-    await runtime.stop_pod_sandbox(sandbox)
-    await runtime.remove_pod_sandbox(sandbox)
-    return running - began, time.perf_counter() - running
+
+    async def end() -> None:
+        await runtime.stop_pod_sandbox(sandbox)
+        await runtime.remove_pod_sandbox(sandbox)
+
+    return end
 
 
 async def _pod(client: Client) -> tuple[float, float]:

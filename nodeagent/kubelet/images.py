@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from apimachinery.kit.backoff import Backoff
@@ -29,6 +29,8 @@ _REFERENCE = re.compile(
     r"^(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
     r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
 )
+
+_AHEAD = 10.0
 
 Say = Callable[[str, str, str], None]
 """(event type, reason, message): an event about the container whose image it is."""
@@ -94,6 +96,25 @@ class ImageManager:
         self._backoff = Backoff(10.0, 300.0, clock)
         self._one = asyncio.Semaphore(1 if serialize else 1000)
         self.handed_out: dict[str, float] = {}
+        self._ahead: dict[str, tuple[cri.Image, float]] = {}
+
+    async def look_ahead(self, containers: Iterable[Container]) -> None:
+        """Ask for images that should be there, while the sandbox is being made. Never raises: `ensure` asks again."""
+        for container in containers:
+            asked = container.get("image") or ""
+            if not _REFERENCE.match(asked) or pull_policy(container) == "Always":
+                continue
+            image = with_default_tag(asked)
+            with contextlib.suppress(RuntimeCallError):
+                present = await self._images.status(image)
+                if present is not None:
+                    self.handed_out[present.id] = self._clock.monotonic()
+                    self._ahead[image] = present, self._clock.monotonic()
+
+    def _seen_ahead(self, image: str) -> cri.Image | None:
+        """What `look_ahead` saw a moment ago; good for one use."""
+        present, at = self._ahead.pop(image, (None, 0.0))
+        return present if self._clock.monotonic() - at < _AHEAD else None
 
     async def ensure(
         self,
@@ -114,7 +135,7 @@ class ImageManager:
             raise ImageProblem("InvalidImageName", message)
         image, policy = with_default_tag(asked), pull_policy(container)
         try:
-            present = await self._images.status(image)
+            present = self._seen_ahead(image) or await self._images.status(image)
         except RuntimeCallError as error:
             message = f'Failed to inspect image "{asked}": {error}'
             say("Warning", "InspectFailed", message)

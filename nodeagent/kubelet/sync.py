@@ -190,9 +190,8 @@ class PodSyncer:
         try:
             around = await self._surroundings(pod, state, plan)
         except VolumeProblem as error:
-            for message in error.messages:
-                self._recorder.pod(pod, "Warning", "FailedMount", message)
-            return error.retry_in, False
+            self._recorder.pod(pod, "Warning", "FailedMount", str(error))
+            return 2.0, False
         if around is None:
             return RETRY, False
         return await self._start_all(pod, state, plan, around, memory), True
@@ -225,12 +224,15 @@ class PodSyncer:
         ips = state.ips
         if plan.create_sandbox:
             try:
-                sandbox_id = await self._runtime.run_pod_sandbox(config, pod["spec"].get("runtimeHandler") or "")
+                sandbox_id, _ = await asyncio.gather(
+                    self._runtime.run_pod_sandbox(config, pod["spec"].get("runtimeHandler") or ""),
+                    self._starter.look_ahead(pod, [*plan.start_init, *plan.start]),
+                )
             except RuntimeCallError as error:
                 message = f"Failed to create pod sandbox: {error}"
                 self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", message)
                 return None
-            fresh = await self._observer.observe(uid)
+            fresh = await self._observer.observe_new_sandbox(state, sandbox_id)
             ips = fresh.ips
             self._tell(pod, fresh)
         secrets = []

@@ -66,12 +66,12 @@ def pod_state(
         uid=uid,
         name=name,
         namespace=namespace,
-        sandboxes=tuple(_sandbox(status) for status in boxes),
+        sandboxes=tuple(sandbox_state(status) for status in boxes),
         containers=tuple(_container(status, sandbox_of.get(status.id, "")) for status in known),
     )
 
 
-def _sandbox(status: cri.PodSandboxStatus) -> SandboxState:
+def sandbox_state(status: cri.PodSandboxStatus) -> SandboxState:
     host = status.linux.namespaces.options.network == cri.NODE
     addresses = [status.network.ip, *(ip.ip for ip in status.network.additional_ips)]
     return SandboxState(

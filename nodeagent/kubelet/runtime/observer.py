@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nodeagent.cri.client import RuntimeService
 
-from .observe import observe_pod
+from .observe import observe_pod, sandbox_state
 from .state import PodState
 
 Fingerprint = dict[str, str]
@@ -24,6 +26,19 @@ class Observer:
         state = await observe_pod(self._runtime, uid)
         self.learn(uid, fingerprint(state))
         return state
+
+    async def observe_new_sandbox(self, state: PodState, sandbox_id: str) -> PodState:
+        """`state` with the sandbox that was just made on top: one call where `observe` takes four."""
+        status = await self._runtime.pod_sandbox_status(sandbox_id)
+        older = tuple(box for box in state.sandboxes if box.id != sandbox_id)
+        fresh = replace(
+            state,
+            name=status.metadata.name,
+            namespace=status.metadata.namespace,
+            sandboxes=(sandbox_state(status), *older),
+        )
+        self.learn(state.uid, fingerprint(fresh))
+        return fresh
 
     def learn(self, uid: str, found: Fingerprint) -> bool:
         """Note what was found of a pod; True when it differs from before."""

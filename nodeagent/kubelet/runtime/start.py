@@ -29,7 +29,7 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
-from .render import ContainerInputs, mounts_over, plan_devices, plan_mounts, render_container
+from .render import ContainerInputs, mounts_over, plan_mounts, render_container
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,11 @@ class Starter:
     ) -> None:
         self._runtime, self._images, self._store, self._paths = runtime, images, store, paths
         self._recorder, self._clock, self._machine = recorder, clock, machine
+
+    async def look_ahead(self, pod: Pod, names: Sequence[str]) -> None:
+        """Look for the images of these containers, so that `start` need not. Never raises."""
+        found = (pods.find_container(pod, name) for name in names)
+        await self._images.look_ahead([entry[1] for entry in found if entry is not None])
 
     async def start(
         self, pod: Pod, container: Container, around: Surroundings, restart_count: int, target_id: str = ""
@@ -151,7 +156,6 @@ class Starter:
             image=image,
             env=env,
             mounts=mounts,
-            devices=plan_devices(container, around.volumes),
             restart_count=restart_count,
             node_memory=self._machine.memory,
             target_id=target_id,
@@ -178,7 +182,7 @@ class Starter:
             if plan.subpath:
                 folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
                 target = folder / str(index)
-                bind_subpath(plan.volume, plan.subpath, target, read_only=plan.read_only_volume)
+                bind_subpath(plan.volume, plan.subpath, target)
                 plan.mount.host_path = str(target)
             elif not plan.volume.exists():
                 # A hostPath without a type: docker's old habit, kept by every runtime since.

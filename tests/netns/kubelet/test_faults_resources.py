@@ -152,7 +152,7 @@ def test_greedy_pods_hurt_themselves_alone(node: Node) -> None:
     eventually(lambda: not (folder / "main" / oldest).exists(), "the oldest log's end", 30)
     files = sorted(file.name for file in (folder / "main").iterdir())
     assert len(files) <= 6 and sum(name.endswith(".gz") for name in files) >= 2, files
-    assert "0123456789abcdef" in node.kubelet.log("flood", "?tailLines=3")
+    eventually(lambda: "0123456789abcdef" in node.kubelet.log("flood", "?tailLines=3"), "lines in the new file")
     assert _processes(node, "forks") <= 64
     assert node.all_running(["bystander"]) == before and restarts(node.pods()["bystander"]) == 0
     assert condition(node, "Ready")["status"] == "True"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Generator
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import orjson
@@ -50,6 +51,22 @@ def media_type(header: str | None) -> str:
     return (header or "").partition(";")[0].strip().lower()
 
 
+async def document_of(body: bytes, content_type: str | None) -> Any:
+    """`decode`; while large YAML is read, others are served."""
+    return await yaml_of(body) if media_type(content_type) in _YAML else decode(body, content_type)
+
+
+async def yaml_of(body: bytes) -> Any:
+    """`decode_yaml`, in slices of the event loop: 3 MiB take seconds."""
+    steps = _reading(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        await asyncio.sleep(0)
+
+
 def decode(body: bytes, content_type: str | None) -> Any:
     """The document in a JSON, YAML or protobuf body. Raises ApiError 400 (malformed) or 415 (another media type)."""
     media = media_type(content_type)
@@ -76,54 +93,30 @@ def decode_json(body: bytes) -> Any:
 
 def decode_yaml(body: bytes) -> Any:
     """One YAML document without aliases, of JSON's types. Most are JSON, which is YAML, and read as that."""
+    steps = _reading(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _reading(body: bytes) -> Generator[None, None, Any]:
     if body.lstrip()[:1] == b"{":
         with suppress(orjson.JSONDecodeError):
             if not _is_too_deep(body):
                 return orjson.loads(body)
     import yaml  # costs 15 ms, and hardly any client sends YAML
 
+    from controlplane.apiserver.front.yaml_body import reading
+
     try:
-        _check_yaml(yaml, body)
-        document = yaml.load(body, Loader=_plain_loader())
-        return orjson.loads(orjson.dumps(document))
+        document = yield from reading(body, MAX_DEPTH)
+        orjson.dumps(document)  # what cannot be written is not read: lone surrogates
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, UnicodeError) as error:
         line = " ".join(str(error).split())
         raise status.bad_request(f"error converting YAML to JSON: yaml: {line}") from None
-
-
-def _check_yaml(yaml: Any, body: bytes) -> None:
-    """Aliases multiply and nesting recurses: both are found token by token, before anything is built."""
-    depth = 0
-    deeper = (
-        yaml.BlockMappingStartToken,
-        yaml.BlockSequenceStartToken,
-        yaml.FlowMappingStartToken,
-        yaml.FlowSequenceStartToken,
-    )
-    ends = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-    for token in yaml.scan(body, Loader=_plain_loader()):
-        if isinstance(token, deeper):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise status.bad_request(_TOO_DEEP)
-        elif isinstance(token, ends):
-            depth -= 1
-        elif isinstance(token, yaml.AliasToken):
-            raise status.bad_request("YAML aliases are not accepted")
-
-
-@cache
-def _plain_loader() -> Any:
-    import yaml
-
-    # libyaml's parser is ten times as fast as the one in Python, which 3 MiB of YAML would keep busy for a minute.
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
-        first: [(tag, expression) for tag, expression in found if tag != "tag:yaml.org,2002:timestamp"]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    # Without timestamps: YAML's dates are strings in the API.
-    return type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})
+    return document
 
 
 def _is_too_deep(body: bytes) -> bool:

@@ -110,7 +110,7 @@ class Resources:
     async def _body(self, request: web.BaseRequest, call: Call, kind: str) -> Any:
         call.dry_run = check_options(kind, call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
-        document = decode.decode(data, request.headers.get("Content-Type"))
+        document = await decode.document_of(data, request.headers.get("Content-Type"))
         remember(request, document)
         return document
 
@@ -146,7 +146,7 @@ class Resources:
         dry_run = request.query.getall("dryRun", [])
         call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == patches.APPLY)
         data = await decode.read_body(request)
-        document = decode.decode_yaml(data) if media == patches.APPLY else decode.decode_json(data)
+        document = await decode.yaml_of(data) if media == patches.APPLY else decode.decode_json(data)
         remember(request, document)
         if media == patches.APPLY:
             obj, created = await apply(collection, call, document)
@@ -157,7 +157,7 @@ class Resources:
         data = await decode.read_body(request)
         document: Object = {}
         if data:
-            decoded = decode.decode(data, request.headers.get("Content-Type"))
+            decoded = await decode.document_of(data, request.headers.get("Content-Type"))
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             remember(request, decoded)

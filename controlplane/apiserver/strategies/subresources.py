@@ -76,7 +76,7 @@ class Subresources:
 
     async def _document(self, request: web.BaseRequest, call: Call) -> Any:
         call.dry_run = check_options("CreateOptions", call.query, request.query.getall("dryRun", []))
-        document = decode.decode(await decode.read_body(request), request.headers.get("Content-Type"))
+        document = await decode.document_of(await decode.read_body(request), request.headers.get("Content-Type"))
         remember(request, document)
         return document
 

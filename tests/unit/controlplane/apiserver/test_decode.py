@@ -1,11 +1,12 @@
 """Bodies: what is read, and what is refused before it costs anything."""
 
+import asyncio
 import time
 
 import pytest
 
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.front.decode import MAX_DEPTH, decode, decode_yaml
+from controlplane.apiserver.front.decode import MAX_DEPTH, decode, decode_yaml, document_of
 
 
 def test_json_and_yaml_give_the_same_document():
@@ -80,3 +81,40 @@ def test_another_media_type_is_415():
     with pytest.raises(ApiError) as refused:
         decode(b"<a/>", "text/xml")
     assert refused.value.code == 415
+
+
+def test_yaml_has_jsons_types():
+    body = b"a: 0x10\nb: [yes, ~, .5, '5', !!str 6, 1_000]\n2: two\ntrue: x\n<<: {a: 9, c: 1}\nd: |\n  text\n"
+    assert decode_yaml(body) == {
+        "a": 16,
+        "b": [True, None, 0.5, "5", "6", 1000],
+        "2": "two",
+        "true": "x",
+        "c": 1,
+        "d": "text\n",
+    }
+    assert decode_yaml(b"") is None and decode_yaml(b"a") == "a"
+
+
+@pytest.mark.parametrize(
+    "body", [b"a: .inf\n", b"a: 1\n---\nb: 2\n", b"a: !!binary eA==\n", b"? [a]\n: b\n", b"<<: 1\n"]
+)
+def test_yaml_that_json_cannot_say(body):
+    with pytest.raises(ApiError, match="error converting YAML to JSON"):
+        decode_yaml(body)
+
+
+async def test_large_yaml_leaves_the_loop_to_others():
+    body = b"data:\n" + b"".join(b"  key-%d: value\n" % number for number in range(40_000))
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    document = await document_of(body, "application/yaml")
+    counting.cancel()
+    assert len(document["data"]) == 40_000 and turns > 10

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from apimachinery.client.config import load_kubeconfig
@@ -25,6 +26,7 @@ class ControlPlane:
 
     def __init__(self, config: AllInOneConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
+        self._tasks: dict[str, asyncio.Task[object]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make what is missing under the data directory, serve, then start the scheduler and the controllers.
@@ -32,13 +34,19 @@ class ControlPlane:
         Raises OSError, ConfigError, StorageError when it cannot start, and what a component dies of."""
         prepare(self._config)
         async with AsyncExitStack() as undo:
-            server = apiserver.build(apiserver_config.parse(flags(self._config)), self._clock)
+            probes = {name: partial(self._healthy, name) for name in ("scheduler", "controller-manager")}
+            server = apiserver.build(apiserver_config.parse(flags(self._config)), self._clock, probes)
             await server.start(undo)
-            tasks = self._components(stop)
-            undo.push_async_callback(cancel_and_wait, *tasks)
-            await wait_first(stop, *tasks)
+            self._tasks = self._components(stop)
+            undo.push_async_callback(cancel_and_wait, *self._tasks.values())
+            await wait_first(stop, *self._tasks.values())
 
-    def _components(self, stop: asyncio.Event) -> list[asyncio.Task[object]]:
+    async def _healthy(self, name: str) -> None:
+        """Of a component in this process. Raises RuntimeError."""
+        if name not in self._tasks or self._tasks[name].done():
+            raise RuntimeError("not running")
+
+    def _components(self, stop: asyncio.Event) -> dict[str, asyncio.Task[object]]:
         # Imported only now: the server answers while they load.
         from controlplane.controllers.config import ControllersConfig
         from controlplane.controllers.wire import build as build_controllers
@@ -61,7 +69,10 @@ class ControlPlane:
             ),
             self._clock,
         )
-        return [asyncio.create_task(scheduler.run(stop)), asyncio.create_task(controllers.run(stop))]
+        return {
+            "scheduler": asyncio.create_task(scheduler.run(stop)),
+            "controller-manager": asyncio.create_task(controllers.run(stop)),
+        }
 
 
 def build(config: AllInOneConfig, clock: Clock | None = None) -> ControlPlane:

@@ -70,6 +70,7 @@ from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
+from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
 from controlplane.apiserver.strategies.reviews import Reviews
 from controlplane.apiserver.strategies.subresources import Subresources
 from controlplane.apiserver.strategies.table import strategies
@@ -84,10 +85,12 @@ Object = dict[str, Any]
 
 
 class ApiServer:
-    """`start` returns when it serves and is ready; `run` serves until it is told to stop."""
+    """`start` returns when it serves and is ready; `run` serves until it is told to stop.
 
-    def __init__(self, config: Config, clock: Clock) -> None:
-        self.config, self._clock = config, clock
+    components: how the control plane's other parts are, for `kubectl get componentstatuses`."""
+
+    def __init__(self, config: Config, clock: Clock, components: Mapping[str, Probe]) -> None:
+        self.config, self._clock, self._components = config, clock, components
         self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = self._stopping = False
@@ -203,8 +206,11 @@ class ApiServer:
         authenticator = Authenticator(bearers, clock, front_proxy=_front_proxy(config), anonymous=config.anonymous_auth)
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
         streams = build_streams(config, registry, self._forwarder)
-        subresources = Subresources(registry, Reviews(authorizer, bearers, policy), tokens, streams)
-        resources = Resources(registry, subresources, authorizer, Tables(clock))
+        tables = Tables(clock)
+        probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
+        components = ComponentStatuses(probes, tables)
+        subresources = Subresources(registry, Reviews(authorizer, bearers, policy), tokens, streams, components)
+        resources = Resources(registry, subresources, authorizer, tables)
 
         async def ping() -> None:
             return None
@@ -250,9 +256,11 @@ class ApiServer:
         return Front(route, authenticator, authorizer, auditor=_auditor(config, clock), seats=self._seats)
 
 
-def build(config: Config, clock: Clock | None = None) -> ApiServer:
-    """Join the parts. No I/O happens before `start` or `run`."""
-    return ApiServer(config, clock or SystemClock())
+def build(config: Config, clock: Clock | None = None, components: Mapping[str, Probe] | None = None) -> ApiServer:
+    """Join the parts. No I/O happens before `start` or `run`. components: those beside us when not given."""
+    if components is None:
+        components = {name: local(port) for name, port in PORTS.items()}
+    return ApiServer(config, clock or SystemClock(), components)
 
 
 async def open_storage(config: Config, clock: Clock) -> Storage:

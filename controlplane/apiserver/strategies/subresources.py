@@ -17,6 +17,7 @@ from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
 from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.strategies.component_status import ComponentStatuses
 from controlplane.apiserver.strategies.eviction import evict
 from controlplane.apiserver.strategies.pod import bound
 from controlplane.apiserver.strategies.reviews import Reviews
@@ -35,8 +36,16 @@ _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 class Subresources:
     """Serves what `Resources` does not."""
 
-    def __init__(self, registry: Registry, reviews: Reviews, tokens: TokenRequests, streams: NodeStreams) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        reviews: Reviews,
+        tokens: TokenRequests,
+        streams: NodeStreams,
+        components: ComponentStatuses,
+    ) -> None:
         self._registry, self._reviews, self._tokens, self._streams = registry, reviews, tokens, streams
+        self._components = components
 
     async def serve(self, request: web.BaseRequest, info: RequestInfo, call: Call) -> web.StreamResponse:
         """Raises ApiError 404 for a subresource there is not, 405 for a verb it has not."""
@@ -71,7 +80,7 @@ class Subresources:
         if resource.group == "" and resource.plural == "bindings":
             return self._binding
         if resource.plural == "componentstatuses":
-            return self._component_statuses
+            return self._components.serve
         return None
 
     async def _document(self, request: web.BaseRequest, call: Call) -> Any:
@@ -124,10 +133,3 @@ class Subresources:
     async def _review(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         obj = read(call, await self._document(request, call), *call.resource.gvk)
         return responses.document(request, await self._reviews.answer(call, obj), code=201, warnings=call.warnings)
-
-    async def _component_statuses(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
-        call.warn("v1 ComponentStatus is deprecated in v1.19+")
-        if call.name:
-            raise status.not_found(call.resource, call.name)
-        listed = {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": []}
-        return responses.document(request, listed, warnings=call.warnings)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry.kinds import DefinedResource
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.tables.columns import Printer
 
 Object = dict[str, Any]
 
@@ -35,17 +38,15 @@ class Tables:
 
     def ordered(self, resource: Resource) -> bool:
         """Whether the rows have an order of their own, so that they can only be rendered all together."""
-        printer = PRINTERS.get((resource.group, resource.kind))
+        printer = _printer(resource)
         return printer is not None and printer.order is not None and not isinstance(resource, DefinedResource)
 
     def table(self, resource: Resource, objects: list[Object], version: str, include: str) -> Object:
         """A Table without ListMeta. include: None, Metadata (the default) or Object. Raises ApiError 400."""
-        # 3 ms, for a server that no person looks at.
         from controlplane.apiserver.tables.columns import NAME_COLUMN
-        from controlplane.apiserver.tables.printers import PRINTERS
 
         self.check(include)
-        printer = PRINTERS.get((resource.group, resource.kind))
+        printer = _printer(resource)
         now = self._clock.now()
         if isinstance(resource, DefinedResource):
             columns = resource.rules.column_definitions
@@ -79,3 +80,10 @@ class Tables:
             "columnDefinitions": columns,
             "rows": rows,
         }
+
+
+def _printer(resource: Resource) -> Printer | None:
+    # 3 ms, for a server that no person looks at.
+    from controlplane.apiserver.tables.printers import PRINTERS
+
+    return PRINTERS.get((resource.group, resource.kind))

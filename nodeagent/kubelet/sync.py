@@ -190,8 +190,9 @@ class PodSyncer:
         try:
             around = await self._surroundings(pod, state, plan)
         except VolumeProblem as error:
-            self._recorder.pod(pod, "Warning", "FailedMount", str(error))
-            return 2.0, False
+            for message in error.messages:
+                self._recorder.pod(pod, "Warning", "FailedMount", message)
+            return error.retry_in, False
         if around is None:
             return RETRY, False
         return await self._start_all(pod, state, plan, around, memory), True

@@ -29,7 +29,7 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
-from .render import ContainerInputs, mounts_over, plan_mounts, render_container
+from .render import ContainerInputs, mounts_over, plan_devices, plan_mounts, render_container
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,7 @@ class Starter:
             image=image,
             env=env,
             mounts=mounts,
+            devices=plan_devices(container, around.volumes),
             restart_count=restart_count,
             node_memory=self._machine.memory,
             target_id=target_id,
@@ -182,7 +183,7 @@ class Starter:
             if plan.subpath:
                 folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
                 target = folder / str(index)
-                bind_subpath(plan.volume, plan.subpath, target)
+                bind_subpath(plan.volume, plan.subpath, target, read_only=plan.read_only_volume)
                 plan.mount.host_path = str(target)
             elif not plan.volume.exists():
                 # A hostPath without a type: docker's old habit, kept by every runtime since.

@@ -7,6 +7,8 @@ import datetime
 import importlib
 import os
 import platform
+import sys
+import sysconfig
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +27,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.name) - set(BENCHES)):
         parser.error(f"no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    console = Console()
+    # A log is as wide as its lines; 80 columns would break every cell.
+    console = Console(width=None if sys.stdout.isatty() else 180)
     for name in arguments.name or BENCHES:
         figures = importlib.import_module(f"bench.{name}").measure()
         console.print(table(name, figures))
@@ -47,7 +50,7 @@ def table(name: str, figures: list[Figure]) -> Table:
 def row(figure: Figure) -> list[str]:
     aim = ""
     if figure.aim is not None:
-        aim = f"≤ {figure.aim:g}" + (f" {figure.unit}" if figure.absolute else " ×")
+        aim = f"≤ {figure.aim:.3g}" + (f" {figure.unit}" if figure.absolute else " ×")
         aim += " ✓" if figure.reached else " ✗"
     return [
         figure.name,
@@ -61,9 +64,10 @@ def row(figure: Figure) -> list[str]:
 
 def markdown(name: str, figures: list[Figure]) -> str:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release().split('-')[0]}"
-    lines = [
-        f"\n## {name}, {datetime.datetime.now(datetime.UTC).date()}, {machine}, Python {platform.python_version()}\n"
-    ]
+    python = f"Python {platform.python_version()}"
+    if "--enable-optimizations" not in str(sysconfig.get_config_var("CONFIG_ARGS")):
+        python += " built without optimizations"  # distributions build with them
+    lines = [f"\n## {name}, {datetime.datetime.now(datetime.UTC).date()}, {machine}, {python}\n"]
     lines += ["| figure | value | floor | ratio | aim | |", "|---|---:|---|---:|---:|---|"]
     lines += ["| " + " | ".join(row(figure)) + " |" for figure in figures]
     return "\n".join(lines) + "\n"

@@ -15,11 +15,14 @@ from typing import Self
 
 from apimachinery.kit.certs import Authority, new_key, public_pem
 from apimachinery.kit.certs import key_pem as pem_of
+from bench import bytecode
 from bench.api_load import Connection, drive, request
 from bench.storage import running_etcd
 
 PEER = Path("build/peer/bin/kube-apiserver")
 DEADLINE = 60.0
+_STORES = "controlplane.apiserver.storage"
+_MODULES = ("controlplane.apiserver.wire", f"{_STORES}.sqlite", f"{_STORES}.etcd")
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
@@ -92,15 +95,16 @@ class Server:
 
     def start(self) -> float:
         """Seconds from exec to the first /readyz that says ok."""
-        argv = [sys.executable, "-m", "controlplane.apiserver"]
+        argv, variables = [sys.executable, "-m", "controlplane.apiserver"], bytecode.environment(*_MODULES)
         if self.store == "peer":
             argv = [str(PEER), f"--cert-dir={self._directory}"]
         context = self._credentials.client("admin")
         with (self._directory / "log").open("ab") as log:
             began = time.perf_counter()
             self._process = subprocess.Popen(
-                [*argv, *self._flags, *self._credentials.flags(self.address[1])], stdout=log, stderr=log
-            )
+                [*argv, *self._flags, *self._credentials.flags(self.address[1])],
+                env=variables, stdout=log, stderr=log,
+            )  # fmt: skip
         while not self._ready(context):
             if self._process.poll() is not None or time.perf_counter() - began > DEADLINE:
                 raise SystemExit(f"{self.store} is not ready: {(self._directory / 'log').read_text()[-2000:]}")

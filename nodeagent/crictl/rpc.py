@@ -10,7 +10,7 @@ import _socket as socket
 import struct
 import time
 
-from .hpack import Decoder, HeaderError, literal
+from apimachinery.kit.hpack import Decoder, HpackError, literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Connection:
             yield from self._exchange(struct.pack("!BI", 0, len(request)) + request, deadline)
         except TimeoutError:
             raise CallFailed("DeadlineExceeded", "context deadline exceeded") from None
-        except (OSError, EOFError, HeaderError) as error:
+        except (OSError, EOFError, HpackError) as error:
             raise CallFailed("Unavailable", f"error reading from server: {str(error) or 'EOF'}") from None
 
     def _exchange(self, body: bytes, deadline: float | None) -> Iterator[bytes]:
@@ -199,9 +199,9 @@ class Connection:
         while not flags & _END_HEADERS:
             kind, flags, _, payload = self._read(deadline)
             if kind != _CONTINUATION:
-                raise HeaderError("a header block is interrupted")
+                raise HpackError("a header block is interrupted")
             block += payload
-        return dict(self._decoder.decode(block))
+        return self._decoder.decode(block)
 
     def _take(self, size: int, deadline: float | None) -> bytes:
         while len(self._in) < size:

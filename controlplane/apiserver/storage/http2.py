@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import cast
 
+from apimachinery.kit.hpack import Decoder, HpackError, indexed, literal
+
 from .grpc_call import Call, Code, RpcError
-from .hpack import Decoder, HpackError, indexed, literal
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEAD = struct.Struct(">HBBBL")

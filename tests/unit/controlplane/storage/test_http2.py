@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.apiserver.storage.grpc_call import Code, RpcError
 from controlplane.apiserver.storage.grpc_channel import Channel
-from controlplane.apiserver.storage.hpack import literal
+from apimachinery.kit.hpack import literal
 
 Script = Callable[["Peer"], Awaitable[None]]
 PREFACE = 24

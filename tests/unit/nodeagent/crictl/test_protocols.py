@@ -6,7 +6,6 @@ import random
 import threading
 from collections.abc import Iterator
 from concurrent import futures
-from fractions import Fraction
 from pathlib import Path
 
 import grpc
@@ -14,7 +13,7 @@ import pytest
 from cri_api.v1 import api_pb2
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
-from nodeagent.crictl import codec, hpack
+from nodeagent.crictl import codec
 from nodeagent.crictl.rpc import CallFailed, Connection
 from nodeagent.crictl.schema import ENUMS, MESSAGES
 
@@ -92,42 +91,6 @@ def test_configuration_files_may_use_either_spelling() -> None:
     assert made == {"log_directory": "/l", "linux": {"cgroup_parent": "/c"}}
     with pytest.raises(ValueError, match=r"PodSandboxMetadata\.attempt"):
         codec.from_json("PodSandboxConfig", {"metadata": {"attempt": "one"}})
-
-
-def test_the_huffman_code_is_complete() -> None:
-    assert sum(Fraction(1, 2**length) for length, _ in hpack._codes()) == 1
-
-
-def test_headers_of_the_rfc() -> None:
-    """RFC 7541, C.6: three responses on one connection, with Huffman coding and a table of 256 bytes."""
-    decoder = hpack.Decoder()
-    decoder.decode(b"\x3f\xe1\x01")  # the table holds 256 bytes
-    first = bytes.fromhex(
-        "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3"
-    )
-    assert decoder.decode(first)[0] == (":status", "302")
-    assert decoder.decode(bytes.fromhex("4883640effc1c0bf")) == [
-        (":status", "307"),
-        ("cache-control", "private"),
-        ("date", "Mon, 21 Oct 2013 20:13:21 GMT"),
-        ("location", "https://www.example.com"),
-    ]
-
-
-@pytest.mark.parametrize("block", [b"\xff", b"\x00\x05ab", b"\xc0", b"\x00\x81\x00\x00", b"\xff\xff\xff\xff\xff\xff"])
-def test_headers_that_are_none(block: bytes) -> None:
-    with pytest.raises(hpack.HeaderError):
-        hpack.Decoder().decode(block)
-
-
-def test_random_blocks_end_in_an_answer_or_an_error() -> None:
-    source = random.Random(7)
-    for _ in range(2000):
-        block = source.randbytes(source.randrange(1, 30))
-        try:
-            hpack.Decoder().decode(block)
-        except hpack.HeaderError:
-            pass
 
 
 @pytest.fixture

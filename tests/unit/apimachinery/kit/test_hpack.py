@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.apiserver.storage.hpack import Decoder, HpackError, indexed, literal
+from apimachinery.kit.hpack import Decoder, HpackError, indexed, literal
 
 FIRST = {":method": "GET", ":scheme": "http", ":path": "/", ":authority": "www.example.com"}
 SECOND = {**FIRST, "cache-control": "no-cache"}
@@ -28,6 +28,22 @@ PACKED = (
 def test_three_requests_of_one_connection(blocks: tuple[str, ...]) -> None:
     decoder = Decoder()
     assert [decoder.decode(bytes.fromhex(block)) for block in blocks] == [FIRST, SECOND, THIRD]
+
+
+def test_answers_with_a_table_of_256_bytes() -> None:
+    """Appendix C.6."""
+    decoder = Decoder()
+    decoder.decode(b"\x3f\xe1\x01")
+    first = (
+        "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3"
+    )
+    assert decoder.decode(bytes.fromhex(first))[":status"] == "302"
+    assert decoder.decode(bytes.fromhex("4883640effc1c0bf")) == {
+        ":status": "307",
+        "cache-control": "private",
+        "date": "Mon, 21 Oct 2013 20:13:21 GMT",
+        "location": "https://www.example.com",
+    }
 
 
 def test_a_block_means_what_the_table_makes_of_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
@@ -86,7 +87,7 @@ class ControlPlaneCurrent:
 
 
 class Addons:
-    """Cluster roles, cluster DNS."""
+    """Cluster roles, cluster-info (signed for bootstrap tokens by the controller manager), cluster DNS."""
 
     title = "addons"
 
@@ -105,7 +106,8 @@ class Addons:
 
     def _render(self, context: Context) -> str:
         code = code_digest(context.source, NODE_AGENT)
-        return render("addons.yaml.j2", lab=context.lab, image=image("dns"), code=code)
+        authority = base64.b64encode((context.home.secrets / "pki" / "ca.crt").read_bytes()).decode()
+        return render("addons.yaml.j2", lab=context.lab, image=image("dns"), code=code, authority=authority)
 
 
 class MetricsServer:

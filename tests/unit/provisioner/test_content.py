@@ -147,10 +147,14 @@ def test_any_other_registry_is_asked_by_its_own_name_after_the_labs(secrets: Pat
 
 
 def test_addons_are_kubeadms() -> None:
-    objects = list(yaml.safe_load_all(render("addons.yaml.j2", lab=LAB, image="dns", code="c")))
+    objects = list(yaml.safe_load_all(render("addons.yaml.j2", lab=LAB, image="dns", code="c", authority="Q0E=")))
     kinds = {(each["kind"], each["metadata"]["name"]) for each in objects}
     assert {("ConfigMap", "coredns"), ("Deployment", "coredns"), ("Service", "kube-dns")} <= kinds
     assert ("ClusterRoleBinding", "kubeadm:cluster-admins") in kinds
+    info = next(each for each in objects if each["metadata"]["name"] == "cluster-info")
+    assert info["metadata"]["namespace"] == "kube-public"
+    [named] = yaml.safe_load(info["data"]["kubeconfig"])["clusters"]
+    assert named["cluster"] == {"certificate-authority-data": "Q0E=", "server": LAB.endpoint}
     service = next(each for each in objects if each["kind"] == "Service")
     assert service["spec"]["clusterIP"] == "10.96.0.10"
 

@@ -99,7 +99,7 @@ class Agent:
         self.config.root_dir.mkdir(parents=True, exist_ok=True)
         (self.config.root_dir / "pods").mkdir(exist_ok=True)
         self.config.pod_logs_dir.mkdir(parents=True, exist_ok=True)
-        self.cgroups.ensure_roots()
+        await self.cgroups.ensure_roots()
         self.registry.update = self._updated
         self.registry.remove = self._removed
         async with AsyncExitStack() as undo:

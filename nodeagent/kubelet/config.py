@@ -283,5 +283,5 @@ def _check(settings: Mapping[str, Any], document: Document, problems: Problems) 
         problems.add("--bootstrap-kubeconfig", "needs --kubeconfig, the file to write")
     elif kubeconfig is not None and not kubeconfig.is_file() and bootstrap is None:
         problems.add("--kubeconfig", f"{kubeconfig}: no such file")
-    if document["cgroupDriver"] != "cgroupfs":
-        problems.add("cgroupDriver", f"{document['cgroupDriver']!r} is not supported; only cgroupfs is")
+    if document["cgroupDriver"] not in ("cgroupfs", "systemd"):
+        problems.add("cgroupDriver", f"{document['cgroupDriver']!r}: must be cgroupfs or systemd")

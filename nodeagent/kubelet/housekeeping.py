@@ -82,7 +82,7 @@ class Housekeeper:
             log.info("Cleaning up orphaned pod %s", uid)
             await self._volumes.remove(uid)
             if self._cgroups is not None:
-                self._cgroups.remove_pod(uid)
+                await self._cgroups.remove_pod(uid)
 
     async def containers(self) -> None:
         """Thin out what live pods have left, and the logs of those that are gone."""

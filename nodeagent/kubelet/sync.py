@@ -144,7 +144,7 @@ class PodSyncer:
             await self._observer.observe(uid)
         await self._volumes.remove(uid)
         if self._cgroups is not None:
-            while not self._cgroups.remove_pod(uid):
+            while not await self._cgroups.remove_pod(uid):
                 await self._clock.sleep(0.05)
         if pod is not None:
             self._tell(pod, state, terminal=True)
@@ -212,7 +212,7 @@ class PodSyncer:
         self._paths.pod_log_dir(pod).mkdir(parents=True, exist_ok=True)
         # Asked before the first await: one pass uses one set of services.
         services = self._node.services(pod["metadata"]["namespace"], pod["spec"].get("enableServiceLinks") is not False)
-        parent = self._cgroups.ensure_pod(pod) if self._cgroups is not None else ""
+        parent = await self._cgroups.ensure_pod(pod) if self._cgroups is not None else ""
         volumes = await self._volumes.ensure(pod, state.ips, facts)
         config = render_sandbox(
             pod,

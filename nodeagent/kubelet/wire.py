@@ -19,11 +19,12 @@ from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.images import ImageService
 
-from . import dns, environment
+from . import dns, environment, observed
 from .agent import Agent, Api
 from .backoff import CrashBackoff
 from .cgroups import Cgroups, PodLimits
 from .cgroups.allocatable import Enforcer, plan_enforcement
+from .cgroups.systemd import Systemd
 from .config import Config
 from .downward import NodeFacts
 from .gc import Collector
@@ -72,13 +73,14 @@ class Runtime:
 async def build(config: Config, clock: Clock | None = None) -> Agent:
     """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories)."""
     clock = clock or SystemClock()
-    channel = Channel(config.runtime_endpoint)
+    channel = Channel(config.runtime_endpoint, observed.runtime_called)
     runtime = Runtime(channel, RuntimeService(channel), ImageService(channel))
     machine = machines.read_machine()
     node_ips = config.node_ips or (machines.default_address(),)
     paths = _paths(config)
     per_pod = PodLimits(config.pod_pids_limit, config.cpu_cfs_quota, tuple(machine.hugepages))
-    cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod)
+    units = Systemd() if config.cgroup_driver == "systemd" else None
+    cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod, units=units)
     client = Client(load_kubeconfig(config.kubeconfig), "kubelet/v1.32.0") if config.kubeconfig else None
     events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
     recorder = Recorder(events, config.node_name)
@@ -99,6 +101,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     registry = PodRegistry()
     status = StatusManager(client, registry.published, clock)
     observer = Observer(runtime.pods)
+    observed.show_node(config.node_name, "v1.32.0", lambda: observer.seen, registry.all)
     store = ObjectStore(client, clock)
 
     def was_ready(uid: str, container_id: str) -> bool:

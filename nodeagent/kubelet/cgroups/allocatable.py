@@ -67,15 +67,15 @@ class Enforcer:
         """Go on until cancelled."""
         while True:
             for wanted in self._wanted:
-                self._apply(wanted)
+                await self._apply(wanted)
             await self._clock.sleep(_EVERY)
 
-    def _apply(self, wanted: Wanted) -> None:
+    async def _apply(self, wanted: Wanted) -> None:
         try:
             if wanted.cgroup:
-                self._cgroups.enforce_existing(wanted.cgroup, wanted.limits, wanted.pids)
+                await self._cgroups.enforce_existing(wanted.cgroup, wanted.limits, wanted.pids)
             else:
-                self._cgroups.enforce(wanted.limits, wanted.pids)
+                await self._cgroups.enforce(wanted.limits, wanted.pids)
         except OSError as error:
             message = f'Failed to {wanted.verb} "{wanted.cgroup or self._cgroups.pods_path()}": {error}'
             self._say(wanted, "Warning", "FailedNodeAllocatableEnforcement", message)

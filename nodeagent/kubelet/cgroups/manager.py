@@ -1,6 +1,7 @@
 """The kubelet's cgroups: kubepods, a class of service under it, a pod under that (pkg/kubelet/cm).
 
-We own what is below `<cgroup-root>/kubepods` and nothing else. Everything is idempotent.
+We own what is below `<cgroup-root>/kubepods` and nothing else. Everything is idempotent. With the cgroupfs driver they
+are folders that we make; with the systemd driver they are slices, of which systemd makes the folders.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from apimachinery.meta.pod_resources import pod_requests
 from nodeagent.kubelet import pods, qos
 from nodeagent.kubelet.qos import Limits
 
-from . import names
-from .settings import plan_hugepages, plan_settings, plan_shares
+from . import names, systemd
+from .names import Name
+from .settings import Setting, plan_hugepages, plan_settings, plan_shares
+from .systemd import Units
 from .tree import Tree
 
 log = logging.getLogger(__name__)
@@ -37,59 +40,73 @@ class PodLimits:
 
 
 class Cgroups:
-    """The machine's cgroup tree as far as it is ours. root: `--cgroup-root`."""
+    """The machine's cgroup tree as far as it is ours. root: `--cgroup-root`. units: of systemd, for its driver."""
 
-    def __init__(self, root: str = "/", tree: Tree | None = None, pod_limits: PodLimits | None = None) -> None:
+    def __init__(
+        self,
+        root: str = "/",
+        tree: Tree | None = None,
+        pod_limits: PodLimits | None = None,
+        units: Units | None = None,
+    ) -> None:
         self.root, self.tree = root, tree or Tree()
         self._pod_limits = pod_limits or PodLimits()
         self._burstable: dict[str, int] = {}
-        self.driver = names.CGROUPFS
+        self._units = units
+        self.driver = names.CGROUPFS if units is None else names.SYSTEMD
         self.v2 = self.tree.v2
 
-    def ensure_roots(self) -> None:
+    async def ensure_roots(self) -> None:
         """Make kubepods, burstable and besteffort. Raises OSError when cgroups are not writable."""
         for quality in _QUALITIES:
-            self.tree.ensure(self._quality(quality))
-        self.tree.apply(self._quality("BestEffort"), plan_shares(qos.cpu_shares(0), v2=self.v2))
-        self._share_burstable()
+            await self._make(names.quality_name(self.root, quality))
+        await self._weigh("BestEffort", 0)
+        await self._share_burstable()
 
-    def enforce(self, limits: Limits, pids: int = -1) -> None:
+    async def enforce(self, limits: Limits, pids: int = -1) -> None:
         """Give the cgroup of all pods what the node can allocate. Raises OSError when the kernel refuses.
 
         A memory limit below what the pods use now is refused on v1; it is to be tried again when they use less.
         """
-        self._enforce(self._quality("Guaranteed"), limits, pids)
+        await self._limit(names.pods_name(self.root), limits, pids)
 
-    def enforce_existing(self, cgroup: str, limits: Limits, pids: int = -1) -> None:
+    async def enforce_existing(self, cgroup: str, limits: Limits, pids: int = -1) -> None:
         """Limit a cgroup of somebody else (`kubeReservedCgroup`, `systemReservedCgroup`). Raises OSError."""
-        path = names.path(tuple(part for part in cgroup.split("/") if part), self.driver)
-        if not self.tree.exists(path):
+        name = tuple(part for part in cgroup.split("/") if part)
+        if not self.tree.exists(names.path(name, self.driver)):
             raise FileNotFoundError(f'"{cgroup}" cgroup does not exist')
-        self._enforce(path, limits, pids)
+        await self._limit(name, limits, pids)
 
-    def _enforce(self, path: str, limits: Limits, pids: int) -> None:
-        settings = plan_settings(limits, v2=self.v2, pids=pids)
-        self.tree.apply(path, [*settings, *self._hugepages(limits)])
-
-    def ensure_pod(self, pod: Mapping[str, Any]) -> str:
+    async def ensure_pod(self, pod: Mapping[str, Any]) -> str:
         """Make the pod's cgroup with its limits; returns its path, the sandbox's parent. Raises OSError."""
-        self._count(pod)
-        path = names.path(names.pod_name(self.root, pod), self.driver)
+        await self._count(pod)
+        name = names.pod_name(self.root, pod)
+        path = names.path(name, self.driver)
         if not self.tree.exists(path):
-            self.tree.ensure(path)
+            await self._make(name)
             try:
-                self.update_pod(pod)
+                await self.update_pod(pod)
             except OSError as error:
                 log.warning("Failed to set the limits of pod %s: %s", pods.describe(pod), error)
         return path
 
-    def update_pod(self, pod: Mapping[str, Any]) -> None:
+    async def update_pod(self, pod: Mapping[str, Any]) -> None:
         """Give a pod's cgroup the limits of its spec. Raises OSError when the kernel refuses one."""
         limits = qos.pod_limits(pod, cpu_quota=self._pod_limits.cpu_quota)
-        path = names.path(names.pod_name(self.root, pod), self.driver)
-        settings = plan_settings(limits, v2=self.v2, pids=self._pod_limits.pids)
-        self.tree.apply(path, [*settings, *self._hugepages(limits)])
-        self._count(pod)
+        await self._limit(names.pod_name(self.root, pod), limits, self._pod_limits.pids)
+        await self._count(pod)
+
+    async def remove_pod(self, uid: str) -> bool:
+        """Kill what is left in the pod's cgroup and remove it. False when something still lives in it: ask again."""
+        if self._burstable.pop(uid, None) is not None:
+            await self._share_burstable()
+        gone = True
+        for path in [path for path, found in self._pods() if found == uid]:
+            gone = self.tree.remove(path) and gone
+            if self._units is not None:
+                await self._units.stop(path.rpartition("/")[2])
+                gone = self.tree.remove(path)
+        return gone
 
     def pod_uids(self) -> set[str]:
         """The pods that have a cgroup."""
@@ -106,13 +123,6 @@ class Cgroups:
     def container_path(self, pod_path: str, container_id: str) -> str:
         """The cgroup of a container, or of a sandbox, in its pod's."""
         return f"{pod_path}/{names.container_folder(container_id, self.driver)}"
-
-    def remove_pod(self, uid: str) -> bool:
-        """Kill what is left in the pod's cgroup and remove it. False when something still lives in it: ask again."""
-        if self._burstable.pop(uid, None) is not None:
-            self._share_burstable()
-        gone = [self.tree.remove(path) for path, found in self._pods() if found == uid]
-        return all(gone)
 
     def group_paths(self) -> tuple[str, ...]:
         """The cgroup of all pods, and those of the classes of service in it."""
@@ -133,23 +143,43 @@ class Cgroups:
     def _quality(self, quality: str) -> str:
         return names.path(names.quality_name(self.root, quality), self.driver)
 
-    def _hugepages(self, limits: Limits) -> Sequence[Any]:
+    async def _make(self, name: Name) -> None:
+        if self._units is not None:
+            parent = names.unit(name[:-1]) if len(name) > 1 else ""
+            await self._units.start(names.unit(name), systemd.plan_slice(parent, v2=self.v2))
+        # systemd makes the folders of the controllers that it knows.
+        self.tree.ensure(names.path(name, self.driver))
+
+    async def _limit(self, name: Name, limits: Limits, pids: int) -> None:
+        if self._units is not None:
+            await self._units.change(names.unit(name), systemd.plan_limits(limits, v2=self.v2, pids=pids))
+        # Also with systemd: it rounds quotas, and knows no huge pages.
+        settings = plan_settings(limits, v2=self.v2, pids=pids)
+        self.tree.apply(names.path(name, self.driver), [*settings, *self._hugepages(limits)])
+
+    def _hugepages(self, limits: Limits) -> list[Setting]:
         if not self.tree.has("hugetlb"):
-            return ()
+            return []
         return plan_hugepages(limits.hugepages, self._pod_limits.page_sizes, v2=self.v2)
 
-    def _count(self, pod: Mapping[str, Any]) -> None:
+    async def _count(self, pod: Mapping[str, Any]) -> None:
         """The burstable class weighs as much as its pods ask for together (qos_container_manager_linux.go)."""
         if pods.qos_class(pod) != "Burstable":
             return
         asked = pod_requests(pod).get("cpu", 0)
         if self._burstable.get(pods.uid(pod)) != asked:
             self._burstable[pods.uid(pod)] = asked
-            self._share_burstable()
+            await self._share_burstable()
 
-    def _share_burstable(self) -> None:
-        shares = qos.cpu_shares(sum(self._burstable.values()))
+    async def _share_burstable(self) -> None:
+        await self._weigh("Burstable", sum(self._burstable.values()))
+
+    async def _weigh(self, quality: str, millicores: int) -> None:
+        name, shares = names.quality_name(self.root, quality), qos.cpu_shares(millicores)
         try:
-            self.tree.apply(self._quality("Burstable"), plan_shares(shares, v2=self.v2))
+            if self._units is not None:
+                weight = systemd.plan_limits(Limits(shares), v2=self.v2)[:1]
+                await self._units.change(names.unit(name), weight)
+            self.tree.apply(names.path(name, self.driver), plan_shares(shares, v2=self.v2))
         except OSError as error:
-            log.warning("Failed to set the weight of burstable pods: %s", error)
+            log.warning("Failed to set the weight of %s pods: %s", quality.lower(), error)

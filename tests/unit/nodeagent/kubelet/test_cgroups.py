@@ -131,18 +131,18 @@ class Files(Tree):
                 (place / name).write_text(text)
 
 
-def test_the_burstable_class_weighs_what_its_pods_ask_for(tmp_path: Path) -> None:
+async def test_the_burstable_class_weighs_what_its_pods_ask_for(tmp_path: Path) -> None:
     tree = Files(tmp_path)
     groups = Cgroups("/", tree)
-    groups.ensure_roots()
+    await groups.ensure_roots()
     assert tree.read("/kubepods/besteffort", "cpu.weight") == "1"
     one, two = pod({"requests": {"cpu": "1"}}, "one"), pod({"requests": {"cpu": "3"}}, "two")
-    groups.ensure_pod(one)
-    assert groups.ensure_pod(two) == "/kubepods/burstable/podtwo"
-    groups.ensure_pod(pod({}, "three"))
+    await groups.ensure_pod(one)
+    assert await groups.ensure_pod(two) == "/kubepods/burstable/podtwo"
+    await groups.ensure_pod(pod({}, "three"))
     assert tree.read("/kubepods/burstable", "cpu.weight") == str(qos.cpu_weight(4096))
     assert groups.pod_uids() == {"one", "two", "three"} and groups.pod_path("one") == "/kubepods/burstable/podone"
-    groups.remove_pod("two")
+    await groups.remove_pod("two")
     assert tree.read("/kubepods/burstable", "cpu.weight") == str(qos.cpu_weight(1024))
 
 
@@ -161,7 +161,7 @@ def test_what_is_enforced() -> None:
 async def test_enforcement_is_told_once_and_tried_again(tmp_path: Path) -> None:
     tree, clock = Files(tmp_path, refuse="memory.max"), ManualClock()
     groups = Cgroups("/", tree)
-    groups.ensure_roots()
+    await groups.ensure_roots()
     said: list[tuple[str, str]] = []
     wanted = plan_enforcement(
         ["pods", "kube-reserved"],

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,29 +109,6 @@ class Systemd(ServiceInterface):
         assert (unit, who, number) == ("systemd-logind.service", "all", 1)
         text = (self._overrides / "99-kubelet.conf").read_text()
         self._logind.delay = int(text.rpartition("InhibitDelayMaxSec=")[2]) * 1_000_000
-
-
-@pytest.fixture
-def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A message bus of our own in the place of the system's."""
-    config = tmp_path / "bus.conf"
-    path = tmp_path / "bus"
-    config.write_text(
-        "<busconfig><type>system</type>"
-        f"<listen>unix:path={path}</listen>"
-        '<policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>'
-        "</busconfig>"
-    )
-    bus = subprocess.Popen(
-        ["dbus-daemon", "--nofork", "--print-address", f"--config-file={config}"], stdout=subprocess.PIPE
-    )
-    try:
-        assert bus.stdout is not None and bus.stdout.readline()
-        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={path}")
-        yield f"unix:path={path}"
-    finally:
-        bus.kill()
-        bus.wait()
 
 
 @pytest.fixture

@@ -16,6 +16,13 @@ from controlplane.controllers.claim import apply_claim, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
 from controlplane.controllers.pod_control import is_namespace_terminating
 from controlplane.controllers.revisions import delete_revisions, ensure_revision, plan_history
+from controlplane.controllers.statefulset_claims import (
+    claim_names,
+    claim_prefix,
+    is_leaving,
+    plan_owners,
+    templates,
+)
 from controlplane.controllers.statefulset_plan import (
     compute_status,
     ordinal,
@@ -40,12 +47,15 @@ class StatefulSetController:
         sets, all_pods = context.informer(STATEFULSETS), context.informer(PODS)
         revisions = context.informer(CONTROLLERREVISIONS)
         index_by_controller(revisions)
+        claims = context.informer(PERSISTENTVOLUMECLAIMS)
         self._sets, self._pods, self._revisions = sets.lister, all_pods.lister, revisions.lister
+        self._claims = claims.lister
         self._recorder = context.recorder(NAME)
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         sets.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_changed, lambda old, new: self._pod_changed(new), self._pod_changed)
+        claims.add_handler(lambda _: None, lambda old, new: None, self._claim_gone)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -71,7 +81,11 @@ class StatefulSetController:
             current_name = update_name
         owned, now = await self._claim(stateful_set), self._clock.now()
         plan = plan_step(stateful_set, owned, current_name, update_name, now)
+        for pod in owned:
+            await self._own_claims(stateful_set, pod)
         for number, revision in plan.create:
+            if any(is_leaving(claim) for claim in self._claims_of(stateful_set, number)):
+                continue  # its deletion wakes us
             await self._create(stateful_set, number, revision, named[revision])
         for pod in plan.delete:
             await self._delete(stateful_set, pod)
@@ -80,6 +94,18 @@ class StatefulSetController:
         limit = int(stateful_set["spec"].get("revisionHistoryLimit", 10))
         await delete_revisions(self._client, plan_history(revisions, live, limit))
         return self._next_available(stateful_set, owned)
+
+    def _claims_of(self, stateful_set: Object, number: int) -> list[Object]:
+        named = (self._claims.get(each, objects.namespace(stateful_set)) for each in claim_names(stateful_set, number))
+        return [claim for claim in named if claim is not None]
+
+    async def _own_claims(self, stateful_set: Object, pod: Object) -> None:
+        """Before a pod is deleted its claims must say whether they go with it."""
+        for claim in self._claims_of(stateful_set, ordinal(stateful_set, pod)):
+            owners = plan_owners(stateful_set, pod, claim)
+            if owners is not None and not objects.is_deleting(claim):
+                body = {**claim, "metadata": {**claim["metadata"], "ownerReferences": owners}}
+                await self._client.update(PERSISTENTVOLUMECLAIMS, body)
 
     async def _claim(self, stateful_set: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(stateful_set["spec"].get("selector"))
@@ -165,6 +191,13 @@ class StatefulSetController:
 
     def _enqueue(self, stateful_set: Object) -> None:
         self._queue.add(objects.key(stateful_set))
+
+    def _claim_gone(self, claim: Object) -> None:
+        for stateful_set in self._sets.list(objects.namespace(claim)):
+            if any(
+                objects.name(claim).startswith(claim_prefix(stateful_set, each)) for each in templates(stateful_set)
+            ):
+                self._enqueue(stateful_set)
 
     def _pod_changed(self, pod: Object) -> None:
         reference = controller_of(pod)

@@ -16,6 +16,7 @@ from apimachinery.api.catalogue import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    STATEFULSETS,
     STORAGECLASSES,
     Resource,
 )
@@ -104,7 +105,12 @@ async def phase(cluster: Simulation, resource: Resource, name: str, wanted: str)
     namespace = "default" if resource.namespaced else None
 
     async def look() -> Object | None:
-        found = await cluster.client.get(resource, name, namespace)
+        try:
+            found = await cluster.client.get(resource, name, namespace)
+        except ApiError as error:
+            if is_not_found(error):
+                return None
+            raise
         return found if (found.get("status") or {}).get("phase") == wanted else None
 
     found: Object = await cluster.eventually(look, f"{resource.kind} {name} {wanted}")
@@ -302,3 +308,42 @@ async def test_a_node_that_goes_is_chosen_anew(cluster: Simulation) -> None:
     await cluster.client.create(PODS, pod_with("data"))
     node = pods.node_name(await bound_pod(cluster, "app"))
     assert node in {objects.name(each) for each in (await cluster.client.list(NODES))["items"]}
+
+
+async def test_a_stateful_set_keeps_and_drops_its_claims(cluster: Simulation) -> None:
+    await cluster.client.create(STORAGECLASSES, local_path())
+    spec = {
+        "replicas": 2,
+        "serviceName": "web",
+        "selector": {"matchLabels": {"app": "web"}},
+        "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete", "whenDeleted": "Delete"},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim()["spec"]}],
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "main", "image": "nginx"}], "terminationGracePeriodSeconds": 1},
+        },
+    }
+    metadata = {"name": "web", "namespace": "default"}
+    body = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec}
+    await cluster.client.create(STATEFULSETS, body)
+    first = await phase(cluster, PERSISTENTVOLUMECLAIMS, "data-web-0", "Bound")
+    await phase(cluster, PERSISTENTVOLUMECLAIMS, "data-web-1", "Bound")
+    await phase(cluster, PODS, "web-1", "Running")
+    await cluster.client.delete(PODS, "web-0", "default")
+
+    async def replaced() -> bool:
+        try:
+            found = await cluster.client.get(PODS, "web-0", "default")
+        except ApiError:
+            return False
+        return pods.phase(found) == "Running" and not objects.is_deleting(found)
+
+    await cluster.eventually(replaced, "web-0 again")
+    kept = await cluster.client.get(PERSISTENTVOLUMECLAIMS, "data-web-0", "default")
+    assert objects.uid(kept) == objects.uid(first)
+    await cluster.client.patch(STATEFULSETS, "web", {"spec": {"replicas": 1}}, "default")
+    await gone(cluster, PERSISTENTVOLUMECLAIMS, "data-web-1")
+    assert not objects.is_deleting(await cluster.client.get(PERSISTENTVOLUMECLAIMS, "data-web-0", "default"))
+    await cluster.client.delete(STATEFULSETS, "web", "default")
+    await gone(cluster, PERSISTENTVOLUMECLAIMS, "data-web-0")
+    await gone(cluster, PERSISTENTVOLUMES, first["spec"]["volumeName"])

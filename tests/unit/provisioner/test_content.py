@@ -157,6 +157,9 @@ def test_addons_are_kubeadms() -> None:
     assert named["cluster"] == {"certificate-authority-data": "Q0E=", "server": LAB.endpoint}
     service = next(each for each in objects if each["kind"] == "Service")
     assert service["spec"]["clusterIP"] == "10.96.0.10"
+    storage = next(each for each in objects if each["kind"] == "StorageClass")
+    assert storage["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert (storage["provisioner"], storage["volumeBindingMode"]) == ("kubelab.io/local-path", "WaitForFirstConsumer")
 
 
 def test_metrics_server_is_upstreams() -> None:

@@ -54,12 +54,38 @@ class Client:
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
+        self._watches: set[aiohttp.ClientResponse] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._answering = asyncio.Event()
         self._answering.set()
 
     async def __aenter__(self) -> Self:
+        self._session = self._made()
+        return self
+
+    async def show(self, config: ClientConfig) -> None:
+        """Be somebody else from now on, as after a certificate was renewed: on new connections. Requests that are under
+        way come to their end on the old ones; watches end now (ApiUnreachable), and are begun again by who has them."""
+        self.config = config
+        before, self._session = self._session, self._made()
+        for response in tuple(self._watches):
+            # Closing the session alone would leave the reader waiting.
+            response.close()
+        if before is not None:
+            self._retiring.add(asyncio.create_task(self._retire(before)))
+
+    async def _retire(self, session: aiohttp.ClientSession) -> None:
+        try:
+            await asyncio.sleep(self._timeout.total or 0.0)
+        finally:
+            await session.close()
+            task = asyncio.current_task()
+            if task is not None:
+                self._retiring.discard(task)
+
+    def _made(self) -> aiohttp.ClientSession:
         context = self.config.ssl_context()
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, ssl=context if context else True, keepalive_timeout=60, socket_factory=_socket
             ),
@@ -67,11 +93,11 @@ class Client:
             read_bufsize=MAX_EVENT,
             auto_decompress=True,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await cancel_and_wait(*self._retiring)
         if self._session is not None:
             await self._session.close()
 
@@ -186,12 +212,16 @@ class Client:
                 self._answering.set()
                 if response.status != 200:
                     raise ApiError.from_status(response.status, await response.read())
-                async for line in response.content:
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        status = event["object"]
-                        raise ApiError.from_status(status.get("code", 500), orjson.dumps(status))
-                    yield WatchEvent(event["type"], event["object"])
+                self._watches.add(response)
+                try:
+                    async for line in response.content:
+                        event = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            status = event["object"]
+                            raise ApiError.from_status(status.get("code", 500), orjson.dumps(status))
+                        yield WatchEvent(event["type"], event["object"])
+                finally:
+                    self._watches.discard(response)
         except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
             self._note(error)
             raise ApiUnreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.meta.times import parse_duration
 
 #: RFC 1123: labels of at most 63 lower-case letters, digits and inner hyphens, joined by dots.
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
@@ -19,7 +20,8 @@ _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*
 @dataclass(frozen=True, slots=True)
 class AllInOneConfig:
     """store: "sqlite", or the URLs of etcd. `etcd_pki`: where etcd's client certificate lies, for https. dns_domain: of
-    Services; in the API server's certificate and in the issuer of service account tokens."""
+    Services; in the API server's certificate and in the issuer of service account tokens. signing_duration: seconds
+    that a certificate lives at most which was asked for through the API."""
 
     data_dir: Path
     etcd_servers: tuple[str, ...] = ()
@@ -31,6 +33,7 @@ class AllInOneConfig:
     cluster_cidr: str = "10.244.0.0/16"
     dns_domain: str = "cluster.local"
     etcd_pki: Path | None = None
+    signing_duration: float = 365 * 24 * 3600.0
     verbosity: int = 0
 
 
@@ -51,6 +54,9 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
     parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="pod addresses")
     parser.add_argument("--dns-domain", default="cluster.local", help="the domain that Services are found in")
     parser.add_argument("--etcd-pki", help="directory with ca.crt and client.crt, client.key for an https etcd")
+    parser.add_argument(
+        "--cluster-signing-duration", default="8760h0m0s", help="longest validity of the certificates issued"
+    )
     parser.add_argument("-v", "--v", dest="v", type=int, default=0)
     options = parser.parse_args(list(argv))
     problems = Problems()
@@ -74,6 +80,11 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
             ipaddress.IPv4Network(text)
         except ValueError as error:
             problems.add(where, str(error))
+    signing = 0.0
+    try:
+        signing = parse_duration(options.cluster_signing_duration)
+    except ValueError as error:
+        problems.add("--cluster-signing-duration", str(error))
     if len(options.dns_domain) > 253 or not _DOMAIN.fullmatch(options.dns_domain):
         problems.add("--dns-domain", f"{options.dns_domain!r} is not a DNS domain")
     problems.raise_if_any()
@@ -88,5 +99,6 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         cluster_cidr=options.cluster_cidr,
         dns_domain=options.dns_domain,
         etcd_pki=Path(options.etcd_pki) if options.etcd_pki else None,
+        signing_duration=signing,
         verbosity=options.v,
     )

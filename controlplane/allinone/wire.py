@@ -64,6 +64,7 @@ class ControlPlane:
                 service_cidr=ipaddress.IPv4Network(config.service_cidr),
                 signing_cert=pki / "ca.crt",
                 signing_key=pki / "ca.key",
+                signing_duration=config.signing_duration,
                 token_key=pki / "sa.key",
                 controllers=("*", "bootstrap-signer-controller", "token-cleaner-controller"),
             ),

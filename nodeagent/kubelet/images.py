@@ -6,12 +6,12 @@ The reasons and messages are upstream's (pkg/kubelet/images/image_manager.go).
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.backoff import Backoff
@@ -19,8 +19,8 @@ from apimachinery.kit.clock import Clock
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
+from nodeagent.kubelet.credentials import credentials
 from nodeagent.kubelet.pods import Container, Pod, uid
-from nodeagent.kubelet.volumes.payload import secret_data
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,17 @@ class ImageProblem(Exception):
         super().__init__(message)
 
 
+class SeveralFailed(RuntimeCallError):
+    """No credentials were good enough; the text lists what each was answered."""
+
+    def __init__(self, problems: Sequence[RuntimeCallError]) -> None:
+        super().__init__(problems[-1].method, problems[-1].code, problems[-1].message)
+        self._text = f"[{', '.join(dict.fromkeys(map(str, problems)))}]"
+
+    def __str__(self) -> str:
+        return self._text
+
+
 def with_default_tag(image: str) -> str:
     """`nginx` is `nginx:latest`; a digest or a tag stays."""
     if "@" in image or ":" in image.rpartition("/")[2]:
@@ -59,42 +70,26 @@ def pull_policy(container: Mapping[str, Any]) -> str:
     return "Always" if with_default_tag(container["image"]).endswith(":latest") else "IfNotPresent"
 
 
-def registry_of(image: str) -> str:
-    """The registry that a reference names."""
-    first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return first
-    return "docker.io"
-
-
-def credentials(image: str, secrets: Sequence[Mapping[str, Any]]) -> list[cri.AuthConfig]:
-    """What the pod's pull secrets hold for the image's registry (the formats of kubernetes.io/dockerconfig*)."""
-    registry = registry_of(image)
-    names = {registry, f"https://{registry}", f"https://{registry}/v1/", f"https://{registry}/v2/"}
-    if registry == "docker.io":
-        names |= {"https://index.docker.io/v1/", "index.docker.io"}
-    found = []
-    for secret in secrets:
-        data = secret_data(secret)
-        with contextlib.suppress(ValueError, AttributeError):
-            auths = json.loads(data.get(".dockerconfigjson") or b"{}").get("auths") or {}
-            auths |= json.loads(data.get(".dockercfg") or b"{}")
-            for host, entry in auths.items():
-                if host in names or host.rstrip("/") in names or image.startswith(f"{host}/"):
-                    user, password = entry.get("username", ""), entry.get("password", "")
-                    if entry.get("auth") and not user:
-                        user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-                    found.append(cri.AuthConfig(username=user, password=password, server_address=host))
-    return found
-
-
 class ImageManager:
-    """Sees to it that a container's image is on the node. serialize: one pull at a time on this node."""
+    """Sees to it that a container's image is on the node.
 
-    def __init__(self, images: ImageService, clock: Clock, *, serialize: bool = True) -> None:
-        self._images, self._clock = images, clock
+    serialize: one pull at a time on this node; otherwise `parallel` at most, None for any number. docker_configs: the
+    node's own credentials, beside those of pods.
+    """
+
+    def __init__(
+        self,
+        images: ImageService,
+        clock: Clock,
+        *,
+        serialize: bool = True,
+        parallel: int | None = None,
+        docker_configs: Sequence[Path] = (),
+    ) -> None:
+        self._images, self._clock, self._docker_configs = images, clock, docker_configs
         self._backoff = Backoff(10.0, 300.0, clock)
-        self._one = asyncio.Semaphore(1 if serialize else 1000)
+        self._slots = asyncio.Semaphore(1 if serialize else parallel or sys.maxsize)
+        self._last_failure: dict[str, str] = {}
         self.handed_out: dict[str, float] = {}
         self._ahead: dict[str, tuple[cri.Image, float]] = {}
 
@@ -163,16 +158,22 @@ class ImageManager:
         if self._backoff.remaining(key) > 0:
             message = f'Back-off pulling image "{asked}"'
             say("Normal", "BackOff", message)
-            raise ImageProblem("ImagePullBackOff", message)
+            # What went wrong is told as long as it is waited for.
+            failure = self._last_failure.get(key)
+            raise ImageProblem("ImagePullBackOff", f"{message}: {failure}" if failure else message)
+        self._last_failure.pop(key, None)
         say("Normal", "Pulling", f'Pulling image "{asked}"')
         started = self._clock.monotonic()
         try:
-            async with self._one:
+            async with self._slots:
                 began = self._clock.monotonic()
-                reference = await self._try_each(image, credentials(image, secrets), sandbox_config)
+                auths = credentials(image, secrets, self._docker_configs)
+                reference = await self._try_each(image, auths, sandbox_config)
         except RuntimeCallError as error:
             self._backoff.forget_idle()  # those of pods that are gone
+            self._last_failure = {each: told for each, told in self._last_failure.items() if self._backoff.delay(each)}
             self._backoff.next(key)
+            self._last_failure[key] = f"ErrImagePull: {error}"
             say("Warning", "Failed", f'Failed to pull image "{asked}": {error}')
             raise ImageProblem("ErrImagePull", str(error)) from error
         self._backoff.reset(key)
@@ -191,11 +192,17 @@ class ImageManager:
         return found
 
     async def _try_each(self, image: str, auths: list[cri.AuthConfig], sandbox_config: cri.PodSandboxConfig) -> str:
-        choices: list[cri.AuthConfig | None] = [*auths] or [None]
-        for auth in choices[:-1]:
-            with contextlib.suppress(RuntimeCallError):
+        """Pull with one identity after the other. Raises RuntimeCallError, of several failures with all their texts."""
+        problems: list[RuntimeCallError] = []
+        choices: list[cri.AuthConfig | None] = [*auths]
+        for auth in choices or [None]:
+            try:
                 return await self._images.pull(image, auth, sandbox_config)
-        return await self._images.pull(image, choices[-1], sandbox_config)
+            except RuntimeCallError as error:
+                problems.append(error)
+        if len(problems) == 1:
+            raise problems[0]
+        raise SeveralFailed(problems)
 
     def retry_in(self, pod: Pod, container: Container) -> float:
         """Seconds until a pull that failed may be tried again."""

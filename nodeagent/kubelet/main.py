@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from apimachinery.kit import logs, process, trust
 from apimachinery.kit.config import ConfigError, exit_with
-from apimachinery.kit.tasks import run_daemon
+from apimachinery.kit.tasks import cancel_and_wait, run_daemon, wait_first
 
 from . import config as configuration
 
@@ -28,6 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     async def body(stop: asyncio.Event) -> None:
         from .wire import build
 
-        await (await build(config)).run(stop)
+        # Joining the cluster may wait for somebody's approval.
+        building = asyncio.create_task(build(config))
+        await wait_first(stop, building)
+        if building.done():
+            await building.result().run(stop)
+        else:
+            await cancel_and_wait(building)
 
     return run_daemon(body)

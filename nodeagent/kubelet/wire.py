@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apimachinery.api.catalogue import PODS, SERVICES
 from apimachinery.cache.informer import Informer
-from apimachinery.client.config import load_kubeconfig
-from apimachinery.client.rest import Client
 from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
@@ -45,7 +44,7 @@ from .runtime.observer import Observer
 from .runtime.start import Machine, Starter
 from .server.app import KubeletServer
 from .server.auth import Gate
-from .server.certificate import serving_context
+from .server.certificate import Serving
 from .sources.mirrors import MirrorManager
 from .sources.registry import PodRegistry
 from .sources.static import StaticSource
@@ -55,6 +54,7 @@ from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
 from .wire_guards import Parts, build_guards
+from .wire_identity import client_rotation, make_client, serving_rotation
 from .wire_stats import build_measurements
 from .workers import PodWorkers
 
@@ -81,7 +81,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     per_pod = PodLimits(config.pod_pids_limit, config.cpu_cfs_quota, tuple(machine.hugepages))
     units = Systemd() if config.cgroup_driver == "systemd" else None
     cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod, units=units)
-    client = Client(load_kubeconfig(config.kubeconfig), "kubelet/v1.32.0") if config.kubeconfig else None
+    client = await make_client(config, clock)
     events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
     recorder = Recorder(events, config.node_name)
     services = Informer(client, SERVICES) if client is not None else None
@@ -114,7 +114,13 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     killer = Killer(runtime.pods, clock, recorder)
     claims = ClaimReader(client, config.node_name)
     volumes = VolumeManager(paths, store, TokenManager(client, clock), claims, clock)
-    images = ImageManager(runtime.images, clock, serialize=config.serialize_image_pulls)
+    images = ImageManager(
+        runtime.images,
+        clock,
+        serialize=config.serialize_image_pulls,
+        parallel=config.max_parallel_image_pulls,
+        docker_configs=(config.root_dir / "config.json", Path("/root/.docker/config.json")),
+    )
     facts = Machine(machine.memory, cgroups.v2, config.cluster_domain, config.cpu_cfs_quota, tuple(machine.hugepages))
     syncer = PodSyncer(
         runtime=runtime.pods,
@@ -220,7 +226,12 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         ready=agent.sources_ready,
         clock=clock,
     )
+    rotation = client_rotation(config, client, clock)
+    agent.servers += [rotation] if rotation is not None else []
     if config.enable_server:
+        serving = Serving(config, node_ips, clock)
+        renewal = serving_rotation(config, client, serving, node_ips, clock)
+        agent.servers += [serving, *([renewal] if renewal is not None else [])]
         gate = Gate(
             client,
             config.node_name,
@@ -234,14 +245,15 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
             KubeletServer(
                 address=config.address,
                 port=config.port,
-                tls=lambda: serving_context(config, node_ips),
+                tls=serving.context,
                 gate=gate,
                 registry=registry,
                 status=status.previous,
                 runtime=runtime.pods,
                 measured=build_measurements(
-                    config, machine, runtime.pods, runtime.images, cgroups, registry.find, paths, watcher, clock
-                ),
+                    config, machine, runtime.pods, runtime.images, cgroups, registry.find, volumes.claimed, paths, watcher,
+                    clock,
+                ),  # fmt: skip
                 configuration=config.shown(),
                 checkpoints=config.root_dir / "checkpoints",
                 clock=clock,

@@ -1,23 +1,96 @@
-"""The server's certificate: the configured one, or a self-signed one that is made once (kubelet.crt, kubelet.key)."""
+"""The server's certificate: the configured one, one that the cluster signed, or a self-signed one that is made once.
+
+A new one counts for the next handshake: a context hands its certificate to each connection, and may be given another.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
 from pathlib import Path
 
+from apimachinery.kit.clock import Clock
 from apimachinery.kit.files import write_atomic
-from apimachinery.kit.tls import server_context
+from nodeagent.kubelet.certificates.store import CertificateStore, Pair
 from nodeagent.kubelet.config import Config
 
+log = logging.getLogger(__name__)
 
-def serving_context(config: Config, ips: tuple[str, ...]) -> ssl.SSLContext:
-    """The TLS context of port 10250. Client certificates are asked for when there is an authority to check them."""
-    cert, key = config.tls_cert_file, config.tls_key_file
-    if cert is None or key is None:
-        cert, key = config.cert_dir / "kubelet.crt", config.cert_dir / "kubelet.key"
-        if not (cert.exists() and key.exists()):
-            _make(cert, key, config.node_name, ips)
-    return server_context(cert, key, config.client_ca_file)
+STORE = "kubelet-server"
+_LOOK = 10.0
+_VERSIONS = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
+
+
+class Serving:
+    """The TLS context of port 10250 and the files behind it.
+
+    Client certificates are asked for when there is an authority to check them; who shows none may have a token.
+    """
+
+    def __init__(self, config: Config, ips: tuple[str, ...], clock: Clock) -> None:
+        self._clock = clock
+        self.store = CertificateStore(config.cert_dir, STORE)
+        self._files: tuple[Path, Path] | None
+        if config.tls_cert_file is not None and config.tls_key_file is not None:
+            self._files = config.tls_cert_file, config.tls_key_file
+        elif config.server_tls_bootstrap:
+            # Signed by the cluster: until somebody approved it, every handshake fails.
+            self._files = (self.store.current_path,) * 2 if self.store.current() else None
+        else:
+            self._files = config.cert_dir / "kubelet.crt", config.cert_dir / "kubelet.key"
+            if not all(file.exists() for file in self._files):
+                _make(*self._files, config.node_name, ips)
+        self._config = config
+        self._context: ssl.SSLContext | None = None
+        self._seen = self._stamps()
+
+    def context(self) -> ssl.SSLContext:
+        """The context. Raises OSError, ssl.SSLError for files that cannot be used."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS.get(self._config.tls_min_version, ssl.TLSVersion.TLSv1_2)
+        if self._files is not None:
+            context.load_cert_chain(*self._files)
+        if self._config.client_ca_file is not None:
+            context.load_verify_locations(cafile=str(self._config.client_ca_file))
+            context.verify_mode = ssl.CERT_OPTIONAL
+        self._context = context
+        return context
+
+    async def use(self, _: Pair) -> None:
+        """A pair was put into the store: show it from the next handshake on."""
+        self._files = (self.store.current_path,) * 2
+        self._load()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look at the files until `stop` is set; show what was written into them."""
+        while not stop.is_set():
+            await self._clock.sleep(_LOOK)
+            stamps = self._stamps()
+            if stamps != self._seen and None not in stamps:
+                self._load()
+
+    def _load(self) -> None:
+        if self._context is None or self._files is None:
+            return
+        try:
+            # Tried apart first: half of a pair, met while it is written, must not end in the context.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
+            self._context.load_cert_chain(*self._files)
+        except (OSError, ssl.SSLError) as error:
+            log.error("Failed to load the serving certificate %s: %s", self._files[0], error)
+            return
+        self._seen = self._stamps()
+        log.info("Loaded the serving certificate %s", self._files[0])
+
+    def _stamps(self) -> tuple[int | None, ...]:
+        found: list[int | None] = []
+        for file in self._files or ():
+            try:
+                found.append(file.stat().st_mtime_ns)
+            except OSError:
+                found.append(None)
+        return tuple(found)
 
 
 def _make(cert: Path, key: Path, name: str, ips: tuple[str, ...]) -> None:

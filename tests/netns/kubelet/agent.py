@@ -46,9 +46,16 @@ class Kubelet:
 
     program: tuple[str, ...] = ("-m", "nodeagent.kubelet")
 
-    def __init__(self, machine: Machine, name: str = "node", kubeconfig: Path | None = None, **config: Any) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        name: str = "node",
+        kubeconfig: Path | None = None,
+        bootstrap: Path | None = None,
+        **config: Any,
+    ) -> None:
         self.machine, self.name = machine, name
-        self._kubeconfig = kubeconfig
+        self._kubeconfig, self._bootstrap = kubeconfig, bootstrap
         self._process: subprocess.Popen[bytes] | None = None
         self.manifests = machine.dir / "manifests"
         self.root = machine.dir / "kubelet"
@@ -70,16 +77,20 @@ class Kubelet:
         }
         (machine.dir / "kubelet.yaml").write_text(yaml.safe_dump(document))
 
-    def start(self) -> None:
+    def start(self, seconds: float = 30) -> None:
+        """Start it; returns when its server answers, or at once when `seconds` is 0."""
         argv = [sys.executable, *self.program, f"--config={self.machine.dir}/kubelet.yaml"]
         argv += [f"--hostname-override={self.name}", f"--node-ip={self.machine.node_ip}", f"--root-dir={self.root}"]
         if self._kubeconfig is not None:
             argv.append(f"--kubeconfig={self._kubeconfig}")
+        if self._bootstrap is not None:
+            argv.append(f"--bootstrap-kubeconfig={self._bootstrap}")
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 self.machine.command("env", f"PYTHONPATH={_SOURCE}", *argv), stdout=output, stderr=output
             )
-        eventually(lambda: self.get("/healthz") == b"ok", "the kubelet's server")
+        if seconds:
+            eventually(lambda: self.get("/healthz") == b"ok", "the kubelet's server", seconds)
 
     @property
     def pid(self) -> int:
@@ -89,6 +100,11 @@ class Kubelet:
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def ended(self, seconds: float = 30) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        return self._process.wait(seconds)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it; returns its exit code."""

@@ -21,15 +21,15 @@ _SOURCE = Path(__file__).resolve().parents[3]
 class Cluster:
     """The control plane's process, and kubectl against it."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, *flags: str) -> None:
+        self.machine, self._flags = machine, flags
         self.dir = machine.dir / "control-plane"
         self.server = f"https://{machine.host_ip}:6443"
         self.admin = self.dir / "admin.kubeconfig"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        argv = ["-m", "controlplane", f"--data-dir={self.dir}", f"--listen={self.machine.host_ip}:6443"]
+        argv = ["-m", "controlplane", f"--data-dir={self.dir}", f"--listen={self.machine.host_ip}:6443", *self._flags]
         with (self.machine.dir / "control-plane.log").open("ab") as output:
             self._process = subprocess.Popen([sys.executable, *argv], stdout=output, stderr=output, cwd=_SOURCE)
         eventually(lambda: self.admin.exists() and self.kubectl("get", "--raw=/readyz") == "ok", "the API", 60)

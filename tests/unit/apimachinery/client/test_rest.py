@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
+from apimachinery.api.catalogue import NODES
 from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import SystemClock
@@ -47,3 +49,45 @@ async def test_a_pause_lasts_while_the_server_answers() -> None:
     async with Client(ClientConfig("http://127.0.0.1:1"), "test") as client:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.pause(3600, SystemClock()), 0.05)
+
+
+async def test_another_identity_ends_watches_and_lets_requests_finish() -> None:
+    port, go = free_port(), asyncio.Event()
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"type":"ADDED","object":{}}\n')
+        await asyncio.sleep(60)
+        return response
+
+    async def slow(_: web.Request) -> web.Response:
+        await go.wait()
+        return web.Response(text="done")
+
+    application = web.Application()
+    application.router.add_get("/api/v1/nodes", watch)
+    application.router.add_get("/slow", slow)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        config = ClientConfig(f"http://127.0.0.1:{port}")
+        async with Client(config, "test") as client:
+            seen = asyncio.Event()
+
+            async def look() -> None:
+                async for _ in client.watch(NODES):
+                    seen.set()
+
+            looking = asyncio.create_task(look())
+            asking = asyncio.create_task(client.raw("GET", "/slow"))
+            await asyncio.wait_for(seen.wait(), 10)
+            await client.show(replace(config, token="new"))
+            with pytest.raises(ApiUnreachable):
+                await asyncio.wait_for(looking, 10)
+            assert client.config.token == "new"
+            go.set()
+            assert await asyncio.wait_for(asking, 10) == b"done"
+    finally:
+        await runner.cleanup()

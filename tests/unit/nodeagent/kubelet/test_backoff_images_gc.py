@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.gc import plan_containers, plan_sandboxes
 from nodeagent.kubelet.image_gc import ImageUse, Policy, plan_images, plan_old
-from nodeagent.kubelet.images import credentials, pull_policy, registry_of, with_default_tag
+from nodeagent.kubelet.images import pull_policy, with_default_tag
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 
 
@@ -35,26 +33,16 @@ async def test_a_crashing_container_waits_longer_each_time_and_a_stable_one_star
 
 
 @pytest.mark.parametrize(
-    ("image", "tagged", "registry", "policy"),
+    ("image", "tagged", "policy"),
     [
-        ("nginx", "nginx:latest", "docker.io", "Always"),
-        ("nginx:1", "nginx:1", "docker.io", "IfNotPresent"),
-        ("reg.example:5000/a/b", "reg.example:5000/a/b:latest", "reg.example:5000", "Always"),
-        ("localhost/a@sha256:" + "0" * 64, "localhost/a@sha256:" + "0" * 64, "localhost", "IfNotPresent"),
+        ("nginx", "nginx:latest", "Always"),
+        ("nginx:1", "nginx:1", "IfNotPresent"),
+        ("reg.example:5000/a/b", "reg.example:5000/a/b:latest", "Always"),
+        ("localhost/a@sha256:" + "0" * 64, "localhost/a@sha256:" + "0" * 64, "IfNotPresent"),
     ],
 )
-def test_references(image: str, tagged: str, registry: str, policy: str) -> None:
-    assert (with_default_tag(image), registry_of(image), pull_policy({"image": image})) == (tagged, registry, policy)
-
-
-def test_credentials_are_for_the_registry_only() -> None:
-    auths = {"reg.example": {"auth": base64.b64encode(b"u:p:q").decode()}, "other": {"username": "x", "password": "y"}}
-    data = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
-    found = credentials(
-        "reg.example/a:1", [{"data": {".dockerconfigjson": data}}, {"data": {".dockerconfigjson": "e30="}}]
-    )
-    assert [(entry.username, entry.password) for entry in found] == [("u", "p:q")]
-    assert credentials("elsewhere.example/a:1", [{"data": {".dockerconfigjson": data}}]) == []
+def test_references(image: str, tagged: str, policy: str) -> None:
+    assert (with_default_tag(image), pull_policy({"image": image})) == (tagged, policy)
 
 
 def dead(name: str, n: int, **more: Any) -> ContainerState:
@@ -91,4 +79,3 @@ def test_images_go_by_age_once_they_have_been_watched_long_enough() -> None:
     assert [image.id for image in plan_old(MANY, 1000, policy, watched_for=601)] == ["old", "never"]
     assert plan_old(MANY, 1000, policy, watched_for=600) == []
     assert plan_old(MANY, 1000, Policy(), watched_for=9999) == []
-

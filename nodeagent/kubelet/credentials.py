@@ -1,0 +1,103 @@
+"""Which credentials are for an image: pull secrets and the node's own docker configuration (pkg/credentialprovider).
+
+A key of `auths` is a registry, with a path perhaps, and with `*` and `?` inside the parts of its host name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nodeagent.cri import messages as cri
+from nodeagent.kubelet.volumes.payload import secret_data
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_REGISTRY = "index.docker.io"
+
+
+def credentials(image: str, secrets: Sequence[Mapping[str, Any]], files: Sequence[Path] = ()) -> list[cri.AuthConfig]:
+    """What may be shown to the registry of `image`, the most particular entry first; secrets before the node's files.
+
+    files: docker configuration files (`config.json`); one that is not there holds nothing.
+    """
+    found: dict[tuple[str, str], cri.AuthConfig] = {}
+    for auths in (*_of_secrets(secrets), *_of_files(files)):
+        for key in sorted(auths, reverse=True):
+            # Of two entries for one place, the first secret's.
+            if matches(key, image):
+                user, password = auths[key]
+                found.setdefault((user, password), cri.AuthConfig(username=user, password=password))
+    return list(found.values())
+
+
+def _of_secrets(secrets: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, tuple[str, str]]]:
+    for secret in secrets:
+        data = secret_data(secret)
+        for name in (".dockerconfigjson", ".dockercfg"):
+            if data.get(name):
+                yield _entries(data[name], secret.get("metadata", {}).get("name", ""))
+
+
+def _of_files(files: Sequence[Path]) -> Iterator[dict[str, tuple[str, str]]]:
+    for file in files:
+        try:
+            yield _entries(file.read_bytes(), str(file))
+        except OSError:
+            continue
+
+
+def _entries(text: bytes, source: str) -> dict[str, tuple[str, str]]:
+    """`auths` of a configuration, or the older form, which is `auths` alone. What cannot be read is left out."""
+    found: dict[str, tuple[str, str]] = {}
+    try:
+        document = json.loads(text)
+        auths = document.get("auths", document)
+        for key, entry in auths.items():
+            user, password = entry.get("username", ""), entry.get("password", "")
+            if entry.get("auth"):
+                user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+            found[_place(key)] = user, password
+    except (ValueError, binascii.Error, AttributeError, TypeError) as error:
+        log.error("Unable to read registry credentials of %s: %s", source, error)
+    return found
+
+
+def _place(key: str) -> str:
+    """`https://host/v1/path` is the place `host/path`."""
+    host, _, path = key.partition("://")[2].partition("/") if "://" in key else key.partition("/")
+    for version in ("v1", "v2"):
+        if path == version or path.startswith(f"{version}/"):
+            path = path[len(version) :].lstrip("/")
+    return f"{host}/{path.rstrip('/')}" if path.rstrip("/") else host
+
+
+def matches(key: str, image: str) -> bool:
+    """Whether a place holds the image: the same host, part by part, the same port, and a prefix of the path."""
+    place, _, path = key.partition("/")
+    registry, repository = _split(image)
+    if place == "docker.io":
+        place = _DEFAULT_REGISTRY
+    host, _, port = place.partition(":")
+    wanted, _, wanted_port = registry.partition(":")
+    parts, wanted_parts = host.split("."), wanted.split(".")
+    return (
+        port == wanted_port
+        and len(parts) == len(wanted_parts)
+        and all(fnmatch.fnmatchcase(there, here) for here, there in zip(parts, wanted_parts, strict=True))
+        and repository.startswith(path)
+    )
+
+
+def _split(image: str) -> tuple[str, str]:
+    """(registry, repository) of a reference; docker.io's is called index.docker.io in configurations."""
+    first, slash, rest = image.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        return _DEFAULT_REGISTRY, image
+    return (_DEFAULT_REGISTRY if first == "docker.io" else first), rest

@@ -1,0 +1,65 @@
+"""Who the kubelet is, to the API server and on its own port: joining at the start, and what renews certificates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import Clock
+
+from .certificates import bootstrap
+from .certificates.manager import CertificateManager
+from .certificates.request import Request, client_request, serving_request
+from .certificates.store import CertificateStore, Pair
+from .config import Config
+from .server.certificate import Serving
+
+
+async def make_client(config: Config, clock: Clock) -> Client | None:
+    """The client that the kubeconfig describes, joining the cluster first if need be; None without one.
+
+    Raises ConfigError, Fatal.
+    """
+    if config.kubeconfig is None:
+        return None
+    found: ClientConfig
+    if config.bootstrap_kubeconfig is not None:
+        found = await bootstrap.ensure_kubeconfig(
+            config.kubeconfig, config.bootstrap_kubeconfig, config.node_name, config.cert_dir, clock
+        )
+    else:
+        found = load_kubeconfig(config.kubeconfig)
+    if config.rotate_certificates:
+        found = bootstrap.with_newest(found, _store(config))
+    return Client(found, "kubelet/v1.32.0")
+
+
+def _store(config: Config) -> CertificateStore:
+    return CertificateStore(config.cert_dir, bootstrap.STORE)
+
+
+def client_rotation(config: Config, client: Client | None, clock: Clock) -> CertificateManager | None:
+    """What renews the client certificate (rotateCertificates); None when nothing is to."""
+    if client is None or not config.rotate_certificates or not client.config.cert_data or not client.config.key_data:
+        return None
+
+    async def use(pair: Pair) -> None:
+        await client.show(replace(client.config, cert_data=pair.cert, key_data=pair.key))
+
+    first = Pair(client.config.cert_data, client.config.key_data)
+    wanted = client_request(config.node_name)
+    return CertificateManager(client, clock, _store(config), lambda: wanted, use, first)
+
+
+def serving_rotation(
+    config: Config, client: Client | None, serving: Serving, ips: tuple[str, ...], clock: Clock
+) -> CertificateManager | None:
+    """What asks for the serving certificate and renews it (serverTLSBootstrap); None when nothing is to."""
+    if client is None or not config.server_tls_bootstrap or config.tls_cert_file is not None:
+        return None
+
+    def wanted() -> Request:
+        return serving_request(config.node_name, (config.node_name,), ips)
+
+    return CertificateManager(client, clock, serving.store, wanted, serving.use)

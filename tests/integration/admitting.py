@@ -29,6 +29,11 @@ class Kubectl:
         assert done.returncode != 0, f"not refused: {done.stdout}"
         return done.stderr
 
+    def attempt(self, *argv: str, stdin: str | None = None) -> str:
+        """What it said, done or refused."""
+        done = self._run(argv, stdin, check=False)
+        return done.stdout + done.stderr
+
     def succeeds(self, *argv: str) -> bool:
         return self._run(argv, None, check=False).returncode == 0
 

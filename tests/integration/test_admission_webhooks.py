@@ -100,6 +100,28 @@ def test_a_validating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook
     wait_until("nobody is asked", lambda: kubectl.succeeds("create", "configmap", "m", "--dry-run=server"))
 
 
+def test_a_webhook_is_asked_about_reviews(kubectl: Kubectl, namespace: str, webhook: Webhook) -> None:
+    webhook.answer = {"allowed": False, "status": {"message": "ask nobody", "code": 403, "reason": "Forbidden"}}
+    body = webhook.configuration("ValidatingWebhookConfiguration", namespace, "localsubjectaccessreviews")
+    kubectl.apply(body)
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "LocalSubjectAccessReview",
+        "metadata": {"namespace": namespace},
+        "spec": {"user": "ann", "resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "pods"}},
+    }
+    text = orjson.dumps(review).decode()
+
+    def told() -> str | None:
+        said = kubectl.attempt("create", "-f", "-", stdin=text)
+        return said if "denied the request" in said else None
+
+    wait_until("the webhook is asked", told)
+    assert "denied the request: ask nobody" in kubectl.refused("create", "-f", "-", stdin=text)
+    assert webhook.asked[-1]["object"]["spec"]["user"] == "ann" and webhook.asked[-1]["operation"] == "CREATE"
+    kubectl("delete", "validatingwebhookconfiguration", body["metadata"]["name"])
+
+
 def test_a_policy_with_parameters(kubectl: Kubectl, namespace: str) -> None:
     version = "admissionregistration.k8s.io/v1"
     rule = {

@@ -18,8 +18,8 @@ _EXEMPT = frozenset(
     {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "ValidatingAdmissionPolicy"}
     | {"ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
 )
-
-
+#: Groups of the kinds that only ask.
+REVIEWS = ("authentication.k8s.io", "authorization.k8s.io")
 _SCOPES = ("*", "Namespaced", "Cluster")
 
 

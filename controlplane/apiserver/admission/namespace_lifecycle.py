@@ -7,6 +7,7 @@ from collections.abc import Callable
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
+from controlplane.apiserver.admission.matching import REVIEWS
 from controlplane.apiserver.registry.store import ObjectStore
 
 LIVE_SECONDS = 30.0
@@ -34,7 +35,7 @@ class NamespaceLifecycle(Plugin):
 
     async def mutate(self, review: Review) -> None:
         call = review.call
-        if review.operation != "CREATE" or not call.resource.namespaced:
+        if review.operation != "CREATE" or not call.resource.namespaced or call.resource.group in REVIEWS:
             return
         asked = self._store if self._deleted.get(call.namespace, 0.0) > self._monotonic() else self._namespaces
         found = await asked.find("", call.namespace)

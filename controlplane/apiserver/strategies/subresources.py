@@ -132,4 +132,5 @@ class Subresources:
 
     async def _review(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         obj = read(call, await self._document(request, call), *call.resource.gvk)
+        await self._registry.of(call.resource).admission.admit(call, obj, call.resource.gvk)
         return responses.document(request, await self._reviews.answer(call, obj), code=201, warnings=call.warnings)

@@ -12,7 +12,7 @@ from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.expressions import bindings
 from controlplane.apiserver.admission.lookup import Lookup
-from controlplane.apiserver.admission.matching import is_exempt
+from controlplane.apiserver.admission.matching import REVIEWS, is_exempt
 from controlplane.apiserver.admission.policies.evaluate import Denial, Outcome, evaluate
 from controlplane.apiserver.admission.policies.params import Misconfigured, Params
 from controlplane.apiserver.admission.policies.policy import Binding, Policy, parse_binding, parse_policy
@@ -37,7 +37,8 @@ class ValidatingAdmissionPolicy(Plugin):
         self._ready: list[Policy] = []
 
     async def validate(self, review: Review) -> None:
-        if is_exempt(review):
+        # Reviews: a policy could shut everybody out; webhooks are asked about them (pkg/admission/exclusion).
+        if is_exempt(review) or review.resource.group in REVIEWS:
             return
         await self._policies.ready(review)
         await self._bindings.ready(review)

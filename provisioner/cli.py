@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from provisioner import cli_history, cli_images, cli_vagrant, lifecycle
+from provisioner import cli_history, cli_images, cli_vagrant, cli_why, lifecycle
 from provisioner.complaints import Complaint, explain, wants_json
 from provisioner.drivers import State, make_driver
 from provisioner.errors import BadInput, LabError
@@ -43,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_images.app, name="image")
+app.add_typer(cli_why.app, name="why")
 app.add_typer(cli_vagrant.app, name="vagrant", hidden=True)
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}

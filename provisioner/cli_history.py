@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from apimachinery.kit.config import ConfigError
 from apimachinery.meta.status import ApiError
 from provisioner.errors import BadInput, LabError
 from provisioner.history import find_kind, render_history
-from provisioner.home import find_home, find_lab
+from provisioner.home import find_kubeconfig
 
 Object = dict[str, Any]
 
@@ -43,7 +42,7 @@ def history(
     if not kind or not name:
         raise BadInput(["the name of an object is missing: kubelab history KIND NAME"])
     try:
-        config = load_kubeconfig(_kubeconfig(kubeconfig, lab), context)
+        config = load_kubeconfig(find_kubeconfig(kubeconfig, lab), context)
         found = asyncio.run(_ask(config, kind, namespace, name))
     except ConfigError as error:
         raise BadInput([str(error)]) from None
@@ -61,14 +60,6 @@ def history(
     out = Console(highlight=False, soft_wrap=True)
     for line in render_history(found, managed_fields=managed_fields):
         out.print(line)
-
-
-def _kubeconfig(given: Path | None, lab: str | None) -> Path:
-    if given is not None:
-        return given
-    if lab is None and os.environ.get("KUBECONFIG"):
-        return Path(os.environ["KUBECONFIG"].partition(os.pathsep)[0])
-    return find_lab(find_home(), lab).admin_conf
 
 
 async def _ask(config: ClientConfig, kind: str, namespace: str, name: str) -> Object:

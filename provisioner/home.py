@@ -177,3 +177,15 @@ def find_lab(home: Path, name: str | None) -> LabHome:
         there = ", ".join(known) or "none"
         raise BadInput([f"there is no lab {name!r} in {home}; there are: {there}"], advice=_LOST)
     return LabHome(home, name)
+
+
+def find_kubeconfig(given: Path | None, lab: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The one that was named, else ``$KUBECONFIG``'s first unless a lab was named, else the lab's administrator's.
+
+    Raises ``BadInput`` as ``find_lab``.
+    """
+    if given is not None:
+        return given
+    if lab is None and environment.get("KUBECONFIG"):
+        return Path(environment["KUBECONFIG"].partition(os.pathsep)[0])
+    return find_lab(find_home(environment), lab).admin_conf

@@ -1,0 +1,35 @@
+"""``kubelab why``: why something is as it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from provisioner.home import find_kubeconfig
+
+app = typer.Typer(help="Why something is as it is: pod.", no_args_is_help=True)
+
+
+@app.command()
+def pod(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The context's when not given.")] = "",
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="A cluster's kubeconfig, instead of a lab's; also by KUBECONFIG.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="A context of the kubeconfig.")] = None,
+    lab: Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Why a pod has no node, or has the one it has: every node's verdict and score, and what would let the pod in."""
+    words = [name, f"--namespace={namespace}", f"--kubeconfig={find_kubeconfig(kubeconfig, lab)}"]
+    words += [f"--context={context}"] if context is not None else []
+    words += ["--json"] if as_json else []
+    # A process of its own: the provisioner knows the scheduler by its command line only.
+    done = subprocess.run([sys.executable, "-m", "controlplane.scheduler.explain", *words])
+    if done.returncode:
+        raise typer.Exit(done.returncode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from nodeagent.cri import messages as cri
@@ -31,8 +31,8 @@ async def observe_pod(runtime: RuntimeService, uid: str) -> PodState:
         runtime.list_pod_sandboxes(selector), runtime.list_containers(selector)
     )
     found = await asyncio.gather(
-        *(_or_none(runtime.pod_sandbox_status(sandbox.id)) for sandbox in sandboxes),
-        *(_or_none(runtime.container_status(container.id)) for container in containers),
+        *(_or_none(runtime.pod_sandbox_status, sandbox.id) for sandbox in sandboxes),
+        *(_or_none(runtime.container_status, container.id) for container in containers),
     )
     sandbox_of = {container.id: container.pod_sandbox_id for container in containers}
     return pod_state(
@@ -43,9 +43,9 @@ async def observe_pod(runtime: RuntimeService, uid: str) -> PodState:
     )
 
 
-async def _or_none(call: object) -> object:
+async def _or_none(ask: Callable[[str], Awaitable[object]], identity: str) -> object:
     try:
-        return await call  # type: ignore[misc]
+        return await ask(identity)
     except ContainerNotFound:
         return None
 

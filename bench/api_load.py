@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-_CHUNK = 256 * 1024
+_CHUNK = 16 * 1024  # bytes of a TLS record, and so of one read, at most
 _LENGTH = b"\r\ncontent-length:"
 _END_OF_CHUNKS = b"\r\n0\r\n\r\n"
 
@@ -63,6 +63,8 @@ class Connection:
             if not data:
                 raise ConnectionError("the server closed the connection")
             taken += data
+            if not self.socket.pending() and len(data) < _CHUNK:
+                return bytes(taken)  # what may be there besides, poll tells of
 
     @property
     def status(self) -> int:

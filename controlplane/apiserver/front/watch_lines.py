@@ -28,15 +28,15 @@ class Lines:
     ) -> None:
         self.resource, self._wanted, self._tables, self._include = resource, wanted, tables, include_object
         self.at_once = served_as_stored(resource, stored)
-        self._shape = wanted.kind, wanted.version, include_object
-        self._headed = False
+        self._shape = f"{wanted.kind} {wanted.version} {include_object}"
+        self._heads = wanted.kind == "Table"
 
     def error(self, error: status.ApiError) -> bytes:
         return orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
 
     def chunk(self, event: Event) -> bytes:
         """The line as a chunk of HTTP/1.1; encoded once for all watches of that shape."""
-        if event.entry is None or (self._wanted.kind == "Table" and not self._headed):
+        if event.entry is None or self._heads:
             return _framed(self._line(event))  # this watch's own: a bookmark, or with the columns
         return event.encoded(self._shape, self._encode)
 
@@ -79,9 +79,9 @@ class Lines:
 
     def _table(self, objects: list[Object], revision: str) -> Object:
         table = self._tables.table(self.resource, objects, self._wanted.version, self._include)
-        if self._headed:
+        if not self._heads:
             table["columnDefinitions"] = None
-        self._headed = True
+        self._heads = False
         return {**table, "metadata": {"resourceVersion": revision}}
 
 

@@ -6,7 +6,7 @@ from asyncio import Transport
 
 from aiohttp import web
 
-from apimachinery.kit.metrics import Counter
+from controlplane.apiserver.front.metering import Tally
 from controlplane.apiserver.front.watch_lines import Lines
 from controlplane.apiserver.registry.collection import Attributes
 from controlplane.apiserver.storage.cache_watch import Pending
@@ -20,7 +20,7 @@ class Pusher:
 
     __slots__ = ("_lines", "_protocol", "_sent", "_transport")
 
-    def __init__(self, request: web.BaseRequest, transport: Transport, lines: Lines, sent: Counter) -> None:
+    def __init__(self, request: web.BaseRequest, transport: Transport, lines: Lines, sent: Tally) -> None:
         self._protocol, self._transport, self._lines, self._sent = request.protocol, transport, lines, sent
         transport.set_write_buffer_limits(AT_ONCE)
 
@@ -39,5 +39,5 @@ class Pusher:
                 size += len(part)
             count, data = len(parts), b"".join(parts)
         self._transport.write(data)
-        self._sent.inc(count)
+        self._sent.add(count)
         return not self._protocol.writing_paused

@@ -108,7 +108,7 @@ async def _stream(
                 await send([lines.error(failure)])
                 return
             await send(told)
-        sent.inc(len(events))
+        sent.add(len(events))
         if error is not None:
             await send([lines.error(error)])
         if not events:

@@ -76,7 +76,7 @@ class WatchEvent(Generic[T]):
 class CacheEvent(Generic[T]):
     """One change of one object: from `previous` (None: it did not exist) to `current` (None: removed)."""
 
-    __slots__ = ("_added", "_deleted", "_modified", "current", "key", "parse", "previous", "revision", "warm")
+    __slots__ = ("_added", "_deleted", "_modified", "_whole", "current", "key", "parse", "previous", "revision", "warm")
 
     def __init__(
         self,
@@ -95,6 +95,7 @@ class CacheEvent(Generic[T]):
         self._added: WatchEvent[T] | None = None
         self._modified: WatchEvent[T] | None = None
         self._deleted: WatchEvent[T] | None = None
+        self._whole: WatchEvent[T] | None = None  # of those, what a watch of everything is told
 
     @property
     def size(self) -> int:
@@ -104,6 +105,14 @@ class CacheEvent(Generic[T]):
     def seen_by(self, selects: Callable[[Entry[T]], bool] | None) -> WatchEvent[T] | None:
         """What a watch with that selection is told: an object that begins to match is ADDED to it, one that ceases to
         is DELETED. None: nothing."""
+        if selects is None and self._whole is not None:
+            return self._whole
+        seen = self._seen_by(selects)
+        if selects is None:
+            self._whole = seen
+        return seen
+
+    def _seen_by(self, selects: Callable[[Entry[T]], bool] | None) -> WatchEvent[T] | None:
         now = self.current is not None and (selects is None or selects(self.current))
         before = self.previous is not None and (selects is None or selects(self.previous))
         if now and before:

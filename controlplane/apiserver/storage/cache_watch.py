@@ -78,10 +78,11 @@ class CacheWatch(Generic[T]):
 
     def replay(self, events: Iterable[CacheEvent[T]]) -> None:
         """The same, for events of the past."""
-        self.begin(seen for event in events if (seen := self._see(event)) is not None)
+        mine = (event for event in events if event.key.startswith(self.prefix))
+        self.begin(seen for event in mine if (seen := self._see(event)) is not None)
 
     def offer(self, event: CacheEvent[T]) -> bool:
-        """Takes a new event if it concerns this watch; False when the buffer is full, and the watch over."""
+        """Takes a new event under its prefix if it is selected; False when the buffer is full, and the watch over."""
         seen = self._see(event)
         if seen is None:
             return True
@@ -107,7 +108,7 @@ class CacheWatch(Generic[T]):
         return 2 * (len(self._pending) - self._beforehand) >= self._limit
 
     def _see(self, event: CacheEvent[T]) -> WatchEvent[T] | None:
-        if event.revision <= self._after or not event.key.startswith(self.prefix):
+        if event.revision <= self._after:
             return None
         seen = event.seen_by(self._selects)
         if seen is not None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.apiserver.storage.served import with_resource_version
+from controlplane.apiserver.storage.served import renumbered, with_resource_version
 
 CASES = {
     "usual": (
@@ -50,3 +50,14 @@ def test_only_the_resource_version_differs(tree: dict[str, object], revision: in
     served = orjson.loads(with_resource_version(orjson.dumps(tree), revision))
     expected = {**tree, "metadata": {**tree.get("metadata", {}), "resourceVersion": str(revision)}}
     assert served == expected
+
+
+def test_another_revision_takes_the_place_of_the_first() -> None:
+    for value in (
+        b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"data":{"x":"1"}}',
+        b'{"metadata":{}}',
+        b'{"metadata":{"annotations":{"a":"\\"resourceVersion\\":\\"7\\""}}}',
+        b'{"spec":{"resourceVersion":"9"},"metadata":{"name":"a"}}',
+    ):
+        served = with_resource_version(value, 5)
+        assert orjson.loads(renumbered(served, 123)) == orjson.loads(with_resource_version(value, 123))

@@ -40,7 +40,7 @@ def claim_spec(spec: Object, path: Path) -> Iterator[str]:
 def claim(obj: Object) -> Iterator[str]:
     """A PersistentVolumeClaim."""
     if _CLASS in ((obj.get("metadata") or {}).get("annotations") or {}):
-        yield f"{Path('metadata', 'annotations').key(_CLASS)}: {_OLD_CLASS}"
+        yield f"{Path('metadata').child('annotations').key(_CLASS)}: {_OLD_CLASS}"
     yield from claim_spec(obj.get("spec") or {}, Path("spec"))
 
 

@@ -12,10 +12,25 @@ T = TypeVar("T")
 _MOST = 12
 
 
-class Indexes(Generic[T]):
-    """Keys by the values of attributes. An index is made when it is first asked for, and kept true by `replace`."""
+def reader(value: Callable[[T, str], str]) -> Callable[[Entry[T], str], str]:
+    """Reads an attribute of an entry by its name; "" for what is no text, or cannot be read: people may put anything
+    into a store, and one such object must not stop the others."""
 
-    def __init__(self, value: Callable[[T, str], str]) -> None:
+    def read(entry: Entry[T], name: str) -> str:
+        try:
+            found: object = value(entry.attributes, name)
+        except Exception:
+            return ""
+        return found if isinstance(found, str) else ""
+
+    return read
+
+
+class Indexes(Generic[T]):
+    """Keys by the values of attributes, which `value` reads. An index is made when it is first asked for, and kept true
+    by `replace`."""
+
+    def __init__(self, value: Callable[[Entry[T], str], str]) -> None:
         self._value = value
         self._indexes: dict[str, dict[str, set[str]]] = {}
 
@@ -26,8 +41,8 @@ class Indexes(Generic[T]):
     def replace(self, key: str, current: Entry[T] | None, previous: Entry[T] | None) -> None:
         """An object changed, came (no previous) or went (no current)."""
         for name, index in self._indexes.items():
-            after = self._value(current.attributes, name) if current is not None else None
-            before = self._value(previous.attributes, name) if previous is not None else None
+            after = self._value(current, name) if current is not None else None
+            before = self._value(previous, name) if previous is not None else None
             if after == before:
                 continue
             if before is not None:
@@ -47,5 +62,5 @@ class Indexes(Generic[T]):
                 return None
             index = self._indexes[name] = {}
             for key, entry in entries.items():
-                index.setdefault(self._value(entry.attributes, name), set()).add(key)
+                index.setdefault(self._value(entry, name), set()).add(key)
         return index.get(value, ())

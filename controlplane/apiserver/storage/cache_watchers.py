@@ -8,7 +8,7 @@ attribute).
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from .cache_entries import CacheEvent
+from .cache_entries import CacheEvent, Entry
 from .cache_watch import CacheWatch
 
 T = TypeVar("T")
@@ -23,9 +23,9 @@ class _Group(Generic[T]):
 
 
 class Watchers(Generic[T]):
-    """`value`: an attribute's value by its name ("" when the object has none)."""
+    """`value`: an attribute's value by its name ("" when the object has none); see cache_index.reader."""
 
-    def __init__(self, prefix: str, value: Callable[[T, str], str]) -> None:
+    def __init__(self, prefix: str, value: Callable[[Entry[T], str], str]) -> None:
         self._prefix, self._value = prefix, value
         self._groups: dict[str, _Group[T]] = {}
 
@@ -83,4 +83,4 @@ class Watchers(Generic[T]):
 
     def _values(self, event: CacheEvent[T], name: str) -> set[str]:
         versions = (event.current, event.previous)
-        return {self._value(entry.attributes, name) for entry in versions if entry is not None}
+        return {self._value(entry, name) for entry in versions if entry is not None}

@@ -21,7 +21,7 @@ from apimachinery.kit.tasks import cancel_and_wait
 from .cache_delivery import Delivery
 from .cache_entries import CacheEvent, Entry, WatchEvent
 from .cache_history import EventStream, HistoryWatch
-from .cache_index import Indexes
+from .cache_index import Indexes, reader
 from .cache_page import CachePage
 from .cache_ring import Ring
 from .cache_watch import CacheWatch, Pin
@@ -99,8 +99,8 @@ class Cacher(Generic[T]):
         self._unreadable: Unreadable | None = None
         self._crowded = False
         self._request_progress: Callable[[Revision], None] = lambda _: None
-        self._watches: Watchers[T] = Watchers(prefix, value)
-        self._indexes: Indexes[T] = Indexes(value)
+        self._watches: Watchers[T] = Watchers(prefix, reader(value))
+        self._indexes: Indexes[T] = Indexes(reader(value))
         self._delivery: Delivery[T] = Delivery()
         self._waiting: list[tuple[Revision, int, asyncio.Future[None]]] = []
         self._order = itertools.count()

@@ -170,3 +170,17 @@ async def test_a_list_by_what_is_pinned_looks_at_nothing_else(
     await store.create(prefix + "e", pod("e", "one"))
     assert (await listed("one"), await listed("two")) == (["c", "e"], ["b", "d"])
     assert await listed("two", limit=1) == ["b"]
+
+
+async def test_an_object_that_cannot_be_read_stops_nobody(store: Storage, prefix: str, cacher: Cacher[Object]) -> None:
+    start = await store.create(prefix + "a", pod("a", "one"))
+    await cacher.get(prefix + "a")
+    selects = on("one")
+    async with await cacher.watch(prefix, start, selects=selects, pin=("node", "one")) as watch:
+        await store.create(prefix + "odd", b'{"metadata":{"name":"odd"}}')
+        await store.create(prefix + "odder", b'{"metadata":{"name":"odder"},"node":{}}')
+        page = await cacher.list(prefix, selects=selects, pin=("node", "one"))
+        last = await store.create(prefix + "b", pod("b", "one"))
+        async with asyncio.timeout(10):
+            assert [event.revision for event in await watch.batch()] == [last]
+    assert [entry.key for entry in page.entries] == [prefix + "a"]

@@ -7,6 +7,7 @@ canonically.
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct, field
@@ -162,6 +163,7 @@ def _parse_quantity(value: Any) -> str:
     return str(quantity.parse(value))
 
 
+@lru_cache(maxsize=4096)  # an object is written many times with the same times
 def _parse_time(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError

@@ -108,8 +108,10 @@ def wildcard_subdomain(value: str) -> list[str]:
 
 def qualified_name(value: str) -> list[str]:
     """Problems of `value` as `[prefix/]name`: label keys, annotation keys, resource names."""
-    if len(value) <= 63 and _qualified.fullmatch(value):
-        return []
+    prefix, slash, name = value.rpartition("/")
+    prefixed = len(prefix) <= 253 and _subdomain.fullmatch(prefix) if slash else True
+    if prefixed and len(name) <= 63 and _qualified.fullmatch(name):
+        return []  # almost all; the sentences cost more than the check
     parts = value.split("/")
     problems: list[str] = []
     sentence = regex_error(_QUALIFIED_TEXT, QUALIFIED_NAME, "MyName", "my.name", "123-abc")

@@ -40,9 +40,14 @@ class PatchMeta(Protocol):
 
 def strategic_merge(document: dict[str, Any], patch: dict[str, Any], schema: PatchMeta) -> dict[str, Any]:
     """`document` with `patch` applied as the API server applies it. Raises PatchError; mutates nothing."""
+    return strategic_merge_into(copied(document), patch, schema)
+
+
+def strategic_merge_into(document: dict[str, Any], patch: dict[str, Any], schema: PatchMeta) -> dict[str, Any]:
+    """The same for a document of the caller's own, which is used up, not copied; the patch is left alone."""
     if not isinstance(patch, dict):
         raise PatchError("a strategic merge patch must be an object", malformed=True)
-    return _merge_map(copied(document), copied(patch), schema)
+    return _merge_map(document, copied(patch), schema)
 
 
 def _merge_map(original: dict[str, Any], patch: dict[str, Any], schema: PatchMeta) -> dict[str, Any]:

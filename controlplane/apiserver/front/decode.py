@@ -32,17 +32,17 @@ _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 async def read_body(request: web.BaseRequest, limit: int = MAX_BODY) -> bytes:
     """The whole body. Raises ApiError 413 as soon as it is known to be too large."""
-    too_large = status.request_entity_too_large(f"limit is {limit}")
-    if (request.content_length or 0) > limit:
-        raise too_large
-    if not request.body_exists:
-        return b""
-    chunks, size = [], 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise too_large
-        chunks.append(chunk)
+    content, chunks, size = request.content, [], request.content_length or 0
+    if size <= limit:
+        size = 0
+        while not content.at_eof():
+            chunk = await content.readany()
+            size += len(chunk)
+            if size > limit:
+                break
+            chunks.append(chunk)
+    if size > limit:
+        raise status.request_entity_too_large(f"limit is {limit}")
     return b"".join(chunks)
 
 

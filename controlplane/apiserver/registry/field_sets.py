@@ -143,10 +143,10 @@ def holds(tree: Mapping[str, Any], path: tuple[Step, ...]) -> bool:
     """Whether a FieldsV1 has that leaf."""
     node: Any = tree
     for step in path:
-        if not isinstance(node, Mapping) or step not in node:
+        if not isinstance(node, dict) or step not in node:
             return False
         node = node[step]
-    return not (isinstance(node, Mapping) and node)
+    return not (isinstance(node, dict) and node)
 
 
 def key_step(keys: Iterable[str], item: Mapping[str, Any]) -> Step:

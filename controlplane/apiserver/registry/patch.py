@@ -6,7 +6,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
-from apimachinery.meta.patches import PatchError, json_patch, merge_patch, strategic_merge
+from apimachinery.meta.patches import PatchError, json_patch, merge_patch, strategic_merge_into
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
@@ -34,7 +34,9 @@ def accepted(resource: Resource) -> tuple[str, ...]:
 
 
 def patched(call: Call, current: Object, document: Any, media: str) -> Object:
-    """`current` (in the version of the call) with the patch applied, not checked yet. Raises ApiError 400, 422."""
+    """`current` (in the version of the call; it is used up) with the patch applied, not checked yet.
+
+    Raises ApiError 400, 422."""
     try:
         if media == JSON:
             result = json_patch(current, document)
@@ -43,7 +45,7 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
         elif media == MERGE:
             result = merge_patch(current, document)
         else:
-            result = strategic_merge(current, document, patch_meta(call.resource))
+            result = strategic_merge_into(current, document, patch_meta(call.resource))
     except PatchError as error:
         raise status.bad_request(str(error)) if error.malformed else status.unprocessable(str(error)) from None
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):

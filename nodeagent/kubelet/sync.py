@@ -23,6 +23,7 @@ from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
 from nodeagent.kubelet.runtime.kill import Ending, Killer
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.render import render_sandbox
@@ -77,6 +78,7 @@ class PodSyncer:
         runtime: RuntimeService,
         observer: Observer,
         starter: Starter,
+        classes: RuntimeClasses,
         killer: Killer,
         volumes: VolumeManager,
         cgroups: Cgroups | None,
@@ -90,6 +92,7 @@ class PodSyncer:
         clock: Clock,
     ) -> None:
         self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
+        self._classes = classes
         self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
         self._probes, self._recorder, self._backoff = probes, recorder, backoff
         self._paths, self._node, self._clock = paths, node, clock
@@ -226,17 +229,17 @@ class PodSyncer:
         if plan.create_sandbox:
             try:
                 sandbox_id, _ = await asyncio.gather(
-                    self._runtime.run_pod_sandbox(config, pod["spec"].get("runtimeHandler") or ""),
+                    self._runtime.run_pod_sandbox(config, await self._classes.handler(pod)),
                     self._starter.look_ahead(pod, [*plan.start_init, *plan.start]),
                 )
-            except RuntimeCallError as error:
+            except (RuntimeCallError, NoSuchClass) as error:
                 message = f"Failed to create pod sandbox: {error}"
                 self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", message)
                 return None
             fresh = await self._observer.observe_new_sandbox(state, sandbox_id)
             ips = fresh.ips
             self._tell(pod, fresh)
-        secrets = []
+        secrets, missing = [], []
         for reference in pod["spec"].get("imagePullSecrets") or ():
             try:
                 found = await self._store.get("secret", pod["metadata"]["namespace"], reference.get("name", ""))
@@ -244,6 +247,16 @@ class PodSyncer:
                 found = None
             if found is not None:
                 secrets.append(found)
+            else:
+                missing.append(reference.get("name", ""))
+        if missing:
+            text = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
+            self._recorder.pod(
+                pod,
+                "Warning",
+                "FailedToRetrieveImagePullSecret",
+                f"{text}; attempting to pull the image may not succeed.",
+            )
         return Surroundings(sandbox_id, config, ips, volumes, services, secrets, facts)
 
     async def _start_all(

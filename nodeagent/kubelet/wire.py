@@ -39,12 +39,14 @@ from .paths import Paths
 from .pleg import Pleg
 from .probes.manager import ProbeManager
 from .recorder import Recorder
+from .runtime.classes import RuntimeClasses
 from .runtime.kill import Killer
 from .runtime.observer import Observer
 from .runtime.start import Machine, Starter
 from .server.app import KubeletServer
 from .server.auth import Gate
 from .server.certificate import Serving
+from .server.system_logs import SystemLogs
 from .sources.mirrors import MirrorManager
 from .sources.registry import PodRegistry
 from .sources.static import StaticSource
@@ -121,11 +123,19 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         parallel=config.max_parallel_image_pulls,
         docker_configs=(config.root_dir / "config.json", Path("/root/.docker/config.json")),
     )
-    facts = Machine(machine.memory, cgroups.v2, config.cluster_domain, config.cpu_cfs_quota, tuple(machine.hugepages))
+    facts = Machine(
+        machine.memory,
+        cgroups.v2,
+        config.cluster_domain,
+        config.cpu_cfs_quota,
+        tuple(machine.hugepages),
+        config.seccomp_default,
+    )
     syncer = PodSyncer(
         runtime=runtime.pods,
         observer=observer,
         starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts),
+        classes=RuntimeClasses(client, clock),
         killer=killer,
         volumes=volumes,
         cgroups=cgroups,
@@ -251,11 +261,20 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 status=status.previous,
                 runtime=runtime.pods,
                 measured=build_measurements(
-                    config, machine, runtime.pods, runtime.images, cgroups, registry.find, volumes.claimed, paths, watcher,
+                    config,
+                    machine,
+                    runtime.pods,
+                    runtime.images,
+                    cgroups,
+                    registry.find,
+                    volumes.claimed,
+                    paths,
+                    watcher,
                     clock,
-                ),  # fmt: skip
+                ),
                 configuration=config.shown(),
                 checkpoints=config.root_dir / "checkpoints",
+                system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 clock=clock,
             )
         )

@@ -14,6 +14,7 @@ from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.images import ImageService
 
 from . import pods
+from .admission import apparmor
 from .admission.gate import Admission, NodeFacts
 from .admission.predicates import Refusal
 from .cgroups import Cgroups
@@ -130,11 +131,16 @@ def build_guards(parts: Parts, delete_containers: Callable[[], Awaitable[None]])
         text = evictor.refusal(pod)
         return Refusal(REASON, text) if text is not None else None
 
+    apparmor_enabled = apparmor.is_enabled()
+
+    def unconfined(pod: Pod) -> Refusal | None:
+        return apparmor.unenforceable(pod, apparmor_enabled)
+
     admission = Admission(
         _node_facts(parts),
         lambda: _present(parts),
         preempt,
-        (shutdown.refusal, pressure),
+        (shutdown.refusal, pressure, unconfined),
         config.allowed_unsafe_sysctls,
         parts.recorder,
     )

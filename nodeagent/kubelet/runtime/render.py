@@ -92,6 +92,7 @@ class ContainerInputs:
     node_memory: int = 0
     target_id: str = ""
     seccomp_root: str = "/var/lib/kubelet/seccomp"
+    seccomp_default: bool = False
     cgroup_v2: bool = False
     cpu_quota: bool = True
     page_sizes: Sequence[int] = ()
@@ -132,7 +133,12 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
         linux=cri.LinuxContainerConfig(
             resources=resources,
             security_context=security.container_context(
-                pod, container, inputs.image, inputs.seccomp_root, inputs.target_id
+                pod,
+                container,
+                inputs.image,
+                inputs.seccomp_root,
+                inputs.target_id,
+                seccomp_default=inputs.seccomp_default,
             ),
         ),
     )
@@ -152,9 +158,12 @@ class MountPlan:
 
 
 def plan_mounts(
-    container: Mapping[str, Any], volumes: Mapping[str, HostVolume], env: Mapping[str, str]
+    container: Mapping[str, Any], volumes: Mapping[str, HostVolume], env: Mapping[str, str], *, recursive: bool = False
 ) -> list[MountPlan]:
-    """The container's volume mounts, in order. Raises ConfigProblem for a volume that is not there."""
+    """The container's volume mounts, in order. Raises ConfigProblem for a volume that is not there.
+
+    recursive: whether the runtime makes mounts below a read-only one read-only too (KEP-3857).
+    """
     plans = []
     for asked in container.get("volumeMounts") or ():
         volume = volumes.get(asked["name"])
@@ -171,9 +180,29 @@ def plan_mounts(
             host_path=str(volume.path),
             readonly=bool(asked.get("readOnly")) or not volume.writable,
             propagation=_PROPAGATION[asked.get("mountPropagation") or "None"],
+            recursive_read_only=_recursive_read_only(asked, recursive),
         )
         plans.append(MountPlan(mount, volume.path, subpath, not volume.writable))
     return plans
+
+
+def asks_recursive(container: Mapping[str, Any]) -> bool:
+    """Whether a mount of the container is to be read-only all the way down."""
+    return any(asked.get("recursiveReadOnly") for asked in container.get("volumeMounts") or ())
+
+
+def _recursive_read_only(asked: Mapping[str, Any], supported: bool) -> bool:
+    mode = asked.get("recursiveReadOnly") or "Disabled"
+    if mode == "Disabled":
+        return False
+    why = "failed to resolve recursive read-only mode: volume " + f'"{asked["name"]}" requested recursive read-only mode'
+    if not asked.get("readOnly"):
+        raise ConfigProblem(f"{why}, but it is not read-only")
+    if (asked.get("mountPropagation") or "None") != "None":
+        raise ConfigProblem(f"{why}, but it is not compatible with propagation {asked['mountPropagation']}")
+    if mode == "Enabled" and not supported:
+        raise ConfigProblem(f"{why}, but it is not supported by the runtime")
+    return supported
 
 
 def plan_devices(container: Mapping[str, Any], volumes: Mapping[str, HostVolume]) -> list[cri.Device]:

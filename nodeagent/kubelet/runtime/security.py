@@ -46,16 +46,61 @@ def namespace_options(pod: Mapping[str, Any], target_id: str = "") -> cri.Namesp
     )
 
 
-def seccomp(context: Mapping[str, Any], profile_root: str) -> cri.SecurityProfile:
-    """The seccomp profile; without one a container is unconfined, as upstream's default."""
+def seccomp(context: Mapping[str, Any], profile_root: str, *, by_default: bool = False) -> cri.SecurityProfile:
+    """The seccomp profile. by_default: RuntimeDefault for who asks for none (seccompDefault); otherwise Unconfined.
+
+    Raises ConfigProblem for a Localhost profile without a name, or one that leads out of `profile_root`.
+    """
     asked = context.get("seccompProfile") or {}
-    kind = asked.get("type")
-    if context.get("privileged") or kind in (None, "Unconfined"):
+    kind = asked.get("type") or ("RuntimeDefault" if by_default else "Unconfined")
+    if context.get("privileged") or kind == "Unconfined":
         return cri.SecurityProfile(profile_type=cri.SecurityProfile.Unconfined)
     if kind == "RuntimeDefault":
         return cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault)
-    reference = f"{profile_root}/{asked.get('localhostProfile', '')}"
-    return cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref=reference)
+    name = asked.get("localhostProfile") or ""
+    if not name:
+        raise ConfigProblem("localhostProfile must be set if seccompProfile type is Localhost.")
+    if name.startswith("/") or ".." in name.split("/"):
+        raise ConfigProblem(f'localhostProfile "{name}" must be a path below the seccomp profile root')
+    return cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref=f"{profile_root}/{name}")
+
+
+_APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
+_APPARMOR_TYPES = {"RuntimeDefault": "runtime/default", "Unconfined": "unconfined"}
+
+
+def apparmor(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    """The AppArmor profile as the annotation spells it: the container's field, the pod's, else the annotation; "" for
+    none. `localhost/NAME`, `runtime/default` or `unconfined`."""
+    profile = effective(pod, container).get("appArmorProfile") or {}
+    if profile.get("type") == "Localhost":
+        return f"localhost/{profile.get('localhostProfile', '')}"
+    if profile.get("type"):
+        return _APPARMOR_TYPES[profile["type"]]
+    annotations = pod["metadata"].get("annotations") or {}
+    return str(annotations.get(_APPARMOR_ANNOTATION + str(container.get("name", "")), ""))
+
+
+def _apparmor_profile(text: str) -> cri.SecurityProfile:
+    if text == "runtime/default":
+        return cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault)
+    if text.startswith("localhost/"):
+        name = text.removeprefix("localhost/")
+        return cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref=name)
+    return cri.SecurityProfile(profile_type=cri.SecurityProfile.Unconfined)
+
+
+def selinux(context: Mapping[str, Any]) -> cri.SELinuxOption | None:
+    """The SELinux label asked for; the runtime makes one up for who asks for none."""
+    options = context.get("seLinuxOptions")
+    if not options:
+        return None
+    return cri.SELinuxOption(**{key: options.get(key) or "" for key in ("user", "role", "type", "level")})
+
+
+def groups_policy(context: Mapping[str, Any]) -> Any:
+    """Whether the image's own groups count as well (supplementalGroupsPolicy, KEP-3619)."""
+    return cri.Strict if context.get("supplementalGroupsPolicy") == "Strict" else cri.Merge
 
 
 def sandbox_context(pod: Mapping[str, Any], profile_root: str) -> cri.LinuxSandboxSecurityContext:
@@ -65,7 +110,9 @@ def sandbox_context(pod: Mapping[str, Any], profile_root: str) -> cri.LinuxSandb
     result = cri.LinuxSandboxSecurityContext(
         namespace_options=namespace_options(pod),
         privileged=privileged,
+        selinux_options=selinux(context),
         supplemental_groups=supplemental_groups(context),
+        supplemental_groups_policy=groups_policy(context),
         # The pause process needs nothing: the default profile always, as upstream.
         seccomp=cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault),
     )
@@ -86,7 +133,13 @@ def supplemental_groups(context: Mapping[str, Any]) -> list[int]:
 
 
 def container_context(
-    pod: Pod, container: Container, image: cri.Image | None, profile_root: str, target_id: str = ""
+    pod: Pod,
+    container: Container,
+    image: cri.Image | None,
+    profile_root: str,
+    target_id: str = "",
+    *,
+    seccomp_default: bool = False,
 ) -> cri.LinuxContainerSecurityContext:
     """A container's security context. image: what it runs, for its user. Raises ConfigProblem (runAsNonRoot)."""
     context = effective(pod, container)
@@ -102,8 +155,15 @@ def container_context(
         readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
         supplemental_groups=supplemental_groups(pod["spec"].get("securityContext") or {}),
         no_new_privs=context.get("allowPrivilegeEscalation") is False,
-        seccomp=seccomp(context, profile_root),
+        seccomp=seccomp(context, profile_root, by_default=seccomp_default),
+        selinux_options=selinux(context),
+        supplemental_groups_policy=groups_policy(pod["spec"].get("securityContext") or {}),
     )
+    confined = apparmor(pod, container)
+    if confined:
+        result.apparmor.CopyFrom(_apparmor_profile(confined))
+        # Runtimes older than the message have the annotation's word.
+        result.apparmor_profile = confined
     if not privileged and context.get("procMount") != "Unmasked":
         result.masked_paths.extend(MASKED_PATHS)
         result.readonly_paths.extend(READONLY_PATHS)

@@ -29,7 +29,7 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
-from .render import ContainerInputs, mounts_over, plan_devices, plan_mounts, render_container
+from .render import ContainerInputs, asks_recursive, mounts_over, plan_devices, plan_mounts, render_container
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Machine:
     cluster_domain: str
     cpu_quota: bool = True
     page_sizes: tuple[int, ...] = ()
+    seccomp_default: bool = False
 
 
 class Starter:
@@ -147,8 +148,9 @@ class Starter:
         env = environment.render(
             pod, container, ips=around.ips, node=around.node, services=around.services, references=references
         )
+        recursive = asks_recursive(container) and await self._runtime.mounts_read_only_recursively()
         mounts = [
-            *self._volume_mounts(pod, container, around, env),
+            *self._volume_mounts(pod, container, around, env, recursive),
             *self._own_mounts(pod, container, around, restart_count),
         ]
         inputs = ContainerInputs(
@@ -161,6 +163,7 @@ class Starter:
             node_memory=self._machine.memory,
             target_id=target_id,
             seccomp_root=str(self._paths.root / "seccomp"),
+            seccomp_default=self._machine.seccomp_default,
             cgroup_v2=self._machine.cgroup_v2,
             cpu_quota=self._machine.cpu_quota,
             page_sizes=self._machine.page_sizes,
@@ -176,10 +179,10 @@ class Starter:
         )
 
     def _volume_mounts(
-        self, pod: Pod, container: Container, around: Surroundings, env: Mapping[str, str]
+        self, pod: Pod, container: Container, around: Surroundings, env: Mapping[str, str], recursive: bool
     ) -> list[cri.Mount]:
         mounts = []
-        for index, plan in enumerate(plan_mounts(container, around.volumes, env)):
+        for index, plan in enumerate(plan_mounts(container, around.volumes, env, recursive=recursive)):
             if plan.subpath:
                 folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
                 target = folder / str(index)

@@ -24,6 +24,7 @@ from nodeagent.kubelet.sources.registry import PodRegistry
 
 from . import auth, logs, lookup
 from .measurements import Measurements
+from .system_logs import SystemLogs
 from .tunnel import pass_on
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,13 @@ class KubeletServer:
         measured: Measurements,
         configuration: Mapping[str, Any],
         checkpoints: Path,
+        system_logs: SystemLogs | None,
         clock: Clock,
     ) -> None:
         self._address, self._port, self._tls, self._gate = address, port, tls, gate
         self._registry, self._status, self._runtime = registry, status, runtime
         self._measured, self._configuration, self._clock = measured, configuration, clock
-        self._checkpoints = checkpoints
+        self._checkpoints, self._system_logs = checkpoints, system_logs
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the port is taken."""
@@ -72,6 +74,8 @@ class KubeletServer:
         route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
         route.add_get("/metrics", self._metrics)
         route.add_get("/configz", self._configz)
+        if self._system_logs is not None:
+            self._system_logs.add_routes(route)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
         await runner.setup()
         try:

@@ -12,6 +12,7 @@ from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
 from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, forwarded_ports, running_container
+from nodeagent.kubelet.server.system_logs import listing, resolve
 
 NOW = datetime(2025, 1, 1, 0, 0, 10, tzinfo=UTC)
 
@@ -151,3 +152,37 @@ def test_tail_over_blocks(tmp_path: Path) -> None:
 def test_bad_options(query: dict[str, str]) -> None:
     with pytest.raises(BadOption):
         parse_options(query, NOW)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_text("no")
+    root = tmp_path / "log"
+    (root / "pods").mkdir(parents=True)
+    (root / "containers").mkdir()
+    (root / "syslog").write_text("line\n")
+    (root / "pods" / "0.log").write_text("x")
+    (root / "containers" / "c.log").symlink_to(root / "pods" / "0.log")
+    (root / "out").symlink_to(tmp_path)
+    (root / "shadow").symlink_to(tmp_path / "secret")
+    (root / "loop").symlink_to(root / "loop")
+    return root
+
+
+@pytest.mark.parametrize("asked", ["", "syslog", "pods/0.log", "containers/c.log", "containers/", "/syslog"])
+def test_logs_of_the_system(folder: Path, asked: str) -> None:
+    assert resolve(folder, asked) is not None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["../secret", "pods/../../secret", "out/secret", "shadow", "loop", "a\0b", "..", "nothere", "pods/../syslog"],
+)
+def test_tricks_with_paths_of_logs(folder: Path, asked: str) -> None:
+    assert resolve(folder, asked) is None
+
+
+def test_a_listing_is_escaped(folder: Path) -> None:
+    (folder / 'a"<b>&').write_text("")
+    text = listing(folder)
+    assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text

@@ -195,7 +195,8 @@ def _recursive_read_only(asked: Mapping[str, Any], supported: bool) -> bool:
     mode = asked.get("recursiveReadOnly") or "Disabled"
     if mode == "Disabled":
         return False
-    why = "failed to resolve recursive read-only mode: volume " + f'"{asked["name"]}" requested recursive read-only mode'
+    mount = f'volume "{asked["name"]}" requested recursive read-only mode'
+    why = f"failed to resolve recursive read-only mode: {mount}"
     if not asked.get("readOnly"):
         raise ConfigProblem(f"{why}, but it is not read-only")
     if (asked.get("mountPropagation") or "None") != "None":

@@ -124,6 +124,8 @@ def projected_files(
                 payload |= object_files(part[kind], kind, part[kind]["name"], mode, lookup)
         if "downwardAPI" in part:
             payload |= downward_files(pod, part["downwardAPI"].get("items"), mode, ips, node)
+        if "clusterTrustBundle" in part:
+            raise PayloadProblem("ClusterTrustBundle projection is not supported in static kubelet mode")
         if "serviceAccountToken" in part:
             path = part["serviceAccountToken"]["path"]
             payload[_safe(path)] = File(tokens[path].encode(), _token_mode(pod, mode))

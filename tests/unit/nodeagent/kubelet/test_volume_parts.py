@@ -13,10 +13,13 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.commands import run
+from nodeagent.kubelet.environment import ConfigProblem
+from nodeagent.kubelet.runtime.render import plan_devices, plan_mounts
 from nodeagent.kubelet.volumes import filesystems, mounts
 from nodeagent.kubelet.volumes.attempts import Attempts, summarize
 from nodeagent.kubelet.volumes.empty_dir import memory_size, page_size
 from nodeagent.kubelet.volumes.filesystems import MountProblem
+from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.ownership import is_owned, set_group
 from nodeagent.kubelet.volumes.payload import PayloadProblem
 
@@ -137,3 +140,33 @@ def test_what_cannot_be_looked_up_is_named() -> None:
         "Unable to attach or mount volumes: unmounted volumes=[a b], unattached volumes=[], "
         "failed to process volumes=[a]: PVC is not bound"
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "supported", "outcome"),
+    [
+        ("Disabled", {}, True, False),
+        ("IfPossible", {}, True, True),
+        ("IfPossible", {}, False, False),
+        ("Enabled", {}, True, True),
+        ("Enabled", {}, False, "but it is not supported by the runtime"),
+        ("Enabled", {"readOnly": False}, True, "but it is not read-only"),
+    ],
+)
+def test_read_only_all_the_way_down(mode: str, more: dict[str, Any], supported: bool, outcome: bool | str) -> None:
+    asked = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": mode, **more}
+    volumes = {"v": HostVolume(Path("/v"))}
+    if isinstance(outcome, str):
+        with pytest.raises(ConfigProblem, match=outcome):
+            plan_mounts({"name": "c", "volumeMounts": [asked]}, volumes, {}, recursive=supported)
+        return
+    [plan] = plan_mounts({"name": "c", "volumeMounts": [asked]}, volumes, {}, recursive=supported)
+    assert plan.mount.recursive_read_only is outcome
+
+
+def test_raw_devices() -> None:
+    container = {"name": "c", "volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}
+    [device] = plan_devices(container, {"v": HostVolume(Path("/dev/sdb"), writable=False, block=True)})
+    assert (device.container_path, device.host_path, device.permissions) == ("/dev/x", "/dev/sdb", "r")
+    with pytest.raises(ConfigProblem):
+        plan_devices(container, {"v": HostVolume(Path("/v"))})

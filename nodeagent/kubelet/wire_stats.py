@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from apimachinery.kit.clock import Clock
 from nodeagent.cri.client import RuntimeService
@@ -28,16 +29,18 @@ def build_measurements(
     images: ImageService,
     cgroups: Cgroups,
     find: Callable[[str], Pod | None],
+    claimed: Callable[[Pod], Mapping[str, tuple[Path, str]]],
     paths: Paths,
     watcher: NodeObserver,
     clock: Clock,
 ) -> Measurements:
-    """find: the pod of a uid, if it is known."""
+    """find: the pod of a uid, if it is known. claimed: its claims' file systems and names, by volume."""
 
     def instant() -> tuple[int, int]:
         return int(clock.now().timestamp() * 1e9), int(clock.monotonic() * 1e9)
 
-    provider = Provider(runtime, cgroups, Reader(cgroups.tree, instant), DiskCache(directory_usage, clock), paths, find)
+    disks = DiskCache(directory_usage, clock)
+    provider = Provider(runtime, cgroups, Reader(cgroups.tree, instant), disks, paths, find, claimed)
     return Measurements(
         provider,
         images,

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from .settings import Setting
@@ -125,14 +125,12 @@ def _delegate(place: Path) -> None:
                 (place / "cgroup.subtree_control").write_text(f"+{name}")
 
 
-def _below(place: Path) -> Iterator[Path]:
-    return (found for found in place.rglob("*") if found.is_dir())
-
-
 def _remove(place: Path) -> bool:
     if not place.is_dir():
         return True
-    for folder in [*sorted(_below(place), key=lambda found: len(found.parts), reverse=True), place]:
+    # The deepest first. Errors are left aside: the runtime removes its containers' cgroups at the same time.
+    for name, _, _ in os.walk(place, topdown=False):
+        folder = Path(name)
         with contextlib.suppress(OSError, ValueError):
             for pid in (folder / "cgroup.procs").read_text().split():
                 os.kill(int(pid), signal.SIGKILL)

@@ -115,7 +115,8 @@ class KubeletServer:
         return web.Response(text="ok")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
+        body = metrics.render() + await self._measured.claims()
+        return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _configz(self, _: web.Request) -> web.Response:
         return _json({"kubeletconfig": self._configuration})

@@ -19,6 +19,7 @@ from nodeagent.kubelet.node.machine import Filesystem, Machine
 from nodeagent.kubelet.probes import observed
 from nodeagent.kubelet.stats.cadvisor import Series, labelled, render_cadvisor
 from nodeagent.kubelet.stats.cgroup import Usage
+from nodeagent.kubelet.stats.claims import render_claims
 from nodeagent.kubelet.stats.node import NodeStats, read_node
 from nodeagent.kubelet.stats.provider import PodStats, Provider
 from nodeagent.kubelet.stats.resource import render_resource
@@ -64,6 +65,10 @@ class Measurements:
             router.add_get(path, handler)
         router.add_get("/stats/summary/", self._summary)
         router.add_post("/stats/summary", self._summary)
+
+    async def claims(self) -> bytes:
+        """What /metrics tells of claims, to be added to the kubelet's own metrics."""
+        return render_claims(await self._provider.claims())
 
     async def _summary(self, request: web.Request) -> web.Response:
         brief = request.query.get("only_cpu_and_memory", "") in _TRUE

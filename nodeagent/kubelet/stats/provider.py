@@ -39,11 +39,15 @@ class ContainerStats:
 
 @dataclass(frozen=True, slots=True)
 class VolumeStats:
-    """What a volume holds, and the file system it is on. ephemeral: it counts as what the pod writes on the node."""
+    """What a volume holds, and the file system it is on. ephemeral: it counts as what the pod writes on the node.
+
+    claim: the PersistentVolumeClaim's name, if it is one's.
+    """
 
     used: Disk
     file_system: Filesystem
     ephemeral: bool
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class PodStats:
 
 
 class Provider:
-    """Asks and reads. find: the pod of a uid, if it is known."""
+    """Asks and reads. find: the pod of a uid, if known. claimed: its claims' file systems and names, by volume."""
 
     def __init__(
         self,
@@ -74,9 +78,10 @@ class Provider:
         disks: DiskCache,
         paths: Paths,
         find: Callable[[str], Pod | None],
+        claimed: Callable[[Pod], Mapping[str, tuple[Path, str]]],
     ) -> None:
         self._runtime, self._cgroups, self.reader = runtime, cgroups, reader
-        self._disks, self._paths, self._find = disks, paths, find
+        self._disks, self._paths, self._find, self._claimed = disks, paths, find, claimed
 
     async def pods(self, *, disks: bool = False) -> list[PodStats]:
         """Every pod that runs. disks: also what they have written. Raises RuntimeCallError."""
@@ -139,7 +144,23 @@ class Provider:
             name: VolumeStats(await self._disks.usage(place), machines.filesystem(place), ephemeral)
             for name, (place, ephemeral) in places.items()
         }
+        if known is not None:
+            volumes |= await self._claims(known)
         return replace(pod, containers=containers, volumes=volumes)
+
+    async def claims(self) -> list[tuple[str, VolumeStats]]:
+        """The namespace and file system of every claim that a pod uses here."""
+        pods = [pod for uid in self._cgroups.pod_uids() if (pod := self._find(uid)) is not None]
+        return [(pod["metadata"]["namespace"], each) for pod in pods for each in (await self._claims(pod)).values()]
+
+    async def _claims(self, pod: Pod) -> dict[str, VolumeStats]:
+        found = {}
+        for name, (place, claim) in self._claimed(pod).items():
+            # In a thread: a server of NFS that is gone lets it wait.
+            system = await asyncio.to_thread(machines.filesystem, place)
+            used = Disk(system.size - system.available, system.inodes - system.inodes_free)
+            found[name] = VolumeStats(used, system, False, claim)
+        return found
 
     def _layer(self, path: str) -> Path | None:
         for process in self._cgroups.tree.processes(path)[:1]:

@@ -86,7 +86,12 @@ def _pod(pod: PodStats, node_fs: Filesystem, rates: Rates, only_cpu_and_memory: 
     if pod.interfaces:
         found["network"] = _network(stamp, pod.interfaces, _POD_INTERFACE)
     volumes = [
-        {**_fs(stamp, volume.file_system, volume.used), "name": name} for name, volume in sorted(pod.volumes.items())
+        {
+            **_fs(stamp, volume.file_system, volume.used),
+            "name": name,
+            **({"pvcRef": {"name": volume.claim, "namespace": pod.namespace}} if volume.claim else {}),
+        }
+        for name, volume in sorted(pod.volumes.items())
     ]
     if volumes:
         found["volume"] = volumes

@@ -194,10 +194,7 @@ class Machine:
     def _remove_cgroups(self) -> None:
         roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
         for root in roots:
-            base = root / self.name
-            if base.is_dir():
-                for folder in sorted((p for p in base.rglob("*") if p.is_dir()), reverse=True):
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()
+            # os.walk leaves errors aside: shims remove cgroups at the same time.
+            for folder, _, _ in os.walk(root / self.name, topdown=False):
                 with contextlib.suppress(OSError):
-                    base.rmdir()
+                    Path(folder).rmdir()

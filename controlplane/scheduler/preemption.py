@@ -6,9 +6,10 @@ node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from controlplane.scheduler.budgets import Violating, no_budgets
 from controlplane.scheduler.framework import Framework, Verdict
 from controlplane.scheduler.messages import summarize
 from controlplane.scheduler.node_info import NodeInfo
@@ -19,9 +20,6 @@ NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NEVER = "not eligible due to preemptionPolicy=Never."
 TERMINATING = "not eligible due to a terminating pod on the nominated node."
-
-# Tells whether evicting the pod would break a PodDisruptionBudget.
-Violates = Callable[[PodInfo], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,12 @@ def plan_preemption(
     pod: PodInfo,
     snapshot: Snapshot,
     refusals: Mapping[str, Verdict],
-    violates: Violates = lambda pod: False,
+    violating: Violating = no_budgets,
 ) -> Preemption:
     """Find the node where evicting pods of lower priority lets `pod` in at the least harm.
 
-    refusals: of the decision that failed; nodes that eviction cannot help are not tried.
+    refusals: of the decision that failed; nodes that eviction cannot help are not tried. violating: which evictions
+    would break a PodDisruptionBudget; that is avoided where it can be, and done where nothing else helps.
     Costs one run of all filters per node that is tried and per victim that is spared.
     """
     if pod.spec.get("preemptionPolicy") == "Never":
@@ -65,7 +64,7 @@ def plan_preemption(
         if refusal is not None and not refusal.resolvable:
             useless[node.name] = Verdict("DefaultPreemption", (NOT_HELPFUL,))
             continue
-        victims = select_victims(framework, pod, snapshot, node, violates)
+        victims = select_victims(framework, pod, snapshot, node, violating)
         if victims is None:
             useless[node.name] = Verdict("DefaultPreemption", (NO_VICTIMS,))
         else:
@@ -76,7 +75,7 @@ def plan_preemption(
 
 
 def select_victims(
-    framework: Framework, pod: PodInfo, snapshot: Snapshot, node: NodeInfo, violates: Violates
+    framework: Framework, pod: PodInfo, snapshot: Snapshot, node: NodeInfo, violating: Violating
 ) -> Victims | None:
     """Return the fewest, least important pods whose eviction from `node` lets `pod` in; None when none would."""
     lower = sorted((p for p in node.pods.values() if p.priority < pod.priority), key=_importance)
@@ -89,12 +88,13 @@ def select_victims(
         return None
     chosen: list[PodInfo] = []
     # Spare first whose eviction would break a budget, then the more important.
-    for victim in [*filter(violates, lower), *(p for p in lower if not violates(p))]:
+    guarded = violating(lower)
+    for victim in sorted(lower, key=lambda p: p.uid not in guarded):
         trial.add_pod(victim)
         if not _fits(framework, pod, snapshot, trial):
             trial.remove_pod(victim.uid)
             chosen.append(victim)
-    return Victims(node.name, tuple(chosen), sum(1 for p in chosen if violates(p))) if chosen else None
+    return Victims(node.name, tuple(chosen), sum(1 for p in chosen if p.uid in guarded)) if chosen else None
 
 
 def _fits(framework: Framework, pod: PodInfo, snapshot: Snapshot, node: NodeInfo) -> bool:

@@ -19,6 +19,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter, Histogram
 from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, What
@@ -53,9 +54,11 @@ class ScheduleOne:
         recorders: Mapping[str, EventRecorder],
         clock: Clock,
         rng: random.Random,
+        violating: Violating,
     ) -> None:
         self._client, self._cache, self._queue, self._nominator = client, cache, queue, nominator
         self._frameworks, self._recorders, self._clock, self._rng = frameworks, recorders, clock, rng
+        self._violating = violating
         self._slots = asyncio.Semaphore(MAX_BINDINGS)
         self._start = 0
 
@@ -97,7 +100,7 @@ class ScheduleOne:
                 return
             preemption = Preemption(None)
             if len(snapshot):
-                preemption = plan_preemption(framework, pod, snapshot, decision.refusals)
+                preemption = plan_preemption(framework, pod, snapshot, decision.refusals, self._violating)
             refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
             message = fit_error(len(snapshot), decision.refusals, preemption.message)
             self._queue.put_back(queued, refused_by)

@@ -8,6 +8,7 @@ import random
 import ssl
 from collections.abc import Awaitable
 
+from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS
 from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
@@ -17,6 +18,7 @@ from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.selfsigned import self_signed_context
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.nominator import Nominator
@@ -49,7 +51,18 @@ class SchedulerDaemon:
                 self._clock, lambda pod, by, change: frameworks[pod.scheduler_name].may_help(pod, by, change)
             )
             Watching(cache, queue, nominator, frameworks).attach(informers)
-            loop = ScheduleOne(client, cache, queue, nominator, frameworks, recorders, self._clock, random.Random())
+            budgets = informers.get(PODDISRUPTIONBUDGETS).lister
+            loop = ScheduleOne(
+                client,
+                cache,
+                queue,
+                nominator,
+                frameworks,
+                recorders,
+                self._clock,
+                random.Random(),
+                lambda pods: violating(budgets.list(), pods),
+            )
 
             async def lead() -> None:
                 await informers.wait_synced()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
 
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta.labels import Selector
+from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide, feasible_nodes_to_find
 from controlplane.scheduler.messages import NO_NODES, fit_error
@@ -240,3 +242,50 @@ def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
     assert decide(FRAMEWORK, later, snapshot).node == "a"
     higher = PodInfo(pod("higher", cpu="1", priority=11))
     assert decide(FRAMEWORK, higher, snapshot, nominated={"a": [waiting]}).node == "a"
+
+
+def _budget(allowed: int, disrupted: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "b", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "guarded"}}},
+        "status": {"disruptionsAllowed": allowed, "disruptedPods": dict.fromkeys(disrupted, "t")},
+    }
+
+
+def _victims(budgets: list[dict[str, Any]]) -> tuple[str, set[str], int]:
+    """Of a pod that needs one of two pods gone on `a` (guarded), or two of two on `b` (not)."""
+    guarded = [pod(f"g{n}", cpu="2", priority=1, on="a", labels={"app": "guarded"}) for n in (1, 2)]
+    free = [pod(f"f{n}", cpu="1", priority=1, on="b") for n in (1, 2)]
+    snapshot = snapshot_of([node("a", cpu="4"), node("b", cpu="2")], [*guarded, *free])
+    candidate = PodInfo(pod("p", cpu="2", priority=10))
+    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
+    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, budgets)).victims
+    assert victims is not None
+    return victims.node, {each.name for each in victims.pods}, victims.violations
+
+
+def test_preemption_goes_where_no_budget_is_broken() -> None:
+    assert _victims([])[:2] == ("a", {"g2"})
+    assert _victims([_budget(1)])[0] == "a"
+    assert _victims([_budget(0)]) == ("b", {"f1", "f2"}, 0)
+
+
+def test_preemption_spares_those_whose_turn_would_break_a_budget() -> None:
+    """One may go: the first in the order of importance; the second would be one too many, and is spared."""
+    assert _victims([_budget(1)]) == ("a", {"g1"}, 0)
+
+
+def test_preemption_does_not_count_again_who_is_being_evicted() -> None:
+    pods = [PodInfo(pod(f"g{n}", labels={"app": "guarded"})) for n in (1, 2)]
+    assert violating([_budget(1)], pods) == {pods[1].uid}
+    assert violating([_budget(1, disrupted=("g1",))], pods) == frozenset()
+    assert violating([{**_budget(0), "spec": {"selector": {}}}], pods) == frozenset()
+
+
+def test_preemption_breaks_a_budget_where_nothing_else_helps() -> None:
+    snapshot = snapshot_of([node("a", cpu="2")], [pod("g", cpu="2", priority=1, on="a", labels={"app": "guarded"})])
+    candidate = PodInfo(pod("p", cpu="2", priority=10))
+    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
+    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, [_budget(0)])).victims
+    assert victims is not None
+    assert (victims.node, victims.violations) == ("a", 1)

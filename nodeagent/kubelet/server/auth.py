@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 _CACHE_MAX = 1000
 
-_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# What else a client may say has no verb, and so nobody is allowed it who is not allowed everything.
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _SUBRESOURCES = {"stats": "stats", "metrics": "metrics", "logs": "log", "spec": "spec", "checkpoint": "checkpoint"}
 
 
@@ -32,6 +33,7 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def attributes(method: str, path: str) -> tuple[str, str]:
@@ -114,7 +116,8 @@ class Gate:
         user = None
         if status.get("authenticated"):
             found = status.get("user") or {}
-            user = User(found.get("username", ""), tuple(found.get("groups") or ()), found.get("uid", ""))
+            extra = tuple(sorted((key, tuple(values)) for key, values in (found.get("extra") or {}).items()))
+            user = User(found.get("username", ""), tuple(found.get("groups") or ()), found.get("uid", ""), extra)
         _keep(self._tokens, key, (self._clock.monotonic() + self._token_ttl, user))
         return user
 
@@ -122,7 +125,9 @@ class Gate:
         if self._client is None:
             return None
         asked = {"verb": verb, "group": "", "version": "v1", "resource": "nodes", "subresource": subresource}
-        spec = {"user": user.name, "groups": list(user.groups), "uid": user.uid}
+        spec: dict[str, Any] = {"user": user.name, "groups": list(user.groups), "uid": user.uid}
+        if user.extra:
+            spec["extra"] = {key: list(values) for key, values in user.extra}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",

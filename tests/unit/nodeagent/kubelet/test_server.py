@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
@@ -186,3 +187,67 @@ def test_a_listing_is_escaped(folder: Path) -> None:
     (folder / 'a"<b>&').write_text("")
     text = listing(folder)
     assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text
+
+
+class Reviewer:
+    """An API that reviews: the token "good" is bob's, and bob may get statistics. Counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.away = False
+
+    async def create(self, _: Any, review: dict[str, Any]) -> dict[str, Any]:
+        if self.away:
+            raise ApiUnreachable("gone")
+        self.asked.append(review)
+        if review["kind"] == "TokenReview":
+            user = {"username": "bob", "groups": ["g"], "uid": "7", "extra": {"k": ["v"]}}
+            good = review["spec"]["token"] == "good"
+            return {"status": {"authenticated": True, "user": user} if good else {}}
+        return {"status": {"allowed": review["spec"]["resourceAttributes"]["subresource"] == "stats"}}
+
+
+async def test_answers_are_kept_for_a_while() -> None:
+    api: Any = Reviewer()
+    clock = ManualClock()
+    gate = Gate(api, "n1", clock, anonymous=False, webhook=True, always_allow=False, ttls=(120, 300, 30))
+    for _ in range(3):
+        bob = await gate.authenticate(None, "Bearer good")
+        assert bob == User("bob", ("g",), "7", (("k", ("v",)),))
+        assert await gate.authenticate(None, "bearer bad") is None
+        assert await gate.authorize(bob, "get", "stats") and not await gate.authorize(bob, "get", "proxy")
+    assert [review["kind"] for review in api.asked] == ["TokenReview"] * 2 + ["SubjectAccessReview"] * 2
+    assert api.asked[2]["spec"] == {
+        "user": "bob",
+        "groups": ["g"],
+        "uid": "7",
+        "extra": {"k": ["v"]},
+        "resourceAttributes": {
+            "verb": "get",
+            "group": "",
+            "version": "v1",
+            "resource": "nodes",
+            "subresource": "stats",
+            "name": "n1",
+        },
+    }
+    await clock.advance(31)
+    assert not await gate.authorize(bob, "get", "proxy") and await gate.authorize(bob, "get", "stats")
+    assert len(api.asked) == 5  # a refusal is kept for half a minute, leave for five
+    await clock.advance(100)
+    assert await gate.authenticate(None, "Bearer good") == bob and len(api.asked) == 6
+    api.away = True
+    assert await gate.authorize(bob, "get", "stats")  # still remembered
+    assert not await gate.authorize(bob, "get", "log")
+    await clock.advance(300)
+    assert await gate.authenticate(None, "Bearer good") is None and not await gate.authorize(bob, "get", "stats")
+    api.away = False
+    assert await gate.authorize(bob, "get", "stats")  # silence was not remembered
+
+
+async def test_a_flood_of_tokens_does_not_fill_the_memory() -> None:
+    api: Any = Reviewer()
+    gate = Gate(api, "n", ManualClock(), anonymous=False, webhook=True, always_allow=False, ttls=(120, 300, 30))
+    for number in range(1500):
+        await gate.authenticate(None, f"Bearer {number}")
+    assert len(gate._tokens) == 1000

@@ -115,7 +115,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     probes = ProbeManager(runtime.pods, recorder, clock, lambda uid: workers.wake(uid), lambda: node_ips[0], was_ready)
     killer = Killer(runtime.pods, clock, recorder)
     claims = ClaimReader(client, config.node_name)
-    volumes = VolumeManager(paths, store, TokenManager(client, clock), claims, clock)
+    volumes = VolumeManager(paths, store, TokenManager(client, clock), claims, clock, recorder)
     images = ImageManager(
         runtime.images,
         clock,

@@ -22,6 +22,7 @@ from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.objects import ApiAway, ObjectStore
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.recorder import Recorder
 
 from . import mounts, payload
 from .atomic import write_payload
@@ -60,8 +61,10 @@ class VolumeManager:
         tokens: TokenManager,
         claims: ClaimReader,
         clock: Clock,
+        recorder: Recorder,
         run: Run = commands.run,
     ) -> None:
+        self._recorder = recorder
         self._paths, self._store, self._tokens, self._claims = paths, store, tokens, claims
         self._clock, self._run = clock, run
         self._persistent = PersistentMounter(paths, claims, run)
@@ -79,7 +82,10 @@ class VolumeManager:
         for volume in pod["spec"].get("volumes") or ():
             name = volume["name"]
             if not self._attempts.is_due(uid, name):
-                waiting.append(name)
+                if (filled := self._filled(pod, volume)) is not None:
+                    ready[name] = filled
+                else:
+                    waiting.append(name)
                 continue
             try:
                 ready[name] = await self._ensure_one(pod, volume, ips, node, since)
@@ -94,6 +100,10 @@ class VolumeManager:
                 self._attempts.succeeded(uid, name)
                 continue
             self._attempts.failed(uid, name)
+            if (filled := self._filled(pod, volume)) is not None:
+                # It cannot be made fresh; what it holds is what containers go on with.
+                self._recorder.pod(pod, "Warning", "FailedMount", failures.pop(name))
+                ready[name] = filled
         if failures or waiting or lost:
             raise self._attempts.problem(uid, failures, waiting, lost)
         self._attempts.done(uid)
@@ -144,7 +154,7 @@ class VolumeManager:
                 raise unsupported(name, volume)
             why = f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
             raise ProcessProblem(why)
-        place = self._paths.volume(uid, {"downwardAPI": "downward-api"}.get(kind, kind.lower()), name)
+        place = self._filled_place(uid, kind, name)
         place.mkdir(parents=True, exist_ok=True)
         if kind != "configMap" and not mounts.is_mount_point(place):
             # As upstream: what is secret, or may be, never reaches the disk.
@@ -153,6 +163,15 @@ class VolumeManager:
         place.chmod(0o777 | (stat.S_ISVTX if kind != "configMap" else 0))
         write_payload(place, content, now=self._clock.now(), gid=gid)
         return HostVolume(place, writable=False)
+
+    def _filled_place(self, uid: str, kind: str, name: str) -> Path:
+        return self._paths.volume(uid, {"downwardAPI": "downward-api"}.get(kind, kind.lower()), name)
+
+    def _filled(self, pod: Pod, volume: Mapping[str, Any]) -> HostVolume | None:
+        """A volume of files that was filled before."""
+        kind = next((kind for kind in _FILLED if kind in volume), None)
+        place = self._filled_place(pods.uid(pod), kind, volume["name"]) if kind is not None else None
+        return HostVolume(place, writable=False) if place is not None and (place / "..data").is_dir() else None
 
     async def _ensure_claim(
         self, pod: Pod, volume: Mapping[str, Any], claim: str, ephemeral: bool, gid: int | None

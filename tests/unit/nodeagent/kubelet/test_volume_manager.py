@@ -1,0 +1,130 @@
+"""The volumes of a pod as a whole: what fails, what is said, what goes on, on a real file system."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from nodeagent.kubelet.downward import NodeFacts
+from nodeagent.kubelet.objects import ApiAway
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.volumes.claims import ClaimReader
+from nodeagent.kubelet.volumes.manager import VolumeManager, VolumeProblem
+from nodeagent.kubelet.volumes.tokens import TokenManager
+
+Object = dict[str, Any]
+NODE = NodeFacts("n")
+
+
+class Store:
+    """ConfigMaps by name; away: nobody answers."""
+
+    def __init__(self) -> None:
+        self.maps: dict[str, Object] = {}
+        self.away = False
+
+    async def get(self, kind: str, namespace: str, name: str, newer_than: float = 0.0) -> Object | None:
+        if self.away:
+            raise ApiAway("nobody answers")
+        return self.maps.get(name)
+
+
+class Said:
+    """Events."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.messages.append(f"{reason}: {message}")
+
+
+class Node:
+    """A volume manager with its surroundings."""
+
+    def __init__(self, root: Path) -> None:
+        self.store, self.said = Store(), Said()
+        self.clock = ManualClock(datetime(2025, 1, 1, tzinfo=UTC))
+        self.paths = Paths(root)
+        self.manager = self.restarted()
+
+    def restarted(self) -> VolumeManager:
+        return VolumeManager(
+            self.paths,
+            cast(Any, self.store),
+            TokenManager(None, self.clock),
+            ClaimReader(None, "n"),
+            self.clock,
+            Recorder(self.said, "n"),
+        )
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def pod(*volumes: Object) -> Object:
+    metadata = {"name": "p", "namespace": "ns", "uid": "u"}
+    return {"metadata": metadata, "spec": {"containers": [{"name": "c"}], "volumes": list(volumes)}}
+
+
+MAP = {"name": "m", "configMap": {"name": "m"}}
+
+
+async def test_every_volume_is_tried_and_said(node: Node) -> None:
+    missing = {"name": "other", "configMap": {"name": "other"}}
+    with pytest.raises(VolumeProblem) as problem:
+        await node.manager.ensure(pod(MAP, missing, {"name": "e", "emptyDir": {}}), (), NODE)
+    assert problem.value.messages == (
+        'MountVolume.SetUp failed for volume "m" : configmap "m" not found',
+        'MountVolume.SetUp failed for volume "other" : configmap "other" not found',
+    )
+    assert problem.value.retry_in == pytest.approx(0.5)
+    with pytest.raises(VolumeProblem) as again:
+        await node.manager.ensure(pod(MAP), (), NODE)
+    assert again.value.messages == ()
+    node.store.maps["m"] = {"data": {"k": "v"}}
+    await node.clock.advance(0.5)
+    found = await node.manager.ensure(pod(MAP), (), NODE)
+    assert (found["m"].path / "k").read_text() == "v" and not found["m"].writable
+
+
+async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:
+    volume = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
+    with pytest.raises(VolumeProblem) as problem:
+        await node.manager.ensure(pod(volume), (), NODE)
+    [message] = problem.value.messages
+    summary = "Unable to attach or mount volumes: unmounted volumes=[d], unattached volumes=[], "
+    assert message.startswith(f"{summary}failed to process volumes=[d]: error processing PVC ns/c: ")
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_what_was_filled_serves_when_it_cannot_be_made_fresh(node: Node, deleted: bool) -> None:
+    node.store.maps["m"] = {"data": {"k": "v"}}
+    await node.manager.ensure(pod(MAP), (), NODE)
+    node.store.maps.clear()
+    node.store.away = not deleted
+    manager = node.restarted()
+    for _ in range(2):
+        found = await manager.ensure(pod(MAP), (), NODE)
+        assert (found["m"].path / "k").read_text() == "v"
+    assert len(node.said.messages) == 1 and node.said.messages[0].startswith("FailedMount: MountVolume.SetUp failed")
+
+
+async def test_a_pods_folder_goes_whatever_it_holds(node: Node, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("")
+    found = await node.manager.ensure(pod({"name": "e", "emptyDir": {}}), (), NODE)
+    (found["e"].path / "link").symlink_to(outside)
+    (found["e"].path / "a\n\x1b[2J b").write_text("")
+    memory = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    await node.manager.ensure(pod(memory), (), NODE)
+    await node.manager.remove("u")
+    assert node.manager.pod_uids() == set() and (outside / "kept").exists()

@@ -17,8 +17,9 @@ from msgspec import Struct, field
 
 from apimachinery.api import openapi
 from apimachinery.api.catalogue import Resource
+from apimachinery.api.schema_fields import SchemaFields
 from apimachinery.api.schema_gate import Gate, compile_gate
-from apimachinery.api.schema_patch import SchemaPatchMeta
+from apimachinery.api.schema_patch import describe_patch
 from apimachinery.api.schema_types import Types
 from apimachinery.api.schema_values import Findings
 from apimachinery.kit.config import ConfigError
@@ -56,8 +57,8 @@ class Schema:
     def __init__(self, data: FilePath = DATA) -> None:
         self._data = data
         self._gates: dict[GVK, Gate] = {}
-        self._patch_metas: dict[GVK, SchemaPatchMeta] = {}
-        self._patch_nodes: dict[int, SchemaPatchMeta] = {}
+        self._patch_metas: dict[GVK, SchemaFields] = {}
+        self._patch_nodes: dict[int, SchemaFields] = {}
 
     def require(self) -> None:
         """What a server asks before it starts. Raises SchemaMissing."""
@@ -145,7 +146,7 @@ class Schema:
         found = self._patch_metas.get(gvk)
         if found is None:
             schema = self.definitions[self.definition_name(gvk)]
-            found = self._patch_metas[gvk] = SchemaPatchMeta(self.definitions, schema, self._patch_nodes)
+            found = self._patch_metas[gvk] = SchemaFields(self.definitions, schema, describe_patch, self._patch_nodes)
         return found
 
     def openapi_v2(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -9,68 +9,34 @@ from functools import lru_cache
 from typing import Any
 
 from apimachinery.api.schema import SCHEMA
+from apimachinery.api.schema_fields import SchemaFields
 from apimachinery.meta.patches import FieldMeta
 
 _SET = ("merge",)
 _ATOMIC = ("replace",)
+_nodes: dict[int, SchemaFields] = {}
 
 
-class ApplyMeta:
-    """The PatchMeta of one schema node, where "merge" with keys means a map list, "merge" alone a set, "replace" a map
-    that is one value; any other list is one value too."""
-
-    __slots__ = ("_definitions", "_fields", "_schema")
-
-    def __init__(self, definitions: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-        self._definitions, self._schema = definitions, schema
-        self._fields: dict[str, FieldMeta] = {}
-
-    @property
-    def is_map(self) -> bool:
-        """Whether its fields are entries of a map, not those of a type."""
-        return "additionalProperties" in self._schema
-
-    def field(self, name: str) -> FieldMeta:
-        """How the field is applied, and the schema of its value (of its items when it is a list)."""
-        known = self._fields.get(name)
-        if known is not None:
-            return known
-        found = self._schema.get("properties", {}).get(name)
-        named = found is not None
-        if found is None:
-            found = self._schema.get("additionalProperties")
-        meta = self._meta(found) if isinstance(found, dict) else FieldMeta((), "", _OPEN)
-        if named:
-            # Only of the fields that the schema names, so that a client cannot fill it.
-            self._fields[name] = meta
-        return meta
-
-    def _meta(self, found: Mapping[str, Any]) -> FieldMeta:
-        inner = self._resolve(found)
-        if inner.get("type") == "array":
-            below = ApplyMeta(self._definitions, self._resolve(inner["items"]))
-            kind = found.get("x-kubernetes-list-type")
-            merge_key = found.get("x-kubernetes-patch-merge-key", "")
-            keys = tuple(found.get("x-kubernetes-list-map-keys") or ())
-            if kind is None and "merge" in found.get("x-kubernetes-patch-strategy", ""):
-                kind = "map" if merge_key else "set"
-            if kind == "map":
-                keys = keys or (merge_key,)
-                return FieldMeta(_SET, keys[0], below, keys)
-            return FieldMeta(_SET if kind == "set" else (), "", below)
+def describe_apply(node: SchemaFields, found: Mapping[str, Any]) -> FieldMeta:
+    """How a field is applied: "merge" with keys means a map list, "merge" alone a set, "replace" a map that is one
+    value; any other list is one value too."""
+    inner = node.resolved(found)
+    if inner.get("type") != "array":
         atomic = "atomic" in (found.get("x-kubernetes-map-type"), inner.get("x-kubernetes-map-type"))
-        return FieldMeta(_ATOMIC if atomic else (), "", ApplyMeta(self._definitions, inner))
-
-    def _resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in schema:
-            schema = self._definitions[schema["$ref"]]
-        return schema
-
-
-_OPEN = ApplyMeta({}, {})
+        return FieldMeta(_ATOMIC if atomic else (), "", node.node(inner))
+    below = node.node(node.resolved(inner["items"]))
+    kind = found.get("x-kubernetes-list-type")
+    merge_key = found.get("x-kubernetes-patch-merge-key", "")
+    keys = tuple(found.get("x-kubernetes-list-map-keys") or ())
+    if kind is None and "merge" in found.get("x-kubernetes-patch-strategy", ""):
+        kind = "map" if merge_key else "set"
+    if kind == "map":
+        keys = keys or (merge_key,)
+        return FieldMeta(_SET, keys[0], below, keys)
+    return FieldMeta(_SET if kind == "set" else (), "", below)
 
 
 @lru_cache(maxsize=512)
-def apply_meta(gvk: tuple[str, str, str]) -> ApplyMeta:
+def apply_meta(gvk: tuple[str, str, str]) -> SchemaFields:
     """Of a built-in kind. Raises UnknownKind."""
-    return ApplyMeta(SCHEMA.definitions, SCHEMA.definitions[SCHEMA.definition_name(gvk)])
+    return SchemaFields(SCHEMA.definitions, SCHEMA.definitions[SCHEMA.definition_name(gvk)], describe_apply, _nodes)

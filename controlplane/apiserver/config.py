@@ -1,17 +1,17 @@
-"""kube-apiserver's command line: the real component's flags, and ours for the embedded store."""
+"""kube-apiserver's configuration, as its command line spells it: the real component's flags, and ours for the embedded
+store."""
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apimachinery.kit.config import ConfigError, Problems
-from apimachinery.meta import times
+from apimachinery.kit.config import Problems
+from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 
 if TYPE_CHECKING:
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
@@ -52,7 +52,6 @@ ADMISSION_PLUGINS = (
 """The plug-ins there are, in upstream's order (AllOrderedPlugins)."""
 
 _SERVICES = ipaddress.IPv4Network("10.96.0.0/12")
-_ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 _OFF_BY_DEFAULT = frozenset(
     {"AlwaysAdmit", "NamespaceExists", "LimitPodHardAntiAffinityTopology", "NodeRestriction", "AlwaysPullImages"}
     | {"PodTolerationRestriction", "EventRateLimit", "ExtendedResourceToleration", "DenyServiceExternalIPs"}
@@ -94,13 +93,7 @@ class Config(Struct, frozen=True):
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
-    kubelet_preferred_address_types: tuple[str, ...] = (
-        "InternalIP",
-        "Hostname",
-        "InternalDNS",
-        "ExternalDNS",
-        "ExternalIP",
-    )
+    kubelet_preferred_address_types: tuple[str, ...] = ADDRESS_TYPES
     authorization_modes: tuple[str, ...] = ("AlwaysAllow",)
     anonymous_auth: bool = True
     bind_address: str = "0.0.0.0"
@@ -137,218 +130,83 @@ class Config(Struct, frozen=True):
         return self.api_audiences or (self.service_account_issuer,)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError([message])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="kube-apiserver", allow_abbrev=False, description="Serves the Kubernetes API.")
-
-    def flag(name: str, default: str = "", text: str = "") -> None:
-        parser.add_argument(f"--{name}", default=default, help=text)
-
-    def switch(name: str, default: bool) -> None:
-        parser.add_argument(f"--{name}", nargs="?", const="true", default="true" if default else "false")
-
-    flag("etcd-servers", text="comma-separated URLs of etcd")
-    flag("etcd-cafile")
-    flag("etcd-certfile")
-    flag("etcd-keyfile")
-    flag("storage-sqlite", text="keep the objects in this SQLite file instead of etcd")
-    flag("client-ca-file", text="authority of client certificates")
-    flag("tls-cert-file")
-    flag("tls-private-key-file")
-    parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
-    flag("service-account-signing-key-file")
-    parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
-    switch("enable-priority-and-fairness", True)
-    flag("max-requests-inflight", "400")
-    flag("max-mutating-requests-inflight", "200")
-    flag("encryption-provider-config", text="which resources are stored encrypted, and how")
-    switch("encryption-provider-config-automatic-reload", False)
-    flag("audit-policy-file", text="which requests are written to the audit log, and how much of them")
-    flag("audit-log-path", text="the audit log; - is the standard output")
-    flag("audit-log-maxage", "0", "days to keep audit logs that were put aside; 0: for ever")
-    flag("audit-log-maxbackup", "0", "how many of them to keep; 0: all")
-    flag("audit-log-maxsize", "0", "megabytes at which the audit log is put aside; 0: 100")
-    flag("audit-log-format", "json")
-    flag("audit-log-mode", "blocking")
-    flag("token-auth-file", text="static tokens: token,user,uid,groups")
-    flag("api-audiences")
-    flag("service-cluster-ip-range", "10.96.0.0/12")
-    flag("service-node-port-range", "30000-32767")
-    flag("kubelet-client-certificate")
-    flag("kubelet-client-key")
-    flag("kubelet-certificate-authority")
-    flag("kubelet-preferred-address-types", ",".join(_ADDRESS_TYPES))
-    flag("authorization-mode", "AlwaysAllow")
-    switch("anonymous-auth", True)
-    flag("bind-address", "0.0.0.0")
-    flag("secure-port", "6443")
-    switch("permit-port-sharing", False)
-    flag("advertise-address")
-    switch("allow-privileged", False)
-    switch("enable-bootstrap-token-auth", False)
-    switch("profiling", True)
-    flag("enable-admission-plugins")
-    flag("disable-admission-plugins")
-    flag("admission-control-config-file", text="configuration of admission plug-ins")
-    flag("default-not-ready-toleration-seconds", "300")
-    flag("default-unreachable-toleration-seconds", "300")
-    flag("requestheader-client-ca-file")
-    flag("requestheader-allowed-names")
-    flag("requestheader-username-headers", "X-Remote-User")
-    flag("requestheader-group-headers", "X-Remote-Group")
-    flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
-    flag("proxy-client-cert-file")
-    flag("proxy-client-key-file")
-    switch("enable-aggregator-routing", False)
-    switch("aggregator-reject-forwarding-redirect", True)
-    flag("event-ttl", "1h0m0s")
-    flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
-    flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
-    parser.add_argument("-v", "--v", dest="v", default="0")
-    return parser
-
-
 def parse(argv: Sequence[str]) -> Config:
     """The configuration a command line spells. Raises ConfigError with every problem that could be known."""
-    options, unknown = _parser().parse_known_args(list(argv))
-    problems = Problems()
-    for word in unknown:
-        problems.add(
-            "arguments", f"unknown flag: {word.partition('=')[0]}" if word[:1] == "-" else f"unexpected {word}"
-        )
-
-    def file(name: str, *, needed: bool = False) -> Path | None:
-        text = getattr(options, name.replace("-", "_"))
-        if not text:
-            if needed:
-                problems.add(f"--{name}", "must be specified")
-            return None
-        if not Path(text).is_file():
-            problems.add(f"--{name}", f"no such file: {text}")
-        return Path(text)
-
-    def number(name: str, text: str, low: int, high: int) -> int:
-        if text.isdecimal() and low <= int(text) <= high:
-            return int(text)
-        problems.add(f"--{name}", f"{text!r} is not a number between {low} and {high}")
-        return low
-
-    servers = _words(options.etcd_servers)
-    if bool(servers) == bool(options.storage_sqlite):
+    flags = Flags(argv)
+    problems = flags.problems
+    servers, sqlite = flags.words("etcd-servers"), flags.text("storage-sqlite")
+    if bool(servers) == bool(sqlite):
         problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
-    modes = _words(options.authorization_mode)
-    for mode in modes:
-        if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC"):
-            problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
-    plugins = _plugins(options.enable_admission_plugins, options.disable_admission_plugins, problems)
-    if not options.service_account_issuer:
-        problems.add("--service-account-issuer", "is a required flag")
-    if not options.service_account_key_file:
-        problems.add("--service-account-key-file", "is a required flag")
-    keys = tuple(Path(each) for each in options.service_account_key_file)
-    for key in keys:
-        if not key.is_file():
-            problems.add("--service-account-key-file", f"no such file: {key}")
-    cluster_range = _network(options.service_cluster_ip_range, problems)
-    low, dash, high = options.service_node_port_range.partition("-")
-    ports = (number("service-node-port-range", low, 1, 65535), number("service-node-port-range", high, 1, 65535))
-    if not dash or ports[0] > ports[1]:
-        problems.add("--service-node-port-range", f"not a range of ports: {options.service_node_port_range}")
-
-    def duration(name: str) -> float:
-        try:
-            seconds = times.parse_duration(getattr(options, name.replace("-", "_")))
-        except ValueError as error:
-            problems.add(f"--{name}", str(error))
-            return 0.0
-        if seconds < 0:
-            problems.add(f"--{name}", "must not be negative")
-        return seconds
-
-    for name in ("bind-address", "advertise-address"):
-        text = getattr(options, name.replace("-", "_"))
-        try:
-            if text:
-                ipaddress.ip_address(text)
-        except ValueError:
-            problems.add(f"--{name}", f"not an IP address: {text}")
-    if options.audit_log_format != "json":
-        problems.add(
-            "--audit-log-format", f'invalid audit log format "{options.audit_log_format}": only json is written'
-        )
-    if options.audit_log_mode not in ("blocking", "blocking-strict", "batch"):
-        problems.add("--audit-log-mode", f'invalid audit log mode "{options.audit_log_mode}"')
-    cert, private = file("tls-cert-file", needed=True), file("tls-private-key-file", needed=True)
-    signing = file("service-account-signing-key-file", needed=True)
+    issuers = flags.each("service-account-issuer")
     config = Config(
-        tls_cert_file=cert or Path(),
-        tls_private_key_file=private or Path(),
-        client_ca_file=file("client-ca-file"),
-        service_account_key_files=keys,
-        service_account_signing_key_file=signing or Path(),
-        service_account_issuer=options.service_account_issuer[0] if options.service_account_issuer else "",
-        accepted_issuers=tuple(options.service_account_issuer[1:]),
-        token_auth_file=file("token-auth-file"),
-        priority_and_fairness=options.enable_priority_and_fairness == "true",
-        max_requests_inflight=number("max-requests-inflight", options.max_requests_inflight, 0, 1_000_000),
-        max_mutating_requests_inflight=number(
-            "max-mutating-requests-inflight", options.max_mutating_requests_inflight, 0, 1_000_000
+        tls_cert_file=flags.file("tls-cert-file", needed=True) or Path(),
+        tls_private_key_file=flags.file("tls-private-key-file", needed=True) or Path(),
+        client_ca_file=flags.file("client-ca-file"),
+        service_account_key_files=tuple(
+            flags.existing("service-account-key-file", each) for each in flags.each("service-account-key-file")
         ),
-        encryption_provider_config=_encryption(file("encryption-provider-config"), problems),
-        encryption_reload=options.encryption_provider_config_automatic_reload == "true",
-        audit_policy=_audit_policy(file("audit-policy-file"), problems),
-        audit_log_path=options.audit_log_path,
-        audit_log_maxage=number("audit-log-maxage", options.audit_log_maxage, 0, 100_000),
-        audit_log_maxbackup=number("audit-log-maxbackup", options.audit_log_maxbackup, 0, 100_000),
-        audit_log_maxsize=number("audit-log-maxsize", options.audit_log_maxsize, 0, 1_000_000) or 100,
-        bootstrap_token_auth=options.enable_bootstrap_token_auth == "true",
+        service_account_signing_key_file=flags.file("service-account-signing-key-file", needed=True) or Path(),
+        service_account_issuer=issuers[0] if issuers else "",
+        accepted_issuers=issuers[1:],
+        token_auth_file=flags.file("token-auth-file"),
+        priority_and_fairness=flags.is_on("enable-priority-and-fairness"),
+        max_requests_inflight=flags.number("max-requests-inflight", 0, 1_000_000),
+        max_mutating_requests_inflight=flags.number("max-mutating-requests-inflight", 0, 1_000_000),
+        encryption_provider_config=_encryption(flags.file("encryption-provider-config"), problems),
+        encryption_reload=flags.is_on("encryption-provider-config-automatic-reload"),
+        audit_policy=_audit_policy(flags, problems),
+        audit_log_path=flags.text("audit-log-path"),
+        audit_log_maxage=flags.number("audit-log-maxage", 0, 100_000),
+        audit_log_maxbackup=flags.number("audit-log-maxbackup", 0, 100_000),
+        audit_log_maxsize=flags.number("audit-log-maxsize", 0, 1_000_000) or 100,
+        bootstrap_token_auth=flags.is_on("enable-bootstrap-token-auth"),
         etcd_servers=servers,
-        etcd_cafile=file("etcd-cafile"),
-        etcd_certfile=file("etcd-certfile"),
-        etcd_keyfile=file("etcd-keyfile"),
-        storage_sqlite=Path(options.storage_sqlite) if options.storage_sqlite else None,
-        api_audiences=_words(options.api_audiences),
-        service_cluster_ip_range=cluster_range,
-        service_node_port_range=ports,
-        kubelet_client_certificate=file("kubelet-client-certificate"),
-        kubelet_client_key=file("kubelet-client-key"),
-        kubelet_certificate_authority=file("kubelet-certificate-authority"),
-        kubelet_preferred_address_types=_words(options.kubelet_preferred_address_types),
-        authorization_modes=modes,
-        anonymous_auth=options.anonymous_auth == "true",
-        bind_address=options.bind_address,
-        permit_port_sharing=options.permit_port_sharing == "true",
-        secure_port=number("secure-port", options.secure_port, 1, 65535),
-        advertise_address=options.advertise_address,
-        allow_privileged=options.allow_privileged == "true",
-        admission_plugins=plugins,
-        admission=_admission(file("admission-control-config-file"), problems),
-        default_not_ready_toleration_seconds=number(
-            "default-not-ready-toleration-seconds", options.default_not_ready_toleration_seconds, 0, 1 << 40
-        ),
-        default_unreachable_toleration_seconds=number(
-            "default-unreachable-toleration-seconds", options.default_unreachable_toleration_seconds, 0, 1 << 40
-        ),
-        requestheader_client_ca_file=file("requestheader-client-ca-file"),
-        requestheader_allowed_names=_words(options.requestheader_allowed_names),
-        requestheader_username_headers=_words(options.requestheader_username_headers),
-        requestheader_group_headers=_words(options.requestheader_group_headers),
-        requestheader_extra_headers_prefix=_words(options.requestheader_extra_headers_prefix),
-        proxy_client_cert_file=file("proxy-client-cert-file"),
-        proxy_client_key_file=file("proxy-client-key-file"),
-        enable_aggregator_routing=options.enable_aggregator_routing == "true",
-        aggregator_reject_forwarding_redirect=options.aggregator_reject_forwarding_redirect == "true",
-        event_ttl=duration("event-ttl"),
-        etcd_compaction_interval=duration("etcd-compaction-interval"),
-        history_retention=duration("history-retention"),
-        verbosity=number("v", options.v, 0, 10),
+        etcd_cafile=flags.file("etcd-cafile"),
+        etcd_certfile=flags.file("etcd-certfile"),
+        etcd_keyfile=flags.file("etcd-keyfile"),
+        storage_sqlite=Path(sqlite) if sqlite else None,
+        api_audiences=flags.words("api-audiences"),
+        service_cluster_ip_range=flags.network("service-cluster-ip-range"),
+        service_node_port_range=flags.ports("service-node-port-range"),
+        kubelet_client_certificate=flags.file("kubelet-client-certificate"),
+        kubelet_client_key=flags.file("kubelet-client-key"),
+        kubelet_certificate_authority=flags.file("kubelet-certificate-authority"),
+        kubelet_preferred_address_types=flags.words("kubelet-preferred-address-types"),
+        authorization_modes=_modes(flags, problems),
+        anonymous_auth=flags.is_on("anonymous-auth"),
+        bind_address=flags.address("bind-address"),
+        permit_port_sharing=flags.is_on("permit-port-sharing"),
+        secure_port=flags.number("secure-port", 1, 65535),
+        advertise_address=flags.address("advertise-address"),
+        allow_privileged=flags.is_on("allow-privileged"),
+        admission_plugins=chosen_plugins(flags),
+        admission=_admission(flags.file("admission-control-config-file"), problems),
+        default_not_ready_toleration_seconds=flags.number("default-not-ready-toleration-seconds", 0, 1 << 40),
+        default_unreachable_toleration_seconds=flags.number("default-unreachable-toleration-seconds", 0, 1 << 40),
+        requestheader_client_ca_file=flags.file("requestheader-client-ca-file"),
+        requestheader_allowed_names=flags.words("requestheader-allowed-names"),
+        requestheader_username_headers=flags.words("requestheader-username-headers"),
+        requestheader_group_headers=flags.words("requestheader-group-headers"),
+        requestheader_extra_headers_prefix=flags.words("requestheader-extra-headers-prefix"),
+        proxy_client_cert_file=flags.file("proxy-client-cert-file"),
+        proxy_client_key_file=flags.file("proxy-client-key-file"),
+        enable_aggregator_routing=flags.is_on("enable-aggregator-routing"),
+        aggregator_reject_forwarding_redirect=flags.is_on("aggregator-reject-forwarding-redirect"),
+        event_ttl=flags.duration("event-ttl"),
+        etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
+        history_retention=flags.duration("history-retention"),
+        verbosity=flags.number("v", 0, 10),
     )
     problems.raise_if_any()
     return config
+
+
+def _modes(flags: Flags, problems: Problems) -> tuple[str, ...]:
+    modes = flags.words("authorization-mode")
+    for mode in modes:
+        if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC"):
+            problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
+    return modes
 
 
 def _encryption(path: Path | None, problems: Problems) -> Path | None:
@@ -362,7 +220,12 @@ def _encryption(path: Path | None, problems: Problems) -> Path | None:
     return path
 
 
-def _audit_policy(path: Path | None, problems: Problems) -> AuditPolicy | None:
+def _audit_policy(flags: Flags, problems: Problems) -> AuditPolicy | None:
+    form, mode, path = flags.text("audit-log-format"), flags.text("audit-log-mode"), flags.file("audit-policy-file")
+    if form != "json":
+        problems.add("--audit-log-format", f'invalid audit log format "{form}": only json is written')
+    if mode not in ("blocking", "blocking-strict", "batch"):
+        problems.add("--audit-log-mode", f'invalid audit log mode "{mode}"')
     if path is None or not path.is_file():
         return None
     from controlplane.apiserver.audit.policy import load as load_audit_policy
@@ -374,12 +237,11 @@ def _audit_policy(path: Path | None, problems: Problems) -> AuditPolicy | None:
         return None
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.split(",") if word)
-
-
-def _plugins(enable: str, disable: str, problems: Problems) -> tuple[str, ...]:
-    enabled, disabled = set(_words(enable)), set(_words(disable))
+def chosen_plugins(flags: Flags) -> tuple[str, ...]:
+    """The admission plug-ins, in upstream's order: the default ones, less those disabled, and those enabled."""
+    problems = flags.problems
+    enabled = set(flags.words("enable-admission-plugins"))
+    disabled = set(flags.words("disable-admission-plugins"))
     for flag, names in (("--enable-admission-plugins", enabled), ("--disable-admission-plugins", disabled)):
         for name in sorted(names - set(ADMISSION_PLUGINS)):
             problems.add(flag, f'plugin "{name}" is unknown')
@@ -398,11 +260,3 @@ def _admission(file: Path | None, problems: Problems) -> AdmissionConfiguration 
     from controlplane.apiserver.admission.configuration import load  # the plug-ins, which flags can do without
 
     return load(file, problems)
-
-
-def _network(text: str, problems: Problems) -> ipaddress.IPv4Network:
-    try:
-        return ipaddress.IPv4Network(text)
-    except ValueError as error:
-        problems.add("--service-cluster-ip-range", str(error))
-        return ipaddress.IPv4Network("10.96.0.0/12")

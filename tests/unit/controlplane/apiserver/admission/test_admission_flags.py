@@ -8,7 +8,8 @@ from controlplane.apiserver.admission.configuration import load
 from controlplane.apiserver.admission.event_rate_limit import Limit
 from controlplane.apiserver.admission.pod_security.policy import LevelVersion
 from controlplane.apiserver.admission.resource_quota.charge import LimitedResource
-from controlplane.apiserver.config import ADMISSION_PLUGINS, _plugins
+from controlplane.apiserver.config import ADMISSION_PLUGINS, chosen_plugins
+from controlplane.apiserver.flags import Flags
 
 UPSTREAMS_DEFAULTS = [
     "NamespaceLifecycle",
@@ -34,8 +35,8 @@ UPSTREAMS_DEFAULTS = [
 
 
 def chosen(enable="", disable=""):
-    problems = Problems()
-    return list(_plugins(enable, disable, problems)), list(problems)
+    flags = Flags([f"--enable-admission-plugins={enable}", f"--disable-admission-plugins={disable}"])
+    return list(chosen_plugins(flags)), list(flags.problems)
 
 
 def test_the_default_set_is_upstreams():

@@ -1,0 +1,183 @@
+"""The flags of kube-apiserver: their names and defaults, and what a given one's text means."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.meta import times
+
+ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
+
+
+class Flags:
+    """A command line. Every method gives what a flag says; a problem is added to `problems`, and something of the right
+    type is given all the same, so that all problems are told at once. Raises ConfigError for a flag without its value.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._given, unknown = _parser().parse_known_args(list(argv))
+        self.problems = Problems()
+        for word in unknown:
+            told = f"unknown flag: {word.partition('=')[0]}" if word[:1] == "-" else f"unexpected {word}"
+            self.problems.add("arguments", told)
+
+    def text(self, name: str) -> str:
+        """As it was given."""
+        return str(getattr(self._given, name.replace("-", "_")))
+
+    def each(self, name: str) -> tuple[str, ...]:
+        """Of a flag that may be given more than once, and must be once."""
+        found: list[str] = getattr(self._given, name.replace("-", "_"))
+        if not found:
+            self.problems.add(f"--{name}", "is a required flag")
+        return tuple(found)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Separated by commas."""
+        return tuple(word for word in self.text(name).split(",") if word)
+
+    def is_on(self, name: str) -> bool:
+        """Whether a switch is true."""
+        return self.text(name) == "true"
+
+    def file(self, name: str, *, needed: bool = False) -> Path | None:
+        """A file that is there; None when not given."""
+        text = self.text(name)
+        if not text:
+            if needed:
+                self.problems.add(f"--{name}", "must be specified")
+            return None
+        return self.existing(name, text)
+
+    def existing(self, name: str, text: str) -> Path:
+        """The file that `text` names."""
+        if not Path(text).is_file():
+            self.problems.add(f"--{name}", f"no such file: {text}")
+        return Path(text)
+
+    def number(self, name: str, low: int, high: int) -> int:
+        """An integer from `low` to `high`."""
+        return self._number(name, self.text(name), low, high)
+
+    def _number(self, name: str, text: str, low: int, high: int) -> int:
+        if text.isdecimal() and low <= int(text) <= high:
+            return int(text)
+        self.problems.add(f"--{name}", f"{text!r} is not a number between {low} and {high}")
+        return low
+
+    def ports(self, name: str) -> tuple[int, int]:
+        """`LOW-HIGH`, both included."""
+        low, dash, high = self.text(name).partition("-")
+        ports = (self._number(name, low, 1, 65535), self._number(name, high, 1, 65535))
+        if not dash or ports[0] > ports[1]:
+            self.problems.add(f"--{name}", f"not a range of ports: {self.text(name)}")
+        return ports
+
+    def duration(self, name: str) -> float:
+        """Seconds, not negative."""
+        try:
+            seconds = times.parse_duration(self.text(name))
+        except ValueError as error:
+            self.problems.add(f"--{name}", str(error))
+            return 0.0
+        if seconds < 0:
+            self.problems.add(f"--{name}", "must not be negative")
+        return seconds
+
+    def address(self, name: str) -> str:
+        """An IP address, or nothing."""
+        text = self.text(name)
+        try:
+            if text:
+                ipaddress.ip_address(text)
+        except ValueError:
+            self.problems.add(f"--{name}", f"not an IP address: {text}")
+        return text
+
+    def network(self, name: str) -> ipaddress.IPv4Network:
+        """An IPv4 network."""
+        try:
+            return ipaddress.IPv4Network(self.text(name))
+        except ValueError as error:
+            self.problems.add(f"--{name}", str(error))
+            return ipaddress.IPv4Network("10.96.0.0/12")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([message])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="kube-apiserver", allow_abbrev=False, description="Serves the Kubernetes API.")
+
+    def flag(name: str, default: str = "", text: str = "") -> None:
+        parser.add_argument(f"--{name}", default=default, help=text)
+
+    def switch(name: str, default: bool) -> None:
+        parser.add_argument(f"--{name}", nargs="?", const="true", default="true" if default else "false")
+
+    flag("etcd-servers", text="comma-separated URLs of etcd")
+    flag("etcd-cafile")
+    flag("etcd-certfile")
+    flag("etcd-keyfile")
+    flag("storage-sqlite", text="keep the objects in this SQLite file instead of etcd")
+    flag("client-ca-file", text="authority of client certificates")
+    flag("tls-cert-file")
+    flag("tls-private-key-file")
+    parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
+    flag("service-account-signing-key-file")
+    parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
+    switch("enable-priority-and-fairness", True)
+    flag("max-requests-inflight", "400")
+    flag("max-mutating-requests-inflight", "200")
+    flag("encryption-provider-config", text="which resources are stored encrypted, and how")
+    switch("encryption-provider-config-automatic-reload", False)
+    flag("audit-policy-file", text="which requests are written to the audit log, and how much of them")
+    flag("audit-log-path", text="the audit log; - is the standard output")
+    flag("audit-log-maxage", "0", "days to keep audit logs that were put aside; 0: for ever")
+    flag("audit-log-maxbackup", "0", "how many of them to keep; 0: all")
+    flag("audit-log-maxsize", "0", "megabytes at which the audit log is put aside; 0: 100")
+    flag("audit-log-format", "json")
+    flag("audit-log-mode", "blocking")
+    flag("token-auth-file", text="static tokens: token,user,uid,groups")
+    flag("api-audiences")
+    flag("service-cluster-ip-range", "10.96.0.0/12")
+    flag("service-node-port-range", "30000-32767")
+    flag("kubelet-client-certificate")
+    flag("kubelet-client-key")
+    flag("kubelet-certificate-authority")
+    flag("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
+    flag("authorization-mode", "AlwaysAllow")
+    switch("anonymous-auth", True)
+    flag("bind-address", "0.0.0.0")
+    flag("secure-port", "6443")
+    switch("permit-port-sharing", False)
+    flag("advertise-address")
+    switch("allow-privileged", False)
+    switch("enable-bootstrap-token-auth", False)
+    switch("profiling", True)
+    flag("enable-admission-plugins")
+    flag("disable-admission-plugins")
+    flag("admission-control-config-file", text="configuration of admission plug-ins")
+    flag("default-not-ready-toleration-seconds", "300")
+    flag("default-unreachable-toleration-seconds", "300")
+    flag("requestheader-client-ca-file")
+    flag("requestheader-allowed-names")
+    flag("requestheader-username-headers", "X-Remote-User")
+    flag("requestheader-group-headers", "X-Remote-Group")
+    flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+    flag("proxy-client-cert-file")
+    flag("proxy-client-key-file")
+    switch("enable-aggregator-routing", False)
+    switch("aggregator-reject-forwarding-redirect", True)
+    flag("event-ttl", "1h0m0s")
+    flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
+    flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
+    parser.add_argument("-v", "--v", dest="v", default="0")
+    return parser

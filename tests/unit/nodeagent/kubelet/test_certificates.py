@@ -21,6 +21,7 @@ from nodeagent.kubelet.certificates.manager import CertificateManager
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair, split
 from nodeagent.kubelet.certificates.validity import Validity, validity
 from nodeagent.kubelet.config import Config
+from nodeagent.kubelet.config_rules import CIPHERS
 from nodeagent.kubelet.server.certificate import Serving
 
 NOW = datetime.datetime(2026, 11, 21, 9, 6, 17, tzinfo=datetime.UTC)
@@ -249,3 +250,23 @@ async def test_until_it_is_approved_no_handshake_succeeds(authority: Authority, 
     server.store.update(made, NOW)
     await server.use(made)
     assert _issuer(server) == ssl.PEM_cert_to_DER_cert(made.cert.decode())
+
+
+def test_only_the_configured_ciphers(authority: Authority, tmp_path: Path) -> None:
+    made = pair(authority)
+    (tmp_path / "s.crt").write_bytes(made.cert)
+    (tmp_path / "s.key").write_bytes(made.key)
+    files: dict[str, Any] = {
+        "tls_cert_file": tmp_path / "s.crt",
+        "tls_key_file": tmp_path / "s.key",
+        "cert_dir": tmp_path,
+    }
+    one = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
+    config = Config(tls_cipher_suites=(one,), tls_min_version="VersionTLS12", **files)
+    context = Serving(config, (), ManualClock()).context()
+    older = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] == "TLSv1.2"]
+    assert older == ["ECDHE-ECDSA-AES256-GCM-SHA384"] and context.minimum_version == ssl.TLSVersion.TLSv1_2
+    for name in CIPHERS:
+        Serving(Config(tls_cipher_suites=(name,), **files), (), ManualClock()).context()
+    newest = Serving(Config(tls_min_version="VersionTLS13", **files), (), ManualClock()).context()
+    assert newest.minimum_version == ssl.TLSVersion.TLSv1_3

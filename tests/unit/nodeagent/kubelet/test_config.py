@@ -169,6 +169,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
          "grace period must be specified for the soft eviction threshold memory.available"),
         ("evictionHard: {memory: 1Gi}", "evictionHard: unsupported eviction signal memory"),
         ("kubeReserved: {disk: 1Gi}", 'kubeReserved: cannot reserve "disk" resource'),
+        ("tlsCipherSuites: [TLS_NONE]", "Cipher suite TLS_NONE not supported or doesn't exist"),
+        ("tlsMinVersion: VersionTLS9", 'unknown tls version "VersionTLS9"'),
         ("clusterDNS: [dns]", 'Invalid DNS server IP "dns"'),
     ],
 )  # fmt: skip

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems, boolean
+from controlplane.scheduler.config_file import FileConfig, read_file
+from controlplane.scheduler.profiles import Profile
 
 DEFAULT_PORT = 10259
 
@@ -30,7 +32,8 @@ class SchedulerConfig:
     tls_private_key_file: Path | None = None
     identity: str = ""
     verbosity: int = 0
-    scheduler_names: tuple[str, ...] = ("default-scheduler",)
+    profiles: tuple[Profile, ...] = (Profile(),)
+    percentage_of_nodes_to_score: int = 0
 
     @property
     def holder(self) -> str:
@@ -41,8 +44,9 @@ class SchedulerConfig:
 def parse(argv: Sequence[str]) -> SchedulerConfig:
     """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
     parser = argparse.ArgumentParser("kube-scheduler", description="Binds pending pods to nodes.", allow_abbrev=False)
-    parser.add_argument("--kubeconfig", required=True, help="file with the API server's address and our credentials")
-    parser.add_argument("--leader-elect", type=boolean, nargs="?", const=True, default=True)
+    parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
+    parser.add_argument("--kubeconfig", help="file with the API server's address and our credentials")
+    parser.add_argument("--leader-elect", type=boolean, nargs="?", const=True)
     parser.add_argument("--bind-address", default="0.0.0.0", help="address of the health and metrics server")
     parser.add_argument("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
     parser.add_argument("--tls-cert-file", type=Path)
@@ -53,24 +57,31 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
     parser.add_argument("--authorization-kubeconfig")
     args = parser.parse_args(argv)
     problems = Problems()
+    file = read_file(args.config, problems) if args.config is not None else FileConfig()
+    elect = next((each for each in (args.leader_elect, file.leader_elect) if each is not None), True)
     if not 0 <= args.secure_port <= 65535:
         problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
     if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
     client = ClientConfig("")
     try:
-        client = load_kubeconfig(args.kubeconfig)
+        if kubeconfig := args.kubeconfig or file.kubeconfig:
+            client = load_kubeconfig(kubeconfig)
+        else:
+            problems.add("--kubeconfig", "neither the flag nor clientConnection.kubeconfig of --config says it")
     except ConfigError as error:
         for problem in error.problems:
             problems.add("--kubeconfig", problem)
     problems.raise_if_any()
     return SchedulerConfig(
         client=client,
-        leader_elect=args.leader_elect,
+        leader_elect=elect,
         bind_address=args.bind_address,
         secure_port=args.secure_port,
         tls_cert_file=args.tls_cert_file,
         tls_private_key_file=args.tls_private_key_file,
         identity=f"{socket.gethostname()}_{uuid.uuid4()}",
         verbosity=args.v,
+        profiles=file.profiles,
+        percentage_of_nodes_to_score=file.percentage_of_nodes_to_score,
     )

@@ -55,15 +55,16 @@ def decide(
     start: int = 0,
     nominated: Nominated | None = None,
     rng: random.Random | None = None,
+    percentage: int = 0,
 ) -> Decision:
     """Choose the node with the highest score among those that pass every filter.
 
     start: index of the node to begin with, so that sampling visits all nodes in turn.
     nominated: pods that wait for room made on a node; those of equal or higher priority count as if they were there.
-    rng: breaks ties; without it the first of the best wins.
+    rng: breaks ties; without it the first of the best wins. percentage: see `feasible_nodes_to_find`.
     """
     total = len(snapshot)
-    wanted = feasible_nodes_to_find(total)
+    wanted = feasible_nodes_to_find(total, percentage)
     verdict_of = _judge(framework, pod, snapshot, nominated or {})
     feasible: list[NodeInfo] = []
     refusals: dict[str, Verdict] = {}

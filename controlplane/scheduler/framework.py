@@ -163,12 +163,21 @@ class Scores:
 
 
 class Framework:
-    """One profile: filters in order, scorers with weights (schedulerName selects the profile)."""
+    """One profile: filters in order, scorers with weights (schedulerName selects the profile).
+
+    preempts: whether pods of lower priority may be evicted for one that fits nowhere.
+    """
 
     def __init__(
-        self, scheduler_name: str, filters: Sequence[FilterPlugin], scorers: Sequence[tuple[ScorePlugin, int]]
+        self,
+        scheduler_name: str,
+        filters: Sequence[FilterPlugin],
+        scorers: Sequence[tuple[ScorePlugin, int]],
+        *,
+        preempts: bool = True,
     ) -> None:
         self.scheduler_name = scheduler_name
+        self.preempts = preempts
         self.filters = tuple(filters)
         self.scorers = tuple(scorers)
         self._by_name = {plugin.name: plugin for plugin in self.filters}

@@ -55,10 +55,11 @@ class ScheduleOne:
         clock: Clock,
         rng: random.Random,
         violating: Violating,
+        percentage: int,
     ) -> None:
         self._client, self._cache, self._queue, self._nominator = client, cache, queue, nominator
         self._frameworks, self._recorders, self._clock, self._rng = frameworks, recorders, clock, rng
-        self._violating = violating
+        self._violating, self._percentage = violating, percentage
         self._slots = asyncio.Semaphore(MAX_BINDINGS)
         self._start = 0
 
@@ -89,6 +90,7 @@ class ScheduleOne:
                     start=self._start,
                     nominated=self._nominator.nominated(),
                     rng=self._rng,
+                    percentage=self._percentage,
                 )
             self._start = (self._start + decision.evaluated) % max(len(snapshot), 1)
             if decision.node is not None:
@@ -99,7 +101,7 @@ class ScheduleOne:
                     await self._bind(queued, decision.node)
                 return
             preemption = Preemption(None)
-            if len(snapshot):
+            if len(snapshot) and framework.preempts:
                 preemption = plan_preemption(framework, pod, snapshot, decision.refusals, self._violating)
             refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
             message = fit_error(len(snapshot), decision.refusals, preemption.message)

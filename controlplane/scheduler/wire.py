@@ -22,7 +22,7 @@ from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.nominator import Nominator
-from controlplane.scheduler.plugins import VolumeParts, default_framework
+from controlplane.scheduler.plugins import VolumeParts, make_framework
 from controlplane.scheduler.queue import SchedulingQueue
 from controlplane.scheduler.schedule_one import ScheduleOne
 from controlplane.scheduler.storage import Storage
@@ -44,7 +44,7 @@ class SchedulerDaemon:
         async with Client(config.client, "kube-scheduler") as client:
             informers = InformerFactory(client)
             volumes = VolumeParts(Storage(informers), client, self._clock)
-            frameworks = {name: default_framework(name, volumes) for name in config.scheduler_names}
+            frameworks = {each.scheduler_name: make_framework(each, volumes) for each in config.profiles}
             recorders = {name: EventRecorder(client, name, clock=self._clock) for name in frameworks}
             cache, nominator = SchedulerCache(ClusterSurroundings(informers)), Nominator()
             queue = SchedulingQueue(
@@ -62,6 +62,7 @@ class SchedulerDaemon:
                 self._clock,
                 random.Random(),
                 lambda pods: violating(budgets.list(), pods),
+                config.percentage_of_nodes_to_score,
             )
 
             async def lead() -> None:

@@ -24,8 +24,9 @@ from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.explain import show
 from controlplane.scheduler.explain.report import Report, explain
 from controlplane.scheduler.framework import Framework
-from controlplane.scheduler.plugins import VolumeParts, default_framework
+from controlplane.scheduler.plugins import VolumeParts, make_framework
 from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.snapshot import Snapshot
 from controlplane.scheduler.storage import Storage
 from controlplane.scheduler.surroundings import ClusterSurroundings
@@ -70,7 +71,7 @@ async def ask(config: ClientConfig, namespace: str, name: str) -> tuple[PodInfo,
         informers = InformerFactory(client)
         pods = informers.get(PODS, field_selector=LIVE_PODS, transform=scheduling_facts)
         nodes = informers.get(NODES, transform=node_facts)
-        framework = default_framework(pod.scheduler_name, VolumeParts(Storage(informers), client, SystemClock()))
+        framework = make_framework(Profile(pod.scheduler_name), VolumeParts(Storage(informers), client, SystemClock()))
         cache = SchedulerCache(ClusterSurroundings(informers))
         watching = asyncio.create_task(informers.run())
         try:

@@ -1,4 +1,4 @@
-"""The scheduling rules, one file each, and the default profile: the only list of them."""
+"""The scheduling rules, one file each, and how a profile is made of them: the only list of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from apimachinery.client.rest import Client
 from apimachinery.kit.clock import Clock
-from controlplane.scheduler.framework import FilterPlugin, Framework
+from controlplane.scheduler.framework import FilterPlugin, Framework, ScorePlugin
 from controlplane.scheduler.plugins.balanced_allocation import BalancedAllocation
 from controlplane.scheduler.plugins.image_locality import ImageLocality
 from controlplane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
@@ -21,6 +21,7 @@ from controlplane.scheduler.plugins.volume_binding import VolumeBinding
 from controlplane.scheduler.plugins.volume_limits import NodeVolumeLimits
 from controlplane.scheduler.plugins.volume_restrictions import VolumeRestrictions
 from controlplane.scheduler.plugins.volume_zone import VolumeZone
+from controlplane.scheduler.profiles import DEFAULT, Profile
 from controlplane.scheduler.storage import Storage
 
 
@@ -33,35 +34,40 @@ class VolumeParts:
     clock: Clock
 
 
-def default_framework(scheduler_name: str = "default-scheduler", volumes: VolumeParts | None = None) -> Framework:
-    """Return upstream's default profile: order of the filters and weights of the scores as in 1.32.
+def make_framework(profile: Profile = DEFAULT, volumes: VolumeParts | None = None) -> Framework:
+    """Return the rules of a profile, in upstream's order of filters.
 
     volumes: without it, the rules about volumes are left out (an explanation of a pod that has none).
     """
-    taint_toleration, node_affinity, fit = TaintToleration(), NodeAffinity(), NodeResourcesFit()
-    spread, inter_pod = PodTopologySpread(), InterPodAffinity()
+    taint_toleration, node_affinity = TaintToleration(), NodeAffinity()
+    fit = NodeResourcesFit(profile.fit)
+    spread, inter_pod = PodTopologySpread(profile.spread), InterPodAffinity(profile.hard_pod_affinity_weight)
+    filters: tuple[FilterPlugin, ...] = (
+        NodeUnschedulable(),
+        NodeName(),
+        taint_toleration,
+        node_affinity,
+        NodePorts(),
+        fit,
+        *(_volume_rules(volumes) if volumes is not None else ()),
+        spread,
+        inter_pod,
+    )
+    scorers: tuple[ScorePlugin, ...] = (
+        taint_toleration,
+        node_affinity,
+        fit,
+        spread,
+        inter_pod,
+        BalancedAllocation(profile.balanced),
+        ImageLocality(),
+    )
+    weights = dict(profile.scores)
     return Framework(
-        scheduler_name,
-        filters=[
-            NodeUnschedulable(),
-            NodeName(),
-            taint_toleration,
-            node_affinity,
-            NodePorts(),
-            fit,
-            *(_volume_rules(volumes) if volumes is not None else ()),
-            spread,
-            inter_pod,
-        ],
-        scorers=[
-            (taint_toleration, 3),
-            (node_affinity, 2),
-            (fit, 1),
-            (spread, 2),
-            (inter_pod, 2),
-            (BalancedAllocation(), 1),
-            (ImageLocality(), 1),
-        ],
+        profile.scheduler_name,
+        filters=[plugin for plugin in filters if plugin.name in profile.filters],
+        scorers=[(plugin, weights[plugin.name]) for plugin in scorers if plugin.name in weights],
+        preempts=profile.preempts,
     )
 
 

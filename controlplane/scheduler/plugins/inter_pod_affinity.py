@@ -15,14 +15,17 @@ from controlplane.scheduler.snapshot import Snapshot
 
 Domain = tuple[str, str]
 
-# What a required affinity term of a running pod weighs in the score of the incoming pod that it matches.
-_HARD_POD_AFFINITY_WEIGHT = 1
-
 
 class InterPodAffinity:
-    """Filter and score on pods in the same topology domain."""
+    """Filter and score on pods in the same topology domain.
+
+    hard_weight: what a required affinity term of a running pod weighs in the score of the incoming pod that it matches.
+    """
 
     name = "InterPodAffinity"
+
+    def __init__(self, hard_weight: int = 1) -> None:
+        self._hard_weight = hard_weight
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Count matching pods per domain once, O(pods that matter), then judge each node in O(terms)."""
@@ -65,7 +68,7 @@ class InterPodAffinity:
                         _count(weights, node, term, weight)
                 if other.has_pod_affinity:
                     theirs = snapshot.surroundings.namespace_labels() if _asks_namespaces(other) else {}
-                    for term, weight in _terms_towards(other):
+                    for term, weight in _terms_towards(other, self._hard_weight):
                         if term.matches(pod, theirs):
                             _count(weights, node, term, weight)
         if not any(weights.values()):
@@ -127,9 +130,9 @@ def _matching_all(terms: Sequence[AffinityTerm], snapshot: Snapshot, spaces: Map
     return _domains_where(snapshot, keys, lambda other: all(term.matches(other, spaces) for term in terms))
 
 
-def _terms_towards(other: PodInfo) -> Iterable[tuple[AffinityTerm, int]]:
+def _terms_towards(other: PodInfo, hard_weight: int) -> Iterable[tuple[AffinityTerm, int]]:
     for term in other.affinity:
-        yield term, _HARD_POD_AFFINITY_WEIGHT
+        yield term, hard_weight
     for term in other.preferred_affinity:
         yield term, term.weight
     for term in other.preferred_anti_affinity:
@@ -137,7 +140,7 @@ def _terms_towards(other: PodInfo) -> Iterable[tuple[AffinityTerm, int]]:
 
 
 def _asks_namespaces(pod: PodInfo) -> bool:
-    return any(term.namespace_selector is not None for term, _ in _terms_towards(pod))
+    return any(term.namespace_selector is not None for term, _ in _terms_towards(pod, 0))
 
 
 def _count(weights: dict[Domain, int], node: NodeInfo, term: AffinityTerm, weight: int) -> None:

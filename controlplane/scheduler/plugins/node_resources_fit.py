@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.profiles import Fit
 from controlplane.scheduler.snapshot import Snapshot
+
+LEAST_ALLOCATED = Fit()
+
+Share = Callable[[int, int], int]
+"""(used with the pod, capacity) → 0 to 100."""
 
 
 def insufficient(pod: PodInfo, node: NodeInfo) -> tuple[str, ...]:
@@ -22,16 +28,47 @@ def insufficient(pod: PodInfo, node: NodeInfo) -> tuple[str, ...]:
     return tuple(lacking)
 
 
-class NodeResourcesFit:
-    """Filter on requests (init containers, sidecars, overhead included) and the number of pods; LeastAllocated score.
+def _least(fit: Fit) -> Share:
+    return lambda used, capacity: 0 if used > capacity else (capacity - used) * MAX_SCORE // capacity
 
-    weights: the resources that count in the score and how much each weighs.
-    """
+
+def _most(fit: Fit) -> Share:
+    return lambda used, capacity: min(used, capacity) * MAX_SCORE // capacity
+
+
+def _by_shape(fit: Fit) -> Share:
+    """Straight lines between the points of the shape, level beyond its ends."""
+    points = [(utilization, score * MAX_SCORE // 10) for utilization, score in fit.shape]
+
+    def share(used: int, capacity: int) -> int:
+        at = 100 if used > capacity else used * 100 // capacity
+        for index, (utilization, score) in enumerate(points):
+            if at <= utilization:
+                if index == 0:
+                    return score
+                before, low = points[index - 1]
+                return low + int((score - low) * (at - before) / (utilization - before))
+        return points[-1][1]
+
+    return share
+
+
+_STRATEGIES: dict[str, Callable[[Fit], Share]] = {
+    "LeastAllocated": _least,
+    "MostAllocated": _most,
+    "RequestedToCapacityRatio": _by_shape,
+}
+
+
+class NodeResourcesFit:
+    """Filter on requests (init containers, sidecars, overhead included) and the number of pods; score by a strategy."""
 
     name = "NodeResourcesFit"
 
-    def __init__(self, weights: Mapping[str, int] | None = None) -> None:
-        self._weights = dict(weights or {"cpu": 1, "memory": 1})
+    def __init__(self, fit: Fit = LEAST_ALLOCATED) -> None:
+        self._weights, self._share = fit.weights, _STRATEGIES[fit.strategy](fit)
+        # Of a ratio, what scores nothing weighs nothing, and the mean is rounded (requested_to_capacity_ratio.go).
+        self._ratio = fit.strategy == "RequestedToCapacityRatio"
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by the sums kept per node: O(resources of the pod)."""
@@ -47,9 +84,8 @@ class NodeResourcesFit:
         return verdict
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
-        """Score by the mean share that would stay free, 0 to 100."""
-        wanted = pod.scoring_requests
-        weights = list(self._weights.items())
+        """Score by the weighted mean of the resources' scores, 0 to 100."""
+        wanted, weights, share, ratio = pod.scoring_requests, self._weights, self._share, self._ratio
 
         def score(node: NodeInfo) -> int:
             total = weight_sum = 0
@@ -58,9 +94,13 @@ class NodeResourcesFit:
                 if capacity == 0:
                     continue
                 used = node.requested_for_scoring.get(name, 0) + wanted.get(name, 0)
-                total += weight * (0 if used > capacity else (capacity - used) * MAX_SCORE // capacity)
-                weight_sum += weight
-            return total // weight_sum if weight_sum else 0
+                points = share(used, capacity)
+                if points or not ratio:
+                    total += weight * points
+                    weight_sum += weight
+            if not weight_sum:
+                return 0
+            return (2 * total + weight_sum) // (2 * weight_sum) if ratio else total // weight_sum
 
         return score
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from apimachinery.meta import taints
-from apimachinery.meta.labels import Selector
+from apimachinery.meta.labels import NOTHING, Selector
 from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What, node_facts_changed
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import PodInfo, SpreadConstraint
@@ -23,22 +24,30 @@ ZONE = "topology.kubernetes.io/zone"
 _IGNORED = -1
 
 
-def system_defaults(selector: Selector) -> tuple[SpreadConstraint, ...]:
-    """Return the constraints upstream applies to pods that bring none, over the pods of `selector`."""
-    return (
-        SpreadConstraint(max_skew=3, topology_key=HOSTNAME, hard=False, selector=selector),
-        SpreadConstraint(max_skew=5, topology_key=ZONE, hard=False, selector=selector),
-    )
+# What upstream applies to pods that bring none; the selector is each pod's own.
+_SYSTEM = (
+    SpreadConstraint(max_skew=3, topology_key=HOSTNAME, hard=False, selector=NOTHING),
+    SpreadConstraint(max_skew=5, topology_key=ZONE, hard=False, selector=NOTHING),
+)
 
 
 class PodTopologySpread:
-    """Filter on hard constraints, score on soft ones."""
+    """Filter on hard constraints, score on soft ones.
+
+    defaults: for pods without constraints of their own, over the pods of their Services and workload; None for the
+        system's.
+    """
 
     name = "PodTopologySpread"
 
+    def __init__(self, defaults: Sequence[SpreadConstraint] | None = None) -> None:
+        self._defaults = _SYSTEM if defaults is None else tuple(defaults)
+        self._hard_defaults = any(each.hard for each in self._defaults)
+
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Count matching pods per domain once, O(nodes + pods), then judge each node in O(constraints)."""
-        hard = [c for c in pod.spread_constraints if c.hard]
+        constraints = self._constraints(pod, snapshot) if self._hard_defaults else pod.spread_constraints
+        hard = [c for c in constraints if c.hard]
         if not hard:
             return None
         keys = [c.topology_key for c in hard]
@@ -77,7 +86,7 @@ class PodTopologySpread:
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Score by the number of matching pods in the node's domains; fewer is better."""
         own = bool(pod.spread_constraints)
-        soft = self._soft_constraints(pod, snapshot)
+        soft = [c for c in self._constraints(pod, snapshot) if not c.hard]
         if not soft or not nodes:
             return None
         keys = [c.topology_key for c in soft]
@@ -117,6 +126,8 @@ class PodTopologySpread:
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
         """Pods of the pod's namespace that a constraint counts, and nodes whose labels or taints changed."""
+        if not pod.spread_constraints:
+            return self._hard_defaults
         if change.what in (What.POD_ADD, What.POD_UPDATE, What.POD_DELETE):
             seen = [p for p in (change.old, change.new) if isinstance(p, PodInfo)]
             return any(
@@ -126,11 +137,11 @@ class PodTopologySpread:
             )
         return node_facts_changed(change, lambda node: (node.labels, node.taints))
 
-    def _soft_constraints(self, pod: PodInfo, snapshot: Snapshot) -> tuple[SpreadConstraint, ...]:
-        if pod.spread_constraints:
-            return tuple(c for c in pod.spread_constraints if not c.hard)
+    def _constraints(self, pod: PodInfo, snapshot: Snapshot) -> Sequence[SpreadConstraint]:
+        if pod.spread_constraints or not self._defaults:
+            return pod.spread_constraints
         selector = snapshot.surroundings.owner_selector(pod)
-        return system_defaults(selector) if selector is not None else ()
+        return [replace(each, selector=selector) for each in self._defaults] if selector is not None else ()
 
 
 def _counts(constraint: SpreadConstraint, pod: PodInfo, node: NodeInfo) -> bool:

@@ -15,14 +15,14 @@ from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide, feasible_nodes_to_find
 from controlplane.scheduler.messages import NO_NODES, fit_error
-from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import Labels, PodInfo
 from controlplane.scheduler.preemption import plan_preemption
 from controlplane.scheduler.snapshot import snapshot_of
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 Object = dict[str, Any]
-FRAMEWORK = default_framework()
+FRAMEWORK = make_framework()
 
 
 class OneService:

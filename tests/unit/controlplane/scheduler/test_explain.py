@@ -10,12 +10,12 @@ import pytest
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.explain.report import Report, explain
 from controlplane.scheduler.explain.show import document, lines
-from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot, snapshot_of
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
-FRAMEWORK = default_framework()
+FRAMEWORK = make_framework()
 SSD = {"key": "disk", "value": "ssd", "effect": "NoSchedule"}
 LABELS = {"app": "a"}
 AFFINITY_TERM = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": LABELS}}

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.scheduler.decision import decide
-from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import snapshot_of
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 Object = dict[str, Any]
-FRAMEWORK = default_framework()
+FRAMEWORK = make_framework()
 
 
 def reasons(candidate: Object, nodes: list[Object], running: list[Object], on: str) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from controlplane.scheduler.framework import Change, What
 from controlplane.scheduler.node_info import NodeInfo
-from controlplane.scheduler.plugins import default_framework
+from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
-FRAMEWORK = default_framework()
+FRAMEWORK = make_framework()
 
 
 def make_queue(clock: ManualClock) -> SchedulingQueue:

@@ -22,10 +22,11 @@ from apimachinery.meta import volumes
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.framework import Change, PreBindFailed, What
 from controlplane.scheduler.messages import fit_error
-from controlplane.scheduler.plugins import VolumeParts, default_framework
+from controlplane.scheduler.plugins import VolumeParts, make_framework
 from controlplane.scheduler.plugins.volume_binding import VolumeBinding
 from controlplane.scheduler.plugins.volume_restrictions import conflicts
 from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.snapshot import snapshot_of
 from controlplane.scheduler.storage import Storage
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
@@ -55,7 +56,7 @@ class World:
         self.storage = Storage(self.informers)
         self.api, self.clock = Api(), ManualClock(datetime(2025, 1, 1, tzinfo=UTC))
         client = cast(Any, self.api)
-        self.framework = default_framework("s", VolumeParts(self.storage, client, self.clock))
+        self.framework = make_framework(Profile("s"), VolumeParts(self.storage, client, self.clock))
         self.binding = next(each for each in self.framework.filters if isinstance(each, VolumeBinding))
         for obj in held:
             self.put(obj)

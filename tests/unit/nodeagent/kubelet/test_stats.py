@@ -14,6 +14,7 @@ from nodeagent.kubelet.node.machine import Filesystem, Machine
 from nodeagent.kubelet.observed import operation_type
 from nodeagent.kubelet.stats.cadvisor import Series, labelled, render_cadvisor
 from nodeagent.kubelet.stats.cgroup import Reader, Usage
+from nodeagent.kubelet.stats.claims import render_claims
 from nodeagent.kubelet.stats.disk import DiskCache, writable_layer
 from nodeagent.kubelet.stats.exposition import Family, render
 from nodeagent.kubelet.stats.network import Interface, default_interface, parse_net_dev
@@ -182,6 +183,7 @@ def pod(**more: Any) -> PodStats:
     )
     sandbox = ContainerStats("", "s1", "", 10**18, "/k/podx/s1", usage())
     volumes = {"data": VolumeStats(Disk(100, 3), FS, True), "memory": VolumeStats(Disk(7, 1), FS, False)}
+    volumes["claimed"] = VolumeStats(Disk(50, 5), FS, False, "mine")
     interfaces = parse_net_dev(NET_DEV)
     return PodStats(
         "p", "n", "x", 10**18, "/k/podx", usage(), sandbox, interfaces, (container,), processes=4, volumes=volumes
@@ -210,7 +212,8 @@ def test_the_summary() -> None:
     [shown] = found["pods"]
     assert shown["podRef"] == {"name": "p", "namespace": "n", "uid": "x"}
     assert shown["ephemeral-storage"]["usedBytes"] == 115 and shown["process_stats"] == {"process_count": 4}
-    assert [volume["name"] for volume in shown["volume"]] == ["data", "memory"]
+    assert [volume["name"] for volume in shown["volume"]] == ["claimed", "data", "memory"]
+    assert [volume.get("pvcRef") for volume in shown["volume"]] == [{"name": "mine", "namespace": "n"}, None, None]
     [container] = shown["containers"]
     assert container["rootfs"]["usedBytes"] == 10 and container["logs"]["inodesUsed"] == 1
     assert container["memory"]["availableBytes"] == 26 << 20 and "availableBytes" not in shown["memory"]
@@ -231,6 +234,16 @@ def test_resource_metrics() -> None:
     assert 'pod_memory_working_set_bytes{namespace="n",pod="p"} 6.291456e+06 1700000000500' in lines
     assert "node_cpu_usage_seconds_total 2 1700000000500" in lines and "resource_scrape_error 0" in lines
     assert render_resource(None, []).decode().splitlines()[2:] == ["resource_scrape_error 1"]
+
+
+def test_claims() -> None:
+    full = VolumeStats(Disk(50, 5), FS, False, "mine")
+    text = render_claims([("n", full), ("n", full)]).decode()
+    named = '{namespace="n",persistentvolumeclaim="mine"}'
+    assert text.count("kubelet_volume_stats_used_bytes{") == 1
+    assert f"kubelet_volume_stats_used_bytes{named} 50\n" in text
+    assert f"kubelet_volume_stats_capacity_bytes{named} 1.073741824e+11\n" in text
+    assert render_claims([]) == b""
 
 
 def test_cadvisor_metrics(tmp_path: Path) -> None:

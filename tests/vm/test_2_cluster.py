@@ -44,3 +44,16 @@ def test_a_malformed_manifest_is_refused_with_its_field(cluster: Cluster) -> Non
     assert done.returncode != 0
     assert "spec.replicas" in done.stderr
     assert cluster.try_kubectl("get", "deployment", "bad").returncode != 0
+
+
+def test_kubectl_top(cluster: Cluster) -> None:
+    """metrics-server is up half a minute after the lab, and tells of every node and of itself."""
+
+    def nodes() -> bool:
+        table = cluster.kubectl("top", "nodes", "--no-headers")
+        return {line.split()[0] for line in table.splitlines()} == {machine.name for machine in cluster.lab.machines}
+
+    until("kubectl top tells of every node", nodes, 300)
+    pods = cluster.kubectl("-n", "kube-system", "top", "pods", "-l", "k8s-app=metrics-server", "--no-headers")
+    [(_, cpu, memory)] = [line.split() for line in pods.splitlines()]
+    assert cpu.endswith("m") and memory.endswith("Mi")

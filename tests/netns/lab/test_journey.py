@@ -141,9 +141,15 @@ def test_everything_is_ready_and_says_nothing_else(cluster: Cluster) -> None:
         ("worker-1", "Ready"),
         ("worker-2", "Ready"),
     ]
-    for pod in cluster.get("pods", "-n", "kube-system")["items"]:
-        ready = next(each for each in pod["status"]["conditions"] if each["type"] == "Ready")
-        assert ready["status"] == "True" and "reason" not in ready and "message" not in ready, ready
+
+    def ready() -> bool:
+        for pod in cluster.get("pods", "-n", "kube-system")["items"]:
+            found = next(each for each in pod["status"]["conditions"] if each["type"] == "Ready")
+            assert found["status"] == "True" and "reason" not in found and "message" not in found, found
+        return True
+
+    # metrics-server is waited for by nobody, and Ready when it has measured twice.
+    until("every pod is Ready", ready, 120)
 
 
 def test_a_second_up_changes_nothing(cluster: Cluster) -> None:

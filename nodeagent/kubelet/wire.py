@@ -135,7 +135,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         runtime=runtime.pods,
         observer=observer,
         starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts),
-        classes=RuntimeClasses(client, clock),
+        classes=RuntimeClasses(client, clock, user_namespaces=config.gates["UserNamespacesSupport"]),
         killer=killer,
         volumes=volumes,
         cgroups=cgroups,

@@ -75,9 +75,8 @@ def bootstrap_kubeconfig(cluster: Cluster, token: str) -> Path:
 
 def ready(cluster: Cluster, name: str) -> bool:
     node = json.loads(cluster.kubectl("get", "node", name, "-o=json"))
-    return {"type": "Ready", "status": "True"}.items() <= next(
-        each for each in node["status"]["conditions"] if each["type"] == "Ready"
-    ).items()
+    condition = next(each for each in node["status"]["conditions"] if each["type"] == "Ready")
+    return str(condition["status"]) == "True"
 
 
 def certificate(path: Path) -> x509.Certificate:

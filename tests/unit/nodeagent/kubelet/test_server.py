@@ -211,9 +211,9 @@ async def test_answers_are_kept_for_a_while() -> None:
     api: Any = Reviewer()
     clock = ManualClock()
     gate = Gate(api, "n1", clock, anonymous=False, webhook=True, always_allow=False, ttls=(120, 300, 30))
+    bob = User("bob", ("g",), "7", (("k", ("v",)),))
     for _ in range(3):
-        bob = await gate.authenticate(None, "Bearer good")
-        assert bob == User("bob", ("g",), "7", (("k", ("v",)),))
+        assert await gate.authenticate(None, "Bearer good") == bob
         assert await gate.authenticate(None, "bearer bad") is None
         assert await gate.authorize(bob, "get", "stats") and not await gate.authorize(bob, "get", "proxy")
     assert [review["kind"] for review in api.asked] == ["TokenReview"] * 2 + ["SubjectAccessReview"] * 2

@@ -1,6 +1,7 @@
 """SPDY/3.1 frames (draft-mbelshe-httpbis-spdy-00, version 3), as far as the streams of containers need them. No I/O.
 
-Flow control is left to TCP: the peers (spdystream) neither send nor look at WINDOW_UPDATE.
+Flow control is left to TCP: the peers (spdystream) neither send nor look at WINDOW_UPDATE. Standard library only, for
+crictl, which starts without site packages, speaks it too.
 """
 
 from __future__ import annotations
@@ -8,8 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-
-from msgspec import Struct
+from typing import NamedTuple
 
 SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS, WINDOW_UPDATE = 1, 2, 3, 4, 6, 7, 8, 9
 FIN = 0x01
@@ -51,7 +51,7 @@ class ProtocolError(Exception):
     """What came is not SPDY/3.1."""
 
 
-class Frame(Struct, frozen=True):
+class Frame(NamedTuple):
     """kind: 0 for data. stream: 0 for frames of the whole connection. headers: of SYN_STREAM, SYN_REPLY and HEADERS."""
 
     kind: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from nodeagent.crictl.commands import COMMANDS, find
 from nodeagent.crictl.main import main
 from nodeagent.crictl.options import Options, UsageError, duration, parse
 from nodeagent.crictl.settings import read_settings
+
+SOURCE = Path(__file__).resolve().parents[4]
 
 
 def read(command: str, *words: str) -> Options:
@@ -91,3 +95,11 @@ def test_the_configuration_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "no configuration option named nope" in capsys.readouterr().err
     assert main(["--config", str(tmp_path / "none"), "ps"]) == 1
     assert "no such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", sorted({command.place.partition(":")[0] for command in COMMANDS}))
+def test_the_standard_library_is_enough(module: str) -> None:
+    """The launcher starts Python without site packages."""
+    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import nodeagent.crictl.{module}"
+    done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

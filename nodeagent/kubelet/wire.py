@@ -42,6 +42,7 @@ from .recorder import Recorder
 from .runtime.classes import RuntimeClasses
 from .runtime.kill import Killer
 from .runtime.observer import Observer
+from .runtime.paced import PacedRuntime, Turns
 from .runtime.start import Machine, Starter
 from .server.app import KubeletServer
 from .server.auth import Gate
@@ -76,8 +77,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories)."""
     clock = clock or SystemClock()
     channel = Channel(config.runtime_endpoint, observed.runtime_called)
-    runtime = Runtime(channel, RuntimeService(channel), ImageService(channel))
     machine = machines.read_machine()
+    runtime = Runtime(channel, PacedRuntime(channel, Turns(2 * machine.cpus)), ImageService(channel))
     node_ips = config.node_ips or (machines.default_address(),)
     paths = _paths(config)
     per_pod = PodLimits(config.pod_pids_limit, config.cpu_cfs_quota, tuple(machine.hugepages))

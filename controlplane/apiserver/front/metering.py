@@ -7,8 +7,6 @@ become labels.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from functools import cache, lru_cache
 
 from aiohttp import web
@@ -120,17 +118,10 @@ def _path(path: str) -> str:
     return path if path in _HEALTH else ""
 
 
-@contextlib.contextmanager
-def being_served(request: web.BaseRequest, info: RequestInfo, *, mutating: bool, long_running: bool) -> Iterator[None]:
-    """While a request is served it counts as in flight, or as one that takes long."""
-    kind = "mutating" if mutating else "readOnly"
+def being_served(request: web.BaseRequest, info: RequestInfo, *, mutating: bool, long_running: bool) -> Gauge:
+    """Counts a request while it is served: as in flight, or as one that takes long."""
     # Whether the resource is served is not known yet, hence the code.
-    gauge = _long(*labels_of(request, info, 404)) if long_running else _inflight(kind)
-    gauge.inc()
-    try:
-        yield
-    finally:
-        gauge.dec()
+    return _long(*labels_of(request, info, 404)) if long_running else _inflight("mutating" if mutating else "readOnly")
 
 
 def record(request: web.BaseRequest, info: RequestInfo, response: web.StreamResponse, seconds: float | None) -> None:

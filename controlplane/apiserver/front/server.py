@@ -120,13 +120,17 @@ class Front:
         info = parse(request.method, request.rel_url.raw_path, request.query)
         long_running = _is_long(info, request)
         mutating = request.method in _MUTATING
-        with metering.being_served(request, info, mutating=mutating, long_running=long_running):
+        served = metering.being_served(request, info, mutating=mutating, long_running=long_running)
+        served.inc()
+        try:
             if long_running:
                 response = await self._answer(request, info)
             elif mutating:
                 response = await self._finish_in_time(request, info)
             else:
                 response = await self._answer_in_time(request, info)
+        finally:
+            served.dec()
         elapsed = None if long_running else asyncio.get_running_loop().time() - began
         metering.record(request, info, response, elapsed)
         return response
@@ -140,13 +144,12 @@ class Front:
 
     async def _finish_in_time(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         # A write that has begun is finished even when the client goes away: half of it would be worse.
-        answer = asyncio.ensure_future(self._answer(request, info))
-        try:
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                return await asyncio.shield(answer)
-        except TimeoutError:
-            answer.cancel()
-            return responses.refusal(request, status.timeout(_TOO_LONG))
+        answer = asyncio.create_task(self._answer(request, info))
+        done, _ = await asyncio.wait((answer,), timeout=REQUEST_TIMEOUT)
+        if done:
+            return answer.result()
+        answer.cancel()
+        return responses.refusal(request, status.timeout(_TOO_LONG))
 
     async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         if self._auditor is None:

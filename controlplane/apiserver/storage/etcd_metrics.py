@@ -1,8 +1,6 @@
 """How long etcd takes, by operation and type (k8s.io/apiserver/pkg/storage/etcd3/metrics)."""
 
-import contextlib
 import time
-from collections.abc import Iterator
 from functools import lru_cache
 
 from apimachinery.api.catalogue import CATALOGUE
@@ -28,20 +26,22 @@ _ERRORS = Counter(
 _ANSWERS = (KeyExists, KeyMissing, RevisionMismatch, FutureRevision)
 
 
-@contextlib.contextmanager
-def timed(operation: str, key: str) -> Iterator[None]:
+class timed:  # used as a verb; a generator in its place takes three times as long
     """Counts and times one request. operation: create, update, delete, get, list. key: of an object or a prefix."""
-    latency, requests, errors = _measures(operation, type_of(key))
-    began = time.monotonic()
-    try:
-        yield
-    except StorageError as error:
-        if not isinstance(error, _ANSWERS):
-            errors.inc()
-        raise
-    finally:
-        latency.observe(time.monotonic() - began)
-        requests.inc()
+
+    __slots__ = ("_began", "_errors", "_latency", "_requests")
+
+    def __init__(self, operation: str, key: str) -> None:
+        self._latency, self._requests, self._errors = _measures(operation, type_of(key))
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StorageError) and not isinstance(error, _ANSWERS):
+            self._errors.inc()
+        self._latency.observe(time.monotonic() - self._began)
+        self._requests.inc()
 
 
 def type_of(key: str) -> str:

@@ -11,7 +11,11 @@ from apimachinery.meta import names
         (names.dns1123_label, ["a", "a-1", "0", "a" * 63], ["", "A", "-a", "a-", "a.b", "a_b", "a" * 64, "a\n"]),
         (names.dns1123_subdomain, ["a", "a.b", "0.a-b", "a" * 253], ["", "a..b", ".a", "A.b", "a" * 254]),
         (names.dns1035_label, ["a", "a1"], ["1a", "a.b", "", "A"]),
-        (names.qualified_name, ["a", "a.b_c", "x.io/a"], ["", "/a", "a/", "a/b/c", "X.io/a", "a" * 64]),
+        (
+            names.qualified_name,
+            ["a", "a.b_c", "x.io/a", "x.io/" + "a" * 63],
+            ["", "/a", "a/", "a/b/c", "X.io/a", "a" * 64, "x.io/" + "a" * 64, "x" * 254 + "/a"],
+        ),
         (names.label_value, ["", "a", "A.b_c"], ["-a", "a b", "a" * 64]),
         (names.env_var_name, ["A", "a.b", "1A"], ["", "a=b", "ä", "a\tb"]),
         (names.config_key, ["a", "a.b", "_"], ["", ".", "..", "..a", "a/b"]),

@@ -16,6 +16,13 @@ def test_paths_are_spelled_as_upstream():
     assert str(Path()) == "<nil>"
 
 
+def test_paths_that_are_spelled_the_same_are_equal():
+    assert Path("a").child("b") == Path("a.b")
+    assert hash(Path("a").child("b")) == hash(Path("a.b"))
+    assert Path("a").index(1) != Path("a").index(2)
+    assert repr(Path("a").index(1)) == "Path('a[1]')"
+
+
 @pytest.mark.parametrize(
     ("problem", "kind", "message"),
     [

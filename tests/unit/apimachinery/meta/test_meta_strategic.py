@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery.api.schema import SCHEMA
-from apimachinery.meta.patches import PatchError, strategic_merge
+from apimachinery.meta.patches import PatchError, strategic_merge, strategic_merge_into
 
 _POD = SCHEMA.patch_meta(("", "v1", "Pod"))
 _SERVICE = SCHEMA.patch_meta(("", "v1", "Service"))
@@ -165,3 +165,14 @@ def test_every_item_is_there_once_and_in_the_order_wanted(live, wanted):
     assert [name for name in found if name in wanted] == wanted
     own = [name for name in live if name not in wanted]
     assert [name for name in found if name in own] == own
+
+
+def test_a_document_of_ones_own_is_used_up_and_the_patch_is_not():
+    pods = SCHEMA.patch_meta(("", "v1", "Pod"))
+    document = {"metadata": {"name": "a"}, "status": {"phase": "Pending"}}
+    patch = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    before = deepcopy(patch)
+    merged = strategic_merge_into(document, patch, pods)
+    assert merged is document
+    merged["status"]["conditions"][0]["status"] = "False"
+    assert patch == before

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from apimachinery.kit.hpack import literal
 from controlplane.apiserver.storage.grpc_call import Code, RpcError
 from controlplane.apiserver.storage.grpc_channel import Channel
-from apimachinery.kit.hpack import literal
 
 Script = Callable[["Peer"], Awaitable[None]]
 PREFACE = 24

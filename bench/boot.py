@@ -23,7 +23,7 @@ from provisioner.runner import run_plan
 from provisioner.spec import ControlPlane, Lab
 from provisioner.specfile import load_lab
 
-BARE = ("images", "keys", "network", "create", "boot")
+BARE = ("images", "keys", "network", "bundle", "create", "boot")
 AIMS = {ControlPlane.STATIC_PODS: 3.0, ControlPlane.SERVICE: 2.0}
 IDLE = 60.0  # seconds after Ready when memory is looked at
 NODE_AGENT = ("kubelet", "kube-proxy")

@@ -6,14 +6,15 @@ All in one for their memory's sake. They meet here, for they do not know each ot
 
 import sys
 
-from apimachinery.kit import trust
+from apimachinery.kit import collector, trust
 
 if __name__ == "__main__":
-    trust.load_aiohttp_without_system_authorities()
-    from nodeagent.cni.agent import Agent
-    from nodeagent.policy.enforcer import Enforcer
-    from nodeagent.policy.kernel import Nft
-    from nodeagent.proxy.main import main
+    with collector.loading():
+        trust.load_aiohttp_without_system_authorities()
+        from nodeagent.cni.agent import Agent
+        from nodeagent.policy.enforcer import Enforcer
+        from nodeagent.policy.kernel import Nft
+        from nodeagent.proxy.main import main
 
     sys.exit(
         main(

@@ -8,11 +8,17 @@ from functools import cache
 from pathlib import Path
 
 from provisioner.shell import File
+from provisioner.spec import Machine
 
 #: What each part of a machine runs, so that a change restarts that part alone.
 NODE_AGENT = ("apimachinery", "nodeagent")
 CONTROL_PLANE = ("apimachinery", "controlplane")
 ALL_CODE = ("apimachinery", "controlplane", "nodeagent")
+
+
+def packages_of(machine: Machine) -> tuple[str, ...]:
+    """What a machine gets: on a worker nothing of ours runs but the node agent and the DNS, which is part of it."""
+    return ALL_CODE if machine.is_master else NODE_AGENT
 
 
 @cache

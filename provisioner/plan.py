@@ -48,12 +48,13 @@ def plan_up(lab: Lab) -> list[Step]:
         Step(LAB, "network", host.Network()),
         Step(LAB, "bundle", host.Bundle(), (f"{LAB}/images",)),
     ]
+    host_steps = tuple(step.id for step in steps)
     for each in lab.machines:
         name = each.name
         steps += [
-            Step(name, "create", machine.Create(each), (f"{LAB}/images", f"{LAB}/keys", f"{LAB}/network")),
+            Step(name, "create", machine.Create(each), host_steps),
             Step(name, "boot", machine.Boot(each), (f"{name}/create",)),
-            *plan_install(lab, name, after=(f"{name}/boot", f"{LAB}/bundle")),
+            *plan_install(lab, name, after=(f"{name}/boot",)),
         ]
     return steps + plan_cluster(lab)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from apimachinery.kit import logs, process, trust
+from apimachinery.kit import collector, logs, process, trust
 from apimachinery.kit.config import ConfigError, exit_with
 from apimachinery.kit.tasks import run_daemon
 from controlplane.scheduler import config
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         exit_with("kube-scheduler", error)
     logs.setup(options.verbosity)
     process.set_title("kube-scheduler", arguments)
-    trust.load_aiohttp_without_system_authorities()
-    from controlplane.scheduler import wire  # the flags are told wrong before anything heavy is loaded
-
+    with collector.loading():  # the flags are told wrong before anything heavy is loaded
+        trust.load_aiohttp_without_system_authorities()
+        from controlplane.scheduler import wire
     return run_daemon(wire.build(options).run)

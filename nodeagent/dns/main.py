@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from apimachinery.kit import collector, logs, process, trust
 from apimachinery.kit import config as configuration
-from apimachinery.kit import logs, process, trust
 from apimachinery.kit.tasks import run_daemon
 from nodeagent.dns.config import parse
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration.exit_with("coredns", error)
     logs.setup(config.verbosity)
     process.set_title("coredns", argv)
-    trust.load_aiohttp_without_system_authorities()
-    from nodeagent.dns.wire import build
-
+    with collector.loading():
+        trust.load_aiohttp_without_system_authorities()
+        from nodeagent.dns.wire import build
     return run_daemon(build(config).run)

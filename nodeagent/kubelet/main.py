@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from apimachinery.kit import logs, process, trust
+from apimachinery.kit import collector, logs, process, trust
 from apimachinery.kit.config import ConfigError, exit_with
 from apimachinery.kit.tasks import cancel_and_wait, run_daemon, wait_first
 
@@ -23,11 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     process.set_title("kubelet", arguments)
     logs.setup(config.verbosity)
 
-    trust.load_aiohttp_without_system_authorities()
-
-    async def body(stop: asyncio.Event) -> None:
+    with collector.loading():
+        trust.load_aiohttp_without_system_authorities()
         from .wire import build
 
+    async def body(stop: asyncio.Event) -> None:
         # Joining the cluster may wait for somebody's approval.
         building = asyncio.create_task(build(config))
         await wait_first(stop, building)

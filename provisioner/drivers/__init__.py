@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from provisioner.drivers.base import Driver, Local, Report, State
+from provisioner.drivers.base import CodeArchive, Driver, Local, Report, State
 from provisioner.home import LabHome
 from provisioner.spec import Driver as DriverName
 from provisioner.spec import Lab
 
-__all__ = ["Driver", "Local", "Report", "State", "make_driver"]
+__all__ = ["CodeArchive", "Driver", "Local", "Report", "State", "make_driver"]
 
 
 def make_driver(lab: Lab, home: LabHome) -> Driver:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from provisioner.shell import Shell
@@ -25,10 +26,20 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Local:
     """cgroup_root: the kubelet's ``cgroupRoot``, "" unless machines share one cgroup tree; python: the interpreter
-    behind the virtual environment's, which starts faster."""
+    behind the virtual environment's, which starts faster; code_disk: the name of the block device that held the code
+    given to ``ensure_machine``, as a plain tar archive with the digest as its serial number, "" without."""
 
     cgroup_root: str
     python: str
+    code_disk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeArchive:
+    """What will be installed on a machine first. digest: of at most 20 characters; archive: a ``.tar.gz``."""
+
+    digest: str
+    archive: Path
 
 
 class Driver(Protocol):
@@ -50,8 +61,11 @@ class Driver(Protocol):
     def ensure_network(self) -> bool:
         """Make the lab's network if it is missing. True when it was made or started."""
 
-    def ensure_machine(self, machine: Machine) -> bool:
-        """Make the machine, turned off, if it is missing. True when it was made: what was on it before is gone."""
+    def ensure_machine(self, machine: Machine, code: CodeArchive | None = None) -> bool:
+        """Make the machine, turned off, if it is missing. True when it was made: what was on it before is gone.
+
+        A driver may lay ``code`` beside the machine, from where installing it is cheaper than through the shell.
+        """
 
     def start(self, machine: Machine) -> bool:
         """Turn it on if it is off. True when it was off. Returns before the machine can be talked to."""

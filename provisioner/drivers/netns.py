@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apimachinery.kit.files import write_atomic
-from provisioner.drivers.base import Local, Report, State
+from provisioner.drivers.base import CodeArchive, Local, Report, State
 from provisioner.drivers.hostfacts import check_disk, check_routes, read_facts
 from provisioner.drivers.netns_processes import (
     kill_namespace,
@@ -99,7 +99,7 @@ class NetnsDriver:
         )
         return True
 
-    def ensure_machine(self, machine: Machine) -> bool:
+    def ensure_machine(self, machine: Machine, code: CodeArchive | None = None) -> bool:
         if self.state(machine) is not State.ABSENT:
             return False
         if self._store is None:

@@ -6,6 +6,7 @@ calls its own, so that all it knows to look at, stop, start and talk to works on
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import libvirt
 
 from apimachinery.kit.files import write_atomic
-from provisioner.drivers.base import State
+from provisioner.drivers.base import CodeArchive, Local, State
 from provisioner.drivers.libvirt import LibvirtDriver, explained
 from provisioner.errors import LabError
 from provisioner.images.seed import render_hosts, render_network
@@ -56,7 +57,7 @@ class VagrantDriver(LibvirtDriver):
         with explained("storage pool"):
             self._ensure_pool()
 
-    def ensure_machine(self, machine: Machine) -> bool:
+    def ensure_machine(self, machine: Machine, code: CodeArchive | None = None) -> bool:
         if self.state(machine) is not State.ABSENT:
             return False
         domain = self._domain(machine)
@@ -69,6 +70,9 @@ class VagrantDriver(LibvirtDriver):
         _first_login(machine, key, _PUT_ON, files)
         write_atomic(self._identified(machine), domain.UUIDString())
         return True
+
+    def local(self, machine: Machine) -> Local:
+        return dataclasses.replace(super().local(machine), code_disk="")
 
     def destroy(self, machine: Machine) -> None:
         if self.made(machine):

@@ -12,7 +12,7 @@ import io
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from provisioner.images import cache, layers
@@ -28,13 +28,19 @@ SOURCE_DIRECTORY = "/opt/kubelab/src"
 _TAG = f"cpython-{PYTHON_VERSION.replace('.', '')}"
 
 
-def compile_bundle(home: Path, src_root: Path, report: Callable[[str], None] = lambda _: None) -> Path:
-    """A reproducible ``.tar.gz`` of the packages under ``src_root``, each module with its bytecode; cached by content.
+def compile_bundle(
+    home: Path,
+    src_root: Path,
+    report: Callable[[str], None] = lambda _: None,
+    *,
+    packages: Sequence[str] = PACKAGES,
+) -> Path:
+    """A reproducible ``.tar.gz`` of ``packages`` under ``src_root``, each module with its bytecode; cached by content.
 
     The archive's members are ``apimachinery/…``, ``controlplane/…``, ``nodeagent/…``, owned by root. Raises
     ``ImageError``.
     """
-    sources = {str(name): path.read_bytes() for name, path in walk_sources(src_root)}
+    sources = {str(name): path.read_bytes() for name, path in walk_sources(src_root, packages)}
     chain = layers.ensure_chain(home, ("base", "glibc", "python"), report)
     digest = cache.digest_of(
         [("python", chain[-1].name), *cache.source_parts(Path(__file__)), *sorted(sources.items())]
@@ -48,9 +54,9 @@ def compile_bundle(home: Path, src_root: Path, report: Callable[[str], None] = l
     return cache.ensure(home, "bundle", digest, build) / "bundle.tar.gz"
 
 
-def walk_sources(src_root: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+def walk_sources(src_root: Path, packages: Sequence[str] = PACKAGES) -> Iterator[tuple[PurePosixPath, Path]]:
     """The files that machines get: everything in the packages except bytecode and documents, in sorted order."""
-    for package in PACKAGES:
+    for package in packages:
         for path in sorted((src_root / package).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".md", ".pyc"):
                 yield PurePosixPath(path.relative_to(src_root)), path

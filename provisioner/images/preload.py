@@ -16,6 +16,7 @@ from provisioner.images.registry import fill_storage
 from provisioner.images.tools import run_tool
 
 _CONTENT = Path("var/lib/containerd/io.containerd.content.v1.content")
+_SNAPSHOTS = Path("var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots")
 
 
 def preload_images(tree: Path, images: Mapping[str, OciImage]) -> None:
@@ -36,4 +37,39 @@ def preload_images(tree: Path, images: Mapping[str, OciImage]) -> None:
         'chroot "$1" /bin/sh /tmp/preload/preload.sh', "sh", tree,
     )  # fmt: skip
     shutil.rmtree(folder)
+    share_programs(tree, tree / _SNAPSHOTS)
     fill_storage(tree, images, tree / _CONTENT)
+
+
+def share_programs(tree: Path, snapshots: Path) -> int:
+    """Make programs and libraries that an unpacked image and the machine itself both have one file (hard links).
+
+    Equal in content, owner and mode, at the same path. The interpreter and its libraries are then in memory once,
+    read once, and translated once by an emulated processor, whose translations go by a page's address in memory.
+    Only programs: nobody edits them in place. Returns how many files were joined.
+    """
+    joined = 0
+    for layer in sorted(snapshots.glob("*/fs")):
+        for path in sorted(layer.rglob("*")):
+            own = tree / path.relative_to(layer)
+            if path.is_file() and not path.is_symlink() and _same_program(path, own):
+                path.unlink()
+                path.hardlink_to(own)
+                joined += 1
+    return joined
+
+
+def _same_program(path: Path, own: Path) -> bool:
+    with path.open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            return False
+    if not own.is_file() or own.is_symlink() or own.samefile(path):
+        return False
+    one, other = path.stat(), own.stat()
+    same = (one.st_size, one.st_mode, one.st_uid, one.st_gid) == (
+        other.st_size,
+        other.st_mode,
+        other.st_uid,
+        other.st_gid,
+    )
+    return same and path.read_bytes() == own.read_bytes()

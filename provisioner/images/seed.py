@@ -84,7 +84,11 @@ def render_seed(
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(raw), mode
             archive.addfile(entry, io.BytesIO(raw))
-    data = buffer.getvalue()
+    return pad(buffer.getvalue())
+
+
+def pad(data: bytes) -> bytes:
+    """``data``, an archive, as a raw disk's content: a tar archive ends with zeros of any number."""
     return data + b"\0" * (-len(data) % _ALIGNMENT)
 
 

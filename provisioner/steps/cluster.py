@@ -21,12 +21,14 @@ from provisioner.errors import LabError, StepFailed, Stopped
 from provisioner.manifests import STATIC_PODS, image
 from provisioner.rendering import render
 from provisioner.spec import ControlPlane, Machine
+from provisioner.steps.endings import Endings
 
 Object = dict[str, Any]
 
 #: Seconds. Emulated machines with static pods need some 60 to an answering API; ten times less with KVM.
 API_DEADLINE, ADDONS_DEADLINE, NODES_DEADLINE, DNS_DEADLINE = 420.0, 90.0, 420.0, 300.0
 _POLL = 0.25
+_LOOK = 20.0  # seconds between looks at what may keep ending: each costs an emulated machine some of its start
 
 #: Asks a DNS server (argument 1) for the A record of a name (argument 2), prints the addresses. Nothing but sockets.
 _ASK_DNS = """
@@ -60,7 +62,8 @@ class ApiReady:
             await client.raw("GET", "/readyz")
             return None
 
-        _wait(context, "api", "the API server is not ready", API_DEADLINE, look, context.lab.master)
+        endings = Endings(context, context.lab.master)
+        _wait(context, "api", "the API server is not ready", API_DEADLINE, look, context.lab.master, endings)
 
 
 class ControlPlaneCurrent:
@@ -73,6 +76,9 @@ class ControlPlaneCurrent:
 
     def run(self, context: Context, changed: frozenset[str]) -> None:
         lab = context.lab
+        # What no wait asks for may have failed as well: the registry.
+        if ended := Endings(context, lab.master).look():
+            raise StepFailed(lab.master.name, "control-plane", ended[0], console=ended[1], advice=_advice(lab.master))
         if lab.control_plane is ControlPlane.SERVICE:
             return
         code = code_digest(context.source, CONTROL_PLANE)
@@ -255,13 +261,18 @@ def _wait(
     timeout: float,
     look: Callable[[Client], Awaitable[str | None]],
     machine: Machine,
+    endings: Endings | None = None,
 ) -> None:
-    """Call ``look`` until it returns ``None``. Loud at the deadline: why, and the last lines of those concerned."""
+    """Call ``look`` until it returns ``None``. Loud at the deadline: why, and the last lines of those concerned.
+
+    With ``endings`` loud as soon as what is waited for keeps ending.
+    """
 
     async def attempt() -> None:
         # Not admin.conf: its group gets its rights from an addon.
         config = load_kubeconfig(context.home.secrets / "super-admin.conf")
         deadline = time.monotonic() + timeout
+        next_look = time.monotonic() + _LOOK
         async with Client(config, "kubelab", timeout=15.0) as client:
             while True:
                 try:
@@ -270,15 +281,23 @@ def _wait(
                     reason = str(error)
                 if reason is None:
                     return
+                if endings is not None and time.monotonic() > next_look:
+                    if ended := await asyncio.to_thread(endings.look):
+                        why = f"{what}: {ended[0]}"
+                        raise StepFailed(machine.name, step, why, console=ended[1], advice=_advice(machine))
+                    next_look = time.monotonic() + _LOOK
                 if time.monotonic() > deadline:
                     why = f"{what} after {timeout:.0f} s: {reason}"
-                    advice = f"kubelab logs {machine.name} kubelet; kubelab ssh {machine.name}"
-                    raise StepFailed(machine.name, step, why, console=_master_lines(context), advice=advice)
+                    raise StepFailed(machine.name, step, why, console=_master_lines(context), advice=_advice(machine))
                 if context.stop.is_set():
                     raise Stopped()
                 await asyncio.sleep(_POLL)
 
     asyncio.run(attempt())
+
+
+def _advice(machine: Machine) -> str:
+    return f"kubelab logs {machine.name} kubelet; kubelab ssh {machine.name}"
 
 
 def _master_lines(context: Context) -> list[str]:

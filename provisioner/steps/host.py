@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from apimachinery.client.pki import Cluster, ensure_cluster_pki, ensure_kubelet_serving
 from provisioner.context import Context
+from provisioner.digests import packages_of
 from provisioner.errors import LabError
 from provisioner.images import ImageError, compile_bundle, damage_explained, ensure_cni_client, stoppable
 from provisioner.inventory import write_inventory
@@ -34,7 +35,7 @@ class Images:
 
 
 class Bundle:
-    """Compile our packages for the machines' interpreter, while they boot."""
+    """Compile our packages for the machines' interpreter."""
 
     title = "code for the machines"
 
@@ -43,7 +44,8 @@ class Bundle:
 
     def run(self, context: Context, changed: frozenset[str]) -> None:
         try:
-            compile_bundle(context.home.home, context.source)
+            for packages in sorted({packages_of(machine) for machine in context.lab.machines}):
+                compile_bundle(context.home.home, context.source, packages=packages)
         except ImageError as error:
             raise LabError(str(error)) from error
 

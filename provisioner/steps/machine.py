@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from provisioner.content import SYSTEMD, machine_files, machine_units
 from provisioner.context import Context
-from provisioner.digests import ALL_CODE, CONTROL_PLANE, code_digest, files_digest, text_digest
-from provisioner.drivers import State
+from provisioner.digests import CONTROL_PLANE, code_digest, files_digest, packages_of, text_digest
+from provisioner.drivers import CodeArchive, State
 from provisioner.errors import LabError
 from provisioner.images import ImageError, compile_bundle, ensure_cni_client
-from provisioner.shell import File
+from provisioner.shell import CommandFailed, File
 from provisioner.spec import Machine
 
 #: Seconds from power-on to a shell. Emulated, three at once on two busy cores: 40; with KVM: 5.
@@ -18,6 +18,7 @@ BOOT_DEADLINE = 300.0
 #: Seconds for unpacking the code or restarting services on an emulated machine under load.
 COMMAND_DEADLINE = 240.0
 _SRC = "/opt/kubelab/src"
+_OTHER_CODE = 99  # exit status
 
 
 class _OfMachine:
@@ -36,7 +37,7 @@ class Create(_OfMachine):
     def run(self, context: Context, changed: frozenset[str]) -> None:
         if context.driver.state(self.machine) is State.ABSENT:
             context.journal.forget(self.machine.name)
-        context.driver.ensure_machine(self.machine)
+        context.driver.ensure_machine(self.machine, _code(context, self.machine))
 
 
 class Boot(_OfMachine):
@@ -81,20 +82,23 @@ class Code(_OfMachine):
     title = "code"
 
     def parts(self, context: Context) -> Mapping[str, str] | None:
-        return {"bundle": code_digest(context.source, ALL_CODE)}
+        return {"bundle": code_digest(context.source, packages_of(self.machine))}
 
     def run(self, context: Context, changed: frozenset[str]) -> None:
-        try:
-            bundle = compile_bundle(context.home.home, context.source)
-        except ImageError as error:
-            raise LabError(str(error)) from error
+        code, shell = _code(context, self.machine), context.shell(self.machine)
         # In place: running containers have the folder mounted. What was removed from the code must not be found there.
         # Times are kept (no tar -m): bytecode is valid for its source's time.
-        context.shell(self.machine).run(
-            f"mkdir -p {_SRC} && find {_SRC} -mindepth 1 -delete && tar -xz --no-same-owner -f - -C {_SRC}",
-            bundle.read_bytes(),
-            timeout=COMMAND_DEADLINE,
-        )
+        unpack = f"mkdir -p {_SRC} && find {_SRC} -mindepth 1 -delete && tar -x --no-same-owner -C {_SRC}"
+        if disk := context.driver.local(self.machine).code_disk:
+            # The disk is what the machine was made with; code that has changed since comes through the shell.
+            current = f'[ "$(cat /sys/block/{disk}/serial 2>/dev/null)" = {code.digest} ]'
+            command = f"{current} || exit {_OTHER_CODE}; {unpack} -f /dev/{disk}"
+            result = shell.run(command, timeout=COMMAND_DEADLINE, check=False)
+            if result.code == 0:
+                return
+            if result.code != _OTHER_CODE:
+                raise CommandFailed(self.machine.name, result)
+        shell.run(f"{unpack} -z -f -", code.archive.read_bytes(), timeout=COMMAND_DEADLINE)
 
 
 class Files(_OfMachine):
@@ -139,6 +143,15 @@ class Services(_OfMachine):
             f"mkdir -p {wants} && {' && '.join(links)} && systemctl daemon-reload && systemctl restart {restart}",
             timeout=COMMAND_DEADLINE,
         )
+
+
+def _code(context: Context, machine: Machine) -> CodeArchive:
+    packages = packages_of(machine)
+    try:
+        archive = compile_bundle(context.home.home, context.source, packages=packages)
+    except ImageError as error:
+        raise LabError(str(error)) from error
+    return CodeArchive(code_digest(context.source, packages), archive)
 
 
 def _files(context: Context, machine: Machine) -> dict[str, File]:

@@ -77,6 +77,8 @@ class Supervisor:
                 case "status" | "list-units":
                     text = "\n".join(self._describe(name) for name in full or sorted(self._running))
                     return max((self._status_code(name) for name in full), default=0), text
+                case "show":
+                    return 0, "\n\n".join(self._properties(name) for name in full)
                 case "main-pid":
                     return 0, "\n".join(str(self._pid(name)) for name in full)
                 case "poweroff":
@@ -169,6 +171,11 @@ class Supervisor:
             except UnitError:
                 return 4
         return 3 if self._state(name) in ("inactive", "failed") else 0
+
+    def _properties(self, name: str) -> str:
+        """Of systemd's properties those that say how a service is doing, whichever are asked for."""
+        restarts = running.restarts if (running := self._running.get(name)) is not None else 0
+        return f"Id={name}\nNRestarts={restarts}\nActiveState={self._state(name)}"
 
     def _describe(self, name: str) -> str:
         running = self._running.get(name)

@@ -219,6 +219,37 @@ def test_stats(crictl: Crictl, web: Web) -> None:
     assert int(found["memory"]["workingSetBytes"]["value"]) > 0
 
 
+def test_pod_stats(crictl: Crictl, web: Web) -> None:
+    (found,) = crictl.json("statsp", web.pod)["stats"]
+    assert found["attributes"]["metadata"]["name"] == "web" and int(
+        found["linux"]["memory"]["workingSetBytes"]["value"]
+    )
+    head, row = crictl.out("statsp").removeprefix("\x1b[2J\x1b[H").splitlines()
+    assert re.split(r"\s{2,}", head) == ["POD", "POD ID", "CPU %", "MEM"]
+    assert re.split(r"\s{2,}", row)[:2] == ["web", web.pod[:13]]
+
+
+def test_attach_and_update(crictl: Crictl, web: Web) -> None:
+    config = container_config(web.folder, "reader", "read line; echo got $line; sleep 1", stdin=True, stdin_once=True)
+    container = crictl.out("create", web.pod, str(config), str(web.folder / "web.json")).strip()
+    crictl.run("start", container)
+    assert crictl.out("update", "--cpu-quota", "20000", "--cpu-period", "100000", container).strip() == container
+    spec = json.loads(crictl.out("inspect", container))
+    assert spec["status"]["metadata"]["name"] == "reader"
+    attached = crictl.run("attach", "-i", container, input=b"a line\n")
+    assert attached.stdout == "got a line\n"
+    assert crictl.out("logs", container) == "got a line\n"
+    crictl.run("rm", "-f", container)
+
+
+def test_input_from_a_file(crictl: Crictl, web: Web, tmp_path: Path) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(b"0123456789" * 10_000)
+    with file.open("rb") as stdin:
+        done = subprocess.run(crictl.argv("exec", "-i", web.container, "wc", "-c"), stdin=stdin, capture_output=True)
+    assert done.stdout == b"100000\n", done.stderr
+
+
 def test_run_stop_and_remove(crictl: Crictl) -> None:
     folder = crictl.machine.dir / "other"
     (folder / "logs").mkdir(parents=True)

@@ -57,11 +57,13 @@ def read_counts(text: str) -> dict[str, int]:
     """What the command printed → how often each has ended."""
     counts: dict[str, int] = {}
     for block in text.split("\n\n"):  # a unit's properties, in an order of systemd's own
-        found = dict(line.strip().split("=", 1) for line in block.splitlines() if "=" in line)
-        if unit := found.pop("Id", "").removesuffix(".service"):
-            failed = found.pop("ActiveState", "") == "failed"
-            counts[unit] = _FAILED if failed else int(found.pop("NRestarts", "0"))
-        for name, log in found.items():
+        lines = [line.strip().split("=", 1) for line in block.splitlines() if "=" in line]
+        found = dict(lines)
+        if unit := found.get("Id", "").removesuffix(".service"):
+            failed = found.get("ActiveState") == "failed"
+            counts[unit] = _FAILED if failed else int(found.get("NRestarts", "0"))
+            continue
+        for name, log in lines:
             number = log.rpartition("/")[2].removesuffix(".log")
             if number.isdigit():
                 counts[name] = max(counts.get(name, 0), int(number))

@@ -31,6 +31,13 @@ def own_etcd(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(params=["sqlite", "pair"])
+def etcd_of_two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """For a cluster in the test's own process: the etcd of two API servers, or "" for one server on SQLite."""
+    with contextlib.ExitStack() as undo:
+        yield undo.enter_context(running_etcd(tmp_path / "etcd")) if request.param == "pair" else ""
+
+
 @pytest.fixture(scope="session", params=["sqlite", "etcd", "pair"])
 def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Shared by all tests of a store: each works in a namespace of its own."""

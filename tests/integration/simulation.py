@@ -7,6 +7,7 @@ deletions.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 import itertools
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.api.catalogue import LEASES, NODES, PODS
-from apimachinery.client.config import load_kubeconfig
+from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.client.rest import Client
 from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
@@ -187,15 +188,26 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def simulated_cluster(
-    directory: Path, *, grace: float = 50.0, eviction_rate: float = 0.1, scheduler: bool = True
+    directory: Path, *, grace: float = 50.0, eviction_rate: float = 0.1, scheduler: bool = True, etcd: str = ""
 ) -> AsyncIterator[Simulation]:
-    """Run everything in this process. grace: node monitor grace period in seconds."""
-    config = AllInOneConfig(data_dir=directory, port=free_port())
+    """Run everything in this process. grace: node monitor grace period in seconds. etcd: its URL; then the test, the
+    kubelets and the scheduler talk to another API server on it than the controllers do."""
+    config = AllInOneConfig(data_dir=directory, port=free_port(), etcd_servers=(etcd,) if etcd else ())
     prepare(config)
     pki = directory / "pki"
     async with AsyncExitStack() as undo:
-        server = apiserver.build(apiserver_config.parse(flags(config)), SystemClock())
-        await server.start(undo)
+        await apiserver.build(apiserver_config.parse(flags(config)), SystemClock()).start(undo)
+        server = f"https://127.0.0.1:{config.port}"
+        if etcd:
+            beside = dataclasses.replace(config, port=free_port(), advertise_address="127.0.0.2")
+            await apiserver.build(apiserver_config.parse(flags(beside)), SystemClock()).start(undo)
+            server = f"https://127.0.0.1:{beside.port}"
+            admin = directory / "admin.conf"
+            admin.write_text(admin.read_text().replace(f"https://127.0.0.1:{config.port}", server))
+
+        def client(name: str) -> ClientConfig:
+            return dataclasses.replace(load_kubeconfig(directory / name), server=server)
+
         stop = asyncio.Event()
         controllers = build_controllers(
             ControllersConfig(
@@ -210,9 +222,8 @@ async def simulated_cluster(
         )
         daemons = [controllers.run(stop)]
         if scheduler:
-            daemons.append(build_scheduler(SchedulerConfig(load_kubeconfig(directory / "scheduler.conf"))).run(stop))
-        client = await undo.enter_async_context(Client(load_kubeconfig(directory / "admin.kubeconfig"), "tests"))
-        simulation = Simulation(client, directory)
+            daemons.append(build_scheduler(SchedulerConfig(client("scheduler.conf"))).run(stop))
+        simulation = Simulation(await undo.enter_async_context(Client(client("admin.conf"), "tests")), directory)
         tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in (*daemons, simulation.fleet.run())]
         undo.push_async_callback(cancel_and_wait, *tasks)
         yield simulation

@@ -28,23 +28,17 @@ from apimachinery.api.catalogue import (
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
 from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.workloads import gone, template
 
 Object = dict[str, Any]
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
-    async with simulated_cluster(tmp_path, grace=1.5, eviction_rate=10.0) as simulation:
+async def cluster(tmp_path: Path, etcd_of_two: str) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path / "data", grace=1.5, eviction_rate=10.0, etcd=etcd_of_two) as simulation:
         await simulation.fleet.add("worker-1")
         await simulation.fleet.add("worker-2")
         yield simulation
-
-
-def template(image: str = "nginx", **spec: Any) -> Object:
-    return {
-        "metadata": {"labels": {"app": "web"}},
-        "spec": {"containers": [{"name": "main", "image": image}], "terminationGracePeriodSeconds": 1, **spec},
-    }
 
 
 def workload(kind: str, api_version: str = "apps/v1", **spec: Any) -> Object:
@@ -88,17 +82,6 @@ async def rolled_out(cluster: Simulation, replicas: int) -> Object:
 
     found: Object = await cluster.eventually(look, f"{replicas} replicas, all new and available")
     return found
-
-
-async def gone(cluster: Simulation, resource: Any, name: str, namespace: str | None = "default") -> None:
-    async def look() -> bool:
-        try:
-            await cluster.client.get(resource, name, namespace)
-        except ApiError as error:
-            return is_not_found(error)
-        return False
-
-    await cluster.eventually(look, f"{resource} {name} gone")
 
 
 async def test_the_journey(cluster: Simulation) -> None:

@@ -21,26 +21,19 @@ from apimachinery.api.catalogue import (
     PODS,
 )
 from apimachinery.meta import objects, pods, times
-from apimachinery.meta.status import ApiError, is_not_found
+from apimachinery.meta.status import ApiError
 from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.workloads import gone, template
 
 Object = dict[str, Any]
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
-    async with simulated_cluster(tmp_path) as simulation:
+async def cluster(tmp_path: Path, etcd_of_two: str) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path / "data", etcd=etcd_of_two) as simulation:
         await simulation.fleet.add("worker-1")
         await simulation.fleet.add("worker-2")
         yield simulation
-
-
-def template(**spec: Any) -> Object:
-    containers = [{"name": "main", "image": "nginx"}]
-    return {
-        "metadata": {"labels": {"app": "web"}},
-        "spec": {"containers": containers, "terminationGracePeriodSeconds": 1, **spec},
-    }
 
 
 def deployment(replicas: int) -> Object:
@@ -254,23 +247,14 @@ async def test_concurrency_policies_and_schedules_that_never_come(cluster: Simul
     assert not await uids("never")
 
 
-async def gone(cluster: Simulation, resource: Any, name: str, namespace: str | None) -> None:
-    async def look() -> bool:
-        try:
-            await cluster.client.get(resource, name, namespace)
-        except ApiError as error:
-            return is_not_found(error)
-        return False
-
-    await cluster.eventually(look, f"{resource.plural} {name} gone")
-
-
 async def test_claims_and_volumes_in_use_stay(cluster: Simulation) -> None:
     """A claim goes with its last pod, a volume when nothing is bound to it; unused ones go at once."""
     client = cluster.client
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": ""}
+    claimed = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     for name in ("used", "unused"):
         metadata = {"name": name, "namespace": "default"}
+        bound = {"storageClassName": "manual", "volumeName": "used"} if name == "used" else {"storageClassName": ""}
+        spec = {**claimed, **bound}
         await client.create(
             PERSISTENTVOLUMECLAIMS,
             {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec},
@@ -288,7 +272,11 @@ async def test_claims_and_volumes_in_use_stay(cluster: Simulation) -> None:
             },
         }
         await client.create(PERSISTENTVOLUMES, volume)
-    await client.patch(PERSISTENTVOLUMES, "used", {"status": {"phase": "Bound"}}, subresource="status")
+
+    async def is_bound() -> bool:
+        return bool((await client.get(PERSISTENTVOLUMES, "used"))["status"].get("phase") == "Bound")
+
+    await cluster.eventually(is_bound, "claim and volume bound")
     mounts = [{"name": "data", "persistentVolumeClaim": {"claimName": "used"}}]
     pod = {"apiVersion": "v1", "kind": "Pod", **template(volumes=mounts, nodeName="worker-1")}
     pod["metadata"] = {"name": "holder", "namespace": "default"}
@@ -303,5 +291,4 @@ async def test_claims_and_volumes_in_use_stay(cluster: Simulation) -> None:
         assert [each.rpartition("-")[2] for each in kept["metadata"]["finalizers"]] == ["protection"]
     await client.delete(PODS, "holder", "default")
     await gone(cluster, PERSISTENTVOLUMECLAIMS, "used", "default")
-    await client.patch(PERSISTENTVOLUMES, "used", {"status": {"phase": "Released"}}, subresource="status")
     await gone(cluster, PERSISTENTVOLUMES, "used", None)

@@ -23,11 +23,18 @@ MASTER = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
-    async with simulated_cluster(tmp_path) as simulation:
+async def cluster(tmp_path: Path, etcd_of_two: str) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path / "data", etcd=etcd_of_two) as simulation:
         await simulation.fleet.add("master-1", taints=[MASTER])
         await simulation.fleet.add("worker-1")
         await simulation.fleet.add("worker-2")
+
+        async def untainted() -> bool:
+            nodes = (await simulation.client.list(NODES))["items"]
+            taints = [taint["key"] for node in nodes for taint in node["spec"].get("taints") or ()]
+            return "node.kubernetes.io/not-ready" not in taints
+
+        await simulation.eventually(untainted, "nodes that are seen to be ready")
         yield simulation
 
 

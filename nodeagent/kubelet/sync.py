@@ -143,7 +143,14 @@ class PodSyncer:
         """Take away what the ended pod leaves: volumes, cgroup, and its containers unless they are to be kept."""
         state = await self._observer.observe(uid)
         if not keep_containers:
-            await self._killer.remove_pod(state)
+            try:
+                await self._killer.remove_pod(state)
+            except RuntimeCallError:
+                # Killed while it started a container, we leave a task that containerd takes for not yet begun: it
+                # neither stops nor deletes it. The pod has ended, so whatever is in its cgroup is to die.
+                if self._cgroups is not None:
+                    self._cgroups.remove_pod(uid)
+                raise
             await self._observer.observe(uid)
         await self._volumes.remove(uid)
         if self._cgroups is not None:

@@ -12,7 +12,7 @@ packages=(
   gcc libc6-dev binutils pkg-config
   # nodes as network namespaces, and the tests
   containerd runc etcd-server etcd-client docker-registry containernetworking-plugins iptables nftables conntrack
-  iproute2 procps curl
+  iproute2 procps curl dbus-daemon
   python3 python3-venv python3-dev
 )
 
@@ -52,7 +52,8 @@ say "Python environment in .venv ($("$python" --version))"
 # The machines' versions, without their hashes (pip wants all or none), and those of the tools.
 sed -n 's/^\([A-Za-z0-9._-]*==[^ ;\\]*\).*/\1/p' images/guest/requirements.lock >.venv/constraints.txt
 cat tests/constraints.txt >>.venv/constraints.txt
-.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+# setuptools warns of folders that may be taken for packages, at every editable install.
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check \
   --constraint .venv/constraints.txt --editable '.[host,test]'
 touch .venv/ready
 say "done: $(.venv/bin/python -c 'import sys; print(sys.prefix)')/bin/kubelab"

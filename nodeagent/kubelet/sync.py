@@ -149,7 +149,7 @@ class PodSyncer:
                 # Killed while it started a container, we leave a task that containerd takes for not yet begun: it
                 # neither stops nor deletes it. The pod has ended, so whatever is in its cgroup is to die.
                 if self._cgroups is not None:
-                    self._cgroups.remove_pod(uid)
+                    await self._cgroups.remove_pod(uid)
                 raise
             await self._observer.observe(uid)
         await self._volumes.remove(uid)

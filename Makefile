@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up test check unit conformance integration netns vm bench peer hostile clean
+.PHONY: help setup up test check unit conformance integration netns vm bench peer hostile faults clean
 
 help:           ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ hostile: setup  ## 100,000 malformed requests and 1,000 kills under writes, on e
 	for store in sqlite etcd; do \
 	  $(BIN)/python -m tests.hostile --store $$store && $(BIN)/python -m tests.hostile.kills --store $$store || exit 1; \
 	done
+
+faults: setup   ## every fault of a node as often and as long as promised, an hour
+	KUBELAB_FAULTS=full $(PYTEST) -s tests/netns/kubelet/test_faults_*.py
 
 clean:          ## remove caches; never a lab
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

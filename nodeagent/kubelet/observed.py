@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
+from apimachinery.meta.build import show_build
 from nodeagent.kubelet import pods
 
 _TYPE = ["operation_type"]
@@ -17,12 +18,6 @@ _KNOWN = frozenset([
 ])  # fmt: skip
 
 _NODE = Gauge("kubelet_node_name", "[ALPHA] The node's name. The count is always 1.", ["node"])
-_BUILD = Gauge(
-    "kubernetes_build_info",
-    "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, "
-    "build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
-    ["major", "minor", "git_version"],
-)
 _RUNNING_PODS = Gauge("kubelet_running_pods", "[ALPHA] Number of pods that have a running pod sandbox")
 _RUNNING_CONTAINERS = Gauge(
     "kubelet_running_containers", "[ALPHA] Number of containers currently running", ["container_state"]
@@ -132,7 +127,7 @@ def show_node(
     """Tell who we are, and count at every scrape. seen: what the runtime showed, by pod. desired: our pods."""
     major, minor, *_ = version.removeprefix("v").split(".")
     _NODE.labels(name).set(1)
-    _BUILD.labels(major, minor, version).set(1)
+    show_build({"gitVersion": version, "major": major, "minor": minor})
     _RUNNING_PODS.set_function(lambda: sum("ready" in found.values() for found in seen().values()))
 
     def in_state(state: str) -> Callable[[], float]:

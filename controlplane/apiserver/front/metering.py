@@ -14,6 +14,7 @@ from aiohttp.payload import Payload
 
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
+from apimachinery.meta.build import show_build
 from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front.request_info import RequestInfo
 
@@ -63,33 +64,7 @@ _INFLIGHT = Gauge(
 _WATCHED = Counter(
     "apiserver_watch_events_total", "Number of events sent in watch clients", ["group", "version", "kind"]
 )
-_BUILD = Gauge(
-    "kubernetes_build_info",
-    "A metric with a constant '1' value labeled by what was built, from what and for what.",
-    [
-        "build_date",
-        "compiler",
-        "git_commit",
-        "git_tree_state",
-        "git_version",
-        "go_version",
-        "major",
-        "minor",
-        "platform",
-    ],
-)
-_INFO = version_info()
-_BUILD.labels(
-    _INFO["buildDate"],
-    _INFO["compiler"],
-    _INFO["gitCommit"],
-    _INFO["gitTreeState"],
-    _INFO["gitVersion"],
-    _INFO["goVersion"],
-    _INFO["major"],
-    _INFO["minor"],
-    _INFO["platform"],
-).set(1)
+show_build(version_info())
 
 
 def labels_of(request: web.BaseRequest, info: RequestInfo, code: int = 200) -> tuple[str, str, str, str, str, str]:

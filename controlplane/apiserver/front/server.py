@@ -145,6 +145,7 @@ class Front:
     async def _finish_in_time(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         # A write that has begun is finished even when the client goes away: half of it would be worse.
         answer = asyncio.create_task(self._answer(request, info))
+        answer.add_done_callback(_heard)
         done, _ = await asyncio.wait((answer,), timeout=REQUEST_TIMEOUT)
         if done:
             return answer.result()
@@ -250,3 +251,9 @@ def _attributes(user: User, info: RequestInfo) -> Attributes:
 
 def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:
     return info.verb in _LONG_VERBS or (info.is_resource and info.subresource in _LONG_SUBRESOURCES)
+
+
+def _heard(answer: asyncio.Task[web.StreamResponse]) -> None:
+    """A client that went while its body was read is told nothing, and nobody waits for its answer any more."""
+    if not answer.cancelled():
+        answer.exception()

@@ -344,7 +344,8 @@ def test_nothing_is_open_without_credentials(kubelet: Kubelet) -> None:
         assert kubelet.refusal(path, credentials=False) == (401, "Unauthorized")
     assert kubelet.refusal("/containerLogs/default/none/main")[0] == 404
     assert kubelet.refusal("/containerLogs/default/../../etc/passwd")[0] == 404
-    assert json.loads(kubelet.get("/configz"))["kubeletconfig"]["node_name"] == "node"
+    shown = json.loads(kubelet.get("/configz"))["kubeletconfig"]
+    assert shown["authentication"]["anonymous"] == {"enabled": False}
 
 
 def test_containerd_restarts_under_running_pods(kubelet: Kubelet) -> None:

@@ -14,11 +14,12 @@ from provisioner.spec import Machine
 NODE_AGENT = ("apimachinery", "nodeagent")
 CONTROL_PLANE = ("apimachinery", "controlplane")
 ALL_CODE = ("apimachinery", "controlplane", "nodeagent")
+WORKER = ("apimachinery", "controlplane/metricsserver", "nodeagent")
 
 
 def packages_of(machine: Machine) -> tuple[str, ...]:
-    """What a machine gets: on a worker nothing of ours runs but the node agent and the DNS, which is part of it."""
-    return ALL_CODE if machine.is_master else NODE_AGENT
+    """What a machine gets: on a worker runs the node agent, the DNS, which is part of it, and the metrics server."""
+    return ALL_CODE if machine.is_master else WORKER
 
 
 @cache

@@ -60,8 +60,11 @@ class Cluster:
         return self._hosts[machine.name]
 
     def on(self, machine: Machine, command: str) -> str:
-        """Standard output of a command on a machine; AssertionError when it fails."""
-        result = self.host(machine).run(command)
+        """Standard output of a command on a machine; AssertionError when it fails, or the machine cannot be reached."""
+        try:
+            result = self.host(machine).run(command)
+        except RuntimeError as error:  # testinfra's, for an SSH that ends with 255: it is booting, or just went down
+            raise AssertionError(f"{machine.name}: `{command}`: no SSH: {error}") from None
         assert result.rc == 0, f"{machine.name}: `{command}`: code {result.rc}: {result.stderr or result.stdout}"
         return str(result.stdout).strip()
 

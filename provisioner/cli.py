@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from provisioner import cli_history, cli_images, cli_vagrant, cli_why, lifecycle
+from provisioner.cli_options import AsJson, LabName
 from provisioner.complaints import Complaint, explain, wants_json
 from provisioner.drivers import State, make_driver
 from provisioner.errors import BadInput, LabError
@@ -48,8 +49,6 @@ app.add_typer(cli_vagrant.app, name="vagrant", hidden=True)
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 
-LabName = Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 LabFile = Annotated[Path, typer.Option("--file", "-f", help="The lab file.")]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A machine, such as master-1 or worker-2.")]
 

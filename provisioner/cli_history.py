@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -15,6 +14,7 @@ from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.config import ConfigError
 from apimachinery.meta.status import ApiError
+from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
 from provisioner.errors import BadInput, LabError
 from provisioner.history import find_kind, render_history
 from provisioner.home import find_kubeconfig
@@ -27,14 +27,12 @@ def history(
         str, typer.Argument(metavar="KIND", help="As kubectl names it: deployment, deploy, cm, KIND/NAME.")
     ],
     name: Annotated[str, typer.Argument(metavar="NAME")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The context's when not given.")] = "",
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="A cluster's kubeconfig, instead of a lab's; also by KUBECONFIG.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="A context of the kubeconfig.")] = None,
-    lab: Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")] = None,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    lab: LabName = None,
     managed_fields: Annotated[bool, typer.Option("--show-managed-fields", help="Who owns which field, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Every revision of an object that the API server still holds (an hour by default), as differences."""
     if not name:

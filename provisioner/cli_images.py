@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from provisioner import images
+from provisioner.cli_options import AsJson, LabName
 from provisioner.errors import BadInput, LabError
 from provisioner.home import LabHome, find_home, find_lab, known_labs
 from provisioner.images import ImageError
 
 app = typer.Typer(help="Guest and container images: build, list, prune, box, load.", no_args_is_help=True)
 T = TypeVar("T")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()
@@ -76,9 +76,9 @@ def list_(
 def prune(as_json: AsJson = False) -> None:
     """Remove what no lab stands on."""
     home = find_home()
-    before = sum(each.size for each in images.list_images(home))
+    sizes = {each.path: each.size for each in images.list_images(home)}
     removed = images.prune(home, _users(home))
-    freed = before - sum(each.size for each in images.list_images(home))
+    freed = sum(sizes.get(path, 0) for path in removed)
     if as_json:
         print(json.dumps({"removed": [str(path) for path in removed], "bytes": freed}))
     elif removed:
@@ -109,7 +109,7 @@ def box(as_json: AsJson = False) -> None:
 def load(
     what: Annotated[str, typer.Argument(help="An OCI archive, or the name of an image that kubelab builds.")],
     name: Annotated[str | None, typer.Option(help="The reference to give it.")] = None,
-    lab: Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")] = None,
+    lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
     """Add an image to the lab's registry, from which every machine pulls."""

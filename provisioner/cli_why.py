@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
 from provisioner.home import find_kubeconfig
 
 app = typer.Typer(help="Why something is as it is: pod.", no_args_is_help=True)
@@ -17,13 +17,11 @@ app = typer.Typer(help="Why something is as it is: pod.", no_args_is_help=True)
 @app.command()
 def pod(
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The context's when not given.")] = "",
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="A cluster's kubeconfig, instead of a lab's; also by KUBECONFIG.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="A context of the kubeconfig.")] = None,
-    lab: Annotated[str | None, typer.Option("--lab", help="Which lab, when there are several.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    lab: LabName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Why a pod has no node, or has the one it has: every node's verdict and score, and what would let the pod in."""
     words = [name, f"--namespace={namespace}", f"--kubeconfig={find_kubeconfig(kubeconfig, lab)}"]

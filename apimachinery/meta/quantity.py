@@ -117,6 +117,15 @@ def parse(text: str | int | float) -> Quantity:
     return _parse(repr(text))
 
 
+def is_quantity(text: str | int | float) -> bool:
+    """Whether `parse` takes it."""
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def value(text: str | int | float) -> int:
     """Whole units, rounded away from zero: bytes of "1.5Ki" are 1536, pods of "100m" are 1. Raises ValueError."""
     return parse(text).value

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from nodeagent.cri.logfile import rotated
+
 from .complaints import Failed, say
 from .options import duration
 from .rpc import CallFailed
@@ -141,7 +143,7 @@ def _read(path: Path, options: Options, since: str, running: Callable[[], bool])
                 continue
             if not options["follow"] or ended:
                 return
-            if _rotated(file, path):
+            if rotated(file, path):
                 file.close()
                 file = path.open("rb")
                 continue
@@ -158,11 +160,3 @@ def _read(path: Path, options: Options, since: str, running: Callable[[], bool])
 def _skip(file: BinaryIO) -> list[bytes]:
     file.seek(0, os.SEEK_END)
     return []
-
-
-def _rotated(file: BinaryIO, path: Path) -> bool:
-    try:
-        now, then = path.stat(), os.fstat(file.fileno())
-    except OSError:
-        return False
-    return (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev)

@@ -296,7 +296,7 @@ def _check_logs(document: Document, wrong: Any) -> None:
         wrong("containerLogMonitorInterval must be a positive time duration greater than or equal to 3s")
     if document["containerLogMaxFiles"] <= 1:
         wrong("containerLogMaxFiles must be greater than 1")
-    if not _is_quantity(document["containerLogMaxSize"]):
+    if not quantity.is_quantity(document["containerLogMaxSize"]):
         wrong(f'failed to parse container log max size "{document["containerLogMaxSize"]}"')
     path = document["podLogsDir"]
     if not path.startswith("/"):
@@ -332,7 +332,7 @@ def _check_eviction(document: Document, wrong: Any) -> None:
         for key, amount in (document.get(field) or {}).items():
             if key not in ("cpu", "memory", "ephemeral-storage", "pid"):
                 wrong(f'{field}: cannot reserve "{key}" resource')
-            elif not _is_quantity(amount):
+            elif not quantity.is_quantity(amount):
                 wrong(f'{field}: failed to parse quantity "{amount}" for "{key}" resource')
             elif amount.startswith("-"):
                 wrong(f'{field}: resource quantity for "{key}" cannot be negative: {amount}')
@@ -358,18 +358,10 @@ def _check_ours(document: Document, wrong: Any) -> None:
             wrong(f'Invalid DNS server IP "{server}"')
 
 
-def _is_quantity(text: str) -> bool:
-    try:
-        quantity.parse(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_threshold(text: str) -> bool:
     if text.endswith("%"):
         try:
             return 0 <= float(text[:-1]) <= 100
         except ValueError:
             return False
-    return _is_quantity(text) and not text.startswith("-")
+    return quantity.is_quantity(text) and not text.startswith("-")

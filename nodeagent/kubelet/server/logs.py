@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
+from nodeagent.cri.logfile import rotated
 from nodeagent.kubelet.runtime.logformat import parse_line
 
 _BLOCK = 64 * 1024
@@ -150,7 +151,7 @@ async def read_log(
                 continue
             if not options.follow or ended:
                 return
-            if _rotated(file, path):
+            if rotated(file, path):
                 file.close()
                 file = path.open("rb")
                 continue
@@ -162,11 +163,3 @@ async def read_log(
             await clock.sleep(_POLL)
     finally:
         file.close()
-
-
-def _rotated(file: BinaryIO, path: Path) -> bool:
-    try:
-        now, then = path.stat(), os.fstat(file.fileno())
-    except OSError:
-        return False
-    return (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev)

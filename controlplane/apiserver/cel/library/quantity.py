@@ -32,14 +32,6 @@ def _parse(text: str) -> QuantityValue:
         raise CelError(str(e)) from None
 
 
-def _is_quantity(text: str) -> bool:
-    try:
-        quantity.parse(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_integer(value: QuantityValue) -> bool:
     return value.amount.nano % quantity.NANO == 0 and INT_MIN <= value.amount.nano // quantity.NANO <= INT_MAX
 
@@ -74,7 +66,7 @@ def _both(name: str, sign: int) -> list[Overload]:
 
 FUNCTIONS = [
     overload("quantity(string): Quantity", _parse, 0.1),
-    overload("isQuantity(string): bool", _is_quantity, 0.1),
+    overload("isQuantity(string): bool", quantity.is_quantity, 0.1),
     overload("Quantity.sign(): int", _sign),
     overload("Quantity.isInteger(): bool", _is_integer),
     overload("Quantity.asInteger(): int", _as_integer),

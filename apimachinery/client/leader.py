@@ -76,7 +76,8 @@ class LeaderElector:
         while True:
             await self._clock.sleep(self._retry)
             try:
-                held = await asyncio.wait_for(self._try_acquire(), self._renew)
+                async with asyncio.timeout(self._renew):
+                    held = await self._try_acquire()
             except TimeoutError:
                 held = False
             if held:

@@ -68,7 +68,8 @@ async def run(
     except FileNotFoundError as error:
         raise CommandNotFound(f"{argv[0]}: not found") from error
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(input), timeout)
+        async with asyncio.timeout(timeout):
+            stdout, stderr = await process.communicate(input)
     except TimeoutError:
         raise CommandTimeout(f"{shlex.join(argv)}: no end after {timeout:g} s") from None
     finally:

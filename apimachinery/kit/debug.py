@@ -96,7 +96,8 @@ async def _ping() -> None:
 
 async def _reason(probe: Check) -> str | None:
     try:
-        await asyncio.wait_for(probe(), 5)
+        async with asyncio.timeout(5):
+            await probe()
     except Exception as error:
         return str(error) or type(error).__name__
     return None

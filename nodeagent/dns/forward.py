@@ -40,7 +40,8 @@ class Forwarder:
         async with self._slots:
             for server in self._servers:
                 try:
-                    answer = await asyncio.wait_for(_exchange(server, asked, fresh, raw_question, tcp), TIMEOUT)
+                    async with asyncio.timeout(TIMEOUT):
+                        answer = await _exchange(server, asked, fresh, raw_question, tcp)
                 except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                     log.info("%s: %s", server[0], str(error) or type(error).__name__)
                     continue

@@ -69,13 +69,16 @@ class Server:
         self._connections += 1
         try:
             while True:
-                size = struct.unpack("!H", await asyncio.wait_for(reader.readexactly(2), IDLE))[0]
-                data = await asyncio.wait_for(reader.readexactly(size), IDLE)
+                async with asyncio.timeout(IDLE):
+                    size = struct.unpack("!H", await reader.readexactly(2))[0]
+                async with asyncio.timeout(IDLE):
+                    data = await reader.readexactly(size)
                 answer = await self._over_tcp(data)
                 if answer is None:
                     return
                 writer.write(struct.pack("!H", len(answer)) + answer)
-                await asyncio.wait_for(writer.drain(), IDLE)
+                async with asyncio.timeout(IDLE):
+                    await writer.drain()
         except (asyncio.IncompleteReadError, TimeoutError, ConnectionError):
             return
         finally:

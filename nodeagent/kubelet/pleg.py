@@ -106,7 +106,8 @@ class Pleg:
                 log.error("GenericPLEG: Unable to retrieve pods: %s", error)
             period = SLOW if self._listening else FAST
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._kick.wait(), period)
+                async with asyncio.timeout(period):
+                    await self._kick.wait()
 
     async def _listen_forever(self) -> None:
         while not self._deaf:

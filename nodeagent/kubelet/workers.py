@@ -130,9 +130,11 @@ class PodWorkers:
             grace = pods.grace_period(worker.pod) if worker.pod is not None else 0
         patience = max(10.0, 1.5 * grace)
         try:
-            await asyncio.wait_for(worker.stopped.wait(), patience)
+            async with asyncio.timeout(patience):
+                await worker.stopped.wait()
             if cleaned:
-                await asyncio.wait_for(worker.finished.wait(), _CLEAN_UP)
+                async with asyncio.timeout(_CLEAN_UP):
+                    await worker.finished.wait()
         except TimeoutError:
             log.warning("pod %s was not ended in time", worker.full_name)
             return False
@@ -254,7 +256,8 @@ class PodWorkers:
                 self._failed(worker, error)
             if again > 0 and not worker.end:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(worker.wake.wait(), again)
+                    async with asyncio.timeout(again):
+                        await worker.wake.wait()
 
     def _failed(self, worker: _Worker, error: Exception) -> None:
         if worker.pod is not None:

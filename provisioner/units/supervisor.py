@@ -108,7 +108,8 @@ class Supervisor:
         if process is not None and process.returncode is None:
             _signal(running, signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), _STOP_DEADLINE)
+                async with asyncio.timeout(_STOP_DEADLINE):
+                    await process.wait()
             except TimeoutError:
                 _signal(running, signal.SIGKILL)
         running.task.cancel()

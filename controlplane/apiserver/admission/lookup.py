@@ -32,7 +32,8 @@ class Lookup:
         if self.feed.synced.is_set():
             return
         try:
-            await asyncio.wait_for(self.feed.synced.wait(), READY_TIMEOUT)
+            async with asyncio.timeout(READY_TIMEOUT):
+                await self.feed.synced.wait()
         except TimeoutError:
             raise review.forbidden("not yet ready to handle request") from None
 

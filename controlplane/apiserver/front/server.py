@@ -109,7 +109,8 @@ class Front:
             await self._server.shutdown(_SHUTDOWN)
         if self._listener is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._listener.wait_closed(), _SHUTDOWN)
+                async with asyncio.timeout(_SHUTDOWN):
+                    await self._listener.wait_closed()
         if self._auditor is not None:
             self._auditor.close()
 

@@ -111,7 +111,8 @@ class Systemd:
         if result is None:
             waiting = self._waiting[job] = asyncio.get_running_loop().create_future()
             try:
-                result = await asyncio.wait_for(waiting, _TIMEOUT)
+                async with asyncio.timeout(_TIMEOUT):
+                    result = await waiting
             except TimeoutError:
                 raise SystemdProblem(f"{member} {body[0]}: the job did not end in {_TIMEOUT:.0f} s") from None
             finally:
@@ -165,7 +166,8 @@ async def _send(bus: Any, service: str, path: str, interface: str, member: str, 
     )
     what = f"{member} {body[0]}" if body else member
     try:
-        answer = await asyncio.wait_for(bus.call(message), _TIMEOUT)
+        async with asyncio.timeout(_TIMEOUT):
+            answer = await bus.call(message)
     except (TimeoutError, OSError, EOFError, DBusFastError) as error:
         raise SystemdProblem(f"{what}: {error or 'no answer'}") from error
     if answer is None or answer.message_type is MessageType.ERROR:

@@ -72,7 +72,8 @@ class NodeLoop:
                 log.warning("Error updating node status, will retry: %s", error)
                 wait = min(max(wait * 2, _RETRY_MIN), _RETRY_MAX) if wait != self._update else _RETRY_MIN
             try:
-                await asyncio.wait_for(self._kick.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._kick.wait()
             except TimeoutError:
                 continue
 

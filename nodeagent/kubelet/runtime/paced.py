@@ -44,7 +44,8 @@ class Turns:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
-            await asyncio.wait_for(asyncio.shield(turn), self._patience)
+            async with asyncio.timeout(self._patience):
+                await asyncio.shield(turn)
         except TimeoutError:
             if not turn.done():
                 turn.cancel()

@@ -121,7 +121,8 @@ class Logind:
             destination=service, path=path, interface=interface, member=member, signature=signature, body=body
         )
         try:
-            answer = await asyncio.wait_for(self._bus.call(message), _TIMEOUT)
+            async with asyncio.timeout(_TIMEOUT):
+                answer = await self._bus.call(message)
         except (TimeoutError, OSError, EOFError, DBusFastError) as error:
             raise LogindProblem(f"{interface}.{member}: {error or 'no answer'}") from error
         if answer is None or answer.message_type is MessageType.ERROR:

@@ -53,7 +53,8 @@ class MirrorManager:
             except (ApiUnreachable, ApiError) as error:
                 log.warning("Failed to reconcile mirror pods: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._kick.wait(), None if done else _RETRY)
+                async with asyncio.timeout(None if done else _RETRY):
+                    await self._kick.wait()
 
     async def _reconcile(self) -> bool:
         if not (self._registry.static_read and self._synced()):

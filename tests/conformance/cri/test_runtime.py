@@ -87,7 +87,8 @@ async def test_a_container_runs_ends_and_keeps_its_exit_code(
         while seen.empty():
             probe = await start(runtime, sandbox, "true", name=f"probe-{uuid.uuid4()}")
             try:
-                await asyncio.wait_for(_exit_of(seen, probe), 2)
+                async with asyncio.timeout(2):
+                    await _exit_of(seen, probe)
                 break
             except TimeoutError:
                 continue

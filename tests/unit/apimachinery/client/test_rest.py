@@ -40,7 +40,8 @@ async def test_a_pause_ends_when_a_silent_server_answers_somebody_else() -> None
             await web.TCPSite(runner, "127.0.0.1", port).start()
             assert not waiting.done()
             assert await client.raw("GET", "/readyz") == b"ok"
-            await asyncio.wait_for(waiting, 10)
+            async with asyncio.timeout(10):
+                await waiting
         finally:
             await runner.cleanup()
 
@@ -48,7 +49,8 @@ async def test_a_pause_ends_when_a_silent_server_answers_somebody_else() -> None
 async def test_a_pause_lasts_while_the_server_answers() -> None:
     async with Client(ClientConfig("http://127.0.0.1:1"), "test") as client:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.pause(3600, SystemClock()), 0.05)
+            async with asyncio.timeout(0.05):
+                await client.pause(3600, SystemClock())
 
 
 async def test_another_identity_ends_watches_and_lets_requests_finish() -> None:
@@ -82,12 +84,15 @@ async def test_another_identity_ends_watches_and_lets_requests_finish() -> None:
 
             looking = asyncio.create_task(look())
             asking = asyncio.create_task(client.raw("GET", "/slow"))
-            await asyncio.wait_for(seen.wait(), 10)
+            async with asyncio.timeout(10):
+                await seen.wait()
             await client.show(replace(config, token="new"))
             with pytest.raises(ApiUnreachable):
-                await asyncio.wait_for(looking, 10)
+                async with asyncio.timeout(10):
+                    await looking
             assert client.config.token == "new"
             go.set()
-            assert await asyncio.wait_for(asking, 10) == b"done"
+            async with asyncio.timeout(10):
+                assert await asking == b"done"
     finally:
         await runner.cleanup()

@@ -56,7 +56,8 @@ async def test_followers_are_told_of_what_is_there_what_changes_and_what_goes(tm
     feed = Feed(storage, ROLES, early.put, early.drop)
     feed.also(late.put, late.drop)
     running = asyncio.create_task(feed.run())
-    await asyncio.wait_for(feed.synced.wait(), 5)
+    async with asyncio.timeout(5):
+        await feed.synced.wait()
     second = await storage.update("/registry/roles/a/one", role("one", "a", rules=2), first)
     await storage.create("/registry/roles/b/two", role("two", "b"))
     await storage.delete("/registry/roles/a/one", second)

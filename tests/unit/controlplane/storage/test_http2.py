@@ -184,7 +184,8 @@ async def test_a_call_that_takes_too_long_is_told_to_the_server() -> None:
     async with served(script) as channel:
         error = await fails(channel, timeout=0.05)
         assert (error.code, error.processed) == (Code.DEADLINE_EXCEEDED, True)
-        await asyncio.wait_for(cancelled.wait(), 10)
+        async with asyncio.timeout(10):
+            await cancelled.wait()
 
 
 async def test_a_stream_and_a_ping() -> None:

@@ -74,7 +74,11 @@ def test_every_change_once_in_order(
             reader = None
         assert seen == [c for c in log.changes if c.key.startswith("/a/") and c.revision > start]
 
-    asyncio.run(asyncio.wait_for(run(), 2))
+    async def in_time() -> None:
+        async with asyncio.timeout(2):
+            await run()
+
+    asyncio.run(in_time())
 
 
 async def test_progress_is_told_when_it_is_true() -> None:

@@ -85,7 +85,8 @@ async def ask(port: int, name: str, qtype: int = A) -> tuple[int, list[tuple[str
 
     transport, _ = await loop.create_datagram_endpoint(Protocol, remote_addr=("127.0.0.1", port))
     transport.sendto(question)
-    data = await asyncio.wait_for(answered, 10)
+    async with asyncio.timeout(10):
+        data = await answered
     transport.close()
     assert struct.unpack_from("!H", data)[0] == 99
     return _read(data)

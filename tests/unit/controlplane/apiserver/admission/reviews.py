@@ -61,7 +61,8 @@ async def lookup(storage, resource) -> AsyncIterator[Lookup]:
     found = Lookup(ObjectStore(resource, storage))
     task = asyncio.create_task(found.feed.run())
     try:
-        await asyncio.wait_for(found.feed.synced.wait(), 10)
+        async with asyncio.timeout(10):
+            await found.feed.synced.wait()
         yield found
     finally:
         await cancel_and_wait(task)

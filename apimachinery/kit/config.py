@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ConfigError(Exception):
@@ -44,8 +45,12 @@ def boolean(text: str) -> bool:
     raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
 
-def exit_with(component: str, error: ConfigError) -> NoReturn:
-    """Print the problems as a daemon does before it has a log, and end with exit code 2."""
-    for problem in error.problems:
-        print(f"{component}: {problem}", file=sys.stderr)
-    raise SystemExit(2)
+@contextmanager
+def or_exit(component: str) -> Iterator[None]:
+    """Where a ConfigError is raised inside: print its problems, as before there is a log, and end with exit code 2."""
+    try:
+        yield
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"{component}: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None

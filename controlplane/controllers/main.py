@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
-from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import run_daemon
 from controlplane.controllers import config
 
@@ -14,10 +14,8 @@ from controlplane.controllers import config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the controllers until SIGTERM; returns the exit code (2: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+    with or_exit("kube-controller-manager"):
         options = config.parse(arguments)
-    except ConfigError as error:
-        exit_with("kube-controller-manager", error)
     logs.setup(options.verbosity)
     process.set_title("kube-controller-manager", arguments)
     with collector.loading():  # the flags are told wrong before anything heavy is loaded

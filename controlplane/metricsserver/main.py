@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from apimachinery.kit import logs, process, trust
-from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import run_daemon
 from controlplane.metricsserver import config
 
@@ -14,10 +14,8 @@ from controlplane.metricsserver import config
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM; returns the exit code (2: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+    with or_exit("metrics-server"):
         options = config.parse(arguments)
-    except ConfigError as error:
-        exit_with("metrics-server", error)
     logs.setup(options.verbosity)
     process.set_title("metrics-server", arguments)
     trust.load_aiohttp_without_system_authorities()

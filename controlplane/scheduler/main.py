@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
-from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import run_daemon
 from controlplane.scheduler import config
 
@@ -14,10 +14,8 @@ from controlplane.scheduler import config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the scheduler until SIGTERM; returns the exit code (2: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+    with or_exit("kube-scheduler"):
         options = config.parse(arguments)
-    except ConfigError as error:
-        exit_with("kube-scheduler", error)
     logs.setup(options.verbosity)
     process.set_title("kube-scheduler", arguments)
     with collector.loading():  # the flags are told wrong before anything heavy is loaded

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
-from apimachinery.kit import config as configuration
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import run_daemon
 from nodeagent.dns.config import parse
 
@@ -14,10 +14,8 @@ from nodeagent.dns.config import parse
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 after SIGTERM, 1 for a failure, 2 for a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
-    try:
+    with or_exit("coredns"):
         config = parse(argv)
-    except configuration.ConfigError as error:
-        configuration.exit_with("coredns", error)
     logs.setup(config.verbosity)
     process.set_title("coredns", argv)
     with collector.loading():

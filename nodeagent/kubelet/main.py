@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
-from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import cancel_and_wait, run_daemon, wait_first
 
 from . import config as configuration
@@ -16,10 +16,8 @@ from . import config as configuration
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the kubelet until SIGTERM; returns the exit code, 2 for a bad configuration."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+    with or_exit("kubelet"):
         config = configuration.load(arguments)
-    except ConfigError as error:
-        exit_with("kubelet", error)
     process.set_title("kubelet", arguments)
     logs.setup(config.verbosity)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from apimachinery.client.config import load_kubeconfig
-from apimachinery.kit import config as configuration
 from apimachinery.kit import logs, process
 from apimachinery.kit.commands import CommandError
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import run_daemon
 
 from . import cleanup, wire
@@ -30,11 +30,9 @@ def main(
 
     Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
-    try:
+    with or_exit("kube-proxy"):
         config = parse(argv)
         client = None if config.kubeconfig is None or config.cleanup else load_kubeconfig(config.kubeconfig)
-    except configuration.ConfigError as error:
-        configuration.exit_with("kube-proxy", error)
     logs.setup(config.verbosity)
     process.set_title("kube-proxy", argv)
     if client is not None:

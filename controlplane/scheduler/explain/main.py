@@ -17,7 +17,7 @@ from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import SystemClock
-from apimachinery.kit.config import ConfigError, exit_with
+from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta.status import ApiError
 from controlplane.scheduler.cache import SchedulerCache
@@ -44,11 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--context")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    try:
+    with or_exit(_NAME):
         config = load_kubeconfig(args.kubeconfig, args.context)
+    try:
         pod, report, snapshot, framework = asyncio.run(ask(config, args.namespace or config.namespace, args.pod))
-    except ConfigError as error:
-        exit_with(_NAME, error)
     except ApiError as error:
         print(f"{_NAME}: the API server says: {error.message}", file=sys.stderr)
         return 1

@@ -62,7 +62,7 @@ def parse(argv: Sequence[str]) -> MetricsConfig:
     given, unknown = parser.parse_known_args(list(argv))
     problems = Problems()
     for argument in unknown:
-        problems.add("metrics-server", f"unknown flag: {argument}")
+        problems.add("arguments", f"unknown flag: {argument}")
 
     def number(flag: str, text: str) -> int:
         if not text.isdecimal() or int(text) > 65535:

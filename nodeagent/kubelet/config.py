@@ -245,7 +245,7 @@ def load(argv: Sequence[str]) -> Config:
         parser.add_argument(*names, dest=flag, **alone)  # type: ignore[arg-type]
     given, unknown = parser.parse_known_args(argv)
     for argument in unknown:
-        problems.add("kubelet", f"unknown flag: {argument}")
+        problems.add("arguments", f"unknown flag: {argument}")
     document = defaults()
     if given.config:
         document |= read_document(Path(given.config), problems)

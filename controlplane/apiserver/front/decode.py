@@ -52,12 +52,23 @@ def media_type(header: str | None) -> str:
 
 
 async def document_of(body: bytes, content_type: str | None) -> Any:
-    """`decode`; while large YAML is read, others are served."""
-    return await yaml_of(body) if media_type(content_type) in _YAML else decode(body, content_type)
+    """The document in a JSON, YAML or protobuf body. Raises ApiError 400 (malformed) or 415 (another media type)."""
+    media = media_type(content_type)
+    if media in _JSON:
+        return decode_json(body)
+    if media in _YAML:
+        return await yaml_of(body)
+    if media == _PROTOBUF:
+        from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
+
+        return protobuf.decode(body)
+    raise status.unsupported_media_type(media, ("application/json", "application/yaml", _PROTOBUF))
 
 
 async def yaml_of(body: bytes) -> Any:
-    """`decode_yaml`, in slices of the event loop: 3 MiB take seconds."""
+    """One YAML document without aliases, of JSON's types. Most are JSON, which is YAML, and read as that.
+
+    In slices of the event loop, for 3 MiB take seconds: meanwhile others are served."""
     steps = _reading(body)
     while True:
         try:
@@ -65,20 +76,6 @@ async def yaml_of(body: bytes) -> Any:
         except StopIteration as end:
             return end.value
         await asyncio.sleep(0)
-
-
-def decode(body: bytes, content_type: str | None) -> Any:
-    """The document in a JSON, YAML or protobuf body. Raises ApiError 400 (malformed) or 415 (another media type)."""
-    media = media_type(content_type)
-    if media in _JSON:
-        return decode_json(body)
-    if media in _YAML:
-        return decode_yaml(body)
-    if media == _PROTOBUF:
-        from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
-
-        return protobuf.decode(body)
-    raise status.unsupported_media_type(media, ("application/json", "application/yaml", _PROTOBUF))
 
 
 def decode_json(body: bytes) -> Any:
@@ -89,16 +86,6 @@ def decode_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise status.bad_request(f"the object provided is unrecognized (must be of type JSON): {error}") from None
-
-
-def decode_yaml(body: bytes) -> Any:
-    """One YAML document without aliases, of JSON's types. Most are JSON, which is YAML, and read as that."""
-    steps = _reading(body)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 def _reading(body: bytes) -> Generator[None, None, Any]:

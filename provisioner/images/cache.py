@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,7 @@ def prune(home: Path, keep: Collection[str] = ()) -> list[Path]:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory tree, also one with read-only directories; refuses when something is mounted inside."""
-    mounts = Path("/proc/self/mounts").read_text() if Path("/proc/self/mounts").exists() else ""
-    if inside := [line.split()[1] for line in mounts.splitlines() if line.split()[1].startswith(f"{path.resolve()}/")]:
+    if inside := _mounts_inside(path):
         raise ImageError(f"{inside[0]} is still mounted inside a build directory: umount it, then try again")
     shutil.rmtree(path)
 
@@ -155,8 +155,17 @@ def remove_tree(path: Path) -> None:
 def _remove_leftovers(folder: Path) -> list[Path]:
     leftovers = sorted(folder.glob(f"{_TEMPORARY}*"))
     for path in leftovers:
+        # mmdebstrap mounts proc, sys and dev; killed with the machine it worked on, it leaves them.
+        for mount in reversed(_mounts_inside(path)):
+            subprocess.run(["umount", mount], check=False)
         remove_tree(path)
     return leftovers
+
+
+def _mounts_inside(path: Path) -> list[str]:
+    """In the order in which they were mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [mount for mount in mounts if mount.startswith(f"{path.resolve()}/")]
 
 
 @contextlib.contextmanager

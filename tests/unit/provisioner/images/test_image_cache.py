@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -27,6 +28,23 @@ def test_builds_once_and_then_finds_it(tmp_path: Path) -> None:
     assert cache.ensure(tmp_path, "oci", "abc", build) == first
     assert (first / "file").read_text() == "built"
     assert len(calls) == 1
+
+
+def test_what_a_killed_build_left_mounted_is_unmounted(tmp_path: Path) -> None:
+    left = tmp_path / "images/oci/.building-abc-1/tree"
+    left.mkdir(parents=True)
+    script = """
+        import sys
+        from pathlib import Path
+        from provisioner.images import cache
+        cache.ensure(Path(sys.argv[1]), "oci", "abc", lambda target: (target / "file").write_text("built"))
+        print(sorted(path.name for path in Path(sys.argv[1], "images/oci").iterdir()))
+    """
+    # In a mount namespace of its own: whatever fails, this machine has nothing mounted.
+    mounts = f"mount -t tmpfs none {left} && mkdir {left}/shm && mount -t tmpfs none {left}/shm && "
+    command = mounts + f"exec {sys.executable} -c '{textwrap.dedent(script)}' {tmp_path}"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout == "['.lock', 'abc']\n", done.stderr
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:

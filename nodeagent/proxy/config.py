@@ -15,6 +15,7 @@ import yaml
 
 from apimachinery.kit.config import Problems, boolean
 from apimachinery.meta.times import parse_duration
+from nodeagent.routes.plan import Mode
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
@@ -26,8 +27,8 @@ class Config:
 
     min_sync_period: below upstream's 1 s, for a change here costs only the chains it touches.
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
-    other nodes' pods are kept. network_policies: whether those are enforced. cni_socket: where CNI plugins ask for an
-    answer; None: nowhere.
+    other nodes' pods are kept. pod_network: by way of what (nodeagent/routes). network_policies: whether those are
+    enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere.
     """
 
     node_name: str = ""
@@ -44,6 +45,7 @@ class Config:
     node_port_addresses: tuple[str, ...] = ()
     tcp_liberal: bool = False
     node_routes: bool = True
+    pod_network: Mode = Mode.AUTO
     network_policies: bool = True
     cni_conf_dir: Path | None = Path("/etc/cni/net.d")
     cni_data_dir: str = ""
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
          help="let node ports answer on 127.0.0.1")  # fmt: skip
     flag("--nodeport-addresses", dest="node_port_addresses", help="subnets of the addresses node ports answer on")
     flag("--node-routes", type=boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
+    flag("--pod-network", help="routes to other nodes' pods: auto (VXLAN to nodes of other segments), host-gw or vxlan")
     flag("--network-policies", type=boolean, nargs="?", const=True, help="enforce NetworkPolicies with nftables")
     flag("--cni-conf-dir", dest="cni_conf_dir", help="where to write the pod network's configuration; empty: nowhere")
     flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
@@ -143,6 +146,8 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     for key, where in (("sync_period", "iptables.syncPeriod"), ("min_sync_period", "iptables.minSyncPeriod")):
         if key in given:
             given[key] = _duration(str(given[key]), where, problems)
+    if "pod_network" in given:
+        given["pod_network"] = _mode(given["pod_network"], problems)
     for key in ("cni_conf_dir", "cni_socket"):
         if key in given:
             given[key] = Path(given[key]) if given[key] else None
@@ -159,6 +164,14 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
         problems.add("podMTU", f"must be 0 or within the range [576, 65535], not {config.pod_mtu}")
     problems.raise_if_any()
     return config
+
+
+def _mode(text: str, problems: Problems) -> Mode:
+    try:
+        return Mode(text)
+    except ValueError:
+        problems.add("podNetwork", f"{text!r} is not supported; auto, host-gw and vxlan are")
+        return Mode.AUTO
 
 
 def _networks(value: object, where: str, problems: Problems) -> tuple[str, ...]:

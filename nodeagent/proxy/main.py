@@ -38,7 +38,7 @@ def main(
     if client is not None:
         return run_daemon(wire.build(config, client, cni_agent, policies).run)
     try:
-        asyncio.run(cleanup.clean_up())
+        asyncio.run(cleanup.clean_up(config.cni_conf_dir, config.cni_data_dir))
         if clean_up_policies is not None:
             asyncio.run(clean_up_policies())
     except (CommandError, OSError) as error:

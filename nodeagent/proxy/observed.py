@@ -31,6 +31,12 @@ RESTORE_FAILURES = Counter(
     "Cumulative proxy iptables restore failures",
     ["ip_family"],
 )
+NFTABLES_FAILURES = Counter(
+    "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
+    "Cumulative proxy nftables sync failures",
+    ["ip_family"],
+)
+FAILURES = {"iptables-restore": RESTORE_FAILURES, "nft": NFTABLES_FAILURES}
 REPAIRS = Counter(
     "kubelab_proxy_rules_repaired_total", "Resyncs because rules in the kernel were not as they should be",
     ["ip_family"],

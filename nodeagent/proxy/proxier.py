@@ -1,14 +1,15 @@
 """Keeps the kernel's rules of one address family as Services and EndpointSlices want them.
 
-What changed is planned anew, compared with what the kernel was last given, and only chains that differ are written. A
-look at the kernel (`verify`) tells whether it still has what it was given; if not, everything of ours is written anew.
+What changed is planned anew by the mode's back end, compared with what the kernel was last given, and only what differs
+is written. A look at the kernel (`verify`) tells whether it still has what it was given; if not, everything of ours is
+written anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,29 +18,28 @@ from apimachinery.kit.clock import Clock
 from apimachinery.kit.commands import CommandError
 from apimachinery.meta import objects, times
 
-from . import observed, saved, services, stale
-from .iptables import Netfilter
-from .plan import NodeView, PortPlan, plan_port
-from .ruleset import Ruleset, Settings, assemble, diff, render
+from . import observed, services, stale
+from .backend import Backend
+from .node import NodeView
 from .services import Endpoint, ServicePort
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-Planned = list[tuple[ServicePort, list[Endpoint], PortPlan]]
+Planned = list[tuple[ServicePort, list[Endpoint]]]
 ForgetStale = Callable[[stale.Targets], int]
 """Forgets the connections that are stale by these targets; returns how many. Blocks; called on a thread."""
 
 SLICES_OF_SERVICE = "service"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
-_LARGE = 1000  # endpoints from which on rules go without comments, as upstream
-_RETRY_MIN, _RETRY_MAX = 1.0, 30.0  # seconds after a refusal of iptables
+_RETRY_MIN, _RETRY_MAX = 1.0, 30.0  # seconds after a refusal
 
 
 class Proxier:
     """One address family. Nothing here runs at the same time as itself: `sync` and `verify` are called in turn.
 
     services, slices: listers that have synced before the first `sync`; slices has the index SLICES_OF_SERVICE.
+    take_over: removes what another mode left, once this one's rules are in the kernel; may raise CommandError, OSError.
     """
 
     def __init__(
@@ -47,28 +47,32 @@ class Proxier:
         node_name: str,
         service_lister: Lister,
         slice_lister: Lister,
-        netfilter: Netfilter,
-        settings: Settings,
+        backend: Backend,
+        family: int,
         view: NodeView,
         clock: Clock,
         forget_stale: ForgetStale,
+        take_over: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.family = settings.family
+        self.family = family
         self._node_name, self._services, self._slices = node_name, service_lister, slice_lister
-        self._netfilter, self._settings, self._view = netfilter, settings, view
-        self._clock, self._forget_stale = clock, forget_stale
+        self._backend, self._view = backend, view
+        self._clock, self._forget_stale, self._take_over = clock, forget_stale, take_over
         self._planned: dict[str, Planned] = {}
         self._changed: set[str] = set()
         self._all_changed = True
         self._triggers: dict[str, float] = {}
-        self._applied: Ruleset | None = None
         self._retry = _RETRY_MIN
-        self.transactions = 0  # that the last sync committed
         self.last_sync: float | None = None  # monotonic time of the last success
 
     @property
     def label(self) -> str:
         return f"IPv{self.family}"
+
+    @property
+    def transactions(self) -> int:
+        """How many the last sync committed."""
+        return self._backend.transactions
 
     def service_changed(self, key: str) -> None:
         """key: `namespace/name` of the Service whose ports or endpoints changed, came or went."""
@@ -80,7 +84,7 @@ class Proxier:
             return
         self._changed.add(key)
         text = objects.annotations(endpoint_slice).get(TRIGGER_TIME)
-        if text and self._applied is not None:
+        if text and self._backend.holds:
             try:
                 self._triggers.setdefault(key, times.parse(text).timestamp())
             except ValueError:
@@ -95,11 +99,11 @@ class Proxier:
     def local_ready(self, namespace: str, service: str) -> int:
         """How many ready endpoints a Service has on this node: what its health check port answers."""
         planned = self._planned.get(f"{namespace}/{service}", [])
-        return len({one.ip for _, endpoints, _ in planned for one in endpoints if one.local and one.ready})
+        return len({one.ip for _, endpoints in planned for one in endpoints if one.local and one.ready})
 
     def health_check_ports(self) -> dict[int, tuple[str, str]]:
         """Port → (namespace, name), of Services whose external traffic stays on the node."""
-        ports = (port for planned in self._planned.values() for port, _, _ in planned)
+        ports = (port for planned in self._planned.values() for port, _ in planned)
         return {port.health_check_port: (port.namespace, port.service) for port in ports if port.health_check_port}
 
     async def sync(self) -> float | None:
@@ -107,40 +111,29 @@ class Proxier:
         started = self._clock.monotonic()
         changed, before = self._take_changed()
         triggers, self._triggers = self._triggers, {}
-        wanted = assemble(
-            (plan for key in sorted(self._planned) for _, _, plan in self._planned[key]), self._settings, self._view
-        )
-        whole, self.transactions = self._applied is None, 0
+        whole = not self._backend.holds
         try:
-            if self._applied is None:
-                text = render(saved.plan_whole(await self._netfilter.save(), wanted))
-            else:
-                text = render(diff(self._applied, wanted))
-            self.transactions = text.count("\nCOMMIT\n")
-            await self._netfilter.restore(text)
-        except CommandError as error:
+            again = await self._backend.write(self._planned, changed, self._view)
+        except (CommandError, OSError) as error:
             return self._failed(error)
-        except asyncio.CancelledError:
-            self._applied = None
-            raise
-        self._applied = wanted
         self._succeeded(started, whole, triggers)
         await self._forget(changed, before)
-        return None
+        await self._remove_other_mode()
+        return again
 
     async def verify(self) -> bool:
         """Whether the kernel holds what it was given. If not, the next `sync` writes everything anew."""
-        if self._applied is None:
+        if not self._backend.holds:
             return False
         try:
-            whole = saved.is_whole(await self._netfilter.save(), self._applied)
-        except CommandError as error:
+            whole = await self._backend.is_whole()
+        except (CommandError, OSError) as error:
             log.error("%s: cannot read the rules: %s", self.label, error)
             return False
         if not whole:
             log.warning("%s: rules in the kernel are not as they were written; writing them anew", self.label)
             observed.REPAIRS.labels(self.label).inc()
-            self._applied = None
+            self._backend.holds = False
         return whole
 
     def _take_changed(self) -> tuple[set[str], dict[str, Planned]]:
@@ -152,11 +145,6 @@ class Proxier:
         before = {key: self._planned[key] for key in keys if key in self._planned}
         for key in keys:
             self._plan(key)
-        comments = sum(len(e) for planned in self._planned.values() for _, e, _ in planned) <= _LARGE
-        if comments != self._view.comments:
-            self._view = replace(self._view, comments=comments)
-            for key in self._planned:
-                self._plan(key)
         return keys, before
 
     def _plan(self, key: str) -> None:
@@ -167,21 +155,16 @@ class Proxier:
             return
         slices = self._slices.by_index(SLICES_OF_SERVICE, key)
         endpoints = services.endpoints(slices, self._node_name, self.family)
-        planned = []
-        for port in ports:
-            mine = endpoints.get((port.port_name, port.protocol), [])
-            planned.append((port, mine, plan_port(port, mine, self._view)))
-        self._planned[key] = planned
+        self._planned[key] = [(port, endpoints.get((port.port_name, port.protocol), [])) for port in ports]
 
-    def _failed(self, error: CommandError) -> float:
-        log.error("%s: failed to execute iptables-restore: %s; again in %.0f s", self.label, error, self._retry)
-        observed.RESTORE_FAILURES.labels(self.label).inc()
-        self._applied = None
+    def _failed(self, error: Exception) -> float:
+        command = self._backend.command
+        log.error("%s: failed to execute %s: %s; again in %.0f s", self.label, command, error, self._retry)
+        observed.FAILURES[command].labels(self.label).inc()
         delay, self._retry = self._retry, min(self._retry * 2, _RETRY_MAX)
         return delay
 
     def _succeeded(self, started: float, whole: bool, triggers: Mapping[str, float]) -> None:
-        assert self._applied is not None
         self._retry = _RETRY_MIN
         self.last_sync = self._clock.monotonic()
         elapsed, now = self.last_sync - started, self._clock.now().timestamp()
@@ -189,8 +172,7 @@ class Proxier:
         observed.LAST_SYNC.labels(self.label).set(now)
         for at in triggers.values():
             observed.PROGRAMMING_SECONDS.labels(self.label).observe(max(0.0, now - at))
-        for table in ("filter", "nat"):
-            count = sum(len(rules) for rules in self._applied.table(table).values())
+        for table, count in self._backend.counts().items():
             observed.RULES.labels(self.label, table).set(count)
         log.log(
             logging.INFO if whole else logging.DEBUG,
@@ -201,8 +183,8 @@ class Proxier:
     async def _forget(self, changed: set[str], before: Mapping[str, Planned]) -> None:
         """Drop UDP connections to changed Services that lead where there is no endpoint any more."""
         gone: list[tuple[ServicePort, list[Endpoint]]]
-        gone = [(port, []) for key in changed for port, _, _ in before.get(key, [])]
-        now = [(port, endpoints) for key in changed for port, endpoints, _ in self._planned.get(key, [])]
+        gone = [(port, []) for key in changed for port, _ in before.get(key, [])]
+        now = [pair for key in changed for pair in self._planned.get(key, [])]
         wanted: dict[tuple[bytes, int], frozenset[bytes]] = stale.targets(gone)
         wanted |= stale.targets(now)
         if not wanted:
@@ -215,3 +197,13 @@ class Proxier:
         if count:
             observed.STALE_FLOWS.labels(self.label).inc(count)
             log.info("%s: forgot %d stale UDP connections", self.label, count)
+
+    async def _remove_other_mode(self) -> None:
+        if self._take_over is None:
+            return
+        try:
+            await self._take_over()
+        except (CommandError, OSError) as error:
+            log.error("%s: cannot remove the rules of another mode: %s", self.label, error)
+        else:
+            self._take_over = None

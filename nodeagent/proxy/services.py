@@ -63,6 +63,11 @@ class ServicePort:
     def externally_accessible(self) -> bool:
         return bool(self.node_port or self.external_ips or self.balancer_ips)
 
+    def lets_in(self, ip: str) -> bool:
+        """Whether an address is within the source ranges; never for an empty text."""
+        address = ipaddress.ip_address(ip) if ip else None
+        return address is not None and any(address in ipaddress.ip_network(cidr) for cidr in self.source_ranges)
+
     @property
     def uses_cluster_endpoints(self) -> bool:
         """Of an external policy Local, pods and the node itself are still served by all endpoints."""

@@ -15,12 +15,15 @@ class Reachable:
     """cluster, local: the endpoints of each traffic policy, empty where no traffic uses it; reachable: both together.
 
     anywhere: whether the service has a usable endpoint on any node.
+    internal, external: whether traffic to the ClusterIP, and from outside of the cluster, may go to one from here.
     """
 
     cluster: tuple[Endpoint, ...]
     local: tuple[Endpoint, ...]
     reachable: tuple[Endpoint, ...]
     anywhere: bool
+    internal: bool
+    external: bool
 
 
 def reachable(endpoints: Sequence[Endpoint], port: ServicePort, node_labels: Mapping[str, str]) -> Reachable:
@@ -38,7 +41,14 @@ def reachable(endpoints: Sequence[Endpoint], port: ServicePort, node_labels: Map
         anywhere = anywhere or bool(ready or fallback)
         local = [one for one in ready if one.local] or [one for one in fallback if one.local]
     both = {str(one): one for one in (*cluster, *local)}
-    return Reachable(tuple(cluster), tuple(local), tuple(both[name] for name in sorted(both)), anywhere)
+    return Reachable(
+        cluster=tuple(cluster),
+        local=tuple(local),
+        reachable=tuple(both[name] for name in sorted(both)),
+        anywhere=anywhere,
+        internal=anywhere and (bool(local) or not port.internal_local),
+        external=anywhere and (bool(local) or not port.external_local),
+    )
 
 
 def _hinted_zone(ready: Sequence[Endpoint], node_labels: Mapping[str, str]) -> str | None:

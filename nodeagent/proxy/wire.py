@@ -25,18 +25,19 @@ from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.meta import objects
 from nodeagent.netlink import links
 from nodeagent.netlink.wire import Netlink
-from nodeagent.routes.keeper import Kernel, PodNetwork
+from nodeagent.routes.keeper import PodNetwork
+from nodeagent.routes.kernel import Kernel
 from nodeagent.routes.nodes import node_network, trim
 
 from . import observed, services
 from .config import Config
 from .conntrack import forget_stale
 from .health import DELETION_TAINT, Healthz, ServiceHealth
-from .iptables import Iptables
+from .iptables.command import Iptables
+from .iptables.rules import IptablesRules
 from .loop import SyncLoop
-from .plan import NodeView
+from .node import NodeView, Settings
 from .proxier import SLICES_OF_SERVICE, Proxier
-from .ruleset import Settings
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class _Parts:
             conf_dir=config.cni_conf_dir,
             data_dir=config.cni_data_dir,
             mtu=config.pod_mtu,
+            mode=config.pod_network,
         )
         self._routes = Controller("node-routes", network.reconcile, self._queue)
         self._services.add_handler(self._service_changed, on_delete=self._service_changed)
@@ -154,8 +156,8 @@ class _Parts:
             config.node_name,
             self._services.lister,
             self._slices.lister,
-            Iptables(family),
-            settings,
+            IptablesRules(Iptables(family), settings),
+            family,
             NodeView(cluster_cidr=cluster, masquerade_all=config.masquerade_all),
             self._clock,
             functools.partial(forget_stale, family),

@@ -13,14 +13,14 @@ from apimachinery.kit.clock import SystemClock
 from nodeagent.cni import install
 from nodeagent.proxy import services
 from nodeagent.proxy.conntrack import forget_stale
-from nodeagent.proxy.iptables import Iptables
-from nodeagent.proxy.plan import NodeView
+from nodeagent.proxy.iptables.command import Iptables
+from nodeagent.proxy.iptables.rules import IptablesRules
+from nodeagent.proxy.iptables.saved import SavedTable, render_cleanup
+from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
-from nodeagent.proxy.ruleset import Settings
-from nodeagent.proxy.saved import SavedTable, render_cleanup
 from nodeagent.proxy.stale import Targets
 from nodeagent.routes.conflist import render_conflist
-from nodeagent.routes.keeper import Kernel
+from nodeagent.routes.kernel import Kernel
 from nodeagent.routes.plan import PodRoute
 from tests.netns.cni.namespaces import Namespace, Server, connect
 
@@ -64,12 +64,13 @@ class Node:
         self._cluster = cluster
         self.namespace = Namespace(self.name)
         self.netfilter = Recorder(Iptables(4, backend=backend, prefix=["nsenter", f"--net={self.namespace.path}"]))
+        self.backend = IptablesRules(self.netfilter, Settings())
         self.proxier = Proxier(
             self.name,
             cluster.services,
             cluster.slices,
-            self.netfilter,
-            Settings(),
+            self.backend,
+            4,
             NodeView(cluster_cidr=CLUSTER, pod_cidr=self.subnet, node_ip=self.ip),
             SystemClock(),
             self._forget_stale,

@@ -3,9 +3,10 @@
 import random
 from typing import Any
 
-from nodeagent.proxy.plan import NodeView, plan_port
-from nodeagent.proxy.ruleset import Settings, assemble, render
-from nodeagent.proxy.saved import plan_whole
+from nodeagent.proxy.iptables.plan import plan_port
+from nodeagent.proxy.iptables.ruleset import assemble, render
+from nodeagent.proxy.iptables.saved import plan_whole
+from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.proxy.services import SERVICE_NAME_LABEL, endpoints, service_ports
 from tests.conformance.netfilter.cluster import Cluster
 

@@ -228,7 +228,7 @@ async def test_connections_survive_a_full_rewrite(cluster: Cluster) -> None:
     client = cluster.nodes[0].pod("client")
     await cluster.service("web", [one], clusterIP=VIP)
     for _ in range(5):
-        cluster.nodes[0].proxier._applied = None  # as after a restart
+        cluster.nodes[0].backend.holds = False  # as after a restart
         await cluster.sync()
         assert client.ask(VIP, 80) == f"one from {client.ip}"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodeagent.proxy import names
+from nodeagent.proxy.iptables import names
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from nodeagent.proxy.names import cluster_chain, endpoint_chain, external_chain, local_chain
-from nodeagent.proxy.plan import NodeView, plan_port
+from nodeagent.proxy.iptables.names import cluster_chain, endpoint_chain, external_chain, local_chain
+from nodeagent.proxy.iptables.plan import plan_port
+from nodeagent.proxy.node import NodeView
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 NAME = "ns1/svc1:p80"
@@ -100,6 +101,6 @@ def test_zone_hints_when_all_have_them_and_one_is_ours() -> None:
 
 
 def test_large_sets_go_without_endpoint_comments() -> None:
-    plan = plan_port(port(), [ONE], NodeView(comments=False))
+    plan = plan_port(port(), [ONE], NodeView(), comments=False)
     assert "comment" not in "".join(plan.chains[sep(ONE)])
     assert "comment" in plan.nat_services[0]

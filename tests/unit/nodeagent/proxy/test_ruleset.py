@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.proxy import names
-from nodeagent.proxy.plan import NodeView, PortPlan, plan_port
-from nodeagent.proxy.ruleset import JUMPS, Ruleset, Settings, assemble, diff, render
-from nodeagent.proxy.saved import is_whole, parse, plan_whole, render_cleanup
+from nodeagent.proxy.iptables import names
+from nodeagent.proxy.iptables.plan import PortPlan, plan_port
+from nodeagent.proxy.iptables.ruleset import JUMPS, Ruleset, assemble, diff, render
+from nodeagent.proxy.iptables.saved import is_whole, parse, plan_whole, render_cleanup
+from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 Kernel = dict[str, dict[str, list[str]]]

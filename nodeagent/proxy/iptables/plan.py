@@ -6,31 +6,16 @@ whole.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nodeagent.proxy.node import NodeView
+from nodeagent.proxy.services import Endpoint, ServicePort
+from nodeagent.proxy.traffic import Reachable, reachable
+
 from . import names
-from .services import Endpoint, ServicePort
-from .traffic import Reachable, reachable
 
 Rules = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """What of the node goes into rules. cluster_cidr: the pod network of the family, empty when not known.
-
-    pod_cidr: this node's part of it, the same. node_ip: the node's own address, the same.
-    comments: whether the rules of endpoints say what they are for; left out of large rule sets, as upstream.
-    """
-
-    cluster_cidr: str = ""
-    pod_cidr: str = ""
-    node_ip: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    masquerade_all: bool = False
-    comments: bool = True
 
 
 @dataclass(slots=True)
@@ -45,24 +30,30 @@ class PortPlan:
     filter_firewall: list[str] = field(default_factory=list)
     chains: dict[str, Rules] = field(default_factory=dict)
 
+    def shared(self) -> tuple[list[str], ...]:
+        """What it adds to the shared chains."""
+        return (
+            self.nat_services, self.nat_nodeports, self.filter_services, self.filter_external, self.filter_nodeports,
+            self.filter_firewall,
+        )  # fmt: skip
 
-def plan_port(port: ServicePort, endpoints: Sequence[Endpoint], view: NodeView) -> PortPlan:
-    return _PortPlanner(port, reachable(endpoints, port, view.labels), view).plan()
+
+def plan_port(port: ServicePort, endpoints: Sequence[Endpoint], view: NodeView, *, comments: bool = True) -> PortPlan:
+    """comments: whether the rules of endpoints say what they are for; left out of large rule sets, as upstream."""
+    return _PortPlanner(port, reachable(endpoints, port, view.labels), view, comments).plan()
 
 
 class _PortPlanner:
     """One planning: the names and decisions that its parts share."""
 
-    def __init__(self, port: ServicePort, where: Reachable, view: NodeView) -> None:
-        self.port, self.where, self.view = port, where, view
+    def __init__(self, port: ServicePort, where: Reachable, view: NodeView, comments: bool) -> None:
+        self.port, self.where, self.view, self.comments = port, where, view, comments
         self.out = PortPlan()
         self.cluster_chain = names.cluster_chain(port.name, port.protocol)
         self.local_chain = names.local_chain(port.name, port.protocol)
         self.external_chain = names.external_chain(port.name, port.protocol)
         self.firewall_chain = names.firewall_chain(port.name, port.protocol)
         self.internal_chain = self.local_chain if port.internal_local else self.cluster_chain
-        self.internal_ok = bool(where.local) if port.internal_local and where.anywhere else where.anywhere
-        self.external_ok = bool(where.local) if port.external_local and where.anywhere else where.anywhere
         self.firewalled = where.anywhere and bool(port.balancer_ips and port.source_ranges)
         self.match = f"-m {port.protocol} -p {port.protocol}"
 
@@ -94,7 +85,7 @@ class _PortPlanner:
     def _capture_cluster_ip(self) -> None:
         port = self.port
         to = f"{self.match} -d {port.cluster_ip} --dport {port.port}"
-        if self.internal_ok:
+        if self.where.internal:
             words = _comment(f"{port.name} cluster IP")
             self.out.nat_services.append(f"{words} {to} -j {self.internal_chain}")
         else:
@@ -112,7 +103,7 @@ class _PortPlanner:
                 to = f"{self.match} -d {ip} --dport {port.port}"
                 if self.where.anywhere:
                     self.out.nat_services.append(f"{_comment(f'{port.name} {what}')} {to} -j {chain}")
-                if not self.external_ok:
+                if not self.where.external:
                     words, target = self._refusal()
                     self.out.filter_external.append(f"{words} {to} -j {target}")
         if self.firewalled:
@@ -126,7 +117,7 @@ class _PortPlanner:
         to = f"{self.match} --dport {self.port.node_port}"
         if self.where.anywhere:
             self.out.nat_nodeports.append(f"{_comment(self.port.name)} {to} -j {self.external_chain}")
-        if not self.external_ok:
+        if not self.where.external:
             words, target = self._refusal()
             self.out.filter_external.append(f"{words} -m addrtype --dst-type LOCAL {to} -j {target}")
 
@@ -145,15 +136,14 @@ class _PortPlanner:
             rules.append(f"{words} {local} -j {names.MARK_MASQ}")
             words = _comment(f"route LOCAL traffic for {name} external destinations")
             rules.append(f"{words} {local} -j {self.cluster_chain}")
-        if self.external_ok:
+        if self.where.external:
             rules.append(f"-j {self.local_chain if self.port.external_local else self.cluster_chain}")
         return rules
 
     def _firewall_rules(self) -> list[str]:
         words = _comment(f"{self.port.name} loadbalancer IP")
         rules = [f"{words} -s {cidr} -j {self.external_chain}" for cidr in self.port.source_ranges]
-        node = self.view.node_ip
-        if node and any(ipaddress.ip_address(node) in ipaddress.ip_network(cidr) for cidr in self.port.source_ranges):
+        if self.port.lets_in(self.view.node_ip):
             # The node itself, calling a balancer's IP that is an address of the node, comes from that IP.
             rules += [f"{words} -s {ip} -j {self.external_chain}" for ip in self.port.balancer_ips]
         rules.append(_comment(f"other traffic to {self.port.name} will be dropped by KUBE-PROXY-FIREWALL"))
@@ -161,7 +151,7 @@ class _PortPlanner:
 
     def _policy_chain(self, chain: str, endpoints: Sequence[Endpoint]) -> None:
         rules = []
-        if chain == self.internal_chain and self.internal_ok:
+        if chain == self.internal_chain and self.where.internal:
             # What comes to a ClusterIP from outside of the pod network might be answered past this node.
             to = f"{_comment(f'{self.port.name} cluster IP')} {self.match}"
             to += f" -d {self.port.cluster_ip} --dport {self.port.port}"
@@ -193,7 +183,7 @@ class _PortPlanner:
         return names.endpoint_chain(self.port.name, self.port.protocol, str(endpoint))
 
     def _note(self, words: str) -> str:
-        return f"{_comment(words)} " if self.view.comments else ""
+        return f"{_comment(words)} " if self.comments else ""
 
 
 def _comment(words: str) -> str:

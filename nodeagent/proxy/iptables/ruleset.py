@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from nodeagent.proxy.node import NodeView, Settings
+
 from . import names
-from .plan import NodeView, PortPlan, Rules
+from .plan import PortPlan, Rules
 
 Chains = Mapping[str, Rules]
 TABLES = ("filter", "nat")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is the same for every service. masquerade_bit: of the packet mark, 0 to 31.
-
-    localhost_node_ports: whether node ports answer on 127.0.0.1 (IPv4; needs the sysctl route_localnet).
-    node_port_addresses: the node's own addresses that node ports answer on; None for all of them.
-    """
-
-    family: int = 4
-    masquerade_bit: int = 14
-    localhost_node_ports: bool = True
-    node_port_addresses: tuple[str, ...] | None = None
-    tcp_liberal: bool = False
-
-    @property
-    def mark(self) -> str:
-        return f"{1 << self.masquerade_bit:#010x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +85,14 @@ class TableChange:
 Change = dict[str, TableChange]
 
 
-def assemble(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> Ruleset:
-    """The whole set. Its chains are those of the plans and the shared ones; cost grows with the number of plans."""
+def shared_chains(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> Ruleset:
+    """The chains that hold rules of every service, or of none; cost grows with the number of plans."""
     nat_services: list[str] = []
     nat_nodeports: list[str] = []
     services: list[str] = []
     external: list[str] = []
     nodeports: list[str] = []
     firewall: list[str] = []
-    nat: dict[str, Rules] = {}
     for plan in plans:
         nat_services += plan.nat_services
         nat_nodeports += plan.nat_nodeports
@@ -118,16 +100,6 @@ def assemble(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> R
         external += plan.filter_external
         nodeports += plan.filter_nodeports
         firewall += plan.filter_firewall
-        nat |= plan.chains
-    nat[names.SERVICES] = (*nat_services, *_node_port_jumps(settings))
-    nat[names.NODEPORTS] = tuple(nat_nodeports)
-    nat[names.POSTROUTING] = (
-        f"-m mark ! --mark {settings.mark}/{settings.mark} -j RETURN",
-        f"-j MARK --xor-mark {settings.mark}",
-        '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
-    )
-    nat[names.MARK_MASQ] = (f"-j MARK --or-mark {settings.mark}",)
-    nat[names.POD_MASQUERADE] = _pod_masquerade_rules(settings, node)
     return Ruleset(
         filter={
             names.SERVICES: tuple(services),
@@ -137,12 +109,39 @@ def assemble(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> R
             names.FORWARD: _forward_rules(settings),
             names.FIREWALL: _firewall_rules(settings),
         },
-        nat=nat,
+        nat={
+            names.SERVICES: (*nat_services, *_node_port_jumps(settings, node)),
+            names.NODEPORTS: tuple(nat_nodeports),
+            names.POSTROUTING: (
+                f"-m mark ! --mark {settings.mark}/{settings.mark} -j RETURN",
+                f"-j MARK --xor-mark {settings.mark}",
+                '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
+            ),
+            names.MARK_MASQ: (f"-j MARK --or-mark {settings.mark}",),
+            names.POD_MASQUERADE: _pod_masquerade_rules(settings, node),
+        },
     )
 
 
+def with_own_chains(shared: Ruleset, plans: Iterable[PortPlan]) -> Ruleset:
+    """`shared`, and the chains that belong to the plans' services alone."""
+    nat = dict(shared.nat)
+    for plan in plans:
+        nat |= plan.chains
+    return Ruleset(filter=shared.filter, nat=nat)
+
+
+def assemble(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> Ruleset:
+    """Everything of ours."""
+    plans = list(plans)
+    return with_own_chains(shared_chains(plans, settings, node), plans)
+
+
 def diff(old: Ruleset, new: Ruleset) -> Change:
-    """What turns a kernel that holds `old` into one that holds `new`: whole chains, and only those that differ."""
+    """What turns a kernel that holds `old` into one that holds `new`: whole chains, and only those that differ.
+
+    Chains that are in neither are left alone.
+    """
     change: Change = {}
     for name in TABLES:
         before, after = old.table(name), new.table(name)
@@ -175,11 +174,12 @@ def is_ours(chain: str) -> bool:
     return chain in SHARED or chain.startswith(names.SERVICE_PREFIXES)
 
 
-def _node_port_jumps(settings: Settings) -> list[str]:
+def _node_port_jumps(settings: Settings, node: NodeView) -> list[str]:
     words = "kubernetes service nodeports; NOTE: this must be the last rule in this chain"
     note = f'-m comment --comment "{words}"'
-    if settings.node_port_addresses is not None:
-        return [f"{note} -d {address} -j {names.NODEPORTS}" for address in settings.node_port_addresses]
+    addresses = settings.answering(node)
+    if addresses is not None:
+        return [f"{note} -d {address} -j {names.NODEPORTS}" for address in addresses]
     to = "-m addrtype --dst-type LOCAL"
     if settings.family == 6:
         to += " ! -d ::1/128"

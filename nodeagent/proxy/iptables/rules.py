@@ -1,0 +1,99 @@
+"""The iptables mode: what is in the kernel, and what is written when something changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+
+from nodeagent.proxy.backend import Ports
+from nodeagent.proxy.node import NodeView, Settings
+
+from .command import Netfilter
+from .plan import PortPlan, plan_port
+from .ruleset import Ruleset, diff, render, shared_chains, with_own_chains
+from .saved import is_whole, plan_whole
+
+Plans = list[PortPlan]
+
+_LARGE = 1000  # endpoints from which on rules go without comments, as upstream
+_NOTHING = Ruleset(filter={}, nat={})
+
+
+class IptablesRules:
+    """A `Backend`. An endpoint that changes costs its chains; a service that comes or goes also the shared ones."""
+
+    command = "iptables-restore"
+
+    def __init__(self, netfilter: Netfilter, settings: Settings) -> None:
+        self._netfilter, self._settings = netfilter, settings
+        self._plans: dict[str, Plans] = {}
+        self._endpoints: dict[str, int] = {}
+        self._total = 0
+        self._shared, self._view, self._comments = _NOTHING, NodeView(), True
+        self._counts = {"filter": 0, "nat": 0}
+        self.transactions = 0
+        self.holds = False
+
+    async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
+        self.transactions = 0
+        if self._count(ports, changed) or view != self._view:
+            changed = set(ports) | set(self._plans)
+        old, new = self._replan(ports, changed, view)
+        held, self.holds = self.holds, False
+        if held:
+            change = diff(old, new)
+        else:
+            wanted = self._wanted()
+            change = plan_whole(await self._netfilter.save(), wanted)
+            self._counts = {name: sum(map(len, wanted.table(name).values())) for name in self._counts}
+        text = render(change)
+        self.transactions = text.count("\nCOMMIT\n")
+        await self._netfilter.restore(text)
+        self.holds = True
+        return None
+
+    async def is_whole(self) -> bool:
+        return is_whole(await self._netfilter.save(), self._wanted())
+
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
+
+    def _wanted(self) -> Ruleset:
+        return with_own_chains(self._shared, _all(self._plans))
+
+    def _count(self, ports: Mapping[str, Ports], changed: Set[str]) -> bool:
+        """Whether the number of endpoints has crossed the line between rules with comments and rules without."""
+        for key in changed:
+            now = sum(len(endpoints) for _, endpoints in ports.get(key, ()))
+            self._total += now - self._endpoints.pop(key, 0)
+            if now:
+                self._endpoints[key] = now
+        before, self._comments = self._comments, self._total <= _LARGE
+        return before != self._comments
+
+    def _replan(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> tuple[Ruleset, Ruleset]:
+        """Plan what changed; returns what of the rules may differ, before and after."""
+        before: dict[str, Plans] = {}
+        after: dict[str, Plans] = {}
+        for key in changed:
+            before[key] = self._plans.pop(key, [])
+            after[key] = [plan_port(port, found, view, comments=self._comments) for port, found in ports.get(key, ())]
+            if after[key]:
+                self._plans[key] = after[key]
+        old, new = _NOTHING, _NOTHING
+        if view != self._view or self._shared is _NOTHING or _shares(before) != _shares(after):
+            # In the order of names, so that the same services always make the same rules.
+            plans = (plan for key in sorted(self._plans) for plan in self._plans[key])
+            old, new = self._shared, shared_chains(plans, self._settings, view)
+            self._shared, self._view = new, view
+        old, new = with_own_chains(old, _all(before)), with_own_chains(new, _all(after))
+        for name in self._counts:
+            self._counts[name] += sum(map(len, new.table(name).values())) - sum(map(len, old.table(name).values()))
+        return old, new
+
+
+def _all(plans: Mapping[str, Plans]) -> Iterable[PortPlan]:
+    return (plan for key in plans for plan in plans[key])
+
+
+def _shares(plans: Mapping[str, Plans]) -> list[tuple[list[str], ...]]:
+    return [plan.shared() for key in sorted(plans) for plan in plans[key]]

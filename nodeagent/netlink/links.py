@@ -29,7 +29,9 @@ IFF_UP, IFF_LOOPBACK, IFF_PROMISC = 0x1, 0x8, 0x100
 OPERSTATE_UP = 6
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_PROTINFO, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_NET_NS_FD = 12, 16, 18, 28
+IFLA_PROTINFO, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 12, 16, 18, 20, 28, 29
+RTEXT_FILTER_SKIP_STATS = 0x8
+IFALIAS_MAX = 255  # bytes
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFLA_BRPORT_MODE = 4  # hairpin
@@ -41,9 +43,12 @@ _ADDRESS = struct.Struct("=BBBBI")
 
 
 class Link:
-    """One interface as the kernel shows it. peer: the index that a veth's other end has in its own namespace."""
+    """One interface as the kernel shows it. peer: the index that a veth's other end has in its own namespace.
 
-    __slots__ = ("flags", "index", "kind", "mac", "master", "mtu", "name", "operstate", "peer")
+    alias: what somebody noted on it, at most 255 bytes. data: what its kind has of its own, not parsed.
+    """
+
+    __slots__ = ("alias", "data", "flags", "index", "kind", "mac", "master", "mtu", "name", "operstate", "peer")
 
     def __init__(self, body: bytes) -> None:
         _, _, self.index, self.flags, _ = _LINK.unpack_from(body)
@@ -54,7 +59,9 @@ class Link:
         self.master = as_u32(found.get(IFLA_MASTER, b""))
         self.peer = as_u32(found.get(IFLA_LINK, b""))
         self.operstate = found.get(IFLA_OPERSTATE, b"\0")[0]
-        self.kind = as_text(parse_attributes(found.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b""))
+        self.alias = as_text(found.get(IFLA_IFALIAS, b""))
+        info = parse_attributes(found.get(IFLA_LINKINFO, b""))
+        self.kind, self.data = as_text(info.get(IFLA_INFO_KIND, b"")), info.get(IFLA_INFO_DATA, b"")
 
     @property
     def up(self) -> bool:
@@ -99,16 +106,18 @@ def by_index(netlink: Netlink, index: int) -> Link | None:
         raise
 
 
-def list_links(netlink: Netlink) -> list[Link]:
-    return [Link(body) for body in netlink.dump(RTM_GETLINK, _link())]
+def list_links(netlink: Netlink, master: int = 0) -> list[Link]:
+    """master: only the ports of the bridge with that index, where not 0."""
+    body = _link() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    if master:
+        body += u32(IFLA_MASTER, master)
+    found = [Link(answer) for answer in netlink.dump(RTM_GETLINK, body)]
+    return [link for link in found if master in (0, link.master)]
 
 
 def new_bridge(name: str, mtu: int, mac: str) -> Request:
     """A bridge that is up. mac: fixed, or it would change with the ports (a bridge takes the lowest of them)."""
-    body = _link(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, mac_bytes(mac))
-    if mtu:
-        body += u32(IFLA_MTU, mtu)
-    return Request(RTM_NEWLINK, body + nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge")), NLM_F_CREATE | NLM_F_EXCL)
+    return new_link(name, "bridge", mac=mac, mtu=mtu)
 
 
 def new_veth(name: str, master: int, mtu: int, peer: str, peer_namespace: int, peer_mac: str = "") -> Request:
@@ -140,6 +149,15 @@ def set_hairpin(index: int, on: bool) -> Request:
     return Request(RTM_SETLINK, body)
 
 
+def set_mtu(index: int, mtu: int) -> Request:
+    return Request(RTM_NEWLINK, _link(index) + u32(IFLA_MTU, mtu))
+
+
+def set_alias(index: int, alias: str) -> Request:
+    """Refused with EINVAL when it has more than 255 bytes."""
+    return Request(RTM_NEWLINK, _link(index) + attribute(IFLA_IFALIAS, alias.encode()))
+
+
 def delete(index: int) -> Request:
     return Request(RTM_DELLINK, _link(index))
 
@@ -159,6 +177,17 @@ def add_address(index: int, ip: bytes, prefix: int) -> Request:
 def delete_address(index: int, ip: bytes, prefix: int) -> Request:
     family = AF_INET6 if len(ip) == 16 else AF_INET
     return Request(RTM_DELADDR, _ADDRESS.pack(family, prefix, 0, 0, index) + attribute(IFA_LOCAL, ip))
+
+
+def new_link(name: str, kind: str, data: bytes = b"", *, mac: str = "", mtu: int = 0) -> Request:
+    """An interface of that kind that is up; data: the kind's own attributes."""
+    body = _link(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, name)
+    if mac:
+        body += attribute(IFLA_ADDRESS, mac_bytes(mac))
+    if mtu:
+        body += u32(IFLA_MTU, mtu)
+    info = text(IFLA_INFO_KIND, kind) + (nested(IFLA_INFO_DATA, data) if data else b"")
+    return Request(RTM_NEWLINK, body + nested(IFLA_LINKINFO, info), NLM_F_CREATE | NLM_F_EXCL)
 
 
 def _link(index: int = 0, flags: int = 0, change: int = 0) -> bytes:

@@ -81,12 +81,16 @@ def add_route(
     scope: int | None = None,
     protocol: int = RTPROT_BOOT,
     replace: bool = False,
+    on_link: bool = False,
 ) -> Request:
-    """destination: network order; prefix 0 is the default route. replace: put in the place of one with this metric."""
+    """destination: network order; prefix 0 is the default route. replace: put in the place of one with this metric.
+
+    on_link: the gateway is reached through the interface `index` whatever other routes say.
+    """
     if scope is None:
         scope = RT_SCOPE_UNIVERSE if gateway or family == AF_INET6 else RT_SCOPE_LINK
     flags = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
-    body = _body(destination, prefix, family, gateway, index, metric, table, scope, protocol)
+    body = _body(destination, prefix, family, gateway, index, metric, table, scope, protocol, on_link)
     return Request(RTM_NEWROUTE, body, flags)
 
 
@@ -106,8 +110,10 @@ def _body(
     table: int,
     scope: int,
     protocol: int,
+    on_link: bool = False,
 ) -> bytes:
-    body = _ROUTE.pack(family, prefix, 0, 0, table if table < 256 else 0, protocol, scope, RTN_UNICAST, 0)
+    marks = RTNH_F_ONLINK if on_link else 0
+    body = _ROUTE.pack(family, prefix, 0, 0, table if table < 256 else 0, protocol, scope, RTN_UNICAST, marks)
     if table >= 256:
         body += u32(RTA_TABLE, table)
     if prefix:

@@ -1,10 +1,11 @@
-"""The network configuration that tells the container runtime how to attach pods (CNI SPEC 1.1, section 1). Pure."""
+"""The network configuration that tells the container runtime how to attach pods (CNI SPEC 1.1, section 1)."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 FILE_NAME = "10-kubelab.conflist"
@@ -12,6 +13,7 @@ NETWORK = "kubelab"
 BRIDGE = "cni0"
 # What the containerd of Debian 12 and 13 speaks.
 CNI_VERSION = "1.0.0"
+_DATA_DIR = "/var/lib/cni/networks"
 
 
 def render_conflist(pod_cidrs: str | Sequence[str], mtu: int = 0, data_dir: str = "", bridge: str = BRIDGE) -> str:
@@ -39,3 +41,15 @@ def render_conflist(pod_cidrs: str | Sequence[str], mtu: int = 0, data_dir: str 
     if mtu:
         plugin["mtu"] = mtu
     return json.dumps({"cniVersion": CNI_VERSION, "name": NETWORK, "plugins": [plugin]}, indent=2) + "\n"
+
+
+def remove(directory: Path, data_dir: str = "") -> bool:
+    """Delete the configuration; False when there is none, or when pods still have addresses of its network."""
+    leases = Path(data_dir or _DATA_DIR, NETWORK)
+    if leases.is_dir() and any(entry.name[0].isdigit() or ":" in entry.name for entry in leases.iterdir()):
+        return False
+    path = directory / FILE_NAME
+    if not path.exists():
+        return False
+    path.unlink()
+    return True

@@ -3,88 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from apimachinery.cache.lister import Lister
 from apimachinery.kit.files import write_atomic
-from nodeagent.netlink import routes
-from nodeagent.netlink.wire import Netlink, NetlinkError
+from nodeagent.netlink.wire import NetlinkError
 
-from .conflist import FILE_NAME, render_conflist
+from . import conflist
+from .kernel import Kernel
 from .nodes import NodeNetwork, node_network
-from .plan import PodRoute, diff, plan_routes
+from .plan import Mode, Plan, PodRoute, Tunnel, diff, plan_network
 
 log = logging.getLogger(__name__)
 
-# The mark of our routes (`ip route show proto 76`), so that a restart finds them and foreign ones are left alone.
-RTPROT_KUBELAB = 76
 PERIOD = 5.0  # seconds between looks at the kernel: what was removed is back within ten
-_FAMILIES = {4: routes.AF_INET, 6: routes.AF_INET6}
-
-
-class Kernel:
-    """Our routes in the main table. Calls take microseconds and do not wait for anything but the kernel."""
-
-    def present(self) -> dict[str, PodRoute]:
-        found = {}
-        with Netlink() as netlink:
-            for family in _FAMILIES.values():
-                for route in routes.list_routes(netlink, family, RTPROT_KUBELAB):
-                    destination = f"{ipaddress.ip_address(route.destination)}/{route.prefix}"
-                    gateway = str(ipaddress.ip_address(route.gateway)) if route.gateway else ""
-                    found[destination] = PodRoute(destination, gateway)
-        return found
-
-    def add(self, route: PodRoute) -> None:
-        """Raises NetlinkError: EEXIST when somebody else has a route there, ENETUNREACH for a gateway not on a link."""
-        network = ipaddress.ip_network(route.destination)
-        with Netlink() as netlink:
-            netlink.call(
-                routes.add_route(
-                    network.network_address.packed,
-                    network.prefixlen,
-                    family=_FAMILIES[network.version],
-                    gateway=ipaddress.ip_address(route.gateway).packed,
-                    protocol=RTPROT_KUBELAB,
-                )
-            )
-
-    def delete(self, route: PodRoute) -> None:
-        """One that is gone already is no error."""
-        network = ipaddress.ip_network(route.destination)
-        with Netlink() as netlink:
-            try:
-                netlink.call(
-                    routes.delete_route(
-                        network.network_address.packed,
-                        network.prefixlen,
-                        family=_FAMILIES[network.version],
-                        gateway=ipaddress.ip_address(route.gateway).packed if route.gateway else b"",
-                        index=0,
-                        protocol=RTPROT_KUBELAB,
-                    )
-                )
-            except NetlinkError as error:
-                if error.errno != errno.ESRCH:
-                    raise
 
 
 class PodNetwork:
-    """Reconciles routes and CNI configuration with the Nodes.
+    """Reconciles routes, tunnel and CNI configuration with the Nodes.
 
     nodes: must have synced before `reconcile` is called: a Node that is not there loses its route.
-    conf_dir: where the container runtime reads network configurations; None to write none.
+    conf_dir: where the container runtime reads network configurations; None to write none. mtu: of pods, bytes; 0: as
+    much as the way to the other nodes lets through.
     """
 
     def __init__(
-        self, node_name: str, nodes: Lister, kernel: Kernel, *, conf_dir: Path | None, data_dir: str = "", mtu: int = 0
+        self,
+        node_name: str,
+        nodes: Lister,
+        kernel: Kernel,
+        *,
+        conf_dir: Path | None,
+        data_dir: str = "",
+        mtu: int = 0,
+        mode: Mode = Mode.AUTO,
     ) -> None:
         self._node_name, self._nodes, self._kernel = node_name, nodes, kernel
-        self._conf_dir, self._data_dir, self._mtu = conf_dir, data_dir, mtu
+        self._conf_dir, self._data_dir, self._mtu, self._mode = conf_dir, data_dir, mtu, mode
         self._refused: dict[str, str] = {}
 
     def own(self) -> NodeNetwork | None:
@@ -93,24 +50,52 @@ class PodNetwork:
 
     async def reconcile(self, _: str) -> float:
         """One pass; returns the seconds until the next."""
-        own = self.own()
-        if own is not None and own.pod_cidrs and self._conf_dir is not None:
-            await asyncio.to_thread(self._write_conflist, self._conf_dir, own)
-        self._ensure_routes(plan_routes(self._node_name, (node_network(node) for node in self._nodes.list())))
+        present = self._kernel.present()
+        plan = self._plan(present)
+        if self._conf_dir is not None:
+            await asyncio.to_thread(self._keep_conflist, self._conf_dir, self.own(), plan)
+        if plan.tunnel is not None:
+            self._ensure_tunnel(plan.tunnel)
+        self._ensure_routes(present, plan.routes)
+        if plan.tunnel is None:
+            self._ensure_tunnel(None)
         return PERIOD
 
-    def _write_conflist(self, directory: Path, own: NodeNetwork) -> None:
-        cidrs = [cidr for cidr in (own.pod_cidr(4), own.pod_cidr(6)) if cidr]
-        if write_atomic(directory / FILE_NAME, render_conflist(cidrs, self._mtu, self._data_dir)):
-            log.info("wrote %s for %s", directory / FILE_NAME, ", ".join(cidrs))
+    def _plan(self, present: dict[str, PodRoute]) -> Plan:
+        nodes = [node_network(node) for node in self._nodes.list()]
+        ways = self._kernel.ways({address for node in nodes for address in node.addresses})
+        return plan_network(self._node_name, nodes, self._mode, ways, present)
 
-    def _ensure_routes(self, wanted: dict[str, PodRoute]) -> None:
-        add, delete = diff(self._kernel.present(), wanted)
+    def _keep_conflist(self, directory: Path, own: NodeNetwork | None, plan: Plan) -> None:
+        """Written when this node has a subnet. Removed when it has left the cluster and the last pod is gone: without
+        it, the runtime could not take a pod's network down."""
+        path = directory / conflist.FILE_NAME
+        cidrs = [cidr for cidr in (own.pod_cidr(4), own.pod_cidr(6)) if cidr] if own is not None else []
+        if cidrs:
+            mtu = self._mtu or (plan.tunnel.mtu if plan.tunnel is not None else 0)
+            if write_atomic(path, conflist.render_conflist(cidrs, mtu, self._data_dir)):
+                log.info("wrote %s for %s", path, ", ".join(cidrs))
+        elif own is None and conflist.remove(directory, self._data_dir):
+            log.info("removed %s: this node is not in the cluster, and has no pods", path)
+
+    def _ensure_tunnel(self, tunnel: Tunnel | None) -> None:
+        try:
+            for words in self._kernel.ensure_tunnel(tunnel):
+                log.info("tunnel: %s", words)
+        except OSError as error:
+            self._tell("tunnel", f"cannot keep the tunnel to other segments: {error.strerror}")
+        else:
+            self._refused.pop("tunnel", None)
+
+    def _ensure_routes(self, present: dict[str, PodRoute], wanted: dict[str, PodRoute]) -> None:
+        # Deleting an interface has deleted its routes as well.
+        now = self._kernel.present() if any(route.tunnel for route in present.values()) else present
+        add, delete = diff(now, wanted)
         for route in delete:
             self._try("delete", route, self._kernel.delete)
         for route in add:
             self._try("add", route, self._kernel.add)
-        self._refused = {key: words for key, words in self._refused.items() if key in wanted}
+        self._refused = {key: words for key, words in self._refused.items() if key in wanted or key == "tunnel"}
 
     def _try(self, what: str, route: PodRoute, change: Callable[[PodRoute], None]) -> None:
         """A refusal concerns one route; it is tried again at every look, and told once."""
@@ -118,11 +103,14 @@ class PodNetwork:
             change(route)
         except NetlinkError as error:
             words = f"cannot {what} the route to {route.destination} via {route.gateway}: {error.strerror}"
-            if self._refused.get(route.destination) != words:
-                self._refused[route.destination] = words
-                log.error("%s", words)
+            self._tell(route.destination, words)
         else:
             self._refused.pop(route.destination, None)
             log.info(
                 "route to %s via %s: %s", route.destination, route.gateway, "added" if what == "add" else "removed"
             )
+
+    def _tell(self, what: str, words: str) -> None:
+        if self._refused.get(what) != words:
+            self._refused[what] = words
+            log.error("%s", words)

@@ -85,7 +85,7 @@ class Server:
         self._words, self._kind = words, kind
 
         def listen() -> socket.socket:
-            listener = socket.socket(socket.AF_INET, kind)
+            listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
             if kind == socket.SOCK_STREAM:

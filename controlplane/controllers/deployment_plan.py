@@ -229,7 +229,7 @@ def plan_old_sets(deployment: Object, new: Object, old: Sequence[Object]) -> lis
     if not live:
         return []
     minimum = wanted(deployment) - max_unavailable(deployment)
-    new_unavailable = size(new) - counted([new], "availableReplicas")
+    new_unavailable = size(new) - _staying([new])
     budget = total_size([*live, new]) - minimum - new_unavailable
     if budget <= 0:
         return []
@@ -237,12 +237,11 @@ def plan_old_sets(deployment: Object, new: Object, old: Sequence[Object]) -> lis
     # Pods that are not available can go at once: taking them costs no availability.
     cleaned = 0
     for each in sorted(live, key=_age):
-        broken = min(budget - cleaned, size(each) - counted([each], "availableReplicas"))
+        broken = min(budget - cleaned, size(each) - _staying([each]))
         if broken > 0:
             sizes[objects.uid(each)] -= broken
             cleaned += broken
-    available = counted([*live, new], "availableReplicas")
-    spare = available - minimum
+    spare = _staying([*live, new]) - minimum
     for each in sorted(live, key=_age):
         if spare <= 0:
             break
@@ -250,6 +249,11 @@ def plan_old_sets(deployment: Object, new: Object, old: Sequence[Object]) -> lis
         sizes[objects.uid(each)] -= down
         spare -= down
     return [Scale(each, sizes[objects.uid(each)]) for each in live if sizes[objects.uid(each)] != size(each)]
+
+
+def _staying(sets: Iterable[Object]) -> int:
+    """Available pods that no set is about to delete: a status may be older than the size, and count pods that go."""
+    return sum(min(size(each), counted([each], "availableReplicas")) for each in sets)
 
 
 def plan_proportional(deployment: Object, new: Object | None, old: Sequence[Object]) -> list[Scale]:

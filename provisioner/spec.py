@@ -38,6 +38,14 @@ class ProxyMode(StrEnum):
     IPTABLES = "iptables"
 
 
+class PodNetwork(StrEnum):
+    """By way of what pods reach those of other machines: nodeagent/routes."""
+
+    AUTO = "auto"
+    HOST_GW = "host-gw"
+    VXLAN = "vxlan"
+
+
 class Role(StrEnum):
     MASTER = "master"
     WORKER = "worker"
@@ -90,6 +98,7 @@ class Lab:
     proxy_mode: ProxyMode
     control_plane: ControlPlane
     metrics_server: bool = True
+    pod_network: PodNetwork = PodNetwork.AUTO
 
     @property
     def machines(self) -> tuple[Machine, ...]:

@@ -23,6 +23,7 @@ from provisioner.spec import (
     Group,
     Lab,
     Network,
+    PodNetwork,
     ProxyMode,
     Size,
 )
@@ -162,6 +163,7 @@ def restore_lab(text: str) -> Lab:
         control_plane=ControlPlane(plain["control_plane"]),
         # Labs of before there was one have none yet, and get it.
         metrics_server=plain.get("metrics_server", True),
+        pod_network=PodNetwork(plain.get("pod_network", PodNetwork.AUTO)),
     )
 
 
@@ -232,7 +234,7 @@ class _Reader:
 
     def lab(self, driver: str | None) -> Lab | None:
         keys = ("name", "driver", "masters", "workers", "vcpus", "memory", "disk", "network", "podCIDR", "serviceCIDR")
-        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer")
+        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork")
         shared = self._size(None)
         lab = Lab(
             name=self.read("name", "lab", lab_name),
@@ -246,6 +248,7 @@ class _Reader:
             proxy_mode=self.read("proxyMode", ProxyMode.IPTABLES, choice(ProxyMode)),
             control_plane=self.read("controlPlane", ControlPlane.STATIC_PODS, choice(ControlPlane)),
             metrics_server=self.read("metricsServer", True, yes_or_no),
+            pod_network=self.read("podNetwork", PodNetwork.AUTO, choice(PodNetwork)),
         )
         if driver is not None:
             if driver not in list(Driver):

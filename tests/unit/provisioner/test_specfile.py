@@ -54,6 +54,7 @@ def test_choices() -> None:
     lab = parse_lab("driver: netns\nproxyMode: iptables\ncontrolPlane: service\n")
     assert (lab.driver, lab.proxy_mode, lab.control_plane) == (Driver.NETNS, ProxyMode.IPTABLES, ControlPlane.SERVICE)
     assert parse_lab("", driver="netns").driver is Driver.NETNS
+    assert (parse_lab("").pod_network, parse_lab("podNetwork: vxlan").pod_network) == ("auto", "vxlan")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ conformance: setup ## one suite an interface, against every implementation
 	$(PYTEST) tests/conformance
 
 integration: setup ## the whole control plane on SQLite and on etcd, with stock kubectl
-	$(PYTEST) tests/integration
+	$(PYTEST) -n auto --dist loadgroup tests/integration
 
 netns: setup    ## network namespaces as nodes, real containerd, real netfilter
 	$(PYTEST) tests/netns

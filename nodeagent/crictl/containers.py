@@ -115,13 +115,6 @@ def update(options: Options, session: Session) -> int:
 
 def remove(options: Options, session: Session) -> int:
     """`crictl rm`: the container and, unless they are to be kept, its logs."""
-    ids = options.arguments
-    if options["all"]:
-        ids = [each["id"] for each in session.runtime.call("ListContainers")["containers"]]
-        if not ids:
-            return 0
-    if not ids:
-        return session.help()
 
     def one(each: str) -> None:
         try:
@@ -140,7 +133,7 @@ def remove(options: Options, session: Session) -> int:
         if not options["keep-logs"] and status["log_path"]:
             _remove_logs(each, status["log_path"])
 
-    return sandboxes.for_each(ids, one)
+    return sandboxes.for_chosen(options, session, lambda: session.runtime.call("ListContainers")["containers"], one)
 
 
 def _remove_logs(container: str, path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .complaints import Failed
 from .files import pod_config
@@ -51,13 +51,6 @@ def _stop(session: Session, each: str, sentence: str = 'stopping the pod sandbox
 
 def remove(options: Options, session: Session) -> int:
     """`crictl rmp`."""
-    ids = options.arguments
-    if options["all"]:
-        ids = [each["id"] for each in session.runtime.call("ListPodSandbox")["items"]]
-        if not ids:
-            return 0
-    if not ids:
-        return session.help()
 
     def one(each: str) -> None:
         try:
@@ -74,7 +67,14 @@ def remove(options: Options, session: Session) -> int:
             raise Failed(f'removing the pod sandbox "{each}": {error}') from None
         print(f"Removed sandbox {each}")
 
-    return for_each(ids, one)
+    return for_chosen(options, session, lambda: session.runtime.call("ListPodSandbox")["items"], one)
+
+
+def for_chosen(options: Options, session: Session, everything: Callable[[], Any], one: Callable[[str], None]) -> int:
+    """`for_each` of the ids on the command line, or with --all of everything; help where neither is given."""
+    if options["all"]:
+        return for_each([each["id"] for each in everything()], one)
+    return for_each(options.arguments, one) if options.arguments else session.help()
 
 
 def for_each(ids: list[str], one: Callable[[str], None]) -> int:

@@ -22,6 +22,7 @@ from .rpc import CallFailed
 from .upgraded import CHUNK, Upgraded, exit_problem
 
 if TYPE_CHECKING:
+    from .codec import Message
     from .options import Options
     from .session import Session
 
@@ -86,18 +87,9 @@ def _execute_sync(session: Session, container: str, command: Sequence[str], time
 
 
 def _execute(session: Session, container: str, command: Sequence[str], options: Options) -> None:
-    terminal, stdin = options["tty"], options["interactive"]
-    request = {
-        "container_id": container,
-        "cmd": list(command),
-        "tty": terminal,
-        "stdin": stdin,
-        "stdout": True,
-        "stderr": not terminal,
-    }
+    request = {"container_id": container, "cmd": list(command)}
     try:
-        url = session.runtime.call("Exec", request)["url"]
-        stream(url, options["transport"], stdin=stdin, terminal=terminal, timeout=session.timeout)
+        _join(session, "Exec", request, options, stdin=options["interactive"])
     except (Failed, CallFailed) as error:
         raise Failed(f"execing command in container {container}: {error}") from None
 
@@ -108,20 +100,18 @@ def attach(options: Options, session: Session) -> int:
         raise Failed("ID cannot be empty")
     if len(options.arguments) > 1:
         return session.help()
-    terminal, stdin = options["tty"], options["stdin"]
-    request = {
-        "container_id": options.arguments[0],
-        "tty": terminal,
-        "stdin": stdin,
-        "stdout": True,
-        "stderr": not terminal,
-    }
     try:
-        url = session.runtime.call("Attach", request)["url"]
-        stream(url, options["transport"], stdin=stdin, terminal=terminal, timeout=session.timeout)
+        _join(session, "Attach", {"container_id": options.arguments[0]}, options, stdin=options["stdin"])
     except (Failed, CallFailed) as error:
         raise Failed(f"attaching running container failed: {error}") from None
     return 0
+
+
+def _join(session: Session, call: str, request: Message, options: Options, *, stdin: bool) -> None:
+    terminal = options["tty"]
+    streams = {"tty": terminal, "stdin": stdin, "stdout": True, "stderr": not terminal}
+    url = session.runtime.call(call, request | streams)["url"]
+    stream(url, options["transport"], stdin=stdin, terminal=terminal, timeout=session.timeout)
 
 
 def stream(url: str, transport: str, *, stdin: bool, terminal: bool, timeout: float) -> None:

@@ -162,7 +162,8 @@ class ControlPlane:
                 ["kubectl", *argv], input=stdin, env=environment, capture_output=True, text=True, timeout=90
             )
         if check:
-            assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}"
+            ended = "" if self.alive else f"the control plane has ended: {self.log[-4000:]}"
+            assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}{ended}"
         return done
 
     def get(self, *argv: str) -> Any:

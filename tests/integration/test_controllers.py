@@ -101,8 +101,12 @@ async def test_the_journey(cluster: Simulation) -> None:
 
     slices = await cluster.eventually(lambda: endpoints(3), "three ready endpoints")
     assert slices["items"][0]["ports"] == [{"name": "", "port": 8080, "protocol": "TCP"}]
-    classic = await client.get(ENDPOINTS, "web", "default")
-    assert len(classic["subsets"][0]["addresses"]) == 3
+
+    async def classic() -> bool:
+        found = await client.get(ENDPOINTS, "web", "default")
+        return [len(each["addresses"]) for each in found.get("subsets") or ()] == [3]
+
+    await cluster.eventually(classic, "three addresses in the Endpoints, which another controller writes")
 
     await client.delete(PODS, objects.name(running[0]), "default")
     await cluster.eventually(lambda: _replaced(cluster, objects.uid(running[0])), "the deleted pod replaced by another")

@@ -142,8 +142,8 @@ def test_cleanup_keeps_the_newest_revisions() -> None:
 def test_rolling_update_stays_within_its_bounds_and_ends(
     replicas: int, surge: int | str, unavailable: int | str, seed: int
 ) -> None:
-    """Whatever order pods become ready in, and however old the statuses are: never more than wanted + surge, never fewer
-    available than allowed."""
+    """Whatever order pods become ready in, and however old the statuses are: never more than wanted + surge, never
+    fewer available than allowed."""
     rng = random.Random(seed)
     target = deployment(replicas, image="v2", strategy=rolling(surge, unavailable))
     most = replicas + plan.max_surge(target)

@@ -1,43 +1,47 @@
-"""Job: run pods until enough of them have succeeded (pkg/controller/job). The rules are in job_plan.py."""
+"""Job: run pods until enough of them have succeeded (pkg/controller/job).
+
+The rules are in job_plan.py, job_policies.py, job_indexes.py and job_backoff.py, what is written in job_status.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.api.catalogue import JOBS, PODS
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_key
+from apimachinery.controller.owners import controller_key, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
-from controlplane.controllers import conditions
 from controlplane.controllers.claim import apply_claim, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context
+from controlplane.controllers.job_backoff import Backoff, after
 from controlplane.controllers.job_plan import (
     TRACKING,
     Counts,
-    Finish,
     JobPlan,
     count,
     expire_in,
     finished,
-    format_indexes,
-    is_indexed,
+    is_foreign,
+    is_tracked,
     judge,
     plan_pods,
-    render_job_pod,
     selector_of,
 )
-from controlplane.controllers.pod_control import PodControl, all_of, is_namespace_terminating
+from controlplane.controllers.job_pod import render_job_pod
+from controlplane.controllers.job_status import conclude, news, render_status
+from controlplane.controllers.pod_control import PodControl, all_of, is_namespace_terminating, slow_start
 
 Object = dict[str, Any]
 
 NAME = "job-controller"
+_BY_JOB = "job"
 
 
 class JobController:
@@ -49,11 +53,13 @@ class JobController:
         self._client, self._clock = context.client, context.clock
         jobs, all_pods = context.informer(JOBS), context.informer(PODS)
         self._jobs, self._pods = jobs.lister, all_pods.lister
+        self._pods.add_index(_BY_JOB, lambda pod: (key,) if (key := controller_key(pod, JOBS)) else ())
         self._recorder = context.recorder(NAME)
         self._control = PodControl(context.client, self._recorder)
         self._expected = Expectations(context.clock)
-        # The version that our last status write made, by key.
+        # By key: the version that our last status write made, and the failures that the next pod waits for.
         self._written: dict[str, int] = {}
+        self._backoffs: dict[str, Backoff] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         jobs.add_handler(self._enqueue, on_delete=self._enqueue)
@@ -66,28 +72,64 @@ class JobController:
     async def reconcile(self, key: str) -> float | None:
         """Take the next step of one Job: count, judge, create or delete, write status, let counted pods go."""
         job = self._jobs.get_by_key(key)
+        await self._let_go_of_strangers(key, job)
         if job is None:
-            self._expected.forget(key)
-            self._written.pop(key, None)
+            self._forget(key)
             return None
-        owned = await self._claim(job)
-        if finished(job) is not None or objects.is_deleting(job):
-            await self._untrack(owned)
+        if finished(job) is not None or objects.is_deleting(job) or is_foreign(job):
+            self._forget(key)
+            await self._untrack(self._pods.by_index(BY_CONTROLLER, objects.uid(job)))
             return await self._expire(job)
+        owned = await self._claim(job)
         if not self._expected.satisfied(key) or self._is_stale(key, job):
             return None  # the event that is awaited brings us back
-        job, now = await self._settle(job, owned), self._clock.now()
-        counts = count(job, owned)
+        now, counts = self._clock.now(), count(job, owned)
+        backoff = after(
+            self._backoffs.get(key, Backoff()),
+            [*counts.new_succeeded.values(), *counts.other_succeeded],
+            [*counts.new_failed.values(), *counts.other_failed],
+        )
         finish = judge(job, counts, now)
-        plan = JobPlan(delete=tuple(counts.active)) if finish is not None else plan_pods(job, counts, now)
-        count_deleted = finish is not None and finish.kind == "Failed"
-        failure = await self._apply(key, job, plan, count_deleted=count_deleted)
-        leaving = bool(plan.delete) or counts.terminating > 0
-        job = await self._write_status(job, counts, finish if not leaving else None, finish, len(plan.create))
-        await self._untrack([*counts.new_succeeded.values(), *counts.new_failed.values()])
+        plan = plan_pods(job, counts, backoff, now) if finish is None else JobPlan(delete=tuple(counts.active))
+        # Of a failed Job, what is deleted counts as failed and keeps its finalizer until it is counted.
+        keep = finish is not None and finish.kind == "Failed"
+        created, failure = await self._apply(key, job, plan, counts, keep=keep)
+        if finish is not None and failure is None:
+            conclude(job, counts, owned, finish)
+        deleted = len(plan.delete) if failure is None else 0
+        status = render_status(
+            job, counts, owned, finish if failure is None else None, times.rfc3339(now),
+            active=len(counts.active) + created - deleted, terminating=len(counts.terminating) + deleted,
+            ready=counts.ready - sum(pods.is_ready(pod) for pod in plan.delete if deleted),
+        )  # fmt: skip
+        job = await self._write(key, job, status)
+        self._backoffs[key] = backoff
+        await self._untrack(counts.release)
         if failure is not None:
             raise failure
         return self._next_look(job, plan)
+
+    def _forget(self, key: str) -> None:
+        self._expected.forget(key)
+        self._written.pop(key, None)
+        self._backoffs.pop(key, None)
+
+    async def _let_go_of_strangers(self, key: str, job: Object | None) -> None:
+        """Take our finalizer off pods whose Job is gone, or was made anew under its name."""
+        strangers = [
+            pod
+            for pod in self._pods.by_index(_BY_JOB, key)
+            if is_tracked(pod) and (job is None or not is_controlled_by(pod, job))
+        ]
+        if not strangers:
+            return
+        try:  # our Jobs may be older than our Pods
+            live: Object | None = await self._client.get(JOBS, key.partition("/")[2], objects.namespace(strangers[0]))
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            live = None
+        await self._untrack(pod for pod in strangers if live is None or not is_controlled_by(pod, live))
 
     async def _claim(self, job: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(selector_of(job))
@@ -100,112 +142,48 @@ class JobController:
         ]
         return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates))
 
-    async def _settle(self, job: Object, owned: Sequence[Object]) -> Object:
-        """Move uncounted uids whose pods have been let go into the sums; write startTime and a change of suspension."""
-        status = dict(job.get("status") or {})
-        tracked = {objects.uid(pod) for pod in owned if TRACKING in (pod["metadata"].get("finalizers") or ())}
-        uncounted = status.get("uncountedTerminatedPods") or {}
-        left: dict[str, list[str]] = {}
-        for kind in ("succeeded", "failed"):
-            uids = uncounted.get(kind) or ()
-            gone = [uid for uid in uids if uid not in tracked]
-            if gone and not (kind == "succeeded" and is_indexed(job)):
-                status[kind] = int(status.get(kind) or 0) + len(gone)
-            if len(gone) < len(uids):
-                left[kind] = [uid for uid in uids if uid in tracked]
-        status["uncountedTerminatedPods"] = left
-        stamp, found = times.rfc3339(self._clock.now()), list(status.get("conditions") or [])
-        suspended = conditions.find(found, "Suspended")
-        if job["spec"].get("suspend"):
-            status.pop("startTime", None)
-            if suspended is None or suspended.get("status") != "True":
-                found = conditions.put(found, "Suspended", "True", "JobSuspended", "Job suspended", stamp)
-                self._recorder.event(job, "Normal", "Suspended", "Job suspended")
-        else:
-            status.setdefault("startTime", stamp)
-            if suspended is not None and suspended.get("status") == "True":
-                found = conditions.put(found, "Suspended", "False", "JobResumed", "Job resumed", stamp)
-                status["startTime"] = stamp
-                self._recorder.event(job, "Normal", "Resumed", "Job resumed")
-        if found:
-            status["conditions"] = found
-        if status == (job.get("status") or {}):
-            return job
-        return await self._update(job, status)
-
-    async def _apply(self, key: str, job: Object, plan: JobPlan, *, count_deleted: bool) -> Exception | None:
-        """Create and delete. count_deleted: deleted pods keep their finalizer, so that they count as failed."""
+    async def _apply(
+        self, key: str, job: Object, plan: JobPlan, counts: Counts, *, keep: bool
+    ) -> tuple[int, Exception | None]:
+        """Create and delete; returns the number of created pods and the first failure. keep: the finalizers stay."""
         if plan.create:
             self._expected.expect_creations(key, len(plan.create))
-        elif plan.delete:
-            self._expected.expect_deletions(key, {objects.uid(pod) for pod in plan.delete})
+            indexes = iter(plan.create)
 
-        async def create(index: int | None) -> None:
-            try:
-                await self._control.create(job, render_job_pod(job, index))
-            except (ApiError, ApiUnreachable) as error:
+            async def create() -> None:
+                index = next(indexes)
+                failed = counts.replaced.get(index) if index is not None else None
+                await self._control.create(job, render_job_pod(job, index, failed))
+
+            created, failure = await slow_start(len(plan.create), create)
+            for _ in range(len(plan.create) - created):
                 self._expected.creation_observed(key)
-                if isinstance(error, ApiError) and is_namespace_terminating(error):
-                    return
-                raise
+            if isinstance(failure, ApiError) and is_namespace_terminating(failure):
+                failure = None
+            return created, failure
+        if plan.delete:
+            self._expected.expect_deletions(key, {objects.uid(pod) for pod in plan.delete})
 
         async def delete(pod: Object) -> None:
             try:
+                if not keep:
+                    await self._untrack([pod])
                 gone = not await self._control.delete(job, pod)
             except (ApiError, ApiUnreachable):
                 self._expected.deletion_observed(key, objects.uid(pod))
                 raise
             if gone:
                 self._expected.deletion_observed(key, objects.uid(pod))
-            if not count_deleted:
-                await self._untrack([pod])
 
-        return await all_of([*(create(index) for index in plan.create), *(delete(pod) for pod in plan.delete)])
+        return 0, await all_of([delete(pod) for pod in plan.delete])
 
-    async def _write_status(
-        self, job: Object, counts: Counts, ended: Finish | None, ending: Finish | None, created: int
-    ) -> Object:
-        """Write the counts; `ending` announces an end whose pods are still leaving, `ended` is final."""
-        status = dict(job.get("status") or {})
-        uncounted = {kind: list(uids) for kind, uids in (status.get("uncountedTerminatedPods") or {}).items()}
-        for kind, new in (("succeeded", counts.new_succeeded), ("failed", counts.new_failed)):
-            if new:
-                uncounted[kind] = [*uncounted.get(kind, ()), *new]
-        status["uncountedTerminatedPods"] = uncounted
-        active = 0 if ending is not None else len(counts.active) + created
-        numbers = {"active": active, "terminating": counts.terminating, "ready": counts.ready if not ending else 0}
-        status.update(numbers)
-        if not status["active"]:
-            status.pop("active")
-        if is_indexed(job):
-            status["completedIndexes"] = format_indexes(counts.succeeded_indexes)
-            status["succeeded"] = len(counts.succeeded_indexes)
-        stamp, found = times.rfc3339(self._clock.now()), list(status.get("conditions") or [])
-        if ending is not None:
-            interim = "SuccessCriteriaMet" if ending.kind == "Complete" else "FailureTarget"
-            found = conditions.put(found, interim, "True", ending.reason, ending.message, stamp)
-        if ended is not None:
-            found = conditions.put(found, ended.kind, "True", ended.reason, ended.message, stamp)
-            # The end is final, so nothing may stay uncounted.
-            status["succeeded"], status["failed"] = counts.succeeded, counts.failed
-            status["uncountedTerminatedPods"] = {}
-            if ended.kind == "Complete":
-                status["completionTime"] = stamp
-                self._recorder.event(job, "Normal", "Completed", "Job completed")
-            else:
-                self._recorder.event(job, "Warning", ended.reason, ended.message)
-        for key in ("succeeded", "failed"):
-            if not status.get(key):
-                status.pop(key, None)
-        if found:
-            status["conditions"] = [{"lastProbeTime": c.get("lastProbeTime") or stamp, **c} for c in found]
+    async def _write(self, key: str, job: Object, status: Object) -> Object:
         if status == (job.get("status") or {}):
             return job
-        return await self._update(job, status)
-
-    async def _update(self, job: Object, status: Object) -> Object:
         written = await self._client.update(JOBS, {**job, "status": status}, "status")
-        self._written[objects.key(job)] = int(objects.resource_version(written))
+        self._written[key] = int(objects.resource_version(written))
+        for kind, reason, message in news(job, status):
+            self._recorder.event(job, kind, reason, message)
         return written
 
     def _is_stale(self, key: str, job: Object) -> bool:
@@ -220,7 +198,7 @@ class JobController:
         """Take our finalizer off pods that are counted (or need not be)."""
 
         async def one(pod: Object) -> None:
-            if TRACKING not in (pod["metadata"].get("finalizers") or ()):
+            if not is_tracked(pod):
                 return
             body = {"metadata": {"uid": objects.uid(pod), "$deleteFromPrimitiveList/finalizers": [TRACKING]}}
             try:
@@ -248,7 +226,7 @@ class JobController:
     def _next_look(self, job: Object, plan: JobPlan) -> float | None:
         waits = [plan.wait] if plan.wait else []
         deadline, started = job["spec"].get("activeDeadlineSeconds"), (job.get("status") or {}).get("startTime")
-        if deadline is not None and started and finished(job) is None:
+        if deadline is not None and started and not job["spec"].get("suspend"):
             passed = (self._clock.now() - times.parse(started)).total_seconds()
             waits.append(max(0.1, int(deadline) - passed))
         return min(waits) if waits else None

@@ -1,27 +1,35 @@
 """What a Job's pods amount to, and what to do next. Pure (pkg/controller/job; KEP-2307 tracking, KEP-2214 indexes).
 
 A finished pod is counted exactly once: it carries a finalizer until its uid has been written to the status, first among
-the uncounted, then into the sums.
+the uncounted, then into the sums; of an indexed Job's successes the index is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from apimachinery.api.catalogue import JOBS
 from apimachinery.meta import objects, pods, times
-from controlplane.controllers.pod_control import render_pod
+from controlplane.controllers import job_backoff, job_policies
+from controlplane.controllers.job_indexes import (
+    failures_of,
+    index_of,
+    is_indexed,
+    is_limited_per_index,
+    parse_indexes,
+    valid_index,
+)
+from controlplane.controllers.pod_control import BURST
+from controlplane.controllers.replicaset import rank_for_deletion
 
 Object = dict[str, Any]
 
 TRACKING = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
-_FIRST_BACKOFF, _MAX_BACKOFF = 10.0, 600.0
-_BURST = 500
+CONTROLLER = "kubernetes.io/job-controller"
+_MAX_UNCOUNTED = 500
 
 
 @dataclass(slots=True)
@@ -29,16 +37,26 @@ class Counts:
     """Pods of a Job by state; sums include what was counted before and is gone."""
 
     active: list[Object] = field(default_factory=list)
+    # Being deleted and not finished. With podReplacementPolicy Failed they are not failed yet.
+    terminating: list[Object] = field(default_factory=list)
+    failed_pods: list[Object] = field(default_factory=list)
     ready: int = 0
-    terminating: int = 0
     succeeded: int = 0
     failed: int = 0
-    # Finished pods that the status does not count yet, by uid.
+    succeeded_indexes: set[int] = field(default_factory=set)
+    failed_indexes: set[int] = field(default_factory=set)
+    # Finished pods that the status does not count yet, by uid: those that are to be counted, and those that count
+    # elsewhere (an index) or nowhere (an ignored failure).
     new_succeeded: dict[str, Object] = field(default_factory=dict)
     new_failed: dict[str, Object] = field(default_factory=dict)
-    # Every failed pod that still exists: the newest one's end is what the backoff counts from.
-    failures: list[Object] = field(default_factory=list)
-    succeeded_indexes: set[int] = field(default_factory=set)
+    other_succeeded: list[Object] = field(default_factory=list)
+    other_failed: list[Object] = field(default_factory=list)
+    # The newest failed pod of each index that is to be tried again: it stays until its successor has its number.
+    replaced: dict[int, Object] = field(default_factory=dict)
+    # Pods that may lose their finalizer once the status is written.
+    release: list[Object] = field(default_factory=list)
+    # More pods are finished than one status may name.
+    overfull: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,68 +77,139 @@ class JobPlan:
     wait: float | None = None
 
 
-def is_indexed(job: Object) -> bool:
-    """True for completionMode Indexed."""
-    return bool(job["spec"].get("completionMode") == "Indexed")
-
-
 def finished(job: Object) -> Object | None:
     """Return the condition that says the Job has ended (Complete or Failed), or None."""
-    for kind in ("Complete", "Failed"):
-        found = pods.condition(job, kind)
-        if found is not None and found.get("status") == "True":
-            return found
-    return None
+    return next((found for kind in ("Complete", "Failed") if (found := _true(job, kind))), None)
 
 
-def index_of(pod: Object) -> int | None:
-    """Return the pod's completion index, or None."""
-    text = objects.annotations(pod).get(INDEX, "")
-    return int(text) if text.isdigit() else None
+def is_foreign(job: Object) -> bool:
+    """Tell whether another controller manages the Job (managedBy, KEP-4368)."""
+    return job["spec"].get("managedBy") not in (None, CONTROLLER)
+
+
+def is_tracked(pod: Object) -> bool:
+    """Tell whether the pod carries our finalizer."""
+    return TRACKING in (pod["metadata"].get("finalizers") or ())
+
+
+def replaces_only_failed(job: Object) -> bool:
+    """Tell whether a pod is replaced only once it has ended, and not while it is being deleted (KEP-3939)."""
+    return job["spec"].get("podReplacementPolicy") == "Failed" or job["spec"].get("podFailurePolicy") is not None
+
+
+def is_failed(job: Object, pod: Object) -> bool:
+    """Tell whether the pod counts as failed: by its phase, or because it is deleted before it finished."""
+    if pods.phase(pod) == "Failed":
+        return True
+    return objects.is_deleting(pod) and pods.phase(pod) != "Succeeded" and not replaces_only_failed(job)
 
 
 def count(job: Object, owned: Sequence[Object]) -> Counts:
-    """Sort the Job's pods. A pod deleted before it finished counts as failed."""
-    status = job.get("status") or {}
+    """Sort the Job's pods."""
+    status, limit = job.get("status") or {}, int(job["spec"].get("completions") or 0)
     uncounted = status.get("uncountedTerminatedPods") or {}
-    found = Counts(succeeded=int(status.get("succeeded") or 0), failed=int(status.get("failed") or 0))
-    found.succeeded += len(uncounted.get("succeeded") or ())
-    found.failed += len(uncounted.get("failed") or ())
     known = {*(uncounted.get("succeeded") or ()), *(uncounted.get("failed") or ())}
-    found.succeeded_indexes = parse_indexes(status.get("completedIndexes") or "")
-    limit = int(job["spec"].get("completions") or 0)
+    found = Counts(
+        succeeded=int(status.get("succeeded") or 0) + len(uncounted.get("succeeded") or ()),
+        failed=int(status.get("failed") or 0) + len(uncounted.get("failed") or ()),
+    )
+    if is_indexed(job):
+        found.succeeded_indexes = parse_indexes(status.get("completedIndexes") or "", limit)
+        found.failed_indexes = parse_indexes(status.get("failedIndexes") or "", limit)
+    failures = []
     for pod in owned:
-        uid, tracked = objects.uid(pod), TRACKING in (pod["metadata"].get("finalizers") or ())
         if pods.phase(pod) == "Succeeded":
-            index = index_of(pod)
-            if is_indexed(job) and (index is None or index >= limit or index in found.succeeded_indexes):
-                continue
-            if tracked and uid not in known:
-                found.new_succeeded[uid] = pod
-                if index is not None:
-                    found.succeeded_indexes.add(index)
-        elif pods.phase(pod) == "Failed" or objects.is_deleting(pod):
-            found.terminating += objects.is_deleting(pod) and pods.phase(pod) != "Failed"
-            found.failures.append(pod)
-            if tracked and uid not in known:
-                found.new_failed[uid] = pod
-        else:
+            _count_success(job, pod, found, known)
+            continue
+        if objects.is_deleting(pod) and pods.phase(pod) != "Failed":
+            found.terminating.append(pod)
+        if is_failed(job, pod):
+            found.failed_pods.append(pod)
+            failures.append(pod)
+        elif not objects.is_deleting(pod):
             found.active.append(pod)
             found.ready += pods.is_ready(pod)
-    found.succeeded += len(found.new_succeeded)
-    found.failed += len(found.new_failed)
+    if is_limited_per_index(job):
+        _weigh_indexes(job, failures, found)
+    held = {objects.uid(pod) for pod in found.replaced.values()}
+    for pod in failures:
+        count_failure(job, pod, found, known, hold=objects.uid(pod) in held)
     if is_indexed(job):
         found.succeeded = len(found.succeeded_indexes)
     return found
 
 
+def _count_success(job: Object, pod: Object, found: Counts, known: set[str]) -> None:
+    uid = objects.uid(pod)
+    if not is_tracked(pod):
+        return
+    if is_indexed(job):
+        index = valid_index(job, pod)
+        if index is not None:
+            found.succeeded_indexes.add(index)
+            found.other_succeeded.append(pod)
+    elif uid not in known:
+        found.succeeded += 1
+        if not _has_room(found, known):
+            return
+        found.new_succeeded[uid] = pod
+    found.release.append(pod)
+
+
+def count_failure(job: Object, pod: Object, found: Counts, known: Set[str], *, hold: bool = False) -> None:
+    """Count a pod as failed if it is not counted yet. hold: it is not to lose its finalizer now."""
+    uid = objects.uid(pod)
+    if not is_tracked(pod):
+        return
+    if uid not in known and (not is_indexed(job) or valid_index(job, pod) is not None):
+        counts = job_policies.match_failure(job, pod).counts
+        found.failed += counts
+        if hold:
+            found.other_failed.append(pod)
+            return
+        if counts and not _has_room(found, known):
+            return
+        if counts:
+            found.new_failed[uid] = pod
+        else:
+            found.other_failed.append(pod)
+    found.release.append(pod)
+
+
+def _has_room(found: Counts, known: Set[str]) -> bool:
+    taken = len(found.new_succeeded) + len(found.new_failed) + len(known)
+    found.overfull |= taken >= _MAX_UNCOUNTED
+    return not found.overfull
+
+
+def _weigh_indexes(job: Object, failures: Iterable[Object], found: Counts) -> None:
+    """Find the indexes that have failed for good, and the pods whose failure count the next pod will carry on."""
+    limit, at_work = int(job["spec"]["backoffLimitPerIndex"]), {index_of(pod) for pod in found.active}
+    tracked = [(index, pod) for pod in failures if is_tracked(pod) and (index := valid_index(job, pod)) is not None]
+    for index, pod in tracked:
+        verdict = job_policies.match_failure(job, pod)
+        if verdict.action == "FailIndex" or (verdict.counts and failures_of(pod)[0] >= limit):
+            found.failed_indexes.add(index)
+    for index, pod in tracked:
+        if index in found.succeeded_indexes or index in found.failed_indexes or index in at_work:
+            continue
+        rank = (sum(failures_of(pod)), job_backoff.finish_time(pod))
+        other = found.replaced.get(index)
+        if other is None or rank >= (sum(failures_of(other)), job_backoff.finish_time(other)):
+            found.replaced[index] = pod
+
+
 def judge(job: Object, counts: Counts, now: datetime) -> Finish | None:
-    """Tell whether the Job has ended, and how."""
+    """Tell whether the Job has ended, and how. What the status once announced stands."""
     spec, status = job["spec"], job.get("status") or {}
-    limit = int(spec.get("backoffLimit", 6))
-    restarts = 0
+    for kind, interim in (("Complete", "SuccessCriteriaMet"), ("Failed", "FailureTarget")):
+        if announced := _true(job, interim):
+            return Finish(kind, announced.get("reason") or "", announced.get("message") or "")
+    if message := job_policies.fail_job_message(job, counts.failed_pods):
+        return Finish("Failed", "PodFailurePolicy", message)
+    limit, restarts = int(spec.get("backoffLimit", 6)), 0
     if (spec["template"].get("spec") or {}).get("restartPolicy") == "OnFailure":
-        restarts = sum(_restarts(pod) for pod in counts.active)
+        restarts = sum(_restarts(pod) for pod in (*counts.active, *counts.terminating))
     if counts.failed > limit or (restarts > 0 and restarts >= limit):
         return Finish("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
     deadline, started = spec.get("activeDeadlineSeconds"), status.get("startTime")
@@ -132,17 +221,23 @@ def judge(job: Object, counts: Counts, now: datetime) -> Finish | None:
     ):
         return Finish("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
     completions = spec.get("completions")
-    if completions is None:
-        # Any success ends the work queue, once those still at work have ended too.
-        done = counts.succeeded > 0 and not counts.active
-    else:
-        done = counts.succeeded >= int(completions)
-        done = done and (not counts.active or is_indexed(job))
+    if failed := len(counts.failed_indexes) if is_limited_per_index(job) else 0:
+        most = spec.get("maxFailedIndexes")
+        if most is not None and failed > int(most):
+            text = "Job has exceeded the specified maximal number of failed indexes"
+            return Finish("Failed", "MaxFailedIndexesExceeded", text)
+        if failed + len(counts.succeeded_indexes) >= int(completions or 0):
+            return Finish("Failed", "FailedIndexes", "Job has failed indexes")
+    if is_indexed(job) and (message := job_policies.match_success(job, counts.succeeded_indexes)):
+        return Finish("Complete", "SuccessPolicy", message)
+    # Any success ends a work queue, once those still at work have ended too.
+    least, at_work = (1, bool(counts.active)) if completions is None else (int(completions), False)
+    done = counts.succeeded >= least and not at_work
     return Finish("Complete", "CompletionsReached", "Reached expected number of succeeded pods") if done else None
 
 
-def plan_pods(job: Object, counts: Counts, now: datetime) -> JobPlan:
-    """Compare active pods with parallelism and what is left to complete."""
+def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: datetime) -> JobPlan:
+    """Compare active pods with parallelism and what is left to complete. Deleting goes before creating."""
     spec = job["spec"]
     if spec.get("suspend"):
         return JobPlan(delete=tuple(counts.active))
@@ -152,43 +247,45 @@ def plan_pods(job: Object, counts: Counts, now: datetime) -> JobPlan:
         wanted = len(counts.active) if counts.succeeded > 0 else parallelism
     else:
         wanted = min(parallelism, max(0, int(completions) - counts.succeeded))
-    surplus = len(counts.active) - wanted
-    if surplus > 0:
-        order = sorted(counts.active, key=lambda pod: (pods.is_ready(pod), pods.phase(pod) == "Running"))
-        return JobPlan(delete=tuple(order[:surplus]))
-    if surplus == 0:
+    delete = _plan_deletions(job, counts.active, wanted, now)
+    if delete:
+        return JobPlan(delete=delete[:BURST])
+    leaving = len(counts.terminating) if replaces_only_failed(job) else 0
+    missing = min(wanted - leaving - len(counts.active), BURST)
+    if missing <= 0:
         return JobPlan()
-    wait = backoff_left(counts.failures, counts.failed, now)
-    if wait > 0:
-        return JobPlan(wait=wait)
-    missing = min(-surplus, _BURST)
+    if not is_limited_per_index(job):
+        wait = job_backoff.left(backoff.failures, backoff.last, now)
+        if wait > 0:
+            return JobPlan(wait=wait)
     if not is_indexed(job):
         return JobPlan(create=(None,) * missing)
-    taken = {index_of(pod) for pod in counts.active} | counts.succeeded_indexes
-    free = (index for index in range(int(completions or 0)) if index not in taken)
-    return JobPlan(create=tuple(index for index, _ in zip(free, range(missing), strict=False)))
+    taken = {index_of(pod) for pod in counts.active} | counts.succeeded_indexes | counts.failed_indexes
+    if leaving:
+        taken |= {index_of(pod) for pod in counts.terminating}
+    free = list(islice((index for index in range(int(completions or 0)) if index not in taken), missing))
+    waits = {index: _index_wait(counts.replaced.get(index), now) for index in free}
+    ready = tuple(index for index in free if waits[index] <= 0)
+    later = [wait for wait in waits.values() if wait > 0]
+    return JobPlan(create=ready, wait=min(later) if later else None)
 
 
-def backoff_left(failures: Iterable[Object], failed: int, now: datetime) -> float:
-    """Return how long to wait after the newest failure: 10 s, doubled with each failure to 10 minutes."""
-    moments = [_finish_time(pod) for pod in failures]
-    ends = [moment for moment in moments if moment is not None]
-    if not ends or failed == 0:
+def _plan_deletions(job: Object, active: Sequence[Object], wanted: int, now: datetime) -> tuple[Object, ...]:
+    """Choose the pods too many: first those without a valid index or whose index another has, then the least useful."""
+    order = rank_for_deletion(active, (), now)
+    doubtful: list[Object] = []
+    if is_indexed(job):
+        keeper = {index: pod for pod in order if (index := valid_index(job, pod)) is not None}
+        kept = {objects.uid(pod) for pod in keeper.values()}
+        doubtful = [pod for pod in order if objects.uid(pod) not in kept]
+        order = [pod for pod in order if objects.uid(pod) in kept]
+    return (*doubtful, *order[: max(0, len(active) - wanted - len(doubtful))])
+
+
+def _index_wait(failed: Object | None, now: datetime) -> float:
+    if failed is None:
         return 0.0
-    delay = min(_MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(failed - 1, 16))
-    return max(0.0, delay - (now - max(ends)).total_seconds())
-
-
-def _finish_time(pod: Object) -> datetime | None:
-    ends = [
-        ((status.get("state") or {}).get("terminated") or {}).get("finishedAt")
-        for status in (pod.get("status") or {}).get("containerStatuses") or ()
-    ]
-    known = [times.parse(end) for end in ends if end]
-    if known:
-        return max(known)
-    deleted = pod["metadata"].get("deletionTimestamp")
-    return times.parse(deleted) if deleted else None
+    return job_backoff.left(sum(failures_of(failed)) + 1, job_backoff.finish_time(failed), now)
 
 
 def _restarts(pod: Object) -> int:
@@ -202,51 +299,6 @@ def selector_of(job: Object) -> Object:
     return job["spec"].get("selector") or {"matchLabels": {"batch.kubernetes.io/controller-uid": objects.uid(job)}}
 
 
-def render_job_pod(job: Object, index: int | None) -> Object:
-    """Return the pod to create, for one completion index in an indexed Job."""
-    pod = render_pod(job["spec"]["template"], job, JOBS)
-    metadata = pod["metadata"]
-    for prefix in ("batch.kubernetes.io/", ""):
-        metadata["labels"].setdefault(f"{prefix}controller-uid", objects.uid(job))
-        metadata["labels"].setdefault(f"{prefix}job-name", objects.name(job))
-    metadata["finalizers"] = [*metadata.get("finalizers", ()), TRACKING]
-    if index is None:
-        return pod
-    metadata["annotations"][INDEX] = str(index)
-    metadata["labels"][INDEX] = str(index)
-    metadata["generateName"] = f"{objects.name(job)}-{index}-"
-    spec = pod["spec"]
-    spec["hostname"] = f"{objects.name(job)}-{index}"
-    source = {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}}
-    for kind in ("initContainers", "containers"):
-        for container in spec.get(kind) or ():
-            env = deepcopy(container.get("env") or [])
-            if not any(each.get("name") == "JOB_COMPLETION_INDEX" for each in env):
-                container["env"] = [*env, {"name": "JOB_COMPLETION_INDEX", "valueFrom": source}]
-    return pod
-
-
-def parse_indexes(text: str) -> set[int]:
-    """Parse `1,3-5,7`. Unreadable parts are ignored."""
-    found: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit() and (not last or last.isdigit()):
-            found.update(range(int(first), int(last or first) + 1))
-    return found
-
-
-def format_indexes(indexes: Iterable[int]) -> str:
-    """Write indexes as upstream does: `1,3-5,7`; two neighbours are written with a comma."""
-    runs: list[list[int]] = []
-    for index in sorted(indexes):
-        if runs and runs[-1][-1] == index - 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(str(index) for index in run) for run in runs)
-
-
 def expire_in(job: Object, now: datetime) -> float | None:
     """Return the seconds until a finished Job may be deleted (ttlSecondsAfterFinished, KEP-592); None for never."""
     end: Mapping[str, Any] | None = finished(job)
@@ -254,3 +306,8 @@ def expire_in(job: Object, now: datetime) -> float | None:
     if end is None or ttl is None or not end.get("lastTransitionTime"):
         return None
     return max(0.0, int(ttl) - (now - times.parse(end["lastTransitionTime"])).total_seconds())
+
+
+def _true(job: Object, kind: str) -> Object | None:
+    found = pods.condition(job, kind)
+    return found if found is not None and found.get("status") == "True" else None

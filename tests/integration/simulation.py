@@ -143,9 +143,9 @@ class Fleet:
             },
         }
 
-    async def finish(self, pod: Object, phase: str) -> None:
-        """End a pod's containers: phase Succeeded or Failed."""
-        terminated = {"finishedAt": times.rfc3339(self._clock.now()), "exitCode": 0 if phase == "Succeeded" else 1}
+    async def finish(self, pod: Object, phase: str, code: int = 1) -> None:
+        """End a pod's containers: phase Succeeded, or Failed with an exit code."""
+        terminated = {"finishedAt": times.rfc3339(self._clock.now()), "exitCode": 0 if phase == "Succeeded" else code}
         body = {
             "status": {
                 "phase": phase,

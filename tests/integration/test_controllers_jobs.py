@@ -1,0 +1,168 @@
+"""Jobs against the real API server, which refuses every status that upstream's validation would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import EVENTS, JOBS, PODS
+from apimachinery.meta import objects, pods
+from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.workloads import gone, template
+
+Object = dict[str, Any]
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+TRACKING = "batch.kubernetes.io/job-tracking"
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path / "data") as simulation:
+        await simulation.fleet.add("worker-1", cpu="64")
+        yield simulation
+
+
+async def start(cluster: Simulation, name: str, **spec: Any) -> None:
+    body = template("busybox", restartPolicy="Never")
+    body["metadata"]["labels"] = {}
+    metadata = {"name": name, "namespace": "default"}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": body, **spec}}
+    await cluster.client.create(JOBS, job)
+
+
+async def pods_of(cluster: Simulation, name: str, phase: str = "") -> list[Object]:
+    listed = await cluster.client.list(PODS, "default", label_selector=f"batch.kubernetes.io/job-name={name}")
+    return [pod for pod in listed["items"] if pods.phase(pod) == phase or not phase]
+
+
+async def running(cluster: Simulation, name: str, count: int) -> list[Object]:
+    async def look() -> list[Object] | None:
+        found = [pod for pod in await pods_of(cluster, name, "Running") if not objects.is_deleting(pod)]
+        return found if len(found) == count else None
+
+    found: list[Object] = await cluster.eventually(look, f"{count} running pods of {name}")
+    return sorted(found, key=lambda pod: objects.annotations(pod).get(INDEX, ""))
+
+
+async def condition(cluster: Simulation, name: str, kind: str, word: str = "True") -> Object:
+    async def look() -> Object | None:
+        found = await cluster.client.get(JOBS, name, "default")
+        return found if (pods.condition(found, kind) or {}).get("status") == word else None
+
+    found: Object = await cluster.eventually(look, f"{name} is {kind}={word}")
+    return found
+
+
+async def test_policies_of_failure(cluster: Simulation) -> None:
+    """One exit code is ignored and tried again, another ends the Job though its backoff limit is far."""
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}},
+    ]
+    await start(cluster, "strict", completions=3, parallelism=2, podFailurePolicy={"rules": rules})
+    first, second = await running(cluster, "strict", 2)
+    told = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicted"}
+    since = first["status"]["conditions"][0]["lastTransitionTime"]  # an older one counts as forgotten
+    conditions = [*first["status"]["conditions"], {**told, "lastTransitionTime": since}]
+    body = {"status": {"conditions": conditions}}
+    await cluster.client.patch(PODS, objects.name(first), body, "default", subresource="status")
+    await cluster.fleet.finish(first, "Failed", 1)
+
+    async def ignored() -> bool:
+        found = await cluster.client.get(PODS, objects.name(first), "default")
+        return TRACKING not in (found["metadata"].get("finalizers") or ())
+
+    await cluster.eventually(ignored, "the ignored pod is let go of")
+    assert "failed" not in (await cluster.client.get(JOBS, "strict", "default"))["status"]
+    await cluster.fleet.finish(second, "Failed", 42)
+    found = await condition(cluster, "strict", "Failed")
+    ended = pods.condition(found, "Failed") or {}
+    name = objects.name(second)
+    assert ended["reason"] == "PodFailurePolicy"
+    expected = f"Container main for pod default/{name} failed with exit code 42 matching FailJob rule at index 1"
+    assert ended["message"] == expected
+    assert (pods.condition(found, "FailureTarget") or {})["reason"] == "PodFailurePolicy"
+    assert (found["status"]["failed"], found["status"]["uncountedTerminatedPods"]) == (1, {})
+
+    async def event() -> bool:
+        reasons = {each["reason"] for each in (await cluster.client.list(EVENTS, "default"))["items"]}
+        return {"SuccessfulCreate", "PodFailurePolicy"} <= reasons
+
+    await cluster.eventually(event, "an event about the policy")
+
+
+async def test_each_index_on_its_own_account(cluster: Simulation) -> None:
+    """Two indexes succeed, one fails: the Job waits for all of them, then it has failed, with both lists written."""
+    await start(
+        cluster, "grid", completions=3, parallelism=3, completionMode="Indexed", backoffLimitPerIndex=0,
+        maxFailedIndexes=1,
+    )  # fmt: skip
+    first, second, third = await running(cluster, "grid", 3)
+    assert [objects.annotations(pod)[INDEX] for pod in (first, second, third)] == ["0", "1", "2"]
+    await cluster.fleet.finish(second, "Failed")
+
+    async def failed() -> bool:
+        status = (await cluster.client.get(JOBS, "grid", "default"))["status"]
+        return bool(status.get("failedIndexes") == "1")
+
+    await cluster.eventually(failed, "index 1 has failed")
+    await cluster.fleet.finish(first, "Succeeded")
+    await cluster.fleet.finish(third, "Succeeded")
+    status = (await condition(cluster, "grid", "Failed"))["status"]
+    assert (status["completedIndexes"], status["failedIndexes"]) == ("0,2", "1")
+    assert (status["succeeded"], status["failed"]) == (2, 1)
+    assert len(await pods_of(cluster, "grid")) == 3
+
+
+async def test_success_of_the_leader_is_enough(cluster: Simulation) -> None:
+    policy = {"rules": [{"succeededIndexes": "0"}]}
+    await start(cluster, "led", completions=3, parallelism=3, completionMode="Indexed", successPolicy=policy)
+    leader, *_ = await running(cluster, "led", 3)
+    await cluster.fleet.finish(leader, "Succeeded")
+    status = (await condition(cluster, "led", "Complete"))["status"]
+    reasons = {each["type"]: each["reason"] for each in status["conditions"]}
+    assert reasons == {"SuccessCriteriaMet": "SuccessPolicy", "Complete": "SuccessPolicy"}
+    assert (status["succeeded"], status.get("failed"), status["terminating"]) == (1, None, 0)
+    assert [objects.name(pod) for pod in await pods_of(cluster, "led")] == [objects.name(leader)]
+
+
+async def test_suspended_and_resumed(cluster: Simulation) -> None:
+    await start(cluster, "pause", completions=2, parallelism=2)
+    await running(cluster, "pause", 2)
+    await cluster.client.patch(JOBS, "pause", {"spec": {"suspend": True}}, "default")
+    await condition(cluster, "pause", "Suspended")
+
+    async def nobody() -> bool:
+        status = (await cluster.client.get(JOBS, "pause", "default"))["status"]
+        return not await pods_of(cluster, "pause") and not status.get("active") and not status["terminating"]
+
+    await cluster.eventually(nobody, "no pods while suspended, none of them counted")
+    await cluster.client.patch(JOBS, "pause", {"spec": {"suspend": False}}, "default")
+    await condition(cluster, "pause", "Suspended", "False")
+    for pod in await running(cluster, "pause", 2):
+        await cluster.fleet.finish(pod, "Succeeded")
+    status = (await condition(cluster, "pause", "Complete"))["status"]
+    assert (status["succeeded"], status.get("failed")) == (2, None)
+
+
+async def test_pods_follow_their_job_and_nobody_touches_a_foreign_one(cluster: Simulation) -> None:
+    """Deleted in the background, a Job leaves no pod behind that its finalizer would keep for ever."""
+    await start(cluster, "foreign", managedBy="example.com/queue")
+    await start(cluster, "brief", parallelism=2, completions=2)
+    await running(cluster, "brief", 2)
+    await cluster.client.delete(JOBS, "brief", "default", propagation="Background")
+
+    async def swept() -> bool:
+        return not await pods_of(cluster, "brief")
+
+    await cluster.eventually(swept, "the pods of the deleted Job are gone")
+    await start(cluster, "short", ttlSecondsAfterFinished=0)
+    for pod in await running(cluster, "short", 1):
+        await cluster.fleet.finish(pod, "Succeeded")
+    await gone(cluster, JOBS, "short")
+    assert not (await cluster.client.get(JOBS, "foreign", "default")).get("status")
+    assert not await pods_of(cluster, "foreign")

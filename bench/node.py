@@ -47,7 +47,7 @@ def measure() -> list[Figure]:
 
 @contextmanager
 def _node() -> Iterator[tuple[Machine, Cluster, Kubelet]]:
-    machine = Machine("bnode", 45)
+    machine = Machine("bnode")
     cluster, kubelet = Cluster(machine), None
     try:
         machine.start()

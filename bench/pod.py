@@ -33,7 +33,7 @@ COMMAND = ["sh", "-c", "trap exit TERM; sleep 1000 & wait"]
 
 
 def measure() -> list[Figure]:
-    machine = Machine("bench", 30)
+    machine = Machine("bench")
     cluster = Cluster(machine)
     kubelet: Kubelet | None = None
     try:

@@ -23,7 +23,7 @@ ROUNDS = 30
 
 
 def measure() -> list[Figure]:
-    machine = Machine("stats", 31)
+    machine = Machine("stats")
     try:
         machine.start()
         return uvloop.run(_measure(machine))

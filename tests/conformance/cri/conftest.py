@@ -7,17 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from nodeagent.cri.channel import Channel
-from tests.netns.kubelet.machine import Machine
+from tests.netns.kubelet.machine import Machine, started
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    node = Machine("cri", 12)
-    try:
-        node.start()
+    with started("cri") as node:
         yield node
-    finally:
-        node.stop()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Crictl:
 
 @pytest.fixture(scope="session")
 def crictl() -> Iterator[Crictl]:
-    node = Machine("crictl", 31)
+    node = Machine("crictl")
     try:
         node.start()
         (node.dir / "crictl.yaml").write_text(

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.certs import Authority
-from tests.netns.kubelet.agent import eventually
+from tests.netns.kubelet.agent import Kubelet, eventually
 from tests.netns.kubelet.machine import Machine
 
 _SOURCE = Path(__file__).resolve().parents[3]
 
 
 class Cluster:
-    """The control plane's process, and kubectl against it."""
+    """The control plane's process, and kubectl against it. folder: of its data; the machine's when None."""
 
-    def __init__(self, machine: Machine, *flags: str) -> None:
+    def __init__(self, machine: Machine, *flags: str, folder: Path | None = None) -> None:
         self.machine, self._flags = machine, flags
-        self.dir = machine.dir / "control-plane"
+        self.dir = folder or machine.dir / "control-plane"
         self.server = f"https://{machine.host_ip}:6443"
         self.admin = self.dir / "admin.kubeconfig"
         self._process: subprocess.Popen[bytes] | None = None
@@ -111,3 +113,30 @@ class Cluster:
         """Reasons of the events about an object, oldest first."""
         listed = json.loads(self.kubectl("get", "events", f"--field-selector=involvedObject.name={name}", "-o=json"))
         return [item["reason"] for item in sorted(listed["items"], key=lambda item: item["metadata"]["name"])]
+
+
+@contextlib.contextmanager
+def started(machine: Machine, *flags: str, folder: Path | None = None) -> Iterator[Cluster]:
+    """A control plane that runs."""
+    plane = Cluster(machine, *flags, folder=folder)
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+
+
+@contextlib.contextmanager
+def joined(cluster: Cluster, kind: type[Kubelet] = Kubelet, **config: Any) -> Iterator[Kubelet]:
+    """The machine's kubelet as the node `node`, which is Ready. config: of the kubelet."""
+    authority = str(cluster.dir / "pki" / "ca.crt")
+    trusting = {"authentication": {"x509": {"clientCAFile": authority}}, **config}
+    agent = kind(cluster.machine, "node", cluster.node_kubeconfig("node"), **trusting)
+    agent.trust(*cluster.admin_certificate())
+    try:
+        agent.start()
+        # Its server answers before the node is registered, and kubectl does not wait for what is not there yet.
+        eventually(lambda: cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s"), "Ready", 60)
+        yield agent
+    finally:
+        agent.stop()

@@ -11,11 +11,13 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.netns.kubelet import cluster as control_plane
+from tests.netns.kubelet import machine as machines
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster
 from tests.netns.kubelet.machine import Machine
@@ -175,32 +177,21 @@ def _ready(item: dict[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def node(name: str, index: int, **config: Any) -> Iterator[Node]:
-    """A node that is Ready. index: of `Machine`."""
-    machine = Machine(name, index)
-    cluster, kubelet = Cluster(machine), None
-    try:
-        machine.start()
-        cluster.start()
-        kubelet = make_kubelet(machine, cluster, **config)
-        kubelet.start()
-        cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
-        yield Node(machine, cluster, kubelet)
-    finally:
-        if kubelet is not None:
-            kubelet.stop()
-        cluster.stop()
-        machine.stop()
-
-
-def make_kubelet(machine: Machine, cluster: Cluster, kind: type[Kubelet] = Kubelet, **config: Any) -> Kubelet:
-    authority = str(cluster.dir / "pki" / "ca.crt")
-    made = kind(
-        machine,
-        "node",
-        cluster.node_kubeconfig("node"),
-        authentication={"x509": {"clientCAFile": authority}},
-        **config,
-    )
-    made.trust(*cluster.admin_certificate())
-    return made
+def node(
+    name: str,
+    *,
+    kind: type[Kubelet] = Kubelet,
+    prepare: Callable[[Machine], object] = lambda machine: None,
+    folder: Path | None = None,
+    plane: Path | None = None,
+    **config: Any,
+) -> Iterator[Node]:
+    """A node that is Ready. prepare: what to do with the machine first; folder, plane: where the files of the machine
+    and of the control plane go; config: of the kubelet."""
+    with machines.started(name, folder) as machine:
+        prepare(machine)
+        with (
+            control_plane.started(machine, folder=plane) as cluster,
+            control_plane.joined(cluster, kind, **config) as kubelet,
+        ):
+            yield Node(machine, cluster, kubelet)

@@ -7,6 +7,7 @@ for pods. containerd runs in a mount namespace of its own; what must see its mou
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import oci
@@ -51,16 +53,23 @@ oom_score = 0
 """
 
 
-class Machine:
-    """One node. index: 0..250, unique among the machines that run at the same time."""
+_CLAIMS = Path("/run/lock")
+_INDEXES = range(1, 251)
 
-    def __init__(self, name: str, index: int) -> None:
-        self.name, self._index = f"klt-{name}-{os.getpid()}", index
-        self.dir = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=os.environ.get("KUBELAB_TEST_DIR") or None))
+
+class Machine:
+    """One node. folder: where its files go; the system's folder of temporary files when None."""
+
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        self.name = f"klt-{name}-{os.getpid()}"
+        index, self._claim = _claim_index()
+        self._veth = f"klt{index}"
+        self.dir = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=folder))
         # A unix socket's path holds 107 bytes at most, shims included.
         self.run_dir = Path(tempfile.mkdtemp(prefix="klt-", dir="/run"))
         self.socket = self.run_dir / "containerd.sock"
         self.host_ip, self.node_ip = f"10.199.{index}.1", f"10.199.{index}.2"
+        self.pod_cidr = f"10.198.{index}.0/24"
         self.cgroup = f"/{self.name}"
         self._process: subprocess.Popen[bytes] | None = None
         self._mounts: int | None = None
@@ -130,10 +139,11 @@ class Machine:
         if self._mounts is not None:
             os.close(self._mounts)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
-        subprocess.run(["ip", "link", "del", f"klt{self._index}"], capture_output=True)
+        subprocess.run(["ip", "link", "del", self._veth], capture_output=True)
         self._remove_cgroups()
         shutil.rmtree(self.dir, ignore_errors=True)
         shutil.rmtree(self.run_dir, ignore_errors=True)
+        os.close(self._claim)
 
     def _ctr(self, *argv: str) -> list[str]:
         return ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *argv]
@@ -153,12 +163,11 @@ class Machine:
         return found
 
     def _make_network(self) -> None:
-        veth = f"klt{self._index}"
         commands = [
             f"ip netns add {self.name}",
-            f"ip link add {veth} type veth peer name eth0 netns {self.name}",
-            f"ip addr add {self.host_ip}/30 dev {veth}",
-            f"ip link set {veth} up",
+            f"ip link add {self._veth} type veth peer name eth0 netns {self.name}",
+            f"ip addr add {self.host_ip}/30 dev {self._veth}",
+            f"ip link set {self._veth} up",
             f"ip -n {self.name} addr add {self.node_ip}/30 dev eth0",
             f"ip -n {self.name} link set eth0 up",
             f"ip -n {self.name} link set lo up",
@@ -179,7 +188,7 @@ class Machine:
                     "isGateway": True,
                     "ipam": {
                         "type": "host-local",
-                        "ranges": [[{"subnet": f"10.198.{self._index}.0/24"}]],
+                        "ranges": [[{"subnet": self.pod_cidr}]],
                         "routes": [{"dst": "0.0.0.0/0"}],
                         "dataDir": f"{self.dir}/ipam",
                     },
@@ -198,3 +207,27 @@ class Machine:
             for folder, _, _ in os.walk(root / self.name, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+
+
+@contextlib.contextmanager
+def started(name: str, folder: Path | None = None) -> Iterator[Machine]:
+    """A machine that runs."""
+    machine = Machine(name, folder)
+    try:
+        machine.start()
+        yield machine
+    finally:
+        machine.stop()
+
+
+def _claim_index() -> tuple[int, int]:
+    """A number that no other machine has, whoever runs it, and the descriptor whose lock holds it: a process that dies
+    gives it back."""
+    for index in _INDEXES:
+        descriptor = os.open(_CLAIMS / f"klt{index}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not Path(f"/sys/class/net/klt{index}").exists():  # left by one that was killed
+                return index, descriptor
+        os.close(descriptor)
+    raise AssertionError(f"no free index for a machine: {_CLAIMS}/klt*.lock, ip link show")

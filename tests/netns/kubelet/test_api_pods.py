@@ -12,40 +12,15 @@ from typing import Any
 import pytest
 
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
-from tests.netns.kubelet.cluster import Cluster
-from tests.netns.kubelet.machine import Machine
+from tests.netns.kubelet.cluster import Cluster, joined
 
 FOREVER = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 
 
 @pytest.fixture(scope="module")
-def cluster(machine: Machine) -> Iterator[Cluster]:
-    plane = Cluster(machine)
-    try:
-        plane.start()
-        yield plane
-    finally:
-        plane.stop()
-
-
-@pytest.fixture(scope="module")
-def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
-    ca = str(cluster.dir / "pki" / "ca.crt")
-    agent = Kubelet(
-        machine,
-        "node",
-        cluster.node_kubeconfig("node"),
-        authentication={"x509": {"clientCAFile": ca}},
-        clusterDNS=["10.96.0.10"],
-        clusterDomain="cluster.local",
-    )
-    agent.trust(*cluster.admin_certificate())
-    agent.start()
-    cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
-    try:
+def kubelet(cluster: Cluster) -> Iterator[Kubelet]:
+    with joined(cluster, clusterDNS=["10.96.0.10"], clusterDomain="cluster.local") as agent:
         yield agent
-    finally:
-        agent.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from tests.netns.kubelet.faults import Node, report, restarts, times
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    with faults.node("flt-agent", 41) as made:
+    with faults.node("flt-agent") as made:
         yield made
 
 

@@ -10,9 +10,7 @@ import pytest
 
 from tests.netns.kubelet import faults
 from tests.netns.kubelet.agent import Kubelet, eventually
-from tests.netns.kubelet.cluster import Cluster
 from tests.netns.kubelet.faults import Node, pod, report, restarts, times
-from tests.netns.kubelet.machine import Machine
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +25,8 @@ def node(offset: Path) -> Iterator[Node]:
     class Shifted(Kubelet):
         program = ("-m", "tests.netns.kubelet.shifted_agent", str(offset))
 
-    machine = Machine("flt-clock", 43)
-    cluster, kubelet = Cluster(machine), None
-    try:
-        machine.start()
-        cluster.start()
-        kubelet = faults.make_kubelet(machine, cluster, Shifted)
-        kubelet.start()
-        cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
-        yield Node(machine, cluster, kubelet)
-    finally:
-        if kubelet is not None:
-            kubelet.stop()
-        cluster.stop()
-        machine.stop()
+    with faults.node("flt-clock", kind=Shifted) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import pytest
 
 from tests.netns.kubelet import faults, oci
 from tests.netns.kubelet.agent import eventually
-from tests.netns.kubelet.cluster import Cluster
 from tests.netns.kubelet.faults import IDLE, Node, pod, report, restarts
 from tests.netns.kubelet.machine import Machine
 
@@ -26,37 +25,25 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Everything of the machine, runtime and agent, is on one small disk; the control plane is elsewhere."""
     disk = tmp_path_factory.mktemp("disk")
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=True)
-    kubelet = None
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("KUBELAB_TEST_DIR", str(disk))
-            machine = Machine("flt-res", 44)
-        cluster = Cluster(machine)
-        cluster.dir = tmp_path_factory.mktemp("plane")
-        cluster.admin = cluster.dir / "admin.kubeconfig"
-        try:
-            machine.start()
-            machine.ctr("images", "import", str(oci.build_ballast(machine.dir, BALLAST, 8 * MI)))
-            cluster.start()
-            kubelet = faults.make_kubelet(
-                machine,
-                cluster,
-                evictionHard={"nodefs.available": "25%", "memory.available": "1Mi"},
-                evictionPressureTransitionPeriod="5s",
-                podPidsLimit=64,
-                containerLogMaxSize="1Mi",
-                containerLogMonitorInterval="3s",
-            )
-            kubelet.start()
-            cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
-            yield Node(machine, cluster, kubelet)
-        finally:
-            if kubelet is not None:
-                kubelet.stop()
-            cluster.stop()
-            machine.stop()
+        with faults.node(
+            "flt-res",
+            prepare=_import_ballast,
+            folder=disk,
+            plane=tmp_path_factory.mktemp("plane"),
+            evictionHard={"nodefs.available": "25%", "memory.available": "1Mi"},
+            evictionPressureTransitionPeriod="5s",
+            podPidsLimit=64,
+            containerLogMaxSize="1Mi",
+            containerLogMonitorInterval="3s",
+        ) as made:
+            yield made
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def _import_ballast(machine: Machine) -> None:
+    machine.ctr("images", "import", str(oci.build_ballast(machine.dir, BALLAST, 8 * MI)))
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tests.netns.kubelet.faults import Node, report, restarts, times
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    with faults.node("flt-runtime", 42) as made:
+    with faults.node("flt-runtime") as made:
         yield made
 
 

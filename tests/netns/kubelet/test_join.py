@@ -7,7 +7,6 @@ import datetime
 import json
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +24,23 @@ LIFE = 345
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    node = Machine("join", 32)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
+def cluster_flags() -> tuple[str, ...]:
+    return (f"--cluster-signing-duration={LIFE}s",)
 
 
-@pytest.fixture(scope="module")
-def cluster(machine: Machine) -> Iterator[Cluster]:
-    plane = Cluster(machine, f"--cluster-signing-duration={LIFE}s")
-    try:
-        plane.start()
-        secret = {
-            "token-id": TOKEN[0],
-            "token-secret": TOKEN[1],
-            "usage-bootstrap-authentication": "true",
-            "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
-        }
-        metadata = {"name": f"bootstrap-token-{TOKEN[0]}", "namespace": "kube-system"}
-        secret_type = "bootstrap.kubernetes.io/token"
-        plane.apply(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret_type, "stringData": secret}
-        )
-        yield plane
-    finally:
-        plane.stop()
+@pytest.fixture(scope="module", autouse=True)
+def _token(cluster: Cluster) -> None:
+    secret = {
+        "token-id": TOKEN[0],
+        "token-secret": TOKEN[1],
+        "usage-bootstrap-authentication": "true",
+        "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+    }
+    metadata = {"name": f"bootstrap-token-{TOKEN[0]}", "namespace": "kube-system"}
+    secret_type = "bootstrap.kubernetes.io/token"
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": secret_type, "stringData": secret}
+    )
 
 
 def bootstrap_kubeconfig(cluster: Cluster, token: str) -> Path:

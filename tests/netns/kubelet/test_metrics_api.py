@@ -21,7 +21,7 @@ import yaml
 from apimachinery.kit.certs import Authority
 from provisioner.rendering import render
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
-from tests.netns.kubelet.cluster import Cluster
+from tests.netns.kubelet.cluster import Cluster, joined
 from tests.netns.kubelet.machine import Machine
 
 _SOURCE = Path(__file__).resolve().parents[3]
@@ -31,48 +31,14 @@ PORT = 14443
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """Of its own, so that these tests run beside the others of the folder."""
-    node = Machine("metrics", 15)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
-
-
-@pytest.fixture(scope="module")
-def cluster(machine: Machine) -> Iterator[Cluster]:
-    plane = Cluster(machine)
-    plane.start()
-    try:
-        yield plane
-    finally:
-        plane.stop()
-
-
-@pytest.fixture(scope="module")
 def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
     authority = Authority.load(cluster.dir / "pki" / "ca.crt", cluster.dir / "pki" / "ca.key")
     pair = authority.issue("system:node:node", orgs=("system:nodes",), ips=(machine.node_ip,), server=True)
     cert, key = machine.dir / "serving.crt", machine.dir / "serving.key"
     cert.write_bytes(pair.cert_pem)
     key.write_bytes(pair.key_pem)
-    agent = Kubelet(
-        machine,
-        "node",
-        cluster.node_kubeconfig("node"),
-        tlsCertFile=str(cert),
-        tlsPrivateKeyFile=str(key),
-        authentication={"x509": {"clientCAFile": str(cluster.dir / "pki" / "ca.crt")}},
-    )
-    agent.trust(*cluster.admin_certificate())
-    agent.start()
-    try:
-        eventually(lambda: cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s"), "Ready")
+    with joined(cluster, tlsCertFile=str(cert), tlsPrivateKeyFile=str(key)) as agent:
         yield agent
-    finally:
-        agent.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.netns.kubelet.faults import Node, pod
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    with faults.node("adm", 47, maxPods=4) as made:
+    with faults.node("adm", maxPods=4) as made:
         yield made
 
 

@@ -20,17 +20,6 @@ BUSY = "trap exit TERM; while true; do :; done"
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """Of its own, so that these tests run beside the others of the folder."""
-    node = Machine("resources", 14)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
-
-
-@pytest.fixture(scope="module")
 def kubelet(machine: Machine) -> Iterator[Kubelet]:
     agent = Kubelet(
         machine,

@@ -15,16 +15,6 @@ from tests.netns.kubelet.machine import Machine
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    node = Machine("secure", 33)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.stop()
-
-
-@pytest.fixture(scope="module")
 def kubelet(machine: Machine) -> Iterator[Kubelet]:
     agent = Kubelet(machine, "secure", seccompDefault=True, allowedUnsafeSysctls=["net.ipv4.ip_forward"])
     profiles = agent.root / "seccomp"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
-from tests.netns.kubelet.cluster import Cluster
+from tests.netns.kubelet.cluster import Cluster, joined
 from tests.netns.kubelet.machine import Machine
 
 FOREVER = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
@@ -20,23 +20,7 @@ Object = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def cluster(machine: Machine) -> Iterator[Cluster]:
-    plane = Cluster(machine)
-    try:
-        plane.start()
-        yield plane
-    finally:
-        plane.stop()
-
-
-@pytest.fixture(scope="module")
 def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
-    ca = str(cluster.dir / "pki" / "ca.crt")
-    config = cluster.node_kubeconfig("node")
-    agent = Kubelet(machine, "node", config, authentication={"x509": {"clientCAFile": ca}})
-    agent.trust(*cluster.admin_certificate())
-    agent.start()
-    cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
     parameters = {"nodePath": str(machine.dir / "local-path"), "helperImage": "busybox"}
     cluster.apply(
         {
@@ -51,10 +35,8 @@ def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
             "volumeBindingMode": "WaitForFirstConsumer",
         }
     )
-    try:
+    with joined(cluster) as agent:
         yield agent
-    finally:
-        agent.stop()
 
 
 @pytest.fixture(autouse=True)

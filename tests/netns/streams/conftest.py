@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.netns.kubelet import cluster as control_plane
+from tests.netns.kubelet import machine as machines
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster
 from tests.netns.kubelet.machine import Machine
@@ -16,42 +18,28 @@ from tests.netns.streams.kubectl import FOREVER
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    node = Machine("streams", 74)
-    route = ["ip", "route", "replace", "10.198.74.0/24", "via", node.node_ip]
-    try:
-        node.start()
+    with machines.started("streams") as node:
         # The API server stands outside of the node, as on a master, and must reach the pods.
-        subprocess.run(route, check=True)
+        subprocess.run(["ip", "route", "replace", node.pod_cidr, "via", node.node_ip], check=True)
         yield node
-    finally:
-        node.stop()  # the route goes with its interface
 
 
 @pytest.fixture(scope="session")
 def cluster(machine: Machine) -> Iterator[Cluster]:
-    plane = Cluster(machine)
-    try:
-        plane.start()
+    with control_plane.started(machine) as plane:
         yield plane
-    finally:
-        plane.stop()
     assert "Traceback" not in (machine.dir / "control-plane.log").read_text()
 
 
 @pytest.fixture(scope="session")
 def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
-    ca = str(cluster.dir / "pki" / "ca.crt")
-    agent = Kubelet(machine, "node", cluster.node_kubeconfig("node"), authentication={"x509": {"clientCAFile": ca}})
-    agent.trust(*cluster.admin_certificate())
-    agent.start()
-    cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s")
-    try:
-        yield agent
-    finally:
-        # Their sandboxes would leave network namespaces behind.
-        cluster.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=50s")
-        eventually(lambda: not agent.pods(), "an empty node", 60)
-        agent.stop()
+    with control_plane.joined(cluster) as agent:
+        try:
+            yield agent
+        finally:
+            # Their sandboxes would leave network namespaces behind.
+            cluster.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=50s")
+            eventually(lambda: not agent.pods(), "an empty node", 60)
     assert "Traceback" not in agent.output.read_text()
 
 

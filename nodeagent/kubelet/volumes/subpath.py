@@ -1,27 +1,29 @@
 """subPath mounts that a container cannot turn against the node.
 
-A container may replace a folder of its volume by a symlink at any moment. So the path is resolved by the kernel, which
-follows links as long as they stay below the volume (openat2, RESOLVE_BENEATH), and what is given to the runtime is a
-bind mount of the descriptor that came out, not a path (CVE-2017-1002101; pkg/volume/util/subpath/subpath_linux.go).
+A container may replace a folder of its volume by a symlink at any moment. So the path is walked here, folder by
+folder, by descriptors: no link is ever followed by the kernel, `..` goes back to the folder that we came from, and what
+is given to the runtime is a bind mount of the descriptor that came out, not a path (CVE-2017-1002101, CVE-2021-25741;
+pkg/volume/util/subpath/subpath_linux.go).
+
+openat2 with RESOLVE_BENEATH does the same in one call, but not under attack: it gives up (EAGAIN) at each `..` of a
+link when anything on the machine was renamed meanwhile, and who renames without end makes it fail nearly every time.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import errno
 import os
 import stat
+from collections import deque
 from pathlib import Path
 
 from . import mounts
 
-_SYS_OPENAT2 = 437  # the same number on every architecture; Linux 5.6
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH = 0x02, 0x08
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+# The kernel's own limit of links in one path; and ours of steps in all, which bounds what one path may cost (10 ms).
+_LINKS, _STEPS = 40, 4096
+# Folders below each other: each is a descriptor as long as the walk takes.
+_DEPTH = 128
 
 
 class SubPathProblem(Exception):
@@ -31,65 +33,75 @@ class SubPathProblem(Exception):
 def open_below(root: Path, relative: str, *, create: bool = True) -> int:
     """Open `relative` under `root` with O_PATH; returns the descriptor. Symlinks that leave `root` are refused.
 
-    create: make what is missing as folders, with the mode of the volume. Raises SubPathProblem.
+    create: make what is missing as folders, with the mode of the volume; not what a link names. Raises SubPathProblem.
     """
-    parts = [part for part in relative.split("/") if part not in ("", ".")]
+    parts = _parts(relative)
     if ".." in parts or relative.startswith("/"):
         raise SubPathProblem(f"subPath {relative!r} must not contain '..' or be absolute")
     try:
-        base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return _walk(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), parts, create)
     except OSError as error:
-        raise SubPathProblem(f"subPath {relative!r}: {error.strerror}") from error
-    try:
-        return _resolve(base, parts, create)
-    except OSError as error:
-        why = "it leads out of the volume" if error.errno in (errno.EXDEV, errno.ELOOP) else error.strerror
+        why = "it leads out of the volume" if error.errno == errno.EXDEV else error.strerror
         raise SubPathProblem(f"subPath {relative!r}: {why}") from error
-    finally:
-        os.close(base)
 
 
-def _resolve(base: int, parts: list[str], create: bool) -> int:
-    """Raises OSError. What is missing is made one folder at a time, each in a parent that was resolved safely."""
-    path = "/".join(parts) or "."
-    try:
-        return _open_beneath(base, path)
-    except FileNotFoundError:
-        if not create:
-            raise
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _walk(base: int, parts: list[str], create: bool) -> int:
+    """Open the last of `parts`; closes `base`. Raises OSError, EXDEV for a way out."""
     mode = stat.S_IMODE(os.fstat(base).st_mode)
-    for count in range(1, len(parts) + 1):
-        parent = _open_beneath(base, "/".join(parts[: count - 1]) or ".")
-        try:
-            _make(parent, parts[count - 1], mode)
-        finally:
-            os.close(parent)
-    return _open_beneath(base, path)
-
-
-def _make(parent: int, name: str, mode: int) -> None:
+    way = [base]  # from the volume down to where we are
+    left = deque((part, create) for part in parts)
+    links = steps = 0
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
-    except (FileExistsError, NotADirectoryError):
-        return
-    # Not by name: it may be a symlink by now.
-    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        os.fchmod(made, mode)
+        while left:
+            name, may_make = left.popleft()
+            steps += 1
+            if steps > _STEPS or len(way) > _DEPTH:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            if name == "..":
+                if len(way) == 1:
+                    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+                os.close(way.pop())
+                continue
+            way.append(_open_or_make(way[-1], name, mode if may_make else None))
+            kind = os.fstat(way[-1]).st_mode
+            if stat.S_ISLNK(kind):
+                links += 1
+                if links > _LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                target = os.readlink("", dir_fd=way[-1])
+                os.close(way.pop())
+                if target.startswith("/"):
+                    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+                left.extendleft((part, False) for part in reversed(_parts(target)))
+            elif left and not stat.S_ISDIR(kind):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return way.pop()
     finally:
-        os.close(made)
+        for descriptor in way:
+            os.close(descriptor)
 
 
-def _open_beneath(base: int, path: str) -> int:
-    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
-    for _ in range(128):
-        found = _libc.syscall(_SYS_OPENAT2, base, path.encode(), ctypes.byref(how), ctypes.sizeof(how))
-        if found >= 0:
-            return int(found)
-        number = ctypes.get_errno()
-        if number != errno.EAGAIN:  # somebody renamed a folder of the way meanwhile
-            break
-    raise OSError(number, os.strerror(number), path)
+def _open_or_make(parent: int, name: str, mode: int | None) -> int:
+    """A link is opened itself. mode: of the folder that is made when there is nothing; None for none."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=parent)
+    except FileNotFoundError:
+        if mode is None:
+            raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+        # Not by name: it may be a symlink by now.
+        made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.fchmod(made, mode)
+        finally:
+            os.close(made)
+    return os.open(name, flags, dir_fd=parent)
 
 
 def bind_subpath(volume: Path, relative: str, target: Path, *, read_only: bool = False) -> None:

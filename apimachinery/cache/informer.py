@@ -17,6 +17,7 @@ from apimachinery.api.catalogue import Resource
 from apimachinery.client.rest import ApiUnreachable, Client, WatchEvent
 from apimachinery.kit.backoff import Backoff
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.trace import Delivery, current
 from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError
 
@@ -67,7 +68,7 @@ class Informer:
         transform: Transform = without_managed_fields,
         clock: Clock | None = None,
     ) -> None:
-        self.resource = resource
+        self.resource, self._about = resource, resource.group_resource
         self.lister = Lister()
         self._client, self._namespace = client, namespace
         self._label_selector, self._field_selector = label_selector, field_selector
@@ -168,18 +169,25 @@ class Informer:
             self._drop(objects.key(obj))  # deleted and made again under the same name while we were not looking
             held = None
         self.lister.put(obj)
-        for handler in self._handlers:
-            if held is None:
-                self._call(handler.on_add, obj)
-            else:
-                self._call(handler.on_update, held, obj)
+        with self._telling("ADDED" if held is None else "MODIFIED", obj):
+            for handler in self._handlers:
+                if held is None:
+                    self._call(handler.on_add, obj)
+                else:
+                    self._call(handler.on_update, held, obj)
 
     def _drop(self, key: str, last: Object | None = None) -> None:
         held = self.lister.remove(key)
         if held is None:
             return
-        for handler in self._handlers:
-            self._call(handler.on_delete, self._transform(last) if last is not None else held)
+        with self._telling("DELETED", last or held):
+            for handler in self._handlers:
+                self._call(handler.on_delete, self._transform(last) if last is not None else held)
+
+    def _telling(self, how: str, obj: Object) -> Delivery:
+        # What the first list shows was delivered to nobody: it was there before us.
+        trace = current() if self._synced.is_set() else None
+        return Delivery(trace, (self._about, objects.key(obj), objects.resource_version(obj)), how)
 
     def _call(self, function: Callable[..., None], *args: Object) -> None:
         try:

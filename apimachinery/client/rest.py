@@ -15,9 +15,11 @@ import orjson
 from apimachinery.api.catalogue import Resource
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.kit.trace import current
 from apimachinery.meta.status import ApiError
 
 from .config import ClientConfig
+from .rehearsal import rehearsal
 
 Object = dict[str, Any]
 Body = Object | list[Object]
@@ -253,6 +255,9 @@ class Client:
         content_type: str = "application/json",
     ) -> Object:
         answer: Object = orjson.loads(await self._bytes(method, path, query or {}, body, content_type))
+        if method != "GET" and (trace := current()) is not None:
+            metadata = answer.get("metadata") or {}
+            trace.note("wrote", path, metadata.get("name") or "", metadata.get("resourceVersion") or "", method)
         return answer
 
     async def _bytes(
@@ -262,6 +267,13 @@ class Client:
         query: Mapping[str, str],
         body: Body | None,
         content_type: str = "application/json",
+    ) -> bytes:
+        if (tried := rehearsal()) is not None:
+            return await tried.perform(self._sent, method, path, query, body, content_type)
+        return await self._sent(method, path, query, body, content_type)
+
+    async def _sent(
+        self, method: str, path: str, query: Mapping[str, str], body: Body | None, content_type: str
     ) -> bytes:
         data = orjson.dumps(body) if body is not None else None
         try:

@@ -9,9 +9,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.metrics import Counter, Histogram
+from apimachinery.kit.trace import current
 from apimachinery.meta.status import ApiError, is_conflict
 
 from .queue import WorkQueue
@@ -25,6 +28,18 @@ _TOTAL = Counter("controller_reconcile_total", "Reconciliations by result", ["co
 _SECONDS = Histogram("controller_reconcile_time_seconds", "Time of one reconciliation", ["controller"])
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one reconciliation. result: success, conflict or error. error: its text. again: seconds until the
+    key comes back by itself, None when it does not. seconds: how long it took."""
+
+    key: str
+    result: str
+    error: str
+    again: float | None
+    seconds: float
+
+
 class Controller:
     """Workers that take keys from a queue and reconcile them.
 
@@ -33,20 +48,18 @@ class Controller:
 
     def __init__(self, name: str, reconcile: Reconcile, queue: WorkQueue, *, workers: int = 1) -> None:
         self.name, self.queue = name, queue
-        self._reconcile, self._workers = reconcile, workers
-        self._gate = asyncio.Event()
-        self._gate.set()
+        self.reconcile, self._workers = reconcile, workers
 
     @property
     def paused(self) -> bool:
-        return not self._gate.is_set()
+        return self.queue.held
 
     def pause(self) -> None:
         """Take no further key; what is being worked on is finished."""
-        self._gate.clear()
+        self.queue.hold()
 
     def resume(self) -> None:
-        self._gate.set()
+        self.queue.release()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -55,38 +68,42 @@ class Controller:
             for number in range(self._workers):
                 group.create_task(self._work(), name=f"{self.name}: worker {number}")
 
-    async def step(self) -> str:
-        """Reconcile the next key even though paused; returns it. For `kubelab step`."""
-        key = await self.queue.get()
-        await self._one(key)
-        return key
+    async def step(self, key: str = "") -> Outcome | None:
+        """Reconcile the next key that is ready (or `key`) even though paused; None when there is none. For `kubelab
+        step`."""
+        taken = self.queue.take(key)
+        return None if taken is None else await self._one(taken)
 
     async def _work(self) -> None:
         while True:
-            await self._gate.wait()
-            key = await self.queue.get()
-            if self.paused:  # the gate closed while this worker waited for a key
-                self.queue.done(key)
-                self.queue.add(key)
-                continue
-            await self._one(key)
+            await self._one(await self.queue.get())
 
-    async def _one(self, key: str) -> None:
+    async def _one(self, key: str) -> Outcome:
+        trace, causes = current(), self.queue.causes(key)
+        began = trace.now() if trace is not None else 0.0
+        with trace.working() if trace is not None else nullcontext(0) as work:
+            outcome = await self._contained(key)
+        if trace is not None:
+            detail = {"causes": causes, "result": outcome.result, "error": outcome.error, "again": outcome.again}
+            trace.note_at(began, work, "reconciled", self.name, key, "", {**detail, "seconds": outcome.seconds})
+        return outcome
+
+    async def _contained(self, key: str) -> Outcome:
         started = time.perf_counter()
-        result = "success"
+        result, told, again = "success", "", None
         try:
-            again = await self._reconcile(key)
+            again = await self.reconcile(key)
         except ApiError as error:
             # A conflict is the optimistic lock at work: the next try reads what won.
-            result = "conflict" if is_conflict(error) else "error"
+            result, told = "conflict" if is_conflict(error) else "error", error.message
             log.log(logging.DEBUG if is_conflict(error) else logging.WARNING, "%s: %s: %s", self.name, key, error)
             self.queue.add_rate_limited(key)
         except ApiUnreachable as error:
-            result = "error"
+            result, told = "error", str(error)
             log.warning("%s: %s: %s", self.name, key, error)
             self.queue.add_rate_limited(key)
-        except Exception:
-            result = "error"
+        except Exception as error:
+            result, told = "error", f"{type(error).__name__}: {error}"
             log.exception("%s: reconciling %s failed", self.name, key)
             self.queue.add_rate_limited(key)
         else:
@@ -95,5 +112,7 @@ class Controller:
                 self.queue.add_after(key, again)
         finally:
             self.queue.done(key)
+            seconds = time.perf_counter() - started
             _TOTAL.labels(self.name, result).inc()
-            _SECONDS.labels(self.name).observe(time.perf_counter() - started)
+            _SECONDS.labels(self.name).observe(seconds)
+        return Outcome(key, result, told, again, seconds)

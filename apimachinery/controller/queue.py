@@ -10,9 +10,20 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
+from dataclasses import dataclass
 
 from apimachinery.kit.backoff import Backoff
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.trace import Causes, Thing
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A key that is not ready yet. after: seconds. failures: how often it has failed in a row; 0 when it only waits."""
+
+    key: str
+    after: float
+    failures: int
 
 
 class WorkQueue:
@@ -30,12 +41,15 @@ class WorkQueue:
         self._due: dict[str, float] = {}  # when each key of it is to come; what says otherwise there is superseded
         self._order = itertools.count()
         self._sooner = asyncio.Event()
+        self._held = False
+        self._causes = Causes()
 
     def __len__(self) -> int:
         """How many keys wait to be worked on now."""
         return len(self._ready)
 
     def add(self, key: str) -> None:
+        self._causes.remember(key)
         if key in self._dirty:
             return
         self._dirty.add(key)
@@ -45,6 +59,7 @@ class WorkQueue:
 
     def add_after(self, key: str, seconds: float) -> None:
         """Add the key after a while, or when an earlier call said if that is sooner; `run` must be under way."""
+        self._causes.remember(key)
         if seconds <= 0:
             self.add(key)
             return
@@ -69,12 +84,43 @@ class WorkQueue:
         self._failures.pop(key, None)
         self._backoff.reset(key)
 
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    def hold(self) -> None:
+        """`get` gives out nothing until `release`; keys gather, and `take` takes them one by one."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+        self._changed.set()
+
     async def get(self) -> str:
         """Wait for a key and take it; `done` must follow."""
-        while not self._ready:
+        while self._held or not self._ready:
             self._changed.clear()
             await self._changed.wait()
-        key = self._ready.popleft()
+        return self._taken(self._ready.popleft())
+
+    def take(self, key: str = "") -> str | None:
+        """Take the next key that is ready, or `key` (ready or to come later), even while held; None when there is none.
+
+        A key that is being worked on cannot be taken."""
+        if not key:
+            return self._taken(self._ready.popleft()) if self._ready else None
+        if key in self._ready:
+            self._ready.remove(key)
+        elif key not in self._due or key in self._processing:
+            return None
+        self._due.pop(key, None)
+        return self._taken(key)
+
+    def causes(self, key: str) -> tuple[Thing, ...]:
+        """The deliveries that made a key ready which was just taken; they are forgotten."""
+        return self._causes.take(key)
+
+    def _taken(self, key: str) -> str:
         self._dirty.discard(key)
         self._processing.add(key)
         return key
@@ -89,6 +135,16 @@ class WorkQueue:
     def waiting(self) -> list[str]:
         """The keys that wait, in order: what `kubelab step` shows."""
         return list(self._ready)
+
+    def working(self) -> list[str]:
+        """The keys that are being worked on."""
+        return sorted(self._processing)
+
+    def later(self) -> list[Later]:
+        """The keys that are to come, the next one first."""
+        now = self._clock.monotonic()
+        due = sorted(self._due.items(), key=lambda each: each[1])
+        return [Later(key, max(0.0, at - now), self.failures(key)) for key, at in due]
 
     async def run(self) -> None:
         """Move keys of `add_after` to the queue when they are due; until cancelled."""

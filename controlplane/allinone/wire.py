@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.pki import Cluster, ensure_cluster_pki
+from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.meta.status import service_unavailable
 from controlplane.allinone.config import AllInOneConfig
 from controlplane.apiserver import config as apiserver_config
 from controlplane.apiserver import wire as apiserver
+from controlplane.apiserver.front.components import within
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,7 @@ class ControlPlane:
     def __init__(self, config: AllInOneConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
         self._tasks: dict[str, asyncio.Task[object]] = {}
+        self._boxes: dict[str, GlassBox] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make what is missing under the data directory, serve, then start the scheduler and the controllers.
@@ -34,8 +39,10 @@ class ControlPlane:
         Raises OSError, ConfigError, StorageError when it cannot start, and what a component dies of."""
         prepare(self._config)
         async with AsyncExitStack() as undo:
-            probes = {name: partial(self._healthy, name) for name in ("scheduler", "controller-manager")}
-            server = apiserver.build(apiserver_config.parse(flags(self._config)), self._clock, probes)
+            parts = ("scheduler", "controller-manager")
+            probes = {name: partial(self._healthy, name) for name in parts}
+            boxes = {f"kube-{name}": within(partial(self._asked, name)) for name in parts}
+            server = apiserver.build(apiserver_config.parse(flags(self._config)), self._clock, probes, boxes)
             await server.start(undo)
             self._tasks = self._components(stop)
             undo.push_async_callback(cancel_and_wait, *self._tasks.values())
@@ -45,6 +52,12 @@ class ControlPlane:
         """Of a component in this process. Raises RuntimeError."""
         if name not in self._tasks or self._tasks[name].done():
             raise RuntimeError("not running")
+
+    async def _asked(self, name: str, method: str, path: str, query: Mapping[str, str]) -> object:
+        """The answer of a component's glass box. Raises ApiError."""
+        if name not in self._boxes:
+            raise service_unavailable(f"kube-{name} has not started")
+        return await self._boxes[name].answer(method, path, query)
 
     def _components(self, stop: asyncio.Event) -> dict[str, asyncio.Task[object]]:
         # Imported only now: the server answers while they load.
@@ -70,6 +83,7 @@ class ControlPlane:
             ),
             self._clock,
         )
+        self._boxes = {"scheduler": scheduler.glass_box, "controller-manager": controllers.glass_box}
         return {
             "scheduler": asyncio.create_task(scheduler.run(stop)),
             "controller-manager": asyncio.create_task(controllers.run(stop)),

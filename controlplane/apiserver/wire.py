@@ -11,8 +11,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-import orjson
-
 from apimachinery.api.catalogue import (
     CATALOGUE,
     CLUSTERROLEBINDINGS,
@@ -25,18 +23,19 @@ from apimachinery.api.catalogue import (
     ROLES,
     VOLUMEATTACHMENTS,
 )
+from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.jwt import Signer, load_private_key
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.trace import Trace
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.log import LogFile
-from controlplane.apiserver.authn import token_file
-from controlplane.apiserver.authn.authenticator import Authenticator, FrontProxy
+from controlplane.apiserver.authn import front_proxy, token_file
+from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
-from controlplane.apiserver.authn.certificates import common_name
 from controlplane.apiserver.authn.issuer import Issuer
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.service_accounts import Lookup, ServiceAccountAuthenticator
@@ -59,6 +58,7 @@ from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
 from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
+from controlplane.apiserver.front.components import Ask, Components, beside, within
 from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
@@ -87,10 +87,12 @@ Object = dict[str, Any]
 class ApiServer:
     """`start` returns when it serves and is ready; `run` serves until it is told to stop.
 
-    components: how the control plane's other parts are, for `kubectl get componentstatuses`."""
+    components: how the control plane's other parts are, for `kubectl get componentstatuses`. boxes: their glass boxes.
+    """
 
-    def __init__(self, config: Config, clock: Clock, components: Mapping[str, Probe]) -> None:
-        self.config, self._clock, self._components = config, clock, components
+    def __init__(self, config: Config, clock: Clock, components: Mapping[str, Probe], boxes: Mapping[str, Ask]) -> None:
+        self.config, self._clock, self._components, self._boxes = config, clock, components, boxes
+        self._glass_box = GlassBox(Trace("kube-apiserver"))
         self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = self._stopping = False
@@ -146,11 +148,11 @@ class ApiServer:
         undo.push_async_callback(front.stop)
         undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
 
-        front_proxy = _front_proxy_data(config)
+        published = front_proxy.published(config)
         await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
         await until_answered("flow control", lambda: ensure_flow_control(registry, clock), clock)
         await until_answered(
-            "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, front_proxy), clock
+            "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, published), clock
         )
         await until_answered("the kubernetes service", kubernetes.ensure, clock)
         extensions = Extensions(registry, storage, clock)
@@ -203,7 +205,9 @@ class ApiServer:
         bearers = TokenAuthenticators(_token_authenticators(config, verifier, lookup, clock))
         signing = config.service_account_signing_key_file
         signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
-        authenticator = Authenticator(bearers, clock, front_proxy=_front_proxy(config), anonymous=config.anonymous_auth)
+        authenticator = Authenticator(
+            bearers, clock, front_proxy=front_proxy.believed(config), anonymous=config.anonymous_auth
+        )
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
         streams = build_streams(config, registry, self._forwarder)
         tables = Tables(clock)
@@ -251,16 +255,25 @@ class ApiServer:
             f"{advertise}:{config.secure_port}",
             issuer,
             dumps(self._seats) if isinstance(self._seats, Fairness) else None,
+            Components({"kube-apiserver": within(self._glass_box.answer), **self._boxes}),
         )
         route = self._aggregation.over(routes.serve)
         return Front(route, authenticator, authorizer, auditor=_auditor(config, clock), seats=self._seats)
 
 
-def build(config: Config, clock: Clock | None = None, components: Mapping[str, Probe] | None = None) -> ApiServer:
-    """Join the parts. No I/O happens before `start` or `run`. components: those beside us when not given."""
+def build(
+    config: Config,
+    clock: Clock | None = None,
+    components: Mapping[str, Probe] | None = None,
+    boxes: Mapping[str, Ask] | None = None,
+) -> ApiServer:
+    """Join the parts. No I/O happens before `start` or `run`. components, boxes: those beside us when not given."""
     if components is None:
         components = {name: local(port) for name, port in PORTS.items()}
-    return ApiServer(config, clock or SystemClock(), components)
+    if boxes is None:
+        cert, key = config.proxy_client_cert_file, config.proxy_client_key_file
+        boxes = {f"kube-{name}": beside(f"kube-{name}", port, cert, key) for name, port in PORTS.items()}
+    return ApiServer(config, clock or SystemClock(), components, boxes)
 
 
 async def open_storage(config: Config, clock: Clock) -> Storage:
@@ -368,28 +381,3 @@ def _server_tls(config: Config) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_OPTIONAL
     accept_unverified(context)
     return context
-
-
-def _front_proxy(config: Config) -> FrontProxy | None:
-    if config.requestheader_client_ca_file is None:
-        return None
-    return FrontProxy(
-        common_name(config.requestheader_client_ca_file),
-        config.requestheader_allowed_names,
-        config.requestheader_username_headers,
-        config.requestheader_group_headers,
-        config.requestheader_extra_headers_prefix,
-    )
-
-
-def _front_proxy_data(config: Config) -> Object:
-    if config.requestheader_client_ca_file is None:
-        return {}
-    lists = {
-        "requestheader-allowed-names": config.requestheader_allowed_names,
-        "requestheader-extra-headers-prefix": config.requestheader_extra_headers_prefix,
-        "requestheader-group-headers": config.requestheader_group_headers,
-        "requestheader-username-headers": config.requestheader_username_headers,
-    }
-    data = {key: orjson.dumps(list(words)).decode() for key, words in lists.items()}
-    return {**data, "requestheader-client-ca-file": config.requestheader_client_ca_file.read_text()}

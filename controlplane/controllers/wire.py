@@ -7,33 +7,40 @@ import logging
 import ssl
 from collections.abc import Awaitable
 
+from apimachinery.client.guarded import Guarded
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
+from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.selfsigned import self_signed_context
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.trace import Trace, use
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context
 from controlplane.controllers.descriptors import enabled
+from controlplane.controllers.rehearsal import loops_of, rehearse_with
 
 log = logging.getLogger(__name__)
 
 
 class ControllersDaemon:
-    """The controller manager, ready to run."""
+    """The controller manager, ready to run. glass_box: for `kubelab step` and `kubelab trace`."""
 
     def __init__(self, config: ControllersConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
+        self.glass_box = GlassBox(Trace("kube-controller-manager"))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Control until `stop` is set. Raises LeadershipLost when another manager took over."""
         config = self._config
+        use(self.glass_box.trace)
         async with Client(config.client, "kube-controller-manager") as client:
 
             async def lead() -> None:
-                await _run_controllers(Context(client, config, self._clock))
+                await _run_controllers(Context(client, config, self._clock), self.glass_box)
 
             parts: list[Awaitable[None]] = []
             if config.leader_elect:
@@ -42,8 +49,10 @@ class ControllersDaemon:
             else:
                 parts.append(lead())
             if config.secure_port:
-                server = DebugServer(config.bind_address, config.secure_port, tls=_server_context(config))
-                parts.append(server.run(stop))
+                context = _server_context(config)
+                server = DebugServer(config.bind_address, config.secure_port, tls=context)
+                guarded = Guarded(server, "/debug", self.glass_box.answer)
+                parts += [server.run(stop), guarded.run(client, context, self._clock)]
             tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
             try:
                 await wait_first(stop, *tasks)
@@ -51,9 +60,17 @@ class ControllersDaemon:
                 await cancel_and_wait(*tasks)
 
 
-async def _run_controllers(context: Context) -> None:
+async def _run_controllers(context: Context, glass_box: GlassBox) -> None:
     """Run every enabled controller until cancelled. Each begins its work when the shared informers have synced."""
-    controllers = [descriptor.make(context) for descriptor in enabled(context.config)]
+    controllers = []
+    loops = []
+    for descriptor in enabled(context.config):
+        controller = descriptor.make(context)
+        controllers.append(controller)
+        loops += [
+            ControllerLoop(loop, rehearse_with(context, descriptor.make, loop.name)) for loop in loops_of(controller)
+        ]
+    glass_box.show(loops)
     async with asyncio.TaskGroup() as group:
         group.create_task(context.informers.run())
         for recorder in context.recorders:

@@ -12,13 +12,13 @@ import orjson
 from aiohttp import web
 
 from apimachinery.cache.lister import Lister
+from apimachinery.client.delegation import Gate
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import fields, labels, status
 
 from . import objects
-from .gate import Gate
 from .objects import BASE, GROUP, VERSION, Object
 from .storage import Storage
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from apimachinery.api.catalogue import CONFIGMAPS, NODES, PODS
 from apimachinery.cache.informer import Informer
+from apimachinery.client.delegation import FrontProxy, Gate
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
@@ -17,7 +18,6 @@ from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.meta.status import ApiError
 
 from .config import MetricsConfig
-from .gate import FrontProxy, Gate
 from .scraper import Scraper
 from .server import MetricsApi
 from .storage import Storage

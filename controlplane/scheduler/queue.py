@@ -11,6 +11,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from apimachinery.kit.clock import Clock
 from controlplane.scheduler.framework import Change
@@ -49,6 +50,11 @@ class QueuedPod:
         return self.tried + min(MAX_BACKOFF, INITIAL_BACKOFF * 2.0 ** min(self.attempts - 1, 16))
 
 
+def _turn(queued: QueuedPod) -> tuple[int, float]:
+    """The order of the active part, but for those added at the same time."""
+    return (-queued.pod.priority, queued.added)
+
+
 class SchedulingQueue:
     """Pods that have no node yet, each in exactly one part. Higher priority first, then first come."""
 
@@ -63,6 +69,21 @@ class SchedulingQueue:
         self._backoff_heap: list[tuple[float, int, QueuedPod]] = []
         self._changed = asyncio.Event()
         self._next_flush = clock.monotonic() + _FLUSH_PERIOD
+        self._held = False
+
+    @property
+    def held(self) -> bool:
+        """Whether `pop` gives out nothing (`kubelab step`)."""
+        return self._held
+
+    def hold(self) -> None:
+        """`pop` gives out nothing until `release`; `take` takes pods one by one."""
+        self._held = True
+
+    def release(self) -> None:
+        """The end of `hold`."""
+        self._held = False
+        self._changed.set()
 
     def add(self, pod: PodInfo) -> None:
         """A pod without node was created, or seen first."""
@@ -92,14 +113,52 @@ class SchedulingQueue:
         """Wait for the next pod and take it out."""
         while True:
             self._promote()
-            while self._active_heap:
+            while self._active_heap and not self._held:
                 queued = heapq.heappop(self._active_heap)[3]
                 if self._active.get(queued.pod.uid) is queued:
-                    del self._active[queued.pod.uid]
-                    queued.attempts += 1
-                    queued.tried = self._clock.monotonic()
-                    return queued
+                    return self._taken(queued)
             await self._wait()
+
+    def peek(self, key: str = "") -> QueuedPod | None:
+        """The pod that is next, or the one of `key` (`namespace/name`) in whatever part; None when there is none."""
+        self._promote()
+        if not key:
+            return min(self._active.values(), key=_turn, default=None)
+        parts = (self._active, self._backoff, self._unschedulable)
+        return next((each for part in parts for each in part.values() if each.pod.key == key), None)
+
+    def take(self, key: str = "") -> QueuedPod | None:
+        """Take out what `peek` shows, even while held."""
+        queued = self.peek(key)
+        if queued is None:
+            return None
+        self.delete(queued.pod.uid)
+        return self._taken(queued)
+
+    def waiting(self) -> list[str]:
+        """The keys of the active part, in their order."""
+        return [each.pod.key for each in sorted(self._active.values(), key=_turn)]
+
+    def later(self) -> list[dict[str, Any]]:
+        """The other pods: key; after: seconds, None until something changes; failures; refused: by which plugins."""
+        now = self._clock.monotonic()
+        soon = sorted(self._backoff.values(), key=lambda each: each.backoff_until)
+        return [
+            {
+                "key": each.pod.key,
+                "after": max(0.0, each.backoff_until - now) if part == "backoff" else None,
+                "failures": each.attempts,
+                "refused": sorted(each.refused_by),
+            }
+            for part, pods in (("backoff", soon), ("unschedulable", self._unschedulable.values()))
+            for each in pods
+        ]
+
+    def _taken(self, queued: QueuedPod) -> QueuedPod:
+        self._active.pop(queued.pod.uid, None)
+        queued.attempts += 1
+        queued.tried = self._clock.monotonic()
+        return queued
 
     def put_back(self, queued: QueuedPod, refused_by: Iterable[str] = ()) -> None:
         """Return a popped pod that could not be scheduled.

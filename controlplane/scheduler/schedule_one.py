@@ -17,11 +17,12 @@ from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter, Histogram
+from apimachinery.kit.trace import current
 from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
-from controlplane.scheduler.decision import decide
+from controlplane.scheduler.decision import Decision, decide
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, What
 from controlplane.scheduler.messages import fit_error
 from controlplane.scheduler.node_info import NodeInfo
@@ -29,6 +30,7 @@ from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.preemption import Preemption, Victims, plan_preemption
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
+from controlplane.scheduler.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,30 @@ class ScheduleOne:
         self._violating, self._percentage = violating, percentage
         self._slots = asyncio.Semaphore(MAX_BINDINGS)
         self._start = 0
+        self._working: set[str] = set()
+
+    @property
+    def working(self) -> list[str]:
+        """The keys of the pods that are being decided about, or bound."""
+        return sorted(self._working)
+
+    def consider(self, pod: PodInfo) -> tuple[Decision, int]:
+        """The decision about a pod as it would be now, and of how many nodes; nothing comes of it."""
+        snapshot = self._cache.snapshot()
+        same = random.Random()
+        same.setstate(self._rng.getstate())
+        return self._decide(self._frameworks[pod.scheduler_name], pod, snapshot, same), len(snapshot)
+
+    async def step(self, key: str = "") -> dict[str, Any]:
+        """Schedule the next pod (or that of `key`), even while the queue is held; {} when there is none."""
+        queued = self._queue.take(key)
+        if queued is None:
+            return {}
+        async with self._slots:
+            await self._one(queued)
+        node = self._cache.place_of(queued.pod.uid)
+        result = f"bound to {node}" if node is not None else "not scheduled"
+        return {"key": queued.pod.key, "result": result, "error": "", "again": None}
 
     async def run(self) -> None:
         """Schedule until cancelled."""
@@ -75,7 +101,35 @@ class ScheduleOne:
                 await asyncio.sleep(0)
 
     async def _one(self, queued: QueuedPod) -> None:
-        """Decide, without awaiting, then tell the API."""
+        """Decide, without awaiting, then tell the API. Noted in the component's trace."""
+        pod, trace = queued.pod, current()
+        self._working.add(pod.key)
+        try:
+            if trace is None:
+                await self._schedule(queued)
+                return
+            began, started = trace.now(), self._clock.monotonic()
+            cause = ("pods", pod.key, str(pod.pod["metadata"].get("resourceVersion", "")))
+            with trace.working() as work:
+                await self._schedule(queued)
+            node, seconds = self._cache.place_of(pod.uid), self._clock.monotonic() - started
+            detail = {"causes": [cause], "result": node or "", "attempt": queued.attempts, "seconds": seconds}
+            trace.note_at(began, work, "reconciled", "scheduler", pod.key, "", detail)
+        finally:
+            self._working.discard(pod.key)
+
+    def _decide(self, framework: Framework, pod: PodInfo, snapshot: Snapshot, rng: random.Random) -> Decision:
+        return decide(
+            framework,
+            pod,
+            snapshot,
+            start=self._start,
+            nominated=self._nominator.nominated(),
+            rng=rng,
+            percentage=self._percentage,
+        )
+
+    async def _schedule(self, queued: QueuedPod) -> None:
         pod = queued.pod
         try:
             if pod.deleting or self._cache.place_of(pod.uid) is not None:
@@ -83,15 +137,7 @@ class ScheduleOne:
             framework = self._frameworks[pod.scheduler_name]
             snapshot = self._cache.snapshot()
             with _SECONDS.time():
-                decision = decide(
-                    framework,
-                    pod,
-                    snapshot,
-                    start=self._start,
-                    nominated=self._nominator.nominated(),
-                    rng=self._rng,
-                    percentage=self._percentage,
-                )
+                decision = self._decide(framework, pod, snapshot, self._rng)
             self._start = (self._start + decision.evaluated) % max(len(snapshot), 1)
             if decision.node is not None:
                 self._cache.assume(pod, decision.node)

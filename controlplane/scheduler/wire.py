@@ -10,14 +10,17 @@ from collections.abc import Awaitable
 
 from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS
 from apimachinery.cache.informer import InformerFactory
+from apimachinery.client.guarded import Guarded
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
 from apimachinery.controller.events import EventRecorder
+from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.selfsigned import self_signed_context
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
@@ -25,6 +28,7 @@ from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import VolumeParts, make_framework
 from controlplane.scheduler.queue import SchedulingQueue
 from controlplane.scheduler.schedule_one import ScheduleOne
+from controlplane.scheduler.stepping import SchedulerLoop
 from controlplane.scheduler.storage import Storage
 from controlplane.scheduler.surroundings import ClusterSurroundings
 from controlplane.scheduler.watching import Watching
@@ -33,14 +37,16 @@ log = logging.getLogger(__name__)
 
 
 class SchedulerDaemon:
-    """The scheduler, ready to run."""
+    """The scheduler, ready to run. glass_box: for `kubelab step` and `kubelab trace`."""
 
     def __init__(self, config: SchedulerConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
+        self.glass_box = GlassBox(Trace("kube-scheduler"))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Schedule until `stop` is set. Raises LeadershipLost when another scheduler took over."""
         config = self._config
+        use(self.glass_box.trace)
         async with Client(config.client, "kube-scheduler") as client:
             informers = InformerFactory(client)
             volumes = VolumeParts(Storage(informers), client, self._clock)
@@ -67,6 +73,7 @@ class SchedulerDaemon:
 
             async def lead() -> None:
                 await informers.wait_synced()
+                self.glass_box.show([SchedulerLoop(loop, queue)])
                 log.info("scheduling pods of %s", ", ".join(frameworks))
                 await loop.run()
 
@@ -77,8 +84,10 @@ class SchedulerDaemon:
             else:
                 parts.append(lead())
             if config.secure_port:
-                server = DebugServer(config.bind_address, config.secure_port, tls=_server_context(config))
-                parts.append(server.run(stop))
+                context = _server_context(config)
+                server = DebugServer(config.bind_address, config.secure_port, tls=context)
+                guarded = Guarded(server, "/debug", self.glass_box.answer)
+                parts += [server.run(stop), guarded.run(client, context, self._clock)]
             tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
             try:
                 await wait_first(stop, *tasks)

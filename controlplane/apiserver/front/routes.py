@@ -17,6 +17,7 @@ from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.discovery import documents, openapi
 from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front import responses
+from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
 from controlplane.apiserver.front.negotiate import aggregated_version
 from controlplane.apiserver.front.request_info import RequestInfo
@@ -42,9 +43,11 @@ class Routes:
         address: str,
         issuer: Issuer,
         debug: Mapping[str, Callable[[], str]] | None = None,
+        components: Components | None = None,
     ) -> None:
         self._resources, self._checks, self._address = resources, checks, address
         self._issuer, self._debug = issuer, debug or {}
+        self._components = components or Components({})
         self._catalogue = resources.catalogue
         self._documents: dict[str, bytes] = {}
 
@@ -57,6 +60,8 @@ class Routes:
             raise status.path_not_found()
         if path.split("/")[1] in PATHS:
             return await serve_health(request, path, self._checks)
+        if path.startswith(PREFIX):
+            return await self._components.serve(request, info, user)
         if request.method not in ("GET", "HEAD"):
             raise status.ApiError(
                 405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}

@@ -75,7 +75,8 @@ async def test_a_paused_controller_takes_nothing_and_steps_one_by_one() -> None:
         queue.add(key)
     await clock.advance(1)
     assert calls == []
-    assert await controller.step() == "a"
+    stepped = await controller.step()
+    assert stepped is not None and stepped.key == "a"
     assert calls == ["a"]
     controller.resume()
     await clock.advance(1)

@@ -1,0 +1,36 @@
+"""The front proxy (aggregation layer): whom we believe as one, and what we publish about ours."""
+
+from __future__ import annotations
+
+import orjson
+
+from controlplane.apiserver.authn.authenticator import FrontProxy
+from controlplane.apiserver.authn.certificates import common_name
+from controlplane.apiserver.config import Config
+
+
+def believed(config: Config) -> FrontProxy | None:
+    """None without --requestheader-client-ca-file."""
+    if config.requestheader_client_ca_file is None:
+        return None
+    return FrontProxy(
+        common_name(config.requestheader_client_ca_file),
+        config.requestheader_allowed_names,
+        config.requestheader_username_headers,
+        config.requestheader_group_headers,
+        config.requestheader_extra_headers_prefix,
+    )
+
+
+def published(config: Config) -> dict[str, str]:
+    """The data of the ConfigMap extension-apiserver-authentication that is about it."""
+    if config.requestheader_client_ca_file is None:
+        return {}
+    lists = {
+        "requestheader-allowed-names": config.requestheader_allowed_names,
+        "requestheader-extra-headers-prefix": config.requestheader_extra_headers_prefix,
+        "requestheader-group-headers": config.requestheader_group_headers,
+        "requestheader-username-headers": config.requestheader_username_headers,
+    }
+    data = {key: orjson.dumps(list(words)).decode() for key, words in lists.items()}
+    return {**data, "requestheader-client-ca-file": config.requestheader_client_ca_file.read_text()}

@@ -1,0 +1,189 @@
+"""``kubelab step``: pause a loop of the control plane, see what its next turn would do, and let it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.kit.config import ConfigError
+from apimachinery.meta.status import ApiError
+from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
+from provisioner.errors import BadInput, LabError
+from provisioner.home import find_home, find_kubeconfig, find_lab, known_labs
+from provisioner.stepping import find_loop, render_list, render_rehearsal, render_waiting
+
+Object = dict[str, Any]
+
+COMPONENTS = ("kube-scheduler", "kube-controller-manager")
+_ROOT = "/debug/components"
+
+
+def step(
+    loop: Annotated[
+        str, typer.Argument(metavar="[LOOP]", help="scheduler, replicaset, deployment, … as --list names them.")
+    ] = "",
+    key: Annotated[str, typer.Argument(metavar="[KEY]", help="NAMESPACE/NAME: its turn, not the next one's.")] = "",
+    everything: Annotated[bool, typer.Option("--list", help="Every loop and how much waits for it.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Let it begin nothing more. No LOOP: all of them.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let it work by itself again. No LOOP: all.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take the turn without asking.")] = False,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    lab: LabName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pause a controller or the scheduler, see what the next key's turn would do, and perform it when you say so.
+
+    What a turn would do is rehearsed by the controller itself: every write goes to the API server as a dry run, and so
+    is defaulted, admitted and validated, but not stored. The loop stays paused until --resume.
+    """
+    if pause and resume:
+        raise BadInput(["step: --pause and --resume are opposites"])
+    if key and not loop:
+        raise BadInput(["step: KEY needs LOOP"])
+    if "/" not in key and key and namespace:
+        key = f"{namespace}/{key}"
+    try:
+        config = load_kubeconfig(find_kubeconfig(kubeconfig, lab), context)
+        session = _Session(config, _masters(kubeconfig, lab, config), as_json=as_json)
+        asyncio.run(session.run(loop, key, pause=pause, resume=resume, everything=everything, yes=yes))
+    except ConfigError as error:
+        raise BadInput([str(error)]) from None
+    except ApiError as error:
+        raise LabError(f"the API server says: {error.message}") from None
+    except ApiUnreachable as error:
+        raise LabError(
+            f"the API server does not answer: {error}", advice="kubelab status shows the machines."
+        ) from None
+
+
+def _masters(kubeconfig: object, lab: str | None, config: ClientConfig) -> list[str]:
+    """Where else a leading component may be asked: the API servers of the lab's other masters."""
+    home = find_home()
+    if kubeconfig is not None or (lab is None and len(known_labs(home)) != 1):
+        return []
+    place = find_lab(home, lab)
+    servers = [f"https://{machine.ip}:6443" for machine in place.load().machines if machine.is_master]
+    return [server for server in servers if server != config.server] if config.server in servers else []
+
+
+class _Session:
+    """One command. others: API servers beside the config's."""
+
+    def __init__(self, config: ClientConfig, others: list[str], *, as_json: bool) -> None:
+        self._config, self._others, self._as_json = config, others, as_json
+        self._out = Console(highlight=False, soft_wrap=True)
+
+    async def run(self, word: str, key: str, *, pause: bool, resume: bool, everything: bool, yes: bool) -> None:
+        async with self._clients() as clients:
+            found: list[tuple[Client, str, Object]] = []
+            for component in COMPONENTS:
+                client, answer = await self._leading(clients, component)
+                found += [(client, component, loop) for loop in answer["loops"]]
+            if not found:
+                raise LabError("no scheduler and no controller manager leads yet", advice="Try again in a few seconds.")
+            if word:
+                name = find_loop(word, [loop["name"] for _, _, loop in found])
+                found = [each for each in found if each[2]["name"] == name]
+            if pause or resume:
+                what = "pause" if pause else "resume"
+                found = [
+                    (client, component, await _post(client, component, loop["name"], what))
+                    for client, component, loop in found
+                ]
+            if everything or pause or resume or not word:
+                self._list([loop for _, _, loop in found])
+                return
+            client, component, loop = found[0]
+            await self._step(client, component, loop, key, yes=yes)
+
+    async def _step(self, client: Client, component: str, loop: Object, key: str, *, yes: bool) -> None:
+        name = loop["name"]
+        if not loop["paused"]:
+            loop = await _post(client, component, name, "pause")
+            self._say(f"{name} is paused now; kubelab step {name} --resume lets it work by itself again.")
+        told = await _post(client, component, name, "rehearse", key)
+        if not told:
+            self._end(render_waiting(loop), {"loop": loop, "rehearsal": None, "outcome": None})
+            return
+        if not self._as_json:
+            for line in render_rehearsal(name, told):
+                self._out.print(line)
+        if not yes and (self._as_json or not typer.confirm("Perform it?")):
+            self._end([], {"loop": loop, "rehearsal": told, "outcome": None})
+            return
+        outcome = await _post(client, component, name, "step", told["key"])
+        lines = ["[yellow]it was no longer there[/]"] if not outcome else [_told(outcome)]
+        self._end(lines, {"loop": loop, "rehearsal": told, "outcome": outcome or None})
+        if outcome and outcome["error"]:
+            raise typer.Exit(1)
+
+    def _list(self, loops: list[Object]) -> None:
+        self._end(render_list(loops), {"loops": loops})
+
+    def _say(self, line: str) -> None:
+        if not self._as_json:
+            self._out.print(line, style="yellow")
+
+    def _end(self, lines: list[Any], document: Object) -> None:
+        if self._as_json:
+            print(json.dumps(document, indent=2))
+            return
+        for line in lines:
+            self._out.print(line)
+
+    async def _leading(self, clients: list[Client], component: str) -> tuple[Client, Object]:
+        """The client by which the leading process of a component is reached; the first one's answer when none leads."""
+        first: Object | None = None
+        for client in clients:
+            try:
+                answer: Object = orjson.loads(await client.raw("GET", f"{_ROOT}/{component}/loops"))
+            except ApiError as error:
+                if error.code == 404:
+                    raise LabError("this API server has no glass box", advice="Only kubelab's has.") from None
+                raise
+            except ApiUnreachable:
+                if client is clients[0]:
+                    raise
+                continue  # another master is down
+            if answer["leading"]:
+                return client, answer
+            first = first or answer
+        return clients[0], first or {"loops": []}
+
+    @asynccontextmanager
+    async def _clients(self) -> AsyncIterator[list[Client]]:
+        first = Client(self._config, "kubelab")
+        more = [Client(replace(self._config, server=server), "kubelab") for server in self._others]
+        clients = [first, *more]
+        opened = [await client.__aenter__() for client in clients]
+        try:
+            yield opened
+        finally:
+            for client in opened:
+                await client.__aexit__(None, None, None)
+
+
+async def _post(client: Client, component: str, loop: str, what: str, key: str = "") -> Object:
+    query = {"key": key} if key else {}
+    answer: Object = orjson.loads(await client.raw("POST", f"{_ROOT}/{component}/loops/{loop}/{what}", query))
+    return answer
+
+
+def _told(outcome: Object) -> str:
+    seconds = f" in {outcome['seconds'] * 1000:.0f} ms" if outcome.get("seconds") is not None else ""
+    again = f"; comes back in {outcome['again']:.1f} s" if outcome.get("again") is not None else ""
+    if outcome["error"]:
+        return f"[red]{outcome['key']}: {outcome['result']}{seconds}: {outcome['error']}[/]; it backs off"
+    return f"[green]{outcome['key']}: {outcome['result']}[/]{seconds}{again}"

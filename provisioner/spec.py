@@ -36,6 +36,7 @@ class ControlPlane(StrEnum):
 
 class ProxyMode(StrEnum):
     IPTABLES = "iptables"
+    NFTABLES = "nftables"
 
 
 class PodNetwork(StrEnum):

@@ -18,6 +18,8 @@ from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+IPTABLES, NFTABLES = "iptables", "nftables"
+PRIMARY = "primary"  # of nodePortAddresses: the address that the Node object has
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
 
@@ -26,6 +28,7 @@ class Config:
     """Everything that can be set. Periods in seconds. A bind address is (host, port); None: not served.
 
     min_sync_period: below upstream's 1 s, for a change here costs only the chains it touches.
+    node_port_addresses: networks, or PRIMARY alone; when none is given, all in iptables mode, PRIMARY in nftables mode.
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
     other nodes' pods are kept. pod_network: by way of what (nodeagent/routes). network_policies: whether those are
     enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere.
@@ -33,7 +36,7 @@ class Config:
 
     node_name: str = ""
     kubeconfig: Path | None = None
-    mode: str = "iptables"
+    mode: str = IPTABLES
     cluster_cidrs: tuple[str, ...] = ()
     healthz: tuple[str, int] | None = ("0.0.0.0", 10256)
     metrics: tuple[str, int] | None = ("127.0.0.1", 10249)
@@ -79,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("--config", type=Path, help="a KubeProxyConfiguration file; flags win over it")
     flag("--kubeconfig", type=Path, help="how to reach the API server")
     flag("--hostname-override", dest="node_name", help="this node's name; the machine's when not given")
-    flag("--proxy-mode", dest="mode", help="iptables")
+    flag("--proxy-mode", dest="mode", help="iptables or nftables")
     flag("--cluster-cidr", dest="cluster_cidrs", help="the pod network; one of each family, joined by a comma")
     flag("--healthz-bind-address", dest="healthz", help="address:port of /healthz and /livez; empty: not served")
     flag("--metrics-bind-address", dest="metrics", help="address:port of /metrics; empty: not served")
@@ -89,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("--masquerade-all", type=boolean, nargs="?", const=True, help="masquerade all traffic to ClusterIPs")
     flag("--iptables-localhost-nodeports", dest="localhost_node_ports", type=boolean, nargs="?", const=True,
          help="let node ports answer on 127.0.0.1")  # fmt: skip
-    flag("--nodeport-addresses", dest="node_port_addresses", help="subnets of the addresses node ports answer on")
+    flag("--nodeport-addresses", dest="node_port_addresses",
+         help="subnets of the addresses node ports answer on; primary: the node's own")  # fmt: skip
     flag("--node-routes", type=boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
     flag("--pod-network", help="routes to other nodes' pods: auto (VXLAN to nodes of other segments), host-gw or vxlan")
     flag("--network-policies", type=boolean, nargs="?", const=True, help="enforce NetworkPolicies with nftables")
@@ -114,6 +118,7 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         problems.add(str(path), f"not a {KIND} of {API_VERSION}")
         return {}
+    of_mode = document.get(NFTABLES if document.get("mode") == NFTABLES else IPTABLES) or {}
     iptables, conntrack = document.get("iptables") or {}, document.get("conntrack") or {}
     connection = document.get("clientConnection") or {}
     read = {
@@ -124,10 +129,10 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
         "healthz": document.get("healthzBindAddress"),
         "metrics": document.get("metricsBindAddress"),
         "node_port_addresses": document.get("nodePortAddresses"),
-        "sync_period": iptables.get("syncPeriod"),
-        "min_sync_period": iptables.get("minSyncPeriod"),
-        "masquerade_bit": iptables.get("masqueradeBit"),
-        "masquerade_all": iptables.get("masqueradeAll"),
+        "sync_period": of_mode.get("syncPeriod"),
+        "min_sync_period": of_mode.get("minSyncPeriod"),
+        "masquerade_bit": of_mode.get("masqueradeBit"),
+        "masquerade_all": of_mode.get("masqueradeAll"),
         "localhost_node_ports": iptables.get("localhostNodePorts"),
         "tcp_liberal": conntrack.get("tcpBeLiberal"),
     }
@@ -137,8 +142,10 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
 
 def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     given = dict(values)
+    if given.get("node_port_addresses") in (PRIMARY, [PRIMARY]):
+        given["node_port_addresses"] = (PRIMARY,)
     for key, where in (("cluster_cidrs", "clusterCIDR"), ("node_port_addresses", "nodePortAddresses")):
-        if key in given:
+        if key in given and given[key] != (PRIMARY,):
             given[key] = _networks(given[key], where, problems)
     for key, where, port in (("healthz", "healthzBindAddress", 10256), ("metrics", "metricsBindAddress", 10249)):
         if key in given:
@@ -154,8 +161,10 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     config = replace(Config(node_name=os.uname().nodename.strip().lower()), **given)
     if not _NODE_NAME.fullmatch(config.node_name):
         problems.add("hostnameOverride", f"{config.node_name!r} is no node name")
-    if config.mode != "iptables":
-        problems.add("mode", f"{config.mode!r} is not supported; iptables is")
+    if config.mode not in (IPTABLES, NFTABLES):
+        problems.add("mode", f"{config.mode!r} is not supported; iptables and nftables are")
+    if config.mode == NFTABLES and not config.node_port_addresses:
+        config = replace(config, node_port_addresses=(PRIMARY,))
     if not 0 <= config.masquerade_bit <= 31:
         problems.add("iptables.masqueradeBit", f"must be within the range [0, 31], not {config.masquerade_bit}")
     if config.kubeconfig is None and not config.cleanup:

@@ -30,12 +30,16 @@ from nodeagent.routes.kernel import Kernel
 from nodeagent.routes.nodes import node_network, trim
 
 from . import observed, services
-from .config import Config
+from .backend import Backend
+from .cleanup import remove_iptables, remove_nftables
+from .config import NFTABLES, PRIMARY, Config
 from .conntrack import forget_stale
 from .health import DELETION_TAINT, Healthz, ServiceHealth
 from .iptables.command import Iptables
 from .iptables.rules import IptablesRules
 from .loop import SyncLoop
+from .nftables.kernel import NftKernel
+from .nftables.rules import NftablesRules
 from .node import NodeView, Settings
 from .proxier import SLICES_OF_SERVICE, Proxier
 
@@ -64,7 +68,7 @@ class Proxy:
             client = await undo.enter_async_context(Client(self._client, "kube-proxy"))
             factory = InformerFactory(client)
             parts = _Parts(self._config, factory, self._clock)
-            told = await Iptables(self._config.families[0]).is_nf_tables()
+            told = self._config.mode == NFTABLES or await Iptables(self._config.families[0]).is_nf_tables()
             _ensure_sysctls(self._config)
             tasks: list[asyncio.Task[object]] = []
             undo.push_async_callback(parts.service_health.close)
@@ -150,17 +154,24 @@ class _Parts:
             masquerade_bit=config.masquerade_bit,
             localhost_node_ports=config.localhost_node_ports and family == 4,
             node_port_addresses=_node_addresses(config.node_port_addresses, family),
+            primary_node_port_address=config.node_port_addresses == (PRIMARY,),
             tcp_liberal=config.tcp_liberal,
         )
+        backend: Backend
+        if config.mode == NFTABLES:
+            backend, other = NftablesRules(NftKernel(family), settings, self._clock), remove_iptables
+        else:
+            backend, other = IptablesRules(Iptables(family), settings), remove_nftables
         return Proxier(
             config.node_name,
             self._services.lister,
             self._slices.lister,
-            IptablesRules(Iptables(family), settings),
+            backend,
             family,
             NodeView(cluster_cidr=cluster, masquerade_all=config.masquerade_all),
             self._clock,
             functools.partial(forget_stale, family),
+            functools.partial(other, family),
         )
 
     def _eligible(self) -> bool:
@@ -208,7 +219,7 @@ def build(
 
 def _ensure_sysctls(config: Config) -> None:
     """As upstream: node ports on 127.0.0.1 need packets from there to leave by other interfaces; no other is set."""
-    if config.localhost_node_ports and 4 in config.families:
+    if config.mode != NFTABLES and config.localhost_node_ports and 4 in config.families:
         path = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
         if path.read_text().strip() != "1":
             path.write_text("1")
@@ -216,6 +227,8 @@ def _ensure_sysctls(config: Config) -> None:
 
 def _node_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] | None:
     """This machine's addresses within the networks; None when none is given: all of them."""
+    if networks == (PRIMARY,):
+        return None
     mine = [network for text in networks if (network := ipaddress.ip_network(text)).version == family]
     if not mine or any(network.prefixlen == 0 for network in mine):
         return None
@@ -229,17 +242,20 @@ def _node_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] |
 
 
 def _shown(config: Config) -> dict[str, Any]:
+    of_mode: dict[str, Any] = {
+        "masqueradeAll": config.masquerade_all,
+        "masqueradeBit": config.masquerade_bit,
+        "minSyncPeriod": f"{config.min_sync_period:g}s",
+        "syncPeriod": f"{config.sync_period:g}s",
+    }
+    if config.mode != NFTABLES:
+        of_mode["localhostNodePorts"] = config.localhost_node_ports
     return {
         "clusterCIDR": ",".join(config.cluster_cidrs),
         "hostnameOverride": config.node_name,
         "mode": config.mode,
-        "iptables": {
-            "localhostNodePorts": config.localhost_node_ports,
-            "masqueradeAll": config.masquerade_all,
-            "masqueradeBit": config.masquerade_bit,
-            "minSyncPeriod": f"{config.min_sync_period:g}s",
-            "syncPeriod": f"{config.sync_period:g}s",
-        },
+        "nodePortAddresses": list(config.node_port_addresses),
+        config.mode: of_mode,
     }
 
 

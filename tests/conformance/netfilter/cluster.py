@@ -13,34 +13,17 @@ from apimachinery.kit.clock import SystemClock
 from nodeagent.cni import install
 from nodeagent.proxy import services
 from nodeagent.proxy.conntrack import forget_stale
-from nodeagent.proxy.iptables.command import Iptables
-from nodeagent.proxy.iptables.rules import IptablesRules
-from nodeagent.proxy.iptables.saved import SavedTable, render_cleanup
-from nodeagent.proxy.node import NodeView, Settings
+from nodeagent.proxy.node import NodeView
 from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
 from nodeagent.proxy.stale import Targets
 from nodeagent.routes.conflist import render_conflist
 from nodeagent.routes.kernel import Kernel
 from nodeagent.routes.plan import PodRoute
+from tests.conformance.netfilter.modes import mode
 from tests.netns.cni.namespaces import Namespace, Server, connect
 
 CLUSTER = "10.244.0.0/16"
 PORT = 8080  # of every pod's server
-
-
-class Recorder:
-    """Passes everything to real iptables and remembers what was written."""
-
-    def __init__(self, real: Iptables) -> None:
-        self.real = real
-        self.written: list[str] = []
-
-    async def save(self) -> dict[str, SavedTable]:
-        return await self.real.save()
-
-    async def restore(self, text: str) -> None:
-        self.written.append(text)
-        await self.real.restore(text)
 
 
 class Pod:
@@ -58,18 +41,17 @@ class Pod:
 class Node:
     """One node. Its name is `node-N`, its address 192.0.2.N, its pods' subnet 10.244.N.0/24."""
 
-    def __init__(self, number: int, cluster: "Cluster", backend: str) -> None:
+    def __init__(self, number: int, cluster: "Cluster", mode_name: str) -> None:
         self.name, self.ip = f"node-{number}", f"192.0.2.{number}"
         self.subnet = f"10.244.{number}.0/24"
         self._cluster = cluster
         self.namespace = Namespace(self.name)
-        self.netfilter = Recorder(Iptables(4, backend=backend, prefix=["nsenter", f"--net={self.namespace.path}"]))
-        self.backend = IptablesRules(self.netfilter, Settings())
+        self.mode = mode(mode_name, self.namespace)
         self.proxier = Proxier(
             self.name,
             cluster.services,
             cluster.slices,
-            self.backend,
+            self.mode.backend,
             4,
             NodeView(cluster_cidr=CLUSTER, pod_cidr=self.subnet, node_ip=self.ip),
             SystemClock(),
@@ -91,22 +73,17 @@ class Node:
         self._cluster.pods.append(pod)
         return pod
 
-    def rules(self, *tables: str) -> str:
-        """What iptables-save prints, without counters."""
-        command = f"{self.netfilter.real._name}-save"
-        return "".join(self.namespace.run(command, "-t", table) for table in tables or ("filter", "nat"))
-
 
 class Cluster:
     """The nodes, an outside machine on their network (192.0.2.9), and what the API would hold."""
 
-    def __init__(self, directory: Path, backend: str) -> None:
-        self.directory, self.backend = directory, backend
+    def __init__(self, directory: Path, mode_name: str) -> None:
+        self.directory = directory
         install.install(directory / "bin", Path(sys.executable).resolve(), Path(install.__file__).parents[2])
         self.services, self.slices, self.pods = Lister(), Lister(), list[Pod]()
         self.slices.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
         self.switch, self.outside = Namespace("switch"), Namespace("outside")
-        self.nodes = [Node(1, self, backend), Node(2, self, backend)]
+        self.nodes = [Node(1, self, mode_name), Node(2, self, mode_name)]
         self.switch.run("ip", "link", "add", "br0", "type", "bridge")
         self.switch.run("ip", "link", "set", "br0", "up")
         for number, (namespace, ip) in enumerate(
@@ -129,7 +106,8 @@ class Cluster:
 
     async def sync(self) -> None:
         for node in self.nodes:
-            assert await node.proxier.sync() is None
+            await node.proxier.sync()
+            assert node.mode.backend.holds
 
     async def service(self, name: str, pods: list[Pod], **spec: Any) -> None:
         """Write a Service with its endpoints, and sync. conditions, status: by pod's name, and of the Service."""
@@ -169,9 +147,6 @@ class Cluster:
         for node in self.nodes:
             node.proxier.service_changed(f"default/{name}")
         await self.sync()
-
-    async def clean_up(self, node: Node) -> None:
-        await node.netfilter.restore(render_cleanup(await node.netfilter.save()))
 
     def close(self) -> None:
         for pod in self.pods:

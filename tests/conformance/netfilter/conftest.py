@@ -1,4 +1,4 @@
-"""A cluster for each back end."""
+"""A cluster for each way into the kernel."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.netfilter.cluster import Cluster
+from tests.conformance.netfilter.modes import MODES
 
 
-@pytest.fixture(params=["nft", "legacy"])
+@pytest.fixture(params=MODES)
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(tmp_path, request.param)
     yield made

@@ -51,8 +51,8 @@ def test_sizes_for_all_for_a_group_and_by_default() -> None:
 
 
 def test_choices() -> None:
-    lab = parse_lab("driver: netns\nproxyMode: iptables\ncontrolPlane: service\n")
-    assert (lab.driver, lab.proxy_mode, lab.control_plane) == (Driver.NETNS, ProxyMode.IPTABLES, ControlPlane.SERVICE)
+    lab = parse_lab("driver: netns\nproxyMode: nftables\ncontrolPlane: service\n")
+    assert (lab.driver, lab.proxy_mode, lab.control_plane) == (Driver.NETNS, ProxyMode.NFTABLES, ControlPlane.SERVICE)
     assert parse_lab("", driver="netns").driver is Driver.NETNS
     assert (parse_lab("").pod_network, parse_lab("podNetwork: vxlan").pod_network) == ("auto", "vxlan")
 

@@ -1,0 +1,113 @@
+"""The nftables mode: what is in the kernel, and what is written when something changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.commands import CommandError
+from nodeagent.proxy.backend import Ports
+from nodeagent.proxy.node import NodeView, Settings
+
+from . import names
+from .kernel import Kernel
+from .plan import PortPlan, plan_port
+from .render import Present, plan_whole, render_change, render_deletion, render_whole
+from .state import FIXED, Change, State, merge
+from .table import MAPS, SETS, fixed_chains
+
+# Kernels before 6.2 notice only some time after an element of a map is gone that its chain is not in use any more.
+STALE_SECONDS = 1.0
+
+
+class NftablesRules:
+    """A `Backend`. What changes costs its own chains and elements, however many services there are."""
+
+    command = "nft"
+
+    def __init__(self, kernel: Kernel, settings: Settings, clock: Clock) -> None:
+        self._kernel, self._settings, self._clock = kernel, settings, clock
+        self._state = State()
+        self._view: NodeView | None = None
+        self._stale: dict[str, float] = {}
+        self._refused = False
+        self.transactions = 0
+        self.holds = False
+
+    async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
+        self.transactions = 0
+        change = self._state.replace(self._plans(ports, changed, view))
+        held, self.holds = self.holds, False
+        if held:
+            await self._delete_stale()
+            await self._apply(render_change(change, self._settings.family))
+        else:
+            change = await self._write_whole()
+        self._note_stale(change)
+        self.holds = True
+        return STALE_SECONDS if self._stale else None
+
+    async def is_whole(self) -> bool:
+        return is_whole(await self._kernel.present(), self._state, self._stale)
+
+    def counts(self) -> Mapping[str, int]:
+        return {names.TABLE: self._state.rules}
+
+    def _plans(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> dict[str, PortPlan | None]:
+        plans = {key: merge(plan_port(port, found, view) for port, found in ports.get(key, ())) for key in changed}
+        if view != self._view:
+            answering = self._settings.answering(view) or ()
+            elements = {(names.NODEPORT_IPS, ip): ("", "") for ip in answering}
+            plans[FIXED] = PortPlan(chains=fixed_chains(self._settings, view), elements=elements)
+            self._view = view
+        return plans
+
+    async def _write_whole(self) -> Change:
+        """The second time in a row that this is refused, the table is replaced: something in it is not as ours."""
+        self._stale.clear()
+        present = None if self._refused else await self._kernel.present()
+        refused_before, self._refused = self._refused, True
+        try:
+            await self._apply(render_whole(self._state, present, self._settings.family))
+        except CommandError:
+            self._refused = not refused_before
+            raise
+        self._refused = False
+        return plan_whole(self._state, present or Present())
+
+    async def _apply(self, text: str) -> None:
+        if text:
+            await self._kernel.apply(text)
+            self.transactions += 1
+
+    def _note_stale(self, change: Change) -> None:
+        now = self._clock.monotonic()
+        for name in change.chains:
+            self._stale.pop(name, None)
+        self._stale |= dict.fromkeys(change.drop, now)
+
+    async def _delete_stale(self) -> None:
+        now = self._clock.monotonic()
+        old = [name for name, since in self._stale.items() if now - since >= STALE_SECONDS]
+        await self._apply(render_deletion(old, self._settings.family))
+        for name in old:
+            del self._stale[name]
+
+
+def is_whole(present: Present, state: State, stale: Set[str] | Mapping[str, float] = frozenset()) -> bool:
+    """Whether the kernel holds the state. Pure.
+
+    Counts, not texts: that every chain has as many rules as it should, every map as many elements.
+    """
+    chains = state.chains()
+    if any(present.chains.get(name) != len(rules) for name, rules in chains.items()):
+        return False
+    if any(name not in chains and name not in stale for name in present.chains):
+        return False
+    sets = state.sets()
+    if {name: at for name, at in present.sets.items() if names.is_affinity_set(name)} != sets:
+        return False
+    elements = dict.fromkeys((*MAPS, *SETS), 0)
+    for name, _ in state.elements():
+        elements[name] += 1
+    return present.elements == elements

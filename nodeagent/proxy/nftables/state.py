@@ -1,0 +1,125 @@
+"""What the table should hold, by Service, and what turns one state of it into the next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .plan import Element, PortPlan, Rules
+
+Value = tuple[str, str]
+FIXED = ""
+"""The key of what is no Service's."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One transaction. chains: written whole; made: those of them that are new.
+
+    drop: chains to empty; they are deleted later. A set in both delete_sets and add_sets is made anew.
+    """
+
+    delete_sets: list[str] = field(default_factory=list)
+    add_sets: dict[str, int] = field(default_factory=dict)
+    chains: dict[str, Rules] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    drop: list[str] = field(default_factory=list)
+    delete_elements: list[Element] = field(default_factory=list)
+    add_elements: dict[Element, Value] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.chains or self.drop or self.delete_elements or self.add_elements or self.delete_sets)
+
+
+class State:
+    """What every Service adds. An address and port that two claim belongs to the one whose name is first.
+
+    Costs of `replace` are those of the plans given, whatever else there is.
+    """
+
+    def __init__(self) -> None:
+        self.plans: dict[str, PortPlan] = {}
+        self._owners: dict[Element, str] = {}
+        self._contenders: dict[Element, set[str]] = {}
+        self.rules = 0
+
+    def elements(self) -> dict[Element, Value]:
+        return {element: self.plans[owner].elements[element] for element, owner in self._owners.items()}
+
+    def chains(self) -> dict[str, Rules]:
+        return {chain: rules for plan in self.plans.values() for chain, rules in plan.chains.items()}
+
+    def sets(self) -> dict[str, int]:
+        return {name: seconds for plan in self.plans.values() for name, seconds in plan.sets.items()}
+
+    def replace(self, changed: Mapping[str, PortPlan | None]) -> Change:
+        """Take new plans in, None for none; returns what that changes."""
+        change = Change()
+        before = self._values(changed)
+        for key, plan in changed.items():
+            old, new = self.plans.pop(key, None) or PortPlan(), plan or PortPlan()
+            for element in old.elements:
+                self._disclaim(element, key)
+            for element in new.elements:
+                self._claim(element, key)
+            if plan is not None:
+                self.plans[key] = plan
+            self.rules += sum(map(len, new.chains.values())) - sum(map(len, old.chains.values()))
+            _compare_chains(old, new, change)
+        after = self._values(changed)
+        for element in before.keys() | after.keys():
+            was, becomes = before.get(element), after.get(element) or self._value(element)
+            if was is not None and was != becomes:
+                change.delete_elements.append(element)
+            if becomes is not None and was != becomes:
+                change.add_elements[element] = becomes
+        return change
+
+    def _values(self, keys: Iterable[str]) -> dict[Element, Value]:
+        """What the elements that these Services claim have as value, whoever owns them."""
+        plans = (self.plans[key] for key in keys if key in self.plans)
+        claimed = {element for plan in plans for element in plan.elements}
+        return {element: self.plans[self._owners[element]].elements[element] for element in claimed}
+
+    def _value(self, element: Element) -> Value | None:
+        owner = self._owners.get(element)
+        return None if owner is None else self.plans[owner].elements[element]
+
+    def _claim(self, element: Element, key: str) -> None:
+        owner = self._owners.setdefault(element, key)
+        if owner != key:
+            self._owners[element] = min(owner, key)
+            self._contenders.setdefault(element, set()).add(max(owner, key))
+
+    def _disclaim(self, element: Element, key: str) -> None:
+        contenders = self._contenders.get(element, set())
+        if self._owners[element] != key:
+            contenders.discard(key)
+        elif contenders:
+            self._owners[element] = min(contenders)
+            contenders.discard(self._owners[element])
+        else:
+            del self._owners[element]
+        if not contenders:
+            self._contenders.pop(element, None)
+
+
+def merge(plans: Iterable[PortPlan]) -> PortPlan | None:
+    """The plans of a Service's ports in one; None when there is none."""
+    merged: PortPlan | None = None
+    for plan in plans:
+        merged = merged or PortPlan()
+        merged.chains |= plan.chains
+        merged.sets |= plan.sets
+        merged.elements = plan.elements | merged.elements
+    return merged
+
+
+def _compare_chains(old: PortPlan, new: PortPlan, change: Change) -> None:
+    retimed = {name for name, seconds in new.sets.items() if old.sets.get(name, seconds) != seconds}
+    change.delete_sets += [name for name in old.sets if name in retimed or name not in new.sets]
+    change.add_sets |= {name: seconds for name, seconds in new.sets.items() if name in retimed or name not in old.sets}
+    # What refers to a set must let go of it before the set can be made anew.
+    change.chains |= {name: rules for name, rules in new.chains.items() if retimed or old.chains.get(name) != rules}
+    change.made |= new.chains.keys() - old.chains.keys()
+    change.drop += [name for name in old.chains if name not in new.chains]

@@ -37,16 +37,36 @@ class ServedKinds:
         self._client = client
         self._known: dict[tuple[str, str], Resource] = {}
 
-    async def resource(self, group: str, kind: str) -> Resource:
-        """Return the namespaced resource of a kind. Raises LookupError when nobody serves it, ApiError."""
+    async def resource(self, group: str, kind: str, *, namespaced: bool = True) -> Resource:
+        """Return the resource of a kind, in the version that its group prefers.
+
+        Only the kind's own group is asked: another that does not answer is nobody's concern here.
+        Raises LookupError when nobody serves it (or not in namespaces, where that is asked for), ApiError.
+        """
         found = self._known.get((group, kind))
         if found is None:
-            served = await served_resources(self._client, "get")
-            self._known = {(each.group, each.kind): each for each in served if each.namespaced}
+            for version in await served_versions(self._client, group) if group else ["v1"]:
+                listed = await _resources(self._client, f"/apis/{group}/{version}" if group else f"/api/{version}")
+                for entry in listed.get("resources") or ():
+                    if "/" not in entry["name"] and "get" in (entry.get("verbs") or ()):
+                        made = _resource(listed["groupVersion"], entry)
+                        self._known.setdefault((group, made.kind), made)
             found = self._known.get((group, kind))
-        if found is None:
+        if found is None or (namespaced and not found.namespaced):
             raise LookupError(f'no matches for kind "{kind}" in group "{group}"')
         return found
+
+
+async def served_versions(client: Client, group: str) -> list[str]:
+    """Return the versions of a group, the preferred one first; none when nobody serves it. Raises ApiError."""
+    try:
+        found = orjson.loads(await client.raw("GET", f"/apis/{group}"))
+    except ApiError as error:
+        if is_not_found(error):
+            return []
+        raise
+    preferred = found["preferredVersion"]["version"]
+    return [preferred, *(each["version"] for each in found["versions"] if each["version"] != preferred)]
 
 
 async def _resources(client: Client, path: str) -> dict[str, Any]:

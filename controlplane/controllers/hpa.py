@@ -1,48 +1,32 @@
 """HorizontalPodAutoscaler: scales a target by the usage of its pods (pkg/controller/podautoscaler).
 
-Resource metrics come from metrics.k8s.io. hpa_replicas.py says what they ask for, hpa_behavior.py how fast to go there.
+hpa_sources.py and hpa_metrics.py ask for the metrics, hpa_replicas.py says how many replicas they call for,
+hpa_behavior.py how fast to go there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
 from apimachinery.api.catalogue import HORIZONTALPODAUTOSCALERS, PODS
-from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
-from apimachinery.meta import objects, quantity, times
+from apimachinery.meta import objects, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.discovery import ServedKinds
 from controlplane.controllers.hpa_behavior import History, limit, stabilize
-from controlplane.controllers.hpa_replicas import Proposal, propose, read_samples
+from controlplane.controllers.hpa_metrics import MetricsApis
+from controlplane.controllers.hpa_sources import MetricError, MetricSources, Target, reason_and_words
 
 Object = dict[str, Any]
 
 NAME = "horizontal-pod-autoscaler-controller"
 PERIOD = 15.0
 """Seconds between two looks at an autoscaler (--horizontal-pod-autoscaler-sync-period)."""
-_SOURCES = {
-    "Resource": ("resource", "FailedGetResourceMetric", "resource metric"),
-    "ContainerResource": ("containerResource", "FailedGetContainerResourceMetric", "container metric"),
-    "Pods": ("pods", "FailedGetPodsMetric", "pods metric"),
-    "Object": ("object", "FailedGetObjectMetric", "object metric"),
-    "External": ("external", "FailedGetExternalMetric", "external metric"),
-}
-
-
-class MetricError(Exception):
-    """A metric cannot be had; reason is that of the condition."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class PodAutoscaler:
@@ -56,6 +40,9 @@ class PodAutoscaler:
         self._autoscalers, self._pods = autoscalers.lister, all_pods.lister
         self._recorder = context.recorder("horizontal-pod-autoscaler")
         self._kinds = ServedKinds(context.client)
+        self._sources = MetricSources(MetricsApis(context.client, self._kinds), self._pods, context.clock)
+        # The selector of each autoscaler's pods when it was last looked at: two must not pull at the same pods.
+        self._selectors: dict[str, label_selectors.Selector] = {}
         self._histories: dict[str, History] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
@@ -70,6 +57,7 @@ class PodAutoscaler:
         hpa = self._autoscalers.get_by_key(key)
         if hpa is None:
             self._histories.pop(key, None)
+            self._selectors.pop(key, None)
             return None
         status = {**(hpa.get("status") or {}), "conditions": list((hpa.get("status") or {}).get("conditions") or ())}
         try:
@@ -106,7 +94,7 @@ class PodAutoscaler:
             desired, why = least, "Current number of replicas below Spec.MinReplicas"
         else:
             try:
-                asked, metric = await self._ask_metrics(hpa, scale, status, current)
+                asked, metric = await self._ask_metrics(key, hpa, scale, status, current)
             except MetricError as error:
                 self._recorder.event(hpa, "Warning", "FailedComputeMetricsReplicas", str(error))
                 return
@@ -146,19 +134,16 @@ class PodAutoscaler:
         self._put(status, "ScalingLimited", "False" if desired == stable else "True", reason, message)
         return desired
 
-    async def _ask_metrics(self, hpa: Object, scale: Object, status: Object, current: int) -> tuple[int, str]:
+    async def _ask_metrics(self, key: str, hpa: Object, scale: Object, status: Object, current: int) -> tuple[int, str]:
         """Return the most that a metric asks for, and its name. Raises MetricError when nothing may be concluded."""
-        text = (scale.get("status") or {}).get("selector") or ""
-        if not text:
-            self._recorder.event(hpa, "Warning", "SelectorRequired", "selector is required")
-            message = "the HPA target's scale is missing a selector"
-            self._put(status, "ScalingActive", "False", "InvalidSelector", message)
-            raise MetricError("InvalidSelector", "selector is required")
+        found_status = scale.get("status") or {}
+        target = Target(found_status.get("selector") or "", current, int(found_status.get("replicas") or 0))
+        self._check_selector(key, hpa, status, target.selector)
         metrics = hpa["spec"].get("metrics") or ()
         replicas, name, errors, found = 0, "", [], []
         for metric in metrics:
             try:
-                proposal, title, current_value = await self._ask(hpa, metric, text, current)
+                proposal, title, current_value = await self._sources.ask(hpa, metric, target)
             except MetricError as error:
                 self._recorder.event(hpa, "Warning", error.reason, str(error))
                 errors.append((metric, error))
@@ -170,56 +155,42 @@ class PodAutoscaler:
             metric, first = errors[0]
             message = f"the HPA was unable to compute the replica count: {first}"
             self._put(status, "ScalingActive", "False", first.reason, message)
-            source, _, word = _SOURCES[metric["type"]]
-            about = (metric.get(source) or {}).get("name") or ((metric.get(source) or {}).get("metric") or {}).get(
-                "name"
-            )
             counts = f"invalid metrics ({len(errors)} invalid out of {len(metrics)})"
-            raise MetricError(first.reason, f"{counts}, first error is: failed to get {about} {word} value: {first}")
+            raise MetricError(first.reason, f"{counts}, first error is: {reason_and_words(metric)[1]}: {first}")
         message = f"the HPA was able to successfully calculate a replica count from {name}"
         self._put(status, "ScalingActive", "True", "ValidMetricFound", message)
         status["currentMetrics"] = found
         return replicas, name
 
-    async def _ask(self, hpa: Object, metric: Object, selector: str, current: int) -> tuple[Proposal, str, Object]:
-        source, reason, _ = _SOURCES[metric["type"]]
-        about = metric.get(source) or {}
-        if source not in ("resource", "containerResource"):
-            name = (about.get("metric") or {}).get("name")
-            raise MetricError(reason, f"unable to get metric {name}: custom and external metrics are not read here")
-        resource, container, target = about["name"], about.get("container") or "", about["target"]
-        percent, average = target.get("averageUtilization"), target.get("averageValue")
+    def _check_selector(self, key: str, hpa: Object, status: Object, text: str) -> None:
+        """Raise MetricError unless the target says which pods are its own, and no other autoscaler has some of them."""
+        if not text:
+            self._recorder.event(hpa, "Warning", "SelectorRequired", "selector is required")
+            message = "the HPA target's scale is missing a selector"
+            self._put(status, "ScalingActive", "False", "InvalidSelector", message)
+            raise MetricError("InvalidSelector", "selector is required")
         try:
-            samples = await self._samples(objects.namespace(hpa), selector, resource, container)
-            targets = self._pods.list(objects.namespace(hpa), label_selectors.parse_selector(selector))
-            proposal = propose(
-                targets, samples, resource, current, self._clock.now(), container=container,
-                utilization=None if average is not None else percent,
-                average=quantity.milli(average) if average is not None else None,
-            )  # fmt: skip
-        except (ApiError, ApiUnreachable, ValueError) as error:
-            word = "usage" if average is not None else "utilization"
-            raise MetricError(reason, f"failed to get {resource} {word}: {error}") from None
-        value: Object = {"averageValue": quantity.format_milli(proposal.value)}
-        if proposal.utilization is not None:
-            value["averageUtilization"] = proposal.utilization
-        shown: Object = {"name": resource, **({"container": container} if container else {}), "current": value}
-        what = f"{resource} container resource" if container else f"{resource} resource"
-        suffix = " utilization (percentage of request)" if proposal.utilization is not None else ""
-        return proposal, what + suffix, {"type": metric["type"], source: shown}
-
-    async def _samples(self, namespace: str, selector: str, resource: str, container: str) -> Mapping[str, Any]:
-        path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{quote(namespace)}/pods"
-        begun = f"unable to get metrics for resource {resource}"
-        try:
-            listed = orjson.loads(await self._client.raw("GET", path, {"labelSelector": selector}))
-        except ApiError as error:
-            said = f"{error} (get pods.metrics.k8s.io)"
-            raise ValueError(f"{begun}: unable to fetch metrics from resource metrics API: {said}") from None
-        found = read_samples(listed, resource, container)
-        if not found:
-            raise ValueError(f"{begun}: no metrics returned from resource metrics API")
-        return found
+            selector = label_selectors.parse_selector(text)
+        except ValueError as error:
+            message = f"couldn't convert selector into a corresponding internal selector object: {error}"
+            self._recorder.event(hpa, "Warning", "InvalidSelector", message)
+            self._put(status, "ScalingActive", "False", "InvalidSelector", message)
+            raise MetricError("InvalidSelector", message) from None
+        self._selectors[key] = selector
+        namespace = objects.namespace(hpa)
+        selected = [objects.labels(pod) for pod in self._pods.list(namespace, selector)]
+        rivals = [
+            name
+            for other, theirs in sorted(self._selectors.items())
+            for space, _, name in (other.partition("/"),)
+            if space == namespace and any(theirs.matches(each) for each in selected)
+        ]
+        if len(rivals) > 1:
+            those = " ".join(f"{{{name} {namespace}}}" for name in rivals)
+            message = f"pods by selector {selector} are controlled by multiple HPAs: [{those}]"
+            self._recorder.event(hpa, "Warning", "AmbiguousSelector", message)
+            self._put(status, "ScalingActive", "False", "AmbiguousSelector", message)
+            raise MetricError("AmbiguousSelector", message)
 
     async def _scale(self, hpa: Object) -> tuple[str, Object]:
         """Return the path of the target's scale, and the scale. Raises ApiError, LookupError."""

@@ -1,4 +1,4 @@
-"""How many replicas a resource metric asks for. Pure (pkg/controller/podautoscaler/replica_calculator.go).
+"""How many replicas a metric asks for. Pure (pkg/controller/podautoscaler/replica_calculator.go).
 
 Amounts are thousandths. Pods without a sample count against the direction of the change, so that a gap in the metrics
 never makes it larger.
@@ -20,6 +20,7 @@ TOLERANCE = 0.1
 """A ratio of usage to target this near to one changes nothing."""
 _CPU_INITIALIZATION = timedelta(minutes=5)
 _READINESS_DELAY = timedelta(seconds=30)
+_MOST = 2**31 - 1  # replicas are an int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def propose(
     if not unready and not groups.missing:
         if abs(1.0 - ratio) <= TOLERANCE:
             return found
-        return Proposal(ceil(ratio * groups.ready), found.value, found.utilization)
+        return Proposal(_bounded(ratio * groups.ready), found.value, found.utilization)
     for name in groups.missing:
         if ratio < 1.0:
             values[name] = requests[name] * max(100, utilization) // 100 if utilization is not None else average or 0
@@ -155,6 +156,42 @@ def propose(
     if (again < 1.0 and replicas > current) or (again > 1.0 and replicas < current):
         return found
     return Proposal(replicas, found.value, found.utilization)
+
+
+def propose_by_total(usage: int, goal: int, current: int, targets: Sequence[Object]) -> Proposal:
+    """Return what a total asks for that is to be `goal`: as many times the ready pods. Raises ValueError."""
+    ratio = usage / goal
+    if current == 0:
+        return Proposal(_bounded(ratio), usage)
+    if abs(1.0 - ratio) <= TOLERANCE:
+        return Proposal(current, usage)
+    if not targets:
+        raise ValueError("unable to calculate ready pods: no pods returned by selector while calculating replica count")
+    ready = sum(pods.phase(pod) == "Running" and pods.is_ready(pod) for pod in targets)
+    return Proposal(_bounded(ratio * ready), usage)
+
+
+def propose_per_replica(usage: int, goal: int, running: int) -> Proposal:
+    """Return what a total asks for that is to be `goal` for each replica."""
+    replicas = running
+    if not running or abs(1.0 - usage / (goal * running)) > TOLERANCE:
+        replicas = _bounded(usage / goal)
+    return Proposal(replicas, ceil(usage / running) if running else 0)
+
+
+def _bounded(replicas: float) -> int:
+    return ceil(min(replicas, _MOST))
+
+
+def read_custom_samples(listed: Object) -> dict[str, Sample]:
+    """Read a MetricValueList about pods (custom.metrics.k8s.io v1beta1 and v1beta2). Raises ValueError."""
+    found = {}
+    for each in listed.get("items") or ():
+        seconds = each.get("windowSeconds")
+        window = float(seconds) if seconds is not None else 60.0
+        at = times.parse(each["timestamp"])
+        found[each["describedObject"]["name"]] = Sample(quantity.milli(each["value"]), at, window)
+    return found
 
 
 def read_samples(listed: Object, resource: str, container: str) -> dict[str, Sample]:

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from controlplane.controllers.hpa_behavior import History, limit, stabilize
-from controlplane.controllers.hpa_replicas import Proposal, Sample, propose, read_samples
+from controlplane.controllers.hpa_metrics import show_selector
+from controlplane.controllers.hpa_replicas import (
+    Proposal,
+    Sample,
+    propose,
+    propose_by_total,
+    propose_per_replica,
+    read_custom_samples,
+    read_samples,
+)
 from tests.unit.controlplane.controllers.objects_for_controllers import NOW, ago, pod
 
 Object = dict[str, Any]
@@ -168,3 +177,48 @@ def test_a_history_forgets() -> None:
         history.recommend(float(at), 1)
         history.scaled(float(at), 1)
     assert len(history.recommended) == len(history.changes) == 240
+
+
+@pytest.mark.parametrize(
+    ("usage", "goal", "current", "ready", "replicas"),
+    [
+        pytest.param(200, 100, 3, 3, 6, id="twice as much"),
+        pytest.param(109, 100, 3, 3, 3, id="within the tolerance"),
+        pytest.param(200, 100, 3, 1, 2, id="counted from the ready pods"),
+        pytest.param(250, 100, 0, 0, 3, id="from nothing"),
+        pytest.param(10**30, 1, 3, 3, 2**31 - 1, id="no more than an int32"),
+    ],
+)
+def test_a_total_with_a_goal(usage: int, goal: int, current: int, ready: int, replicas: int) -> None:
+    found = [target(f"p{number}", ready=number < ready) for number in range(3)]
+    assert propose_by_total(usage, goal, current, found) == Proposal(replicas, usage)
+
+
+@pytest.mark.parametrize(
+    ("usage", "goal", "running", "found"),
+    [(300, 100, 2, (3, 150)), (210, 100, 2, (2, 105)), (50, 100, 4, (1, 13)), (300, 100, 0, (3, 0))],
+)
+def test_a_total_with_a_goal_for_each_replica(usage: int, goal: int, running: int, found: tuple[int, int]) -> None:
+    assert propose_per_replica(usage, goal, running) == Proposal(*found)
+
+
+def test_a_total_without_pods_cannot_be_weighed() -> None:
+    with pytest.raises(ValueError, match="no pods returned by selector while calculating replica count"):
+        propose_by_total(200, 100, 3, [])
+
+
+def test_custom_metrics_are_read_in_both_versions() -> None:
+    item = {"timestamp": ago(0), "value": "1500m"}
+    new = {**item, "describedObject": {"kind": "Pod", "name": "a"}, "metric": {"name": "rate"}}
+    old = {**item, "describedObject": {"name": "b"}, "metricName": "rate", "windowSeconds": 30}
+    listed = {"items": [new, old]}
+    assert read_custom_samples(listed) == {"a": Sample(1500, NOW, 60.0), "b": Sample(1500, NOW, 30.0)}
+
+
+def test_selectors_are_shown_as_go_prints_them() -> None:
+    expressions = [{"key": "tier", "operator": "In", "values": ["a", "b"]}]
+    assert show_selector(None) == "nil"
+    assert show_selector({"matchLabels": {"a": "1"}, "matchExpressions": expressions}) == (
+        "&LabelSelector{MatchLabels:map[string]string{a: 1,},MatchExpressions:[]LabelSelectorRequirement"
+        "{LabelSelectorRequirement{Key:tier,Operator:In,Values:[a b],},},}"
+    )

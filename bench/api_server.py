@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from apimachinery.kit.certs import Authority, new_key, public_pem
+from apimachinery.kit.certs import Authority, KeyPair, new_key, public_pem
 from apimachinery.kit.certs import key_pem as pem_of
 from bench import bytecode
 from bench.api_load import Connection, drive, request
@@ -31,7 +31,7 @@ class Credentials:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        authority = Authority.create("bench")
+        self._authority = authority = Authority.create("bench")
         (directory / "ca.crt").write_bytes(authority.pair.cert_pem)
         for name, pair in {
             "server": authority.issue("kube-apiserver", dns=["localhost"], ips=["127.0.0.1"], server=True),
@@ -49,6 +49,10 @@ class Credentials:
         context = ssl.create_default_context(cafile=str(self.directory / "ca.crt"))
         context.load_cert_chain(self.directory / f"{name}.crt", self.directory / f"{name}.key")
         return context
+
+    def issue(self, user: str) -> KeyPair:
+        """A client certificate for another user."""
+        return self._authority.issue(user, client=True)
 
     def flags(self, port: int) -> list[str]:
         """What both servers are told; the flags are upstream's."""
@@ -144,16 +148,12 @@ class Server:
     def cpu(self) -> float:
         """Seconds of processor time that the server has used."""
         assert self._process is not None
-        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) * _TICK
+        return cpu_of(self._process.pid)
 
     def memory(self, what: str = "VmRSS") -> float:
         """Resident megabytes (10⁶ bytes): VmRSS now, VmHWM at most so far."""
         assert self._process is not None
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith(what):
-                return int(line.split()[1]) * 1024 / 1e6
-        raise ProcessLookupError(self.store)
+        return memory_of(self._process.pid, what)
 
     def admin(self, method: str, path: str, body: bytes = b"") -> bytes:
         """One request of the administrator. Raises RuntimeError when it is refused."""
@@ -172,6 +172,20 @@ class Server:
                 connection.close()
         except (OSError, RuntimeError):
             return False
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time that a process has used, all its threads."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) * _TICK
+
+
+def memory_of(pid: int, what: str = "VmRSS") -> float:
+    """Resident megabytes (10⁶ bytes): VmRSS now, VmHWM at most so far. Raises ProcessLookupError."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ProcessLookupError(pid)
 
 
 def _wait_port(port: int) -> None:

@@ -1,8 +1,8 @@
 """The scheduler's picture of the cluster: nodes and the pods on them, including pods it has only decided about.
 
 An *assumed* pod counts on its node from the decision until the watch shows it bound (or binding fails), so that the
-next decision sees it. NodeInfos are copied on the first change after a snapshot: a snapshot costs O(nodes) pointers,
-not O(pods).
+next decision sees it. NodeInfos are copied on the first change after a snapshot, and a list of those that are there is
+kept beside: a snapshot costs a copy of it, not O(pods).
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ class SchedulerCache:
     def __init__(self, surroundings: Surroundings | None = None) -> None:
         self._surroundings = surroundings
         self._nodes: dict[str, NodeInfo] = {}
+        # The nodes that are there, not only pods of theirs, and where in the list each is.
+        self._present: list[NodeInfo] = []
+        self._places: dict[str, int] = {}
+        self._holders: dict[str, int] = {}
         # Nodes copied since the last snapshot: ours alone, to be changed in place.
         self._own: set[str] = set()
         self._place: dict[str, str] = {}
@@ -34,6 +38,11 @@ class SchedulerCache:
         known = before.clone() if before is not None and before.node is not None else None
         info = self._writable(name)
         info.set_node(node)
+        if known is None:
+            self._places[name] = len(self._present)
+            self._present.append(info)
+        if known is None or known.image_sizes != info.image_sizes:
+            self._holders = {}
         return known, info
 
     def remove_node(self, name: str) -> None:
@@ -45,6 +54,9 @@ class SchedulerCache:
             self._writable(name).node = None
         else:
             self._drop(name)
+        self._present = [info for info in self._nodes.values() if info.node is not None]
+        self._places = {info.name: at for at, info in enumerate(self._present)}
+        self._holders = {}
 
     def set_pod(self, pod: PodInfo, node: str) -> None:
         """Count a bound pod on its node; confirms an assumed one, moves one that was assumed elsewhere."""
@@ -92,8 +104,7 @@ class SchedulerCache:
     def snapshot(self) -> Snapshot:
         """Return the state of now. The same object while nothing changes."""
         if self._snapshot is None:
-            present = (info for info in self._nodes.values() if info.node is not None)
-            self._snapshot = Snapshot(present, self._surroundings)
+            self._snapshot = Snapshot(self._present, self._surroundings, self._places, self._holders)
             self._own.clear()
         return self._snapshot
 
@@ -104,6 +115,8 @@ class SchedulerCache:
             info = NodeInfo(name)
         elif name not in self._own:
             info = info.clone()
+            if (at := self._places.get(name)) is not None:
+                self._present[at] = info
         self._nodes[name] = info
         self._own.add(name)
         return info

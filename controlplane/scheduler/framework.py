@@ -7,16 +7,19 @@ closure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
-from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.node_info import NodeInfo, remember
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
 
 MAX_SCORE = 100
+# Shapes of pods known at once; beyond, all are forgotten.
+_SHAPES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,14 @@ class PreBindFailed(Exception):
 
 @runtime_checkable
 class FilterPlugin(Protocol):
-    """Refuses nodes."""
+    """Refuses nodes.
+
+    judges_alone: whether the judgement follows from the pod's `shape` and the node alone. Then it is kept until the
+        node changes, and pods of one shape share it.
+    """
 
     name: str
+    judges_alone: bool
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Return the judge of nodes for this pod, or None when every node passes."""
@@ -120,9 +128,14 @@ class ReservePlugin(Protocol):
 
 @runtime_checkable
 class ScorePlugin(Protocol):
-    """Ranks nodes that passed every filter."""
+    """Ranks nodes that passed every filter.
+
+    scores_alone: whether the score (not the normalized one) follows from the pod's `shape` and the node alone, and
+        whether there is a scorer from the shape.
+    """
 
     name: str
+    scores_alone: bool
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Return the scorer for this pod among the feasible `nodes`, or None when all are equal to this plugin."""
@@ -181,22 +194,30 @@ class Framework:
         self.filters = tuple(filters)
         self.scorers = tuple(scorers)
         self._by_name = {plugin.name: plugin for plugin in self.filters}
+        self._alone = tuple(plugin for plugin in self.filters if plugin.judges_alone)
+        self._beside = tuple(plugin for plugin in self.filters if not plugin.judges_alone)
+        # What nodes remember judgements and scores by: of this profile, for one shape of pods.
+        self._shapes: dict[tuple[object, ...], object] = {}
         self._prefilters = tuple(plugin for plugin in self.filters if isinstance(plugin, PreFilterPlugin))
         self._reservers = tuple(plugin for plugin in self.filters if isinstance(plugin, ReservePlugin))
 
     def judge(self, pod: PodInfo, snapshot: Snapshot) -> Filter:
-        """Return the function that asks every filter about one node, in order, and stops at the first refusal."""
+        """Return the function that asks every filter about one node and stops at the first refusal.
+
+        Those that judge by the node alone come first; asked again about a node that did not change, they cost a look
+        into what it remembers."""
         nowhere = self._refuse(pod, snapshot)
         if nowhere is not None:
             return lambda node: nowhere
-        active = self._active(pod, snapshot)
+        shape, alone = self._shape(pod), cache(lambda: _first_of(_asked(self._alone, pod, snapshot)))
+        beside = _asked(self._beside, pod, snapshot)
+        rest = _first_of(beside)
 
         def verdict(node: NodeInfo) -> Verdict:
-            for check in active:
-                found = check(node)
-                if found.reasons:
-                    return found
-            return FITS
+            found: Verdict | None = node.judged.get(shape)
+            if found is None:
+                found = remember(node.judged, shape, alone()(node))
+            return found if found.reasons or not beside else rest(node)
 
         return verdict
 
@@ -205,7 +226,7 @@ class Framework:
         nowhere = self._refuse(pod, snapshot)
         if nowhere is not None:
             return [nowhere]
-        return [found for check in self._active(pod, snapshot) if (found := check(node)).reasons]
+        return [found for check in _asked(self.filters, pod, snapshot) if (found := check(node)).reasons]
 
     def reserve(self, pod: PodInfo, node: NodeInfo) -> list[ReservePlugin]:
         """Count what the choice of a node takes. Returns the plugins that have work before the binding."""
@@ -220,19 +241,39 @@ class Framework:
         refusals = (plugin.refuse(pod, snapshot) for plugin in self._prefilters)
         return next((verdict for verdict in refusals if verdict is not None), None)
 
-    def _active(self, pod: PodInfo, snapshot: Snapshot) -> list[Filter]:
-        checks = (plugin.filter_for(pod, snapshot) for plugin in self.filters)
-        return [check for check in checks if check is not None]
+    def _shape(self, pod: PodInfo) -> object:
+        if len(self._shapes) > _SHAPES:
+            self._shapes.clear()
+        return self._shapes.setdefault(pod.shape, object())
 
     def score(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Scores:
-        """Score the feasible nodes. Costs O(plugins that care x nodes)."""
+        """Score the feasible nodes. Costs O(plugins that care x nodes); what a node remembers costs next to nothing."""
+        if not nodes:
+            return Scores()
+        scorers = [
+            (plugin, weight, scorer)
+            for plugin, weight in self.scorers
+            if (scorer := plugin.score_for(pod, snapshot, nodes)) is not None
+        ]
+        remembered = self._scored_alone(pod, [scorer for plugin, _, scorer in scorers if plugin.scores_alone], nodes)
         parts: dict[str, list[int]] = {}
-        for plugin, weight in self.scorers:
-            scorer = plugin.score_for(pod, snapshot, nodes)
-            if scorer is not None:
-                parts[plugin.name] = [score * weight for score in plugin.normalize([scorer(node) for node in nodes])]
-        totals = [sum(column) for column in zip(*parts.values(), strict=True)] if parts else [0] * len(nodes)
+        for plugin, weight, scorer in scorers:
+            raw = next(remembered) if plugin.scores_alone else [scorer(node) for node in nodes]
+            scores = plugin.normalize(raw)
+            parts[plugin.name] = scores if weight == 1 else [score * weight for score in scores]
+        totals = list(map(sum, zip(*parts.values(), strict=True))) if parts else [0] * len(nodes)
         return Scores([node.name for node in nodes], totals, parts)
+
+    def _scored_alone(self, pod: PodInfo, scorers: Sequence[Score], nodes: Sequence[NodeInfo]) -> Iterator[list[int]]:
+        """Each scorer's scores of the nodes."""
+        if not scorers:
+            return iter(())
+        shape = self._shape(pod)
+        rows = [
+            node.scored.get(shape) or remember(node.scored, shape, tuple(scorer(node) for scorer in scorers))
+            for node in nodes
+        ]
+        return map(list, zip(*rows, strict=True))
 
     def may_help(self, pod: PodInfo, refused_by: Iterable[str], change: Change) -> bool:
         """Tell whether any plugin that refused `pod` says that the change may help."""
@@ -241,6 +282,24 @@ class Framework:
             if plugin is None or plugin.may_help(pod, change):
                 return True
         return False
+
+
+def _asked(plugins: Sequence[FilterPlugin], pod: PodInfo, snapshot: Snapshot) -> list[Filter]:
+    checks = (plugin.filter_for(pod, snapshot) for plugin in plugins)
+    return [check for check in checks if check is not None]
+
+
+def _first_of(checks: Sequence[Filter]) -> Filter:
+    """The first refusal."""
+
+    def verdict(node: NodeInfo) -> Verdict:
+        for check in checks:
+            found = check(node)
+            if found.reasons:
+                return found
+        return FITS
+
+    return verdict
 
 
 def node_facts_changed(change: Change, facts: Callable[[NodeInfo], Any]) -> bool:

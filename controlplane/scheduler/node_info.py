@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from apimachinery.meta.pod_resources import Amounts, parse_amounts
 from controlplane.scheduler.pod_info import HostPort, Labels, PodInfo
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class NodeInfo:
     """One node with its pods. The cache changes its own copies; those in a snapshot never change.
 
     Adding and removing a pod cost O(resources of that pod); `clone` costs O(pods on the node).
+    judged, scored, counted: what the rules found out about this very state of the node, by what they asked. Every
+    change empties them; who fills them bounds them with `remember`.
     """
 
     __slots__ = (
         "affinity_pods",
         "allocatable",
+        "counted",
         "host_ports",
         "image_sizes",
+        "judged",
         "labels",
         "max_pods",
         "name",
@@ -27,6 +34,7 @@ class NodeInfo:
         "pods",
         "requested",
         "requested_for_scoring",
+        "scored",
         "taints",
         "unschedulable",
     )
@@ -46,10 +54,14 @@ class NodeInfo:
         self.requested: Amounts = {}
         self.requested_for_scoring: Amounts = {}
         self.host_ports: tuple[HostPort, ...] = ()
+        self.judged: dict[object, Any] = {}
+        self.scored: dict[object, tuple[int, ...]] = {}
+        self.counted: dict[str, int] = {}
 
     def set_node(self, node: Mapping[str, Any]) -> None:
         """Take over what the Node object offers."""
         spec, status = node.get("spec") or {}, node.get("status") or {}
+        self._changed()
         self.node = node
         self.labels = node["metadata"].get("labels") or {}
         self.taints = tuple(spec.get("taints") or ())
@@ -66,6 +78,7 @@ class NodeInfo:
         """Count the pod in. A pod of the same uid is replaced."""
         if pod.uid in self.pods:
             self.remove_pod(pod.uid)
+        self._changed()
         self.pods[pod.uid] = pod
         if pod.has_pod_affinity:
             self.affinity_pods[pod.uid] = pod
@@ -79,6 +92,7 @@ class NodeInfo:
         pod = self.pods.pop(uid, None)
         if pod is None:
             return False
+        self._changed()
         self.affinity_pods.pop(uid, None)
         _add(self.requested, pod.requests, -1)
         _add(self.requested_for_scoring, pod.scoring_requests, -1)
@@ -96,6 +110,21 @@ class NodeInfo:
         copy.requested, copy.requested_for_scoring = dict(self.requested), dict(self.requested_for_scoring)
         copy.host_ports = self.host_ports
         return copy
+
+    def _changed(self) -> None:
+        for found in (self.judged, self.scored, self.counted):
+            found.clear()
+
+
+_REMEMBERED = 64
+
+
+def remember(found: dict[K, V], key: K, value: V) -> V:
+    """Keep what was found out about a node; of so many questions that they do not come again, nothing is kept."""
+    if len(found) >= _REMEMBERED:
+        found.clear()
+    found[key] = value
+    return value
 
 
 def _add(into: Amounts, more: Mapping[str, int], sign: int) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import orjson
+
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import pods, volumes
 from apimachinery.meta.node_selector import NodeSelectorTerm, RequiredNodes
@@ -119,6 +121,14 @@ class PodInfo:
     def best_effort(self) -> bool:
         """True when the pod asks for neither cpu nor memory nor anything else."""
         return not self.requests
+
+    @cached_property
+    def shape(self) -> tuple[object, ...]:
+        """Equal for pods that no rule about a node alone tells apart: what such rules read of a pod, and no more."""
+        affinity = (self.spec.get("affinity") or {}).get("nodeAffinity")
+        nodes = (self.node_name, self.spec.get("nodeSelector"), affinity, self.spec.get("tolerations"))
+        amounts = (tuple(self.requests.items()), tuple(self.scoring_requests.items()))
+        return (*amounts, self.host_ports, orjson.dumps(nodes))
 
     @cached_property
     def tolerations(self) -> tuple[Mapping[str, Any], ...]:

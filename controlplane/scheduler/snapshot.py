@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -33,24 +33,62 @@ class Isolated:
         return None
 
 
-class Snapshot:
-    """All nodes, in the order in which they were first seen."""
+class NodesByName(Mapping[str, NodeInfo]):
+    """Nodes by name, over a list of them and its index, which may know more names than the list has nodes."""
 
-    def __init__(self, nodes: Iterable[NodeInfo], surroundings: Surroundings | None = None) -> None:
+    __slots__ = ("_nodes", "_places")
+
+    def __init__(self, nodes: Sequence[NodeInfo], places: Mapping[str, int]) -> None:
+        self._nodes, self._places = nodes, places
+
+    def __getitem__(self, name: str) -> NodeInfo:
+        at = self._places[name]
+        if at >= len(self._nodes):
+            raise KeyError(name)
+        return self._nodes[at]
+
+    def __iter__(self) -> Iterator[str]:
+        return (node.name for node in self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+
+class Snapshot:
+    """All nodes, in the order in which they were first seen.
+
+    places: index in `nodes` by name, and of nodes that came later; found from the nodes when it is not given.
+    holders: of each image that was asked for, how many nodes have it; shared by snapshots with the same images.
+    """
+
+    def __init__(
+        self,
+        nodes: Iterable[NodeInfo],
+        surroundings: Surroundings | None = None,
+        places: Mapping[str, int] | None = None,
+        holders: dict[str, int] | None = None,
+    ) -> None:
         self.nodes: list[NodeInfo] = list(nodes)
         self.surroundings: Surroundings = surroundings or Isolated()
-
-    @cached_property
-    def by_name(self) -> dict[str, NodeInfo]:
-        """Nodes by name."""
-        return {node.name: node for node in self.nodes}
+        self._places = places if places is not None else {node.name: at for at, node in enumerate(self.nodes)}
+        self._holders: dict[str, int] = {} if holders is None else holders
+        self.by_name: Mapping[str, NodeInfo] = NodesByName(self.nodes, self._places)
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def replacing(self, node: NodeInfo) -> Snapshot:
         """Return a snapshot with one node exchanged: preemption's question "what if these pods were gone"."""
-        return Snapshot((node if n.name == node.name else n for n in self.nodes), self.surroundings)
+        changed = Snapshot(self.nodes, self.surroundings, self._places, self._holders)
+        changed.nodes[self._places[node.name]] = node
+        return changed
+
+    def holders(self, image: str) -> int:
+        """How many nodes hold the image. Costs O(nodes) the first time."""
+        found = self._holders.get(image)
+        if found is None:
+            found = self._holders[image] = sum(1 for node in self.nodes if image in node.image_sizes)
+        return found
 
     @cached_property
     def with_affinity_pods(self) -> list[NodeInfo]:

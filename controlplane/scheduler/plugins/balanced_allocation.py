@@ -14,6 +14,7 @@ class BalancedAllocation:
     """Score by the standard deviation of the used shares of each resource."""
 
     name = "NodeResourcesBalancedAllocation"
+    scores_alone = True
 
     def __init__(self, resources: Sequence[str] = ("cpu", "memory")) -> None:
         self._resources = tuple(resources)

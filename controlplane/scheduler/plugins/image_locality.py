@@ -18,15 +18,14 @@ class ImageLocality:
     """Score on image sizes, scaled by how many nodes hold the image so that pods do not all run to one node."""
 
     name = "ImageLocality"
+    scores_alone = False
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Score 0 to 100 by the bytes that need not be pulled."""
         names = [normalized_image(image) for image in pod.images]
         if not names or not snapshot.nodes:
             return None
-        spread = {
-            name: sum(1 for node in snapshot.nodes if name in node.image_sizes) / len(snapshot) for name in set(names)
-        }
+        spread = {name: snapshot.holders(name) / len(snapshot) for name in names}
         if not any(spread.values()):
             return None
         ceiling = _MAX_BYTES_PER_CONTAINER * len(names)

@@ -23,6 +23,8 @@ class InterPodAffinity:
     """
 
     name = "InterPodAffinity"
+    judges_alone = False
+    scores_alone = False
 
     def __init__(self, hard_weight: int = 1) -> None:
         self._hard_weight = hard_weight

@@ -14,6 +14,8 @@ class NodeAffinity:
     """Filter and score on the node's labels and name."""
 
     name = "NodeAffinity"
+    judges_alone = True
+    scores_alone = True
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by nodeSelector and the required terms."""

@@ -12,6 +12,7 @@ class NodeName:
     """Filter on spec.nodeName."""
 
     name = "NodeName"
+    judges_alone = True
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by the node's name; pods that name none pass everywhere."""

@@ -12,6 +12,7 @@ class NodePorts:
     """Filter on hostPort, protocol and hostIP."""
 
     name = "NodePorts"
+    judges_alone = True
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by the ports that the node's pods occupy."""

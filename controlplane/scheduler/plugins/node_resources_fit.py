@@ -64,6 +64,8 @@ class NodeResourcesFit:
     """Filter on requests (init containers, sidecars, overhead included) and the number of pods; score by a strategy."""
 
     name = "NodeResourcesFit"
+    judges_alone = True
+    scores_alone = True
 
     def __init__(self, fit: Fit = LEAST_ALLOCATED) -> None:
         self._weights, self._share = fit.weights, _STRATEGIES[fit.strategy](fit)

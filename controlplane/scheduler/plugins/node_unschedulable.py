@@ -15,6 +15,7 @@ class NodeUnschedulable:
     """Filter on spec.unschedulable (`kubectl cordon`)."""
 
     name = "NodeUnschedulable"
+    judges_alone = True
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by the node's cordon."""

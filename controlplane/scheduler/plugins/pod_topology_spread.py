@@ -7,13 +7,13 @@ defaults, soft ones over hostname and zone, for the pods of its Services and its
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from apimachinery.meta import taints
 from apimachinery.meta.labels import NOTHING, Selector
 from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What, node_facts_changed
-from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.node_info import NodeInfo, remember
 from controlplane.scheduler.pod_info import PodInfo, SpreadConstraint
 from controlplane.scheduler.snapshot import Snapshot
 
@@ -39,6 +39,8 @@ class PodTopologySpread:
     """
 
     name = "PodTopologySpread"
+    judges_alone = False
+    scores_alone = False
 
     def __init__(self, defaults: Sequence[SpreadConstraint] | None = None) -> None:
         self._defaults = _SYSTEM if defaults is None else tuple(defaults)
@@ -52,13 +54,14 @@ class PodTopologySpread:
             return None
         keys = [c.topology_key for c in hard]
         counts: list[dict[str, int]] = [{} for _ in hard]
+        matching = [_matching(c.selector, pod.namespace) for c in hard]
         for node in snapshot.nodes:
             if not all(key in node.labels for key in keys):
                 continue
-            for constraint, count in zip(hard, counts, strict=True):
+            for constraint, count, matches in zip(hard, counts, matching, strict=True):
                 if _counts(constraint, pod, node):
                     value = node.labels[constraint.topology_key]
-                    count[value] = count.get(value, 0) + _matching(constraint.selector, pod.namespace, node)
+                    count[value] = count.get(value, 0) + matches(node)
         # With fewer domains than minDomains the global minimum counts as zero.
         floors = [
             min(count.values(), default=0) if len(count) >= constraint.min_domains else 0
@@ -98,18 +101,17 @@ class PodTopologySpread:
             for c, count in zip(soft, counts, strict=True)
         ]
 
+        on_node = [_matching(c.selector, pod.namespace) for c in soft]
+
         def score(node: NodeInfo) -> int:
             if node.name in ignored:
                 return _IGNORED
             total = 0.0
-            for constraint, count, weight in zip(soft, counts, weights, strict=True):
+            for constraint, count, matches, weight in zip(soft, counts, on_node, weights, strict=True):
                 value = node.labels.get(constraint.topology_key)
                 if value is None:
                     continue
-                if constraint.topology_key == HOSTNAME:
-                    matching = _matching(constraint.selector, pod.namespace, node)
-                else:
-                    matching = count.get(value, 0)
+                matching = matches(node) if constraint.topology_key == HOSTNAME else count.get(value, 0)
                 total += matching * weight + (constraint.max_skew - 1)
             return round(total)
 
@@ -151,12 +153,20 @@ def _counts(constraint: SpreadConstraint, pod: PodInfo, node: NodeInfo) -> bool:
     return not constraint.honor_taints or taints.first_untolerated(node.taints, pod.tolerations) is None
 
 
-def _matching(selector: Selector, namespace: str, node: NodeInfo) -> int:
-    """Count the node's pods that the selector matches; pods being deleted are leaving and do not count."""
-    matches, count = selector.matches, 0
-    for other in node.pods.values():
-        if other.namespace == namespace and not other.deleting and matches(other.labels):
-            count += 1
+def _matching(selector: Selector, namespace: str) -> Callable[[NodeInfo], int]:
+    """Counts a node's pods that the selector matches; pods being deleted are leaving and do not count.
+
+    O(pods of the node) after it has changed."""
+    matches, question = selector.matches, f"{namespace}\0{selector.nothing}\0{selector}"
+
+    def count(node: NodeInfo) -> int:
+        known = node.counted.get(question)
+        if known is None:
+            pods = node.pods.values()
+            found = sum(1 for p in pods if p.namespace == namespace and not p.deleting and matches(p.labels))
+            known = remember(node.counted, question, found)
+        return known
+
     return count
 
 
@@ -166,8 +176,9 @@ def _domain_counts(
     """Count matching pods per value of the key, over the domains that hold a feasible node."""
     key = constraint.topology_key
     count = {n.labels[key]: 0 for n in nodes if key in n.labels and n.name not in ignored}
+    matches = _matching(constraint.selector, pod.namespace)
     for node in snapshot.nodes:
         value = node.labels.get(key)
         if value in count and _counts(constraint, pod, node):
-            count[value] += _matching(constraint.selector, pod.namespace, node)
+            count[value] += matches(node)
     return count

@@ -15,6 +15,8 @@ class TaintToleration:
     """Filter on NoSchedule and NoExecute taints, score on PreferNoSchedule taints."""
 
     name = "TaintToleration"
+    judges_alone = True
+    scores_alone = False
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by the first taint that the pod does not tolerate."""

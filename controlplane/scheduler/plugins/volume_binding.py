@@ -41,6 +41,7 @@ class VolumeBinding:
     """Filter, and the work before a binding."""
 
     name = "VolumeBinding"
+    judges_alone = False
 
     def __init__(self, storage: Storage, client: Client, clock: Clock, timeout: float = TIMEOUT) -> None:
         self._storage, self._client, self._clock, self._timeout = storage, client, clock, timeout

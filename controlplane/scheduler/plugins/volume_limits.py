@@ -18,6 +18,7 @@ class NodeVolumeLimits:
     """Filter on the CSI volumes of the node's pods, each counted once."""
 
     name = "NodeVolumeLimits"
+    judges_alone = False
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

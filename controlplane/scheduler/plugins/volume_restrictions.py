@@ -21,6 +21,7 @@ class VolumeRestrictions:
     """Filter on the volumes of the pods that run."""
 
     name = "VolumeRestrictions"
+    judges_alone = False
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

@@ -22,6 +22,7 @@ class VolumeZone:
     """Filter on the zone labels of bound volumes."""
 
     name = "VolumeZone"
+    judges_alone = False
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

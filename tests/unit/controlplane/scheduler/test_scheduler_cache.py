@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.scheduler.cache import SchedulerCache
+from controlplane.scheduler.decision import decide
+from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.snapshot import snapshot_of
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 
@@ -68,3 +74,48 @@ def test_sums_follow_the_pods(steps: list[tuple[str, int, bool]]) -> None:
             assert info.requested.get("cpu", 0) == 250 * len(info.pods)
             assert info.requested.get("memory", 0) == 1024 * 1024 * len(info.pods)
     assert sum(len(info.pods) for info in cache.snapshot().nodes) == cache.counts()[1]
+
+
+def test_what_nodes_remember_is_what_a_fresh_look_finds() -> None:
+    """Pods of a few shapes come and go, nodes change: each decision is as one by rules that never saw these nodes."""
+    rng = random.Random(7)
+    framework, cache = make_framework(), SchedulerCache()
+    nodes: dict[str, Any] = {}
+    bound: dict[str, Any] = {}
+    soft = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "a"}}}
+    shapes: list[dict[str, Any]] = [
+        {"cpu": "500m"},
+        {"cpu": "500m", "labels": {"app": "a"}},
+        {"cpu": "1", "tolerations": [{"operator": "Exists"}]},
+        {"memory": "1Gi", "nodeSelector": {"disk": "ssd"}},
+        {"labels": {"app": "a"}, "topologySpreadConstraints": [{**soft, "whenUnsatisfiable": "ScheduleAnyway"}]},
+        {"labels": {"app": "a"}, "topologySpreadConstraints": [{**soft, "whenUnsatisfiable": "DoNotSchedule"}]},
+    ]
+    chosen = 0
+    for step in range(400):
+        name = f"n{rng.randrange(6)}"
+        match rng.randrange(5):
+            case 0:
+                taints = [{"key": "k", "effect": "NoSchedule"}] if rng.random() < 0.3 else []
+                labels = {"disk": "ssd"} if rng.random() < 0.5 else {}
+                nodes[name] = node(name, cpu=str(rng.randint(1, 8)), taints=taints, labels=labels)
+                cache.set_node(nodes[name])
+            case 1 if bound:
+                gone = rng.choice(sorted(bound))
+                del bound[gone]
+                cache.remove_pod(f"uid-default-{gone}")
+            case 2 if name in nodes and rng.random() < 0.1:
+                del nodes[name]
+                cache.remove_node(name)
+            case _:
+                wanted = PodInfo(pod(f"p{step}", **rng.choice(shapes)))
+                found = decide(framework, wanted, cache.snapshot())
+                order = [each.name for each in cache.snapshot().nodes]
+                fresh = snapshot_of([nodes[each] for each in order], bound.values())
+                anew = decide(make_framework(), wanted, fresh)
+                assert (found.node, found.refusals, found.scores) == (anew.node, anew.refusals, anew.scores)
+                if found.node is not None:
+                    chosen += 1
+                    bound[wanted.name] = {**wanted.pod, "spec": {**wanted.pod["spec"], "nodeName": found.node}}
+                    cache.set_pod(PodInfo(bound[wanted.name]), found.node)
+    assert chosen > 50

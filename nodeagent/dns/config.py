@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,16 @@ from apimachinery.client.config import ClientConfig, load_in_cluster, load_kubec
 from apimachinery.kit.config import ConfigError
 from nodeagent.dns import corefile
 from nodeagent.dns.corefile import Corefile
+from nodeagent.dns.server import EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """client is None when the Corefile has no `kubernetes`."""
+    """corefile: as it was at the start. read: it anew. client: how the API server is reached, for `kubernetes`."""
 
     corefile: Corefile
-    client: ClientConfig | None
+    read: Callable[[], Corefile]
+    client: Callable[[], ClientConfig]
     bind: str
     verbosity: int
 
@@ -28,15 +31,20 @@ def parse(argv: Sequence[str]) -> Config:
     parser = argparse.ArgumentParser(prog="coredns", description="The cluster's DNS server.")
     parser.add_argument("-conf", "--conf", type=Path, default=Path("Corefile"), help="the Corefile to load")
     parser.add_argument("--kubeconfig", type=Path, help="how to reach the API server; in a pod its service account")
-    parser.add_argument("--bind-address", default="0.0.0.0", help="address to serve on")
+    parser.add_argument("--bind-address", default=EVERYWHERE, help="address to serve on; by default every one")
     parser.add_argument("-v", "--v", type=int, default=0, help="log verbosity")
     arguments = parser.parse_args(argv)
-    try:
-        text = arguments.conf.read_text()
-    except OSError as error:
-        raise ConfigError([f"{arguments.conf}: {error.strerror}"]) from None
-    parsed = corefile.parse(text)
-    client = None
-    if parsed.kubernetes is not None:
-        client = load_kubeconfig(arguments.kubeconfig) if arguments.kubeconfig else load_in_cluster()
-    return Config(parsed, client, arguments.bind_address, arguments.v)
+
+    def read() -> Corefile:
+        try:
+            text = arguments.conf.read_text()
+        except OSError as error:
+            raise ConfigError([f"{arguments.conf}: {error.strerror}"]) from None
+        except UnicodeDecodeError as error:
+            raise ConfigError([f"{arguments.conf}: {error}"]) from None
+        return corefile.parse(text, arguments.conf, os.environ)
+
+    def client() -> ClientConfig:
+        return load_kubeconfig(arguments.kubeconfig) if arguments.kubeconfig else load_in_cluster()
+
+    return Config(read(), read, client, arguments.bind_address, arguments.v)

@@ -1,4 +1,4 @@
-"""The Corefile: the subset of CoreDNS's configuration language that we understand (https://coredns.io/manual/configuration/).
+"""What a Corefile says, typed: the directives of CoreDNS that are understood here. Pure but for imported files.
 
     .:53 {
         errors
@@ -14,195 +14,184 @@
         cache 30
     }
 
-More server blocks name more zones: `example.test { forward . 10.0.0.53 }` is a stub domain.
+More server blocks name more zones: `example.test { forward . 10.0.0.53 }` is a stub domain. A query is answered by the
+block with the longest zone that covers its name, in CoreDNS's order of plugins whatever the order of lines.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from apimachinery.kit.config import Problems
+from nodeagent.dns import caddyfile, directives
+from nodeagent.dns.caddyfile import Directive, ServerBlock, parsing
 from nodeagent.dns.message import Name, parse_name
+from nodeagent.dns.settings import Cache, Forward, Hosts, Kubernetes, Log, Reload, Rewrite
 
-# Directives that change nothing here: what they ask for is always done, or is CoreDNS's inner affair.
-_ACCEPTED = frozenset({"errors", "log", "loop", "reload", "loadbalance", "lameduck", "debug", "whoami"})
+# What they ask for is always done here, or is CoreDNS's inner affair.
+_WITHOUT_EFFECT = frozenset({"debug"})
+_KNOWN_TO_COREDNS = frozenset(
+    (
+        "acl", "any", "auto", "autopath", "azure", "bind", "bufsize", "cancel", "chaos", "clouddns", "dns64", "dnssec",
+        "dnstap", "erratic", "etcd", "file", "geoip", "grpc", "header", "k8s_external", "local", "metadata", "minimal",
+        "multisocket", "nsid", "pprof", "quic", "root", "route53", "secondary", "sign", "template", "timeouts", "tls",
+        "trace", "transfer", "tsig", "view", "whoami",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Kubernetes:
-    """zones: forward zones. ttl: seconds. pods: whether `1-2-3-4.ns.pod.zone` is answered. reverse: PTR asked of us."""
+class Block:
+    """One server block. zones: those it answers for; () is the root."""
 
     zones: tuple[Name, ...]
-    ttl: int = 5
-    pods: bool = False
-    reverse: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """What is under `zone` is asked of `servers` ((address, port)s, in order)."""
-
-    zone: Name
-    servers: tuple[tuple[str, int], ...]
-    max_concurrent: int = 1000
+    port: int
+    kubernetes: Kubernetes | None = None
+    forwards: tuple[Forward, ...] = ()
+    cache: Cache | None = None
+    hosts: Hosts | None = None
+    rewrites: tuple[Rewrite, ...] = ()
+    log: Log | None = None
+    errors: bool = False
+    loop: bool = False
+    loadbalance: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Corefile:
-    """cache: for how many seconds at most an answer of another server is kept. Ports are None when not asked for."""
+    """All server blocks, and what is there once for the process. Ports are None when not asked for.
 
-    port: int = 53
-    kubernetes: Kubernetes | None = None
-    forwards: tuple[Forward, ...] = ()
-    cache: int = 0
+    lameduck: seconds for which a server that was told to end says it is unwell and goes on answering. digest: SHA512
+    of what the file says, its layout left out.
+    """
+
+    blocks: tuple[Block, ...]
     health: int | None = None
+    lameduck: float = 0.0
     ready: int | None = None
     prometheus: int | None = None
+    reload: Reload | None = None
+    digest: str = field(default="", compare=False)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return tuple(sorted({block.port for block in self.blocks}))
 
 
-@dataclass(slots=True)
-class _Directive:
-    line: int
-    words: list[str]
-    block: list[tuple[int, list[str]]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Server:
-    line: int
-    zones: list[str]
-    directives: list[_Directive] = field(default_factory=list)
-
-
-def parse(text: str, resolv_conf: Path = Path("/etc/resolv.conf")) -> Corefile:
-    """Raises ConfigError with every problem, each with its line."""
+def parse(
+    text: str,
+    path: Path = Path("Corefile"),
+    environment: Mapping[str, str] | None = None,
+    resolv_conf: Path = Path("/etc/resolv.conf"),
+) -> Corefile:
+    """environment: what `{$NAME}` stands for. Raises ConfigError with every problem, each with its line."""
     problems = Problems()
-    servers = _read(text, problems)
+    servers = caddyfile.read(text, path, environment or {}, problems)
     if not servers and not problems:
-        problems.add("Corefile", "no server block")
-    port, kubernetes, cache = 53, None, 0
-    forwards: list[Forward] = []
+        problems.add(path.name, "no server block")
     ports: dict[str, int] = {}
-    for server in servers:
-        zone, port = _zone_and_port(server, problems)
-        for directive in server.directives:
-            where, name = f"Corefile:{directive.line}", directive.words[0]
-            if name in _ACCEPTED:
-                continue
-            if name == "kubernetes":
-                kubernetes = _kubernetes(directive, problems)
-            elif name == "forward":
-                forwards.append(_forward(directive, zone, resolv_conf, problems))
-            elif name == "cache":
-                cache = _number(where, directive.words[1:2] or ["30"], problems)
-            elif name in ("health", "ready", "prometheus"):
-                default = {"health": ":8080", "ready": ":8181", "prometheus": ":9153"}[name]
-                address = (directive.words[1:2] or [default])[0]
-                ports[name] = _number(where, [address.rpartition(":")[2]], problems)
-            else:
-                problems.add(where, f"unknown directive '{name}'")
+    once = _Once()
+    blocks = [_block(server, once, ports, resolv_conf, problems) for server in servers]
+    seen: dict[tuple[Name, int], str] = {}
+    for server, block in zip(servers, blocks, strict=True):
+        for zone in block.zones:
+            shown = f"dns://{'.'.join(zone)}.:{block.port}"
+            if seen.setdefault((zone, block.port), server.where) != server.where:
+                problems.add(server.where, f"cannot serve {shown} - it is already defined")
     problems.raise_if_any()
-    # The longest zone first: the most exact forward wins.
-    forwards.sort(key=lambda forward: -len(forward.zone))
+    said = repr([(server.words, [(one.words, [line.words for line in one.block]) for one in server.directives])
+                 for server in servers])  # fmt: skip
     return Corefile(
-        port, kubernetes, tuple(forwards), cache, ports.get("health"), ports.get("ready"), ports.get("prometheus")
-    )
+        tuple(blocks), ports.get("health"), once.lameduck, ports.get("ready"), ports.get("prometheus"), once.reload,
+        hashlib.sha512(said.encode()).hexdigest(),
+    )  # fmt: skip
 
 
-def _read(text: str, problems: Problems) -> list[_Server]:
-    servers: list[_Server] = []
-    depth = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        opens, closes = words[-1] == "{", words == ["}"]
-        if opens:
-            words = words[:-1]
-        if closes:
-            depth -= 1
-            if depth < 0:
-                problems.add(f"Corefile:{number}", "a '}' too many")
-                depth = 0
-        elif depth == 0:
-            if not opens:
-                problems.add(f"Corefile:{number}", "a server block must begin with its zones and '{'")
-                continue
-            servers.append(_Server(number, words))
-        elif depth == 1:
-            servers[-1].directives.append(_Directive(number, words))
-        elif depth == 2:
-            servers[-1].directives[-1].block.append((number, words))
-        if opens:
-            depth += 1
-            if depth > 2:
-                problems.add(f"Corefile:{number}", "blocks nest too deep")
-                depth = 2
-    if depth:
-        problems.add("Corefile", "the last '}' is missing")
-    return servers
+@dataclass(slots=True)
+class _Once:
+    lameduck: float = 0.0
+    reload: Reload | None = None
 
 
-def _zone_and_port(server: _Server, problems: Problems) -> tuple[Name, int]:
-    where = f"Corefile:{server.line}"
-    if len(server.zones) != 1:
-        problems.add(where, "a server block has one zone")
-        return (), 53
-    zone, _, port = server.zones[0].removeprefix("dns://").partition(":")
-    return parse_name(zone), _number(where, [port or "53"], problems)
+@dataclass(slots=True)
+class _Draft:
+    kubernetes: Kubernetes | None = None
+    forwards: list[Forward] = field(default_factory=list)
+    cache: Cache | None = None
+    hosts: Hosts | None = None
+    rewrites: list[Rewrite] = field(default_factory=list)
+    log: Log | None = None
+    said: set[str] = field(default_factory=set)
 
 
-def _kubernetes(directive: _Directive, problems: Problems) -> Kubernetes:
-    names = [parse_name(word) for word in directive.words[1:]]
-    zones = tuple(name for name in names if name[-1:] != ("arpa",))
-    ttl, pods = 5, False
-    for line, words in directive.block:
-        where = f"Corefile:{line}"
-        if words[0] == "ttl":
-            ttl = _number(where, words[1:2], problems, most=3600)
-        elif words[0] == "pods":
-            if words[1:] not in (["insecure"], ["disabled"]):
-                problems.add(where, "pods is 'insecure' or 'disabled'")
-            pods = words[1:] == ["insecure"]
-        elif words[0] not in ("fallthrough", "endpoint_pod_names", "noendpoints"):
-            problems.add(where, f"unknown property '{words[0]}'")
-    return Kubernetes(zones or (("cluster", "local"),), ttl, pods, len(zones) != len(names))
+def _block(server: ServerBlock, once: _Once, ports: dict[str, int], resolv_conf: Path, problems: Problems) -> Block:
+    zones, port = _zones_and_port(server, problems)
+    draft = _Draft()
+    for directive in server.directives:
+        name = directive.name
+        if name in draft.said and name not in ("forward", "rewrite", "log"):
+            problems.add(
+                f"plugin/{name}: {parsing(directive.where)}", "this plugin can only be used once per Server Block"
+            )
+        draft.said.add(name)
+        if name in ("health", "ready", "prometheus"):
+            ports[name] = directives.address_port(directive, problems)
+            if name == "health":
+                once.lameduck = directives.lameduck(directive, problems)
+        elif name == "reload":
+            once.reload = directives.reload(directive, problems)
+        elif name == "log":
+            log = directives.log(directive, problems)
+            draft.log = log if draft.log is None else Log((*draft.log.rules, *log.rules))
+        elif not _plugin(directive, draft, zones, resolv_conf, problems):
+            known = "is not implemented here" if name in _KNOWN_TO_COREDNS else ""
+            problems.add(
+                parsing(directive.where), f"plugin '{name}' {known}" if known else f"Unknown directive '{name}'"
+            )
+    return Block(
+        zones, port, draft.kubernetes, tuple(draft.forwards), draft.cache, draft.hosts, tuple(draft.rewrites),
+        draft.log, "errors" in draft.said, "loop" in draft.said, "loadbalance" in draft.said,
+    )  # fmt: skip
 
 
-def _forward(directive: _Directive, block_zone: Name, resolv_conf: Path, problems: Problems) -> Forward:
-    where = f"Corefile:{directive.line}"
-    if len(directive.words) < 3:
-        problems.add(where, "forward needs a zone and at least one server")
-        return Forward((), ())
-    zone = parse_name(directive.words[1]) or block_zone
-    servers: list[tuple[str, int]] = []
-    for word in directive.words[2:]:
-        if word.startswith("/"):
-            servers += read_resolv_conf(Path(word) if word != "/etc/resolv.conf" else resolv_conf)
-            continue
-        address, _, port = word.removeprefix("dns://").partition(":")
-        servers.append((address, _number(where, [port or "53"], problems)))
-    concurrent = 1000
-    for line, words in directive.block:
-        if words[0] == "max_concurrent":
-            concurrent = _number(f"Corefile:{line}", words[1:2], problems)
-        elif words[0] not in ("policy", "prefer_udp", "force_tcp", "expire", "health_check", "max_fails"):
-            problems.add(f"Corefile:{line}", f"unknown property '{words[0]}'")
-    return Forward(zone, tuple(servers), concurrent)
+def _plugin(
+    directive: Directive, draft: _Draft, zones: tuple[Name, ...], resolv_conf: Path, problems: Problems
+) -> bool:
+    """False for a directive nobody knows."""
+    match directive.name:
+        case "kubernetes":
+            draft.kubernetes = directives.kubernetes(directive, zones, problems)
+        case "forward":
+            draft.forwards.append(directives.forward(directive, resolv_conf, problems))
+        case "cache":
+            draft.cache = directives.cache(directive, zones, problems)
+        case "hosts":
+            draft.hosts = directives.hosts(directive, zones, problems)
+        case "rewrite":
+            draft.rewrites += directives.rewrite(directive, problems)
+        case "errors" | "loop" | "loadbalance":
+            pass
+        case name:
+            return name in _WITHOUT_EFFECT
+    return True
 
 
-def read_resolv_conf(path: Path) -> list[tuple[str, int]]:
-    """The name servers of a resolv.conf; none when there is no such file."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return [(words[1], 53) for line in lines if (words := line.split())[:1] == ["nameserver"] and len(words) > 1]
-
-
-def _number(where: str, words: list[str], problems: Problems, most: int = 65535) -> int:
-    if words and words[0].isdecimal() and int(words[0]) <= most:
-        return int(words[0])
-    problems.add(where, f"{' '.join(words) or 'nothing'!r} is not a number up to {most}")
-    return 0
+def _zones_and_port(server: ServerBlock, problems: Problems) -> tuple[tuple[Name, ...], int]:
+    zones: list[Name] = []
+    ports: set[int] = set()
+    for word in server.words:
+        scheme, _, rest = word.rpartition("://")
+        if scheme not in ("", "dns"):
+            problems.add(parsing(server.where), f"the transport {scheme}:// is not implemented here")
+        zone, _, port = rest.partition(":")
+        zones.append(parse_name(zone))
+        ports.add(directives.number(parsing(server.where), [port or "53"], problems))
+    if not zones:
+        problems.add(parsing(server.where), "a server block must begin with its zones and '{'")
+        return ((),), 53
+    if len(ports) > 1:
+        problems.add(parsing(server.where), "the zones of a server block have one port")
+    return tuple(zones), ports.pop()

@@ -1,4 +1,8 @@
-"""Asking other servers: each in order, over UDP with a port of its own, over TCP when the answer was cut."""
+"""`forward`: asking other servers, over UDP with a port of its own, over TCP when the answer was cut or TCP was used.
+
+A server that does not answer is looked after with health checks until it does; after `max_fails` failed ones it is down
+and passed over. When all are down, one is asked all the same (https://coredns.io/plugins/forward/).
+"""
 
 from __future__ import annotations
 
@@ -6,54 +10,165 @@ import asyncio
 import logging
 import random
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from nodeagent.dns import message
-from nodeagent.dns.corefile import Forward
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.metrics import Counter, Histogram
+from nodeagent.dns import message, reading
+from nodeagent.dns.message import AD, CD, NOERROR, NS, RCODES, RD, Answer, Query
+from nodeagent.dns.settings import Forward, covers
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 2.0  # seconds for each server and each transport
+DEADLINE = 5.0  # seconds for all of them
+Address = tuple[str, int]
+
+_REJECTS = Counter("coredns_forward_max_concurrent_rejects_total", "Counter of the number of queries rejected because the concurrent queries were at maximum.")  # noqa: E501  # fmt: skip
+_BROKEN = Counter("coredns_forward_healthcheck_broken_total", "Counter of the number of complete failures of the healthchecks.")  # noqa: E501  # fmt: skip
+_SECONDS = Histogram("coredns_proxy_request_duration_seconds", "Histogram of the time each request took.", ["proxy_name", "to", "rcode"])  # noqa: E501  # fmt: skip
+_SICK = Counter("coredns_proxy_healthcheck_failures_total", "Counter of the number of failed healthchecks.", ["proxy_name", "to"])  # noqa: E501  # fmt: skip
 
 
 class NoAnswer(Exception):
-    """None of the servers answered."""
+    """No server answered; the text says why the last one did not."""
+
+
+class Saturated(Exception):
+    """As many questions are under way as are allowed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Server:
+    address: Address
+    fails: int = 0
+    looked_after: asyncio.Task[None] | None = None
+
+    @property
+    def shown(self) -> str:
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Forwarder:
     """Asks the servers of one `forward` directive."""
 
-    def __init__(self, forward: Forward) -> None:
-        self.zone = forward.zone
-        self._servers = forward.servers
-        self._slots = asyncio.Semaphore(forward.max_concurrent)
+    def __init__(self, settings: Forward, clock: Clock) -> None:
+        self.settings, self._clock = settings, clock
+        self._servers = [_Server(address) for address in settings.servers]
+        self._turn = 0
+        self._under_way = 0
 
-    @property
-    def saturated(self) -> bool:
-        """Whether as many questions are under way as are allowed; one more is to be refused, not queued."""
-        return self._slots.locked()
+    def covers(self, query: Query) -> bool:
+        return covers((self.settings.zone,), query.name) and not covers(self.settings.excepted, query.name)
 
-    async def ask(self, data: bytes, raw_question: bytes, *, tcp: bool) -> bytes:
-        """The answer to the query `data`, with its id. tcp: ask over TCP at once. Raises NoAnswer."""
-        id_ = struct.unpack_from("!H", data)[0]
-        fresh = random.getrandbits(16)  # ours, so that nobody who guesses the client's can answer in a server's stead
-        asked = struct.pack("!H", fresh) + data[2:]
-        async with self._slots:
-            for server in self._servers:
-                try:
-                    async with asyncio.timeout(TIMEOUT):
-                        answer = await _exchange(server, asked, fresh, raw_question, tcp)
-                except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-                    log.info("%s: %s", server[0], str(error) or type(error).__name__)
-                    continue
-                return struct.pack("!H", id_) + answer[2:]
-        raise NoAnswer(f"none of {len(self._servers)} servers answered")
+    def close(self) -> None:
+        """No more health checks."""
+        for server in self._servers:
+            if server.looked_after is not None:
+                server.looked_after.cancel()
+
+    async def ask(self, query: Query, *, tcp: bool) -> Answer:
+        """The answer of the first server that gives one. tcp: whether it was asked for over TCP.
+
+        Raises NoAnswer and Saturated.
+        """
+        if self.settings.max_concurrent and self._under_way >= self.settings.max_concurrent:
+            _REJECTS.inc()
+            raise Saturated(f"concurrent queries exceeded maximum {self.settings.max_concurrent}")
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await self._ask(query, tcp=tcp)
+        except TimeoutError:
+            raise NoAnswer("i/o timeout") from None
+        finally:
+            self._under_way -= 1
+
+    async def _ask(self, query: Query, *, tcp: bool) -> Answer:
+        settings = self.settings
+        answer: Answer | None = None
+        reason = "no healthy proxies"
+        for server in self._candidates():
+            try:
+                answer = await self._one(server, query, tcp=settings.force_tcp or (tcp and not settings.prefer_udp))
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, message.BadMessage) as error:
+                kind = "tcp" if tcp or settings.force_tcp else "udp"
+                why = "i/o timeout" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+                reason = f"read {kind} {server.shown}: {why}"
+                self._look_after(server)
+                continue
+            if answer.rcode not in settings.failover:
+                return answer
+        if answer is None:
+            raise NoAnswer(reason)
+        return answer
+
+    def _candidates(self) -> Sequence[_Server]:
+        """The servers in the order of the policy, without those that are down; any one when all are."""
+        servers = list(self._servers)
+        if self.settings.policy == "random":
+            random.shuffle(servers)
+        elif self.settings.policy == "round_robin" and servers:
+            self._turn = (self._turn + 1) % len(servers)
+            servers = servers[self._turn :] + servers[: self._turn]
+        most = self.settings.max_fails
+        up = [server for server in servers if not most or server.fails < most]
+        if up or not servers:
+            return up
+        _BROKEN.inc()
+        return [] if self.settings.fail_fast else [random.choice(servers)]
+
+    async def _one(self, server: _Server, query: Query, *, tcp: bool) -> Answer:
+        began = self._clock.monotonic()
+        # An id of ours, so that nobody who guesses the client's can answer in a server's stead.
+        id_ = random.getrandbits(16)
+        flags = query.flags & (RD | AD | CD)
+        asked = message.write_query(id_, query.name, query.type, flags=flags, do=query.do)
+        question = message.parse_query(asked).raw_question
+        async with asyncio.timeout(TIMEOUT):
+            data = await (_over_tcp if tcp else _over_udp)(server.address, asked, id_, question)
+        if not tcp and reading.is_truncated(data):
+            async with asyncio.timeout(TIMEOUT):
+                data = await _over_tcp(server.address, asked, id_, question)
+        answer = reading.read_answer(data)
+        rcode = RCODES.get(answer.rcode, str(answer.rcode))
+        _SECONDS.labels("forward", server.shown, rcode).observe(self._clock.monotonic() - began)
+        return answer
+
+    def _look_after(self, server: _Server) -> None:
+        if self.settings.max_fails and (server.looked_after is None or server.looked_after.done()):
+            server.looked_after = asyncio.ensure_future(self._until_well(server))
+
+    async def _until_well(self, server: _Server) -> None:
+        settings = self.settings
+        while True:
+            id_ = random.getrandbits(16)
+            flags = RD if settings.health_recursive else 0
+            asked = message.write_query(id_, settings.health_domain, NS, flags=flags)
+            question = message.parse_query(asked).raw_question
+            exchange = _over_tcp if settings.force_tcp else _over_udp
+            try:
+                async with asyncio.timeout(TIMEOUT):
+                    await exchange(server.address, asked, id_, question)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                server.fails += 1
+                _SICK.labels("forward", server.shown).inc()
+                if server.fails == settings.max_fails:
+                    log.info("%s is down", server.shown)
+                await self._clock.sleep(settings.health_interval)
+            else:
+                server.fails = 0
+                return
 
 
-async def _exchange(server: tuple[str, int], asked: bytes, id_: int, raw_question: bytes, tcp: bool) -> bytes:
-    if not tcp:
-        answer = await _over_udp(server, asked, id_, raw_question)
-        if not message.is_truncated(answer):
-            return answer
+def denies(answer: Answer, settings: Forward) -> bool:
+    """Whether the next forward is to be asked instead."""
+    return answer.rcode in settings.next_on and answer.rcode != NOERROR
+
+
+async def _over_tcp(server: Address, asked: bytes, id_: int, question: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(*server)
     try:
         writer.write(struct.pack("!H", len(asked)) + asked)
@@ -61,18 +176,18 @@ async def _exchange(server: tuple[str, int], asked: bytes, id_: int, raw_questio
         answer = await reader.readexactly(size)
     finally:
         writer.close()
-    if not message.answers_question(answer, id_, raw_question):
+    if not reading.answers_question(answer, id_, question):
         raise OSError("the answer is to another question")
     return answer
 
 
-async def _over_udp(server: tuple[str, int], asked: bytes, id_: int, raw_question: bytes) -> bytes:
+async def _over_udp(server: Address, asked: bytes, id_: int, question: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[bytes] = loop.create_future()
 
     class Protocol(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            if not answered.done() and message.answers_question(data, id_, raw_question):
+        def datagram_received(self, data: bytes, addr: Address) -> None:
+            if not answered.done() and reading.answers_question(data, id_, question):
                 answered.set_result(data)
 
         def error_received(self, error: Exception) -> None:

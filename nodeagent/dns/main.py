@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from apimachinery.kit import collector, logs, process, trust
+from apimachinery.kit import collector, process, trust
 from apimachinery.kit.config import or_exit
 from apimachinery.kit.tasks import run_daemon
+from nodeagent.dns import logs
 from nodeagent.dns.config import parse
 
 

@@ -1,4 +1,4 @@
-"""The DNS wire format: RFC 1035 section 4, with EDNS0 (RFC 6891) and SRV (RFC 2782). No I/O.
+"""The DNS wire format: RFC 1035 section 4, with EDNS0 (RFC 6891) and SRV (RFC 2782); queries in, answers out. No I/O.
 
 Names are tuples of lower-case labels, without the root: ("web", "default", "svc", "cluster", "local").
 """
@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 16, 28, 33, 41, 255
+A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME, OPT, ANY = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39, 41, 255
 IN = 1
-NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 
-QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
+RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 16: "BADVERS"}
+TYPES = {
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV",
+    35: "NAPTR", 39: "DNAME", 43: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 64: "SVCB", 65: "HTTPS",
+    251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
+}  # fmt: skip
+
+QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
+DO = 0x8000  # of the OPT record's lower flags: DNSSEC OK (RFC 3225)
 
 MAX_NAME = 255  # octets, RFC 1035 section 2.3.4
 PLAIN_UDP = 512  # octets of an answer to a client without EDNS0
@@ -35,7 +42,8 @@ class Query:
     """One question.
 
     raw_question: the question as it came, for the answer must repeat its case. udp_size: what the client takes over
-    UDP, in octets. edns: whether it spoke EDNS0.
+    UDP, in octets, at most what we send. edns: whether it spoke EDNS0, `version` of it. do: DNSSEC OK. said_size: the
+    size it named itself, 0 without EDNS0.
     """
 
     id: int
@@ -46,6 +54,9 @@ class Query:
     raw_question: bytes
     edns: bool = False
     udp_size: int = PLAIN_UDP
+    version: int = 0
+    do: bool = False
+    said_size: int = 0
 
     @property
     def opcode(self) -> int:
@@ -64,13 +75,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered. `authoritative`: we are the zone's server."""
+    """What is answered. authoritative: we are the zone's server. authenticated: another server says so (AD)."""
 
     rcode: int = NOERROR
     records: tuple[Record, ...] = ()
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
     authoritative: bool = True
+    authenticated: bool = False
 
 
 def parse_name(text: str) -> Name:
@@ -84,6 +96,10 @@ def format_name(name: Name) -> str:
 
 def a(address: str) -> bytes:
     return ipaddress.IPv4Address(address).packed
+
+
+def aaaa(address: str) -> bytes:
+    return ipaddress.IPv6Address(address).packed
 
 
 def txt(text: str) -> bytes:
@@ -105,20 +121,22 @@ def parse_query(data: bytes) -> Query:
         raise BadMessage("the question is cut off")
     qtype, qclass = struct.unpack_from("!HH", data, offset)
     raw = data[12 : offset + 4]
-    edns, size = _read_edns(data, offset + 4, additionals)
-    return Query(id_, flags, name, qtype, qclass, raw, edns, size)
+    return _with_edns(Query(id_, flags, name, qtype, qclass, raw), data, offset + 4, additionals)
 
 
-def _read_edns(data: bytes, offset: int, additionals: int) -> tuple[bool, int]:
+def _with_edns(query: Query, data: bytes, offset: int, additionals: int) -> Query:
     for _ in range(min(additionals, 4)):  # a query carries OPT and perhaps TSIG; more is nobody's business here
         _, offset = _read_name(data, offset)
         if offset + 10 > len(data):
             raise BadMessage("a record is cut off")
-        rtype, size, _, length = _RECORD.unpack_from(data, offset)
+        rtype, size, more, length = _RECORD.unpack_from(data, offset)
         offset += 10 + length
         if rtype == OPT:
-            return True, max(PLAIN_UDP, min(size, MAX_UDP))
-    return False, PLAIN_UDP
+            taken = max(PLAIN_UDP, min(size, MAX_UDP))
+            return replace(
+                query, edns=True, udp_size=taken, version=(more >> 16) & 0xFF, do=bool(more & DO), said_size=size
+            )
+    return query
 
 
 def _read_name(data: bytes, offset: int) -> tuple[Name, int]:
@@ -137,7 +155,7 @@ def _read_name(data: bytes, offset: int) -> tuple[Name, int]:
         length += size + 1
         if length >= MAX_NAME or offset + size > len(data):
             raise BadMessage("a name is too long or cut off")
-        labels.append(data[offset : offset + size].decode("latin-1").lower())
+        labels.append(data[offset : offset + size].lower().decode("latin-1"))
         offset += size
 
 
@@ -162,17 +180,17 @@ class _Writer:
             self.out += label
         self.out.append(0)
 
-    def record(self, record: Record) -> None:
+    def record(self, record: Record, age: int) -> None:
         self.name(record.name)
         start = len(self.out)
-        self.out += _RECORD.pack(record.type, IN, record.ttl, 0)
+        self.out += _RECORD.pack(record.type, IN, max(0, record.ttl - age), 0)
         data = record.data
         if isinstance(data, bytes):
             self.out += data
         elif record.type == SRV:
             priority, weight, port, target = data
             self.out += struct.pack("!HHH", priority, weight, port)
-            self.out += _plain_name(target)  # type: ignore[arg-type]  # RFC 2782: not compressed
+            self.out += plain_name(target)  # type: ignore[arg-type]  # RFC 2782: not compressed
         else:
             self.name(data)  # type: ignore[arg-type]
         struct.pack_into("!H", self.out, start + 8, len(self.out) - start - 10)
@@ -180,51 +198,50 @@ class _Writer:
 
 def soa(name: Name, ttl: int, serial: int) -> Record:
     """The zone's SOA with CoreDNS's numbers; its last one is for how long a refusal may be kept."""
-    data = _plain_name(("ns", "dns", *name)) + _plain_name(("hostmaster", *name))
+    data = plain_name(("ns", "dns", *name)) + plain_name(("hostmaster", *name))
     return Record(name, SOA, ttl, data + struct.pack("!5I", serial & 0xFFFFFFFF, 7200, 1800, 86400, ttl))
 
 
-def _plain_name(name: Name) -> bytes:
+def plain_name(name: Name) -> bytes:
+    """Its octets, not compressed."""
     parts = b"".join(bytes([len(label)]) + label.encode("latin-1") for label in name)
     return parts + b"\0"
 
 
-def write_answer(query: Query, answer: Answer, limit: int = 65535) -> bytes:
-    """The message. What does not fit into `limit` octets is left out and TC set, so that the client asks over TCP."""
-    for records, authority, additional, truncated in (
-        (answer.records, answer.authority, answer.additional, False),
-        (answer.records, answer.authority, (), False),
-        ((), (), (), True),
-    ):
-        message = _write(query, answer, records, authority, additional, truncated)
-        if len(message) <= limit:
-            return message
-    raise AssertionError("a question alone is longer than the limit")
+def write_answer(query: Query, answer: Answer, limit: int = 65535, age: int = 0) -> bytes:
+    """The message. What does not fit into `limit` octets is left out and TC set, so that the client asks over TCP.
 
-
-def _write(
-    query: Query,
-    answer: Answer,
-    records: Sequence[Record],
-    authority: Sequence[Record],
-    additional: Sequence[Record],
-    truncated: bool,
-) -> bytes:
-    flags = QR | (query.flags & (0x7800 | RD)) | RA | answer.rcode
+    age: seconds that every record's life is shorter by, as it was kept for so long.
+    """
+    flags = QR | (query.flags & (0x7800 | RD | CD)) | RA | (answer.rcode & 0xF)
     flags |= AA if answer.authoritative else 0
-    flags |= TC if truncated else 0
-    out = bytearray(
-        _HEADER.pack(query.id, flags, 1, len(records), len(authority), len(additional) + (1 if query.edns else 0))
-    )
+    flags |= AD if answer.authenticated and (query.do or query.flags & AD) else 0
+    room = limit - (11 if query.edns else 0)
+    out = bytearray(_HEADER.size)
     out += query.raw_question
     writer = _Writer(out)
-    for index in range(len(query.name)):
-        offset = 12 + sum(len(label) + 1 for label in query.name[:index])
-        writer.seen[query.name[index:]] = offset
-    for record in (*records, *authority, *additional):
-        writer.record(record)
+    if len(query.raw_question) > 4 + 1:
+        offset = _HEADER.size
+        for index, label in enumerate(query.name):
+            writer.seen[query.name[index:]] = offset
+            offset += len(label) + 1
+    counts = [0, 0, 0]
+    for section, records in enumerate((answer.records, answer.authority, answer.additional)):
+        for record in records:
+            whole = len(out)
+            writer.record(record, age)
+            if len(out) > room:
+                # What lies beyond is not to be pointed to, so that nothing more is written.
+                del out[whole:]
+                flags |= TC if section < 2 else 0  # additional records are a courtesy (RFC 2181 section 9)
+                break
+            counts[section] += 1
+        else:
+            continue
+        break
     if query.edns:
-        out += b"\0" + _RECORD.pack(OPT, MAX_UDP, 0, 0)
+        out += b"\0" + _RECORD.pack(OPT, MAX_UDP, (answer.rcode >> 4) << 24 | (DO if query.do else 0), 0)
+    _HEADER.pack_into(out, 0, query.id, flags, 1, counts[0], counts[1], counts[2] + (1 if query.edns else 0))
     return bytes(out)
 
 
@@ -238,105 +255,7 @@ def write_error(data: bytes, rcode: int) -> bytes | None:
     return _HEADER.pack(id_, QR | (flags & (0x7800 | RD)) | rcode, 0, 0, 0, 0)
 
 
-def write_query(id_: int, name: Name, qtype: int) -> bytes:
-    """A recursive query with EDNS0, for another server."""
-    question = _plain_name(name) + struct.pack("!HH", qtype, IN)
-    return _HEADER.pack(id_, RD, 1, 0, 0, 1) + question + b"\0" + _RECORD.pack(OPT, MAX_UDP, 0, 0)
-
-
-def answers_question(data: bytes, id_: int, raw_question: bytes) -> bool:
-    """Whether a message is an answer to that question: what comes from the network may be anybody's."""
-    if len(data) < 12 + len(raw_question) or struct.unpack_from("!H", data)[0] != id_ or not data[2] & 0x80:
-        return False
-    return data[12 : 12 + len(raw_question)].lower() == raw_question.lower()
-
-
-def is_truncated(data: bytes) -> bool:
-    return bool(data[2] & 0x02)
-
-
-def rcode(data: bytes) -> int:
-    return data[3] & 0x0F
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """A record of another server's answer, not decoded. `ttl_at`, `data_at`: offsets into the message."""
-
-    name: Name
-    type: int
-    ttl: int
-    ttl_at: int
-    data_at: int
-    length: int
-
-
-def parse_records(data: bytes) -> list[Raw]:
-    """The records of an answer, of all three sections, OPT left out. Raises BadMessage."""
-    _, _, questions, *counts = _HEADER.unpack_from(data)
-    offset = 12
-    for _ in range(questions):
-        _, offset = _read_any_name(data, offset)
-        offset += 4
-    found = []
-    for _ in range(sum(counts)):
-        name, offset = _read_any_name(data, offset)
-        if offset + 10 > len(data):
-            raise BadMessage("a record is cut off")
-        rtype, _, ttl, length = _RECORD.unpack_from(data, offset)
-        if offset + 10 + length > len(data):
-            raise BadMessage("a record's data is cut off")
-        if rtype != OPT:
-            found.append(Raw(name, rtype, ttl, offset + 4, offset + 10, length))
-        offset += 10 + length
-    return found
-
-
-def decode(data: bytes, raw: Raw) -> Record | None:
-    """An address or alias of another server's answer as a record of ours; None for other types."""
-    if raw.type in (A, AAAA):
-        return Record(raw.name, raw.type, raw.ttl, data[raw.data_at : raw.data_at + raw.length])
-    if raw.type == CNAME:
-        return Record(raw.name, CNAME, raw.ttl, _read_any_name(data, raw.data_at)[0])
-    return None
-
-
-def replay(data: bytes, query: Query, records: Sequence[Raw], age: int) -> bytes:
-    """A kept answer for another asker: its id, its spelling of the question, and lives that are `age` seconds older."""
-    out = bytearray(data)
-    struct.pack_into("!H", out, 0, query.id)
-    out[12 : 12 + len(query.raw_question)] = query.raw_question
-    for raw in records:
-        struct.pack_into("!I", out, raw.ttl_at, max(0, raw.ttl - age))
-    return bytes(out)
-
-
-def _read_any_name(data: bytes, offset: int) -> tuple[Name, int]:
-    """A name that may end in a pointer. Pointers must point backwards, so that no chain of them can loop."""
-    labels: list[str] = []
-    end = -1
-    length, lowest = 0, offset
-    while True:
-        if offset >= len(data):
-            raise BadMessage("a name is cut off")
-        size = data[offset]
-        if size & 0xC0 == 0xC0:
-            if offset + 1 >= len(data):
-                raise BadMessage("a pointer is cut off")
-            target = (size & 0x3F) << 8 | data[offset + 1]
-            if target >= lowest:
-                raise BadMessage("a pointer does not point backwards")
-            if end < 0:
-                end = offset + 2
-            offset = lowest = target
-            continue
-        if size > 63:
-            raise BadMessage("an unknown kind of label")
-        offset += 1
-        if size == 0:
-            return tuple(labels), end if end >= 0 else offset
-        length += size + 1
-        if length >= MAX_NAME:
-            raise BadMessage("a name is too long")
-        labels.append(data[offset : offset + size].decode("latin-1").lower())
-        offset += size
+def write_query(id_: int, name: Name, qtype: int, *, flags: int = RD, do: bool = False) -> bytes:
+    """A query with EDNS0, for another server; recursive unless `flags` say otherwise."""
+    question = plain_name(name) + struct.pack("!HH", qtype, IN)
+    return _HEADER.pack(id_, flags, 1, 0, 0, 1) + question + b"\0" + _RECORD.pack(OPT, MAX_UDP, DO if do else 0, 0)

@@ -12,6 +12,7 @@ from typing import Any
 from apimachinery.cache.lister import Lister
 from apimachinery.meta import objects
 from nodeagent.dns.message import (
+    AAAA,
     ANY,
     CNAME,
     NOERROR,
@@ -25,15 +26,20 @@ from nodeagent.dns.message import (
     Name,
     Record,
     a,
+    aaaa,
     parse_name,
     soa,
     txt,
 )
+from nodeagent.dns.reverse import reversed_address
+from nodeagent.dns.settings import Kubernetes, covers
 
 Object = dict[str, Any]
 
 SCHEMA_VERSION = "1.1.0"
 BY_ADDRESS, BY_SERVICE = "address", "service"
+_VERSION_TTL = 28800  # seconds; CoreDNS's
+_REVERSE = (("in-addr", "arpa"), ("ip6", "arpa"))
 _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -57,11 +63,19 @@ def slice_addresses(slice_: Object) -> Iterable[str]:
     return {address for endpoint in slice_.get("endpoints") or () for address in endpoint["addresses"]}
 
 
-class ClusterRecords:
-    """Answers for one zone such as cluster.local.
+def pod_addresses(pod: Object) -> Iterable[str]:
+    """Index function: the addresses of a Pod that has not ended."""
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return []
+    return [one["ip"] for one in status.get("podIPs") or () if one.get("ip")]
 
-    The listers hold Services (index BY_ADDRESS), EndpointSlices (BY_SERVICE, BY_ADDRESS) and Namespaces.
-    ttl: seconds, of every record. serial: the zone's, grows when something changed.
+
+class ClusterRecords:
+    """Answers for one zone such as cluster.local, or for a reverse one.
+
+    The listers hold Services (index BY_ADDRESS), EndpointSlices (BY_SERVICE, BY_ADDRESS), Namespaces and, where pods
+    are to be verified, Pods (BY_ADDRESS). home: the zone that reverse answers lead to. serial: grows with each change.
     """
 
     def __init__(
@@ -71,43 +85,62 @@ class ClusterRecords:
         slices: Lister,
         namespaces: Lister,
         *,
-        ttl: int,
-        pods: bool,
+        settings: Kubernetes,
         serial: Callable[[], int],
+        pods: Lister | None = None,
+        home: Name | None = None,
     ) -> None:
-        self.zone, self._ttl, self._pods, self._serial = zone, ttl, pods, serial
-        self._services, self._slices, self._namespaces = services, slices, namespaces
+        self.zone, self._settings, self._serial = zone, settings, serial
+        self._ttl, self._home = settings.ttl, home or zone
+        self._services, self._slices, self._namespaces, self._pods = services, slices, namespaces, pods
 
     def covers(self, name: Name) -> bool:
-        return name[-len(self.zone) :] == self.zone
+        return covers((self.zone,), name)
 
     def answer(self, name: Name, qtype: int) -> Answer:
         """For a name that `covers`. NXDOMAIN and empty answers carry the SOA, so that they can be kept (RFC 2308)."""
-        found = self._find(name[: -len(self.zone)], name)
+        if self.zone[-2:] in _REVERSE and len(name) > len(self.zone):
+            return self._reverse(name, qtype)
+        found = self._find(name[: len(name) - len(self.zone)], name)
         if found is None:
-            return Answer(NXDOMAIN, authority=(soa(self.zone, self._ttl, self._serial()),))
+            return self._nothing(NXDOMAIN)
         matching = tuple(record for record in found if record.type in (qtype, CNAME) or qtype == ANY)
         if not matching:
-            return Answer(NOERROR, authority=(soa(self.zone, self._ttl, self._serial()),))
-        targets = {record.data[3] for record in matching if record.type == SRV}
-        extra = tuple(record for target in targets for record in self._of_target(target) if record.type == A)
+            return self._nothing(NOERROR)
+        targets = dict.fromkeys(record.data[3] for record in matching if record.type == SRV)
+        extra = tuple(record for target in targets for record in self._of_target(target) if record.type in (A, AAAA))
         return Answer(NOERROR, matching, additional=extra)
 
-    def reverse(self, address: str) -> Answer | None:
-        """The PTR of a cluster address or of a headless endpoint; None when the address is not the cluster's."""
-        name = parse_name(ipaddress.ip_address(address).reverse_pointer)
-        targets = [self._service_name(service) for service in self._services.by_index(BY_ADDRESS, address)]
+    def _nothing(self, rcode: int) -> Answer:
+        return Answer(rcode, authority=(soa(self.zone, self._ttl, self._serial()),))
+
+    def _reverse(self, name: Name, qtype: int) -> Answer:
+        """The PTR of a cluster address or of an endpoint (spec 2.3.3 and 2.4.3)."""
+        address = reversed_address(name)
+        if address is None:
+            return self._nothing(NXDOMAIN)
+        targets = [
+            self._service_name(service)
+            for service in self._services.by_index(BY_ADDRESS, address)
+            if self._exposed(objects.namespace(service))
+        ][:1]
         if not targets:
             targets = [
-                (_endpoint_label(endpoint, address), *self._service_name(service))
+                (self._label(endpoint, address), *self._service_name(service))
                 for slice_ in self._slices.by_index(BY_ADDRESS, address)
-                if (service := self._headless_of(slice_)) is not None
+                if (service := self._service_of(slice_)) is not None
                 for endpoint in slice_["endpoints"]
                 if address in endpoint["addresses"]
             ]
         if not targets:
-            return None
+            return self._nothing(NXDOMAIN)
+        if qtype not in (PTR, ANY):
+            return self._nothing(NOERROR)
         return Answer(NOERROR, tuple(Record(name, PTR, self._ttl, target) for target in dict.fromkeys(targets)))
+
+    def _exposed(self, namespace: str) -> bool:
+        only = self._settings.namespaces
+        return (not only or namespace in only) and self._namespaces.get(namespace) is not None
 
     def _find(self, labels: Name, name: Name) -> list[Record] | None:
         """Every record of a name; None when the name does not exist. labels: what stands before the zone."""
@@ -118,18 +151,16 @@ class ClusterRecords:
                     Record(name, NS, self._ttl, ("ns", "dns", *self.zone)),
                 ]
             case ("dns-version",):
-                return [Record(name, TXT, self._ttl, txt(SCHEMA_VERSION))]
-            case ("dns",) | ("svc",):
+                return [Record(name, TXT, _VERSION_TTL, txt(SCHEMA_VERSION))]
+            case ("dns",) | ("svc",) | ("pod",):
                 return []
             case ("ns", "dns"):
                 service = self._services.get("kube-dns", "kube-system")
-                return [self._a(name, ip) for ip in service_addresses(service)] if service else []
-            case ("pod",):
-                return [] if self._pods else None
-            case (*rest, namespace, "svc") if self._namespaces.get(namespace):
+                return [self._address(name, ip) for ip in service_addresses(service)] if service else []
+            case (*rest, namespace, "svc") if self._exposed(namespace):
                 return self._in_namespace(tuple(rest), namespace, name)
-            case (*rest, namespace, "pod") if self._pods and self._namespaces.get(namespace):
-                return self._pod(tuple(rest), name)
+            case (*rest, namespace, "pod") if self._exposed(namespace):
+                return self._pod(tuple(rest), namespace, name)
         return None
 
     def _in_namespace(self, labels: Name, namespace: str, name: Name) -> list[Record] | None:
@@ -139,101 +170,131 @@ class ClusterRecords:
         if service is None:
             return None
         if service["spec"].get("type") == "ExternalName":
-            # spec 2.5; nothing exists below it.
+            # spec 2.5; nothing exists below it. An address is no alias (CoreDNS's HostType).
             target = parse_name(service["spec"]["externalName"])
-            return [Record(name, CNAME, self._ttl, target)] if len(labels) == 1 else None
+            alias = len(labels) == 1 and not _is_address(service["spec"]["externalName"])
+            return [Record(name, CNAME, self._ttl, target)] if alias else None
+        if self._settings.ignore_empty and not _is_headless(service) and not any(self._ready_endpoints(service)):
+            return None
         match labels[:-1]:
             case ():
                 return self._addresses(service, name)
             case (protocol,) if protocol in ("_tcp", "_udp", "_sctp"):
+                # Names exist below it (RFC 8020), though it has no record itself.
                 return [] if any(self._srv(service, None, protocol[1:], name)) else None
             case (port, protocol) if port[:1] == "_" and protocol[:1] == "_":
                 return list(self._srv(service, port[1:], protocol[1:], name)) or None
-            case (host,) if _is_headless(service):
+            case (host,):
+                # CoreDNS answers for endpoints of Services with a cluster address as well.
                 found = [
-                    self._a(name, address)
+                    self._address(name, address)
                     for endpoint, _ in self._ready_endpoints(service)
                     for address in endpoint["addresses"]
-                    if _endpoint_label(endpoint, address) == host
+                    if self._label(endpoint, address) == host
                 ]
-                return found or None
+                return list(dict.fromkeys(found)) or None
         return None
 
     def _addresses(self, service: Object, name: Name) -> list[Record] | None:
-        if not _is_headless(service):
-            return [self._a(name, ip) for ip in service_addresses(service) if ":" not in ip]
-        addresses = [address for endpoint, _ in self._ready_endpoints(service) for address in endpoint["addresses"]]
-        # spec 2.4.1: a headless Service without ready endpoints has no record; CoreDNS answers NXDOMAIN.
-        return [self._a(name, address) for address in dict.fromkeys(addresses)] or None
+        """With the SRV records of every port, which CoreDNS gives for the bare name."""
+        if _is_headless(service):
+            found = [address for endpoint, _ in self._ready_endpoints(service) for address in endpoint["addresses"]]
+            # spec 2.4.1: a headless Service without ready endpoints has no record; CoreDNS answers NXDOMAIN.
+            if not found:
+                return None
+        else:
+            found = list(service_addresses(service))
+        records = [self._address(name, address) for address in dict.fromkeys(found)]
+        return records + list(self._srv(service, None, None, name))
 
-    def _srv(self, service: Object, port: str | None, protocol: str, name: Name) -> Iterable[Record]:
-        """spec 2.3.2 and 2.4.2. port: its name; None for any. Ports without a name have no SRV record."""
+    def _srv(self, service: Object, port: str | None, protocol: str | None, name: Name) -> Iterable[Record]:
+        """spec 2.3.2 and 2.4.2. port: its name; None for any, also for one without a name. Weights add up to 100."""
         own = self._service_name(service)
+        targets: list[tuple[int, Name]] = []
         if not _is_headless(service):
-            for each in service["spec"].get("ports") or ():
-                if _is_port(each, port, protocol):
-                    yield Record(name, SRV, self._ttl, (0, 100, each["port"], own))
-            return
-        seen = set()
-        for endpoint, slice_ in self._ready_endpoints(service):
-            for each in slice_.get("ports") or ():
-                if not _is_port(each, port, protocol):
-                    continue
-                for address in endpoint["addresses"]:
-                    target = (_endpoint_label(endpoint, address), *own)
-                    if (target, each["port"]) not in seen:
-                        seen.add((target, each["port"]))
-                        yield Record(name, SRV, self._ttl, (0, 100, each["port"], target))
+            targets = [
+                (each["port"], own) for each in service["spec"].get("ports") or () if _is_port(each, port, protocol)
+            ]
+        else:
+            for endpoint, slice_ in self._ready_endpoints(service):
+                for each in slice_.get("ports") or ():
+                    if each.get("port") and _is_port(each, port, protocol):
+                        targets += [
+                            (each["port"], (self._label(endpoint, address), *own)) for address in endpoint["addresses"]
+                        ]
+        for number, target in dict.fromkeys(targets):
+            yield Record(name, SRV, self._ttl, (0, max(1, 100 // len(targets)), number, target))
 
-    def _pod(self, labels: Name, name: Name) -> list[Record] | None:
-        """spec 2.6 as CoreDNS's `pods insecure` has it: any address, whether there is such a pod or not."""
+    def _pod(self, labels: Name, namespace: str, name: Name) -> list[Record] | None:
+        """spec 2.6: `insecure` answers for any address, `verified` where a pod of that namespace has it."""
+        if self._settings.pods == "disabled":
+            return None
         if not labels:
             return []
         if len(labels) != 1:
             return None
-        try:
-            return [self._a(name, str(ipaddress.IPv4Address(labels[0].replace("-", "."))))]
-        except ValueError:
+        label = labels[0]
+        four = label.count("-") == 3 and "--" not in label
+        text = label.replace("-", "." if four else ":")
+        if not _is_address(text):
             return None
+        if self._settings.pods == "verified":
+            address = str(ipaddress.ip_address(text))
+            found = self._pods.by_index(BY_ADDRESS, address) if self._pods is not None else []
+            if not any(objects.namespace(pod) == namespace for pod in found):
+                return None
+        return [self._address(name, text)]
 
     def _of_target(self, target: Any) -> list[Record]:
         return (self._find(target[: -len(self.zone)], target) if self.covers(target) else None) or []
 
     def _ready_endpoints(self, service: Object) -> Iterable[tuple[Object, Object]]:
         every = bool(service["spec"].get("publishNotReadyAddresses"))
-        for slice_ in self._slices.by_index(BY_SERVICE, objects.key(service)):
-            if slice_.get("addressType") != "IPv4":
+        for slice_ in self._slices.by_index(BY_SERVICE, objects.key(service)) if self._settings.endpoints else ():
+            if slice_.get("addressType") not in ("IPv4", "IPv6"):
                 continue
             for endpoint in slice_.get("endpoints") or ():
                 # An unknown readiness is to be taken for ready (discovery.k8s.io/v1, EndpointConditions).
                 if every or (endpoint.get("conditions") or {}).get("ready") is not False:
                     yield endpoint, slice_
 
-    def _headless_of(self, slice_: Object) -> Object | None:
+    def _service_of(self, slice_: Object) -> Object | None:
         for key in slice_service(slice_):
             service = self._services.get_by_key(key)
-            if service is not None and _is_headless(service):
+            if service is not None and self._exposed(objects.namespace(service)):
                 return service
         return None
 
     def _service_name(self, service: Object) -> Name:
-        return (objects.name(service), objects.namespace(service), "svc", *self.zone)
+        return (objects.name(service), objects.namespace(service), "svc", *self._home)
 
-    def _a(self, name: Name, address: str) -> Record:
+    def _address(self, name: Name, address: str) -> Record:
+        if ":" in address:
+            return Record(name, AAAA, self._ttl, aaaa(address))
         return Record(name, A, self._ttl, a(address))
+
+    def _label(self, endpoint: Object, address: str) -> str:
+        """An endpoint's own label: its hostname, its pod's name where asked for, or its address with dashes."""
+        label: str = endpoint.get("hostname") or ""
+        target = endpoint.get("targetRef") or {}
+        if not label and self._settings.pod_names and target.get("kind") == "Pod":
+            label = target.get("name") or ""
+        return label or address.replace(".", "-").replace(":", "-")
 
 
 def _is_headless(service: Object) -> bool:
     return bool(service["spec"].get("clusterIP") == "None")
 
 
-def _is_port(port: Object, name: str | None, protocol: str) -> bool:
-    if (port.get("protocol") or "TCP").lower() != protocol or not port.get("name"):
+def _is_port(port: Object, name: str | None, protocol: str | None) -> bool:
+    if protocol is not None and (port.get("protocol") or "TCP").lower() != protocol:
         return False
-    return name is None or bool(port["name"] == name)
+    return name is None or bool(name and port.get("name") == name)
 
 
-def _endpoint_label(endpoint: Object, address: str) -> str:
-    """An endpoint's own label: its hostname, or its address with dashes."""
-    label: str = endpoint.get("hostname") or address.replace(".", "-").replace(":", "-")
-    return label
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,129 +1,182 @@
-"""Which of the sources answers a query: the cluster's records, the cache, another server."""
+"""From a question to the octets of its answer: which server block answers, how it is written, counted and logged."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from apimachinery.kit.metrics import Counter
+from apimachinery.kit.clock import Clock
 from nodeagent.dns import message
-from nodeagent.dns.cache import AnswerCache
-from nodeagent.dns.forward import Forwarder, NoAnswer
-from nodeagent.dns.message import AAAA, CNAME, IN, NOERROR, NOTIMP, PTR, REFUSED, SERVFAIL, A, Answer, Query, Record
-from nodeagent.dns.records import ClusterRecords
+from nodeagent.dns.block import Chain, Found
+from nodeagent.dns.message import (
+    AAAA,
+    BADVERS,
+    FORMERR,
+    IN,
+    MX,
+    NOTIMP,
+    RCODES,
+    REFUSED,
+    SERVFAIL,
+    TYPES,
+    A,
+    Answer,
+    BadMessage,
+    Name,
+    Query,
+    Record,
+)
+from nodeagent.dns.metrics import TALLIES, Tally
+from nodeagent.dns.querylog import Exchange, log_exchange
 
 log = logging.getLogger(__name__)
 
-MAX_ALIASES = 8  # CNAMEs followed for one question
+_SHUFFLED = frozenset((A, AAAA, MX))
 
-_ANSWERS = Counter("coredns_dns_responses_total", "Answers by response code", ["rcode"])
-_RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as it came. proto: udp or tcp. family: "1" for IPv4, "2" for IPv6. began: the clock's seconds."""
+
+    query: Query
+    size: int
+    client: tuple[str, int]
+    proto: str
+    family: str
+    began: float
+
+    @property
+    def limit(self) -> int:
+        """Octets of an answer at most."""
+        return self.query.udp_size if self.proto == "udp" else 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """fresh_for: seconds for which the same question has the same octets after the id, or shuffled ones."""
+
+    data: bytes
+    tally: Tally
+    fresh_for: float = 0.0
+    shuffled: bool = False
+    chain: Chain | None = None
+    found: Found | None = None
 
 
 class Resolver:
-    """forwards: the most exact zone first."""
+    """The server blocks of one port."""
 
-    def __init__(
-        self, clusters: Sequence[ClusterRecords], reverse: bool, cache: AnswerCache, forwards: Sequence[Forwarder]
-    ) -> None:
-        self._clusters, self._reverse, self._cache, self._forwards = clusters, reverse, cache, forwards
+    def __init__(self, chains: Sequence[Chain], port: int, clock: Clock) -> None:
+        self.clock = clock
+        self._chains = tuple(chains)
+        self._by_zone: dict[Name, Chain] = {zone: chain for chain in chains for zone in chain.block.zones}
+        self._server = f"dns://:{port}"
+        for chain in chains:
+            chain.lookup = self._lookup
 
-    def at_once(self, query: Query, limit: int) -> bytes | None:
-        """The answer that needs nobody else, in at most `limit` octets; None when another server must be asked."""
-        if query.opcode != 0:
-            return self._write(query, Answer(NOTIMP, authoritative=False), limit)
-        if query.cls != IN:
-            return self._write(query, Answer(REFUSED, authoritative=False), limit)
-        for cluster in self._clusters:
-            if cluster.covers(query.name):
-                answer = cluster.answer(query.name, query.type)
-                if self._alias(query, answer) is not None:
-                    return None
-                return self._write(query, answer, limit)
-        if query.type == PTR and self._reverse and (address := reversed_address(query.name)):
-            for cluster in self._clusters:
-                if (answer_ := cluster.reverse(address)) is not None:
-                    return self._write(query, answer_, limit)
-        kept = self._cache.get(query)
-        return kept if kept is not None and len(kept) <= limit else None
+    @property
+    def chains(self) -> Sequence[Chain]:
+        return self._chains
 
-    async def ask_others(self, query: Query, data: bytes, limit: int, *, tcp: bool) -> bytes:
-        """The answer when `at_once` had none. data: the query as it came."""
-        for cluster in self._clusters:
-            if cluster.covers(query.name):
-                return self._write(query, await self._follow(query, cluster), limit)
-        forwarder = self._forwarder(query.name)
-        if forwarder is None or forwarder.saturated:
-            return self._write(query, Answer(REFUSED, authoritative=False), limit)
-        try:
-            answer = await forwarder.ask(data, query.raw_question, tcp=tcp)
-        except NoAnswer as error:
-            log.warning("%s: %s", message.format_name(query.name), error)
-            return self._write(query, Answer(SERVFAIL, authoritative=False), limit)
-        self._cache.put(query, answer)
-        _ANSWERS.labels(_RCODES.get(message.rcode(answer), "OTHER")).inc()
-        if len(answer) > limit:
-            return _cut(query, limit)
-        return answer
+    def close(self) -> None:
+        for chain in self._chains:
+            chain.close()
 
-    def _alias(self, query: Query, answer: Answer) -> message.Name | None:
-        """The target that must be looked up too: a stub resolver takes an alias without addresses for no answer."""
-        if query.type in (A, AAAA) and answer.records and answer.records[-1].type == CNAME:
-            target = answer.records[-1].data
-            assert isinstance(target, tuple)
-            return target  # type: ignore[return-value]
+    def chain(self, name: Name) -> Chain | None:
+        """That of the longest zone which covers the name."""
+        for index in range(len(name) + 1):
+            if chain := self._by_zone.get(name[index:]):
+                return chain
         return None
 
-    async def _follow(self, query: Query, cluster: ClusterRecords) -> Answer:
-        """A cluster's alias (an ExternalName Service) with the addresses at its end."""
-        answer = cluster.answer(query.name, query.type)
-        records = list(answer.records)
-        for _ in range(MAX_ALIASES):
-            target = self._alias(query, Answer(NOERROR, tuple(records)))
-            if target is None:
-                break
-            inside = next((each for each in self._clusters if each.covers(target)), None)
-            if inside is None:
-                records += await self._addresses(target, query.type)
-                break
-            records += inside.answer(target, query.type).records
-        return Answer(NOERROR, tuple(records))
+    def at_once(self, asked: Asked) -> Reply | None:
+        """The answer that needs nobody else; None when another server must be asked."""
+        query = asked.query
+        if refused := _refused(query):
+            return self._write(asked, None, Found(refused, ""))
+        chain = self.chain(query.name)
+        if chain is None:
+            return self._write(asked, None, Found(Answer(REFUSED, authoritative=False), ""))
+        found = chain.at_once(query)
+        return None if found is None else self._write(asked, chain, found)
 
-    async def _addresses(self, name: message.Name, qtype: int) -> list[Record]:
-        forwarder = self._forwarder(name)
-        if forwarder is None or forwarder.saturated:
-            return []
-        asked = message.write_query(random.getrandbits(16), name, qtype)
+    async def later(self, asked: Asked) -> Reply:
+        """The answer when `at_once` had none. A defect is answered too, with SERVFAIL."""
+        chain = self.chain(asked.query.name)
+        assert chain is not None
         try:
-            answer = await forwarder.ask(asked, message.parse_query(asked).raw_question, tcp=False)
-            decoded = [message.decode(answer, raw) for raw in message.parse_records(answer)]
-        except (NoAnswer, message.BadMessage) as error:
-            log.info("%s: %s", message.format_name(name), error)
-            return []
-        return [record for record in decoded if record is not None and record.type in (qtype, CNAME)]
+            found = await chain.later(asked.query, tcp=asked.proto == "tcp")
+        except Exception:
+            log.exception("%s", message.format_name(asked.query.name))
+            found = Found(Answer(SERVFAIL, authoritative=False), "")
+        return self._write(asked, chain, found)
 
-    def _forwarder(self, name: message.Name) -> Forwarder | None:
-        return next((each for each in self._forwards if name[len(name) - len(each.zone) :] == each.zone), None)
+    async def _lookup(self, query: Query) -> Answer:
+        chain = self.chain(query.name)
+        if chain is None:
+            return Answer(REFUSED)
+        found = chain.at_once(query) or await chain.later(query, tcp=False)
+        return replace(found.answer, records=tuple(_older(found.answer.records, found.age)))
 
-    def _write(self, query: Query, answer: Answer, limit: int) -> bytes:
-        _ANSWERS.labels(_RCODES[answer.rcode]).inc()
-        return message.write_answer(query, answer, limit)
+    def _write(self, asked: Asked, chain: Chain | None, found: Found) -> Reply:
+        query, answer = asked.query, found.answer
+        shuffled = chain is not None and chain.block.loadbalance and _many(answer.records)
+        if shuffled:
+            answer = replace(answer, records=shuffle(answer.records))
+        data = message.write_answer(query, answer, asked.limit, found.age)
+        zone = message.format_name(_zone(chain, query.name)) if chain is not None else "dropped"
+        tally = TALLIES.of(
+            self._server, zone, asked.proto, asked.family, TYPES.get(query.type, "other"),
+            RCODES.get(answer.rcode, "other"), found.plugin,
+        )  # fmt: skip
+        seconds = self.clock.monotonic() - asked.began
+        tally.add(seconds, asked.size, len(data))
+        logged = chain is not None and chain.block.log is not None
+        if logged:
+            assert chain is not None and chain.block.log is not None
+            client = asked.client[0].removeprefix("::ffff:"), asked.client[1]
+            log_exchange(chain.block.log, Exchange(query, asked.size, answer, data, seconds, client, asked.proto))
+        return Reply(data, tally, 0.0 if logged else found.fresh_for, shuffled, chain, found)
 
 
-def _cut(query: Query, limit: int) -> bytes:
-    """No records and TC: ask again over TCP."""
-    cut = bytearray(message.write_answer(query, Answer(authoritative=False), limit))
-    cut[2] |= 0x02
-    return bytes(cut)
-
-
-def reversed_address(name: message.Name) -> str | None:
-    """`4.3.2.1.in-addr.arpa` → "1.2.3.4"; None for anything else."""
-    if name[-2:] != ("in-addr", "arpa") or len(name) != 6:
-        return None
+def parse(data: bytes) -> Query | bytes | None:
+    """The query; or what to answer instead; or None for silence."""
     try:
-        return str(ipaddress.IPv4Address(".".join(reversed(name[:4]))))
-    except ValueError:
-        return None
+        return message.parse_query(data)
+    except BadMessage as error:
+        log.debug("not a query: %s", error)
+        if len(data) >= 12 and (data[2] >> 3) & 0xF not in (0, 4):
+            return message.write_error(data, NOTIMP)
+        return message.write_error(data, FORMERR)
+
+
+def _refused(query: Query) -> Answer | None:
+    if query.opcode != 0:
+        return Answer(NOTIMP, authoritative=False)
+    if query.cls != IN:
+        return Answer(REFUSED, authoritative=False)
+    if query.version != 0:
+        return Answer(BADVERS, authoritative=False)
+    return None
+
+
+def shuffle(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    """Addresses in another order, aliases before them (CoreDNS's `loadbalance`)."""
+    moved = [record for record in records if record.type in _SHUFFLED]
+    random.shuffle(moved)
+    return (*(record for record in records if record.type not in _SHUFFLED), *moved)
+
+
+def _many(records: tuple[Record, ...]) -> bool:
+    return sum(record.type in _SHUFFLED for record in records) > 1
+
+
+def _older(records: tuple[Record, ...], age: int) -> Sequence[Record]:
+    return [replace(record, ttl=max(0, record.ttl - age)) for record in records] if age else records
+
+
+def _zone(chain: Chain, name: Name) -> Name:
+    fitting = [zone for zone in chain.block.zones if name[len(name) - len(zone) :] == zone]
+    return max(fitting, key=len, default=())

@@ -1,6 +1,7 @@
 """Cluster DNS as pods use it: behind the kube-dns ClusterIP, through the service rules, against the real API."""
 
 import asyncio
+import ipaddress
 import random
 import socket
 import struct
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.api.catalogue import ENDPOINTSLICES, SERVICES
-from nodeagent.dns import message
+from nodeagent.dns import message, reading
 from tests.netns.cni.namespaces import Namespace, eventually
 from tests.netns.proxy.conftest import Process, World
 
@@ -27,7 +28,14 @@ COREFILE = """
     forward . /etc/resolv.conf
     cache 30
     loop
-    reload
+    reload 2s 0
+}
+"""
+STUB = """
+stub.test {
+    hosts {
+        192.0.2.44 a.stub.test
+    }
 }
 """
 
@@ -57,24 +65,24 @@ def ask(
 ) -> tuple[int, list[str]]:
     """The response code, and the answers' addresses or names."""
     query = message.write_query(random.getrandbits(16), message.parse_name(name), kind)
-    answer = exchange(client, server, query, tcp=tcp)
+    answer = reading.read_answer(exchange(client, server, query, tcp=tcp))
     found = []
-    for raw in message.parse_records(answer):
-        data = answer[raw.data_at : raw.data_at + raw.length]
-        if raw.type == message.A:
-            found.append(socket.inet_ntoa(data))
-        elif raw.type in (message.CNAME, message.PTR):
-            found.append(message.format_name(message._read_any_name(answer, raw.data_at)[0]))
-        elif raw.type == message.SRV:
-            target = message.format_name(message._read_any_name(answer, raw.data_at + 6)[0])
-            found.append(f"{struct.unpack_from('!H', data, 4)[0]} {target}")
-    return message.rcode(answer), found
+    for record in answer.records:
+        if record.type in (message.A, message.AAAA):
+            assert isinstance(record.data, bytes)
+            found.append(str(ipaddress.ip_address(record.data)))
+        elif record.type == message.SRV:
+            _, _, port, target = record.data
+            found.append(f"{port} {message.format_name(target)}")
+        else:
+            found.append(message.format_name(record.data))
+    return answer.rcode, found
 
 
 async def start(world: World, tmp_path: Path) -> tuple[Namespace, str, Process, Namespace]:
     """The DNS server in a pod on node 1 behind kube-dns; returns a client pod on node 2 and the ClusterIP too."""
     for node in world.nodes:
-        await soon("the CNI configuration", node.conflist.exists)
+        await soon("the CNI configuration", node.conflist.exists, 40)
     pod, ip = world.nodes[0].pod("dns")
     client, _ = world.nodes[1].pod("client")
     corefile = tmp_path / "Corefile"
@@ -128,6 +136,70 @@ async def test_names_of_services(world: World, dns: tuple[Namespace, str, Namesp
     for address in ("127.0.0.1:8080/health", "127.0.0.1:8181/ready"):
         assert pod.run("curl", "-fs", f"http://{address}") == "OK"
     assert "coredns_dns_responses_total" in pod.run("curl", "-fs", "http://127.0.0.1:9153/metrics")
+
+
+async def test_a_corefile_is_broken_and_mended(
+    world: World, dns: tuple[Namespace, str, Namespace], tmp_path: Path
+) -> None:
+    client, server, pod = dns
+    kubernetes, log = f"kubernetes.default.{ZONE}", tmp_path / "dns.log"
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(COREFILE.replace("cache 30", "cahce 30"))
+    await soon("the complaint", lambda: "Unknown directive 'cahce'" in log.read_text())
+    assert ask(client, server, kubernetes) == (0, ["10.96.0.1"])
+    metrics = pod.run("curl", "-fs", "http://127.0.0.1:9153/metrics")
+    assert "coredns_reload_failed_total 0.0" not in metrics
+
+    # The former zone is gone, another is served.
+    corefile.write_text(
+        COREFILE.replace("cluster.local", "lab.test") + "stub.test {\n hosts {\n 192.0.2.44 a.stub.test\n }\n}\n"
+    )
+    await soon("the other zone", lambda: ask(client, server, "kubernetes.default.svc.lab.test") == (0, ["10.96.0.1"]))
+    assert ask(client, server, "a.stub.test") == (0, ["192.0.2.44"])
+    assert "Reloading complete" in log.read_text()
+
+    # A port that another has: the former configuration goes on.
+    taken = pod.serve("taken", 54)
+    world.servers.append(taken)
+    corefile.write_text(COREFILE.replace(".:53", ".:54"))
+    await soon("the complaint", lambda: "reload failed" in log.read_text())
+    assert ask(client, server, "a.stub.test") == (0, ["192.0.2.44"])
+    corefile.write_text(COREFILE)
+    await soon("the first zone", lambda: ask(client, server, kubernetes) == (0, ["10.96.0.1"]))
+
+
+async def test_a_restart_while_the_api_is_away(world: World, tmp_path: Path) -> None:
+    """As CoreDNS does: after five seconds it serves what it knows; names of the cluster are a failure, no denial."""
+    client, server, process, pod = await start(world, tmp_path)
+    assert world.control_plane is not None
+    world.control_plane.stop(9)
+    process.stop(9)
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(COREFILE + STUB)
+    again = Process(pod, tmp_path / "dns.log", *process.popen.args[3:])
+    try:
+        await soon("a stub", lambda: ask(client, server, "a.stub.test") == (0, ["192.0.2.44"]))
+        assert ask(client, server, f"kubernetes.default.{ZONE}") == (message.SERVFAIL, [])
+        assert pod.run("curl", "-s", "http://127.0.0.1:8181/ready") == "kubernetes"
+        assert "starting server with unsynced Kubernetes API" in (tmp_path / "dns.log").read_text()
+        world.start_control_plane()
+        kubernetes = f"kubernetes.default.{ZONE}"
+        await soon("the API's names", lambda: ask(client, server, kubernetes) == (0, ["10.96.0.1"]), 60)
+    finally:
+        again.stop(9)
+
+
+async def test_a_loop_of_forwards_is_the_end(world: World, tmp_path: Path) -> None:
+    pod = Namespace("looping")
+    world.extra.append(pod)
+    corefile, log = tmp_path / "Corefile", tmp_path / "loop.log"
+    corefile.write_text(". {\n loop\n forward . 127.0.0.1\n}\n")
+    process = Process(pod, log, "-m", "nodeagent.dns", "--conf", str(corefile))
+    try:
+        assert await asyncio.to_thread(process.popen.wait, 30) == 1
+        assert 'detected for zone ".", see https://coredns.io/plugins/loop#troubleshooting' in log.read_text()
+    finally:
+        process.stop(9)
 
 
 async def test_answers_go_on_while_the_api_is_away(world: World, dns: tuple[Namespace, str, Namespace]) -> None:

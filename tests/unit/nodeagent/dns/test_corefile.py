@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from apimachinery.kit.config import ConfigError
-from nodeagent.dns.corefile import Forward, Kubernetes, parse
+from nodeagent.dns.corefile import parse
+from nodeagent.dns.settings import Cache, Forward, Keep, Kubernetes, Prefetch, Reload
 
 KUBEADM = """
 .:53 {
@@ -35,34 +37,110 @@ KUBEADM = """
 def test_kubeadms_file(tmp_path: Path) -> None:
     resolv = tmp_path / "resolv.conf"
     resolv.write_text("search x\nnameserver 192.0.2.53\nnameserver 192.0.2.54\n")
-    parsed = parse(KUBEADM, resolv)
-    assert parsed.kubernetes == Kubernetes((("cluster", "local"),), 30, True, True)
-    assert parsed.forwards == (Forward((), (("192.0.2.53", 53), ("192.0.2.54", 53)), 1000),)
-    assert (parsed.port, parsed.cache) == (53, 30)
-    assert (parsed.health, parsed.ready, parsed.prometheus) == (8080, 8181, 9153)
-
-
-def test_a_stub_domain_comes_before_the_root() -> None:
-    parsed = parse(".:53 {\n forward . 192.0.2.1\n}\nexample.test:53 {\n forward . 192.0.2.2:5353\n}\n")
-    assert parsed.forwards == (
-        Forward(("example", "test"), (("192.0.2.2", 5353),)),
-        Forward((), (("192.0.2.1", 53),)),
+    parsed = parse(KUBEADM, resolv_conf=resolv)
+    (block,) = parsed.blocks
+    reverse = (("in-addr", "arpa"), ("ip6", "arpa"))
+    assert block.kubernetes == Kubernetes((("cluster", "local"), *reverse), 30, "insecure", through=reverse)
+    assert block.forwards == (Forward((), (("192.0.2.53", 53), ("192.0.2.54", 53)), 1000),)
+    assert block.cache == Cache(
+        success=Keep(most=30),
+        denial=Keep(most=30),
+        no_success=(("cluster", "local"),),
+        no_denial=(("cluster", "local"),),
     )
+    assert (block.zones, block.port) == (((),), 53)
+    assert (block.errors, block.loop, block.loadbalance, block.log) == (True, True, True, None)
+    assert (parsed.health, parsed.ready, parsed.prometheus) == (8080, 8181, 9153)
+    assert (parsed.lameduck, parsed.reload) == (5.0, Reload(30.0, 15.0))
+
+
+def test_stub_domains_are_blocks_of_their_own() -> None:
+    parsed = parse(
+        ".:53 {\n forward . 192.0.2.1\n}\nexample.test:53, b.test:53 {\n forward . 192.0.2.2:5353 [2001:db8::1]:54\n}\n"
+    )
+    assert [block.zones for block in parsed.blocks] == [((),), (("example", "test"), ("b", "test"))]
+    assert parsed.blocks[1].forwards == (Forward((), (("192.0.2.2", 5353), ("2001:db8::1", 54))),)
 
 
 def test_every_problem_with_its_line() -> None:
     text = (
         ".:53 {\n    kubernetes cluster.local {\n        ttl soon\n        magic\n    }\n    autopath\n    forward .\n"
+        "    forwrd . 192.0.2.1\n    forward . dns.test\n    pods {\n    }\n"
     )
     with pytest.raises(ConfigError) as raised:
         parse(text)
+    where = "- Error during parsing"
     assert raised.value.problems == [
-        "Corefile: the last '}' is missing",
-        "Corefile:3: 'soon' is not a number up to 3600",
-        "Corefile:4: unknown property 'magic'",
-        "Corefile:6: unknown directive 'autopath'",
-        "Corefile:7: forward needs a zone and at least one server",
+        f"Corefile {where}: Unexpected EOF, the last '}}' is missing",
+        f"plugin/kubernetes: Corefile:3 {where}: 'soon' is not a number from 0 to 3600",
+        f"plugin/kubernetes: Corefile:4 {where}: unknown property 'magic'",
+        f"Corefile:6 {where}: plugin 'autopath' is not implemented here",
+        f"plugin/forward: Corefile:7 {where}: Wrong argument count or unexpected line ending after 'forward'",
+        f"Corefile:8 {where}: Unknown directive 'forwrd'",
+        f"plugin/forward: Corefile:9 {where}: not an IP address or file: 'dns.test'",
+        f"Corefile:10 {where}: Unknown directive 'pods'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(". {\n}\n.:53 {\n}\n", "cannot serve dns://.:53 - it is already defined", id="twice"),
+        pytest.param(". {\n}\n}\n", "no matching opening brace", id="a brace too many"),
+        pytest.param("forward . 1.1.1.1\n", "must begin with its zones", id="no block"),
+        pytest.param(". {\n cache {\n  prefetch 5 1m 95%\n }\n}\n", "not a number from 10 to 90", id="prefetch"),
+        pytest.param(". {\n cache\n cache\n}\n", "only be used once", id="a plugin twice"),
+        pytest.param(". {\n reload 1s\n}\n", "greater or equal to 2s", id="reload too often"),
+        pytest.param(". {\n rewrite name regex ( x\n}\n", "error parsing regexp", id="a pattern"),
+        pytest.param(". {\n rewrite name odd a b\n}\n", "received: odd", id="a kind of rewrite"),
+        pytest.param(". {\n import none\n}\n", "File to import not found: none", id="import"),
+        pytest.param("(a) {\n import a\n}\n. {\n import a\n}\n", "too many imports", id="a snippet of itself"),
+        pytest.param("tls://. {\n}\n", "tls:// is not implemented", id="a transport"),
+        pytest.param(". {\n log {\n  class odd\n }\n}\n", "invalid Class: odd", id="a class"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        parse(text, tmp_path / "Corefile")
+
+
+def test_snippets_imports_and_variables(tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("b.test {\n import kept\n}\n")
+    text = "(kept) {\n cache {$LIFE} # a comment\n}\n. {\n import kept\n}\nimport *.conf\n"
+    parsed = parse(text, tmp_path / "Corefile", {"LIFE": "7"})
+    assert [(block.zones, block.cache and block.cache.success.most) for block in parsed.blocks] == [
+        (((),), 7),
+        ((("b", "test"),), 7),
+    ]
+
+
+def test_the_digest_is_of_what_is_said() -> None:
+    first, layout, other = (
+        parse(text).digest for text in (". {\n cache 5\n}", ".  { # x\n\tcache 5\n}", ". {\n cache 6\n}")
+    )
+    assert first == layout != other
+
+
+def test_cache_options() -> None:
+    text = """. {
+        cache 60 a.test {
+            success 5000 30 10
+            denial 100
+            prefetch 10 1m 20%
+            serve_stale 1h verify
+            servfail 0
+            keepttl
+        }
+    }"""
+    assert parse(text).blocks[0].cache == Cache(
+        (("a", "test"),), Keep(5000, 30, 10), Keep(100, 60, 5), Prefetch(10, 60.0, 20), 3600.0, True, 0, keep_ttl=True
+    )
+
+
+def test_hosts_with_lines_need_no_file() -> None:
+    hosts = parse(". {\n hosts {\n  192.0.2.1 a.test b.test\n  fallthrough\n }\n}").blocks[0].hosts
+    assert hosts is not None
+    assert (hosts.file, hosts.inline, hosts.through) == (None, (("192.0.2.1", "a.test", "b.test"),), ((),))
 
 
 def test_an_empty_file() -> None:

@@ -1,5 +1,8 @@
 """The Kubernetes DNS specification 1.1.0, record by record."""
 
+import ipaddress
+from dataclasses import replace
+
 import pytest
 
 from apimachinery.cache.lister import Lister
@@ -9,10 +12,12 @@ from nodeagent.dns.records import (
     BY_ADDRESS,
     BY_SERVICE,
     ClusterRecords,
+    pod_addresses,
     service_addresses,
     slice_addresses,
     slice_service,
 )
+from nodeagent.dns.settings import Kubernetes
 
 HTTP = {"name": "http", "port": 80, "protocol": "TCP"}
 
@@ -22,23 +27,38 @@ def _service(name: str, ip: str | None, **spec: object) -> dict:
     return {"metadata": {"name": name, "namespace": "default"}, "spec": {**cluster, "ports": [HTTP], **spec}}
 
 
+def _pod(name: str, ip: str, phase: str) -> dict:
+    return {"metadata": {"name": name, "namespace": "default"}, "status": {"phase": phase, "podIPs": [{"ip": ip}]}}
+
+
 def _slice(name: str, service: str, *endpoints: dict) -> dict:
     return {
         "metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": service}},
-        "addressType": "IPv4",
+        "addressType": "IPv6" if ":" in endpoints[0]["addresses"][0] else "IPv4",
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
         "endpoints": list(endpoints),
     }
 
 
-@pytest.fixture
-def records() -> ClusterRecords:
+SETTINGS = Kubernetes((("cluster", "local"),), ttl=30, pods="insecure")
+
+
+def build(zone: tuple[str, ...] = ("cluster", "local"), **settings: object) -> ClusterRecords:
     services, slices, namespaces = Lister(), Lister(), Lister()
     services.add_index(BY_ADDRESS, service_addresses)
     slices.add_index(BY_SERVICE, slice_service)
     slices.add_index(BY_ADDRESS, slice_addresses)
     namespaces.put({"metadata": {"name": "default"}})
+    namespaces.put({"metadata": {"name": "closed"}})
+    pods = Lister()
+    pods.add_index(BY_ADDRESS, pod_addresses)
+    pods.put(_pod("p", "10.1.2.3", "Running"))
+    pods.put(_pod("q", "10.1.2.4", "Succeeded"))
     services.put(_service("web", "10.96.0.50"))
+    services.put(_service("two", "10.96.0.51", clusterIPs=["10.96.0.51", "fd00::51"]))
+    services.put(_service("nameless", "10.96.0.52", ports=[{"port": 80}]))
+    services.put(_service("pointer", None, type="ExternalName", externalName="192.0.2.1"))
+    slices.put(_slice("two-x", "two", {"addresses": ["fd00::9"], "targetRef": {"kind": "Pod", "name": "two-0"}}))
     services.put(_service("db", "None"))
     services.put(_service("empty", "None"))
     services.put(_service("eager", "None", publishNotReadyAddresses=True))
@@ -48,11 +68,22 @@ def records() -> ClusterRecords:
     unready = {"addresses": ["10.244.1.4"], "conditions": {"ready": False}}
     slices.put(_slice("db-x", "db", ready, unknown, unready))
     slices.put(_slice("eager-x", "eager", unready))
-    return ClusterRecords(("cluster", "local"), services, slices, namespaces, ttl=30, pods=True, serial=lambda: 1)
+    return ClusterRecords(
+        zone, services, slices, namespaces, settings=replace(SETTINGS, **settings), serial=lambda: 1,
+        pods=pods, home=("cluster", "local"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def records() -> ClusterRecords:
+    return build()
 
 
 def _data(record: message.Record) -> object:
-    return ".".join(map(str, record.data)) if record.type == A else record.data
+    if record.type in (A, AAAA):
+        assert isinstance(record.data, bytes)
+        return str(ipaddress.ip_address(record.data))
+    return record.data
 
 
 @pytest.mark.parametrize(
@@ -73,10 +104,20 @@ def _data(record: message.Record) -> object:
             "_http._tcp.db.default.svc.cluster.local",
             SRV,
             [
-                (0, 100, 8080, parse_name("db-0.db.default.svc.cluster.local")),
-                (0, 100, 8080, parse_name("10-244-1-3.db.default.svc.cluster.local")),
+                (0, 50, 8080, parse_name("db-0.db.default.svc.cluster.local")),
+                (0, 50, 8080, parse_name("10-244-1-3.db.default.svc.cluster.local")),
             ],
             id="2.4.2 SRV of a headless Service",
+        ),
+        pytest.param("two.default.svc.cluster.local", AAAA, ["fd00::51"], id="the other family"),
+        pytest.param("two.default.svc.cluster.local", A, ["10.96.0.51"], id="of two families"),
+        pytest.param("fd00--9.two.default.svc.cluster.local", AAAA, ["fd00::9"], id="an endpoint"),
+        pytest.param("fd00--7.default.pod.cluster.local", AAAA, ["fd00::7"], id="2.6 pod of IPv6"),
+        pytest.param(
+            "nameless.default.svc.cluster.local",
+            SRV,
+            [(0, 100, 80, parse_name("nameless.default.svc.cluster.local"))],
+            id="SRV of the bare name",
         ),
         pytest.param("away.default.svc.cluster.local", CNAME, [("example", "test")], id="2.5 alias"),
         pytest.param("away.default.svc.cluster.local", A, [("example", "test")], id="2.5 alias, asked for an address"),
@@ -89,7 +130,7 @@ def test_what_there_is(records: ClusterRecords, name: str, qtype: int, data: lis
     answer = records.answer(parse_name(name), qtype)
     assert answer.rcode == NOERROR
     assert [_data(record) for record in answer.records] == data
-    assert {record.ttl for record in answer.records} == {30}
+    assert {record.ttl for record in answer.records} == {28800 if qtype == TXT else 30}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +147,8 @@ def test_what_there_is(records: ClusterRecords, name: str, qtype: int, data: lis
         pytest.param("_ftp._tcp.web.default.svc.cluster.local", SRV, NXDOMAIN, id="no such port"),
         pytest.param("10-1-2.default.pod.cluster.local", A, NXDOMAIN, id="no address"),
         pytest.param("web.cluster.local", A, NXDOMAIN, id="anything else"),
+        pytest.param("pointer.default.svc.cluster.local", A, NXDOMAIN, id="an alias that is an address"),
+        pytest.param("_x._tcp.nameless.default.svc.cluster.local", SRV, NXDOMAIN, id="a port without a name"),
     ],
 )
 def test_what_there_is_not(records: ClusterRecords, name: str, qtype: int, rcode: int) -> None:
@@ -124,13 +167,33 @@ def test_srv_brings_its_addresses(records: ClusterRecords) -> None:
     [
         pytest.param("10.96.0.50", "web.default.svc.cluster.local", id="2.3.3 cluster address"),
         pytest.param("10.244.1.2", "db-0.db.default.svc.cluster.local", id="2.4.3 endpoint"),
+        pytest.param("fd00::51", "two.default.svc.cluster.local", id="IPv6"),
     ],
 )
-def test_reverse(records: ClusterRecords, address: str, target: str) -> None:
-    answer = records.reverse(address)
-    assert answer is not None
+def test_reverse(address: str, target: str) -> None:
+    name = parse_name(ipaddress.ip_address(address).reverse_pointer)
+    answer = build(name[-2:]).answer(name, PTR)
     assert [(record.type, record.data) for record in answer.records] == [(PTR, parse_name(target))]
 
 
-def test_reverse_of_a_stranger(records: ClusterRecords) -> None:
-    assert records.reverse("192.0.2.1") is None
+@pytest.mark.parametrize("name", ["1.2.0.192.in-addr.arpa", "2.0.192.in-addr.arpa", "x.2.0.192.in-addr.arpa"])
+def test_reverse_of_a_stranger(name: str) -> None:
+    assert build(("in-addr", "arpa")).answer(parse_name(name), PTR).rcode == NXDOMAIN
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "rcode"),
+    [
+        pytest.param({"pods": "disabled"}, "10-1-2-3.default.pod", NXDOMAIN, id="pods disabled"),
+        pytest.param({"pods": "verified"}, "10-1-2-3.default.pod", NOERROR, id="pods verified"),
+        pytest.param({"pods": "verified"}, "10-1-2-3.closed.pod", NXDOMAIN, id="a pod of another namespace"),
+        pytest.param({"pods": "verified"}, "10-1-2-4.default.pod", NXDOMAIN, id="a pod that has ended"),
+        pytest.param({"namespaces": frozenset({"closed"})}, "web.default.svc", NXDOMAIN, id="a namespace not exposed"),
+        pytest.param({"ignore_empty": True}, "web.default.svc", NXDOMAIN, id="ignore empty_service"),
+        pytest.param({"ignore_empty": True}, "two.default.svc", NOERROR, id="ignore empty_service, with endpoints"),
+        pytest.param({"pod_names": True}, "two-0.two.default.svc", NOERROR, id="endpoint_pod_names"),
+        pytest.param({"endpoints": False}, "db.default.svc", NXDOMAIN, id="noendpoints"),
+    ],
+)
+def test_options(settings: dict, name: str, rcode: int) -> None:
+    assert build(**settings).answer(parse_name(f"{name}.cluster.local"), A).rcode == rcode

@@ -2,49 +2,80 @@
 
 import asyncio
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.dns import message
+from nodeagent.dns.block import Chain
 from nodeagent.dns.cache import AnswerCache
-from nodeagent.dns.corefile import Forward
+from nodeagent.dns.corefile import Block, parse
 from nodeagent.dns.forward import Forwarder
-from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, SERVFAIL, Answer, Record
+from nodeagent.dns.hosts import HostsTable
+from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, Answer, Record
+from nodeagent.dns.metrics import TALLIES
 from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.resolver import Resolver
 from nodeagent.dns.server import Server
+from nodeagent.dns.settings import Kubernetes
 from tests.unit.nodeagent.dns.upstream import Upstream, ask, ask_tcp, free_port
 
 
 class AliasRecords(ClusterRecords):
-    """A zone with one alias that leads out of it."""
+    """A zone with one alias that leads out of it, and one name with three addresses."""
 
     def __init__(self) -> None:
         self.zone = ("cluster", "local")
+        self.asked = 0
 
     def answer(self, name: message.Name, qtype: int) -> Answer:
+        self.asked += 1
         if name[0] == "alias":
             return Answer(NOERROR, (Record(name, CNAME, 30, ("outside", "test")),))
+        if name[0] == "three":
+            return Answer(NOERROR, tuple(Record(name, A, 30, message.a(f"192.0.2.{number}")) for number in (1, 2, 3)))
         return Answer(NXDOMAIN)
 
 
-async def _serve(upstream: Upstream, clock: ManualClock) -> tuple[int, asyncio.Task, asyncio.Event]:
-    forwarder = Forwarder(Forward((), (("127.0.0.1", upstream.port),)))
-    port, stop = free_port(), asyncio.Event()
-    server = Server(Resolver([AliasRecords()], False, AnswerCache(60, clock), [forwarder]), "127.0.0.1", port)
-    running = asyncio.ensure_future(server.run(stop))
-    while True:
-        try:
-            (await asyncio.open_connection("127.0.0.1", port))[1].close()
-        except OSError:
-            await asyncio.sleep(0)
-        else:
-            return port, running, stop
+CLUSTER = Kubernetes((("cluster", "local"),))
+
+
+def _chain(block: Block, clock: ManualClock, clusters: tuple[ClusterRecords, ...] = ()) -> Chain:
+    return Chain(
+        replace(block, kubernetes=CLUSTER) if clusters else block,
+        clusters=clusters,
+        hosts=HostsTable(block.hosts, clock) if block.hosts else None,
+        cache=AnswerCache(block.cache, clock) if block.cache else None,
+        forwarders=[Forwarder(forward, clock) for forward in block.forwards],
+    )
+
+
+@asynccontextmanager
+async def serve(text: str, clock: ManualClock, *clusters: ClusterRecords) -> AsyncIterator[tuple[int, Server]]:
+    """A server with this Corefile on a port of loopback; `clusters` in its first block."""
+    blocks = parse(text).blocks
+    chains = [_chain(block, clock, clusters if not number else ()) for number, block in enumerate(blocks)]
+    port = free_port()
+    server = Server(Resolver(chains, 53, clock), "127.0.0.1", port)
+    await server.open()
+    try:
+        yield port, server
+    finally:
+        server.close()
+
+
+def plain(upstream: Upstream, more: str = "cache 60") -> str:
+    return f". {{\n forward . 127.0.0.1:{upstream.port}\n{more}\n}}\n"
 
 
 async def test_forwards_keeps_and_lets_expire() -> None:
     clock = ManualClock()
-    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream:
-        port, running, stop = await _serve(upstream, clock)
+    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream, serve(plain(upstream), clock) as (port, _):
+        assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
         assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
         await clock.advance(5)
         assert await ask(port, "HOST.test") == (NOERROR, [("192.0.2.7", 15)])
@@ -52,40 +83,170 @@ async def test_forwards_keeps_and_lets_expire() -> None:
         await clock.advance(15)
         assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
         assert upstream.asked == 2
-        stop.set()
-        await running
+
+
+async def test_a_denial_is_kept_for_as_long_as_its_soa_says() -> None:
+    clock = ManualClock()
+    async with Upstream({}) as upstream, serve(plain(upstream, "cache 3600"), clock) as (port, _):
+        for _ in range(3):
+            assert await ask(port, "none.test") == (NXDOMAIN, [])
+        upstream.names["none.test"] = (20, "192.0.2.7")
+        await clock.advance(59)
+        assert await ask(port, "none.test") == (NXDOMAIN, [])
+        assert upstream.asked == 1
+        await clock.advance(1)
+        assert await ask(port, "none.test") == (NOERROR, [("192.0.2.7", 20)])
+
+
+async def test_an_expired_answer_is_given_while_it_is_asked_anew() -> None:
+    clock = ManualClock()
+    text = "cache 3600 {\n serve_stale 1h\n}"
+    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream, serve(plain(upstream, text), clock) as (port, _):
+        assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+        upstream.mute = True
+        await clock.advance(100)
+        assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 0)])
+        await clock.advance(3600)
+        upstream.mute = False
+        assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+
+
+async def test_a_popular_answer_is_asked_anew_before_it_expires() -> None:
+    clock = ManualClock()
+    text = "cache 3600 {\n prefetch 2 1m 50%\n}"
+    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream, serve(plain(upstream, text), clock) as (port, _):
+        for _ in range(3):
+            await ask(port, "host.test")
+        assert upstream.asked == 1
+        await clock.advance(12)
+        assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 8)])
+        async with asyncio.timeout(20):
+            while (await ask(port, "host.test"))[1] != [("192.0.2.7", 20)]:
+                await asyncio.sleep(0)
+        assert upstream.asked == 2
+
+
+async def test_the_next_server_is_asked_and_one_that_fails_is_down() -> None:
+    clock = ManualClock()
+    async with Upstream({}) as gone:
+        pass
+    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream:
+        text = f". {{\n forward . 127.0.0.1:{gone.port} 127.0.0.1:{upstream.port} {{\n policy sequential\n }}\n}}\n"
+        async with serve(text, clock) as (port, _):
+            assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+            for _ in range(3):
+                await clock.advance(0.5)
+            assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+
+
+async def test_stub_domains_go_to_their_own_server() -> None:
+    clock = ManualClock()
+    async with Upstream({"a.stub.test": (9, "192.0.2.1")}) as stub, Upstream({"a.test": (9, "192.0.2.2")}) as other:
+        text = plain(other) + f"stub.test {{\n forward . 127.0.0.1:{stub.port}\n}}\n"
+        async with serve(text, clock) as (port, _):
+            assert await ask(port, "a.stub.test") == (NOERROR, [("192.0.2.1", 9)])
+            assert await ask(port, "a.test") == (NOERROR, [("192.0.2.2", 9)])
+            assert (stub.asked, other.asked) == (1, 1)
+    async with serve("only.test {\n hosts {\n 192.0.2.9 a.only.test\n}\n}\n", clock) as (port, _):
+        assert await ask(port, "a.only.test") == (NOERROR, [("192.0.2.9", 3600)])
+        assert await ask(port, "b.only.test") == (SERVFAIL, [])
+        assert await ask(port, "elsewhere.test") == (REFUSED, [])
+
+
+async def test_hosts_and_rewrite() -> None:
+    clock = ManualClock()
+    more = """
+    hosts {
+        192.0.2.33 inline.test
+        fallthrough
+    }
+    rewrite name exact old.test host.test
+    rewrite name suffix .former.test .test answer auto
+    rewrite name regex (.*)\\.rx\\.test {1}.test answer name (.*)\\.test {1}.rx.test
+    """
+    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream, serve(plain(upstream, more), clock) as (port, _):
+        assert await ask(port, "inline.test") == (NOERROR, [("192.0.2.33", 3600)])
+        for name in ("host.test", "old.test", "host.former.test", "host.rx.test"):
+            assert await ask(port, name) == (NOERROR, [("192.0.2.7", 20)])
+        assert await ask(port, "none.former.test") == (NXDOMAIN, [])
+
+
+async def test_a_hosts_file_is_read_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    file = tmp_path / "hosts"
+    file.write_text("192.0.2.1 a.test # one\nnonsense b.test\n")
+    async with serve(f". {{\n hosts {file} {{\n reload 5s\n }}\n}}\n", clock) as (port, _):
+        assert await ask(port, "a.test") == (NOERROR, [("192.0.2.1", 3600)])
+        assert await ask(port, "b.test") == (SERVFAIL, [])
+        file.write_text("192.0.2.22 a.test\n")
+        await clock.advance(5)
+        assert await ask(port, "a.test") == (NOERROR, [("192.0.2.22", 3600)])
+
+
+async def test_known_answers_are_not_computed_again_until_something_changes() -> None:
+    clock, records = ManualClock(), AliasRecords()
+    async with serve(". {\n loadbalance\n}\n", clock, records) as (port, server):
+        orders = {tuple((await ask(port, "three.cluster.local"))[1]) for _ in range(60)}
+        assert {frozenset(one) for one in orders} == {frozenset((f"192.0.2.{number}", 30) for number in (1, 2, 3))}
+        assert len(orders) > 1
+        assert records.asked == 1
+        server.forget()
+        await ask(port, "three.cluster.local")
+        assert records.asked == 2
+    counted = [
+        sample.value
+        for family in TALLIES.collect()
+        for sample in family.samples
+        if sample.name == "coredns_dns_requests_total" and sample.labels["type"] == "A"
+    ]
+    assert sum(counted) >= 61
+
+
+async def test_every_question_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    clock, records = ManualClock(), AliasRecords()
+    caplog.set_level("INFO")
+    async with serve(". {\n log\n errors\n}\n", clock, records) as (port, _):
+        for _ in range(2):
+            await ask(port, "three.cluster.local")
+    lines = [record.getMessage() for record in caplog.records if '"A IN three' in record.getMessage()]
+    assert len(lines) == 2
+    assert ' - 99 "A IN three.cluster.local. udp 48 false 1232" NOERROR qr,aa,rd,ra 96 0.0' in lines[0]
 
 
 async def test_an_alias_out_of_the_zone_comes_with_its_address() -> None:
-    async with Upstream({"outside.test": (20, "192.0.2.8")}) as upstream:
-        port, running, stop = await _serve(upstream, ManualClock())
-        assert await ask(port, "alias.cluster.local") == (NOERROR, [("outside.test", 30), ("192.0.2.8", 20)])
+    clock = ManualClock()
+    async with (
+        Upstream({"outside.test": (20, "192.0.2.8")}) as upstream,
+        serve(plain(upstream), clock, AliasRecords()) as (port, _),
+    ):
+        for _ in range(2):
+            assert await ask(port, "alias.cluster.local") == (NOERROR, [("outside.test", 30), ("192.0.2.8", 20)])
+        assert upstream.asked == 1
         assert await ask(port, "none.cluster.local") == (NXDOMAIN, [])
-        stop.set()
-        await running
 
 
 async def test_a_cut_answer_is_asked_again_over_tcp_and_served_over_tcp() -> None:
-    async with Upstream({"big.test": (20, "192.0.2.9")}, cut=True) as upstream:
-        port, running, stop = await _serve(upstream, ManualClock())
+    async with (
+        Upstream({"big.test": (20, "192.0.2.9")}, cut=True) as upstream,
+        serve(plain(upstream), ManualClock()) as (port, _),
+    ):
         assert await ask(port, "big.test") == (NOERROR, [("192.0.2.9", 20)])
         assert await ask_tcp(port, "big.test") == (NOERROR, [("192.0.2.9", 20)])
-        stop.set()
-        await running
 
 
-async def test_nobody_to_ask_is_a_server_failure() -> None:
+async def test_nobody_to_ask_is_a_server_failure(caplog: pytest.LogCaptureFixture) -> None:
     async with Upstream({}) as upstream:
         pass
-    port, running, stop = await _serve(upstream, ManualClock())
-    assert await ask(port, "host.test") == (SERVFAIL, [])
-    stop.set()
-    await running
+    async with serve(plain(upstream, "errors"), ManualClock()) as (port, _):
+        assert await ask(port, "host.test") == (SERVFAIL, [])
+    assert any(record.getMessage().startswith("2 host.test. A: read udp 127.0.0.1:") for record in caplog.records)
 
 
 async def test_garbage_never_stops_the_server() -> None:
-    async with Upstream({"host.test": (20, "192.0.2.7")}) as upstream:
-        port, running, stop = await _serve(upstream, ManualClock())
+    async with (
+        Upstream({"host.test": (20, "192.0.2.7")}) as upstream,
+        serve(plain(upstream), ManualClock()) as (port, _),
+    ):
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("127.0.0.1", port))
         for size in range(0, 300, 3):  # few enough for the socket: what the kernel drops proves nothing
@@ -96,5 +257,3 @@ async def test_garbage_never_stops_the_server() -> None:
         await writer.drain()
         writer.close()
         assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
-        stop.set()
-        await running

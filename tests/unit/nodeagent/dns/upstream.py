@@ -5,15 +5,19 @@ import socket
 import struct
 from typing import Self
 
-from nodeagent.dns import message
+from nodeagent.dns import message, reading
 from nodeagent.dns.message import NOERROR, NXDOMAIN, A, Answer, Record, format_name, parse_name
 
 
 class Upstream:
-    """Answers A of the names it is given (ttl, address); over UDP cut, if asked for. `asked`: how often over UDP."""
+    """Answers A of the names it is given (ttl, address); over UDP cut, if asked for. `asked`: how often over UDP.
+
+    names may be changed at any time; mute: it reads and says nothing; rcode: what it says of all names instead.
+    """
 
     def __init__(self, names: dict[str, tuple[int, str]], *, cut: bool = False) -> None:
-        self._names, self._cut = names, cut
+        self.names, self._cut = names, cut
+        self.mute, self.rcode = False, NOERROR
         self.port, self.asked = free_port(), 0
 
     async def __aenter__(self) -> Self:
@@ -26,6 +30,8 @@ class Upstream:
 
             def datagram_received(self, data: bytes, addr) -> None:
                 outer.asked += 1
+                if outer.mute:
+                    return
                 self.transport.sendto(outer._answer(data, 30 if outer._cut else 512), addr)
 
         self._transport, _ = await loop.create_datagram_endpoint(Protocol, local_addr=("127.0.0.1", self.port))
@@ -45,9 +51,11 @@ class Upstream:
 
     def _answer(self, data: bytes, limit: int) -> bytes:
         query = message.parse_query(data)
-        found = self._names.get(format_name(query.name).rstrip("."))
+        found = self.names.get(format_name(query.name).rstrip("."))
+        if self.rcode != NOERROR:
+            return message.write_answer(query, Answer(self.rcode))
         if found is None or query.type != A:
-            return message.write_answer(query, Answer(NXDOMAIN))
+            return message.write_answer(query, Answer(NXDOMAIN, authority=(message.soa(query.name[-1:], 60, 1),)))
         record = Record(query.name, A, found[0], message.a(found[1]))
         whole = message.write_answer(query, Answer(NOERROR, (record,)))
         if len(whole) <= limit:
@@ -64,13 +72,12 @@ def free_port() -> int:
 
 
 def _read(data: bytes) -> tuple[int, list[tuple[str, int]]]:
+    answer = reading.read_answer(data)
     records = []
-    for raw in message.parse_records(data):
-        record = message.decode(data, raw)
-        if record is not None:
-            text = ".".join(map(str, record.data)) if record.type == A else format_name(record.data).rstrip(".")
-            records.append((text, record.ttl))
-    return message.rcode(data), records
+    for record in answer.records:
+        text = ".".join(map(str, record.data)) if record.type == A else format_name(record.data).rstrip(".")
+        records.append((text, record.ttl))
+    return answer.rcode, records
 
 
 async def ask(port: int, name: str, qtype: int = A) -> tuple[int, list[tuple[str, int]]]:
@@ -84,10 +91,12 @@ async def ask(port: int, name: str, qtype: int = A) -> tuple[int, list[tuple[str
             answered.set_result(data)
 
     transport, _ = await loop.create_datagram_endpoint(Protocol, remote_addr=("127.0.0.1", port))
-    transport.sendto(question)
-    async with asyncio.timeout(10):
-        data = await answered
-    transport.close()
+    try:
+        transport.sendto(question)
+        async with asyncio.timeout(20):
+            data = await answered
+    finally:
+        transport.close()
     assert struct.unpack_from("!H", data)[0] == 99
     return _read(data)
 

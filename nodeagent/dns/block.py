@@ -1,0 +1,188 @@
+"""One server block at work: its plugins in CoreDNS's order, rewrite → hosts → kubernetes → cache → loop → forward.
+
+The cache stands behind what is known here anyway, so that a cluster's answer is never older than the informers.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from nodeagent.dns import rewrite_rules
+from nodeagent.dns.cache import AnswerCache, Hit
+from nodeagent.dns.corefile import Block
+from nodeagent.dns.forward import Forwarder, NoAnswer, Saturated, denies
+from nodeagent.dns.hosts import HostsTable
+from nodeagent.dns.loop import LoopDetector
+from nodeagent.dns.message import (
+    AAAA,
+    CNAME,
+    NOERROR,
+    NXDOMAIN,
+    RCODES,
+    REFUSED,
+    SERVFAIL,
+    TYPES,
+    A,
+    Answer,
+    Name,
+    Query,
+    format_name,
+)
+from nodeagent.dns.records import ClusterRecords
+from nodeagent.dns.settings import covers
+
+_errors = logging.getLogger("plugin/errors")
+
+MAX_ALIASES = 8  # CNAMEs followed for one question
+_HOSTS_FRESH = 1.0  # seconds; the file may change
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer, and the plugin it is of. age: seconds to take off its records' lives. fresh_for: seconds for which the
+    same question has the same answer. refresh: whether it is to be asked anew meanwhile."""
+
+    answer: Answer
+    plugin: str
+    age: int = 0
+    fresh_for: float = 0.0
+    refresh: bool = False
+
+
+Lookup = Callable[[Query], Awaitable[Answer]]
+
+
+class Chain:
+    """The plugins of `block`. lookup: answers a question from the start, by whichever block (for aliases)."""
+
+    def __init__(
+        self,
+        block: Block,
+        *,
+        clusters: Sequence[ClusterRecords] = (),
+        synced: Callable[[], bool] = lambda: True,
+        hosts: HostsTable | None = None,
+        cache: AnswerCache | None = None,
+        forwarders: Sequence[Forwarder] = (),
+        loop: LoopDetector | None = None,
+    ) -> None:
+        self.block, self.cache, self.loop = block, cache, loop
+        self._clusters, self._synced, self._hosts, self._forwards = clusters, synced, hosts, forwarders
+        self.lookup: Lookup | None = None
+
+    def close(self) -> None:
+        for forwarder in self._forwards:
+            forwarder.close()
+
+    def at_once(self, query: Query) -> Found | None:
+        """The answer that needs nobody else; None when another server must be asked."""
+        try:
+            asked, back = rewrite_rules.apply(self.block.rewrites, query)
+        except ValueError as error:
+            self._complain(query, SERVFAIL, str(error))
+            return Found(Answer(SERVFAIL, authoritative=False), "rewrite")
+        found = self._local(asked)
+        if found is not None:
+            if _alias(asked, found.answer) is not None:
+                return None
+            return found if back is None else replace(found, answer=back(found.answer))
+        if self.cache is None or not self.cache.covers(query.name):
+            return None
+        return _found(self.cache.get(query))
+
+    async def later(self, query: Query, *, tcp: bool) -> Found:
+        """The answer when `at_once` had none, or is to be asked anew."""
+        try:
+            asked, back = rewrite_rules.apply(self.block.rewrites, query)
+            found = self._local(asked)
+            if found is not None:
+                found = replace(found, answer=await self._follow(asked, found.answer), fresh_for=0.0)
+                return found if back is None else replace(found, answer=back(found.answer))
+            answer = await self._forward(asked, tcp=tcp)
+        except (NoAnswer, ValueError) as error:
+            self._complain(query, SERVFAIL, str(error))
+            if self.cache is not None and (kept := self.cache.fallback(query)) is not None:
+                return Found(kept.answer, "cache")
+            answer, back = Answer(SERVFAIL, authoritative=False), None
+        except Saturated as error:
+            self._complain(query, REFUSED, str(error))
+            return Found(Answer(REFUSED, authoritative=False), "forward")
+        if back is not None:
+            answer = back(answer)
+        if self.cache is not None and self.cache.covers(query.name):
+            self.cache.put(query, answer)
+        return Found(answer, "forward")
+
+    async def refresh(self, query: Query) -> None:
+        """Ask anew for what the cache gave; what fails leaves what there is."""
+        try:
+            await self.later(query, tcp=False)
+        finally:
+            if self.cache is not None:
+                self.cache.refreshed(query)
+
+    def _local(self, query: Query) -> Found | None:
+        if self._hosts is not None and (answer := self._hosts.answer(query)) is not None:
+            return Found(answer, "hosts", fresh_for=_HOSTS_FRESH)
+        settings = self.block.kubernetes
+        for cluster in self._clusters:
+            if settings is None or not cluster.covers(query.name):
+                continue
+            answer = cluster.answer(query.name, query.type)
+            if answer.rcode == NXDOMAIN:
+                if covers(settings.through, query.name):
+                    continue
+                if not self._synced():
+                    # Absence proves nothing yet.
+                    return Found(Answer(SERVFAIL, authoritative=False), "kubernetes")
+            return Found(answer, "kubernetes", fresh_for=math.inf if self._synced() else 0.0)
+        return None
+
+    async def _forward(self, query: Query, *, tcp: bool) -> Answer:
+        if self.loop is not None:
+            self.loop.see(query)
+        # One whose plugins all pass a question on has nothing to say.
+        answer = Answer(SERVFAIL, authoritative=False)
+        wanted = [forwarder for forwarder in self._forwards if forwarder.covers(query)]
+        for number, forwarder in enumerate(wanted, 1):
+            answer = await forwarder.ask(query, tcp=tcp)
+            if number == len(wanted) or not denies(answer, forwarder.settings):
+                break
+        return answer
+
+    async def _follow(self, query: Query, answer: Answer) -> Answer:
+        """A cluster's alias (an ExternalName Service) with the addresses at its end: a stub resolver takes an alias
+        without addresses for no answer."""
+        records = list(answer.records)
+        for _ in range(MAX_ALIASES):
+            target = _alias(query, Answer(NOERROR, tuple(records)))
+            if target is None or self.lookup is None:
+                break
+            more = await self.lookup(replace(query, name=target, edns=True))
+            if more.rcode != NOERROR or not more.records:
+                break
+            records += more.records
+        return replace(answer, records=tuple(records))
+
+    def _complain(self, query: Query, rcode: int, reason: str) -> None:
+        if self.block.errors:
+            kind = TYPES.get(query.type, f"TYPE{query.type}")
+            _errors.error("%d %s %s: %s", rcode, format_name(query.name), kind, reason)
+        else:
+            _errors.debug("%s %s: %s", RCODES[rcode], format_name(query.name), reason)
+
+
+def _found(hit: Hit | None) -> Found | None:
+    return None if hit is None else Found(hit.answer, "cache", hit.age, hit.fresh_for, hit.refresh)
+
+
+def _alias(query: Query, answer: Answer) -> Name | None:
+    """The target that must be looked up too."""
+    if query.type in (A, AAAA) and answer.records and answer.records[-1].type == CNAME:
+        target = answer.records[-1].data
+        assert isinstance(target, tuple)
+        return target  # type: ignore[return-value]
+    return None

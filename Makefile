@@ -32,7 +32,7 @@ integration: setup ## the whole control plane on SQLite and on etcd, with stock 
 	$(PYTEST) -n auto --dist loadgroup tests/integration
 
 netns: setup    ## network namespaces as nodes, real containerd, real netfilter
-	$(PYTEST) tests/netns
+	$(PYTEST) -n auto --dist loadgroup tests/netns
 
 vm: setup       ## a lab of virtual machines: up, verify, destroy
 	$(BIN)/python -m tests.vm.lab

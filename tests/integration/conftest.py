@@ -18,6 +18,7 @@ from tests.integration.process import ControlPlane, running_etcd
 _NUMBERS = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side (pytest -n) run the stores, each with the one control plane of its tests, and the files that share
     none."""

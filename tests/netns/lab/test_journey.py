@@ -336,7 +336,9 @@ def test_killed_control_plane_comes_back(cluster: Cluster, component: str) -> No
 
 
 def test_drain_and_uncordon(cluster: Cluster) -> None:
-    cluster.kubectl("drain", "worker-1", "--ignore-daemonsets", "--force", "--grace-period=1", "--timeout=60s")
+    # Whichever worker has the metrics server, which keeps its files in an emptyDir.
+    flags = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--grace-period=1", "--timeout=60s"]
+    cluster.kubectl("drain", "worker-1", *flags)
     pods = until("three elsewhere", lambda: cluster.ready_pods(WEB, 3), 60)
     assert {pod["spec"]["nodeName"] for pod in pods} == {"worker-2"}
     cluster.kubectl("uncordon", "worker-1")

@@ -32,6 +32,7 @@ class Network:
         self.config = json.dumps({
             "cniVersion": "1.0.0", "name": name, "type": "bench", "bridge": name, "isDefaultGateway": True,
             "hairpinMode": True, "mtu": 1500, "ipam": ipam,
+            "spoofCheck": True,  # as a lab has it; the reference does not know it, and does less
         }).encode()  # fmt: skip
 
     def environment(self, command: str, pod: Path) -> dict[str, str]:

@@ -21,7 +21,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-from . import bridge, host_local, loopback, portmap
+from apimachinery.kit.trace import Trace, current
+
+from . import bandwidth, bridge, host_local, loopback, portmap
 from .call import Plugin, answer
 from .main import printed
 
@@ -32,6 +34,7 @@ PLUGINS: Mapping[str, Plugin] = {
     "host-local": host_local.PLUGIN,
     "loopback": loopback.PLUGIN,
     "portmap": portmap.PLUGIN,
+    "bandwidth": bandwidth.PLUGIN,
 }
 GREETING = b"kubelab-cni 1\n"  # with the version of the protocol: a caller of another one turns away
 SIZES = struct.Struct("=II")
@@ -61,9 +64,11 @@ class Agent:
         self._slots = threading.Semaphore(CALLS_MAX)
         self._turns = _Turns()
         self._identity = (0, 0)
+        self._trace: Trace | None = None
 
     def start(self) -> Self:
         """Take the path over, from a socket that somebody left or still serves. Raises OSError."""
+        self._trace = current()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Under another name until nobody but root may connect; the rename replaces what is there in one step.
         fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
@@ -120,8 +125,10 @@ class Agent:
                 connection.settimeout(_REQUEST_SECONDS)
                 connection.sendall(GREETING)
                 plugin, environment, text = self._request(connection)
+                began = time.time()
                 with self._turns.turn(environment.get("CNI_CONTAINERID", "")):
                     code, out = answer(plugin, environment, lambda: text)
+                self._note(began, plugin, environment, code)
                 if code != 0:
                     log.info("%s %s: %s", environment.get("CNI_COMMAND"), environment.get("CNI_CONTAINERID"), out)
                 out = printed(out)
@@ -132,6 +139,17 @@ class Agent:
             log.info("a caller went away: %s", error)
         finally:
             self._slots.release()
+
+    def _note(self, began: float, plugin: Plugin, environment: Mapping[str, str], code: int) -> None:
+        """In the trace of the process that we run in. Threads may: the ring's append is one step."""
+        if self._trace is None:
+            return
+        pairs = (pair.partition("=") for pair in environment.get("CNI_ARGS", "").split(";"))
+        words = {name: value for name, _, value in pairs}
+        pod = f"{words.get('K8S_POD_NAMESPACE', '')}/{words.get('K8S_POD_NAME', '')}"
+        name = next(each for each, known in self._plugins.items() if known is plugin)
+        detail = {"call": environment.get("CNI_COMMAND"), "plugin": name, "code": code}
+        self._trace.note_at(began, 0, "cni", "pods", pod, "", {**detail, "seconds": time.time() - began})
 
     def _request(self, connection: socket.socket) -> tuple[Plugin, dict[str, str], bytes]:
         deadline = time.monotonic() + _REQUEST_SECONDS

@@ -11,8 +11,9 @@ import time
 from nodeagent.netlink import links, namespaces, routes
 from nodeagent.netlink.wire import Netlink, NetlinkError
 
-from . import ipam, sysctls
+from . import ipam, port, sysctls
 from .addresses import Network, parse_ip, parse_network
+from .alive import Alive
 from .bridge_config import BridgeConfig
 from .call import Plugin
 from .errors import INTERFACE_MISMATCH, INVALID_CONFIG, IO_FAILURE, PLUGIN_NOT_AVAILABLE, TRY_AGAIN_LATER, CniError
@@ -38,24 +39,29 @@ def add(call: Call) -> Result:
     try:
         with Undo() as undo, Netlink() as netlink:
             mtu = config.mtu or uplink_mtu(netlink)
-            addresses = ipam.add(call)
+            there = links.find(netlink, config.bridge)
+            addresses = ipam.add(call, Alive(netlink, there.index, call.network) if there else None)
             undo.add(lambda: ipam.delete(call))
             plan = plan_addresses(addresses, config)
+            ips = [parse_network(ip["address"]).ip for ip in plan["ips"]]
             bridge = ensure_bridge(netlink, config, mtu)
             host = new_host_name()
             undo.add(lambda: _delete_link(netlink, host))
             _add_veth(netlink, call, config, host, bridge, mtu, namespace)
-            port = _found(netlink, host)
-            netlink.call(links.set_hairpin(port.index, config.hairpin))
+            pod_port = _found(netlink, host)
+            port.ensure_noted(netlink, call, config, pod_port, ips)
             mac = namespaces.inside(namespace, lambda: _configure_container(call.interface, plan))
+            port.ensure_guarded(netlink, config, pod_port, mac, ips)
+            shapers = port.ensure_shaped(netlink, undo, call, config, pod_port)
             if config.gateway:
                 ensure_gateway(netlink, bridge, plan, config.force_address)
             _wait_port_up(netlink, host)
             result = {
                 "interfaces": [
                     {"name": config.bridge, "mac": bridge.mac},
-                    {"name": host, "mac": port.mac},
+                    {"name": host, "mac": pod_port.mac},
                     {"name": call.interface, "mac": mac, "sandbox": call.netns},
+                    *shapers,
                 ],
                 "ips": [{"interface": 2, **ip} for ip in plan["ips"]],
                 "routes": plan["routes"],
@@ -72,15 +78,17 @@ def add(call: Call) -> Result:
 def delete(call: Call) -> None:
     """Detach the pod. Whatever is missing is success: the runtime may call this again and again (SPEC, DEL)."""
     config = BridgeConfig(call)
-    if call.netns:
+    try:
+        namespace = namespaces.open_namespace(call.netns)
         try:
-            namespace = namespaces.open_namespace(call.netns)
-            try:
-                namespaces.inside(namespace, lambda: _delete_here(call.interface))
-            finally:
-                os.close(namespace)
-        except namespaces.NamespaceGone:
-            pass  # and with it the pair
+            namespaces.inside(namespace, lambda: _delete_here(call.interface))
+        finally:
+            os.close(namespace)
+    except namespaces.NamespaceGone:
+        with Netlink() as netlink:
+            bridge = links.find(netlink, config.bridge)
+            if bridge is not None:
+                port.delete_left(netlink, call, bridge.index)
     released = ipam.delete(call)
     if config.masquerade:
         from . import masquerade
@@ -90,6 +98,10 @@ def delete(call: Call) -> None:
         from . import hostports
 
         hostports.remove(call.network, call.container)
+    if config.bandwidth:
+        from . import bandwidth
+
+        bandwidth.remove(call)
 
 
 def check(call: Call) -> None:
@@ -102,12 +114,13 @@ def check(call: Call) -> None:
 
 
 def collect(call: Call) -> None:
-    """GC: release the addresses of attachments that the runtime does not list (SPEC 1.1, GC)."""
-    valid = call.config.get("cni.dev/valid-attachments", call.config.get("cni.dev/attachments"))
-    if not isinstance(valid, list):
-        raise CniError(INVALID_CONFIG, "GC without cni.dev/valid-attachments")
+    """GC: release what attachments hold that the runtime does not list (SPEC 1.1, GC): addresses, rates."""
+    from .bandwidth import collect_ifbs
+
     BridgeConfig(call)
-    ipam.collect(call, {(str(entry.get("containerID")), str(entry.get("ifname"))) for entry in valid})
+    valid = call.valid_attachments()
+    ipam.collect(call, valid)
+    collect_ifbs(call.network, valid)
 
 
 def status(call: Call) -> None:
@@ -229,6 +242,8 @@ def _configure_container(interface: str, plan: Result) -> str:
         for name in ("lo", interface):
             sysctls.ensure(f"net/ipv6/conf/{name}/disable_ipv6", "0")
         sysctls.ensure_if_present(f"net/ipv6/conf/{interface}/accept_dad", "0")
+        # Its only router is the machine, which does not announce itself; whoever did would be another pod.
+        sysctls.ensure_if_present(f"net/ipv6/conf/{interface}/accept_ra", "0")
         sysctls.ensure_if_present(f"net/ipv6/conf/{interface}/keep_addr_on_down", "1")
     with Netlink() as netlink:
         link = _found(netlink, interface)

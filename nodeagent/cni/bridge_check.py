@@ -7,7 +7,7 @@ import os
 from nodeagent.netlink import links, namespaces, routes
 from nodeagent.netlink.wire import Netlink
 
-from . import results
+from . import port, results
 from .addresses import format_ip, parse_network
 from .errors import INTERFACE_MISMATCH, INVALID_CONFIG, CniError
 
@@ -46,6 +46,7 @@ def check(call: Call, config: BridgeConfig) -> None:
         if host is None or host.kind != "veth" or host.peer != container.index or host.master != bridge.index:
             raise _wrong(f"CNI veth created for bridge {config.bridge} was not found")
         _check_mac("Interface", host, _named(interfaces, host.name, ""))
+        port.check(netlink, call, config, host, container.mac, previous["ips"])
 
 
 def _check_container(said: Result, previous: Result) -> links.Link:

@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 
 DEFAULT_BRIDGE = "cni0"
 # The reference's fields that we do not carry out. Ignoring one would give a network other than the one asked for.
-_UNSUPPORTED = ("vlan", "vlanTrunk", "macspoofchk", "disableContainerInterface", "portIsolation")
+_UNSUPPORTED = ("vlan", "vlanTrunk", "disableContainerInterface", "portIsolation")
 _MTU_MAX = 65535
 
 
 class BridgeConfig:
     """Names and meanings are the reference's. mtu: bytes, 0 = that of the machine's uplink. mac: of the container's
-    interface, empty = the kernel's choice. port_mappings: hostPorts, when the runtime knows the capability."""
+    interface, empty = the kernel's choice. port_mappings: hostPorts, when the runtime knows the capability; bandwidth:
+    rates, the same. Not the reference's: address_check (`spoofCheck`), the pod sends from its own addresses only;
+    mac_check (`macspoofchk`): from its own hardware address."""
 
     __slots__ = (
-        "bridge", "default_gateway", "dns", "force_address", "gateway", "hairpin", "mac", "masquerade",
-        "mtu", "port_mappings", "promiscuous",
+        "address_check", "bandwidth", "bridge", "default_gateway", "dns", "force_address", "gateway", "hairpin", "mac",
+        "mac_check", "masquerade", "mtu", "port_mappings", "promiscuous",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
@@ -39,6 +41,7 @@ class BridgeConfig:
         self.masquerade = _flag(config, "ipMasq")
         self.hairpin = _flag(config, "hairpinMode")
         self.promiscuous = _flag(config, "promiscMode")
+        self.address_check, self.mac_check = _flag(config, "spoofCheck"), _flag(config, "macspoofchk")
         if self.hairpin and self.promiscuous:
             raise CniError(INVALID_CONFIG, "cannot set hairpin mode and promiscuous mode at the same time")
         mtu = config.get("mtu") or 0
@@ -52,6 +55,7 @@ class BridgeConfig:
         arguments = (config.get("args") or {}).get("cni") or {}
         self.mac: str = runtime.get("mac") or arguments.get("mac") or call.args.get("MAC", "")
         self.port_mappings: list[dict[str, Any]] = runtime.get("portMappings") or []
+        self.bandwidth: dict[str, Any] = runtime.get("bandwidth") or {}
         self.dns: dict[str, Any] = config.get("dns") or {}
 
 

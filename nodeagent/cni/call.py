@@ -49,6 +49,13 @@ class Call:
         self.path = environment.get("CNI_PATH", "")
         self.args = _arguments(environment.get("CNI_ARGS", ""))
 
+    def valid_attachments(self) -> set[tuple[str, str]]:
+        """(container, interface) pairs that GC is to keep (SPEC 1.1, GC). Raises CniError where none are told."""
+        valid = self.config.get("cni.dev/valid-attachments", self.config.get("cni.dev/attachments"))
+        if not isinstance(valid, list):
+            raise CniError(errors.INVALID_CONFIG, "GC without cni.dev/valid-attachments")
+        return {(str(entry.get("containerID")), str(entry.get("ifname"))) for entry in valid}
+
 
 class Plugin:
     """A plugin's commands. One without CHECK, GC or STATUS has nothing to say to them, which is success."""

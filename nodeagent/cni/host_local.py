@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import ipam
 from .call import Plugin
-from .errors import INVALID_CONFIG, PLUGIN_NOT_AVAILABLE, CniError
+from .errors import PLUGIN_NOT_AVAILABLE, CniError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +26,7 @@ def check(call: Call) -> None:
 
 
 def collect(call: Call) -> None:
-    valid = call.config.get("cni.dev/valid-attachments")
-    if not isinstance(valid, list):
-        raise CniError(INVALID_CONFIG, "GC without cni.dev/valid-attachments")
-    ipam.collect(call, {(str(entry.get("containerID")), str(entry.get("ifname"))) for entry in valid})
+    ipam.collect(call, call.valid_attachments())
 
 
 def status(call: Call) -> None:

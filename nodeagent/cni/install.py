@@ -15,12 +15,13 @@ from pathlib import Path
 
 from apimachinery.kit.files import write_atomic
 
-# Executable's name → module with PLUGIN. host-local and portmap keep the reference's names, which configurations use.
+# Executable's name → module with PLUGIN. Those after the first keep the reference's names, which configurations use.
 PLUGINS = {
     "kubelab-bridge": "bridge",
     "host-local": "host_local",
     "loopback": "loopback",
     "portmap": "portmap",
+    "bandwidth": "bandwidth",
 }
 _SHEBANG_MAX = 255  # BINPRM_BUF_SIZE less the NUL (Linux 5.1); a longer one is cut silently
 CLIENT = "kubelab-cni"

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Set
     from typing import Any
 
+    from .alive import Alive
     from .call import Call
 
     Result = dict[str, Any]
 
 
-def add(call: Call) -> Result:
-    """Reserve one address of each range set; all of them or none. Returns `ips`, `routes` and `dns`."""
+def add(call: Call, alive: Alive | None = None) -> Result:
+    """Reserve one address of each range set; all of them or none. Returns `ips`, `routes` and `dns`.
+
+    alive: what is known of addresses in use; a lease that was lost is made anew when its turn comes.
+    """
     ipam = load(call)
     with Leases(ipam.data_dir, call.network) as leases:
         _refuse_second(leases, ipam, call)
         try:
-            ips = _reserve_all(leases, ipam, call)
+            ips = _reserve_all(leases, ipam, call, alive)
         except BaseException:
             leases.release(call.container, call.interface)
             raise
@@ -96,16 +100,16 @@ def _refuse_second(leases: Leases, ipam: Ipam, call: Call) -> None:
             )
 
 
-def _reserve_all(leases: Leases, ipam: Ipam, call: Call) -> list[dict[str, str]]:
+def _reserve_all(leases: Leases, ipam: Ipam, call: Call, alive: Alive | None) -> list[dict[str, str]]:
     left = list(dict.fromkeys(ipam.requested))
     ips = []
     for number, ranges in enumerate(ipam.range_sets):
         wanted = next((ip for ip in left if any(entry.contains(ip) for entry in ranges)), None)
         if wanted is not None:
             left.remove(wanted)
-            ip, entry = _reserve_wanted(leases, call, number, ranges, wanted)
+            ip, entry = _reserve_wanted(leases, call, number, ranges, wanted, alive)
         else:
-            ip, entry = _reserve_next(leases, call, number, ranges)
+            ip, entry = _reserve_next(leases, call, number, ranges, alive)
         ips.append({"address": f"{format_ip(ip)}/{entry.subnet.prefix}", "gateway": format_ip(entry.gateway)})
     if left:
         words = " ".join(format_ip(ip) for ip in left)
@@ -113,13 +117,15 @@ def _reserve_all(leases: Leases, ipam: Ipam, call: Call) -> list[dict[str, str]]
     return ips
 
 
-def _reserve_wanted(leases: Leases, call: Call, number: int, ranges: RangeSet, wanted: bytes) -> tuple[bytes, Range]:
+def _reserve_wanted(
+    leases: Leases, call: Call, number: int, ranges: RangeSet, wanted: bytes, alive: Alive | None
+) -> tuple[bytes, Range]:
     entry = next(entry for entry in ranges if entry.contains(wanted))
     if wanted == entry.gateway:
         raise CniError(
             NO_ADDRESS, f"failed to allocate for range {number}: requested ip {format_ip(wanted)} is subnet's gateway"
         )
-    if not leases.reserve(wanted, call.container, call.interface, number):
+    if _in_use(leases, alive, wanted) or not leases.reserve(wanted, call.container, call.interface, number):
         raise CniError(
             NO_ADDRESS,
             f"failed to allocate for range {number}: requested IP address {format_ip(wanted)} "
@@ -128,15 +134,29 @@ def _reserve_wanted(leases: Leases, call: Call, number: int, ranges: RangeSet, w
     return wanted, entry
 
 
-def _reserve_next(leases: Leases, call: Call, number: int, ranges: RangeSet) -> tuple[bytes, Range]:
+def _reserve_next(
+    leases: Leases, call: Call, number: int, ranges: RangeSet, alive: Alive | None
+) -> tuple[bytes, Range]:  # fmt: skip
     taken = leases.taken()
     for ip, entry in candidates(ranges, leases.last_reserved(number)):
-        if ip not in taken and leases.reserve(ip, call.container, call.interface, number):
+        if ip in taken or _in_use(leases, alive, ip):
+            continue
+        if leases.reserve(ip, call.container, call.interface, number):
             return ip, entry
     raise CniError(
         NO_ADDRESS,
         f"failed to allocate for range {number}: no IP addresses available in range set: {_names(ranges)}",
     )
+
+
+def _in_use(leases: Leases, alive: Alive | None, ip: bytes) -> bool:
+    """Whether a pod has the address for which there is no lease."""
+    if alive is None:
+        return False
+    holder = alive.holder(ip)
+    if holder is not None:
+        leases.reserve(ip, *holder)
+    return holder is not None or alive.answers(ip)
 
 
 def _names(ranges: RangeSet) -> str:

@@ -56,8 +56,8 @@ class Leases:
         """The addresses of one attachment, in order. Costs a read of every lease."""
         return sorted(ip for ip, (owner, name) in self._all() if owner == container and name in ("", interface))
 
-    def reserve(self, ip: bytes, container: str, interface: str, range_set: int) -> bool:
-        """Make the lease; False when the address has one."""
+    def reserve(self, ip: bytes, container: str, interface: str, range_set: int | None = None) -> bool:
+        """Make the lease; False when the address has one. range_set: whose last address it is from now on."""
         path = os.path.join(self._directory, format_ip(ip))
         try:
             handle = os.open(path, os.O_WRONLY | os.O_EXCL | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -70,7 +70,8 @@ class Leases:
             raise
         finally:
             os.close(handle)
-        self._write(f"{_LAST}{range_set}", format_ip(ip))
+        if range_set is not None:
+            self._write(f"{_LAST}{range_set}", format_ip(ip))
         return True
 
     def release(self, container: str, interface: str) -> list[bytes]:

@@ -6,6 +6,7 @@ import errno
 import struct
 
 from .wire import (
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_EXCL,
     Netlink,
@@ -23,6 +24,7 @@ from .wire import (
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWLINKPROP = 108
 
 AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 IFF_UP, IFF_LOOPBACK, IFF_PROMISC = 0x1, 0x8, 0x100
@@ -31,7 +33,8 @@ OPERSTATE_UP = 6
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_PROTINFO, IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK = 12, 16, 18, 20, 28, 29
 RTEXT_FILTER_SKIP_STATS = 0x8
-IFALIAS_MAX = 255  # bytes
+IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
+IFALIAS_MAX, OTHER_NAME_MAX = 255, 127  # bytes
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFLA_BRPORT_MODE = 4  # hairpin
@@ -88,8 +91,16 @@ def mac_bytes(mac: str) -> bytes:
 
 
 def find(netlink: Netlink, name: str) -> Link | None:
+    return _find(netlink, text(IFLA_IFNAME, name))
+
+
+def find_by_other_name(netlink: Netlink, name: str) -> Link | None:
+    return _find(netlink, text(IFLA_ALT_IFNAME, name))
+
+
+def _find(netlink: Netlink, name: bytes) -> Link | None:
     try:
-        answers = netlink.call(Request(RTM_GETLINK, _link() + text(IFLA_IFNAME, name)))
+        answers = netlink.call(Request(RTM_GETLINK, _link() + name))
     except NetlinkError as error:
         if error.errno == errno.ENODEV:
             return None
@@ -151,6 +162,15 @@ def set_hairpin(index: int, on: bool) -> Request:
 
 def set_mtu(index: int, mtu: int) -> Request:
     return Request(RTM_NEWLINK, _link(index) + u32(IFLA_MTU, mtu))
+
+
+def add_other_name(index: int, name: str) -> Request:
+    """A second name, of at most 127 bytes, by which the interface is found as by the first (`ip link property`).
+
+    Refused with EEXIST when any interface of the namespace has it. Linux 5.5.
+    """
+    body = _link(index) + nested(IFLA_PROP_LIST, text(IFLA_ALT_IFNAME, name))
+    return Request(RTM_NEWLINKPROP, body, NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND)
 
 
 def set_alias(index: int, alias: str) -> Request:

@@ -12,7 +12,7 @@ from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x4, 0x10
@@ -24,6 +24,7 @@ NLMSGERR_ATTR_MSG = 1
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+_NFNL_MSG_BATCH_BEGIN, _NFNL_MSG_BATCH_END = 16, 17
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -151,6 +152,30 @@ class Netlink:
         if refused is not None:
             raise refused
         return answers
+
+    def transact(self, subsystem: int, requests: Sequence[Request]) -> None:
+        """Carry out all requests of a netfilter subsystem, or none: one transaction (linux/netfilter/nfnetlink.h).
+
+        Raises NetlinkError for the first that was refused.
+        """
+        first = self._sequence + 1
+        edge = struct.pack(">BBH", 0, 0, subsystem)
+        out = bytearray(_message(_NFNL_MSG_BATCH_BEGIN, 0, first, edge))
+        last = first + len(requests)
+        for number, request in enumerate(requests, first + 1):
+            # Refusals come for every message. Some kernels do not acknowledge the end: ask for that of the last.
+            out += _message(request.type, request.flags | (NLM_F_ACK if number == last else 0), number, request.body)
+        self._sequence = last + 1
+        out += _message(_NFNL_MSG_BATCH_END, 0, self._sequence, edge)
+        self._socket.send(out)
+        while True:
+            for kind, flags, sequence, body in messages(self._receive()):
+                if kind == NLMSG_ERROR and first <= sequence <= self._sequence:
+                    refused = _refusal(flags, body)
+                    if refused is not None:
+                        raise refused
+                    if sequence == last:
+                        return
 
     def dump(self, type: int, body: bytes, flags: int = 0) -> list[bytes]:
         """Every object that `body` selects. Asked again when the kernel says that the table changed meanwhile."""

@@ -35,7 +35,8 @@ def render_conflist(pod_cidrs: str | Sequence[str], mtu: int = 0, data_dir: str 
         "hairpinMode": True,
         # Not here: it would hide pods from pods of other nodes. The proxy keeps KUBELAB-POD-MASQ instead.
         "ipMasq": False,
-        "capabilities": {"portMappings": True},
+        "spoofCheck": True,
+        "capabilities": {"portMappings": True, "bandwidth": True},
         "ipam": ipam,
     }
     if mtu:

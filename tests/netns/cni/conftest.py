@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.conformance.cni.conftest import agent, config, ipam, leases, make, node, ours, pod
+from tests.conformance.cni.conftest import agent, config, ipam, leases, make, node, ours, pod, reference
 from tests.conformance.cni.plugins import Plugins
 
-__all__ = ["agent", "config", "ipam", "leases", "make", "node", "ours", "pod"]
+__all__ = ["agent", "config", "ipam", "leases", "make", "node", "ours", "pod", "reference"]
 
 
 @pytest.fixture(params=["ours", "agent"])

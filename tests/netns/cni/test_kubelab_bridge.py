@@ -57,7 +57,7 @@ def test_the_machines_own_namespace_is_refused_before_anything(
     assert [link["ifname"] for link in node.json("ip", "-j", "link")] == ["lo"]
 
 
-@pytest.mark.parametrize("field", ["vlan", "macspoofchk", "portIsolation"])
+@pytest.mark.parametrize("field", ["vlan", "disableContainerInterface", "portIsolation"])
 def test_a_field_that_is_not_carried_out_is_refused(
     plugins: Plugins, config: Config, node: Namespace, pod: Namespace, field: str
 ) -> None:

@@ -44,7 +44,8 @@ class ControllersConfig:
 
     root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing.
     cluster_cidr: where nodes get their pod subnets from; None allocates none.
-    node_mask: prefix length of each node's subnet.
+    node_mask: prefix length of each node's subnet. second_cluster_cidr, second_node_mask: of the other family, on
+    dual-stack clusters.
     signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
     certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets.
     secure_port: of the health and metrics server; 0 serves none.
@@ -61,6 +62,8 @@ class ControllersConfig:
     cluster_cidr: Network | None = None
     service_cidr: Network | None = None
     node_mask: int = 24
+    second_cluster_cidr: Network | None = None
+    second_node_mask: int = 64
     node_monitor_period: float = 5.0
     node_monitor_grace_period: float = 50.0
     node_startup_grace_period: float = 60.0
@@ -96,12 +99,11 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
     if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
         problems.add("--cluster-signing-cert-file", "needs --cluster-signing-key-file, and the reverse")
-    cluster = _network("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else None
+    clusters = _clusters(args.cluster_cidr, problems) if args.allocate_node_cidrs else []
     if args.allocate_node_cidrs and not args.cluster_cidr:
         problems.add("--cluster-cidr", "is needed by --allocate-node-cidrs")
     service = _network("--service-cluster-ip-range", args.service_cluster_ip_range, problems)
-    if cluster is not None and not cluster.prefixlen <= args.node_cidr_mask_size <= cluster.max_prefixlen:
-        problems.add("--node-cidr-mask-size", f"{args.node_cidr_mask_size} does not fit into {cluster}")
+    masks = [_mask(args, cluster, len(clusters) > 1, problems) for cluster in clusters]
     root_ca = _read("--root-ca-file", args.root_ca_file, problems)
     try:
         signing_duration = times.parse_duration(args.cluster_signing_duration)
@@ -125,9 +127,11 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         tls_cert_file=args.tls_cert_file,
         tls_private_key_file=args.tls_private_key_file,
         root_ca=root_ca,
-        cluster_cidr=cluster,
+        cluster_cidr=clusters[0] if clusters else None,
         service_cidr=service,
-        node_mask=args.node_cidr_mask_size,
+        node_mask=masks[0] if masks else 24,
+        second_cluster_cidr=clusters[1] if len(clusters) > 1 else None,
+        second_node_mask=masks[1] if len(masks) > 1 else 64,
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
         signing_cert=args.cluster_signing_cert_file,
         signing_key=args.cluster_signing_key_file,
@@ -151,8 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--tls-cert-file", type=Path)
     add("--tls-private-key-file", type=Path)
     add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False)
-    add("--cluster-cidr", default="", help="pod addresses of the cluster")
-    add("--node-cidr-mask-size", type=int, default=24, help="prefix length of each node's pod subnet")
+    add("--cluster-cidr", default="", help="pod addresses of the cluster; one of each family, joined by a comma")
+    add("--node-cidr-mask-size", type=int, help="prefix length of each node's pod subnet: 24, for IPv6 64")
+    add("--node-cidr-mask-size-ipv4", type=int, help="the same on a dual-stack cluster")
+    add("--node-cidr-mask-size-ipv6", type=int, help="the same on a dual-stack cluster")
     add("--service-cluster-ip-range", default="")
     add("--service-account-private-key-file", type=Path)
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
@@ -172,6 +178,27 @@ def _parser() -> argparse.ArgumentParser:
         add(ignored, help=argparse.SUPPRESS)
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
     return parser
+
+
+def _clusters(text: str, problems: Problems) -> list[Network]:
+    found = [_network("--cluster-cidr", part.strip(), problems) for part in text.split(",")]
+    clusters = [network for network in found if network is not None]
+    if len(clusters) > 2 or len({network.version for network in clusters}) < len(clusters):
+        problems.add("--cluster-cidr", f"{text} is more than one network of each family")
+        return clusters[:1]
+    return clusters
+
+
+def _mask(args: argparse.Namespace, cluster: Network, dual: bool, problems: Problems) -> int:
+    special = args.node_cidr_mask_size_ipv4 if cluster.version == 4 else args.node_cidr_mask_size_ipv6
+    flag, told = f"--node-cidr-mask-size-ipv{cluster.version}", special
+    if told is None and not dual:
+        flag, told = "--node-cidr-mask-size", args.node_cidr_mask_size
+    mask = int(told) if told is not None else 24 if cluster.version == 4 else 64
+    # As upstream, at most 2^16 subnets: more cannot be kept account of.
+    if not cluster.prefixlen <= mask <= min(cluster.max_prefixlen, cluster.prefixlen + 16):
+        problems.add(flag, f"{mask} does not fit into {cluster}")
+    return mask
 
 
 def _network(flag: str, text: str, problems: Problems) -> Network | None:

@@ -1,8 +1,10 @@
-"""Node IPAM: every node gets a subnet of the cluster's pod addresses (RangeAllocator, pkg/controller/nodeipam)."""
+"""Node IPAM: every node gets a subnet of the cluster's pod addresses, one of each family (RangeAllocator,
+pkg/controller/nodeipam)."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.api.catalogue import NODES
@@ -43,12 +45,15 @@ class SubnetPool:
 
     def occupy(self, cidr: str) -> bool:
         """Mark a subnet that a node has already. False when it is not of this range. Raises ValueError for no CIDR."""
-        network = ipaddress.ip_network(cidr)
-        index = self._index(network.network_address)
-        if network.version != self._cluster.version or not 0 <= index < self.count:
+        if not self.holds(cidr):
             return False
-        self._taken.add(index)
+        self._taken.add(self._index(ipaddress.ip_network(cidr).network_address))
         return True
+
+    def holds(self, cidr: str) -> bool:
+        """Whether the subnet is of this range. Raises ValueError for no CIDR."""
+        network = ipaddress.ip_network(cidr)
+        return network.version == self._cluster.version and 0 <= self._index(network.network_address) < self.count
 
     def release(self, cidr: str) -> None:
         """Give a subnet back; one that is not of this range is ignored."""
@@ -73,10 +78,12 @@ class NodeIpamController:
         if config.cluster_cidr is None:
             raise ValueError("node IPAM needs a cluster CIDR")
         self._client, self._recorder = context.client, context.recorder("cidrAllocator")
-        self._pool = SubnetPool(config.cluster_cidr, config.node_mask, config.service_cidr)
+        self._pools = [SubnetPool(config.cluster_cidr, config.node_mask, config.service_cidr)]
+        if config.second_cluster_cidr is not None:
+            self._pools.append(SubnetPool(config.second_cluster_cidr, config.second_node_mask, config.service_cidr))
         self._informer = context.informer(NODES)
         self._nodes = self._informer.lister
-        self._given: dict[str, str] = {}
+        self._given: dict[str, tuple[str, ...]] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
         self._informer.add_handler(self._changed, on_delete=self._gone)
@@ -87,41 +94,56 @@ class NodeIpamController:
         await self.loop.run()
 
     async def reconcile(self, key: str) -> float | None:
-        """Give the node a subnet if it has none."""
+        """Give the node a subnet, or one of each family, if it has none."""
         node = self._nodes.get(key)
-        if node is None or _cidr_of(node) or objects.is_deleting(node):
+        if node is None or _cidrs_of(node) or objects.is_deleting(node):
             return None
-        cidr = self._given.get(key) or self._pool.take()
-        if cidr is None:
+        cidrs = self._given.get(key) or self._take()
+        if not cidrs:
             message = f"Node {key} status is now: CIDRNotAvailable"
             self._recorder.event(node, "Normal", "CIDRNotAvailable", message)
             return 60.0
         # Kept until the node shows it: after a lost answer the same subnet is offered again.
-        self._given[key] = cidr
+        self._given[key] = cidrs
         try:
-            await self._client.patch(NODES, key, {"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}}, kind="merge")
+            spec = {"podCIDR": cidrs[0], "podCIDRs": [*cidrs]}
+            await self._client.patch(NODES, key, {"spec": spec}, kind="merge")
         except ApiError as error:
             if not is_not_found(error):
                 raise
-            self._pool.release(self._given.pop(key))
+            self._release(self._given.pop(key))
         return None
 
+    def _take(self) -> tuple[str, ...]:
+        """One of each pool; of none, and empty, when one has none left."""
+        found = [pool.take() for pool in self._pools]
+        cidrs = tuple(cidr for cidr in found if cidr is not None)
+        if len(cidrs) == len(found):
+            return cidrs
+        self._release(cidrs)
+        return ()
+
+    def _release(self, cidrs: Iterable[str]) -> None:
+        for cidr in cidrs:
+            for pool in self._pools:
+                if pool.holds(cidr):
+                    pool.release(cidr)
+
     def _changed(self, node: Object) -> None:
-        cidr = _cidr_of(node)
-        if not cidr:
+        cidrs = _cidrs_of(node)
+        if not cidrs:
             self._queue.add(objects.name(node))
             return
-        given = self._given.pop(objects.name(node), None)
-        if given is not None and given != cidr:
-            self._pool.release(given)
-        self._pool.occupy(cidr)
+        self._release(set(self._given.pop(objects.name(node), ())) - set(cidrs))
+        for cidr in cidrs:
+            for pool in self._pools:
+                pool.occupy(cidr)
 
     def _gone(self, node: Object) -> None:
-        cidr = _cidr_of(node) or self._given.get(objects.name(node))
-        self._given.pop(objects.name(node), None)
-        if cidr:
-            self._pool.release(cidr)
+        given = self._given.pop(objects.name(node), ())
+        self._release(_cidrs_of(node) or given)
 
 
-def _cidr_of(node: Object) -> str:
-    return str((node.get("spec") or {}).get("podCIDR") or "")
+def _cidrs_of(node: Object) -> tuple[str, ...]:
+    spec = node.get("spec") or {}
+    return tuple(spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else []))

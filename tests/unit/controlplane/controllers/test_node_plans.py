@@ -152,6 +152,12 @@ def test_subnets_are_given_once_and_taken_back() -> None:
     assert not pool.occupy("10.99.0.0/24")
 
 
+def test_a_pool_knows_its_own() -> None:
+    pool = SubnetPool(ipaddress.ip_network("fd00:244::/48"), 64)
+    assert (pool.count, pool.take()) == (65536, "fd00:244::/64")
+    assert pool.holds("fd00:244:0:5::/64") and not pool.holds("10.244.0.0/24") and not pool.holds("fd00:245::/64")
+
+
 def test_subnets_stay_out_of_the_service_range() -> None:
     pool = SubnetPool(ipaddress.ip_network("10.0.0.0/22"), 24, ipaddress.ip_network("10.0.0.0/23"))
     assert [pool.take(), pool.take(), pool.take()] == ["10.0.2.0/24", "10.0.3.0/24", None]

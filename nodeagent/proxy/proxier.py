@@ -16,6 +16,7 @@ from typing import Any
 from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.commands import CommandError
+from apimachinery.kit.trace import current
 from apimachinery.meta import objects, times
 
 from . import observed, services, stale
@@ -32,6 +33,7 @@ ForgetStale = Callable[[stale.Targets], int]
 
 SLICES_OF_SERVICE = "service"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
+_NOTED_MAX = 200  # Services of one sync that are noted in the trace; a start notes none
 _RETRY_MIN, _RETRY_MAX = 1.0, 30.0  # seconds after a refusal
 
 
@@ -59,6 +61,7 @@ class Proxier:
         self._backend, self._view = backend, view
         self._clock, self._forget_stale, self._take_over = clock, forget_stale, take_over
         self._planned: dict[str, Planned] = {}
+        self._with_health_check: set[str] = set()
         self._changed: set[str] = set()
         self._all_changed = True
         self._triggers: dict[str, float] = {}
@@ -103,8 +106,12 @@ class Proxier:
 
     def health_check_ports(self) -> dict[int, tuple[str, str]]:
         """Port → (namespace, name), of Services whose external traffic stays on the node."""
-        ports = (port for planned in self._planned.values() for port, _ in planned)
-        return {port.health_check_port: (port.namespace, port.service) for port in ports if port.health_check_port}
+        return {
+            number: (port.namespace, port.service)
+            for key in self._with_health_check
+            for port, _ in self._planned[key]
+            if (number := port.health_check_port)
+        }
 
     async def sync(self) -> float | None:
         """Bring the kernel to what the listers say; a float asks to be called again after so many seconds."""
@@ -117,6 +124,7 @@ class Proxier:
         except (CommandError, OSError) as error:
             return self._failed(error)
         self._succeeded(started, whole, triggers)
+        self._note(changed, started)
         await self._forget(changed, before)
         await self._remove_other_mode()
         return again
@@ -150,6 +158,9 @@ class Proxier:
     def _plan(self, key: str) -> None:
         service = self._services.get_by_key(key)
         ports = services.service_ports(service, self.family) if service is not None else []
+        self._with_health_check.discard(key)
+        if any(port.health_check_port for port in ports):
+            self._with_health_check.add(key)
         if not ports:
             self._planned.pop(key, None)
             return
@@ -179,6 +190,15 @@ class Proxier:
             "%s: %d services in the kernel, %s sync took %.0f ms",
             self.label, len(self._planned), "full" if whole else "partial", elapsed * 1000,
         )  # fmt: skip
+
+    def _note(self, changed: set[str], started: float) -> None:
+        """In the component's trace: what these Services want is in the kernel."""
+        trace = current()
+        if trace is None or len(changed) > _NOTED_MAX:
+            return
+        detail = {"family": self.label, "with": self._backend.command, "seconds": self._clock.monotonic() - started}
+        for key in sorted(changed):
+            trace.note("ruled", "services", key, "", detail)
 
     async def _forget(self, changed: set[str], before: Mapping[str, Planned]) -> None:
         """Drop UDP connections to changed Services that lead where there is no endpoint any more."""

@@ -22,6 +22,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.trace import Trace, use
 from apimachinery.meta import objects
 from nodeagent.netlink import links
 from nodeagent.netlink.wire import Netlink
@@ -60,9 +61,11 @@ class Proxy:
     ) -> None:
         self._config, self._client, self._clock = config, client, SystemClock()
         self._cni_agent, self._policies = cni_agent, policies
+        self._trace = Trace("kube-proxy")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Rules and routes stay when it ends: traffic does not depend on this process."""
+        use(self._trace)
         async with AsyncExitStack() as undo:
             self._serve_cni(undo)
             client = await undo.enter_async_context(Client(self._client, "kube-proxy"))
@@ -90,6 +93,9 @@ class Proxy:
         except OSError as error:
             log.warning("CNI plugins do their work themselves: no socket %s: %s", self._config.cni_socket, error)
 
+    async def _shown_trace(self, _: web.Request) -> web.Response:
+        return web.json_response(self._trace.document())
+
     def _doors(self, parts: _Parts, stop: asyncio.Event) -> list[Any]:
         doors: list[Any] = []
         if self._config.healthz is not None:
@@ -97,6 +103,7 @@ class Proxy:
         if self._config.metrics is not None:
             server = DebugServer(*self._config.metrics, config={"kubeproxy.config.k8s.io": _shown(self._config)})
             server.route("/proxyMode", functools.partial(_proxy_mode, self._config.mode))
+            server.route("/debug/trace", self._shown_trace)
             doors.append(server.run(stop))
         return doors
 

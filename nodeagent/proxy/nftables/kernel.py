@@ -1,4 +1,4 @@
-"""The table in the kernel: written by the nft command, read by netlink."""
+"""The table in the kernel: written by the nft command or by netlink, read by netlink."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from apimachinery.kit import commands
 from nodeagent.netlink import nf_tables
 from nodeagent.netlink.links import AF_INET, AF_INET6
-from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink
+from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink, Request
 
 from . import names
 from .render import Present, render_removal
@@ -28,6 +28,9 @@ class Kernel(Protocol):
     async def apply(self, text: str) -> None:
         """Commit what `render` made. Raises CommandError; the table is then as it was before."""
 
+    def transact(self, requests: Sequence[Request]) -> None:
+        """Commit what `encode` made; waits for the kernel. Raises OSError; the table is then as it was before."""
+
     async def present(self) -> Present:
         """What the table holds; nothing where there is none. Raises OSError."""
 
@@ -35,15 +38,25 @@ class Kernel(Protocol):
 class NftKernel:
     """family: 4 or 6. prefix: what enters another network namespace, when the table is not to be in this process's own.
 
-    open: makes a socket of that namespace; called on another thread.
+    open: makes a socket of that namespace; may be called on another thread.
     """
 
     def __init__(self, family: int, *, prefix: Sequence[str] = (), open: Callable[[], Netlink] = open_netlink) -> None:
         self._family, self._prefix, self._open = family, tuple(prefix), open
+        self._netlink: Netlink | None = None
 
     async def apply(self, text: str) -> None:
         if text:
             await commands.run(*self._prefix, "nft", "-f", "-", input=text.encode(), timeout=_TIMEOUT)
+
+    def transact(self, requests: Sequence[Request]) -> None:
+        netlink, self._netlink = self._netlink or self._open(), None
+        try:
+            netlink.transact(nf_tables.NFNL_SUBSYS_NFTABLES, requests)
+        except OSError:
+            netlink.close()  # more refusals may be on their way
+            raise
+        self._netlink = netlink
 
     async def present(self) -> Present:
         return await asyncio.to_thread(self._present)

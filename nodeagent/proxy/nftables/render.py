@@ -60,10 +60,6 @@ def plan_whole(state: State, present: Present) -> Change:
     )
 
 
-def render_deletion(chains: Iterable[str], family: int) -> str:
-    return _text(f"delete chain {_Table(family).name} {name}" for name in chains)
-
-
 def render_removal(family: int) -> str:
     """Removes the table, whether or not it is there."""
     name = _Table(family).name

@@ -10,9 +10,10 @@ from nodeagent.proxy.backend import Ports
 from nodeagent.proxy.node import NodeView, Settings
 
 from . import names
+from .encode import encode_change, encode_deletion
 from .kernel import Kernel
 from .plan import PortPlan, plan_port
-from .render import Present, plan_whole, render_change, render_deletion, render_whole
+from .render import Present, plan_whole, render_change, render_whole
 from .state import FIXED, Change, State, merge
 from .table import MAPS, SETS, fixed_chains
 
@@ -40,7 +41,7 @@ class NftablesRules:
         held, self.holds = self.holds, False
         if held:
             await self._delete_stale()
-            await self._apply(render_change(change, self._settings.family))
+            await self._commit(change)
         else:
             change = await self._write_whole()
         self._note_stale(change)
@@ -75,6 +76,15 @@ class NftablesRules:
         self._refused = False
         return plan_whole(self._state, present or Present())
 
+    async def _commit(self, change: Change) -> None:
+        family = self._settings.family
+        requests = encode_change(change, family)
+        if requests is None:
+            await self._apply(render_change(change, family))
+        elif requests:
+            self._kernel.transact(requests)
+            self.transactions += 1
+
     async def _apply(self, text: str) -> None:
         if text:
             await self._kernel.apply(text)
@@ -89,7 +99,9 @@ class NftablesRules:
     async def _delete_stale(self) -> None:
         now = self._clock.monotonic()
         old = [name for name, since in self._stale.items() if now - since >= STALE_SECONDS]
-        await self._apply(render_deletion(old, self._settings.family))
+        if old:
+            self._kernel.transact(encode_deletion(old, self._settings.family))
+            self.transactions += 1
         for name in old:
             del self._stale[name]
 

@@ -55,31 +55,27 @@ class State:
     def replace(self, changed: Mapping[str, PortPlan | None]) -> Change:
         """Take new plans in, None for none; returns what that changes."""
         change = Change()
-        before = self._values(changed)
-        for key, plan in changed.items():
-            old, new = self.plans.pop(key, None) or PortPlan(), plan or PortPlan()
+        plans = [(key, self.plans.get(key) or PortPlan(), plan or PortPlan()) for key, plan in changed.items()]
+        touched = {element for _, old, new in plans for element in (*old.elements, *new.elements)}
+        before = {element: self._value(element) for element in touched}
+        for key, old, new in plans:
             for element in old.elements:
                 self._disclaim(element, key)
             for element in new.elements:
                 self._claim(element, key)
-            if plan is not None:
-                self.plans[key] = plan
             self.rules += sum(map(len, new.chains.values())) - sum(map(len, old.chains.values()))
             _compare_chains(old, new, change)
-        after = self._values(changed)
-        for element in before.keys() | after.keys():
-            was, becomes = before.get(element), after.get(element) or self._value(element)
+        for key, plan in changed.items():
+            self.plans.pop(key, None)
+            if plan is not None:
+                self.plans[key] = plan
+        for element in touched:
+            was, becomes = before[element], self._value(element)
             if was is not None and was != becomes:
                 change.delete_elements.append(element)
             if becomes is not None and was != becomes:
                 change.add_elements[element] = becomes
         return change
-
-    def _values(self, keys: Iterable[str]) -> dict[Element, Value]:
-        """What the elements that these Services claim have as value, whoever owns them."""
-        plans = (self.plans[key] for key in keys if key in self.plans)
-        claimed = {element for plan in plans for element in plan.elements}
-        return {element: self.plans[self._owners[element]].elements[element] for element in claimed}
 
     def _value(self, element: Element) -> Value | None:
         owner = self._owners.get(element)

@@ -1,5 +1,6 @@
 """Two nodes as network namespaces, pods attached by our CNI plugin, and a proxier for each node: real packets only."""
 
+import functools
 import itertools
 import json
 import socket
@@ -102,7 +103,7 @@ class Cluster:
             node.namespace.run("ip", "route", "add", "default", "via", "192.0.2.9")
             node.namespace.run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
             route = PodRoute(other.subnet, other.ip)
-            node.namespace.inside(lambda route=route: Kernel().add(route))
+            node.namespace.inside(functools.partial(Kernel().add, route))
 
     async def sync(self) -> None:
         for node in self.nodes:

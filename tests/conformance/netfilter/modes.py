@@ -1,7 +1,9 @@
 """What differs between the ways into the kernel: how its rules are listed, broken and removed."""
 
+from collections.abc import Sequence
+
 from apimachinery.kit.clock import SystemClock
-from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink
+from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink, Request
 from nodeagent.proxy.backend import Backend
 from nodeagent.proxy.iptables.command import Iptables
 from nodeagent.proxy.iptables.rules import IptablesRules
@@ -48,6 +50,10 @@ class IptablesMode:
         """Somebody else's rules."""
         self._namespace.run(f"{self._command}-restore", "--noflush", input=text)
 
+    def check(self, text: str) -> None:
+        """Whether it would be taken."""
+        self._namespace.run(f"{self._command}-restore", "--test", "--noflush", "--counters", input=text)
+
     def rules(self) -> set[str]:
         """The chains and rules of ours and others, without counters and comments; the kernel's own chains left out."""
         saved = "".join(self._namespace.run(f"{self._command}-save", "-t", table) for table in ("filter", "nat"))
@@ -88,11 +94,18 @@ class NftablesMode:
         self.written.append(text)
         await self._real.apply(text)
 
+    def transact(self, requests: Sequence[Request]) -> None:
+        self.written.append("".join(request.body.decode("latin-1") for request in requests))
+        self._real.transact(requests)
+
     async def present(self) -> Present:
         return await self._real.present()
 
     def load(self, text: str) -> None:
         self._namespace.run("nft", "-f", "-", input=text)
+
+    def check(self, text: str) -> None:
+        self._namespace.run("nft", "-c", "-f", "-", input=text)
 
     def rules(self) -> set[str]:
         """Every line with the chain, map or set that it is in."""

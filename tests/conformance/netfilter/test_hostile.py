@@ -1,16 +1,26 @@
 """Names and values made to break out of a rule: none does, and iptables accepts every rule that is written."""
 
 import random
+import re
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import assemble, render
 from nodeagent.proxy.iptables.saved import plan_whole
+from nodeagent.proxy.nftables.plan import PortPlan
+from nodeagent.proxy.nftables.plan import plan_port as nftables_plan
+from nodeagent.proxy.nftables.render import Present, render_whole
+from nodeagent.proxy.nftables.state import FIXED, State, merge
+from nodeagent.proxy.nftables.table import fixed_chains
 from nodeagent.proxy.node import NodeView, Settings
-from nodeagent.proxy.services import SERVICE_NAME_LABEL, endpoints, service_ports
+from nodeagent.proxy.services import SERVICE_NAME_LABEL, Endpoint, ServicePort, endpoints, service_ports
 from tests.conformance.netfilter.cluster import Cluster
+from tests.conformance.netfilter.modes import IptablesMode, NftablesMode
 
-HOSTILE = (
+HOSTILE: tuple[object, ...] = (
     *(
         'x" -j ACCEPT',
         "x\nCOMMIT",
@@ -64,17 +74,45 @@ def slices(chance: random.Random, name: object) -> list[dict[str, Any]]:
     ]
 
 
-async def test_ten_thousand_hostile_services(cluster: Cluster) -> None:
-    chance, view = random.Random(5), NodeView(cluster_cidr="10.244.0.0/16", node_ip="192.0.2.1")
-    plans = []
+def hostile_ports() -> Iterator[tuple[str, list[tuple[ServicePort, list[Endpoint]]]]]:
+    """By Service, what is left of 10,000 of them."""
+    chance = random.Random(5)
     for number in range(10_000):
         body = service(chance, number)
         behind = endpoints(slices(chance, body["metadata"]["name"]), "node-1", 4)
-        for port in service_ports(body, 4):
-            plans.append(plan_port(port, behind.get((port.port_name, port.protocol), []), view))
+        ports = [(port, behind.get((port.port_name, port.protocol), [])) for port in service_ports(body, 4)]
+        if ports:
+            yield f"default/{number}", ports
+
+
+VIEW = NodeView(cluster_cidr="10.244.0.0/16", node_ip="192.0.2.1")
+
+
+@pytest.mark.parametrize("cluster", ["iptables-nft", "iptables-legacy"], indirect=True)
+async def test_ten_thousand_hostile_services_with_iptables(cluster: Cluster) -> None:
+    plans = [plan_port(port, behind, VIEW) for _, ports in hostile_ports() for port, behind in ports]
     assert len(plans) > 1000
-    text = render(plan_whole({}, assemble(plans, Settings(), view)))
+    text = render(plan_whole({}, assemble(plans, Settings(), VIEW)))
     for line in text.splitlines():
         assert line.startswith(("*", ":KUBE", "-A KUBE", "-I ", "COMMIT")), line
-    command = f"iptables-{cluster.backend}-restore"
-    cluster.nodes[0].namespace.run(command, "--test", "--noflush", "--counters", input=text)
+    mode = cluster.nodes[0].mode
+    assert isinstance(mode, IptablesMode)
+    mode.check(text)
+
+
+@pytest.mark.parametrize("cluster", ["nftables"], indirect=True)
+async def test_ten_thousand_hostile_services_with_nftables(cluster: Cluster) -> None:
+    state = State()
+    found = dict(hostile_ports())
+    assert len(found) > 1000
+    state.replace({
+        FIXED: PortPlan(chains=fixed_chains(Settings(), VIEW)),
+        **{key: merge(nftables_plan(port, behind, VIEW) for port, behind in ports) for key, ports in found.items()},
+    })  # fmt: skip
+    text = render_whole(state, Present(), 4)
+    for line in text.splitlines():
+        assert re.match(r"add (table|chain|map|set|rule|element) ip kube-proxy ", line), line
+        assert line.isascii() and line.isprintable(), line
+    mode = cluster.nodes[0].mode
+    assert isinstance(mode, NftablesMode)
+    mode.check(text)

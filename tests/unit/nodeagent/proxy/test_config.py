@@ -50,3 +50,28 @@ def test_every_problem_at_once() -> None:
 )
 def test_addresses(text: str, address: tuple[str, int] | None) -> None:
     assert parse(["--kubeconfig=x", f"--healthz-bind-address={text}"]).healthz == address
+
+
+def test_nftables_mode(tmp_path: Path) -> None:
+    path = tmp_path / "config.conf"
+    path.write_text(
+        FILE.replace('mode: ""', "mode: nftables\nnftables: {masqueradeBit: 9, minSyncPeriod: 2s, masqueradeAll: true}")
+    )
+    config = parse(["--config", str(path)])
+    assert (config.mode, config.masquerade_bit, config.min_sync_period) == ("nftables", 9, 2.0)
+    assert config.masquerade_all is True
+
+
+@pytest.mark.parametrize(
+    ("flags", "addresses"),
+    [
+        (["--proxy-mode=nftables"], ("primary",)),
+        (["--proxy-mode=nftables", "--nodeport-addresses=192.0.2.0/24"], ("192.0.2.0/24",)),
+        (["--proxy-mode=iptables"], ()),
+        (["--proxy-mode=iptables", "--nodeport-addresses=primary"], ("primary",)),
+    ],
+)
+def test_node_ports_answer_on_the_nodes_own_address_in_nftables_mode(
+    flags: list[str], addresses: tuple[str, ...]
+) -> None:
+    assert parse(["--kubeconfig=x", *flags]).node_port_addresses == addresses

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from provisioner import cli_history, cli_images, cli_step, cli_vagrant, cli_why, lifecycle
+from provisioner import cli_history, cli_images, cli_step, cli_trace, cli_vagrant, cli_why, lifecycle
 from provisioner.cli_options import AsJson, LabName
 from provisioner.complaints import Complaint, explain, wants_json
 from provisioner.drivers import State, make_driver
@@ -271,6 +271,7 @@ def _connect(lab: str | None, node: str) -> tuple[LabHome, Machine, Shell]:
 
 app.command("history")(cli_history.history)
 app.command("step")(cli_step.step)
+app.command("trace")(cli_trace.trace)
 
 
 @app.command()

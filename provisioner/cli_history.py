@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated, Any
 
@@ -10,14 +9,12 @@ import orjson
 import typer
 from rich.console import Console
 
-from apimachinery.client.config import ClientConfig, load_kubeconfig
-from apimachinery.client.rest import ApiUnreachable, Client
-from apimachinery.kit.config import ConfigError
-from apimachinery.meta.status import ApiError
+from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
+from provisioner.asking import ask, config_of, find_resource
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
 from provisioner.errors import BadInput, LabError
-from provisioner.history import find_kind, render_history
-from provisioner.home import find_kubeconfig
+from provisioner.history import render_history
 
 Object = dict[str, Any]
 
@@ -39,17 +36,7 @@ def history(
         kind, _, name = kind.partition("/")
     if not kind or not name:
         raise BadInput(["the name of an object is missing: kubelab history KIND NAME"])
-    try:
-        config = load_kubeconfig(find_kubeconfig(kubeconfig, lab), context)
-        found = asyncio.run(_ask(config, kind, namespace, name))
-    except ConfigError as error:
-        raise BadInput([str(error)]) from None
-    except ApiError as error:
-        raise LabError(f"the API server says: {error.message}") from None
-    except ApiUnreachable as error:
-        raise LabError(
-            f"the API server does not answer: {error}", advice="kubelab status shows the machines."
-        ) from None
+    found = ask(_ask(config_of(kubeconfig, lab, context), kind, namespace, name))
     if found.get("kind") != "ObjectHistory":
         raise LabError("this API server keeps no history", advice="Only kubelab's does.")
     if as_json:
@@ -62,14 +49,6 @@ def history(
 
 async def _ask(config: ClientConfig, kind: str, namespace: str, name: str) -> Object:
     async with Client(config, "kubelab") as client:
-
-        async def get(path: str, query: dict[str, str] | None = None) -> Object:
-            answer: Object = orjson.loads(await client.raw("GET", path, query))
-            return answer
-
-        groups = (await get("/apis"))["groups"]
-        paths = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
-        found = find_kind([await get(path) for path in paths], kind)
-        if found is None:
-            raise BadInput([f'the server doesn\'t have a resource type "{kind}"'])
-        return await get(found.path(namespace or config.namespace or "default", name), {"history": "true"})
+        path = (await find_resource(client, kind)).path(namespace or config.namespace or "default", name)
+        answer: Object = orjson.loads(await client.raw("GET", path, {"history": "true"}))
+        return answer

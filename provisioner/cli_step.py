@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,13 +12,13 @@ import orjson
 import typer
 from rich.console import Console
 
-from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import ApiUnreachable, Client
-from apimachinery.kit.config import ConfigError
 from apimachinery.meta.status import ApiError
+from provisioner.asking import ask, config_of
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
 from provisioner.errors import BadInput, LabError
-from provisioner.home import find_home, find_kubeconfig, find_lab, known_labs
+from provisioner.home import find_home, find_lab, known_labs
 from provisioner.stepping import find_loop, render_list, render_rehearsal, render_waiting
 
 Object = dict[str, Any]
@@ -54,18 +53,9 @@ def step(
         raise BadInput(["step: KEY needs LOOP"])
     if "/" not in key and key and namespace:
         key = f"{namespace}/{key}"
-    try:
-        config = load_kubeconfig(find_kubeconfig(kubeconfig, lab), context)
-        session = _Session(config, _masters(kubeconfig, lab, config), as_json=as_json)
-        asyncio.run(session.run(loop, key, pause=pause, resume=resume, everything=everything, yes=yes))
-    except ConfigError as error:
-        raise BadInput([str(error)]) from None
-    except ApiError as error:
-        raise LabError(f"the API server says: {error.message}") from None
-    except ApiUnreachable as error:
-        raise LabError(
-            f"the API server does not answer: {error}", advice="kubelab status shows the machines."
-        ) from None
+    config = config_of(kubeconfig, lab, context)
+    session = _Session(config, _masters(kubeconfig, lab, config), as_json=as_json)
+    ask(session.run(loop, key, pause=pause, resume=resume, everything=everything, yes=yes))
 
 
 def _masters(kubeconfig: object, lab: str | None, config: ClientConfig) -> list[str]:

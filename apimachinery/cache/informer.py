@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 Transform = Callable[[Object], Object]
 
+# What changes all the time and leads to nothing would crowd out of the trace what people want to understand.
+_UNNOTED = frozenset({"leases.coordination.k8s.io", "events", "events.events.k8s.io"})
+
 # A watch ends after a random while between these, in seconds, so that the watches of a restarted server spread out.
 WATCH_MIN, WATCH_MAX = 300, 600
 
@@ -186,7 +189,7 @@ class Informer:
 
     def _telling(self, how: str, obj: Object) -> Delivery:
         # What the first list shows was delivered to nobody: it was there before us.
-        trace = current() if self._synced.is_set() else None
+        trace = current() if self._synced.is_set() and self._about not in _UNNOTED else None
         return Delivery(trace, (self._about, objects.key(obj), objects.resource_version(obj)), how)
 
     def _call(self, function: Callable[..., None], *args: Object) -> None:

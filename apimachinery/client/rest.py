@@ -30,6 +30,7 @@ PATCH_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+_UNNOTED = ("/events", "/leases", "accessreviews", "/tokenreviews")
 MAX_EVENT = 16 * 1024 * 1024  # bytes of one watch event; the server's objects are smaller by far
 
 
@@ -255,7 +256,7 @@ class Client:
         content_type: str = "application/json",
     ) -> Object:
         answer: Object = orjson.loads(await self._bytes(method, path, query or {}, body, content_type))
-        if method != "GET" and (trace := current()) is not None:
+        if method != "GET" and (trace := current()) is not None and _is_noted(path):
             metadata = answer.get("metadata") or {}
             trace.note("wrote", path, metadata.get("name") or "", metadata.get("resourceVersion") or "", method)
         return answer
@@ -353,3 +354,8 @@ def _namespace(resource: Resource, obj: Object) -> str | None:
 
 def _query(**parameters: str) -> dict[str, str]:
     return {key: value for key, value in parameters.items() if value}
+
+
+def _is_noted(path: str) -> bool:
+    """Whether a write says something in a trace: renewals and events come all the time and lead to nothing."""
+    return not path.endswith(_UNNOTED) and "/leases/" not in path and "/events/" not in path

@@ -258,7 +258,14 @@ class ApiServer:
             Components({"kube-apiserver": within(self._glass_box.answer), **self._boxes}),
         )
         route = self._aggregation.over(routes.serve)
-        return Front(route, authenticator, authorizer, auditor=_auditor(config, clock), seats=self._seats)
+        return Front(
+            route,
+            authenticator,
+            authorizer,
+            auditor=_auditor(config, clock),
+            seats=self._seats,
+            trace=self._glass_box.trace,
+        )
 
 
 def build(

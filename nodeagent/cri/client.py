@@ -15,6 +15,7 @@ from cri_api.v1.api_pb2_grpc import RuntimeServiceStub
 
 from . import messages as cri
 from .channel import Channel
+from .noted import noted
 
 # Pulling the pause image and the CNI plugin are inside RunPodSandbox (upstream gives it twice the request timeout).
 _SANDBOX_TIMEOUT = 240.0
@@ -58,14 +59,16 @@ class RuntimeService:
     async def run_pod_sandbox(self, config: cri.PodSandboxConfig, runtime_handler: str = "") -> str:
         """Create and start a sandbox, its network included; returns its id. Undone by the runtime when it fails."""
         request = cri.RunPodSandboxRequest(config=config, runtime_handler=runtime_handler)
-        answer = await self._call(self._stub.RunPodSandbox, request, _SANDBOX_TIMEOUT)
+        with noted("RunPodSandbox", _pod(config)) as facts:
+            answer = await self._call(self._stub.RunPodSandbox, request, _SANDBOX_TIMEOUT)
+            facts["id"] = str(answer.pod_sandbox_id)
         return str(answer.pod_sandbox_id)
 
     async def stop_pod_sandbox(self, sandbox_id: str) -> None:
         """Kill what runs in the sandbox and take its network down. Idempotent; absent is success."""
-        await self._call(
-            self._stub.StopPodSandbox, cri.StopPodSandboxRequest(pod_sandbox_id=sandbox_id), _SANDBOX_TIMEOUT
-        )
+        request = cri.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
+        with noted("StopPodSandbox", id=sandbox_id):
+            await self._call(self._stub.StopPodSandbox, request, _SANDBOX_TIMEOUT)
 
     async def remove_pod_sandbox(self, sandbox_id: str) -> None:
         """Remove the sandbox and every container in it. Idempotent; absent is success."""
@@ -87,16 +90,20 @@ class RuntimeService:
     ) -> str:
         """Create (not start) a container in the sandbox; returns its id."""
         request = cri.CreateContainerRequest(pod_sandbox_id=sandbox_id, config=config, sandbox_config=sandbox_config)
-        answer = await self._call(self._stub.CreateContainer, request)
+        with noted("CreateContainer", _pod(sandbox_config), container=config.metadata.name) as facts:
+            answer = await self._call(self._stub.CreateContainer, request)
+            facts["id"] = str(answer.container_id)
         return str(answer.container_id)
 
     async def start_container(self, container_id: str) -> None:
-        await self._call(self._stub.StartContainer, cri.StartContainerRequest(container_id=container_id))
+        with noted("StartContainer", id=container_id):
+            await self._call(self._stub.StartContainer, cri.StartContainerRequest(container_id=container_id))
 
     async def stop_container(self, container_id: str, grace: int) -> None:
         """Send the stop signal, and SIGKILL after `grace` seconds; returns when it has ended. Absent is success."""
         request = cri.StopContainerRequest(container_id=container_id, timeout=grace)
-        await self._call(self._stub.StopContainer, request, grace + _STOP_MARGIN)
+        with noted("StopContainer", id=container_id):
+            await self._call(self._stub.StopContainer, request, grace + _STOP_MARGIN)
 
     async def remove_container(self, container_id: str) -> None:
         """Remove the container, killing it if it runs. Absent is success."""
@@ -161,3 +168,7 @@ class RuntimeService:
         """Tell the runtime the node's pod subnet (it may render a CNI configuration from its template)."""
         config = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr=pod_cidr))
         await self._call(self._stub.UpdateRuntimeConfig, cri.UpdateRuntimeConfigRequest(runtime_config=config))
+
+
+def _pod(config: cri.PodSandboxConfig) -> str:
+    return f"{config.metadata.namespace}/{config.metadata.name}"

@@ -8,6 +8,7 @@ from cri_api.v1.api_pb2_grpc import ImageServiceStub
 
 from . import messages as cri
 from .channel import Channel
+from .noted import noted
 
 # A pull that makes progress is not cut off by us: containerd has its own progress timeout.
 _PULL_TIMEOUT = 3600.0
@@ -38,7 +39,9 @@ class ImageService:
     ) -> str:
         """Fetch an image from its registry; returns the reference of what was fetched."""
         request = cri.PullImageRequest(image=cri.ImageSpec(image=image), auth=auth, sandbox_config=sandbox_config)
-        answer = await self._call(self._stub.PullImage, request, _PULL_TIMEOUT)
+        made_for = sandbox_config.metadata if sandbox_config is not None else None
+        with noted("PullImage", f"{made_for.namespace}/{made_for.name}" if made_for is not None else "", image=image):
+            answer = await self._call(self._stub.PullImage, request, _PULL_TIMEOUT)
         return str(answer.image_ref)
 
     async def remove(self, image: str) -> None:

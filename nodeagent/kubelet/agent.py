@@ -15,6 +15,7 @@ from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.trace import Trace, use
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.errors import RuntimeCallError
 
@@ -75,6 +76,7 @@ class Agent:
     guards: Guards
     recorder: Recorder
     clock: Clock
+    trace: Trace
     housekeeper: Housekeeper | None = None
     health: DebugServer | None = None
     servers: list[Any] = field(default_factory=list)
@@ -96,6 +98,7 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set. Containers go on running."""
         log.info("Kubelet version v1.32.0, node %s", self.config.node_name)
+        use(self.trace)
         self.config.root_dir.mkdir(parents=True, exist_ok=True)
         (self.config.root_dir / "pods").mkdir(exist_ok=True)
         self.config.pod_logs_dir.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
 from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.trace import Trace
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.images import ImageService
@@ -222,6 +223,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         guards=guards,
         recorder=recorder,
         clock=clock,
+        trace=Trace("kubelet"),
     )
     agent.housekeeper = Housekeeper(
         registry=registry,
@@ -277,6 +279,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 clock=clock,
+                trace=agent.trace,
             )
         )
     agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.kit.trace import current
 from apimachinery.meta import status
 from controlplane.apiserver.registry.call import Call
 
@@ -97,25 +98,32 @@ class Plugin:
 Step = tuple[str, Callable[[Review], Awaitable[None]]]
 
 
+class Steps:
+    """The plug-ins that are asked about one resource in one round."""
+
+    def __init__(self, each: list[Step]) -> None:
+        self.each, self.names = each, [name for name, _ in each]
+
+
 class Chain:
     """The enabled plug-ins, in upstream's order. A plug-in that fails in any other way than by a refusal refuses."""
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self._plugins = plugins
-        self._steps: dict[About, tuple[list[Step], list[Step]]] = {}
+        self._steps: dict[About, tuple[Steps, Steps]] = {}
 
     async def mutate(self, review: Review) -> None:
         """Let every plug-in change `review.new`; twice where a webhook asks for it. Raises ApiError."""
         steps, _ = self._for(review)
-        await _run(steps, review)
+        await _run(steps, review, "mutating")
         if review.reinvocation.asked:
             review.reinvocation.running = True
-            await _run(steps, review)
+            await _run(steps, review, "mutating again")
 
     async def validate(self, review: Review) -> None:
         """Raises the first plug-in's ApiError."""
         _, steps = self._for(review)
-        await _run(steps, review)
+        await _run(steps, review, "validating")
 
     async def admit(self, call: Call, obj: Object, kind: tuple[str, str, str]) -> None:
         """A creation of something that is not stored: a Binding, an Eviction, a TokenRequest. Raises ApiError."""
@@ -123,7 +131,7 @@ class Chain:
         await self.mutate(review)
         await self.validate(review)
 
-    def _for(self, review: Review) -> tuple[list[Step], list[Step]]:
+    def _for(self, review: Review) -> tuple[Steps, Steps]:
         about = review.call.resource.group, review.call.resource.plural
         found = self._steps.get(about)
         if found is None:
@@ -132,12 +140,27 @@ class Chain:
             validating: list[Step] = [
                 (each.name, each.validate) for each in here if type(each).validate is not Plugin.validate
             ]
-            found = self._steps[about] = mutating, validating
+            found = self._steps[about] = Steps(mutating), Steps(validating)
         return found
 
 
-async def _run(steps: Sequence[Step], review: Review) -> None:
-    for name, step in steps:
+async def _run(steps: Steps, review: Review, round: str) -> None:
+    if (trace := current()) is None:
+        await _run_all(steps, review)
+        return
+    began, verdict = trace.now(), {}
+    try:
+        await _run_all(steps, review)
+    except status.ApiError as error:
+        verdict = {"refused": error.message}
+        raise
+    finally:
+        detail = {"round": round, "plugins": steps.names, "seconds": trace.now() - began, **verdict}
+        trace.note("admitted", review.resource.group_resource, review.name, "", detail)
+
+
+async def _run_all(steps: Steps, review: Review) -> None:
+    for name, step in steps.each:
         try:
             await step(review)
         except status.ApiError:

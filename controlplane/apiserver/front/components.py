@@ -22,7 +22,7 @@ from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.streams.headers import identify
 
-PREFIX = "/debug/components/"
+PREFIX = "/debug/components"
 _TIMEOUT = aiohttp.ClientTimeout(total=45)  # less than a request to us may take
 
 Ask = Callable[[str, str, Mapping[str, str], User], Awaitable[object]]
@@ -37,7 +37,7 @@ class Components:
 
     async def serve(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.Response:
         """Raises ApiError 404, 503, and what the component refuses with."""
-        name, _, path = info.path.removeprefix(PREFIX).partition("/")
+        name, _, path = info.path.removeprefix(PREFIX).strip("/").partition("/")
         if not name:
             return responses.document(request, {"components": sorted(self._asks)})
         ask = self._asks.get(name)

@@ -60,7 +60,7 @@ class Routes:
             raise status.path_not_found()
         if path.split("/")[1] in PATHS:
             return await serve_health(request, path, self._checks)
-        if path.startswith(PREFIX):
+        if path == PREFIX or path.startswith(f"{PREFIX}/"):
             return await self._components.serve(request, info, user)
         if request.method not in ("GET", "HEAD"):
             raise status.ApiError(

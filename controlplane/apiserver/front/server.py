@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from apimachinery.kit.trace import Trace, use
 from apimachinery.meta import status
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.trail import Trail, audit_id, trail_of
@@ -38,6 +39,9 @@ _SHUTDOWN = 2.0
 _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
 _LONG_VERBS = frozenset({"watch", "proxy"})
 _LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
+_USER: web.RequestKey[str] = web.RequestKey("user", str)
+#: Writes that come all the time and lead to nothing: they would crowd out what people want to understand.
+_UNNOTED = frozenset({"leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _TOO_LONG = "request did not complete within the allotted timeout"
 
@@ -53,10 +57,11 @@ class Front:
         *,
         auditor: Auditor | None = None,
         seats: Seats | None = None,
+        trace: Trace | None = None,
         header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
         self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
-        self._auditor, self._seats = auditor, seats
+        self._auditor, self._seats, self._trace = auditor, seats, trace
         self._header_timeout = header_timeout
         self._silent: dict[object, asyncio.TimerHandle] = {}  # connections without a request so far
         self._server: web.Server | None = None
@@ -145,13 +150,36 @@ class Front:
 
     async def _finish_in_time(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         # A write that has begun is finished even when the client goes away: half of it would be worse.
-        answer = asyncio.create_task(self._answer(request, info))
+        answer = asyncio.create_task(self._noted(request, info))
         answer.add_done_callback(_heard)
         done, _ = await asyncio.wait((answer,), timeout=REQUEST_TIMEOUT)
         if done:
             return answer.result()
         answer.cancel()
         return responses.refusal(request, status.timeout(_TOO_LONG))
+
+    async def _noted(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        """The answer to a write. What it does is noted, as one work, in the trace (`kubelab trace`)."""
+        trace = self._trace
+        if trace is None or not info.is_resource or info.resource in _UNNOTED:
+            return await self._answer(request, info)
+        use(trace)
+        began = trace.now()
+        with trace.working() as work:
+            response = await self._answer(request, info)
+        detail = {
+            "verb": info.verb,
+            "subresource": info.subresource,
+            "user": request.get(_USER, ""),
+            "agent": request.headers.get("User-Agent", ""),
+            "audit": response.headers.get("Audit-Id", ""),
+            "code": response.status,
+            "seconds": trace.now() - began,
+        }
+        about = f"{info.resource}.{info.group}" if info.group else info.resource
+        key = f"{info.namespace}/{info.name}" if info.namespace else info.name
+        trace.note_at(began, work, "request", about, key, "", detail)
+        return response
 
     async def _answer(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         if self._auditor is None:
@@ -218,6 +246,7 @@ class Front:
     async def _permitted(
         self, request: web.BaseRequest, info: RequestInfo, attributes: Attributes, trail: Trail | None
     ) -> web.StreamResponse:
+        request[_USER] = attributes.user.name
         decision, reason = await self._authorizer.authorize(attributes)
         if trail is not None:
             trail.decided(decision is Decision.ALLOW, reason)

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from apimachinery.api.catalogue import Resource
-from apimachinery.meta import status
+from apimachinery.kit.trace import current as current_trace
+from apimachinery.meta import objects, status
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.storage.interface import (
     Compacted,
@@ -82,7 +83,7 @@ class ObjectStore:
     """The stored objects of `resource` (which is in the version that is stored)."""
 
     def __init__(self, resource: Resource, storage: Storage) -> None:
-        self.resource, self.storage = resource, storage
+        self.resource, self.storage, self._about = resource, storage, resource.group_resource
 
     def key(self, namespace: str, name: str) -> str:
         return registry_key(self.resource, name, namespace)
@@ -119,7 +120,7 @@ class ObjectStore:
         meta = obj["metadata"]
         with told(self.resource, meta["name"]):
             revision = await self.storage.create(self.key(meta.get("namespace") or "", meta["name"]), encode(obj), ttl)
-        return _at(obj, revision)
+        return self._stored(obj, revision, "ADDED")
 
     async def replace(self, obj: Object, current: Object, ttl: int | None = None, *, rewrite: bool = False) -> Object:
         """Write `obj` if `current` is still what is stored; `current` itself when nothing changed (unless `rewrite`).
@@ -134,7 +135,7 @@ class ObjectStore:
             revision = await self.storage.update(
                 self.key(meta.get("namespace") or "", meta["name"]), encode(obj), int(meta["resourceVersion"]), ttl
             )
-        return _at(obj, revision)
+        return self._stored(obj, revision, "MODIFIED")
 
     def _is_stale(self, meta: Object) -> bool:
         # Encrypted with a key that is no longer the first: a write of the same rotates it.
@@ -150,7 +151,7 @@ class ObjectStore:
             revision = await self.storage.delete(
                 self.key(meta.get("namespace") or "", meta["name"]), int(meta["resourceVersion"])
             )
-        return _at(current, revision)
+        return self._stored(current, revision, "DELETED")
 
     async def modify(self, namespace: str, name: str, change: Callable[[Object], Awaitable[Object]]) -> Object:
         """Read, change and write until nobody wrote in between. `change` returns a new object (or the same one, for
@@ -165,6 +166,9 @@ class ObjectStore:
                     raise
         raise status.server_timeout(self.resource, "update", 1)
 
-
-def _at(obj: Object, revision: int) -> Object:
-    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+    def _stored(self, obj: Object, revision: int, how: str) -> Object:
+        """`obj` at its new revision, which is noted."""
+        made = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+        if (trace := current_trace()) is not None:
+            trace.note("stored", self._about, objects.key(made), str(revision), how)
+        return made

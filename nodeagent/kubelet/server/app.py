@@ -14,6 +14,7 @@ from aiohttp import web
 
 from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
@@ -24,6 +25,7 @@ from nodeagent.kubelet.sources.registry import PodRegistry
 
 from . import auth, logs, lookup
 from .measurements import Measurements
+from .neighbours import neighbours
 from .system_logs import SystemLogs
 from .tunnel import pass_on
 
@@ -50,11 +52,12 @@ class KubeletServer:
         checkpoints: Path,
         system_logs: SystemLogs | None,
         clock: Clock,
+        trace: Trace,
     ) -> None:
         self._address, self._port, self._tls, self._gate = address, port, tls, gate
         self._registry, self._status, self._runtime = registry, status, runtime
         self._measured, self._configuration, self._clock = measured, configuration, clock
-        self._checkpoints, self._system_logs = checkpoints, system_logs
+        self._checkpoints, self._system_logs, self._trace = checkpoints, system_logs, trace
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the port is taken."""
@@ -74,6 +77,7 @@ class KubeletServer:
         route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
         route.add_get("/metrics", self._metrics)
         route.add_get("/configz", self._configz)
+        route.add_get("/debug/trace", self._traces)
         if self._system_logs is not None:
             self._system_logs.add_routes(route)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
@@ -120,6 +124,10 @@ class KubeletServer:
 
     async def _configz(self, _: web.Request) -> web.Response:
         return _json({"kubeletconfig": self._configuration})
+
+    async def _traces(self, _: web.Request) -> web.Response:
+        """Our trace, and those of the node's components whose ports are open on the node alone."""
+        return _json({**self._trace.document(), "neighbours": await neighbours()})
 
     async def _pods(self, _: web.Request) -> web.Response:
         return _json(_pod_list([{**pod, "status": self._status(pod)} for pod in self._registry.all()]))

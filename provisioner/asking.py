@@ -1,0 +1,55 @@
+"""Commands that ask an API server: whom, and what its refusals and its silence are told as."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.kit.config import ConfigError
+from apimachinery.meta.status import ApiError
+from provisioner.errors import BadInput, LabError
+from provisioner.history import Kind, find_kind
+from provisioner.home import find_kubeconfig
+
+Answer = TypeVar("Answer")
+
+
+def config_of(kubeconfig: Path | None, lab: str | None, context: str | None) -> ClientConfig:
+    """The credentials that the options of a command name. Raises BadInput."""
+    try:
+        return load_kubeconfig(find_kubeconfig(kubeconfig, lab), context)
+    except ConfigError as error:
+        raise BadInput([str(error)]) from None
+
+
+def ask(questions: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run what asks an API server. Raises LabError where it says no, or nothing."""
+    try:
+        return asyncio.run(questions)
+    except ApiError as error:
+        raise LabError(f"the API server says: {error.message}") from None
+    except ApiUnreachable as error:
+        raise LabError(
+            f"the API server does not answer: {error}", advice="kubelab status shows the machines."
+        ) from None
+
+
+async def find_resource(client: Client, word: str) -> Kind:
+    """What `word` names, as kubectl understands it. Raises BadInput, ApiError, ApiUnreachable."""
+
+    async def get(path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = orjson.loads(await client.raw("GET", path))
+        return answer
+
+    groups = (await get("/apis"))["groups"]
+    paths = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
+    found = find_kind([await get(path) for path in paths], word)
+    if found is None:
+        raise BadInput([f'the server doesn\'t have a resource type "{word}"'])
+    return found

@@ -167,11 +167,8 @@ def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[st
 
 
 def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> Endpoint | None:
-    addresses = _addresses((entry.get("addresses") or [])[:1], family)
-    if not addresses:
-        return None
-    parsed = ipaddress.ip_address(addresses[0])
-    if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast:
+    parsed = _address((entry.get("addresses") or [None])[0], family)
+    if parsed is None or parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast:
         # A way into the node's own services for whoever may write slices (CVE-2021-25737).
         return None
     conditions = entry.get("conditions") or {}
@@ -179,7 +176,7 @@ def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> En
     serving = conditions.get("serving")
     zones = ((entry.get("hints") or {}).get("forZones")) or []
     return Endpoint(
-        ip=addresses[0],
+        ip=str(parsed),
         port=port,
         ready=ready,
         serving=ready if serving is None else bool(serving),
@@ -197,16 +194,16 @@ def _is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
+def _address(text: object, family: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(str(text))
+    except ValueError:
+        return None
+    return parsed if parsed.version == family and "%" not in str(text) else None
+
+
 def _addresses(texts: Iterable[object], family: int) -> list[str]:
-    found = []
-    for text in texts:
-        try:
-            parsed = ipaddress.ip_address(str(text))
-        except ValueError:
-            continue
-        if parsed.version == family and "%" not in str(text):
-            found.append(str(parsed))
-    return found
+    return [str(parsed) for text in texts if (parsed := _address(text, family)) is not None]
 
 
 def _networks(texts: Iterable[object], family: int) -> list[str]:

@@ -49,6 +49,9 @@ class _PortPlanner:
     def __init__(self, port: ServicePort, where: Reachable, view: NodeView, comments: bool) -> None:
         self.port, self.where, self.view, self.comments = port, where, view, comments
         self.out = PortPlan()
+        self.endpoint_chains = {
+            one: names.endpoint_chain(port.name, port.protocol, str(one)) for one in where.reachable
+        }
         self.cluster_chain = names.cluster_chain(port.name, port.protocol)
         self.local_chain = names.local_chain(port.name, port.protocol)
         self.external_chain = names.external_chain(port.name, port.protocol)
@@ -73,7 +76,7 @@ class _PortPlanner:
         if self.where.local:
             self._policy_chain(self.local_chain, self.where.local)
         for endpoint in self.where.reachable:
-            self.out.chains[self._endpoint_chain(endpoint)] = self._endpoint_rules(endpoint)
+            self.out.chains[self.endpoint_chains[endpoint]] = self._endpoint_rules(endpoint)
         return self.out
 
     def _refusal(self) -> tuple[str, str]:
@@ -161,26 +164,23 @@ class _PortPlanner:
                 rules.append(f"{to} ! -s {self.view.cluster_cidr} -j {names.MARK_MASQ}")
         if self.port.sticky_seconds:
             for endpoint in endpoints:
-                target = self._endpoint_chain(endpoint)
+                target = self.endpoint_chains[endpoint]
                 recent = f"-m recent --name {target} --rcheck --seconds {self.port.sticky_seconds} --reap"
                 rules.append(f"{self._note(f'{self.port.name} -> {endpoint}')}{recent} -j {target}")
         for number, endpoint in enumerate(endpoints):
             left = len(endpoints) - number
             chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
             note = self._note(f"{self.port.name} -> {endpoint}")
-            rules.append(f"{note}{chance}-j {self._endpoint_chain(endpoint)}")
+            rules.append(f"{note}{chance}-j {self.endpoint_chains[endpoint]}")
         self.out.chains[chain] = tuple(rules)
 
     def _endpoint_rules(self, endpoint: Endpoint) -> Rules:
         note = self._note(self.port.name)
-        sticky = f"-m recent --name {self._endpoint_chain(endpoint)} --set " if self.port.sticky_seconds else ""
+        sticky = f"-m recent --name {self.endpoint_chains[endpoint]} --set " if self.port.sticky_seconds else ""
         return (
             f"{note}-s {endpoint.ip} -j {names.MARK_MASQ}",
             f"{note}{sticky}{self.match} -j DNAT --to-destination {endpoint}",
         )
-
-    def _endpoint_chain(self, endpoint: Endpoint) -> str:
-        return names.endpoint_chain(self.port.name, self.port.protocol, str(endpoint))
 
     def _note(self, words: str) -> str:
         return f"{_comment(words)} " if self.comments else ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
+from nodeagent.proxy.hashes import short_hash
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 TABLE = "kube-proxy"
@@ -81,5 +79,5 @@ def _endpoint(port: ServicePort, endpoint: Endpoint) -> str:
 
 
 def _hashed(name: str) -> str:
-    name = f"{base64.b32encode(hashlib.sha256(name.encode()).digest()).decode()[:8]}-{name}"
+    name = f"{short_hash(name, 8)}-{name}"
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."

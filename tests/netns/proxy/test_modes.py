@@ -1,0 +1,112 @@
+"""kube-proxy as a process in both modes: restarts and changes of mode that no request notices, repair, clean-up."""
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.netns.cni.namespaces import Namespace
+from tests.netns.proxy.conftest import Node, World
+from tests.netns.proxy.test_kube_proxy import asked, soon, two_pods
+
+# Requests that pass while kube-proxy is away, in each mode; the promise is 3,000 (`make faults` asks for them).
+AWAY = int(os.environ.get("KUBELAB_PROXY_REQUESTS", "300"))
+IPTABLES, NFTABLES = "--proxy-mode=iptables", "--proxy-mode=nftables"
+
+
+class Load:
+    """Requests, one after the other, counted. Any that is not answered is kept in `lost`."""
+
+    def __init__(self, client: Namespace, ip: str) -> None:
+        self._client, self._ip = client, ip
+        self._stop = threading.Event()
+        self.count, self.lost = 0, list[str]()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                answer = self._client.ask(self._ip, 80, timeout=10)
+                if " from " not in answer:
+                    self.lost.append(f"answer {answer!r}")
+            except OSError as error:
+                self.lost.append(repr(error))
+            self.count += 1
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join(30)
+
+    async def more(self, requests: int) -> None:
+        until = self.count + requests
+        await soon(f"{requests} requests", lambda: self.count >= until, 60 + requests / 20)
+
+
+def has_iptables(node: Node) -> bool:
+    return "KUBE-SVC-" in node.namespace.run("iptables-save", "-t", "nat")
+
+
+def has_nftables(node: Node) -> bool:
+    return "table ip kube-proxy" in node.namespace.run("nft", "list", "tables")
+
+
+def is_programmed(node: Node, mode: str) -> bool:
+    """Whether this process has written the mode's rules, and the other mode's are gone."""
+    there, other = (has_nftables, has_iptables) if mode == NFTABLES else (has_iptables, has_nftables)
+    written = 'kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1'
+    return written in node.get(10249, "/metrics")[1] and there(node) and not other(node)
+
+
+async def test_no_request_is_lost_by_restarts_changes_of_mode_and_a_proxy_that_is_away(world: World) -> None:
+    one, two = world.nodes
+    (_, first_ip), (client, second_ip) = await two_pods(world)
+    vip = await world.service("web", [(first_ip, one.name), (second_ip, two.name)])
+    await soon("the ClusterIP", asked(client, vip, 80))
+    load = Load(client, vip)
+    with load.running():
+        for mode in (IPTABLES, NFTABLES, NFTABLES, IPTABLES):
+            assert two.process is not None
+            two.process.stop(9)
+            await load.more(AWAY if mode == NFTABLES else AWAY // 10)
+            two.start(flags=(mode,))
+            await soon(f"rules with {mode}", functools.partial(is_programmed, two, mode), 60)
+            await load.more(50)
+    assert load.lost == []
+    assert load.count >= 2 * AWAY
+
+
+async def test_nftables_broken_by_others_is_repaired_within_ten_seconds_and_cleaned_up(world: World) -> None:
+    one, two = world.nodes
+    (_, first_ip), (client, _) = await two_pods(world)
+    assert two.process is not None
+    assert two.process.stop() == 0
+    two.start(flags=(NFTABLES,))
+    vip = await world.service("web", [(first_ip, one.name)])
+    await soon("nftables", lambda: is_programmed(two, NFTABLES), 60)
+    await soon("the ClusterIP", asked(client, vip, 80), 30)
+    assert two.get(10249, "/proxyMode") == (200, "nftables")
+    assert elements(two) == [two.ip]  # node ports answer on the node's own address
+    for words in ("delete table ip kube-proxy", "flush chain ip kube-proxy nat-prerouting"):
+        two.namespace.run("nft", words)
+        with pytest.raises((OSError, AssertionError)):
+            assert " from " in client.ask(vip, 80, timeout=0.2)
+        await soon(f"repaired after {words}", asked(client, vip, 80), 10)
+    two.namespace.run("nft", "add", "table", "ip", "mine")
+    assert two.process.stop() == 0
+    assert two.start(flags=("--cleanup",)).popen.wait(30) == 0
+    assert two.namespace.run("nft", "list", "tables").count("mine") == 1
+    assert not has_nftables(two) and not has_iptables(two)
+
+
+def elements(node: Node) -> list[str]:
+    """Of the set of the addresses that node ports answer on."""
+    listed = node.namespace.json("nft", "-j", "list", "set", "ip", "kube-proxy", "nodeport-ips")
+    return list(next(one["set"] for one in listed["nftables"] if "set" in one).get("elem", []))

@@ -36,4 +36,4 @@ class Backend(Protocol):
         """Whether the kernel holds what was written. Raises CommandError or OSError."""
 
     def counts(self) -> Mapping[str, int]:
-        """The rules in the kernel by table."""
+        """The rules in the kernel by table, where the mode has a metric for them."""

@@ -52,7 +52,7 @@ class NftablesRules:
         return is_whole(await self._kernel.present(), self._state, self._stale)
 
     def counts(self) -> Mapping[str, int]:
-        return {names.TABLE: self._state.rules}
+        return {}
 
     def _plans(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> dict[str, PortPlan | None]:
         plans = {key: merge(plan_port(port, found, view) for port, found in ports.get(key, ())) for key in changed}

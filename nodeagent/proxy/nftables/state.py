@@ -41,7 +41,6 @@ class State:
         self.plans: dict[str, PortPlan] = {}
         self._owners: dict[Element, str] = {}
         self._contenders: dict[Element, set[str]] = {}
-        self.rules = 0
 
     def elements(self) -> dict[Element, Value]:
         return {element: self.plans[owner].elements[element] for element, owner in self._owners.items()}
@@ -63,7 +62,6 @@ class State:
                 self._disclaim(element, key)
             for element in new.elements:
                 self._claim(element, key)
-            self.rules += sum(map(len, new.chains.values())) - sum(map(len, old.chains.values()))
             _compare_chains(old, new, change)
         for key, plan in changed.items():
             self.plans.pop(key, None)

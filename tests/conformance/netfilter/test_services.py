@@ -75,6 +75,13 @@ async def test_session_affinity(cluster: Cluster) -> None:
     pods = [cluster.nodes[0].pod(name) for name in ("a", "b", "c")]
     clients = [cluster.nodes[1].pod(f"client{number}") for number in range(4)]
     await cluster.service("web", pods, clusterIP=VIP, sessionAffinity="ClientIP")
+    kept = [client.ask(VIP, 80) for client in clients]
+    for node in cluster.nodes:
+        node.mode.backend.holds = False  # as after a restart
+    await cluster.sync()
+    for client, answer in zip(clients, kept, strict=True):
+        assert {client.ask(VIP, 80) for _ in range(10)} == {answer}
+    await cluster.service("web", pods, clusterIP=VIP, sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
     for client in clients:
         assert len(names([client.ask(VIP, 80) for _ in range(10)])) == 1
 

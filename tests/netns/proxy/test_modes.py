@@ -12,7 +12,7 @@ from tests.netns.cni.namespaces import Namespace
 from tests.netns.proxy.conftest import Node, World
 from tests.netns.proxy.test_kube_proxy import asked, soon, two_pods
 
-# Requests that pass while kube-proxy is away, in each mode; the promise is 3,000 (`make faults` asks for them).
+# Requests that pass while kube-proxy is away, each time. The promise is 3,000: KUBELAB_PROXY_REQUESTS=3000.
 AWAY = int(os.environ.get("KUBELAB_PROXY_REQUESTS", "300"))
 IPTABLES, NFTABLES = "--proxy-mode=iptables", "--proxy-mode=nftables"
 

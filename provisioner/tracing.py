@@ -76,6 +76,7 @@ class Joined:
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.stored: dict[Thing, Noted] = {}
+        self._by_revision: dict[str, list[Thing]] = defaultdict(list)
         self._by_work: dict[tuple[str, int], list[Noted]] = defaultdict(list)
         self._caused: dict[Thing, list[Noted]] = defaultdict(list)
         self._heard: dict[Thing, list[Noted]] = defaultdict(list)
@@ -94,6 +95,7 @@ class Joined:
         match entry.what:
             case "stored":
                 self.stored[entry.thing] = entry
+                self._by_revision[entry.thing[2]].append(entry.thing)
             case "delivered":
                 self._heard[entry.thing].append(entry)
             case "reconciled":
@@ -146,7 +148,7 @@ class Joined:
         found = []
         for each in self._by_work[reconciled.where, reconciled.work]:
             if each.what == "wrote" and each.thing[2]:
-                found += [thing for thing in self._revised(each.thing[2]) if thing in self.stored]
+                found += self._by_revision.get(each.thing[2], [])
             elif each.what == "wrote" and each.thing[0].endswith("/binding"):
                 found += self._bound_by(each)
         return found
@@ -168,13 +170,6 @@ class Joined:
         mates = self._by_work[entry.where, entry.work] if entry.work else []
         return next((each for each in mates if each.what == what), None)
 
-    def _revised(self, revision: str) -> list[Thing]:
-        if not hasattr(self, "_by_revision"):
-            self._by_revision: dict[str, list[Thing]] = defaultdict(list)
-            for thing in self.stored:
-                self._by_revision[thing[2]].append(thing)
-        return self._by_revision.get(revision, [])
-
     def _bound_by(self, wrote: Noted) -> list[Thing]:
         key = _bound(wrote.thing[0])
         return [
@@ -190,16 +185,12 @@ def compute_timeline(joined: Joined, resource: str, key: str) -> list[Step]:
     if not versions:
         return []
     first = versions[0].thing
-    depth, seen = {first: 0}, {first}
-    for ancestor in _ancestors(joined, first):
-        seen.add(ancestor)
-    roots = sorted(seen, key=lambda thing: int(thing[2]))
+    roots = sorted((first, *_ancestors(joined, first)), key=lambda thing: int(thing[2]))
     depth = {thing: number for number, thing in enumerate(roots)}
     waiting = deque(roots[-1:])
-    for each in versions[1:]:  # later changes of the object itself begin something as well
-        if joined.writer_of(each.thing) is None:
-            depth[each.thing] = 0
-            waiting.append(each.thing)
+    for thing in _changes(joined, first):
+        depth[thing] = 0
+        waiting.append(thing)
     works: dict[tuple[str, int], tuple[Noted, int]] = {}
     while waiting and len(depth) < STEPS_MAX:
         thing = waiting.popleft()
@@ -209,13 +200,24 @@ def compute_timeline(joined: Joined, resource: str, key: str) -> list[Step]:
             below = depth[thing] + 1
             works[reconciled.where, reconciled.work] = reconciled, below
             for made in joined.written_in(reconciled):
-                if made not in depth:
-                    depth[made] = below
-                    waiting.append(made)
+                if made in depth:
+                    continue
+                depth[made] = below
+                waiting.append(made)
+                if joined.stored[made].detail == "ADDED":
+                    for later in _changes(joined, made):
+                        depth.setdefault(later, below + 1)
+                        waiting.append(later)
     for number, thing in enumerate(roots[1:], 1):
         if (writer := joined.writer_of(thing)) is not None:
             works.setdefault((writer.where, writer.work), (writer, number))
     return _laid_out(joined, depth, list(works.values()))
+
+
+def _changes(joined: Joined, thing: Thing) -> list[Thing]:
+    """Later versions of an object whose writers name no cause: what people do to it, and a kubelet's word of a pod."""
+    later = [each.thing for each in joined.revisions(*thing[:2]) if int(each.thing[2]) > int(thing[2])]
+    return [each for each in later if joined.writer_of(each) is None]
 
 
 def _ancestors(joined: Joined, thing: Thing) -> Iterable[Thing]:

@@ -99,6 +99,39 @@ def test_who_does_not_answer_leaves_a_gap_and_no_error() -> None:
     assert compute_timeline(Joined([]), *WEB) == []
 
 
+def test_what_a_kubelet_says_of_a_pod_belongs_to_it_and_leads_on_to_the_rules() -> None:
+    said = {**REQUEST, "user": "system:node:worker-1", "agent": "kubelet", "verb": "patch", "subresource": "status"}
+    status: list[Any] = [
+        [10.3, 9, "request", *POD, "", said],
+        [10.31, 9, "stored", *POD, "8", "MODIFIED"],
+        [10.33, 10, "request", "endpointslices.discovery.k8s.io", "default/", "", {**REQUEST, "verb": "create"}],
+        [10.34, 10, "stored", "endpointslices.discovery.k8s.io", "default/web-x", "9", "ADDED"],
+    ]
+    detail = {"causes": [[*POD, "8"]], "result": "success", "error": "", "again": None, "seconds": 0.02}
+    slices: list[Any] = [
+        [10.34, 8, "wrote", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", "web-x", "9", "POST"],
+        [10.32, 8, "reconciled", "endpointslice-controller", "default/web", "", detail],
+    ]
+    kernel = {"family": "IPv4", "with": "nft", "seconds": 0.004}
+    rules: list[Any] = [
+        [9.0, 0, "ruled", "services", "default/web", "", kernel],
+        [10.36, 0, "ruled", "services", "default/web", "", kernel],
+        [10.36, 0, "ruled", "services", "default/other", "", kernel],
+    ]
+    more = [
+        document("kube-apiserver", status),
+        document("kube-controller-manager", slices),
+        document("kube-proxy", rules, node="worker-1"),
+    ]
+    steps = compute_timeline(Joined([server(), manager(), node(), *more]), *WEB)
+    assert [(step.what, step.thing[1], step.depth) for step in steps[len(WHOLE) :]] == [
+        ("request", "default/web-1", 2),
+        ("reconciled", "default/web", 3),
+        ("request", "default/web-x", 3),
+        ("ruled", "default/web", 4),
+    ]
+
+
 def test_causes_that_go_in_a_circle_end() -> None:
     """A controller that is woken by its own write of the object that woke it."""
     detail = {"result": "success", "error": "", "again": None, "seconds": 0.0}

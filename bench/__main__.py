@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bench.figure import Figure
 
-BENCHES = ("control_plane", "storage", "api", "pod", "node", "stats", "cni", "proxy", "boot", "scheduler")
+BENCHES = ("control_plane", "storage", "api", "pod", "node", "stats", "cni", "dns", "proxy", "boot", "scheduler")
 RECORD = Path(__file__).parent.parent / "BENCH.md"
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
+from provisioner.cli_why_connection import connection
 from provisioner.home import find_kubeconfig
 
-app = typer.Typer(help="Why something is as it is: pod.", no_args_is_help=True)
+app = typer.Typer(help="Why something is as it is: pod, connection.", no_args_is_help=True)
 
 
 @app.command()
@@ -31,3 +32,6 @@ def pod(
     done = subprocess.run([sys.executable, "-m", "controlplane.scheduler.explain", *words])
     if done.returncode:
         raise typer.Exit(done.returncode)
+
+
+app.command("connection")(connection)

@@ -27,7 +27,13 @@ _LAUNCHERS = {
     "kubelab-control-plane": "controlplane",
 }
 #: CNI executable → module with its PLUGIN (nodeagent.cni.install has the same list for other uses).
-_CNI = {"kubelab-bridge": "bridge", "host-local": "host_local", "loopback": "loopback", "portmap": "portmap"}
+_CNI = {
+    "kubelab-bridge": "bridge",
+    "host-local": "host_local",
+    "loopback": "loopback",
+    "portmap": "portmap",
+    "bandwidth": "bandwidth",
+}
 _NODE_LAUNCHERS = ("kubelet", "kube-proxy")
 #: containerd's names of registries → what it asks when the lab's own has no such image. `_default` is every other
 #: registry, which is asked by its own name.

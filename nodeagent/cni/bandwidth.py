@@ -34,7 +34,6 @@ _NOT_TOLD = 0xFFFFFFFF
 _BURST_OF_RATE, _BURST_MIN = 10, 65536  # then: what goes out in a tenth of a second, and at least so many bytes
 _IFB = "bwp"
 _NOTE = "kubelab-bandwidth"
-_EEXIST = 17
 
 
 class Limits:
@@ -66,20 +65,12 @@ def ensure(netlink: Netlink, call: Call, limits: Limits, port: links.Link) -> li
     note = f"{_NOTE} {call.network} {call.container} {call.interface}"
     if len(note.encode()) <= links.IFALIAS_MAX:
         netlink.call(links.set_alias(ifb.index, note))
-    ensure_ingress(netlink, port.index)
+    traffic.ensure_ingress(netlink, port.index)
     netlink.call(
         traffic.shape(ifb.index, limits.egress),
         traffic.redirect(port.index, PRIORITY, ifb.index),
     )
     return [{"name": name, "mac": ifb.mac}]
-
-
-def ensure_ingress(netlink: Netlink, port: int) -> None:
-    try:
-        netlink.call(traffic.new_ingress(port))
-    except OSError as error:
-        if error.errno != _EEXIST:
-            raise
 
 
 def remove(call: Call) -> None:

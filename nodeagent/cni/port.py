@@ -43,10 +43,9 @@ def ensure_guarded(netlink: Netlink, config: BridgeConfig, port: links.Link, mac
     from nodeagent.netlink import traffic
 
     from . import spoofing
-    from .bandwidth import ensure_ingress
 
     try:
-        ensure_ingress(netlink, port.index)
+        traffic.ensure_ingress(netlink, port.index)
         netlink.call(traffic.judge(port.index, spoofing.PRIORITY, _program(config, mac, ips)))
     except NetlinkError as error:
         words = f"failed to keep {port.name} from sending with others' addresses: {error.strerror}"

@@ -5,7 +5,9 @@ kubelab-bridge does the same itself where the runtime knows its capability `port
 
 from __future__ import annotations
 
-from . import hostports, results
+from nodeagent.netlink.wire import Netlink
+
+from . import alive, hostports, results
 from .addresses import Network, parse_network
 from .call import Plugin
 from .errors import DECODING_FAILURE, INVALID_CONFIG, CniError
@@ -25,7 +27,10 @@ def add(call: Call) -> Result:
         raise CniError(INVALID_CONFIG, "must be called as chained plugin")
     mappings = _mappings(call)
     if mappings:
-        hostports.ensure(call.network, call.container, mappings, container_addresses(previous, call.interface))
+        addresses = container_addresses(previous, call.interface)
+        with Netlink() as netlink:
+            alive.check_claims(netlink, call, [address.ip for address in addresses])
+        hostports.ensure(call.network, call.container, mappings, addresses)
     return previous
 
 

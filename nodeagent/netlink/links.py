@@ -182,9 +182,10 @@ def delete(index: int) -> Request:
     return Request(RTM_DELLINK, _link(index))
 
 
-def list_addresses(netlink: Netlink, index: int, family: int = AF_UNSPEC) -> list[Address]:
+def list_addresses(netlink: Netlink, index: int = 0, family: int = AF_UNSPEC) -> list[Address]:
+    """index: of one interface; 0: of all."""
     found = [Address(body) for body in netlink.dump(RTM_GETADDR, _ADDRESS.pack(family, 0, 0, 0, index))]
-    return [address for address in found if address.index == index]
+    return [address for address in found if index in (0, address.index)]
 
 
 def add_address(index: int, ip: bytes, prefix: int) -> Request:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 
 from .wire import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     Netlink,
+    NetlinkError,
     Request,
     as_text,
     attribute,
@@ -76,6 +78,14 @@ def new_ingress(index: int) -> Request:
     """Filters may look at what the interface receives. Refused with EEXIST when they may already."""
     body = _MESSAGE.pack(0, index, INGRESS_HANDLE, TC_H_INGRESS, 0) + text(TCA_KIND, "ingress")
     return Request(RTM_NEWQDISC, body, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def ensure_ingress(netlink: Netlink, index: int) -> None:
+    try:
+        netlink.call(new_ingress(index))
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
 
 
 def judge(index: int, priority: int, program: bytes) -> Request:

@@ -72,22 +72,19 @@ class Kernel:
 
     def ways(self, addresses: Iterable[str]) -> dict[str, Way]:
         """How packets to these would leave now; without those that nothing leads to. Our own are on their interface."""
-        found = {}
+        found: dict[str, Way] = {}
         with Netlink() as netlink:
-            known = {link.index: link for link in links.list_links(netlink)}
-            held = {
-                address.ip: index
-                for index, link in known.items()
-                if link.name != tunnel.NAME
-                for address in links.list_addresses(netlink, index)
-            }
+            held = {address.ip: address.index for address in links.list_addresses(netlink)}
+            known: dict[int, links.Link | None] = {}
             for text in addresses:
                 packed = ipaddress.ip_address(text).packed
                 route = routes.way_to(netlink, packed)
-                if packed in held:
-                    found[text] = Way(True, known[held[packed]].mtu)
-                elif route is not None and (link := known.get(route.index)) and link.name != tunnel.NAME:
-                    found[text] = Way(not route.gateway, link.mtu)
+                index = held.get(packed) or (route.index if route is not None else 0)
+                if index not in known:
+                    known[index] = links.by_index(netlink, index) if index else None
+                link = known[index]
+                if link is not None and link.name != tunnel.NAME:
+                    found[text] = Way(packed in held or (route is not None and not route.gateway), link.mtu)
         return found
 
     def ensure_tunnel(self, wanted: Tunnel | None) -> list[str]:

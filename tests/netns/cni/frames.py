@@ -31,7 +31,7 @@ class Pod:
 
 def arrived(sender: Pod, receiver: Pod, frames: dict[str, bytes], last: bytes) -> set[str]:
     """Which of the frames the receiver got, once it has got `last`, which was sent behind them."""
-    seen = set()
+    seen = set[str]()
     with receiver.open() as listening, sender.open() as sending:
         for frame in [*frames.values(), last]:
             sending.send(frame)

@@ -124,7 +124,7 @@ def connect(one: Namespace, other: Namespace, one_address: str, other_address: s
     first, second = names
     one.run("ip", "link", "add", first, "type", "veth", "peer", "name", second, "netns", other.name)
     for namespace, name, address in ((one, first, one_address), (other, second, other_address)):
-        namespace.run("ip", "address", "add", address, "dev", name)
+        namespace.run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         namespace.run("ip", "link", "set", name, "up")
 
 

@@ -92,6 +92,20 @@ def test_both_families(plugins: Plugins, config: Config, node: Namespace, make: 
     assert other.json("ip", "-6", "-j", "route", "show", "default")[0]["gateway"] == "fd00:99::1"
 
 
+def test_masquerade_over_ipv6(plugins: Plugins, config: Config, node: Namespace, pod: Namespace, make: Make) -> None:
+    config |= {"ipMasq": True, "spoofCheck": True, "ipam": {**config["ipam"], "ranges": [[{"subnet": "fd00:99::/64"}]]}}
+    outside = make("outside")
+    connect(node, outside, "2001:db8::1/64", "2001:db8::2/64", ("up0", "down0"))
+    server = outside.serve("outside", 8080, "::")
+    try:
+        assert attach(plugins, config, node, pod)["ips"][0]["address"] == "fd00:99::2/64"
+        assert pod.ask("2001:db8::2", 8080) == "outside from 2001:db8::1"
+    finally:
+        server.close()
+    assert plugins.call(plugins.bridge, "DEL", config, node=node, netns=str(pod.path)).code == 0
+    assert "CNI-" not in node.run("ip6tables-save", "-t", "nat")
+
+
 @pytest.mark.parametrize("chained", [False, True], ids=["in kubelab-bridge", "chained portmap"])
 def test_host_ports(plugins: Plugins, config: Config, node: Namespace, make: Make, chained: bool) -> None:
     outside, pod = make("outside"), make("pod")
@@ -125,6 +139,20 @@ def test_host_ports(plugins: Plugins, config: Config, node: Namespace, make: Mak
     rules = node.run("iptables-save", "-t", "nat")
     assert "CNI-DN-" not in rules
     assert foreign in rules
+
+
+def test_a_result_that_claims_another_pods_address_is_refused(
+    plugins: Plugins, config: Config, node: Namespace, make: Make
+) -> None:
+    attach(plugins, config, node, make("victim"), "victim")
+    thief = make("thief")
+    result = attach(plugins, config, node, thief, "thief")
+    result["ips"][0]["address"] = "10.99.1.2/24"
+    ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+    link = {**config, "type": "portmap", "runtimeConfig": ports, "prevResult": result}
+    error = plugins.call("portmap", "ADD", link, node=node, netns=str(thief.path), container="thief").error
+    assert (error["code"], error["msg"]) == (101, "10.99.1.2 is the address of victim")
+    assert "10.99.1.2" not in node.run("iptables-save", "-t", "nat")
 
 
 def test_a_container_named_to_inject_rules_is_refused(

@@ -12,7 +12,8 @@ DEAR = {"json", "re", "socket", "logging", "threading", "subprocess", "typing", 
 
 
 def test_a_plugin_imports_nothing_dear() -> None:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from nodeagent.cni import main, bridge; print(*sys.modules)"
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    code = start + "from nodeagent.cni import main, bridge, portmap, bandwidth, spoofing; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, check=True)
     assert DEAR & set(done.stdout.decode().split()) == set()
 

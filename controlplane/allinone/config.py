@@ -31,6 +31,7 @@ class AllInOneConfig:
     api_names: tuple[str, ...] = ()
     service_cidr: str = "10.96.0.0/12"
     cluster_cidr: str = "10.244.0.0/16"
+    second_cluster_cidr: str = ""
     dns_domain: str = "cluster.local"
     etcd_pki: Path | None = None
     signing_duration: float = 365 * 24 * 3600.0
@@ -51,7 +52,7 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
     parser.add_argument("--advertise-address", default="", help="the address that nodes reach this server by")
     parser.add_argument("--api-name", action="append", default=[], help="another name or address in the certificate")
     parser.add_argument("--service-cidr", default="10.96.0.0/12")
-    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="pod addresses")
+    parser.add_argument("--cluster-cidr", default="10.244.0.0/16", help="pod addresses; of IPv6 too behind a comma")
     parser.add_argument("--dns-domain", default="cluster.local", help="the domain that Services are found in")
     parser.add_argument("--etcd-pki", help="directory with ca.crt and client.crt, client.key for an https etcd")
     parser.add_argument(
@@ -75,11 +76,17 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
                 ipaddress.ip_address(text)
         except ValueError:
             problems.add(where, f"{text!r} is not an IP address")
-    for where, text in (("--service-cidr", options.service_cidr), ("--cluster-cidr", options.cluster_cidr)):
+    cluster_cidr, _, second_cluster_cidr = options.cluster_cidr.partition(",")
+    for where, text in (("--service-cidr", options.service_cidr), ("--cluster-cidr", cluster_cidr)):
         try:
             ipaddress.IPv4Network(text)
         except ValueError as error:
             problems.add(where, str(error))
+    try:
+        if second_cluster_cidr:
+            ipaddress.IPv6Network(second_cluster_cidr)
+    except ValueError as error:
+        problems.add("--cluster-cidr", str(error))
     signing = 0.0
     try:
         signing = parse_duration(options.cluster_signing_duration)
@@ -96,7 +103,8 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         advertise_address=options.advertise_address,
         api_names=tuple(options.api_name),
         service_cidr=options.service_cidr,
-        cluster_cidr=options.cluster_cidr,
+        cluster_cidr=cluster_cidr,
+        second_cluster_cidr=second_cluster_cidr,
         dns_domain=options.dns_domain,
         etcd_pki=Path(options.etcd_pki) if options.etcd_pki else None,
         signing_duration=signing,

@@ -74,6 +74,7 @@ class ControlPlane:
                 client=load_kubeconfig(directory / "controller-manager.conf"),
                 root_ca=(pki / "ca.crt").read_bytes(),
                 cluster_cidr=ipaddress.IPv4Network(config.cluster_cidr),
+                second_cluster_cidr=ipaddress.IPv6Network(second) if (second := config.second_cluster_cidr) else None,
                 service_cidr=ipaddress.IPv4Network(config.service_cidr),
                 signing_cert=pki / "ca.crt",
                 signing_key=pki / "ca.key",

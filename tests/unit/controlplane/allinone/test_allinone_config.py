@@ -31,3 +31,11 @@ def test_a_domain_that_is_none_is_told_with_the_other_problems(domain: str) -> N
     with pytest.raises(ConfigError) as caught:
         parse(["--data-dir", "x", f"--dns-domain={domain}", "--service-cidr=nonsense"])
     assert "--dns-domain" in str(caught.value) and "--service-cidr" in str(caught.value)
+
+
+def test_pod_addresses_of_one_family_or_two() -> None:
+    one, two = (parse(["--data-dir", "x", *flags]) for flags in ([], ["--cluster-cidr=10.1.0.0/16,fd00:1::/48"]))
+    assert (one.cluster_cidr, one.second_cluster_cidr) == ("10.244.0.0/16", "")
+    assert (two.cluster_cidr, two.second_cluster_cidr) == ("10.1.0.0/16", "fd00:1::/48")
+    with pytest.raises(ConfigError, match="--cluster-cidr"):
+        parse(["--data-dir", "x", "--cluster-cidr=10.1.0.0/16,10.2.0.0/16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -110,7 +111,7 @@ class _Session:
         if not self._as_json:
             for line in render_rehearsal(name, told):
                 self._out.print(line)
-        if not yes and (self._as_json or not typer.confirm("Perform it?")):
+        if not yes and (self._as_json or not _confirmed()):
             self._end([], {"loop": loop, "rehearsal": told, "outcome": None})
             return
         outcome = await _post(client, component, name, "step", told["key"])
@@ -169,6 +170,11 @@ async def _post(client: Client, component: str, loop: str, what: str, key: str =
     query = {"key": key} if key else {}
     answer: Object = orjson.loads(await client.raw("POST", f"{_ROOT}/{component}/loops/{loop}/{what}", query))
     return answer
+
+
+def _confirmed() -> bool:
+    """Ask the person at the terminal; where there is none, nothing is performed without --yes."""
+    return sys.stdin.isatty() and typer.confirm("Perform it?")
 
 
 def _told(outcome: Object) -> str:

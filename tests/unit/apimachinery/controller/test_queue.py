@@ -1,10 +1,14 @@
 import asyncio
 
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.tasks import cancel_and_wait
+
+KEYS = st.sampled_from("abc")
 
 
 async def test_a_key_added_twice_is_worked_on_once() -> None:
@@ -111,3 +115,50 @@ async def test_run_can_be_cancelled_at_any_moment(turns: int) -> None:
     running.cancel()
     done, _ = await asyncio.wait({running}, timeout=1)
     assert done
+
+
+class Turns(RuleBasedStateMachine):
+    """A queue that is held, stepped through and released: no key is lost, or worked on twice at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = WorkQueue(ManualClock())
+        self.owed: set[str] = set()  # added, and not taken since
+        self.working: set[str] = set()
+
+    @rule(key=KEYS)
+    def add(self, key: str) -> None:
+        self.queue.add(key)
+        self.owed.add(key)
+
+    @rule(key=st.one_of(st.just(""), KEYS))
+    def take(self, key: str) -> None:
+        taken = self.queue.take(key)
+        if taken is None:
+            ready = self.owed - self.working
+            assert key not in ready if key else not ready
+            return
+        assert taken in self.owed
+        assert taken not in self.working
+        self.owed.discard(taken)
+        self.working.add(taken)
+
+    @rule(key=KEYS)
+    def done(self, key: str) -> None:
+        if key in self.working:
+            self.queue.done(key)
+            self.working.discard(key)
+
+    @rule(hold=st.booleans())
+    def hold(self, hold: bool) -> None:
+        (self.queue.hold if hold else self.queue.release)()
+        assert self.queue.held is hold
+
+    @invariant()
+    def everything_is_somewhere(self) -> None:
+        assert set(self.queue.waiting()) == self.owed - self.working
+        assert len(self.queue) == len(self.queue.waiting())
+        assert set(self.queue.working()) == self.working
+
+
+TestTurns = Turns.TestCase

@@ -38,9 +38,10 @@ def test_every_problem_at_once() -> None:
         parse([
             "--hostname-override=Node_1", "--proxy-mode=ipvs", "--cluster-cidr=10.0.0.0/33",
             "--iptables-masquerade-bit=32", "--iptables-sync-period=soon", "--metrics-bind-address=nowhere:x",
+            "--pod-network=ipip",
         ])  # fmt: skip
     text = "\n".join(caught.value.problems)
-    for words in ("Node_1", "ipvs", "10.0.0.0/33", "range [0, 31]", "soon", "nowhere", "kubeconfig"):
+    for words in ("Node_1", "ipvs", "10.0.0.0/33", "range [0, 31]", "soon", "nowhere", "kubeconfig", "ipip"):
         assert words in text
 
 

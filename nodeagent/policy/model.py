@@ -32,7 +32,7 @@ def read_pod(obj: Object) -> Pod | None:
     spec, status = obj["spec"], obj.get("status") or {}
     if spec.get("hostNetwork") or status.get("phase") in _OVER:
         return None
-    ips = tuple(one["ip"] for one in status.get("podIPs") or () if _is_address(one.get("ip")))
+    ips = tuple(str(ip) for one in status.get("podIPs") or () if (ip := _address(one.get("ip"))))
     if not ips:
         return None
     ports = tuple(
@@ -95,9 +95,10 @@ def _trim_container(container: Object) -> Object:
     return {"name": container["name"], "ports": container.get("ports") or []}
 
 
-def _is_address(text: object) -> bool:
+def _address(text: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None for what is none, and for one with a zone, which means something on one machine only."""
     try:
-        ipaddress.ip_address(str(text))
+        address = ipaddress.ip_address(str(text))
     except ValueError:
-        return False
-    return True
+        return None
+    return None if getattr(address, "scope_id", None) else address

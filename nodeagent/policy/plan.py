@@ -7,6 +7,7 @@ the same policies (and the same ports under the names that those use) share one 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,16 +121,14 @@ def _rules(world: World, pod: Pod, direction: str, policy: Object) -> Iterable[R
         if direction == INGRESS:
             ranges += [one for port in named for one in _ports_named(pod, port)]
         elif named:
-            # Nobody knows what an address outside of the cluster calls its ports.
-            candidates = world.pods if everybody else pods
+            # Nobody knows what an address outside of the cluster calls its ports; a pod in a block has names for them.
             yield Rule(
                 origin,
                 peer_ports=frozenset(
                     (ip, protocol, number)
-                    for one in candidates
+                    for one, ip in _with_names(world, pods, blocks, everybody=everybody)
                     for port in named
                     for protocol, number, _ in _ports_named(one, port)
-                    for ip in one.ips
                 ),
             )
         if ranges:
@@ -151,6 +150,19 @@ def _peers(world: World, namespace: str, said: Iterable[Mapping[str, Any]]) -> t
             if pod.namespace in spaces and chosen.matches(pod.labels):
                 pods[pod.namespace, pod.name] = pod
     return list(pods.values()), blocks
+
+
+def _with_names(
+    world: World, pods: Iterable[Pod], blocks: Iterable[str], *, everybody: bool
+) -> Iterable[tuple[Pod, str]]:
+    """The pods among the peers of a rule, with those of their addresses that are meant."""
+    chosen = {(pod.namespace, pod.name) for pod in pods}
+    networks = [ipaddress.ip_network(block) for block in blocks]
+    for pod in world.pods:
+        every = everybody or (pod.namespace, pod.name) in chosen
+        for ip in pod.ips:
+            if every or any(ipaddress.ip_address(ip) in network for network in networks):
+                yield pod, ip
 
 
 def _range(port: Mapping[str, Any]) -> PortRange:

@@ -1,4 +1,4 @@
-"""A plan as the text of one nft transaction: our whole table, replaced at once. Pure.
+"""A plan as a table of nf_tables, and the transaction that makes it: the whole, or what changed. Pure.
 
     forward  ─ established? accept ─ from an isolated pod? its egress chain ─ to one? its ingress chain
     input    ─ the same for what a pod sends to its own node
@@ -6,6 +6,8 @@
 A chain returns where a rule allows, and drops at its end; so both directions have their say. What a node itself sends
 to its pods (probes) is not looked at, as upstream asks. It is after DNAT and before masquerading, so that addresses are
 those of pods. `nft list table inet kubelab-policies` shows it, with counters and, as comments, the rules' origins.
+
+A set is called after the rule that it belongs to, a chain after its text: a peer that comes or goes is one element.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from .model import EGRESS, INGRESS
 from .plan import Chain, Plan, PortRange, Rule
@@ -30,19 +33,85 @@ _COMMENT_MAX = 120  # bytes; nft takes 128
 _UNSAFE = re.compile(r"[^A-Za-z0-9 ./\[\]-]")
 
 
-def render(plan: Plan) -> str:
-    """The transaction. Every value in it was read as an address, a number or a known word, or is a bounded comment."""
-    sets: dict[str, str] = {}
-    chains = [_chain(chain, sets) for chain in plan.chains.values()]
-    lines = [DELETE + f"table inet {TABLE} {{", *sets.values(), *chains]
+@dataclass(frozen=True, slots=True)
+class Set:
+    """kind: the type of its elements. interval: whether they may be networks; those do not overlap."""
+
+    kind: str
+    interval: bool
+    elements: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """sets, chains (their lines) and maps (kind, and key → verdict), by name."""
+
+    sets: dict[str, Set] = field(default_factory=dict)
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    maps: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+
+
+def build_table(plan: Plan) -> Table:
+    """Every value in it was read as an address, a number or a known word, or is a bounded comment."""
+    table = Table()
+    names: dict[str, str] = {}
+    for chain in plan.chains.values():
+        lines = (*_chain_lines(chain, table.sets), "counter drop")
+        names[chain.name] = f"{chain.direction}-{_digest(lines)}"
+        table.chains[names[chain.name]] = lines
     for direction, verdicts in ((INGRESS, plan.ingress), (EGRESS, plan.egress)):
         for family, (_, kind) in _FAMILIES.items():
-            lines.append(_verdicts(f"{direction}{family}", kind, _of_family(verdicts, family)))
+            of_family = _of_family(verdicts, family)
+            table.maps[f"{direction}{family}"] = kind, {ip: f"jump {names[one]}" for ip, one in of_family.items()}
     for family, (_, kind) in _FAMILIES.items():
         # A pod that reaches itself by a Service: nothing may stop that.
-        own = sorted({*_of_family(plan.ingress, family), *_of_family(plan.egress, family)})
-        lines.append(_set(f"self{family}", f"{kind} . {kind}", [f"{ip} . {ip}" for ip in own]))
+        own = {*_of_family(plan.ingress, family), *_of_family(plan.egress, family)}
+        table.sets[f"self{family}"] = Set(f"{kind} . {kind}", False, frozenset(f"{ip} . {ip}" for ip in own))
+    return table
+
+
+def render(table: Table) -> str:
+    """The transaction that replaces whatever table there is."""
+    lines = [DELETE + f"table inet {TABLE} {{"]
+    lines += [f"\t{_set(name, one)}" for name, one in sorted(table.sets.items())]
+    lines += [_chain(name, rules) for name, rules in sorted(table.chains.items())]
+    for name, (kind, pairs) in table.maps.items():
+        elements = _elements(f"{key} : {verdict}" for key, verdict in pairs.items())
+        lines.append(f"\tmap {name} {{ type {kind} : verdict; {elements}}}")
     return "\n".join([*lines, *_hooks(), "}", ""])
+
+
+def render_change(old: Table, new: Table) -> str:
+    """The transaction that makes `new` of `old`, which the kernel has; "" where they are the same.
+
+    It grows with what changed: elements of sets and maps, and chains whose text is new."""
+    added = [
+        f"add set inet {TABLE} {_set(name, one).strip()[4:]}" for name, one in new.sets.items() if name not in old.sets
+    ]
+    added += [
+        f"add chain inet {TABLE} {name} {{ {'; '.join(rules)}; }}"
+        for name, rules in new.chains.items()
+        if name not in old.chains
+    ]
+    changed: list[str] = []
+    for name, one in new.sets.items():
+        if name in old.sets:
+            before = old.sets[name].elements
+            changed += _element("delete", name, sorted(before - one.elements))
+            changed += _element("add", name, sorted(one.elements - before))
+    for name, (_, pairs) in new.maps.items():
+        was, now = set(old.maps[name][1].items()), set(pairs.items())
+        changed += _element("delete", name, sorted(key for key, _ in was - now))
+        changed += _element("add", name, sorted(f"{key} : {verdict}" for key, verdict in now - was))
+    removed = [
+        f"{verb} chain inet {TABLE} {name}"
+        for name in old.chains
+        if name not in new.chains
+        for verb in ("flush", "delete")
+    ]
+    removed += [f"delete set inet {TABLE} {name}" for name in old.sets if name not in new.sets]
+    lines = [*added, *changed, *removed]
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def _hooks() -> Iterator[str]:
@@ -62,24 +131,21 @@ def _hooks() -> Iterator[str]:
         yield "\t}"
 
 
-def _chain(chain: Chain, sets: dict[str, str]) -> str:
-    lines = [f"\tchain {chain.name} {{"]
+def _chain_lines(chain: Chain, sets: dict[str, Set]) -> Iterator[str]:
     for rule in chain.rules:
-        comment = f' comment "{_UNSAFE.sub("?", rule.origin)[:_COMMENT_MAX]}"'
-        lines += [
-            f"\t\t{match} counter return{comment}".replace("\t\t ", "\t\t") for match in _matches(rule, chain, sets)
-        ]
-    return "\n".join([*lines, "\t\tcounter drop", "\t}"])
+        comment = f'comment "{_UNSAFE.sub("?", rule.origin)[:_COMMENT_MAX]}"'
+        for match in _matches(rule, chain, sets):
+            yield f"{match} counter return {comment}".strip()
 
 
-def _matches(rule: Rule, chain: Chain, sets: dict[str, str]) -> Iterator[str]:
+def _matches(rule: Rule, chain: Chain, sets: dict[str, Set]) -> Iterator[str]:
     where = _ADDRESS[chain.direction]
     if rule.peer_ports is not None:
         for family, (word, kind) in _FAMILIES.items():
             of_family = [one for one in rule.peer_ports if ipaddress.ip_address(one[0]).version == family]
             if of_family:
-                elements = [f"{ip} . {protocol.lower()} . {number}" for ip, protocol, number in sorted(of_family)]
-                name = _shared(sets, f"{kind} . inet_proto . inet_service", elements)
+                elements = frozenset(f"{ip} . {protocol.lower()} . {number}" for ip, protocol, number in of_family)
+                name = _own_set(sets, rule, Set(f"{kind} . inet_proto . inet_service", False, elements))
                 yield f"{word} {where} . meta l4proto . th dport @{name}"
         return
     ports = list(_ports(rule.ports))
@@ -87,10 +153,25 @@ def _matches(rule: Rule, chain: Chain, sets: dict[str, str]) -> Iterator[str]:
         yield from ports
         return
     for family, (word, kind) in _FAMILIES.items():
-        peers = sorted(one for one in rule.peers if ipaddress.ip_network(one).version == family)
+        peers = [one for one in rule.peers if ipaddress.ip_network(one).version == family]
         if peers:
-            name = _shared(sets, kind, peers)
+            name = _own_set(sets, rule, Set(kind, any("/" in one for one in peers), _disjoint(peers)))
             yield from (f"{word} {where} @{name} {port}".rstrip() for port in ports)
+
+
+def _own_set(sets: dict[str, Set], rule: Rule, one: Set) -> str:
+    """The name of the rule's set: the same whatever is in it."""
+    name = f"peers-{_digest((rule.origin, one.kind, one.interval))}"
+    sets[name] = one
+    return name
+
+
+def _disjoint(peers: list[str]) -> frozenset[str]:
+    """The same addresses in networks that do not overlap, as an interval set wants; a lone address without a mask."""
+    if not any("/" in one for one in peers):
+        return frozenset(peers)
+    collapsed = ipaddress.collapse_addresses(ipaddress.ip_network(one) for one in peers)  # type: ignore[type-var]
+    return frozenset(str(one.network_address if one.num_addresses == 1 else one) for one in collapsed)
 
 
 def _ports(ports: Iterable[PortRange] | None) -> Iterator[str]:
@@ -120,23 +201,25 @@ def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _shared(sets: dict[str, str], kind: str, elements: list[str]) -> str:
-    """The name of a set with these elements: the same for every rule that needs them."""
-    name = f"peers-{hashlib.sha256(repr((kind, elements)).encode()).hexdigest()[:12]}"
-    sets.setdefault(name, _set(name, kind, elements))
-    return name
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
 
 
-def _set(name: str, kind: str, elements: list[str]) -> str:
-    intervals = "flags interval; auto-merge; " if any("/" in element for element in elements) else ""
-    said = f"elements = {{ {', '.join(elements)} }}; " if elements else ""
-    return f"\tset {name} {{ type {kind}; {intervals}{said}}}"
+def _set(name: str, one: Set) -> str:
+    return f"set {name} {{ type {one.kind}; {'flags interval; ' if one.interval else ''}{_elements(one.elements)}}}"
 
 
-def _verdicts(name: str, kind: str, chains: Mapping[str, str]) -> str:
-    pairs = ", ".join(f"{ip} : jump {chain}" for ip, chain in sorted(chains.items()))
-    said = f"elements = {{ {pairs} }}; " if pairs else ""
-    return f"\tmap {name} {{ type {kind} : verdict; {said}}}"
+def _chain(name: str, rules: Iterable[str]) -> str:
+    return "\n".join([f"\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}"])
+
+
+def _elements(elements: Iterable[str]) -> str:
+    said = ", ".join(sorted(elements))
+    return f"elements = {{ {said} }}; " if said else ""
+
+
+def _element(verb: str, name: str, elements: list[str]) -> list[str]:
+    return [f"{verb} element inet {TABLE} {name} {{ {', '.join(elements)} }}"] if elements else []
 
 
 def _of_family(chains: Mapping[str, str], family: int) -> dict[str, str]:

@@ -116,6 +116,12 @@ def test_a_named_port_of_egress_has_each_peers_number():
     assert numbered.ports == (("UDP", 53, 53),)
 
 
+def test_a_named_port_of_egress_to_a_block_is_that_of_the_pods_in_it():
+    block = {"ipBlock": {"cidr": "10.0.1.0/24", "except": ["10.0.1.4/32"]}}
+    (named,) = rules("egress", policy(policyTypes=["Egress"], egress=[{"to": [block], "ports": [{"port": "pg"}]}]))
+    assert named.peer_ports == {("10.0.1.3", "TCP", 5432)}
+
+
 def test_ports_are_ranges_and_none_is_all_of_the_protocol():
     said = [{"ports": [{"port": 80, "endPort": 90}, {"protocol": "SCTP"}]}]
     assert rules("ingress", policy(ingress=said))[0].ports == (("SCTP", 0, 65535), ("TCP", 80, 90))

@@ -29,10 +29,10 @@ conformance: setup ## one suite an interface, against every implementation
 	$(PYTEST) tests/conformance
 
 integration: setup ## the whole control plane on SQLite and on etcd, with stock kubectl
-	$(PYTEST) -n auto --dist loadgroup tests/integration
+	$(PYTEST) -n auto tests/integration
 
 netns: setup    ## network namespaces as nodes, real containerd, real netfilter
-	$(PYTEST) -n auto --dist loadgroup tests/netns
+	$(PYTEST) -n auto --dist loadfile tests/netns
 
 vm: setup       ## a lab of virtual machines: up, verify, destroy
 	$(BIN)/python -m tests.vm.lab

@@ -18,16 +18,6 @@ from tests.integration.process import ControlPlane, running_etcd
 _NUMBERS = itertools.count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (pytest -n) run the stores, each with the one control plane of its tests, and the files that share
-    none."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-            item.add_marker(pytest.mark.xdist_group(parameters.get("control_plane", item.path.stem)))
-
-
 @pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_etcd(tmp_path_factory.mktemp("etcd") / "data") as url:

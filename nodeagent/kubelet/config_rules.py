@@ -13,7 +13,7 @@ from apimachinery.meta.times import parse_duration
 
 from .config_file import Document
 
-# The gates that change something here, with their stage in 1.32. Others are taken and change nothing.
+# The gates that change something here, with their stage in 1.32. Others are taken, change nothing, and are logged.
 GATES: Mapping[str, bool] = {
     "CustomCPUCFSQuotaPeriod": False,
     "GracefulNodeShutdown": True,
@@ -28,6 +28,19 @@ GATES: Mapping[str, bool] = {
     "RotateKubeletServerCertificate": True,
     "UserNamespacesSupport": False,
 }
+
+# Generally available in 1.32, and locked to true.
+_LOCKED = frozenset((
+    "AdmissionWebhookMatchConditions", "AggregatedDiscoveryEndpoint", "APIListChunking", "AppArmor", "AppArmorFields",
+    "CPUManager", "CustomResourceFieldSelectors", "DevicePluginCDIDevices", "DisableCloudProviders",
+    "DisableKubeletCloudCredentialProviders", "EfficientWatchResumption", "ElasticIndexedJob", "HPAContainerMetrics",
+    "JobPodFailurePolicy", "KubeProxyDrainingTerminatingNodes", "LoadBalancerIPMode", "LogarithmicScaleDown",
+    "PDBUnhealthyPodEvictionPolicy", "PersistentVolumeLastPhaseTransitionTime", "PodDisruptionConditions", "PodHostIPs",
+    "PodSchedulingReadiness", "RemainingItemCount", "RetryGenerateName", "ServiceAccountTokenJTI",
+    "ServiceAccountTokenNodeBindingValidation", "ServiceAccountTokenPodNodeInfo", "StatefulSetStartOrdinal",
+    "StrictCostEnforcementForVAP", "StrictCostEnforcementForWebhooks", "StructuredAuthorizationConfiguration",
+    "WatchBookmark", "ZeroLimitedNominalConcurrencyShares",
+))  # fmt: skip
 
 # Go's names of cipher suites → OpenSSL's. Those of TLS 1.3 cannot be chosen, there as here.
 CIPHERS: Mapping[str, str] = {
@@ -87,8 +100,17 @@ def gates(document: Document) -> dict[str, bool]:
     return {**GATES, **(document.get("featureGates") or {})}
 
 
+def without_effect(document: Mapping[str, Any]) -> list[str]:
+    """The gates that are set, and of which nothing here depends."""
+    return sorted(set(document.get("featureGates") or ()) - GATES.keys() - _LOCKED)
+
+
 def check(document: Document, problems: Problems) -> None:
     """Add everything that is wrong with a document that has its defaults."""
+    for gate, on in (document.get("featureGates") or {}).items():
+        if gate in _LOCKED and not on:
+            what = f"cannot set feature gate {gate} to false, feature is locked to true"
+            problems.add("failed to set feature gates from initial flags-based config", what)
 
     def wrong(text: str) -> None:
         problems.add("invalid configuration", text)

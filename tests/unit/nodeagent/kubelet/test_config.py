@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from apimachinery.kit.config import ConfigError
+from nodeagent.kubelet import config_rules
 from nodeagent.kubelet.config import load
 from nodeagent.kubelet.config_file import SCHEMA
 
@@ -184,6 +185,17 @@ def test_a_gate_makes_a_field_possible(tmp_path: Path) -> None:
         HEAD + "featureGates: {KubeletCrashLoopBackOffMax: true}\ncrashLoopBackOff: {maxContainerRestartPeriod: 20s}\n"
     )
     assert load([f"--config={file}"]).crash_backoff_max == 20
+
+
+def test_a_locked_gate_cannot_be_closed_and_one_without_effect_is_known(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, HEAD + "featureGates: {AppArmor: false, CPUManager: true}\n")
+    assert problem == (
+        "failed to set feature gates from initial flags-based config: "
+        "cannot set feature gate AppArmor to false, feature is locked to true"
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text(HEAD + "featureGates: {InPlacePodVerticalScaling: true, NodeSwap: false, AppArmor: true}\n")
+    assert config_rules.without_effect(load([f"--config={file}"]).document) == ["InPlacePodVerticalScaling"]
 
 
 def _wrong(kind: str) -> Any:

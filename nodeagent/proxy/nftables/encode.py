@@ -58,6 +58,8 @@ class _Encoder:
             yield nf.add_chain(*to, name)
         for name in (*(name for name in change.chains if name not in change.made), *change.drop):
             yield nf.flush_chain(*to, name)
+        for name in change.remove:
+            yield nf.delete_chain(*to, name)
         for name in change.delete_sets:
             yield nf.delete_set(*to, name)
         key_type = nf.TYPE_IPV4_ADDR if self._family == AF_INET else nf.TYPE_IPV6_ADDR

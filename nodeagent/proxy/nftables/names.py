@@ -18,6 +18,9 @@ MASQUERADING = "masquerading"
 # Not upstream's: what an ip-masq-agent does on other clusters (pods' traffic to the outside gets the node's address).
 POD_MASQUERADE = "kubelab-pod-masquerade"
 
+# Nor this: an empty chain whose name tells what was last written, for a process that starts later.
+WRITTEN = "kubelab-written-"
+
 SERVICE_IPS = "service-ips"
 SERVICE_NODEPORTS = "service-nodeports"
 NO_ENDPOINT_SERVICES = "no-endpoint-services"

@@ -55,7 +55,8 @@ def plan_whole(state: State, present: Present) -> Change:
         add_sets={name: seconds for name, seconds in sets.items() if present.sets.get(name) != seconds},
         chains=chains,
         made=chains.keys() - present.chains.keys(),
-        drop=[name for name in present.chains if name not in chains],
+        drop=[name for name in present.chains if name not in chains and not name.startswith(names.WRITTEN)],
+        remove=[name for name in present.chains if name not in chains and name.startswith(names.WRITTEN)],
         add_elements=state.elements(),
     )
 
@@ -79,6 +80,8 @@ def _change_lines(change: Change, table: _Table) -> Iterator[str]:
         yield f"add chain {table.name} {name}"
     for name in (*(name for name in change.chains if name not in change.made), *change.drop):
         yield f"flush chain {table.name} {name}"
+    for name in change.remove:
+        yield f"delete chain {table.name} {name}"
     for name in change.delete_sets:
         yield f"delete set {table.name} {name}"
     for name, seconds in change.add_sets.items():

@@ -31,7 +31,7 @@ class NftablesRules:
         self._state = State()
         self._view: NodeView | None = None
         self._stale: dict[str, float] = {}
-        self._refused = False
+        self._refused, self._first = False, True
         self.transactions = 0
         self.holds = False
 
@@ -43,7 +43,7 @@ class NftablesRules:
             await self._delete_stale()
             await self._commit(change)
         else:
-            change = await self._write_whole()
+            change = Change() if await self._is_written() else await self._write_whole()
         self._note_stale(change)
         self.holds = True
         return STALE_SECONDS if self._stale else None
@@ -62,6 +62,15 @@ class NftablesRules:
             plans[FIXED] = PortPlan(chains=fixed_chains(self._settings, view), elements=elements)
             self._view = view
         return plans
+
+    async def _is_written(self) -> bool:
+        """Once, at the start: what an earlier process wrote is left as it is when it is what this one wants.
+
+        Writing everything anew is one transaction, but a packet that is being looked at when it is committed may meet
+        the old rule with the old map emptied already, and be refused: the kernel has no order between the two.
+        """
+        first, self._first = self._first, False
+        return first and is_whole(await self._kernel.present(), self._state)
 
     async def _write_whole(self) -> Change:
         """The second time in a row that this is refused, the table is replaced: something in it is not as ours."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from . import names
 from .plan import Element, PortPlan, Rules
 
 Value = tuple[str, str]
+_MODULUS = 1 << 128
 FIXED = ""
 """The key of what is no Service's."""
 
@@ -16,7 +19,8 @@ FIXED = ""
 class Change:
     """One transaction. chains: written whole; made: those of them that are new.
 
-    drop: chains to empty; they are deleted later. A set in both delete_sets and add_sets is made anew.
+    drop: chains to empty; they are deleted later. remove: chains that nothing leads to, to delete at once.
+    A set in both delete_sets and add_sets is made anew.
     """
 
     delete_sets: list[str] = field(default_factory=list)
@@ -24,6 +28,7 @@ class Change:
     chains: dict[str, Rules] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     drop: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
     delete_elements: list[Element] = field(default_factory=list)
     add_elements: dict[Element, Value] = field(default_factory=dict)
 
@@ -41,23 +46,34 @@ class State:
         self.plans: dict[str, PortPlan] = {}
         self._owners: dict[Element, str] = {}
         self._contenders: dict[Element, set[str]] = {}
+        self._digest = 0
+
+    @property
+    def written(self) -> str:
+        """The name of the chain that tells of this state. Equal states have equal names."""
+        return f"{names.WRITTEN}{self._digest:032x}"
 
     def elements(self) -> dict[Element, Value]:
         return {element: self.plans[owner].elements[element] for element, owner in self._owners.items()}
 
     def chains(self) -> dict[str, Rules]:
-        return {chain: rules for plan in self.plans.values() for chain, rules in plan.chains.items()}
+        found: dict[str, Rules] = {self.written: ()}
+        for plan in self.plans.values():
+            found |= plan.chains
+        return found
 
     def sets(self) -> dict[str, int]:
         return {name: seconds for plan in self.plans.values() for name, seconds in plan.sets.items()}
 
     def replace(self, changed: Mapping[str, PortPlan | None]) -> Change:
         """Take new plans in, None for none; returns what that changes."""
-        change = Change()
+        change, written = Change(), self.written
         plans = [(key, self.plans.get(key) or PortPlan(), plan or PortPlan()) for key, plan in changed.items()]
         touched = {element for _, old, new in plans for element in (*old.elements, *new.elements)}
         before = {element: self._value(element) for element in touched}
         for key, old, new in plans:
+            # Added up, so that a change costs the digests of what changed.
+            self._digest = (self._digest - _digest(key, old) + _digest(key, new)) % _MODULUS
             for element in old.elements:
                 self._disclaim(element, key)
             for element in new.elements:
@@ -73,6 +89,10 @@ class State:
                 change.delete_elements.append(element)
             if becomes is not None and was != becomes:
                 change.add_elements[element] = becomes
+        if self.written != written:
+            change.remove.append(written)
+            change.chains[self.written] = ()
+            change.made.add(self.written)
         return change
 
     def _value(self, element: Element) -> Value | None:
@@ -96,6 +116,14 @@ class State:
             del self._owners[element]
         if not contenders:
             self._contenders.pop(element, None)
+
+
+def _digest(key: str, plan: PortPlan) -> int:
+    """Of no plan 0."""
+    parts = [sorted(part.items()) for part in (plan.chains, plan.sets, plan.elements)]
+    if not any(parts):
+        return 0
+    return int.from_bytes(hashlib.sha256(repr((key, parts)).encode()).digest()[:16], "big")
 
 
 def merge(plans: Iterable[PortPlan]) -> PortPlan | None:

@@ -23,7 +23,7 @@ class Load:
     def __init__(self, client: Namespace, ip: str) -> None:
         self._client, self._ip = client, ip
         self._stop = threading.Event()
-        self.count, self.lost = 0, list[str]()
+        self.count, self.lost, self.during = 0, list[str](), ""
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -31,9 +31,9 @@ class Load:
             try:
                 answer = self._client.ask(self._ip, 80, timeout=10)
                 if " from " not in answer:
-                    self.lost.append(f"answer {answer!r}")
+                    self.lost.append(f"{self.during}: answer {answer!r}")
             except OSError as error:
-                self.lost.append(repr(error))
+                self.lost.append(f"{self.during}: {error!r}")
             self.count += 1
 
     @contextmanager
@@ -72,7 +72,8 @@ async def test_no_request_is_lost_by_restarts_changes_of_mode_and_a_proxy_that_i
     await soon("the ClusterIP", asked(client, vip, 80))
     load = Load(client, vip)
     with load.running():
-        for mode in (IPTABLES, NFTABLES, NFTABLES, IPTABLES):
+        for number, mode in enumerate((IPTABLES, NFTABLES, NFTABLES, IPTABLES)):
+            load.during = f"{number}, {mode}"
             assert two.process is not None
             two.process.stop(9)
             await load.more(AWAY if mode == NFTABLES else AWAY // 10)

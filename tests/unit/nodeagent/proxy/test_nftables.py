@@ -110,6 +110,8 @@ class Kernel:
         for name in (*change.chains, *change.drop):
             assert name in self.chains
             self.chains[name] = ()
+        for name in change.remove:
+            assert self.chains.pop(name) == ()
         for name in change.delete_sets:
             del self.sets[name]
             assert not any(f"@{name} " in rule for rules in self.chains.values() for rule in rules), "still used"
@@ -163,7 +165,8 @@ def replace(state: State, ports: Iterable[tuple[ServicePort, list[Endpoint]]]) -
 @given(st.lists(STATES, min_size=2, max_size=4))
 def test_changes_lead_from_state_to_state_even_where_services_claim_the_same(states: Any) -> None:
     """The names are few, and so are the addresses: Services take them from each other."""
-    state, kernel = State(), Kernel()
+    state = State()
+    kernel = Kernel(state.chains())
     for ports in states:
         change = replace(state, ports)
         kernel.apply(change)
@@ -180,7 +183,7 @@ def test_changes_lead_from_state_to_state_even_where_services_claim_the_same(sta
 
 @given(STATES, STATES)
 def test_everything_anew_over_whatever_is_there_keeps_the_clients_of_affinity(before: Any, after: Any) -> None:
-    old, new, kernel = State(), State(), Kernel()
+    old, new, kernel = State(), State(), Kernel(State().chains())
     kernel.apply(replace(old, before))
     replace(new, after)
     change = plan_whole(new, kernel.present())

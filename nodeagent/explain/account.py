@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from apimachinery.meta import objects
 from nodeagent.policy.model import read_pod
@@ -16,10 +16,12 @@ from nodeagent.policy.plan import plan_rules
 from nodeagent.policy.render import TABLE as POLICY_TABLE
 from nodeagent.proxy import services
 from nodeagent.proxy.iptables.plan import plan_port
-from nodeagent.proxy.iptables.ruleset import JUMPS, Ruleset, assemble, is_ours
+from nodeagent.proxy.iptables.ruleset import JUMPS, assemble, is_ours
+from nodeagent.proxy.nftables.plan import plan_port as plan_elements
 from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.routes.nodes import node_network
 
+from .account_nft import judge_table
 from .cluster import Cluster, Object
 from .iptables_rules import Chain, Rule, Tables, parse_rule, same_rule
 from .packet import Finding, Trail
@@ -51,8 +53,8 @@ def proxy_mode(node: NodeSnapshot) -> str:
     return "nftables" if any(name == "kube-proxy" for _, name in node.host.nft.tables) else "iptables"
 
 
-def wanted_rules(cluster: Cluster, node: NodeSnapshot, family: int) -> Ruleset:
-    """What kube-proxy in iptables mode would write on this node."""
+def _circumstances(cluster: Cluster, node: NodeSnapshot, family: int) -> tuple[Settings, NodeView]:
+    """What kube-proxy on this node goes by, besides Services."""
     said = _configuration(node)
     own = cluster.node(node.name) or {"metadata": {"name": node.name}}
     network, detail = node_network(own), said.get("iptables") or {}
@@ -68,12 +70,16 @@ def wanted_rules(cluster: Cluster, node: NodeSnapshot, family: int) -> Ruleset:
         masquerade_bit=int(detail.get("masqueradeBit", 14)),
         localhost_node_ports=bool(detail.get("localhostNodePorts", True)) and family == 4,
     )
-    plans = []
+    return settings, view
+
+
+def _ports(
+    cluster: Cluster, node: NodeSnapshot, family: int
+) -> Iterator[tuple[services.ServicePort, list[services.Endpoint]]]:
     for service in sorted(cluster.services, key=objects.key):
         behind = services.endpoints(cluster.slices_of(service), node.name, family)
         for port in services.service_ports(service, family):
-            plans.append(plan_port(port, behind.get((port.port_name, port.protocol), []), view))
-    return assemble(plans, settings, view)
+            yield port, behind.get((port.port_name, port.protocol), [])
 
 
 def _judge_services(cluster: Cluster, node: NodeSnapshot, family: int, trail: Trail) -> None:
@@ -83,9 +89,13 @@ def _judge_services(cluster: Cluster, node: NodeSnapshot, family: int, trail: Tr
             "proxy", label, "kube-proxy does not answer: rules stay as they are, whatever changes",
             "curl -s 127.0.0.1:10249/proxyMode; systemctl status kube-proxy",
         )  # fmt: skip
+    settings, view = _circumstances(cluster, node, family)
+    ports = _ports(cluster, node, family)
     if proxy_mode(node) != "iptables":
+        plans = [plan_elements(port, behind, view) for port, behind in ports]
+        judge_table(label, node.host.nft, family, plans, trail)
         return
-    wanted = wanted_rules(cluster, node, family)
+    wanted = assemble((plan_port(port, behind, view) for port, behind in ports), settings, view)
     for table in ("nat", "filter"):
         chains, live = wanted.table(table), tables.get(table, {})
         for name, rules in chains.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # Options without a value (iptables-extensions(8)); every other has one, but these.
@@ -101,10 +100,6 @@ def parse_rule(text: str, number: int = 0, packets: str = "") -> Rule:
         negated = False
     rule.modules = tuple(modules)
     return rule
-
-
-def chain_of(tables: Mapping[str, Mapping[str, Chain]], table: str, chain: str) -> Chain | None:
-    return tables.get(table, {}).get(chain)
 
 
 def same_rule(rule: Rule) -> tuple[object, ...]:

@@ -115,7 +115,7 @@ def _reason(outcome: Outcome) -> str:
     texts = [step.what for step in outcome.steps]
     if any("--rcheck" in text or "@affinity-" in text for text in texts):
         return " (session affinity)"
-    if any("KUBE-SVL-" in text or "/local" in text for text in texts):
+    if any("KUBE-SVL-" in text or " local-" in text for text in texts):
         return " (only endpoints of this node)"
     if outcome.probability < 1:
         return " (by chance)"

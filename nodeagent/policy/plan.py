@@ -66,6 +66,8 @@ class World:
 def plan_rules(world: World, node: str) -> Plan:
     """What isolates the pods of `node`. Grows with the policies that select them and the peers these name."""
     plan = Plan()
+    # Pods with the same policies have the same chain; ports are theirs, where an ingress rule may name one.
+    known: dict[tuple[object, ...], Chain] = {}
     policies = [
         (one, objects.namespace(one), _selector(one["spec"].get("podSelector")))
         for one in sorted(world.policies, key=objects.key)
@@ -79,7 +81,8 @@ def plan_rules(world: World, node: str) -> Plan:
         for direction, verdicts in ((INGRESS, plan.ingress), (EGRESS, plan.egress)):
             isolating = [one for one in selecting if direction in policy_types(one["spec"])]
             if isolating:
-                chain = _chain(world, pod, direction, isolating)
+                key = (direction, pod.ports if direction == INGRESS else (), *map(id, isolating))
+                chain = known.get(key) or known.setdefault(key, _chain(world, pod, direction, isolating))
                 plan.chains.setdefault(chain.name, chain)
                 verdicts.update(dict.fromkeys(pod.ips, chain.name))
     return plan

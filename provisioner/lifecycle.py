@@ -152,7 +152,7 @@ def check_change(old: Lab, new: Lab) -> list[str]:
     for name, before, after in (
         ("driver", old.driver, new.driver),
         ("network", old.network, new.network),
-        ("podCIDR", old.pod_cidr, new.pod_cidr),
+        ("podCIDR", old.pod_cidrs, new.pod_cidrs),
         ("serviceCIDR", old.service_cidr, new.service_cidr),
         ("dnsDomain", old.dns_domain, new.dns_domain),
         ("controlPlane", old.control_plane, new.control_plane),

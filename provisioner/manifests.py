@@ -126,7 +126,7 @@ def controller_manager_flags(lab: Lab) -> list[str]:
         f"--authorization-kubeconfig={conf}",
         "--bind-address=127.0.0.1",
         f"--client-ca-file={_PKI}/ca.crt",
-        f"--cluster-cidr={lab.pod_cidr}",
+        f"--cluster-cidr={lab.pod_cidrs}",
         "--cluster-name=kubernetes",
         f"--cluster-signing-cert-file={_PKI}/ca.crt",
         f"--cluster-signing-key-file={_PKI}/ca.key",
@@ -161,7 +161,7 @@ def control_plane_flags(lab: Lab, machine: Machine) -> list[str]:
         f"--etcd-pki={ETCD_CLIENT}",
         f"--listen={machine.ip}:6443",
         f"--advertise-address={machine.ip}",
-        f"--cluster-cidr={lab.pod_cidr}",
+        f"--cluster-cidr={lab.pod_cidrs}",
         f"--service-cidr={lab.service_cidr}",
         f"--dns-domain={lab.dns_domain}",
     ]

@@ -100,6 +100,7 @@ class Lab:
     control_plane: ControlPlane
     metrics_server: bool = True
     pod_network: PodNetwork = PodNetwork.AUTO
+    pod_cidr_v6: ipaddress.IPv6Network | None = None
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -112,6 +113,11 @@ class Lab:
     def master(self) -> Machine:
         """The first master: it holds the registry and answers for the API."""
         return self.machines[0]
+
+    @property
+    def pod_cidrs(self) -> str:
+        """The pods' network, and behind a comma that of IPv6, where pods have addresses of both families."""
+        return f"{self.pod_cidr},{self.pod_cidr_v6}" if self.pod_cidr_v6 is not None else str(self.pod_cidr)
 
     @property
     def gateway(self) -> str:

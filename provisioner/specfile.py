@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,18 @@ from provisioner.spec import (
     ProxyMode,
     Size,
 )
-from provisioner.specvalues import GIB, choice, cidr, dns_domain, lab_name, number_of, size_in_bytes, vcpus, yes_or_no
+from provisioner.specvalues import (
+    GIB,
+    choice,
+    cidr,
+    cidr_v6,
+    dns_domain,
+    lab_name,
+    number_of,
+    size_in_bytes,
+    vcpus,
+    yes_or_no,
+)
 
 T = TypeVar("T")
 
@@ -143,6 +155,7 @@ def dump_lab(lab: Lab) -> str:
     plain = asdict(lab)
     for key in ("network", "pod_cidr", "service_cidr"):
         plain[key] = str(plain[key])
+    plain["pod_cidr_v6"] = str(lab.pod_cidr_v6) if lab.pod_cidr_v6 is not None else None
     return json.dumps(plain, indent=2) + "\n"
 
 
@@ -164,6 +177,7 @@ def restore_lab(text: str) -> Lab:
         # Labs of before there was one have none yet, and get it.
         metrics_server=plain.get("metrics_server", True),
         pod_network=PodNetwork(plain.get("pod_network", PodNetwork.AUTO)),
+        pod_cidr_v6=ipaddress.IPv6Network(plain["pod_cidr_v6"]) if plain.get("pod_cidr_v6") else None,
     )
 
 
@@ -234,7 +248,7 @@ class _Reader:
 
     def lab(self, driver: str | None) -> Lab | None:
         keys = ("name", "driver", "masters", "workers", "vcpus", "memory", "disk", "network", "podCIDR", "serviceCIDR")
-        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork")
+        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork", "podCIDRv6")
         shared = self._size(None)
         lab = Lab(
             name=self.read("name", "lab", lab_name),
@@ -249,6 +263,7 @@ class _Reader:
             control_plane=self.read("controlPlane", ControlPlane.STATIC_PODS, choice(ControlPlane)),
             metrics_server=self.read("metricsServer", True, yes_or_no),
             pod_network=self.read("podNetwork", PodNetwork.AUTO, choice(PodNetwork)),
+            pod_cidr_v6=self.read("podCIDRv6", None, cidr_v6),
         )
         if driver is not None:
             if driver not in list(Driver):

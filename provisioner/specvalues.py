@@ -88,6 +88,20 @@ def choice(kind: type[E]) -> Callable[[yaml.Node], E]:
     return convert
 
 
+def cidr_v6(node: yaml.Node) -> ipaddress.IPv6Network:
+    """A unique local network (RFC 4193) with room for a /64 for each node, and for 65,536 of them at most."""
+    text = scalar(node)
+    try:
+        network = ipaddress.IPv6Network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IPv6 network such as fd00:244::/48") from None
+    if not network.subnet_of(ipaddress.IPv6Network("fc00::/7")):
+        raise ValueError(f"{text} is not within fc00::/7 (RFC 4193): its addresses belong to others")
+    if not 48 <= network.prefixlen <= 60:
+        raise ValueError(f"{text}: the prefix length must be between 48 and 60")
+    return network
+
+
 def cidr(shortest: int, longest: int) -> Callable[[yaml.Node], Network]:
     """IPv4 networks whose prefix length is between the two."""
 

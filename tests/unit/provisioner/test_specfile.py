@@ -57,6 +57,12 @@ def test_choices() -> None:
     assert (parse_lab("").pod_network, parse_lab("podNetwork: vxlan").pod_network) == ("auto", "vxlan")
 
 
+def test_pods_of_both_families() -> None:
+    lab = parse_lab("podCIDRv6: fd00:244::/48")
+    assert (parse_lab("").pod_cidrs, lab.pod_cidrs) == ("10.244.0.0/16", "10.244.0.0/16,fd00:244::/48")
+    assert restore_lab(dump_lab(lab)) == lab
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -71,6 +77,9 @@ def test_choices() -> None:
         ("memory: 512Mi", "lab.yaml:1: masters: memory 512Mi is less than the 1024Mi that the daemons need"),
         ("disk: 1Gi", "lab.yaml:1: disk: 1024Mi is less than the 4Gi that the guest image needs"),
         ("vcpus: 0", "lab.yaml:1: vcpus: 0 is not between 1 and 64"),
+        ("podCIDRv6: 2001:db8::/48", "lab.yaml:1: podCIDRv6: 2001:db8::/48 is not within fc00::/7"),
+        ("podCIDRv6: fd00::/64", "lab.yaml:1: podCIDRv6: fd00::/64: the prefix length must be between 48 and 60"),
+        ("podCIDRv6: 10.0.0.0/8", "lab.yaml:1: podCIDRv6: '10.0.0.0/8' is not an IPv6 network such as fd00:244::/48"),
         ("network: 192.168.60.0", "lab.yaml:1: network: '192.168.60.0' is not a network such as 10.0.0.0/16"),
         ("network: 192.168.60.1/24", "lab.yaml:1: network: 192.168.60.1/24 has host bits set"),
         ("network: 8.8.8.0/24", "is not a private network"),

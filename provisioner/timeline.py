@@ -107,13 +107,16 @@ def _reconciled(step: Step) -> Text:
 def _cri(step: Step) -> Text:
     detail = step.detail
     about = detail.get("container") or detail.get("image") or ""
-    told = Text.assemble((str(detail["call"]), "bold"), f" {about}".rstrip(), (_took(detail), "dim"))
+    of_pod = f"{about} of {step.thing[1]}" if about else step.thing[1]
+    told = Text.assemble((str(detail["call"]), "bold"), f" {of_pod}", (_took(detail), "dim"))
     return told.append(f"  {detail['error']}", style="red") if detail.get("error") else told
 
 
 def _cni(step: Step) -> Text:
     detail = step.detail
-    told = Text.assemble((f"CNI {detail['call']}", "bold"), f" {detail['plugin']}", (_took(detail), "dim"))
+    told = Text.assemble(
+        (f"CNI {detail['call']}", "bold"), f" {detail['plugin']} of {step.thing[1]}", (_took(detail), "dim")
+    )
     return told.append(f"  failed with {detail['code']}", style="red") if detail["code"] else told
 
 

@@ -252,7 +252,8 @@ def _laid_out(joined: Joined, depth: Mapping[Thing, int], works: Sequence[tuple[
         if reconciled.thing[0] == "endpointslice-controller":
             services.setdefault(reconciled.thing[1], below)
     for key, below in pods.items():
-        steps += [Step(e.at, e.where, below + 1, e.what, e.thing, dict(e.detail)) for e in joined.of_pod(key)]
+        about = ("pods", key, "")  # where only a container's id was known, too
+        steps += [Step(e.at, e.where, below + 1, e.what, about, dict(e.detail)) for e in joined.of_pod(key)]
     begun = min((step.at for step in steps), default=0.0)
     for key, below in services.items():
         steps += [

@@ -163,7 +163,7 @@ def test_the_timeline_for_the_terminal() -> None:
         "  +13 ms  kube-controller-manager    replicaset-controller default/web because of replicasets.apps@5  20.0 ms",
         "  +20 ms  kube-apiserver             system:kube-controller-manager creates pods default/web-1 @6  10.0 ms",
         "  +40 ms                               heard: pods default/web-1@6 by kubelet worker-1",
-        "  +50 ms  kubelet worker-1             RunPodSandbox  100.0 ms",
-        " +160 ms  kubelet worker-1             CreateContainer main  10.0 ms",
-        " +180 ms  kubelet worker-1             StartContainer  10.0 ms",
+        "  +50 ms  kubelet worker-1             RunPodSandbox default/web-1  100.0 ms",
+        " +160 ms  kubelet worker-1             CreateContainer main of default/web-1  10.0 ms",
+        " +180 ms  kubelet worker-1             StartContainer default/web-1  10.0 ms",
     ]

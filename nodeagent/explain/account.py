@@ -6,6 +6,7 @@ What should be there is said by those who write it: kube-proxy's planners, the p
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -14,6 +15,7 @@ from nodeagent.policy.model import read_pod
 from nodeagent.policy.plan import World as PolicyWorld
 from nodeagent.policy.plan import plan_rules
 from nodeagent.policy.render import TABLE as POLICY_TABLE
+from nodeagent.policy.render import build_table
 from nodeagent.proxy import services
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import JUMPS, assemble, is_ours
@@ -21,7 +23,7 @@ from nodeagent.proxy.nftables.plan import plan_port as plan_elements
 from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.routes.nodes import node_network
 
-from .account_nft import judge_table
+from .account_nft import judge_table, read_elements
 from .cluster import Cluster, Object
 from .iptables_rules import Chain, Rule, Tables, parse_rule, same_rule
 from .packet import Finding, Trail
@@ -29,6 +31,7 @@ from .routing import exact_routes
 from .snapshot import Json, NodeSnapshot
 from .verdicts import in_network
 
+_COMMENT = re.compile(r'comment "([^"]*)"')
 _SHOWN = 3  # rules of a chain that are named
 _BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _CNI = ("CNI-", "KUBE-", "KUBELAB-")  # chains that the CNI plugins and kube-proxy jump to
@@ -151,20 +154,24 @@ def _judge_built_in(label: str, table: str, chain: Chain | None, trail: Trail) -
 def _judge_policies(cluster: Cluster, node: NodeSnapshot, trail: Trail) -> None:
     pods = [pod for one in cluster.pods if (pod := read_pod(one)) is not None]
     spaces = {objects.name(one): objects.labels(one) for one in cluster.namespaces}
-    wanted = plan_rules(PolicyWorld(list(cluster.policies), pods, spaces), node.name)
-    table, nft = ("inet", POLICY_TABLE), node.host.nft
+    wanted = build_table(plan_rules(PolicyWorld(list(cluster.policies), pods, spaces), node.name))
+    table, nft, label = ("inet", POLICY_TABLE), node.host.nft, node.host.label
     command = f"nft list table inet {POLICY_TABLE}"
     if not wanted.chains:
         return
     if table not in nft.tables:
-        trail.found("flushed", node.host.label, f"table inet {POLICY_TABLE} is missing: no policy is enforced", command)
+        trail.found("flushed", label, f"table inet {POLICY_TABLE} is missing: no policy is enforced", command)
         return
     live = {name for place, name in nft.chains if place == table and not nft.chains[place, name].hook}
     for name in sorted(set(wanted.chains) - live):
-        origins = ", ".join(sorted({rule.origin for rule in wanted.chains[name].rules})) or "that lets nothing through"
-        trail.found("flushed", node.host.label, f"the policy chain {name} ({origins}) is missing", command)
+        origins = ", ".join(sorted(set(_COMMENT.findall(" ".join(wanted.chains[name]))))) or "lets nothing through"
+        trail.found("flushed", label, f"the policy chain {name} ({origins}) is missing", command)
     for name in sorted(live - set(wanted.chains)):
-        trail.found("foreign", node.host.label, f"no NetworkPolicy accounts for the chain {name}", command)
+        trail.found("foreign", label, f"no NetworkPolicy accounts for the chain {name}", command)
+    for name, (_, verdicts) in wanted.maps.items():
+        there = read_elements(nft, table, name)
+        for ip in sorted(ip for ip, verdict in verdicts.items() if there.get(ip) != verdict):
+            trail.found("flushed", label, f"the policies' map {name} does not lead {ip} to {verdicts[ip]}", command)
 
 
 def policies_of(cluster: Cluster, pod: Object | None, direction: str) -> list[str]:

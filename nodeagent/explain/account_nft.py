@@ -9,7 +9,7 @@ from nodeagent.proxy.nftables import names
 from nodeagent.proxy.nftables.plan import PortPlan
 from nodeagent.proxy.nftables.table import MAPS
 
-from .nft_rules import NftTables
+from .nft_rules import NftTables, TableKey
 from .packet import Trail
 
 _SHOWN = 3  # elements of a map that are named
@@ -33,7 +33,7 @@ def judge_table(label: str, nft: NftTables, family: int, plans: Iterable[PortPla
                 command = f"nft list chain {table[0]} {names.TABLE} {name}"
                 trail.found("flushed", label, f"{names.TABLE} {name} {state}", command)
     for container, elements in wanted.items():
-        live = dict(map(_element, nft.sets.get((table, container), ())))
+        live = read_elements(nft, table, container)
         kind = "map" if container in MAPS else "set"
         command = f"nft list {kind} {table[0]} {names.TABLE} {container}"
         missing = [key for key, verdict in elements.items() if live.get(key) != verdict]
@@ -43,6 +43,11 @@ def judge_table(label: str, nft: NftTables, family: int, plans: Iterable[PortPla
         if extra:
             what = f"{names.TABLE} {container} has {_some(extra)}, which no API object asks for"
             trail.found("foreign", label, what, command)
+
+
+def read_elements(nft: NftTables, table: TableKey, name: str) -> dict[str, str]:
+    """A map's or set's keys, as people write them, with their verdicts."""
+    return dict(map(_element, nft.sets.get((table, name), ())))
 
 
 def _element(body: Any) -> tuple[str, str]:

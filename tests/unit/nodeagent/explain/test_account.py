@@ -9,6 +9,10 @@ from nodeagent.explain.cluster import Cluster
 from nodeagent.explain.iptables_rules import parse_saved
 from nodeagent.explain.nft_rules import parse_nft
 from nodeagent.explain.snapshot import Host, NodeSnapshot
+from nodeagent.policy.model import read_pod
+from nodeagent.policy.plan import World as PolicyWorld
+from nodeagent.policy.plan import plan_rules
+from nodeagent.policy.render import build_table
 from nodeagent.proxy import services
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import assemble, render
@@ -45,6 +49,10 @@ def saved() -> str:
     """As kube-proxy writes it; `-I` puts jumps first."""
     wanted = assemble((plan_port(port, behind, VIEW) for port, behind in ports()), Settings(), VIEW)
     return render(plan_whole({}, wanted)).replace("\n-I ", "\n-A ")
+
+
+PROXY = {"kubeproxy.config.k8s.io": {"mode": "iptables", "clusterCIDR": "10.244.0.0/16"}}
+SAVED = render(plan_whole({}, assemble([], Settings(), VIEW))).replace("\n-I ", "\n-A ")
 
 
 def judged(text: str, mode: str = "iptables", routes: Any = ROUTES, nft: Any = None) -> list[tuple[str, str]]:
@@ -125,4 +133,32 @@ def test_the_table_of_nftables_mode() -> None:
     ]
     assert judged("", "nftables", nft=table(extra="service-ips")) == [
         ("foreign", "kube-proxy service-ips has `10.96.0.77 . tcp . 80`, which no API object asks for")
+    ]
+
+
+def test_the_table_of_policies() -> None:
+    pod = {
+        "metadata": {"name": "a", "namespace": "default", "labels": {}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "c"}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": "10.244.0.2"}]},
+    }
+    policy = {"metadata": {"name": "deny", "namespace": "default"}, "spec": {"podSelector": {}, "ingress": [{}]}}
+    cluster = Cluster(pods=[pod], policies=[policy], namespaces=[{"metadata": {"name": "default"}}], nodes=NODES)
+    world = PolicyWorld([policy], [read for read in (read_pod(pod),) if read is not None], {"default": {}})
+    (chain,) = build_table(plan_rules(world, "n1")).chains
+
+    def judged_with(name: str, elements: list[Any]) -> list[str]:
+        place = {"family": "inet", "table": "kubelab-policies"}
+        entries = [{"chain": {**place, "name": name}}, {"map": {**place, "name": "ingress4", "elem": elements}}]
+        host = Host("node n1", nft=parse_nft({"nftables": entries if name else []}, "", 4), tables=parse_saved(SAVED))
+        found = judge_node(cluster, NodeSnapshot("n1", host, [], [], PROXY), 4, [])
+        return [one.what for one in found]
+
+    right = [["10.244.0.2", {"jump": {"target": chain}}]]
+    assert judged_with(chain, right) == []
+    assert judged_with("", []) == ["table inet kubelab-policies is missing: no policy is enforced"]
+    assert judged_with(chain, []) == [f"the policies' map ingress4 does not lead 10.244.0.2 to jump {chain}"]
+    assert judged_with("ingress-other", right) == [
+        f"the policy chain {chain} (default/deny ingress[0]) is missing",
+        "no NetworkPolicy accounts for the chain ingress-other",
     ]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems, boolean
+from controlplane.scheduler.config_extenders import ExtenderConfig
 from controlplane.scheduler.config_file import FileConfig, read_file
 from controlplane.scheduler.profiles import Profile
+from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 
 DEFAULT_PORT = 10259
 
@@ -34,6 +36,8 @@ class SchedulerConfig:
     verbosity: int = 0
     profiles: tuple[Profile, ...] = (Profile(),)
     percentage_of_nodes_to_score: int = 0
+    extenders: tuple[ExtenderConfig, ...] = ()
+    backoffs: Backoffs = DEFAULT_BACKOFFS
 
     @property
     def holder(self) -> str:
@@ -84,4 +88,6 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
         verbosity=args.v,
         profiles=file.profiles,
         percentage_of_nodes_to_score=file.percentage_of_nodes_to_score,
+        extenders=file.extenders,
+        backoffs=file.backoffs,
     )

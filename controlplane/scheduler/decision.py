@@ -63,6 +63,29 @@ def decide(
     nominated: pods that wait for room made on a node; those of equal or higher priority count as if they were there.
     rng: breaks ties; without it the first of the best wins. percentage: see `feasible_nodes_to_find`.
     """
+    found = find_feasible(framework, pod, snapshot, start=start, nominated=nominated, percentage=percentage)
+    return choose(framework, pod, snapshot, found, rng=rng)
+
+
+@dataclass(slots=True)
+class Feasible:
+    """The nodes that a pod may go to, why not the others, and how many were judged."""
+
+    nodes: list[NodeInfo]
+    refusals: dict[str, Verdict]
+    evaluated: int
+
+
+def find_feasible(
+    framework: Framework,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    *,
+    start: int = 0,
+    nominated: Nominated | None = None,
+    percentage: int = 0,
+) -> Feasible:
+    """The first half of `decide`."""
     total = len(snapshot)
     wanted = feasible_nodes_to_find(total, percentage)
     verdict_of = _judge(framework, pod, snapshot, nominated or {})
@@ -78,11 +101,27 @@ def decide(
         feasible.append(node)
         if len(feasible) >= wanted:
             break
+    return Feasible(feasible, refusals, evaluated)
+
+
+def choose(
+    framework: Framework,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    found: Feasible,
+    *,
+    rng: random.Random | None = None,
+    added: Mapping[str, int] | None = None,
+) -> Decision:
+    """The second half of `decide`. added: to the total scores of nodes, by others than our plugins."""
+    feasible, refusals, evaluated = found.nodes, found.refusals, found.evaluated
     if not feasible:
         return Decision(None, refusals, evaluated=evaluated)
     if len(feasible) == 1:
         return Decision(feasible[0].name, refusals, Scores([feasible[0].name], [0]), evaluated)
     scores = framework.score(pod, snapshot, feasible)
+    if added:
+        scores = scores.plus("Extender", [added.get(node.name, 0) for node in feasible])
     winners = scores.best()
     return Decision(rng.choice(winners) if rng else winners[0], refusals, scores, evaluated)
 

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
+from operator import add
 from typing import Any, Protocol, runtime_checkable
 
 from controlplane.scheduler.node_info import NodeInfo, remember
 from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.profiles import Candidates
 from controlplane.scheduler.snapshot import Snapshot
 
 MAX_SCORE = 100
+ENOUGH = Candidates()
 # Shapes of pods known at once; beyond, all are forgotten.
 _SHAPES = 1024
 
@@ -169,6 +172,10 @@ class Scores:
         index = self.nodes.index(node)
         return {plugin: scores[index] for plugin, scores in self.parts.items()}
 
+    def plus(self, name: str, scores: Sequence[int]) -> Scores:
+        """With another part."""
+        return Scores(self.nodes, list(map(add, self.totals, scores)), {**self.parts, name: scores})
+
     def best(self) -> list[str]:
         """Return the nodes with the highest total."""
         highest = max(self.totals)
@@ -178,7 +185,8 @@ class Scores:
 class Framework:
     """One profile: filters in order, scorers with weights (schedulerName selects the profile).
 
-    preempts: whether pods of lower priority may be evicted for one that fits nowhere.
+    preempts: whether pods of lower priority may be evicted for one that fits nowhere; candidates: how many nodes are
+    looked for then. percentage: of nodes to score, None for what holds for all profiles.
     """
 
     def __init__(
@@ -188,9 +196,11 @@ class Framework:
         scorers: Sequence[tuple[ScorePlugin, int]],
         *,
         preempts: bool = True,
+        candidates: Candidates = ENOUGH,
+        percentage: int | None = None,
     ) -> None:
         self.scheduler_name = scheduler_name
-        self.preempts = preempts
+        self.preempts, self.candidates, self.percentage = preempts, candidates, percentage
         self.filters = tuple(filters)
         self.scorers = tuple(scorers)
         self._by_name = {plugin.name: plugin for plugin in self.filters}

@@ -78,6 +78,14 @@ class SpreadConstraint:
     honor_taints: bool = False
 
 
+def preferred_terms(spec: Mapping[str, Any]) -> tuple[tuple[int, NodeSelectorTerm], ...]:
+    """Preferred node affinity terms of a pod's spec with their weights."""
+    preferred = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    )
+    return tuple((int(t.get("weight") or 0), NodeSelectorTerm(t.get("preference") or {})) for t in preferred or ())
+
+
 class PodInfo:
     """One version of a pod. Immutable; everything costly is decoded on first use and kept."""
 
@@ -164,10 +172,7 @@ class PodInfo:
     @cached_property
     def preferred_nodes(self) -> tuple[tuple[int, NodeSelectorTerm], ...]:
         """Preferred node affinity terms with their weights (1 to 100)."""
-        preferred = ((self.spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-            "preferredDuringSchedulingIgnoredDuringExecution"
-        )
-        return tuple((int(t.get("weight") or 0), NodeSelectorTerm(t.get("preference") or {})) for t in preferred or ())
+        return preferred_terms(self.spec)
 
     @cached_property
     def affinity(self) -> tuple[AffinityTerm, ...]:

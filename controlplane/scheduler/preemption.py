@@ -45,33 +45,60 @@ def plan_preemption(
     snapshot: Snapshot,
     refusals: Mapping[str, Verdict],
     violating: Violating = no_budgets,
+    start: int = 0,
 ) -> Preemption:
     """Find the node where evicting pods of lower priority lets `pod` in at the least harm.
 
     refusals: of the decision that failed; nodes that eviction cannot help are not tried. violating: which evictions
     would break a PodDisruptionBudget; that is avoided where it can be, and done where nothing else helps.
-    Costs one run of all filters per node that is tried and per victim that is spared.
+    start: which node is tried first. Costs one run of all filters per node that is tried and per victim that is spared.
     """
+    found = find_candidates(framework, pod, snapshot, refusals, violating, start)
+    return Preemption(least_harm(found)) if isinstance(found, list) else Preemption(None, found)
+
+
+def least_harm(candidates: Sequence[Victims]) -> Victims:
+    """The candidate whose eviction does the least harm."""
+    return min(candidates, key=_harm)
+
+
+def find_candidates(
+    framework: Framework,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    refusals: Mapping[str, Verdict],
+    violating: Violating = no_budgets,
+    start: int = 0,
+) -> list[Victims] | str:
+    """The nodes that evictions would make fit, one of which breaks no budget if one was found, or why there is none.
+
+    Of a large cluster so many as the profile's `candidates` say; otherwise as `plan_preemption`."""
     if pod.spec.get("preemptionPolicy") == "Never":
-        return Preemption(None, NEVER)
+        return NEVER
     nominated = snapshot.by_name.get(pod.nominated_node)
     if nominated is not None and any(p.deleting and p.priority < pod.priority for p in nominated.pods.values()):
-        return Preemption(None, TERMINATING)
+        return TERMINATING
     useless: dict[str, Verdict] = {}
-    candidates: list[Victims] = []
+    hopeful: list[NodeInfo] = []
     for node in snapshot.nodes:
         refusal = refusals.get(node.name)
-        if refusal is not None and not refusal.resolvable:
+        if refusal is None or refusal.resolvable:
+            hopeful.append(node)
+        else:
             useless[node.name] = Verdict("DefaultPreemption", (NOT_HELPFUL,))
-            continue
+    enough = framework.candidates
+    wanted = max(len(hopeful) * enough.percentage // 100, enough.absolute)
+    first = start % max(len(hopeful), 1)
+    found: list[Victims] = []
+    for node in hopeful[first:] + hopeful[:first]:
         victims = select_victims(framework, pod, snapshot, node, violating)
         if victims is None:
             useless[node.name] = Verdict("DefaultPreemption", (NO_VICTIMS,))
-        else:
-            candidates.append(victims)
-    if not candidates:
-        return Preemption(None, summarize(len(snapshot), useless))
-    return Preemption(min(candidates, key=_harm))
+            continue
+        found.append(victims)
+        if len(found) >= wanted and any(not each.violations for each in found):
+            break
+    return found or summarize(len(snapshot), useless)
 
 
 def select_victims(

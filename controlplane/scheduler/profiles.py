@@ -33,24 +33,37 @@ DEFAULT_SCORES = (
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
 )
-#: Plugins that a profile may name, whose work is no choice here.
-FIXED = ("SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder")
-
 Spread = tuple[SpreadConstraint, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """NodeResourcesFitArgs.scoringStrategy. weights: (resource, weight). shape: (utilization in %, score 0 to 10)."""
+    """NodeResourcesFitArgs. weights: (resource, weight). shape: (utilization in %, score 0 to 10). ignored: resources
+    that do not refuse a node, groups: the same by what stands before the slash of their names."""
 
     strategy: str = "LeastAllocated"
     weights: tuple[tuple[str, int], ...] = (("cpu", 1), ("memory", 1))
     shape: tuple[tuple[int, int], ...] = ()
+    ignored: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """DefaultPreemptionArgs: preemption looks for so many nodes, % of all but at least `absolute`, and chooses."""
+
+    percentage: int = 10
+    absolute: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """spread: for pods without constraints of their own; None for the system's. balanced: resources that count."""
+    """spread: for pods without constraints of their own; None for the system's. balanced: resources that count.
+
+    added_affinity: node affinity of every pod, besides its own. ignores_preferences: whether preferred affinity of
+    running pods counts for those only that have some, too. bind_timeout: seconds that volumes may take. percentage: of
+    nodes to score, None for what holds for all profiles.
+    """
 
     scheduler_name: str = "default-scheduler"
     filters: tuple[str, ...] = DEFAULT_FILTERS
@@ -59,6 +72,11 @@ class Profile:
     fit: Fit = Fit()
     spread: Spread | None = None
     hard_pod_affinity_weight: int = 1
+    ignores_preferences: bool = False
+    added_affinity: Mapping[str, Any] | None = None
+    bind_timeout: float = 600.0
+    candidates: Candidates = Candidates()
+    percentage: int | None = None
     balanced: tuple[str, ...] = ("cpu", "memory")
 
 

@@ -17,7 +17,6 @@ from apimachinery.kit.clock import Clock
 from controlplane.scheduler.framework import Change
 from controlplane.scheduler.pod_info import PodInfo
 
-INITIAL_BACKOFF, MAX_BACKOFF = 1.0, 10.0  # seconds, as upstream's podInitialBackoffSeconds and podMaxBackoffSeconds
 MAX_UNSCHEDULABLE = 300.0  # seconds after which a pod is tried again even if nothing seems to have changed
 _FLUSH_PERIOD = 30.0
 
@@ -27,14 +26,31 @@ SCHEDULING_GATES = "SchedulingGates"
 Hint = Callable[[PodInfo, Iterable[str], Change], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Backoffs:
+    """Seconds that a pod which was tried waits at least: doubled with each try (podInitialBackoffSeconds), to the
+    highest (podMaxBackoffSeconds)."""
+
+    initial: float = 1.0
+    highest: float = 10.0
+
+    def after(self, attempts: int) -> float:
+        """Seconds after the so-manieth try."""
+        return min(self.highest, self.initial * 2.0 ** min(attempts - 1, 16)) if attempts else 0.0
+
+
+DEFAULT_BACKOFFS = Backoffs()
+
+
 @dataclass(slots=True)
 class QueuedPod:
-    """A pod on its way through the queue. Times are monotonic seconds."""
+    """A pod on its way through the queue. Times are monotonic seconds; backoff: seconds from `tried`."""
 
     pod: PodInfo
     added: float
     attempts: int = 0
     tried: float = 0.0
+    backoff: float = 0.0
     refused_by: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -45,9 +61,7 @@ class QueuedPod:
     @property
     def backoff_until(self) -> float:
         """When the pod may be tried again."""
-        if self.attempts == 0:
-            return 0.0
-        return self.tried + min(MAX_BACKOFF, INITIAL_BACKOFF * 2.0 ** min(self.attempts - 1, 16))
+        return self.tried + self.backoff if self.attempts else 0.0
 
 
 def _turn(queued: QueuedPod) -> tuple[int, float]:
@@ -58,8 +72,8 @@ def _turn(queued: QueuedPod) -> tuple[int, float]:
 class SchedulingQueue:
     """Pods that have no node yet, each in exactly one part. Higher priority first, then first come."""
 
-    def __init__(self, clock: Clock, hint: Hint) -> None:
-        self._clock, self._hint = clock, hint
+    def __init__(self, clock: Clock, hint: Hint, backoffs: Backoffs = DEFAULT_BACKOFFS) -> None:
+        self._clock, self._hint, self._backoffs = clock, hint, backoffs
         self._active: dict[str, QueuedPod] = {}
         self._backoff: dict[str, QueuedPod] = {}
         self._unschedulable: dict[str, QueuedPod] = {}
@@ -157,7 +171,7 @@ class SchedulingQueue:
     def _taken(self, queued: QueuedPod) -> QueuedPod:
         self._active.pop(queued.pod.uid, None)
         queued.attempts += 1
-        queued.tried = self._clock.monotonic()
+        queued.tried, queued.backoff = self._clock.monotonic(), self._backoffs.after(queued.attempts)
         return queued
 
     def put_back(self, queued: QueuedPod, refused_by: Iterable[str] = ()) -> None:

@@ -1,7 +1,8 @@
 """The scheduling loop: one pod at a time is decided, binding goes on beside it (upstream's schedule_one.go).
 
-A decision (snapshot, filter, score, assume) holds no await, so nothing changes underneath it. Only then does the API
-hear of it, and the next pod's turn does not wait for the answer.
+A decision (snapshot, filter, score, assume) holds no await, so nothing changes underneath it, unless extenders have a
+say in it; then no other is made meanwhile. Only then does the API hear of it, and the next pod's turn does not wait for
+the answer.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
-from controlplane.scheduler.decision import Decision, decide
-from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, What
+from controlplane.scheduler.decision import Decision, choose, decide, find_feasible
+from controlplane.scheduler.extender import ExtenderFailed, Extenders
+from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, Verdict, What
 from controlplane.scheduler.messages import fit_error
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
-from controlplane.scheduler.preemption import Preemption, Victims, plan_preemption
+from controlplane.scheduler.preemption import Preemption, Victims, find_candidates, least_harm, plan_preemption
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
 from controlplane.scheduler.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
-# Bindings under way at once; beyond, decisions wait for the API server.
-MAX_BINDINGS = 100
+# Bindings under way at once, each on a connection; beyond, decisions wait for the API server.
+MAX_BINDINGS = 32
 # Stands for "there was no node to ask" among the refusing plugins: any change may help.
 _NO_NODES = "NoNodes"
 
@@ -58,13 +60,17 @@ class ScheduleOne:
         rng: random.Random,
         violating: Violating,
         percentage: int,
+        extenders: Extenders,
     ) -> None:
         self._client, self._cache, self._queue, self._nominator = client, cache, queue, nominator
         self._frameworks, self._recorders, self._clock, self._rng = frameworks, recorders, clock, rng
-        self._violating, self._percentage = violating, percentage
+        self._violating, self._percentage, self._extenders = violating, percentage, extenders
+        # Free, and taken without a pause, where no extender is asked; otherwise the others wait for its answers.
+        self._deciding = asyncio.Lock()
         self._slots = asyncio.Semaphore(MAX_BINDINGS)
         self._start = 0
         self._working: set[str] = set()
+        self._said = ("", "")  # of which pod was last said why it has no node, and what
 
     @property
     def working(self) -> list[str]:
@@ -86,7 +92,11 @@ class ScheduleOne:
         async with self._slots:
             await self._one(queued)
         node = self._cache.place_of(queued.pod.uid)
-        result = f"bound to {node}" if node is not None else "not scheduled"
+        about, why = self._said
+        if node is not None:
+            result = f"bound to {node}"
+        else:
+            result = f"not scheduled: {why}" if about == queued.pod.key else "not scheduled"
         return {"key": queued.pod.key, "result": result, "error": "", "again": None}
 
     async def run(self) -> None:
@@ -126,34 +136,50 @@ class ScheduleOne:
             start=self._start,
             nominated=self._nominator.nominated(),
             rng=rng,
-            percentage=self._percentage,
+            percentage=self._share(framework),
         )
+
+    def _share(self, framework: Framework) -> int:
+        return self._percentage if framework.percentage is None else framework.percentage
+
+    async def _decide_with_others(self, framework: Framework, pod: PodInfo, snapshot: Snapshot) -> Decision:
+        """The decision that extenders have a say in. Raises ExtenderFailed."""
+        nominated, percentage = self._nominator.nominated(), self._share(framework)
+        found = find_feasible(framework, pod, snapshot, start=self._start, nominated=nominated, percentage=percentage)
+        found.nodes, refused = await self._extenders.filter(pod, found.nodes)
+        found.refusals |= refused
+        added = await self._extenders.prioritize(pod, found.nodes) if len(found.nodes) > 1 else {}
+        return choose(framework, pod, snapshot, found, rng=self._rng, added=added)
+
+    async def _make_room(
+        self, framework: Framework, pod: PodInfo, snapshot: Snapshot, refusals: Mapping[str, Verdict]
+    ) -> Preemption:
+        """Whom to evict, or why nobody. Awaits extenders only. Raises ExtenderFailed."""
+        if not len(snapshot) or not framework.preempts:
+            return Preemption(None)
+        if not self._extenders.concern(pod):
+            return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start)
+        found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start)
+        if isinstance(found, str):
+            return Preemption(None, found)
+        left = await self._extenders.preempt(pod, found, snapshot.by_name)
+        return Preemption(least_harm(left) if left else None)
 
     async def _schedule(self, queued: QueuedPod) -> None:
         pod = queued.pod
         try:
-            if pod.deleting or self._cache.place_of(pod.uid) is not None:
-                return
-            framework = self._frameworks[pod.scheduler_name]
-            snapshot = self._cache.snapshot()
-            with _SECONDS.time():
-                decision = self._decide(framework, pod, snapshot, self._rng)
-            self._start = (self._start + decision.evaluated) % max(len(snapshot), 1)
-            if decision.node is not None:
-                self._cache.assume(pod, decision.node)
-                self._nominator.remove(pod.uid)
-                node = snapshot.by_name[decision.node]
-                if await self._prepare(queued, node, framework.reserve(pod, node)):
-                    await self._bind(queued, decision.node)
-                return
-            preemption = Preemption(None)
-            if len(snapshot) and framework.preempts:
-                preemption = plan_preemption(framework, pod, snapshot, decision.refusals, self._violating)
-            refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
-            message = fit_error(len(snapshot), decision.refusals, preemption.message)
-            self._queue.put_back(queued, refused_by)
-            _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
-            await self._refuse(pod, message, preemption.victims)
+            async with self._deciding:
+                outcome = await self._conclude(queued)
+            if isinstance(outcome, NodeInfo):
+                plugins = self._frameworks[pod.scheduler_name].reserve(pod, outcome)
+                if await self._prepare(queued, outcome, plugins):
+                    await self._bind(queued, outcome.name)
+            elif outcome is not None:
+                await self._refuse(pod, *outcome)
+        except ExtenderFailed as error:
+            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+            self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", str(error))
+            self._give_up(queued)
         except (ApiError, ApiUnreachable) as error:
             log.warning("%s: %s", pod.key, error)
         except Exception:
@@ -161,6 +187,34 @@ class ScheduleOne:
             log.exception("scheduling %s failed", pod.key)
             _ATTEMPTS.labels("error", pod.scheduler_name).inc()
             self._give_up(queued)
+
+    async def _conclude(self, queued: QueuedPod) -> NodeInfo | tuple[str, Victims | None] | None:
+        """Decide and keep account of it: the node on which the pod is assumed now, or why it waits and whom to evict.
+
+        None for a pod that needs no decision any more. Awaits extenders only. Raises ExtenderFailed.
+        """
+        pod = queued.pod
+        if pod.deleting or self._cache.place_of(pod.uid) is not None:
+            return None
+        framework, snapshot = self._frameworks[pod.scheduler_name], self._cache.snapshot()
+        with _SECONDS.time():
+            if self._extenders.concern(pod):
+                decision = await self._decide_with_others(framework, pod, snapshot)
+            else:
+                decision = self._decide(framework, pod, snapshot, self._rng)
+        self._start = (self._start + decision.evaluated) % max(len(snapshot), 1)
+        if decision.node is not None:
+            self._cache.assume(pod, decision.node)
+            self._nominator.remove(pod.uid)
+            return snapshot.by_name[decision.node]
+        preemption = await self._make_room(framework, pod, snapshot, decision.refusals)
+        message = fit_error(len(snapshot), decision.refusals, preemption.message)
+        self._said = (pod.key, message)
+        refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
+        # What changed while others were asked has woken nobody: then the pod is tried again without waiting for more.
+        self._queue.put_back(queued, refused_by if self._cache.snapshot() is snapshot else ())
+        _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
+        return message, preemption.victims
 
     async def _prepare(self, queued: QueuedPod, node: NodeInfo, plugins: Sequence[ReservePlugin]) -> bool:
         """Do what must be done before the binding; False when it failed and the choice was taken back.
@@ -200,13 +254,24 @@ class ScheduleOne:
             "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.pod["metadata"].get("uid")},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
+        binder = self._extenders.binder(pod)
         try:
-            await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
+            if binder is not None:
+                await binder.bind(pod, node)
+            else:
+                await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
+        except ExtenderFailed as error:
+            self._give_up(queued)
+            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+            message = f"binding rejected: {error}"
+            self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
+            return
         except ApiError as error:
             self._give_up(queued, again=not is_not_found(error))
             _ATTEMPTS.labels("error", pod.scheduler_name).inc()
             if not is_not_found(error):
                 message = f"binding rejected: {error.message}"
+                self._said = (pod.key, message)
                 self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
             return
         except ApiUnreachable:

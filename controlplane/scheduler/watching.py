@@ -17,7 +17,7 @@ from apimachinery.api.catalogue import (
     PODS,
     STORAGECLASSES,
 )
-from apimachinery.cache.informer import InformerFactory
+from apimachinery.cache.informer import InformerFactory, without_managed_fields
 from apimachinery.meta import objects
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.framework import Change, Framework, What
@@ -102,12 +102,13 @@ class Watching:
     ) -> None:
         self._cache, self._queue, self._nominator, self._frameworks = cache, queue, nominator, frameworks
 
-    def attach(self, informers: InformerFactory) -> None:
-        """Listen to the informers of `informers`."""
-        informers.get(PODS, field_selector=LIVE_PODS, transform=scheduling_facts).add_handler(
+    def attach(self, informers: InformerFactory, *, whole: bool = False) -> None:
+        """Listen to the informers of `informers`. whole: keep pods and nodes as they are."""
+        of_pods, of_nodes = (without_managed_fields,) * 2 if whole else (scheduling_facts, node_facts)
+        informers.get(PODS, field_selector=LIVE_PODS, transform=of_pods).add_handler(
             self.pod_changed, self.pod_updated, self.pod_gone
         )
-        informers.get(NODES, transform=node_facts).add_handler(
+        informers.get(NODES, transform=of_nodes).add_handler(
             self.node_changed, lambda _, new: self.node_changed(new), self.node_gone
         )
         informers.get(NAMESPACES).add_handler(self.namespace_changed)

@@ -24,6 +24,7 @@ from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.extender import Extenders
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import VolumeParts, make_framework
 from controlplane.scheduler.queue import SchedulingQueue
@@ -47,16 +48,19 @@ class SchedulerDaemon:
         """Schedule until `stop` is set. Raises LeadershipLost when another scheduler took over."""
         config = self._config
         use(self.glass_box.trace)
-        async with Client(config.client, "kube-scheduler") as client:
+        async with Client(config.client, "kube-scheduler") as client, Extenders(config.extenders) as extenders:
             informers = InformerFactory(client)
             volumes = VolumeParts(Storage(informers), client, self._clock)
             frameworks = {each.scheduler_name: make_framework(each, volumes) for each in config.profiles}
             recorders = {name: EventRecorder(client, name, clock=self._clock) for name in frameworks}
             cache, nominator = SchedulerCache(ClusterSurroundings(informers)), Nominator()
             queue = SchedulingQueue(
-                self._clock, lambda pod, by, change: frameworks[pod.scheduler_name].may_help(pod, by, change)
+                self._clock,
+                lambda pod, by, change: frameworks[pod.scheduler_name].may_help(pod, by, change),
+                config.backoffs,
             )
-            Watching(cache, queue, nominator, frameworks).attach(informers)
+            # An extender may read what our own rules do not.
+            Watching(cache, queue, nominator, frameworks).attach(informers, whole=bool(config.extenders))
             budgets = informers.get(PODDISRUPTIONBUDGETS).lister
             loop = ScheduleOne(
                 client,
@@ -69,6 +73,7 @@ class SchedulerDaemon:
                 random.Random(),
                 lambda pods: violating(budgets.list(), pods),
                 config.percentage_of_nodes_to_score,
+                extenders,
             )
 
             async def lead() -> None:

@@ -39,9 +39,9 @@ def make_framework(profile: Profile = DEFAULT, volumes: VolumeParts | None = Non
 
     volumes: without it, the rules about volumes are left out (an explanation of a pod that has none).
     """
-    taint_toleration, node_affinity = TaintToleration(), NodeAffinity()
-    fit = NodeResourcesFit(profile.fit)
-    spread, inter_pod = PodTopologySpread(profile.spread), InterPodAffinity(profile.hard_pod_affinity_weight)
+    taint_toleration, node_affinity = TaintToleration(), NodeAffinity(profile.added_affinity)
+    fit, spread = NodeResourcesFit(profile.fit), PodTopologySpread(profile.spread)
+    inter_pod = InterPodAffinity(profile.hard_pod_affinity_weight, ignores_preferences=profile.ignores_preferences)
     filters: tuple[FilterPlugin, ...] = (
         NodeUnschedulable(),
         NodeName(),
@@ -49,7 +49,7 @@ def make_framework(profile: Profile = DEFAULT, volumes: VolumeParts | None = Non
         node_affinity,
         NodePorts(),
         fit,
-        *(_volume_rules(volumes) if volumes is not None else ()),
+        *(_volume_rules(volumes, profile.bind_timeout) if volumes is not None else ()),
         spread,
         inter_pod,
     )
@@ -68,13 +68,15 @@ def make_framework(profile: Profile = DEFAULT, volumes: VolumeParts | None = Non
         filters=[plugin for plugin in filters if plugin.name in profile.filters],
         scorers=[(plugin, weights[plugin.name]) for plugin in scorers if plugin.name in weights],
         preempts=profile.preempts,
+        candidates=profile.candidates,
+        percentage=profile.percentage,
     )
 
 
-def _volume_rules(parts: VolumeParts) -> tuple[FilterPlugin, ...]:
+def _volume_rules(parts: VolumeParts, timeout: float) -> tuple[FilterPlugin, ...]:
     return (
         VolumeRestrictions(parts.storage),
         NodeVolumeLimits(parts.storage),
-        VolumeBinding(parts.storage, parts.client, parts.clock),
+        VolumeBinding(parts.storage, parts.client, parts.clock, timeout),
         VolumeZone(parts.storage),
     )

@@ -20,14 +20,15 @@ class InterPodAffinity:
     """Filter and score on pods in the same topology domain.
 
     hard_weight: what a required affinity term of a running pod weighs in the score of the incoming pod that it matches.
+    ignores_preferences: a pod without preferred terms of its own is not scored.
     """
 
     name = "InterPodAffinity"
     judges_alone = False
     scores_alone = False
 
-    def __init__(self, hard_weight: int = 1) -> None:
-        self._hard_weight = hard_weight
+    def __init__(self, hard_weight: int = 1, *, ignores_preferences: bool = False) -> None:
+        self._hard_weight, self._ignores_preferences = hard_weight, ignores_preferences
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Count matching pods per domain once, O(pods that matter), then judge each node in O(terms)."""
@@ -60,6 +61,8 @@ class InterPodAffinity:
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Sum the weights of preferred terms, the incoming pod's and those of running pods towards it."""
+        if self._ignores_preferences and not pod.preferred_affinity and not pod.preferred_anti_affinity:
+            return None
         weights: dict[Domain, int] = {}
         spaces = snapshot.surroundings.namespace_labels() if pod.has_pod_affinity else {}
         own = [(t, t.weight) for t in pod.preferred_affinity] + [(t, -t.weight) for t in pod.preferred_anti_affinity]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from apimachinery.api.validation.checks import is_extended_resource
+from apimachinery.meta.pod_resources import Amounts
 from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import PodInfo
@@ -16,13 +18,13 @@ Share = Callable[[int, int], int]
 """(used with the pod, capacity) → 0 to 100."""
 
 
-def insufficient(pod: PodInfo, node: NodeInfo) -> tuple[str, ...]:
-    """Return the resources that the node lacks for the pod, in upstream's words; empty when all fit."""
+def insufficient(wanted: Amounts, node: NodeInfo) -> tuple[str, ...]:
+    """Return what the node lacks for a pod that wants so much, in upstream's words; empty when all fits."""
     lacking = []
     if len(node.pods) + 1 > node.max_pods:
         lacking.append("Too many pods")
     allocatable, requested = node.allocatable, node.requested
-    for name, amount in pod.requests.items():
+    for name, amount in wanted.items():
         if amount > allocatable.get(name, 0) - requested.get(name, 0):
             lacking.append(f"Insufficient {name}")
     return tuple(lacking)
@@ -69,18 +71,20 @@ class NodeResourcesFit:
 
     def __init__(self, fit: Fit = LEAST_ALLOCATED) -> None:
         self._weights, self._share = fit.weights, _STRATEGIES[fit.strategy](fit)
+        self._ignored, self._groups = fit.ignored, fit.groups
         # Of a ratio, what scores nothing weighs nothing, and the mean is rounded (requested_to_capacity_ratio.go).
         self._ratio = fit.strategy == "RequestedToCapacityRatio"
 
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by the sums kept per node: O(resources of the pod)."""
+        wanted = self._wanted(pod)
 
         def verdict(node: NodeInfo) -> Verdict:
-            lacking = insufficient(pod, node)
+            lacking = insufficient(wanted, node)
             if not lacking:
                 return FITS
             # More than the whole node has: evicting its pods would not help.
-            hopeless = any(amount > node.allocatable.get(name, 0) for name, amount in pod.requests.items())
+            hopeless = any(amount > node.allocatable.get(name, 0) for name, amount in wanted.items())
             return Verdict(self.name, lacking, resolvable=not hopeless)
 
         return verdict
@@ -106,6 +110,15 @@ class NodeResourcesFit:
 
         return score
 
+    def _wanted(self, pod: PodInfo) -> Amounts:
+        if not self._ignored and not self._groups:
+            return pod.requests
+        return {
+            name: amount
+            for name, amount in pod.requests.items()
+            if not is_extended_resource(name) or not (name in self._ignored or name.partition("/")[0] in self._groups)
+        }
+
     def normalize(self, scores: list[int]) -> list[int]:
         """Already 0 to 100."""
         return scores
@@ -121,8 +134,8 @@ class NodeResourcesFit:
             return any(change.old.requests.get(name, 0) > after.get(name, 0) for name in pod.requests)
         if change.what not in (What.NODE_ADD, What.NODE_UPDATE) or not isinstance(change.new, NodeInfo):
             return False
-        new = change.new
-        if new.max_pods == 0 or any(amount > new.allocatable.get(name, 0) for name, amount in pod.requests.items()):
+        new, wanted = change.new, self._wanted(pod)
+        if new.max_pods == 0 or any(amount > new.allocatable.get(name, 0) for name, amount in wanted.items()):
             return False
         if change.what is What.NODE_ADD or not isinstance(change.old, NodeInfo):
             return True

@@ -67,7 +67,17 @@ def test_profiles_by_schedulerName(tmp_path: Path) -> None:
             id="a-filter-off",
         ),
         pytest.param(
-            {"multiPoint": {"disabled": [{"name": "*"}], "enabled": [{"name": "NodeResourcesFit", "weight": 4}]}},
+            {
+                "multiPoint": {
+                    "disabled": [{"name": "*"}],
+                    "enabled": [
+                        {"name": "NodeResourcesFit", "weight": 4},
+                        {"name": "SchedulingGates"},
+                        {"name": "PrioritySort"},
+                        {"name": "DefaultBinder"},
+                    ],
+                }
+            },
             ("NodeResourcesFit",),
             (("NodeResourcesFit", 4),),
             id="everywhere",
@@ -105,20 +115,72 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"profiles": [{"plugins": {"score": {"enabled": [{"name": "Nonsense"}]}}}]},
-            'profiles[0].plugins.score.enabled[0].name: plugin "Nonsense" does not exist',
+            'profiles[0].plugins.score.enabled[0].name: ScorePlugin "Nonsense" does not exist',
             id="no-such-plugin",
         ),
         pytest.param(
             {"profiles": [{"plugins": {"score": {"enabled": [{"name": "NodePorts"}]}}}]},
-            'profiles[0].plugins.score.enabled[0].name: "NodePorts" does not score',
+            'profiles[0].plugins.score.enabled[0].name: plugin "NodePorts" does not extend ScorePlugin plugin',
             id="not-a-score",
         ),
         pytest.param(
             {"profiles": [{"plugins": {"bind": {"disabled": [{"name": "*"}]}}}]},
-            "profiles[0].plugins.bind: cannot be chosen here",
-            id="a-point-without-choice",
+            "profiles[0].plugins.bind: at least one bind plugin is needed for profile with scheduler name "
+            '"default-scheduler"',
+            id="nobody-binds",
         ),
-        pytest.param({"extenders": [{}]}, "extenders: not supported here, or unknown", id="extenders"),
+        pytest.param(
+            {"profiles": [{"plugins": {"queueSort": {"disabled": [{"name": "PrioritySort"}]}}}]},
+            "profiles[0].plugins.queueSort: only one queue sort plugin required for profile with scheduler name "
+            '"default-scheduler", but got 0',
+            id="no-order",
+        ),
+        pytest.param(
+            {"profiles": [{"plugins": {"reserve": {"disabled": [{"name": "*"}]}}}]},
+            'profiles[0].plugins.reserve.disabled: plugin "VolumeBinding" cannot be disabled here while it is enabled '
+            "at filter",
+            id="half-a-plugin",
+        ),
+        pytest.param(
+            {"profiles": [{"plugins": {"filter": {"enabled": [{"name": "NodeName"}, {"name": "NodeName"}]}}}]},
+            'profiles[0].plugins.filter.enabled[1].name: plugin "NodeName" already registered as "FilterPlugin"',
+            id="enabled-twice",
+        ),
+        pytest.param(
+            {"parallelism": 0},
+            "parallelism: Invalid value: 0: should be an integer value greater than zero",
+            id="parallelism",
+        ),
+        pytest.param(
+            {"podInitialBackoffSeconds": 0},
+            "podInitialBackoffSeconds: Invalid value: 0: must be greater than 0",
+            id="initial-backoff",
+        ),
+        pytest.param(
+            {"podInitialBackoffSeconds": 5, "podMaxBackoffSeconds": 4},
+            "podMaxBackoffSeconds: Invalid value: 4: must be greater than or equal to PodInitialBackoffSeconds",
+            id="max-backoff",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": "http://e", "prioritizeVerb": "p"}]},
+            "extenders[0].weight: Invalid value: 0: must have a positive weight applied to it",
+            id="extender-weight",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": "http://a", "bindVerb": "b"}, {"urlPrefix": "http://b", "bindVerb": "b"}]},
+            'extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind',
+            id="two-binders",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": "http://e", "managedResources": [{"name": "cpu"}]}]},
+            'extenders[0].managedResources[0].name: Invalid value: "cpu": is an invalid extended resource name',
+            id="managed-resource",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": "e"}]},
+            'extenders[0].urlPrefix: Invalid value: "e": must be an http or https URL',
+            id="extender-url",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_by_its_path(tmp_path: Path, said: Any, problem: str) -> None:
@@ -173,3 +235,99 @@ def test_default_constraints_of_a_profile_also_filter(tmp_path: Path) -> None:
     assert found.spread is not None and found.spread[0].hard
     with pytest.raises(ConfigError, match="cannot be specified"):
         arguments(tmp_path, "PodTopologySpread", defaultConstraints=[constraint])
+
+
+ARGUMENTS = [
+    pytest.param(
+        "DefaultPreemption",
+        {"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 0},
+        "args: both minCandidateNodesPercentage and minCandidateNodesAbsolute cannot be zero",
+        id="no-candidates",
+    ),
+    pytest.param(
+        "DefaultPreemption",
+        {"minCandidateNodesPercentage": 101},
+        "args.minCandidateNodesPercentage: Invalid value: 101: not in valid range [0, 100]",
+        id="candidates",
+    ),
+    pytest.param(
+        "InterPodAffinity",
+        {"hardPodAffinityWeight": 101},
+        "args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
+        id="hard-weight",
+    ),
+    pytest.param(
+        "VolumeBinding",
+        {"bindTimeoutSeconds": -1},
+        "args.bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should not be a negative value",
+        id="bind-timeout",
+    ),
+    pytest.param(
+        "NodeResourcesFit",
+        {"ignoredResourceGroups": ["example.com/foo"]},
+        "args.ignoredResourceGroups[0]: Invalid value: \"example.com/foo\": resource group name can't contain '/'",
+        id="ignored-group",
+    ),
+    pytest.param(
+        "NodeAffinity",
+        {"addedAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}},
+        "args.addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: "
+        "must have at least one node selector term",
+        id="added-affinity",
+    ),
+    pytest.param("NodeName", {}, 'name: "NodeName" takes no arguments here', id="no-arguments"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "problem"), ARGUMENTS)
+def test_arguments_that_are_refused(tmp_path: Path, name: str, args: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        arguments(tmp_path, name, **args)
+    assert f"profiles[0].pluginConfig[0].{problem}" in refused.value.problems
+
+
+def test_the_rest_of_the_file(tmp_path: Path) -> None:
+    managed = [{"name": "example.com/foo", "ignoredByScheduler": True}, {"name": "example.com/bar"}]
+    extender = {
+        "urlPrefix": "http://127.0.0.1:1/e/", "filterVerb": "filter", "prioritizeVerb": "prioritize", "weight": 3,
+        "bindVerb": "bind", "httpTimeout": "1500ms", "managedResources": managed, "ignorable": True,
+    }  # fmt: skip
+    found = read(
+        tmp_path, podInitialBackoffSeconds=2, podMaxBackoffSeconds=30, parallelism=4, extenders=[extender],
+        profiles=[{"percentageOfNodesToScore": 7}],
+    )  # fmt: skip
+    assert [found.backoffs.after(tries) for tries in (1, 2, 3, 9)] == [2, 4, 8, 30]
+    (one,) = found.extenders
+    assert (one.url, one.timeout, one.weight, one.ignorable) == ("http://127.0.0.1:1/e", 1.5, 3, True)
+    assert (one.managed, one.ignored) == ({"example.com/foo", "example.com/bar"}, {"example.com/foo"})
+    assert found.profiles[0].percentage == 7
+    # What an extender takes upon itself does not refuse a node any more; what it only wants to hear of does.
+    framework, snapshot = make_framework(found.profiles[0]), snapshot_of([node("n")], [])
+    for resource, fits in (("example.com/foo", True), ("example.com/bar", False)):
+        wanted = pod("p")
+        wanted["spec"]["containers"][0]["resources"]["requests"] = {resource: "1"}
+        assert (decide(framework, PodInfo(wanted), snapshot).node is not None) == fits
+
+
+def test_affinity_that_a_profile_adds_to_every_pod(tmp_path: Path) -> None:
+    term = {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["batch"]}]}
+    required = {"nodeSelectorTerms": [term]}
+    added = {"requiredDuringSchedulingIgnoredDuringExecution": required}
+    framework = make_framework(arguments(tmp_path, "NodeAffinity", addedAffinity=added))
+    nodes = [node("other"), node("batch", labels={"pool": "batch"})]
+    found = decide(framework, PodInfo(pod("p")), snapshot_of(nodes, []))
+    assert found.node == "batch"
+    assert found.refusals["other"].reasons == ("node(s) didn't match scheduler-enforced node affinity",)
+
+
+def test_preferences_of_running_pods_can_be_left_out(tmp_path: Path) -> None:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "a"}}}
+    likes = [{"weight": 100, "podAffinityTerm": term}]
+    affinity = {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": likes}}
+    nodes = [node("full"), node("liked")]
+    running = [pod("q", on="liked", cpu="3", affinity=affinity)]
+    for ignored, chosen_node in ((False, "liked"), (True, "full")):
+        framework = make_framework(arguments(tmp_path, "InterPodAffinity", ignorePreferredTermsOfExistingPods=ignored))
+        assert (
+            decide(framework, PodInfo(pod("p", labels={"app": "a"})), snapshot_of(nodes, running)).node == chosen_node
+        )

@@ -1,0 +1,114 @@
+"""Which plugins a profile has at which points (KubeSchedulerProfile.plugins), with upstream's sentences.
+
+Upstream's plugins stand at up to a dozen points each. Here one is a piece that filters, scores, or both, and what it
+does at the points around (`preFilter`, `preScore`, `reserve`, `preBind`) goes with that: so it can be disabled there
+only together with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from controlplane.scheduler.config_fields import Fields
+from controlplane.scheduler.profiles import DEFAULT_FILTERS, DEFAULT_SCORES, Profile
+
+_WEIGHTS = dict(DEFAULT_SCORES)
+_VOLUMES = ("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone")
+# What stands where in upstream's default profile of 1.32.
+_POINTS: dict[str, tuple[str, ...]] = {
+    "preEnqueue": ("SchedulingGates",),
+    "queueSort": ("PrioritySort",),
+    "preFilter": (
+        "NodeAffinity", "NodePorts", "NodeResourcesFit", *_VOLUMES, "PodTopologySpread", "InterPodAffinity",
+    ),
+    "filter": DEFAULT_FILTERS,
+    "postFilter": ("DefaultPreemption",),
+    "preScore": (
+        "TaintToleration", "NodeAffinity", "NodeResourcesFit", "VolumeBinding", "PodTopologySpread",
+        "InterPodAffinity", "NodeResourcesBalancedAllocation",
+    ),
+    "score": tuple(_WEIGHTS),
+    "reserve": ("VolumeBinding",),
+    "permit": (),
+    "preBind": ("VolumeBinding",),
+    "bind": ("DefaultBinder",),
+    "postBind": (),
+}  # fmt: skip
+_KNOWN = frozenset(name for names in _POINTS.values() for name in names)
+# The points around another, at which nothing can be missing of what stands at that one.
+_AROUND = {"preFilter": "filter", "reserve": "filter", "preBind": "filter", "preScore": "score"}
+
+
+def read_plugins(fields: Fields, path: str, said: Mapping[str, Any], profile: Profile) -> Profile:
+    """The profile with what `said`, its `plugins`, disables and enables: at every point first, then at each."""
+    fields.only(path, said, ("multiPoint", *_POINTS))
+    chosen = {point: dict.fromkeys(names) for point, names in _POINTS.items()}
+    weights = dict(_WEIGHTS)
+    for point in ("multiPoint", *_POINTS):
+        _choose(fields, f"{path}.{point}", point, fields.object(point, said, path), chosen, weights)
+    name = profile.scheduler_name
+    if not chosen["queueSort"]:
+        words = f'only one queue sort plugin required for profile with scheduler name "{name}", but got 0'
+        fields.problems.add(f"{path}.queueSort", words)
+    if not chosen["bind"]:
+        words = f'at least one bind plugin is needed for profile with scheduler name "{name}"'
+        fields.problems.add(f"{path}.bind", words)
+    if not chosen["preEnqueue"]:
+        fields.problems.add(f"{path}.preEnqueue", "scheduling gates are always heeded here")
+    for point, around in _AROUND.items():
+        for lacking in _POINTS[point]:
+            if lacking in chosen[around] and lacking not in chosen[point]:
+                words = f'plugin "{lacking}" cannot be disabled here while it is enabled at {around}'
+                fields.problems.add(f"{path}.{point}.disabled", words)
+    return replace(
+        profile,
+        filters=tuple(chosen["filter"]),
+        scores=tuple((each, weights[each]) for each in chosen["score"]),
+        preempts=bool(chosen["postFilter"]),
+    )
+
+
+def _choose(
+    fields: Fields,
+    path: str,
+    point: str,
+    said: Mapping[str, Any],
+    chosen: dict[str, dict[str, None]],
+    weights: dict[str, int],
+) -> None:
+    """Disabled first, then enabled, as upstream: `*` takes all away."""
+    fields.only(path, said, ("enabled", "disabled"))
+    points = tuple(_POINTS) if point == "multiPoint" else (point,)
+    for where, one in fields.objects("disabled", said, path):
+        name = fields.text("name", one, where)
+        if name != "*" and not _exists(fields, where, point, name):
+            continue
+        for each in points:
+            chosen[each] = {} if name == "*" else {key: None for key in chosen[each] if key != name}
+    seen: set[str] = set()
+    for where, one in fields.objects("enabled", said, path):
+        name = fields.text("name", one, where)
+        if not _exists(fields, where, point, name):
+            continue
+        if name in seen:
+            fields.problems.add(f"{where}.name", f'plugin "{name}" already registered as "{_kind(point)}"')
+        seen.add(name)
+        offered = [each for each in points if name in _POINTS[each]]
+        if not offered:
+            fields.problems.add(f"{where}.name", f'plugin "{name}" does not extend {_kind(point)} plugin')
+        for each in offered:
+            chosen[each][name] = None
+        if "score" in offered:
+            weights[name] = fields.number("weight", one, 0, path=where) or _WEIGHTS[name]
+
+
+def _exists(fields: Fields, where: str, point: str, name: str) -> bool:
+    if name not in _KNOWN:
+        fields.problems.add(f"{where}.name", f'{_kind(point)} "{name}" does not exist')
+    return name in _KNOWN
+
+
+def _kind(point: str) -> str:
+    return f"{point[0].upper()}{point[1:]}Plugin"

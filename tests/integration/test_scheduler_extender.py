@@ -1,0 +1,182 @@
+"""The scheduler with an extender: a real HTTP server that filters, ranks, chooses victims and binds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from apimachinery.api.catalogue import EVENTS, NODES, PODS, PRIORITYCLASSES
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta import pods
+from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.config_extenders import ExtenderConfig
+from controlplane.scheduler.wire import build as build_scheduler
+from tests.integration.simulation import Simulation, free_port, simulated_cluster
+
+Object = dict[str, Any]
+
+
+class Opinions:
+    """What the extender thinks; each question is kept."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Object]] = []
+        self.allowed: set[str] | None = None
+        self.liked = ""
+        self.broken = False
+        self.cluster: Simulation | None = None
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The protocol of k8s.io/kube-scheduler/extender/v1."""
+        verb, body = request.match_info["verb"], await request.json()
+        self.asked.append((verb, body))
+        if self.broken:
+            return web.Response(status=500)
+        if verb == "filter":
+            nodes = body["nodes"]["items"]
+            names = [node["metadata"]["name"] for node in nodes]
+            kept = [node for node in nodes if self.allowed is None or node["metadata"]["name"] in self.allowed]
+            failed = {
+                name: "not wanted here" for name in names if self.allowed is not None and name not in self.allowed
+            }
+            return web.json_response({"nodes": {"items": kept}, "failedNodes": failed})
+        if verb == "prioritize":
+            names = [node["metadata"]["name"] for node in body["nodes"]["items"]]
+            return web.json_response([{"host": name, "score": 10 if name == self.liked else 0} for name in names])
+        if verb == "preempt":
+            told = body["nodeNameToVictims"]
+            kept_victims = {
+                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["pods"]]}
+                for node, victims in told.items()
+                if self.allowed is None or node in self.allowed
+            }
+            return web.json_response({"nodeNameToMetaVictims": kept_victims})
+        assert verb == "bind" and self.cluster is not None
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": body["podName"], "uid": body["podUID"], "annotations": {"example.com/by": "extender"}},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": body["node"]},
+        }
+        await self.cluster.client.create_subresource(PODS, body["podName"], "binding", binding, body["podNamespace"])
+        return web.json_response({})
+
+
+@pytest.fixture
+async def opinions() -> AsyncIterator[tuple[Opinions, str]]:
+    """The extender and its URL."""
+    opinions, port = Opinions(), free_port()
+    app = web.Application()
+    app.router.add_post("/{verb}", opinions.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield opinions, f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def cluster_with(directory: Path, *extenders: ExtenderConfig) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(directory, scheduler=False) as simulation:
+        for name in ("worker-1", "worker-2", "worker-3"):
+            await simulation.fleet.add(name)
+
+        async def ready() -> bool:
+            return not any(node["spec"].get("taints") for node in (await simulation.client.list(NODES))["items"])
+
+        await simulation.eventually(ready, "nodes that are seen to be ready")
+        stop = asyncio.Event()
+        config = SchedulerConfig(load_kubeconfig(directory / "scheduler.conf"), extenders=extenders)
+        task = asyncio.create_task(build_scheduler(config).run(stop))
+        try:
+            yield simulation
+        finally:
+            await cancel_and_wait(task)
+
+
+def pod(name: str, cpu: str = "100m", **spec: Any) -> Object:
+    container = {"name": "main", "image": "nginx", "resources": {"requests": {"cpu": cpu}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
+    }
+
+
+async def bound(cluster: Simulation, name: str) -> str:
+    async def look() -> str | None:
+        return pods.node_name(await cluster.client.get(PODS, name, "default")) or None
+
+    node: str = await cluster.eventually(look, f"{name} bound", within=60)
+    return node
+
+
+async def failed(cluster: Simulation, name: str, words: str) -> None:
+    async def look() -> bool:
+        selector = f"involvedObject.name={name},reason=FailedScheduling"
+        items = (await cluster.client.list(EVENTS, "default", field_selector=selector))["items"]
+        return any(words in each["message"] for each in items)
+
+    await cluster.eventually(look, f"an event that says {words}", within=60)
+
+
+async def test_an_extender_filters_ranks_and_binds(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:
+    told, url = opinions
+    config = ExtenderConfig(url, "filter", "prioritize", bind_verb="bind", weight=5)
+    async with cluster_with(tmp_path / "data", config) as cluster:
+        told.cluster = cluster
+        told.allowed, told.liked = {"worker-1", "worker-3"}, "worker-3"
+        await asyncio.gather(*(cluster.client.create(PODS, pod(f"p{n}")) for n in range(10)))
+        assert {await bound(cluster, f"p{n}") for n in range(10)} == {"worker-3"}
+        assert [verb for verb, _ in told.asked].count("bind") == 10
+        question = next(body for verb, body in told.asked if verb == "filter")
+        assert question["pod"]["spec"]["terminationGracePeriodSeconds"] == 0  # whole, not what our rules read of it
+        assert question["nodes"]["items"][0]["status"]["conditions"]
+        told.allowed = set()
+        await cluster.client.create(PODS, pod("nowhere"))
+        await failed(cluster, "nowhere", "0/3 nodes are available: 3 not wanted here.")
+
+
+async def test_an_extender_that_fails_holds_up_its_pods_only(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:
+    told, url = opinions
+    managed = ExtenderConfig(url, "filter", managed=frozenset({"example.com/foo"}), ignored=frozenset())
+    away = ExtenderConfig("http://127.0.0.1:1", "filter", ignorable=True)
+    async with cluster_with(tmp_path / "data", away, managed) as cluster:
+        told.broken = True
+        theirs = pod("theirs")
+        theirs["spec"]["containers"][0]["resources"] = {
+            "requests": {"example.com/foo": "1"},
+            "limits": {"example.com/foo": "1"},
+        }
+        for node in ("worker-1", "worker-2", "worker-3"):
+            amounts = {"cpu": "4", "memory": "8Gi", "pods": "110", "example.com/foo": "1"}
+            await cluster.client.patch(NODES, node, {"status": {"allocatable": amounts}}, subresource="status")
+        await cluster.client.create(PODS, theirs)
+        await cluster.client.create(PODS, pod("ours"))
+        await bound(cluster, "ours")
+        await failed(cluster, "theirs", f"failed filter with extender at URL {url}/filter, code 500")
+        told.broken, told.allowed = False, {"worker-2"}
+        assert await bound(cluster, "theirs") == "worker-2"
+
+
+async def test_an_extender_chooses_where_room_is_made(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:
+    told, url = opinions
+    async with cluster_with(tmp_path / "data", ExtenderConfig(url, preempt_verb="preempt")) as cluster:
+        for name, value in (("low", 1), ("high", 1000)):
+            priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
+            await cluster.client.create(PRIORITYCLASSES, {**priority, "value": value})
+        for number in range(3):
+            await cluster.client.create(PODS, pod(f"low-{number}", cpu="3", priorityClassName="low"))
+        places = {await bound(cluster, f"low-{number}") for number in range(3)}
+        assert places == {"worker-1", "worker-2", "worker-3"}
+        told.allowed = {"worker-2"}
+        await cluster.client.create(PODS, pod("high", cpu="2", priorityClassName="high"))
+        assert await bound(cluster, "high") == "worker-2"

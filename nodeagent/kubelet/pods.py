@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from apimachinery.meta.quantity import milli, value
@@ -17,6 +17,9 @@ CONFIG_SOURCE = "kubernetes.io/config.source"
 CONFIG_HASH = "kubernetes.io/config.hash"
 CONFIG_SEEN = "kubernetes.io/config.seen"
 CONFIG_MIRROR = "kubernetes.io/config.mirror"
+
+# What of a pod's metadata changes what is to be done for it.
+_ASKING = ("labels", "annotations", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 _SYSTEM_CRITICAL = 2_000_000_000  # scheduling.SystemCriticalPriority
 
@@ -111,6 +114,22 @@ def container_hash(container: Mapping[str, Any]) -> str:
 
 def host_network(pod: Mapping[str, Any]) -> bool:
     return bool(pod["spec"].get("hostNetwork"))
+
+
+def asks_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two versions of a pod want the same of the node: most differ by the status that we sent ourselves.
+
+    Upstream's podsDifferSemantically; readiness gates are what others write into a status for us to read.
+    """
+    if any(one["metadata"].get(key) != other["metadata"].get(key) for key in _ASKING):
+        return False
+    gates = {gate["conditionType"] for gate in one["spec"].get("readinessGates") or ()}
+    return one["spec"] == other["spec"] and _conditions(one, gates) == _conditions(other, gates)
+
+
+def _conditions(pod: Mapping[str, Any], types: Collection[str]) -> dict[str, str]:
+    listed = (pod.get("status") or {}).get("conditions") or () if types else ()
+    return {condition["type"]: condition["status"] for condition in listed if condition["type"] in types}
 
 
 def qos_class(pod: Mapping[str, Any]) -> str:

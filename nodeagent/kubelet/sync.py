@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
 RETRY, RESYNC = 10.0, 60.0
+# How long the start of containers may take before the pod's address is told without them.
+_SOON = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,14 @@ class PodSyncer:
         if network and not pods.host_network(pod):
             self._recorder.pod(pod, "Warning", "NetworkNotReady", f"network is not ready: {network}")
             return Outcome(again_in=2.0)
+        plan = compute_actions(pod, state, self._probes.view)
         try:
-            again, started = await self._act(pod, state, memory)
+            again, started = await self._act(pod, state, plan, memory)
         finally:
-            state = await self._observer.observe(uid)
-            status = self._tell(pod, state)
-        if started:
+            if not plan.nothing:
+                state = await self._observer.observe(uid)
+                status = self._tell(pod, state)
+        if started and not plan.nothing:
             again = min(again, self._at_once(pod, state, memory))
         if status["phase"] in ("Succeeded", "Failed"):
             return Outcome(terminal=True)
@@ -179,9 +183,8 @@ class PodSyncer:
         waits = {*plan.start, *plan.start_init, *plan.start_ephemeral} - memory.waiting.keys()
         return 0.0 if waits else RESYNC
 
-    async def _act(self, pod: Pod, state: PodState, memory: _Memory) -> tuple[float, bool]:
+    async def _act(self, pod: Pod, state: PodState, plan: Actions, memory: _Memory) -> tuple[float, bool]:
         """Do what is to be done; returns (seconds until the next pass, whether it came to starting containers)."""
-        plan = compute_actions(pod, state, self._probes.view)
         if plan.kill_pod:
             if state.sandboxes:
                 await self._kill_old(pod, state)
@@ -245,7 +248,8 @@ class PodSyncer:
                 return None
             fresh = await self._observer.observe_new_sandbox(state, sandbox_id)
             ips = fresh.ips
-            self._tell(pod, fresh)
+            # Most containers start at once: then there is one thing to tell, not two.
+            self._tell(pod, fresh, after=_SOON)
         secrets, missing = [], []
         for reference in pod["spec"].get("imagePullSecrets") or ():
             try:
@@ -330,7 +334,7 @@ class PodSyncer:
 
     # --- telling
 
-    def _tell(self, pod: Pod, state: PodState, *, terminal: bool = False) -> dict[str, Any]:
+    def _tell(self, pod: Pod, state: PodState, *, terminal: bool = False, after: float = 0.0) -> dict[str, Any]:
         memory = self._memory.setdefault(pods.uid(pod), _Memory())
         self._probes.sync(pod, state)
         view = ContainerView(memory.waiting, self._probes.is_ready, self._probes.is_started)
@@ -344,7 +348,7 @@ class PodSyncer:
             terminal=terminal,
             verdict=memory.verdict,
         )
-        self._status.set(pod, status)
+        self._status.set(pod, status, after=after)
         return status
 
     # --- activeDeadlineSeconds

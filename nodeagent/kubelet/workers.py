@@ -102,9 +102,10 @@ class PodWorkers:
             self._read_deletion(worker, pod)
             worker.task = asyncio.create_task(self._run(worker), name=f"pod {pods.describe(pod)}")
             return
-        worker.pod = pod
+        before, worker.pod = worker.pod, pod
         self._read_deletion(worker, pod)
-        worker.wake.set()
+        if before is None or not pods.asks_the_same(before, pod):
+            worker.wake.set()
 
     def active(self) -> list[Pod]:
         """The pods that were admitted and of which something may run."""

@@ -41,6 +41,7 @@ class _Entry:
     sent_to: str = ""
     answered: int = 0  # the revision that our last patch made
     delete: bool = False
+    ripe: bool = True
 
 
 class StatusManager:
@@ -50,6 +51,7 @@ class StatusManager:
         self._client, self._published, self._clock = client, published, clock
         self._entries: dict[str, _Entry] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._ripening: dict[str, asyncio.Task[None]] = {}
         self._backoff = Backoff(0.2, 10.0, clock)
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -68,17 +70,30 @@ class StatusManager:
         foreign = [c for c in (shown.get("status") or {}).get("conditions") or () if c["type"] not in OWNED]
         return {**held, "conditions": [*held["conditions"], *foreign]} if foreign else held
 
-    def set(self, pod: Pod, status: Status) -> None:
-        """Note the pod's status; it is sent if it differs from the last."""
-        entry = self._entries.get(pods.uid(pod))
+    def set(self, pod: Pod, status: Status, *, after: float = 0.0) -> None:
+        """Note the status; it is sent if it differs from the last. after: seconds for which the next is awaited."""
+        uid = pods.uid(pod)
+        entry = self._entries.get(uid)
         if entry is None:
-            self._entries[pods.uid(pod)] = _Entry(pod, status)
+            entry = self._entries[uid] = _Entry(pod, status)
         elif entry.status == status:
             entry.pod = pod
             return
         else:
             entry.pod, entry.status, entry.version = pod, status, entry.version + 1
-        self.kick(pods.uid(pod))
+        if (ripening := self._ripening.pop(uid, None)) is not None:
+            ripening.cancel()
+        entry.ripe = not after or self._tasks is None
+        if not entry.ripe and self._tasks is not None:
+            self._ripening[uid] = self._tasks.create_task(self._ripen(uid, after))
+        self.kick(uid)
+
+    async def _ripen(self, uid: str, after: float) -> None:
+        await self._clock.sleep(after)
+        self._ripening.pop(uid, None)
+        if (entry := self._entries.get(uid)) is not None:
+            entry.ripe = True
+            self.kick(uid)
 
     def finish(self, pod: Pod) -> None:
         """Everything of a pod that is being deleted is gone from the node: let the API forget it too."""
@@ -108,7 +123,7 @@ class StatusManager:
                 self.kick(uid)
             await stop.wait()
             self._tasks = None
-            for task in self._sending.values():
+            for task in (*self._sending.values(), *self._ripening.values()):
                 task.cancel()
 
     async def _send_until_done(self, uid: str, client: Client) -> None:
@@ -121,7 +136,7 @@ class StatusManager:
                 told = entry.sent == entry.version and entry.sent_to == pods.uid(target)
                 if told and _overwritten(entry, target):
                     told = False
-                if told and not entry.delete:
+                if not entry.delete and (told or not entry.ripe):
                     return
                 try:
                     if not told:

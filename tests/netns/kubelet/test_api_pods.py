@@ -75,6 +75,21 @@ def test_a_pod_from_kubectl_to_logs_exec_and_deletion(cluster: Cluster, kubelet:
     assert not kubelet.machine.ctr("tasks", "ls", "-q").split()
 
 
+def test_an_address_is_told_while_a_container_takes_its_time(cluster: Cluster, kubelet: Kubelet) -> None:
+    """The pass is not over before the hook is; what is known until then does not wait for it."""
+    hook = {"postStart": {"exec": {"command": ["sh", "-c", "until test -e /tmp/go; do sleep 0.1; done"]}}}
+    cluster.apply(pod("slow", busybox(FOREVER, lifecycle=hook)))
+    early = eventually(
+        lambda: found if (found := cluster.pod("slow")["status"]).get("podIP") else None, "the address of the pod"
+    )
+    assert early is not None and early["phase"] == "Pending" and "waiting" in early["containerStatuses"][0]["state"]
+    [container] = [
+        line.split()[0] for line in kubelet.machine.ctr("containers", "ls").splitlines() if "busybox" in line
+    ]
+    kubelet.machine.ctr("tasks", "exec", "--exec-id", "go", container, "touch", "/tmp/go")
+    assert cluster.ready("slow")["status"]["podIP"] == early["podIP"]
+
+
 def test_port_forward(cluster: Cluster, kubelet: Kubelet) -> None:
     cluster.apply(pod("fwd", busybox(f"httpd -p 8080 -h /etc; {FOREVER}")))
     cluster.ready("fwd")

@@ -31,6 +31,7 @@ _NEEDED = {
 _SINCE = {"CHECK": (0, 4, 0), "GC": (1, 1, 0), "STATUS": (1, 1, 0)}
 _NAME_REST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _NAME_FIRST = _NAME_REST - set("_.-")
+_GO_SPELLED = ("portMappings", "bandwidth", "ipRanges")
 _INTERFACE_MAX = 15  # IFNAMSIZ less the NUL
 
 
@@ -40,7 +41,9 @@ class Call:
     __slots__ = ("args", "config", "container", "interface", "netns", "network", "path", "version")
 
     def __init__(self, environment: Mapping[str, str], config: Result) -> None:
-        self.config = config
+        self.config = (
+            {**config, "runtimeConfig": _runtime(config["runtimeConfig"])} if "runtimeConfig" in config else config
+        )
         self.version = config.get("cniVersion") or "0.1.0"
         self.network: str = config["name"]
         self.container = environment.get("CNI_CONTAINERID", "")
@@ -145,6 +148,22 @@ def _configuration(data: bytes) -> Result:
     if not isinstance(config.get("cniVersion", ""), str):
         raise CniError(errors.DECODING_FAILURE, "decoding version from network config: not a string")
     return config
+
+
+def _runtime(told: object) -> Result:
+    """What the runtime gives for capabilities, with names as the conventions spell them: containerd writes HostPort and
+    IngressRate, and plugins in Go read names without regard to case."""
+    if not isinstance(told, dict):
+        return {}
+    return {key: _spelled(value) if key in _GO_SPELLED else value for key, value in told.items()}
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if isinstance(value, dict):
+        return {key[:1].lower() + key[1:]: item for key, item in value.items()}
+    return value
 
 
 def _is_name(text: str) -> bool:

@@ -119,7 +119,8 @@ def test_refusals(call: Callable[..., Any], node: Namespace, entry: dict[str, in
 def test_the_burst_that_containerd_gives_everybody_does_not_undo_the_rate(
     ours: Plugins, config: Config, node: Namespace, pod: Namespace
 ) -> None:
-    told = {**config, "runtimeConfig": {"bandwidth": {"ingressRate": RATE, "ingressBurst": 2**32 - 1}}}
+    limits = {"IngressRate": RATE, "IngressBurst": 2**32 - 1, "EgressRate": 0, "EgressBurst": 0}  # as it spells them
+    told = {**config, "runtimeConfig": {"bandwidth": limits}}
     assert ours.call("kubelab-bridge", "ADD", told, node=node, netns=str(pod.path)).code == 0
     assert LEAST < transfer(node, pod, "10.99.1.2") < 30
 

@@ -106,12 +106,17 @@ def test_masquerade_over_ipv6(plugins: Plugins, config: Config, node: Namespace,
     assert "CNI-" not in node.run("ip6tables-save", "-t", "nat")
 
 
+@pytest.mark.parametrize("spelled", ["hostPort", "HostPort"], ids=["by the conventions", "by containerd"])
 @pytest.mark.parametrize("chained", [False, True], ids=["in kubelab-bridge", "chained portmap"])
-def test_host_ports(plugins: Plugins, config: Config, node: Namespace, make: Make, chained: bool) -> None:
+def test_host_ports(
+    plugins: Plugins, config: Config, node: Namespace, make: Make, chained: bool, spelled: str
+) -> None:  # fmt: skip
     outside, pod = make("outside"), make("pod")
     connect(node, outside, "192.0.2.1/24", "192.0.2.2/24", ("up0", "down0"))
     node.run("sysctl", "-w", "net.ipv4.conf.cni0.route_localnet=1", check=False)
     ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+    if spelled == "HostPort":
+        ports = {"portMappings": [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "TCP", "HostIP": ""}]}
     foreign = "-A PREROUTING -p tcp -m tcp --dport 9999 -j REDIRECT --to-ports 22"
     node.run("iptables-restore", "--noflush", input=f"*nat\n{foreign}\nCOMMIT\n")
 

@@ -40,7 +40,7 @@ stub.test {
 """
 
 
-async def soon(what: str, condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def soon(what: str, condition: Callable[[], object], seconds: float = 40.0) -> None:
     await asyncio.to_thread(eventually, what, condition, seconds)
 
 
@@ -196,7 +196,7 @@ async def test_a_loop_of_forwards_is_the_end(world: World, tmp_path: Path) -> No
     corefile.write_text(". {\n loop\n forward . 127.0.0.1\n}\n")
     process = Process(pod, log, "-m", "nodeagent.dns", "--conf", str(corefile))
     try:
-        assert await asyncio.to_thread(process.popen.wait, 30) == 1
+        assert await asyncio.to_thread(process.popen.wait, 60) == 1
         assert 'detected for zone ".", see https://coredns.io/plugins/loop#troubleshooting' in log.read_text()
     finally:
         process.stop(9)

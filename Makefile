@@ -42,13 +42,14 @@ test: check conformance integration netns vm ## everything, as CI runs it
 bench: setup    ## measure; each figure is a ratio with its floor or peer
 	$(BIN)/python -m bench
 
-peer:           ## build the real kube-apiserver for bench api into build/peer, ten minutes
-	nice bench/peer.sh
+peer:           ## build the real control plane for the benches into build/peer, eleven minutes
+	nice bench/peer.sh kube-apiserver kube-controller-manager kube-scheduler
 
-hostile: setup  ## 100,000 malformed requests and 1,000 kills under writes, on each store
+hostile: setup  ## 100,000 malformed requests, 1,000 kills under writes on each store, 10,000 NetworkPolicies
 	for store in sqlite etcd; do \
 	  $(BIN)/python -m tests.hostile --store $$store && $(BIN)/python -m tests.hostile.kills --store $$store || exit 1; \
 	done
+	KUBELAB_HOSTILE_POLICIES=10000 KUBELAB_RANDOM_POLICIES=200 $(PYTEST) tests/netns/policy
 
 faults: setup   ## every fault of a node as often and as long as promised, an hour
 	KUBELAB_FAULTS=full $(PYTEST) -s tests/netns/kubelet/test_faults_*.py

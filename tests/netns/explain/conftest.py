@@ -1,0 +1,136 @@
+"""Two nodes with kube-proxy, CNI, routes and policies as machines run them; and the walker, asked about them."""
+
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import NAMESPACES, NETWORKPOLICIES, PODS
+from apimachinery.kit import commands
+from nodeagent.explain.main import read_cluster, read_nodes
+from nodeagent.explain.question import Question, ask
+from nodeagent.explain.report import Report, explain
+from tests.netns.cni.namespaces import Namespace
+from tests.netns.policy.test_network_policies import TABLE
+from tests.netns.policy.test_network_policies import soon as soon_within
+from tests.netns.proxy.conftest import ROOT, Node, World, world
+
+__all__ = ["world"]
+
+WAIT = 60.0  # seconds that anything may take on a busy machine
+PORTS = (8080, 81)  # of every pod's servers, TCP; 8080 also UDP
+
+
+async def soon(what: str, condition: Callable[[], object]) -> None:
+    await soon_within(what, condition, WAIT)
+
+
+def rules(node: Node) -> str:
+    """All that kube-proxy wrote there, in whatever mode."""
+    return node.namespace.run("iptables-save") + node.namespace.run("nft", "list", "ruleset")
+
+
+def policies(node: Node) -> str:
+    return node.namespace.run(*TABLE, check=False)
+
+
+@dataclass
+class Peer:
+    """Somebody who asks: a pod, a node, or (words: an address) somebody outside."""
+
+    words: str
+    ip: str
+    inside: Namespace
+    node: str = ""
+
+    def ask(self, ip: str, port: int, protocol: str = "tcp", timeout: float = 1.0) -> tuple[str, str]:
+        """(`answers`, who and the address that it saw), (`refused`, ""), or (`silent`, "") for everything else."""
+        try:
+            if protocol == "udp":
+                said = self.inside.ask_udp(ip, port, timeout=timeout)
+            else:
+                said = self.inside.ask(ip, port, timeout=timeout)
+        except ConnectionRefusedError:
+            return "refused", ""
+        except OSError:
+            return "silent", ""
+        # Nothing said: reset after it was accepted, by somebody who never saw it coming.
+        return ("answers", said) if " from " in said else ("silent", "")
+
+
+class Lab:
+    """Pods a1, a2 on node-1 and b1, b2 on node-2, b2 in the namespace `other`; the outside is the API's machine."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.peers: dict[str, Peer] = {}
+
+    async def start(self) -> "Lab":
+        one, two = self.world.nodes
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other", "labels": {"team": "other"}}}
+        await self.world.client.create(NAMESPACES, body)
+        for name, namespace, node in (("a1", "default", one), ("a2", "default", one), ("b1", "default", two)):
+            await self._pod(name, namespace, node)
+        await self._pod("b2", "other", two)
+        for node in self.world.nodes:
+            self.peers[node.name] = Peer(f"node/{node.name}", node.ip, node.namespace, node.name)
+        self.peers["outside"] = Peer("192.0.2.9", "192.0.2.9", self.world.api)
+        for name in ("b1", "b2"):
+            await soon(f"a1 reaches {name}", lambda name=name: self["a1"].ask(self[name].ip, 81)[0] == "answers")
+            await soon(f"{name} reaches a1", lambda name=name: self[name].ask(self["a1"].ip, 81)[0] == "answers")
+        return self
+
+    def __getitem__(self, name: str) -> Peer:
+        return self.peers[name]
+
+    async def _pod(self, name: str, namespace: str, node: Node) -> None:
+        await soon("the CNI configuration", node.conflist.exists)
+        inside, ip = node.pod(name)
+        for port in PORTS:
+            self.world.servers.append(inside.serve(name, port))
+        self.world.servers.append(inside.serve(name, 8080, kind=socket.SOCK_DGRAM))
+        spec = {"nodeName": node.name, "containers": [{"name": "c", "image": "i"}]}
+        spec |= {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0}
+        meta = {"name": name, "namespace": namespace, "labels": {"app": name}}
+        made = await self.world.client.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        status = {**made.get("status", {}), "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]}
+        await self.world.client.patch(PODS, name, {"status": status}, namespace, subresource="status")
+        self.peers[name] = Peer(f"pod/{namespace}/{name}", ip, inside, node.name)
+
+    async def service(self, name: str, *pods: str, **spec: Any) -> str:
+        return await self.world.service(name, [(self[pod].ip, self[pod].node) for pod in pods], **spec)
+
+    async def policy(self, name: str, namespace: str = "default", **spec: Any) -> None:
+        body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}}
+        await self.world.client.create(NETWORKPOLICIES, {**body, "spec": {"podSelector": {}, **spec}}, namespace)
+
+    async def why(self, source: str, to: str, **said: Any) -> Report:
+        """source: a peer's name."""
+        cluster = await read_cluster(self.world.client)
+        question = ask(cluster, self[source].words, to, **said)
+        nodes, unread = await read_nodes(question, self.read)
+        assert not unread
+        return explain(cluster, question, nodes, unread)
+
+    async def read(self, node: str, question: Question) -> Any:
+        path = self[node].inside.path
+        words = (sys.executable, "-m", "nodeagent.explain.collect", f"--family={question.family}", *question.ips)
+        done = await commands.run("nsenter", f"--net={path}", "env", f"PYTHONPATH={ROOT}", *words)
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+async def lab(world: World, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    """Its parameter: kube-proxy's mode."""
+    mode = getattr(request, "param", "iptables")
+    for node in world.nodes:
+        assert node.process is not None
+        node.process.stop()
+        node.start(
+            module="nodeagent.kube_proxy", flags=(f"--cni-socket={node.directory / 'cni.sock'}", f"--proxy-mode={mode}")
+        )
+    yield await Lab(world).start()

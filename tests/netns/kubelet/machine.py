@@ -53,7 +53,7 @@ oom_score = 0
 """
 
 
-_CLAIMS = Path("/run/lock")
+_CLAIMS = Path("/run")
 _INDEXES = range(1, 251)
 
 

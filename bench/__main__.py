@@ -16,7 +16,20 @@ from rich.table import Table
 
 from bench.figure import Figure
 
-BENCHES = ("control_plane", "storage", "api", "pod", "node", "stats", "cni", "dns", "proxy", "boot", "scheduler")
+BENCHES = (
+    "control_plane",
+    "storage",
+    "api",
+    "pod",
+    "node",
+    "stats",
+    "cni",
+    "dns",
+    "proxy",
+    "boot",
+    "scheduler",
+    "controllers",
+)
 RECORD = Path(__file__).parent.parent / "BENCH.md"
 
 

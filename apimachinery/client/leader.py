@@ -49,6 +49,11 @@ class LeaderElector:
         self._lease, self._renew, self._retry = lease, renew, retry
         self._seen: Object | None = None
         self._seen_at = 0.0
+        self._held_until = float("-inf")
+
+    def holds(self) -> bool:
+        """Tell whether the lease is surely ours: renewed so lately that nobody may have taken it. For FencedClient."""
+        return self._clock.monotonic() < self._held_until
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Wait for the lease, run `lead`, renew meanwhile. Returns when `lead` returns.
@@ -87,6 +92,14 @@ class LeaderElector:
                 raise LeadershipLost(f"leaderelection lost: lease {self._namespace}/{self._name} is held by {holder}")
 
     async def _try_acquire(self) -> bool:
+        begun = self._clock.monotonic()
+        if not await self._write_lease():
+            return False
+        # Whoever waits for the lease to expire counts from when the write was seen, which is later than this.
+        self._held_until = begun + self._renew
+        return True
+
+    async def _write_lease(self) -> bool:
         try:
             try:
                 current = await self._client.get(LEASES, self._name, self._namespace)
@@ -106,6 +119,7 @@ class LeaderElector:
             return False
 
     async def _release(self) -> None:
+        self._held_until = float("-inf")
         if self._holder() != self.identity or self._seen is None:
             return
         spec = {**self._seen["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}

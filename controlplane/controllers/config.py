@@ -49,11 +49,13 @@ class ControllersConfig:
     signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
     certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets.
     secure_port: of the health and metrics server; 0 serves none.
+    leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
     """
 
     client: ClientConfig
     controllers: tuple[str, ...] = ("*",)
     leader_elect: bool = False
+    leader_lease: tuple[float, float, float] = (15.0, 10.0, 2.0)
     bind_address: str = "0.0.0.0"
     secure_port: int = 0
     tls_cert_file: Path | None = None
@@ -110,6 +112,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     except ValueError as error:
         problems.add("--cluster-signing-duration", str(error))
         signing_duration = 0.0
+    lease = _lease(args, problems)
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
     client = ClientConfig("")
     try:
@@ -122,6 +125,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         client=client,
         controllers=tuple(name.strip() for name in args.controllers.split(",")),
         leader_elect=args.leader_elect,
+        leader_lease=lease,
         bind_address=args.bind_address,
         secure_port=args.secure_port,
         tls_cert_file=args.tls_cert_file,
@@ -150,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--kubeconfig", required=True, help="file with the API server's address and our credentials")
     add("--controllers", default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
     add("--leader-elect", type=boolean, nargs="?", const=True, default=True)
+    add("--leader-elect-lease-duration", default="15s", help="how long the lease holds when it is not renewed")
+    add("--leader-elect-renew-deadline", default="10s", help="how long the leader tries to renew it; less than that")
+    add("--leader-elect-retry-period", default="2s", help="how often it is renewed, or asked for; less again")
     add("--bind-address", default="0.0.0.0", help="address of the health and metrics server")
     add("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
     add("--tls-cert-file", type=Path)
@@ -178,6 +185,21 @@ def _parser() -> argparse.ArgumentParser:
         add(ignored, help=argparse.SUPPRESS)
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
     return parser
+
+
+def _lease(args: argparse.Namespace, problems: Problems) -> tuple[float, float, float]:
+    found = []
+    for name in ("lease_duration", "renew_deadline", "retry_period"):
+        flag, text = f"--leader-elect-{name.replace('_', '-')}", getattr(args, f"leader_elect_{name}")
+        try:
+            found.append(times.parse_duration(text))
+        except ValueError as error:
+            problems.add(flag, str(error))
+            return (15.0, 10.0, 2.0)
+    lease, renew, retry = found
+    if not lease > renew > retry > 0:
+        problems.add("--leader-elect-lease-duration", f"{lease:g} s > {renew:g} s > {retry:g} s > 0 does not hold")
+    return lease, renew, retry
 
 
 def _clusters(text: str, problems: Problems) -> list[Network]:

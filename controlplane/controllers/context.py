@@ -7,17 +7,20 @@ from typing import Any, Protocol
 
 from apimachinery.api.catalogue import PODS, Resource
 from apimachinery.cache.informer import Informer, InformerFactory, without_managed_fields
+from apimachinery.cache.lister import Lister
 from apimachinery.client.rest import Client
 from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.owners import controller_of
 from apimachinery.kit.clock import Clock
-from apimachinery.meta import pods
+from apimachinery.meta import objects, pods
+from apimachinery.meta.labels import Selector
 from controlplane.controllers.config import ControllersConfig
 
 Object = dict[str, Any]
 
 BY_CONTROLLER = "controller-uid"
 BY_NODE = "node-name"
+_ORPHANS = "orphans"
 
 _DROPPED_OF_CONTAINERS = (
     "env", "envFrom", "volumeMounts", "volumeDevices", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle",
@@ -68,8 +71,30 @@ class Context:
 
 
 def index_by_controller(informer: Informer) -> None:
-    """Index the informer's objects by the uid of their controller (empty for none)."""
-    informer.lister.add_index(BY_CONTROLLER, lambda obj: ((controller_of(obj) or {}).get("uid", ""),))
+    """Index the informer's objects by the uid of their controller, and those without one by their labels."""
+    informer.lister.add_index(BY_CONTROLLER, lambda obj: (owner["uid"],) if (owner := controller_of(obj)) else ())
+    informer.lister.add_index(_ORPHANS, _orphan_keys)
+
+
+def claimable(lister: Lister, owner: Object, selector: Selector) -> list[Object]:
+    """Return what `owner` controls, and of its namespace's orphans at least those that `selector` matches.
+
+    Looked up by one label that the selector asks for, so that the work does not grow with what it does not match.
+    """
+    space = objects.namespace(owner)
+    asked = (
+        f"{space}/{each.key}={each.values[0]}"
+        for each in selector.requirements
+        if each.operator in ("=", "==", "in") and len(each.values) == 1
+    )
+    return [*lister.by_index(BY_CONTROLLER, objects.uid(owner)), *lister.by_index(_ORPHANS, next(asked, space))]
+
+
+def _orphan_keys(obj: Object) -> tuple[str, ...]:
+    if controller_of(obj) is not None:
+        return ()
+    space = objects.namespace(obj)
+    return (space, *(f"{space}/{key}={value}" for key, value in objects.labels(obj).items()))
 
 
 def controller_facts(pod: Object) -> Object:

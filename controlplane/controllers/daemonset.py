@@ -15,7 +15,7 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_conflict
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
+from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.daemonset_plan import (
     DaemonPlan,
     compute_status,
@@ -24,7 +24,7 @@ from controlplane.controllers.daemonset_plan import (
     plan_rolling,
     render_daemon_pod,
 )
-from controlplane.controllers.pod_control import PodControl, all_of, is_namespace_terminating
+from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_of, is_namespace_terminating
 from controlplane.controllers.revisions import HASH_LABEL, delete_revisions, ensure_revision, plan_history
 
 Object = dict[str, Any]
@@ -81,6 +81,8 @@ class DaemonSetController:
             raise
         revision_hash = objects.labels(current)[HASH_LABEL]
         owned, nodes = await self._claim(daemon_set), self._nodes.list()
+        if not await self._control.certain(daemon_set, owned):
+            return DOUBT_PERIOD
         failure: Exception | None = None
         if self._expected.satisfied(key):
             failure = await self._apply(key, daemon_set, plan_pods(daemon_set, nodes, owned), revision_hash)
@@ -96,9 +98,7 @@ class DaemonSetController:
 
     async def _claim(self, daemon_set: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
-        candidates = self._pods.by_index(BY_CONTROLLER, objects.uid(daemon_set))
-        space = objects.namespace(daemon_set)
-        candidates += [pod for pod in self._pods.by_index(BY_CONTROLLER, "") if objects.namespace(pod) == space]
+        candidates = claimable(self._pods, daemon_set, selector)
         claim = plan_claim(daemon_set, selector, candidates)
         return await apply_claim(self._client, daemon_set, DAEMONSETS, PODS, claim)
 

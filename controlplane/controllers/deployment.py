@@ -11,14 +11,14 @@ from typing import Any
 
 from apimachinery.api.catalogue import DEPLOYMENTS, PODS, REPLICASETS
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_of, is_controlled_by
+from apimachinery.controller.owners import controller_key, controller_of, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 from controlplane.controllers import conditions
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
+from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.deployment_plan import (
     REVISION,
     Scale,
@@ -103,9 +103,7 @@ class DeploymentController:
 
     async def _claim(self, deployment: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(deployment["spec"].get("selector"))
-        candidates = self._sets.by_index(BY_CONTROLLER, objects.uid(deployment))
-        space = objects.namespace(deployment)
-        candidates += [each for each in self._sets.by_index(BY_CONTROLLER, "") if objects.namespace(each) == space]
+        candidates = claimable(self._sets, deployment, selector)
         claim = plan_claim(deployment, selector, candidates)
         return await apply_claim(self._client, deployment, DEPLOYMENTS, REPLICASETS, claim)
 
@@ -285,10 +283,10 @@ class DeploymentController:
         self._queue.add(objects.key(deployment))
 
     def _set_changed(self, replica_set: Object) -> None:
-        reference = controller_of(replica_set)
-        if reference is not None:
-            if reference.get("kind") == DEPLOYMENTS.kind:
-                self._queue.add(f"{objects.namespace(replica_set)}/{reference['name']}")
+        key = controller_key(replica_set, DEPLOYMENTS)
+        if key is not None:
+            self._queue.add(key)
+        if controller_of(replica_set) is not None:
             return
         for deployment in self._deployments.list(objects.namespace(replica_set)):
             selector = label_selectors.from_label_selector(deployment["spec"].get("selector"))
@@ -302,15 +300,12 @@ class DeploymentController:
 
     def _pod_deleted(self, pod: Object) -> None:
         """Strategy Recreate waits for the last old pod to go."""
-        reference = controller_of(pod)
-        if reference is None or reference.get("kind") != REPLICASETS.kind:
-            return
-        replica_set = self._sets.get(reference["name"], objects.namespace(pod))
-        owner = controller_of(replica_set) if replica_set is not None else None
-        if owner is not None and owner.get("kind") == DEPLOYMENTS.kind:
-            deployment = self._deployments.get(owner["name"], objects.namespace(pod))
-            if deployment is not None and not is_rolling(deployment):
-                self._enqueue(deployment)
+        set_key = controller_key(pod, REPLICASETS)
+        replica_set = self._sets.get_by_key(set_key) if set_key is not None else None
+        key = controller_key(replica_set, DEPLOYMENTS) if replica_set is not None else None
+        deployment = self._deployments.get_by_key(key) if key is not None else None
+        if deployment is not None and not is_rolling(deployment):
+            self._enqueue(deployment)
 
 
 def _replaced(sets: Sequence[Object], written: Sequence[Object]) -> list[Object]:

@@ -196,7 +196,9 @@ def new_size(deployment: Object, sets: Sequence[Object], new_replicas: int) -> i
     if not is_rolling(deployment):
         return wanted(deployment)
     limit = wanted(deployment) + max_surge(deployment)
-    current = total_size(sets)
+    # A set that was made smaller still has its pods until its status says otherwise. Upstream counts sizes alone, and
+    # a ReplicaSet controller that is late then leaves more pods than maxSurge allows.
+    current = sum(max(size(each), counted([each], "replicas")) for each in sets)
     if current >= limit:
         return new_replicas
     return new_replicas + min(limit - current, wanted(deployment) - new_replicas)

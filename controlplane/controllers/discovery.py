@@ -8,8 +8,11 @@ from typing import Any
 import orjson
 
 from apimachinery.api.catalogue import CATALOGUE, Resource
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError, is_not_found
+
+_ATTEMPTS = 4
+"""How often each of two dozen groups is asked: of a server that refuses some, all would hardly ever answer at once."""
 
 
 async def served_resources(client: Client, *verbs: str) -> list[Resource]:
@@ -70,13 +73,19 @@ async def served_versions(client: Client, group: str) -> list[str]:
 
 
 async def _resources(client: Client, path: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = orjson.loads(await client.raw("GET", path))
-    except ApiError as error:
-        if is_not_found(error):  # the group vanished between the two questions
-            return {"groupVersion": "", "resources": []}
-        raise
-    return found
+    for attempt in range(_ATTEMPTS):
+        try:
+            found: dict[str, Any] = orjson.loads(await client.raw("GET", path))
+            return found
+        except ApiError as error:
+            if is_not_found(error):  # the group vanished between the two questions
+                break
+            if attempt + 1 == _ATTEMPTS or error.code < 429:
+                raise
+        except ApiUnreachable:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+    return {"groupVersion": "", "resources": []}
 
 
 def _resource(group_version: str, entry: dict[str, Any]) -> Resource:

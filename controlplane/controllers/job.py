@@ -19,7 +19,7 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context
+from controlplane.controllers.context import BY_CONTROLLER, Context, claimable
 from controlplane.controllers.job_backoff import Backoff, after
 from controlplane.controllers.job_plan import (
     TRACKING,
@@ -36,7 +36,7 @@ from controlplane.controllers.job_plan import (
 )
 from controlplane.controllers.job_pod import render_job_pod
 from controlplane.controllers.job_status import conclude, news, render_status
-from controlplane.controllers.pod_control import PodControl, all_of, is_namespace_terminating, slow_start
+from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_of, is_namespace_terminating, slow_start
 
 Object = dict[str, Any]
 
@@ -83,6 +83,8 @@ class JobController:
         owned = await self._claim(job)
         if not self._expected.satisfied(key) or self._is_stale(key, job):
             return None  # the event that is awaited brings us back
+        if not await self._control.certain(job, owned):
+            return DOUBT_PERIOD
         now, counts = self._clock.now(), count(job, owned)
         backoff = after(
             self._backoffs.get(key, Backoff()),
@@ -133,13 +135,8 @@ class JobController:
 
     async def _claim(self, job: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(selector_of(job))
-        candidates = self._pods.by_index(BY_CONTROLLER, objects.uid(job))
-        space = objects.namespace(job)
-        candidates += [
-            pod
-            for pod in self._pods.by_index(BY_CONTROLLER, "")
-            if objects.namespace(pod) == space and pods.is_active(pod)
-        ]
+        found = claimable(self._pods, job, selector)
+        candidates = [pod for pod in found if is_controlled_by(pod, job) or pods.is_active(pod)]
         return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates))
 
     async def _apply(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
 from apimachinery.api.catalogue import PODS, Resource
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.controller.events import EventRecorder
-from apimachinery.controller.owners import owner_reference
+from apimachinery.controller.owners import is_controlled_by, owner_reference
 from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_forbidden, is_not_found
 
 Object = dict[str, Any]
 
 BURST = 500  # pods created or deleted in one reconciliation
+DOUBT_PERIOD = 0.2  # seconds until an owner is looked at again whose pods are not known for certain
 
 
 def render_pod(template: Object, owner: Object, owner_resource: Resource) -> Object:
@@ -45,12 +46,35 @@ class PodControl:
 
     def __init__(self, client: Client, recorder: EventRecorder) -> None:
         self._client, self._recorder = client, recorder
+        # Owners (uids) with a creation or deletion of which nobody knows whether it happened.
+        self._doubts: set[str] = set()
+
+    async def certain(self, owner: Object, owned: Iterable[Object]) -> bool:
+        """Tell whether `owned`, from the lister, may be counted: False while it lacks what an unanswered call did.
+
+        Nothing is waited for after such a call, as it may never come; what it did is asked of the API server instead,
+        at the price of a list. Upstream counts at once, and may make one pod too many. Raises ApiError, ApiUnreachable.
+        """
+        uid = objects.uid(owner)
+        if uid not in self._doubts:
+            return True
+        live = (await self._client.list(PODS, objects.namespace(owner)))["items"]
+        wanted = {objects.uid(pod): objects.is_deleting(pod) for pod in live if is_controlled_by(pod, owner)}
+        if wanted != {objects.uid(pod): objects.is_deleting(pod) for pod in owned}:
+            return False
+        self._doubts.discard(uid)
+        return True
 
     async def create(self, owner: Object, pod: Object) -> Object:
         """Create. Raises ApiError, after an event, except when the namespace is going (nobody needs to be told)."""
         try:
             created = await self._client.create(PODS, pod, objects.namespace(owner))
+        except ApiUnreachable:
+            self._doubts.add(objects.uid(owner))
+            raise
         except ApiError as error:
+            if error.code >= 500:
+                self._doubts.add(objects.uid(owner))
             if not is_namespace_terminating(error):
                 self._recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
             raise
@@ -61,9 +85,14 @@ class PodControl:
         """Delete. Returns False when it was gone already. Raises ApiError, after an event."""
         try:
             await self._client.delete(PODS, objects.name(pod), objects.namespace(pod), uid=objects.uid(pod))
+        except ApiUnreachable:
+            self._doubts.add(objects.uid(owner))
+            raise
         except ApiError as error:
             if is_not_found(error):
                 return False
+            if error.code >= 500:
+                self._doubts.add(objects.uid(owner))
             self._recorder.event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
             raise
         self._recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {objects.name(pod)}")

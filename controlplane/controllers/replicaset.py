@@ -16,16 +16,17 @@ from apimachinery.api.catalogue import PODS, REPLICASETS
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_key, controller_of
+from apimachinery.controller.owners import controller_key, controller_of, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError
 from controlplane.controllers import conditions
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
+from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.pod_control import (
     BURST,
+    DOUBT_PERIOD,
     PodControl,
     all_of,
     is_namespace_terminating,
@@ -154,6 +155,8 @@ class ReplicaSetController:
             self._expected.forget(key)
             return None
         owned = await self._claim(replica_set)
+        if not await self._control.certain(replica_set, owned):
+            return DOUBT_PERIOD
         now = self._clock.now()
         plan, failure = ScalePlan(), None
         if self._expected.satisfied(key) and not objects.is_deleting(replica_set):
@@ -167,13 +170,8 @@ class ReplicaSetController:
     async def _claim(self, replica_set: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(replica_set["spec"].get("selector"))
         # Ours by reference, and orphans of the namespace: what others own need not be looked at.
-        candidates = self._pods.by_index(BY_CONTROLLER, objects.uid(replica_set))
-        space = objects.namespace(replica_set)
-        candidates += [
-            pod
-            for pod in self._pods.by_index(BY_CONTROLLER, "")
-            if objects.namespace(pod) == space and pods.is_active(pod)
-        ]
+        found = claimable(self._pods, replica_set, selector)
+        candidates = [pod for pod in found if is_controlled_by(pod, replica_set) or pods.is_active(pod)]
         return await apply_claim(
             self._client, replica_set, REPLICASETS, PODS, plan_claim(replica_set, selector, candidates)
         )

@@ -7,13 +7,13 @@ from typing import Any
 
 from apimachinery.api.catalogue import CONTROLLERREVISIONS, PERSISTENTVOLUMECLAIMS, PODS, STATEFULSETS
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_of, is_controlled_by
+from apimachinery.controller.owners import controller_key, controller_of, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
+from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.pod_control import is_namespace_terminating
 from controlplane.controllers.revisions import delete_revisions, ensure_revision, plan_history
 from controlplane.controllers.statefulset_claims import (
@@ -109,12 +109,10 @@ class StatefulSetController:
 
     async def _claim(self, stateful_set: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(stateful_set["spec"].get("selector"))
-        candidates = self._pods.by_index(BY_CONTROLLER, objects.uid(stateful_set))
-        space = objects.namespace(stateful_set)
-        candidates += [
+        candidates = [
             pod
-            for pod in self._pods.by_index(BY_CONTROLLER, "")
-            if objects.namespace(pod) == space and ordinal(stateful_set, pod) >= 0
+            for pod in claimable(self._pods, stateful_set, selector)
+            if is_controlled_by(pod, stateful_set) or ordinal(stateful_set, pod) >= 0
         ]
         return await apply_claim(
             self._client, stateful_set, STATEFULSETS, PODS, plan_claim(stateful_set, selector, candidates)
@@ -200,10 +198,10 @@ class StatefulSetController:
                 self._enqueue(stateful_set)
 
     def _pod_changed(self, pod: Object) -> None:
-        reference = controller_of(pod)
-        if reference is not None:
-            if reference.get("kind") == STATEFULSETS.kind:
-                self._queue.add(f"{objects.namespace(pod)}/{reference['name']}")
+        key = controller_key(pod, STATEFULSETS)
+        if key is not None:
+            self._queue.add(key)
+        if controller_of(pod) is not None:
             return
         for stateful_set in self._sets.list(objects.namespace(pod)):
             if ordinal(stateful_set, pod) >= 0:

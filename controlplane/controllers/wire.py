@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Awaitable
 
+from apimachinery.client.fenced import FencedClient
 from apimachinery.client.guarded import Guarded
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
@@ -39,13 +40,22 @@ class ControllersDaemon:
         use(self.glass_box.trace)
         async with Client(config.client, "kube-controller-manager") as client:
 
-            async def lead() -> None:
-                await _run_controllers(Context(client, config, self._clock), self.glass_box)
+            async def lead(with_client: Client = client) -> None:
+                await run_controllers(Context(with_client, config, self._clock), self.glass_box)
 
             parts: list[Awaitable[None]] = []
             if config.leader_elect:
-                elector = LeaderElector(client, "kube-controller-manager", "kube-system", config.holder, self._clock)
-                parts.append(elector.run(lead))
+                lease, renew, retry = config.leader_lease
+                elector = LeaderElector(
+                    client, "kube-controller-manager", "kube-system", config.holder, self._clock,
+                    lease=lease, renew=renew, retry=retry,
+                )  # fmt: skip
+
+                async def lead_fenced() -> None:
+                    async with FencedClient(config.client, "kube-controller-manager", elector.holds) as fenced:
+                        await lead(fenced)
+
+                parts.append(elector.run(lead_fenced))
             else:
                 parts.append(lead())
             if config.secure_port:
@@ -60,7 +70,7 @@ class ControllersDaemon:
                 await cancel_and_wait(*tasks)
 
 
-async def _run_controllers(context: Context, glass_box: GlassBox) -> None:
+async def run_controllers(context: Context, glass_box: GlassBox) -> None:
     """Run every enabled controller until cancelled. Each begins its work when the shared informers have synced."""
     controllers = []
     loops = []

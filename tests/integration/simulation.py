@@ -161,10 +161,10 @@ class Fleet:
 
 
 class Simulation:
-    """What a test is given: an administrator's client, and the nodes."""
+    """What a test is given: an administrator's client, the nodes, and how controllers are configured."""
 
-    def __init__(self, client: Client, directory: Path) -> None:
-        self.client, self.directory = client, directory
+    def __init__(self, client: Client, directory: Path, controllers: ControllersConfig) -> None:
+        self.client, self.directory, self.controllers = client, directory, controllers
         self.fleet = Fleet(client)
 
     async def eventually(self, look: Callable[[], Awaitable[Any]], what: str, within: float = DEADLINE) -> Any:
@@ -188,9 +188,16 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def simulated_cluster(
-    directory: Path, *, grace: float = 50.0, eviction_rate: float = 0.1, scheduler: bool = True, etcd: str = ""
+    directory: Path,
+    *,
+    grace: float = 50.0,
+    eviction_rate: float = 0.1,
+    scheduler: bool = True,
+    controllers: bool = True,
+    etcd: str = "",
 ) -> AsyncIterator[Simulation]:
-    """Run everything in this process. grace: node monitor grace period in seconds. etcd: its URL; then the test, the
+    """Run everything in this process. grace: node monitor grace period in seconds. controllers: whether to run them, or
+    only to say in the Simulation how they would be configured. etcd: its URL; then the test, the
     kubelets and the scheduler talk to another API server on it than the controllers do."""
     config = AllInOneConfig(data_dir=directory, port=free_port(), etcd_servers=(etcd,) if etcd else ())
     prepare(config)
@@ -209,21 +216,20 @@ async def simulated_cluster(
             return dataclasses.replace(load_kubeconfig(directory / name), server=server)
 
         stop = asyncio.Event()
-        controllers = build_controllers(
-            ControllersConfig(
-                client=load_kubeconfig(directory / "controller-manager.conf"),
-                root_ca=(pki / "ca.crt").read_bytes(),
-                cluster_cidr=ipaddress.IPv4Network(config.cluster_cidr),
-                service_cidr=ipaddress.IPv4Network(config.service_cidr),
-                node_monitor_period=min(5.0, grace / 5),
-                node_monitor_grace_period=grace,
-                node_eviction_rate=eviction_rate,
-            )
+        controllers_config = ControllersConfig(
+            client=load_kubeconfig(directory / "controller-manager.conf"),
+            root_ca=(pki / "ca.crt").read_bytes(),
+            cluster_cidr=ipaddress.IPv4Network(config.cluster_cidr),
+            service_cidr=ipaddress.IPv4Network(config.service_cidr),
+            node_monitor_period=min(5.0, grace / 5),
+            node_monitor_grace_period=grace,
+            node_eviction_rate=eviction_rate,
         )
-        daemons = [controllers.run(stop)]
+        daemons = [build_controllers(controllers_config).run(stop)] if controllers else []
         if scheduler:
             daemons.append(build_scheduler(SchedulerConfig(client("scheduler.conf"))).run(stop))
-        simulation = Simulation(await undo.enter_async_context(Client(client("admin.conf"), "tests")), directory)
+        administrator = await undo.enter_async_context(Client(client("admin.conf"), "tests"))
+        simulation = Simulation(administrator, directory, controllers_config)
         tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in (*daemons, simulation.fleet.run())]
         undo.push_async_callback(cancel_and_wait, *tasks)
         yield simulation

@@ -56,7 +56,7 @@ KEYS: dict[str, Resource] = {
     "horizontal-pod-autoscaler-controller": HORIZONTALPODAUTOSCALERS,
     "disruption-controller": PODDISRUPTIONBUDGETS,
     "endpointslice-controller": SERVICES,
-    "endpoints-controller": SERVICES,
+    "endpoint-controller": SERVICES,
     "namespace-controller": NAMESPACES,
     "serviceaccount-controller": NAMESPACES,
     "root-ca-certificate-publisher-controller": NAMESPACES,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodeagent.crictl.output import as_json, as_yaml
@@ -75,6 +75,7 @@ _JSON = st.recursive(
 )
 
 
+@example({"": ["A\n"]})
 @given(st.dictionaries(st.text("ab:# -", max_size=4), _JSON, max_size=4))
 def test_yaml_says_what_it_was_given(content: Any) -> None:
     assert yaml.safe_load(as_yaml(content)) == content

@@ -9,9 +9,9 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from apimachinery.client.config import render_kubeconfig
+from apimachinery.client.delegation import FrontProxy, User
 from apimachinery.kit.config import ConfigError
 from controlplane.metricsserver import config, objects
-from apimachinery.client.delegation import FrontProxy, User
 from controlplane.metricsserver.points import Batch, Point, parse_batch
 from controlplane.metricsserver.scraper import NoAddress, kubelet_url
 from controlplane.metricsserver.server import describe

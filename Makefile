@@ -51,8 +51,9 @@ hostile: setup  ## 100,000 malformed requests, 1,000 kills under writes on each 
 	done
 	KUBELAB_HOSTILE_POLICIES=10000 KUBELAB_RANDOM_POLICIES=200 $(PYTEST) tests/netns/policy
 
-faults: setup   ## every fault of a node as often and as long as promised, an hour
-	KUBELAB_FAULTS=full $(PYTEST) -s tests/netns/kubelet/test_faults_*.py
+faults: setup   ## every fault of nodes, controllers and networks as often and as long as promised, over an hour
+	KUBELAB_FAULTS=full $(PYTEST) -s tests/netns/kubelet/test_faults_*.py tests/integration/test_faults_controllers.py
+	KUBELAB_PAIRS=200 KUBELAB_PROXY_REQUESTS=3000 $(PYTEST) tests/netns/explain tests/netns/proxy
 
 clean:          ## remove caches; never a lab
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

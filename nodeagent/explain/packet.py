@@ -98,7 +98,6 @@ class Outcome:
     seen_as: str = ""
     steps: Sequence[Step] = ()
     findings: Sequence[Finding] = ()
-    choices: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

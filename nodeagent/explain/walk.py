@@ -56,7 +56,7 @@ class Walk(Ground):
             verdict, why = end.verdict, end.why
         return Outcome(
             verdict, self._chooser.probability, why, backend, seen_as,
-            tuple(self.trail.steps), tuple(self.trail.findings), tuple(self._chooser.made),
+            tuple(self.trail.steps), tuple(self.trail.findings),
         )  # fmt: skip
 
     def _send(self, packet: Packet) -> Site | None:

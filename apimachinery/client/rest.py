@@ -52,6 +52,8 @@ class Client:
     Every refusal is raised as ApiError, with the server's Status; no answer as ApiUnreachable.
     """
 
+    _request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest
+
     def __init__(self, config: ClientConfig, user_agent: str, *, timeout: float = 30.0) -> None:
         self.config = config
         self._user_agent = user_agent
@@ -95,6 +97,7 @@ class Client:
             headers={"User-Agent": self._user_agent, "Accept": "application/json"},
             read_bufsize=MAX_EVENT,
             auto_decompress=True,
+            request_class=self._request_class,
         )
 
     async def __aexit__(

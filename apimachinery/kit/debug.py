@@ -49,11 +49,11 @@ class DebugServer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the address cannot be bound."""
-        runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=2)
         async with AsyncExitStack() as undo:
             await runner.setup()
             undo.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls, shutdown_timeout=2).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
             await stop.wait()
 
     async def _health(self, request: web.Request) -> web.Response:

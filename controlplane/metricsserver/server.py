@@ -71,10 +71,10 @@ class MetricsApi:
             (f"{BASE}/namespaces/{{namespace}}/pods/{{name}}", self._pod),
         ):
             app.router.add_get(path, handler)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port, ssl_context=tls, shutdown_timeout=1).start()
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
             log.info("Serving securely on %s:%d", host, port)
             await stop.wait()
         finally:

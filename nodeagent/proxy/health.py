@@ -47,10 +47,10 @@ class Healthz:
         app = web.Application()
         app.router.add_get("/healthz", lambda _: self._answer(self.healthy() and self._eligible()))
         app.router.add_get("/livez", lambda _: self._answer(self.healthy()))
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port, shutdown_timeout=1).start()
+            await web.TCPSite(runner, host, port).start()
             await stop.wait()
         finally:
             await runner.cleanup()
@@ -101,11 +101,11 @@ class ServiceHealth:
 
         app = web.Application()
         app.router.add_get("/{path:.*}", answer)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
             host = "0.0.0.0" if proxier.family == 4 else "::"
-            await web.TCPSite(runner, host, port, shutdown_timeout=1).start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
             log.error("cannot serve the health check of %s/%s on port %d: %s", *service, port, error.strerror)

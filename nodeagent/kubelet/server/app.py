@@ -80,10 +80,12 @@ class KubeletServer:
         route.add_get("/debug/trace", self._traces)
         if self._system_logs is not None:
             self._system_logs.add_routes(route)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, handler_cancellation=True)
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1
+        )
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls(), shutdown_timeout=1).start()
+            await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls()).start()
             await stop.wait()
         finally:
             await runner.cleanup()

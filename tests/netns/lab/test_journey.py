@@ -342,6 +342,9 @@ def test_drain_and_uncordon(cluster: Cluster) -> None:
     pods = until("three elsewhere", lambda: cluster.ready_pods(WEB, 3), 60)
     assert {pod["spec"]["nodeName"] for pod in pods} == {"worker-2"}
     cluster.kubectl("uncordon", "worker-1")
+    # No namespace ends while the kinds of an aggregated API cannot be listed.
+    cluster.kubectl("rollout", "status", "deployment/metrics-server", "-n", "kube-system", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s")
 
 
 def test_a_namespace_goes_with_what_is_in_it(cluster: Cluster) -> None:

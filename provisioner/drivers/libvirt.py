@@ -30,6 +30,7 @@ from provisioner.ssh import SshShell
 
 #: What a machine's disk takes of the host when the lab has just become ready (measured: 150-350 MiB).
 _FIRST_USE = 512 * MIB
+_FOREIGN = "exists that this lab did not make: was the folder of a lab deleted? kubelab destroy --file LABFILE removes what is left"
 _PANIC = b"Kernel panic"
 #: What firmware and systemd write to colour and clear a terminal (ECMA-48), which would do so to a person's.
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-_a-z])")
@@ -75,10 +76,10 @@ class LibvirtDriver:
             for machine in self._lab.machines:
                 domain = self._domain(machine)
                 if domain is not None and not self._is_own(machine, domain.UUIDString()):
-                    found.append(f"name: a domain {self._domain_name(machine)} exists that this lab did not make")
+                    found.append(f"name: a domain {self._domain_name(machine)} {_FOREIGN}")
             network = self._network()
             if network is not None and network.UUIDString() != self._uuid("network"):
-                found.append(f"name: a libvirt network {self._name} exists that this lab did not make")
+                found.append(f"name: a libvirt network {self._name} {_FOREIGN}")
         return found
 
     def prepare(self, report: Report) -> str:

@@ -30,7 +30,7 @@ from provisioner.ssh import SshShell
 
 #: What a machine's disk takes of the host when the lab has just become ready (measured: 150-350 MiB).
 _FIRST_USE = 512 * MIB
-_FOREIGN = "exists that this lab did not make: was the folder of a lab deleted? kubelab destroy --file LABFILE removes what is left"
+_FOREIGN = "exists that this lab did not make: was its folder deleted? kubelab destroy --file LABFILE removes it"
 _PANIC = b"Kernel panic"
 #: What firmware and systemd write to colour and clear a terminal (ECMA-48), which would do so to a person's.
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-_a-z])")

@@ -1,0 +1,1 @@
+"""The cloud controller manager: what the cluster asks of the hypervisor that its machines live in."""

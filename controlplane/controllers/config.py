@@ -32,6 +32,7 @@ _FORMER = {
     "horizontalpodautoscaling": "horizontal-pod-autoscaler-controller",
     "persistentvolume-binder": "persistentvolume-binder-controller",
     "persistentvolume-expander": "persistentvolume-expander-controller",
+    "attachdetach": "persistentvolume-attach-detach-controller",
     "ephemeral-volume": "ephemeral-volume-controller",
     "pvc-protection": "persistentvolumeclaim-protection-controller",
     "pv-protection": "persistentvolume-protection-controller",
@@ -71,6 +72,7 @@ class ControllersConfig:
     node_startup_grace_period: float = 60.0
     node_eviction_rate: float = 0.1
     terminated_pod_threshold: int = 12500
+    disable_force_detach: bool = False
     signing_cert: Path | None = None
     signing_key: Path | None = None
     signing_duration: float = 365 * 86400.0
@@ -137,6 +139,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         second_cluster_cidr=clusters[1] if len(clusters) > 1 else None,
         second_node_mask=masks[1] if len(masks) > 1 else 64,
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
+        disable_force_detach=bool(args.disable_force_detach_on_timeout),
         signing_cert=args.cluster_signing_cert_file,
         signing_key=args.cluster_signing_key_file,
         signing_duration=signing_duration,
@@ -173,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cluster-signing-key-file", type=Path)
     add("--cluster-signing-duration", default="8760h0m0s", help="longest validity of the certificates issued")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
+    add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
     add("--v", type=int, default=0, help="log verbosity")
     # kubeadm's manifests name these. Health is open to all and one identity serves every controller here.
     for ignored in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controlplane.controllers.attach_detach import AttachDetach
 from controlplane.controllers.bootstrap_signer import BootstrapSigner
 from controlplane.controllers.certificates.approver import CertificateApprover
 from controlplane.controllers.certificates.cleaner import CertificateCleaner
@@ -76,6 +77,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("taint-eviction-controller", TaintEvictionController),
     Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
     Descriptor("persistentvolume-binder-controller", VolumeBinder),
+    Descriptor("persistentvolume-attach-detach-controller", AttachDetach),
     Descriptor("persistentvolume-expander-controller", VolumeExpander),
     Descriptor("ephemeral-volume-controller", EphemeralVolumes),
     Descriptor("local-path-provisioner-controller", LocalPathProvisioner),

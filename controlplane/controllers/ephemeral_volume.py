@@ -11,8 +11,8 @@ from apimachinery.controller.owners import owner_reference
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, volumes
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
+from controlplane.controllers.claim_users import BY_CLAIM, claims_and_users
 from controlplane.controllers.context import Context
-from controlplane.controllers.pvc_protection import BY_CLAIM, claim_keys
 
 Object = dict[str, Any]
 
@@ -26,9 +26,8 @@ class EphemeralVolumes:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        claims, all_pods = context.informer(PERSISTENTVOLUMECLAIMS), context.informer(PODS)
+        claims, all_pods = claims_and_users(context)
         self._claims, self._pods = claims.lister, all_pods.lister
-        self._pods.add_index(BY_CLAIM, claim_keys)
         self._recorder = context.recorder("ephemeral_volume")
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)

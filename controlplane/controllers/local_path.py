@@ -12,6 +12,7 @@ from apimachinery.api.catalogue import NODES, PERSISTENTVOLUMECLAIMS, PERSISTENT
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, volumes
+from apimachinery.meta.provisioning import FINALIZER, is_retained, volume_name, without_finalizer
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 from controlplane.controllers import local_path_plan as plan
 from controlplane.controllers.context import Context
@@ -62,7 +63,7 @@ class LocalPathProvisioner:
         """A directory that was made for a claim which went meanwhile becomes a volume, to be reclaimed as any other."""
         for helper in self._pods.by_index(_BY_CLAIM, key):
             name = objects.name(helper).removeprefix(plan.CREATE)
-            if claim is not None and plan.volume_name(claim) == name:
+            if claim is not None and volume_name(claim) == name:
                 if not plan.is_ours(claim):
                     await self._remove_helper(objects.name(helper))
             elif pods.is_terminal(helper):
@@ -77,7 +78,7 @@ class LocalPathProvisioner:
                 raise
 
     async def _provision(self, claim: Object) -> float | None:
-        name = plan.volume_name(claim)
+        name = volume_name(claim)
         if self._volumes.get(name) is not None:
             await self._remove_helper(plan.CREATE + name)
             return None
@@ -120,7 +121,7 @@ class LocalPathProvisioner:
     async def _delete(self, volume: Object) -> float | None:
         name, chosen = objects.name(volume), objects.annotations(volume).get(volumes.SELECTED_NODE, "")
         # Of a node that is gone nothing is left to be removed.
-        if self._nodes.get(chosen) is not None and not plan.keeps_directory(volume):
+        if self._nodes.get(chosen) is not None and not is_retained(volume):
             remover = plan.render_remover(volume, chosen)
             done = await self._run_helper(remover)
             if done is None:
@@ -134,10 +135,8 @@ class LocalPathProvisioner:
         return None
 
     async def _forget(self, volume: Object) -> None:
-        finalizers = [each for each in volume["metadata"].get("finalizers") or () if each != plan.FINALIZER]
-        body = {**volume, "metadata": {**volume["metadata"], "finalizers": finalizers}}
         try:
-            await self._client.update(PERSISTENTVOLUMES, body)
+            await self._client.update(PERSISTENTVOLUMES, without_finalizer(volume, FINALIZER))
             await self._client.delete(PERSISTENTVOLUMES, objects.name(volume), uid=objects.uid(volume))
         except ApiError as error:
             if not is_not_found(error):

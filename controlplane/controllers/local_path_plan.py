@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from apimachinery.meta import objects, volumes
+from apimachinery.meta import objects, provisioning, volumes
+from apimachinery.meta.provisioning import FINALIZER, is_asked, volume_name
 
 Object = dict[str, Any]
 
@@ -20,8 +21,6 @@ DEFAULT_PATH = "/opt/local-path-provisioner"
 PATH_PARAMETER, IMAGE_PARAMETER = "nodePath", "helperImage"
 DEFAULT_IMAGE = "docker.io/library/busybox:latest"
 HELPERS_NAMESPACE = "kube-system"
-# A volume is not forgotten before its directory is gone, whoever deletes the PersistentVolume.
-FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 _MODES = frozenset(("ReadWriteOnce", "ReadWriteOncePod"))
 CREATE, DELETE = "helper-pod-create-", "helper-pod-delete-"
 IMAGE_ANNOTATION = f"{PROVISIONER}-helper-image"
@@ -32,16 +31,9 @@ class Refusal(Exception):
     """The claim asks for what a directory of a node cannot give. The text goes into ProvisioningFailed."""
 
 
-def volume_name(claim: Object) -> str:
-    """The name of the volume that is made for a claim."""
-    return f"pvc-{objects.uid(claim)}"
-
-
 def is_ours(claim: Object) -> bool:
     """Whether the binder asks us for a volume for this claim."""
-    annotations = objects.annotations(claim)
-    asked = annotations.get(volumes.STORAGE_PROVISIONER) or annotations.get(volumes.BETA_STORAGE_PROVISIONER)
-    return asked == PROVISIONER and not claim["spec"].get("volumeName") and not objects.is_deleting(claim)
+    return is_asked(claim, PROVISIONER)
 
 
 def check(claim: Object, storage_class: Object) -> None:
@@ -109,19 +101,7 @@ def image(storage_class: Object) -> str:
 
 def is_to_be_deleted(volume: Object) -> bool:
     """Whether one of our volumes is released and its directory is to go, or is only still there because of it."""
-    annotations, phase = objects.annotations(volume), (volume.get("status") or {}).get("phase")
-    if annotations.get(volumes.PROVISIONED_BY) != PROVISIONER or not volume["spec"].get("local"):
-        return False
-    if phase in (None, "Pending", "Bound"):
-        return False  # somebody uses it, or is about to
-    if objects.is_deleting(volume):
-        return FINALIZER in (volume["metadata"].get("finalizers") or ())
-    return not keeps_directory(volume) and phase in ("Released", "Failed")
-
-
-def keeps_directory(volume: Object) -> bool:
-    """Whether a volume that is deleted leaves its directory."""
-    return bool(volume["spec"].get("persistentVolumeReclaimPolicy") != "Delete")
+    return bool(volume["spec"].get("local")) and provisioning.is_to_be_deleted(volume, PROVISIONER)
 
 
 def render_creator(claim: Object, volume: Object, node: str) -> Object:

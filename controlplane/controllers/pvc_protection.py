@@ -9,10 +9,10 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers.claim_users import BY_CLAIM, claim_keys, claims_and_users
 from controlplane.controllers.context import Context
 from controlplane.controllers.protection_plan import (
     PVC_PROTECTION,
-    claims_of,
     is_candidate,
     is_shut_down,
     needs_finalizer,
@@ -23,7 +23,6 @@ from controlplane.controllers.protection_plan import (
 Object = dict[str, Any]
 
 NAME = "persistentvolumeclaim-protection-controller"
-BY_CLAIM = "claim"
 
 
 class ClaimProtection:
@@ -33,9 +32,8 @@ class ClaimProtection:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        claims, all_pods = context.informer(PERSISTENTVOLUMECLAIMS), context.informer(PODS)
+        claims, all_pods = claims_and_users(context)
         self._claims, self._pods = claims.lister, all_pods.lister
-        self._pods.add_index(BY_CLAIM, claim_keys)
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
         claims.add_handler(self._claim_changed)
@@ -81,8 +79,3 @@ class ClaimProtection:
             claim = self._claims.get_by_key(key)
             if claim is not None and is_candidate(claim, PVC_PROTECTION):
                 self._queue.add(key)
-
-
-def claim_keys(pod: Object) -> list[str]:
-    """The keys of the claims that a pod uses: an index function."""
-    return [f"{objects.namespace(pod)}/{name}" for name in claims_of(pod)]

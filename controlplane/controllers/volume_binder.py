@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from apimachinery.api.catalogue import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, STORAGECLASSES
+from apimachinery.api.catalogue import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, STORAGECLASSES
 from apimachinery.cache.overlay import Overlay
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, volumes
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers.claim_users import BY_CLAIM, claims_and_users
 from controlplane.controllers.context import Context
-from controlplane.controllers.pvc_protection import BY_CLAIM, claim_keys
 from controlplane.controllers.volume_binder_plan import (
     ClaimPlan,
     Said,
@@ -44,15 +44,14 @@ class VolumeBinder:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        claims, all_volumes = context.informer(PERSISTENTVOLUMECLAIMS), context.informer(PERSISTENTVOLUMES)
-        classes, all_pods = context.informer(STORAGECLASSES), context.informer(PODS)
+        claims, all_pods = claims_and_users(context)
+        all_volumes, classes = context.informer(PERSISTENTVOLUMES), context.informer(STORAGECLASSES)
         self._claims, self._volumes = Overlay(claims), Overlay(all_volumes)
         self._claim_lister, self._volume_lister = claims.lister, all_volumes.lister
         self._classes, self._pods = classes.lister, all_pods.lister
         self._volume_lister.add_index(_BY_CLASS, lambda volume: (volumes.class_name(volume),))
         self._volume_lister.add_index(_BY_REFERENCE, _referred)
         self._claim_lister.add_index(_WAITING, lambda claim: ("",) if _waits(claim) else ())
-        self._pods.add_index(BY_CLAIM, claim_keys)
         self._recorder = context.recorder("persistentvolume-controller")
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)

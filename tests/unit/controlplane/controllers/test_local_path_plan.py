@@ -11,6 +11,7 @@ from apimachinery.api.catalogue import PERSISTENTVOLUMES, PODS
 from apimachinery.api.defaults import apply
 from apimachinery.api.validation import validate_create
 from apimachinery.meta import volumes
+from apimachinery.meta.provisioning import is_retained
 from controlplane.controllers import local_path_plan as plan
 
 Object = dict[str, Any]
@@ -90,4 +91,4 @@ def test_a_directory_goes_only_when_nobody_uses_it(phase: str, policy: str, dele
     if deleted:
         volume["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
     assert plan.is_to_be_deleted(volume) is wanted
-    assert plan.keeps_directory(volume) is (policy == "Retain")
+    assert is_retained(volume) is (policy == "Retain")

@@ -1,0 +1,200 @@
+"""Volumes follow their pods from node to node: the real controllers and API server, a simulated driver and kubelets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import (
+    EVENTS,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    VOLUMEATTACHMENTS,
+)
+from apimachinery.client.rest import Client
+from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta import attachments, objects
+from apimachinery.meta.status import ApiError, is_not_found
+from tests.integration.simulation import Simulation, simulated_cluster
+
+Object = dict[str, Any]
+DRIVER, LONG = "disk.example.com", 90.0
+UNIQUE = f"kubernetes.io/csi/{DRIVER}^vol-1"
+
+
+class Driver:
+    """An external attacher that does as it is told. broken: what it says instead."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self.broken = client, ""
+
+    async def run(self) -> None:
+        listed = await self._client.list(VOLUMEATTACHMENTS)
+        revision = listed["metadata"]["resourceVersion"]
+        async for event in self._client.watch(VOLUMEATTACHMENTS, resource_version=revision):
+            if event.type != "DELETED" and event.object["spec"]["attacher"] == DRIVER:
+                await self._answer(event.object)
+
+    async def _answer(self, attachment: Object) -> None:
+        status: Object = {"attached": True, "attachmentMetadata": {"devicePath": "/dev/x"}}
+        if self.broken:
+            status = {"attached": False, "attachError": {"time": "2025-01-01T00:00:00Z", "message": self.broken}}
+        if (attachment.get("status") or {"attached": False}) != status:
+            await self._client.patch(
+                VOLUMEATTACHMENTS, objects.name(attachment), {"status": status}, subresource="status"
+            )
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path, scheduler=False) as simulation:
+        for name in ("worker-1", "worker-2"):
+            await simulation.fleet.add(name)
+            managed = {"metadata": {"annotations": {attachments.MANAGED: "true"}}}
+            await simulation.client.patch(NODES, name, managed)
+        yield simulation
+
+
+@pytest.fixture
+async def driver(cluster: Simulation) -> AsyncIterator[Driver]:
+    found = Driver(cluster.client)
+    task = asyncio.create_task(found.run())
+    yield found
+    await cancel_and_wait(task)
+
+
+async def bound_volume(cluster: Simulation, *modes: str) -> None:
+    """A volume `pv` of the driver, bound to the claim `data`."""
+    common: Object = {"accessModes": [*modes], "storageClassName": ""}
+    csi = {"driver": DRIVER, "volumeHandle": "vol-1"}
+    spec = {**common, "capacity": {"storage": "1Gi"}, "csi": csi, "claimRef": {"namespace": "default", "name": "data"}}
+    await cluster.client.create(
+        PERSISTENTVOLUMES,
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv"}, "spec": spec},
+    )
+    metadata = {"name": "data", "namespace": "default"}
+    asked = {**common, "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "pv"}
+    await cluster.client.create(
+        PERSISTENTVOLUMECLAIMS,
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": asked},
+    )
+
+
+async def start(cluster: Simulation, name: str, node: str) -> None:
+    """A pod with the claim, on a node."""
+    spec = {
+        "nodeName": node,
+        "containers": [{"name": "main", "image": "nginx"}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        "terminationGracePeriodSeconds": 1,
+    }
+    metadata = {"name": name, "namespace": "default"}
+    await cluster.client.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+
+def attachment_on(node: str) -> str:
+    return attachments.attachment_name("vol-1", DRIVER, node)
+
+
+async def attached_to(cluster: Simulation, *nodes: str) -> None:
+    """Wait until the nodes that are told that they have the volume, and have it, are just these."""
+    told: Object = {}
+
+    async def look() -> bool:
+        told.clear()
+        for node in (await cluster.client.list(NODES))["items"]:
+            if found := (node.get("status") or {}).get("volumesAttached"):
+                told[objects.name(node)] = found
+        held = {each["spec"]["nodeName"] for each in (await cluster.client.list(VOLUMEATTACHMENTS))["items"]}
+        return set(told) == held == {*nodes}
+
+    await cluster.eventually(look, f"the volume on {nodes}", LONG)
+    for node in nodes:
+        assert told[node] == [{"name": UNIQUE, "devicePath": attachment_on(node)}]
+
+
+async def said(cluster: Simulation, name: str, reason: str, text: str) -> None:
+    async def look() -> bool:
+        events = (await cluster.client.list(EVENTS))["items"]
+        return any(
+            (each["involvedObject"]["name"], each["reason"], each["message"]) == (name, reason, text)
+            and each["source"]["component"] == "attachdetach-controller"
+            for each in events
+        )
+
+    await cluster.eventually(look, f"{reason} on {name}: {text}", LONG)
+
+
+async def in_use(cluster: Simulation, node: str, *names: str) -> None:
+    """Be the kubelet that says what it has mounted."""
+    await cluster.client.patch(NODES, node, {"status": {"volumesInUse": [*names]}}, subresource="status")
+
+
+async def test_a_volume_follows_its_pod(cluster: Simulation, driver: Driver) -> None:
+    await bound_volume(cluster, "ReadWriteOnce")
+    await start(cluster, "first", "worker-1")
+    await attached_to(cluster, "worker-1")
+    await said(cluster, "first", "SuccessfulAttachVolume", 'AttachVolume.Attach succeeded for volume "pv" ')
+    await in_use(cluster, "worker-1", UNIQUE)
+    await start(cluster, "second", "worker-2")
+    text = 'Multi-Attach error for volume "pv" Volume is already used by pod(s) first'
+    await said(cluster, "second", "FailedAttachVolume", text)
+    await cluster.client.delete(PODS, "first", "default")
+    await start(cluster, "third", "worker-2")
+
+    async def waits() -> bool:
+        events = (await cluster.client.list(EVENTS))["items"]
+        return any(each["involvedObject"]["name"] == "third" and "Multi-Attach" in each["message"] for each in events)
+
+    await cluster.eventually(waits, "the third waits", LONG)
+    # The first pod goes, and the node has its volume mounted still.
+    assert await cluster.client.get(VOLUMEATTACHMENTS, attachment_on("worker-1"))
+    await in_use(cluster, "worker-1")
+    await attached_to(cluster, "worker-2")
+    await said(cluster, "second", "SuccessfulAttachVolume", 'AttachVolume.Attach succeeded for volume "pv" ')
+
+
+async def test_many_may_have_it(cluster: Simulation, driver: Driver) -> None:
+    await bound_volume(cluster, "ReadWriteMany")
+    await start(cluster, "first", "worker-1")
+    await start(cluster, "second", "worker-2")
+    await attached_to(cluster, "worker-1", "worker-2")
+    await cluster.client.delete(PODS, "first", "default")
+    await attached_to(cluster, "worker-2")
+
+
+async def test_a_driver_that_fails_is_heard(cluster: Simulation, driver: Driver) -> None:
+    driver.broken = "rpc error: code = NotFound desc = no such disk"
+    await bound_volume(cluster, "ReadWriteOnce")
+    await start(cluster, "first", "worker-1")
+    text = f'AttachVolume.Attach failed for volume "pv" : {driver.broken}'
+    await said(cluster, "first", "FailedAttachVolume", text)
+
+
+async def test_out_of_service_tears_it_away(cluster: Simulation, driver: Driver) -> None:
+    await bound_volume(cluster, "ReadWriteOnce")
+    await start(cluster, "first", "worker-1")
+    await attached_to(cluster, "worker-1")
+    await in_use(cluster, "worker-1", UNIQUE)
+    cluster.fleet.silent.add("worker-1")
+    await cluster.client.delete(PODS, "first", "default", grace_period=0)
+
+    async def gone() -> bool:
+        try:
+            await cluster.client.get(PODS, "first", "default")
+        except ApiError as error:
+            return is_not_found(error)
+        return False
+
+    await cluster.eventually(gone, "the pod gone", LONG)
+    await start(cluster, "second", "worker-2")
+    assert await cluster.client.get(VOLUMEATTACHMENTS, attachment_on("worker-1"))
+    taint = {"key": attachments.OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
+    await cluster.client.patch(NODES, "worker-1", {"spec": {"taints": [taint]}})
+    await attached_to(cluster, "worker-2")

@@ -18,6 +18,7 @@ from apimachinery.meta.quantity import milli, value
 from apimachinery.meta.times import parse_duration
 
 from . import config_rules
+from . import gates as feature_gates
 from .config_file import SCHEMA, Document, WrongType, defaults, nested, put, read_document
 from .config_flags import FILE_FLAGS, OWN_FLAGS
 
@@ -122,7 +123,7 @@ class Config:
     event_burst: int = 100
     cloud_provider: str = ""
     verbosity: int = 0
-    gates: Mapping[str, bool] = field(default_factory=lambda: dict(config_rules.GATES))
+    gates: Mapping[str, bool] = field(default_factory=lambda: dict(feature_gates.GATES))
     document: Mapping[str, Any] = field(default_factory=dict)
 
     def shown(self) -> dict[str, Any]:
@@ -268,7 +269,12 @@ def load(argv: Sequence[str]) -> Config:
     config_rules.check(document, problems)
     _check(settings, document, problems)
     problems.raise_if_any()
-    return Config(**settings, **_fields(document), gates=config_rules.gates(document), document=document)
+    return Config(
+        **settings,
+        **_fields(document),
+        gates=feature_gates.resolve(document.get("featureGates") or {}),
+        document=document,
+    )
 
 
 def _fields(document: Document) -> dict[str, Any]:

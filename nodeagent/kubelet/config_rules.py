@@ -11,36 +11,8 @@ from apimachinery.kit.config import Problems
 from apimachinery.meta import quantity
 from apimachinery.meta.times import parse_duration
 
+from . import gates
 from .config_file import Document
-
-# The gates that change something here, with their stage in 1.32. Others are taken, change nothing, and are logged.
-GATES: Mapping[str, bool] = {
-    "CustomCPUCFSQuotaPeriod": False,
-    "GracefulNodeShutdown": True,
-    "GracefulNodeShutdownBasedOnPodPriority": True,
-    "ImageMaximumGCAge": True,
-    "KubeletCrashLoopBackOffMax": False,
-    "KubeletFineGrainedAuthz": False,
-    "MemoryQoS": False,
-    "NodeLogQuery": False,
-    "NodeSwap": True,
-    "ProcMountType": False,
-    "RotateKubeletServerCertificate": True,
-    "UserNamespacesSupport": False,
-}
-
-# Generally available in 1.32, and locked to true.
-_LOCKED = frozenset((
-    "AdmissionWebhookMatchConditions", "AggregatedDiscoveryEndpoint", "APIListChunking", "AppArmor", "AppArmorFields",
-    "CPUManager", "CustomResourceFieldSelectors", "DevicePluginCDIDevices", "DisableCloudProviders",
-    "DisableKubeletCloudCredentialProviders", "EfficientWatchResumption", "ElasticIndexedJob", "HPAContainerMetrics",
-    "JobPodFailurePolicy", "KubeProxyDrainingTerminatingNodes", "LoadBalancerIPMode", "LogarithmicScaleDown",
-    "PDBUnhealthyPodEvictionPolicy", "PersistentVolumeLastPhaseTransitionTime", "PodDisruptionConditions", "PodHostIPs",
-    "PodSchedulingReadiness", "RemainingItemCount", "RetryGenerateName", "ServiceAccountTokenJTI",
-    "ServiceAccountTokenNodeBindingValidation", "ServiceAccountTokenPodNodeInfo", "StatefulSetStartOrdinal",
-    "StrictCostEnforcementForVAP", "StrictCostEnforcementForWebhooks", "StructuredAuthorizationConfiguration",
-    "WatchBookmark", "ZeroLimitedNominalConcurrencyShares",
-))  # fmt: skip
 
 # Go's names of cipher suites → OpenSSL's. Those of TLS 1.3 cannot be chosen, there as here.
 CIPHERS: Mapping[str, str] = {
@@ -95,22 +67,11 @@ _LABEL_KEY = re.compile(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-
 _LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
 
 
-def gates(document: Document) -> dict[str, bool]:
-    """The feature gates as they are with the document's settings."""
-    return {**GATES, **(document.get("featureGates") or {})}
-
-
-def without_effect(document: Mapping[str, Any]) -> list[str]:
-    """The gates that are set, and of which nothing here depends."""
-    return sorted(set(document.get("featureGates") or ()) - GATES.keys() - _LOCKED)
-
-
 def check(document: Document, problems: Problems) -> None:
     """Add everything that is wrong with a document that has its defaults."""
-    for gate, on in (document.get("featureGates") or {}).items():
-        if gate in _LOCKED and not on:
-            what = f"cannot set feature gate {gate} to false, feature is locked to true"
-            problems.add("failed to set feature gates from initial flags-based config", what)
+    asked = document.get("featureGates") or {}
+    for what in gates.refusals(asked):
+        problems.add("failed to set feature gates from initial flags-based config", what)
 
     def wrong(text: str) -> None:
         problems.add("invalid configuration", text)
@@ -121,9 +82,9 @@ def check(document: Document, problems: Problems) -> None:
     for field, flag in _NOT_NEGATIVE.items():
         if document[field] < 0:
             wrong(f"{field} ({flag}) {document[field]} must not be a negative number")
-    _check_node(document, gates(document), wrong)
+    _check_node(document, gates.resolve(asked), wrong)
     _check_images(document, wrong)
-    _check_shutdown(document, gates(document), wrong)
+    _check_shutdown(document, gates.resolve(asked), wrong)
     _check_enforcement(document, wrong)
     _check_logs(document, wrong)
     _check_eviction(document, wrong)

@@ -19,7 +19,7 @@ from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.images import ImageService
 
-from . import config_rules, dns, environment, observed
+from . import dns, environment, gates, observed
 from .agent import Agent, Api
 from .backoff import CrashBackoff
 from .cgroups import Cgroups, PodLimits
@@ -77,7 +77,7 @@ class Runtime:
 async def build(config: Config, clock: Clock | None = None) -> Agent:
     """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories)."""
     clock = clock or SystemClock()
-    for idle in config_rules.without_effect(config.document):
+    for idle in gates.without_effect(config.document.get("featureGates") or {}):
         log.warning("feature gate %s is set, and has no effect here", idle)
     channel = Channel(config.runtime_endpoint, observed.runtime_called)
     machine = machines.read_machine()

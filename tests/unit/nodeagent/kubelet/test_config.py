@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from apimachinery.kit.config import ConfigError
-from nodeagent.kubelet import config_rules
+from nodeagent.kubelet import gates
 from nodeagent.kubelet.config import load
 from nodeagent.kubelet.config_file import SCHEMA
 
@@ -195,7 +195,27 @@ def test_a_locked_gate_cannot_be_closed_and_one_without_effect_is_known(tmp_path
     )
     file = tmp_path / "config.yaml"
     file.write_text(HEAD + "featureGates: {InPlacePodVerticalScaling: true, NodeSwap: false, AppArmor: true}\n")
-    assert config_rules.without_effect(load([f"--config={file}"]).document) == ["InPlacePodVerticalScaling"]
+    asked = load([f"--config={file}"]).document["featureGates"]
+    assert gates.without_effect(asked) == ["InPlacePodVerticalScaling"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "sentence"),
+    [
+        ("InPlacePodVerticalScalling: true", "unrecognized feature gate: InPlacePodVerticalScalling"),
+        ("DRADeviceTaints: false", "unrecognized feature gate: DRADeviceTaints"),
+        (
+            "AllowServiceLBStatusOnNonLB: true",
+            "cannot set feature gate AllowServiceLBStatusOnNonLB to true, feature is locked to false",
+        ),
+    ],
+    ids=["misspelt", "of a later release", "locked off"],
+)
+def test_gates_that_cannot_be_set(tmp_path: Path, gate: str, sentence: str) -> None:
+    [problem] = problems(tmp_path, f"{HEAD}featureGates: {{{gate}}}\n")
+    assert problem == f"failed to set feature gates from initial flags-based config: {sentence}"
+    [problem] = problems(tmp_path, HEAD, f"--feature-gates={gate.replace(': ', '=')}")
+    assert problem.endswith(sentence)
 
 
 def _wrong(kind: str) -> Any:

@@ -1,8 +1,98 @@
-"""What a cloud must be able to do for a cluster (k8s.io/cloud-provider, cloud.go). One conformance suite for each part."""
+"""What a cloud must be able to do for a cluster (k8s.io/cloud-provider, cloud.go)."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Object = Mapping[str, Any]
+
+
+class CloudProblem(Exception):
+    """The cloud refused, or could not be asked. The text goes into events and logs; the caller tries again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceMetadata:
+    """What a machine is. addresses: (type, address) as a Node's status has them, the best first."""
+
+    provider_id: str
+    instance_type: str
+    zone: str
+    region: str
+    addresses: tuple[tuple[str, str], ...]
+
+
+class Instances(Protocol):
+    """The machines behind Nodes (InstancesV2). A Node is known by its spec.providerID, before it has one by its name.
+
+    All raise CloudProblem: not knowing is not absence.
+    """
+
+    async def exists(self, node: Object) -> bool:
+        """Whether there is such a machine, on or off."""
+
+    async def shutdown(self, node: Object) -> bool:
+        """Whether the machine is there and turned off."""
+
+    async def metadata(self, node: Object) -> InstanceMetadata:
+        """What the machine is. Raises CloudProblem also when there is no such machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A way to a node's pods. destination: a CIDR; gateway: an address of the node."""
+
+    destination: str
+    gateway: str
+
+
+class Routes(Protocol):
+    """Ways to pods in the network around the machines. All raise CloudProblem."""
+
+    async def list(self) -> Sequence[Route]:
+        """Those that were made by `create`."""
+
+    async def create(self, route: Route) -> None:
+        """Make it; what is so already is success."""
+
+    async def delete(self, route: Route) -> None:
+        """Remove it; what is absent already is success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """What a Service got. address: at which it answers. node: the name of the Node that takes the packets, "" for none
+    that could."""
+
+    address: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Node that a balancer may use. local: whether a ready endpoint of the Service is on it."""
+
+    name: str
+    ready: bool
+    local: bool = False
+
+
+class LoadBalancers(Protocol):
+    """Addresses of Services of type LoadBalancer. Services are known by their key, `namespace/name`."""
+
+    def adopt(self, services: Sequence[Object]) -> None:
+        """Learn who has which address, before anything else is asked: of all Services that there are."""
+
+    async def get(self, service: Object) -> Balancer | None:
+        """What the Service has; None for nothing."""
+
+    async def ensure(self, service: Object, hosts: Sequence[Host]) -> Balancer:
+        """Give the Service what it asks for. Again: the same. Raises CloudProblem when no address can be had."""
+
+    async def delete(self, key: str) -> None:
+        """Take back what the Service has; nothing is success."""
 
 
 class DiskProblem(Exception):
@@ -47,3 +137,13 @@ class Disks(Protocol):
 
     async def attached(self) -> dict[str, str]:
         """The machine of each disk that is attached now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A provider. A part that is None is not offered: its loops do not run."""
+
+    name: str
+    instances: Instances
+    routes: Routes | None = None
+    balancers: LoadBalancers | None = None

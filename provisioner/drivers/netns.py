@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from apimachinery.kit.files import write_atomic
+from apimachinery.kit.started import started_at
 from provisioner.drivers.base import CodeArchive, Local, Report, State
 from provisioner.drivers.hostfacts import check_disk, check_routes, read_facts
 from provisioner.drivers.netns_processes import (
@@ -24,7 +25,6 @@ from provisioner.drivers.netns_processes import (
     kill_network,
     mount_namespace,
     remove_cgroups,
-    started_at,
 )
 from provisioner.drivers.netns_programs import missing_programs
 from provisioner.drivers.netns_shell import NetnsShell

@@ -16,17 +16,6 @@ _KILL_DEADLINE, _REAP_DEADLINE = 15.0, 5.0
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def started_at(pid: int) -> str | None:
-    """When a process began, in clock ticks: with the id this names a process for ever. ``None`` when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    # A zombie has ended; only its parent has not looked yet.
-    return None if fields[0] == "Z" else fields[19]
-
-
 def mount_namespace(pid: int) -> int | None:
     """The inode of a process's mount namespace."""
     try:

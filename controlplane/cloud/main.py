@@ -1,0 +1,24 @@
+"""cloud-controller-manager's command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from apimachinery.kit import collector, logs, process, trust
+from apimachinery.kit.config import or_exit
+from apimachinery.kit.tasks import run_daemon
+from controlplane.cloud import config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the loops until SIGTERM; returns the exit code (2: the configuration is wrong)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with or_exit("cloud-controller-manager"):
+        options = config.parse(arguments)
+    logs.setup(options.verbosity)
+    process.set_title("cloud-controller-manager", arguments)
+    with collector.loading():  # the flags are told wrong before anything heavy is loaded
+        trust.load_aiohttp_without_system_authorities()
+        from controlplane.cloud import wire
+    return run_daemon(wire.build(options).run)

@@ -1,0 +1,100 @@
+"""The only place where the cloud controller manager's real objects are made and joined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+from apimachinery.client.fenced import FencedClient
+from apimachinery.client.guarded import Guarded
+from apimachinery.client.leader import LeaderElector, LeadershipLost
+from apimachinery.client.rest import Client
+from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.stepping import ControllerLoop
+from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.selfsigned import self_signed_context
+from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.trace import Trace, use
+from controlplane.cloud.config import CloudConfig
+from controlplane.cloud.context import Context
+from controlplane.cloud.descriptors import make_loops
+from controlplane.cloud.kubelab.cloud import make_cloud
+from controlplane.cloud.kubelab.lab import LabFile
+from controlplane.cloud.provider import Cloud
+
+log = logging.getLogger(__name__)
+
+NAME = "cloud-controller-manager"
+
+
+class CloudDaemon:
+    """The cloud controller manager, ready to run."""
+
+    def __init__(self, config: CloudConfig, cloud: Cloud, pods: tuple[str, ...], clock: Clock) -> None:
+        self._config, self._cloud, self._pods, self._clock = config, cloud, pods, clock
+        self.glass_box = GlassBox(Trace(NAME))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve the cluster until `stop` is set."""
+        config = self._config
+        use(self.glass_box.trace)
+        async with Client(config.client, NAME) as client:
+            parts: list[Awaitable[None]] = [self._campaign(client) if config.leader_elect else self._lead(client)]
+            if config.secure_port:
+                context = self_signed_context(NAME)
+                server = DebugServer(config.bind_address, config.secure_port, tls=context)
+                guarded = Guarded(server, "/debug", self.glass_box.answer)
+                parts += [server.run(stop), guarded.run(client, context, self._clock)]
+            tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
+            try:
+                await wait_first(stop, *tasks)
+            finally:
+                await cancel_and_wait(*tasks)
+
+    async def _campaign(self, client: Client) -> None:
+        """Lead whenever the lease is ours. Losing it is no end: on the host there is no kubelet that would start this
+        process again, and an API server that is away for ten seconds is a machine that is rebooted."""
+        config = self._config
+        lease, renew, retry = config.leader_lease
+        while True:
+            elector = LeaderElector(
+                client, NAME, "kube-system", config.holder, self._clock, lease=lease, renew=renew, retry=retry
+            )
+
+            async def lead_fenced(elector: LeaderElector = elector) -> None:
+                async with FencedClient(config.client, NAME, elector.holds) as fenced:
+                    await self._lead(fenced)
+
+            try:
+                await elector.run(lead_fenced)
+            except LeadershipLost as error:
+                log.warning("%s; the loops begin anew when the lease is ours again", error)
+                self.glass_box.show([])
+            await self._clock.sleep(retry)
+
+    async def _lead(self, client: Client) -> None:
+        context = Context(client, self._cloud, self._clock, self._config.periods, self._pods)
+        await run_loops(context, self._config, self.glass_box)
+
+
+async def run_loops(context: Context, config: CloudConfig, glass_box: GlassBox) -> None:
+    """Run every enabled loop until cancelled. Each begins its work when the shared informers have synced."""
+    loops = list(make_loops(context, config))
+    glass_box.show([ControllerLoop(each.loop, None) for each in loops])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(context.informers.run())
+        for recorder in context.recorders:
+            group.create_task(recorder.run())
+        # Absence proves nothing before sync: nobody starts on a partial picture.
+        await context.informers.wait_synced()
+        for each in loops:
+            log.info('Started "%s"', each.name)
+            group.create_task(each.run(), name=each.name)
+
+
+def build(config: CloudConfig, cloud: Cloud | None = None, clock: Clock | None = None) -> CloudDaemon:
+    """Join the parts. cloud: the configuration's when not given. No I/O but reading the cloud configuration."""
+    pods = LabFile(config.cloud_config).load().pods
+    return CloudDaemon(config, cloud or make_cloud(config.cloud_config), pods, clock or SystemClock())

@@ -13,13 +13,15 @@ if __name__ == "__main__":
         trust.load_aiohttp_without_system_authorities()
         from nodeagent.cni.agent import Agent
         from nodeagent.policy.enforcer import Enforcer
+        from nodeagent.policy.gate import Gate
         from nodeagent.policy.kernel import Nft
         from nodeagent.proxy.main import main
 
+    gate = Gate()
     sys.exit(
         main(
-            cni_agent=Agent,
-            policies=lambda node_name, factory, clock: Enforcer(node_name, factory, Nft(), clock).run(),
+            cni_agent=lambda path, policies: Agent(path, admit=gate.admit if policies else None),
+            policies=lambda node_name, factory, clock: gate.serve(Enforcer(node_name, factory, Nft(), clock)),
             clean_up_policies=Nft().remove,
         )
     )

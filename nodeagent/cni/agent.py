@@ -17,14 +17,14 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from apimachinery.kit.trace import Trace, current
 
-from . import bandwidth, bridge, host_local, loopback, portmap
-from .call import Plugin, answer
+from . import bandwidth, bridge, errors, host_local, jsontext, loopback, portmap
+from .call import Plugin, answer, arguments
 from .main import printed
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,10 @@ _FINISH_SECONDS = 10.0  # for the calls under way, when the agent stops
 _REST_SECONDS = 0.1  # after a refusal of the kernel to hand out another connection
 
 
+Admit = Callable[[str, str, tuple[str, ...]], str]
+"""Blocks until a pod (namespace/name, UID or "", addresses) may start; "", or the reason why it must not."""
+
+
 class Refused(Exception):
     """A connection that is not answered: its caller carries the call out itself."""
 
@@ -55,10 +59,11 @@ class Agent:
 
     Every call has a thread of its own, for it changes that thread's network namespace; whatever a call does to its
     thread ends with it. Calls for one container take turns: a DEL after an ADD that was given up waits for that ADD.
+    admit: asked before the answer to an ADD that attached a pod; one that it refuses is detached again.
     """
 
-    def __init__(self, path: Path, plugins: Mapping[str, Plugin] = PLUGINS) -> None:
-        self._path, self._plugins = path, plugins
+    def __init__(self, path: Path, plugins: Mapping[str, Plugin] = PLUGINS, admit: Admit | None = None) -> None:
+        self._path, self._plugins, self._admit = path, plugins, admit
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stopping = threading.Event()
         self._slots = threading.Semaphore(CALLS_MAX)
@@ -128,6 +133,9 @@ class Agent:
                 began = time.time()
                 with self._turns.turn(environment.get("CNI_CONTAINERID", "")):
                     code, out = answer(plugin, environment, lambda: text)
+                    if code == 0 and (reason := self._refusal(plugin, environment, out)):
+                        answer(plugin, {**environment, "CNI_COMMAND": "DEL"}, lambda: text)
+                        code, out = 1, _refused(text, reason)
                 self._note(began, plugin, environment, code)
                 if code != 0:
                     log.info("%s %s: %s", environment.get("CNI_COMMAND"), environment.get("CNI_CONTAINERID"), out)
@@ -139,6 +147,18 @@ class Agent:
             log.info("a caller went away: %s", error)
         finally:
             self._slots.release()
+
+    def _refusal(self, plugin: Plugin, environment: Mapping[str, str], out: bytes) -> str:
+        """Why the pod that was just attached must not start; "" for one that may, and for whatever is no pod's."""
+        if self._admit is None or plugin is not bridge.PLUGIN or environment.get("CNI_COMMAND") != "ADD":
+            return ""
+        words = arguments(environment.get("CNI_ARGS", ""))
+        namespace, name = words.get("K8S_POD_NAMESPACE"), words.get("K8S_POD_NAME")
+        if not namespace or not name:
+            return ""
+        result: Any = jsontext.loads(out)
+        ips = tuple(ip["address"].partition("/")[0] for ip in result["ips"])
+        return self._admit(f"{namespace}/{name}", words.get("K8S_POD_UID", ""), ips)
 
     def _note(self, began: float, plugin: Plugin, environment: Mapping[str, str], code: int) -> None:
         """In the trace of the process that we run in. Threads may: the ring's append is one step."""
@@ -163,6 +183,12 @@ class Agent:
             raise Refused(f"no plugin {os.fsdecode(name)!r}")
         pairs = (os.fsdecode(variable).partition("=") for variable in variables)
         return plugin, {key: value for key, _, value in pairs}, text
+
+
+def _refused(text: bytes, reason: str) -> bytes:
+    """The error object for a call whose configuration is `text`."""
+    config: Any = jsontext.loads(text)
+    return jsontext.dumps(errors.CniError(errors.TRY_AGAIN_LATER, reason).to_object(config["cniVersion"]))
 
 
 class _Turns:

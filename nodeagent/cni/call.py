@@ -50,7 +50,7 @@ class Call:
         self.netns = environment.get("CNI_NETNS", "")
         self.interface = environment.get("CNI_IFNAME", "")
         self.path = environment.get("CNI_PATH", "")
-        self.args = _arguments(environment.get("CNI_ARGS", ""))
+        self.args = arguments(environment.get("CNI_ARGS", ""))
 
     def valid_attachments(self) -> set[tuple[str, str]]:
         """(container, interface) pairs that GC is to keep (SPEC 1.1, GC). Raises CniError where none are told."""
@@ -170,7 +170,7 @@ def _is_name(text: str) -> bool:
     return text[0] in _NAME_FIRST and all(letter in _NAME_REST for letter in text)
 
 
-def _arguments(text: str) -> dict[str, str]:
+def arguments(text: str) -> dict[str, str]:
     """CNI_ARGS: `KEY=value;KEY=value`. Keys that a plugin does not know are none of its business."""
     found = {}
     for pair in filter(None, text.split(";")):

@@ -16,6 +16,7 @@ from apimachinery.kit.commands import CommandFailed
 from apimachinery.meta import objects
 from nodeagent.netlink.rule_events import RuleEvents
 
+from .attached import Attached, is_meant
 from .kernel import Nft
 from .model import Object, read_pod, trim_pod
 from .plan import World, plan_rules
@@ -44,6 +45,8 @@ class Enforcer:
         self._events: RuleEvents | None = None
         self._writing, self._unexplained = False, 0
         self._alone = asyncio.Lock()  # a look must not see half of what a pass does
+        self._attached = Attached()
+        self._pod_came = asyncio.Event()
         self._controller = Controller("network-policies", self._reconcile, self._queue)
 
     async def run(self) -> None:
@@ -54,6 +57,32 @@ class Enforcer:
             self._listen(undo)
             self._changed({})
             await self._controller.run()
+
+    @property
+    def told(self) -> bool:
+        """Whether the API has told of policies; before, their absence proves nothing."""
+        return self._policies.has_synced
+
+    async def wait_told(self) -> None:
+        await self._policies.wait_synced()
+
+    async def isolate(self, key: str, uid: str, ips: tuple[str, ...]) -> None:
+        """Return when the policies of the pod `key`, which was just given these addresses, are in the kernel.
+
+        At once in a namespace without policies. Else the pod is waited for as long as the API has not told of it: its
+        labels choose the policies. uid: "" for any pod of that name. Raises CommandError when the kernel refuses."""
+        namespace = key.partition("/")[0]
+        if not any(objects.namespace(one) == namespace for one in self._policies.lister.list()):
+            return
+        pods, namespaces = self._watched()
+        await pods.wait_synced()
+        await namespaces.wait_synced()
+        while (pod := pods.lister.get_by_key(key)) is None or not is_meant(pod, uid):
+            self._pod_came.clear()
+            await self._pod_came.wait()
+        self._attached.note(pod, ips)
+        async with self._alone:
+            await self._program()
 
     def _listen(self, undo: ExitStack) -> None:
         """Be told of changed rules by the kernel, where it can: looking costs nothing then while nobody changes any."""
@@ -77,6 +106,10 @@ class Enforcer:
 
     def _changed(self, _: Object) -> None:
         self._queue.add_after(_PLAN, SETTLE)
+
+    def _pod_added(self, pod: Object) -> None:
+        self._pod_came.set()
+        self._changed(pod)
 
     def _pod_changed(self, old: Object, new: Object) -> None:
         if read_pod(old) != read_pod(new):
@@ -119,7 +152,7 @@ class Enforcer:
         pods, namespaces = self._watched()
         await pods.wait_synced()
         await namespaces.wait_synced()
-        found = [pod for obj in pods.lister.list() if (pod := read_pod(obj)) is not None]
+        found = self._attached.read(pods.lister.list())
         labels = {objects.name(obj): objects.labels(obj) for obj in namespaces.lister.list()}
         return build_table(plan_rules(World(policies, found, labels), self._node_name))
 
@@ -162,6 +195,6 @@ class Enforcer:
         if self._pods is None or self._namespaces is None:
             self._pods = self._factory.get(PODS, transform=trim_pod)
             self._namespaces = self._factory.get(NAMESPACES)
-            self._pods.add_handler(self._changed, self._pod_changed, self._changed)
+            self._pods.add_handler(self._pod_added, self._pod_changed, self._changed)
             self._namespaces.add_handler(self._changed, self._namespace_changed, self._changed)
         return self._pods, self._namespaces

@@ -12,6 +12,8 @@ from apimachinery.meta import objects
 Object = dict[str, Any]
 
 INGRESS, EGRESS = "ingress", "egress"
+MIRROR = "kubernetes.io/config.mirror"
+"""The annotation of a static pod's mirror: the UID under which its node runs it."""
 _OVER = ("Succeeded", "Failed")
 
 
@@ -27,12 +29,20 @@ class Pod:
     ports: tuple[tuple[str, str, int], ...]
 
 
-def read_pod(obj: Object) -> Pod | None:
-    """None for a pod that no policy concerns: on the node's own network, ended, or without an address yet."""
+def status_ips(obj: Object) -> tuple[str, ...]:
+    """The addresses that a pod's status tells, as far as they are any."""
+    told = (obj.get("status") or {}).get("podIPs") or ()
+    return tuple(str(ip) for one in told if (ip := _address(one.get("ip"))))
+
+
+def read_pod(obj: Object, ips: tuple[str, ...] | None = None) -> Pod | None:
+    """None for a pod that no policy concerns: on the node's own network, ended, or without an address yet.
+
+    ips: the pod's addresses, where they are better known than by its status."""
     spec, status = obj["spec"], obj.get("status") or {}
     if spec.get("hostNetwork") or status.get("phase") in _OVER:
         return None
-    ips = tuple(str(ip) for one in status.get("podIPs") or () if (ip := _address(one.get("ip"))))
+    ips = status_ips(obj) if ips is None else ips
     if not ips:
         return None
     ports = tuple(
@@ -46,11 +56,13 @@ def read_pod(obj: Object) -> Pod | None:
 def trim_pod(obj: Object) -> Object:
     """What an informer keeps of a pod: as much as `read_pod` reads. Most of a pod's bytes are elsewhere."""
     meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    kept = ("name", "namespace", "uid", "resourceVersion", "labels")
+    kept = {key: meta[key] for key in ("name", "namespace", "uid", "resourceVersion", "labels") if key in meta}
+    if mirror := (meta.get("annotations") or {}).get(MIRROR):
+        kept["annotations"] = {MIRROR: mirror}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {key: meta[key] for key in kept if key in meta},
+        "metadata": kept,
         "spec": {
             "nodeName": spec.get("nodeName"),
             "hostNetwork": spec.get("hostNetwork", False),

@@ -47,7 +47,8 @@ from .proxier import SLICES_OF_SERVICE, Proxier
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-CniAgent = Callable[[Path], AbstractContextManager[object]]
+CniAgent = Callable[[Path, bool], AbstractContextManager[object]]
+"""Serves the plugins on the socket of that path; whether NetworkPolicies are enforced here."""
 Policies = Callable[[str, InformerFactory, Clock], Awaitable[None]]
 """Enforces NetworkPolicies on the node of that name until cancelled."""
 _ROUTES = "routes"
@@ -89,7 +90,7 @@ class Proxy:
         if self._cni_agent is None or self._config.cni_socket is None:
             return
         try:
-            undo.enter_context(self._cni_agent(self._config.cni_socket))
+            undo.enter_context(self._cni_agent(self._config.cni_socket, self._config.network_policies))
         except OSError as error:
             log.warning("CNI plugins do their work themselves: no socket %s: %s", self._config.cni_socket, error)
 

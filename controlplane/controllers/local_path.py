@@ -9,10 +9,11 @@ import json
 from typing import Any
 
 from apimachinery.api.catalogue import NODES, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, STORAGECLASSES
+from apimachinery.client.provisioning import create_volume, forget_volume
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, volumes
-from apimachinery.meta.provisioning import FINALIZER, is_retained, volume_name, without_finalizer
+from apimachinery.meta.provisioning import is_retained, volume_name
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 from controlplane.controllers import local_path_plan as plan
 from controlplane.controllers.context import Context
@@ -67,15 +68,8 @@ class LocalPathProvisioner:
                 if not plan.is_ours(claim):
                     await self._remove_helper(objects.name(helper))
             elif pods.is_terminal(helper):
-                await self._create_volume(json.loads(objects.annotations(helper)[plan.VOLUME_ANNOTATION]))
+                await create_volume(self._client, json.loads(objects.annotations(helper)[plan.VOLUME_ANNOTATION]))
                 await self._remove_helper(objects.name(helper))
-
-    async def _create_volume(self, volume: Object) -> None:
-        try:
-            await self._client.create(PERSISTENTVOLUMES, volume)
-        except ApiError as error:
-            if not is_already_exists(error):
-                raise
 
     async def _provision(self, claim: Object) -> float | None:
         name = volume_name(claim)
@@ -107,7 +101,7 @@ class LocalPathProvisioner:
             failed = f"failed to create volume {name}: helper pod {objects.name(creator)} did not succeed"
             self._recorder.event(claim, "Warning", "ProvisioningFailed", text + failed)
             return RETRY
-        await self._create_volume(volume)
+        await create_volume(self._client, volume)
         self._recorder.event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
         await self._remove_helper(objects.name(creator))
         return None
@@ -130,17 +124,9 @@ class LocalPathProvisioner:
                 text = f"failed to delete volume {name}: helper pod {objects.name(remover)} did not succeed"
                 self._recorder.event(volume, "Warning", "VolumeFailedDelete", text)
                 return RETRY
-        await self._forget(volume)
+        await forget_volume(self._client, volume)
         await self._remove_helper(plan.DELETE + name)
         return None
-
-    async def _forget(self, volume: Object) -> None:
-        try:
-            await self._client.update(PERSISTENTVOLUMES, without_finalizer(volume, FINALIZER))
-            await self._client.delete(PERSISTENTVOLUMES, objects.name(volume), uid=objects.uid(volume))
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
 
     async def _run_helper(self, helper: Object) -> bool | None:
         """Whether the helper pod succeeded; None while it runs. One that failed or hangs is taken away."""

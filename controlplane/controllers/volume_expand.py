@@ -1,6 +1,6 @@
 """Claims that ask for more than their volume has (pkg/controller/volume/expand).
 
-None of our volumes grows by itself: who can make it grow is told to the user, and grows it.
+It makes no volume grow: who can is told to the user, and does (the lab's disks: controlplane.cloud.disk_resizer).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from apimachinery.api.catalogue import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, volumes
-from apimachinery.meta.quantity import parse
+from apimachinery.meta.expansion import wants_more
 from controlplane.controllers.context import Context
 
 Object = dict[str, Any]
@@ -50,10 +50,3 @@ class VolumeExpander:
     def _claim_changed(self, old: Object, new: Object) -> None:
         if volumes.requested(new) > volumes.requested(old):
             self._queue.add(objects.key(new))
-
-
-def wants_more(claim: Object) -> bool:
-    """Whether a bound claim asks for more than its status says that it has."""
-    status = claim.get("status") or {}
-    has = parse((status.get("capacity") or {}).get("storage") or "0").nano
-    return status.get("phase") == "Bound" and volumes.requested(claim) > has

@@ -289,5 +289,7 @@ def _check(settings: Mapping[str, Any], document: Document, problems: Problems) 
         problems.add("--bootstrap-kubeconfig", "needs --kubeconfig, the file to write")
     elif kubeconfig is not None and not kubeconfig.is_file() and bootstrap is None:
         problems.add("--kubeconfig", f"{kubeconfig}: no such file")
+    if (provider := settings.get("cloud_provider", "")) not in ("", "external"):
+        problems.add("--cloud-provider", f"{provider!r}: must be empty or external")
     if document["cgroupDriver"] not in ("cgroupfs", "systemd"):
         problems.add("cgroupDriver", f"{document['cgroupDriver']!r}: must be cgroupfs or systemd")

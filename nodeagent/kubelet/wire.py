@@ -160,6 +160,10 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     if client is not None:
         own = Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}")
         mirrors = MirrorManager(client, registry, config.node_name, lambda: own.has_synced)
+        taints, annotations = config.register_with_taints, dict[str, str]()
+        if config.cloud_provider == "external":
+            uninitialized, annotations = render.external_registration(config.node_ips)
+            taints = (*taints, uninitialized)
         api = Api(
             client=client,
             events=events,
@@ -172,7 +176,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 watcher.observe,
                 clock,
                 labels={**render.standard_labels(config.node_name, machine), **config.node_labels},
-                taints=config.register_with_taints,
+                taints=taints,
+                annotations=annotations,
                 provider_id=config.provider_id,
                 update=config.status_update,
                 report=config.status_report,

@@ -35,6 +35,7 @@ class NodeLoop:
         *,
         labels: Mapping[str, str],
         taints: tuple[Mapping[str, str], ...],
+        annotations: Mapping[str, str],
         provider_id: str,
         update: float,
         report: float,
@@ -43,6 +44,7 @@ class NodeLoop:
     ) -> None:
         self.client, self._name, self._observe, self._clock = client, name, observe, clock
         self.labels, self._taints, self._provider_id = labels, taints, provider_id
+        self._annotations = annotations
         self._update, self._report, self._register = update, report, register
         self._tell_registered = registered
         self._reported = -report
@@ -99,7 +101,7 @@ class NodeLoop:
     async def _create(self) -> Node:
         log.info("Attempting to register node %s", self._name)
         status = await self._observe({})
-        node = new_node(self._name, self.labels, self._taints, self._provider_id, status)
+        node = new_node(self._name, self.labels, self._taints, self._provider_id, status, self._annotations)
         try:
             made = await self.client.create(NODES, node)
         except ApiError as error:
@@ -110,12 +112,16 @@ class NodeLoop:
         return made
 
     async def _reconcile(self, node: Node) -> Node:
-        """A node that was there before: give it today's labels; its taints are the administrator's by now."""
-        have = node["metadata"].get("labels") or {}
-        missing = {key: text for key, text in self.labels.items() if have.get(key) != text}
-        if not missing:
+        """A node that was there before: give it today's labels and annotations; its taints are the administrator's by
+        now."""
+        changed = {}
+        for field, wanted in (("labels", self.labels), ("annotations", self._annotations)):
+            have = node["metadata"].get(field) or {}
+            if missing := {key: text for key, text in wanted.items() if have.get(key) != text}:
+                changed[field] = missing
+        if not changed:
             return node
-        return await self.client.patch(NODES, self._name, {"metadata": {"labels": missing}}, kind="merge")
+        return await self.client.patch(NODES, self._name, {"metadata": changed}, kind="merge")
 
     async def _lease_forever(self) -> None:
         await self._registered.wait()

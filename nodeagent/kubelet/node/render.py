@@ -187,6 +187,19 @@ def addresses(name: str, ips: Sequence[str]) -> list[dict[str, str]]:
     return [*({"type": "InternalIP", "address": ip} for ip in ips), {"type": "Hostname", "address": name}]
 
 
+def external_addresses(
+    shown: Sequence[Mapping[str, Any]], name: str, given: Sequence[str]
+) -> Sequence[Mapping[str, Any]]:
+    """The addresses where a cloud controller manager decides: what it said, before that only what --node-ip said."""
+    return shown or addresses(name, given)
+
+
+def external_registration(given: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(taint, annotations) of a Node that the cloud is still to initialize. given: the addresses of --node-ip."""
+    taint = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
+    return taint, {"alpha.kubernetes.io/provided-node-ip": ",".join(given)} if given else {}
+
+
 def standard_labels(name: str, machine: Machine) -> dict[str, str]:
     return {
         "beta.kubernetes.io/arch": machine.architecture,
@@ -198,7 +211,12 @@ def standard_labels(name: str, machine: Machine) -> dict[str, str]:
 
 
 def new_node(
-    name: str, labels: Mapping[str, str], taints: Sequence[Mapping[str, str]], provider_id: str, status: Node
+    name: str,
+    labels: Mapping[str, str],
+    taints: Sequence[Mapping[str, str]],
+    provider_id: str,
+    status: Node,
+    annotations: Mapping[str, str],
 ) -> Node:
     """The Node to register."""
     spec: dict[str, Any] = {}
@@ -212,7 +230,7 @@ def new_node(
         "metadata": {
             "name": name,
             "labels": dict(labels),
-            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true", **annotations},
         },
         "spec": spec,
         "status": status,

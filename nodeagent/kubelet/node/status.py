@@ -23,6 +23,7 @@ from .render import (
     condition_event,
     conditions,
     extended_resources,
+    external_addresses,
     images,
     node_info,
     percent_or_bytes,
@@ -106,7 +107,7 @@ class NodeObserver:
         self._tell(now, shown.get("conditions") or ())
         others = extended_resources(shown.get("capacity") or {})
         return {
-            "addresses": addresses(self._config.node_name, self._ips),
+            "addresses": self._addresses(shown),
             "capacity": {**others, **self.capacity},
             "allocatable": {**others, **self.allocatable},
             "conditions": now,
@@ -114,6 +115,12 @@ class NodeObserver:
             "nodeInfo": node_info(self._machine, self.runtime_version),
             "images": self._images,
         }
+
+    def _addresses(self, shown: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        name = self._config.node_name
+        if self._config.cloud_provider == "external":
+            return external_addresses(shown.get("addresses") or [], name, self._config.node_ips)
+        return addresses(name, self._ips)
 
     def _tell(self, now: Sequence[Mapping[str, str]], shown: Sequence[Mapping[str, Any]]) -> None:
         """An event for every condition that is not as it was (recordNodeStatusEvent)."""

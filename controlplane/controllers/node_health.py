@@ -88,6 +88,11 @@ def _unknown(kind: str, reason: str, message: str, stamp: str, heartbeat: str) -
     }
 
 
+def has_spoken(node: Object) -> bool:
+    """Whether the node has a Ready condition, from its kubelet or, after its startup grace, from us."""
+    return pods.condition(node, "Ready") is not None
+
+
 def ready_status(node: Object) -> str:
     """True, False or Unknown; Unknown without a Ready condition."""
     return str((pods.condition(node, "Ready") or {}).get("status") or "Unknown")

@@ -20,6 +20,7 @@ from controlplane.controllers.context import BY_NODE, Context
 from controlplane.controllers.node_health import (
     Heard,
     eviction_rates,
+    has_spoken,
     hear,
     is_silent,
     plan_no_execute,
@@ -55,7 +56,7 @@ class NodeLifecycleController:
         self._recorder = context.recorder("node-controller")
         self._heard: dict[str, Heard] = {}
         self._known: set[str] = set()
-        self._was_ready: dict[str, bool] = {}
+        self._marked: set[str] = set()
         self._may_evict_at: dict[str, float] = {}
         self._all_down = False
         self._queue = WorkQueue(context.clock)
@@ -107,8 +108,8 @@ class NodeLifecycleController:
             if objects.name(node) not in self._known:
                 self._say(node, "RegisteredNode", f"Node {objects.name(node)} event: Registered Node in Controller")
         for gone in self._known - names:
-            for memory in (self._heard, self._was_ready):
-                memory.pop(gone, None)
+            self._heard.pop(gone, None)
+            self._marked.discard(gone)
         self._known = names
 
     async def _observe(self, node: Object) -> Object:
@@ -121,16 +122,20 @@ class NodeLifecycleController:
             changed = unknown_conditions(node, times.rfc3339(self._clock.now()))
             if changed:
                 body = {"status": {"conditions": changed}}
+                was_ready = ready_status(node) == "True"
                 node = await self._client.patch(NODES, name, body, kind="strategic", subresource="status")
+                if was_ready:
+                    self._say(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
                 # Our own write is no sign of life.
                 self._heard[name] = Heard(hear(node, self._leases.get(name, LEASE_NAMESPACE), None, now).sign,
                                           heard.at, heard.ever)  # fmt: skip
-        ready = ready_status(node) == "True"
-        if not ready and self._was_ready.get(name, True):
-            if name in self._was_ready:
-                self._say(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+        # A node that never spoke is none of ours before its grace period is over; one that says it is not ready speaks
+        # for its pods itself.
+        if not has_spoken(node) or ready_status(node) != "Unknown":
+            self._marked.discard(name)
+        elif name not in self._marked:
             await self._mark_pods_not_ready(name)
-        self._was_ready[name] = ready
+            self._marked.add(name)
         return node
 
     async def _mark_pods_not_ready(self, name: str) -> None:
@@ -156,7 +161,10 @@ class NodeLifecycleController:
             self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     async def _evict(self, nodes: list[Object]) -> None:
-        """Put NoExecute taints on nodes that are not Ready, as fast as their zone allows, and take them off others."""
+        """Put NoExecute taints on nodes that are not Ready, as fast as their zone allows, and take them off others.
+
+        A node without a Ready condition counts as down in its zone and is left alone.
+        """
         zones: dict[str, list[bool]] = {}
         for node in nodes:
             zones.setdefault(zone_of(node), []).append(ready_status(node) == "True")
@@ -182,6 +190,8 @@ class NodeLifecycleController:
             wanted = plan_no_execute(node, evict=evict, stamp=stamp)
             if all_down:
                 wanted = _without_eviction(node)
+            elif not has_spoken(node):
+                continue
             if wanted is None:
                 continue
             await self._write_taints(node, wanted)

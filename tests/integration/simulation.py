@@ -1,7 +1,7 @@
 """A control plane in this process with simulated nodes: real API server, scheduler and controllers, no machine.
 
-The simulated kubelet does what the API sees of a real one: it renews its lease, marks bound pods Running, and confirms
-deletions.
+The simulated kubelet does what the API sees of a real one: it renews its lease, marks bound pods Running, confirms
+deletions, and says again that node and pods are ready when somebody else has said that they are not.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import asyncio
 import dataclasses
 import ipaddress
 import itertools
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from apimachinery.api.catalogue import LEASES, NODES, PODS
+from apimachinery.api.catalogue import LEASES, NODES, PODS, Resource
 from apimachinery.client.config import ClientConfig, load_kubeconfig
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
-from apimachinery.meta import objects, times
+from apimachinery.meta import objects, pods, taints, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.allinone.config import AllInOneConfig
 from controlplane.allinone.wire import flags, prepare
@@ -32,16 +33,18 @@ from controlplane.controllers.wire import build as build_controllers
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.wire import build as build_scheduler
 
+log = logging.getLogger(__name__)
+
 Object = dict[str, Any]
 
-DEADLINE = 20.0
+DEADLINE = 120.0
 
 
 class Fleet:
-    """Simulated nodes and the kubelets on them."""
+    """Simulated nodes and the kubelets on them. watched: a controller takes the taint off nodes that are ready."""
 
-    def __init__(self, client: Client) -> None:
-        self._client, self._clock = client, SystemClock()
+    def __init__(self, client: Client, *, watched: bool) -> None:
+        self._client, self._clock, self._watched = client, SystemClock(), watched
         self.silent: set[str] = set()
         self._names: set[str] = set()
         self._addresses = itertools.count(2)
@@ -51,7 +54,7 @@ class Fleet:
     async def add(
         self, name: str, *, cpu: str = "4", labels: dict[str, str] | None = None, taints: list[Object] | None = None
     ) -> None:
-        """Register a node that is Ready."""
+        """Register a node that is Ready, and wait until pods may go there."""
         node = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -62,6 +65,13 @@ class Fleet:
         await self._client.patch(NODES, name, {"status": self._status(cpu)}, subresource="status")
         await self._renew(name)
         self._names.add(name)
+        async with asyncio.timeout(DEADLINE):
+            while self._watched and await self._not_ready_taint(name):
+                await asyncio.sleep(0.05)
+
+    async def _not_ready_taint(self, name: str) -> bool:
+        node = await self._client.get(NODES, name)
+        return any(taint["key"] == taints.NOT_READY for taint in (node.get("spec") or {}).get("taints") or ())
 
     def _status(self, cpu: str) -> Object:
         now = times.rfc3339(self._clock.now())
@@ -78,6 +88,10 @@ class Fleet:
             "conditions": [{**ready, "lastHeartbeatTime": now, "lastTransitionTime": now}],
         }
 
+    def forget(self, name: str) -> None:
+        """The node's machine is no more: nobody speaks for it, or looks after its pods."""
+        self._names.discard(name)
+
     async def revive(self, name: str, cpu: str = "4") -> None:
         """The kubelet of a silent node speaks again."""
         self.silent.discard(name)
@@ -88,19 +102,54 @@ class Fleet:
         """Be the kubelets, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._heartbeats())
+            group.create_task(self._follow(NODES, self._repost))
+            group.create_task(self._follow(PODS, self._sync))
+
+    async def _follow(self, resource: Resource, act: Callable[[Object], Awaitable[None]]) -> None:
+        """Act on every object as it is and whenever it changes; a server that is too busy is asked again."""
+        async with asyncio.TaskGroup() as group:
             while True:
-                listed = await self._client.list(PODS)
-                for pod in listed["items"]:
-                    group.create_task(self._sync(pod))
-                async for event in self._client.watch(PODS, resource_version=listed["metadata"]["resourceVersion"]):
-                    if event.type in ("ADDED", "MODIFIED"):
-                        group.create_task(self._sync(event.object))
+                try:
+                    listed = await self._client.list(resource)
+                    for obj in listed["items"]:
+                        group.create_task(self._contained(act, obj))
+                    version = listed["metadata"]["resourceVersion"]
+                    async for event in self._client.watch(resource, resource_version=version):
+                        if event.type in ("ADDED", "MODIFIED"):
+                            group.create_task(self._contained(act, event.object))
+                except (ApiError, ApiUnreachable) as error:
+                    log.info("following %s: %s", resource, error)
+                    await asyncio.sleep(0.2)
+
+    async def _contained(self, act: Callable[[Object], Awaitable[None]], obj: Object) -> None:
+        for _ in range(10):
+            try:
+                return await act(obj)
+            except (ApiError, ApiUnreachable) as error:
+                if isinstance(error, ApiError) and (is_not_found(error) or error.code == 409):
+                    return None  # gone, or a newer one is about to be told
+                log.info("%s: %s", objects.key(obj), error)
+                await asyncio.sleep(0.2)
+        raise AssertionError(f"no kubelet could write {objects.key(obj)}")
 
     async def _heartbeats(self) -> None:
         while True:
             for name in self._names - self.silent:
-                await self._renew(name)
+                try:
+                    await self._renew(name)
+                except (ApiError, ApiUnreachable) as error:
+                    log.info("lease of %s: %s", name, error)
             await asyncio.sleep(0.3)
+
+    async def _repost(self, node: Object) -> None:
+        """Silence may have been diagnosed because this whole process got no processor."""
+        name = objects.name(node)
+        ready = pods.condition(node, "Ready") or {}
+        if name in self._names - self.silent and ready.get("reason") == "NodeStatusUnknown":
+            conditions = self._status("")["conditions"]
+            await self._client.patch(
+                NODES, name, {"status": {"conditions": conditions}}, kind="strategic", subresource="status"
+            )
 
     async def _renew(self, name: str) -> None:
         now = times.rfc3339_micro(self._clock.now())
@@ -118,14 +167,15 @@ class Fleet:
         if node not in self._names - self.silent:
             return
         name, namespace = objects.name(pod), objects.namespace(pod)
-        try:
-            if objects.is_deleting(pod):
-                await self._client.delete(PODS, name, namespace, uid=objects.uid(pod), grace_period=0)
-            elif (pod.get("status") or {}).get("phase") == "Pending" and not self.held(pod):
-                await self._client.patch(PODS, name, self._running(pod), namespace, subresource="status")
-        except ApiError as error:
-            if not is_not_found(error) and error.code != 409:
-                raise
+        ready = pods.condition(pod, "Ready") or {}
+        if objects.is_deleting(pod):
+            await self._client.delete(PODS, name, namespace, uid=objects.uid(pod), grace_period=0)
+        elif pods.phase(pod) == "Pending" and not self.held(pod):
+            await self._client.patch(PODS, name, self._running(pod), namespace, subresource="status")
+        elif pods.phase(pod) == "Running" and ready.get("status") == "False" and not ready.get("reason"):
+            again = {**ready, "status": "True", "lastTransitionTime": times.rfc3339(self._clock.now())}
+            body = {"metadata": {"uid": objects.uid(pod)}, "status": {"conditions": [again]}}
+            await self._client.patch(PODS, name, body, namespace, kind="strategic", subresource="status")
 
     def _running(self, pod: Object) -> Object:
         now, ip = times.rfc3339(self._clock.now()), f"10.244.9.{next(self._addresses)}"
@@ -163,9 +213,9 @@ class Fleet:
 class Simulation:
     """What a test is given: an administrator's client, the nodes, and how controllers are configured."""
 
-    def __init__(self, client: Client, directory: Path, controllers: ControllersConfig) -> None:
+    def __init__(self, client: Client, directory: Path, controllers: ControllersConfig, *, watched: bool) -> None:
         self.client, self.directory, self.controllers = client, directory, controllers
-        self.fleet = Fleet(client)
+        self.fleet = Fleet(client, watched=watched)
 
     async def eventually(self, look: Callable[[], Awaitable[Any]], what: str, within: float = DEADLINE) -> Any:
         """Look again and again until the answer is neither None nor False; fails with `what` after `within` seconds."""
@@ -229,7 +279,7 @@ async def simulated_cluster(
         if scheduler:
             daemons.append(build_scheduler(SchedulerConfig(client("scheduler.conf"))).run(stop))
         administrator = await undo.enter_async_context(Client(client("admin.conf"), "tests"))
-        simulation = Simulation(administrator, directory, controllers_config)
+        simulation = Simulation(administrator, directory, controllers_config, watched=controllers)
         tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in (*daemons, simulation.fleet.run())]
         undo.push_async_callback(cancel_and_wait, *tasks)
         yield simulation

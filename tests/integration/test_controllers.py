@@ -16,6 +16,7 @@ from apimachinery.api.catalogue import (
     DEPLOYMENTS,
     ENDPOINTS,
     ENDPOINTSLICES,
+    EVENTS,
     JOBS,
     NAMESPACES,
     NODES,
@@ -34,8 +35,10 @@ Object = dict[str, Any]
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path, etcd_of_two: str) -> AsyncIterator[Simulation]:
-    async with simulated_cluster(tmp_path / "data", grace=1.5, eviction_rate=10.0, etcd=etcd_of_two) as simulation:
+async def cluster(request: pytest.FixtureRequest, tmp_path: Path, etcd_of_two: str) -> AsyncIterator[Simulation]:
+    """Parametrized with how long nodes may be silent, in seconds, for the tests of silence."""
+    grace = getattr(request, "param", 50.0)
+    async with simulated_cluster(tmp_path / "data", grace=grace, eviction_rate=10.0, etcd=etcd_of_two) as simulation:
         await simulation.fleet.add("worker-1")
         await simulation.fleet.add("worker-2")
         yield simulation
@@ -273,6 +276,32 @@ async def test_nodes_get_subnets(cluster: Simulation) -> None:
     assert await cluster.eventually(subnets, "a subnet for each node") == {"10.244.0.0/24", "10.244.1.0/24"}
 
 
+@pytest.mark.parametrize("cluster", [4.0], indirect=True)
+async def test_a_node_that_never_spoke_is_left_alone(cluster: Simulation) -> None:
+    """Its pods stay ready and it gets no taint that evicts, for as long as its first word may take."""
+    client, name = cluster.client, "paper"
+    await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, **template()}
+    pod["metadata"] = {"name": name, "namespace": "default"}
+    pod["spec"]["nodeName"] = name
+    await client.create(PODS, pod)
+    ready = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    await client.patch(PODS, name, ready, "default", subresource="status")
+
+    async def registered(node: str) -> bool:
+        events = await client.list(EVENTS, field_selector=f"involvedObject.name={node},reason=RegisteredNode")
+        return bool(events["items"])
+
+    # A round of the monitor begins with what is new. When it has seen a second newcomer, it has judged the first.
+    await cluster.eventually(lambda: registered(name), "the node is seen")
+    await cluster.fleet.add("worker-3")
+    await cluster.eventually(lambda: registered("worker-3"), "the node after it is seen")
+    assert pods.is_ready(await client.get(PODS, name, "default"))
+    taints = (await client.get(NODES, name))["spec"].get("taints") or []
+    assert "NoExecute" not in [taint["effect"] for taint in taints]
+
+
+@pytest.mark.parametrize("cluster", [4.0], indirect=True)
 async def test_pods_leave_a_dead_node_and_nobody_leaves_when_all_are_dead(cluster: Simulation) -> None:
     client, fleet = cluster.client, cluster.fleet
     evictable = [

@@ -87,11 +87,6 @@ async def cluster_with(directory: Path, *extenders: ExtenderConfig) -> AsyncIter
     async with simulated_cluster(directory, scheduler=False) as simulation:
         for name in ("worker-1", "worker-2", "worker-3"):
             await simulation.fleet.add(name)
-
-        async def ready() -> bool:
-            return not any(node["spec"].get("taints") for node in (await simulation.client.list(NODES))["items"])
-
-        await simulation.eventually(ready, "nodes that are seen to be ready")
         stop = asyncio.Event()
         config = SchedulerConfig(load_kubeconfig(directory / "scheduler.conf"), extenders=extenders)
         task = asyncio.create_task(build_scheduler(config).run(stop))
@@ -115,7 +110,7 @@ async def bound(cluster: Simulation, name: str) -> str:
     async def look() -> str | None:
         return pods.node_name(await cluster.client.get(PODS, name, "default")) or None
 
-    node: str = await cluster.eventually(look, f"{name} bound", within=60)
+    node: str = await cluster.eventually(look, f"{name} bound")
     return node
 
 
@@ -125,7 +120,7 @@ async def failed(cluster: Simulation, name: str, words: str) -> None:
         items = (await cluster.client.list(EVENTS, "default", field_selector=selector))["items"]
         return any(words in each["message"] for each in items)
 
-    await cluster.eventually(look, f"an event that says {words}", within=60)
+    await cluster.eventually(look, f"an event that says {words}")
 
 
 async def test_an_extender_filters_ranks_and_binds(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:

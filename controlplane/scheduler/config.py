@@ -12,11 +12,13 @@ from pathlib import Path
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems, boolean
 from controlplane.scheduler.config_extenders import ExtenderConfig
-from controlplane.scheduler.config_file import FileConfig, read_file
+from controlplane.scheduler.config_fields import Fields
+from controlplane.scheduler.config_file import DEFAULT_LEASE, FileConfig, read_file
 from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 
 DEFAULT_PORT = 10259
+_LEASE_FLAGS = ("--leader-elect-lease-duration", "--leader-elect-renew-deadline", "--leader-elect-retry-period")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,12 @@ class SchedulerConfig:
     """What `wire.build` needs.
 
     secure_port: of the health and metrics server; 0 serves none.
+    leader_lease: seconds that the lease holds, that its holder tries to renew it, and between two tries.
     """
 
     client: ClientConfig
     leader_elect: bool = False
+    leader_lease: tuple[float, float, float] = DEFAULT_LEASE
     bind_address: str = "0.0.0.0"
     secure_port: int = 0
     tls_cert_file: Path | None = None
@@ -51,6 +55,8 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
     parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
     parser.add_argument("--kubeconfig", help="file with the API server's address and our credentials")
     parser.add_argument("--leader-elect", type=boolean, nargs="?", const=True)
+    for flag in _LEASE_FLAGS:
+        parser.add_argument(flag, help="of the lease; as in leaderElection of --config")
     parser.add_argument("--bind-address", default="0.0.0.0", help="address of the health and metrics server")
     parser.add_argument("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
     parser.add_argument("--tls-cert-file", type=Path)
@@ -67,6 +73,7 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
         problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
     if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    lease = _lease(args, file, problems)
     client = ClientConfig("")
     try:
         if kubeconfig := args.kubeconfig or file.kubeconfig:
@@ -80,6 +87,7 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
     return SchedulerConfig(
         client=client,
         leader_elect=elect,
+        leader_lease=lease,
         bind_address=args.bind_address,
         secure_port=args.secure_port,
         tls_cert_file=args.tls_cert_file,
@@ -91,3 +99,15 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
         extenders=file.extenders,
         backoffs=file.backoffs,
     )
+
+
+def _lease(args: argparse.Namespace, file: FileConfig, problems: Problems) -> tuple[float, float, float]:
+    fields = Fields(problems)
+    said = {flag: getattr(args, flag.removeprefix("--").replace("-", "_")) for flag in _LEASE_FLAGS}
+    lease, renew, retry = (
+        fields.seconds(flag, said, default=of_file)
+        for flag, of_file in zip(_LEASE_FLAGS, file.leader_lease, strict=True)
+    )
+    if not lease > renew > retry:
+        problems.add(_LEASE_FLAGS[0], f"{lease:g} s > {renew:g} s > {retry:g} s does not hold")
+    return lease, renew, retry

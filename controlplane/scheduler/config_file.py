@@ -15,6 +15,8 @@ from controlplane.scheduler.config_plugins import read_plugins
 from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 
+# Seconds: how long the lease holds, how long its holder tries to renew it, how often.
+DEFAULT_LEASE = (15.0, 10.0, 2.0)
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
 _FIELDS = (
@@ -29,6 +31,7 @@ class FileConfig:
 
     kubeconfig: str = ""
     leader_elect: bool | None = None
+    leader_lease: tuple[float, float, float] = DEFAULT_LEASE
     percentage_of_nodes_to_score: int = 0
     profiles: tuple[Profile, ...] = (Profile(),)
     extenders: tuple[ExtenderConfig, ...] = ()
@@ -67,10 +70,16 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
             problems.add(f"profiles[{index}].schedulerName", f'Duplicate value: "{name}"')
     extenders = read_extenders(fields, document)
     ignored = frozenset(name for each in extenders for name in each.ignored)
-    elect = fields.object("leaderElection", document).get("leaderElect")
+    election = fields.object("leaderElection", document)
+    times = ("leaseDuration", "renewDeadline", "retryPeriod")
+    lease, renew, retry = (
+        fields.seconds(name, election, "leaderElection", default=usual)
+        for name, usual in zip(times, DEFAULT_LEASE, strict=True)
+    )
     return FileConfig(
         kubeconfig=fields.text("kubeconfig", fields.object("clientConnection", document), "clientConnection"),
-        leader_elect=elect,
+        leader_elect=election.get("leaderElect"),
+        leader_lease=(lease, renew, retry),
         percentage_of_nodes_to_score=percentage,
         profiles=tuple(replace(each, fit=replace(each.fit, ignored=each.fit.ignored | ignored)) for each in profiles),
         extenders=extenders,

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
+from controlplane.scheduler.config import parse
 from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, read_file
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.plugins import make_framework
@@ -331,3 +333,17 @@ def test_preferences_of_running_pods_can_be_left_out(tmp_path: Path) -> None:
         assert (
             decide(framework, PodInfo(pod("p", labels={"app": "a"})), snapshot_of(nodes, running)).node == chosen_node
         )
+
+
+def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> None:
+    said = {"leaderElect": False, "leaseDuration": "6s", "renewDeadline": "4s"}
+    assert read(tmp_path, leaderElection=said).leader_lease == (6.0, 4.0, 2.0)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        render_kubeconfig(server="https://127.0.0.1:1", ca_data=b"x", user="x", cert_data=b"x", key_data=b"x")
+    )
+    argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
+    found = parse([*argv, "--leader-elect-retry-period=1s"])
+    assert (found.leader_elect, found.leader_lease) == (False, (6.0, 4.0, 1.0))
+    with pytest.raises(ConfigError, match="3 s > 4 s > 2 s does not hold"):
+        parse([*argv, "--leader-elect-lease-duration=3s"])

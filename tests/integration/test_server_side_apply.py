@@ -125,3 +125,30 @@ def test_kubectl_goes_from_client_side_to_server_side(control_plane: ControlPlan
     # And back: what was applied last is known.
     control_plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=orjson.dumps(settings(z="4")).decode())
     assert control_plane.get("configmap", "a", "-n", namespace)["data"] == {"z": "4"}
+
+
+def test_what_the_server_fills_in_is_nobodys(control_plane: ControlPlane, namespace: str) -> None:
+    """Managers are written down before admission plug-ins and the kind itself add to what was sent; defaults count."""
+    template = {"spec": {"containers": [{"name": "c", "image": "busybox"}]}}
+    pod = {"metadata": {"name": "a"}, "status": {"message": "mine"}, **template}
+    control_plane.kubectl("create", "serviceaccount", "mine", "-n", namespace)
+    pod["spec"] = {**template["spec"], "serviceAccountName": "mine"}
+    made = control_plane.request("POST", f"/api/v1/namespaces/{namespace}/pods?fieldManager=me", pod)
+    assert made.code == 201, made.body
+    assert {"tolerations", "priority", "serviceAccount", "volumes"} <= set(made.json["spec"])
+    (entry,) = made.json["metadata"]["managedFields"]
+    assert set(entry["fieldsV1"]) == {"f:spec"}
+    assert set(entry["fieldsV1"]["f:spec"]) == {
+        "f:containers", "f:dnsPolicy", "f:enableServiceLinks", "f:restartPolicy", "f:schedulerName",
+        "f:securityContext", "f:serviceAccount", "f:serviceAccountName", "f:terminationGracePeriodSeconds",
+    }  # fmt: skip
+    job = {"metadata": {"name": "a"}, "spec": {"template": {"spec": {**template["spec"], "restartPolicy": "Never"}}}}
+    made = control_plane.request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager=me", job)
+    assert made.code == 201 and made.json["spec"]["selector"]["matchLabels"]
+    (entry,) = made.json["metadata"]["managedFields"]
+    assert "f:selector" not in entry["fieldsV1"]["f:spec"]
+    merge = {"Content-Type": "application/merge-patch+json"}
+    path = f"/api/v1/namespaces/{namespace}/pods/a?fieldManager=you"
+    changed = control_plane.request("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, headers=merge)
+    owned = {entry["manager"]: entry["fieldsV1"] for entry in changed.json["metadata"]["managedFields"]}
+    assert owned["you"] == {"f:metadata": {"f:labels": {"f:a": {}}}}

@@ -52,11 +52,14 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     metadata.fill_created(collection.resource, obj, collection.clock.now(), strategy.unnamed())
     if strategy.generated:
         obj["metadata"]["generation"] = 1
+    if managed is None:
+        # Before admission, as upstream: what plug-ins and the strategy fill in is nobody's, and webhooks are shown it.
+        said = {field: obj[field] for field in obj if field != "status"} if strategy.has_status else obj
+        managed = record_change(call, said, None, collection.resource.gvk, collection.clock.now())
+    metadata.set_managers(obj, managed)
     review = Review(call, "CREATE", obj)
     await collection.admission.mutate(review)
     strategy.prepare_create(call, obj)
-    if managed is None:
-        managed = record_change(call, obj, None, collection.resource.gvk, collection.clock.now())
     metadata.set_managers(obj, managed)
     await strategy.authorize(call, obj, None)
     async with strategy.claim(call, obj, None):

@@ -90,12 +90,15 @@ async def _write(
         strategy.prepare_subresource(call, new, current)
     else:
         strategy.prepare_update(call, new, current)
+    if not managed:
+        # Before admission, as upstream: what plug-ins change is nobody's, and webhooks are shown who changed what.
+        entries = record_change(call, new, current, collection.resource.gvk, collection.clock.now())
+        metadata.set_managers(new, entries)
     review = Review(call, "UPDATE", new, current)
     await collection.admission.mutate(review)
     if strategy.generated and call.subresource != "status" and strategy.spec_changed(new, current):
         new["metadata"]["generation"] = (current["metadata"].get("generation") or 0) + 1
     if not managed:
-        entries = record_change(call, new, current, collection.resource.gvk, collection.clock.now())
         metadata.set_managers(new, entries)
     await strategy.authorize(call, new, current)
     async with strategy.claim(call, new, current):

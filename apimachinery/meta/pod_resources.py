@@ -13,6 +13,8 @@ from apimachinery.meta import quantity
 
 Amounts = dict[str, int]
 
+_QOS_RESOURCES = ("cpu", "memory")
+
 
 def parse_amounts(resource_list: Mapping[str, Any] | None) -> Amounts:
     """Parse a ResourceList. Raises ValueError for an unparsable quantity."""
@@ -20,6 +22,25 @@ def parse_amounts(resource_list: Mapping[str, Any] | None) -> Amounts:
         name: quantity.milli(str(text)) if name == "cpu" else quantity.value(str(text))
         for name, text in (resource_list or {}).items()
     }
+
+
+def qos_class(pod: Mapping[str, Any]) -> str:
+    """Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos). Raises ValueError for a malformed quantity."""
+    spec = pod.get("spec") or {}
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    requested = limited = False
+    guaranteed = True
+    for container in containers:
+        resources = container.get("resources") or {}
+        requests, limits = parse_amounts(resources.get("requests")), parse_amounts(resources.get("limits"))
+        requests = {name: amount for name, amount in requests.items() if name in _QOS_RESOURCES and amount}
+        limits = {name: amount for name, amount in limits.items() if name in _QOS_RESOURCES and amount}
+        requested, limited = requested or bool(requests), limited or bool(limits)
+        if set(limits) != set(_QOS_RESOURCES) or any(limits.get(name) != value for name, value in requests.items()):
+            guaranteed = False
+    if not requested and not limited:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed and containers else "Burstable"
 
 
 def _add(into: Amounts, more: Mapping[str, int]) -> None:

@@ -13,7 +13,16 @@ from apimachinery.api.validation.resources import requirements
 from apimachinery.api.validation.security import container_security
 from apimachinery.api.validation.volume_sources import descending_path
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_found, required
+from apimachinery.meta.paths import (
+    Path,
+    Problem,
+    duplicate,
+    forbidden,
+    invalid,
+    not_found,
+    not_supported,
+    required,
+)
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL = ("Always", "IfNotPresent", "Never")
@@ -212,11 +221,29 @@ def _mounts(container: dict[str, Any], pod: PodContext, path: Path) -> list[Prob
             if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
                 text = "Bidirectional mount propagation is available only to privileged containers"
                 problems.append(forbidden(path.child("mountPropagation"), text))
+        problems += _recursive(mount, path.child("recursiveReadOnly"))
+    return problems
+
+
+def _recursive(mount: Object, path: Path) -> list[Problem]:
+    """`recursiveReadOnly`: whether what is mounted below is read-only too (KEP-3857)."""
+    wanted = mount.get("recursiveReadOnly")
+    if wanted in (None, "Disabled"):
+        return []
+    if wanted not in ("Enabled", "IfPossible"):
+        return [not_supported(path, wanted, ("Disabled", "Enabled", "IfPossible"))]
+    problems: list[Problem] = []
+    if not mount.get("readOnly"):
+        problems.append(forbidden(path, "may only be specified when readOnly is true"))
+    if mount.get("mountPropagation") not in (None, "None"):
+        problems.append(forbidden(path, "may only be specified when mountPropagation is None or not specified"))
     return problems
 
 
 def _devices(container: dict[str, Any], pod: PodContext, path: Path) -> list[Problem]:
     problems: list[Problem] = []
+    mounts = {each.get("name"): each.get("mountPath") for each in container.get("volumeMounts") or ()}
+    named: set[str] = set()
     seen: set[str] = set()
     for position, device in enumerate(container.get("volumeDevices") or ()):
         where = path.index(position)
@@ -224,6 +251,8 @@ def _devices(container: dict[str, Any], pod: PodContext, path: Path) -> list[Pro
         volume = pod.volumes.get(name)
         if not name:
             problems.append(required(where.child("name")))
+        if name in named:
+            problems.append(invalid(where.child("name"), name, "must be unique"))
         if volume is None:
             problems.append(not_found(where.child("name"), name))
         elif not {"persistentVolumeClaim", "ephemeral"} & set(volume):
@@ -231,9 +260,17 @@ def _devices(container: dict[str, Any], pod: PodContext, path: Path) -> list[Pro
             problems.append(invalid(where.child("name"), name, text))
         if not target:
             problems.append(required(where.child("devicePath")))
-        elif re.search(r"(^|/)\.\.(/|$)", target):
-            problems.append(invalid(where.child("devicePath"), target, "can not contain backsteps ('..')"))
         if target in seen:
             problems.append(invalid(where.child("devicePath"), target, "must be unique"))
-        seen.add(target)
+        if re.search(r"(^|/)\.\.(/|$)", target):
+            problems.append(invalid(where.child("devicePath"), target, "can not contain backsteps ('..')"))
+        else:
+            seen.add(target)
+        if name in mounts:
+            problems.append(invalid(where.child("name"), name, "must not already exist in volumeMounts"))
+        if target in mounts.values():
+            text = "must not already exist as a path in volumeMounts"
+            problems.append(invalid(where.child("devicePath"), target, text))
+        if name:
+            named.add(name)
     return problems

@@ -74,3 +74,26 @@ def go_quantity(text: Any) -> Verbatim:
         f"resource.Quantity{{i:resource.int64Amount{{value:{number}, scale:{scale}}}, "
         f'd:resource.infDecAmount{{Dec:(*inf.Dec)(nil)}}, s:"{kept}", Format:"{form}"}}'
     )
+
+
+def go_terms(terms: Iterable[Mapping[str, Any]], *, alone: bool = False) -> Verbatim:
+    """A list of NodeSelectorTerms; alone: the only one, without its list."""
+    shown = [
+        f"core.NodeSelectorTerm{{MatchExpressions:{_requirements(term.get('matchExpressions'))}, "
+        f"MatchFields:{_requirements(term.get('matchFields'))}}}"
+        for term in terms
+    ]
+    if alone:
+        return Verbatim(shown[0])
+    return Verbatim(f"[]core.NodeSelectorTerm{{{', '.join(shown)}}}" if shown else "[]core.NodeSelectorTerm(nil)")
+
+
+def _requirements(found: Iterable[Mapping[str, Any]] | None) -> str:
+    if not found:
+        return "[]core.NodeSelectorRequirement(nil)"
+    shown = (
+        f'core.NodeSelectorRequirement{{Key:"{each.get("key", "")}", Operator:"{each.get("operator", "")}", '
+        f"Values:{go_strings(each.get('values'))}}}"
+        for each in found
+    )
+    return f"[]core.NodeSelectorRequirement{{{', '.join(shown)}}}"

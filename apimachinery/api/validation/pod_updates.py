@@ -5,9 +5,11 @@ from typing import Any
 
 from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, qualified_name, same, sentences
 from apimachinery.api.validation.pod_annotations import MIRROR, pod_annotations, pod_annotations_update
+from apimachinery.api.validation.pod_gated import gated_update
 from apimachinery.api.validation.pods import addresses
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required
+from apimachinery.meta.pod_resources import qos_class
 
 _MAX_INT32 = 2**31 - 1
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
@@ -34,9 +36,14 @@ def pod_update(new: Object, old: Object) -> list[Problem]:
     problems += _deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"), path)
     problems += _tolerations(spec.get("tolerations") or [], before.get("tolerations") or [], path.child("tolerations"))
     problems += _gates(spec.get("schedulingGates") or [], before.get("schedulingGates") or [], path)
+    if same(spec, before):
+        return problems
+    if (old.get("status") or {}).get("qosClass", qos_class(old)) != qos_class(new):
+        shown = (new.get("status") or {}).get("qosClass", "")
+        problems.append(invalid(Path("metadata"), shown, "Pod QoS is immutable"))  # upstream's path
     left = _without_updatable(spec, before)
     if before.get("schedulingGates"):
-        problems += _gated(left, before, path)
+        problems += gated_update(left, before, path)
     if not same(left, before):
         text = f"pod updates may not change fields other than {_UPDATABLE}\n{_difference(before, left)}"
         problems.append(forbidden(path, text))
@@ -172,26 +179,6 @@ def _without_updatable(spec: Object, old: Object) -> dict[str, Any]:
     if (old.get(grace) or 0) < 0 and left.get(grace) == 1:
         left[grace] = old[grace]
     return left
-
-
-def _gated(left: dict[str, Any], old: Object, path: Path) -> list[Problem]:
-    """A gated pod's node selector may grow, and its required node affinity may be narrowed (KEP-3838)."""
-    problems: list[Problem] = []
-    selector, before = left.get("nodeSelector") or {}, old.get("nodeSelector") or {}
-    if any(selector.get(key) != value for key, value in before.items()):
-        where = path.child("nodeSelector")
-        text = "only additions are allowed (no mutations or deletions)"
-        problems.append(invalid(where, selector, text))
-    _restore(left, old, "nodeSelector")
-    if "nodeAffinity" not in (old.get("affinity") or {}) and left.get("affinity"):
-        left["affinity"].pop("nodeAffinity", None)
-    return problems
-
-
-def _restore(left: dict[str, Any], old: Object, name: str) -> None:
-    left.pop(name, None)
-    if old.get(name) is not None:
-        left[name] = old[name]
 
 
 def _difference(old: Any, new: Any, where: str = "") -> str:

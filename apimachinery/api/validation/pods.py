@@ -21,6 +21,7 @@ from apimachinery.api.validation.resources import requirements
 from apimachinery.api.validation.scheduling import affinity, gates, spread_constraints, tolerations
 from apimachinery.api.validation.security import host_namespaces, pod_security
 from apimachinery.api.validation.volumes import volumes
+from apimachinery.api.validation.windows import host_processes
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
 
@@ -32,7 +33,8 @@ _MAX_INT32 = 2**31 - 1
 def pod(obj: Object) -> list[Problem]:
     """A Pod's spec, on create and on update."""
     spec, path = obj.get("spec") or {}, Path("spec")
-    problems = pod_annotations(obj) + pod_spec(spec, path, is_pod=True)
+    name = (obj.get("metadata") or {}).get("name") or ""
+    problems = pod_annotations(obj) + pod_spec(spec, path, is_pod=True, name=name)
     if not spec.get("serviceAccountName"):
         for position, volume in enumerate(spec.get("volumes") or ()):
             for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
@@ -69,13 +71,13 @@ def pod_template(template: Object | None, path: Path) -> list[Problem]:
     return problems
 
 
-def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False) -> list[Problem]:
-    """A PodSpec. `is_pod`: in a Pod, not in a template."""
+def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False, name: str = "") -> list[Problem]:
+    """A PodSpec. `is_pod`: in a Pod of that name, not in a template."""
     problems: list[Problem] = []
     grace = spec.get("terminationGracePeriodSeconds")
     if grace is None:
         problems.append(required(path.child("terminationGracePeriodSeconds")))
-    known, wrong = volumes(spec.get("volumes") or [], path.child("volumes"))
+    known, wrong = volumes(spec.get("volumes") or [], path.child("volumes"), name)
     problems += wrong
     claims = frozenset(each.get("name", "") for each in spec.get("resourceClaims") or ())
     context = PodContext(known, claims, grace, is_pod)
@@ -97,16 +99,17 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False) -> list[Pro
     problems += gates(spec.get("schedulingGates") or [], path.child("schedulingGates"))
     constraints = spec.get("topologySpreadConstraints") or []
     problems += spread_constraints(constraints, path.child("topologySpreadConstraints"))
+    problems += host_processes(spec, path)
     problems += host_namespaces(spec, path)
-    for name in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
-        if spec.get(name):
-            problems += dns_subdomain(spec[name], path.child(name))
+    for field in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
+        if spec.get(field):
+            problems += dns_subdomain(spec[field], path.child(field))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= _MAX_INT32:
         problems += sentences([names.range_error(1, _MAX_INT32)], deadline, path.child("activeDeadlineSeconds"))
-    for name in ("hostname", "subdomain"):
-        if spec.get(name):
-            problems += dns_label(spec[name], path.child(name))
+    for field in ("hostname", "subdomain"):
+        if spec.get(field):
+            problems += dns_label(spec[field], path.child(field))
     problems += tolerations(spec.get("tolerations") or [], path.child("tolerations"))
     problems += _host_aliases(spec.get("hostAliases") or [], path.child("hostAliases"))
     if spec.get("preemptionPolicy") is not None:

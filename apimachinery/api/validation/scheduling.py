@@ -15,11 +15,13 @@ from apimachinery.api.validation.checks import (
     sentences,
 )
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _WEIGHT = "must be in the range 1-100"
+_NO_SELECTOR = "must not be specified when labelSelector is not set"
+_BOTH = "exists in both matchLabelKeys and labelSelector"
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
@@ -96,10 +98,55 @@ def _pod_term(term: Object, path: Path) -> list[Problem]:
     problems += label_selector(term.get("namespaceSelector"), path.child("namespaceSelector"))
     for name in term.get("namespaces") or ():
         problems += dns_label(name, path.child("namespace"))
+    problems += _affinity_keys(term, path)
     key = term.get("topologyKey", "")
     if not key:
         problems.append(required(path.child("topologyKey"), "can not be empty"))
     return problems + qualified_name(key, path.child("topologyKey"))
+
+
+def _affinity_keys(term: Object, path: Path) -> list[Problem]:
+    """`matchLabelKeys` and `mismatchLabelKeys`. The selector has the former already, as expressions of the pod's own
+    values: one key more than once means that the selector had it too."""
+    selector, matching = term.get("labelSelector"), list(term.get("matchLabelKeys") or ())
+    differing = term.get("mismatchLabelKeys") or ()
+    problems: list[Problem] = []
+    for field, keys in (("matchLabelKeys", matching), ("mismatchLabelKeys", differing)):
+        if keys and selector is None:
+            problems.append(forbidden(path.child(field), _NO_SELECTOR))
+        else:
+            for position, key in enumerate(keys):
+                problems += qualified_name(key, path.child(field).index(position))
+    if selector is not None and matching:
+        known = set(selector.get("matchLabels") or ())
+        for expression in selector.get("matchExpressions") or ():
+            key = expression.get("key", "")
+            if key in matching and key in known:
+                last = len(matching) - 1 - matching[::-1].index(key)
+                problems.append(invalid(path.index(last), key, _BOTH))
+            known.add(key)
+    for position, key in enumerate(matching):
+        if key in differing:
+            text = "exists in both matchLabelKeys and mismatchLabelKeys"
+            problems.append(invalid(path.child("matchLabelKeys").index(position), key, text))
+    return problems
+
+
+def _spread_keys(constraint: Object, path: Path) -> list[Problem]:
+    keys, selector = constraint.get("matchLabelKeys") or (), constraint.get("labelSelector")
+    if not keys:
+        return []
+    problems = [forbidden(path, _NO_SELECTOR)] if selector is None else []
+    selector = selector or {}
+    known = {
+        *(selector.get("matchLabels") or ()),
+        *(each.get("key") for each in selector.get("matchExpressions") or ()),
+    }
+    for position, key in enumerate(keys):
+        problems += qualified_name(key, path.index(position))
+        if key in known:
+            problems.append(invalid(path.index(position), key, _BOTH))
+    return problems
 
 
 def tolerations(found: list[dict[str, Any]], path: Path) -> list[Problem]:
@@ -176,6 +223,7 @@ def spread_constraints(found: list[dict[str, Any]], path: Path) -> list[Problem]
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(name) is not None:
                 problems += one_of(constraint[name], ("Honor", "Ignore"), where.child(name))
+        problems += _spread_keys(constraint, where.child("matchLabelKeys"))
         problems += label_selector(constraint.get("labelSelector"), where.child("labelSelector"))
     return problems
 

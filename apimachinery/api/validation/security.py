@@ -4,10 +4,12 @@ import re
 
 from apimachinery.api.validation.checks import Object, one_of, sentences
 from apimachinery.api.validation.volume_sources import descending_path
+from apimachinery.api.validation.windows import windows_options
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required, too_long
 
 _MAX_ID = 2**31 - 1
+_MAX_PROFILE = 4095  # bytes of a profile's path: PATH_MAX - 1
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _SYSCTL = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 
@@ -27,6 +29,7 @@ def pod_security(context: Object, spec: Object, path: Path) -> list[Problem]:
         problems += one_of(
             context["supplementalGroupsPolicy"], ("Merge", "Strict"), path.child("supplementalGroupsPolicy")
         )
+    problems += windows_options(context.get("windowsOptions"), path.child("windowsOptions"))
     return problems + _profiles(context, path)
 
 
@@ -43,6 +46,7 @@ def container_security(context: Object, path: Path) -> list[Problem]:
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             problems.append(invalid(path, context, text))
+    problems += windows_options(context.get("windowsOptions"), path.child("windowsOptions"))
     return problems + _profiles(context, path)
 
 
@@ -88,6 +92,15 @@ def _sysctl(name: str, seen: set[str], spec: Object, path: Path) -> list[Problem
     return problems
 
 
+def _apparmor_name(name: str, path: Path) -> list[Problem]:
+    problems: list[Problem] = []
+    if name != name.strip():
+        problems.append(invalid(path, name, "must not be padded with whitespace"))
+    if len(name.encode()) > _MAX_PROFILE:
+        problems.append(too_long(path, _MAX_PROFILE))
+    return problems
+
+
 def _profiles(context: Object, path: Path) -> list[Problem]:
     problems: list[Problem] = []
     for field, word in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
@@ -105,6 +118,8 @@ def _profiles(context: Object, path: Path) -> list[Problem]:
                 problems.append(required(where.child("localhostProfile"), text))
             elif field == "seccompProfile":
                 problems += descending_path(local, where.child("localhostProfile"))
+            else:
+                problems += _apparmor_name(local, where.child("localhostProfile"))
         elif local is not None and kind in _PROFILES:
             text = f"can only be set when {word} type is Localhost"
             problems.append(invalid(where.child("localhostProfile"), local, text))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, dns_label, one_of
+from apimachinery.api.validation.checks import Object, dns_label, one_of, sentences
 from apimachinery.api.validation.claims import claim_spec
 from apimachinery.api.validation.environment import VOLUME_FIELDS, field_selector, resource_selector
 from apimachinery.api.validation.metadata import template_meta
@@ -14,21 +14,25 @@ from apimachinery.api.validation.volume_sources import (
     descending_path,
     portal_too_long,
 )
-from apimachinery.meta import quantity
+from apimachinery.meta import names, quantity
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
 
-def volumes(found: list[dict[str, Any]], path: Path) -> tuple[Mapping[str, Object], list[Problem]]:
-    """The sound volumes by name, and all problems."""
+def volumes(found: list[dict[str, Any]], path: Path, pod_name: str = "") -> tuple[Mapping[str, Object], list[Problem]]:
+    """The sound volumes by name, and all problems. pod_name: of a pod that has one, which names its own claims."""
     problems: list[Problem] = []
     known: dict[str, Object] = {}
     for position, volume in enumerate(found):
         where = path.index(position)
         name = volume.get("name", "")
         wrong = _source(volume, name, where)
+        if pod_name and name and volume.get("ephemeral") is not None:
+            claim = f"{pod_name}-{name}"
+            texts = [f'PVC name "{claim}": {text}' for text in names.dns1123_subdomain(claim)]
+            wrong += sentences(texts, name, where.child("name"))
         if not name:
             wrong.append(required(where.child("name")))
         else:

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from apimachinery.api import validation
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, Problem, not_supported, required
-from apimachinery.meta.pod_resources import parse_amounts
+from apimachinery.meta.pod_resources import qos_class
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
 from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles
-
-_QOS_RESOURCES = ("cpu", "memory")
-
-
-def qos_class(pod: Mapping[str, Any]) -> str:
-    """Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos)."""
-    spec = pod.get("spec") or {}
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    requested = limited = False
-    guaranteed = True
-    for container in containers:
-        resources = container.get("resources") or {}
-        requests, limits = parse_amounts(resources.get("requests")), parse_amounts(resources.get("limits"))
-        requests = {name: amount for name, amount in requests.items() if name in _QOS_RESOURCES and amount}
-        limits = {name: amount for name, amount in limits.items() if name in _QOS_RESOURCES and amount}
-        requested, limited = requested or bool(requests), limited or bool(limits)
-        if set(limits) != set(_QOS_RESOURCES) or any(limits.get(name) != value for name, value in requests.items()):
-            guaranteed = False
-    if not requested and not limited:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed and containers else "Burstable"
 
 
 class PodStrategy(Strategy):

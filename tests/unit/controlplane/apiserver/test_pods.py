@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from apimachinery.meta.pod_resources import qos_class
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.strategies.pod import bound, qos_class
+from controlplane.apiserver.strategies.pod import bound
 from controlplane.apiserver.tables.pods import print_pod
 
 NOW = datetime(2024, 1, 2, 12, 0, tzinfo=UTC)

@@ -106,13 +106,17 @@ class Informer:
             self._call(handler.on_add, obj)
 
     async def run(self) -> None:
-        """Keep the copy current until cancelled. Never raises: a server that is away is waited for, with backoff."""
+        """Keep the copy current until cancelled. Never raises: a server that is away is waited for, with backoff, and
+        an answer that nobody can read ends no daemon: it is logged as the defect that it is, and asked for again."""
         while True:
             try:
                 await self._list()
                 self._recovered()
                 await self._watch_until_gone()
             except (ApiError, ApiUnreachable) as error:
+                await self._wait_after(error)
+            except Exception as error:
+                log.exception("following %s failed", self.resource.plural)
                 await self._wait_after(error)
 
     async def _list(self) -> None:

@@ -106,6 +106,8 @@ class EventRecorder:
             except (ApiError, ApiUnreachable) as error:
                 _DROPPED.labels(self._component, "server").inc()
                 log.info("event %s on %s not sent: %s", event["reason"], event["involvedObject"]["name"], error)
+            except Exception:  # a defect, but no daemon ends for an event
+                log.exception("event %s not sent", event["reason"])
 
     async def _send(self, event: Object) -> None:
         namespace = event["metadata"]["namespace"]

@@ -62,9 +62,13 @@ class Feed:
 
     def _learn(self, key: str, value: bytes, revision: Revision) -> None:
         self._known[key] = revision
-        obj = orjson.loads(value)
+        try:
+            obj = orjson.loads(value)
+        except ValueError as error:
+            log.error("what is stored as %s cannot be read: %s", key, error)
+            return
         for put, _ in self._followers:
-            put(obj)
+            self._tell(put, obj, key)
 
     def _forget(self, key: str) -> None:
         if self._known.pop(key, None) is None:
@@ -72,4 +76,11 @@ class Feed:
         namespace, _, name = key.removeprefix(self._prefix).rpartition("/")
         metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
         for _, drop in self._followers:
-            drop({"kind": self._resource.kind, "metadata": metadata})
+            self._tell(drop, {"kind": self._resource.kind, "metadata": metadata}, key)
+
+    def _tell(self, told: Told, obj: Object, key: str) -> None:
+        """Whoever stumbles over one object hears of all others: nobody may go by an index that has ended unseen."""
+        try:
+            told(obj)
+        except Exception:
+            log.exception("%s was not taken note of", key)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from apimachinery.api.catalogue import CLUSTERROLES, ROLES
 from apimachinery.kit.tasks import cancel_and_wait
@@ -87,5 +88,30 @@ async def test_a_feed_that_starts_again_tells_only_what_has_changed_meanwhile(tm
     assert follower.words[0][1] == {"kind": "ClusterRole", "metadata": {"name": "gone"}}
     stored = await storage.get("/registry/clusterroles/kept")
     assert stored is not None and stored.mod_revision == kept
+    await cancel_and_wait(running)
+    await storage.close()
+
+
+async def test_who_stumbles_over_one_object_hears_of_all_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = await SqliteStorage.open(tmp_path / "store.db")
+    await storage.create("/registry/roles/a/odd", role("odd", "a"))
+    await storage.create("/registry/roles/a/unreadable", b"k8s:enc:")
+    steady, clumsy = Follower(), Follower()
+
+    def stumble(obj: dict[str, Any]) -> None:
+        if obj["metadata"]["name"] == "odd":
+            raise KeyError("spec")
+        clumsy.put(obj)
+
+    feed = Feed(storage, ROLES, stumble, clumsy.drop)
+    feed.also(steady.put, steady.drop)
+    running = asyncio.create_task(feed.run())
+    await storage.create("/registry/roles/a/usual", role("usual", "a"))
+    assert await steady.count(2) == [("put", "odd"), ("put", "usual")]
+    assert await clumsy.count(1) == [("put", "usual")]
+    assert "what is stored as /registry/roles/a/unreadable cannot be read" in caplog.text
+    assert "/registry/roles/a/odd was not taken note of" in caplog.text
     await cancel_and_wait(running)
     await storage.close()

@@ -90,13 +90,15 @@ class DeploymentController:
             return None
         sets = await self._claim(deployment)
         if objects.is_deleting(deployment):
-            return await self._write_status(deployment, sets)
+            await self._write_counts(deployment, sets)
+            return None
         noticed = pausing_condition(deployment, self._clock.now())
         if noticed is not None:
             status = {**(deployment.get("status") or {}), "conditions": noticed}
             deployment = await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
         if deployment["spec"].get("paused") or is_scaling_event(deployment, sets):
-            return await self._resize(deployment, sets)
+            await self._resize(deployment, sets)
+            return None
         if is_rolling(deployment):
             return await self._roll(deployment, sets)
         return await self._recreate(deployment, sets)
@@ -107,7 +109,7 @@ class DeploymentController:
         claim = plan_claim(deployment, selector, candidates)
         return await apply_claim(self._client, deployment, DEPLOYMENTS, REPLICASETS, claim)
 
-    async def _resize(self, deployment: Object, sets: Sequence[Object]) -> float | None:
+    async def _resize(self, deployment: Object, sets: Sequence[Object]) -> None:
         """Follow a change of size, also of a paused Deployment; the template does not move."""
         new, old = split(deployment, sets)
         deployment, new = await self._bring_up_new(deployment, new, old, create=False)
@@ -115,7 +117,7 @@ class DeploymentController:
         scaled = await self._scale(deployment, plan_proportional(deployment, new, old))
         if deployment["spec"].get("paused"):
             await self._cleanup(deployment, old)
-        return await self._write_status(deployment, _replaced(sets, scaled))
+        await self._write_counts(deployment, _replaced(sets, scaled))
 
     async def _roll(self, deployment: Object, sets: Sequence[Object]) -> float | None:
         new, old = split(deployment, sets)
@@ -265,16 +267,22 @@ class DeploymentController:
 
         await asyncio.gather(*(delete(each) for each in plan_cleanup(deployment, old)))
 
+    async def _write_counts(self, deployment: Object, sets: Sequence[Object]) -> None:
+        """Write the status of a Deployment that is not rolled now: what is said of its progress stays."""
+        new, _ = split(deployment, sets)
+        await self._write(deployment, compute_status(deployment, sets, new, self._clock.now()))
+
+    async def _write(self, deployment: Object, status: Object) -> None:
+        if meaningful(status) != meaningful(deployment.get("status") or {}):
+            await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
+
     async def _write_status(self, deployment: Object, sets: Sequence[Object]) -> float | None:
         """Write the status if it changed. Returns when to look again for the progress deadline."""
         now = self._clock.now()
         new, _ = split(deployment, sets)
-        status = compute_status(deployment, sets, new, now)
-        if not objects.is_deleting(deployment):
-            status = with_progress(deployment, status, sets, new, now)
-        if meaningful(status) != meaningful(deployment.get("status") or {}):
-            await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
-        if is_complete(deployment, status) or deployment["spec"].get("paused"):
+        status = with_progress(deployment, compute_status(deployment, sets, new, now), sets, new, now)
+        await self._write(deployment, status)
+        if is_complete(deployment, status):
             return None
         left = seconds_to_deadline(deployment, status, now)
         return left + 1 if left else None

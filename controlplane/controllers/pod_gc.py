@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.api.catalogue import NODES, PODS
-from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 NAME = "pod-garbage-collector-controller"
+ALL = "all-pods"
 PERIOD = 20.0
 # A node that was not seen for so long is asked for at the API itself, then its pods are deleted.
 QUARANTINE = 40.0
@@ -59,7 +61,7 @@ def plan_out_of_service(all_pods: Iterable[Object], nodes: Iterable[Object]) -> 
 
 
 class PodGarbageCollector:
-    """Looks at all pods periodically."""
+    """Looks at all pods periodically: its only key."""
 
     name = NAME
 
@@ -68,21 +70,21 @@ class PodGarbageCollector:
         self._threshold = context.config.terminated_pod_threshold
         self._pod_informer, self._node_informer = context.informer(PODS), context.informer(NODES)
         self._missing_since: dict[str, float] = {}
+        self._queue = WorkQueue(context.clock, cap=PERIOD)
+        self.loop = Controller(NAME, self.reconcile, self._queue)
+
+    def recall(self, other: PodGarbageCollector) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._missing_since = dict(other._missing_since)
 
     async def run(self) -> None:
         """Work until cancelled."""
         await self._pod_informer.wait_synced()
         await self._node_informer.wait_synced()
-        while True:
-            try:
-                await self.collect()
-            except (ApiError, ApiUnreachable) as error:
-                log.warning("%s: %s", NAME, error)
-            except Exception:
-                log.exception("%s: collecting failed", NAME)
-            await self._clock.sleep(PERIOD)
+        self._queue.add(ALL)
+        await self.loop.run()
 
-    async def collect(self) -> None:
+    async def reconcile(self, key: str) -> float:
         """Delete what is to be deleted now."""
         all_pods, nodes = self._pod_informer.lister.list(), self._node_informer.lister.list()
         orphans = await self._orphans(all_pods, {objects.name(node) for node in nodes})
@@ -97,6 +99,7 @@ class PodGarbageCollector:
         }
         orphaned = {objects.uid(pod) for pod in orphans}
         await asyncio.gather(*(self._delete(pod, orphaned=uid in orphaned) for uid, pod in doomed.items()))
+        return PERIOD
 
     async def _orphans(self, all_pods: list[Object], known: set[str]) -> list[Object]:
         """Return pods of nodes that do not exist, each asked for live: the lister may be behind."""

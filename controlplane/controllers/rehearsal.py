@@ -7,7 +7,7 @@ listers alone, as every reconcile here does, but for those of `BY_MEMORY`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from apimachinery.api.catalogue import (
     CERTIFICATESIGNINGREQUESTS,
@@ -69,6 +69,7 @@ KEYS: dict[str, Resource] = {
     "persistentvolume-expander-controller": PERSISTENTVOLUMECLAIMS,
     "certificatesigningrequest-approving-controller": CERTIFICATESIGNINGREQUESTS,
     "certificatesigningrequest-signing-controller": CERTIFICATESIGNINGREQUESTS,
+    "certificatesigningrequest-cleaner-controller": CERTIFICATESIGNINGREQUESTS,
 }
 """What a loop's keys name, for the picture; those of other loops name several kinds, or none."""
 
@@ -129,13 +130,23 @@ class _StillContext(Context):
         self.informers = _StillInformers(real.informers)
 
 
-def rehearse_with(context: Context, make: Callable[[Context], Runnable], loop: str) -> Rehearse | None:
-    """The rehearsal of a controller's loop; None where memory decides. make: as in the table of descriptors."""
+@runtime_checkable
+class Recalls(Protocol):
+    """A controller whose memory another instance can take over."""
+
+    def recall(self, other: Any) -> None:
+        """Remember what `other`, of the same class, does; share nothing with it."""
+
+
+def rehearse_with(context: Context, make: Callable[[Context], Runnable], real: Runnable, loop: str) -> Rehearse | None:
+    """The rehearsal of a loop of `real`; None where memory decides. make: as in the table of descriptors."""
     if loop in BY_MEMORY:
         return None
 
     async def rehearse(key: str) -> Object:
         still = make(_StillContext(context))
+        if isinstance(still, Recalls):
+            still.recall(real)
         controller = next(each for each in loops_of(still) if each.name == loop)
         again, error = None, ""
         with rehearsing() as tried:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apimachinery.api.catalogue import CONTROLLERREVISIONS, PERSISTENTVOLUMECLAIMS, PODS, STATEFULSETS
+from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.owners import controller_key, controller_of, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
@@ -24,6 +25,7 @@ from controlplane.controllers.statefulset_claims import (
     templates,
 )
 from controlplane.controllers.statefulset_plan import (
+    StatefulPlan,
     compute_status,
     ordinal,
     plan_step,
@@ -81,19 +83,30 @@ class StatefulSetController:
             current_name = update_name
         owned, now = await self._claim(stateful_set), self._clock.now()
         plan = plan_step(stateful_set, owned, current_name, update_name, now)
+        failure: ApiError | ApiUnreachable | None = None
+        try:
+            await self._apply(stateful_set, plan, owned, named)
+        except (ApiError, ApiUnreachable) as error:
+            failure = error  # what is there is told all the same
+        await self._write_status(stateful_set, compute_status(stateful_set, owned, current_name, update_name, now))
+        if failure is not None:
+            raise failure
+        live = {revision_of(pod) for pod in owned} | {current_name, update_name}
+        limit = int(stateful_set["spec"].get("revisionHistoryLimit", 10))
+        await delete_revisions(self._client, plan_history(revisions, live, limit))
+        return self._next_available(stateful_set, owned)
+
+    async def _apply(
+        self, stateful_set: Object, plan: StatefulPlan, owned: Sequence[Object], revisions: Mapping[str, Object]
+    ) -> None:
         for pod in owned:
             await self._own_claims(stateful_set, pod)
         for number, revision in plan.create:
             if any(is_leaving(claim) for claim in self._claims_of(stateful_set, number)):
                 continue  # its deletion wakes us
-            await self._create(stateful_set, number, revision, named[revision])
+            await self._create(stateful_set, number, revision, revisions[revision])
         for pod in plan.delete:
             await self._delete(stateful_set, pod)
-        await self._write_status(stateful_set, compute_status(stateful_set, owned, current_name, update_name, now))
-        live = {revision_of(pod) for pod in owned} | {current_name, update_name}
-        limit = int(stateful_set["spec"].get("revisionHistoryLimit", 10))
-        await delete_revisions(self._client, plan_history(revisions, live, limit))
-        return self._next_available(stateful_set, owned)
 
     def _claims_of(self, stateful_set: Object, number: int) -> list[Object]:
         named = (self._claims.get(each, objects.namespace(stateful_set)) for each in claim_names(stateful_set, number))

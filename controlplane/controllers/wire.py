@@ -78,7 +78,8 @@ async def run_controllers(context: Context, glass_box: GlassBox) -> None:
         controller = descriptor.make(context)
         controllers.append(controller)
         loops += [
-            ControllerLoop(loop, rehearse_with(context, descriptor.make, loop.name)) for loop in loops_of(controller)
+            ControllerLoop(loop, rehearse_with(context, descriptor.make, controller, loop.name))
+            for loop in loops_of(controller)
         ]
     glass_box.show(loops)
     async with asyncio.TaskGroup() as group:

@@ -10,6 +10,8 @@ from typing import Any
 from cryptography import x509
 
 from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS
+from apimachinery.controller.loop import Controller
+from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.certificates import request as requests
@@ -51,29 +53,34 @@ def _is_expired(encoded: str, now: datetime.datetime) -> bool:
 
 
 class CertificateCleaner:
-    """Looks at all requests once an hour."""
+    """Looks at each request once an hour. Keys are names of requests."""
 
     name = NAME
 
     def __init__(self, context: Context) -> None:
         self._client, self._clock = context.client, context.clock
-        self._requests = context.informer(CERTIFICATESIGNINGREQUESTS).lister
+        requests_informer = context.informer(CERTIFICATESIGNINGREQUESTS)
+        self._requests = requests_informer.lister
+        self._queue = WorkQueue(context.clock, cap=_EVERY)
+        self.loop = Controller(NAME, self.reconcile, self._queue)
+        requests_informer.add_handler(on_add=lambda csr: self._queue.add(objects.name(csr)))
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
-            await self.clean()
-            await self._clock.sleep(_EVERY)
+        await self.loop.run()
 
-    async def clean(self) -> None:
-        """Delete what is old. A refusal leaves the request for the next round."""
-        for csr in self._requests.list():
-            reason = why_delete(csr, self._clock.now())
-            if reason is None:
-                continue
-            log.info("deleting certificate signing request %s: %s", objects.name(csr), reason)
-            try:
-                await self._client.delete(CERTIFICATESIGNINGREQUESTS, objects.name(csr), uid=objects.uid(csr))
-            except ApiError as error:
-                if not is_not_found(error):
-                    log.warning("deleting certificate signing request %s: %s", objects.name(csr), error)
+    async def reconcile(self, key: str) -> float | None:
+        """Delete the request when it is old."""
+        csr = self._requests.get(key)
+        if csr is None:
+            return None
+        reason = why_delete(csr, self._clock.now())
+        if reason is None:
+            return _EVERY
+        log.info("deleting certificate signing request %s: %s", key, reason)
+        try:
+            await self._client.delete(CERTIFICATESIGNINGREQUESTS, key, uid=objects.uid(csr))
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+        return None

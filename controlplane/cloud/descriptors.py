@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from controlplane.cloud import node, node_lifecycle, route, service
 from controlplane.cloud.config import CloudConfig
 from controlplane.cloud.context import Context, Loop
+from controlplane.cloud.disk_attacher import DiskAttacher
+from controlplane.cloud.disk_provisioner import DiskProvisioner
+from controlplane.cloud.disk_resizer import DiskResizer
 
 
 def make_loops(context: Context, config: CloudConfig) -> Iterator[Loop]:
@@ -20,3 +23,7 @@ def make_loops(context: Context, config: CloudConfig) -> Iterator[Loop]:
         yield service.ServiceController(context, cloud.balancers)
     if config.enabled(route.NAME) and cloud.routes is not None and config.routes:
         yield route.RouteController(context, cloud.routes)
+    if cloud.disks is not None:
+        for each in (DiskProvisioner, DiskAttacher, DiskResizer):
+            if config.enabled(each.name):
+                yield each(context, cloud.disks)

@@ -147,3 +147,4 @@ class Cloud:
     instances: Instances
     routes: Routes | None = None
     balancers: LoadBalancers | None = None
+    disks: Disks | None = None

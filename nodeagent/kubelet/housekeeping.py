@@ -76,6 +76,7 @@ class Housekeeper:
             if uid not in self._workers and self._registry.get(uid) is None:
                 self._workers.kill_unknown(uid)
         left = self._volumes.pod_uids() | (self._cgroups.pod_uids() if self._cgroups is not None else set())
+        await self._volumes.disks.release()
         for uid in left:
             if uid in self._workers or uid in self._observer.seen or self._registry.get(uid) is not None:
                 continue

@@ -33,6 +33,7 @@ from .images import ImageManager
 from .logrotate import LogRotator
 from .node import machine as machines
 from .node import render
+from .node.csi_node import CsiNode
 from .node.loop import NodeLoop
 from .node.status import NodeObserver
 from .objects import ObjectStore
@@ -185,6 +186,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 registered=mirrors.kick,
             ),
         )
+        volumes.disks.changed = api.node.kick
+    watcher.volumes_in_use = volumes.disks.in_use
     static = None
     if config.static_pod_path is not None:
         static = StaticSource(config.static_pod_path, config.node_name, _finish, registry.set_static, clock)
@@ -246,6 +249,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         ready=agent.sources_ready,
         clock=clock,
     )
+    if client is not None:
+        agent.servers.append(CsiNode(client, config.node_name, clock))
     rotation = client_rotation(config, client, clock)
     agent.servers += [rotation] if rotation is not None else []
     if config.enable_server:

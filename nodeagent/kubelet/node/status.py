@@ -51,6 +51,7 @@ class NodeObserver:
         self._unhealthy, self._recorder, self._clock = unhealthy, recorder, clock
         self.pressures: Callable[[], Collection[str]] = lambda: ()
         self.shutdown_problem: Callable[[], str | None] = lambda: None
+        self.volumes_in_use: Callable[[], Collection[str]] = lambda: ()
         self._told: dict[str, str] = {}
         self.runtime_version = ""
         self._images: list[dict[str, Any]] = []
@@ -106,7 +107,9 @@ class NodeObserver:
         now = conditions(health, shown.get("conditions") or (), self._clock.now())
         self._tell(now, shown.get("conditions") or ())
         others = extended_resources(shown.get("capacity") or {})
+        used = [*self.volumes_in_use()]
         return {
+            **({"volumesInUse": used} if used or shown.get("volumesInUse") else {}),
             "addresses": self._addresses(shown),
             "capacity": {**others, **self.capacity},
             "allocatable": {**others, **self.allocatable},

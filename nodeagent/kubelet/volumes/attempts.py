@@ -9,6 +9,7 @@ from apimachinery.kit.clock import Clock
 INITIAL, FACTOR, LONGEST = 0.5, 2.0, 122.0  # seconds, as upstream's exponentialbackoff
 DEADLINE = 123.0  # seconds (podAttachAndMountTimeout) after which it is said of the whole pod
 _PROCESS_AGAIN = 2.0
+ATTACH_AGAIN = 0.3  # seconds between two looks whether a volume is attached by now (csi_attacher.go backs off from 0.5)
 
 
 class VolumeProblem(Exception):
@@ -19,10 +20,11 @@ class VolumeProblem(Exception):
         super().__init__("; ".join(messages))
 
 
-def summarize(unmounted: Sequence[str], unprocessed: Sequence[str], why: str) -> str:
+def summarize(unmounted: Sequence[str], unprocessed: Sequence[str], why: str, unattached: Sequence[str] = ()) -> str:
     """What is said of the whole pod. Pure."""
     return (
-        f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(sorted(unmounted))}], unattached volumes=[], "
+        f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(sorted(unmounted))}], "
+        f"unattached volumes=[{' '.join(sorted(unattached))}], "
         f"failed to process volumes=[{' '.join(sorted(unprocessed))}]: {why}"
     )
 
@@ -34,6 +36,7 @@ class Attempts:
         self._clock = clock
         self._waits: dict[tuple[str, str], tuple[float, float]] = {}  # (delay, when it is due)
         self._since: dict[str, float] = {}
+        self._unattached: set[tuple[str, str]] = set()
 
     def is_due(self, uid: str, name: str) -> bool:
         """Whether the volume may be tried now."""
@@ -43,10 +46,17 @@ class Attempts:
         """It was tried in vain."""
         delay = min(self._waits.get((uid, name), (INITIAL / FACTOR, 0.0))[0] * FACTOR, LONGEST)
         self._waits[(uid, name)] = (delay, self._clock.monotonic() + delay)
+        self._unattached.discard((uid, name))
+
+    def unattached(self, uid: str, name: str) -> None:
+        """It is not attached yet: looked at again soon, however often."""
+        self._waits[(uid, name)] = (INITIAL / FACTOR, self._clock.monotonic() + ATTACH_AGAIN)
+        self._unattached.add((uid, name))
 
     def succeeded(self, uid: str, name: str) -> None:
         """It is set up."""
         self._waits.pop((uid, name), None)
+        self._unattached.discard((uid, name))
 
     def problem(
         self, uid: str, failures: Mapping[str, str], waiting: Sequence[str], lost: Mapping[str, str]
@@ -61,7 +71,8 @@ class Attempts:
             messages.append(summarize(unmounted, list(lost), "; ".join(lost.values())))
         elif now - since >= DEADLINE:
             self._since[uid] = now
-            messages.append(summarize(unmounted, (), "context deadline exceeded"))
+            unattached = [name for name in unmounted if (uid, name) in self._unattached]
+            messages.append(summarize(unmounted, (), "context deadline exceeded", unattached))
         due = [self._waits[(uid, name)][1] - now for name in unmounted if (uid, name) in self._waits]
         return VolumeProblem(messages, max(0.05, min(due, default=_PROCESS_AGAIN)))
 
@@ -72,5 +83,6 @@ class Attempts:
     def forget(self, uid: str) -> None:
         """The pod is gone."""
         self._since.pop(uid, None)
+        self._unattached = {key for key in self._unattached if key[0] != uid}
         for key in [key for key in self._waits if key[0] == uid]:
             del self._waits[key]

@@ -33,7 +33,7 @@ class ClaimReader:
     """Asks the API: a node may read the claims of its pods and the volumes bound to them, no more."""
 
     def __init__(self, client: Client | None, node: str) -> None:
-        self._client, self._node = client, node
+        self.client, self.node = client, node
 
     async def resolve(self, pod: Pod, volume: Mapping[str, Any], claim_name: str, ephemeral: bool) -> Resolved:
         """The volume behind a claim. Raises ProcessProblem."""
@@ -51,10 +51,10 @@ class ClaimReader:
         return Resolved(claim_name, found, read_only)
 
     async def _bound(self, pod: Pod, namespace: str, name: str, ephemeral: bool) -> Object:
-        if self._client is None:
+        if self.client is None:
             raise ProcessProblem("failed to fetch PVC from API server: this kubelet has no API server")
         try:
-            claim = await self._client.get(PERSISTENTVOLUMECLAIMS, name, namespace)
+            claim = await self.client.get(PERSISTENTVOLUMECLAIMS, name, namespace)
         except (ApiError, ApiUnreachable) as error:
             raise ProcessProblem(f"failed to fetch PVC from API server: {error}") from error
         if ephemeral and (problem := volumes.check_ephemeral(pod, claim)):
@@ -65,7 +65,7 @@ class ClaimReader:
         if (claim.get("status") or {}).get("phase") != "Bound" or not named:
             raise ProcessProblem("PVC is not bound")
         try:
-            volume = await self._client.get(PERSISTENTVOLUMES, named)
+            volume = await self.client.get(PERSISTENTVOLUMES, named)
         except (ApiError, ApiUnreachable) as error:
             raise ProcessProblem(f"failed to fetch PV {named} from API server: {error}") from error
         reference = volume["spec"].get("claimRef")
@@ -82,9 +82,9 @@ class ClaimReader:
 
     async def check_node(self, volume: Object) -> str:
         """Why this node cannot reach the volume; empty when it can. Raises ApiError, ApiUnreachable."""
-        if not volume["spec"].get("nodeAffinity") or self._client is None:
+        if not volume["spec"].get("nodeAffinity") or self.client is None:
             return ""
-        node = await self._client.get(NODES, self._node)
+        node = await self.client.get(NODES, self.node)
         return "" if volumes.reaches(volume, objects.labels(node)) else "no matching NodeSelectorTerms"
 
 

@@ -26,14 +26,18 @@ from nodeagent.kubelet.recorder import Recorder
 
 from . import mounts, payload
 from .atomic import write_payload
+from .attaching import AttachmentReader, NotAttached
 from .attempts import Attempts
 from .attempts import VolumeProblem as VolumeProblem
 from .claims import ClaimReader, ProcessProblem
+from .disks import Disks
 from .empty_dir import ensure_empty_dir
+from .expanding import Expander
 from .filesystems import MountProblem, Run
 from .host_path import check_host_path
 from .payload import Payload, PayloadProblem
-from .persistent import PersistentMounter, SetupProblem, mount_nfs, unsupported
+from .persistent import PersistentMounter, mount_nfs, unsupported
+from .setup_problem import SetupProblem
 from .tokens import TokenManager
 
 log = logging.getLogger(__name__)
@@ -52,7 +56,7 @@ class HostVolume:
 
 
 class VolumeManager:
-    """All volumes of all pods of this node. Every method may be repeated."""
+    """All volumes of all pods of this node. Every method may be repeated. disks: those that are plugged in for pods."""
 
     def __init__(
         self,
@@ -67,7 +71,9 @@ class VolumeManager:
         self._recorder = recorder
         self._paths, self._store, self._tokens, self._claims = paths, store, tokens, claims
         self._clock, self._run = clock, run
-        self._persistent = PersistentMounter(paths, claims, run)
+        self.disks = Disks(paths, AttachmentReader(claims.client, claims.node), run)
+        self._persistent = PersistentMounter(paths, claims, self.disks, run)
+        self._expander = Expander(claims.client, self.disks, recorder, clock, claims.node)
         self._attempts = Attempts(clock)
         self._since: dict[str, float] = {}
 
@@ -92,6 +98,11 @@ class VolumeManager:
             except ProcessProblem as error:
                 lost[name] = str(error)
                 continue
+            except NotAttached as error:
+                log.debug("Volume %s of pod %s: %s", name, uid, error)
+                self._attempts.unattached(uid, name)
+                waiting.append(name)
+                continue
             except SetupProblem as error:
                 failures[name] = str(error)
             except _SETUP as error:
@@ -114,6 +125,7 @@ class VolumeManager:
         self._since.pop(uid, None)
         self._tokens.forget(uid)
         self._attempts.forget(uid)
+        self._expander.forget(uid)
         folder = self._paths.pod(uid)
         if folder.is_dir():
             await asyncio.to_thread(_remove_tree, folder)
@@ -180,6 +192,8 @@ class VolumeManager:
         if placed is None:
             resolved = await self._claims.resolve(pod, volume, claim, ephemeral)
             placed = await self._persistent.ensure(pod, volume, resolved, gid)
+        if placed.disk and not placed.block:
+            await self._expander.look(pod, placed.claim)
         return HostVolume(Path(placed.path), placed.writable, placed.block)
 
     async def _content(

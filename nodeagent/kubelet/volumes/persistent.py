@@ -22,25 +22,22 @@ from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
 
 from . import filesystems, mounts
+from .attaching import disk_of
 from .claims import ClaimReader, Resolved
+from .disks import Disks
 from .filesystems import MountProblem, Run
 from .host_path import check_host_path
 from .ownership import set_group
 from .payload import PayloadProblem
+from .setup_problem import SetupProblem
 
 Object = dict[str, Any]
 
 
-class SetupProblem(Exception):
-    """A step of putting the volume on the node failed. step: as upstream names it in events."""
-
-    def __init__(self, step: str, name: str, why: object) -> None:
-        super().__init__(f'{step} failed for volume "{name}" : {why}')
-
-
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A claim's volume on the node. path: what containers are given. own: it is a mount of ours, to be looked for."""
+    """A claim's volume on the node. path: what containers are given. own: it is a mount of ours, to be looked for.
+    disk: it is one of the lab's disks, which may grow."""
 
     claim: str
     volume: str
@@ -48,13 +45,14 @@ class Placed:
     writable: bool = True
     block: bool = False
     own: bool = False
+    disk: bool = False
 
 
 class PersistentMounter:
     """Sets volumes up. They are taken away with the pod's folder, and `release` does the rest."""
 
-    def __init__(self, paths: Paths, reader: ClaimReader, run: Run) -> None:
-        self._paths, self._reader, self._run = paths, reader, run
+    def __init__(self, paths: Paths, reader: ClaimReader, disks: Disks, run: Run) -> None:
+        self._paths, self._reader, self._disks, self._run = paths, reader, disks, run
         self._known: dict[str, dict[str, Placed]] = {}
         self._devices = asyncio.Lock()
 
@@ -77,19 +75,22 @@ class PersistentMounter:
         return placed
 
     async def ensure(self, pod: Pod, volume: Mapping[str, Any], resolved: Resolved, gid: int | None) -> Placed:
-        """Set the volume up. Raises SetupProblem, ApiError, ApiUnreachable."""
+        """Set the volume up. Raises SetupProblem, NotAttached, ApiError, ApiUnreachable."""
         behind, name = resolved.volume, objects.name(resolved.volume)
         why = await self._reader.check_node(behind)
         if why:
             raise SetupProblem("MountVolume.NodeAffinity check", name, why)
         try:
             if volumes.mode(behind) == "Block":
-                placed = self._map(pod, resolved)
+                placed = await self._map(pod, resolved)
             elif "local" in behind["spec"]:
                 placed = await self._local(pod, resolved, gid)
             elif "hostPath" in behind["spec"]:
                 path = check_host_path(behind["spec"]["hostPath"])
                 placed = Placed(resolved.claim, name, str(path), not resolved.read_only)
+            elif disk_of(behind):
+                mounted = await self._disks.mount(pod, resolved, gid)
+                placed = Placed(resolved.claim, name, str(mounted), not resolved.read_only, own=True, disk=True)
             elif "nfs" in behind["spec"]:
                 placed = await self._nfs(pod, resolved)
             else:
@@ -142,18 +143,20 @@ class PersistentMounter:
         await mount_nfs(self._run, share, target, behind["spec"].get("mountOptions") or (), read_only)
         return Placed(resolved.claim, name, str(target), not read_only, own=True)
 
-    def _map(self, pod: Pod, resolved: Resolved) -> Placed:
+    async def _map(self, pod: Pod, resolved: Resolved) -> Placed:
         """A raw device: a symlink in the pod's folder, the device itself for the containers."""
         behind, name = resolved.volume, objects.name(resolved.volume)
-        if "local" not in behind["spec"]:
+        disk = bool(disk_of(behind))
+        if disk:
+            device = await self._disks.device(pod, resolved)
+        elif "local" in behind["spec"]:
+            device = _local_device(behind)
+        else:
             raise unsupported(name, behind["spec"])
-        device = Path(behind["spec"]["local"]["path"])
-        if not device.exists():
-            raise SetupProblem("MapVolume.NewBlockVolumeMapper initialization", name, f'path "{device}" does not exist')
-        if not filesystems.is_block_device(device):
-            raise MountProblem(f"{device} is not a block device")
-        link = self._paths.volume_devices(pods.uid(pod), "local-volume") / name
+        link = self._paths.volume_devices(pods.uid(pod), "csi" if disk else "local-volume") / name
         link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and link.readlink() != device:
+            link.unlink()  # plugged in again since, as another device
         if not link.is_symlink():
             link.symlink_to(device)
         return Placed(resolved.claim, name, str(device), not resolved.read_only, block=True)
@@ -161,6 +164,7 @@ class PersistentMounter:
     async def release(self, uid: str) -> None:
         """The pod's folder is gone: unmount the devices that no pod uses any more. Raises OSError."""
         self._known.pop(uid, None)
+        await self._disks.release(uid)
         if not self._globals.is_dir():
             return
         async with self._devices:
@@ -178,6 +182,15 @@ class PersistentMounter:
 
     def _record(self, uid: str) -> Path:
         return self._paths.pod(uid) / "claims.json"
+
+
+def _local_device(behind: Object) -> Path:
+    device, name = Path(behind["spec"]["local"]["path"]), objects.name(behind)
+    if not device.exists():
+        raise SetupProblem("MapVolume.NewBlockVolumeMapper initialization", name, f'path "{device}" does not exist')
+    if not filesystems.is_block_device(device):
+        raise MountProblem(f"{device} is not a block device")
+    return device
 
 
 async def mount_nfs(

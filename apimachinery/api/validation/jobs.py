@@ -21,6 +21,9 @@ _SPEC = Path("spec")
 _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
 _MANY, _FEWER = 100_000, 10_000
 _MAX_MANAGER = 63
+# What a suspended Job that never ran may change in its template (KEP-2926).
+_PLACEMENT = ("nodeSelector", "tolerations", "schedulingGates")
+_NOTES = ("labels", "annotations")
 
 
 def job(obj: Object) -> list[Problem]:
@@ -136,9 +139,13 @@ def _template_without_placement(spec: Object, may_move: bool) -> Object:
     template = spec.get("template") or {}
     if not may_move:
         return template
-    dropped = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
-    pod = {name: value for name, value in (template.get("spec") or {}).items() if name not in dropped}
-    return {**template, "metadata": None, "spec": pod}
+    pod = {name: value for name, value in (template.get("spec") or {}).items() if name not in _PLACEMENT}
+    # Of the affinity only what nodes are meant by; pods stay as near to each other as they were to be.
+    affinity = {name: value for name, value in (pod.pop("affinity", None) or {}).items() if name != "nodeAffinity"}
+    if affinity:
+        pod["affinity"] = affinity
+    meta = {name: value for name, value in (template.get("metadata") or {}).items() if name not in _NOTES}
+    return {**template, "metadata": meta, "spec": pod}
 
 
 def _job_spec(spec: Object, path: Path) -> list[Problem]:

@@ -257,3 +257,29 @@ def test_what_a_controller_may_say_of_a_job(spec, before, after, expected):
     old = _job(**spec)
     texts = _texts(validate_status_update(JOBS, {**old, "status": after}, {**old, "status": before}))
     assert texts == expected
+
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_TERMS = [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]
+_NODES = {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": _TERMS}}}
+_NEIGHBOURS = {"podAffinity": {_REQUIRED: [{"topologyKey": "zone", "labelSelector": {}}]}}
+
+
+@pytest.mark.parametrize(
+    ("suspended", "metadata", "spec", "allowed"),
+    [
+        (True, {"annotations": {"a": "b"}}, {"nodeSelector": {"a": "b"}, "tolerations": []}, True),
+        (True, {}, {"affinity": _NODES}, True),
+        (True, {}, {"affinity": {**_NODES, **_NEIGHBOURS}}, False),
+        (True, {"finalizers": ["example.com/f"]}, {}, False),
+        (False, {}, {"nodeSelector": {"a": "b"}}, False),
+    ],
+    ids=["placement", "nodes", "pods", "finalizers", "running"],
+)
+def test_a_suspended_job_may_go_elsewhere(suspended, metadata, spec, allowed):
+    old = _job(suspend=suspended)
+    new = deepcopy(old)
+    new["spec"]["template"]["metadata"].update(metadata)
+    new["spec"]["template"]["spec"].update(spec)
+    found = _texts(validate_update(JOBS, new, old))
+    assert [text.partition(":")[0] for text in found] == ([] if allowed else ["spec.template"])

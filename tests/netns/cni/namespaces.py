@@ -15,7 +15,10 @@ from nodeagent.netlink import namespaces
 
 T = TypeVar("T")
 _numbers = itertools.count()
-WAIT = 10.0  # seconds that anything asynchronous may take
+# Seconds that anything asynchronous may take on a machine that does ten things at once.
+WAIT = 120.0
+# Seconds until an answer, for who is to get one.
+PATIENCE = 20.0
 
 
 class Namespace:
@@ -57,7 +60,7 @@ class Namespace:
     def serve(self, words: str, port: int, host: str = "0.0.0.0", kind: int = socket.SOCK_STREAM) -> "Server":
         return Server(self, words, port, host, kind)
 
-    def ask(self, host: str, port: int, *, timeout: float = 3.0, source: tuple[str, int] | None = None) -> str:
+    def ask(self, host: str, port: int, *, timeout: float = PATIENCE, source: tuple[str, int] | None = None) -> str:
         """What a server there says: its words and the client's address as it saw it, `words from 10.0.0.1`."""
 
         def connect() -> str:
@@ -66,7 +69,7 @@ class Namespace:
 
         return self.inside(connect)
 
-    def ask_udp(self, host: str, port: int, *, timeout: float = 3.0, source: int = 0) -> str:
+    def ask_udp(self, host: str, port: int, *, timeout: float = PATIENCE, source: int = 0) -> str:
         def exchange() -> str:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
                 client.settimeout(timeout)

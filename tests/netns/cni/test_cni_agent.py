@@ -198,7 +198,7 @@ def test_an_agent_that_hangs_is_waited_for_briefly(
     try:
         began = time.monotonic()
         assert attach().code == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
     finally:
         agent.process.send_signal(signal.SIGCONT)
     assert plugins.scripts() == ["ADD none"]

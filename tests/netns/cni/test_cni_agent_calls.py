@@ -39,7 +39,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 def connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(10)
+    connection.settimeout(120)
     connection.connect(str(path))
     return connection
 
@@ -125,7 +125,7 @@ class Scripted:
         process = self.start(command, container, **more)
         assert process.stdout is not None
         out = process.stdout.read().decode()
-        return Answer(process.wait(timeout=20), out)
+        return Answer(process.wait(timeout=120), out)
 
 
 def test_a_call_that_crashes_is_refused_and_the_next_is_served(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_calls_share_nothing(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     together = threading.Barrier(agents.CALLS_MAX)
 
     def tell(call: Call) -> dict[str, Any]:
-        together.wait(20)
+        together.wait(120)
         return {"dns": {"domain": f"{call.container} {call.args}"}}
 
     scripted = Scripted(tmp_path, ADD=tell)
@@ -169,7 +169,7 @@ def test_calls_at_once_are_bounded(tmp_path: Path) -> None:
 
     def wait(call: Call) -> None:
         begun.release()
-        assert proceed.wait(20)
+        assert proceed.wait(120)
 
     def ask(number: int) -> socket.socket:
         connection = connect(path)
@@ -179,7 +179,7 @@ def test_calls_at_once_are_bounded(tmp_path: Path) -> None:
 
     with agents.Agent(path, {"kubelab-bridge": Plugin("waiting", DEL=wait)}):
         busy = [ask(number) for number in range(agents.CALLS_MAX)]
-        assert all(begun.acquire(timeout=10) for _ in busy)
+        assert all(begun.acquire(timeout=120) for _ in busy)
         one_more = connect(path)
         assert select.select([one_more], [], [], 0.3)[0] == []
         proceed.set()
@@ -192,13 +192,13 @@ def test_a_del_waits_for_the_add_that_its_runtime_gave_up(tmp_path: Path) -> Non
 
     def add(call: Call) -> None:
         begun.set()
-        assert proceed.wait(20)
+        assert proceed.wait(120)
         order.append("ADD")
 
     scripted = Scripted(tmp_path, ADD=add, DEL=lambda call: order.append("DEL"))
     with scripted.agent:
         caller = scripted.start("ADD")
-        assert begun.wait(10)
+        assert begun.wait(120)
         caller.kill()
         caller.wait()
         with connect(scripted.path) as deleting:
@@ -217,16 +217,16 @@ def test_stopping_waits_for_the_calls_under_way(tmp_path: Path, pool: ThreadPool
 
     def add(call: Call) -> None:
         begun.set()
-        assert proceed.wait(20)
+        assert proceed.wait(120)
 
     scripted = Scripted(tmp_path, ADD=add)
     scripted.agent.start()
     answer = pool.submit(scripted.call, "ADD")
-    assert begun.wait(10)
+    assert begun.wait(120)
     stopped = pool.submit(scripted.agent.stop)
     eventually("no further calls", lambda: not scripted.path.exists())
     assert not stopped.done()
     proceed.set()
     assert answer.result().code == 0
-    stopped.result(timeout=10)
+    stopped.result(timeout=120)
     assert scripted.scripts() == []

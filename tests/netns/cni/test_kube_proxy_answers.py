@@ -51,7 +51,7 @@ def test_a_pod_is_attached_by_kube_proxy_while_the_api_is_away(
     assert (call("ADD"), call("DEL")) == (0, 0)
     assert plugins.scripts() == []
     proxy.terminate()
-    assert proxy.wait(timeout=20) == 0
+    assert proxy.wait(timeout=120) == 0
     assert not plugins.socket(node).exists()
     assert call("ADD") == 0
     assert plugins.scripts() == ["ADD none"]

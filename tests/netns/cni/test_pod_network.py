@@ -51,7 +51,7 @@ class Cluster:
             words = f"{other} " + "x" * 100_000  # more than fits one packet, whatever the MTU
             server = self.pods[other].serve(words, 8080, any_address)
             try:
-                assert self.pods[one].ask(host, 8080, timeout=10) == f"{words} from {seen}"
+                assert self.pods[one].ask(host, 8080) == f"{words} from {seen}"
             finally:
                 server.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,4 +103,8 @@ def web(crictl: Crictl) -> Web:
     script = "echo out; echo err >&2; httpd -p 8080 -h /etc; trap 'exit 7' TERM; while :; do sleep 0.1; done"
     container = crictl.out("create", pod, str(container_config(folder, "main", script)), str(pod_file)).strip()
     assert crictl.out("start", container).strip() == container
+    log, deadline = folder / "logs" / "main.0.log", time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") == 2):
+        assert time.monotonic() < deadline, "its two lines"
+        time.sleep(0.05)
     return Web(pod, container, folder)

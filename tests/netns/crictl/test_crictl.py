@@ -174,7 +174,7 @@ def test_exec_with_a_terminal(crictl: Crictl, web: Web) -> None:
 
     def until(text: bytes) -> None:
         nonlocal seen
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while text not in seen:
             assert time.monotonic() < deadline, seen
             if select.select([master], [], [], 0.2)[0]:
@@ -185,7 +185,7 @@ def test_exec_with_a_terminal(crictl: Crictl, web: Web) -> None:
     until(b"33 77")
     until(b"/dev/pts/")
     os.write(master, b"exit 5\r")
-    assert process.wait(30) == 1
+    assert process.wait(120) == 1
     until(b"command terminated with exit code 5")
     os.close(master)
     os.close(slave)
@@ -201,14 +201,14 @@ def test_port_forward(crictl: Crictl, web: Web) -> None:
         ask = "wget -q -O - http://127.0.0.1:{}/hostname"
         for _ in range(3):
             done = subprocess.run(
-                crictl.machine.command("/bin/busybox", "timeout", "10", "/bin/busybox", *ask.format(port[1]).split()),
+                crictl.machine.command("/bin/busybox", "timeout", "60", "/bin/busybox", *ask.format(port[1]).split()),
                 capture_output=True,
                 text=True,
             )
             assert done.stdout.strip(), done.stderr
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
 
 
 def test_stats(crictl: Crictl, web: Web) -> None:
@@ -278,7 +278,7 @@ def test_a_pod_from_yaml(crictl: Crictl, tmp_path: Path) -> None:
 
 def test_an_image_is_removed_by_name(crictl: Crictl) -> None:
     crictl.machine.ctr("images", "tag", "docker.io/library/busybox:latest", "docker.io/library/extra:1")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while "library/extra" not in crictl.out("images"):
         assert time.monotonic() < deadline
     assert "Deleted: docker.io/library/extra:1" in crictl.out("rmi", "docker.io/library/extra:1")
@@ -326,4 +326,4 @@ def test_a_runtime_that_says_nothing_is_not_waited_for(crictl: Crictl, tmp_path:
         listener.listen()
         began = time.monotonic()
         told = crictl.run("-r", f"unix://{path}", "-t", "1s", "pods", code=1).stderr
-        assert "code = DeadlineExceeded desc = context deadline exceeded" in told and time.monotonic() - began < 10
+        assert "code = DeadlineExceeded desc = context deadline exceeded" in told and time.monotonic() - began < 60

@@ -21,12 +21,11 @@ from tests.netns.proxy.conftest import ROOT, Node, World, world
 
 __all__ = ["world"]
 
-WAIT = 60.0  # seconds that anything may take on a busy machine
 PORTS = (8080, 81)  # of every pod's servers, TCP; 8080 also UDP
 
 
 async def soon(what: str, condition: Callable[[], object]) -> None:
-    await soon_within(what, condition, WAIT)
+    await soon_within(what, condition)
 
 
 def rules(node: Node) -> str:

@@ -38,7 +38,10 @@ async def build(lab: Lab) -> dict[str, str]:
         await soon(f"rules of {node.name}", lambda node=node: "default/self" in rules(node))
     await soon("the policy of a2", lambda: "default/keep ingress[0]" in policies(one))
     await soon("the policy of b2", lambda: "other/quiet egress[0]" in policies(two))
-    await soon("an answer", lambda: lab["b1"].ask(vips["one"], 80)[0] == "answers")
+    # What is known of the last Service is known of all before it; and its endpoints come after it.
+    last = await lab.service("last", "a1", "b1")
+    for name in ("a1", "b1", "node-1", "node-2"):
+        await soon("an answer", lambda name=name: lab[name].ask(last, 80)[0] == "answers")
     return vips
 
 

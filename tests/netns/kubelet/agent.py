@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -22,10 +24,15 @@ from tests.netns.kubelet.machine import Machine
 
 Found = TypeVar("Found")
 
+# Seconds that anything may take on a machine that does ten things at once; costs nothing when it is there sooner.
+DEADLINE = 120.0
+# What a look may meet while a process is on its way up or down.
+_NOT_YET = (LookupError, ValueError, OSError, AssertionError, subprocess.SubprocessError, http.client.HTTPException)
+
 _SOURCE = Path(__file__).resolve().parents[3]
 
 
-def eventually(look: Callable[[], Found], what: str, seconds: float = 30) -> Found:
+def eventually(look: Callable[[], Found], what: str, seconds: float = DEADLINE) -> Found:
     """What `look` returns once it is true. Raises AssertionError, saying `what` did not come, after `seconds`."""
     deadline = time.monotonic() + seconds
     last: object = None
@@ -35,7 +42,7 @@ def eventually(look: Callable[[], Found], what: str, seconds: float = 30) -> Fou
             if found:
                 return found
             last = found
-        except (KeyError, IndexError, OSError, AssertionError) as error:
+        except _NOT_YET as error:
             last = error
         time.sleep(0.02)
     raise AssertionError(f"{what} did not come in {seconds} s; last seen: {last!r}")
@@ -77,7 +84,7 @@ class Kubelet:
         }
         (machine.dir / "kubelet.yaml").write_text(yaml.safe_dump(document))
 
-    def start(self, seconds: float = 30) -> None:
+    def start(self, seconds: float = DEADLINE) -> None:
         """Start it; returns when its server answers, or at once when `seconds` is 0."""
         argv = [sys.executable, *self.program, f"--config={self.machine.dir}/kubelet.yaml"]
         argv += [f"--hostname-override={self.name}", f"--node-ip={self.machine.node_ip}", f"--root-dir={self.root}"]
@@ -101,7 +108,7 @@ class Kubelet:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def ended(self, seconds: float = 30) -> int:
+    def ended(self, seconds: float = DEADLINE) -> int:
         """Its exit code, once it has ended by itself."""
         assert self._process is not None
         return self._process.wait(seconds)
@@ -111,7 +118,7 @@ class Kubelet:
         if self._process is None or self._process.poll() is not None:
             return 0
         os.kill(self._process.pid, how)
-        return self._process.wait(20)
+        return self._process.wait(DEADLINE)
 
     def trust(self, cert: Path, key: Path) -> None:
         """Ask with this client certificate from now on."""
@@ -124,7 +131,7 @@ class Kubelet:
         request = urllib.request.Request(f"https://{self.machine.node_ip}:10250{path}", method=method)
         if token:
             request.add_header("Authorization", f"Bearer {token}")
-        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+        with urllib.request.urlopen(request, context=context, timeout=60) as answer:
             return bytes(answer.read())
 
     def refusal(self, path: str, *, credentials: bool = True, token: str = "") -> tuple[int, str]:
@@ -143,7 +150,7 @@ class Kubelet:
         found: dict[str, Any] = self.pods()[pod]["status"]["containerStatuses"][index]
         return found
 
-    def running(self, pod: str, seconds: float = 30) -> dict[str, Any]:
+    def running(self, pod: str, seconds: float = DEADLINE) -> dict[str, Any]:
         """The status of the pod's first container once it runs."""
 
         def look() -> dict[str, Any] | None:
@@ -153,6 +160,18 @@ class Kubelet:
         found = eventually(look, f"running pod {pod}", seconds)
         assert found is not None
         return found
+
+    def relists(self) -> int:
+        """How often it has listed what the runtime has; in between it knows of ends by events alone."""
+        (line,) = re.findall(r"(?m)^kubelet_pleg_relist_duration_seconds_count (\S+)$", self.get("/metrics").decode())
+        return int(float(line))
+
+    def restarted_by_event(self, pod: str) -> bool:
+        """Kill the pod's first container, wait for the restart; whether no listing can have told of the end."""
+        before, listed = self.container(pod), self.relists()
+        self.machine.ctr("tasks", "kill", "-s", "KILL", before["containerID"].partition("://")[2])
+        eventually(lambda: self.container(pod)["restartCount"] == before["restartCount"] + 1, f"the restart of {pod}")
+        return self.relists() == listed
 
     def log(self, pod: str, query: str = "", container: str = "main", namespace: str = "default") -> str:
         return self.get(f"/containerLogs/{namespace}/{pod}/{container}{query}").decode()

@@ -14,7 +14,7 @@ from typing import Any
 
 from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.certs import Authority
-from tests.netns.kubelet.agent import Kubelet, eventually
+from tests.netns.kubelet.agent import DEADLINE, Kubelet, eventually
 from tests.netns.kubelet.machine import Machine
 
 _SOURCE = Path(__file__).resolve().parents[3]
@@ -34,13 +34,13 @@ class Cluster:
         argv = ["-m", "controlplane", f"--data-dir={self.dir}", f"--listen={self.machine.host_ip}:6443", *self._flags]
         with (self.machine.dir / "control-plane.log").open("ab") as output:
             self._process = subprocess.Popen([sys.executable, *argv], stdout=output, stderr=output, cwd=_SOURCE)
-        eventually(lambda: self.admin.exists() and self.kubectl("get", "--raw=/readyz") == "ok", "the API", 60)
+        eventually(lambda: self.admin.exists() and self.kubectl("get", "--raw=/readyz") == "ok", "the API")
         eventually(lambda: self.kubectl("get", "serviceaccount", "default", "-o=name"), "the default service account")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, how)
-            self._process.wait(20)
+            self._process.wait(DEADLINE)
 
     @property
     def pid(self) -> int | None:
@@ -82,12 +82,12 @@ class Cluster:
             "whoami",
             "-o=jsonpath={.status.userInfo.username}",
         ]
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def kubectl(self, *argv: str, text: str | None = None, check: bool = True) -> str:
         """kubectl's output, or with check=False also what it says when it fails."""
         done = subprocess.run(
-            ["kubectl", f"--kubeconfig={self.admin}", *argv], input=text, capture_output=True, text=True, timeout=60
+            ["kubectl", f"--kubeconfig={self.admin}", *argv], input=text, capture_output=True, text=True, timeout=180
         )
         if done.returncode and check:
             raise AssertionError(f"kubectl {' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
@@ -104,7 +104,7 @@ class Cluster:
     def pod(self, name: str) -> dict[str, Any]:
         return self.get("pod", name)
 
-    def ready(self, name: str, seconds: float = 30) -> dict[str, Any]:
+    def ready(self, name: str, seconds: float = DEADLINE) -> dict[str, Any]:
         """The pod once it is Ready."""
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={seconds:.0f}s")
         return self.pod(name)
@@ -136,7 +136,7 @@ def joined(cluster: Cluster, kind: type[Kubelet] = Kubelet, **config: Any) -> It
     try:
         agent.start()
         # Its server answers before the node is registered, and kubectl does not wait for what is not there yet.
-        eventually(lambda: cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=30s"), "Ready", 60)
+        eventually(lambda: cluster.kubectl("wait", "--for=condition=Ready", "node/node", "--timeout=120s"), "Ready")
         yield agent
     finally:
         agent.stop()

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.netns.kubelet import cluster as control_plane
 from tests.netns.kubelet import machine as machines
-from tests.netns.kubelet.agent import Kubelet, busybox, eventually
+from tests.netns.kubelet.agent import DEADLINE, Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster
 from tests.netns.kubelet.machine import Machine
 
@@ -55,7 +55,7 @@ class Node:
         listed = json.loads(self.cluster.kubectl("get", "pods", "-o=json"))
         return {item["metadata"]["name"]: item for item in listed["items"]}
 
-    def all_running(self, names: Sequence[str], seconds: float = 120) -> dict[str, str]:
+    def all_running(self, names: Sequence[str], seconds: float = DEADLINE) -> dict[str, str]:
         """Name → container id, once all of them are Ready in the API."""
 
         def look() -> dict[str, str] | None:
@@ -67,7 +67,7 @@ class Node:
         assert found is not None
         return found
 
-    def delete_all(self, seconds: float = 120) -> None:
+    def delete_all(self, seconds: float = DEADLINE) -> None:
         self.cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
         eventually(lambda: not self.pods(), "no pod in the API", seconds)
 
@@ -77,13 +77,13 @@ class Node:
         found: dict[str, Any] = next(condition for condition in listed if condition["type"] == "Ready")
         return found
 
-    def becomes_ready(self, seconds: float = 30) -> float:
+    def becomes_ready(self, seconds: float = DEADLINE) -> float:
         """Seconds until the Node is Ready."""
         began = time.monotonic()
         eventually(lambda: self.ready()["status"] == "True", "Ready", seconds)
         return time.monotonic() - began
 
-    def settles(self, pods: int, containers: int | None = None, seconds: float = 60) -> float:
+    def settles(self, pods: int, containers: int | None = None, seconds: float = DEADLINE) -> float:
         """Seconds until there is exactly what so many pods need, and nothing else."""
         began = time.monotonic()
         wanted = Leftovers.of_pods(pods, pods if containers is None else containers)

@@ -95,7 +95,7 @@ class Machine:
             stderr=log,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while subprocess.run(self._ctr("version"), capture_output=True).returncode != 0:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise AssertionError(

@@ -51,7 +51,7 @@ def test_kill_9_in_bursts_of_pods_leaves_one_sandbox_each_and_nothing_else(node:
         names = [f"burst-{turn}-{n}" for n in range(many)]
         node.create(names)
         made = chance.randrange(1, many)
-        eventually(lambda made=made: len(sandboxes(node)) >= made, f"{made} sandboxes", 60)  # type: ignore[misc]
+        eventually(lambda made=made: len(sandboxes(node)) >= made, f"{made} sandboxes")  # type: ignore[misc]
         node.kubelet.stop(signal.SIGKILL)
         node.kubelet.start()
         first = node.all_running(names)
@@ -61,7 +61,7 @@ def test_kill_9_in_bursts_of_pods_leaves_one_sandbox_each_and_nothing_else(node:
         assert node.all_running(names) == first, "what ran goes on"
         node.cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
         left = chance.randrange(1, many)
-        eventually(lambda left=left: len(sandboxes(node)) <= left, f"{left} sandboxes", 60)  # type: ignore[misc]
+        eventually(lambda left=left: len(sandboxes(node)) <= left, f"{left} sandboxes")  # type: ignore[misc]
         node.kubelet.stop(signal.SIGKILL)
         node.kubelet.start()
         eventually(lambda: not node.pods(), "no pod in the API", 120)
@@ -95,7 +95,7 @@ def test_a_namesake_made_while_the_agent_was_cut_off_replaces_the_old_pod(node: 
             _iptables(node, "-D")
         new = node.all_running(["name"])["name"]
         assert new != old
-        eventually(lambda old=old: old not in tasks(node), "the end of the old one", 60)  # type: ignore[misc]
+        eventually(lambda old=old: old not in tasks(node), "the end of the old one")  # type: ignore[misc]
         node.settles(1)
         node.delete_all()
     report("deleted and recreated under the same name while cut off", rounds=rounds)
@@ -115,7 +115,6 @@ def test_away_api_server_disturbs_nobody(node: Node) -> None:
     again = eventually(
         lambda: node.kubelet.container(victim) if node.kubelet.container(victim)["restartCount"] == 1 else None,
         "the local restart",
-        60,
     )
     assert again is not None and "running" in again["state"]
     late = node.kubelet.static("late", {"containers": [busybox(faults.IDLE)]})
@@ -124,8 +123,8 @@ def test_away_api_server_disturbs_nobody(node: Node) -> None:
         time.sleep(0.5)  # the outage itself is what is tested
         assert node.kubelet.running(static)["containerID"] == held
     node.cluster.start()
-    took = node.becomes_ready(30)
-    found = node.all_running(names, 60)
+    took = node.becomes_ready()
+    found = node.all_running(names)
     assert {name: found[name] for name in names[1:]} == {name: before[name] for name in names[1:]}
     assert [
         item["metadata"]["name"] for item in node.pods().values() if item["metadata"].get("deletionTimestamp")
@@ -152,5 +151,5 @@ def _iptables(node: Node, verb: str) -> None:
         ["INPUT", "-p", "tcp", "--sport", "6443", "-j", "DROP"],
     )
     for rule in rules:
-        argv = ["ip", "netns", "exec", node.machine.name, "iptables", verb, *rule]
+        argv = ["ip", "netns", "exec", node.machine.name, "iptables", "--wait", verb, *rule]
         subprocess.run(argv, check=True, capture_output=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,7 +33,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
             folder=disk,
             plane=tmp_path_factory.mktemp("plane"),
             evictionHard={"nodefs.available": "25%", "memory.available": "1Mi"},
-            evictionPressureTransitionPeriod="5s",
+            # Long enough for a pod to be refused meanwhile, on a busy machine too.
+            evictionPressureTransitionPeriod="15s",
             podPidsLimit=64,
             containerLogMaxSize="1Mi",
             containerLogMonitorInterval="3s",
@@ -68,14 +70,14 @@ def test_a_full_disk_is_collected_then_the_hog_is_evicted_and_the_node_recovers(
     began = time.monotonic()
     node.cluster.apply(pod("hog", f"head -c {DISK} /dev/zero > /d/hog; {IDLE}", container=mounts, volumes=volumes))
     pressed = eventually(
-        lambda: found if (found := condition(node, "DiskPressure"))["status"] == "True" else None, "DiskPressure", 40
+        lambda: found if (found := condition(node, "DiskPressure"))["status"] == "True" else None, "DiskPressure"
     )
     noticed = time.monotonic() - began
     assert pressed is not None
     assert (pressed["reason"], pressed["message"]) == ("KubeletHasDiskPressure", "kubelet has disk pressure")
     node.cluster.apply(pod("late"))
     hog = eventually(
-        lambda: found if (found := node.cluster.pod("hog"))["status"]["phase"] == "Failed" else None, "eviction", 60
+        lambda: found if (found := node.cluster.pod("hog"))["status"]["phase"] == "Failed" else None, "eviction"
     )
     assert hog is not None and hog["status"]["reason"] == "Evicted"
     assert hog["status"]["message"].startswith(
@@ -94,10 +96,11 @@ def test_a_full_disk_is_collected_then_the_hog_is_evicted_and_the_node_recovers(
     images = node.machine.ctr("images", "ls", "-q")
     assert oci.PAUSE in images, "sandboxes are made of it"
     assert BALLAST not in images and oci.BUSYBOX in images, "what nobody uses was thrown away first"
-    eventually(lambda: condition(node, "DiskPressure")["status"] == "False", "the end of the pressure", 60)
+    eventually(lambda: condition(node, "DiskPressure")["status"] == "False", "the end of the pressure")
     assert node.all_running(["bystander"]) == before and restarts(node.pods()["bystander"]) == 0
-    assert {"EvictionThresholdMet", "NodeHasDiskPressure", "NodeHasNoDiskPressure"} <= set(node.cluster.events("node"))
-    assert "Evicted" in node.cluster.events("hog")
+    told = {"EvictionThresholdMet", "NodeHasDiskPressure", "NodeHasNoDiskPressure"}
+    eventually(lambda: told <= set(node.cluster.events("node")), "the events of the node")
+    eventually(lambda: "Evicted" in node.cluster.events("hog"), "the event of the pod")
     assert condition(node, "Ready")["status"] == "True"
     node.cluster.apply(pod("after"))
     node.all_running(["after"])
@@ -109,7 +112,7 @@ def test_an_empty_dir_over_its_limit_ends_its_pod(node: Node) -> None:
     script = f"head -c {5 * MI} /dev/zero > /d/f; {IDLE}"
     node.cluster.apply(pod("fat", script, container=mounts, volumes=[{"name": "d", "emptyDir": {"sizeLimit": "2Mi"}}]))
     fat = eventually(
-        lambda: found if (found := node.cluster.pod("fat"))["status"].get("phase") == "Failed" else None, "its end", 40
+        lambda: found if (found := node.cluster.pod("fat"))["status"].get("phase") == "Failed" else None, "its end"
     )
     assert fat is not None
     text = 'Usage of EmptyDir volume "d" exceeds the limit "2Mi". '
@@ -124,19 +127,22 @@ def test_greedy_pods_hurt_themselves_alone(node: Node) -> None:
     # The shell that can fork no more gives up, what it made stays; exec needs no process of its own.
     bomb = "(while true; do sleep 1000 & done) 2>/dev/null; exec sleep 100000"
     node.cluster.apply(
-        pod("bystander", container={"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 2}}),
+        pod(
+            "bystander",
+            container={"livenessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 2, "timeoutSeconds": 60}},
+        ),
         pod("memory", "tail /dev/zero", container=limits),
         pod("forks", bomb),
         pod("flood", flood),
     )
     before = node.all_running(["bystander"])
-    ended = eventually(lambda: _ended(node, "memory"), "the end of what takes all memory", 40)
+    ended = eventually(lambda: _ended(node, "memory"), "the end of what takes all memory")
     assert ended is not None and (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137), ended
-    eventually(lambda: _processes(node, "forks") >= 60, "the fork bomb", 30)
+    eventually(lambda: _processes(node, "forks") >= 60, "the fork bomb")
     [folder] = (node.kubelet.logs / "pods").glob("default_flood_*")
-    eventually(lambda: len(list((folder / "main").iterdir())) == 5, "five log files", 60)
+    eventually(lambda: len(list((folder / "main").iterdir())) == 5, "five log files")
     oldest = min(file.name for file in (folder / "main").iterdir() if file.name != "0.log")
-    eventually(lambda: not (folder / "main" / oldest).exists(), "the oldest log's end", 30)
+    eventually(lambda: not (folder / "main" / oldest).exists(), "the oldest log's end")
     files = sorted(file.name for file in (folder / "main").iterdir())
     assert len(files) <= 6 and sum(name.endswith(".gz") for name in files) >= 2, files
     eventually(lambda: "0123456789abcdef" in node.kubelet.log("flood", "?tailLines=3"), "lines in the new file")
@@ -157,6 +163,8 @@ def _ended(node: Node, name: str) -> dict[str, Any] | None:
 def _processes(node: Node, name: str) -> int:
     uid = node.pods()[name]["metadata"]["uid"]
     for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/pids")):
-        for file in (root / node.machine.cgroup.strip("/")).glob(f"kubepods/**/pod{uid}/pids.current"):
-            return int(file.read_text())
+        base = root / node.machine.cgroup.strip("/") / "kubepods"
+        for folder in (base, base / "burstable", base / "besteffort"):
+            with contextlib.suppress(OSError):
+                return int((folder / f"pod{uid}" / "pids.current").read_text())
     return 0

@@ -83,14 +83,14 @@ def metrics_server(machine: Machine, cluster: Cluster, kubelet: Kubelet) -> Iter
     try:
         eventually(
             lambda: cluster.kubectl(
-                "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=20s"
+                "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s"
             ),
             "the API's availability",
         )
         yield
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(20) == 0, (machine.dir / "metrics-server.log").read_text()[-2000:]
+        assert process.wait(120) == 0, (machine.dir / "metrics-server.log").read_text()[-2000:]
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -121,7 +121,7 @@ def test_top_and_an_autoscaler(cluster: Cluster, kubelet: Kubelet, metrics_serve
     def nodes() -> list[str] | None:
         return rows(cluster.kubectl("top", "nodes")).get("node")
 
-    cpu, share, memory, _ = eventually(nodes, "kubectl top nodes", 60) or []
+    cpu, share, memory, _ = eventually(nodes, "kubectl top nodes") or []
     assert cpu.endswith("m") and share.endswith("%") and memory.endswith("Mi")
 
     def pods() -> dict[str, list[str]]:
@@ -129,9 +129,10 @@ def test_top_and_an_autoscaler(cluster: Cluster, kubelet: Kubelet, metrics_serve
             name: row for name, row in rows(cluster.kubectl("top", "pods", "-l", "app=busy")).items() if row[0] != "0m"
         }
 
-    found = eventually(pods, "kubectl top pods", 60)
+    found = eventually(pods, "kubectl top pods")
     [(name, (used, held))] = found.items()
-    assert 100 <= int(used.removesuffix("m")) <= 200 and held.endswith("Mi")
+    # At most a share of a busy machine, and what a window of measurement is off by.
+    assert 20 <= int(used.removesuffix("m")) <= 300 and held.endswith("Mi")
     assert "main" in cluster.kubectl("top", "pod", name, "--containers")
     shown = json.loads(cluster.kubectl("get", "--raw", f"/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/{name}"))
     assert shown["kind"] == "PodMetrics" and shown["containers"][0]["usage"]["cpu"].endswith(("n", "u", "m"))
@@ -140,10 +141,14 @@ def test_top_and_an_autoscaler(cluster: Cluster, kubelet: Kubelet, metrics_serve
     assert 'pods.metrics.k8s.io "default/nobody" not found' in refused or "not found" in refused
 
     cluster.kubectl("autoscale", "deployment", "busy", "--min=1", "--max=2", "--cpu-percent=80")
-    eventually(lambda: cluster.get("deployment", "busy")["spec"]["replicas"] == 2, "a second replica", 90)
-    scaled = cluster.get("hpa", "busy")["status"]
-    assert scaled["currentMetrics"][0]["resource"]["current"]["averageUtilization"] > 80
-    assert "SuccessfulRescale" in cluster.events("busy")
+    eventually(lambda: cluster.get("deployment", "busy")["spec"]["replicas"] == 2, "a second replica")
+
+    def utilization() -> int:
+        current = cluster.get("hpa", "busy")["status"]["currentMetrics"][0]["resource"]["current"]
+        return int(current["averageUtilization"])
+
+    eventually(lambda: utilization() > 80, "what it acted upon")
+    eventually(lambda: "SuccessfulRescale" in cluster.events("busy"), "the event")
     cluster.kubectl("delete", "hpa,deployment", "busy")
 
 

@@ -78,7 +78,11 @@ def test_a_critical_pod_takes_the_place_of_another(node: Node) -> None:
     )
     critical = node.kubelet.static("critical", {"containers": [busybox(faults.IDLE)]})
     node.kubelet.running(critical)
-    gone = [name for name in names if node.cluster.pod(name)["status"].get("reason") == "Preempting"]
+
+    def preempted() -> list[str]:
+        return [name for name in names if node.cluster.pod(name)["status"].get("reason") == "Preempting"]
+
+    gone = eventually(preempted, "a pod that had to go")
     assert len(gone) == 1, "one pod had to go"
     status = node.cluster.pod(gone[0])["status"]
     assert (status["phase"], status["message"]) == ("Failed", "Preempted in order to admit critical pod")

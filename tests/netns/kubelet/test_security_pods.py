@@ -201,7 +201,7 @@ def asked(kubelet: Kubelet, path: str, *, credentials: bool) -> tuple[int, bytes
     if credentials:
         context.load_cert_chain(kubelet.machine.dir / "admin.crt", kubelet.machine.dir / "admin.key")
     with (
-        socket.create_connection((kubelet.machine.node_ip, 10250), 10) as plain,
+        socket.create_connection((kubelet.machine.node_ip, 10250), 60) as plain,
         context.wrap_socket(plain) as stream,
     ):
         stream.sendall(f"GET {path} HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n".encode())

@@ -42,10 +42,10 @@ def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
 @pytest.fixture(autouse=True)
 def _clean(cluster: Cluster, kubelet: Kubelet) -> Iterator[None]:
     yield
-    cluster.kubectl("delete", "statefulsets,pods", "--all", "--grace-period=1", "--timeout=50s")
-    cluster.kubectl("delete", "pvc", "--all", "--timeout=50s")
-    eventually(lambda: not kubelet.pods(), "an empty node", 60)
-    eventually(lambda: not list((kubelet.root / "pods").iterdir()), "no pod folder left", 60)
+    cluster.kubectl("delete", "statefulsets,pods", "--all", "--grace-period=1", "--timeout=120s")
+    cluster.kubectl("delete", "pvc", "--all", "--timeout=120s")
+    eventually(lambda: not kubelet.pods(), "an empty node")
+    eventually(lambda: not list((kubelet.root / "pods").iterdir()), "no pod folder left")
 
 
 def pod(name: str, volumes: list[Object], *containers: Object, **spec: Any) -> Object:
@@ -95,7 +95,7 @@ def run(cluster: Cluster, kubelet: Kubelet, name: str, volumes: list[Object], sc
     """The log of a pod that has run its script."""
     container = busybox(script, volumeMounts=more.pop("mounts", at("/data")), **more.pop("container", {}))
     cluster.apply(pod(name, volumes, container, restartPolicy="Never", **more))
-    eventually(lambda: cluster.get("pod", name)["status"]["phase"] in ("Succeeded", "Failed"), f"{name} ended", 60)
+    eventually(lambda: cluster.get("pod", name)["status"]["phase"] in ("Succeeded", "Failed"), f"{name} ended")
     said = cluster.kubectl("logs", name)
     assert cluster.get("pod", name)["status"]["phase"] == "Succeeded", said
     return said
@@ -135,11 +135,11 @@ def test_a_stateful_set_keeps_its_data(cluster: Cluster, kubelet: Kubelet, machi
         "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim("x")["spec"]}],
     }
     cluster.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"}, "spec": spec})
-    cluster.kubectl("rollout", "status", "statefulset/web", "--timeout=90s")
+    cluster.kubectl("rollout", "status", "statefulset/web", "--timeout=120s")
     before = cluster.get("pod", "web-0")["metadata"]["uid"]
     cluster.kubectl("delete", "pod", "web-0")
-    eventually(lambda: cluster.get("pod", "web-0")["metadata"]["uid"] != before, "web-0 made anew", 60)
-    eventually(lambda: cluster.kubectl("logs", "web-0").split() == ["web-0", "ready"], "its data", 60)
+    eventually(lambda: cluster.get("pod", "web-0")["metadata"]["uid"] != before, "web-0 made anew")
+    eventually(lambda: cluster.kubectl("logs", "web-0").split() == ["web-0", "ready"], "its data")
     named = cluster.get("pvc", "data-web-0")["spec"]["volumeName"]
     folder = machine.dir / "local-path" / f"{named}_default_data-web-0"
     assert (folder / "seen").read_text() == "web-0\nweb-0\n" and folder.stat().st_gid == 4242
@@ -149,12 +149,12 @@ def test_a_stateful_set_keeps_its_data(cluster: Cluster, kubelet: Kubelet, machi
     kubelet.stop(signal.SIGKILL)
     kubelet.start()
     cluster.kubectl("exec", "web-0", "--", "sh", "-c", "kill 1")
-    eventually(lambda: kubelet.container("web-0")["restartCount"] == 1, "a restart", 60)
-    eventually(lambda: cluster.kubectl("logs", "web-0").split() == ["web-0", "web-0", "ready"], "its data", 60)
+    eventually(lambda: kubelet.container("web-0")["restartCount"] == 1, "a restart")
+    eventually(lambda: cluster.kubectl("logs", "web-0").split() == ["web-0", "web-0", "ready"], "its data")
     cluster.kubectl("delete", "statefulset", "web")
-    cluster.kubectl("delete", "pvc", "--all", "--timeout=50s")
-    eventually(lambda: not folder.exists(), "the directory removed", 60)
-    eventually(lambda: not json.loads(cluster.kubectl("get", "pv", "-o=json"))["items"], "no volumes", 60)
+    cluster.kubectl("delete", "pvc", "--all", "--timeout=120s")
+    eventually(lambda: not folder.exists(), "the directory removed")
+    eventually(lambda: not json.loads(cluster.kubectl("get", "pv", "-o=json"))["items"], "no volumes")
 
 
 def test_a_device_is_formatted_mounted_and_kept(cluster: Cluster, kubelet: Kubelet, device: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_device_is_formatted_mounted_and_kept(cluster: Cluster, kubelet: Kubel
     cluster.kubectl("delete", "pods", "--all")
     places = kubelet.root / "plugins/kubernetes.io/local-volume/mounts"
     eventually(lambda: not list(places.iterdir()), "the device unmounted")
-    cluster.kubectl("delete", "pvc,pv", "--all", "--timeout=50s")
+    cluster.kubectl("delete", "pvc,pv", "--all", "--timeout=120s")
 
 
 def test_a_raw_device(cluster: Cluster, kubelet: Kubelet, device: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_raw_device(cluster: Cluster, kubelet: Kubelet, device: Path) -> None:
     text = "volume data has volumeMode Block, but is specified in volumeMounts"
     told(cluster, text)
     cluster.kubectl("delete", "pods", "--all", "--grace-period=1")
-    cluster.kubectl("delete", "pvc,pv", "--all", "--timeout=50s")
+    cluster.kubectl("delete", "pvc,pv", "--all", "--timeout=120s")
 
 
 def test_what_is_not_there_is_said_and_waited_for(cluster: Cluster, kubelet: Kubelet, machine: Machine) -> None:
@@ -203,7 +203,7 @@ def test_what_is_not_there_is_said_and_waited_for(cluster: Cluster, kubelet: Kub
     folder.mkdir()
     kubelet.running("late")
     cluster.kubectl("delete", "pods", "--all", "--grace-period=1")
-    cluster.kubectl("delete", "pvc,pv", "--all", "--timeout=50s")
+    cluster.kubectl("delete", "pvc,pv", "--all", "--timeout=120s")
 
 
 def test_kinds_that_cannot_be_mounted(cluster: Cluster, kubelet: Kubelet) -> None:

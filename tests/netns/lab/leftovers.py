@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from provisioner.home import LabHome
 from provisioner.spec import Lab
 
 _NAMESPACES = Path("/run/netns")
+# Seconds in which what was told to end may still be on its way.
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,21 @@ def footprint(lab: Lab) -> Footprint:
 
 
 def leftovers(lab: Lab, place: LabHome, before: Footprint) -> list[str]:
-    """One line for everything of the lab that is still there. ``before`` is done with."""
-    found = [f"namespace {path}" for path in before.paths if path.exists()]
-    found += [f"process {each}" for each in _processes(lab, place, before)]
+    """One line for everything of the lab that is still there after a while. ``before`` is done with."""
+    deadline = time.monotonic() + _PATIENCE
+    while (found := _look(lab, place, before)) and time.monotonic() < deadline:
+        time.sleep(0.5)
     for handle in before.held:
         os.close(handle)
-    found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/kubelab-{lab.name}")]
+    return found
+
+
+def _look(lab: Lab, place: LabHome, before: Footprint) -> list[str]:
+    found = [f"namespace {path}" for path in before.paths if path.exists()]
+    found += [f"process {each}" for each in _processes(lab, place, before)]
+    # os.walk leaves errors aside: other labs' cgroups come and go.
+    name = f"kubelab-{lab.name}"
+    found += [f"cgroup {folder}/{name}" for folder, inner, _ in os.walk("/sys/fs/cgroup") if name in inner]
     found += [f"folder {place.root}"] if place.root.exists() else []
     words = (f"kl-{lab.name}", str(place.root), _prefix(str(lab.network)), _prefix(str(lab.pod_cidr)))
     for argv in (["ip", "-o", "link"], ["ip", "-o", "address"], ["ip", "route"], ["iptables-save"], ["findmnt", "-rn"]):

@@ -56,7 +56,7 @@ def lab_file(tmp_path: Path) -> Path:
 def kubelab(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """The command, ended by itself."""
     argv = [sys.executable, "-m", "provisioner", *map(str, words)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=280, check=False)
 
 
 def up(lab_file: Path, step: str, number: signal.Signals) -> tuple[int, list[Object], str]:
@@ -70,7 +70,7 @@ def up(lab_file: Path, step: str, number: signal.Signals) -> tuple[int, list[Obj
         if events[-1]["event"] == "started" and _named(step).items() <= events[-1].items():
             process.send_signal(number)
             break
-    rest, error = process.communicate(timeout=90)
+    rest, error = process.communicate(timeout=240)
     return process.returncode, events + [json.loads(line) for line in rest.splitlines()], error
 
 

@@ -40,7 +40,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         self._file.close()
-        return self.popen.wait(20)
+        return self.popen.wait(120)
 
 
 class Node:
@@ -113,7 +113,7 @@ class World:
     async def start(self) -> None:
         self.start_control_plane()
         made = self.directory / "control-plane" / "admin.kubeconfig"
-        eventually("the kubeconfig", made.exists, 30)
+        eventually("the kubeconfig", made.exists)
         self.kubeconfig.write_text(made.read_text().replace("127.0.0.1", API))
         # Its sockets are made in the namespace of the API: the event loop's own stay where they are.
         self.client = Client(load_kubeconfig(self.kubeconfig), "test")
@@ -176,7 +176,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     try:
         await made.start()
         async with InNamespace(made.api, made.client):
-            await wait_ready(made.client, attempts=150)
+            await wait_ready(made.client, attempts=600)
             for node in made.nodes:
                 await made.register(node)
                 node.start()

@@ -38,8 +38,8 @@ def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
             yield agent
         finally:
             # Their sandboxes would leave network namespaces behind.
-            cluster.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=50s")
-            eventually(lambda: not agent.pods(), "an empty node", 60)
+            cluster.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=120s")
+            eventually(lambda: not agent.pods(), "an empty node")
     assert "Traceback" not in agent.output.read_text()
 
 
@@ -48,8 +48,9 @@ def web(cluster: Cluster, kubelet: Kubelet) -> dict[str, Any]:
     """A pod that serves pages, speaks on both of its outputs, and has a second container."""
     script = (
         'mkdir -p /www/dir && echo \'<a href="/dir/">in</a><a href="x">rel</a>\' > /www/index.html && '
-        f"echo in > /www/dir/index.html; echo out; sleep 0.3; echo err >&2; httpd -p 8080 -h /www; {FOREVER}"
+        f"echo in > /www/dir/index.html; echo out; sleep 1; echo err >&2; httpd -p 8080 -h /www; {FOREVER}"
     )
+    ready = {"readinessProbe": {"tcpSocket": {"port": "http"}, "periodSeconds": 1}}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -57,7 +58,7 @@ def web(cluster: Cluster, kubelet: Kubelet) -> dict[str, Any]:
         "spec": {
             "terminationGracePeriodSeconds": 1,
             "containers": [
-                {**busybox(script), "ports": [{"containerPort": 8080, "name": "http"}]},
+                {**busybox(script), "ports": [{"containerPort": 8080, "name": "http"}], **ready},
                 {**busybox(f"echo beside; {FOREVER}"), "name": "side"},
             ],
         },
@@ -69,4 +70,7 @@ def web(cluster: Cluster, kubelet: Kubelet) -> dict[str, Any]:
         "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     }
     cluster.apply(pod, service)
-    return cluster.ready("web")
+    found = cluster.ready("web")
+    path = "/api/v1/namespaces/default/services/web:http/proxy/dir/"
+    eventually(lambda: cluster.kubectl("get", "--raw", path) == "in\n", "the endpoints of the Service")
+    return found

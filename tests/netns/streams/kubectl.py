@@ -22,7 +22,7 @@ def run(
     """kubectl, its outputs apart."""
     command = ["kubectl", f"--kubeconfig={cluster.admin}", *argv]
     env = {**os.environ, **(environment or {})}
-    return subprocess.run(command, input=data, capture_output=True, timeout=60, env=env)
+    return subprocess.run(command, input=data, capture_output=True, timeout=180, env=env)
 
 
 def terminal(cluster: Cluster, *argv: str, environment: dict[str, str] | None = None) -> Terminal:

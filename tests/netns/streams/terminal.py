@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 class Terminal:
@@ -55,7 +55,7 @@ class Terminal:
         self.shown = self.shown[found.end() :]
         return found
 
-    def ask(self, text: str, pattern: str, seconds: float = 2.0) -> re.Match[str]:
+    def ask(self, text: str, pattern: str, seconds: float = 10.0) -> re.Match[str]:
         """Type, and wait for what comes of it. Raises AssertionError."""
         self.type(text)
         return self.until(pattern, seconds)

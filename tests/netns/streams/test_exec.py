@@ -68,7 +68,7 @@ def test_refusals(cluster: Cluster, web: dict[str, Any], environment: dict[str, 
 def test_exec_into_a_container_that_has_ended(cluster: Cluster, kubelet: Kubelet) -> None:
     spec = {"containers": [busybox("echo done")], "restartPolicy": "Never"}
     cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ended"}, "spec": spec})
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/ended", "--timeout=30s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/ended", "--timeout=120s")
     # kubectl itself refuses a completed pod; the server's word is asked for directly.
     with pytest.raises(websocket.WebSocketBadStatusException) as refused:
         connect(cluster, f"{PODS}/ended/exec?command=true&stdout=true", ["v4.channel.k8s.io"])
@@ -105,7 +105,7 @@ def test_a_shell_on_a_terminal(cluster: Cluster, web: dict[str, Any], environmen
 def connect(cluster: Cluster, path: str, protocols: list[str]) -> websocket.WebSocket:
     config = load_kubeconfig(cluster.admin)
     channel = websocket.WebSocket(sslopt={"context": config.ssl_context()})
-    channel.settimeout(20)
+    channel.settimeout(60)
     url = f"{cluster.server.replace('https', 'wss')}{path}"
     channel.connect(url, subprotocols=protocols)  # type: ignore[no-untyped-call]
     return channel
@@ -224,7 +224,7 @@ def test_attach_and_run(cluster: Cluster, kubelet: Kubelet, environment: dict[st
     cluster.ready(f"{name}-a")
     with terminal(cluster, "attach", "-it", f"{name}-a", environment=environment) as shell:
         eventually(lambda: shell.ask("echo $((20+2))\n", "22\r\n"), "the shell")
-    cluster.kubectl("delete", "pod", f"{name}-a", "--timeout=30s")
+    cluster.kubectl("delete", "pod", f"{name}-a", "--timeout=120s")
 
 
 def test_cp(cluster: Cluster, web: dict[str, Any], tmp_path: Path) -> None:

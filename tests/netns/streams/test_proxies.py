@@ -22,6 +22,7 @@ from tests.netns.streams.terminal import Terminal
 def test_logs(cluster: Cluster, web: dict[str, Any]) -> None:
     # Two pipes, so only the pause between the lines orders them.
     eventually(lambda: "err" in cluster.kubectl("logs", "web", "-c", "main"), "the last line")
+    eventually(lambda: "beside" in cluster.kubectl("logs", "web", "-c", "side"), "the other container's")
     assert cluster.kubectl("logs", "web", "-c", "main") == "out\nerr\n"
     together = cluster.kubectl("logs", "web", "--all-containers", "--prefix")
     assert "[pod/web/main] out\n" in together and "[pod/web/side] beside\n" in together
@@ -40,19 +41,19 @@ def test_logs(cluster: Cluster, web: dict[str, Any]) -> None:
 
 
 def test_logs_of_a_deployment_followed_and_of_a_life_before(cluster: Cluster, kubelet: Kubelet) -> None:
-    image = ["--image=busybox", "--replicas=1"]
-    cluster.kubectl("create", "deployment", "talker", *image, "--", "sh", "-c", "echo life; sleep 1; exit 1")
-    patch = {"spec": {"template": {"spec": {"containers": [{"name": "busybox", "imagePullPolicy": "IfNotPresent"}]}}}}
-    cluster.kubectl("patch", "deployment", "talker", "-p", json.dumps(patch))
+    labels = {"app": "talker"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [busybox("echo life; sleep 1; exit 1")]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    cluster.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "talker"}, "spec": spec})
 
     def restarted() -> bool:
         listed = json.loads(cluster.kubectl("get", "pods", "-l", "app=talker", "-o=json"))["items"]
         return any(each["status"]["containerStatuses"][0]["restartCount"] > 0 for each in listed)
 
-    eventually(restarted, "a restart", 60)
-    assert cluster.kubectl("logs", "deployment/talker") == "life\n"
-    assert cluster.kubectl("logs", "deployment/talker", "--previous") == "life\n"
-    cluster.kubectl("delete", "deployment", "talker", "--timeout=30s")
+    eventually(restarted, "a restart")
+    eventually(lambda: cluster.kubectl("logs", "deployment/talker") == "life\n", "its words")
+    eventually(lambda: cluster.kubectl("logs", "deployment/talker", "--previous") == "life\n", "those before")
+    cluster.kubectl("delete", "deployment", "talker", "--timeout=120s")
     follow = ["--", "sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done"]
     cluster.kubectl("run", "counter", "--image=busybox", "--image-pull-policy=IfNotPresent", "--restart=Never", *follow)
     eventually(lambda: "line 1" in cluster.kubectl("logs", "counter", check=False), "the first line")
@@ -68,7 +69,7 @@ def forwarded(cluster: Cluster, *argv: str, environment: dict[str, str]) -> Iter
 
 def fetch(port: int, path: str = "/") -> tuple[int, bytes]:
     done = subprocess.run(
-        ["curl", "-s", "-m", "20", "-w", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True
+        ["curl", "-s", "-m", "60", "-w", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True
     )
     return int(done.stdout[-3:]), done.stdout[:-3]
 
@@ -82,7 +83,7 @@ def test_port_forward(cluster: Cluster, web: dict[str, Any], what: str, environm
         code, body = fetch(port, "/big")
         assert (code, len(body)) == (200, 8_000_000)
         several = [subprocess.Popen(["curl", "-sf", f"http://127.0.0.1:{port}/"]) for _ in range(5)]
-        assert [each.wait(20) for each in several] == [0] * 5
+        assert [each.wait(120) for each in several] == [0] * 5
 
 
 @TRANSPORTS
@@ -155,7 +156,7 @@ def test_an_upgrade_through_the_proxy_of_a_pod(cluster: Cluster, kubelet: Kubele
         stream = context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
         head = f"GET {PODS}/echo:{backend}/proxy/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
         stream.sendall(head.encode())
-        stream.settimeout(10)
+        stream.settimeout(60)
         return stream
 
     with ask(9000) as stream:

@@ -85,6 +85,11 @@ def ensure_kubelet_serving(directory: Path, node: str, ips: Sequence[str]) -> tu
     return _crt(base), _key(base)
 
 
+def ensure_user_conf(path: Path, directory: Path, server: str, user: str) -> None:
+    """A kubeconfig for one more user of the cluster whose certificates are under `directory`."""
+    _kubeconfig(path, Authority.load(directory / "pki/ca.crt", directory / "pki/ca.key"), server, user)
+
+
 def _authority(base: Path, cn: str) -> Authority:
     if _crt(base).exists() and _key(base).exists():
         return Authority.load(_crt(base), _key(base))

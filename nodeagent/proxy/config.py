@@ -31,7 +31,8 @@ class Config:
     node_port_addresses: networks, or PRIMARY alone; when none is given, all in iptables mode, PRIMARY in nftables mode.
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
     other nodes' pods are kept. pod_network: by way of what (nodeagent/routes). network_policies: whether those are
-    enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere.
+    enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere. announce: the first and the last address
+    of load balancers that this node may answer for; None: it answers for none.
     """
 
     node_name: str = ""
@@ -54,6 +55,7 @@ class Config:
     cni_data_dir: str = ""
     cni_socket: Path | None = Path("/run/kubelab/cni.sock")
     pod_mtu: int = 0
+    announce: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None = None
     cleanup: bool = False
     verbosity: int = 0
 
@@ -100,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("--cni-conf-dir", dest="cni_conf_dir", help="where to write the pod network's configuration; empty: nowhere")
     flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
     flag("--cni-socket", dest="cni_socket", help="where to answer CNI plugins; empty: nowhere")
+    flag("--announce-addresses", dest="announce",
+         help="FIRST-LAST: addresses of load balancers that this node may answer ARP for")  # fmt: skip
     flag("--pod-mtu", dest="pod_mtu", type=int, help="MTU of pods in bytes; 0: that of the uplink")
     flag("--cleanup", action="store_const", const=True, help="remove every rule and route of ours, and exit")
     flag("--v", "-v", dest="verbosity", type=int, help="log verbosity")
@@ -155,6 +159,8 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
             given[key] = _duration(str(given[key]), where, problems)
     if "pod_network" in given:
         given["pod_network"] = _mode(given["pod_network"], problems)
+    if "announce" in given:
+        given["announce"] = _range(str(given["announce"]), problems)
     for key in ("cni_conf_dir", "cni_socket"):
         if key in given:
             given[key] = Path(given[key]) if given[key] else None
@@ -181,6 +187,20 @@ def _mode(text: str, problems: Problems) -> Mode:
     except ValueError:
         problems.add("podNetwork", f"{text!r} is not supported; auto, host-gw and vxlan are")
         return Mode.AUTO
+
+
+def _range(text: str, problems: Problems) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None:
+    """`FIRST-LAST`; None for the empty text."""
+    if not text:
+        return None
+    try:
+        first, last = (ipaddress.IPv4Address(part) for part in text.split("-"))
+    except ValueError:
+        problems.add("--announce-addresses", f"{text!r} is not FIRST-LAST, IPv4 addresses")
+        return None
+    if first > last:
+        problems.add("--announce-addresses", f"{text} ends before it begins")
+    return first, last
 
 
 def _networks(value: object, where: str, problems: Problems) -> tuple[str, ...]:

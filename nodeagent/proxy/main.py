@@ -24,9 +24,11 @@ def main(
     argv: Sequence[str] | None = None,
     cni_agent: wire.CniAgent | None = None,
     policies: wire.Policies | None = None,
+    announcer: wire.Announcer | None = None,
     clean_up_policies: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> int:
     """cni_agent: serves the plugins on a socket while it is entered. policies: enforces NetworkPolicies while it runs.
+    announcer: answers for addresses of load balancers while it runs.
 
     Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
@@ -36,7 +38,7 @@ def main(
     logs.setup(config.verbosity)
     process.set_title("kube-proxy", argv)
     if client is not None:
-        return run_daemon(wire.build(config, client, cni_agent, policies).run)
+        return run_daemon(wire.build(config, client, cni_agent, policies, announcer).run)
     try:
         asyncio.run(cleanup.clean_up(config.cni_conf_dir, config.cni_data_dir))
         if clean_up_policies is not None:

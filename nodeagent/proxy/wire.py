@@ -51,6 +51,9 @@ CniAgent = Callable[[Path, bool], AbstractContextManager[object]]
 """Serves the plugins on the socket of that path; whether NetworkPolicies are enforced here."""
 Policies = Callable[[str, InformerFactory, Clock], Awaitable[None]]
 """Enforces NetworkPolicies on the node of that name until cancelled."""
+AddressRange = tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]
+Announcer = Callable[[str, AddressRange, InformerFactory, Clock], Awaitable[None]]
+"""Answers for those addresses of load balancers, within the range, that the node of that name was given."""
 _ROUTES = "routes"
 
 
@@ -58,10 +61,15 @@ class Proxy:
     """kube-proxy: Services into rules; and, in the same process to save its memory, the routes of the pod network."""
 
     def __init__(
-        self, config: Config, client: ClientConfig, cni_agent: CniAgent | None, policies: Policies | None
+        self,
+        config: Config,
+        client: ClientConfig,
+        cni_agent: CniAgent | None,
+        policies: Policies | None,
+        announcer: Announcer | None,
     ) -> None:
         self._config, self._client, self._clock = config, client, SystemClock()
-        self._cni_agent, self._policies = cni_agent, policies
+        self._cni_agent, self._policies, self._announcer = cni_agent, policies, announcer
         self._trace = Trace("kube-proxy")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -83,6 +91,9 @@ class Proxy:
             tasks.append(asyncio.ensure_future(parts.run_rules(told)))
             if self._policies is not None and self._config.network_policies:
                 tasks.append(asyncio.ensure_future(self._policies(self._config.node_name, factory, self._clock)))
+            if self._announcer is not None and self._config.announce is not None:
+                pool = self._config.announce
+                tasks.append(asyncio.ensure_future(self._announcer(self._config.node_name, pool, factory, self._clock)))
             await wait_first(stop, *tasks)
 
     def _serve_cni(self, undo: AsyncExitStack) -> None:
@@ -220,9 +231,13 @@ class _Parts:
 
 
 def build(
-    config: Config, client: ClientConfig, cni_agent: CniAgent | None = None, policies: Policies | None = None
+    config: Config,
+    client: ClientConfig,
+    cni_agent: CniAgent | None = None,
+    policies: Policies | None = None,
+    announcer: Announcer | None = None,
 ) -> Proxy:
-    return Proxy(config, client, cni_agent, policies)
+    return Proxy(config, client, cni_agent, policies, announcer)
 
 
 def _ensure_sysctls(config: Config) -> None:

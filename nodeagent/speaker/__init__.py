@@ -1,0 +1,1 @@
+"""Announces load balancers: the node answers ARP for the addresses that the cloud gave it."""

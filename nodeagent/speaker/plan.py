@@ -1,0 +1,36 @@
+"""Which addresses this node announces. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+Object = dict[str, Any]
+Pool = tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]
+
+ANNOUNCED_BY = "cloud.kubelab.io/announced-by"
+"""On a Service: the name of the Node that answers for its address (controlplane/cloud writes it)."""
+
+
+def plan_announced(services: Iterable[Object], node: str, pool: Pool) -> frozenset[ipaddress.IPv4Address]:
+    """The addresses of the Services that are announced here.
+
+    pool: the first and the last address that may be: whoever may write a Service's status must not have the node
+    answer for the gateway or for another machine.
+    """
+    found = set()
+    for service in services:
+        metadata = service.get("metadata") or {}
+        if (metadata.get("annotations") or {}).get(ANNOUNCED_BY) != node:
+            continue
+        if (service.get("spec") or {}).get("type") != "LoadBalancer":
+            continue
+        for entry in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
+            try:
+                address = ipaddress.IPv4Address(str(entry.get("ip")))
+            except ValueError:
+                continue
+            if pool[0] <= address <= pool[1]:
+                found.add(address)
+    return frozenset(found)

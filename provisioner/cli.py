@@ -217,9 +217,13 @@ def logs(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a unit of a machine, or a static pod of the control plane, has logged."""
+    """What a unit of a machine, or a static pod of the control plane, has logged; `kubelab logs host`: what the cloud
+    controller manager has, which runs on this host."""
     if follow and as_json:
         raise BadInput(["logs: --follow has no end, and --json is one object"])
+    if node == "host":
+        _show_cloud_log(find_lab(find_home(), lab), lines, follow=follow, as_json=as_json)
+        return
     _, machine, shell = _connect(lab, node)
     source = shell.run(find_log_command(unit), check=False)
     if source.code == NO_SUCH_UNIT:
@@ -229,6 +233,18 @@ def logs(
     if not as_json:
         raise typer.Exit(shell.interact(show))
     print(json.dumps({"node": machine.name, "unit": unit, "lines": shell.run(show).text.splitlines()}))
+
+
+def _show_cloud_log(place: LabHome, lines: int, *, follow: bool, as_json: bool) -> None:
+    if not place.cloud_log.exists():
+        said = f"the lab {place.name} has no cloud controller manager"
+        raise BadInput([said], advice="cloudProvider: external in its lab file asks for one.")
+    if as_json:
+        last = place.cloud_log.read_text(errors="replace").splitlines()[-lines:]
+        print(json.dumps({"node": "host", "unit": "cloud-controller-manager", "lines": last}))
+        return
+    sys.stdout.flush()
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-f"] if follow else []), str(place.cloud_log)])
 
 
 #: ``find_log_command``'s exit code, of those that no program uses by itself.

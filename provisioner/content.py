@@ -64,7 +64,7 @@ def machine_files(
         "/var/lib/kubelet/config.yaml": _text(
             render("kubelet-config.yaml.j2", lab=lab, machine=machine, cgroup_root=local.cgroup_root)
         ),
-        "/var/lib/kubelet/kubeadm-flags.env": _text(render("kubeadm-flags.env.j2", machine=machine)),
+        "/var/lib/kubelet/kubeadm-flags.env": _text(render("kubeadm-flags.env.j2", lab=lab, machine=machine)),
         f"{SYSTEMD}/kubelet.service": _text(render("kubelet.service.j2")),
         f"{SYSTEMD}/kubelet.service.d/10-kubeadm.conf": _text(render("10-kubeadm.conf.j2")),
         f"{SYSTEMD}/kube-proxy.service": _text(render("kube-proxy.service.j2", lab=lab, machine=machine)),

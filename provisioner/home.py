@@ -73,6 +73,26 @@ class LabHome:
         """Holds the path of the folder where Vagrant keeps what it knows of its project's machines."""
         return self.root / "vagrant"
 
+    @property
+    def cloud_config(self) -> Path:
+        """What the cloud controller manager, which runs on this host, is told of the lab."""
+        return self.root / "cloud.json"
+
+    @property
+    def cloud_conf(self) -> Path:
+        """Its kubeconfig."""
+        return self.root / "cloud-controller-manager.conf"
+
+    @property
+    def cloud_process(self) -> Path:
+        """Which process it is, and what code it runs."""
+        return self.root / "cloud-process.json"
+
+    @property
+    def cloud_log(self) -> Path:
+        """What it says."""
+        return self.root / "cloud-controller-manager.log"
+
     def console(self, machine: str) -> Path:
         return self.disks / f"{machine}.console.log"
 

@@ -14,6 +14,7 @@ from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.config import ConfigError
 from apimachinery.meta.status import ApiError
+from provisioner import cloudmanager
 from provisioner.context import Context
 from provisioner.drivers import Driver, State, make_driver
 from provisioner.errors import BadInput, LabError
@@ -106,6 +107,8 @@ def halt(place: LabHome, names: Sequence[str], *, force: bool = False) -> list[M
     chosen = [find_machine(lab, name) for name in names] or list(lab.machines)
     off = driver.power_off if force else driver.halt
     with place.locked():
+        if not names:
+            cloudmanager.stop(place)
         for group in ([m for m in chosen if not m.is_master], [m for m in chosen if m.is_master]):
             _each(group, off)
     return chosen
@@ -119,6 +122,7 @@ def destroy(place: LabHome, lab: Lab | None = None) -> None:
     lab = lab or place.load()
     driver = make_driver(lab, place)
     with place.locked():
+        cloudmanager.stop(place)
         _each(lab.machines, driver.destroy)
         driver.destroy_network()
         place.remove()
@@ -156,6 +160,8 @@ def check_change(old: Lab, new: Lab) -> list[str]:
         ("serviceCIDR", old.service_cidr, new.service_cidr),
         ("dnsDomain", old.dns_domain, new.dns_domain),
         ("controlPlane", old.control_plane, new.control_plane),
+        ("cloudProvider", old.cloud_provider, new.cloud_provider),
+        ("zones", old.zones, new.zones),
         ("masters", old.masters, new.masters),
         ("workers' size", old.workers.size, new.workers.size),
     ):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from provisioner.context import Context
-from provisioner.spec import Lab
-from provisioner.steps import cluster, host, machine
+from provisioner.spec import CloudProvider, Lab
+from provisioner.steps import cloud, cluster, host, machine
 
 #: The scope of steps that belong to no machine.
 LAB = "lab"
@@ -72,9 +72,11 @@ def plan_install(lab: Lab, name: str, after: tuple[str, ...] = ()) -> list[Step]
 def plan_cluster(lab: Lab) -> list[Step]:
     """Wait for the parts to find each other, and add what runs as pods."""
     services = tuple(f"{each.name}/services" for each in lab.machines)
+    manager = [Step(LAB, "cloud", cloud.Manager(), (f"{LAB}/addons",))]
     return [
         Step(LAB, "api", cluster.ApiReady(), (f"{lab.master.name}/services",)),
         Step(LAB, "addons", cluster.Addons(), (f"{LAB}/api",)),
+        *(manager if lab.cloud_provider is CloudProvider.EXTERNAL else ()),
         Step(LAB, "nodes", cluster.NodesReady(), (f"{LAB}/api", *services)),
         Step(LAB, "control-plane", cluster.ControlPlaneCurrent(), (f"{LAB}/nodes", f"{LAB}/addons")),
         Step(LAB, "dns", cluster.DnsAnswers(), (f"{LAB}/control-plane",)),

@@ -47,6 +47,13 @@ class PodNetwork(StrEnum):
     VXLAN = "vxlan"
 
 
+class CloudProvider(StrEnum):
+    """Who says what machines Nodes are on and gives Services addresses: nobody, or a cloud controller manager."""
+
+    NONE = "none"
+    EXTERNAL = "external"
+
+
 class Role(StrEnum):
     MASTER = "master"
     WORKER = "worker"
@@ -101,6 +108,11 @@ class Lab:
     metrics_server: bool = True
     pod_network: PodNetwork = PodNetwork.AUTO
     pod_cidr_v6: ipaddress.IPv6Network | None = None
+    cloud_provider: CloudProvider = CloudProvider.NONE
+    #: The first and the last address for Services of type LoadBalancer.
+    load_balancers: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None = None
+    #: How many zones the machines are spread over.
+    zones: int = 1
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -143,6 +155,11 @@ class Lab:
     def hosts(self) -> dict[str, str]:
         """Name → address of every machine, for ``/etc/hosts``."""
         return {machine.name: machine.ip for machine in self.machines}
+
+    def zone(self, machine: Machine) -> str:
+        """Workers and masters each go round the zones, which are called LAB-a, LAB-b, …"""
+        number = int(machine.name.rpartition("-")[2]) - 1
+        return f"{self.name}-{chr(ord('a') + number % self.zones)}"
 
     def machine(self, name: str) -> Machine:
         """Raises ``KeyError`` when the lab has no such machine."""

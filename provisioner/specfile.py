@@ -19,6 +19,7 @@ from provisioner.spec import (
     MAX_WORKERS,
     MIB,
     NODE_CIDR_PREFIX,
+    CloudProvider,
     ControlPlane,
     Driver,
     Group,
@@ -30,6 +31,7 @@ from provisioner.spec import (
 )
 from provisioner.specvalues import (
     GIB,
+    address_range,
     choice,
     cidr,
     cidr_v6,
@@ -39,6 +41,7 @@ from provisioner.specvalues import (
     size_in_bytes,
     vcpus,
     yes_or_no,
+    zones,
 )
 
 T = TypeVar("T")
@@ -156,6 +159,7 @@ def dump_lab(lab: Lab) -> str:
     for key in ("network", "pod_cidr", "service_cidr"):
         plain[key] = str(plain[key])
     plain["pod_cidr_v6"] = str(lab.pod_cidr_v6) if lab.pod_cidr_v6 is not None else None
+    plain["load_balancers"] = [str(each) for each in lab.load_balancers or ()]
     return json.dumps(plain, indent=2) + "\n"
 
 
@@ -178,6 +182,11 @@ def restore_lab(text: str) -> Lab:
         metrics_server=plain.get("metrics_server", True),
         pod_network=PodNetwork(plain.get("pod_network", PodNetwork.AUTO)),
         pod_cidr_v6=ipaddress.IPv6Network(plain["pod_cidr_v6"]) if plain.get("pod_cidr_v6") else None,
+        cloud_provider=CloudProvider(plain.get("cloud_provider", CloudProvider.NONE)),
+        load_balancers=(ipaddress.IPv4Address(pool[0]), ipaddress.IPv4Address(pool[1]))
+        if (pool := plain.get("load_balancers"))
+        else None,
+        zones=plain.get("zones", 1),
     )
 
 
@@ -248,7 +257,10 @@ class _Reader:
 
     def lab(self, driver: str | None) -> Lab | None:
         keys = ("name", "driver", "masters", "workers", "vcpus", "memory", "disk", "network", "podCIDR", "serviceCIDR")
-        self.known(*keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork", "podCIDRv6")
+        self.known(
+            *keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork", "podCIDRv6",
+            "cloudProvider", "loadBalancers", "zones",
+        )  # fmt: skip
         shared = self._size(None)
         lab = Lab(
             name=self.read("name", "lab", lab_name),
@@ -264,7 +276,13 @@ class _Reader:
             metrics_server=self.read("metricsServer", True, yes_or_no),
             pod_network=self.read("podNetwork", PodNetwork.AUTO, choice(PodNetwork)),
             pod_cidr_v6=self.read("podCIDRv6", None, cidr_v6),
+            cloud_provider=self.read("cloudProvider", CloudProvider.NONE, choice(CloudProvider)),
+            load_balancers=self.read("loadBalancers", None, address_range),
+            zones=self.read("zones", 1, zones),
         )
+        if lab.cloud_provider is CloudProvider.EXTERNAL and lab.load_balancers is None:
+            # The last twenty before the broadcast address.
+            lab = replace(lab, load_balancers=(lab.network[-21], lab.network[-2]))
         if driver is not None:
             if driver not in list(Driver):
                 self._notes.add(None, "--driver", f"{driver!r} is not one of {', '.join(Driver)}")
@@ -272,6 +290,7 @@ class _Reader:
             lab = replace(lab, driver=Driver(driver))
         self._check_counts(lab)
         self._check_networks(lab)
+        self._check_cloud(lab)
         return lab
 
     def _group(self, name: str, count: int, size: Size) -> Group:
@@ -323,6 +342,25 @@ class _Reader:
         room = 2 ** (NODE_CIDR_PREFIX - lab.pod_cidr.prefixlen)
         if nodes > room:
             self.at("podCIDR", f"{lab.pod_cidr} has a /{NODE_CIDR_PREFIX} for {room} nodes, and the lab has {nodes}")
+
+    def _check_cloud(self, lab: Lab) -> None:
+        pool = lab.load_balancers
+        if lab.cloud_provider is CloudProvider.NONE:
+            for name in ("loadBalancers", "zones"):
+                if name in self._values:
+                    self.at(name, "only with cloudProvider: external, whose work it is")
+            return
+        if pool is None or not self._notes.wrong.isdisjoint(("loadBalancers", "network")):
+            return
+        default = "" if "loadBalancers" in self._values else ", the default,"
+        shown = f"{pool[0]}-{pool[1]}{default}"
+        if not lab.network[2] <= pool[0] <= pool[1] <= lab.network[-2]:
+            inside = f"{lab.network[2]} to {lab.network[-2]}"
+            self.at("loadBalancers", f"{shown} is not within {inside}, the addresses of {lab.network} but the host's")
+        for machine in lab.machines:
+            if pool[0] <= ipaddress.IPv4Address(machine.ip) <= pool[1]:
+                self.at("loadBalancers", f"{shown} has {machine.ip}, the address of {machine.name}")
+                break
 
     def _check_networks(self, lab: Lab) -> None:
         named = [("network", lab.network), ("podCIDR", lab.pod_cidr), ("serviceCIDR", lab.service_cidr)]

@@ -102,6 +102,27 @@ def cidr_v6(node: yaml.Node) -> ipaddress.IPv6Network:
     return network
 
 
+def zones(node: yaml.Node) -> int:
+    number = whole_number(node)
+    if not 1 <= number <= 26:
+        raise ValueError(f"{number} is not between 1 and 26")
+    return number
+
+
+def address_range(node: yaml.Node) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
+    """FIRST-LAST, both included, at most 1024 addresses."""
+    text = scalar(node)
+    try:
+        first, last = (ipaddress.IPv4Address(part.strip()) for part in text.split("-"))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a range such as 192.168.60.200-192.168.60.219") from None
+    if first > last:
+        raise ValueError(f"{text}: it ends before it begins")
+    if int(last) - int(first) >= 1024:
+        raise ValueError(f"{text}: more than 1024 addresses")
+    return first, last
+
+
 def cidr(shortest: int, longest: int) -> Callable[[yaml.Node], Network]:
     """IPv4 networks whose prefix length is between the two."""
 

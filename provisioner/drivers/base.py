@@ -94,5 +94,8 @@ class Driver(Protocol):
     def local(self, machine: Machine) -> Local:
         """What differs between drivers in a machine's files."""
 
+    def whereabouts(self, machine: Machine) -> tuple[str, str]:
+        """By what others find the machine: (its folder or its domain's name, the domain's UUID or "" for any)."""
+
     def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
         """The last lines that the machine wrote to its console; empty when it never ran."""

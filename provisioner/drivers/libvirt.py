@@ -17,6 +17,7 @@ import libvirt
 from provisioner.drivers import libvirtd
 from provisioner.drivers.base import CodeArchive, Local, Report, State
 from provisioner.drivers.hostfacts import check_host, closed_to_others, read_facts
+from provisioner.drivers.lab_disks import remove_pool
 from provisioner.drivers.tsc import kernel_argument
 from provisioner.errors import LabError
 from provisioner.home import LabHome
@@ -235,6 +236,7 @@ class LibvirtDriver:
                 if pool.isActive():
                     pool.destroy()
                 pool.undefine()
+            remove_pool(self._connection, self._lab.name)
 
     def state(self, machine: Machine) -> State:
         domain = self._domain(machine)
@@ -252,6 +254,9 @@ class LibvirtDriver:
 
     def local(self, machine: Machine) -> Local:
         return Local(cgroup_root="", python="/usr/bin/python3", code_disk="vdc")
+
+    def whereabouts(self, machine: Machine) -> tuple[str, str]:
+        return self._domain_name(machine), self._uuid(machine.name)
 
     def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
         try:

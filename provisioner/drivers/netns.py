@@ -20,6 +20,7 @@ from apimachinery.kit.files import write_atomic
 from apimachinery.kit.started import started_at
 from provisioner.drivers.base import CodeArchive, Local, Report, State
 from provisioner.drivers.hostfacts import check_disk, check_routes, read_facts
+from provisioner.drivers.lab_disks import unplug_loops
 from provisioner.drivers.netns_processes import (
     kill_namespace,
     kill_network,
@@ -35,7 +36,7 @@ from provisioner.images import ensure_oci_images
 from provisioner.images.recipes import RECIPES
 from provisioner.rendering import render
 from provisioner.shell import Shell, ShellError
-from provisioner.spec import MIB, Lab, Machine
+from provisioner.spec import MIB, CloudProvider, Lab, Machine
 from provisioner.units.client import ask
 from provisioner.units.supervisor import SOCKET
 
@@ -80,7 +81,10 @@ class NetnsDriver:
         absent = [machine for machine in self._lab.machines if self.state(machine) is State.ABSENT]
         if problem := check_disk(facts, _FIRST_USE * len(absent)):
             found.append(problem)
-        return [*found, *check_routes(facts, self._bridge, network=self._lab.network)]
+        networks = {"network": self._lab.network}
+        if self._lab.cloud_provider is CloudProvider.EXTERNAL:
+            networks["podCIDR"] = self._lab.pod_cidr  # the host gets routes to pods
+        return [*found, *check_routes(facts, self._bridge, **networks)]
 
     def prepare(self, report: Report) -> str:
         images = ensure_oci_images(self._home.home, report)
@@ -203,6 +207,7 @@ class NetnsDriver:
         if _has_link(self._bridge):
             _ip(f"link delete {self._bridge}")
         remove_cgroups(f"/kubelab-{self._lab.name}")
+        unplug_loops(self._home.root / "volumes")
 
     def state(self, machine: Machine) -> State:
         if not (self._node(machine) / "made").exists():
@@ -213,6 +218,9 @@ class NetnsDriver:
 
     def local(self, machine: Machine) -> Local:
         return Local(self._cgroup(machine), str(Path(sys.executable).resolve()))
+
+    def whereabouts(self, machine: Machine) -> tuple[str, str]:
+        return str(self._node(machine)), ""
 
     def console_tail(self, machine: Machine, lines: int = 20) -> Sequence[str]:
         node = self._node(machine)

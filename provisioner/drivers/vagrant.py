@@ -74,6 +74,9 @@ class VagrantDriver(LibvirtDriver):
     def local(self, machine: Machine) -> Local:
         return dataclasses.replace(super().local(machine), code_disk="")
 
+    def whereabouts(self, machine: Machine) -> tuple[str, str]:
+        return self._domain_name(machine), ""
+
     def destroy(self, machine: Machine) -> None:
         if self.made(machine):
             raise LabError(f"{machine.name} is Vagrant's", advice="vagrant destroy removes it, and then the lab.")

@@ -168,3 +168,52 @@ def test_any_text_is_a_lab_or_a_list_of_problems(text: str) -> None:
         parse_lab(text)
     except BadInput as error:
         assert error.problems
+
+
+def test_a_cloud() -> None:
+    lab = parse_lab("cloudProvider: external\nworkers: 3\nzones: 2")
+    assert lab.load_balancers is not None
+    assert [str(each) for each in lab.load_balancers] == ["192.168.60.235", "192.168.60.254"]
+    assert [lab.zone(each) for each in lab.machines] == ["lab-a", "lab-a", "lab-b", "lab-a"]
+    assert restore_lab(dump_lab(lab)) == lab
+    assert (parse_lab("").cloud_provider, parse_lab("").load_balancers) == ("none", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cloudProvider: aws", "lab.yaml:1: cloudProvider: 'aws' is not one of none, external"),
+        ("zones: 2", "lab.yaml:1: zones: only with cloudProvider: external"),
+        (
+            "loadBalancers: 192.168.60.200-192.168.60.209",
+            "lab.yaml:1: loadBalancers: only with cloudProvider",
+        ),
+        ("cloudProvider: external\nzones: 27", "lab.yaml:2: zones: 27 is not between 1 and 26"),
+        (
+            "cloudProvider: external\nloadBalancers: 192.168.60.200",
+            "lab.yaml:2: loadBalancers: '192.168.60.200' is",
+        ),
+        (
+            "cloudProvider: external\nloadBalancers: 10.0.0.2-10.0.0.1",
+            "lab.yaml:2: loadBalancers: 10.0.0.2-10.0.0.1: it",
+        ),
+        (
+            "cloudProvider: external\nloadBalancers: 10.0.0.0-10.0.4.0",
+            "lab.yaml:2: loadBalancers: 10.0.0.0-10.0.4.0: ",
+        ),
+        (
+            "cloudProvider: external\nloadBalancers: 192.168.60.240-192.168.60.255",
+            "lab.yaml:2: loadBalancers: 192.168.60.240-192.168.60.255 is not within 192.168.60.2 to 192.168.60.254",
+        ),
+        (
+            "cloudProvider: external\nloadBalancers: 192.168.60.20-192.168.60.30",
+            "lab.yaml:2: loadBalancers: 192.168.60.20-192.168.60.30 has 192.168.60.21, the address of worker-1",
+        ),
+        (
+            "cloudProvider: external\nnetwork: 192.168.60.0/26\nworkers: 25",
+            "lab.yaml:1: loadBalancers: 192.168.60.43-192.168.60.62, the default, has 192.168.60.43, the address of",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_cloud(text: str, expected: str) -> None:
+    assert any(each.startswith(expected) for each in problems(text)), problems(text)

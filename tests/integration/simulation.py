@@ -11,7 +11,6 @@ import dataclasses
 import ipaddress
 import itertools
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.wire import build as build_controllers
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.wire import build as build_scheduler
+from tests.integration.ports import free_port
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,9 @@ class Fleet:
         await self._client.patch(NODES, name, {"status": self._status(cpu)}, subresource="status")
         await self._renew(name)
         self._names.add(name)
+        # A pod that was bound before this kubelet was there.
+        for pod in (await self._client.list(PODS, field_selector=f"spec.nodeName={name}"))["items"]:
+            await self._contained(self._sync, pod)
         async with asyncio.timeout(DEADLINE):
             while self._watched and await self._not_ready_taint(name):
                 await asyncio.sleep(0.05)
@@ -227,13 +230,6 @@ class Simulation:
             if asyncio.get_running_loop().time() > end:
                 raise AssertionError(f"not within {within} s: {what}")
             await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ class AllInOneConfig:
     advertise_address: str = ""
     api_names: tuple[str, ...] = ()
     service_cidr: str = "10.96.0.0/12"
+    second_service_cidr: str = ""
     cluster_cidr: str = "10.244.0.0/16"
     second_cluster_cidr: str = ""
     dns_domain: str = "cluster.local"
@@ -76,17 +77,8 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
                 ipaddress.ip_address(text)
         except ValueError:
             problems.add(where, f"{text!r} is not an IP address")
-    cluster_cidr, _, second_cluster_cidr = options.cluster_cidr.partition(",")
-    for where, text in (("--service-cidr", options.service_cidr), ("--cluster-cidr", cluster_cidr)):
-        try:
-            ipaddress.IPv4Network(text)
-        except ValueError as error:
-            problems.add(where, str(error))
-    try:
-        if second_cluster_cidr:
-            ipaddress.IPv6Network(second_cluster_cidr)
-    except ValueError as error:
-        problems.add("--cluster-cidr", str(error))
+    cluster_cidr, second_cluster_cidr = _networks("--cluster-cidr", options.cluster_cidr, problems)
+    service_cidr, second_service_cidr = _networks("--service-cidr", options.service_cidr, problems)
     signing = 0.0
     try:
         signing = parse_duration(options.cluster_signing_duration)
@@ -102,7 +94,8 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         port=int(port),
         advertise_address=options.advertise_address,
         api_names=tuple(options.api_name),
-        service_cidr=options.service_cidr,
+        service_cidr=service_cidr,
+        second_service_cidr=second_service_cidr,
         cluster_cidr=cluster_cidr,
         second_cluster_cidr=second_cluster_cidr,
         dns_domain=options.dns_domain,
@@ -110,3 +103,15 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         signing_duration=signing,
         verbosity=options.v,
     )
+
+
+def _networks(flag: str, text: str, problems: Problems) -> tuple[str, str]:
+    """An IPv4 network, and behind a comma one of IPv6; "" for none."""
+    first, _, second = text.partition(",")
+    try:
+        ipaddress.IPv4Network(first)
+        if second:
+            ipaddress.IPv6Network(second)
+    except ValueError as error:
+        problems.add(flag, str(error))
+    return first, second

@@ -130,7 +130,7 @@ def flags(config: AllInOneConfig) -> list[str]:
         f"--service-account-key-file={pki / 'sa.pub'}",
         f"--service-account-signing-key-file={pki / 'sa.key'}",
         f"--service-account-issuer=https://kubernetes.default.svc.{config.dns_domain}",
-        f"--service-cluster-ip-range={config.service_cidr}",
+        f"--service-cluster-ip-range={','.join(filter(None, (config.service_cidr, config.second_service_cidr)))}",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
         f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",

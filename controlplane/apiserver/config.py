@@ -88,7 +88,7 @@ class Config(Struct, frozen=True):
     audit_log_maxbackup: int = 0
     audit_log_maxsize: int = 100
     bootstrap_token_auth: bool = False
-    service_cluster_ip_range: ipaddress.IPv4Network = _SERVICES
+    service_cluster_ip_ranges: tuple[ipaddress.IPv4Network, ipaddress.IPv6Network | None] = (_SERVICES, None)
     service_node_port_range: tuple[int, int] = (30000, 32767)
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
@@ -166,7 +166,7 @@ def parse(argv: Sequence[str]) -> Config:
         etcd_keyfile=flags.file("etcd-keyfile"),
         storage_sqlite=Path(sqlite) if sqlite else None,
         api_audiences=flags.words("api-audiences"),
-        service_cluster_ip_range=flags.network("service-cluster-ip-range"),
+        service_cluster_ip_ranges=flags.networks("service-cluster-ip-range"),
         service_node_port_range=flags.ports("service-node-port-range"),
         kubelet_client_certificate=flags.file("kubelet-client-certificate"),
         kubelet_client_key=flags.file("kubelet-client-key"),

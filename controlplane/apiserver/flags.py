@@ -99,13 +99,20 @@ class Flags:
             self.problems.add(f"--{name}", f"not an IP address: {text}")
         return text
 
-    def network(self, name: str) -> ipaddress.IPv4Network:
-        """An IPv4 network."""
+    def networks(self, name: str) -> tuple[ipaddress.IPv4Network, ipaddress.IPv6Network | None]:
+        """An IPv4 network, and behind a comma one of IPv6, of at most 2^20 addresses (upstream's bound)."""
+        first, comma, second = self.text(name).partition(",")
         try:
-            return ipaddress.IPv4Network(self.text(name))
+            found = ipaddress.IPv4Network(first)
+            other = ipaddress.IPv6Network(second) if comma else None
         except ValueError as error:
             self.problems.add(f"--{name}", str(error))
-            return ipaddress.IPv4Network("10.96.0.0/12")
+            return ipaddress.IPv4Network("10.96.0.0/12"), None
+        for bits, length in ((32, found.prefixlen), (128, other.prefixlen if other else 128)):
+            if length < bits - 20:
+                text = f"specified --{name} is too large; for {bits}-bit addresses, the mask must be >= {bits - 20}"
+                self.problems.add(f"--{name}", text)
+        return found, other
 
 
 class _Parser(argparse.ArgumentParser):

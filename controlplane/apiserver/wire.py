@@ -121,8 +121,7 @@ class ApiServer:
         undo.push_async_callback(cancel_and_wait, *tasks)
         authorizer = Union(_authorizers(config, policy, graph))
 
-        network = config.service_cluster_ip_range
-        addresses = AddressPool(storage, network)
+        addresses = [AddressPool(storage, network) for network in config.service_cluster_ip_ranges if network]
         ports = PortPool(storage, *config.service_node_port_range)
         choose = strategies(
             policy,

@@ -64,6 +64,7 @@ class ControllersConfig:
     root_ca: bytes | None = None
     cluster_cidr: Network | None = None
     service_cidr: Network | None = None
+    second_service_cidr: Network | None = None
     node_mask: int = 24
     second_cluster_cidr: Network | None = None
     second_node_mask: int = 64
@@ -103,10 +104,10 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
     if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
         problems.add("--cluster-signing-cert-file", "needs --cluster-signing-key-file, and the reverse")
-    clusters = _clusters(args.cluster_cidr, problems) if args.allocate_node_cidrs else []
+    clusters = _networks("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else []
     if args.allocate_node_cidrs and not args.cluster_cidr:
         problems.add("--cluster-cidr", "is needed by --allocate-node-cidrs")
-    service = _network("--service-cluster-ip-range", args.service_cluster_ip_range, problems)
+    services = _networks("--service-cluster-ip-range", args.service_cluster_ip_range, problems)
     masks = [_mask(args, cluster, len(clusters) > 1, problems) for cluster in clusters]
     root_ca = _read("--root-ca-file", args.root_ca_file, problems)
     try:
@@ -134,7 +135,8 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         tls_private_key_file=args.tls_private_key_file,
         root_ca=root_ca,
         cluster_cidr=clusters[0] if clusters else None,
-        service_cidr=service,
+        service_cidr=services[0] if services else None,
+        second_service_cidr=services[1] if len(services) > 1 else None,
         node_mask=masks[0] if masks else 24,
         second_cluster_cidr=clusters[1] if len(clusters) > 1 else None,
         second_node_mask=masks[1] if len(masks) > 1 else 64,
@@ -206,13 +208,13 @@ def _lease(args: argparse.Namespace, problems: Problems) -> tuple[float, float, 
     return lease, renew, retry
 
 
-def _clusters(text: str, problems: Problems) -> list[Network]:
-    found = [_network("--cluster-cidr", part.strip(), problems) for part in text.split(",")]
-    clusters = [network for network in found if network is not None]
-    if len(clusters) > 2 or len({network.version for network in clusters}) < len(clusters):
-        problems.add("--cluster-cidr", f"{text} is more than one network of each family")
-        return clusters[:1]
-    return clusters
+def _networks(flag: str, text: str, problems: Problems) -> list[Network]:
+    found = [_network(flag, part.strip(), problems) for part in text.split(",")]
+    networks = [network for network in found if network is not None]
+    if len(networks) > 2 or len({network.version for network in networks}) < len(networks):
+        problems.add(flag, f"{text} is more than one network of each family")
+        return networks[:1]
+    return networks
 
 
 def _mask(args: argparse.Namespace, cluster: Network, dual: bool, problems: Problems) -> int:

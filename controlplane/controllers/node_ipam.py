@@ -78,9 +78,14 @@ class NodeIpamController:
         if config.cluster_cidr is None:
             raise ValueError("node IPAM needs a cluster CIDR")
         self._client, self._recorder = context.client, context.recorder("cidrAllocator")
-        self._pools = [SubnetPool(config.cluster_cidr, config.node_mask, config.service_cidr)]
+        services = [cidr for cidr in (config.service_cidr, config.second_service_cidr) if cidr is not None]
+
+        def pool(cluster: Network, mask: int) -> SubnetPool:
+            return SubnetPool(cluster, mask, next((cidr for cidr in services if cidr.version == cluster.version), None))
+
+        self._pools = [pool(config.cluster_cidr, config.node_mask)]
         if config.second_cluster_cidr is not None:
-            self._pools.append(SubnetPool(config.second_cluster_cidr, config.second_node_mask, config.service_cidr))
+            self._pools.append(pool(config.second_cluster_cidr, config.second_node_mask))
         self._informer = context.informer(NODES)
         self._nodes = self._informer.lister
         self._given: dict[str, tuple[str, ...]] = {}

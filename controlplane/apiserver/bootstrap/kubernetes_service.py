@@ -5,8 +5,8 @@ a key that expires."""
 
 from __future__ import annotations
 
-import ipaddress
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -18,7 +18,8 @@ from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool, Taken
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.storage.interface import KeyExists, KeyMissing, RevisionMismatch, Storage, StorageError
-from controlplane.apiserver.strategies.service import address_of, node_ports
+from controlplane.apiserver.strategies.service import addresses_of, node_ports
+from controlplane.apiserver.strategies.service_families import family_of
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +36,13 @@ class KubernetesService:
     """Runs beside the server: `ensure` once before it is ready, then `run`."""
 
     def __init__(
-        self, registry: Registry, storage: Storage, addresses: AddressPool, ports: PortPool, clock: Clock,
+        self, registry: Registry, storage: Storage, addresses: Sequence[AddressPool], ports: PortPool, clock: Clock,
         *, advertise: str, port: int,
     ) -> None:  # fmt: skip
         self._registry, self._storage, self._clock = registry, storage, clock
         self._addresses, self._ports = addresses, ports
         self._advertise, self._port = advertise, port
-        self._suspects: tuple[set[int], set[int]] = set(), set()
+        self._suspects: dict[str, set[int]] = {}
 
     async def ensure(self) -> None:
         """The Service, this server's lease, and the endpoints of all that live. Raises ApiError, StorageError."""
@@ -79,12 +80,12 @@ class KubernetesService:
         have = await store.find(NAMESPACE, NAME)
         if have is not None:
             return
-        first = self._addresses.first
+        pool = self._addresses[0]
         try:
-            await self._addresses.claim(first, NAME)
+            await pool.claim(pool.first, NAME)
         except Taken:
             pass  # another server is making the same Service
-        service = render_service(str(ipaddress.IPv4Address(first)), self._port)
+        service = render_service(pool.spell(pool.first), self._port)
         metadata.fill_created(store.resource, service, self._clock.now())
         try:
             await store.create(service)
@@ -122,12 +123,12 @@ class KubernetesService:
 
     async def _repair(self) -> None:
         services = await self._registry.of(SERVICES).store.all()
-        addresses = [int(ipaddress.IPv4Address(a)) for a in map(address_of, services) if a and ":" not in a]
+        addresses = [address for service in services for address in addresses_of(service)]
+        for pool in self._addresses:
+            mine = [pool.parse(address) for address in addresses if family_of(address) == pool.family]
+            self._suspects[pool.family] = await pool.repair(mine, self._suspects.get(pool.family, set()))
         ports = [port for service in services for port in node_ports(service).values()]
-        self._suspects = (
-            await self._addresses.repair(addresses, self._suspects[0]),
-            await self._ports.repair(ports, self._suspects[1]),
-        )
+        self._suspects[""] = await self._ports.repair(ports, self._suspects.get("", set()))
 
 
 def render_service(address: str, port: int) -> Object:

@@ -103,18 +103,26 @@ class Pool:
 
 
 class AddressPool(Pool):
-    """The service addresses; network and broadcast address are never given out, nor is `kubernetes`' (the first)."""
+    """The service addresses of one family; network and broadcast address are never given out, nor is `kubernetes`'
+    (the first). The keys of both families are in one place."""
 
-    def __init__(self, storage: Storage, network: ipaddress.IPv4Network) -> None:
-        size = max(1, network.num_addresses - 2)
+    def __init__(self, storage: Storage, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+        self._address, self.family = type(network.network_address), f"IPv{network.version}"
+        size = max(1, network.num_addresses - (2 if network.version == 4 else 1))
         band = min(max(16, size // 16), 256) if size > 16 else 0
         super().__init__(storage, "/registry/ipaddresses/", int(network.network_address) + 1, size, band)
 
     def spell(self, number: int) -> str:
-        return str(ipaddress.IPv4Address(number))
+        return str(self._address(number))
 
     def parse(self, text: str) -> int:
-        return int(ipaddress.IPv4Address(text))
+        """Raises ValueError for what is no address of this family."""
+        return int(self._address(text))
+
+    async def _used(self) -> set[int]:
+        page = await self._storage.list(self._prefix)
+        found = (item.key[len(self._prefix) :] for item in page.items)
+        return {self.parse(text) for text in found if (":" in text) == (self.family == "IPv6")}
 
 
 class PortPool(Pool):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,16 +12,18 @@ from apimachinery.meta.paths import Path, Problem, invalid
 from controlplane.apiserver.registry.allocator import AddressPool, Exhausted, Pool, PortPool, Taken
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
+from controlplane.apiserver.strategies.service_families import family_of, settle_families
 from controlplane.apiserver.strategies.service_fields import drop_unused, settle_addresses
 
 _CLUSTER_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 _PORT_TYPES = ("NodePort", "LoadBalancer")
 
 
-def address_of(service: Mapping[str, Any]) -> str:
-    """The cluster address, "" for a headless Service or one without."""
-    address = (service.get("spec") or {}).get("clusterIP") or ""
-    return "" if address == "None" else address
+def addresses_of(service: Mapping[str, Any]) -> list[str]:
+    """The cluster addresses, one of each family; none of a headless Service or one without."""
+    spec = service.get("spec") or {}
+    found = spec.get("clusterIPs") or [spec.get("clusterIP")]
+    return [address for address in found if address and address != "None"]
 
 
 def node_ports(service: Mapping[str, Any]) -> dict[tuple[int, str], int]:
@@ -39,9 +40,9 @@ def node_ports(service: Mapping[str, Any]) -> dict[tuple[int, str], int]:
 
 
 class ServiceStrategy(Strategy):
-    """`services`."""
+    """`services`. addresses: of each family that the cluster has, the default one first."""
 
-    def __init__(self, resource: Resource, addresses: AddressPool, ports: PortPool) -> None:
+    def __init__(self, resource: Resource, addresses: Sequence[AddressPool], ports: PortPool) -> None:
         super().__init__(resource)
         self.addresses, self.ports = addresses, ports
 
@@ -71,7 +72,7 @@ class ServiceStrategy(Strategy):
     @asynccontextmanager
     async def _claim(self, call: Call, new: Object, old: Object | None) -> AsyncIterator[None]:
         async with AsyncExitStack() as undo:
-            await self._claim_address(call, new, old, undo)
+            await self._claim_addresses(call, new, old, undo)
             await self._claim_ports(call, new, old, undo)
             yield
             if not call.dry_run:
@@ -83,45 +84,59 @@ class ServiceStrategy(Strategy):
         await self._give_back(obj, {})
 
     async def _give_back(self, old: Object, new: Object) -> None:
-        address = address_of(old)
-        if address and address != address_of(new):
-            await self.addresses.release(int(ipaddress.IPv4Address(address)))
+        for address in set(addresses_of(old)) - set(addresses_of(new)):
+            pool = self._pool(family_of(address))
+            if pool is not None:  # the cluster may have had that family once
+                await pool.release(pool.parse(address))
         for port in set(node_ports(old).values()) - set(node_ports(new).values()):
             await self.ports.release(port)
 
-    async def _claim_address(self, call: Call, new: Object, old: Object | None, undo: AsyncExitStack) -> None:
+    async def _claim_addresses(self, call: Call, new: Object, old: Object | None, undo: AsyncExitStack) -> None:
         spec, name = new["spec"], new["metadata"]["name"]
         if spec.get("type", "ClusterIP") not in _CLUSTER_TYPES:
             return
-        path = Path("spec").child("clusterIPs")
-        asked = spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0]
-        if asked != "None" and not (old is not None and asked and asked == address_of(old)):
-            if asked:
-                number = self._number(asked)
-                if number is None:
-                    detail = "failed to allocate IP " + asked
-                    network = f"{self.addresses.spell(self.addresses.first - 1)}"
-                    detail += f": the provided IP is not in the valid range. The range of valid IPs starts at {network}"
-                    raise self._refuse(name, [invalid(path.index(0), [asked], detail)])
-                await self._take(self.addresses, number, name, undo, call, invalid(
-                    path, [asked], f"failed to allocate IP {asked}: provided IP is already allocated"))  # fmt: skip
-            else:
-                try:
-                    number = await self.addresses.claim_any(name)
-                except Exhausted:
-                    raise status.internal("failed to allocate a serviceIP: range is full") from None
-                undo.push_async_callback(self.addresses.release, number)
-            asked = self.addresses.spell(number)
-        spec["clusterIP"], spec["clusterIPs"] = asked, [asked]
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        before = None if old is None or old["spec"].get("type") == "ExternalName" else old["spec"]
+        problems = settle_families(spec, before, [pool.family for pool in self.addresses])
+        if problems:
+            raise self._refuse(name, problems)
+        if (spec.get("clusterIPs") or [""])[0] != "None":
+            held = addresses_of(old) if old is not None else []
+            asked = [*(spec.get("clusterIPs") or ()), "", ""]
+            spec["clusterIPs"] = [
+                await self._address(call, name, family, asked[position], position, held, undo)
+                for position, family in enumerate(spec["ipFamilies"])
+            ]
+        spec["clusterIP"] = spec["clusterIPs"][0]
 
-    def _number(self, text: str) -> int | None:
-        try:
-            number = int(ipaddress.IPv4Address(text))
-        except ValueError:
-            return None
-        return number if number in self.addresses else None
+    async def _address(
+        self, call: Call, name: str, family: str, asked: str, position: int, held: list[str], undo: AsyncExitStack
+    ) -> str:
+        """The address of one family: the one that the Service has or asks for, or any."""
+        pool = self._pool(family)
+        if asked in held or pool is None:
+            return asked
+        path = Path("spec").child("clusterIPs")
+        if not asked:
+            try:
+                number = await pool.claim_any(name)
+            except Exhausted:
+                raise status.internal("failed to allocate a serviceIP: range is full") from None
+            undo.push_async_callback(pool.release, number)
+            return pool.spell(number)
+        wanted = _number(pool, asked)
+        if wanted is None:
+            detail = "failed to allocate IP " + asked
+            network = f"{pool.spell(pool.first - 1)}"
+            detail += f": the provided IP is not in the valid range. The range of valid IPs starts at {network}"
+            raise self._refuse(name, [invalid(path.index(position), [asked], detail)])
+        await self._take(pool, wanted, name, undo, call, invalid(
+            path, [asked], f"failed to allocate IP {asked}: provided IP is already allocated"))  # fmt: skip
+        return pool.spell(wanted)
+
+    def _pool(self, family: str) -> AddressPool | None:
+        return next((pool for pool in self.addresses if pool.family == family), None)
 
     async def _claim_ports(self, call: Call, new: Object, old: Object | None, undo: AsyncExitStack) -> None:
         spec, name = new["spec"], new["metadata"]["name"]
@@ -182,6 +197,14 @@ class ServiceStrategy(Strategy):
             "spec.clusterIP": spec.get("clusterIP") or "",
             "spec.type": spec.get("type") or "",
         }
+
+
+def _number(pool: AddressPool, text: str) -> int | None:
+    try:
+        number = pool.parse(text)
+    except ValueError:
+        return None
+    return number if number in pool else None
 
 
 def _same(spec: Object, port: Object, number: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from apimachinery.api.catalogue import CUSTOMRESOURCEDEFINITIONS, Resource
 from controlplane.apiserver.authz.rbac import PolicyIndex
@@ -40,7 +40,7 @@ _PLAIN: dict[tuple[str, str], type[Strategy]] = {
 
 
 def strategies(
-    policy: PolicyIndex, addresses: AddressPool, ports: PortPool, *, event_ttl: float, rbac: bool, now: Now
+    policy: PolicyIndex, addresses: Sequence[AddressPool], ports: PortPool, *, event_ttl: float, rbac: bool, now: Now
 ) -> Callable[[Resource], Strategy]:
     """The function from a resource to its strategy. rbac: whether escalation is refused; now: the time."""
 

@@ -52,3 +52,14 @@ async def test_repair_takes_back_what_nobody_uses(storage):
     await pool.claim(30001, "x")
     with pytest.raises(Taken):
         await pool.claim(30002, "in use, so repaired")
+
+
+async def test_both_families_are_claimed_in_one_place(storage):
+    four = AddressPool(storage, ipaddress.IPv4Network("10.96.0.0/24"))
+    six = AddressPool(storage, ipaddress.IPv6Network("fd00:96::/112"))
+    number = await six.claim_any("web")
+    assert ipaddress.IPv6Address(six.spell(number)) in ipaddress.IPv6Network("fd00:96::/112")
+    assert await four.repair([], set()) == set()  # the other family's is none of its business
+    assert await six.repair([], set()) == {number}
+    await six.repair([], {number})
+    await six.claim(number, "other")

@@ -1,6 +1,5 @@
 """Real parts that conformance suites run against."""
 
-import socket
 import ssl
 import subprocess
 import time
@@ -12,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit.certs import Authority
+from tests.integration.ports import free_port
 
 # Seconds. etcd is up in under one; a loaded two-core machine has been seen to take five.
-START_DEADLINE = 30.0
+START_DEADLINE = 120.0
 
 
 class EtcdServer:
@@ -25,7 +25,7 @@ class EtcdServer:
 
     def __init__(self, directory: Path, authority: Authority | None = None) -> None:
         self.directory = directory
-        client_port, peer_port = _free_ports(2)
+        client_port, peer_port = free_port(), free_port()
         self.endpoint = f"{'https' if authority else 'http'}://127.0.0.1:{client_port}"
         peer = f"http://127.0.0.1:{peer_port}"
         self._argv = [
@@ -77,14 +77,6 @@ class EtcdServer:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
 
 
 @pytest.fixture(scope="session")

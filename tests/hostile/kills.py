@@ -22,7 +22,8 @@ import orjson
 from bench.api_load import Connection, drive, request
 from bench.api_rows import PATH, prepare
 from bench.api_server import Credentials, Server
-from tests.integration.process import free_port, wait_until
+from tests.integration.ports import free_port
+from tests.integration.process import wait_until
 
 WRITERS = 6
 LONGEST = 0.5  # seconds of writing before a kill, at most

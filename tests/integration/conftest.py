@@ -54,11 +54,8 @@ def control_plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> str:
-    """A new namespace with its default service account."""
-    name = f"test-{next(_NUMBERS)}"
-    control_plane.kubectl("create", "namespace", name)
-    control_plane.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=10s")
-    return name
+    """A new namespace with what the controllers put into it."""
+    return control_plane.namespace(f"test-{next(_NUMBERS)}")
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ def make_kind(control_plane: ControlPlane) -> Iterator[Callable[..., Kind]]:
 
     yield make
     for kind in made:
-        control_plane.kubectl("delete", "crd", kind.name, "--ignore-not-found", "--timeout=20s")
+        control_plane.kubectl("delete", "crd", kind.name, "--ignore-not-found", "--timeout=120s")
 
 
 @pytest.fixture

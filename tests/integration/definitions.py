@@ -114,7 +114,7 @@ class Kind:
     def apply(self) -> Kind:
         """Create or update it; wait until it is established."""
         self.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(self.definition))
-        self.plane.kubectl("wait", "--for=condition=Established", f"crd/{self.name}", "--timeout=10s")
+        self.plane.kubectl("wait", "--for=condition=Established", f"crd/{self.name}", "--timeout=120s")
         return self
 
     def path(self, namespace: str, name: str = "", version: str = "v1") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,24 +19,21 @@ import orjson
 
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.kit.config import ConfigError
+from tests.integration.ports import free_port
 
-DEADLINE = 30.0
+DEADLINE = 120.0
+"""Seconds that a test waits for what takes one or two. A machine may be busy; a condition that comes costs nothing."""
 ROOT = Path(__file__).parents[2]
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(what: str, condition: Any, deadline: float = DEADLINE) -> Any:
-    """The first true result of `condition`. Fails loudly when it does not come."""
-    end = time.monotonic() + deadline
+def wait_until(what: str, condition: Any, deadline: float = DEADLINE, *, looks: int = 1) -> Any:
+    """The first true result of `condition`, or the last of so many in a row: two, when each server of a pair must have
+    done by itself what the condition looks for with one request. Fails loudly when it does not come."""
+    end, seen = time.monotonic() + deadline, 0
     while True:
         found = condition()
-        if found:
+        seen = seen + 1 if found else 0
+        if seen == looks:
             return found
         assert time.monotonic() < end, f"{what}: not within {deadline:g} s"
         time.sleep(0.05)
@@ -70,6 +66,11 @@ class ControlPlane:
     def kubeconfig(self) -> Path:
         """The administrator's."""
         return self.directory / "admin.kubeconfig"
+
+    @property
+    def alone(self) -> ControlPlane:
+        """One server: this, or of a pair the first."""
+        return self
 
     def start(self) -> float:
         """Start and wait for /readyz; the seconds it took."""
@@ -146,11 +147,16 @@ class ControlPlane:
 
     def connect(self, *, anonymous: bool = False, timeout: float = DEADLINE) -> HTTPSConnection:
         """A connection of its own."""
-        config = load_kubeconfig(self.kubeconfig)
+        return self.connection(self.kubeconfig, self.port, anonymous=anonymous, timeout=timeout)
+
+    @staticmethod
+    def connection(kubeconfig: Path, port: int, *, anonymous: bool, timeout: float) -> HTTPSConnection:
+        """A connection to that port, with the kubeconfig's certificates."""
+        config = load_kubeconfig(kubeconfig)
         context = config.ssl_context()
         if anonymous:
             context = ssl.create_default_context(cadata=(config.ca_data or b"").decode())
-        return HTTPSConnection("127.0.0.1", self.port, context=context, timeout=timeout)
+        return HTTPSConnection("127.0.0.1", port, context=context, timeout=timeout)
 
     def kubectl(
         self, *argv: str, stdin: str | None = None, check: bool = True, environment: Mapping[str, str] | None = None
@@ -159,12 +165,19 @@ class ControlPlane:
         with tempfile.TemporaryDirectory(prefix="kubelab-kubectl-") as home:
             environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": home, **(environment or {})}
             done = subprocess.run(
-                ["kubectl", *argv], input=stdin, env=environment, capture_output=True, text=True, timeout=90
+                ["kubectl", *argv], input=stdin, env=environment, capture_output=True, text=True, timeout=2 * DEADLINE
             )
         if check:
             ended = "" if self.alive else f"the control plane has ended: {self.log[-4000:]}"
             assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}{ended}"
         return done
+
+    def namespace(self, name: str) -> str:
+        """Make it, and wait for what controllers put into every namespace: a test may count. Its name."""
+        assert self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
+        for path in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):
+            wait_until(path, lambda path=path: self.request("GET", f"/api/v1/namespaces/{name}/{path}").code == 200)
+        return name
 
     def get(self, *argv: str) -> Any:
         """`kubectl get … -o json`."""
@@ -194,4 +207,4 @@ def running_etcd(directory: Path) -> Iterator[str]:
         yield client
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(DEADLINE)

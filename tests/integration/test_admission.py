@@ -68,7 +68,7 @@ def test_a_quota_is_charged_refuses_and_is_given_back(kubectl: Kubectl) -> None:
     kubectl("create", "quota", "q", "--hard=pods=1,count/configmaps=3,count/deployments.apps=0")
     wait_until("the quota is counted", lambda: used(kubectl).get("count/configmaps") == "1")  # kube-root-ca.crt
     kubectl("create", "configmap", "one")
-    assert used(kubectl)["count/configmaps"] == "2"
+    wait_until("it is charged", lambda: used(kubectl)["count/configmaps"] == "2")
     kubectl("run", "p", "--image=nginx")
     assert 'pods "p2" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1' in (
         kubectl.refused("run", "p2", "--image=nginx")

@@ -18,7 +18,8 @@ import pytest
 from apimachinery.kit.certs import Authority
 from tests.integration.admitting import Kubectl, Webhook
 from tests.integration.apiservers import ApiServer
-from tests.integration.process import ControlPlane, free_port, wait_until
+from tests.integration.ports import free_port
+from tests.integration.process import ControlPlane, wait_until
 
 
 @pytest.fixture
@@ -278,7 +279,7 @@ def test_an_operator_of_kopf_admits(
         assert f'admission webhook "no-bad.{namespace}.kopf.dev" denied the request: bad is bad' in refused
     finally:
         operator.terminate()
-        code = operator.wait(30)
+        code = operator.wait(60)
         for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
             kubectl("delete", kind, f"{namespace}.kopf.dev", "--ignore-not-found")
     assert code == 0, (tmp_path / "log").read_text()

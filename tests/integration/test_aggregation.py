@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from apimachinery.kit.certs import Authority
-from tests.integration.process import ROOT, ControlPlane, free_port, wait_until
+from tests.integration.ports import free_port
+from tests.integration.process import ROOT, ControlPlane, wait_until
 
 # Of TEST-NET-3, on this machine while a test runs: endpoints may not be loopback addresses.
 ADDRESS = f"203.0.113.{1 + os.getpid() % 254}"
@@ -28,7 +29,7 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 
 @pytest.fixture(scope="module", autouse=True)
 def address() -> Iterator[None]:
-    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     yield
     subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=True)
 
@@ -63,7 +64,7 @@ class Backend:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 
@@ -182,7 +183,7 @@ def test_conditions_on_the_way_to_available(control_plane: ControlPlane, namespa
     bundle = {"spec": {"caBundle": base64.b64encode(backend.ca).decode()}}
     assert plane.request("PATCH", API, bundle, headers=MERGE).code == 200
     assert wait_reason(plane, "Passed")["message"] == "all checks passed"
-    assert plane.request("GET", f"{BASE}/nodes").code == 200
+    wait_until("it is served", lambda: plane.request("GET", f"{BASE}/nodes").code == 200, looks=2)
     backend.stop()
     assert plane.request("GET", f"{BASE}/nodes").code == 503
 
@@ -219,7 +220,7 @@ def test_requests_carry_the_user(control_plane: ControlPlane, namespace: str, ba
 
 def test_a_failed_upgrade_ends_the_connection(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
     serve(control_plane, namespace, backend)
-    with contextlib.closing(control_plane.connect(timeout=10)) as connection:
+    with contextlib.closing(control_plane.connect(timeout=60)) as connection:
         connection.connect()
         upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
         path = f"{BASE}/namespaces/{namespace}/pods/nothing/away"
@@ -234,7 +235,7 @@ def test_a_failed_upgrade_ends_the_connection(control_plane: ControlPlane, names
 
 def test_an_answer_comes_as_it_is_written(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
     serve(control_plane, namespace, backend)
-    with contextlib.closing(control_plane.connect(timeout=10)) as connection:
+    with contextlib.closing(control_plane.connect(timeout=60)) as connection:
         connection.request("GET", f"{BASE}/namespaces/{namespace}/pods/p/stream?watch=true")
         answer = connection.getresponse()
         assert [answer.readline() for _ in range(3)] == [b'{"line":%d}\n' % number for number in range(3)]
@@ -256,7 +257,7 @@ def test_discovery_is_one(control_plane: ControlPlane, namespace: str, backend: 
         versions = items.get(GROUP) or [{}]
         return versions[0].get("freshness") == "Current" and versions[0]
 
-    resources = wait_until("the aggregated document", entry)["resources"]
+    resources = wait_until("the aggregated document", entry, looks=2)["resources"]
     assert resources[0]["resource"] == "nodes" and resources[0]["scope"] == "Cluster"
     if not modern:
         assert resources[1]["subresources"][0]["subresource"] == "echo"
@@ -276,7 +277,9 @@ def test_openapi_is_one(control_plane: ControlPlane, namespace: str, backend: Ba
     plane = control_plane
     serve(plane, namespace, backend)
     index = wait_until(
-        "the index", lambda: (got := plane.request("GET", "/openapi/v3").json["paths"]) and BASE[1:] in got and got
+        "the index",
+        lambda: (got := plane.request("GET", "/openapi/v3").json["paths"]) and BASE[1:] in got and got,
+        looks=2,
     )
     assert index["api/v1"]["serverRelativeURL"].startswith("/openapi/v3/api/v1?hash=")
     schemas = plane.request("GET", f"/openapi/v3{BASE}").json["components"]["schemas"]
@@ -286,7 +289,7 @@ def test_openapi_is_one(control_plane: ControlPlane, namespace: str, backend: Ba
         document = plane.request("GET", "/openapi/v2").json
         return f"{BASE}/nodes" in document["paths"] and document
 
-    document = wait_until("the one document", swagger)
+    document = wait_until("the one document", swagger, looks=2)
     assert {"io.k8s.metrics.NodeMetrics", "io.k8s.api.core.v1.Pod"} <= set(document["definitions"])
     assert "unneeded" not in document["definitions"]
     assert "How long was measured." in plane.kubectl("explain", "nodes", f"--api-version={GROUP}/v1beta1").stdout
@@ -360,7 +363,7 @@ def test_a_server_that_is_gone(control_plane: ControlPlane, namespace: str, back
         found = [each["versions"][0]["freshness"] for each in items if each["metadata"]["name"] == GROUP]
         return str(found[0]) if found else ""
 
-    wait_until("a fresh document", lambda: freshness() == "Current")
+    wait_until("a fresh document", lambda: freshness() == "Current", looks=2)
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices/metrics-1"
     backend.stop()
     refused = plane.request("GET", f"{BASE}/nodes")
@@ -370,11 +373,11 @@ def test_a_server_that_is_gone(control_plane: ControlPlane, namespace: str, back
     label = {"metadata": {"labels": {"touched": "yes"}}}
     assert plane.request("PATCH", slices, label, headers=MERGE).code == 200  # looked at now, not in 30 s
     wait_reason(plane, "FailedDiscoveryCheck")
-    wait_until("a stale document", lambda: freshness() == "Stale")
+    wait_until("a stale document", lambda: freshness() == "Stale", looks=2)
     assert plane.kubectl("get", "configmaps", "-n", namespace).returncode == 0, "everything else goes on"
     backend.start()
     wait_reason(plane, "Passed")
-    assert plane.request("GET", f"{BASE}/nodes").code == 200
+    wait_until("it is served", lambda: plane.request("GET", f"{BASE}/nodes").code == 200, looks=2)
 
 
 def test_group_versions_of_crds_are_registered_while_they_are_served(control_plane: ControlPlane) -> None:

@@ -26,8 +26,9 @@ from apimachinery.api.catalogue import (
 from apimachinery.kit.certs import Authority
 from apimachinery.meta import objects, pods
 from tests.integration.custom_metrics_server import CUSTOM, EXTERNAL
+from tests.integration.ports import free_port
 from tests.integration.process import ROOT
-from tests.integration.simulation import Simulation, free_port, simulated_cluster
+from tests.integration.simulation import Simulation, simulated_cluster
 from tests.integration.workloads import template
 
 Object = dict[str, Any]
@@ -38,7 +39,7 @@ ADDRESS = f"203.0.113.{1 + os.getpid() % 254}"
 
 @pytest.fixture(autouse=True)
 def address() -> Iterator[None]:
-    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     yield
     subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=True)
 

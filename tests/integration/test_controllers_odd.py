@@ -233,7 +233,7 @@ async def web_works(cluster: Simulation, name: str) -> None:
         found = await cluster.client.get(DEPLOYMENTS, name, "default")
         return bool((found.get("status") or {}).get("availableReplicas") == 2)
 
-    await cluster.eventually(ready, "an ordinary Deployment beside the odd objects", 60.0)
+    await cluster.eventually(ready, "an ordinary Deployment beside the odd objects")
 
 
 def stumbles(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -295,7 +295,7 @@ async def test_owners_in_a_circle_and_ten_thousand_owners(
         listed = (await cluster.client.list(CONFIGMAPS, "default"))["items"]
         return "held" not in {objects.name(each) for each in listed}
 
-    await cluster.eventually(collected, "the object of which no owner is left", 120.0)
+    await cluster.eventually(collected, "the object of which no owner is left")
     assert not stumbles(caplog)
 
 

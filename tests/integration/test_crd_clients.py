@@ -90,4 +90,4 @@ def test_kopf(kind: Kind, namespace: str, tmp_path: Path) -> None:
         wait_until("kopf let it go", lambda: kind.plane.request("GET", kind.path(namespace, "a")).code == 404)
     finally:
         operator.terminate()
-        operator.wait(20)
+        operator.wait(60)

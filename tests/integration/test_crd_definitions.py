@@ -139,8 +139,8 @@ def test_names_that_are_taken(make_kind: Callable[..., Kind]) -> None:
     assert (found["status"], found["reason"]) == ("False", "ListKindConflict")
     assert found["message"] == f'"{first.kind}List" is already in use'
     assert conditions()["Established"]["reason"] == "NotAccepted"
-    second.plane.kubectl("delete", "crd", first.name, "--timeout=20s")
-    second.plane.kubectl("wait", "--for=condition=Established", f"crd/{second.name}", "--timeout=10s")
+    second.plane.kubectl("delete", "crd", first.name, "--timeout=120s")
+    second.plane.kubectl("wait", "--for=condition=Established", f"crd/{second.name}", "--timeout=120s")
 
 
 def test_deletion_takes_the_objects_along(kind: Kind, namespace: str) -> None:

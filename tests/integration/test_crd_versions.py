@@ -24,7 +24,7 @@ Object = dict[str, Any]
 
 def test_watch_ends_when_the_definition_changes(kind: Kind, namespace: str) -> None:
     made = kind.create(namespace, "a")
-    connection = kind.plane.connect(timeout=20)
+    connection = kind.plane.connect(timeout=60)
     revision = made["metadata"]["resourceVersion"]
     connection.request("GET", kind.path(namespace) + f"?watch=true&resourceVersion={revision}")
     answer = connection.getresponse()
@@ -105,7 +105,7 @@ def test_conversion_by_a_webhook(make_kind: Callable[..., Kind], namespace: str,
         path = kind.path(namespace, "b", "v2")
         patched = kind.plane.request("PATCH", path, {"spec": {"image": "z"}}, headers=merge)
         assert patched.json["spec"] == {"when": "7", "image": "z", "replicas": 1, "maxReplicas": 5}
-        connection = kind.plane.connect(timeout=20)
+        connection = kind.plane.connect(timeout=60)
         connection.request("GET", kind.path(namespace, "", "v2") + "?watch=true&timeoutSeconds=1&resourceVersion=0")
         lines = connection.getresponse().read().splitlines()
         assert {orjson.loads(line)["object"]["spec"]["when"] for line in lines} == {"* 5", "7"}
@@ -183,7 +183,7 @@ def test_two_servers_on_one_store(etcd: str, tmp_path: Path) -> None:
         wait_until(
             "the second server's new schema", lambda: "added" in kind.create("default", f"b{next(numbers)}")["spec"]
         )
-        first.kubectl("delete", "crd", kind.name, "--timeout=20s")
+        first.kubectl("delete", "crd", kind.name, "--timeout=120s")
         wait_until("it is gone on the second", lambda: second.request("GET", kind.path("default")).code == 404)
     finally:
         for plane in planes:

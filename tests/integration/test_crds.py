@@ -183,8 +183,8 @@ def test_namespace_deletion_and_garbage_collection(kind: Kind, control_plane: Co
     kind.create(name, "other")
     control_plane.request("DELETE", kind.path(name, "owner"))
     # The collector hears of new kinds every half minute, as upstream.
-    wait_until("the dependent is collected", lambda: control_plane.request("GET", f"{path}/child").code == 404, 60)
-    control_plane.kubectl("delete", "namespace", name, "--timeout=60s")
+    wait_until("the dependent is collected", lambda: control_plane.request("GET", f"{path}/child").code == 404)
+    control_plane.kubectl("delete", "namespace", name, "--timeout=120s")
     assert kind.plane.request("GET", kind.path(name, "other")).code == 404
 
 
@@ -193,7 +193,13 @@ def test_unchanged_values_are_not_judged_again(kind: Kind, namespace: str) -> No
     kind.spec["properties"]["image"]["maxLength"] = 2
     kind.apply()
     merge = {"Content-Type": "application/merge-patch+json"}
-    wait_until("the new schema", lambda: "spec.image" in kind.refused(namespace, image="long!"))
+    tried = f"{kind.path(namespace)}?dryRun=All"
+    wait_until(
+        "the new schema",
+        lambda: kind.plane.request("POST", tried, kind.object("b", image="long!")).code == 422,
+        looks=2,
+    )
+    assert "spec.image" in kind.refused(namespace, image="long!")
     kept = kind.plane.request("PATCH", kind.path(namespace, "a"), {"spec": {"level": "low"}}, headers=merge)
     assert kept.code == 200, kept.body
     changed = kind.plane.request("PATCH", kind.path(namespace, "a"), {"spec": {"image": "other"}}, headers=merge)

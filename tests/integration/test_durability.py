@@ -52,6 +52,6 @@ def test_a_wrong_command_line_is_told_at_once(tmp_path: Path) -> None:
         "--store",
         "ftp://x",
     ]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "--listen" in done.stderr and "--store" in done.stderr and "Traceback" not in done.stderr

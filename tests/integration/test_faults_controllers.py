@@ -31,7 +31,7 @@ from tests.integration.workloads import template
 Object = dict[str, Any]
 
 FULL = os.environ.get("KUBELAB_FAULTS") == "full"
-WITHIN = 90.0  # seconds a test waits for what takes one or two
+WITHIN = 120.0  # seconds a test waits for what takes one or two
 
 KINDS = [
     pytest.param(Faults(refuse=0.2), id="refused requests and conflicts"),

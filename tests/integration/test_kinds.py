@@ -18,10 +18,7 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="module")
 def place(control_plane: ControlPlane) -> str:
     """One namespace for all of them: each test removes what it made."""
-    name = f"kinds-{next(_NUMBERS)}"
-    control_plane.kubectl("create", "namespace", name)
-    control_plane.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=10s")
-    return name
+    return control_plane.namespace(f"kinds-{next(_NUMBERS)}")
 
 
 def resource_of(kind: Kind) -> Resource:

@@ -51,7 +51,7 @@ def test_the_example_journey(control_plane: ControlPlane, namespace: str) -> Non
         "NOMINATED NODE",
     ):
         assert word in listing
-    waiting = control_plane.kubectl("rollout", "status", "deployment/web", "--timeout=1s", "-n", namespace, check=False)
+    waiting = control_plane.kubectl("rollout", "status", "deployment/web", "--timeout=3s", "-n", namespace, check=False)
     assert "Waiting for deployment" in waiting.stdout
     wait_until("events", lambda: "ScalingReplicaSet" in kubectl("get", "events"))
     assert "Scaled up replica set" in kubectl("describe", "deployment", "web")
@@ -203,7 +203,7 @@ def test_nobody_grants_more_than_they_hold(control_plane: ControlPlane, namespac
 def test_a_namespace_ends_with_all_that_is_in_it(control_plane: ControlPlane, namespace: str) -> None:
     control_plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=MANIFEST)
     control_plane.kubectl("create", "secret", "generic", "s", "--from-literal=a=b", "-n", namespace)
-    control_plane.kubectl("delete", "namespace", namespace, "--timeout=30s")
+    control_plane.kubectl("delete", "namespace", namespace, "--timeout=120s")
     answer = control_plane.request("GET", f"/api/v1/namespaces/{namespace}/secrets")
     assert answer.json["items"] == []
     refused = control_plane.kubectl("create", "configmap", "late", "-n", namespace, check=False)
@@ -233,9 +233,16 @@ def test_every_kind_can_be_made_listed_and_deleted(control_plane: ControlPlane, 
     listing = kubectl("get", kinds, "-n", namespace).stdout
     assert listing.count("/x") == 8 and "service/y" in listing and "example.com" in listing
     kubectl("delete", "job,cronjob,ingress,pdb,quota", "x", "-n", namespace)
-    everything = kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
-    assert len(everything) > 45
-    kubectl("get", ",".join(everything), "-A")
+
+    def everything() -> bool:
+        # A kind that another test has defined may be going.
+        names = kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
+        assert len(names) > 45
+        done = kubectl("get", ",".join(names), "-A", check=False)
+        assert done.returncode == 0 or "could not find" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    wait_until("everything is listed", everything)
 
 
 def test_explain_and_discovery(control_plane: ControlPlane) -> None:
@@ -263,9 +270,9 @@ def test_wait_and_watch(control_plane: ControlPlane, namespace: str) -> None:
     kubectl = control_plane.kubectl
     kubectl("create", "configmap", "gone", "-n", namespace)
     kubectl("delete", "configmap", "gone", "-n", namespace)
-    kubectl("wait", "--for=delete", "configmap/gone", "-n", namespace, "--timeout=5s")
+    kubectl("wait", "--for=delete", "configmap/gone", "-n", namespace, "--timeout=120s")
     kubectl("apply", "-n", namespace, "-f", "-", stdin=MANIFEST)
-    kubectl("wait", "--for=condition=Progressing", "deployment/applied", "-n", namespace, "--timeout=10s")
+    kubectl("wait", "--for=condition=Progressing", "deployment/applied", "-n", namespace, "--timeout=120s")
 
 
 def test_replace_edit_and_rollback(control_plane: ControlPlane, namespace: str) -> None:

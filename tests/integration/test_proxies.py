@@ -99,7 +99,7 @@ class _Backend(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def backend() -> Iterator[int]:
     """The port of the server."""
-    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     with ThreadingHTTPServer((ADDRESS, 0), _Backend) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -151,6 +151,7 @@ def test_every_verb(control_plane: ControlPlane, pod: str, service: str, method:
 
 
 def test_headers_both_ways(control_plane: ControlPlane, pod: str) -> None:
+    control_plane = control_plane.alone
     sent = {"Cookie": "session=1", "X-Mine": "yes", "Impersonate-User": "system:admin", "X-Remote-User": "eve"}
     sent |= {"Impersonate-Group": "system:masters", "Authorization": "Basic c2VjcmV0"}
     answer = control_plane.request("GET", f"{pod}/proxy/in/", headers=sent)
@@ -182,7 +183,7 @@ def test_links_and_redirects_lead_back_through_the_proxy(control_plane: ControlP
 
 
 def test_bodies_of_any_size_pass_through_little_memory(control_plane: ControlPlane, pod: str) -> None:
-    plane = control_plane
+    plane = control_plane.alone
     before = resident(plane.pid)
     chunks = 3000  # 197 MB
     with contextlib.closing(plane.connect()) as connection:
@@ -211,7 +212,7 @@ def resident(pid: int) -> int:
 
 
 def test_half_an_answer_is_not_taken_for_a_whole_one(control_plane: ControlPlane, pod: str) -> None:
-    with contextlib.closing(control_plane.connect(timeout=10)) as connection:
+    with contextlib.closing(control_plane.connect(timeout=60)) as connection:
         connection.request("GET", f"{pod}/proxy/broken")
         answer = connection.getresponse()
         with pytest.raises((IncompleteRead, ConnectionError)):

@@ -23,9 +23,9 @@ def test_objects_of_types(api: client.ApiClient, namespace: str) -> None:
     assert core.read_namespaced_config_map("typed", namespace).data == {"a": "1", "b": "2"}
     seen = []
     stream = watch.Watch()
-    for event in stream.stream(core.list_namespaced_config_map, namespace, timeout_seconds=10):
+    for event in stream.stream(core.list_namespaced_config_map, namespace, timeout_seconds=60):
         seen.append((event["type"], event["object"].metadata.name))
-        if ("ADDED", "typed") in seen and event["type"] == "ADDED":
+        if seen[-1] == ("ADDED", "typed"):
             core.delete_namespaced_config_map("typed", namespace)
         if event["type"] == "DELETED":
             stream.stop()

@@ -18,7 +18,8 @@ from apimachinery.meta import pods
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.config_extenders import ExtenderConfig
 from controlplane.scheduler.wire import build as build_scheduler
-from tests.integration.simulation import Simulation, free_port, simulated_cluster
+from tests.integration.ports import free_port
+from tests.integration.simulation import Simulation, simulated_cluster
 
 Object = dict[str, Any]
 

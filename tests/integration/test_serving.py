@@ -80,6 +80,7 @@ def test_the_version(control_plane: ControlPlane) -> None:
 
 
 def test_metrics_have_the_real_names_and_labels(control_plane: ControlPlane, namespace: str) -> None:
+    control_plane = control_plane.alone
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     control_plane.request("POST", f"{path}?dryRun=All", {"metadata": {"name": "a"}})
     control_plane.request("POST", path, {"metadata": {"name": "a"}})

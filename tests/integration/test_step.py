@@ -26,7 +26,8 @@ from apimachinery.kit.trace import Trace
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.components import beside
-from tests.integration.process import ROOT, ControlPlane, free_port, wait_until
+from tests.integration.ports import free_port
+from tests.integration.process import ROOT, ControlPlane, wait_until
 
 LOOPS = "/debug/components/kube-controller-manager/loops"
 ADMIN = User("kubernetes-admin", groups=("system:masters",))
@@ -44,7 +45,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 def step(plane: ControlPlane, *words: str, code: int = 0) -> Any:
     argv = [sys.executable, "-m", "provisioner", "step", *words, "--kubeconfig", str(plane.kubeconfig), "--json"]
-    done = subprocess.run(argv, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(argv, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=120)
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout)
 
@@ -170,7 +171,7 @@ async def test_a_components_own_port_believes_the_front_proxy_and_asks_for_permi
         try:
             await guarded.run(client, context, clock)
             answer: Any = None
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while answer is None:
                     try:
                         answer = await ask("GET", "loops", {}, ADMIN)

@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from tests.integration.apiservers import ApiServer
-from tests.integration.process import free_port, wait_until
+from tests.integration.ports import free_port
+from tests.integration.process import wait_until
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -48,7 +49,7 @@ class Etcd:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def freeze(self) -> None:

@@ -75,7 +75,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    subprocess.run(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"], check=True)
+    subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     yield ADDRESS
     subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=True)
 
@@ -203,7 +203,7 @@ def test_a_node_leads_nobody_to_this_machine(
 
 def _upgrade(control_plane: ControlPlane, path: str, protocol: str) -> tuple[ssl.SSLSocket, bytes]:
     """A connection after the head of the answer, and that head."""
-    connection = control_plane.connect(timeout=10)
+    connection = control_plane.connect(timeout=60)
     connection.connect()
     stream = connection.sock
     assert isinstance(stream, ssl.SSLSocket)
@@ -236,7 +236,7 @@ def test_a_refused_upgrade_is_told_and_ends_the_connection(control_plane: Contro
     with contextlib.closing(stream):
         assert head.startswith(b"HTTP/1.1 403 ")
         assert stream.recv(100) == b"no v5"
-        stream.settimeout(5)
+        stream.settimeout(60)
         assert stream.recv(1) == b"", "nothing more may be read from this connection as a request"
 
 

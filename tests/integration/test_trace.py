@@ -33,7 +33,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 def trace(plane: ControlPlane, *words: str, code: int = 0) -> str:
     argv = [sys.executable, "-m", "provisioner", "trace", *words, "--kubeconfig", str(plane.kubeconfig)]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -66,7 +66,7 @@ def test_from_the_request_to_the_binding(plane: ControlPlane) -> None:
         binds = [s for s in steps if s["what"] == "request" and s["detail"]["subresource"] == "binding"]
         return steps if binds and len(pods) >= 2 else []
 
-    steps = wait_until("the pod is bound, and that is heard of", bound, 90)
+    steps = wait_until("the pod is bound, and that is heard of", bound)
     first = steps[0]
     assert (first["what"], first["depth"], first["where"]) == ("request", 0, "kube-apiserver")
     assert (first["detail"]["agent"], first["detail"]["audit"]) == ("a-test/1", headers["Audit-Id"])
@@ -104,7 +104,7 @@ def test_a_pod_is_traced_back_to_who_wanted_it(plane: ControlPlane) -> None:
     path = "/apis/apps/v1/namespaces/default/deployments"
     assert plane.request("POST", path, deployment("back")).code == 201
     pod = wait_until("a pod", lambda: plane.get("pods", "-l", "app=back")["items"])[0]["metadata"]["name"]
-    steps = wait_until("it is remembered", lambda: steps_of(plane, "pod", pod), 90)
+    steps = wait_until("it is remembered", lambda: steps_of(plane, "pod", pod))
     first = steps[0]
     assert (first["what"], first["thing"]["resource"], first["thing"]["key"]) == (
         "request",

@@ -153,6 +153,8 @@ async def bound_pod(cluster: Simulation, name: str) -> Object:
 async def test_the_smallest_volume_that_suffices_is_bound_and_released(cluster: Simulation) -> None:
     for name, size in (("small", "500Mi"), ("big", "10Gi"), ("fits", "2Gi")):
         await cluster.client.create(PERSISTENTVOLUMES, volume(name, size))
+    for name in ("small", "big", "fits"):
+        await phase(cluster, PERSISTENTVOLUMES, name, "Available")  # the binder has seen it
     await cluster.client.create(PERSISTENTVOLUMECLAIMS, claim(storageClassName=""))
     got = await phase(cluster, PERSISTENTVOLUMECLAIMS, "data", "Bound")
     assert got["spec"]["volumeName"] == "fits"

@@ -115,7 +115,7 @@ def test_the_six_properties(servers: list[ApiServer], path: str) -> None:
     for recorder in recorders:
         recorder.goal = last[-1]
     for recorder in recorders:
-        recorder.join(60)
+        recorder.join(120)
         assert recorder.error is None, recorder.error
         assert not recorder.is_alive(), "a watcher has not been told of the last write"
 
@@ -150,7 +150,7 @@ def _check_resuming(servers: list[ApiServer], path: str, stretch: Any) -> None:
         if not rest:
             continue
         server = servers[number % len(servers)]
-        connection = server.connect(timeout=30)
+        connection = server.connect(timeout=60)
         connection.request("GET", f"{path}?watch=1&resourceVersion={event.revision}&timeoutSeconds=20")
         answer = connection.getresponse()
         told = [orjson.loads(answer.readline()) for _ in range(1)]
@@ -208,7 +208,7 @@ def _stored(namespace: str, name: str, number: int) -> str:
 
 
 def _told(server: ControlPlane, path: str, count: int) -> list[tuple[str, str, int]]:
-    connection = server.connect(timeout=30)
+    connection = server.connect(timeout=60)
     connection.request("GET", path)
     answer = connection.getresponse()
     events = [orjson.loads(answer.readline()) for _ in range(count)]

@@ -86,7 +86,7 @@ class Recorder(threading.Thread):
             self._list(server)
         stretch = self.stretches[-1]
         query = f"watch=1&allowWatchBookmarks=1&resourceVersion={stretch.reached}&timeoutSeconds={WATCH_LASTS}"
-        connection = server.connect(timeout=30)
+        connection = server.connect(timeout=60)
         try:
             connection.request("GET", f"{self._path}?{query}{self._selector}")
             answer = connection.getresponse()

@@ -28,7 +28,7 @@ class Agent:
 
     def stop(self) -> None:
         self.process.terminate()
-        assert self.process.wait(timeout=20) == 0
+        assert self.process.wait(timeout=60) == 0
 
     def kill(self) -> None:
         self.process.kill()

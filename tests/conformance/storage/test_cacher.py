@@ -36,7 +36,7 @@ async def cacher(store: Storage, prefix: str) -> AsyncIterator[Cacher[Object]]:
 async def collect(watch: EventStream[Object], count: int) -> list[WatchEvent[Object]]:
     """The next events, exactly so many."""
     found: list[WatchEvent[Object]] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found) < count:
             batch = await watch.batch()
             assert batch, "the watch ended"
@@ -207,7 +207,7 @@ async def test_what_the_store_has_forgotten_is_told_by_the_stream(
         revision = await store.update(prefix + "a", pod("a", n=str(number)), revision)
     await cacher.get(prefix + "a")
     await store.compact(revision)
-    async with await cacher.watch(prefix, first) as watch, asyncio.timeout(20):
+    async with await cacher.watch(prefix, first) as watch, asyncio.timeout(60):
         with pytest.raises(Compacted, match=rf"too old resource version: {first} \({revision}\)"):
             await watch.batch()
     async with await cacher.watch(prefix, revision - 50) as watch:
@@ -225,7 +225,7 @@ async def test_a_slow_watch_is_closed_and_the_others_are_not(
     assert len(await reader) == 500
     assert isinstance(slow, CacheWatch) and slow.overrun
     assert isinstance(fast, CacheWatch) and not fast.overrun
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert len([event async for event in slow]) == 100
 
 
@@ -250,7 +250,7 @@ async def test_one_encoding_for_all_watches(store: Storage, prefix: str, cacher:
 
     pushing = [asyncio.create_task(watch.live.push(sink, drained)) for watch in watches if watch.live]
     await store.create(prefix + "b", pod("b"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         done, _ = await asyncio.wait(pushing, return_when=asyncio.FIRST_COMPLETED)
     assert isinstance(done.pop().exception(), EOFError)
     assert encoded == ["ADDED"] and frames[0] is frames[1] is frames[2]

@@ -24,7 +24,7 @@ async def test_etcd_restart_keeps_data_and_watches_go_on(own_etcd_server) -> Non
         with pytest.raises(Unavailable):
             await store.healthy()
         own_etcd_server.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     second = await store.update("/registry/a/x", b"2", first)

@@ -22,7 +22,7 @@ async def test_compaction_ends_history_and_keeps_the_present(store: Storage, pre
     for too_old in (before, gone):
         async with store.watch(prefix, too_old) as watch:
             with pytest.raises(Compacted):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await anext(watch)
     assert [item.value for item in (await store.list(prefix, revision=removed)).items] == [b"2"]
     assert [item.value for item in (await store.list(prefix)).items] == [b"3"]

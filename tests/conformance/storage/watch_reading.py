@@ -5,7 +5,7 @@ import asyncio
 from controlplane.apiserver.storage.interface import Change, ChangeType, Watch
 
 
-async def take(watch: Watch, count: int, deadline: float = 20.0) -> list[Change]:
+async def take(watch: Watch, count: int, deadline: float = 60.0) -> list[Change]:
     """The next `count` changes, without progress; fails when they do not come."""
     found: list[Change] = []
     async with asyncio.timeout(deadline):
@@ -16,7 +16,7 @@ async def take(watch: Watch, count: int, deadline: float = 20.0) -> list[Change]
     return found
 
 
-async def take_until(watch: Watch, revision: int, deadline: float = 20.0) -> list[Change]:
+async def take_until(watch: Watch, revision: int, deadline: float = 60.0) -> list[Change]:
     """Every change up to `revision`, proven complete by the watch's own progress."""
     found: list[Change] = []
     watch.request_progress(revision)

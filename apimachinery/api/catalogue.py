@@ -5,7 +5,7 @@ Plain facts in a table (`catalogue_table`), so that clients need neither the ext
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from urllib.parse import quote
 
@@ -161,6 +161,19 @@ def _resource(row: Row) -> Resource:
 
 
 CATALOGUE = Catalogue(_resource(row) for row in ROWS)
+
+
+def with_pod_resize() -> Catalogue:
+    """The catalogue of a server whose gate InPlacePodVerticalScaling is open (KEP-1287): pods/resize is served too."""
+    resize = Subresource("resize", "Pod", "", "v1", ("get", "patch", "update"))
+
+    def grown(resource: Resource) -> Resource:
+        if resource.gvk != ("", "v1", "Pod"):
+            return resource
+        below = sorted((*resource.subresources, resize), key=lambda each: each.name)
+        return replace(resource, subresources=tuple(below))
+
+    return Catalogue(grown(each) for each in CATALOGUE)
 
 
 def _known(api_version: str, kind: str) -> Resource:

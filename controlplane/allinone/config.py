@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.meta import feature_gates
 from apimachinery.meta.times import parse_duration
 
 #: RFC 1123: labels of at most 63 lower-case letters, digits and inner hyphens, joined by dots.
@@ -36,6 +37,7 @@ class AllInOneConfig:
     dns_domain: str = "cluster.local"
     etcd_pki: Path | None = None
     signing_duration: float = 365 * 24 * 3600.0
+    feature_gates: str = ""
     verbosity: int = 0
 
 
@@ -59,6 +61,7 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
     parser.add_argument(
         "--cluster-signing-duration", default="8760h0m0s", help="longest validity of the certificates issued"
     )
+    parser.add_argument("--feature-gates", default="", help="of the API server: GATE=true,…")
     parser.add_argument("-v", "--v", dest="v", type=int, default=0)
     options = parser.parse_args(list(argv))
     problems = Problems()
@@ -86,6 +89,11 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         problems.add("--cluster-signing-duration", str(error))
     if len(options.dns_domain) > 253 or not _DOMAIN.fullmatch(options.dns_domain):
         problems.add("--dns-domain", f"{options.dns_domain!r} is not a DNS domain")
+    try:
+        for what in feature_gates.refusals(feature_gates.parse(options.feature_gates)):
+            problems.add("--feature-gates", what)
+    except ValueError as error:
+        problems.add("--feature-gates", str(error))
     problems.raise_if_any()
     return AllInOneConfig(
         data_dir=Path(options.data_dir),
@@ -101,6 +109,7 @@ def parse(argv: Sequence[str]) -> AllInOneConfig:
         dns_domain=options.dns_domain,
         etcd_pki=Path(options.etcd_pki) if options.etcd_pki else None,
         signing_duration=signing,
+        feature_gates=options.feature_gates,
         verbosity=options.v,
     )
 

@@ -144,6 +144,8 @@ def flags(config: AllInOneConfig) -> list[str]:
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
     ]
+    if config.feature_gates:
+        found.append(f"--feature-gates={config.feature_gates}")
     if config.advertise_address:
         found.append(f"--advertise-address={config.advertise_address}")
     if config.etcd_servers:

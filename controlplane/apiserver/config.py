@@ -4,7 +4,7 @@ store."""
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,7 @@ class Config(Struct, frozen=True):
     enable_aggregator_routing: bool = False
     aggregator_reject_forwarding_redirect: bool = True
     event_ttl: float = 3600.0
+    feature_gates: Mapping[str, bool] = {}
     etcd_compaction_interval: float = 300.0
     history_retention: float = 3600.0
     verbosity: int = 0
@@ -193,6 +194,7 @@ def parse(argv: Sequence[str]) -> Config:
         enable_aggregator_routing=flags.is_on("enable-aggregator-routing"),
         aggregator_reject_forwarding_redirect=flags.is_on("aggregator-reject-forwarding-redirect"),
         event_ttl=flags.duration("event-ttl"),
+        feature_gates=flags.gates("feature-gates"),
         etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
         history_retention=flags.duration("history-retention"),
         verbosity=flags.number("v", 0, 10),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
-from apimachinery.meta import times
+from apimachinery.meta import feature_gates, times
 
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 
@@ -44,6 +44,17 @@ class Flags:
     def is_on(self, name: str) -> bool:
         """Whether a switch is true."""
         return self.text(name) == "true"
+
+    def gates(self, name: str) -> dict[str, bool]:
+        """Feature gates, `NAME=true`, separated by commas."""
+        try:
+            asked = feature_gates.parse(self.text(name))
+        except ValueError as error:
+            self.problems.add(f"--{name}", str(error))
+            return {}
+        for what in feature_gates.refusals(asked):
+            self.problems.add(f"--{name}", what)
+        return asked
 
     def file(self, name: str, *, needed: bool = False) -> Path | None:
         """A file that is there; None when not given."""
@@ -184,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     switch("enable-aggregator-routing", False)
     switch("aggregator-reject-forwarding-redirect", True)
     flag("event-ttl", "1h0m0s")
+    flag("feature-gates", text="GATE=true,…; InPlacePodVerticalScaling is the one that changes something here")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
     flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
     parser.add_argument("-v", "--v", dest="v", default="0")

@@ -22,6 +22,7 @@ from apimachinery.api.catalogue import (
     ROLEBINDINGS,
     ROLES,
     VOLUMEATTACHMENTS,
+    with_pod_resize,
 )
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit import tls
@@ -132,7 +133,8 @@ class ApiServer:
             now=clock.now,
         )
         timeline = Timeline(keep=max(config.history_retention, config.etcd_compaction_interval))
-        registry = Registry(storage, choose, admission.chain, clock, timeline)
+        own = with_pod_resize() if config.feature_gates.get("InPlacePodVerticalScaling") else CATALOGUE
+        registry = Registry(storage, choose, admission.chain, clock, timeline, own)
         admission.served = lambda: registry.catalogue
 
         advertise = advertised(config)

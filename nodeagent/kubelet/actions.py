@@ -6,7 +6,7 @@ included. Backoff is not looked at here: a start that is planned may still have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,8 +69,11 @@ def sandbox_changed(pod: Pod, state: PodState) -> tuple[bool, int, str]:
     return False, newest.attempt, newest.id
 
 
-def compute_actions(pod: Pod, state: PodState, probes: ProbeView = NO_PROBES) -> Actions:
-    """The plan for a pod that is to run. An empty plan means that the runtime already is as it should be."""
+def compute_actions(pod: Pod, state: PodState, probes: ProbeView = NO_PROBES, resized: Collection[str] = ()) -> Actions:
+    """The plan for a pod that is to run. An empty plan means that the runtime already is as it should be.
+
+    resized: names of containers that get other resources by a restart.
+    """
     changed, attempt, sandbox_id = sandbox_changed(pod, state)
     plan = Actions(kill_pod=changed, create_sandbox=changed, sandbox_id=sandbox_id, attempt=attempt)
     if changed:
@@ -93,6 +96,8 @@ def compute_actions(pod: Pod, state: PodState, probes: ProbeView = NO_PROBES) ->
                     plan.kill[status.id] = Kill(status, message, "Unknown")
             continue
         kill = _why_kill(container, status, probes)
+        if kill is None and container["name"] in resized:
+            kill = Kill(status, f"Container {container['name']} resize requires restart")
         if kill is None:
             kept += 1
             continue

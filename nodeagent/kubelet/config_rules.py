@@ -9,6 +9,7 @@ from typing import Any
 
 from apimachinery.kit.config import Problems
 from apimachinery.meta import quantity
+from apimachinery.meta.feature_gates import refusals
 from apimachinery.meta.times import parse_duration
 
 from . import gates
@@ -70,7 +71,7 @@ _LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
 def check(document: Document, problems: Problems) -> None:
     """Add everything that is wrong with a document that has its defaults."""
     asked = document.get("featureGates") or {}
-    for what in gates.refusals(asked):
+    for what in refusals(asked):
         problems.add("failed to set feature gates from initial flags-based config", what)
 
     def wrong(text: str) -> None:

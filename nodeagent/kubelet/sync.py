@@ -23,6 +23,8 @@ from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.resize.plan import IN_PROGRESS
+from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
 from nodeagent.kubelet.runtime.kill import Ending, Killer
 from nodeagent.kubelet.runtime.observer import Observer
@@ -69,6 +71,7 @@ class _Memory:
     waiting: dict[str, Waiting] = field(default_factory=dict)
     verdict: Verdict | None = None
     deadline: float | None = None
+    resize: str = ""
 
 
 class PodSyncer:
@@ -92,7 +95,9 @@ class PodSyncer:
         paths: Paths,
         node: NodeView,
         clock: Clock,
+        resizer: Resizer | None = None,
     ) -> None:
+        self._resizer = resizer
         self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
         self._classes = classes
         self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
@@ -116,13 +121,20 @@ class PodSyncer:
         if network and not pods.host_network(pod):
             self._recorder.pod(pod, "Warning", "NetworkNotReady", f"network is not ready: {network}")
             return Outcome(again_in=2.0)
-        plan = compute_actions(pod, state, self._probes.view)
+        asked, restarts = pod, frozenset[str]()
+        if self._resizer is not None:
+            pod, memory.resize = self._resizer.settle(asked)
+            restarts = await self._resize(self._resizer, pod, state)
+        plan = compute_actions(pod, state, self._probes.view, restarts)
         try:
             again, started = await self._act(pod, state, plan, memory)
         finally:
             if not plan.nothing:
                 state = await self._observer.observe(uid)
-                status = self._tell(pod, state)
+            if not plan.nothing or self._resizer is not None:
+                status = self._tell(asked, state)
+        if memory.resize:
+            again = min(again, RETRY)
         if started and not plan.nothing:
             again = min(again, self._at_once(pod, state, memory))
         if status["phase"] in ("Succeeded", "Failed"):
@@ -167,6 +179,8 @@ class PodSyncer:
     def forget(self, uid: str) -> None:
         """The pod is gone from every source and from the node."""
         self._memory.pop(uid, None)
+        if self._resizer is not None:
+            self._resizer.forget(uid)
 
     def refuse(self, uid: str, verdict: Verdict) -> None:
         """Fail a pod that the node does not take, or ends by itself; the first verdict stays."""
@@ -174,6 +188,15 @@ class PodSyncer:
         memory.verdict = memory.verdict or verdict
 
     # --- acting
+
+    async def _resize(self, resizer: Resizer, pod: Pod, state: PodState) -> frozenset[str]:
+        """Bring running containers to what they were granted; returns those that it takes a restart for."""
+        try:
+            return await resizer.apply(pod, state)
+        except (RuntimeCallError, OSError) as error:
+            # What they have is shown, and the next pass tries again.
+            log.warning("Failed to resize pod %s: %s", pods.describe(pod), error)
+            return frozenset()
 
     def _at_once(self, pod: Pod, state: PodState, memory: _Memory) -> float:
         """How soon to look again when what was just started has come to its end before we looked."""
@@ -348,6 +371,13 @@ class PodSyncer:
             terminal=terminal,
             verdict=memory.verdict,
         )
+        if self._resizer is not None:
+            behind = (
+                self._resizer.show(pod, state, status["containerStatuses"]) if "containerStatuses" in status else False
+            )
+            resize = memory.resize or (IN_PROGRESS if behind else "")
+            if resize and not terminal:
+                status["resize"] = resize
         self._status.set(pod, status, after=after)
         return status
 

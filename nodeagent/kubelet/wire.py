@@ -41,6 +41,7 @@ from .paths import Paths
 from .pleg import Pleg
 from .probes.manager import ProbeManager
 from .recorder import Recorder
+from .resize.resizer import Resizer
 from .runtime.classes import RuntimeClasses
 from .runtime.kill import Killer
 from .runtime.observer import Observer
@@ -136,6 +137,16 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         tuple(machine.hugepages),
         config.seccomp_default,
     )
+    resizer = None
+    if config.gates["InPlacePodVerticalScaling"]:
+        resizer = Resizer(
+            runtime.pods,
+            cgroups,
+            paths,
+            lambda: workers.active(),
+            lambda: render.amounts(watcher.allocatable),
+            cpu_quota=config.cpu_cfs_quota,
+        )
     syncer = PodSyncer(
         runtime=runtime.pods,
         observer=observer,
@@ -152,6 +163,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         paths=paths,
         node=view,
         clock=clock,
+        resizer=resizer,
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
     pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock)
@@ -211,6 +223,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         node=api.node if api is not None else None,
         recorder=recorder,
         clock=clock,
+        granted=resizer.granted if resizer is not None else lambda pod: pod,
     )
     guards = build_guards(parts, delete_containers)
     agent = Agent(

@@ -70,6 +70,8 @@ class Parts:
     node: NodeLoop | None
     recorder: Recorder
     clock: Clock
+    #: The pod with the resources that the node has granted it, whatever its spec asks for by now.
+    granted: Callable[[Pod], Pod] = lambda pod: pod
 
 
 def build_guards(parts: Parts, delete_containers: Callable[[], Awaitable[None]]) -> Guards:
@@ -138,7 +140,7 @@ def build_guards(parts: Parts, delete_containers: Callable[[], Awaitable[None]])
 
     admission = Admission(
         _node_facts(parts),
-        lambda: _present(parts),
+        lambda: [parts.granted(pod) for pod in _present(parts)],
         preempt,
         (shutdown.refusal, pressure, unconfined),
         config.allowed_unsafe_sysctls,
@@ -146,7 +148,7 @@ def build_guards(parts: Parts, delete_containers: Callable[[], Awaitable[None]])
     )
     parts.watcher.pressures = lambda: evictor.conditions
     parts.watcher.shutdown_problem = shutdown.problem
-    workers.admit = admission.admit
+    workers.admit = lambda pod: admission.admit(parts.granted(pod))
     return Guards(meter, collector, evictor, shutdown, admission)
 
 

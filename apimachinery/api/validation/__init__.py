@@ -11,6 +11,7 @@ from apimachinery.api.validation import events, pod_updates, pods
 from apimachinery.api.validation.certificates import signing_request_approval
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.api.validation.namespaces import namespace_finalize
+from apimachinery.api.validation.pod_resize import pod_resize
 from apimachinery.api.validation.reviews import access_review
 from apimachinery.api.validation.rules import Rules
 from apimachinery.api.validation.table import RULES
@@ -81,3 +82,8 @@ def validate_access_review(kind: str, obj: Object, namespace: str) -> list[Probl
 def validate_ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:
     """What a write to pods/ephemeralcontainers is refused for."""
     return object_meta_update(new, old) + pods.pod(new) + pod_updates.ephemeral_containers_update(new, old)
+
+
+def validate_pod_resize(new: Object, old: Object) -> list[Problem]:
+    """What a write to pods/resize is refused for."""
+    return object_meta_update(new, old) + pods.pod(new) + pod_resize(new, old)

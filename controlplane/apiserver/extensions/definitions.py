@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from apimachinery.api.catalogue import CATALOGUE, CUSTOMRESOURCEDEFINITIONS, Catalogue, Resource
+from apimachinery.api.catalogue import CUSTOMRESOURCEDEFINITIONS, Catalogue, Resource
 from apimachinery.meta.versions import preference
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.extensions.definition import Definition, build, source_of
@@ -82,4 +82,4 @@ class Definitions:
     def _catalogue(self) -> Catalogue:
         defined = [each.resources[version] for each in self._served.values() for version in each.served]
         defined.sort(key=lambda each: (each.group, preference(each.version), each.plural))
-        return Catalogue([*CATALOGUE, *defined])
+        return Catalogue([*self._registry.own, *defined])

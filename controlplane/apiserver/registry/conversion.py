@@ -30,7 +30,9 @@ def stored_resource(resource: Resource) -> Resource:
     if isinstance(resource, DefinedResource):
         return resource.stored
     version = f"{resource.storage_group}/{resource.storage_version}" if resource.storage_group else "v1"
-    return CATALOGUE.by_kind(version, resource.kind) or resource
+    found = CATALOGUE.by_kind(version, resource.kind)
+    # A resource that a gate has changed is the stored one itself.
+    return resource if found is None or found.gvk == resource.gvk else found
 
 
 async def converted(obj: Object, resource: Resource) -> Object:

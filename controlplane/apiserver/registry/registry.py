@@ -31,12 +31,15 @@ class Registry:
         admission: Chain,
         clock: Clock,
         timeline: Timeline,
+        own: Catalogue = CATALOGUE,
     ) -> None:
         self._storage, self._strategy, self._admission, self._clock = storage, strategy, admission, clock
         self.timeline = timeline
         self.counted = ObjectCounts(storage, clock)
         self._collections: dict[tuple[str, str], Collection] = {}
-        self.catalogue = CATALOGUE
+        self.own = own
+        """What is served without any definition."""
+        self.catalogue = own
         """Everything that is served now; another object whenever that changes."""
         self._defined: dict[tuple[str, str], Resource] = {}
         self.look_again: Callable[[str, str, str], Awaitable[Resource | None]] = _nothing_else
@@ -48,6 +51,8 @@ class Registry:
         key = stored.group, stored.plural
         if isinstance(stored, DefinedResource):
             stored = self._defined.get(key, stored)  # a request may have begun before the definition changed
+        else:
+            stored = self.own.find(stored.group, stored.version, stored.plural) or stored
         found = self._collections.get(key)
         if found is None:
             store = ObjectStore(stored, self._storage)

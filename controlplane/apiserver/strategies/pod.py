@@ -11,6 +11,7 @@ from apimachinery.meta.pod_resources import qos_class
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
 from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles
+from controlplane.apiserver.strategies.pod_resize import prepare_resize, settle_resize_policies
 
 
 class PodStrategy(Strategy):
@@ -22,6 +23,8 @@ class PodStrategy(Strategy):
         except ValueError:
             qos = "BestEffort"  # validation tells of the malformed quantity
         obj["status"] = {"phase": "Pending", "qosClass": qos}
+        if self.resource.subresource("resize") is not None:
+            settle_resize_policies(obj)
         settle_affinity(obj)
         sync_profiles(call, obj)
         if (obj.get("spec") or {}).get("schedulingGates"):
@@ -43,7 +46,10 @@ class PodStrategy(Strategy):
             status_["qosClass"] = qos
 
     def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
-        """ephemeralcontainers: everything but them is the old pod's."""
+        """ephemeralcontainers: everything but them is the old pod's. resize: but the resources of containers."""
+        if call.subresource == "resize":
+            prepare_resize(new, old)
+            return
         wanted = (new.get("spec") or {}).get("ephemeralContainers")
         meta = new["metadata"]
         new.clear()
@@ -56,6 +62,8 @@ class PodStrategy(Strategy):
     def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
         if call.subresource == "ephemeralcontainers":
             return validation.validate_ephemeral_containers_update(new, old)
+        if call.subresource == "resize":
+            return validation.validate_pod_resize(new, old)
         return super().validate_update(call, new, old)
 
     def grace(self, obj: Object, asked: int | None) -> int | None:

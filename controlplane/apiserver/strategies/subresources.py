@@ -28,7 +28,7 @@ from controlplane.apiserver.streams.pods import NodeStreams
 Object = dict[str, Any]
 Virtual = Callable[[web.BaseRequest, Call], Awaitable[web.StreamResponse]]
 
-WHOLE = frozenset({"status", "finalize", "approval", "ephemeralcontainers"})
+WHOLE = frozenset({"status", "finalize", "approval", "ephemeralcontainers", "resize"})
 """Subresources whose body is the whole object: the generic verbs serve them."""
 _STREAMS = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.meta.pod_resources import pod_requests
@@ -17,7 +17,7 @@ from nodeagent.kubelet.qos import Limits
 
 from . import names, systemd
 from .names import Name
-from .settings import Setting, plan_hugepages, plan_settings, plan_shares
+from .settings import Applied, Setting, plan_hugepages, plan_settings, plan_shares, read_applied
 from .systemd import Units
 from .tree import Tree
 
@@ -95,6 +95,21 @@ class Cgroups:
         limits = qos.pod_limits(pod, cpu_quota=self._pod_limits.cpu_quota)
         await self._limit(names.pod_name(self.root, pod), limits, self._pod_limits.pids)
         await self._count(pod)
+
+    async def lift_pod(self, pod: Mapping[str, Any]) -> None:
+        """Take the pod's own limits of cpu and memory away, while its containers get others. Raises OSError."""
+        limits = qos.pod_limits(pod, cpu_quota=self._pod_limits.cpu_quota)
+        await self._limit(names.pod_name(self.root, pod), replace(limits, cpu_quota=0, memory=0), self._pod_limits.pids)
+
+    def applied(self, pod_path: str, container_id: str) -> Applied | None:
+        """What the cgroup of a container holds now; None when it is gone."""
+        path = self.container_path(pod_path, container_id)
+        try:
+            return read_applied(
+                lambda controller, file: (self.tree.folder(controller, path) / file).read_text(), v2=self.v2
+            )
+        except (OSError, ValueError):
+            return None
 
     async def remove_pod(self, uid: str) -> bool:
         """Kill what is left in the pod's cgroup and remove it. False when something still lives in it: ask again."""

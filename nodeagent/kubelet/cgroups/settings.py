@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nodeagent.kubelet import qos
 from nodeagent.kubelet.qos import Limits
 
+_PERIOD = 100_000  # µs
+_UNLIMITED = 1 << 62
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -18,6 +20,30 @@ class Setting:
     controller: str
     file: str
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a cgroup holds: shares (v1) or weight (v2), µs of cpu per 100 ms and bytes of memory, 0 for no limit."""
+
+    cpu_weight: int
+    cpu_quota: int
+    memory: int
+
+
+def read_applied(read: Callable[[str, str], str], *, v2: bool) -> Applied:
+    """read(controller, file): of the cgroup. Raises what it raises, ValueError."""
+    if v2:
+        quota, period = read("", "cpu.max").split()
+        weight, memory = read("", "cpu.weight"), read("", "memory.max").strip()
+        limit = 0 if memory == "max" else int(memory)
+        return Applied(int(weight), 0 if quota == "max" else int(quota) * _PERIOD // int(period), limit)
+    micros, length = int(read("cpu", "cpu.cfs_quota_us")), int(read("cpu", "cpu.cfs_period_us"))
+    limit = int(read("memory", "memory.limit_in_bytes"))
+    # No limit is the largest number of pages that there could be.
+    return Applied(
+        int(read("cpu", "cpu.shares")), max(0, micros * _PERIOD // length), 0 if limit >= _UNLIMITED else limit
+    )
 
 
 def plan_settings(limits: Limits, *, v2: bool, pids: int = -1) -> list[Setting]:

@@ -200,7 +200,7 @@ def render_patch(target: Pod, status: Status) -> dict[str, Any] | None:
         elif shown.get(key) != value:
             replace = [{"$patch": "replace"}] if key in ("podIPs", "hostIPs") and shown.get(key) else []
             changed[key] = [*value, *replace] if replace else value
-    for key in ("podIP", "podIPs", "reason", "message"):
+    for key in ("podIP", "podIPs", "reason", "message", "resize"):
         if key in shown and key not in status:
             changed[key] = None
     if not changed:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.api import catalogue
-from apimachinery.api.catalogue import CATALOGUE, DEPLOYMENTS, NAMESPACES, PODS, SERVICES
+from apimachinery.api.catalogue import CATALOGUE, DEPLOYMENTS, NAMESPACES, PODS, SERVICES, with_pod_resize
 from apimachinery.api.extract import check
 from apimachinery.api.schema import SCHEMA
 
@@ -107,3 +107,12 @@ def test_kind_plural_and_scope_agree_with_lightkube():
             compared += 1
             assert other == (each.kind, each.namespaced), each
     assert compared > 45
+
+
+def test_resize_is_served_behind_its_gate_only() -> None:
+    grown = with_pod_resize()
+    assert PODS.subresource("resize") is None
+    served = grown.find("", "v1", "pods")
+    assert served is not None and served.subresource("resize") is not None
+    assert [each.name for each in served.subresources] == sorted(each.name for each in served.subresources)
+    assert len(grown) == len(CATALOGUE) and [a for a, b in zip(grown, CATALOGUE, strict=True) if a != b] == [served]

@@ -194,9 +194,9 @@ def test_a_locked_gate_cannot_be_closed_and_one_without_effect_is_known(tmp_path
         "cannot set feature gate AppArmor to false, feature is locked to true"
     )
     file = tmp_path / "config.yaml"
-    file.write_text(HEAD + "featureGates: {InPlacePodVerticalScaling: true, NodeSwap: false, AppArmor: true}\n")
+    file.write_text(HEAD + "featureGates: {EventedPLEG: true, NodeSwap: false, AppArmor: true}\n")
     asked = load([f"--config={file}"]).document["featureGates"]
-    assert gates.without_effect(asked) == ["InPlacePodVerticalScaling"]
+    assert gates.without_effect(asked) == ["EventedPLEG"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import oci
+from . import oci, remains
 
 _CNI_BIN = Path("/usr/lib/cni")
 
@@ -76,6 +76,7 @@ class Machine:
 
     def start(self) -> None:
         """Make the namespace, start containerd, import the images. Raises, with the log's tail, when that fails."""
+        remains.sweep()
         self._make_network()
         self._write_config()
         self.start_containerd()
@@ -133,14 +134,21 @@ class Machine:
         for shim in self._shims():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(shim, signal.SIGKILL)
+        namespaces: list[Path] = []
         if self._process is not None:
+            with contextlib.suppress(OSError):
+                namespaces = remains.pod_namespaces(self._process.pid)
             self._process.kill()
             self._process.wait()
+        # Nobody asked the plugin to take down the pods that were there to the end.
+        for namespace in namespaces:
+            with contextlib.suppress(OSError):
+                namespace.unlink()
         if self._mounts is not None:
             os.close(self._mounts)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)
         subprocess.run(["ip", "link", "del", self._veth], capture_output=True)
-        self._remove_cgroups()
+        remains.remove_cgroups(self.name)
         shutil.rmtree(self.dir, ignore_errors=True)
         shutil.rmtree(self.run_dir, ignore_errors=True)
         os.close(self._claim)
@@ -199,14 +207,6 @@ class Machine:
         (self.dir / "net.d" / "10-test.conflist").write_text(json.dumps(conflist))
         config = _CONFIG.format(dir=self.dir, run=self.run_dir, cni=_CNI_BIN, pause=oci.PAUSE)
         (self.dir / "config.toml").write_text(config)
-
-    def _remove_cgroups(self) -> None:
-        roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
-        for root in roots:
-            # os.walk leaves errors aside: shims remove cgroups at the same time.
-            for folder, _, _ in os.walk(root / self.name, topdown=False):
-                with contextlib.suppress(OSError):
-                    Path(folder).rmdir()
 
 
 @contextlib.contextmanager

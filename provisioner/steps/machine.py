@@ -35,9 +35,11 @@ class Create(_OfMachine):
         return None
 
     def run(self, context: Context, changed: frozenset[str]) -> None:
-        if context.driver.state(self.machine) is State.ABSENT:
+        absent = context.driver.state(self.machine) is State.ABSENT
+        if absent:
             context.journal.forget(self.machine.name)
-        context.driver.ensure_machine(self.machine, _code(context, self.machine))
+        disk = bool(context.driver.local(self.machine).code_disk)
+        context.driver.ensure_machine(self.machine, _code(context, self.machine, modules=absent and disk))
 
 
 class Boot(_OfMachine):
@@ -145,10 +147,10 @@ class Services(_OfMachine):
         )
 
 
-def _code(context: Context, machine: Machine) -> CodeArchive:
+def _code(context: Context, machine: Machine, *, modules: bool = False) -> CodeArchive:
     packages = packages_of(machine)
     try:
-        archive = compile_bundle(context.home.home, context.source, packages=packages)
+        archive = compile_bundle(context.home.home, context.source, packages=packages, modules=modules)
     except ImageError as error:
         raise LabError(str(error)) from error
     return CodeArchive(code_digest(context.source, packages), archive)

@@ -76,7 +76,6 @@ class Housekeeper:
             if uid not in self._workers and self._registry.get(uid) is None:
                 self._workers.kill_unknown(uid)
         left = self._volumes.pod_uids() | (self._cgroups.pod_uids() if self._cgroups is not None else set())
-        await self._volumes.disks.release()
         for uid in left:
             if uid in self._workers or uid in self._observer.seen or self._registry.get(uid) is not None:
                 continue
@@ -84,6 +83,7 @@ class Housekeeper:
             await self._volumes.remove(uid)
             if self._cgroups is not None:
                 await self._cgroups.remove_pod(uid)
+        await self._volumes.disks.release()
 
     async def containers(self) -> None:
         """Thin out what live pods have left, and the logs of those that are gone."""

@@ -19,14 +19,14 @@ from controlplane.cloud.kubelab.lab import LabFile
 from controlplane.cloud.provider import CloudProblem, DiskInUse, DiskNotFound, DiskProblem
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
-_DETACH = 10.0  # seconds that a device may be held after its last file system was unmounted
 
 
 class LoopDisks:
-    """folder: holds a file `ID.img` for each disk, and `ID.json` while it is attached."""
+    """folder: holds a file `ID.img` for each disk, and `ID.json` while it is attached. patience: seconds that a device
+    may be held after its last file system was unmounted."""
 
-    def __init__(self, lab: LabFile, folder: Path) -> None:
-        self._lab, self._folder = lab, folder
+    def __init__(self, lab: LabFile, folder: Path, patience: float = 10.0) -> None:
+        self._lab, self._folder, self._patience = lab, folder, patience
         self._lock = asyncio.Lock()
 
     async def create(self, disk: str, size: int) -> int:
@@ -37,9 +37,12 @@ class LoopDisks:
                 if image.exists():
                     return _enough(disk, image.stat().st_size, size)
                 part = image.with_suffix(".part")
-                with part.open("wb") as file:
-                    file.truncate(size)
-                part.rename(image)
+                try:
+                    with part.open("wb") as file:
+                        file.truncate(size)
+                    part.rename(image)
+                finally:
+                    part.unlink(missing_ok=True)
             except OSError as error:
                 raise DiskProblem(f"disk {disk}: {error}") from error
         return size
@@ -110,7 +113,7 @@ class LoopDisks:
             device = await _device_of(image)
             if not device:
                 return
-            await _until_free(device)
+            await _until_free(device, self._patience)
             await _losetup("--detach", device)
         except CommandError as error:
             raise DiskProblem(f"disk {disk}: {error}") from error
@@ -152,9 +155,9 @@ def _enough(disk: str, present: int, asked: int) -> int:
     return present
 
 
-async def _until_free(device: str) -> None:
+async def _until_free(device: str, patience: float) -> None:
     """Raises OSError: something holds the device, after as long as the kernel may take to let go of it."""
-    end = asyncio.get_running_loop().time() + _DETACH
+    end = asyncio.get_running_loop().time() + patience
     while True:
         try:
             os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from .claims import Resolved
 from .filesystems import MountProblem, Run
 from .ownership import set_group
 from .setup_problem import SetupProblem
+
+log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
@@ -79,21 +82,23 @@ class Disks:
             await devices.grow_mounted(self._run, device, self._stage(disk) / "globalmount", kind)
 
     async def release(self, uid: str = "") -> None:
-        """The pod is gone with its folder, or nobody in particular: give up what no pod uses. Raises OSError.
+        """The pod is gone with its folder, or nobody in particular: give up what no pod uses.
 
-        Raised while something holds a device: then it stays in use, and is not detached.
+        What something still holds stays in use, and is not detached. Raises OSError when it was the pod's.
         """
-        for users in self._users.values():
-            users.discard(uid)
-        self._users = {disk: users for disk, users in self._users.items() if users}
+        its = {disk for disk, users in self._users.items() if uid in users}
         async with self._lock:
             held: OSError | None = None
-            given_up = [disk for disk in self._staged() if not self._is_used(disk)]
+            given_up = [disk for disk in self._staged() if not self._is_used(disk, uid)]
             for disk in given_up:
                 try:
                     self._unstage(disk)
                 except OSError as error:
-                    held = error
+                    log.warning("UnmountDevice of disk %s: %s", disk, error)
+                    held = error if disk in its else held
+            left = {*self._staged()}
+            # One that is held is still its last pod's, who will ask again.
+            self._users = {disk: users - {uid} or users for disk, users in self._users.items() if disk in left}
             if given_up:
                 self.changed()
             if held is not None:
@@ -141,9 +146,9 @@ class Disks:
         with contextlib.suppress(OSError):
             stage.rmdir()
 
-    def _is_used(self, disk: str) -> bool:
-        """By a pod that asked since we started, or by one that has it from before."""
-        if self._users.get(disk):
+    def _is_used(self, disk: str, gone: str) -> bool:
+        """By a pod that asked since we started, or by one that has it from before. gone: the uid of a pod that is."""
+        if self._users.get(disk, set()) - {gone}:
             return True
         name = self._read(disk).get("specVolID", "")
         below = ("volumes/kubernetes.io~csi", "volumeDevices/kubernetes.io~csi")

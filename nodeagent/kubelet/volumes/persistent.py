@@ -24,6 +24,7 @@ from nodeagent.kubelet.pods import Pod
 from . import filesystems, mounts
 from .attaching import disk_of
 from .claims import ClaimReader, Resolved
+from .devices import is_disk
 from .disks import Disks
 from .filesystems import MountProblem, Run
 from .host_path import check_host_path
@@ -37,7 +38,7 @@ Object = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A claim's volume on the node. path: what containers are given. own: it is a mount of ours, to be looked for.
-    disk: it is one of the lab's disks, which may grow."""
+    disk: the id of the lab's disk that it is, "" for others."""
 
     claim: str
     volume: str
@@ -45,7 +46,7 @@ class Placed:
     writable: bool = True
     block: bool = False
     own: bool = False
-    disk: bool = False
+    disk: str = ""
 
 
 class PersistentMounter:
@@ -72,6 +73,8 @@ class PersistentMounter:
         placed = self.placed(pod).get(name)
         if placed is None or (placed.own and not mounts.is_bound(Path(placed.path))):
             return None
+        if placed.disk and placed.block and not is_disk(Path(placed.path).resolve().name, placed.disk):
+            return None  # the machine was started again, and names its devices anew
         return placed
 
     async def ensure(self, pod: Pod, volume: Mapping[str, Any], resolved: Resolved, gid: int | None) -> Placed:
@@ -90,7 +93,9 @@ class PersistentMounter:
                 placed = Placed(resolved.claim, name, str(path), not resolved.read_only)
             elif disk_of(behind):
                 mounted = await self._disks.mount(pod, resolved, gid)
-                placed = Placed(resolved.claim, name, str(mounted), not resolved.read_only, own=True, disk=True)
+                placed = Placed(
+                    resolved.claim, name, str(mounted), not resolved.read_only, own=True, disk=disk_of(behind)
+                )
             elif "nfs" in behind["spec"]:
                 placed = await self._nfs(pod, resolved)
             else:
@@ -146,7 +151,7 @@ class PersistentMounter:
     async def _map(self, pod: Pod, resolved: Resolved) -> Placed:
         """A raw device: a symlink in the pod's folder, the device itself for the containers."""
         behind, name = resolved.volume, objects.name(resolved.volume)
-        disk = bool(disk_of(behind))
+        disk = disk_of(behind)
         if disk:
             device = await self._disks.device(pod, resolved)
         elif "local" in behind["spec"]:
@@ -159,7 +164,7 @@ class PersistentMounter:
             link.unlink()  # plugged in again since, as another device
         if not link.is_symlink():
             link.symlink_to(device)
-        return Placed(resolved.claim, name, str(device), not resolved.read_only, block=True)
+        return Placed(resolved.claim, name, str(device), not resolved.read_only, block=True, disk=disk)
 
     async def release(self, uid: str) -> None:
         """The pod's folder is gone: unmount the devices that no pod uses any more. Raises OSError."""

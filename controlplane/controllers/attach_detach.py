@@ -65,11 +65,11 @@ class AttachDetach:
         self._told: set[tuple[str, str]] = set()
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
-        informer.add_handler(self._attachment_changed, lambda _, new: self._attachment_changed(new), self._gone)
+        informer.add_handler(self._attachment_changed, on_delete=self._gone)
         nodes.add_handler(self._wake_node, self._node_changed, self._wake_node)
-        all_pods.add_handler(self._pod_changed, lambda _, new: self._pod_changed(new), self._pod_changed)
-        claims.add_handler(self._claim_changed, lambda _, new: self._claim_changed(new))
-        all_volumes.add_handler(self._volume_changed, lambda _, new: self._volume_changed(new))
+        all_pods.add_handler(self._pod_changed, on_delete=self._pod_changed)
+        claims.add_handler(self._claim_changed)
+        all_volumes.add_handler(self._volume_changed)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -9,7 +9,8 @@ from apimachinery.kit.clock import Clock
 INITIAL, FACTOR, LONGEST = 0.5, 2.0, 122.0  # seconds, as upstream's exponentialbackoff
 DEADLINE = 123.0  # seconds (podAttachAndMountTimeout) after which it is said of the whole pod
 _PROCESS_AGAIN = 2.0
-ATTACH_AGAIN = 0.3  # seconds between two looks whether a volume is attached by now (csi_attacher.go backs off from 0.5)
+# Seconds between two looks whether a volume is attached by now: at first, and when it takes long (another node has it).
+ATTACH_FIRST, ATTACH_LONGEST = 0.3, 2.0
 
 
 class VolumeProblem(Exception):
@@ -44,14 +45,18 @@ class Attempts:
 
     def failed(self, uid: str, name: str) -> None:
         """It was tried in vain."""
-        delay = min(self._waits.get((uid, name), (INITIAL / FACTOR, 0.0))[0] * FACTOR, LONGEST)
-        self._waits[(uid, name)] = (delay, self._clock.monotonic() + delay)
-        self._unattached.discard((uid, name))
+        if (uid, name) in self._unattached:
+            self.succeeded(uid, name)
+        self._wait(uid, name, INITIAL, LONGEST)
 
     def unattached(self, uid: str, name: str) -> None:
-        """It is not attached yet: looked at again soon, however often."""
-        self._waits[(uid, name)] = (INITIAL / FACTOR, self._clock.monotonic() + ATTACH_AGAIN)
+        """It is not attached yet: looked at again soon."""
+        self._wait(uid, name, ATTACH_FIRST, ATTACH_LONGEST)
         self._unattached.add((uid, name))
+
+    def _wait(self, uid: str, name: str, first: float, longest: float) -> None:
+        delay = min(self._waits.get((uid, name), (first / FACTOR, 0.0))[0] * FACTOR, longest)
+        self._waits[(uid, name)] = (delay, self._clock.monotonic() + delay)
 
     def succeeded(self, uid: str, name: str) -> None:
         """It is set up."""

@@ -135,6 +135,26 @@ async def test_each_volume_waits_longer_and_the_pod_is_told_of_after_two_minutes
     assert told.count(summary + "failed to process volumes=[]: context deadline exceeded") == 1
 
 
+async def test_what_is_not_attached_is_looked_at_soon_and_named_late() -> None:
+    clock = ManualClock(datetime(2025, 1, 1, tzinfo=UTC))
+    attempts = Attempts(clock)
+    told: list[str] = []
+    waits: list[float] = []
+    while clock.monotonic() < 130:
+        if attempts.is_due("u", "v"):
+            attempts.unattached("u", "v")
+        problem = attempts.problem("u", {}, ["v"], {})
+        told += problem.messages
+        waits.append(round(problem.retry_in, 3))
+        await clock.advance(problem.retry_in)
+    assert waits[:5] == [0.3, 0.6, 1.2, 2.0, 2.0] and max(waits) == 2.0
+    summary = "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[v], "
+    assert told == [summary + "failed to process volumes=[]: context deadline exceeded"]
+    # Attached at last, it fails for another reason: that is tried from the beginning.
+    attempts.failed("u", "v")
+    assert attempts.problem("u", {"v": "no"}, [], {}).retry_in == pytest.approx(0.5)
+
+
 def test_what_cannot_be_looked_up_is_named() -> None:
     assert summarize(["b", "a"], ["a"], "PVC is not bound") == (
         "Unable to attach or mount volumes: unmounted volumes=[a b], unattached volumes=[], "

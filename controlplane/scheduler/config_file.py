@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import Problems
-from controlplane.scheduler.config_args import read_arguments
 from controlplane.scheduler.config_extenders import ExtenderConfig, read_extenders
 from controlplane.scheduler.config_fields import Fields
 from controlplane.scheduler.config_plugins import read_plugins
@@ -95,6 +94,8 @@ def _backoffs(fields: Fields, document: Mapping[str, Any]) -> Backoffs:
 
 
 def _profile(fields: Fields, path: str, said: Mapping[str, Any]) -> Profile:
+    from controlplane.scheduler.config_args import read_arguments  # only who has a file needs the API's validation
+
     fields.only(path, said, ("schedulerName", "plugins", "pluginConfig", "percentageOfNodesToScore"))
     profile = Profile(fields.text("schedulerName", said, path) or "default-scheduler")
     if said.get("percentageOfNodesToScore") is not None:

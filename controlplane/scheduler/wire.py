@@ -20,7 +20,6 @@ from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
-from apimachinery.kit.selfsigned import self_signed_context
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler.budgets import violating
@@ -118,4 +117,6 @@ def build(config: SchedulerConfig, clock: Clock | None = None) -> SchedulerDaemo
 def _server_context(config: SchedulerConfig) -> ssl.SSLContext:
     if config.tls_cert_file is not None and config.tls_private_key_file is not None:
         return tls.server_context(config.tls_cert_file, config.tls_private_key_file)
+    from apimachinery.kit.selfsigned import self_signed_context  # seven megabytes, for whom no other certificate serves
+
     return self_signed_context("kube-scheduler")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from apimachinery.api.validation.checks import is_extended_resource
 from apimachinery.meta.pod_resources import Amounts
 from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What
 from controlplane.scheduler.node_info import NodeInfo
@@ -113,6 +112,8 @@ class NodeResourcesFit:
     def _wanted(self, pod: PodInfo) -> Amounts:
         if not self._ignored and not self._groups:
             return pod.requests
+        from apimachinery.api.validation.checks import is_extended_resource  # two megabytes, seldom asked for
+
         return {
             name: amount
             for name, amount in pod.requests.items()

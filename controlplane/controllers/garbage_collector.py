@@ -274,11 +274,14 @@ class GarbageCollector:
             await self._discover()
 
     async def _discover(self) -> bool:
-        """Watch every kind that can be deleted; returns False when the server did not answer."""
+        """Watch every kind that can be deleted; returns False when a server did not answer, or oddly."""
         try:
             served = await served_resources(self._client, "list", "watch", "delete")
         except (ApiError, ApiUnreachable) as error:
             log.warning("%s: discovery: %s", NAME, error)
+            return False
+        except Exception:  # the words of somebody's aggregated server
+            log.exception("%s: discovery", NAME)
             return False
         for resource in served:
             if resource in self._informers or resource.kind in IGNORED:

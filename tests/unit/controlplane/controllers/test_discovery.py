@@ -1,0 +1,52 @@
+"""What is asked of an API server about the kinds that it serves, when another server's words are handed on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+import pytest
+from aiohttp import web
+
+from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.tasks import cancel_and_wait
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.context import Context
+from controlplane.controllers.garbage_collector import GarbageCollector
+
+
+@pytest.mark.parametrize("odd", [b'{"resources":7}', b"[]", b"not JSON", b'{"resources":[{}],"groupVersion":"x/v1"}'])
+async def test_odd_words_of_an_aggregated_server_do_not_end_the_collector(
+    odd: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It asks again after a second."""
+    asked = asyncio.Queue[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.put_nowait(request.path)
+        found: object = {"groups": [{"name": "x", "preferredVersion": {"groupVersion": "x/v1"}}]}
+        if request.path == "/api/v1":
+            found = {"groupVersion": "v1", "resources": []}
+        body = odd if request.path == "/apis/x/v1" else orjson.dumps(found)
+        return web.Response(body=body, content_type="application/json")
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    config = ClientConfig(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    try:
+        async with Client(config, "test") as client:
+            collector = GarbageCollector(Context(client, ControllersConfig(config), SystemClock()))
+            running = asyncio.create_task(collector.run())
+            async with asyncio.timeout(60):
+                for _ in range(2):
+                    while await asked.get() != "/apis":
+                        pass
+            assert not running.done() and f"{collector.name}: discovery" in caplog.text
+            await cancel_and_wait(running)
+    finally:
+        await runner.cleanup()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from typing import Any
 import pytest
 
 from apimachinery.kit.certs import Authority
-from tests.integration.ports import free_port
+from tests.integration.ports import free_port, own_number
 from tests.integration.process import ROOT, ControlPlane, wait_until
 
 # Of TEST-NET-3, on this machine while a test runs: endpoints may not be loopback addresses.
-ADDRESS = f"203.0.113.{1 + os.getpid() % 254}"
+ADDRESS = f"203.0.113.{1 + own_number()}"
 NAME, GROUP = "v1beta1.metrics.k8s.io", "metrics.k8s.io"
 BASE = "/apis/metrics.k8s.io/v1beta1"
 API = f"/apis/apiregistration.k8s.io/v1/apiservices/{NAME}"

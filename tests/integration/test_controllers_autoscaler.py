@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +25,7 @@ from apimachinery.api.catalogue import (
 from apimachinery.kit.certs import Authority
 from apimachinery.meta import objects, pods
 from tests.integration.custom_metrics_server import CUSTOM, EXTERNAL
-from tests.integration.ports import free_port
+from tests.integration.ports import free_port, own_number
 from tests.integration.process import ROOT
 from tests.integration.simulation import Simulation, simulated_cluster
 from tests.integration.workloads import template
@@ -34,7 +33,7 @@ from tests.integration.workloads import template
 Object = dict[str, Any]
 
 # Of TEST-NET-3, on this machine while a test runs: endpoints may not be loopback addresses.
-ADDRESS = f"203.0.113.{1 + os.getpid() % 254}"
+ADDRESS = f"203.0.113.{101 + own_number()}"
 
 
 @pytest.fixture(autouse=True)

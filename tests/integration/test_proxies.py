@@ -21,10 +21,11 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.integration.ports import own_number
 from tests.integration.process import ControlPlane, wait_until
 
 # Of TEST-NET-1, on this machine while a test runs: requests are not proxied to loopback.
-ADDRESS = f"192.0.2.{1 + os.getpid() % 254}"
+ADDRESS = f"192.0.2.{1 + own_number()}"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 PAGE = b'<html><a href="/in/">in</a> <a href="x">x</a> <img src="https://elsewhere.example/i.png"></html>'
 CHUNK = bytes(range(256)) * 256

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import socketserver
 import ssl
@@ -15,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit.certs import Authority
+from tests.integration.ports import own_number
 from tests.integration.process import ControlPlane
 
 # Of TEST-NET-2, on this machine while a test runs: requests are not proxied to loopback.
-ADDRESS = f"198.51.100.{1 + os.getpid() % 254}"
+ADDRESS = f"198.51.100.{1 + own_number()}"
 
 
 class _Agent(socketserver.ThreadingTCPServer):

@@ -29,12 +29,12 @@ Object = dict[str, Any]
 
 NAME = "disk-provisioner"
 RETRY = 15.0  # seconds until what was refused is tried again
-_CLAIM, _VOLUME = "claim:", "volume:"
+_CLAIM, _VOLUME, _DRIVER = "claim:", "volume:", "driver"
 _OF_VOLUME = "volume"
 
 
 class DiskProvisioner:
-    """Reconciles claims that ask for a disk, and volumes whose disk is to go."""
+    """Reconciles claims that ask for a disk, volumes whose disk is to go, and what the cluster knows of the driver."""
 
     name = NAME
 
@@ -56,16 +56,14 @@ class DiskProvisioner:
 
     async def run(self) -> None:
         """Say that there is the driver, and work until cancelled."""
-        for resource, body in ((CSIDRIVERS, plan.render_driver()), (STORAGECLASSES, plan.render_class())):
-            try:
-                await self._client.create(resource, body)
-            except ApiError as error:
-                if not is_already_exists(error):
-                    raise
+        self._queue.add(_DRIVER)
         await self.loop.run()
 
     async def reconcile(self, key: str) -> float | None:
         """Make the claim's disk and volume, or remove the volume's disk and volume."""
+        if key == _DRIVER:
+            await self._introduce()
+            return None
         if key.startswith(_CLAIM):
             claim = self._claims.get_by_key(key.removeprefix(_CLAIM))
             return await self._provision(claim) if claim is not None and is_asked(claim, DISK_DRIVER) else None
@@ -73,6 +71,15 @@ class DiskProvisioner:
         if volume is None or not plan.handle(volume) or not is_to_be_deleted(volume, DISK_DRIVER):
             return None
         return await self._delete(volume)
+
+    async def _introduce(self) -> None:
+        """What of it is there already is the administrator's by now."""
+        for resource, body in ((CSIDRIVERS, plan.render_driver()), (STORAGECLASSES, plan.render_class())):
+            try:
+                await self._client.create(resource, body)
+            except ApiError as error:
+                if not is_already_exists(error):
+                    raise
 
     async def _provision(self, claim: Object) -> float | None:
         name = volume_name(claim)

@@ -21,6 +21,7 @@ from apimachinery.client.rest import Client
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import attachments, objects
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers import attach_detach
 from tests.integration.simulation import Simulation, simulated_cluster
 
 Object = dict[str, Any]
@@ -175,6 +176,14 @@ async def test_a_driver_that_fails_is_heard(cluster: Simulation, driver: Driver)
     await start(cluster, "first", "worker-1")
     text = f'AttachVolume.Attach failed for volume "pv" : {driver.broken}'
     await said(cluster, "first", "FailedAttachVolume", text)
+
+
+async def test_a_driver_that_is_not_there(cluster: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attach_detach, "ATTACH_TIMEOUT", 0.5)
+    await bound_volume(cluster, "ReadWriteOnce")
+    await start(cluster, "first", "worker-1")
+    why = f"timed out waiting for external-attacher of {DRIVER} CSI driver to attach volume vol-1"
+    await said(cluster, "first", "FailedAttachVolume", f'AttachVolume.Attach failed for volume "pv" : {why}')
 
 
 async def test_out_of_service_tears_it_away(cluster: Simulation, driver: Driver) -> None:

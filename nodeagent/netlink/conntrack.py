@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Set
 
 from .wire import NLA_F_NESTED, Netlink, NetlinkError, Request, attribute, parse_attributes
 
@@ -13,7 +14,7 @@ CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE = 1, 2, 18
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
-IPPROTO_UDP = 17
+IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP = 6, 17, 132
 
 _HEADER = struct.Struct(">BBH")  # family, version, resource
 
@@ -31,10 +32,10 @@ class Flow:
         self.reply_source = _tuple(found.get(CTA_TUPLE_REPLY, b""))[0]
 
 
-def list_flows(netlink: Netlink, family: int, protocol: int) -> list[Flow]:
+def list_flows(netlink: Netlink, family: int, protocols: Set[int]) -> list[Flow]:
     """family: AF_INET or AF_INET6. The socket must be a NETLINK_NETFILTER one. Costs a look at every connection."""
     found = (Flow(body) for body in netlink.dump(IPCTNL_MSG_CT_GET, _HEADER.pack(family, 0, 0)))
-    return [flow for flow in found if flow.protocol == protocol]
+    return [flow for flow in found if flow.protocol in protocols]
 
 
 def forget(netlink: Netlink, flow: Flow) -> bool:

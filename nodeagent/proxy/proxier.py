@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 Planned = list[tuple[ServicePort, list[Endpoint]]]
-ForgetStale = Callable[[stale.Targets], int]
+ForgetStale = Callable[[stale.Wanted], int]
 """Forgets the connections that are stale by these targets; returns how many. Blocks; called on a thread."""
 
 SLICES_OF_SERVICE = "service"
@@ -125,7 +125,7 @@ class Proxier:
             return self._failed(error)
         self._succeeded(started, whole, triggers)
         self._note(changed, started)
-        await self._forget(changed, before)
+        await self._forget(changed, before, whole=whole)
         await self._remove_other_mode()
         return again
 
@@ -200,13 +200,14 @@ class Proxier:
         for key in sorted(changed):
             trace.note("ruled", "services", key, "", detail)
 
-    async def _forget(self, changed: set[str], before: Mapping[str, Planned]) -> None:
-        """Drop UDP connections to changed Services that lead where there is no endpoint any more."""
+    async def _forget(self, changed: set[str], before: Mapping[str, Planned], *, whole: bool) -> None:
+        """Drop UDP connections to changed Services that lead where there is no endpoint any more, and whatever else
+        was on its way to a ClusterIP before there were rules for it. whole: perhaps there were none for any."""
         gone: list[tuple[ServicePort, list[Endpoint]]]
         gone = [(port, []) for key in changed for port, _ in before.get(key, [])]
-        now = [pair for key in changed for pair in self._planned.get(key, [])]
-        wanted: dict[tuple[bytes, int], frozenset[bytes]] = stale.targets(gone)
-        wanted |= stale.targets(now)
+        now = [pair for key in (self._planned if whole else changed) for pair in self._planned.get(key, [])]
+        ruled = frozenset() if whole else stale.translated(gone)
+        wanted = stale.Wanted(stale.targets(gone) | stale.targets(now), stale.translated(now) - ruled)
         if not wanted:
             return
         try:
@@ -216,7 +217,7 @@ class Proxier:
             return
         if count:
             observed.STALE_FLOWS.labels(self.label).inc(count)
-            log.info("%s: forgot %d stale UDP connections", self.label, count)
+            log.info("%s: forgot %d stale connections", self.label, count)
 
     async def _remove_other_mode(self) -> None:
         if self._take_over is None:

@@ -16,7 +16,7 @@ from nodeagent.proxy import services
 from nodeagent.proxy.conntrack import forget_stale
 from nodeagent.proxy.node import NodeView
 from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
-from nodeagent.proxy.stale import Targets
+from nodeagent.proxy.stale import Wanted
 from nodeagent.routes.conflist import render_conflist
 from nodeagent.routes.kernel import Kernel
 from nodeagent.routes.plan import PodRoute
@@ -61,7 +61,7 @@ class Node:
         self._config = json.loads(render_conflist(self.subnet, data_dir=str(cluster.directory / self.name)))
         self._numbers = itertools.count()
 
-    def _forget_stale(self, wanted: Targets) -> int:
+    def _forget_stale(self, wanted: Wanted) -> int:
         return self.namespace.inside(lambda: forget_stale(4, wanted))
 
     def pod(self, name: str) -> Pod:

@@ -47,9 +47,13 @@ class Driver:
         if self.broken:
             status = {"attached": False, "attachError": {"time": "2025-01-01T00:00:00Z", "message": self.broken}}
         if (attachment.get("status") or {"attached": False}) != status:
-            await self._client.patch(
-                VOLUMEATTACHMENTS, objects.name(attachment), {"status": status}, subresource="status"
-            )
+            try:
+                await self._client.patch(
+                    VOLUMEATTACHMENTS, objects.name(attachment), {"status": status}, subresource="status"
+                )
+            except ApiError as error:
+                if not is_not_found(error):  # detached meanwhile
+                    raise
 
 
 @pytest.fixture

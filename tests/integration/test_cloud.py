@@ -90,7 +90,7 @@ async def manager(simulation: Simulation, machines: Machines) -> AsyncIterator[N
         client=client,
         cloud_config=machines.config,
         periods=Periods(monitor=0.3),
-        leader_lease=(3.0, 2.0, 0.3),
+        leader_lease=(15.0, 10.0, 0.3),  # it is given back at the end; less would be lost by a busy machine
         routes=False,
         identity="tests",
     )

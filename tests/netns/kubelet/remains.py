@@ -36,13 +36,15 @@ def _end(namespace: Path) -> None:
 
 
 def _processes(namespace: Path) -> Iterator[int]:
-    """In the machine's network (containerd, shims, the kubelet) or in its cgroups (the pods)."""
+    """In the machine's network (containerd, shims, the kubelet), in its cgroups (the pods), or with a file in its folder
+    (the control plane beside it)."""
     with contextlib.suppress(OSError):
         network = namespace.stat().st_ino
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                ours = (folder / "ns/net").stat().st_ino == network
-                if ours or f":/{namespace.name}/" in (folder / "cgroup").read_text():
+                inside = (folder / "ns/net").stat().st_ino == network
+                inside = inside or f":/{namespace.name}/" in (folder / "cgroup").read_text()
+                if inside or f"/{namespace.name}-".encode() in (folder / "cmdline").read_bytes():
                     yield int(folder.name)
 
 

@@ -21,13 +21,15 @@ def test_only_what_nobody_owns_is_ended() -> None:
     try:
         for name in (dead, alive):
             subprocess.run(["ip", "netns", "add", name], check=True)
+            beside = [sys.executable, "-c", "import time; time.sleep(600)", f"--data-dir=/tmp/{name}-x/control-plane"]
+            sleepers.append(subprocess.Popen(beside))
             inside = ["nsenter", f"--net=/run/netns/{name}", "sleep", "600"]
             sleepers.append(subprocess.Popen(inside))
             entered = Path(f"/proc/{sleepers[-1].pid}/ns/net"), Path("/run/netns", name)
             eventually(lambda entered=entered: entered[0].stat().st_ino == entered[1].stat().st_ino, name)  # type: ignore[misc]
         sweep(PREFIX)
-        assert sleepers[0].wait(60) < 0 and not Path("/run/netns", dead).exists()
-        assert sleepers[1].poll() is None and Path("/run/netns", alive).exists()
+        assert [each.wait(60) < 0 for each in sleepers[:2]] == [True, True] and not Path("/run/netns", dead).exists()
+        assert [each.poll() for each in sleepers[2:]] == [None, None] and Path("/run/netns", alive).exists()
     finally:
         for sleeper in sleepers:
             sleeper.kill()

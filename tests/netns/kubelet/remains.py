@@ -36,8 +36,8 @@ def _end(namespace: Path) -> None:
 
 
 def _processes(namespace: Path) -> Iterator[int]:
-    """In the machine's network (containerd, shims, the kubelet), in its cgroups (the pods), or with a file in its folder
-    (the control plane beside it)."""
+    """In the machine's network (containerd, shims, the kubelet), in its cgroups (the pods), or with a file in its
+    folder (the control plane beside it)."""
     with contextlib.suppress(OSError):
         network = namespace.stat().st_ino
         for folder in Path("/proc").glob("[0-9]*"):

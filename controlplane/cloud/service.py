@@ -3,6 +3,7 @@ that one dies (service controller)."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from apimachinery.api.catalogue import ENDPOINTSLICES, NODES, SERVICES
@@ -19,6 +20,7 @@ from controlplane.cloud.service_plan import (
     asked_for,
     change_events,
     concerns_balancers,
+    is_usable,
     needs_cleanup,
     service_of,
     shown_balancer,
@@ -40,7 +42,8 @@ class ServiceController:
     name = NAME
 
     def __init__(self, context: Context, balancers: LoadBalancers) -> None:
-        self._client, self._balancers = context.client, balancers
+        self._client, self._balancers, self._instances = context.client, balancers, context.cloud.instances
+        self._clock, self._period = context.clock, context.periods.monitor
         self._services = context.informers.get(SERVICES)
         self._nodes = context.informers.get(NODES)
         self._slices = context.informers.get(ENDPOINTSLICES)
@@ -48,6 +51,8 @@ class ServiceController:
         self._recorder = context.recorder(NAME)
         self._queue = WorkQueue(context.clock)
         self._backoff = Backoff(_RETRY_MIN, _RETRY_MAX, context.clock)
+        # Nodes whose machine is turned off, whatever they said last.
+        self._off: set[str] = set()
         # What each Service asked for when its balancer was last ensured by us.
         self._ensured: dict[str, Object] = {}
         self.loop = Controller(NAME, self.reconcile, self._queue)
@@ -60,7 +65,28 @@ class ServiceController:
         for informer in (self._services, self._nodes, self._slices):
             await informer.wait_synced()
         self._balancers.adopt([each for each in self._services.lister.list() if wants_balancer(each)])
-        await self.loop.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.run())
+            group.create_task(self._watch_power())
+
+    async def _watch_power(self) -> None:
+        """What a balancer's own health checks are elsewhere: a Node stays Ready for most of a minute after its machine
+        died. Looked at only while there is a balancer."""
+        while True:
+            if self._ensured:
+                nodes = [node for node in self._nodes.lister.list() if is_usable(node)]
+                off = {objects.name(node) for node in nodes if await self._is_off(node)}
+                if off != self._off:
+                    self._off = off
+                    self._enqueue_all()
+            await self._clock.sleep(self._period)
+
+    async def _is_off(self, node: Object) -> bool:
+        try:
+            return not await self._instances.exists(node) or await self._instances.shutdown(node)
+        except CloudProblem as problem:
+            log.warning("%s: %s", objects.name(node), problem)
+            return objects.name(node) in self._off
 
     async def reconcile(self, key: str) -> float | None:
         """Ensure the Service's balancer, take it back, or let its hosts follow the nodes."""
@@ -163,7 +189,8 @@ class ServiceController:
             await self._client.patch(SERVICES, name, body, namespace, kind="merge")
 
     def _hosts(self, key: str) -> list[Host]:
-        return usable_hosts(self._nodes.lister.list(), self._slices.lister.by_index(_SLICES_OF_SERVICE, key))
+        slices = self._slices.lister.by_index(_SLICES_OF_SERVICE, key)
+        return usable_hosts(self._nodes.lister.list(), slices, self._off)
 
     def _enqueue(self, service: Object) -> None:
         self._queue.add(objects.key(service))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from apimachinery.meta import objects
@@ -75,8 +75,9 @@ def change_events(old: Object, new: Object) -> list[tuple[str, str]]:
     return found
 
 
-def usable_hosts(nodes: Iterable[Object], slices: Iterable[Object]) -> list[Host]:
+def usable_hosts(nodes: Iterable[Object], slices: Iterable[Object], off: Collection[str] = ()) -> list[Host]:
     """The Nodes that balancers may use, by name. slices: the Service's; they tell which nodes have ready endpoints.
+    off: names of Nodes whose machine is known not to run.
 
     Nodes that are not ready stay among them (KEP-3458): the balancer finds out itself who can serve.
     """
@@ -88,7 +89,11 @@ def usable_hosts(nodes: Iterable[Object], slices: Iterable[Object]) -> list[Host
     }
     return sorted(
         (
-            Host(objects.name(node), node_ready(node) == "True", objects.name(node) in local)
+            Host(
+                objects.name(node),
+                node_ready(node) == "True" and objects.name(node) not in off,
+                objects.name(node) in local,
+            )
             for node in nodes
             if is_usable(node)
         ),

@@ -256,12 +256,15 @@ def test_services(tmp_path: Path, machines: Machines) -> None:
 
                 node = first["metadata"]["annotations"][ANNOUNCED_BY]
                 other = next(name for name in NAMES if name != node)
-                simulation.fleet.silent.add(node)
+                machines.off(node)  # the Node is Ready, and stays so
                 moved = await _balanced(simulation, "first", other)
                 assert _ip(moved) == _ip(first)
                 updated = ("UpdatedLoadBalancer", "Updated load balancer with new hosts")
                 await simulation.eventually(_has(simulation, "first", updated), "the event of it", PATIENCE)
-                await simulation.fleet.revive(node)
+                machines.on(node)
+                simulation.fleet.silent.add(other)
+                await _balanced(simulation, "first", node)
+                await simulation.fleet.revive(other)
 
                 slices = {
                     "apiVersion": "discovery.k8s.io/v1",
@@ -271,12 +274,12 @@ def test_services(tmp_path: Path, machines: Machines) -> None:
                     },
                     "addressType": "IPv4",
                     "ports": [{"port": 80}],
-                    "endpoints": [{"addresses": ["10.244.9.9"], "nodeName": node, "conditions": {"ready": True}}],
+                    "endpoints": [{"addresses": ["10.244.9.9"], "nodeName": other, "conditions": {"ready": True}}],
                 }  # fmt: skip
                 await client.create(ENDPOINTSLICES, slices, "default")
-                body = {"spec": {"externalTrafficPolicy": "Local"}}
+                body: Object = {"spec": {"externalTrafficPolicy": "Local"}}
                 await client.patch(SERVICES, "first", body, "default", kind="merge")
-                await _balanced(simulation, "first", node)
+                await _balanced(simulation, "first", other)
 
                 body = {"spec": {"type": "ClusterIP", "externalTrafficPolicy": None}}
                 await client.patch(SERVICES, "first", body, "default", kind="merge")

@@ -89,12 +89,14 @@ def choose_address(
 def choose_node(key: str, hosts: Sequence[Host], before: str, local: bool) -> str:
     """Who announces: the node of before while it is as good as any; Services spread over the others. "" for none.
 
+    When no node is ready it stays where it is: the nodes may be well, and only their way to the API server cut.
+
     local: the Service's externalTrafficPolicy: only a node with a ready endpoint can serve, so those come first.
     """
     ready = [host for host in hosts if host.ready]
     best = [host for host in ready if host.local] if local else []
     names = [host.name for host in best or ready]
-    if before in names:
+    if before in names or (not names and before in [host.name for host in hosts]):
         return before
     # Rendezvous hashing: when a node goes, only its own Services move.
     return max(names, key=lambda name: hashlib.sha256(f"{key}\0{name}".encode()).digest(), default="")

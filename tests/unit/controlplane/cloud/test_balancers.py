@@ -137,7 +137,12 @@ def test_local_services_go_where_their_endpoints_are() -> None:
     assert choose_node("k", hosts, "a", local=False) == "a"
     nobody = [Host("a", True), Host("c", False, local=True)]
     assert choose_node("k", nobody, "a", local=True) == "a"
-    assert choose_node("k", [Host("a", False)], "a", local=False) == ""
+
+
+def test_when_no_node_is_ready_nothing_moves() -> None:
+    silent = [Host("a", False), Host("b", False)]
+    assert choose_node("k", silent, "b", local=False) == "b"
+    assert choose_node("k", silent, "gone", local=False) == choose_node("k", [], "b", local=False) == ""
 
 
 def test_which_nodes_may_be_used() -> None:
@@ -150,6 +155,7 @@ def test_which_nodes_may_be_used() -> None:
     ]
     slices = [{"endpoints": [{"nodeName": "good"}, {"nodeName": "silent", "conditions": {"ready": False}}]}]
     assert usable_hosts(nodes, slices) == [Host("good", True, local=True), Host("silent", False)]
+    assert usable_hosts(nodes, slices, {"good"})[0] == Host("good", False, local=True)
 
 
 def test_which_services_are_ours() -> None:

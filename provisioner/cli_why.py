@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,11 +23,15 @@ def pod(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     lab: LabName = None,
+    scheduler_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The scheduler's configuration: for pods of other profiles.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Why a pod has no node, or has the one it has: every node's verdict and score, and what would let the pod in."""
     words = [name, f"--namespace={namespace}", f"--kubeconfig={find_kubeconfig(kubeconfig, lab)}"]
     words += [f"--context={context}"] if context is not None else []
+    words += [f"--scheduler-config={scheduler_config}"] if scheduler_config is not None else []
     words += ["--json"] if as_json else []
     # A process of its own: the provisioner knows the scheduler by its command line only.
     done = subprocess.run([sys.executable, "-m", "controlplane.scheduler.explain", *words])

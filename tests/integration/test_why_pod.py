@@ -14,6 +14,7 @@ import pytest
 
 from apimachinery.api.catalogue import PODS
 from apimachinery.meta import pods
+from controlplane.scheduler.config_file import API_VERSION, KIND
 from tests.integration.process import ROOT
 from tests.integration.simulation import Simulation, simulated_cluster
 
@@ -84,3 +85,21 @@ async def test_a_pod_that_is_not_there_and_a_server_that_is_not(cluster: Simulat
     code, _, error = await why(cluster, "nobody", f"--kubeconfig={tmp_path / 'none'}")
     assert code == 2
     assert "No such file" in error
+
+
+async def test_a_pod_of_another_profile(cluster: Simulation, tmp_path: Path) -> None:
+    body = pod("tight", "1")
+    body["spec"]["schedulerName"] = "packing"
+    await cluster.client.create(PODS, body, "default")
+    code, shown, error = await why(cluster, "tight")
+    assert (code, error) == (0, "")
+    assert "schedulerName packing: another scheduler may have other rules" in shown
+    plugins = {"filter": {"disabled": [{"name": "TaintToleration"}]}, "score": {"disabled": [{"name": "*"}]}}
+    document = {"apiVersion": API_VERSION, "kind": KIND, "profiles": [{"schedulerName": "packing", "plugins": plugins}]}
+    file = tmp_path / "scheduler.yaml"
+    file.write_text(json.dumps(document))
+    code, shown, error = await why(cluster, "tight", f"--scheduler-config={file}")
+    assert (code, error) == (0, "")
+    assert "another scheduler" not in shown
+    assert "TaintToleration" not in shown, "that profile does not ask it"
+    assert "worker-1 and worker-2 have the highest score: one of them by lot." in shown

@@ -13,10 +13,12 @@ from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
 
 
-def lines(pod: PodInfo, report: Report, snapshot: Snapshot, framework: Framework) -> Iterator[str]:
-    """A table of nodes, and one sentence that says what follows from it."""
+def lines(
+    pod: PodInfo, report: Report, snapshot: Snapshot, framework: Framework, doubts: Sequence[str] = ()
+) -> Iterator[str]:
+    """A table of nodes, and one sentence that says what follows from it. doubts: what the answer does not know of."""
     yield f"pod {pod.key}: {_state(pod)}"
-    yield from (f"  {one}" for one in _asks(pod))
+    yield from (f"  {one}" for one in (*_asks(pod), *doubts))
     yield ""
     if not report.nodes:
         yield "There is no node."
@@ -64,8 +66,6 @@ def _asks(pod: PodInfo) -> Iterator[str]:
         yield "asks for " + ", ".join(
             f"{name} {spelled(name, amount)}" for name, amount in sorted(pod.requests.items())
         )
-    if pod.scheduler_name != "default-scheduler":
-        yield f"schedulerName {pod.scheduler_name}: another scheduler may have other rules"
 
 
 def _refused(nodes: Sequence[NodeReport], pod: PodInfo, snapshot: Snapshot) -> Iterator[str]:

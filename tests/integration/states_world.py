@@ -149,7 +149,7 @@ def _deployments(world: World) -> Findings:
         if len(active) > each["spec"]["replicas"] + surge:
             yield each, f"{len(active)} pods"
         current = [one for one in sets if _image(one) == _image(each)]
-        revisions = {int(one["metadata"]["annotations"][REVISION]): one for one in sets}
+        revisions = {int(objects.annotations(one).get(REVISION, 0)): one for one in sets}
         if len(revisions) != len(sets) or len({_image(one) for one in sets}) != len(sets):
             yield each, "two ReplicaSets of one revision or template"
         if not current and not each["spec"].get("paused"):
@@ -157,8 +157,8 @@ def _deployments(world: World) -> Findings:
         if current and not each["spec"].get("paused"):
             if revisions[max(revisions)] is not current[0]:
                 yield each, "another ReplicaSet than that of the template is the newest"
-            if each["metadata"]["annotations"].get(REVISION) != str(max(revisions)):
-                yield each, f"revision {each['metadata']['annotations'].get(REVISION)}, newest {max(revisions)}"
+            if (told := objects.annotations(each).get(REVISION)) != str(max(revisions)):
+                yield each, f"revision {told}, newest {max(revisions)}"
 
 
 def _stateful_sets(world: World) -> Findings:
@@ -238,10 +238,12 @@ def _selected(world: World, wanted: Object) -> list[Object]:
 def _services(world: World) -> Findings:
     for each in world.all(SERVICES):
         chosen = [pod for pod in _selected(world, each["spec"]["selector"]) if pods.is_active(pod)]
-        wanted = sorted(pod["status"]["podIP"] for pod in chosen if pods.is_ready(pod))
+        wanted = sorted(pod["status"].get("podIP", "") for pod in chosen if pods.is_ready(pod))
         slices = [one for one in world.all(ENDPOINTSLICES) if is_controlled_by(one, each)]
         ends = [end for one in slices for end in one.get("endpoints") or ()]
-        ready = sorted(address for end in ends if end["conditions"]["ready"] for address in end["addresses"])
+        ready = sorted(
+            address for end in ends if (end.get("conditions") or {}).get("ready") for address in end["addresses"]
+        )
         if ready != wanted:
             yield each, f"its slices say {ready}, ready are {wanted}"
         for one in world.all(ENDPOINTS):
@@ -261,14 +263,18 @@ def _quotas(world: World) -> Findings:
 def _claims(world: World) -> Findings:
     volumes = {(each["spec"].get("claimRef") or {}).get("uid"): each for each in world.volumes}
     for each in world.all(PERSISTENTVOLUMECLAIMS):
-        volume = volumes.pop(objects.uid(each), None)
+        volume, phase = volumes.pop(objects.uid(each), None), _phase(each)
         if volume is None or each["spec"].get("volumeName") != objects.name(volume):
             yield each, "bound to no volume, or to another than is bound to it"
-        elif (each["status"].get("phase"), volume["status"].get("phase")) != ("Bound", "Bound"):
-            yield each, f"{each['status'].get('phase')}, its volume {volume['status'].get('phase')}"
+        elif (phase, _phase(volume)) != ("Bound", "Bound"):
+            yield each, f"{phase}, its volume {_phase(volume)}"
     for uid, volume in volumes.items():
-        if uid is not None and volume["status"].get("phase") != "Released":
-            yield {**volume, "kind": "PersistentVolume"}, f"{volume['status'].get('phase')}, its claim is gone"
+        if uid is not None and _phase(volume) != "Released":
+            yield {**volume, "kind": "PersistentVolume"}, f"{_phase(volume)}, its claim is gone"
+
+
+def _phase(obj: Object) -> str:
+    return str((obj.get("status") or {}).get("phase"))
 
 
 def _autoscalers(world: World) -> Findings:
@@ -285,7 +291,7 @@ def _wished_deployments(world: World) -> Findings:
         count = each["spec"]["replicas"]
         yield from _numbers(each, replicas=count, updatedReplicas=count, availableReplicas=count)
         if not (_is(each, "Available") and _is(each, "Progressing")):
-            yield each, f"conditions {each['status'].get('conditions')}"
+            yield each, f"conditions {(each.get('status') or {}).get('conditions')}"
 
 
 def _wished_sets(world: World) -> Findings:

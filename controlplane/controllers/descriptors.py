@@ -30,7 +30,7 @@ from controlplane.controllers.node_lifecycle import NodeLifecycleController
 from controlplane.controllers.pod_gc import PodGarbageCollector
 from controlplane.controllers.pv_protection import VolumeProtection
 from controlplane.controllers.pvc_protection import ClaimProtection
-from controlplane.controllers.replicaset import ReplicaSetController
+from controlplane.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from controlplane.controllers.resource_quota import ResourceQuotaController
 from controlplane.controllers.root_ca import RootCAPublisher
 from controlplane.controllers.serviceaccount import ServiceAccountController
@@ -64,6 +64,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("resourcequota-controller", ResourceQuotaController),
     Descriptor("deployment-controller", DeploymentController),
     Descriptor("replicaset-controller", ReplicaSetController),
+    Descriptor("replicationcontroller-controller", ReplicationControllerController),
     Descriptor("daemonset-controller", DaemonSetController),
     Descriptor("job-controller", JobController),
     Descriptor("cronjob-controller", CronJobController),

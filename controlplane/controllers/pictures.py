@@ -48,6 +48,7 @@ _COUNTS: dict[str, tuple[tuple[str, str, Any, str, Any], ...]] = {
     "Namespace": (("phase", "", "Active", "status.phase", ""),),
     "Node": (("pod subnet", "", "one", "spec.podCIDR", "none"),),
 }
+_COUNTS["ReplicationController"] = _COUNTS["ReplicaSet"]
 
 
 def compute_picture(obj: Object) -> Object:

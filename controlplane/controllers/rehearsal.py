@@ -23,6 +23,7 @@ from apimachinery.api.catalogue import (
     PERSISTENTVOLUMES,
     PODDISRUPTIONBUDGETS,
     REPLICASETS,
+    REPLICATIONCONTROLLERS,
     RESOURCEQUOTAS,
     SERVICES,
     STATEFULSETS,
@@ -49,6 +50,7 @@ BY_MEMORY = frozenset(
 KEYS: dict[str, Resource] = {
     "deployment-controller": DEPLOYMENTS,
     "replicaset-controller": REPLICASETS,
+    "replicationcontroller-controller": REPLICATIONCONTROLLERS,
     "daemonset-controller": DAEMONSETS,
     "statefulset-controller": STATEFULSETS,
     "job-controller": JOBS,

@@ -1,4 +1,5 @@
-"""ReplicaSet: keep exactly `spec.replicas` pods that match the selector (pkg/controller/replicaset).
+"""ReplicaSet and ReplicationController: keep exactly `spec.replicas` pods that match the selector
+(pkg/controller/replicaset; pkg/controller/replication is the same but for the kind and the form of its selector).
 
 `plan_scale` says how many pods to create or which to delete; `rank_for_deletion` says which go first.
 """
@@ -12,7 +13,7 @@ from datetime import datetime
 from math import log2
 from typing import Any
 
-from apimachinery.api.catalogue import PODS, REPLICASETS
+from apimachinery.api.catalogue import PODS, REPLICASETS, REPLICATIONCONTROLLERS
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
@@ -20,6 +21,7 @@ from apimachinery.controller.owners import controller_key, controller_of, is_con
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
+from apimachinery.meta.labels import Selector
 from apimachinery.meta.status import ApiError
 from controlplane.controllers import conditions
 from controlplane.controllers.claim import apply_claim, plan_claim
@@ -131,18 +133,24 @@ class ReplicaSetController:
     """Reconciles ReplicaSets."""
 
     name = NAME
+    resource = REPLICASETS
+    component = NAME  # whose events they are
 
     def __init__(self, context: Context) -> None:
         self._client, self._clock = context.client, context.clock
-        sets, all_pods = context.informer(REPLICASETS), context.informer(PODS)
+        sets, all_pods = context.informer(self.resource), context.informer(PODS)
         index_by_controller(sets)
         self._sets, self._pods = sets.lister, all_pods.lister
-        self._control = PodControl(context.client, context.recorder(NAME))
+        self._control = PodControl(context.client, context.recorder(self.component))
         self._expected = Expectations(context.clock)
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(self.name, self.reconcile, self._queue, workers=5)
         sets.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
+
+    def selector_of(self, replica_set: Object) -> Selector:
+        """Which pods it may have."""
+        return label_selectors.from_label_selector(replica_set["spec"].get("selector"))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -168,12 +176,12 @@ class ReplicaSetController:
         return self._next_available(replica_set, owned)
 
     async def _claim(self, replica_set: Object) -> list[Object]:
-        selector = label_selectors.from_label_selector(replica_set["spec"].get("selector"))
+        selector = self.selector_of(replica_set)
         # Ours by reference, and orphans of the namespace: what others own need not be looked at.
         found = claimable(self._pods, replica_set, selector)
         candidates = [pod for pod in found if is_controlled_by(pod, replica_set) or pods.is_active(pod)]
         return await apply_claim(
-            self._client, replica_set, REPLICASETS, PODS, plan_claim(replica_set, selector, candidates)
+            self._client, replica_set, self.resource, PODS, plan_claim(replica_set, selector, candidates)
         )
 
     def _related(self, replica_set: Object, owned: list[Object]) -> list[Object]:
@@ -186,7 +194,7 @@ class ReplicaSetController:
     async def _apply(self, key: str, replica_set: Object, plan: ScalePlan) -> Exception | None:
         if plan.create:
             self._expected.expect_creations(key, plan.create)
-            pod = render_pod(replica_set["spec"].get("template") or {}, replica_set, REPLICASETS)
+            pod = render_pod(replica_set["spec"].get("template") or {}, replica_set, self.resource)
 
             async def create() -> None:
                 await self._control.create(replica_set, pod)
@@ -214,7 +222,7 @@ class ReplicaSetController:
 
     async def _write_status(self, replica_set: Object, status: Object) -> None:
         if status != (replica_set.get("status") or {}):
-            await self._client.update(REPLICASETS, {**replica_set, "status": status}, "status")
+            await self._client.update(self.resource, {**replica_set, "status": status}, "status")
 
     def _next_available(self, replica_set: Object, owned: list[Object]) -> float | None:
         """Return when the next ready pod will have been ready for minReadySeconds."""
@@ -226,7 +234,7 @@ class ReplicaSetController:
         self._queue.add(objects.key(replica_set))
 
     def _pod_added(self, pod: Object) -> None:
-        key = controller_key(pod, REPLICASETS)
+        key = controller_key(pod, self.resource)
         if objects.is_deleting(pod):
             # Seen first when already on its way out, after a restart of ours.
             self._pod_deleted(pod)
@@ -241,7 +249,7 @@ class ReplicaSetController:
             # It stops counting now, not when its grace period has passed.
             self._pod_deleted(new)
             return
-        for key in {controller_key(old, REPLICASETS), controller_key(new, REPLICASETS)} - {None}:
+        for key in {controller_key(old, self.resource), controller_key(new, self.resource)} - {None}:
             self._queue.add(str(key))
         if controller_of(new) is None and (
             objects.labels(old) != objects.labels(new) or controller_of(old) is not None
@@ -249,7 +257,7 @@ class ReplicaSetController:
             self._offer_orphan(new)
 
     def _pod_deleted(self, pod: Object) -> None:
-        key = controller_key(pod, REPLICASETS)
+        key = controller_key(pod, self.resource)
         if key is not None:
             self._expected.deletion_observed(key, objects.uid(pod))
             self._queue.add(key)
@@ -257,6 +265,18 @@ class ReplicaSetController:
     def _offer_orphan(self, pod: Object) -> None:
         """Wake every set of the namespace that would adopt the pod."""
         for replica_set in self._sets.list(objects.namespace(pod)):
-            selector = label_selectors.from_label_selector(replica_set["spec"].get("selector"))
-            if selector.matches(objects.labels(pod)):
+            if self.selector_of(replica_set).matches(objects.labels(pod)):
                 self._enqueue(replica_set)
+
+
+class ReplicationControllerController(ReplicaSetController):
+    """Reconciles ReplicationControllers."""
+
+    name = "replicationcontroller-controller"
+    resource = REPLICATIONCONTROLLERS
+    component = "replication-controller"
+
+    def selector_of(self, replica_set: Object) -> Selector:
+        """A plain set of labels; an empty one selects nothing."""
+        wanted = replica_set["spec"].get("selector")
+        return label_selectors.from_set(wanted) if wanted else label_selectors.NOTHING

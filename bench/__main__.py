@@ -26,6 +26,7 @@ BENCHES = (
     "cni",
     "dns",
     "proxy",
+    "network",
     "boot",
     "scheduler",
     "controllers",

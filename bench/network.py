@@ -1,8 +1,9 @@
 """What a packet to a ClusterIP costs among 1,000 Services, and how long a changed EndpointSlice takes to lead packets.
 
-Traffic: a machine between client and server has our rules, in turn with one that has kube-proxy's layout, generated here
-and loaded by iptables-restore; the Service that is asked is the last one. Programming: a real API server, kube-proxy as a process, 20
-changes a second; a change has arrived when a new connection to the ClusterIP is answered by the new endpoint.
+Traffic: a machine between client and server has our rules, in turn with one that has kube-proxy's layout, generated
+here and loaded by iptables-restore; the Service that is asked is the last one. Programming: a real API server,
+kube-proxy as a process, 20 changes a second; a change has arrived when a new connection to the ClusterIP is answered by
+the new endpoint.
 """
 
 from __future__ import annotations

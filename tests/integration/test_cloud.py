@@ -136,6 +136,21 @@ async def _initialized(simulation: Simulation) -> None:
     await simulation.eventually(look, "both nodes are initialized", PATIENCE)
 
 
+async def _steal_lease(simulation: Simulation) -> None:
+    """Take the manager's lease and let it expire: it stops, and has to lead again."""
+    name, namespace = "cloud-controller-manager", "kube-system"
+    lease = await simulation.client.get(LEASES, name, namespace)
+    assert lease["spec"]["holderIdentity"] == "tests"
+    body = {"spec": {"holderIdentity": "thief"}}
+    await simulation.client.patch(LEASES, name, body, namespace, kind="merge")
+
+    async def back() -> bool:
+        found = await simulation.client.get(LEASES, name, namespace)
+        return bool(found["spec"]["holderIdentity"] == "tests")
+
+    await simulation.eventually(back, "the manager leads again", PATIENCE)
+
+
 def test_nodes(tmp_path: Path, machines: Machines) -> None:
     """Initialized when they register, tainted when their machine is off, deleted when it is gone."""
 
@@ -163,6 +178,8 @@ def test_nodes(tmp_path: Path, machines: Machines) -> None:
                 synced = _has(simulation, "one", ("Synced", "Node synced successfully"))
                 await simulation.eventually(synced, "the event Synced", PATIENCE)
 
+                await _steal_lease(simulation)
+
                 machines.off("two")
                 simulation.fleet.silent.add("two")
 
@@ -189,8 +206,6 @@ def test_nodes(tmp_path: Path, machines: Machines) -> None:
                 told = _has(simulation, "two", ("DeletingNode", message))
                 await simulation.eventually(told, "the event DeletingNode", PATIENCE)
                 assert await _node(simulation.client, "one") is not None
-                lease = await simulation.client.get(LEASES, "cloud-controller-manager", "kube-system")
-                assert lease["spec"]["holderIdentity"] == "tests"
 
     asyncio.run(check())
 

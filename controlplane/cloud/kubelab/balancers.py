@@ -25,6 +25,7 @@ class LabBalancers:
         self._held: dict[str, Balancer] = {}
 
     def adopt(self, services: Sequence[Object]) -> None:
+        self._held.clear()  # what was known when we led before may be another's by now
         # The older Service keeps an address that two claim, as only a person's hand can have made them.
         for service in sorted(services, key=lambda each: (str(objects.metadata(each).get("creationTimestamp")),
                                                           objects.key(each))):  # fmt: skip

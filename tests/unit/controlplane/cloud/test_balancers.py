@@ -69,6 +69,8 @@ def test_no_address_twice_also_after_a_restart(balancers: LabBalancers) -> None:
             await balancers.ensure(_service("fourth"), HOSTS)
         await balancers.delete("default/other")
         assert (await balancers.ensure(_service("fourth"), HOSTS)).address == "10.0.0.202"
+        balancers.adopt([_service("late", "10.0.0.200", "b")])
+        assert await balancers.get(_service("fourth")) is None
 
     asyncio.run(check())
 

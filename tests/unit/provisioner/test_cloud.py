@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from controlplane.cloud.kubelab.lab import parse_lab as parse_cloud_config
 from provisioner import cloudmanager
+from provisioner.cli import run
 from provisioner.content import machine_files
 from provisioner.drivers import Local, make_driver
 from provisioner.errors import LabError
@@ -102,6 +104,16 @@ def test_one_manager_started_once_and_anew_for_other_code(lab: Lab, home: LabHom
     assert len(second := cloudmanager.find(home)) == 1 and second != first
     cloudmanager.stop(home)
     assert cloudmanager.find(home) == []
+
+
+def test_what_it_said(home: LabHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("KUBELAB_HOME", str(home.home))
+    assert run(["logs", "host", "--json"]) == 2
+    assert "the lab cloudy has no cloud controller manager" in capsys.readouterr().out
+    home.cloud_log.write_text("one\ntwo\nthree\n")
+    assert run(["logs", "host", "-n", "2", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"node": "host", "unit": "cloud-controller-manager", "lines": ["two", "three"]}
 
 
 def test_what_only_bears_the_name_is_left_alone(home: LabHome) -> None:

@@ -152,3 +152,19 @@ def test_what_the_server_fills_in_is_nobodys(control_plane: ControlPlane, namesp
     changed = control_plane.request("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, headers=merge)
     owned = {entry["manager"]: entry["fieldsV1"] for entry in changed.json["metadata"]["managedFields"]}
     assert owned["you"] == {"f:metadata": {"f:labels": {"f:a": {}}}}
+
+
+def test_an_owner_is_named_once(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    uid = control_plane.request("POST", path, {"metadata": {"name": "o"}}).json["metadata"]["uid"]
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": uid}
+    other = {**owner, "controller": True}  # of the same object, and not the same
+    made = control_plane.request("POST", path, {"metadata": {"name": "a", "ownerReferences": [owner, owner, other]}})
+    assert made.code == 201 and made.json["metadata"]["ownerReferences"] == [owner, other]
+    says = "API server dedups owner references in 1.20+"
+    assert says in made.headers["warning"] and made.headers["warning"].endswith(f'observed: {uid}"')
+    merge = {"Content-Type": "application/merge-patch+json"}
+    twice = {"metadata": {"ownerReferences": [owner, owner]}}
+    changed = control_plane.request("PATCH", f"{path}/a", twice, headers=merge)
+    assert changed.json["metadata"]["ownerReferences"] == [owner]
+    assert f"after mutating admission happens; {says}" in changed.headers["warning"]

@@ -26,6 +26,7 @@ async def create(collection: Collection, call: Call, document: Any) -> Object:
     """
     obj = read(call, document, *call.resource.gvk)
     metadata.place(call, obj)
+    metadata.unite_owners(call, obj)
     obj = await converted(obj, collection.resource)
     return await converted(await create_object(collection, call, obj), call.resource)
 
@@ -59,6 +60,7 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     metadata.set_managers(obj, managed)
     review = Review(call, "CREATE", obj)
     await collection.admission.mutate(review)
+    metadata.unite_owners(call, obj, metadata.AFTER_ADMISSION)
     strategy.prepare_create(call, obj)
     metadata.set_managers(obj, managed)
     await strategy.authorize(call, obj, None)

@@ -19,6 +19,12 @@ _SUFFIX = 5
 _VARIANT = "89ab"
 MAX_GENERATED = 63 - _SUFFIX
 
+AFTER_ADMISSION = " after mutating admission happens"
+_DOUBLE_OWNERS = (
+    ".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may "
+    "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
+)
+
 _SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
@@ -89,6 +95,24 @@ def fill_updated(resource: Resource, new: Object, old: Object) -> None:
         else:
             meta.pop(field, None)
     meta["resourceVersion"] = before["resourceVersion"]
+
+
+def unite_owners(call: Call, obj: Object, when: str = "") -> None:
+    """Keep one of owner references that are the same, and warn of the others, as upstream does on create and update and
+    (`when`) after mutating admission."""
+    references = obj["metadata"].get("ownerReferences") or []
+    if len(references) < 2:
+        return
+    kept: list[Object] = []
+    twice: list[str] = []
+    for reference in references:
+        if reference in kept:
+            twice.append(reference.get("uid", ""))
+        else:
+            kept.append(reference)
+    if twice:
+        call.warn(_DOUBLE_OWNERS.format(when, ", ".join(twice)))
+        obj["metadata"]["ownerReferences"] = kept
 
 
 def set_managers(obj: Object, entries: list[Object]) -> None:

@@ -27,6 +27,7 @@ async def update(collection: Collection, call: Call, document: Any) -> tuple[Obj
     """PUT: the object as stored, and whether it was created. Raises ApiError 400, 403, 404, 409 Conflict, 422."""
     asked = read(call, document, *call.resource.gvk)
     metadata.place(call, asked)
+    metadata.unite_owners(call, asked)
     asked = await converted(asked, collection.resource)
     name = asked["metadata"].get("name") or call.name
     unconditional = collection.strategy.unconditional_update
@@ -96,6 +97,7 @@ async def _write(
         metadata.set_managers(new, entries)
     review = Review(call, "UPDATE", new, current)
     await collection.admission.mutate(review)
+    metadata.unite_owners(call, new, metadata.AFTER_ADMISSION)
     if strategy.generated and call.subresource != "status" and strategy.spec_changed(new, current):
         new["metadata"]["generation"] = (current["metadata"].get("generation") or 0) + 1
     if not managed:

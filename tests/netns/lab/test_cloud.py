@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -108,12 +109,16 @@ def test_pods_and_balancers_are_reached_from_the_host(cluster: Cluster) -> None:
     pods = until("a pod on each worker", lambda: cluster.ready_pods("app=web", 2), PATIENCE)
     for pod in pods:
         name, address = pod["metadata"]["name"], pod["status"]["podIP"]
-        until(f"{name} answers at {address}", lambda name=name, address=address: page(address) == name, PATIENCE)
+        until(f"{name} answers at {address}", partial(_says, address, name), PATIENCE)
     address = until("the Service has an address", lambda: _address(cluster), PATIENCE)
     assert address == "192.168.93.200"
     until("the Service answers", lambda: page(address) is not None, PATIENCE)
     routes = subprocess.run(["ip", "route", "show", "proto", "77"], capture_output=True, text=True, check=True).stdout
     assert all(cluster.get("node", each.name)["spec"]["podCIDR"] in routes for each in LAB.machines)
+
+
+def _says(address: str, text: str) -> bool:
+    return page(address) == text
 
 
 def _address(cluster: Cluster) -> str | None:

@@ -19,6 +19,7 @@ from controlplane.controllers.deployment import DeploymentController
 from controlplane.controllers.disruption import DisruptionController
 from controlplane.controllers.endpoints import EndpointsController
 from controlplane.controllers.endpointslice import EndpointSliceController
+from controlplane.controllers.endpointslice_mirroring import EndpointSliceMirroring
 from controlplane.controllers.ephemeral_volume import EphemeralVolumes
 from controlplane.controllers.garbage_collector import GarbageCollector
 from controlplane.controllers.hpa import PodAutoscaler
@@ -73,6 +74,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("disruption-controller", DisruptionController),
     Descriptor("endpointslice-controller", EndpointSliceController),
     Descriptor("endpoints-controller", EndpointsController),
+    Descriptor("endpointslicemirroring-controller", EndpointSliceMirroring),
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),
     Descriptor("node-lifecycle-controller", NodeLifecycleController),
     Descriptor("taint-eviction-controller", TaintEvictionController),

@@ -174,20 +174,24 @@ async def test_many_may_have_it(cluster: Simulation, driver: Driver) -> None:
     await attached_to(cluster, "worker-2")
 
 
-async def test_a_driver_that_fails_is_heard(cluster: Simulation, driver: Driver) -> None:
-    driver.broken = "rpc error: code = NotFound desc = no such disk"
-    await bound_volume(cluster, "ReadWriteOnce")
-    await start(cluster, "first", "worker-1")
-    text = f'AttachVolume.Attach failed for volume "pv" : {driver.broken}'
-    await said(cluster, "first", "FailedAttachVolume", text)
-
-
-async def test_a_driver_that_is_not_there(cluster: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_driver_that_is_not_there_and_one_that_fails(
+    cluster: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(attach_detach, "ATTACH_TIMEOUT", 0.5)
     await bound_volume(cluster, "ReadWriteOnce")
     await start(cluster, "first", "worker-1")
+    failed = 'AttachVolume.Attach failed for volume "pv" : '
     why = f"timed out waiting for external-attacher of {DRIVER} CSI driver to attach volume vol-1"
-    await said(cluster, "first", "FailedAttachVolume", f'AttachVolume.Attach failed for volume "pv" : {why}')
+    await said(cluster, "first", "FailedAttachVolume", failed + why)
+    driver = Driver(cluster.client)
+    driver.broken = "rpc error: code = NotFound desc = no such disk"
+    task = asyncio.create_task(driver.run())
+    # It hears of what is wished for after it has come.
+    await cluster.client.delete(PODS, "first", "default")
+    await attached_to(cluster)
+    await start(cluster, "second", "worker-2")
+    await said(cluster, "second", "FailedAttachVolume", failed + driver.broken)
+    await cancel_and_wait(task)
 
 
 async def test_out_of_service_tears_it_away(cluster: Simulation, driver: Driver) -> None:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-AGAIN = 5.0  # seconds between two looks at a claim, which each pass over its pod asks for
+AGAIN = 2.0  # seconds between two looks at a claim, which each pass over its pod asks for
 RETRY = 60.0  # seconds after which what did not grow is tried again
 _DUE = (expansion.NODE_PENDING, expansion.NODE_IN_PROGRESS)
 

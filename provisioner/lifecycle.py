@@ -157,7 +157,7 @@ def check_change(old: Lab, new: Lab) -> list[str]:
         ("driver", old.driver, new.driver),
         ("network", old.network, new.network),
         ("podCIDR", old.pod_cidrs, new.pod_cidrs),
-        ("serviceCIDR", old.service_cidr, new.service_cidr),
+        ("serviceCIDR", old.service_cidrs, new.service_cidrs),
         ("dnsDomain", old.dns_domain, new.dns_domain),
         ("controlPlane", old.control_plane, new.control_plane),
         ("cloudProvider", old.cloud_provider, new.cloud_provider),

@@ -112,7 +112,7 @@ def apiserver_flags(lab: Lab, machine: Machine) -> list[str]:
         f"--service-account-issuer=https://kubernetes.default.svc.{lab.dns_domain}",
         f"--service-account-key-file={_PKI}/sa.pub",
         f"--service-account-signing-key-file={_PKI}/sa.key",
-        f"--service-cluster-ip-range={lab.service_cidr}",
+        f"--service-cluster-ip-range={lab.service_cidrs}",
         f"--tls-cert-file={_PKI}/apiserver.crt",
         f"--tls-private-key-file={_PKI}/apiserver.key",
     ]
@@ -136,7 +136,7 @@ def controller_manager_flags(lab: Lab) -> list[str]:
         f"--requestheader-client-ca-file={_PKI}/front-proxy-ca.crt",
         f"--root-ca-file={_PKI}/ca.crt",
         f"--service-account-private-key-file={_PKI}/sa.key",
-        f"--service-cluster-ip-range={lab.service_cidr}",
+        f"--service-cluster-ip-range={lab.service_cidrs}",
         "--use-service-account-credentials=true",
     ]
 
@@ -162,6 +162,6 @@ def control_plane_flags(lab: Lab, machine: Machine) -> list[str]:
         f"--listen={machine.ip}:6443",
         f"--advertise-address={machine.ip}",
         f"--cluster-cidr={lab.pod_cidrs}",
-        f"--service-cidr={lab.service_cidr}",
+        f"--service-cidr={lab.service_cidrs}",
         f"--dns-domain={lab.dns_domain}",
     ]

@@ -108,6 +108,7 @@ class Lab:
     metrics_server: bool = True
     pod_network: PodNetwork = PodNetwork.AUTO
     pod_cidr_v6: ipaddress.IPv6Network | None = None
+    service_cidr_v6: ipaddress.IPv6Network | None = None
     cloud_provider: CloudProvider = CloudProvider.NONE
     #: The first and the last address for Services of type LoadBalancer.
     load_balancers: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None = None
@@ -130,6 +131,11 @@ class Lab:
     def pod_cidrs(self) -> str:
         """The pods' network, and behind a comma that of IPv6, where pods have addresses of both families."""
         return f"{self.pod_cidr},{self.pod_cidr_v6}" if self.pod_cidr_v6 is not None else str(self.pod_cidr)
+
+    @property
+    def service_cidrs(self) -> str:
+        """The Services' network, and behind a comma that of IPv6, where Services may have both."""
+        return ",".join(str(cidr) for cidr in (self.service_cidr, self.service_cidr_v6) if cidr is not None)
 
     @property
     def gateway(self) -> str:

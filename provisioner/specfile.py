@@ -38,6 +38,7 @@ from provisioner.specvalues import (
     dns_domain,
     lab_name,
     number_of,
+    service_cidr_v6,
     size_in_bytes,
     vcpus,
     yes_or_no,
@@ -158,7 +159,8 @@ def dump_lab(lab: Lab) -> str:
     plain = asdict(lab)
     for key in ("network", "pod_cidr", "service_cidr"):
         plain[key] = str(plain[key])
-    plain["pod_cidr_v6"] = str(lab.pod_cidr_v6) if lab.pod_cidr_v6 is not None else None
+    for key, network in (("pod_cidr_v6", lab.pod_cidr_v6), ("service_cidr_v6", lab.service_cidr_v6)):
+        plain[key] = str(network) if network is not None else None
     plain["load_balancers"] = [str(each) for each in lab.load_balancers or ()]
     return json.dumps(plain, indent=2) + "\n"
 
@@ -182,6 +184,7 @@ def restore_lab(text: str) -> Lab:
         metrics_server=plain.get("metrics_server", True),
         pod_network=PodNetwork(plain.get("pod_network", PodNetwork.AUTO)),
         pod_cidr_v6=ipaddress.IPv6Network(plain["pod_cidr_v6"]) if plain.get("pod_cidr_v6") else None,
+        service_cidr_v6=ipaddress.IPv6Network(plain["service_cidr_v6"]) if plain.get("service_cidr_v6") else None,
         cloud_provider=CloudProvider(plain.get("cloud_provider", CloudProvider.NONE)),
         load_balancers=(ipaddress.IPv4Address(pool[0]), ipaddress.IPv4Address(pool[1]))
         if (pool := plain.get("load_balancers"))
@@ -259,7 +262,7 @@ class _Reader:
         keys = ("name", "driver", "masters", "workers", "vcpus", "memory", "disk", "network", "podCIDR", "serviceCIDR")
         self.known(
             *keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork", "podCIDRv6",
-            "cloudProvider", "loadBalancers", "zones",
+            "serviceCIDRv6", "cloudProvider", "loadBalancers", "zones",
         )  # fmt: skip
         shared = self._size(None)
         lab = Lab(
@@ -276,6 +279,7 @@ class _Reader:
             metrics_server=self.read("metricsServer", True, yes_or_no),
             pod_network=self.read("podNetwork", PodNetwork.AUTO, choice(PodNetwork)),
             pod_cidr_v6=self.read("podCIDRv6", None, cidr_v6),
+            service_cidr_v6=self.read("serviceCIDRv6", None, service_cidr_v6),
             cloud_provider=self.read("cloudProvider", CloudProvider.NONE, choice(CloudProvider)),
             load_balancers=self.read("loadBalancers", None, address_range),
             zones=self.read("zones", 1, zones),
@@ -338,6 +342,8 @@ class _Reader:
             if group.size.memory < minimum:
                 need = f"{group.size.memory // MIB}Mi is less than the {minimum // MIB}Mi that the daemons need"
                 self.at(name, f"memory {need}")
+        if lab.service_cidr_v6 is not None and lab.pod_cidr_v6 is None:
+            self.at("serviceCIDRv6", "Services of IPv6 need pods with such addresses: podCIDRv6")
         nodes = lab.masters.count + lab.workers.count
         room = 2 ** (NODE_CIDR_PREFIX - lab.pod_cidr.prefixlen)
         if nodes > room:

@@ -90,15 +90,24 @@ def choice(kind: type[E]) -> Callable[[yaml.Node], E]:
 
 def cidr_v6(node: yaml.Node) -> ipaddress.IPv6Network:
     """A unique local network (RFC 4193) with room for a /64 for each node, and for 65,536 of them at most."""
+    return _unique_local(node, 48, 60, "fd00:244::/48")
+
+
+def service_cidr_v6(node: yaml.Node) -> ipaddress.IPv6Network:
+    """A unique local network (RFC 4193) of at most 2^20 addresses, which is what an API server takes."""
+    return _unique_local(node, 108, 120, "fd00:10:96::/112")
+
+
+def _unique_local(node: yaml.Node, least: int, most: int, example: str) -> ipaddress.IPv6Network:
     text = scalar(node)
     try:
         network = ipaddress.IPv6Network(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not an IPv6 network such as fd00:244::/48") from None
+        raise ValueError(f"{text!r} is not an IPv6 network such as {example}") from None
     if not network.subnet_of(ipaddress.IPv6Network("fc00::/7")):
         raise ValueError(f"{text} is not within fc00::/7 (RFC 4193): its addresses belong to others")
-    if not 48 <= network.prefixlen <= 60:
-        raise ValueError(f"{text}: the prefix length must be between 48 and 60")
+    if not least <= network.prefixlen <= most:
+        raise ValueError(f"{text}: the prefix length must be between {least} and {most}")
     return network
 
 

@@ -61,11 +61,18 @@ def test_pods_of_both_families() -> None:
     lab = parse_lab("podCIDRv6: fd00:244::/48")
     assert (parse_lab("").pod_cidrs, lab.pod_cidrs) == ("10.244.0.0/16", "10.244.0.0/16,fd00:244::/48")
     assert restore_lab(dump_lab(lab)) == lab
+    both = parse_lab("podCIDRv6: fd00:244::/48\nserviceCIDRv6: fd00:10:96::/112")
+    assert (lab.service_cidrs, both.service_cidrs) == ("10.96.0.0/12", "10.96.0.0/12,fd00:10:96::/112")
+    assert restore_lab(dump_lab(both)) == both
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "serviceCIDRv6: fd00:10:96::/112",
+            "lab.yaml:1: serviceCIDRv6: Services of IPv6 need pods with such addresses",
+        ),
         ("masters: 0", "lab.yaml:1: masters: a lab needs a master"),
         ("\nmastres: 1", "lab.yaml:2: mastres: unknown key; did you mean masters?"),
         ("workers:\n  memroy: 1Gi", "lab.yaml:2: workers.memroy: unknown key; did you mean memory?"),

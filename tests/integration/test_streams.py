@@ -73,15 +73,15 @@ class _Connection(socketserver.StreamRequestHandler):
                 self.wfile.write(data)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+@pytest.fixture(scope="module", autouse=True)
+def own_address() -> Iterator[str]:
     subprocess.run(["ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo"], check=True)
     yield ADDRESS
     subprocess.run(["ip", "address", "del", f"{ADDRESS}/32", "dev", "lo"], check=True)
 
 
 @pytest.fixture
-def agent(control_plane: ControlPlane, address: str, tmp_path: Path) -> Iterator[_Agent]:
+def agent(control_plane: ControlPlane, own_address: str, tmp_path: Path) -> Iterator[_Agent]:
     pki = control_plane.directory / "pki"
     pair = Authority.load(pki / "ca.crt", pki / "ca.key").issue("paper", ips=[ADDRESS], server=True)
     (tmp_path / "crt").write_bytes(pair.cert_pem)

@@ -9,7 +9,7 @@ import time
 import pytest
 from cryptography import x509
 
-from provisioner.spec import ControlPlane, Machine
+from provisioner.spec import ControlPlane, Driver, Machine
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
 
@@ -94,6 +94,27 @@ def test_api_server_certificate_names(cluster: Cluster, master: Machine) -> None
     assert {"kubernetes", "kubernetes.default.svc", master.name} <= set(names.get_values_for_type(x509.DNSName))
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     assert {cluster.lab.service_ip, master.ip} <= addresses
+
+
+def test_pods_are_in_slices_of_systemd(cluster: Cluster, machine: Machine) -> None:
+    """Kubelet and runtime have to agree, and on a machine with systemd both leave its cgroups to it, as kubeadm's do."""
+    if cluster.lab.driver is Driver.NETNS:
+        assert "cgroupDriver: cgroupfs" in cluster.on(machine, "cat /var/lib/kubelet/config.yaml")
+        return
+    assert "cgroupDriver: systemd" in cluster.on(machine, "cat /var/lib/kubelet/config.yaml")
+    assert cluster.on(machine, "systemctl is-active kubepods.slice") == "active"
+
+    def look() -> bool:
+        running = {
+            f"cri-containerd-{each}.scope" for each in cluster.on(machine, "ctr -n k8s.io tasks list -q").split()
+        }
+        units = cluster.on(machine, "systemctl list-units --no-legend --plain 'cri-containerd-*.scope'").splitlines()
+        assert running == {unit.split()[0] for unit in units}, units
+        return bool(running) or not machine.is_master or cluster.lab.control_plane is ControlPlane.SERVICE
+
+    until("every container is in a scope of systemd", look, 60)
+    limit = int(cluster.on(machine, "systemctl show --value --property MemoryMax kubepods.slice"))
+    assert limit == int(cluster.on(machine, "cat /sys/fs/cgroup/kubepods.slice/memory.max"))
 
 
 @pytest.mark.parametrize("port", [10250, 10256])

@@ -97,7 +97,7 @@ def test_api_server_certificate_names(cluster: Cluster, master: Machine) -> None
 
 
 def test_pods_are_in_slices_of_systemd(cluster: Cluster, machine: Machine) -> None:
-    """Kubelet and runtime have to agree, and on a machine with systemd both leave its cgroups to it, as kubeadm's do."""
+    """Kubelet and runtime agree, and on a machine with systemd both leave its cgroups to it, as kubeadm's do."""
     if cluster.lab.driver is Driver.NETNS:
         assert "cgroupDriver: cgroupfs" in cluster.on(machine, "cat /var/lib/kubelet/config.yaml")
         return

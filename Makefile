@@ -52,6 +52,8 @@ hostile: setup  ## 100,000 malformed requests, 1,000 kills under writes on each 
 	KUBELAB_HOSTILE_POLICIES=10000 KUBELAB_RANDOM_POLICIES=200 $(PYTEST) tests/netns/policy
 
 faults: setup   ## every fault of nodes, controllers and networks as often and as long as promised, over an hour
+	KUBELAB_STATES=100 KUBELAB_STATES_SEED=1 $(PYTEST) tests/integration/test_state_machine.py
+	KUBELAB_STATES=100 KUBELAB_STATES_SEED=2 KUBELAB_STATES_KILL=60 $(PYTEST) tests/integration/test_state_machine.py
 	KUBELAB_FAULTS=full $(PYTEST) -s tests/netns/kubelet/test_faults_*.py tests/integration/test_faults_controllers.py
 	KUBELAB_PAIRS=200 KUBELAB_PROXY_REQUESTS=3000 $(PYTEST) tests/netns/explain tests/netns/proxy
 

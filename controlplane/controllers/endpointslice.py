@@ -14,6 +14,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
+from controlplane.controllers.endpoint_hints import facts, is_counted, is_proportional
 from controlplane.controllers.endpoints_of_pods import MANAGED_BY, SERVICE_NAME, service_selector
 from controlplane.controllers.endpointslice_plan import MANAGER, SlicePlan, plan_slices
 from controlplane.controllers.pod_control import is_namespace_terminating
@@ -38,10 +39,14 @@ class EndpointSliceController:
         self._recorder = context.recorder(NAME)
         self._expected = Expectations(context.clock)
         self._written: dict[str, dict[str, int]] = {}  # by Service, uid of a slice: its generation after our last write
+        self._proportional: dict[
+            str, set[str]
+        ] = {}  # by Service: the families whose hints follow the zones' processors
         self._queue = WorkQueue(context.clock, base=1.0)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         ServiceWatch(context, self._queue.add)
         slices.add_handler(self._slice_added, lambda old, new: self._slice_changed(new), self._slice_changed)
+        nodes.add_handler(self._zones_changed, self._node_updated, self._zones_changed)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -53,6 +58,7 @@ class EndpointSliceController:
         if service is None or objects.is_deleting(service):
             self._expected.forget(key)
             self._written.pop(key, None)
+            self._proportional.pop(key, None)
             return None
         selector = service_selector(service)
         if selector is None or service["spec"].get("type") == "ExternalName":
@@ -65,7 +71,11 @@ class EndpointSliceController:
         existing = [each for each in shown if not objects.is_deleting(each)]
         selected = self._pods.list(objects.namespace(service), selector)
         nodes = {objects.name(node): node for node in self._nodes.list()}
-        await self._apply(key, service, plan_slices(service, selected, existing, nodes))
+        plan = plan_slices(service, selected, existing, nodes, self._proportional.get(key, ()))
+        await self._apply(key, service, plan)
+        self._proportional[key] = plan.proportional
+        for kind, reason, message in plan.events:
+            self._recorder.event(service, kind, reason, message)
         return None
 
     async def _apply(self, key: str, service: Object, plan: SlicePlan) -> None:
@@ -107,6 +117,16 @@ class EndpointSliceController:
                 message = f"Error updating Endpoint Slices for Service {namespace}/{name}: {failure}"
                 self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
                 raise failure
+
+    def _node_updated(self, old: Object, new: Object) -> None:
+        if is_counted(old) != is_counted(new) or facts(old) != facts(new):
+            self._zones_changed(new)
+
+    def _zones_changed(self, _: Object) -> None:
+        """The processors of a zone are others: hints in proportion to them may be."""
+        for service in self._services.list():
+            if is_proportional(service):
+                self._queue.add(objects.key(service))
 
     def _slice_added(self, added: Object) -> None:
         for key in _service_keys(added):

@@ -6,13 +6,14 @@ a change of one pod rewrites one slice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.api.catalogue import SERVICES
 from apimachinery.controller.owners import owner_reference
 from apimachinery.meta import objects, pods
+from controlplane.controllers.endpoint_hints import Event, Unfit, give_hints, is_proportional, weigh_zones
 from controlplane.controllers.endpoints_of_pods import (
     HEADLESS,
     MANAGED_BY,
@@ -36,11 +37,16 @@ _FAMILIES = {"IPv4": ".", "IPv6": ":"}
 
 @dataclass(frozen=True, slots=True)
 class SlicePlan:
-    """What to write. `update` holds whole slices, with the resourceVersion they are based on."""
+    """What to write. `update` holds whole slices, with the resourceVersion they are based on.
+
+    events: about the Service. proportional: endpoints have hints in proportion to zones, for the families that could.
+    """
 
     create: list[Object] = field(default_factory=list)
     update: list[Object] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    proportional: set[str] = field(default_factory=set)
 
 
 def render_endpoint(service: Object, pod: Object, addresses: Sequence[str], nodes: Mapping[str, Object]) -> Object:
@@ -63,11 +69,16 @@ def render_endpoint(service: Object, pod: Object, addresses: Sequence[str], node
 
 
 def plan_slices(
-    service: Object, selected: Iterable[Object], existing: Sequence[Object], nodes: Mapping[str, Object]
+    service: Object,
+    selected: Iterable[Object],
+    existing: Sequence[Object],
+    nodes: Mapping[str, Object],
+    proportional: Collection[str] = (),
 ) -> SlicePlan:
     """Compare wanted endpoints with the slices we manage.
 
     selected: the pods that the Service selects. existing: our slices of this Service. nodes: by name, for the zones.
+    proportional: what the plan before this one said of itself.
     """
     plan = SlicePlan()
     pods_here = [pod for pod in selected if belongs(pod)]
@@ -75,6 +86,7 @@ def plan_slices(
     for family in families:
         wanted = _wanted(service, pods_here, family, nodes)
         of_family = [each for each in existing if each.get("addressType") == family]
+        _hint(service, family, wanted, of_family, nodes, proportional, plan)
         _plan_family(service, family, wanted, of_family, plan)
     plan.delete.extend(each for each in existing if each.get("addressType") not in families)
     return plan
@@ -93,6 +105,45 @@ def _wanted(
             endpoint = render_endpoint(service, pod, addresses, nodes)
             found.setdefault(resolve_ports(service, pod), {})[objects.uid(pod)] = endpoint
     return found
+
+
+def _hint(
+    service: Object,
+    family: str,
+    wanted: Mapping[Ports, Mapping[str, Object]],
+    existing: Sequence[Object],
+    nodes: Mapping[str, Object],
+    proportional: Collection[str],
+    plan: SlicePlan,
+) -> None:
+    """Write hints into the endpoints of a family; what there is to say of it becomes an event, in upstream's words."""
+    endpoints = {uid: each for of_ports in wanted.values() for uid, each in of_ports.items()}
+    asked = is_proportional(service)
+    zones = weigh_zones(nodes.values()) if asked else None
+    problem = "Topology Aware Hints has been disabled" if family in proportional else ""
+    try:
+        give_hints(service, endpoints, _hinted(existing), zones)
+    except Unfit as unfit:
+        problem = str(unfit)
+    else:
+        if asked:
+            problem = ""
+            plan.proportional.add(family)
+    if problem:
+        plan.events.append(("Warning", "TopologyAwareHintsDisabled", f"{problem}, addressType: {family}"))
+    elif asked and family not in proportional:
+        message = f"Topology Aware Hints has been enabled, addressType: {family}"
+        plan.events.append(("Normal", "TopologyAwareHintsEnabled", message))
+
+
+def _hinted(existing: Sequence[Object]) -> dict[str, str]:
+    """The zones that endpoints are hinted for, by pod uid."""
+    return {
+        (endpoint.get("targetRef") or {}).get("uid", ""): zones[0]["name"]
+        for each in existing
+        for endpoint in each.get("endpoints") or ()
+        if (zones := (endpoint.get("hints") or {}).get("forZones"))
+    }
 
 
 def _plan_family(
@@ -145,9 +196,11 @@ def _plan_group(
         changed = {**each, "endpoints": endpoints, "metadata": _metadata(service, each)}
         if _content(changed) != _content(each):
             plan.update.append(changed)
-    while new or (placeholder and not kept and not plan.create):
+    missing = placeholder and not kept
+    while new or missing:
         plan.create.append(_new_slice(service, family, ports, new[:MAX_ENDPOINTS]))
         del new[:MAX_ENDPOINTS]
+        missing = False
 
 
 def _shrank(existing: Object, endpoints: Sequence[Object]) -> bool:

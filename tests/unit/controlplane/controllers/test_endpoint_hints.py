@@ -96,7 +96,8 @@ INFORMATION = "Insufficient Node information: allocatable CPU or zone not specif
         pytest.param([node("n1", "a"), node("n2", "b", "0")], on("n1", "x", "y"), INFORMATION, id="without processors"),
         pytest.param([node("n1", "a"), node("n2", "b", ready=False)], on("n1", "x", "y"), INFORMATION, id="one ready"),
         pytest.param(
-            list(NODES.values()), on("n1", "x"), "Insufficient number of endpoints (1 endpoints, 2 zones)", id="too few",
+            list(NODES.values()), on("n1", "x"), "Insufficient number of endpoints (1 endpoints, 2 zones)",
+            id="few",
         ),
         pytest.param(
             [node("n1", "a", "2"), node("n2", "b", "1")], [*on("n1", "x"), *on("n2", "y")],

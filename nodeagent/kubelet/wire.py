@@ -262,8 +262,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         ready=agent.sources_ready,
         clock=clock,
     )
-    if client is not None:
-        agent.servers.append(CsiNode(client, config.node_name, clock))
+    if api is not None:
+        agent.servers.append(CsiNode(api.client, config.node_name, api.node.wait_registered, clock))
     rotation = client_rotation(config, client, clock)
     agent.servers += [rotation] if rotation is not None else []
     if config.enable_server:

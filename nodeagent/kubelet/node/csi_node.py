@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from apimachinery.api.catalogue import CSINODES, NODES
@@ -23,18 +24,18 @@ _RETRY = 1.0
 class CsiNode:
     """Registers the one driver that this kubelet has built in."""
 
-    def __init__(self, client: Client, node: str, clock: Clock) -> None:
-        self._client, self._node, self._clock = client, node, clock
+    def __init__(self, client: Client, node: str, registered: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        self._client, self._node, self._registered, self._clock = client, node, registered, clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Return when the driver is registered; until then try again."""
+        """Return when the driver is registered; from when the Node is there, try again until then."""
+        await self._registered()
         while not stop.is_set():
             try:
                 await self._register()
                 return
             except (ApiError, ApiUnreachable) as error:
-                if not isinstance(error, ApiError) or not is_not_found(error):
-                    log.warning("Registering the driver %s: %s", DISK_DRIVER, error)
+                log.warning("Registering the driver %s: %s", DISK_DRIVER, error)
             await self._clock.sleep(_RETRY)
 
     async def _register(self) -> None:

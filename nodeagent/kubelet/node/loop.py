@@ -57,6 +57,10 @@ class NodeLoop:
         """Something about the node changed: look now."""
         self._kick.set()
 
+    async def wait_registered(self) -> None:
+        """Return when the API has the Node."""
+        await self._registered.wait()
+
     async def run(self) -> None:
         """Register, then keep status and Lease until cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -35,11 +35,9 @@ class Create(_OfMachine):
         return None
 
     def run(self, context: Context, changed: frozenset[str]) -> None:
-        absent = context.driver.state(self.machine) is State.ABSENT
-        if absent:
+        if context.driver.state(self.machine) is State.ABSENT:
             context.journal.forget(self.machine.name)
-        disk = bool(context.driver.local(self.machine).code_disk)
-        context.driver.ensure_machine(self.machine, _code(context, self.machine, modules=absent and disk))
+        context.driver.ensure_machine(self.machine, _code(context, self.machine))
 
 
 class Boot(_OfMachine):
@@ -147,10 +145,10 @@ class Services(_OfMachine):
         )
 
 
-def _code(context: Context, machine: Machine, *, modules: bool = False) -> CodeArchive:
+def _code(context: Context, machine: Machine) -> CodeArchive:
     packages = packages_of(machine)
     try:
-        archive = compile_bundle(context.home.home, context.source, packages=packages, modules=modules)
+        archive = compile_bundle(context.home.home, context.source, packages=packages)
     except ImageError as error:
         raise LabError(str(error)) from error
     return CodeArchive(code_digest(context.source, packages), archive)

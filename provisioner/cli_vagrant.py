@@ -83,6 +83,7 @@ def describe_lab(lab: Lab, place: LabHome, box: Path | None, *, kvm: bool) -> di
                 "mac": machine.mac,
                 "vcpus": machine.size.vcpus,
                 "memory": machine.size.memory // MIB,
+                "disk": -(-machine.size.disk // (1024 * MIB)),
                 "console": str(place.console(machine.name)),
             }
             for machine in lab.machines

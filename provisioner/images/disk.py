@@ -13,8 +13,8 @@ from provisioner.images.tools import require_tools, run_tool
 
 MIB = 1024**2
 
-#: Virtual size of every machine's disk. The image is sparse: only what is written takes space on the host.
-VIRTUAL_SIZE = 20 * 1024 * MIB
+#: Virtual size of the image, and the least of a machine's disk; the initrd grows partition and file system to more.
+VIRTUAL_SIZE = 4 * 1024 * MIB
 
 #: Bytes before the boot partition, and its size.
 BOOT_START, _BOOT_SIZE = 1 * MIB, 48 * MIB

@@ -15,7 +15,10 @@ from pathlib import Path, PurePosixPath
 from provisioner.images.errors import ImageError
 
 #: busybox applets that the init script calls; each is a symbolic link in /bin.
-APPLETS = ("sh", "mount", "insmod", "cat", "dd", "sha256sum", "tar", "gzip", "mkdir", "sleep", "usleep", "switch_root")
+APPLETS = (
+    "sh", "mount", "insmod", "cat", "dd", "blockdev", "stat", "chroot", "sha256sum", "tar", "gzip", "mkdir", "sleep",
+    "usleep", "switch_root",
+)  # fmt: skip
 
 
 def render_cpio(entries: Mapping[str, tuple[int, bytes]]) -> bytes:

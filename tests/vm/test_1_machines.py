@@ -96,6 +96,13 @@ def test_api_server_certificate_names(cluster: Cluster, master: Machine) -> None
     assert {cluster.lab.service_ip, master.ip} <= addresses
 
 
+def test_the_disk_is_as_large_as_the_lab_says(cluster: Cluster, machine: Machine) -> None:
+    if cluster.lab.driver is Driver.NETNS:
+        return  # the host's
+    size = int(cluster.on(machine, "df --block-size=1 --output=size / | tail -1"))
+    assert 0.9 * machine.size.disk < size <= machine.size.disk
+
+
 def test_pods_are_in_slices_of_systemd(cluster: Cluster, machine: Machine) -> None:
     """Kubelet and runtime agree, and on a machine with systemd both leave its cgroups to it, as kubeadm's do."""
     if cluster.lab.driver is Driver.NETNS:

@@ -30,6 +30,7 @@ def test_machines_are_described_with_the_labs_names_addresses_and_sizes(tmp_path
         "mac": LAB.machine("worker-2").mac,
         "vcpus": 3,
         "memory": 1024,
+        "disk": 12,
         "console": str(tmp_path / "labs/v/disks/worker-2.console.log"),
     }
     assert describe_lab(LAB, LabHome(tmp_path, LAB.name), box, kvm=True)["driver"] == "kvm"

@@ -18,8 +18,8 @@ from tests.netns.kubelet.machine import Machine
 
 MI = 1 << 20
 DISK = 300 * MI
-#: Far below the threshold, but not to the last byte: containerd keeps its books on the same disk, and without room for a
-#: line about it, it does not believe that a container has ended.
+#: Far below the threshold, but not to the last byte: containerd keeps its books on the same disk, and without room for
+#: a line about it, it does not believe that a container has ended.
 FILL = "while [ $(df -k /d | awk 'NR==2 {print $4}') -gt 24576 ]; do head -c 4194304 /dev/zero >> /d/hog; done"
 BALLAST = "example.com/ballast:1"
 

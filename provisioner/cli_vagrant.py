@@ -16,6 +16,7 @@ from provisioner.errors import BadInput, LabError
 from provisioner.home import LabHome, find_home
 from provisioner.spec import MIB, Driver, Lab
 from provisioner.specfile import load_lab
+from provisioner.specvalues import GIB
 
 app = typer.Typer(help="What the Vagrantfile calls.", no_args_is_help=True)
 LabFile = Annotated[Path, typer.Option("--file", "-f", help="The lab file.")]
@@ -83,7 +84,7 @@ def describe_lab(lab: Lab, place: LabHome, box: Path | None, *, kvm: bool) -> di
                 "mac": machine.mac,
                 "vcpus": machine.size.vcpus,
                 "memory": machine.size.memory // MIB,
-                "disk": -(-machine.size.disk // (1024 * MIB)),
+                "disk": -(-machine.size.disk // GIB),
                 "console": str(place.console(machine.name)),
             }
             for machine in lab.machines

@@ -12,7 +12,6 @@ DISK_DRIVER = "disk.kubelab.io"
 """The CSI driver of the lab's own disks: its controller part is the cloud's, its node part is in the kubelet."""
 
 MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
 def attachment_name(handle: str, driver: str, node: str) -> str:
@@ -26,10 +25,21 @@ def source(volume: Object) -> Mapping[str, Any]:
     return found
 
 
+def disk_of(volume: Object) -> str:
+    """The id of the lab's disk behind a volume, "" when it is none."""
+    csi = source(volume)
+    return str(csi.get("volumeHandle") or "") if csi.get("driver") == DISK_DRIVER else ""
+
+
 def unique_name(volume: Object) -> str:
     """What a Node's volumesInUse and volumesAttached call a CSI volume."""
     csi = source(volume)
-    return f"kubernetes.io/csi/{csi['driver']}^{csi['volumeHandle']}"
+    return unique_handle(csi["driver"], csi["volumeHandle"])
+
+
+def unique_handle(driver: str, handle: str) -> str:
+    """The same, of the driver's own name for it."""
+    return f"kubernetes.io/csi/{driver}^{handle}"
 
 
 def allows_many_nodes(volume: Object) -> bool:

@@ -10,6 +10,9 @@ from apimachinery.meta import times
 
 Object = Mapping[str, Any]
 
+MIRROR = "kubernetes.io/config.mirror"
+"""The annotation of a static pod's mirror: the UID under which its node runs it."""
+
 
 def phase(pod: Object) -> str:
     """Return status.phase; an unset phase reads as Pending, as the API server defaults it."""
@@ -34,9 +37,9 @@ def condition(obj: Object, kind: str) -> dict[str, Any] | None:
     return None
 
 
-def is_ready(pod: Object) -> bool:
-    """Tell whether the Ready condition is True."""
-    ready = condition(pod, "Ready")
+def is_ready(obj: Object) -> bool:
+    """Tell whether the Ready condition of a pod, or of a node, is True."""
+    ready = condition(obj, "Ready")
     return ready is not None and ready.get("status") == "True"
 
 

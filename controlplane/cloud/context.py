@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,11 +52,3 @@ class Context:
         recorder = EventRecorder(self.client, component, clock=self.clock)
         self.recorders.append(recorder)
         return recorder
-
-
-def node_ready(node: Mapping[str, Any]) -> str:
-    """The status of the condition Ready; "Unknown" without one."""
-    for condition in (node.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Ready":
-            return str(condition.get("status"))
-    return "Unknown"

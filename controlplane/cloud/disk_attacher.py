@@ -73,11 +73,11 @@ class DiskAttacher:
 
     async def _attach(self, attachment: Object) -> float:
         volume = self._volumes.get(attachments.volume_of(attachment))
-        if volume is None or not plan.handle(volume):
+        if volume is None or not attachments.disk_of(volume):
             raise plan.Refusal(f'persistentvolume "{attachments.volume_of(attachment)}" not found')
         node = attachment["spec"]["nodeName"]
         machine = plan.node_id(self._nodes.get(node), node)
-        disk = plan.handle(volume)
+        disk = attachments.disk_of(volume)
         if attachments.is_attached(attachment) and (await self._disks.attached()).get(disk) == machine:
             return VERIFY
         if objects.is_deleting(volume):
@@ -96,7 +96,7 @@ class DiskAttacher:
         volume = self._volumes.get(attachments.volume_of(attachment))
         machine = objects.annotations(attachment).get(plan.NODE_ID_ANNOTATION) or attachment["spec"]["nodeName"]
         # Of a volume that was deleted by force its name still tells the disk, if we made it.
-        disk = plan.handle(volume) if volume is not None else plan.disk_id(attachments.volume_of(attachment))
+        disk = attachments.disk_of(volume) if volume is not None else plan.disk_id(attachments.volume_of(attachment))
         try:
             await self._disks.detach(disk, machine)
         except DiskNotFound:
@@ -148,7 +148,7 @@ class DiskAttacher:
         self._queue.add(_VOLUME + attachments.volume_of(attachment))
 
     def _volume_changed(self, volume: Object) -> None:
-        if plan.handle(volume):
+        if attachments.disk_of(volume):
             self._queue.add(_VOLUME + objects.name(volume))
             for attachment in self._attachments.by_index(_OF_VOLUME, objects.name(volume)):
                 self._attachment_changed(attachment)

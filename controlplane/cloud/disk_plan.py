@@ -6,10 +6,9 @@ It says what the sidecars of a CSI driver say (external-provisioner, external-at
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
-from apimachinery.meta import attachments, objects, volumes
+from apimachinery.meta import objects, volumes
 from apimachinery.meta.attachments import DISK_DRIVER
 from apimachinery.meta.provisioning import FINALIZER, volume_name
 from apimachinery.meta.quantity import format_bytes, value
@@ -31,12 +30,6 @@ class Refusal(Exception):
 def disk_id(volume: str) -> str:
     """The disk of a PersistentVolume, by its name: a device's serial number holds 20 characters."""
     return f"vol-{hashlib.sha256(volume.encode()).hexdigest()[:16]}"
-
-
-def handle(volume: Mapping[str, Any]) -> str:
-    """The disk behind a PersistentVolume of ours, "" for one of another kind."""
-    csi = attachments.source(volume)
-    return str(csi.get("volumeHandle") or "") if csi.get("driver") == DISK_DRIVER else ""
 
 
 def check(claim: Object, storage_class: Object) -> None:

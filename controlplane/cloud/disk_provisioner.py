@@ -68,7 +68,7 @@ class DiskProvisioner:
             claim = self._claims.get_by_key(key.removeprefix(_CLAIM))
             return await self._provision(claim) if claim is not None and is_asked(claim, DISK_DRIVER) else None
         volume = self._volumes.get_by_key(key.removeprefix(_VOLUME))
-        if volume is None or not plan.handle(volume) or not is_to_be_deleted(volume, DISK_DRIVER):
+        if volume is None or not attachments.disk_of(volume) or not is_to_be_deleted(volume, DISK_DRIVER):
             return None
         return await self._delete(volume)
 
@@ -113,7 +113,7 @@ class DiskProvisioner:
                     raise DiskProblem(
                         f"persistentvolume {name} is still attached to node {held[0]['spec']['nodeName']}"
                     )
-                await self._disks.delete(plan.handle(volume))
+                await self._disks.delete(attachments.disk_of(volume))
             except DiskProblem as error:
                 self._recorder.event(volume, "Warning", "VolumeFailedDelete", str(error))
                 return RETRY

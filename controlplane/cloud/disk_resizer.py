@@ -7,7 +7,7 @@ from typing import Any
 from apimachinery.api.catalogue import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
-from apimachinery.meta import expansion, objects, volumes
+from apimachinery.meta import attachments, expansion, objects, volumes
 from apimachinery.meta.attachments import DISK_DRIVER
 from controlplane.cloud import disk_plan as plan
 from controlplane.cloud.context import Context
@@ -46,7 +46,7 @@ class DiskResizer:
             self._waits.pop(key, None)
             return None
         volume = self._volumes.get(claim["spec"].get("volumeName") or "")
-        if volume is None or not plan.handle(volume) or not volumes.is_bound_to(volume, claim):
+        if volume is None or not attachments.disk_of(volume) or not volumes.is_bound_to(volume, claim):
             return None
         if volumes.capacity(volume) < volumes.requested(claim):
             grown = await self._grow(claim, volume)
@@ -73,7 +73,7 @@ class DiskResizer:
             text = f"External resizer is resizing volume {name}"
             self._recorder.event(claim, "Normal", "Resizing", text)
         try:
-            size = await self._disks.resize(plan.handle(volume), plan.asked_size(claim))
+            size = await self._disks.resize(attachments.disk_of(volume), plan.asked_size(claim))
         except DiskProblem as error:
             text = f'resize volume "{name}" by resizer "{DISK_DRIVER}" failed: {error}'
             self._recorder.event(claim, "Warning", "VolumeResizeFailed", text)
@@ -95,5 +95,5 @@ class DiskResizer:
 
     def _volume_changed(self, volume: Object) -> None:
         reference = volume["spec"].get("claimRef")
-        if reference and plan.handle(volume):
+        if reference and attachments.disk_of(volume):
             self._queue.add(f"{reference.get('namespace', '')}/{reference.get('name', '')}")

@@ -9,9 +9,9 @@ from apimachinery.api.catalogue import NODES
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
-from apimachinery.meta import objects
+from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
-from controlplane.cloud.context import Context, Object, node_ready
+from controlplane.cloud.context import Context, Object
 from controlplane.cloud.node_plan import plan_shutdown
 from controlplane.cloud.provider import CloudProblem
 
@@ -55,7 +55,7 @@ class CloudNodeLifecycleController:
         return self._period
 
     async def _look(self, node: Object) -> None:
-        if node_ready(node) == "True":
+        if pods.is_ready(node):
             await self._taint(node, off=False)
         elif await self._instances.exists(node):
             if await self._instances.shutdown(node):

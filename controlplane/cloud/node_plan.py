@@ -6,14 +6,11 @@ import ipaddress
 from typing import Any
 
 from apimachinery.meta import objects
+from apimachinery.meta.cloud import PROVIDED_IP
+from apimachinery.meta.taints import SHUTDOWN, UNINITIALIZED
 from controlplane.cloud.provider import CloudProblem, InstanceMetadata
 
 Object = dict[str, Any]
-
-UNINITIALIZED = "node.cloudprovider.kubernetes.io/uninitialized"
-SHUTDOWN = "node.cloudprovider.kubernetes.io/shutdown"
-PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
-"""The addresses that a kubelet was started with (--node-ip), joined by a comma; the cloud must know them."""
 
 # Labels of before 1.17 that must not say otherwise (labelReconcileInfo): (old, new, whether the old one must be there).
 _OLD_LABELS = (

@@ -11,11 +11,11 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.kit.backoff import Backoff
 from apimachinery.meta import objects
+from apimachinery.meta.cloud import ANNOUNCED_BY
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.cloud.context import Context, Object
 from controlplane.cloud.provider import Balancer, CloudProblem, Host, LoadBalancers
 from controlplane.cloud.service_plan import (
-    ANNOUNCED_BY,
     FINALIZER,
     asked_for,
     change_events,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from apimachinery.meta import objects
-from controlplane.cloud.context import node_ready
+from apimachinery.meta import objects, pods
+from apimachinery.meta.cloud import ANNOUNCED_BY
 from controlplane.cloud.provider import Balancer, Host
 
 Object = dict[str, Any]
@@ -15,8 +15,6 @@ FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 TO_BE_DELETED_TAINT = "ToBeDeletedByClusterAutoscaler"
 _SERVICE_LABEL = "kubernetes.io/service-name"
-ANNOUNCED_BY = "cloud.kubelab.io/announced-by"
-"""On a Service: the name of the Node that answers for its address. nodeagent/speaker reads it."""
 
 
 def wants_balancer(service: Object) -> bool:
@@ -91,7 +89,7 @@ def usable_hosts(nodes: Iterable[Object], slices: Iterable[Object], off: Collect
         (
             Host(
                 objects.name(node),
-                node_ready(node) == "True" and objects.name(node) not in off,
+                pods.is_ready(node) and objects.name(node) not in off,
                 objects.name(node) in local,
             )
             for node in nodes
@@ -114,7 +112,7 @@ def is_usable(node: Object) -> bool:
 
 def concerns_balancers(old: Object, new: Object) -> bool:
     """Whether a Node's change may move a balancer."""
-    return (is_usable(old), node_ready(old)) != (is_usable(new), node_ready(new))
+    return (is_usable(old), pods.is_ready(old)) != (is_usable(new), pods.is_ready(new))
 
 
 def service_of(endpoint_slice: Object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.meta import attachments, objects, pods
+from apimachinery.meta import attachments, objects, pods, taints
 
 Object = dict[str, Any]
 
@@ -112,8 +112,8 @@ def is_healthy(node: Object | None) -> bool:
 
 def is_out_of_service(node: Object | None) -> bool:
     """Whether an administrator vouches that the node is shut down (KEP-2268)."""
-    taints = ((node or {}).get("spec") or {}).get("taints") or ()
-    return any(taint.get("key") == attachments.OUT_OF_SERVICE for taint in taints)
+    held = ((node or {}).get("spec") or {}).get("taints") or ()
+    return any(taint.get("key") == taints.OUT_OF_SERVICE for taint in held)
 
 
 def needs_volume(pod: Object) -> bool:

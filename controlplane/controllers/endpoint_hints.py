@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.meta import objects, quantity
+from apimachinery.meta import objects, pods, quantity
 from controlplane.controllers.endpoints_of_pods import ZONE
 
 Object = dict[str, Any]
@@ -78,9 +78,7 @@ def weigh_zones(nodes: Iterable[Object]) -> dict[str, float] | None:
 
 def is_counted(node: Object) -> bool:
     """Tell whether a node's processors count: it is ready and no control plane."""
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and not any(label in objects.labels(node) for label in _CONTROL_PLANE)
+    return pods.is_ready(node) and not any(label in objects.labels(node) for label in _CONTROL_PLANE)
 
 
 def facts(node: Object) -> tuple[str, int]:

@@ -23,6 +23,14 @@ def service_selector(service: Object) -> Selector | None:
     return label_selectors.from_set(selector) if selector else None
 
 
+def slice_keys(each: Object, manager: str) -> list[str]:
+    """Return the key of the Service, and of its Endpoints, that a slice of `manager` is of: an index function."""
+    labels = objects.labels(each)
+    if labels.get(MANAGED_BY) != manager or SERVICE_NAME not in labels:
+        return []
+    return [f"{objects.namespace(each)}/{labels[SERVICE_NAME]}"]
+
+
 def belongs(pod: Object) -> bool:
     """Tell whether the pod is an endpoint: it has an address and will run (again)."""
     if not (pod.get("status") or {}).get("podIP"):

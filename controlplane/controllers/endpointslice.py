@@ -15,7 +15,7 @@ from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.endpoint_hints import facts, is_counted, is_proportional
-from controlplane.controllers.endpoints_of_pods import MANAGED_BY, SERVICE_NAME, service_selector
+from controlplane.controllers.endpoints_of_pods import SERVICE_NAME, service_selector, slice_keys
 from controlplane.controllers.endpointslice_plan import MANAGER, SlicePlan, plan_slices
 from controlplane.controllers.pod_control import is_namespace_terminating
 from controlplane.controllers.service_watch import ServiceWatch
@@ -39,9 +39,8 @@ class EndpointSliceController:
         self._recorder = context.recorder(NAME)
         self._expected = Expectations(context.clock)
         self._written: dict[str, dict[str, int]] = {}  # by Service, uid of a slice: its generation after our last write
-        self._proportional: dict[
-            str, set[str]
-        ] = {}  # by Service: the families whose hints follow the zones' processors
+        # By Service: the families whose hints follow the zones' processors.
+        self._proportional: dict[str, set[str]] = {}
         self._queue = WorkQueue(context.clock, base=1.0)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         ServiceWatch(context, self._queue.add)
@@ -145,8 +144,4 @@ def is_stale(shown: Iterable[Object], written: Mapping[str, int]) -> bool:
 
 
 def _service_keys(each: Object) -> list[str]:
-    """Return the key of the Service whose slice this is, if it is ours to manage."""
-    labels = objects.labels(each)
-    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
-        return []
-    return [f"{objects.namespace(each)}/{labels[SERVICE_NAME]}"]
+    return slice_keys(each, MANAGER)

@@ -16,7 +16,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
-from controlplane.controllers.endpoints_of_pods import HEADLESS, MANAGED_BY, SERVICE_NAME
+from controlplane.controllers.endpoints_of_pods import HEADLESS, MANAGED_BY, SERVICE_NAME, slice_keys
 from controlplane.controllers.endpointslice_plan import SlicePlan
 from controlplane.controllers.pod_control import is_namespace_terminating
 
@@ -192,8 +192,4 @@ class EndpointSliceMirroring:
 
 
 def _keys(each: Object) -> list[str]:
-    """The key of the Endpoints that the slice mirrors, if it is ours."""
-    labels = objects.labels(each)
-    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
-        return []
-    return [f"{objects.namespace(each)}/{labels[SERVICE_NAME]}"]
+    return slice_keys(each, MANAGER)

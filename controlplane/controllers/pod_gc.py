@@ -15,6 +15,7 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
+from apimachinery.meta.taints import OUT_OF_SERVICE
 from controlplane.controllers.context import Context
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ ALL = "all-pods"
 PERIOD = 20.0
 # A node that was not seen for so long is asked for at the API itself, then its pods are deleted.
 QUARANTINE = 40.0
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 
 def plan_terminated(all_pods: Iterable[Object], threshold: int) -> list[Object]:

@@ -83,9 +83,10 @@ def check(document: Document, problems: Problems) -> None:
     for field, flag in _NOT_NEGATIVE.items():
         if document[field] < 0:
             wrong(f"{field} ({flag}) {document[field]} must not be a negative number")
-    _check_node(document, gates.resolve(asked), wrong)
+    resolved = gates.resolve(asked)
+    _check_node(document, resolved, wrong)
     _check_images(document, wrong)
-    _check_shutdown(document, gates.resolve(asked), wrong)
+    _check_shutdown(document, resolved, wrong)
     _check_enforcement(document, wrong)
     _check_logs(document, wrong)
     _check_eviction(document, wrong)

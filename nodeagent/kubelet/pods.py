@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
-from apimachinery.meta.quantity import milli, value
+from apimachinery.meta.pods import MIRROR
 
 Pod = dict[str, Any]
 Container = dict[str, Any]
@@ -16,7 +16,6 @@ Kind = Literal["init", "regular", "ephemeral"]
 CONFIG_SOURCE = "kubernetes.io/config.source"
 CONFIG_HASH = "kubernetes.io/config.hash"
 CONFIG_SEEN = "kubernetes.io/config.seen"
-CONFIG_MIRROR = "kubernetes.io/config.mirror"
 
 # What of a pod's metadata changes what is to be done for it.
 _ASKING = ("labels", "annotations", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -49,7 +48,7 @@ def is_static(pod: Mapping[str, Any]) -> bool:
 
 def is_mirror(pod: Mapping[str, Any]) -> bool:
     """Whether the pod is the API's picture of a static pod: never run, only shown."""
-    return CONFIG_MIRROR in notes(pod)
+    return MIRROR in notes(pod)
 
 
 def is_critical(pod: Mapping[str, Any]) -> bool:
@@ -130,28 +129,3 @@ def asks_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _conditions(pod: Mapping[str, Any], types: Collection[str]) -> dict[str, str]:
     listed = (pod.get("status") or {}).get("conditions") or () if types else ()
     return {condition["type"]: condition["status"] for condition in listed if condition["type"] in types}
-
-
-def qos_class(pod: Mapping[str, Any]) -> str:
-    """Guaranteed, Burstable or BestEffort (pkg/apis/core/v1/helper/qos): from cpu and memory of every container."""
-    requests: dict[str, int] = {}
-    limits: dict[str, int] = {}
-    guaranteed = True
-    for container in [*regular_containers(pod), *init_containers(pod)]:
-        resources = container.get("resources") or {}
-        named = _amounts(resources.get("limits"))
-        for total, amounts in ((requests, _amounts(resources.get("requests"))), (limits, named)):
-            for resource, amount in amounts.items():
-                total[resource] = total.get(resource, 0) + amount
-        guaranteed = guaranteed and len(named) == 2
-    if not requests and not limits:
-        return "BestEffort"
-    if guaranteed and requests == limits:
-        return "Guaranteed"
-    return "Burstable"
-
-
-def _amounts(listed: Mapping[str, Any] | None) -> dict[str, int]:
-    known = {name: text for name, text in (listed or {}).items() if name in ("cpu", "memory")}
-    amounts = {name: milli(str(text)) if name == "cpu" else value(str(text)) for name, text in known.items()}
-    return {name: amount for name, amount in amounts.items() if amount}

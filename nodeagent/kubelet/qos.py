@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apimachinery.meta.pod_resources import parse_amounts, pod_requests
+from apimachinery.meta.pod_resources import parse_amounts, pod_requests, qos_class
 from apimachinery.meta.quantity import milli, value
 from nodeagent.kubelet import pods
 
@@ -42,7 +42,7 @@ def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_mem
     """
     if pods.is_critical(pod):
         return _GUARANTEED_OOM
-    quality = pods.qos_class(pod)
+    quality = qos_class(pod)
     if quality == "Guaranteed":
         return _GUARANTEED_OOM
     if quality == "BestEffort":
@@ -87,7 +87,7 @@ def container_limits(container: Mapping[str, Any], *, cpu_quota: bool = True) ->
 def pod_limits(pod: Mapping[str, Any], *, cpu_quota: bool = True) -> Limits:
     """The pod cgroup's numbers: a limit holds only if every container names one."""
     requests = pod_requests(pod)
-    if pods.qos_class(pod) == "BestEffort":
+    if qos_class(pod) == "BestEffort":
         return Limits(_MIN_SHARES)
     total = pod_requests(pod, section="limits")
     containers = [c for kind, c in pods.all_containers(pod) if kind != "ephemeral"]

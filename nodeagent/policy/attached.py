@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from apimachinery.meta import objects
+from apimachinery.meta.pods import MIRROR
 
-from .model import MIRROR, Object, Pod, read_pod, status_ips
+from .model import Object, Pod, read_pod, status_ips
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.meta import objects
+from apimachinery.meta.pods import MIRROR
 
 Object = dict[str, Any]
 
 INGRESS, EGRESS = "ingress", "egress"
-MIRROR = "kubernetes.io/config.mirror"
-"""The annotation of a static pod's mirror: the UID under which its node runs it."""
 _OVER = ("Succeeded", "Failed")
 
 

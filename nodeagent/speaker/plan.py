@@ -6,11 +6,10 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from apimachinery.meta.cloud import ANNOUNCED_BY
+
 Object = dict[str, Any]
 Pool = tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]
-
-ANNOUNCED_BY = "cloud.kubelab.io/announced-by"
-"""On a Service: the name of the Node that answers for its address (controlplane/cloud writes it)."""
 
 
 def plan_announced(services: Iterable[Object], node: str, pool: Pool) -> frozenset[ipaddress.IPv4Address]:

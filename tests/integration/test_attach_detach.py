@@ -19,7 +19,7 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.client.rest import Client
 from apimachinery.kit.tasks import cancel_and_wait
-from apimachinery.meta import attachments, objects
+from apimachinery.meta import attachments, objects, taints
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers import attach_detach
 from tests.integration.simulation import Simulation, simulated_cluster
@@ -212,6 +212,6 @@ async def test_out_of_service_tears_it_away(cluster: Simulation, driver: Driver)
     await cluster.eventually(gone, "the pod gone", LONG)
     await start(cluster, "second", "worker-2")
     assert await cluster.client.get(VOLUMEATTACHMENTS, attachment_on("worker-1"))
-    taint = {"key": attachments.OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
+    taint = {"key": taints.OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
     await cluster.client.patch(NODES, "worker-1", {"spec": {"taints": [taint]}})
     await attached_to(cluster, "worker-2")

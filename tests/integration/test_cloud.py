@@ -19,9 +19,9 @@ from apimachinery.client.rest import Client
 from apimachinery.kit.started import started_at
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta.status import ApiError, is_not_found
+from apimachinery.meta.taints import SHUTDOWN, UNINITIALIZED
 from controlplane.cloud.config import CloudConfig
 from controlplane.cloud.context import Periods
-from controlplane.cloud.node_plan import SHUTDOWN, UNINITIALIZED
 from controlplane.cloud.service_plan import ANNOUNCED_BY, FINALIZER
 from controlplane.cloud.wire import build
 from tests.integration.simulation import Simulation, simulated_cluster

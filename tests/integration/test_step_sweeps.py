@@ -21,8 +21,9 @@ from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.kit.trace import Trace
 from apimachinery.meta.status import ApiError, is_not_found
+from apimachinery.meta.taints import OUT_OF_SERVICE
 from controlplane.controllers.context import Context
-from controlplane.controllers.pod_gc import ALL, OUT_OF_SERVICE
+from controlplane.controllers.pod_gc import ALL
 from controlplane.controllers.wire import run_controllers
 from tests.integration.faults import JumpingClock
 from tests.integration.simulation import Simulation, simulated_cluster

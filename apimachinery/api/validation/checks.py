@@ -136,6 +136,13 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
+def restore(left: dict[str, Any], old: Object, name: str) -> None:
+    """Set a field of `left` back to what `old` says, or to nothing."""
+    left.pop(name, None)
+    if old.get(name) is not None:
+        left[name] = old[name]
+
+
 def _blank(value: Any) -> bool:
     return value is None or value == "" or value == {} or value == []
 

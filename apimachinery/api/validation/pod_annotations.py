@@ -5,8 +5,8 @@ import re
 from apimachinery.api.validation.checks import Object
 from apimachinery.api.validation.volume_sources import descending_path
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid
+from apimachinery.meta.pods import MIRROR
 
-MIRROR = "kubernetes.io/config.mirror"
 _COST = "controller.kubernetes.io/pod-deletion-cost"
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, same
+from apimachinery.api.validation.checks import Object, restore, same
 from apimachinery.api.validation.go_values import go_labels, go_terms
 from apimachinery.meta.paths import Path, Problem, invalid
 
@@ -16,14 +16,14 @@ def gated_update(left: dict[str, Any], old: Object, path: Path) -> list[Problem]
     if any(selector.get(key) != value for key, value in before.items()):
         text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
         problems.append(invalid(path.child("nodeSelector"), go_labels(left.get("nodeSelector")), text))
-    _restore(left, old, "nodeSelector")
+    restore(left, old, "nodeSelector")
     now, then = left.get("affinity") or {}, old.get("affinity") or {}
     if same(now.get("nodeAffinity"), then.get("nodeAffinity")):
         return problems
     where = path.child("affinity").child("nodeAffinity")
     problems += _narrowed(now.get("nodeAffinity") or {}, then.get("nodeAffinity") or {}, where)
     rest = dict(now)
-    _restore(rest, then, "nodeAffinity")
+    restore(rest, then, "nodeAffinity")
     if rest or old.get("affinity") is not None:
         left["affinity"] = rest
     else:
@@ -51,9 +51,3 @@ def _only_adds(new: Object, old: Object) -> bool:
     if not any(old.get(field) for field in fields) and any(new.get(field) for field in fields):
         return False  # an empty term matches nothing, and would begin to match something
     return all(same((new.get(field) or [])[: len(held)], held) for field in fields if (held := old.get(field)))
-
-
-def _restore(left: dict[str, Any], old: Object, name: str) -> None:
-    left.pop(name, None)
-    if old.get(name) is not None:
-        left[name] = old[name]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, same
-from apimachinery.api.validation.pod_annotations import MIRROR
+from apimachinery.api.validation.checks import Object, restore, same
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid
 from apimachinery.meta.pod_resources import qos_class
+from apimachinery.meta.pods import MIRROR
 
 _RESIZABLE = ("cpu", "memory")
 
@@ -67,8 +67,5 @@ def _without_resizable(spec: Object, old: Object) -> dict[str, Any]:
             after["resources"] = asked
         else:
             after.pop("resources", None)
-        for name in ("resizePolicy",):
-            after.pop(name, None)
-            if name in before:
-                after[name] = before[name]
+        restore(after, before, "resizePolicy")
     return left

@@ -4,12 +4,13 @@ from copy import deepcopy
 from typing import Any
 
 from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, qualified_name, same, sentences
-from apimachinery.api.validation.pod_annotations import MIRROR, pod_annotations, pod_annotations_update
+from apimachinery.api.validation.pod_annotations import pod_annotations, pod_annotations_update
 from apimachinery.api.validation.pod_gated import gated_update
 from apimachinery.api.validation.pods import addresses
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required
 from apimachinery.meta.pod_resources import qos_class
+from apimachinery.meta.pods import MIRROR
 
 _MAX_INT32 = 2**31 - 1
 _SYSTEM_CONDITIONS = ("PodScheduled", "Ready", "Initialized")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apimachinery.meta.pods import MIRROR
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.registry.store import ObjectStore
 
 Object = dict[str, Any]
 
-_MIRROR = "kubernetes.io/config.mirror"
 _NODES = "system:nodes"
 _LEASES = "kube-node-lease"
 _RESTRICTED = "node-restriction.kubernetes.io"
@@ -92,9 +92,9 @@ class NodeRestriction(Plugin):
             )
         pod = review.new
         assert pod is not None
-        if _MIRROR not in (pod["metadata"].get("annotations") or {}):
+        if MIRROR not in (pod["metadata"].get("annotations") or {}):
             raise review.forbidden(
-                f'pod does not have "{_MIRROR}" annotation, node "{node}" can only create mirror pods'
+                f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
             )
         if _node_of(pod) != node:
             raise review.forbidden(f'node "{node}" can only create pods with spec.nodeName set to itself')

@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 from apimachinery.meta import status
+from apimachinery.meta.pods import MIRROR
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
 
@@ -14,7 +15,6 @@ Object = dict[str, Any]
 DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
-_MIRROR = "kubernetes.io/config.mirror"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -33,7 +33,7 @@ class ServiceAccount(Plugin):
         pod = review.new
         assert pod is not None
         spec = pod.setdefault("spec", {})
-        if (pod["metadata"].get("annotations") or {}).get(_MIRROR) is not None:
+        if (pod["metadata"].get("annotations") or {}).get(MIRROR) is not None:
             _check_mirror(review, spec)
             return
         name = spec.get("serviceAccountName") or DEFAULT

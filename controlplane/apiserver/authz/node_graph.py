@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from apimachinery.meta.pods import MIRROR
+
 Object = Mapping[str, Any]
 Reference = tuple[str, str, str]
 """(plural, namespace, name) of what a pod or a volume needs."""
 
-_MIRROR = "kubernetes.io/config.mirror"
 # The secret references of volume sources, and whether their namespace defaults to the claim's (VisitPVSecretNames).
 _SECRETS = (
     ("azureFile", "secretName", "secretNamespace"),
@@ -108,7 +109,7 @@ class PodGraph:
 def references(pod: Object) -> Iterator[Reference]:
     """The secrets, config maps, claims and the account that a pod names. A mirror pod names nothing that counts: a
     node could otherwise create one and so read what it likes."""
-    if _MIRROR in (pod["metadata"].get("annotations") or {}):
+    if MIRROR in (pod["metadata"].get("annotations") or {}):
         return
     namespace, spec = pod["metadata"].get("namespace") or "", pod.get("spec") or {}
     if spec.get("serviceAccountName"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from apimachinery.meta.pod_resources import pod_requests
+from apimachinery.meta.pod_resources import pod_requests, qos_class
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 
@@ -27,7 +27,7 @@ def plan_preemption(pod: Pod, active: Iterable[Pod], short: Sequence[Shortage]) 
     ranks: dict[str, list[Pod]] = {"BestEffort": [], "Burstable": [], "Guaranteed": []}
     for other in active:
         if _may_preempt(pod, other):
-            ranks[pods.qos_class(other)].append(other)
+            ranks[qos_class(other)].append(other)
     best, burstable, guaranteed = ranks["BestEffort"], ranks["Burstable"], ranks["Guaranteed"]
     if _without(needs, [*best, *burstable, *guaranteed]):
         return None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from apimachinery.meta.pod_resources import pod_requests
+from apimachinery.meta.pod_resources import pod_requests, qos_class
 from nodeagent.kubelet import pods, qos
 from nodeagent.kubelet.qos import Limits
 
@@ -179,7 +179,7 @@ class Cgroups:
 
     async def _count(self, pod: Mapping[str, Any]) -> None:
         """The burstable class weighs as much as its pods ask for together (qos_container_manager_linux.go)."""
-        if pods.qos_class(pod) != "Burstable":
+        if qos_class(pod) != "Burstable":
             return
         asked = pod_requests(pod).get("cpu", 0)
         if self._burstable.get(pods.uid(pod)) != asked:

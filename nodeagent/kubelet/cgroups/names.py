@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apimachinery.meta.pod_resources import qos_class
 from nodeagent.kubelet import pods
 
 Name = tuple[str, ...]
@@ -31,7 +32,7 @@ def quality_name(root: str, quality: str) -> Name:
 
 
 def pod_name(root: str, pod: Mapping[str, Any]) -> Name:
-    return (*quality_name(root, pods.qos_class(pod)), f"{_POD}{pods.uid(pod)}")
+    return (*quality_name(root, qos_class(pod)), f"{_POD}{pods.uid(pod)}")
 
 
 def path(name: Name, driver: str) -> str:

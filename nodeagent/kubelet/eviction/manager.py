@@ -9,6 +9,7 @@ from typing import Protocol
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import taints
+from apimachinery.meta.pod_resources import qos_class
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -111,7 +112,7 @@ class EvictionManager:
         if self.conditions == ("MemoryPressure",):
             pressure = {"key": taints.MEMORY_PRESSURE, "effect": taints.NO_SCHEDULE}
             tolerated = any(taints.tolerates(t, pressure) for t in pod["spec"].get("tolerations") or ())
-            if pods.qos_class(pod) != "BestEffort" or tolerated:
+            if qos_class(pod) != "BestEffort" or tolerated:
                 return None
         return f"The node had condition: [{' '.join(self.conditions)}]. "
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from apimachinery.meta import times
+from apimachinery.meta.cloud import PROVIDED_IP
 from apimachinery.meta.quantity import format_bytes, format_milli, milli, value
+from apimachinery.meta.taints import UNINITIALIZED
 from nodeagent.cri import messages as cri
 
 from .machine import Machine
@@ -196,8 +198,8 @@ def external_addresses(
 
 def external_registration(given: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """(taint, annotations) of a Node that the cloud is still to initialize. given: the addresses of --node-ip."""
-    taint = {"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}
-    return taint, {"alpha.kubernetes.io/provided-node-ip": ",".join(given)} if given else {}
+    taint = {"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}
+    return taint, {PROVIDED_IP: ",".join(given)} if given else {}
 
 
 def standard_labels(name: str, machine: Machine) -> dict[str, str]:

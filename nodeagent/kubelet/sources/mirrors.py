@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from apimachinery.api.catalogue import NODES, PODS
 from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.meta.pods import MIRROR
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -25,7 +26,7 @@ def render_mirror(pod: Pod, node_uid: str) -> Pod:
     """The mirror of a static pod, owned by the node."""
     metadata = copy.deepcopy(pod["metadata"])
     metadata.pop("uid", None)
-    metadata["annotations"][pods.CONFIG_MIRROR] = metadata["annotations"][pods.CONFIG_HASH]
+    metadata["annotations"][MIRROR] = metadata["annotations"][pods.CONFIG_HASH]
     metadata["ownerReferences"] = [
         {"apiVersion": "v1", "kind": "Node", "name": pod["spec"]["nodeName"], "uid": node_uid, "controller": True}
     ]
@@ -73,7 +74,7 @@ class MirrorManager:
 
     def _stale(self, static: Pod, mirror: Pod) -> bool:
         wanted = pods.notes(static).get(pods.CONFIG_HASH)
-        return pods.notes(mirror).get(pods.CONFIG_MIRROR) != wanted or bool(mirror["metadata"].get("deletionTimestamp"))
+        return pods.notes(mirror).get(MIRROR) != wanted or bool(mirror["metadata"].get("deletionTimestamp"))
 
     async def _create(self, pod: Pod, node_uid: str) -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from apimachinery.meta.pods import MIRROR
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 
@@ -53,7 +54,7 @@ class PodRegistry:
         if not pods.is_static(pod):
             return self._api.get(pods.uid(pod))
         mirror = self.mirror_of(pod)
-        if mirror is None or pods.notes(mirror).get(pods.CONFIG_MIRROR) != pods.notes(pod).get(pods.CONFIG_HASH):
+        if mirror is None or pods.notes(mirror).get(MIRROR) != pods.notes(pod).get(pods.CONFIG_HASH):
             return None
         return mirror
 

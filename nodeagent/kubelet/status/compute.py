@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from apimachinery.meta import times
+from apimachinery.meta.pod_resources import qos_class
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime.state import PodState
@@ -72,7 +73,7 @@ def compute_status(
         phase = previous["phase"]
     status: Status = {
         "phase": phase,
-        "qosClass": pods.qos_class(pod),
+        "qosClass": qos_class(pod),
         "startTime": previous.get("startTime") or times.rfc3339(now),
         "conditions": _with_times(
             compute_conditions(

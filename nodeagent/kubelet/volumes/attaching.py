@@ -5,7 +5,6 @@ First the node says that it uses the volume: then nobody detaches it. Only then 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.api.catalogue import NODES, VOLUMEATTACHMENTS
@@ -31,7 +30,7 @@ class AttachmentReader:
         """Where the driver says that the disk is, "" when it does not. Raises NotAttached."""
         if self._client is None:
             raise NotAttached("this kubelet has no API server")
-        name = attachments.attachment_name(disk_of(volume), DISK_DRIVER, self._node)
+        name = attachments.attachment_name(attachments.disk_of(volume), DISK_DRIVER, self._node)
         try:
             node = await self._client.get(NODES, self._node)
             check_node(node, attachments.unique_name(volume))
@@ -42,12 +41,6 @@ class AttachmentReader:
             raise NotAttached(f"volume attachment {name} is not attached")
         metadata = (attachment.get("status") or {}).get("attachmentMetadata") or {}
         return str(metadata.get("devicePath") or "")
-
-
-def disk_of(volume: Mapping[str, Any]) -> str:
-    """The id of the disk behind a volume, "" when it is none of the lab's disks."""
-    csi = attachments.source(volume)
-    return str(csi.get("volumeHandle") or "") if csi.get("driver") == DISK_DRIVER else ""
 
 
 def check_node(node: Object, unique: str) -> None:

@@ -19,13 +19,13 @@ from typing import Any
 from apimachinery.kit.commands import CommandError
 from apimachinery.kit.files import write_atomic
 from apimachinery.meta import attachments, objects, volumes
-from apimachinery.meta.attachments import DISK_DRIVER
+from apimachinery.meta.attachments import DISK_DRIVER, disk_of
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
 
 from . import devices, filesystems, mounts
-from .attaching import AttachmentReader, disk_of
+from .attaching import AttachmentReader
 from .claims import Resolved
 from .filesystems import MountProblem, Run
 from .ownership import set_group
@@ -49,7 +49,7 @@ class Disks:
 
     def in_use(self) -> Collection[str]:
         """What the Node's status.volumesInUse says."""
-        return sorted(f"kubernetes.io/csi/{DISK_DRIVER}^{disk}" for disk in self._staged())
+        return sorted(attachments.unique_handle(DISK_DRIVER, disk) for disk in self._staged())
 
     async def device(self, pod: Pod, resolved: Resolved) -> Path:
         """The raw device of a disk, once it is attached. Raises NotAttached, SetupProblem."""

@@ -17,12 +17,12 @@ from typing import Any
 from apimachinery.kit.commands import CommandError
 from apimachinery.kit.files import write_atomic
 from apimachinery.meta import objects, volumes
+from apimachinery.meta.attachments import disk_of
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
 
 from . import filesystems, mounts
-from .attaching import disk_of
 from .claims import ClaimReader, Resolved
 from .devices import is_disk
 from .disks import Disks

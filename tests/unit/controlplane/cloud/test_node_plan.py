@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from apimachinery.meta.cloud import PROVIDED_IP
+from apimachinery.meta.taints import SHUTDOWN, UNINITIALIZED
 from controlplane.cloud.node_plan import (
-    PROVIDED_IP,
-    SHUTDOWN,
-    UNINITIALIZED,
     is_uninitialized,
     plan_addresses,
     plan_initialization,

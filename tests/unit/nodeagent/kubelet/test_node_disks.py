@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 
 from apimachinery.kit.commands import Completed
+from apimachinery.meta.attachments import disk_of
 from nodeagent.kubelet.node.csi_node import new_csi_node, with_driver
 from nodeagent.kubelet.paths import Paths
-from nodeagent.kubelet.volumes.attaching import AttachmentReader, NotAttached, check_node, disk_of
+from nodeagent.kubelet.volumes.attaching import AttachmentReader, NotAttached, check_node
 from nodeagent.kubelet.volumes.claims import Resolved
 from nodeagent.kubelet.volumes.devices import filesystem_size, find_device, grow_mounted, is_disk
 from nodeagent.kubelet.volumes.disks import Disks

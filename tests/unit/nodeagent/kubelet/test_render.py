@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from apimachinery.meta.pod_resources import qos_class
 from nodeagent.cri import messages as cri
-from nodeagent.kubelet import dns, pods, qos
+from nodeagent.kubelet import dns, qos
 from nodeagent.kubelet.environment import ConfigProblem
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.runtime.render import ContainerInputs, plan_mounts, render_container, render_sandbox
@@ -165,7 +166,7 @@ QOS = {
 
 @pytest.mark.parametrize(("quality", "resources"), [(name, entry) for name, listed in QOS.items() for entry in listed])
 def test_qos(quality: str, resources: dict[str, Any]) -> None:
-    assert pods.qos_class(pod({"resources": resources})) == quality
+    assert qos_class(pod({"resources": resources})) == quality
 
 
 def test_oom_score() -> None:

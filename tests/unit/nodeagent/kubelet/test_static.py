@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from apimachinery.meta.pods import MIRROR
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.sources.mirrors import render_mirror
 from nodeagent.kubelet.sources.registry import PodRegistry
@@ -96,7 +97,7 @@ def test_mirror_and_registry() -> None:
     registry.api_put(mirror)
     assert registry.published(pod) is mirror and registry.find("mirror-uid") is pod
     assert updated == [pods.uid(pod)], "a mirror is shown, never run"
-    stale = {**mirror, "metadata": {**mirror["metadata"], "annotations": {pods.CONFIG_MIRROR: "old"}}}
+    stale = {**mirror, "metadata": {**mirror["metadata"], "annotations": {MIRROR: "old"}}}
     registry.api_put(stale)
     assert registry.published(pod) is None
 

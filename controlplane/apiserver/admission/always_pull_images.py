@@ -21,7 +21,9 @@ class AlwaysPullImages(Plugin):
         assert review.new is not None
         for section in _SECTIONS:
             for container in review.new["spec"].get(section) or ():
-                container["imagePullPolicy"] = "Always"
+                if container.get("imagePullPolicy") != "Always":
+                    container["imagePullPolicy"] = "Always"
+                    review.tell(f"spec.{section}[{container.get('name', '')}].imagePullPolicy: Always")
 
     async def validate(self, review: Review) -> None:
         if not self._concerned(review):

@@ -19,6 +19,7 @@ Object = dict[str, Any]
 About = tuple[str, str]
 """The group and plural of a resource."""
 
+_CHANGES_MAX, _CHANGE_MAX = 64, 200  # of one round; characters of one
 _FAILED = "This request caused apiserver to panic. Look in the logs for details."
 
 
@@ -39,6 +40,8 @@ class Review(Struct):
     `new` is None on DELETE; `old` None on CREATE and CONNECT. A mutating plug-in changes `new` in place. `options`:
     the options of the request as an object (DeleteOptions of a DELETE, …). Both objects are of the stored version,
     or, when `kind` is set, of that kind (a Binding, PodExecOptions).
+
+    plugin: who is being asked. told: what each changed, as `tell` was told.
     """
 
     call: Call
@@ -48,6 +51,14 @@ class Review(Struct):
     options: Mapping[str, Any] | None = None
     kind: tuple[str, str, str] | None = None
     reinvocation: Reinvocation = field(default_factory=Reinvocation)
+    plugin: str = ""
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    def tell(self, *changes: str, by: str = "") -> None:
+        """Let `kubelab trace` say what was changed: `spec.priority: 0`, `+spec.volumes[NAME]`, `-spec.tolerations[KEY]`.
+
+        by: the plug-in that is being asked, when not given. Bounded, for the trace keeps it."""
+        self.told += [(by or self.plugin, change[:_CHANGE_MAX]) for change in changes[: _CHANGES_MAX - len(self.told)]]
 
     @property
     def resource(self) -> Resource:
@@ -80,7 +91,7 @@ class Review(Struct):
 
 
 class Plugin:
-    """An admission plug-in; each may mutate, validate or both.
+    """An admission plug-in; each may mutate, validate or both. What it changes, it tells the review.
 
     `about`: the only resources it looks at; None for all of them.
     """
@@ -152,15 +163,18 @@ async def _run(steps: Steps, review: Review, round: str) -> None:
     try:
         await _run_all(steps, review)
     except status.ApiError as error:
-        verdict = {"refused": error.message}
+        verdict = {"refused": error.message, "by": review.plugin}
         raise
     finally:
         detail = {"round": round, "plugins": steps.names, "seconds": trace.now() - began, **verdict}
+        if review.told:
+            detail["changes"], review.told = review.told, []
         trace.note("admitted", review.resource.group_resource, review.name, "", detail)
 
 
 async def _run_all(steps: Steps, review: Review) -> None:
     for name, step in steps.each:
+        review.plugin = name
         try:
             await step(review)
         except status.ApiError:

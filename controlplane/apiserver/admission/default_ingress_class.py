@@ -32,3 +32,4 @@ class DefaultIngressClass(Plugin):
         found = default_class(self._classes.all(), _DEFAULT)
         if found is not None:
             ingress.setdefault("spec", {})["ingressClassName"] = found
+            review.tell(f"spec.ingressClassName: {found}")

@@ -32,3 +32,4 @@ class DefaultStorageClass(Plugin):
         found = default_class(self._classes.all(), *_DEFAULT)
         if found is not None:
             claim.setdefault("spec", {})["storageClassName"] = found
+            review.tell(f"spec.storageClassName: {found}")

@@ -45,3 +45,4 @@ class DefaultTolerationSeconds(Plugin):
                     for key in missing
                 ),
             ]
+            review.tell(*(f"+spec.tolerations[{key}]" for key in missing))

@@ -28,5 +28,6 @@ class ExtendedResourceToleration(Plugin):
             wanted = {"key": name, "operator": "Exists", "effect": "NoSchedule"}
             if wanted not in tolerations:
                 tolerations.append(wanted)
+                review.tell(f"+spec.tolerations[{name}]")
         if asked:
             spec["tolerations"] = tolerations

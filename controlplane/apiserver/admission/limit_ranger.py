@@ -29,7 +29,7 @@ class LimitRanger(Plugin):
             return
         for limit_range in await self._found(review):
             assert review.new is not None
-            set_defaults(limit_range, review.new)
+            review.tell(*set_defaults(limit_range, review.new))
 
     async def validate(self, review: Review) -> None:
         for limit_range in await self._found(review):
@@ -49,14 +49,15 @@ class LimitRanger(Plugin):
         return self._limits.all(review.namespace)
 
 
-def set_defaults(limit_range: Mapping[str, Any], pod: Object) -> None:
-    """Fill in what containers leave unsaid, and note in an annotation what was filled in."""
+def set_defaults(limit_range: Mapping[str, Any], pod: Object) -> list[str]:
+    """Fill in what containers leave unsaid, and note in an annotation what was filled in; returns what to tell."""
     limits: dict[str, Any] = {}
     requests: dict[str, Any] = {}
     for item in _items(limit_range, "Container"):
         requests |= item.get("defaultRequest") or {}
         limits |= item.get("default") or {}
     notes = []
+    told: list[str] = []
     for section, word in (("containers", "container"), ("initContainers", "init container")):
         for container in pod["spec"].get(section) or ():
             for kind, defaults, named in (("limits", limits, "limit"), ("requests", requests, "request")):
@@ -64,13 +65,17 @@ def set_defaults(limit_range: Mapping[str, Any], pod: Object) -> None:
                 missing = {name: defaults[name] for name in defaults if name not in said}
                 if missing:
                     container["resources"] = {**(container.get("resources") or {}), kind: {**said, **missing}}
-                    notes.append((container["name"], named, f"{', '.join(sorted(missing))} {named} for {word} "))
+                    notes.append((container.get("name", ""), named, f"{', '.join(sorted(missing))} {named} for {word} "))
+                    where = f"spec.{section}[{container.get('name', '')}].resources.{kind}"
+                    told += [f"{where}.{name}: {value}" for name, value in missing.items()]
     if notes:
         # Upstream names each container's requests before its limits.
         order = list(dict.fromkeys(name for name, _, _ in notes))
         notes.sort(key=lambda note: (order.index(note[0]), note[1] != "request"))
         text = "LimitRanger plugin set: " + "; ".join(f"{text}{name}" for name, _, text in notes)
         pod["metadata"]["annotations"] = {**(pod["metadata"].get("annotations") or {}), ANNOTATION: text}
+        told.append(f"metadata.annotations[{ANNOTATION}]: {text}")
+    return told
 
 
 def check_pod(limit_range: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from apimachinery.api.catalogue import NAMESPACES
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
-from controlplane.apiserver.admission.tolerations import all_covered, merged
+from controlplane.apiserver.admission.tolerations import all_covered, differences, merged
 
 Object = dict[str, Any]
 
@@ -38,7 +38,9 @@ class PodTolerationRestriction(Plugin):
         if not _best_effort(spec):
             more = [*more, _MEMORY_PRESSURE]
         if more:
-            spec["tolerations"] = merged(spec.get("tolerations") or (), more)
+            before = spec.get("tolerations") or ()
+            spec["tolerations"] = merged(before, more)
+            review.tell(*differences(before, spec["tolerations"]))
         await self.validate(review)
 
     async def validate(self, review: Review) -> None:

@@ -31,7 +31,7 @@ class Priority(Plugin):
             before = (review.old or {}).get("spec") or {}
             for field in ("priority", "preemptionPolicy"):
                 if field not in spec and field in before:
-                    spec[field] = before[field]
+                    _set(review, spec, field, before[field])
             return
         if review.operation != "CREATE":
             return
@@ -46,15 +46,15 @@ class Priority(Plugin):
             )
             raise status.forbidden(review.call.resource, name, detail)
         if found is not None:
-            spec["priorityClassName"] = found["metadata"]["name"]
-        spec["priority"] = value
+            _set(review, spec, "priorityClassName", found["metadata"]["name"])
+        _set(review, spec, "priority", value)
         if spec.get("preemptionPolicy") not in (None, "", policy):
             detail = (
                 f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod spec; "
                 f"priority admission controller computed {policy} from the given PriorityClass name"
             )
             raise status.forbidden(review.call.resource, name, detail)
-        spec["preemptionPolicy"] = policy
+        _set(review, spec, "preemptionPolicy", policy)
 
     async def validate(self, review: Review) -> None:
         if not review.is_for(PRIORITYCLASSES.group, PRIORITYCLASSES.plural) or review.operation != "CREATE":
@@ -77,3 +77,9 @@ class Priority(Plugin):
         await self._classes.ready(review)
         defaults = [each for each in self._classes.all() if each.get("globalDefault")]
         return min(defaults, key=lambda each: int(each.get("value") or 0), default=None)
+
+
+def _set(review: Review, spec: dict[str, Any], field: str, value: object) -> None:
+    if spec.get(field) != value:
+        review.tell(f"spec.{field}: {value}")
+    spec[field] = value

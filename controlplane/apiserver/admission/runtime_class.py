@@ -7,7 +7,7 @@ from typing import Any
 from apimachinery.api.quota.amounts import parse
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
-from controlplane.apiserver.admission.tolerations import merged
+from controlplane.apiserver.admission.tolerations import differences, merged
 
 Object = dict[str, Any]
 
@@ -34,11 +34,15 @@ class RuntimeClass(Plugin):
         if found.get("overhead") is not None:
             if spec.get("overhead") is not None and parse(spec["overhead"]) != parse(fixed):
                 raise review.forbidden(_OTHER)
+            given = spec.get("overhead") or {}
             spec["overhead"] = dict(fixed or {})
+            review.tell(*(f"spec.overhead.{k}: {v}" for k, v in spec["overhead"].items() if given.get(k) != v))
         scheduling = found.get("scheduling")
         if scheduling is not None:
             selector = dict(spec.get("nodeSelector") or {})
             for key, value in (scheduling.get("nodeSelector") or {}).items():
+                if key not in selector:
+                    review.tell(f"spec.nodeSelector[{key}]: {value}")
                 if selector.setdefault(key, value) != value:
                     raise review.forbidden(
                         f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; "
@@ -47,6 +51,7 @@ class RuntimeClass(Plugin):
             if selector:
                 spec["nodeSelector"] = selector
             if tolerations := merged(spec.get("tolerations") or (), scheduling.get("tolerations") or ()):
+                review.tell(*differences(spec.get("tolerations") or (), tolerations))
                 spec["tolerations"] = tolerations
 
     async def validate(self, review: Review) -> None:

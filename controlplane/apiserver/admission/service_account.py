@@ -37,6 +37,8 @@ class ServiceAccount(Plugin):
             _check_mirror(review, spec)
             return
         name = spec.get("serviceAccountName") or DEFAULT
+        if spec.get("serviceAccountName") != name or spec.get("serviceAccount") != name:
+            review.tell(f"spec.serviceAccountName: {name}")
         spec["serviceAccountName"] = spec["serviceAccount"] = name
         namespace = review.call.namespace
         account = await self._accounts.find(namespace, name)
@@ -47,9 +49,10 @@ class ServiceAccount(Plugin):
         if automount is None:
             automount = account.get("automountServiceAccountToken", True)
         if automount:
-            _mount(spec)
+            _mount(review, spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(each) for each in account["imagePullSecrets"]]
+            review.tell(*(f"+spec.imagePullSecrets[{each.get('name', '')}]" for each in account["imagePullSecrets"]))
 
 
 def _check_mirror(review: Review, spec: Object) -> None:
@@ -65,20 +68,23 @@ def _check_mirror(review: Review, spec: Object) -> None:
                 raise status.forbidden(review.call.resource, name, detail)
 
 
-def _mount(spec: Object) -> None:
+def _mount(review: Review, spec: Object) -> None:
     volume_name = ""
     for volume in spec.get("volumes") or []:
-        if volume["name"].startswith("kube-api-access-"):
+        if volume.get("name", "").startswith("kube-api-access-"):
             volume_name = volume["name"]
     needed = False
     name = volume_name or "kube-api-access-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
-    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-        mounts = container.get("volumeMounts") or []
-        if not any(mount.get("mountPath") == MOUNT_PATH for mount in mounts):
-            container["volumeMounts"] = [*mounts, {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}]
-            needed = True
+    for section in ("initContainers", "containers"):
+        for container in spec.get(section) or ():
+            mounts = container.get("volumeMounts") or []
+            if not any(mount.get("mountPath") == MOUNT_PATH for mount in mounts):
+                container["volumeMounts"] = [*mounts, {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}]
+                review.tell(f"+spec.{section}[{container.get('name', '')}].volumeMounts[{name}]")
+                needed = True
     if needed and not volume_name:
         spec["volumes"] = [*(spec.get("volumes") or []), token_volume(name)]
+        review.tell(f"+spec.volumes[{name}]")
 
 
 def token_volume(name: str) -> Object:

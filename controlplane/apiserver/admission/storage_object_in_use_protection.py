@@ -23,3 +23,4 @@ class StorageObjectInUseProtection(Plugin):
         meta, finalizer = review.new["metadata"], _FINALIZERS[review.resource.plural]
         if finalizer not in (meta.get("finalizers") or ()):
             meta["finalizers"] = [*(meta.get("finalizers") or ()), finalizer]
+            review.tell(f"+metadata.finalizers[{finalizer}]")

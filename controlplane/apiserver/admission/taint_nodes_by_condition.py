@@ -20,3 +20,4 @@ class TaintNodesByCondition(Plugin):
         wanted = {"key": taints.NOT_READY, "effect": taints.NO_SCHEDULE}
         if not any(taints.same(each, wanted) for each in spec.get("taints") or []):
             spec["taints"] = [*(spec.get("taints") or []), wanted]
+            review.tell(f"+spec.taints[{taints.NOT_READY}]")

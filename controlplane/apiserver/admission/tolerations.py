@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Toleration = Mapping[str, Any]
@@ -35,6 +35,13 @@ def merged(first: Iterable[Toleration], second: Iterable[Toleration]) -> list[di
             continue
         found.append(each)
     return found
+
+
+def differences(before: Iterable[Toleration], after: Iterable[Toleration]) -> Iterator[str]:
+    """What to tell a review of tolerations that were put together."""
+    had, has = list(before), list(after)
+    yield from (f"+spec.tolerations[{each.get('key') or '*'}]" for each in has if each not in had)
+    yield from (f"-spec.tolerations[{each.get('key') or '*'}]" for each in had if each not in has)
 
 
 def all_covered(tolerations: Iterable[Toleration], allowed: Iterable[Toleration]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import aiohttp
+import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -43,6 +44,7 @@ _USER: web.RequestKey[str] = web.RequestKey("user", str)
 #: Writes that come all the time and lead to nothing: they would crowd out what people want to understand.
 _UNNOTED = frozenset({"leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_REFUSED_MAX = 1000  # characters of a refusal that the trace keeps
 _TOO_LONG = "request did not complete within the allotted timeout"
 
 
@@ -176,8 +178,12 @@ class Front:
             "code": response.status,
             "seconds": trace.now() - began,
         }
+        name = info.name
+        if response.status >= 400 and "dryRun" not in request.query:
+            detail["refused"], named = _refused(response)
+            name = name or named
         about = f"{info.resource}.{info.group}" if info.group else info.resource
-        key = f"{info.namespace}/{info.name}" if info.namespace else info.name
+        key = f"{info.namespace}/{name}" if info.namespace else name
         trace.note_at(began, work, "request", about, key, "", detail)
         return response
 
@@ -281,6 +287,18 @@ def _attributes(user: User, info: RequestInfo) -> Attributes:
 
 def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:
     return info.verb in _LONG_VERBS or (info.is_resource and info.subresource in _LONG_SUBRESOURCES)
+
+
+def _refused(response: web.StreamResponse) -> tuple[str, str]:
+    """The message of a refusal, and the name that it speaks of, as far as it says them."""
+    body = response.body if isinstance(response, web.Response) else None
+    with suppress(orjson.JSONDecodeError):
+        told = orjson.loads(body) if isinstance(body, bytes) else None
+        if isinstance(told, dict):
+            details = told.get("details")
+            name = details.get("name") if isinstance(details, dict) else None
+            return str(told.get("message") or "")[:_REFUSED_MAX], str(name or "")
+    return "", ""
 
 
 def _heard(answer: asyncio.Task[web.StreamResponse]) -> None:

@@ -18,6 +18,7 @@ from controlplane.apiserver.admission.versions import adopt, present
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.admission.webhooks.dispatch import ask
 from controlplane.apiserver.admission.webhooks.hooks import Hook, Hooks
+from controlplane.apiserver.admission.webhooks.told import describe_patch
 
 Object = dict[str, Any]
 
@@ -76,6 +77,8 @@ class MutatingAdmissionWebhook(Plugin):
         changed = False
         if found is not None and found.patch:
             changed = self._patch(hook, review, resource, found.patch)
+            if changed:
+                review.tell(*describe_patch(found.patch), by=f'webhook "{hook.name}"')
             patched = {**who, "patch": found.patch, "patchType": "JSONPatch"}
             review.call.annotate(_PATCH + key, orjson.dumps(patched).decode())
         review.call.annotate(_MUTATION + key, orjson.dumps({**who, "mutated": changed}).decode())

@@ -3,9 +3,11 @@
 import pytest
 
 from apimachinery.api.catalogue import CONFIGMAPS
+from apimachinery.kit.trace import Trace, use
 from apimachinery.meta import status
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain, Plugin
+from tests.unit.controlplane.apiserver.admission.conftest import MUTATING
 from tests.unit.controlplane.apiserver.admission.reviews import pod, review
 
 
@@ -88,3 +90,37 @@ async def test_a_refusal_passes_as_it_is():
 def test_a_refusal_names_the_object(metadata, shown):
     error = review({"metadata": metadata, "spec": {}}).forbidden("no")
     assert error.message == f"pods {shown} is forbidden: no"
+
+
+async def test_what_plugins_say_and_refuse_is_noted():
+    class Adding(Plugin):
+        name = "Adding"
+
+        async def mutate(self, review):
+            review.tell("spec.priority: 0", "+spec.volumes[x]")
+
+        async def validate(self, review):
+            raise review.forbidden("too much")
+
+    trace = Trace("kube-apiserver")
+    use(trace)
+    chain, asked = Chain([Noting("first", []), Adding(), Noting("last", [])]), review(pod())
+    await chain.mutate(asked)
+    with pytest.raises(ApiError):
+        await chain.validate(asked)
+    use(None)
+    mutating, validating = (entry[-1] for entry in trace.document()["entries"])
+    assert mutating["changes"] == [("Adding", "spec.priority: 0"), ("Adding", "+spec.volumes[x]")]
+    assert "refused" not in mutating and "changes" not in validating
+    assert (validating["by"], validating["refused"]) == ("Adding", 'pods "p" is forbidden: too much')
+
+
+async def test_what_is_told_is_bounded():
+    asked = review(pod())
+    asked.tell(*("x" * 10_000 for _ in range(1000)))
+    asked.tell("more")
+    assert len(asked.told) == 64 and {len(change) for _, change in asked.told} == {200}
+
+
+def test_the_plugins_whose_words_are_checked():
+    assert {"ServiceAccount", "Priority", "LimitRanger", "RuntimeClass"} < {each.name for each in MUTATING}

@@ -8,6 +8,7 @@ from apimachinery.api.catalogue import (
     MUTATINGWEBHOOKCONFIGURATIONS,
 )
 from controlplane.apiserver.admission.chain import Chain, Plugin
+from controlplane.apiserver.admission.webhooks.told import describe_patch
 from tests.unit.controlplane.apiserver.admission.reviews import pod, put, review
 from tests.unit.controlplane.apiserver.admission.webhook_server import hook, plugin
 
@@ -43,6 +44,7 @@ async def test_a_patch_is_applied_and_defaulted(server, storage):
     said = orjson.loads(annotations["mutation.webhook.admission.k8s.io/round_0_index_0"])
     assert said == {"configuration": "config", "webhook": "check.example.com", "mutated": True}
     assert "patch.webhook.admission.k8s.io/round_0_index_0" in annotations
+    assert asked.told == [('webhook "check.example.com"', '+spec.containers[-]: {"name":"side","image":"s"}')]
 
 
 async def test_webhooks_see_what_those_before_them_did(server, storage):
@@ -109,3 +111,21 @@ async def test_every_configuration_counts_by_name(server, storage):
             review({"metadata": {"name": "m"}, "apiVersion": "v1", "kind": "ConfigMap"}, resource=CONFIGMAPS)
         )
     assert order == ["a", "b"]
+
+
+def test_a_patch_in_words():
+    patch = [
+        {"op": "test", "path": "/spec", "value": {}},
+        {"op": "add", "path": "/metadata/labels/app.kubernetes.io~1name", "value": "web"},
+        {"op": "remove", "path": "/spec/hostNetwork"},
+        {"op": "replace", "path": "/spec/containers/0/image", "value": "i" * 100},
+        {"op": "move", "from": "/spec/a", "path": "/spec/b"},
+        {"op": "add", "path": "/spec/none", "value": None},
+    ]
+    assert list(describe_patch(patch)) == [
+        '+metadata.labels[app.kubernetes.io/name]: "web"',
+        "-spec.hostNetwork",
+        f'spec.containers[0].image: "{"i" * 58}…',
+        "spec.b: moved from spec.a",
+        "+spec.none: null",
+    ]

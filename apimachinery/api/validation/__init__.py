@@ -34,7 +34,8 @@ def validate_create(resource: Resource, obj: Object) -> list[Problem]:
 def validate_update(resource: Resource, new: Object, old: Object) -> list[Problem]:
     """What a change of an object (not of its status) is refused for."""
     rules = _rules(resource)
-    return object_meta_update(new, old) + rules.check(new) + rules.update(new, old)
+    problems, changes = rules.check(new), rules.update(new, old)
+    return object_meta_update(new, old) + (changes + problems if rules.change_first else problems + changes)
 
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[Problem]:

@@ -1,7 +1,7 @@
 """Checks that many kinds share, with upstream's sentences (pkg/apis/core and apimachinery/pkg/api/validation)."""
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from apimachinery.api.validation.go_values import go_int_or_string, go_quantity
@@ -147,32 +147,43 @@ def _blank(value: Any) -> bool:
     return value is None or value == "" or value == {} or value == []
 
 
+def parse_cidr(text: str) -> IPv4Network | IPv6Network | None:
+    """The network that an address and a prefix length name, or None. Sloppy as `parse_ip`; no netmask, no zone."""
+    host, slash, length = text.partition("/")
+    address, length = parse_ip(host), length.lstrip("0") or length[:1]
+    if address is None or not slash or not (length.isascii() and length.isdigit()):
+        return None
+    if len(length) > 3 or int(length) > (128 if ":" in host else 32):
+        return None
+    return ip_network(f"{host if ':' in host else address}/{length}", strict=False)
+
+
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, or None. Leading zeros in IPv4 are let through, as upstream's sloppy parser does."""
+    """The address, or None. As upstream's sloppy parser has it: leading zeros in IPv4 are let through, zones are not,
+    and an IPv4 address written in IPv6 is the IPv4 address."""
     try:
+        if "%" in text:
+            return None
         if "." in text and ":" not in text:
             text = ".".join(str(int(part)) if part.isascii() and part.isdigit() else part for part in text.split("."))
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def ip(text: str, path: Path) -> list[Problem]:
     """An IP address."""
-    if parse_ip(text) is not None and "%" not in text:
+    if parse_ip(text) is not None:
         return []
     return [invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
 
 
 def cidr(text: str, path: Path) -> list[Problem]:
     """A CIDR."""
-    try:
-        if "/" not in text:
-            raise ValueError(text)
-        ip_network(text, strict=False)
-    except ValueError:
-        return [invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
-    return []
+    if parse_cidr(text) is not None:
+        return []
+    return [invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
 
 
 def ordinary_ip(text: str, path: Path) -> list[Problem]:
@@ -182,7 +193,7 @@ def ordinary_ip(text: str, path: Path) -> list[Problem]:
         return [invalid(path, text, "must be a valid IP address")]
     problems = []
     if address.is_unspecified:
-        problems.append(f"may not be unspecified ({address})")
+        problems.append(f"may not be unspecified ({text})")
     if address.is_loopback:
         problems.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:

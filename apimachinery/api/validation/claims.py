@@ -8,8 +8,9 @@ from apimachinery.api.validation.checks import (
     dns_label,
     dns_subdomain,
     immutable,
+    is_native_resource,
     label_selector,
-    quantity_value,
+    qualified_name,
     same,
 )
 from apimachinery.api.validation.persistent_volumes import VOLUME_MODES, access_modes
@@ -70,12 +71,23 @@ def claim_status(new: Object, old: Object) -> list[Problem]:
         if amount.nano < 0:
             problems.append(invalid(path.key(name), amount.value, "must be a valid resource quantity"))
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
+        problems += _status_resource(name, Path("status.allocatedResourceStatus"))
         if state not in _RESIZE:
             problems.append(not_supported(Path("status.allocatedResourceStatus"), name, _RESIZE))
     path = Path("status.allocatedResources")
     for name, text in (status.get("allocatedResources") or {}).items():
-        problems += quantity_value("storage", text, path.key(name))
+        if wrong := _status_resource(name, path):
+            problems += wrong
+        elif (amount := quantity.parse(text)).nano < 0:
+            problems.append(invalid(path.key(name), amount.value, "must be a valid resource quantity"))
     return problems
+
+
+def _status_resource(name: str, path: Path) -> list[Problem]:
+    """A resource that is resized: storage, or one with a domain of its own."""
+    if problems := qualified_name(name, path):
+        return problems
+    return [not_supported(path, name, ("storage",))] if is_native_resource(name) and name != "storage" else []
 
 
 def claim_spec(spec: Object, path: Path) -> list[Problem]:

@@ -1,9 +1,9 @@
 """ConfigMaps and Secrets (pkg/apis/core/validation)."""
 
-import json
 from base64 import b64decode
 
 from apimachinery.api.validation.checks import Object, immutable, same, sentences
+from apimachinery.api.validation.json_errors import object_error
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required, too_long
 
@@ -82,9 +82,5 @@ def _json_key(data: Object, key: str) -> list[Problem]:
     where = Path("data").key(key)
     if key not in data:
         return [required(where)]
-    try:
-        if not isinstance(json.loads(b64decode(data[key])), dict):
-            raise ValueError("json: cannot unmarshal into Go value of type map[string]interface {}")
-    except ValueError as problem:
-        return [invalid(where, "<secret contents redacted>", str(problem))]
-    return []
+    wrong = object_error(b64decode(data[key]))
+    return [] if wrong is None else [invalid(where, "<secret contents redacted>", wrong)]

@@ -1,5 +1,7 @@
 """EndpointSlices (pkg/apis/discovery/validation)."""
 
+from typing import Any
+
 from apimachinery.api.validation.checks import (
     Object,
     dns_label,
@@ -10,15 +12,19 @@ from apimachinery.api.validation.checks import (
     ordinary_ip,
     parse_ip,
     qualified_name,
+    sentences,
 )
+from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required, too_many
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _TYPES = ("FQDN", "IPv4", "IPv6")
+_MAX_PORTS = 20000
+_MAX_ZONES = 8
 
 
 def endpoint_slice(obj: Object) -> list[Problem]:
-    """Addresses of one type, at most 1000 endpoints and 100 ports."""
+    """Addresses of one type, at most 1000 endpoints and 20000 ports."""
     kind = obj.get("addressType", "")
     problems = one_of(kind, _TYPES, Path("addressType"))
     found, path = obj.get("endpoints") or [], Path("endpoints")
@@ -59,13 +65,22 @@ def _endpoint(endpoint: Object, kind: str, path: Path) -> list[Problem]:
         problems += dns_label(endpoint["hostname"], path.child("hostname"))
     if endpoint.get("nodeName") is not None:
         problems += dns_subdomain(endpoint["nodeName"], path.child("nodeName"))
-    return problems
+    zones, where = (endpoint.get("hints") or {}).get("forZones") or [], path.child("hints", "forZones")
+    if len(zones) > _MAX_ZONES:
+        return [*problems, too_many(where, len(zones), _MAX_ZONES)]
+    return problems + [problem for position in range(len(zones)) for problem in _zone(zones, position, where)]
+
+
+def _zone(zones: list[dict[str, Any]], position: int, path: Path) -> list[Problem]:
+    name, where = zones[position].get("name", ""), path.index(position).child("name")
+    again = any(each.get("name", "") == name for each in zones[:position])
+    return ([duplicate(where, name)] if again else []) + sentences(names.label_value(name), name, where)
 
 
 def _ports(obj: Object) -> list[Problem]:
     ports, path = obj.get("ports") or [], Path("ports")
-    if len(ports) > 100:
-        return [too_many(path, len(ports), 100)]
+    if len(ports) > _MAX_PORTS:
+        return [too_many(path, len(ports), _MAX_PORTS)]
     problems: list[Problem] = []
     seen: set[str] = set()
     for position, port in enumerate(ports):

@@ -76,6 +76,12 @@ def go_quantity(text: Any) -> Verbatim:
     )
 
 
+def go_amounts(amounts: Mapping[str, Any]) -> Verbatim:
+    """A ResourceList: `core.ResourceList{"cpu":resource.Quantity{…}}`."""
+    shown = ", ".join(f'"{name}":{go_quantity(amounts[name])}' for name in sorted(amounts))
+    return Verbatim(f"core.ResourceList{{{shown}}}")
+
+
 def go_terms(terms: Iterable[Mapping[str, Any]], *, alone: bool = False) -> Verbatim:
     """A list of NodeSelectorTerms; alone: the only one, without its list."""
     shown = [

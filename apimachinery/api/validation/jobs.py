@@ -84,12 +84,9 @@ def cron_job(obj: Object) -> list[Problem]:
         if not zone:
             problems.append(invalid(where, zone, "timeZone must be nil or non-empty string"))
         elif zone.lower() == "local":
-            problems.append(
-                invalid(
-                    where, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
-                )
-            )
-        elif not _is_zone(zone):
+            text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+            problems.append(invalid(where, zone, text))
+        if zone and zone != "Local" and not _is_zone(zone):
             problems.append(invalid(where, zone, f"unknown time zone {zone}"))
     supported = ("Allow", "Forbid", "Replace")
     problems += one_of(spec.get("concurrencyPolicy"), supported, _SPEC.child("concurrencyPolicy"))

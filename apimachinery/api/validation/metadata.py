@@ -59,7 +59,7 @@ def object_meta_update(new: Object, old: Object) -> list[Problem]:
         problems.append(invalid(path.child("generation"), meta.get("generation") or 0, "must not be decremented"))
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         problems += immutable(meta.get(field), before.get(field), path.child(field))
-    return problems + _common(meta, path)
+    return _common(meta, path) + problems
 
 
 def template_meta(meta: Object, path: Path) -> list[Problem]:

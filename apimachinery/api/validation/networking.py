@@ -1,9 +1,8 @@
 """NetworkPolicies (pkg/apis/networking/validation)."""
 
-from ipaddress import ip_network
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, cidr, label_selector, sentences
+from apimachinery.api.validation.checks import Object, cidr, label_selector, parse_cidr, sentences
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 
@@ -74,17 +73,16 @@ def _ip_block(block: Object, path: Path) -> list[Problem]:
     text = block.get("cidr", "")
     if not text:
         return [required(path.child("cidr"))]
-    problems = cidr(text, path.child("cidr"))
-    if problems:
-        return problems
-    whole = ip_network(text, strict=False)
+    whole = parse_cidr(text)
+    if whole is None:
+        return cidr(text, path.child("cidr"))
+    problems: list[Problem] = []
     for position, inner in enumerate(block.get("except") or ()):
         where = path.child("except").index(position)
-        wrong = cidr(inner, where)
-        problems += wrong
-        if wrong:
+        part = parse_cidr(inner)
+        if part is None:
+            problems += cidr(inner, where)
             continue
-        part = ip_network(inner, strict=False)
         inside = part.version == whole.version and part.network_address in whole
         if not inside or part.prefixlen <= whole.prefixlen:
             problems.append(invalid(where, inner, "must be a strict subset of `cidr`"))

@@ -1,8 +1,6 @@
 """Nodes (pkg/apis/core/validation)."""
 
-from ipaddress import ip_network
-
-from apimachinery.api.validation.checks import Object, cidr, quantity_value
+from apimachinery.api.validation.checks import Object, cidr, parse_cidr, quantity_value
 from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.scheduling import taints
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid
@@ -21,13 +19,12 @@ def node(obj: Object) -> list[Problem]:
         # Upstream refuses it while it converts, with the same words.
         text = f"node.Spec.PodCIDR ({spec['podCIDR']}) must be equal to node.Spec.PodCIDRs[0] ({subnets[0]})"
         problems.append(invalid(_SPEC.child("podCIDR"), spec["podCIDR"], text))
-    wrong = [problem for position, text in enumerate(subnets) for problem in cidr(text, path.index(position))]
-    problems += wrong
-    if len(subnets) > 1 and not wrong:
-        families = {ip_network(text, strict=False).version for text in subnets}
-        if len(families) < 2 or len(subnets) > 2:
-            text = "may specify no more than one CIDR for each IP family"
-            problems.append(invalid(path, go_strings(subnets), text))
+    problems += [problem for position, text in enumerate(subnets) for problem in cidr(text, path.index(position))]
+    networks = [network for network in map(parse_cidr, subnets) if network is not None]
+    families = {network.version for network in networks}
+    if 1 < len(subnets) == len(networks) and (len(families) < 2 or len(subnets) > 2):
+        text = "may specify no more than one CIDR for each IP family"
+        problems.append(invalid(path, go_strings(subnets), text))
     return problems + [
         duplicate(path.index(position), text) for position, text in enumerate(subnets) if text in subnets[:position]
     ]

@@ -10,10 +10,11 @@ from apimachinery.api.validation.checks import (
     immutable,
     same,
 )
+from apimachinery.api.validation.go_values import go_amounts
 from apimachinery.api.validation.scheduling import node_selector
 from apimachinery.api.validation.volume_sources import PORTAL_TOO_LONG, check_source, portal_too_long
 from apimachinery.meta import quantity
-from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -119,7 +120,8 @@ def _capacity(spec: Object, path: Path) -> list[Problem]:
     capacity = spec.get("capacity") or {}
     problems = [] if capacity else [required(path)]
     if set(capacity) != {"storage"}:
-        problems.append(not_supported(path, capacity, ("storage",)))
+        shown = go_amounts(capacity) if "capacity" in spec else Verbatim("core.ResourceList(nil)")
+        problems.append(not_supported(path, shown, ("storage",)))
     for name, text in capacity.items():
         amount, where = quantity.parse(text), path.key(name)
         if amount.nano < 0:
@@ -150,7 +152,7 @@ def _source(spec: Object, path: Path) -> list[Problem]:
     problems: list[Problem] = []
     given = [(kind, shown or kind) for kind, shown in _SOURCES if spec.get(kind) is not None]
     for position, (kind, shown) in enumerate(given):
-        if position:
+        if position and kind != "flexVolume":
             field = "cephFS" if kind == "cephfs" else kind
             problems.append(forbidden(path.child(field), "may not specify more than 1 volume type"))
             continue

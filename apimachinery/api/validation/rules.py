@@ -25,10 +25,14 @@ def no_change(new: Object, old: Object) -> list[Problem]:
 
 
 class Rules(Struct, frozen=True):
-    """check: on create and update. create: on create only. update, status: what a change (of the status) may do."""
+    """check: on create and update. create: on create only. update, status: what a change (of the status) may do.
+
+    change_first: upstream names what a change may not do before what is wrong with the object.
+    """
 
     check: Check = nothing
     update: Change = no_change
     status: Change = no_change
     create: Check = nothing
     name: NameCheck = names.dns1123_subdomain
+    change_first: bool = False

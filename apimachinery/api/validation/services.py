@@ -1,4 +1,4 @@
-"""Services and Endpoints (pkg/apis/core/validation)."""
+"""Services (pkg/apis/core/validation)."""
 
 from typing import Any
 
@@ -146,8 +146,8 @@ def _unique_ports(ports: list[dict[str, Any]], kind: str) -> list[Problem]:
     for field in ("nodePort", "port"):
         seen: set[tuple[Any, Any]] = set()
         for position, port in enumerate(ports):
-            key = (port.get("protocol"), port.get(field))
-            if not port.get(field):
+            key = (port.get("protocol"), port.get(field) or 0)
+            if field == "nodePort" and not key[1]:
                 continue
             if key in seen:
                 where = _SPEC.child("ports").index(position)
@@ -247,29 +247,3 @@ def service_status_update(new: Object, old: Object) -> list[Problem]:
     if found and (new.get("spec") or {}).get("type") != "LoadBalancer":
         return [forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
     return load_balancer_ingress(found, path, modes=True)
-
-
-def endpoints(obj: Object) -> list[Problem]:
-    """Endpoints: addresses and ports of each subset."""
-    problems: list[Problem] = []
-    for position, subset in enumerate(obj.get("subsets") or ()):
-        where = Path("subsets").index(position)
-        ready, waiting = subset.get("addresses") or [], subset.get("notReadyAddresses") or []
-        ports = subset.get("ports") or []
-        if not ready and not waiting:
-            problems.append(required(where, "must specify `addresses` or `notReadyAddresses`"))
-        for field, addresses in (("addresses", ready), ("notReadyAddresses", waiting)):
-            for index, address in enumerate(addresses):
-                place, text = where.child(field).index(index), address.get("ip", "")
-                problems += ip(text, place.child("ip")) or ordinary_ip(text, place.child("ip"))
-                if address.get("hostname"):
-                    problems += dns_label(address["hostname"], place.child("hostname"))
-        for index, port in enumerate(ports):
-            place, number = where.child("ports").index(index), port.get("port") or 0
-            if port.get("name"):
-                problems += dns_label(port["name"], place.child("name"))
-            elif len(ports) > 1:
-                problems.append(required(place.child("name")))
-            problems += sentences(names.port_number(number), number, place.child("port"))
-            problems += one_of(port.get("protocol"), _PROTOCOLS, place.child("protocol"))
-    return problems

@@ -10,6 +10,7 @@ from apimachinery.api.validation import (
     config,
     csi,
     discovery,
+    endpoints,
     events,
     flow_control,
     ingress,
@@ -53,8 +54,8 @@ _RBAC = ("rbac.authorization.k8s.io", "v1")
 _STORAGE = ("storage.k8s.io", "v1")
 
 RULES: dict[tuple[str, str, str], Rules] = {
-    ("", "v1", "ConfigMap"): Rules(config.config_map, config.config_map_update),
-    ("", "v1", "Endpoints"): Rules(services.endpoints),
+    ("", "v1", "ConfigMap"): Rules(config.config_map, config.config_map_update, change_first=True),
+    ("", "v1", "Endpoints"): Rules(endpoints.endpoints),
     ("", "v1", "Event"): Rules(lambda obj: events.event(obj, new_style=False)),
     ("", "v1", "LimitRange"): Rules(limits.limit_range),
     ("", "v1", "Namespace"): Rules(
@@ -74,9 +75,13 @@ RULES: dict[tuple[str, str, str], Rules] = {
         quotas.resource_quota_status,
         quotas.resource_quota_create,
     ),
-    ("", "v1", "Secret"): Rules(config.secret, config.secret_update),
+    ("", "v1", "Secret"): Rules(config.secret, config.secret_update, change_first=True),
     ("", "v1", "Service"): Rules(
-        services.service, services.service_update, services.service_status_update, name=names.dns1035_label
+        services.service,
+        services.service_update,
+        services.service_status_update,
+        name=names.dns1035_label,
+        change_first=True,
     ),
     ("", "v1", "ServiceAccount"): Rules(),
     (*_REGISTRATION, "MutatingWebhookConfiguration"): Rules(update=webhooks.webhooks_update, create=webhooks.webhooks),
@@ -118,7 +123,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
     (*_NET, "Ingress"): Rules(
         update=ingress.ingress_update, status=ingress.ingress_status, create=ingress.ingress_create
     ),
-    (*_NET, "IngressClass"): Rules(ingress.ingress_class, ingress.ingress_class_update),
+    (*_NET, "IngressClass"): Rules(ingress.ingress_class, ingress.ingress_class_update, change_first=True),
     (*_NET, "NetworkPolicy"): Rules(networking.network_policy),
     ("node.k8s.io", "v1", "RuntimeClass"): Rules(classes.runtime_class, classes.runtime_class_update),
     ("policy", "v1", "PodDisruptionBudget"): Rules(policy.disruption_budget, status=policy.disruption_budget_status),

@@ -56,8 +56,20 @@ def _without(spec, *fields):
             {**_VOLUME, "capacity": {}},
             [
                 "spec.capacity: Required value",
-                'spec.capacity: Unsupported value: {}: supported values: "storage"',
+                'spec.capacity: Unsupported value: core.ResourceList{}: supported values: "storage"',
             ],
+        ),
+        (
+            {**_VOLUME, "capacity": {"cpu": "1"}},
+            [
+                'spec.capacity: Unsupported value: core.ResourceList{"cpu":resource.Quantity{i:resource.int64Amount{'
+                'value:1, scale:0}, d:resource.infDecAmount{Dec:(*inf.Dec)(nil)}, s:"1", Format:"DecimalSI"}}: '
+                'supported values: "storage"'
+            ],
+        ),
+        (
+            {**_VOLUME, "flexVolume": {"driver": ""}},
+            ["spec.flexVolume.driver: Required value"],
         ),
         (
             {**_VOLUME, "capacity": {"storage": "0"}},
@@ -446,3 +458,37 @@ def test_new_storage_kinds(resource, fields, expected):
 )
 def test_changed_storage_kinds(resource, before, after, expected):
     assert _texts(validate_update(resource, _object(resource, **after), _object(resource, **before))) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"allocatedResources": {"storage": "2Gi", "example.com/x": "1"}, "capacity": {"storage": "1Gi"}}, []),
+        ({"allocatedResourceStatuses": {"storage": "NodeResizePending"}}, []),
+        (
+            {"allocatedResources": {"cpu": "1"}},
+            ['status.allocatedResources: Unsupported value: "cpu": supported values: "storage"'],
+        ),
+        (
+            {"allocatedResources": {"storage": "-1"}},
+            ["status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity"],
+        ),
+        (
+            {"allocatedResourceStatuses": {"cpu": "Later"}},
+            [
+                'status.allocatedResourceStatus: Unsupported value: "cpu": supported values: "storage"',
+                'status.allocatedResourceStatus: Unsupported value: "cpu": supported values: '
+                '"ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", '
+                '"NodeResizeInfeasible", "NodeResizePending"',
+            ],
+        ),
+        (
+            {"capacity": {"storage": "-1"}},
+            ["status.capacity[storage]: Invalid value: -1: must be a valid resource quantity"],
+        ),
+    ],
+    ids=str,
+)
+def test_the_status_of_a_claim(status, expected):
+    old = _object(PVC, spec=_CLAIM)
+    assert _texts(validate_status_update(PVC, {**old, "status": status}, old)) == expected

@@ -20,13 +20,16 @@ _COLOURS = {
     "kube-proxy": "yellow",
 }
 _HOW = {"ADDED": "creates", "MODIFIED": "changes", "DELETED": "deletes"}
+_ASKED = {"create": "creates", "delete": "deletes", "deletecollection": "deletes"}
 _INDENT_MAX = 8
+_CHANGE_MAX = 100  # characters of what a plug-in changed
 
 
 def render_timeline(steps: Sequence[Step], *, admission: bool = False) -> Iterator[Text]:
     """A line for each step; deliveries of one version to several components share one.
 
-    admission: of every request; otherwise of the first ones, and wherever it refused."""
+    admission: of every request; otherwise of the first ones, of the first creation of each kind what was changed, and
+    wherever it refused."""
     if not steps:
         return
     begun = steps[0].at
@@ -34,6 +37,7 @@ def render_timeline(steps: Sequence[Step], *, admission: bool = False) -> Iterat
     stamp = datetime.fromtimestamp(begun).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     yield Text(f"{stamp}  is +0 ms", style="dim")
     heard: set[tuple[str, str, str]] = set()
+    changed: set[str] = set()
     for step in steps:
         if step.what == "heard":
             if step.thing in heard:
@@ -43,8 +47,13 @@ def render_timeline(steps: Sequence[Step], *, admission: bool = False) -> Iterat
             continue
         told = _TELL[step.what](step)
         yield _line(step, begun, wide, told)
-        for more in _below(step, admission=admission):
-            yield Text(f"{'':10}{'':{wide}}  {'  ' * min(step.depth, _INDENT_MAX)}  {more}", style="dim")
+        if step.what != "request":
+            continue
+        first = step.detail["verb"] == "create" and step.thing[0] not in changed
+        for more, style in _below(step, admission=admission or not step.depth, changes=admission or first):
+            yield Text(f"{'':10}{'':{wide}}  {'  ' * min(step.depth, _INDENT_MAX)}  {more}", style=style)
+        if first:
+            changed.add(step.thing[0])
 
 
 def _line(step: Step, begun: float, wide: int, told: Text) -> Text:
@@ -73,11 +82,14 @@ def _request(step: Step) -> Text:
     agent = str(detail["agent"]).partition("/")[0]
     below = f"/{detail['subresource']}" if detail["subresource"] else ""
     who = detail["user"] if agent in ("", detail["user"].removeprefix("system:")) else f"{detail['user']} ({agent})"
-    verb = "binds" if detail["subresource"] == "binding" else _HOW[detail["how"]]
+    verb = _HOW.get(detail["how"]) or _ASKED.get(detail["verb"], "changes")
+    if detail["subresource"] == "binding":
+        verb = "binds"
     resource, key, revision = step.thing
+    outcome = (f" @{revision}", "yellow") if detail["how"] else (f"  refused ({detail['code']})", "red")
     return Text.assemble(
-        (who, "bold"), f" {verb} {resource}{below} ", (key, "bold"), (f" @{revision}", "yellow"), (_took(detail), "dim")
-    )
+        (who, "bold"), f" {verb} {resource}{below} ", (key, "bold"), outcome, (_took(detail), "dim")
+    )  # fmt: skip
 
 
 def _stored(step: Step) -> Text:
@@ -138,14 +150,28 @@ _TELL = {
 }
 
 
-def _below(step: Step, *, admission: bool) -> Iterator[str]:
-    """What is said of a request besides: admission, and by which id the audit log knows it."""
-    if step.what != "request":
-        return
+def _below(step: Step, *, admission: bool, changes: bool) -> Iterator[tuple[str, str]]:
+    """What is said of a request besides, with its style: admission, what it changed, and by which id the audit log
+    knows the request."""
+    told = False
     for each in step.detail["admission"]:
-        refused = f": refused: {each['refused']}" if each.get("refused") else ""
-        if step.depth and not admission and not refused:
-            continue
-        yield f"admission, {each['round']}: {', '.join(each['plugins'])}{_took(each)}{refused}"
+        if refused := each.get("refused"):
+            told = True
+            yield f"admission, {each['round']}: refused by {each.get('by') or 'a plug-in'}: {refused}", "red"
+        elif admission:
+            yield f"admission, {each['round']}: {', '.join(each['plugins'])}{_took(each)}", "dim"
+        if admission or changes:
+            for plugin, made in _by_plugin(each.get("changes", ())):
+                yield f"  {plugin}: {', '.join(made)}", "dim"
+    if not told and step.detail.get("refused"):
+        yield f"refused: {step.detail['refused']}", "red"
     if step.depth == 0:
-        yield f"audit id {step.detail['audit']}"
+        yield f"audit id {step.detail['audit']}", "dim"
+
+
+def _by_plugin(changes: Sequence[Sequence[str]]) -> Iterator[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for plugin, change in changes:
+        short = change if len(change) <= _CHANGE_MAX else f"{change[: _CHANGE_MAX - 1]}…"
+        found.setdefault(plugin, []).append(short)
+    yield from found.items()

@@ -79,6 +79,7 @@ class Joined:
         self._by_revision: dict[str, list[Thing]] = defaultdict(list)
         self._by_work: dict[tuple[str, int], list[Noted]] = defaultdict(list)
         self._caused: dict[Thing, list[Noted]] = defaultdict(list)
+        self._refused: dict[tuple[str, str], list[Noted]] = defaultdict(list)
         self._heard: dict[Thing, list[Noted]] = defaultdict(list)
         self._wrote: dict[str, Noted] = {}
         self._bindings: dict[str, Noted] = {}
@@ -93,6 +94,9 @@ class Joined:
         if entry.work:
             self._by_work[entry.where, entry.work].append(entry)
         match entry.what:
+            case "request":
+                if entry.detail.get("refused"):
+                    self._refused[entry.thing[:2]].append(entry)
             case "stored":
                 self.stored[entry.thing] = entry
                 self._by_revision[entry.thing[2]].append(entry.thing)
@@ -123,6 +127,10 @@ class Joined:
     def admitted(self, request: Noted) -> list[Noted]:
         """The rounds of admission of a request."""
         return [each for each in self._by_work[request.where, request.work] if each.what == "admitted"]
+
+    def refused(self, resource: str, key: str) -> list[Noted]:
+        """The requests about an object that were refused."""
+        return self._refused.get((resource, key), [])
 
     def writer_of(self, thing: Thing) -> Noted | None:
         """The reconciliation, of whatever component, that wrote `thing`."""
@@ -180,10 +188,12 @@ class Joined:
 
 
 def compute_timeline(joined: Joined, resource: str, key: str) -> list[Step]:
-    """The steps that led to the object and those that came of it, by time. Empty when nobody remembers it."""
+    """The steps that led to the object and those that came of it, by time; and what was refused to be done to it. Empty
+    when nobody remembers it."""
+    refused = [_request_step(joined, each, 0, each.thing, None) for each in joined.refused(resource, key)]
     versions = joined.revisions(resource, key)
     if not versions:
-        return []
+        return refused
     first = versions[0].thing
     roots = sorted((first, *_ancestors(joined, first)), key=lambda thing: int(thing[2]))
     depth = {thing: number for number, thing in enumerate(roots)}
@@ -211,7 +221,7 @@ def compute_timeline(joined: Joined, resource: str, key: str) -> list[Step]:
     for number, thing in enumerate(roots[1:], 1):
         if (writer := joined.writer_of(thing)) is not None:
             works.setdefault((writer.where, writer.work), (writer, number))
-    return _laid_out(joined, depth, list(works.values()))
+    return sorted([*_laid_out(joined, depth, list(works.values())), *refused], key=lambda step: step.at)[:STEPS_MAX]
 
 
 def _changes(joined: Joined, thing: Thing) -> list[Thing]:
@@ -261,16 +271,21 @@ def _laid_out(joined: Joined, depth: Mapping[Thing, int], works: Sequence[tuple[
             for e in joined.of_service(key)
             if e.at >= begun
         ]
-    return sorted(steps, key=lambda step: step.at)[:STEPS_MAX]
+    return steps
 
 
 def _steps_of(joined: Joined, thing: Thing, below: int) -> list[Step]:
     stored, request = joined.stored[thing], joined.request_of(thing)
     if request is None:
         return [Step(stored.at, stored.where, below, "stored", thing, {"how": stored.detail})]
+    return [_request_step(joined, request, below, thing, stored)]
+
+
+def _request_step(joined: Joined, request: Noted, below: int, thing: Thing, stored: Noted | None) -> Step:
+    """stored: what came of it; None for what was refused."""
     rounds = [dict(each.detail) for each in joined.admitted(request)]
-    detail = {**request.detail, "how": stored.detail, "stored": stored.at, "admission": rounds}
-    return [Step(request.at, request.where, below, "request", thing, detail)]
+    outcome = {"how": "", "stored": None} if stored is None else {"how": stored.detail, "stored": stored.at}
+    return Step(request.at, request.where, below, "request", thing, {**request.detail, **outcome, "admission": rounds})
 
 
 def _thing(words: Sequence[str]) -> Thing:

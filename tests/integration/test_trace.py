@@ -73,6 +73,10 @@ def test_from_the_request_to_the_binding(plane: ControlPlane) -> None:
     assert (first["detail"]["user"], first["detail"]["verb"]) == ("kubernetes-admin", "create")
     assert [each["round"] for each in first["detail"]["admission"]] == ["mutating", "validating"]
     assert "ResourceQuota" in first["detail"]["admission"][1]["plugins"]
+    pod = next(s for s in steps if s["what"] == "request" and s["thing"]["resource"] == "pods")
+    changes = pod["detail"]["admission"][0]["changes"]
+    assert ["ServiceAccount", "spec.serviceAccountName: default"] in changes
+    assert ["Priority", "spec.priority: 0"] in changes
 
     def position(what: str, resource: str, **detail: str) -> tuple[int, Any]:
         for number, step in enumerate(steps):
@@ -115,6 +119,23 @@ def test_a_pod_is_traced_back_to_who_wanted_it(plane: ControlPlane) -> None:
     assert f"system:kube-controller-manager creates pods default/{pod} @" in shown
     assert "kubernetes-admin" in shown.splitlines()[1]
     assert "admission, validating: NamespaceLifecycle, " in shown
+
+
+def test_what_was_refused_is_remembered_with_who_refused_it(plane: ControlPlane) -> None:
+    assert plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": "tight"}}).code == 201
+    plane.kubectl("create", "quota", "none", "--hard=configmaps=0", "-n", "tight")
+    document = {"metadata": {"name": "big"}}
+    path = "/api/v1/namespaces/tight/configmaps"
+
+    def refused() -> bool:
+        return plane.request("POST", path, document).code == 403  # the plug-in has heard of the quota
+
+    wait_until("the quota holds", refused)
+    shown = trace(plane, "configmap", "big", "-n", "tight")
+    assert "creates configmaps tight/big  refused (403)" in shown
+    assert 'admission, validating: refused by ResourceQuota: configmaps "big" is forbidden: exceeded quota' in shown
+    assert plane.request("POST", path, {"metadata": {"name": "Not_a_name"}}).code == 422
+    assert 'refused: ConfigMap "Not_a_name" is invalid' in trace(plane, "configmap", "Not_a_name", "-n", "tight")
 
 
 def test_what_nobody_remembers(plane: ControlPlane) -> None:

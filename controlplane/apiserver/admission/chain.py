@@ -55,7 +55,7 @@ class Review(Struct):
     told: list[tuple[str, str]] = field(default_factory=list)
 
     def tell(self, *changes: str, by: str = "") -> None:
-        """Let `kubelab trace` say what was changed: `spec.priority: 0`, `+spec.volumes[NAME]`, `-spec.tolerations[KEY]`.
+        """Let `kubelab trace` say what was changed: `spec.priority: 0`, `+spec.volumes[NAME]`, `-spec.taints[KEY]`.
 
         by: the plug-in that is being asked, when not given. Bounded, for the trace keeps it."""
         self.told += [(by or self.plugin, change[:_CHANGE_MAX]) for change in changes[: _CHANGES_MAX - len(self.told)]]

@@ -65,8 +65,9 @@ def set_defaults(limit_range: Mapping[str, Any], pod: Object) -> list[str]:
                 missing = {name: defaults[name] for name in defaults if name not in said}
                 if missing:
                     container["resources"] = {**(container.get("resources") or {}), kind: {**said, **missing}}
-                    notes.append((container.get("name", ""), named, f"{', '.join(sorted(missing))} {named} for {word} "))
-                    where = f"spec.{section}[{container.get('name', '')}].resources.{kind}"
+                    called = container.get("name", "")
+                    notes.append((called, named, f"{', '.join(sorted(missing))} {named} for {word} "))
+                    where = f"spec.{section}[{called}].resources.{kind}"
                     told += [f"{where}.{name}: {value}" for name, value in missing.items()]
     if notes:
         # Upstream names each container's requests before its limits.

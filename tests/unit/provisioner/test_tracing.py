@@ -149,13 +149,80 @@ def test_causes_that_go_in_a_circle_end() -> None:
     assert [step.thing[2] for step in steps if step.what == "request"] == ["5", "6", "7", "8"]
 
 
-def test_the_timeline_for_the_terminal() -> None:
+def admitted(at: float, work: int, about: tuple[str, str], round_: str, **more: Any) -> list[Any]:
+    return [at, work, "admitted", *about, "", {"round": round_, "plugins": ["A", "B"], "seconds": 0.001, **more}]
+
+
+def shown(documents: list[Document], resource: str, key: str, *, admission: bool = False) -> list[str]:
     out = Console(width=160, color_system=None, soft_wrap=True, highlight=False)
     with out.capture() as capture:
-        for line in render_timeline(compute_timeline(Joined([server(), manager(), node()]), *WEB)):
+        for line in render_timeline(compute_timeline(Joined(documents), resource, key), admission=admission):
             out.print(line)
-    shown = [line.rstrip() for line in capture.get().splitlines()[1:]]
-    assert shown == [
+    return [line.rstrip() for line in capture.get().splitlines()[1:]]
+
+
+def test_what_each_plugin_changed_is_shown_of_the_first_of_each_kind() -> None:
+    by = {**REQUEST, "user": "system:kube-controller-manager", "agent": "kube-controller-manager", "verb": "create"}
+    second = ("pods", "default/web-2")
+    made = [["ServiceAccount", "spec.serviceAccountName: default"], ["ServiceAccount", "+spec.volumes[x]"]]
+    entries: list[Any] = [
+        admitted(10.021, 2, POD, "mutating", changes=[*made, ["Priority", "spec.priority: 0"]]),
+        [10.04, 3, "request", "pods", "default/", "", by],
+        admitted(10.041, 3, second, "mutating", changes=made),
+        [10.042, 3, "stored", *second, "7", "ADDED"],
+    ]
+    wrote: list[Any] = [[10.043, 7, "wrote", "/api/v1/namespaces/default/pods", "web-2", "7", "POST"]]
+    documents = [
+        server(), manager(), document("kube-apiserver", entries), document("kube-controller-manager", wrote)
+    ]  # fmt: skip
+    lines = [line.strip() for line in shown(documents, *WEB)]
+    first = next(number for number, line in enumerate(lines) if "creates pods default/web-1" in line)
+    assert lines[first + 1 : first + 3] == [
+        "ServiceAccount: spec.serviceAccountName: default, +spec.volumes[x]",
+        "Priority: spec.priority: 0",
+    ]
+    assert sum("ServiceAccount" in line for line in lines) == 1
+    every = shown(documents, *WEB, admission=True)
+    assert sum("ServiceAccount" in line for line in every) == 2
+    assert sum("admission, mutating: A, B" in line for line in every) == 3
+
+
+def test_who_refused_and_with_what_words() -> None:
+    message = 'replicasets.apps "web" is forbidden: exceeded quota: tight'
+    refused = {**REQUEST, "verb": "create", "code": 403, "refused": message}
+    invalid = {**REQUEST, "verb": "patch", "code": 422, "refused": "spec.replicas: Invalid value: -1"}
+    entries: list[Any] = [
+        [9.0, 21, "request", *WEB, "", refused],
+        admitted(9.001, 21, WEB, "mutating"),
+        admitted(9.002, 21, WEB, "validating", refused=message, by="ResourceQuota"),
+        [11.0, 22, "request", *WEB, "", invalid],
+        admitted(11.001, 22, WEB, "mutating"),
+    ]
+    where = 27 * " "
+    alone = shown([document("kube-apiserver", entries)], *WEB)
+    assert alone == [
+        "   +0 ms  kube-apiserver  admin (kubectl) creates replicasets.apps default/web  refused (403)  10.0 ms",
+        f"{where} admission, mutating: A, B  1.0 ms",
+        f"{where} admission, validating: refused by ResourceQuota: {message}",
+        f"{where} audit id a-1",
+        "+2000 ms  kube-apiserver  admin (kubectl) changes replicasets.apps default/web  refused (422)  10.0 ms",
+        f"{where} admission, mutating: A, B  1.0 ms",
+        f"{where} refused: spec.replicas: Invalid value: -1",
+        f"{where} audit id a-1",
+    ]
+    among = shown([server(), manager(), document("kube-apiserver", entries)], *WEB)
+    assert [" ".join(line.split()) for line in among if "refused" in line or "creates" in line] == [
+        "+0 ms kube-apiserver admin (kubectl) creates replicasets.apps default/web refused (403) 10.0 ms",
+        f"admission, validating: refused by ResourceQuota: {message}",
+        "+1000 ms kube-apiserver admin (kubectl) creates replicasets.apps default/web @5 10.0 ms",
+        "+1020 ms kube-apiserver system:kube-controller-manager creates pods default/web-1 @6 10.0 ms",
+        "+2000 ms kube-apiserver admin (kubectl) changes replicasets.apps default/web refused (422) 10.0 ms",
+        "refused: spec.replicas: Invalid value: -1",
+    ]
+
+
+def test_the_timeline_for_the_terminal() -> None:
+    assert shown([server(), manager(), node()], *WEB) == [
         "   +0 ms  kube-apiserver           admin (kubectl) creates replicasets.apps default/web @5  10.0 ms",
         "                                     admission, mutating: A, B  1.0 ms",
         "                                     audit id a-1",

@@ -1,4 +1,4 @@
-"""The real embedded store, where plug-ins look things up; and that every plug-in tells what it changes, in every test."""
+"""The real embedded store, where plug-ins look things up; and in every test: that they tell what they change."""
 
 from __future__ import annotations
 

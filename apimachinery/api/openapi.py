@@ -1,235 +1,229 @@
 """The published OpenAPI documents: 3.0 per group and version, and the Swagger 2.0 document of everything.
 
-What stock clients read in them: `kubectl explain` the schemas by x-kubernetes-group-version-kind and their prose;
-`kubectl apply` whether PATCH takes `fieldValidation` and strategic merge patches, and the merge keys.
+What is served is found once (`openapi_operations`) and written down twice. What stock clients read: `kubectl explain`
+the schemas by x-kubernetes-group-version-kind and their prose; `kubectl apply` whether PATCH takes `fieldValidation`
+and strategic merge patches, and the merge keys; generators of clients all of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import chain
 from typing import Any
 
-from apimachinery.api.catalogue import CATALOGUE, Resource
+from apimachinery.api.catalogue import Resource
+from apimachinery.api.openapi_operations import (
+    GVK,
+    STRING,
+    Operation,
+    of_group,
+    of_server,
+    of_version,
+    operations,
+)
+from apimachinery.api.openapi_parameters import Parameter
+from apimachinery.api.openapi_schemas import mentioned, openapi, reachable, swagger
 
 Json = dict[str, Any]
 
 _INFO = {"title": "Kubernetes", "version": "v1.32.0"}
-_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
-_PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
-_STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
-_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
-_PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
-_ACTIONS = {
-    "get": "get",
-    "list": "list",
-    "create": "post",
-    "update": "put",
-    "patch": "patch",
-    "delete": "delete",
-    "deletecollection": "deletecollection",
-}
-_PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
-    "get": (),
-    "list": (
-        ("allowWatchBookmarks", "boolean"),
-        ("continue", "string"),
-        ("fieldSelector", "string"),
-        ("labelSelector", "string"),
-        ("limit", "integer"),
-        ("resourceVersion", "string"),
-        ("resourceVersionMatch", "string"),
-        ("sendInitialEvents", "boolean"),
-        ("timeoutSeconds", "integer"),
-        ("watch", "boolean"),
-    ),
-    "post": (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")),
-    "put": (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")),
-    "patch": (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")),
-    "delete": (
-        ("dryRun", "string"),
-        ("gracePeriodSeconds", "integer"),
-        ("orphanDependents", "boolean"),
-        ("propagationPolicy", "string"),
-    ),
-}
+_BEARER = {"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication"}
+# Never shared between operations: older kubectl looks for dryRun in what PATCH itself lists.
+_OWN = ("dryRun", "fieldValidation", "name")
+
+
+def document_v2(
+    definitions: Mapping[str, Any],
+    descriptions: Mapping[str, str],
+    resources: Sequence[Resource],
+    returned: Container[str] = (),
+) -> Json:
+    """The Swagger 2.0 document of everything: all definitions, and the paths of the resources.
+
+    returned: the kinds whose deletion answers with the object.
+    """
+    versions = dict.fromkeys((each.group, each.version) for each in resources)
+    found = chain(
+        operations(resources, _names(definitions), returned),
+        (of_version(*each) for each in versions),
+        (of_group(group) for group in dict.fromkeys(group for group, _ in versions)),
+        of_server().values(),
+    )
+    shared: dict[Parameter, str] = {}
+    items = _items(found)
+    uses = Counter(parameter for item in items.values() for each in item for parameter in each.parameters)
+    for parameter, count in uses.items():
+        if count > 1 and parameter.name not in _OWN:
+            shared[parameter] = _shared_name(parameter)
+    return {
+        "swagger": "2.0",
+        "info": _INFO,
+        "paths": {path: _item_v2(item, shared) for path, item in sorted(items.items())},
+        "definitions": {name: swagger(schema, descriptions, name) for name, schema in definitions.items()},
+        "parameters": {name: _parameter_v2(parameter) for parameter, name in shared.items()},
+        "securityDefinitions": {"BearerToken": _BEARER},
+        "security": [{"BearerToken": []}],
+    }
 
 
 def document_v3(
     definitions: Mapping[str, Any],
     descriptions: Mapping[str, str],
     group_version: str,
-    resources: Sequence[Resource] | None = None,
-    *,
-    strategic: bool = True,
+    resources: Sequence[Resource],
+    returned: Container[str] = (),
 ) -> Json:
-    """The OpenAPI 3.0 document of one group and version. resources: what is served there (else: the catalogue's).
-    strategic: whether PATCH takes strategic merge patches. Raises KeyError when nothing is served there."""
-    group, _, version = group_version.rpartition("/")
-    if resources is None:
-        resources = CATALOGUE.in_version(group, version)
+    """The OpenAPI 3.0 document of one group and version, of which resources are served. Raises KeyError when that is
+    nothing."""
     if not resources:
         raise KeyError(group_version)
-    names = {
-        (each["group"], each["version"], each["kind"]): name
-        for name, schema in definitions.items()
-        for each in schema.get("x-kubernetes-group-version-kind", ())
-    }
-    paths: Json = {}
-    patches = _PATCH_TYPES if strategic else tuple(each for each in _PATCH_TYPES if "strategic" not in each)
-    for resource in resources:
-        paths.update(_paths(resource, names, patches))
-    wanted = {name for path in paths.values() for name in _mentioned(path)}
-    schemas = {
-        name: _schema_v3(definitions[name], descriptions, name) for name in sorted(_reachable(definitions, wanted))
-    }
-    bearer = {"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication"}
+    group, _, version = group_version.rpartition("/")
+    found = chain(operations(resources, _names(definitions), returned), [of_version(group, version)])
+    return _document_v3(definitions, descriptions, found)
+
+
+def document_about(definitions: Mapping[str, Any], descriptions: Mapping[str, str], path: str) -> Json:
+    """The OpenAPI 3.0 document of what is about no kind: `version`, `apis`, `apis/apps`. Raises KeyError."""
+    found = of_server().get(path)
+    if found is None:
+        prefix, _, group = path.partition("/")
+        if prefix not in ("api", "apis") or "/" in group or (prefix == "api") is bool(group):
+            raise KeyError(path)
+        found = of_group(group)
+    return _document_v3(definitions, descriptions, [found])
+
+
+def about(groups: Iterable[str]) -> Iterator[str]:
+    """The paths of `document_about`: the server's own and those of groups."""
+    yield from of_server()
+    for group in groups:
+        yield f"apis/{group}" if group else "api"
+
+
+def _document_v3(
+    definitions: Mapping[str, Any], descriptions: Mapping[str, str], found: Iterable[Operation]
+) -> Json:  # fmt: skip
+    paths = {path: _item_v3(item) for path, item in sorted(_items(found).items())}
+    wanted = {name for path in paths.values() for name in mentioned(path)}
+    schemas = {name: openapi(definitions[name], descriptions, name) for name in sorted(reachable(definitions, wanted))}
     return {
         "openapi": "3.0.0",
         "info": _INFO,
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"BearerToken": bearer}},
+        "components": {"schemas": schemas, "securitySchemes": {"BearerToken": _BEARER}},
     }
 
 
-def document_v2(definitions: Mapping[str, Any], descriptions: Mapping[str, str]) -> Json:
-    """The Swagger 2.0 document: all definitions; paths are published in version 3 only."""
+def _names(definitions: Mapping[str, Any]) -> dict[GVK, str]:
     return {
-        "swagger": "2.0",
-        "info": _INFO,
-        "paths": {},
-        "definitions": {name: _schema_v2(schema, descriptions, name) for name, schema in definitions.items()},
+        (each["group"], each["version"], each["kind"]): name
+        for name, schema in definitions.items()
+        for each in schema.get("x-kubernetes-group-version-kind", ())
     }
 
 
-def _schema_v2(schema: Mapping[str, Any], descriptions: Mapping[str, str], place: str) -> Json:
-    out: Json = {}
-    if place in descriptions:
-        out["description"] = descriptions[place]
-    for key, value in schema.items():
-        match key:
-            case "$ref":
-                out[key] = f"#/definitions/{value}"
-            case "properties":
-                out[key] = {name: _schema_v2(each, descriptions, f"{place}/{name}") for name, each in value.items()}
-            case "items" | "additionalProperties" if isinstance(value, dict):
-                out[key] = _schema_v2(value, descriptions, f"{place}/*")
-            case _:
-                out[key] = value
-    return out
+def _items(found: Iterable[Operation]) -> dict[str, list[Operation]]:
+    items: dict[str, list[Operation]] = {}
+    for each in found:
+        items.setdefault(each.path, []).append(each)
+    return items
 
 
-def _schema_v3(schema: Mapping[str, Any], descriptions: Mapping[str, str], place: str) -> Json:
-    if place == _QUANTITY:
-        return {"description": descriptions.get(place, ""), "oneOf": [{"type": "string"}, {"type": "number"}]}
-    if place == _INT_OR_STRING:
-        return {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
-    out: Json = {}
-    if place in descriptions:
-        out["description"] = descriptions[place]
-    for key, value in schema.items():
-        match key:
-            case "$ref":
-                # A reference may have no siblings in 3.0, so it is wrapped.
-                out["allOf"] = [_ref(value)]
-            case "properties":
-                out[key] = {name: _schema_v3(each, descriptions, f"{place}/{name}") for name, each in value.items()}
-            case "items" | "additionalProperties" if isinstance(value, dict):
-                out[key] = _schema_v3(value, descriptions, f"{place}/*")
-            case _:
-                out[key] = value
-    return out
+def _common(item: Sequence[Operation]) -> list[Parameter]:
+    """The parameters that all operations of a path take are the path's."""
+    sets = [set(each.parameters) for each in item]
+    return sorted(sets[0].intersection(*sets[1:]))
 
 
-def _paths(
-    resource: Resource, names: Mapping[tuple[str, str, str], str], patches: tuple[str, ...]
-) -> Iterator[tuple[str, Json]]:
-    space = "{namespace}" if resource.namespaced else None
-    gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    body = names[resource.gvk]
-    whole_list = names.get((resource.group, resource.version, resource.list_kind), body)
-    collection = [_ACTIONS[verb] for verb in ("list", "create", "deletecollection") if verb in resource.verbs]
-    single = [_ACTIONS[verb] for verb in ("get", "update", "patch", "delete") if verb in resource.verbs]
-    for path, actions in (
-        (_template(resource.path(), None), ["list"] if resource.namespaced and "list" in collection else []),
-        (_template(resource.path("NS"), space), collection),
-        (_template(resource.path("NS", "NAME"), space), single),
-    ):
-        if actions:
-            yield path, _item(path, actions, gvk, body, whole_list, patches)
-    for below in resource.subresources:
-        kind = (below.group, below.version, below.kind)
-        if kind not in names:
-            continue  # exec, attach, port-forward and proxy take their options in the query
-        path = _template(resource.path("NS", "NAME", below.name), space)
-        actions = [_ACTIONS[verb] for verb in below.verbs]
-        about = {"group": below.group, "version": below.version, "kind": below.kind}
-        yield path, _item(path, actions, about, names[kind], names[kind], patches)
+def _own(operation: Operation, common: Container[Parameter]) -> list[Parameter]:
+    return sorted(each for each in operation.parameters if each not in common)
 
 
-def _template(path: str, space: str | None) -> str:
-    return path.replace("/NAME", "/{name}").replace("/namespaces/NS", "/namespaces/{namespace}" if space else "")
+def _item_v2(item: Sequence[Operation], shared: Mapping[Parameter, str]) -> Json:
+    common = _common(item)
+    written: Json = {}
+    for operation in item:
+        parameters = [_mention(each, shared) for each in _own(operation, common)]
+        if operation.body:
+            body: Json = {"name": "body", "in": "body", "schema": {"$ref": f"#/definitions/{operation.body}"}}
+            parameters.insert(0, {**body, "required": True} if operation.body_required else body)
+        one: Json = {
+            **_said(operation),
+            "produces": operation.produces,
+            "schemes": ["https"],
+            "responses": _responses(operation, {"schema": _answer(operation, "#/definitions/")}),
+        }
+        if operation.consumes:
+            one["consumes"] = operation.consumes
+        if parameters:
+            one["parameters"] = parameters
+        written[operation.method] = one
+    if common:
+        written["parameters"] = [_mention(each, shared) for each in common]
+    return written
 
 
-def _item(path: str, actions: list[str], gvk: Json, body: str, whole_list: str, patches: tuple[str, ...]) -> Json:
-    item: Json = {
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
-            for name in ("name", "namespace")
-            if f"{{{name}}}" in path
-        ]
+def _item_v3(item: Sequence[Operation]) -> Json:
+    common = _common(item)
+    written: Json = {}
+    for operation in item:
+        media = {"schema": _answer(operation, "#/components/schemas/")}
+        answer = {"content": dict.fromkeys(operation.produces, media)}
+        one: Json = {**_said(operation), "responses": _responses(operation, answer)}
+        if parameters := _own(operation, common):
+            one["parameters"] = [_parameter_v3(each) for each in parameters]
+        if operation.body:
+            sent = {"schema": {"$ref": f"#/components/schemas/{operation.body}"}}
+            one["requestBody"] = {"content": dict.fromkeys(operation.consumes, sent)}
+            if operation.body_required:
+                one["requestBody"]["required"] = True
+        written[operation.method] = one
+    if common:
+        written["parameters"] = [_parameter_v3(each) for each in common]
+    return written
+
+
+def _said(operation: Operation) -> Json:
+    """What both versions write alike."""
+    said: Json = {
+        "description": operation.description,
+        "operationId": operation.identifier,
+        "tags": [operation.tag],
     }
-    for action in actions:
-        method = {"list": "get", "deletecollection": "delete"}.get(action, action)
-        item[method] = _operation(action, gvk, body, whole_list, patches)
-    return item
+    if operation.action:
+        said["x-kubernetes-action"] = operation.action
+    if operation.gvk:
+        said["x-kubernetes-group-version-kind"] = dict(zip(("group", "version", "kind"), operation.gvk, strict=True))
+    return said
 
 
-def _operation(action: str, gvk: Json, body: str, whole_list: str, patches: tuple[str, ...]) -> Json:
-    parameters = _PARAMETERS[{"deletecollection": "delete"}.get(action, action)]
-    answer = {"list": whole_list, "delete": _STATUS, "deletecollection": _STATUS}.get(action, body)
-    operation: Json = {
-        "parameters": [
-            {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}} for name, kind in parameters
-        ],
-        "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": _ref(answer)}}}},
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": gvk,
-    }
-    if action in ("post", "put"):
-        operation["requestBody"] = {"content": {"*/*": {"schema": _ref(body)}}, "required": True}
-    elif action == "patch":
-        content = {media_type: {"schema": _ref(_PATCH)} for media_type in patches}
-        operation["requestBody"] = {"content": content, "required": True}
-    elif action in ("delete", "deletecollection"):
-        operation["requestBody"] = {"content": {"*/*": {"schema": _ref(_DELETE_OPTIONS)}}}
-    return operation
+def _responses(operation: Operation, answer: Json) -> Json:
+    said: Json = {str(code): {"description": text, **answer} for code, text in operation.answers}
+    return {**said, "401": {"description": "Unauthorized"}}
 
 
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _answer(operation: Operation, prefix: str) -> Json:
+    return {"type": "string"} if operation.answer == STRING else {"$ref": prefix + operation.answer}
 
 
-def _mentioned(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"].rpartition("/")[2]
-        for value in node.values():
-            yield from _mentioned(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _mentioned(value)
+def _mention(parameter: Parameter, shared: Mapping[Parameter, str]) -> Json:
+    name = shared.get(parameter)
+    return _parameter_v2(parameter) if name is None else {"$ref": f"#/parameters/{name}"}
 
 
-def _reachable(definitions: Mapping[str, Any], roots: set[str]) -> set[str]:
-    seen: set[str] = set()
-    pending = list(roots)
-    while pending:
-        name = pending.pop()
-        if name not in seen:
-            seen.add(name)
-            pending.extend(_mentioned(definitions[name]))
-    return seen
+def _shared_name(parameter: Parameter) -> str:
+    """Changes when the parameter does: generated clients must not take one for the other."""
+    return f"{parameter.name}-{sha256(repr(parameter).encode()).hexdigest()[:8]}"
+
+
+def _parameter_v2(parameter: Parameter) -> Json:
+    return {**_named(parameter), "type": parameter.type, "uniqueItems": True}
+
+
+def _parameter_v3(parameter: Parameter) -> Json:
+    return {**_named(parameter), "schema": {"type": parameter.type, "uniqueItems": True}}
+
+
+def _named(parameter: Parameter) -> Json:
+    named: Json = {"name": parameter.name, "in": parameter.where, "description": parameter.description}
+    return {**named, "required": True} if parameter.where == "path" else named

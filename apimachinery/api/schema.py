@@ -7,7 +7,7 @@ sentence of Go's decoder, the unknown fields, and the nulls to drop.
 The definitions are read at first use (3 ms), each kind is compiled at its first request.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 from msgspec import Struct, field
 
-from apimachinery.api import openapi
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.schema_fields import SchemaFields
 from apimachinery.api.schema_gate import Gate, compile_gate
@@ -149,25 +148,44 @@ class Schema:
             found = self._patch_metas[gvk] = SchemaFields(self.definitions, schema, describe_patch, self._patch_nodes)
         return found
 
-    def openapi_v2(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The Swagger 2.0 document of everything (/openapi/v2). Costly (about 50 ms): serialize once.
+    def openapi_v2(
+        self,
+        resources: Sequence[Resource],
+        more: Mapping[str, Any] | None = None,
+        returned: Container[str] = (),
+    ) -> dict[str, Any]:
+        """The Swagger 2.0 document of all that is served (/openapi/v2). Costly (about 100 ms): serialize once.
 
-        more: further definitions, by name.
+        more: definitions of kinds that are not built in, by name. returned: kinds whose deletion answers with the
+        object.
         """
-        return openapi.document_v2({**self.definitions, **(more or {})}, self._read("descriptions.json"))
+        # Imported when asked for: 2 ms of a start otherwise.
+        from apimachinery.api import openapi
+
+        return openapi.document_v2({**self.definitions, **(more or {})}, self._descriptions(), resources, returned)
 
     def openapi_v3(
-        self, group_version: str, more: Mapping[str, Any] | None = None, resources: Sequence[Resource] | None = None
+        self,
+        group_version: str,
+        resources: Sequence[Resource],
+        more: Mapping[str, Any] | None = None,
+        returned: Container[str] = (),
     ) -> dict[str, Any]:
-        """The OpenAPI 3.0 document of `v1` or `apps/v1` (/openapi/v3/api/v1). Serialize once.
+        """The OpenAPI 3.0 document of `v1` or `apps/v1` (/openapi/v3/api/v1), of which resources are served.
+        Serialize once. Raises KeyError when that is nothing."""
+        from apimachinery.api import openapi
 
-        more, resources: the definitions of kinds that are not built in, and what of them is served there; given
-        together. Raises KeyError for a group and version that is not served.
-        """
         definitions = {**self.definitions, **(more or {})}
-        return openapi.document_v3(
-            definitions, self._read("descriptions.json"), group_version, resources, strategic=resources is None
-        )
+        return openapi.document_v3(definitions, self._descriptions(), group_version, resources, returned)
+
+    def openapi_about(self, path: str) -> dict[str, Any]:
+        """The OpenAPI 3.0 document of what is about no kind, as `apis/apps`. Raises KeyError."""
+        from apimachinery.api import openapi
+
+        return openapi.document_about(self.definitions, self._descriptions(), path)
+
+    def _descriptions(self) -> dict[str, Any]:
+        return self._read("descriptions.json")
 
 
 SCHEMA = Schema()

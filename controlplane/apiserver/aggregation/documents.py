@@ -12,6 +12,7 @@ Object = dict[str, Any]
 APIREGISTRATION = {"apiregistration.k8s.io": ["v1"]}
 """The aggregator's own group, which stands first and has no APIService."""
 _DEFAULT_GROUP, _DEFAULT_VERSION = 1000, 15
+_SHARED = ("definitions", "parameters")
 
 
 def api_group(name: str, versions: Iterable[str]) -> Object:
@@ -86,25 +87,34 @@ def discovered_resources(listed: Iterable[Mapping[str, Any]], group: str, versio
 
 def merged_openapi(local: Object, remote: Iterable[tuple[str, Mapping[str, Any]]]) -> Object:
     """One Swagger 2.0 document: the local one with the paths below each prefix of a remote document, and the
-    definitions they need. A definition of the same name that differs is renamed (`NAME_v2`), as upstream does."""
-    paths, definitions = dict(local.get("paths") or {}), dict(local.get("definitions") or {})
+    definitions and shared parameters they need. One of the same name that differs is renamed (`NAME_v2`), as upstream
+    does."""
+    paths = dict(local.get("paths") or {})
+    merged = {section: dict(local.get(section) or {}) for section in _SHARED}
     for prefix, document in remote:
-        theirs = document.get("definitions") or {}
-        renamed = {name: _free_name(name, body, definitions) for name, body in theirs.items()}
+        renamed: dict[str, str] = {}
 
         def rename(reference: str, names: Mapping[str, str] = renamed) -> str:
-            name = reference.removeprefix("#/definitions/")
-            return f"#/definitions/{names.get(name, name)}"
+            return names.get(reference, reference)
 
+        theirs: Object = {}
+        for section in _SHARED:
+            held = document.get(section) or {}
+            # Definitions are first: a parameter that means one by another name is another parameter.
+            bodies = held if section == "definitions" else {name: _renamed(body, rename) for name, body in held.items()}
+            free = {name: _free_name(name, body, merged[section]) for name, body in bodies.items()}
+            renamed |= {f"#/{section}/{name}": f"#/{section}/{other}" for name, other in free.items()}
+            theirs |= {renamed[f"#/{section}/{name}"]: body for name, body in held.items()}
         chosen = {
-            path: _with_references(item, rename)
+            path: _renamed(item, rename)
             for path, item in (document.get("paths") or {}).items()
             if path == prefix or path.startswith(prefix + "/")
         }
-        needed = _needed(chosen, {renamed[name]: _with_references(body, rename) for name, body in theirs.items()})
         paths.update(chosen)
-        definitions.update(needed)
-    return {**local, "paths": paths, "definitions": definitions}
+        for reference, body in _needed(chosen, {key: _renamed(body, rename) for key, body in theirs.items()}).items():
+            _, section, name = reference.split("/", 2)
+            merged[section][name] = body
+    return {**local, "paths": paths, **{section: found for section, found in merged.items() if found}}
 
 
 def _free_name(name: str, body: Any, taken: Mapping[str, Any]) -> str:
@@ -115,18 +125,19 @@ def _free_name(name: str, body: Any, taken: Mapping[str, Any]) -> str:
     return found
 
 
-def _with_references(node: Any, rename: Callable[[str], str]) -> Any:
+def _renamed(node: Any, rename: Callable[[str], str]) -> Any:
     if isinstance(node, Mapping):
         return {
-            key: rename(value) if key == "$ref" and isinstance(value, str) else _with_references(value, rename)
+            key: rename(value) if key == "$ref" and isinstance(value, str) else _renamed(value, rename)
             for key, value in node.items()
         }
     if isinstance(node, list):
-        return [_with_references(each, rename) for each in node]
+        return [_renamed(each, rename) for each in node]
     return node
 
 
-def _needed(paths: Any, definitions: Mapping[str, Any]) -> Object:
+def _needed(paths: Any, shared: Mapping[str, Any]) -> Object:
+    """What paths refer to, and what that refers to, by reference."""
     found: Object = {}
     waiting: list[Any] = [paths]
     while waiting:
@@ -134,10 +145,9 @@ def _needed(paths: Any, definitions: Mapping[str, Any]) -> Object:
         if isinstance(node, Mapping):
             for key, value in node.items():
                 if key == "$ref" and isinstance(value, str):
-                    name = value.removeprefix("#/definitions/")
-                    if name in definitions and name not in found:
-                        found[name] = definitions[name]
-                        waiting.append(definitions[name])
+                    if value in shared and value not in found:
+                        found[value] = shared[value]
+                        waiting.append(shared[value])
                 else:
                     waiting.append(value)
         elif isinstance(node, list):

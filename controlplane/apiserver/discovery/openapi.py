@@ -12,51 +12,66 @@ from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status
 from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.registry.kinds import DefinedResource
+from controlplane.apiserver.strategies.facts import RETURNED
 
 Object = dict[str, Any]
 
 
+# A namespace's deletion answers with the namespace because it is not gone yet, not because that was promised.
+_RETURNED = RETURNED - {"Namespace"}
+
+
 def document_v2(catalogue: Catalogue) -> Object:
     """/openapi/v2."""
-    more: Object = {}
-    for resource in _defined(catalogue):
-        more |= _published().definitions(resource, swagger=True)
-    return SCHEMA.openapi_v2(more)
+    return SCHEMA.openapi_v2(list(catalogue), _definitions(_defined(catalogue), swagger=True), _RETURNED)
 
 
 def document_v3(catalogue: Catalogue, path: str) -> Object:
-    """/openapi/v3/PATH, as `api/v1` or `apis/apps/v1`. Raises ApiError 404."""
+    """/openapi/v3/PATH, as `api/v1`, `apis/apps/v1`, `apis/apps` or `version`. Raises ApiError 404."""
     prefix, _, rest = path.partition("/")
-    if prefix not in ("api", "apis") or (prefix == "api") is not ("/" not in rest):
-        raise status.path_not_found()
     group, _, version = rest.rpartition("/")
-    here = [each for each in _defined(catalogue) if (each.group, each.version) == (group, version)]
     try:
-        if not here:
-            return SCHEMA.openapi_v3(rest)
-        more: Object = {}
-        for resource in here:
-            more |= _published().definitions(resource)
-        return SCHEMA.openapi_v3(rest, more, here)
+        if prefix not in ("api", "apis") or not rest or (prefix == "apis" and not group):
+            if prefix == "apis" and rest and rest not in catalogue.versions():
+                raise status.path_not_found()
+            return SCHEMA.openapi_about(path)
+        if (prefix == "api") is bool(group):
+            raise status.path_not_found()
+        here = catalogue.in_version(group, version)
+        more = _definitions([each for each in here if isinstance(each, DefinedResource)])
+        return SCHEMA.openapi_v3(rest, here, more, _RETURNED)
     except KeyError:
         raise status.path_not_found() from None
 
 
+def _definitions(resources: list[DefinedResource], *, swagger: bool = False) -> Object:
+    if not resources:
+        return {}
+    # Few servers have defined kinds that anybody asks for.
+    from controlplane.apiserver.extensions import publishing
+
+    found: Object = {}
+    for resource in resources:
+        found |= publishing.definitions(resource, swagger=swagger)
+    return found
+
+
 def index(catalogue: Catalogue) -> Object:
     """/openapi/v3: where each document is, with a hash that changes when the document does."""
+    from apimachinery.api.openapi import about
+
     fixed = _hash(repr(version_info()).encode())
     schemas: dict[str, list[Any]] = {}
     for resource in _defined(catalogue):
-        about = [resource.kind, resource.plural, resource.namespaced, resource.definition]
-        schemas.setdefault(resource.api_version, []).append(about)
-    paths = {}
+        about_it = [resource.kind, resource.plural, resource.namespaced, resource.definition]
+        schemas.setdefault(resource.api_version, []).append(about_it)
+    tags = dict.fromkeys(about(catalogue.versions()), fixed)
     for group, versions in catalogue.versions().items():
         for version in versions:
-            path = f"apis/{group}/{version}" if group else f"api/{version}"
             said = schemas.get(f"{group}/{version}")
             tag = fixed if said is None else _hash(orjson.dumps(said))
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={tag}"}
-    return {"paths": paths}
+            tags[f"apis/{group}/{version}" if group else f"api/{version}"] = tag
+    return {"paths": {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={tags[path]}"} for path in sorted(tags)}}
 
 
 def _hash(data: bytes) -> str:
@@ -65,9 +80,3 @@ def _hash(data: bytes) -> str:
 
 def _defined(catalogue: Catalogue) -> list[DefinedResource]:
     return [each for each in catalogue if isinstance(each, DefinedResource)]
-
-
-def _published() -> Any:
-    from controlplane.apiserver.extensions import publishing
-
-    return publishing

@@ -129,3 +129,31 @@ def test_openapi_definitions_that_differ_are_renamed() -> None:
         "X": {"properties": {"meta": {"$ref": "#/definitions/Meta_v2"}, "all": [{"$ref": "#/definitions/Status"}]}},
     }
     assert theirs["definitions"]["X"]["properties"]["meta"] == {"$ref": "#/definitions/Meta"}
+
+
+def test_shared_parameters_of_another_server_come_along_and_differing_ones_are_renamed() -> None:
+    local = {
+        "paths": {},
+        "definitions": {"Options": {"type": "object"}},
+        "parameters": {"limit-1": {"name": "limit", "type": "integer"}, "body-1": _body("Options")},
+    }
+    theirs: Object = {
+        "paths": {"/apis/g/v1/x": {"parameters": [{"$ref": f"#/parameters/{name}"} for name in ("limit-1", "body-1")]}},
+        "definitions": {"Options": {"type": "string"}},
+        "parameters": {
+            "limit-1": {"name": "limit", "type": "integer"},
+            "body-1": _body("Options"),
+            "unused-1": {"name": "unused", "type": "string"},
+        },
+    }
+    merged = documents.merged_openapi(local, [("/apis/g/v1", theirs)])
+    assert merged["paths"]["/apis/g/v1/x"]["parameters"] == [
+        {"$ref": "#/parameters/limit-1"},
+        {"$ref": "#/parameters/body-1_v2"},
+    ]
+    assert merged["definitions"] == {"Options": {"type": "object"}, "Options_v2": {"type": "string"}}
+    assert merged["parameters"] == {**local["parameters"], "body-1_v2": _body("Options_v2")}
+
+
+def _body(definition: str) -> Object:
+    return {"name": "body", "in": "body", "schema": {"$ref": f"#/definitions/{definition}"}}

@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,15 @@ def credentials(plane: ControlPlane, directory: Path) -> list[str]:
     return flags
 
 
+def answers(plane: ControlPlane) -> dict[int, int]:
+    """How many answers of each code the server has given, to whomever."""
+    counted: Counter[int] = Counter()
+    for line in plane.request("GET", "/metrics").body.decode().splitlines():
+        if line.startswith("apiserver_request_total{") and (code := re.search(r'code="(\d+)"', line)):
+            counted[int(code[1])] += int(float(line.rpartition(" ")[2]))
+    return dict(sorted(counted.items()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.hostile.openapi", description=__doc__)
     parser.add_argument("--examples", type=int, default=20, help="for each operation, at most")
@@ -67,6 +78,7 @@ def main() -> int:
     parser.add_argument("--store", choices=("sqlite", "etcd"), default="sqlite")
     parser.add_argument("--only", default=".", help="a regular expression of paths")
     options = parser.parse_args()
+    began = time.monotonic()
     with contextlib.ExitStack() as undo:
         directory = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="kubelab-openapi-")))
         store = undo.enter_context(running_etcd(directory / "etcd")) if options.store == "etcd" else "sqlite"
@@ -85,7 +97,8 @@ def main() -> int:
         problems = [] if plane.alive else ["the server has died"]
         if "Traceback" in plane.log:
             problems.append(f"a traceback in the log: …{plane.log.partition('Traceback')[2][:3000]}")
-        print(f"seed {options.seed}, memory {plane.memory():.0f} MB, {len(problems)} problems besides")
+        served = f"answers {answers(plane)}, memory {plane.memory():.0f} MB" if plane.alive else "dead"
+        print(f"seed {options.seed}: {time.monotonic() - began:.0f} s, {served}, {len(problems)} problems besides")
     for problem in problems:
         print(f"- {problem}", file=sys.stderr)
     return 1 if code or problems else 0

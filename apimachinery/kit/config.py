@@ -38,9 +38,9 @@ class Problems:
 
 def boolean(text: str) -> bool:
     """Read a Go flag's boolean. Raises ValueError with Go's words."""
-    if text.lower() in ("true", "t", "1"):
+    if text in ("1", "t", "T", "TRUE", "true", "True"):
         return True
-    if text.lower() in ("false", "f", "0"):
+    if text in ("0", "f", "F", "FALSE", "false", "False"):
         return False
     raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from apimachinery.kit.config import boolean
+
 # Generally available in 1.32, and locked to true.
 _LOCKED = frozenset((
     "AdmissionWebhookMatchConditions", "AggregatedDiscoveryEndpoint", "APIListChunking", "AppArmor", "AppArmorFields",
@@ -69,15 +71,16 @@ _KNOWN = _OTHERS | _LOCKED | _LOCKED_OFF
 
 
 def parse(text: str) -> dict[str, bool]:
-    """`Gate=true,…`, as flags spell it. Raises ValueError."""
+    """`Gate=true,…`, as flags spell it. Raises ValueError with upstream's words (component-base's featuregate)."""
     result = {}
     for part in filter(None, text.split(",")):
         key, sign, setting = part.partition("=")
         if not sign:
             raise ValueError(f"missing bool value for {key}")
-        if setting.strip().lower() not in ("true", "false"):
-            raise ValueError(f"invalid value of {key.strip()}={setting.strip()}, err: must be true or false")
-        result[key.strip()] = setting.strip().lower() == "true"
+        try:
+            result[key.strip()] = boolean(setting.strip())
+        except ValueError as error:
+            raise ValueError(f"invalid value of {key.strip()}={setting.strip()}, err: {error}") from None
     return result
 
 

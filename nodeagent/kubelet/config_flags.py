@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import boolean
+from apimachinery.meta import feature_gates
 
 from . import config_rules
 
@@ -36,17 +37,6 @@ def _labels(text: str) -> dict[str, str]:
         if not _LABEL.match(key):
             raise ValueError(f"invalid label: {part}")
         result[key] = setting
-    return result
-
-
-def _gates(text: str) -> dict[str, bool]:
-    """`Gate=true,…`."""
-    result = {}
-    for part in filter(None, text.split(",")):
-        key, sign, setting = part.partition("=")
-        if not sign:
-            raise ValueError(f"missing bool value for {key}")
-        result[key.strip()] = boolean(setting.strip())
     return result
 
 
@@ -124,7 +114,7 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "fail-swap-on": ("failSwapOn", boolean),
     "seccomp-default": ("seccompDefault", boolean),
     "allowed-unsafe-sysctls": ("allowedUnsafeSysctls", _listed),
-    "feature-gates": ("featureGates", _gates),
+    "feature-gates": ("featureGates", feature_gates.parse),
     "node-status-update-frequency": ("nodeStatusUpdateFrequency", str),
     "container-log-max-size": ("containerLogMaxSize", str),
     "container-log-max-files": ("containerLogMaxFiles", int),

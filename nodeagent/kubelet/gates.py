@@ -13,6 +13,7 @@ GATES: Mapping[str, bool] = {
     "GracefulNodeShutdownBasedOnPodPriority": True,
     "ImageMaximumGCAge": True,
     "InPlacePodVerticalScaling": False,
+    "InPlacePodVerticalScalingAllocatedStatus": False,
     "KubeletCrashLoopBackOffMax": False,
     "KubeletFineGrainedAuthz": False,
     "MemoryQoS": False,

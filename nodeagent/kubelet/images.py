@@ -91,9 +91,9 @@ class ImageManager:
         self._slots = asyncio.Semaphore(1 if serialize else parallel or sys.maxsize)
         self._last_failure: dict[str, str] = {}
         self.handed_out: dict[str, float] = {}
-        self._ahead: dict[str, tuple[cri.Image, float]] = {}
+        self._ahead: dict[tuple[str, str], tuple[cri.Image, float]] = {}
 
-    async def look_ahead(self, containers: Iterable[Container]) -> None:
+    async def look_ahead(self, pod: Pod, containers: Iterable[Container]) -> None:
         """Ask for images that should be there, while the sandbox is being made. Never raises: `ensure` asks again."""
         for container in containers:
             asked = container.get("image") or ""
@@ -104,11 +104,13 @@ class ImageManager:
                 present = await self._images.status(image)
                 if present is not None:
                     self.handed_out[present.id] = self._clock.monotonic()
-                    self._ahead[image] = present, self._clock.monotonic()
+                    now = self._clock.monotonic()
+                    self._ahead = {key: held for key, held in self._ahead.items() if now - held[1] < _AHEAD}
+                    self._ahead[uid(pod), image] = present, now
 
-    def _seen_ahead(self, image: str) -> cri.Image | None:
-        """What `look_ahead` saw a moment ago; good for one use."""
-        present, at = self._ahead.pop(image, (None, 0.0))
+    def _seen_ahead(self, pod: Pod, image: str) -> cri.Image | None:
+        """What `look_ahead` saw for the pod a moment ago; good for one use."""
+        present, at = self._ahead.pop((uid(pod), image), (None, 0.0))
         return present if self._clock.monotonic() - at < _AHEAD else None
 
     async def ensure(
@@ -130,7 +132,7 @@ class ImageManager:
             raise ImageProblem("InvalidImageName", message)
         image, policy = with_default_tag(asked), pull_policy(container)
         try:
-            present = self._seen_ahead(image) or await self._images.status(image)
+            present = self._seen_ahead(pod, image) or await self._images.status(image)
         except RuntimeCallError as error:
             message = f'Failed to inspect image "{asked}": {error}'
             say("Warning", "InspectFailed", message)

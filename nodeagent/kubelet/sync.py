@@ -372,9 +372,8 @@ class PodSyncer:
             verdict=memory.verdict,
         )
         if self._resizer is not None:
-            behind = (
-                self._resizer.show(pod, state, status["containerStatuses"]) if "containerStatuses" in status else False
-            )
+            shown = (status.get(kind) or () for kind in ("containerStatuses", "initContainerStatuses"))
+            behind = self._resizer.show(pod, state, [each for statuses in shown for each in statuses])
             resize = memory.resize or (IN_PROGRESS if behind else "")
             if resize and not terminal:
                 status["resize"] = resize

@@ -25,6 +25,7 @@ from .backoff import CrashBackoff
 from .cgroups import Cgroups, PodLimits
 from .cgroups.allocatable import Enforcer, plan_enforcement
 from .cgroups.systemd import Systemd
+from .cgroups.tree import MOUNT
 from .config import Config
 from .downward import NodeFacts
 from .gc import Collector
@@ -42,11 +43,13 @@ from .pleg import Pleg
 from .probes.manager import ProbeManager
 from .recorder import Recorder
 from .resize.resizer import Resizer
+from .runtime import swap as swaps
 from .runtime.classes import RuntimeClasses
 from .runtime.kill import Killer
 from .runtime.observer import Observer
 from .runtime.paced import PacedRuntime, Turns
 from .runtime.start import Machine, Starter
+from .runtime.swap import Swap
 from .server.app import KubeletServer
 from .server.auth import Gate
 from .server.certificate import Serving
@@ -56,6 +59,7 @@ from .sources.registry import PodRegistry
 from .sources.static import StaticSource
 from .status.manager import StatusManager
 from .sync import NodeView, PodSyncer
+from .volumes import mounts
 from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
@@ -92,6 +96,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     client = await make_client(config, clock)
     events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
     recorder = Recorder(events, config.node_name)
+    swap = _swap(config, machine, cgroups, recorder)
     services = Informer(client, SERVICES) if client is not None else None
 
     def service_variables(namespace: str, links: bool) -> Mapping[str, str]:
@@ -136,6 +141,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         config.cpu_cfs_quota,
         tuple(machine.hugepages),
         config.seccomp_default,
+        swap,
     )
     resizer = None
     if config.gates["InPlacePodVerticalScaling"]:
@@ -146,6 +152,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
             lambda: workers.active(),
             lambda: render.amounts(watcher.allocatable),
             cpu_quota=config.cpu_cfs_quota,
+            swap=swap,
+            show_allocated=config.gates["InPlacePodVerticalScalingAllocatedStatus"],
         )
     syncer = PodSyncer(
         runtime=runtime.pods,
@@ -263,7 +271,10 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         clock=clock,
     )
     if api is not None:
-        agent.servers.append(CsiNode(api.client, config.node_name, api.node.wait_registered, clock))
+        attachable = config.cloud_provider == "external"
+        agent.servers.append(
+            CsiNode(api.client, config.node_name, api.node.wait_registered, clock, attachable=attachable)
+        )
     rotation = client_rotation(config, client, clock)
     agent.servers += [rotation] if rotation is not None else []
     if config.enable_server:
@@ -309,6 +320,25 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         )
     agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})
     return agent
+
+
+def _swap(config: Config, machine: machines.Machine, cgroups: Cgroups, recorder: Recorder) -> Swap:
+    """Raises ConfigError when the machine swaps and nobody has said that it may."""
+    if swaps.is_on():
+        problems = Problems()
+        if config.fail_swap_on:
+            problems.add("failed to run Kubelet", swaps.REFUSAL)
+        problems.raise_if_any()
+        if not mounts.keeps_tmpfs_in_memory():
+            recorder.node(
+                "Warning",
+                "PossibleMemoryBackedVolumesOnDisk",
+                "The tmpfs noswap option is not supported. Memory-backed volumes (e.g. secrets, emptyDirs, etc.) "
+                "might be swapped to disk and should no longer be considered secure.",
+            )
+    limited = config.gates["NodeSwap"] and config.swap_behavior == swaps.LIMITED
+    counted = swaps.is_counted(MOUNT, v2=cgroups.v2)
+    return Swap(machine.memory, machine.swap, limited=limited, counted=counted, v2=cgroups.v2)
 
 
 def _enforcer(

@@ -52,6 +52,7 @@ class _Worker:
     forced: int | None = None
     admitted: bool = False
     synced: bool = False
+    cleaned: bool = False  # of its containers too: it is being deleted
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -301,8 +302,12 @@ class PodWorkers:
         return asyncio.ensure_future(self._syncer.sync_terminating(worker.pod, worker.uid, _grace(worker)))
 
     def _clean(self, worker: _Worker) -> asyncio.Future[None]:
-        deleting = worker.removed or worker.grace is not None
-        return asyncio.ensure_future(self._syncer.sync_terminated(worker.pod, worker.uid, keep_containers=not deleting))
+        return asyncio.ensure_future(self._clean_up(worker, deleting=worker.removed or worker.grace is not None))
+
+    async def _clean_up(self, worker: _Worker, *, deleting: bool) -> None:
+        if not worker.cleaned:
+            await self._syncer.sync_terminated(worker.pod, worker.uid, keep_containers=not deleting)
+            worker.cleaned = deleting
 
     async def _linger(self, worker: _Worker) -> None:
         """An ended pod stays known until its source forgets it; its deletion is answered, its revival is not."""

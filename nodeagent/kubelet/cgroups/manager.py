@@ -116,7 +116,7 @@ class Cgroups:
         if self._burstable.pop(uid, None) is not None:
             await self._share_burstable()
         gone = True
-        for path in [path for path, found in self._pods() if found == uid]:
+        for path in [path for path in self._places(uid) if self.tree.remains(path)]:
             gone = self.tree.remove(path) and gone
             if self._units is not None:
                 await self._units.stop(path.rpartition("/")[2])
@@ -129,7 +129,7 @@ class Cgroups:
 
     def pod_path(self, uid: str) -> str | None:
         """A pod's cgroup, whatever its class; None when it has none."""
-        return next((path for path, found in self._pods() if found == uid), None)
+        return next((path for path in self._places(uid) if self.tree.remains(path)), None)
 
     def pod_paths(self) -> dict[str, str]:
         """The cgroups of all pods, by uid."""
@@ -146,6 +146,10 @@ class Cgroups:
     def pods_path(self) -> str:
         """The cgroup of all pods."""
         return self._quality("Guaranteed")
+
+    def _places(self, uid: str) -> list[str]:
+        """Where a pod's cgroup can be: under each class."""
+        return [names.path(names.pod_name_in(self.root, quality, uid), self.driver) for quality in _QUALITIES]
 
     def _pods(self) -> Iterator[tuple[str, str]]:
         for quality in _QUALITIES:

@@ -32,7 +32,12 @@ def quality_name(root: str, quality: str) -> Name:
 
 
 def pod_name(root: str, pod: Mapping[str, Any]) -> Name:
-    return (*quality_name(root, qos_class(pod)), f"{_POD}{pods.uid(pod)}")
+    return pod_name_in(root, qos_class(pod), pods.uid(pod))
+
+
+def pod_name_in(root: str, quality: str, uid: str) -> Name:
+    """A pod's cgroup when it is of this class."""
+    return (*quality_name(root, quality), f"{_POD}{uid}")
 
 
 def path(name: Name, driver: str) -> str:

@@ -50,17 +50,24 @@ class Tree:
         """Whether the cgroup is there, in every hierarchy."""
         return all((place / path.lstrip("/")).is_dir() for place in self._hierarchies.values())
 
+    def remains(self, path: str) -> bool:
+        """Whether there is anything of the cgroup, in any hierarchy."""
+        return any((place / path.lstrip("/")).is_dir() for place in self._hierarchies.values())
+
     def ensure(self, path: str) -> None:
         """Make the cgroup and those above it. Raises OSError when cgroups are not writable."""
         for controller, hierarchy in self._hierarchies.items():
+            if not self.v2 and controller != "cpuset":
+                # Nothing is to be done for those above it, which mostly are there.
+                with contextlib.suppress(FileNotFoundError):
+                    _make(hierarchy / path.lstrip("/"))
+                    continue
             place = hierarchy
             for part in path.strip("/").split("/"):
                 if self.v2:
                     _delegate(place)
                 child = place / part
-                made = not child.is_dir()
-                child.mkdir(exist_ok=True)
-                if made and controller == "cpuset":
+                if _make(child) and controller == "cpuset":
                     for file in ("cpuset.cpus", "cpuset.mems"):
                         (child / file).write_text((place / file).read_text())
                 place = child
@@ -113,6 +120,15 @@ class Tree:
         for hierarchy in self._hierarchies.values():
             gone = _remove(hierarchy / path.lstrip("/")) and gone
         return gone
+
+
+def _make(folder: Path) -> bool:
+    """Make one folder; False when it was there. Raises FileNotFoundError when the one above it is not."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _delegate(place: Path) -> None:

@@ -22,13 +22,19 @@ _RETRY = 1.0
 
 
 class CsiNode:
-    """Registers the one driver that this kubelet has built in."""
+    """Makes the CSINode say whether the one driver that this kubelet has built in is of use here.
 
-    def __init__(self, client: Client, node: str, registered: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    attachable: whether there is somebody who plugs disks into this machine.
+    """
+
+    def __init__(
+        self, client: Client, node: str, registered: Callable[[], Awaitable[None]], clock: Clock, *, attachable: bool
+    ) -> None:
         self._client, self._node, self._registered, self._clock = client, node, registered, clock
+        self._wanted = with_driver if attachable else without_driver
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Return when the driver is registered; from when the Node is there, try again until then."""
+        """Return when the CSINode is as it should be; from when the Node is there, try again until then."""
         await self._registered()
         while not stop.is_set():
             try:
@@ -46,12 +52,12 @@ class CsiNode:
             if not is_not_found(error):
                 raise
             try:
-                await self._client.create(CSINODES, with_driver(new_csi_node(node)))
+                await self._client.create(CSINODES, self._wanted(new_csi_node(node)))
             except ApiError as lost:
                 if not is_already_exists(lost):
                     raise
             return
-        wanted = with_driver(present)
+        wanted = self._wanted(present)
         if wanted != present:
             await self._client.update(CSINODES, wanted)
 
@@ -75,3 +81,10 @@ def with_driver(csi_node: Object) -> Object:
         return csi_node
     ours = {"name": DISK_DRIVER, "nodeID": csi_node["metadata"]["name"], "allocatable": {"count": MOST_DISKS}}
     return {**csi_node, "spec": {**csi_node["spec"], "drivers": [*drivers, ours]}}
+
+
+def without_driver(csi_node: Object) -> Object:
+    """The CSINode without our driver, which an earlier start may have listed; others stay. Pure."""
+    drivers = (csi_node.get("spec") or {}).get("drivers") or []
+    kept = [each for each in drivers if each.get("name") != DISK_DRIVER]
+    return csi_node if kept == drivers else {**csi_node, "spec": {**csi_node["spec"], "drivers": kept}}

@@ -16,6 +16,7 @@ from nodeagent.kubelet.cgroups import Applied, Cgroups
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
+from nodeagent.kubelet.runtime.swap import Swap
 
 from . import plan
 from .plan import Resources
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Resizer:
-    """others: every pod that has a place on the node. allocatable: of the node; cpu in millicores."""
+    """others: every pod that has a place on the node. allocatable: of the node; cpu in millicores.
+
+    show_allocated: the gate InPlacePodVerticalScalingAllocatedStatus.
+    """
 
     def __init__(
         self,
@@ -35,7 +39,10 @@ class Resizer:
         allocatable: Callable[[], Mapping[str, int]],
         *,
         cpu_quota: bool,
+        swap: Swap,
+        show_allocated: bool = False,
     ) -> None:
+        self._swap, self._show_allocated = swap, show_allocated
         self._runtime, self._cgroups, self._paths = runtime, cgroups, paths
         self._others, self._allocatable, self._cpu_quota = others, allocatable, cpu_quota
         self._held: dict[str, dict[str, Resources]] = {}
@@ -82,26 +89,32 @@ class Resizer:
             await self._cgroups.lift_pod(pod)
         for container, latest, _, _ in changes:
             if container["name"] not in restarts:
-                await self._runtime.update_resources(latest.id, self._resources(container))
+                await self._runtime.update_resources(latest.id, self._resources(pod, container))
                 log.info("Resized container %s of pod %s", container["name"], pods.describe(pod))
         if not restarts:
             await self._cgroups.update_pod(pod)
         return frozenset(restarts)
 
     def show(self, pod: Pod, state: PodState, statuses: Sequence[dict[str, Any]]) -> bool:
-        """Write what every container has into its status; returns whether some have not what they were granted."""
+        """Write what every container has, and was granted, into its status; returns whether the two differ for some.
+
+        statuses: of regular and of init containers.
+        """
         by_name = {status["name"]: status for status in statuses}
         held = self.granted(pod)
-        for container in pods.regular_containers(held):
-            if container["name"] in by_name and container.get("resources"):
-                by_name[container["name"]]["resources"] = container["resources"]
+        for container in (*pods.regular_containers(held), *pods.init_containers(held)):
+            if (status := by_name.get(container["name"])) is not None and (resources := container.get("resources")):
+                status["resources"] = resources
+                if self._show_allocated and resources.get("requests") and state.latest(container["name"]) is not None:
+                    status["allocatedResources"] = resources["requests"]
         behind = False
         for container, _, have in self._running(held, state):
             want = self._wanted(container)
             behind = behind or have != want
             found = plan.shown(container, have, want, v2=self._cgroups.v2)
             # Present for every container that runs: so the API knows that this node can resize it.
-            by_name[container["name"]]["resources"] = found
+            if (status := by_name.get(container["name"])) is not None:
+                status["resources"] = found
         return behind
 
     def forget(self, uid: str) -> None:
@@ -122,14 +135,16 @@ class Resizer:
     def _wanted(self, container: Container) -> Applied:
         return plan.wanted(container, v2=self._cgroups.v2, cpu_quota=self._cpu_quota)
 
-    def _resources(self, container: Container) -> cri.LinuxContainerResources:
+    def _resources(self, pod: Pod, container: Container) -> cri.LinuxContainerResources:
         limits = qos.container_limits(container, cpu_quota=self._cpu_quota)
-        return cri.LinuxContainerResources(
+        resources = cri.LinuxContainerResources(
             cpu_period=limits.cpu_period if limits.cpu_quota else 0,
             cpu_quota=limits.cpu_quota,
             cpu_shares=limits.cpu_shares,
             memory_limit_in_bytes=limits.memory,
         )
+        self._swap.apply(pod, container, resources)
+        return resources
 
     def _file(self, uid: str) -> Path:
         return self._paths.pod(uid) / "resources.json"

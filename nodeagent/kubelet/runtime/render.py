@@ -18,6 +18,7 @@ from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.volumes.manager import HostVolume
 
 from . import labels, security
+from .swap import Swap
 
 _PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
 _PROPAGATION = {
@@ -81,6 +82,7 @@ class ContainerInputs:
 
     image_ref: what the runtime calls the image. env: rendered. mounts: of volumes and of the kubelet's own files.
     node_memory: bytes of the node, for the OOM score. page_sizes: of its huge pages, bytes. cpu_quota: cpu limits hold.
+    swap: of the node; None leaves it to the runtime.
     """
 
     image_ref: str
@@ -96,6 +98,7 @@ class ContainerInputs:
     cgroup_v2: bool = False
     cpu_quota: bool = True
     page_sizes: Sequence[int] = ()
+    swap: Swap | None = None
 
 
 def render_container(pod: Pod, container: Container, inputs: ContainerInputs) -> cri.ContainerConfig:
@@ -115,6 +118,8 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
     )
     if inputs.cgroup_v2:
         resources.unified["memory.oom.group"] = "1"
+    if inputs.swap is not None:
+        inputs.swap.apply(pod, container, resources)
     return cri.ContainerConfig(
         metadata=cri.ContainerMetadata(name=container["name"], attempt=inputs.restart_count),
         image=cri.ImageSpec(image=inputs.image_ref, user_specified_image=container.get("image", "")),

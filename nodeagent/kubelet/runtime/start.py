@@ -30,6 +30,7 @@ from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
 from .render import ContainerInputs, asks_recursive, mounts_over, plan_devices, plan_mounts, render_container
+from .swap import Swap
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Machine:
     cpu_quota: bool = True
     page_sizes: tuple[int, ...] = ()
     seccomp_default: bool = False
+    swap: Swap | None = None
 
 
 class Starter:
@@ -92,7 +94,7 @@ class Starter:
     async def look_ahead(self, pod: Pod, names: Sequence[str]) -> None:
         """Look for the images of these containers, so that `start` need not. Never raises."""
         found = (pods.find_container(pod, name) for name in names)
-        await self._images.look_ahead([entry[1] for entry in found if entry is not None])
+        await self._images.look_ahead(pod, [entry[1] for entry in found if entry is not None])
 
     async def start(
         self, pod: Pod, container: Container, around: Surroundings, restart_count: int, target_id: str = ""
@@ -167,6 +169,7 @@ class Starter:
             cgroup_v2=self._machine.cgroup_v2,
             cpu_quota=self._machine.cpu_quota,
             page_sizes=self._machine.page_sizes,
+            swap=self._machine.swap,
         )
         return render_container(pod, container, inputs)
 

@@ -28,6 +28,10 @@ from .compute import OWNED, Status
 
 log = logging.getLogger(__name__)
 
+# Requests under way at a time. Each more is a connection with a handshake of its own; what changes while a pod waits
+# for its turn goes with the same request. Upstream sends one after the other.
+_SENDERS = 4
+
 Published = Callable[[Pod], Pod | None]
 """The pod as the API has it: itself, or a static pod's mirror; None when the API does not have it (yet)."""
 
@@ -53,6 +57,7 @@ class StatusManager:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._ripening: dict[str, asyncio.Task[None]] = {}
         self._backoff = Backoff(0.2, 10.0, clock)
+        self._turns = asyncio.Semaphore(_SENDERS)
         self._tasks: asyncio.TaskGroup | None = None
 
     def get(self, uid: str) -> Status | None:
@@ -129,21 +134,10 @@ class StatusManager:
     async def _send_until_done(self, uid: str, client: Client) -> None:
         try:
             while (entry := self._entries.get(uid)) is not None:
-                target = self._published(entry.pod)
-                if target is None:
-                    return
-                # A mirror that was deleted and made again has to be told everything anew.
-                told = entry.sent == entry.version and entry.sent_to == pods.uid(target)
-                if told and _overwritten(entry, target):
-                    told = False
-                if not entry.delete and (told or not entry.ripe):
-                    return
                 try:
-                    if not told:
-                        await self._patch(client, entry, target)
-                    else:
-                        await self._delete(client, target)
-                        self.forget(uid)
+                    async with self._turns:
+                        if await self._send(uid, entry, client):
+                            return
                     self._backoff.reset(uid)
                 except ApiUnreachable:
                     await self._clock.sleep(self._backoff.next(uid))
@@ -155,6 +149,24 @@ class StatusManager:
                     await self._clock.sleep(self._backoff.next(uid))
         finally:
             self._sending.pop(uid, None)
+
+    async def _send(self, uid: str, entry: _Entry, client: Client) -> bool:
+        """Send what is to be sent first; True when there was nothing. Raises ApiError, ApiUnreachable."""
+        target = self._published(entry.pod)
+        if target is None:
+            return True
+        # A mirror that was deleted and made again has to be told everything anew.
+        told = entry.sent == entry.version and entry.sent_to == pods.uid(target)
+        if told and _overwritten(entry, target):
+            told = False
+        if not entry.delete and (told or not entry.ripe):
+            return True
+        if told:
+            await self._delete(client, target)
+            self.forget(uid)
+        else:
+            await self._patch(client, entry, target)
+        return False
 
     def _lost(self, uid: str, entry: _Entry) -> None:
         """The API does not have the object any more; a static pod will get another mirror."""

@@ -23,9 +23,18 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
         raise OSError(number, f"mount {source} on {target}: {os.strerror(number)}", target)
 
 
+def keeps_tmpfs_in_memory(proc: Path = Path("/proc")) -> bool:
+    """Whether a tmpfs can be kept out of swap: Linux 6.4, in no user namespace (pkg/kubelet/util/swap)."""
+    release = re.match(r"(\d+)\.(\d+)", (proc / "sys/kernel/osrelease").read_text())
+    everybody = (proc / "self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+    return everybody and release is not None and (int(release[1]), int(release[2])) >= (6, 4)
+
+
 def mount_tmpfs(target: Path, size: int = 0) -> None:
-    """Mount a tmpfs. size: bytes, 0 for the kernel's default. Raises OSError."""
-    _mount("tmpfs", str(target), "tmpfs", 0, f"size={size}" if size else "")
+    """Mount a tmpfs, kept out of swap where the kernel can. size: bytes, 0 for the kernel's default. Raises OSError."""
+    options = [f"size={size}"] if size else []
+    options += ["noswap"] if keeps_tmpfs_in_memory() else []
+    _mount("tmpfs", str(target), "tmpfs", 0, ",".join(options))
 
 
 def mount_huge_pages(target: Path, page_size: str, size: int = 0) -> None:

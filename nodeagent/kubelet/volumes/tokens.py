@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from nodeagent.kubelet.pods import Pod, uid
 # Renewed at 80 % of its life, and after a day at the latest.
 _RENEW_FRACTION = 0.8
 _RENEW_AT_MOST = 24 * 3600.0
+# Requests under way at a time: each more is a connection with a handshake of its own.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class TokenManager:
     def __init__(self, client: Client | None, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._tokens: dict[tuple[str, str, int], _Token] = {}
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def token(self, pod: Pod, source: Mapping[str, Any]) -> str:
         """The token for a serviceAccountToken source. Raises ApiAway, ApiUnreachable or ApiError.
@@ -44,7 +48,8 @@ class TokenManager:
         if self._client is None:
             raise ApiAway("service account tokens need an API server")
         try:
-            answer = await self._request(pod, audience, seconds)
+            async with self._turns:
+                answer = await self._request(pod, audience, seconds)
         except Exception:
             if kept is not None:
                 return kept.text

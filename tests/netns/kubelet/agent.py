@@ -49,9 +49,10 @@ def eventually(look: Callable[[], Found], what: str, seconds: float = DEADLINE) 
 
 
 class Kubelet:
-    """One kubelet; its files are in `machine.dir`. program: what Python is to run."""
+    """One kubelet; its files are in `machine.dir`. program: what Python is to run. flags: more."""
 
     program: tuple[str, ...] = ("-m", "nodeagent.kubelet")
+    flags: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -80,13 +81,14 @@ class Kubelet:
             "authentication": {"x509": {"clientCAFile": str(machine.dir / "client-ca.crt")}},
             # A test machine may be as full as it likes.
             "evictionHard": {"memory.available": "1Mi"},
+            "failSwapOn": False,
             **config,
         }
         (machine.dir / "kubelet.yaml").write_text(yaml.safe_dump(document))
 
     def start(self, seconds: float = DEADLINE) -> None:
         """Start it; returns when its server answers, or at once when `seconds` is 0."""
-        argv = [sys.executable, *self.program, f"--config={self.machine.dir}/kubelet.yaml"]
+        argv = [sys.executable, *self.program, *self.flags, f"--config={self.machine.dir}/kubelet.yaml"]
         argv += [f"--hostname-override={self.name}", f"--node-ip={self.machine.node_ip}", f"--root-dir={self.root}"]
         if self._kubeconfig is not None:
             argv.append(f"--kubeconfig={self._kubeconfig}")

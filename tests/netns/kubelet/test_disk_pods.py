@@ -68,9 +68,17 @@ class Host:
             subprocess.run(["losetup", "--detach", device], check=True)
 
 
+class CloudKubelet(Kubelet):
+    """On a machine that disks can be plugged into."""
+
+    flags = ("--cloud-provider=external",)
+
+
 @pytest.fixture(scope="module")
 def kubelet(cluster: Cluster) -> Iterator[Kubelet]:
-    with joined(cluster) as agent:
+    with joined(cluster, CloudKubelet) as agent:
+        # Of the cloud controller manager only the controllers of disks run here: nobody else takes the taint away.
+        cluster.kubectl("taint", "node", "node", "node.cloudprovider.kubernetes.io/uninitialized-")
         yield agent
 
 

@@ -14,18 +14,19 @@ from tests.netns.kubelet.agent import Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster, joined
 
 GATE = "InPlacePodVerticalScaling"
+TOLD = "InPlacePodVerticalScalingAllocatedStatus"
 FOREVER = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 MI = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def cluster_flags() -> tuple[str, ...]:
-    return (f"--feature-gates={GATE}=true",)
+    return (f"--feature-gates={GATE}=true,{TOLD}=true",)
 
 
 @pytest.fixture(scope="module")
 def kubelet(cluster: Cluster) -> Iterator[Kubelet]:
-    with joined(cluster, featureGates={GATE: True}) as agent:
+    with joined(cluster, featureGates={GATE: True, TOLD: True}) as agent:
         yield agent
         cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=120s")
         eventually(lambda: not agent.pods(), "an empty node")
@@ -63,7 +64,9 @@ def held(cluster: Cluster, kubelet: Kubelet, name: str) -> tuple[int, int]:
 
 
 def settled(cluster: Cluster, name: str, asked: dict[str, Any]) -> bool:
-    return "resize" not in cluster.pod(name)["status"] and main(cluster, name).get("resources") == asked
+    shown = main(cluster, name)
+    told = shown.get("resources") == asked and shown.get("allocatedResources") == asked["requests"]
+    return told and "resize" not in cluster.pod(name)["status"]
 
 
 def test_a_container_gets_more_and_less_without_a_restart(cluster: Cluster, kubelet: Kubelet) -> None:

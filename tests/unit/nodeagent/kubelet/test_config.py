@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from apimachinery.kit.config import ConfigError
+from apimachinery.meta import feature_gates
 from nodeagent.kubelet import gates
 from nodeagent.kubelet.config import load
 from nodeagent.kubelet.config_file import SCHEMA
@@ -235,3 +237,28 @@ def test_a_file_that_is_no_yaml_or_is_missing(tmp_path: Path) -> None:
     assert "failed to load kubelet config file" in problems(tmp_path, "a: [")[0]
     with pytest.raises(ConfigError):
         load([f"--config={tmp_path}/none"])
+
+
+@pytest.mark.parametrize("word", ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"])
+def test_gates_take_gos_words_for_yes_and_no(word: str) -> None:
+    wanted = word in ("1", "t", "T", "TRUE", "true", "True")
+    assert feature_gates.parse(f"NodeSwap={word}, NodeLogQuery = {word}") == {
+        "NodeSwap": wanted,
+        "NodeLogQuery": wanted,
+    }
+    assert load([f"--feature-gates=NodeSwap={word}"]).gates["NodeSwap"] is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("NodeSwap=yes", 'invalid value of NodeSwap=yes, err: strconv.ParseBool: parsing "yes": invalid syntax'),
+        ("NodeSwap=tRUE", 'invalid value of NodeSwap=tRUE, err: strconv.ParseBool: parsing "tRUE": invalid syntax'),
+        ("NodeSwap", "missing bool value for NodeSwap"),
+    ],
+)
+def test_other_words_for_a_gate_are_refused(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(why) + "$"):
+        feature_gates.parse(text)
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        load([f"--feature-gates={text}"])

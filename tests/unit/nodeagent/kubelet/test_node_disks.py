@@ -10,7 +10,7 @@ import pytest
 
 from apimachinery.kit.commands import Completed
 from apimachinery.meta.attachments import disk_of
-from nodeagent.kubelet.node.csi_node import new_csi_node, with_driver
+from nodeagent.kubelet.node.csi_node import new_csi_node, with_driver, without_driver
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.volumes.attaching import AttachmentReader, NotAttached, check_node
 from nodeagent.kubelet.volumes.claims import Resolved
@@ -196,3 +196,10 @@ def test_the_node_says_that_it_has_the_driver() -> None:
     foreign = {**empty, "spec": {"drivers": [{"name": "x", "nodeID": "1"}]}}
     assert [each["name"] for each in with_driver(foreign)["spec"]["drivers"]] == ["x", "disk.kubelab.io"]
     assert with_driver(json.loads(json.dumps(ours))) == ours
+
+
+def test_a_machine_without_a_cloud_lists_no_driver_of_ours() -> None:
+    empty = new_csi_node({"metadata": {"name": "n", "uid": "u"}})
+    assert without_driver(empty) is empty and empty["spec"]["drivers"] == []
+    foreign = {**empty, "spec": {"drivers": [{"name": "x", "nodeID": "n"}]}}
+    assert without_driver(foreign) is foreign and without_driver(with_driver(foreign)) == foreign

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nodeagent.cri.channel import Channel
+from nodeagent.cri.client import RuntimeService
 from nodeagent.kubelet.actions import compute_actions
-from nodeagent.kubelet.cgroups import Applied
+from nodeagent.kubelet.cgroups import Applied, Cgroups
 from nodeagent.kubelet.cgroups.settings import read_applied
+from nodeagent.kubelet.cgroups.tree import Tree
+from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import container_hash
 from nodeagent.kubelet.resize import plan
+from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
+from nodeagent.kubelet.runtime.swap import Swap
 
 MI = 1 << 20
+NO_SWAP = Swap(1 << 30, 0, limited=False, counted=False, v2=True)
 
 
 def pod(name: str = "p", **resources: Any) -> dict[str, Any]:
@@ -95,3 +103,26 @@ def test_a_restart_for_a_resize_is_planned() -> None:
     found = compute_actions(pod(), state, resized={"c"})
     assert found.start == ["c"] and not found.kill_pod
     assert found.kill["c0"].message == "Container c resize requires restart, will be restarted"
+
+
+@pytest.mark.parametrize("gate", [False, True])
+async def test_what_was_granted_is_told_of_containers_that_there_are(tmp_path: Path, gate: bool) -> None:
+    channel = Channel(f"unix://{tmp_path}/nobody.sock")
+    groups = Cgroups("/", Tree(tmp_path))
+    resizer = Resizer(
+        RuntimeService(channel), groups, Paths(tmp_path), list, dict, cpu_quota=True, swap=NO_SWAP, show_allocated=gate
+    )
+    first, asked = pod(requests={"cpu": "1"}), pod(requests={"cpu": "2"})
+    sidecar = {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "3"}}}
+    for each in (first, asked):
+        each["spec"]["initContainers"] = [sidecar]
+    resizer.settle(first)
+    ran = ContainerState("c0", "c", State.EXITED, sandbox_id="box", hash="")
+    statuses: list[dict[str, Any]] = [{"name": "c"}, {"name": "s"}]
+    assert not resizer.show(asked, PodState("p", "p", "n", (), (ran,)), statuses)
+    allocated = {"allocatedResources": {"cpu": "1"}} if gate else {}
+    assert statuses == [
+        {"name": "c", "resources": {"requests": {"cpu": "1"}}, **allocated},
+        {"name": "s", "resources": {"requests": {"cpu": "3"}}},
+    ], "the second has not been made yet"
+    await channel.close()

@@ -105,7 +105,7 @@ class _Way:
             kernel = NftKernel(4, prefix=prefix, open=lambda: self.router.inside(lambda: Netlink(NETLINK_NETFILTER)))
             backend = NftablesRules(kernel, settings, SystemClock())
         else:
-            backend = IptablesRules(Iptables(4, prefix=prefix), settings)
+            backend = IptablesRules(Iptables(4, namespace=str(self.router.path)), settings)
         ports = {}
         for number in range(SERVICES):
             sink = number == SERVICES - 2

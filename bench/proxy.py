@@ -11,7 +11,7 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,19 +53,23 @@ class Written:
         self.backend: Backend
         if mode == "nftables":
             nft = self._nft = NftKernel(4, prefix=prefix, open=lambda: _inside(namespace))
-            self.present, self._write = nft.present, nft.apply
+            self.present = nft.present
             self.backend = NftablesRules(self, Settings(), SystemClock())
         else:
-            iptables = Iptables(4, backend=COMMANDS[mode][0].split("-")[1], prefix=prefix)
-            self.save, self._write = iptables.save, iptables.restore
+            self._iptables = Iptables(4, backend=COMMANDS[mode][0].split("-")[1], namespace=namespace)
+            self.save = self._iptables.save
             self.backend = IptablesRules(self, Settings())
 
     async def apply(self, text: str) -> None:
-        await self.restore(text)
-
-    async def restore(self, text: str) -> None:
         self.calls.append(text)
-        await self._write(text)
+        await self._nft.apply(text)
+
+    async def restore(self, text: Callable[[], str]) -> None:
+        def kept() -> str:
+            self.calls.append(made := text())
+            return made
+
+        await self._iptables.restore(kept)
 
     def transact(self, requests: Sequence[Request]) -> None:
         self.calls.append(requests)

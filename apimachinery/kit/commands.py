@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 MAX_OUTPUT = 16 * 1024 * 1024  # bytes kept of each stream; what exceeds it is an error, not a silent cut
@@ -47,13 +47,14 @@ class CommandNotFound(CommandError):
 
 async def run(
     *argv: str,
-    input: bytes | None = None,
+    input: bytes | Callable[[], bytes] | None = None,
     timeout: float = 30.0,
     env: Mapping[str, str] | None = None,
     check: bool = True,
 ) -> Completed:
     """Run `argv` without a shell and return what it printed.
 
+    input: what it reads; a function is called once the process has been started, and works while that starts up.
     timeout: seconds, after which the process is killed and CommandTimeout raised.
     check: raise CommandFailed for an exit code other than 0.
     """
@@ -69,7 +70,7 @@ async def run(
         raise CommandNotFound(f"{argv[0]}: not found") from error
     try:
         async with asyncio.timeout(timeout):
-            stdout, stderr = await process.communicate(input)
+            stdout, stderr = await process.communicate(input() if callable(input) else input)
     except TimeoutError:
         raise CommandTimeout(f"{shlex.join(argv)}: no end after {timeout:g} s") from None
     finally:

@@ -42,7 +42,8 @@ async def remove_iptables(family: int) -> None:
             return  # a kernel without IPv6
         raise
     guarded = saved.get("filter", SavedTable()).rules.get(FIREWALL, 0) > 0
-    await netfilter.restore(render_cleanup(saved))
+    if text := render_cleanup(saved):
+        await netfilter.restore(lambda: text)
     if guarded and family == 4:
         # The chain KUBE-FIREWALL kept neighbours from this node's 127.0.0.0/8 (CVE-2020-8558), which this opens.
         _ROUTE_LOCALNET.write_text("0")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Object = dict[str, Any]
 
@@ -21,11 +22,16 @@ HEADLESS_LABEL = "service.kubernetes.io/headless"
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _DEFAULT_STICKY_SECONDS = 10800
+_NO_ZONES: frozenset[str] = frozenset()
+# How the IPv4 addresses begin that are no endpoint's; the others, which are nearly all, need no closer look.
+_SUSPECT = ("0.", "127.", "169.254.", *(f"{first}." for first in range(224, 240)))
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One address and port behind a service port. `zones`: those it was hinted for (EndpointSlice hints)."""
+class Endpoint(NamedTuple):
+    """One address and port behind a service port. `zones`: those it was hinted for (EndpointSlice hints).
+
+    A tuple, because there are many: made and hashed at a third of a data class's cost.
+    """
 
     ip: str
     port: int
@@ -161,28 +167,27 @@ def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[st
             group = found.setdefault((port.get("name") or "", protocol), {})
             for entry in endpoint_slice.get("endpoints") or []:
                 endpoint = _endpoint(entry, port["port"], node, family)
-                if endpoint is not None and (str(endpoint) not in group or endpoint.ready):
-                    group[str(endpoint)] = endpoint
+                if endpoint is not None and ((text := str(endpoint)) not in group or endpoint.ready):
+                    group[text] = endpoint
     return {key: [group[name] for name in sorted(group)] for key, group in found.items()}
 
 
 def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> Endpoint | None:
-    parsed = _address((entry.get("addresses") or [None])[0], family)
-    if parsed is None or parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast:
-        # A way into the node's own services for whoever may write slices (CVE-2021-25737).
+    ip = _address((entry.get("addresses") or [None])[0], family)
+    if ip is None or _is_no_endpoint(ip):
         return None
     conditions = entry.get("conditions") or {}
     ready = conditions.get("ready") is not False
     serving = conditions.get("serving")
     zones = ((entry.get("hints") or {}).get("forZones")) or []
     return Endpoint(
-        ip=str(parsed),
+        ip=ip,
         port=port,
         ready=ready,
         serving=ready if serving is None else bool(serving),
         terminating=bool(conditions.get("terminating")),
         local=entry.get("nodeName") == node,
-        zones=frozenset(str(zone.get("name")) for zone in zones),
+        zones=frozenset([str(zone.get("name")) for zone in zones]) if zones else _NO_ZONES,
     )
 
 
@@ -194,16 +199,28 @@ def _is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def _address(text: object, family: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(text: object, family: int) -> str | None:
+    """In the one form that everybody writes it in; None for what is no address of the family."""
+    text = str(text)
     try:
-        parsed = ipaddress.ip_address(str(text))
-    except ValueError:
+        if family == 4:
+            return text if socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text)) == text else None
+        parsed = ipaddress.ip_address(text)
+    except (OSError, ValueError):
         return None
-    return parsed if parsed.version == family and "%" not in str(text) else None
+    return str(parsed) if parsed.version == family and "%" not in text else None
+
+
+def _is_no_endpoint(ip: str) -> bool:
+    """Loopback and link-local: a way into the node's own services for whoever may write slices (CVE-2021-25737)."""
+    if ":" not in ip and not ip.startswith(_SUSPECT):
+        return False
+    parsed = ipaddress.ip_address(ip)
+    return parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast
 
 
 def _addresses(texts: Iterable[object], family: int) -> list[str]:
-    return [str(parsed) for text in texts if (parsed := _address(text, family)) is not None]
+    return [ip for text in texts if (ip := _address(text, family)) is not None]
 
 
 def _networks(texts: Iterable[object], family: int) -> list[str]:

@@ -10,7 +10,7 @@ requests to a new Service refused), and the one who asked would never arrive, ho
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -70,4 +70,4 @@ def plan_stale(flows: Iterable[Flow], wanted: Wanted) -> list[Flow]:
 
 
 def _packed(ip: str) -> bytes:
-    return ipaddress.ip_address(ip).packed
+    return socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)

@@ -40,11 +40,10 @@ def reachable(endpoints: Sequence[Endpoint], port: ServicePort, node_labels: Map
     if port.uses_local_endpoints:
         anywhere = anywhere or bool(ready or fallback)
         local = [one for one in ready if one.local] or [one for one in fallback if one.local]
-    both = {str(one): one for one in (*cluster, *local)}
     return Reachable(
         cluster=tuple(cluster),
         local=tuple(local),
-        reachable=tuple(both[name] for name in sorted(both)),
+        reachable=tuple(sorted({*cluster, *local}, key=str) if local else cluster),
         anywhere=anywhere,
         internal=anywhere and (bool(local) or not port.internal_local),
         external=anywhere and (bool(local) or not port.external_local),

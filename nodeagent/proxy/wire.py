@@ -80,7 +80,7 @@ class Proxy:
             client = await undo.enter_async_context(Client(self._client, "kube-proxy"))
             factory = InformerFactory(client)
             parts = _Parts(self._config, factory, self._clock)
-            told = self._config.mode == NFTABLES or await Iptables(self._config.families[0]).is_nf_tables()
+            told = self._config.mode == NFTABLES or Iptables(self._config.families[0]).is_nf_tables
             _ensure_sysctls(self._config)
             tasks: list[asyncio.Task[object]] = []
             undo.push_async_callback(parts.service_health.close)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from nodeagent.proxy.hashes import short_hash
 
 SERVICES = "KUBE-SERVICES"
@@ -44,5 +46,7 @@ def endpoint_chain(port: str, protocol: str, endpoint: str) -> str:
     return "KUBE-SEP-" + _hash(port + protocol + endpoint)
 
 
+@functools.lru_cache(maxsize=1)
 def _hash(text: str) -> str:
+    """The chains of one port have one hash, and are asked for one after the other."""
     return short_hash(text, 16)

@@ -9,8 +9,8 @@ from nodeagent.proxy.node import NodeView, Settings
 
 from .command import Netfilter
 from .plan import PortPlan, plan_port
-from .ruleset import Ruleset, diff, render, shared_chains, with_own_chains
-from .saved import is_whole, plan_whole
+from .ruleset import Change, Ruleset, diff, render, shared_chains, with_own_chains
+from .saved import SavedTable, is_whole, plan_whole
 
 Plans = list[PortPlan]
 
@@ -35,19 +35,13 @@ class IptablesRules:
 
     async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
         self.transactions = 0
-        if self._count(ports, changed) or view != self._view:
-            changed = set(ports) | set(self._plans)
-        old, new = self._replan(ports, changed, view)
         held, self.holds = self.holds, False
         if held:
-            change = diff(old, new)
+            if text := self._rendered(diff(*self._replan(ports, changed, view))):
+                await self._netfilter.restore(lambda: text)
         else:
-            wanted = self._wanted()
-            change = plan_whole(await self._netfilter.save(), wanted)
-            self._counts = {name: sum(map(len, wanted.table(name).values())) for name in self._counts}
-        text = render(change)
-        self.transactions = text.count("\nCOMMIT\n")
-        await self._netfilter.restore(text)
+            saved = await self._netfilter.save()
+            await self._netfilter.restore(lambda: self._whole(ports, saved, view))
         self.holds = True
         return None
 
@@ -56,6 +50,18 @@ class IptablesRules:
 
     def counts(self) -> Mapping[str, int]:
         return self._counts
+
+    def _whole(self, ports: Mapping[str, Ports], saved: Mapping[str, SavedTable], view: NodeView) -> str:
+        """Everything, planned anew whatever was planned before."""
+        self._replan(ports, set(ports) | set(self._plans), view)
+        wanted = self._wanted()
+        self._counts = {name: sum(map(len, wanted.table(name).values())) for name in self._counts}
+        return self._rendered(plan_whole(saved, wanted))
+
+    def _rendered(self, change: Change) -> str:
+        text = render(change)
+        self.transactions = text.count("\nCOMMIT\n")
+        return text
 
     def _wanted(self) -> Ruleset:
         return with_own_chains(self._shared, _all(self._plans))
@@ -72,6 +78,8 @@ class IptablesRules:
 
     def _replan(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> tuple[Ruleset, Ruleset]:
         """Plan what changed; returns what of the rules may differ, before and after."""
+        if self._count(ports, changed) or view != self._view:
+            changed = set(ports) | set(self._plans)
         before: dict[str, Plans] = {}
         after: dict[str, Plans] = {}
         for key in changed:

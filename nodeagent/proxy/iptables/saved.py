@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from .ruleset import JUMPS, TABLES, Change, Ruleset, TableChange, is_ours
 
-_SOURCES = frozenset(jump.source for jump in JUMPS)
+SOURCES = frozenset(jump.source for jump in JUMPS)
+"""The chains of the kernel's that lead to ours."""
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ def parse(text: str) -> dict[str, SavedTable]:
         if line.startswith("-A "):
             chain = line.split(" ", 2)[1]
             table.rules[chain] = table.rules.get(chain, 0) + 1
-            if chain in _SOURCES:
+            if chain in SOURCES:
                 table.entries.append(line)
         elif line.startswith(":"):
             table.rules.setdefault(line[1:].split(" ", 1)[0], 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from nodeagent.proxy.hashes import short_hash
 from nodeagent.proxy.services import Endpoint, ServicePort
 
@@ -81,6 +83,8 @@ def _endpoint(port: ServicePort, endpoint: Endpoint) -> str:
     return f"{_port(port)}__{endpoint.ip.replace(':', '.')}/{endpoint.port}"
 
 
+@functools.lru_cache(maxsize=1)
 def _hashed(name: str) -> str:
+    """The chains of one port have one name behind the prefix, and are asked for one after the other."""
     name = f"{short_hash(name, 8)}-{name}"
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."

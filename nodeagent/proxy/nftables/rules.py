@@ -43,7 +43,8 @@ class NftablesRules:
             await self._delete_stale()
             await self._commit(change)
         else:
-            change = Change() if await self._is_written() else await self._write_whole()
+            present = await self._kernel.present()
+            change = Change() if self._is_written(present) else await self._write_whole(present)
         self._note_stale(change)
         self.holds = True
         return STALE_SECONDS if self._stale else None
@@ -63,19 +64,19 @@ class NftablesRules:
             self._view = view
         return plans
 
-    async def _is_written(self) -> bool:
+    def _is_written(self, found: Present) -> bool:
         """Once, at the start: what an earlier process wrote is left as it is when it is what this one wants.
 
         Writing everything anew is one transaction, but a packet that is being looked at when it is committed may meet
         the old rule with the old map emptied already, and be refused: the kernel has no order between the two.
         """
         first, self._first = self._first, False
-        return first and is_whole(await self._kernel.present(), self._state)
+        return first and is_whole(found, self._state)
 
-    async def _write_whole(self) -> Change:
+    async def _write_whole(self, found: Present) -> Change:
         """The second time in a row that this is refused, the table is replaced: something in it is not as ours."""
         self._stale.clear()
-        present = None if self._refused else await self._kernel.present()
+        present = None if self._refused else found
         refused_before, self._refused = self._refused, True
         try:
             await self._apply(render_whole(self._state, present, self._settings.family))

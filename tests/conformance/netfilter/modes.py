@@ -1,6 +1,6 @@
 """What differs between the ways into the kernel: how its rules are listed, broken and removed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from apimachinery.kit.clock import SystemClock
 from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink, Request
@@ -24,7 +24,7 @@ class IptablesMode:
 
     def __init__(self, namespace: Namespace, backend: str) -> None:
         self._namespace, self._command = namespace, f"iptables-{backend}"
-        self._real = Iptables(4, backend=backend, prefix=["nsenter", f"--net={namespace.path}"])
+        self._real = Iptables(4, backend=backend, namespace=str(namespace.path))
         self.written: list[str] = []
         self.backend: Backend = IptablesRules(self, Settings())
         self.breakages = [
@@ -42,9 +42,12 @@ class IptablesMode:
     async def save(self) -> dict[str, SavedTable]:
         return await self._real.save()
 
-    async def restore(self, text: str) -> None:
-        self.written.append(text)
-        await self._real.restore(text)
+    async def restore(self, text: Callable[[], str]) -> None:
+        def written() -> str:
+            self.written.append(text())
+            return self.written[-1]
+
+        await self._real.restore(written)
 
     def load(self, text: str) -> None:
         """Somebody else's rules."""
@@ -61,7 +64,8 @@ class IptablesMode:
         return {line for line in lines if line.startswith((":", "-A")) and not line.endswith((" ACCEPT", " DROP"))}
 
     async def clean_up(self) -> None:
-        await self.restore(render_cleanup(await self.save()))
+        if text := render_cleanup(await self.save()):
+            await self.restore(lambda: text)
 
 
 class NftablesMode:

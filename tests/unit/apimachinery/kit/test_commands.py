@@ -10,6 +10,12 @@ async def test_output_and_input() -> None:
     assert (await run("tr", "a-z", "A-Z", input=b"abc")).stdout == b"ABC"
 
 
+async def test_input_may_be_made_while_the_command_starts() -> None:
+    assert (await run("cat", input=lambda: b"abc")).stdout == b"abc"
+    with pytest.raises(ZeroDivisionError):
+        await run("cat", input=lambda: bytes(1 // 0))
+
+
 async def test_a_failure_says_command_code_and_last_words() -> None:
     with pytest.raises(CommandFailed, match=r"sh -c 'echo no >&2; exit 3': exit code 3: no"):
         await run("sh", "-c", "echo no >&2; exit 3")

@@ -19,6 +19,7 @@ from nodeagent.netlink.rule_events import RuleEvents
 from .attached import Attached, is_meant
 from .kernel import Nft
 from .model import Object, read_pod, trim_pod
+from .passes import Passes
 from .plan import World, plan_rules
 from .render import Table, build_table, render, render_change
 
@@ -45,6 +46,7 @@ class Enforcer:
         self._events: RuleEvents | None = None
         self._writing, self._unexplained = False, 0
         self._alone = asyncio.Lock()  # a look must not see half of what a pass does
+        self._passes = Passes(self._program, self._alone)
         self._attached = Attached()
         self._pod_came = asyncio.Event()
         self._controller = Controller("network-policies", self._reconcile, self._queue)
@@ -81,8 +83,7 @@ class Enforcer:
             self._pod_came.clear()
             await self._pod_came.wait()
         self._attached.note(pod, ips)
-        async with self._alone:
-            await self._program()
+        await self._passes.complete()
 
     def _listen(self, undo: ExitStack) -> None:
         """Be told of changed rules by the kernel, where it can: looking costs nothing then while nobody changes any."""
@@ -123,11 +124,11 @@ class Enforcer:
         """One pass; for a look the seconds until the next, None while there is no policy.
 
         Raises CommandError when the kernel does not take the table; the former rules stay."""
-        async with self._alone:
-            if key == _LOOK:
+        if key == _LOOK:
+            async with self._alone:
                 return await self._look()
-            await self._program()
-            return None
+        await self._passes.complete()
+        return None
 
     async def _program(self) -> None:
         policies = self._policies.lister.list()

@@ -12,7 +12,8 @@ from pathlib import Path
 from apimachinery.kit.files import write_atomic
 from provisioner.errors import BadInput, LabError
 from provisioner.spec import Lab
-from provisioner.specfile import dump_lab, load_lab, restore_lab
+from provisioner.specfile import load_lab
+from provisioner.specjson import dump_lab, restore_lab
 
 DEFAULT = Path("/var/lib/kubelab")
 _LOST = "What is left of one whose folder was deleted: kubelab destroy --file LABFILE."

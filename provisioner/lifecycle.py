@@ -155,7 +155,7 @@ def check_change(old: Lab, new: Lab) -> list[str]:
     problems = []
     for name, before, after in (
         ("driver", old.driver, new.driver),
-        ("network", old.network, new.network),
+        ("network", old.networks, new.networks),
         ("podCIDR", old.pod_cidrs, new.pod_cidrs),
         ("serviceCIDR", old.service_cidrs, new.service_cidrs),
         ("dnsDomain", old.dns_domain, new.dns_domain),

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 Network = ipaddress.IPv4Network
+NetworkV6 = ipaddress.IPv6Network
 
 #: Position of the first master and the first worker in the lab's network; .1 is the host.
 FIRST_MASTER, FIRST_WORKER = 11, 21
 #: Pod addresses per node: one network of this prefix length each, as the controller manager hands them out.
-NODE_CIDR_PREFIX = 24
+NODE_CIDR_PREFIX, NODE_CIDR_PREFIX_V6 = 24, 64
 MAX_MASTERS = 1
 #: 64 nodes: what the network's address plan, and a host of ordinary size, can hold.
 MAX_WORKERS = 64
@@ -70,17 +71,26 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine. Name, MAC and IP never change in a lab's life: certificates and etcd URLs rest on them."""
+    """One machine. Name, MAC and IP never change in a lab's life: certificates and etcd URLs rest on them.
+
+    ip_v6: "" in a lab whose machines have IPv4 addresses only.
+    """
 
     name: str
     role: Role
     ip: str
     mac: str
     size: Size
+    ip_v6: str = ""
 
     @property
     def is_master(self) -> bool:
         return self.role is Role.MASTER
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """IPv4 first: the order of the kubelet's ``--node-ip``, and so of the Node's addresses and of a pod's."""
+        return (self.ip, self.ip_v6) if self.ip_v6 else (self.ip,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +117,14 @@ class Lab:
     control_plane: ControlPlane
     metrics_server: bool = True
     pod_network: PodNetwork = PodNetwork.AUTO
-    pod_cidr_v6: ipaddress.IPv6Network | None = None
-    service_cidr_v6: ipaddress.IPv6Network | None = None
+    #: Of the machines. Without it pods reach those of other machines by IPv6 through a tunnel.
+    network_v6: NetworkV6 | None = None
+    pod_cidr_v6: NetworkV6 | None = None
+    service_cidr_v6: NetworkV6 | None = None
     cloud_provider: CloudProvider = CloudProvider.NONE
     #: The first and the last address for Services of type LoadBalancer.
     load_balancers: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None = None
+    load_balancers_v6: tuple[ipaddress.IPv6Address, ipaddress.IPv6Address] | None = None
     #: How many zones the machines are spread over.
     zones: int = 1
 
@@ -138,9 +151,35 @@ class Lab:
         return ",".join(str(cidr) for cidr in (self.service_cidr, self.service_cidr_v6) if cidr is not None)
 
     @property
+    def networks(self) -> str:
+        """The machines' network, and behind a comma that of IPv6, where they have addresses of both families."""
+        return ",".join(str(network) for network in (self.network, self.network_v6) if network is not None)
+
+    @property
+    def balancer_ranges(self) -> tuple[str, ...]:
+        """``FIRST-LAST`` of each family that Services of type LoadBalancer get addresses of."""
+        ranges = (self.load_balancers, self.load_balancers_v6)
+        return tuple(f"{each[0]}-{each[1]}" for each in ranges if each is not None)
+
+    @property
     def gateway(self) -> str:
         """The host's address in the lab's network."""
         return str(self.network[1])
+
+    @property
+    def gateway_v6(self) -> str:
+        """The same of IPv6, "" where machines have no such addresses."""
+        return str(self.network_v6[1]) if self.network_v6 is not None else ""
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """The host's addresses in the lab's networks, of each family one."""
+        return (self.gateway, self.gateway_v6) if self.gateway_v6 else (self.gateway,)
+
+    def with_prefix(self, machine: Machine) -> tuple[str, ...]:
+        """A machine's addresses with the prefix lengths of their networks: ``192.168.60.11/24``."""
+        networks = (self.network, self.network_v6)
+        return tuple(f"{ip}/{each.prefixlen}" for ip, each in zip(machine.ips, networks, strict=False) if each)
 
     @property
     def service_ip(self) -> str:
@@ -151,6 +190,11 @@ class Lab:
     def dns_ip(self) -> str:
         """ClusterIP of ``kube-dns``: the tenth of the service network, as kubeadm has it."""
         return str(self.service_cidr[10])
+
+    @property
+    def dns_ips(self) -> tuple[str, ...]:
+        """Every ClusterIP of ``kube-dns``: of each family the tenth."""
+        return (self.dns_ip, str(self.service_cidr_v6[10])) if self.service_cidr_v6 is not None else (self.dns_ip,)
 
     @property
     def endpoint(self) -> str:
@@ -180,4 +224,11 @@ class Lab:
         # 52:54:00 is QEMU's prefix for locally made addresses; the rest is the same for the same lab and name.
         tail = hashlib.sha256(f"{self.name}/{name}".encode()).hexdigest()
         mac = f"52:54:00:{tail[0:2]}:{tail[2:4]}:{tail[4:6]}"
-        return Machine(name, role, str(self.network[first + number - 1]), mac, group.size)
+        position = first + number - 1
+        ip_v6 = str(self.network_v6[digits_alike(position)]) if self.network_v6 is not None else ""
+        return Machine(name, role, str(self.network[position]), mac, group.size, ip_v6)
+
+
+def digits_alike(position: int) -> int:
+    """The position in an IPv6 network that is written with the digits of another in IPv4: .21 and ::21."""
+    return int(str(position), 16)

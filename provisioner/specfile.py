@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,12 +18,14 @@ from provisioner.spec import (
     MAX_WORKERS,
     MIB,
     NODE_CIDR_PREFIX,
+    NODE_CIDR_PREFIX_V6,
     CloudProvider,
     ControlPlane,
     Driver,
     Group,
     Lab,
     Network,
+    NetworkV6,
     PodNetwork,
     ProxyMode,
     Size,
@@ -32,11 +33,13 @@ from provisioner.spec import (
 from provisioner.specvalues import (
     GIB,
     address_range,
+    address_range_v6,
     choice,
     cidr,
     cidr_v6,
     dns_domain,
     lab_name,
+    network_v6,
     number_of,
     service_cidr_v6,
     size_in_bytes,
@@ -46,6 +49,7 @@ from provisioner.specvalues import (
 )
 
 T = TypeVar("T")
+_Pool = tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | tuple[ipaddress.IPv6Address, ipaddress.IPv6Address]
 
 #: Below these a machine boots but its daemons are killed for want of memory, or its disk is smaller than the image.
 MIN_MASTER_MEMORY, MIN_WORKER_MEMORY, MIN_DISK = 1024 * MIB, 512 * MIB, 4 * GIB
@@ -154,45 +158,6 @@ def _yaml_words(error: yaml.MarkedYAMLError) -> str:
     return str(error.problem or error.context)
 
 
-def dump_lab(lab: Lab) -> str:
-    """A lab as JSON, for ``labs/NAME/lab.json``; ``restore_lab`` reads it."""
-    plain = asdict(lab)
-    for key in ("network", "pod_cidr", "service_cidr"):
-        plain[key] = str(plain[key])
-    for key, network in (("pod_cidr_v6", lab.pod_cidr_v6), ("service_cidr_v6", lab.service_cidr_v6)):
-        plain[key] = str(network) if network is not None else None
-    plain["load_balancers"] = [str(each) for each in lab.load_balancers or ()]
-    return json.dumps(plain, indent=2) + "\n"
-
-
-def restore_lab(text: str) -> Lab:
-    """The lab that ``dump_lab`` wrote."""
-    plain = json.loads(text)
-    groups = {key: Group(plain[key]["count"], Size(**plain[key]["size"])) for key in ("masters", "workers")}
-    return Lab(
-        name=plain["name"],
-        driver=Driver(plain["driver"]),
-        masters=groups["masters"],
-        workers=groups["workers"],
-        network=Network(plain["network"]),
-        pod_cidr=Network(plain["pod_cidr"]),
-        service_cidr=Network(plain["service_cidr"]),
-        dns_domain=plain["dns_domain"],
-        proxy_mode=ProxyMode(plain["proxy_mode"]),
-        control_plane=ControlPlane(plain["control_plane"]),
-        # Labs of before there was one have none yet, and get it.
-        metrics_server=plain.get("metrics_server", True),
-        pod_network=PodNetwork(plain.get("pod_network", PodNetwork.AUTO)),
-        pod_cidr_v6=ipaddress.IPv6Network(plain["pod_cidr_v6"]) if plain.get("pod_cidr_v6") else None,
-        service_cidr_v6=ipaddress.IPv6Network(plain["service_cidr_v6"]) if plain.get("service_cidr_v6") else None,
-        cloud_provider=CloudProvider(plain.get("cloud_provider", CloudProvider.NONE)),
-        load_balancers=(ipaddress.IPv4Address(pool[0]), ipaddress.IPv4Address(pool[1]))
-        if (pool := plain.get("load_balancers"))
-        else None,
-        zones=plain.get("zones", 1),
-    )
-
-
 class _Notes:
     """What is found while a file is read, by all its readers."""
 
@@ -261,8 +226,8 @@ class _Reader:
     def lab(self, driver: str | None) -> Lab | None:
         keys = ("name", "driver", "masters", "workers", "vcpus", "memory", "disk", "network", "podCIDR", "serviceCIDR")
         self.known(
-            *keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork", "podCIDRv6",
-            "serviceCIDRv6", "cloudProvider", "loadBalancers", "zones",
+            *keys, "dnsDomain", "proxyMode", "controlPlane", "metricsServer", "podNetwork", "networkv6", "podCIDRv6",
+            "serviceCIDRv6", "cloudProvider", "loadBalancers", "loadBalancersv6", "zones",
         )  # fmt: skip
         shared = self._size(None)
         lab = Lab(
@@ -278,15 +243,19 @@ class _Reader:
             control_plane=self.read("controlPlane", ControlPlane.STATIC_PODS, choice(ControlPlane)),
             metrics_server=self.read("metricsServer", True, yes_or_no),
             pod_network=self.read("podNetwork", PodNetwork.AUTO, choice(PodNetwork)),
+            network_v6=self.read("networkv6", None, network_v6),
             pod_cidr_v6=self.read("podCIDRv6", None, cidr_v6),
             service_cidr_v6=self.read("serviceCIDRv6", None, service_cidr_v6),
             cloud_provider=self.read("cloudProvider", CloudProvider.NONE, choice(CloudProvider)),
             load_balancers=self.read("loadBalancers", None, address_range),
+            load_balancers_v6=self.read("loadBalancersv6", None, address_range_v6),
             zones=self.read("zones", 1, zones),
         )
         if lab.cloud_provider is CloudProvider.EXTERNAL and lab.load_balancers is None:
             # The last twenty before the broadcast address.
             lab = replace(lab, load_balancers=(lab.network[-21], lab.network[-2]))
+        if lab.cloud_provider is CloudProvider.EXTERNAL and lab.network_v6 is not None and not lab.load_balancers_v6:
+            lab = replace(lab, load_balancers_v6=(lab.network_v6[0x200], lab.network_v6[0x213]))
         if driver is not None:
             if driver not in list(Driver):
                 self._notes.add(None, "--driver", f"{driver!r} is not one of {', '.join(Driver)}")
@@ -342,34 +311,52 @@ class _Reader:
             if group.size.memory < minimum:
                 need = f"{group.size.memory // MIB}Mi is less than the {minimum // MIB}Mi that the daemons need"
                 self.at(name, f"memory {need}")
-        if lab.service_cidr_v6 is not None and lab.pod_cidr_v6 is None:
-            self.at("serviceCIDRv6", "Services of IPv6 need pods with such addresses: podCIDRv6")
+        if lab.pod_cidr_v6 is None and "podCIDRv6" not in self._values:
+            for name, network in (("serviceCIDRv6", lab.service_cidr_v6), ("networkv6", lab.network_v6)):
+                if network is not None:
+                    what = "Services" if name == "serviceCIDRv6" else "machines"
+                    self.at(name, f"{what} of IPv6 need pods with such addresses: podCIDRv6")
         nodes = lab.masters.count + lab.workers.count
-        room = 2 ** (NODE_CIDR_PREFIX - lab.pod_cidr.prefixlen)
-        if nodes > room:
-            self.at("podCIDR", f"{lab.pod_cidr} has a /{NODE_CIDR_PREFIX} for {room} nodes, and the lab has {nodes}")
+        for name, pods, prefix in (
+            ("podCIDR", lab.pod_cidr, NODE_CIDR_PREFIX),
+            ("podCIDRv6", lab.pod_cidr_v6, NODE_CIDR_PREFIX_V6),
+        ):
+            if pods is not None and nodes > (room := 2 ** (prefix - pods.prefixlen)):
+                self.at(name, f"{pods} has a /{prefix} for {room} nodes, and the lab has {nodes}")
 
     def _check_cloud(self, lab: Lab) -> None:
-        pool = lab.load_balancers
         if lab.cloud_provider is CloudProvider.NONE:
-            for name in ("loadBalancers", "zones"):
+            for name in ("loadBalancers", "loadBalancersv6", "zones"):
                 if name in self._values:
                     self.at(name, "only with cloudProvider: external, whose work it is")
             return
-        if pool is None or not self._notes.wrong.isdisjoint(("loadBalancers", "network")):
+        if lab.load_balancers_v6 is not None and lab.network_v6 is None and "networkv6" not in self._values:
+            self.at("loadBalancersv6", "balancers of IPv6 need machines with such addresses: networkv6")
+        self._check_pool("loadBalancers", lab.load_balancers, "network", lab.network, lab)
+        self._check_pool("loadBalancersv6", lab.load_balancers_v6, "networkv6", lab.network_v6, lab)
+
+    def _check_pool(self, key: str, pool: _Pool | None, of: str, network: Network | NetworkV6 | None, lab: Lab) -> None:
+        if pool is None or network is None or not self._notes.wrong.isdisjoint((key, of)):
             return
-        default = "" if "loadBalancers" in self._values else ", the default,"
+        default = "" if key in self._values else ", the default,"
         shown = f"{pool[0]}-{pool[1]}{default}"
-        if not lab.network[2] <= pool[0] <= pool[1] <= lab.network[-2]:
-            inside = f"{lab.network[2]} to {lab.network[-2]}"
-            self.at("loadBalancers", f"{shown} is not within {inside}, the addresses of {lab.network} but the host's")
+        first, last = int(pool[0]), int(pool[1])
+        if not int(network[2]) <= first <= last <= int(network[-2]):
+            inside = f"{network[2]} to {network[-2]}"
+            self.at(key, f"{shown} is not within {inside}, the addresses of {network} but the host's")
         for machine in lab.machines:
-            if pool[0] <= ipaddress.IPv4Address(machine.ip) <= pool[1]:
-                self.at("loadBalancers", f"{shown} has {machine.ip}, the address of {machine.name}")
-                break
+            for ip in map(ipaddress.ip_address, machine.ips):
+                if ip.version == network.version and first <= int(ip) <= last:
+                    self.at(key, f"{shown} has {ip}, the address of {machine.name}")
+                    return
 
     def _check_networks(self, lab: Lab) -> None:
-        named = [("network", lab.network), ("podCIDR", lab.pod_cidr), ("serviceCIDR", lab.service_cidr)]
+        self._check_overlaps(("network", lab.network), ("podCIDR", lab.pod_cidr), ("serviceCIDR", lab.service_cidr))
+        v6 = (("networkv6", lab.network_v6), ("podCIDRv6", lab.pod_cidr_v6), ("serviceCIDRv6", lab.service_cidr_v6))
+        self._check_overlaps(*((name, network) for name, network in v6 if network is not None))
+
+    def _check_overlaps(self, *named: tuple[str, Network | NetworkV6]) -> None:
+        """``named``: of one family."""
         right = [(name, network) for name, network in named if name not in self._notes.wrong]
         for index, (name, network) in enumerate(right):
             for other_name, other in right[:index]:

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import yaml
 
-from provisioner.spec import MIB, Network
+from provisioner.spec import MIB, Network, NetworkV6
 
 GIB = 1024 * MIB
 E = TypeVar("E", bound=StrEnum)
+A = TypeVar("A", ipaddress.IPv4Address, ipaddress.IPv6Address)
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SIZE = re.compile(r"(\d+)(Mi|Gi)B?")
@@ -88,23 +89,32 @@ def choice(kind: type[E]) -> Callable[[yaml.Node], E]:
     return convert
 
 
-def cidr_v6(node: yaml.Node) -> ipaddress.IPv6Network:
+def network_v6(node: yaml.Node) -> NetworkV6:
+    """A unique local network (RFC 4193) with room for machines and balancers."""
+    return _unique_local(node, 64, 112, "fd00:60::/64")
+
+
+def cidr_v6(node: yaml.Node) -> NetworkV6:
     """A unique local network (RFC 4193) with room for a /64 for each node, and for 65,536 of them at most."""
     return _unique_local(node, 48, 60, "fd00:244::/48")
 
 
-def service_cidr_v6(node: yaml.Node) -> ipaddress.IPv6Network:
+def service_cidr_v6(node: yaml.Node) -> NetworkV6:
     """A unique local network (RFC 4193) of at most 2^20 addresses, which is what an API server takes."""
     return _unique_local(node, 108, 120, "fd00:10:96::/112")
 
 
-def _unique_local(node: yaml.Node, least: int, most: int, example: str) -> ipaddress.IPv6Network:
+def _unique_local(node: yaml.Node, least: int, most: int, example: str) -> NetworkV6:
     text = scalar(node)
     try:
-        network = ipaddress.IPv6Network(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not an IPv6 network such as {example}") from None
-    if not network.subnet_of(ipaddress.IPv6Network("fc00::/7")):
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise ValueError(str(error)) from None
+        network = None
+    if not isinstance(network, NetworkV6) or "/" not in text:
+        raise ValueError(f"{text!r} is not an IPv6 network such as {example}")
+    if not network.subnet_of(NetworkV6("fc00::/7")):
         raise ValueError(f"{text} is not within fc00::/7 (RFC 4193): its addresses belong to others")
     if not least <= network.prefixlen <= most:
         raise ValueError(f"{text}: the prefix length must be between {least} and {most}")
@@ -120,12 +130,21 @@ def zones(node: yaml.Node) -> int:
 
 def address_range(node: yaml.Node) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
     """FIRST-LAST, both included, at most 1024 addresses."""
+    return _range(node, ipaddress.IPv4Address, "192.168.60.200-192.168.60.219")
+
+
+def address_range_v6(node: yaml.Node) -> tuple[ipaddress.IPv6Address, ipaddress.IPv6Address]:
+    """The same of IPv6."""
+    return _range(node, ipaddress.IPv6Address, "fd00:60::200-fd00:60::219")
+
+
+def _range(node: yaml.Node, parse: Callable[[str], A], example: str) -> tuple[A, A]:
     text = scalar(node)
     try:
-        first, last = (ipaddress.IPv4Address(part.strip()) for part in text.split("-"))
+        first, last = (parse(part.strip()) for part in text.split("-"))
     except ValueError:
-        raise ValueError(f"{text!r} is not a range such as 192.168.60.200-192.168.60.219") from None
-    if first > last:
+        raise ValueError(f"{text!r} is not a range such as {example}") from None
+    if int(first) > int(last):
         raise ValueError(f"{text}: it ends before it begins")
     if int(last) - int(first) >= 1024:
         raise ValueError(f"{text}: more than 1024 addresses")
@@ -144,7 +163,7 @@ def cidr(shortest: int, longest: int) -> Callable[[yaml.Node], Network]:
         except ValueError as error:
             raise ValueError(str(error)) from None
         if not isinstance(network, Network):
-            raise ValueError(f"{text} is IPv6; labs are IPv4")
+            raise ValueError(f"{text} is IPv6, which goes beside it: the key that ends with v6")
         if not network.is_private:
             raise ValueError(f"{text} is not a private network (RFC 1918): its addresses belong to others")
         if not shortest <= network.prefixlen <= longest:

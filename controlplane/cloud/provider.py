@@ -63,10 +63,10 @@ class Routes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """What a Service got. address: at which it answers. node: the name of the Node that takes the packets, "" for none
-    that could."""
+    """What a Service got. addresses: at which it answers, at most one of each family, in the order of the Service's
+    ipFamilies. node: the name of the Node that takes the packets, "" for none that could."""
 
-    address: str
+    addresses: tuple[str, ...]
     node: str
 
 

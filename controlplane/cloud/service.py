@@ -137,7 +137,8 @@ class ServiceController:
         balancer = await self._balancers.ensure(service, hosts)
         await self._write(service, balancer)
         if before is None or balancer.node != before.node:
-            log.info("%s: %s is announced by %s", objects.key(service), balancer.address, balancer.node or "nobody")
+            addresses = ", ".join(balancer.addresses)
+            log.info("%s: %s announced by %s", objects.key(service), addresses, balancer.node or "nobody")
             message = "Updated load balancer with new hosts"
             self._recorder.event(service, "Normal", "UpdatedLoadBalancer", message)
 
@@ -178,7 +179,8 @@ class ServiceController:
     async def _write(self, service: Object, balancer: Balancer | None) -> None:
         """Say on the Service what it has: the address first, without which nobody announces anything."""
         name, namespace = objects.name(service), objects.namespace(service)
-        ingress = [{"ip": balancer.address, "ipMode": "VIP"}] if balancer is not None else None
+        addresses = balancer.addresses if balancer is not None else ()
+        ingress = [{"ip": address, "ipMode": "VIP"} for address in addresses] or None
         status = service.get("status") or {}
         if ingress != ((status.get("loadBalancer") or {}).get("ingress") or None):
             body: Object = {"status": {"loadBalancer": {"ingress": ingress}}}

@@ -33,9 +33,10 @@ def needs_cleanup(service: Object) -> bool:
 def shown_balancer(service: Mapping[str, Any]) -> Balancer | None:
     """What is written on a Service."""
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    if (service.get("spec") or {}).get("type") != "LoadBalancer" or not ingress or not ingress[0].get("ip"):
+    addresses = tuple(str(each["ip"]) for each in ingress if each.get("ip"))
+    if (service.get("spec") or {}).get("type") != "LoadBalancer" or not addresses:
         return None
-    return Balancer(str(ingress[0]["ip"]), objects.annotations(service).get(ANNOUNCED_BY, ""))
+    return Balancer(addresses, objects.annotations(service).get(ANNOUNCED_BY, ""))
 
 
 def asked_for(service: Object) -> Object:
@@ -43,7 +44,7 @@ def asked_for(service: Object) -> Object:
     spec = service.get("spec") or {}
     names = (
         "type", "loadBalancerSourceRanges", "sessionAffinity", "sessionAffinityConfig", "loadBalancerIP", "externalIPs",
-        "externalTrafficPolicy", "healthCheckNodePort",
+        "externalTrafficPolicy", "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy",
     )  # fmt: skip
     ports = [
         tuple(port.get(field) for field in ("name", "protocol", "port", "nodePort", "targetPort"))

@@ -22,6 +22,10 @@ IPTABLES, NFTABLES = "iptables", "nftables"
 PRIMARY = "primary"  # of nodePortAddresses: the address that the Node object has
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+AddressRange = tuple[IPAddress, IPAddress]
+"""The first and the last, of one family."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -31,8 +35,8 @@ class Config:
     node_port_addresses: networks, or PRIMARY alone; when none is given, all in iptables mode, PRIMARY in nftables mode.
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
     other nodes' pods are kept. pod_network: by way of what (nodeagent/routes). network_policies: whether those are
-    enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere. announce: the first and the last address
-    of load balancers that this node may answer for; None: it answers for none.
+    enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere. announce: of each family the first and the
+    last address of load balancers that this node may answer for; empty: it answers for none.
     """
 
     node_name: str = ""
@@ -55,7 +59,7 @@ class Config:
     cni_data_dir: str = ""
     cni_socket: Path | None = Path("/run/kubelab/cni.sock")
     pod_mtu: int = 0
-    announce: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None = None
+    announce: tuple[AddressRange, ...] = ()
     cleanup: bool = False
     verbosity: int = 0
 
@@ -103,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("--cni-data-dir", dest="cni_data_dir", help="where the CNI plugin keeps leases: /var/lib/cni/networks")
     flag("--cni-socket", dest="cni_socket", help="where to answer CNI plugins; empty: nowhere")
     flag("--announce-addresses", dest="announce",
-         help="FIRST-LAST: addresses of load balancers that this node may answer ARP for")  # fmt: skip
+         help="FIRST-LAST: addresses of load balancers that this node may answer for; one range of each family, "
+              "joined by a comma")  # fmt: skip
     flag("--pod-mtu", dest="pod_mtu", type=int, help="MTU of pods in bytes; 0: that of the uplink")
     flag("--cleanup", action="store_const", const=True, help="remove every rule and route of ours, and exit")
     flag("--v", "-v", dest="verbosity", type=int, help="log verbosity")
@@ -160,7 +165,7 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     if "pod_network" in given:
         given["pod_network"] = _mode(given["pod_network"], problems)
     if "announce" in given:
-        given["announce"] = _range(str(given["announce"]), problems)
+        given["announce"] = _ranges(str(given["announce"]), problems)
     for key in ("cni_conf_dir", "cni_socket"):
         if key in given:
             given[key] = Path(given[key]) if given[key] else None
@@ -189,18 +194,21 @@ def _mode(text: str, problems: Problems) -> Mode:
         return Mode.AUTO
 
 
-def _range(text: str, problems: Problems) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None:
-    """`FIRST-LAST`; None for the empty text."""
-    if not text:
-        return None
-    try:
-        first, last = (ipaddress.IPv4Address(part) for part in text.split("-"))
-    except ValueError:
-        problems.add("--announce-addresses", f"{text!r} is not FIRST-LAST, IPv4 addresses")
-        return None
-    if first > last:
-        problems.add("--announce-addresses", f"{text} ends before it begins")
-    return first, last
+def _ranges(text: str, problems: Problems) -> tuple[AddressRange, ...]:
+    """`FIRST-LAST`, of each family at most one, joined by a comma; none for the empty text."""
+    found: list[AddressRange] = []
+    for part in filter(None, text.split(",")):
+        try:
+            first, last = map(ipaddress.ip_address, part.split("-"))
+        except ValueError:
+            problems.add("--announce-addresses", f"{part!r} is not FIRST-LAST, addresses")
+            continue
+        if first.version != last.version or int(first) > int(last):
+            problems.add("--announce-addresses", f"{part} ends before it begins")
+        elif any(first.version == other[0].version for other in found):
+            problems.add("--announce-addresses", f"{part} is the second of IPv{first.version}")
+        found.append((first, last))
+    return tuple(found)
 
 
 def _networks(value: object, where: str, problems: Problems) -> tuple[str, ...]:

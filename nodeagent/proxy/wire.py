@@ -33,7 +33,7 @@ from nodeagent.routes.nodes import node_network, trim
 from . import observed, services
 from .backend import Backend
 from .cleanup import remove_iptables, remove_nftables
-from .config import NFTABLES, PRIMARY, Config
+from .config import NFTABLES, PRIMARY, AddressRange, Config
 from .conntrack import forget_stale
 from .health import DELETION_TAINT, Healthz, ServiceHealth
 from .iptables.command import Iptables
@@ -51,7 +51,6 @@ CniAgent = Callable[[Path, bool], AbstractContextManager[object]]
 """Serves the plugins on the socket of that path; whether NetworkPolicies are enforced here."""
 Policies = Callable[[str, InformerFactory, Clock], Awaitable[None]]
 """Enforces NetworkPolicies on the node of that name until cancelled."""
-AddressRange = tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]
 Announcer = Callable[[str, AddressRange, InformerFactory, Clock], Awaitable[None]]
 """Answers for those addresses of load balancers, within the range, that the node of that name was given."""
 _ROUTES = "routes"
@@ -91,9 +90,10 @@ class Proxy:
             tasks.append(asyncio.ensure_future(parts.run_rules(told)))
             if self._policies is not None and self._config.network_policies:
                 tasks.append(asyncio.ensure_future(self._policies(self._config.node_name, factory, self._clock)))
-            if self._announcer is not None and self._config.announce is not None:
-                pool = self._config.announce
-                tasks.append(asyncio.ensure_future(self._announcer(self._config.node_name, pool, factory, self._clock)))
+            if self._announcer is not None:
+                for pool in self._config.announce:
+                    announcing = self._announcer(self._config.node_name, pool, factory, self._clock)
+                    tasks.append(asyncio.ensure_future(announcing))
             await wait_first(stop, *tasks)
 
     def _serve_cni(self, undo: AsyncExitStack) -> None:

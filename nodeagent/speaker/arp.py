@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from .language import Language, Question
 
 ETH_P_ARP = 0x0806
 BROADCAST = b"\xff" * 6
@@ -11,15 +12,6 @@ _REQUEST, _REPLY = 1, 2
 # Destination, source, type; hardware and protocol type and their lengths, operation; sender, target.
 _FRAME = struct.Struct("!6s6sHHHBBH6s4s6s4s")
 _ETHERNET, _IPV4 = 1, 0x0800
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Who has `target`? Tell `ip` at `mac`. Addresses in network order."""
-
-    mac: bytes
-    ip: bytes
-    target: bytes
 
 
 def parse_question(frame: bytes) -> Question | None:
@@ -51,3 +43,6 @@ def render_announcements(ip: bytes, mac: bytes) -> list[bytes]:
 def _frame(destination: bytes, mac: bytes, operation: int, ip: bytes, target_mac: bytes, target: bytes) -> bytes:
     head = (destination, mac, ETH_P_ARP, _ETHERNET, _IPV4, 6, 4, operation)
     return _FRAME.pack(*head, mac, ip, target_mac, target)
+
+
+ARP = Language(ETH_P_ARP, (), parse_question, render_answer, render_announcements, lambda _: "")

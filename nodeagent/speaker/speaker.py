@@ -1,9 +1,9 @@
-"""Answers ARP for the addresses of load balancers that this node announces, and tells the network when it begins to."""
+"""Answers neighbours who ask for the addresses of load balancers that this node announces, and tells the network when
+it begins to: by ARP for IPv4, by Neighbour Discovery for IPv6."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable
 
@@ -11,9 +11,10 @@ from apimachinery.api.catalogue import SERVICES
 from apimachinery.cache.informer import InformerFactory
 from apimachinery.kit.clock import Clock
 
-from .arp import parse_question, render_announcements, render_answer
+from .arp import ARP
 from .link import Wire, find_interface
-from .plan import Pool, plan_announced
+from .ndp import NDP
+from .plan import IPAddress, Pool, plan_announced
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +23,11 @@ REPEATS, PAUSE = 5, 1.1  # times, seconds
 #: Seconds after which all is told again, and an interface that was away is looked for.
 PERIOD = 30.0
 
-Addresses = frozenset[ipaddress.IPv4Address]
+Addresses = frozenset[IPAddress]
 
 
 class Speaker:
-    """One node's. Holds a socket only while there is something to announce."""
+    """One node's, for one family. Holds a socket only while there is something to announce."""
 
     def __init__(
         self,
@@ -34,9 +35,10 @@ class Speaker:
         pool: Pool,
         factory: InformerFactory,
         clock: Clock,
-        find: Callable[[ipaddress.IPv4Address], tuple[str, bytes] | None] = find_interface,
+        find: Callable[[IPAddress], tuple[str, bytes] | None] = find_interface,
     ) -> None:
         self._node_name, self._pool, self._clock, self._find = node_name, pool, clock, find
+        self._language = ARP if pool[0].version == 4 else NDP
         self._services = factory.get(SERVICES)
         self._mine: Addresses = frozenset()
         self._wire: Wire | None = None
@@ -61,15 +63,17 @@ class Speaker:
             self._hold(None)
 
     def _follow(self, wanted: Addresses) -> None:
-        for address in sorted(self._mine - wanted):
+        for address in sorted(self._mine - wanted, key=int):
             log.info("no longer announcing %s", address)
-        for address in sorted(wanted - self._mine):
+        for address in sorted(wanted - self._mine, key=int):
             log.info("announcing %s", address)
         self._mine = wanted
         if not wanted:
             self._hold(None)
         elif self._wire is None or self._wire.broken:
             self._hold(self._open())
+        if self._wire is not None:
+            self._wire.listen(frozenset(filter(None, (self._language.group(each.packed) for each in wanted))))
 
     def _open(self) -> Wire | None:
         found = self._find(self._pool[0])
@@ -77,7 +81,7 @@ class Speaker:
             log.error("no interface has an address in the network of %s: cannot announce", self._pool[0])
             return None
         try:
-            return Wire(*found, self._heard)
+            return Wire(*found, self._language, self._heard)
         except OSError as error:
             log.error("%s: cannot announce: %s", found[0], error.strerror)
             return None
@@ -90,15 +94,15 @@ class Speaker:
     def _tell(self) -> None:
         if self._wire is not None:
             for address in self._mine:
-                for frame in render_announcements(address.packed, self._wire.mac):
+                for frame in self._language.announcements(address.packed, self._wire.mac):
                     self._wire.send(frame)
 
     def _heard(self, frame: bytes) -> None:
-        question = parse_question(frame)
+        question = self._language.question(frame)
         if question is None or self._wire is None or question.ip == question.target:
             return
-        if ipaddress.IPv4Address(question.target) in self._mine:
-            self._wire.send(render_answer(question, self._wire.mac))
+        if any(address.packed == question.target for address in self._mine):
+            self._wire.send(self._language.answer(question, self._wire.mac))
 
     async def _wait(self, seconds: float | None) -> None:
         """For a change, at most so long."""

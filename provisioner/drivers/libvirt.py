@@ -38,6 +38,9 @@ _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-_a-z])")
 #: For emulated guests' kernels. The emulator keeps what it has translated by address: with every program where it was
 #: the last time, a process costs a sixth to start. A lab that needs the randomization needs KVM.
 _FIXED_ADDRESSES = " norandmaps"
+#: Machines have their addresses and routes from their seed; the network's dnsmasq would have each make itself another.
+#: Said to the kernel, as the interface is there before any program of ours.
+_NO_ADVERTISEMENTS = " sysctl.net.ipv6.conf.default.accept_ra=0"
 _NAMESPACE = uuid.UUID("9f0c3c6e-5f57-4c7c-8a55-2f5d3b8a0d11")
 
 
@@ -114,8 +117,8 @@ class LibvirtDriver:
         build_seed(
             seed,
             hostname=machine.name,
-            address=f"{machine.ip}/{self._lab.network.prefixlen}",
-            gateway=self._lab.gateway,
+            addresses=self._lab.with_prefix(machine),
+            gateways=self._lab.gateways,
             dns=[self._lab.gateway],
             ssh_public_key=identity_public(self._home.ssh),
             host_keys={"ssh_host_ed25519_key": key.private, "ssh_host_ed25519_key.pub": key.public},
@@ -144,7 +147,9 @@ class LibvirtDriver:
                     kvm=self._kvm,
                     kernel=str(guest.kernel),
                     initrd=str(guest.initrd),
-                    cmdline=guest.kernel_args + ("" if self._kvm else _FIXED_ADDRESSES + kernel_argument()),
+                    cmdline=guest.kernel_args
+                    + ("" if self._kvm else _FIXED_ADDRESSES + kernel_argument())
+                    + (_NO_ADVERTISEMENTS if self._lab.network_v6 else ""),
                     disk=disk,
                     seed=str(seed),
                     code=code,

@@ -19,7 +19,7 @@ from pathlib import Path
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.started import started_at
 from provisioner.drivers.base import CodeArchive, Local, Report, State
-from provisioner.drivers.hostfacts import check_disk, check_routes, read_facts
+from provisioner.drivers.hostfacts import check_disk, check_ipv6, check_routes, read_facts
 from provisioner.drivers.lab_disks import unplug_loops
 from provisioner.drivers.netns_processes import (
     kill_namespace,
@@ -81,10 +81,11 @@ class NetnsDriver:
         absent = [machine for machine in self._lab.machines if self.state(machine) is State.ABSENT]
         if problem := check_disk(facts, _FIRST_USE * len(absent)):
             found.append(problem)
-        networks = {"network": self._lab.network}
-        if self._lab.cloud_provider is CloudProvider.EXTERNAL:
-            networks["podCIDR"] = self._lab.pod_cidr  # the host gets routes to pods
-        return [*found, *check_routes(facts, self._bridge, **networks)]
+        lab = self._lab
+        networks = {"network": lab.network, "networkv6": lab.network_v6}
+        if lab.cloud_provider is CloudProvider.EXTERNAL:
+            networks |= {"podCIDR": lab.pod_cidr, "podCIDRv6": lab.pod_cidr_v6}  # the host gets routes to pods
+        return [*found, *check_ipv6(lab, facts), *check_routes(facts, self._bridge, **networks)]
 
     def prepare(self, report: Report) -> str:
         images = ensure_oci_images(self._home.home, report)
@@ -101,6 +102,8 @@ class NetnsDriver:
             f"address add {self._lab.gateway}/{self._lab.network.prefixlen} dev {self._bridge}",
             f"link set {self._bridge} up",
         )
+        if self._lab.network_v6 is not None:
+            _ip(f"address add {self._lab.gateway_v6}/{self._lab.network_v6.prefixlen} dev {self._bridge} nodad")
         return True
 
     def ensure_machine(self, machine: Machine, code: CodeArchive | None = None) -> bool:
@@ -260,6 +263,7 @@ class NetnsDriver:
 
     def _add_network(self, machine: Machine) -> None:
         namespace, veth = self._namespace(machine), self._veth(machine)
+        addresses = self._lab.with_prefix(machine)
         _ip(
             f"netns add {namespace}",
             f"link add {veth} type veth peer name eth0 address {machine.mac} netns {namespace}",
@@ -268,8 +272,8 @@ class NetnsDriver:
         _ip(
             "link set lo up",
             "link set eth0 up",
-            f"address add {machine.ip}/{self._lab.network.prefixlen} dev eth0",
-            f"route add default via {self._lab.gateway}",
+            *(f"address add {address} dev eth0{' nodad' if ':' in address else ''}" for address in addresses),
+            *(f"route add default via {gateway}" for gateway in self._lab.gateways),
             namespace=namespace,
         )
 

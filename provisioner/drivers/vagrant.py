@@ -34,6 +34,13 @@ class VagrantDriver(LibvirtDriver):
     def about(self) -> str:
         return f"Vagrant's {super().about}"
 
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self._lab.network_v6 is not None:
+            # The box's machines have what the network leases them before they have an identity.
+            found.append("networkv6: not on machines that Vagrant makes; without it pods have IPv6 through a tunnel")
+        return found
+
     def ensure_network(self) -> bool:
         """The lab's network, which leases every machine its own address: Vagrant looks for a machine in the leases."""
         made = super().ensure_network()
@@ -121,7 +128,7 @@ def render_identity(lab: Lab, machine: Machine, ssh_public_key: str, key: HostKe
     return {
         "/etc/hostname": File(f"{machine.name}\n".encode()),
         "/etc/hosts": File(render_hosts(machine.name, lab.hosts).encode()),
-        "/etc/kubelab/network": File(render_network(f"{machine.ip}/{lab.network.prefixlen}", lab.gateway).encode()),
+        "/etc/kubelab/network": File(render_network(lab.with_prefix(machine), lab.gateways).encode()),
         "/etc/ssh/ssh_host_ed25519_key": File(key.private, 0o600),
         "/etc/ssh/ssh_host_ed25519_key.pub": File(key.public.encode()),
         "/root/.ssh/authorized_keys2": File(ssh_public_key.encode(), 0o600),

@@ -20,19 +20,23 @@ from apimachinery.kit.files import write_atomic
 _ALIGNMENT = 64 * 1024
 
 
-def render_network(address: str, gateway: str | None, device: str = "eth0") -> str:
+def render_network(addresses: Sequence[str], gateways: Sequence[str], device: str = "eth0") -> str:
     """The batch for ``ip -force -batch`` that ``kubelab-network.service`` runs: one process instead of a network
     daemon.
 
-    ``address`` is an interface address with prefix length (``192.168.60.11/24``). Raises ``ValueError`` for anything
-    else.
+    ``addresses``: of the interface, with prefix length (``192.168.60.11/24``, ``fd00:60::11/64``); ``gateways``: at
+    most one of each family. Raises ``ValueError`` for anything else.
     """
-    if "/" not in address:
-        raise ValueError(f"address {address!r} lacks a prefix length")
-    interface = ipaddress.ip_interface(address)
-    lines = [f"link set {device} up", f"address replace {interface} dev {device}"]
-    if gateway is not None:
-        lines.append(f"route replace default via {ipaddress.ip_address(gateway)} dev {device}")
+    lines = [f"link set {device} up"]
+    for address in addresses:
+        if "/" not in address:
+            raise ValueError(f"address {address!r} lacks a prefix length")
+        interface = ipaddress.ip_interface(address)
+        # Nobody else has it: looking for a duplicate costs the second in which what starts now cannot bind to it.
+        lines.append(f"address replace {interface} dev {device}{' nodad' if interface.version == 6 else ''}")
+    for gateway in map(ipaddress.ip_address, gateways):
+        family = "-6 " if gateway.version == 6 else ""
+        lines.append(f"{family}route replace default via {gateway} dev {device}")
     return "\n".join(lines) + "\n"
 
 
@@ -48,8 +52,8 @@ def render_hosts(hostname: str, hosts: Mapping[str, str]) -> str:
 def render_seed(
     *,
     hostname: str,
-    address: str,
-    gateway: str | None,
+    addresses: Sequence[str],
+    gateways: Sequence[str],
     dns: Sequence[str],
     ssh_public_key: str,
     host_keys: Mapping[str, str | bytes],
@@ -64,7 +68,7 @@ def render_seed(
         "etc/hostname": (hostname + "\n", 0o644),
         "etc/hosts": (render_hosts(hostname, hosts), 0o644),
         "etc/machine-id": (machine_id + "\n", 0o444),
-        "etc/kubelab/network": (render_network(address, gateway), 0o644),
+        "etc/kubelab/network": (render_network(addresses, gateways), 0o644),
         "root/.ssh/authorized_keys": (ssh_public_key.rstrip("\n") + "\n", 0o600),
     }
     if dns:
@@ -96,8 +100,8 @@ def build_seed(
     path: Path,
     *,
     hostname: str,
-    address: str,
-    gateway: str | None,
+    addresses: Sequence[str],
+    gateways: Sequence[str],
     dns: Sequence[str],
     ssh_public_key: str,
     host_keys: Mapping[str, str | bytes],
@@ -107,15 +111,15 @@ def build_seed(
 ) -> None:
     """Write the seed of one machine to ``path``, a raw disk image of some 64 KiB, mode 0600 (it holds private keys).
 
-    Attach it as the machine's second virtio disk (``vdb``). ``address`` has a prefix length (``192.168.60.11/24``);
+    Attach it as the machine's second virtio disk (``vdb``). ``addresses`` and ``gateways``: see ``render_network``;
     ``host_keys`` maps file names under ``/etc/ssh`` (``ssh_host_ed25519_key`` and ``….pub``) to their contents;
     ``machine_id`` is 32 hexadecimal digits; ``hosts`` maps names to addresses for ``/etc/hosts``; ``files`` maps any
     other absolute path to its content (mode 0644). Raises ``ValueError`` for a malformed address or machine-id.
     """
     data = render_seed(
         hostname=hostname,
-        address=address,
-        gateway=gateway,
+        addresses=addresses,
+        gateways=gateways,
         dns=dns,
         ssh_public_key=ssh_public_key,
         host_keys=host_keys,

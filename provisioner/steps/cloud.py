@@ -38,20 +38,20 @@ def render_cloud_config(lab: Lab, driver: Driver) -> str:
         "name": lab.name,
         "driver": "netns" if lab.driver is DriverName.NETNS else "libvirt",
         "region": lab.name,
-        "network": str(lab.network),
+        "networks": lab.networks.split(","),
         "pods": lab.pod_cidrs.split(","),
-        "loadBalancers": [str(each) for each in lab.load_balancers or ()],
+        "loadBalancers": [each.split("-") for each in lab.balancer_ranges],
         "machines": [_described(lab, driver, machine) for machine in lab.machines],
     }
     return json.dumps(plain, indent=2) + "\n"
 
 
-def _described(lab: Lab, driver: Driver, machine: Machine) -> dict[str, str]:
+def _described(lab: Lab, driver: Driver, machine: Machine) -> dict[str, str | list[str]]:
     where, uuid = driver.whereabouts(machine)
     size = machine.size
     return {
         "name": machine.name,
-        "address": machine.ip,
+        "addresses": list(machine.ips),
         "zone": lab.zone(machine),
         "instance_type": f"{size.vcpus}cpu-{size.memory // MIB}Mi",
         "where": where,

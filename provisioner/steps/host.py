@@ -74,7 +74,7 @@ class Keys:
             ),
         )
         for machine in lab.machines:
-            ensure_kubelet_serving(home.secrets, machine.name, [machine.ip])
+            ensure_kubelet_serving(home.secrets, machine.name, machine.ips)
         write_inventory(lab, home)
         # A kubeconfig that others can read is a cluster that others own.
         for path in home.root.glob("*.conf"):

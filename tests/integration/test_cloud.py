@@ -46,7 +46,7 @@ class Machines:
         machines = [
             {
                 "name": name,
-                "address": f"10.9.0.{number}",
+                "addresses": [f"10.9.0.{number}"],
                 "zone": f"lab-{name}",
                 "instance_type": "tiny",
                 "where": str(directory / name),
@@ -54,8 +54,8 @@ class Machines:
             for number, name in enumerate(NAMES, 21)
         ]
         plain = {
-            "name": "lab", "driver": "netns", "region": "here", "network": "10.9.0.0/24", "pods": [],
-            "machines": machines, "loadBalancers": ["10.9.0.200", "10.9.0.201"],
+            "name": "lab", "driver": "netns", "region": "here", "networks": ["10.9.0.0/24"], "pods": [],
+            "machines": machines, "loadBalancers": [["10.9.0.200", "10.9.0.201"]],
         }  # fmt: skip
         self.config.write_text(json.dumps(plain))
 

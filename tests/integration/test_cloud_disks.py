@@ -43,8 +43,15 @@ def volumes(tmp_path: Path) -> Path:
 @pytest.fixture
 async def cluster(tmp_path: Path, volumes: Path) -> AsyncIterator[Simulation]:
     volumes.parent.mkdir()
-    machine = {"name": "worker", "address": "10.9.0.1", "zone": "z", "instance_type": "t", "where": str(tmp_path)}
-    plain = {"name": "l", "driver": "netns", "region": "r", "network": "10.9.0.0/24", "pods": [], "machines": [machine]}
+    machine = {"name": "worker", "addresses": ["10.9.0.1"], "zone": "z", "instance_type": "t", "where": str(tmp_path)}
+    plain = {
+        "name": "l",
+        "driver": "netns",
+        "region": "r",
+        "networks": ["10.9.0.0/24"],
+        "pods": [],
+        "machines": [machine],
+    }
     config = volumes.parent / "cloud.json"
     config.write_text(json.dumps(plain))
     async with simulated_cluster(tmp_path, scheduler=False) as simulation:

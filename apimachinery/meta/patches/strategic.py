@@ -239,7 +239,8 @@ def _special_elements(present: list[Any], patch: list[Any], merge_key: str) -> t
                 raise PatchError("merging lists cannot yet be specified in the patch")
             case other:
                 raise PatchError(f"unknown patch type: {other} in map: {item}")
-    return ([] if replace else live), changes
+    # Taken as they are: there is nothing to be merged into, so two of one key are two.
+    return (changes, []) if replace else (live, changes)
 
 
 def _in_order(merged: list[Any], wanted: list[Any], live: list[Any], merge_key: str) -> list[Any]:

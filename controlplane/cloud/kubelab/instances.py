@@ -28,7 +28,7 @@ class LabInstances:
             instance_type=machine.instance_type,
             zone=machine.zone,
             region=lab.region,
-            addresses=(("InternalIP", machine.address), ("Hostname", machine.name)),
+            addresses=(*(("InternalIP", ip) for ip in machine.addresses), ("Hostname", machine.name)),
         )
 
     async def _power(self, node: Object) -> Power:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,39 @@ from controlplane.cloud.provider import CloudProblem
 
 SCHEME = "kubelab"
 
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Addresses for balancers, of one family: from the first to the last."""
+
+    first: IPAddress
+    last: IPAddress
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+    def __contains__(self, address: object) -> bool:
+        return (
+            isinstance(address, IPAddress)
+            and address.version == self.first.version
+            and int(self.first) <= int(address) <= int(self.last)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        kind = type(self.first)
+        return (str(kind(number)) for number in range(int(self.first), int(self.last) + 1))
+
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """One machine. where: of netns machines their folder, of virtual ones the name of their domain. uuid: the domain's,
-    "" when any will do."""
+    """One machine. addresses: one of each family, the Node's first in front. where: of netns machines their folder, of
+    virtual ones the name of their domain. uuid: the domain's, "" when any will do."""
 
     name: str
-    address: str
+    addresses: tuple[str, ...]
     zone: str
     instance_type: str
     where: str
@@ -30,18 +55,18 @@ class MachineSpec:
 
 @dataclass(frozen=True, slots=True)
 class LabSpec:
-    """A lab. driver: "netns" or "libvirt". pool: the first and the last address of balancers; None for none.
+    """A lab. driver: "netns" or "libvirt". pools: of balancers, at most one of each family, by its version.
 
-    network: of the machines. pods: the networks that the nodes' pod subnets are of.
+    networks: of the machines, of each family one. pods: the networks that the nodes' pod subnets are of.
     """
 
     name: str
     driver: str
     region: str
-    network: ipaddress.IPv4Network
+    networks: tuple[IPNetwork, ...]
     pods: tuple[str, ...]
     machines: Mapping[str, MachineSpec]
-    pool: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address] | None = None
+    pools: Mapping[int, Pool] = field(default_factory=dict)
 
     def provider_id(self, machine: str) -> str:
         """`kubelab://LAB/MACHINE`: unique among the labs of a host."""
@@ -51,15 +76,17 @@ class LabSpec:
 def parse_lab(text: str) -> LabSpec:
     """Raises ValueError, KeyError or TypeError for what the provisioner did not write."""
     plain = json.loads(text)
-    pool = plain.get("loadBalancers")
+    pools = [Pool(*map(ipaddress.ip_address, pair)) for pair in plain.get("loadBalancers") or ()]
     return LabSpec(
         name=str(plain["name"]),
         driver=str(plain["driver"]),
         region=str(plain["region"]),
-        network=ipaddress.IPv4Network(plain["network"]),
+        networks=tuple(map(ipaddress.ip_network, plain["networks"])),
         pods=tuple(str(ipaddress.ip_network(each)) for each in plain["pods"]),
-        machines={each["name"]: MachineSpec(**each) for each in plain["machines"]},
-        pool=(ipaddress.IPv4Address(pool[0]), ipaddress.IPv4Address(pool[1])) if pool else None,
+        machines={
+            each["name"]: MachineSpec(**{**each, "addresses": tuple(each["addresses"])}) for each in plain["machines"]
+        },
+        pools={pool.first.version: pool for pool in pools},
     )
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from apimachinery.kit.commands import CommandError, run
-from controlplane.cloud.kubelab.lab import LabFile
+from controlplane.cloud.kubelab.lab import IPNetwork, LabFile
 from controlplane.cloud.provider import CloudProblem, Route
 
 PROTOCOL = "77"
@@ -24,11 +24,13 @@ class HostRoutes:
         self._lab = lab
 
     async def list(self) -> Sequence[Route]:
-        shown = await _ip("-json", "-4", "route", "show", "proto", PROTOCOL)
-        return parse_routes(shown, self._lab.load().network)
+        networks = self._lab.load().networks
+        shown = [await _ip("-json", family(each), "route", "show", "proto", PROTOCOL) for each in networks]
+        return [route for text, each in zip(shown, networks, strict=True) for route in parse_routes(text, each)]
 
     async def create(self, route: Route) -> None:
-        present = parse_routes(await _ip("-json", "-4", "route", "show", "exact", route.destination), None)
+        network = ipaddress.ip_network(route.destination)
+        present = parse_routes(await _ip("-json", family(network), "route", "show", "exact", route.destination), None)
         if route in present:
             return
         if present:
@@ -41,13 +43,18 @@ class HostRoutes:
             await _ip("route", "delete", route.destination, "via", route.gateway, "proto", PROTOCOL)
 
 
-def parse_routes(shown: str, network: ipaddress.IPv4Network | None) -> list[Route]:
+def family(network: IPNetwork) -> str:
+    """The option of ip(8); what it is asked to show it does not choose the family by."""
+    return f"-{network.version}"
+
+
+def parse_routes(shown: str, network: IPNetwork | None) -> list[Route]:
     """The routes of `ip -json route show` whose gateway is in the network; all of them without one."""
     found = []
     for each in json.loads(shown or "[]"):
         gateway, destination = each.get("gateway", ""), str(each.get("dst"))
         if "/" not in destination and destination != "default":
-            destination += "/32"
+            destination += "/128" if ":" in destination else "/32"
         if network is None or (gateway and ipaddress.ip_address(gateway) in network):
             found.append(Route(destination, gateway))
     return found

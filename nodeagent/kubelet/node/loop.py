@@ -13,7 +13,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 
-from .render import Node, differs, new_node
+from .render import Node, differs, new_node, with_whole_addresses
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class NodeLoop:
         shown = node.get("status") or {}
         status = await self._observe(shown)
         if differs(shown, status) or self._clock.monotonic() - self._reported >= self._report:
-            body = {"status": status}
+            body = {"status": with_whole_addresses(status)}
             await self.client.patch(NODES, self._name, body, kind="strategic", subresource="status")
             self._reported = self._clock.monotonic()
 

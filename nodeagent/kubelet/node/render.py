@@ -239,6 +239,14 @@ def new_node(
     }
 
 
+def with_whole_addresses(status: Node) -> Node:
+    """A status whose addresses replace those there: merged by their type, of two InternalIPs one would be lost or
+    doubled (fixupPatchForNodeStatusAddresses)."""
+    if not status.get("addresses"):
+        return status
+    return {**status, "addresses": [*status["addresses"], {"$patch": "replace"}]}
+
+
 def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether a status is worth sending before the report period is over: heartbeats alone are not."""
     for key in new.keys() | old.keys():

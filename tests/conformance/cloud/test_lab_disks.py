@@ -31,10 +31,17 @@ DOMAIN = """<domain type='qemu'><name>{}</name><memory unit='MiB'>64</memory><vc
 
 def lab_file(folder: Path, name: str, driver: str, where: dict[str, tuple[str, str]]) -> LabFile:
     machines = [
-        {"name": each, "address": f"10.9.0.{number}", "zone": "z", "instance_type": "t", "where": at, "uuid": own}
+        {"name": each, "addresses": [f"10.9.0.{number}"], "zone": "z", "instance_type": "t", "where": at, "uuid": own}
         for number, (each, (at, own)) in enumerate(where.items(), 1)
     ]
-    plain = {"name": name, "driver": driver, "region": "r", "network": "10.9.0.0/24", "pods": [], "machines": machines}
+    plain = {
+        "name": name,
+        "driver": driver,
+        "region": "r",
+        "networks": ["10.9.0.0/24"],
+        "pods": [],
+        "machines": machines,
+    }
     (folder / "cloud.json").write_text(json.dumps(plain))
     return LabFile(folder / "cloud.json")
 

@@ -44,17 +44,24 @@ def home(tmp_path: Path, lab: Lab) -> Iterator[LabHome]:
 def test_what_is_written_can_be_read(lab: Lab, home: LabHome) -> None:
     """One side writes, another reads, and they share no code."""
     found = parse_cloud_config(render_cloud_config(lab, make_driver(lab, home)))
-    assert (found.name, found.driver, found.region, str(found.network)) == (
-        lab.name,
-        "netns",
-        lab.name,
-        str(lab.network),
-    )
-    assert found.pool == lab.load_balancers
+    assert (found.name, found.driver, found.region, found.networks) == (lab.name, "netns", lab.name, (lab.network,))
+    assert [str(pool) for pool in found.pools.values()] == ["192.168.60.200-192.168.60.209"]
     assert found.pods == ("10.244.0.0/16",)
     worker = found.machines["worker-1"]
-    assert (worker.address, worker.zone, worker.instance_type) == ("192.168.60.21", "cloudy-a", "1cpu-1280Mi")
+    assert (worker.addresses, worker.zone, worker.instance_type) == (("192.168.60.21",), "cloudy-a", "1cpu-1280Mi")
     assert worker.where == str(home.machine_dir("worker-1"))
+
+
+def test_both_families_can_be_read(home: LabHome) -> None:
+    lab = parse_lab(f"{TEXT}networkv6: fd00:60::/64\npodCIDRv6: fd00:244::/48\n")
+    found = parse_cloud_config(render_cloud_config(lab, make_driver(lab, home)))
+    assert found.networks == (lab.network, lab.network_v6)
+    assert {version: str(pool) for version, pool in found.pools.items()} == {
+        4: "192.168.60.200-192.168.60.209",
+        6: "fd00:60::200-fd00:60::213",
+    }
+    assert found.machines["worker-1"].addresses == ("192.168.60.21", "fd00:60::21")
+    assert found.pods == ("10.244.0.0/16", "fd00:244::/48")
 
 
 def test_only_a_lab_with_a_cloud_has_a_manager(lab: Lab) -> None:
@@ -76,6 +83,9 @@ def test_what_machines_are_told(lab: Lab, tmp_path: Path) -> None:
     flags, unit = texts(lab)
     assert " --cloud-provider=external --hostname-override=worker-1 " in flags
     assert "--announce-addresses=192.168.60.200-192.168.60.209\n" in unit
+    flags, unit = texts(parse_lab(f"{TEXT}networkv6: fd00:60::/64\npodCIDRv6: fd00:244::/48\n"))
+    assert " --node-ip=192.168.60.21,fd00:60::21" in flags
+    assert "--announce-addresses=192.168.60.200-192.168.60.209,fd00:60::200-fd00:60::213\n" in unit
     flags, unit = texts(parse_lab(""))
     assert "cloud-provider" not in flags and "announce" not in unit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from provisioner.home import LabHome
 from provisioner.inventory import render_inventory, render_ssh_config
 from provisioner.keys import ensure_keys, host_key, machine_id
 from provisioner.lifecycle import check_change
-from provisioner.spec import MIB, Network
+from provisioner.spec import MIB, Network, NetworkV6
 from provisioner.specfile import parse_lab
 from provisioner.verify import read_report
 
@@ -52,6 +53,30 @@ def test_routes_are_read_from_the_kernels_table(tmp_path: Path) -> None:
     facts = read_facts(tmp_path, proc=tmp_path)
     assert facts.memory == 1024 * 1024
     assert facts.routes == ((Network("192.168.60.0/24"), "br0"),)
+
+
+def test_ipv6_routes_are_read_and_clash(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "meminfo").write_text("MemTotal:  1024 kB\n")
+    (tmp_path / "net/route").write_text("Iface\n")
+    settings = tmp_path / "sys/net/ipv6/conf/default"
+    settings.mkdir(parents=True)
+    (settings / "disable_ipv6").write_text("1\n")
+    nobody, rest = "0" * 32 + " 00 " + "0" * 32, " 00000100 00000001 00000000 00000001 "
+    (tmp_path / "net/ipv6_route").write_text(
+        f"fd00006000000000{'0' * 16} 40 {nobody}{rest}    eth1\n"
+        f"fe80000000000000{'0' * 16} 40 {nobody}{rest}    eth1\n"
+        f"{'0' * 32} 00 {nobody}{rest}    eth1\n"
+        f"{'0' * 31}1 80 {nobody}{rest}      lo\n"
+    )
+    facts = read_facts(tmp_path, proc=tmp_path)
+    assert facts.routes == ((NetworkV6("fd00:60::/64"), "eth1"),)
+    lab = parse_lab("networkv6: fd00:60::/64\npodCIDRv6: fd00:244::/48")
+    found = check_host(lab, replace(facts, memory=PLENTY.memory), own_device="kl-lab", new_disk=0)
+    assert found == [
+        "networkv6: fd00:60::/64: this host has IPv6 turned off (net.ipv6.conf.default.disable_ipv6)",
+        "networkv6: fd00:60::/64 is reached through eth1: choose another",
+    ]
 
 
 def test_a_closed_folder_on_the_way_is_found(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from provisioner.errors import BadInput
 from provisioner.spec import MIB, ControlPlane, Driver, ProxyMode
-from provisioner.specfile import dump_lab, load_lab, parse_lab, read_text, restore_lab
+from provisioner.specfile import load_lab, parse_lab, read_text
+from provisioner.specjson import dump_lab, restore_lab
 
 
 def problems(text: str) -> list[str]:
@@ -66,6 +67,43 @@ def test_pods_of_both_families() -> None:
     assert restore_lab(dump_lab(both)) == both
 
 
+BOTH = "networkv6: fd00:60::/64\npodCIDRv6: fd00:244::/48\nserviceCIDRv6: fd00:10:96::/112\n"
+
+
+def test_machines_of_both_families() -> None:
+    lab = parse_lab(BOTH)
+    worker = lab.machine("worker-2")
+    assert worker.ips == ("192.168.60.22", "fd00:60::22")
+    assert lab.with_prefix(worker) == ("192.168.60.22/24", "fd00:60::22/64")
+    assert (lab.gateways, lab.dns_ips) == (("192.168.60.1", "fd00:60::1"), ("10.96.0.10", "fd00:10:96::a"))
+    assert (lab.balancer_ranges, parse_lab("").master.ips) == ((), ("192.168.60.11",))
+    assert restore_lab(dump_lab(lab)) == lab
+
+
+def test_balancers_of_both_families() -> None:
+    lab = parse_lab(f"{BOTH}cloudProvider: external\n")
+    assert lab.balancer_ranges == ("192.168.60.235-192.168.60.254", "fd00:60::200-fd00:60::213")
+    lab = parse_lab(f"{BOTH}cloudProvider: external\nloadBalancersv6: fd00:60::5:0-fd00:60::5:f\n")
+    assert lab.balancer_ranges[1] == "fd00:60::5:0-fd00:60::5:f"
+    assert restore_lab(dump_lab(lab)) == lab
+
+
+def test_everything_wrong_with_ipv6_is_told_at_once() -> None:
+    found = problems(
+        "networkv6: fd00:244:0:1::/64\npodCIDRv6: fd00:244::/48\nserviceCIDRv6: fd00:10:96::/64\n"
+        "podCIDR: fd00:1::/48\ncloudProvider: external\nloadBalancersv6: fd00:9::1-fd00:9::2\n"
+        "loadBalancers: fd00::1-fd00::2\n"
+    )
+    assert [problem.removeprefix("lab.yaml:") for problem in found] == [
+        "2: podCIDRv6: fd00:244::/48 overlaps with networkv6 fd00:244:0:1::/64",
+        "3: serviceCIDRv6: fd00:10:96::/64: the prefix length must be between 108 and 120",
+        "4: podCIDR: fd00:1::/48 is IPv6, which goes beside it: the key that ends with v6",
+        "6: loadBalancersv6: fd00:9::1-fd00:9::2 is not within fd00:244:0:1::2 to fd00:244:0:1:ffff:ffff:ffff:fffe, "
+        "the addresses of fd00:244:0:1::/64 but the host's",
+        "7: loadBalancers: 'fd00::1-fd00::2' is not a range such as 192.168.60.200-192.168.60.219",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -73,6 +111,23 @@ def test_pods_of_both_families() -> None:
             "serviceCIDRv6: fd00:10:96::/112",
             "lab.yaml:1: serviceCIDRv6: Services of IPv6 need pods with such addresses",
         ),
+        ("networkv6: fd00:60::/64", "lab.yaml:1: networkv6: machines of IPv6 need pods with such addresses"),
+        ("networkv6: 192.168.61.0/24", "lab.yaml:1: networkv6: '192.168.61.0/24' is not an IPv6 network such as"),
+        ("networkv6: fd00:60::/120", "lab.yaml:1: networkv6: fd00:60::/120: the prefix length must be between 64 and"),
+        ("networkv6: fd00:60::1/64", "lab.yaml:1: networkv6: fd00:60::1/64 has host bits set"),
+        (
+            "podCIDRv6: fd00::/60\nworkers: 20",
+            "lab.yaml:1: podCIDRv6: fd00::/60 has a /64 for 16 nodes, and the",
+        ),
+        (
+            "cloudProvider: external\nloadBalancersv6: fd00::1-fd00::2",
+            "lab.yaml:2: loadBalancersv6: balancers of IPv6 need machines with such addresses: networkv6",
+        ),
+        (
+            f"{BOTH}cloudProvider: external\nloadBalancersv6: fd00:60::20-fd00:60::2f",
+            "lab.yaml:5: loadBalancersv6: fd00:60::20-fd00:60::2f has fd00:60::21, the address of worker-1",
+        ),
+        ("loadBalancersv6: fd00::1-fd00::2", "lab.yaml:1: loadBalancersv6: only with cloudProvider: external"),
         ("masters: 0", "lab.yaml:1: masters: a lab needs a master"),
         ("\nmastres: 1", "lab.yaml:2: mastres: unknown key; did you mean masters?"),
         ("workers:\n  memroy: 1Gi", "lab.yaml:2: workers.memroy: unknown key; did you mean memory?"),
@@ -90,7 +145,7 @@ def test_pods_of_both_families() -> None:
         ("network: 192.168.60.0", "lab.yaml:1: network: '192.168.60.0' is not a network such as 10.0.0.0/16"),
         ("network: 192.168.60.1/24", "lab.yaml:1: network: 192.168.60.1/24 has host bits set"),
         ("network: 8.8.8.0/24", "is not a private network"),
-        ("network: fd00::/64", "is IPv6"),
+        ("network: fd00::/64", "network: fd00::/64 is IPv6, which goes beside it: the key that ends with v6"),
         ("podCIDR: 10.96.0.0/16", "1: podCIDR: 10.96.0.0/16 overlaps with serviceCIDR 10.96.0.0/12, the default"),
         (
             "podCIDR: 10.1.0.0/16\nserviceCIDR: 10.1.0.0/20",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.cloud.kubelab.balancers import LabBalancers, choose_address, choose_node
-from controlplane.cloud.kubelab.lab import LabFile
+from controlplane.cloud.kubelab.lab import LabFile, Pool
 from controlplane.cloud.provider import Balancer, CloudProblem, Host
 from controlplane.cloud.service_plan import (
     ANNOUNCED_BY,
@@ -25,11 +25,11 @@ from controlplane.cloud.service_plan import (
     wants_balancer,
 )
 
-POOL = (ipaddress.IPv4Address("10.0.0.200"), ipaddress.IPv4Address("10.0.0.202"))
+POOL = Pool(ipaddress.ip_address("10.0.0.200"), ipaddress.ip_address("10.0.0.202"))
 HOSTS = [Host("a", True), Host("b", True), Host("c", True)]
 
 
-def _service(name: str, ip: str = "", node: str = "", **spec: Any) -> dict[str, Any]:
+def _service(name: str, *ips: str, node: str = "", **spec: Any) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
@@ -38,7 +38,7 @@ def _service(name: str, ip: str = "", node: str = "", **spec: Any) -> dict[str, 
             "annotations": {ANNOUNCED_BY: node} if node else {},
         },
         "spec": {"type": "LoadBalancer", "ports": [{"port": 80, "protocol": "TCP"}], **spec},
-        "status": {"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]} if ip else {}},
+        "status": {"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"} for ip in ips]} if ips else {}},
     }
 
 
@@ -53,8 +53,8 @@ def _node(name: str, ready: str = "True", **changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def balancers(tmp_path: Path) -> LabBalancers:
     config = {
-        "name": "l", "driver": "netns", "region": "l", "network": "10.0.0.0/24", "pods": [], "machines": [],
-        "loadBalancers": ["10.0.0.200", "10.0.0.202"],
+        "name": "l", "driver": "netns", "region": "l", "networks": ["10.0.0.0/24"], "pods": [], "machines": [],
+        "loadBalancers": [["10.0.0.200", "10.0.0.202"]],
     }  # fmt: skip
     (tmp_path / "cloud.json").write_text(json.dumps(config))
     return LabBalancers(LabFile(tmp_path / "cloud.json"))
@@ -62,14 +62,14 @@ def balancers(tmp_path: Path) -> LabBalancers:
 
 def test_no_address_twice_also_after_a_restart(balancers: LabBalancers) -> None:
     async def check() -> None:
-        balancers.adopt([_service("late", "10.0.0.200", "b"), _service("other", "10.0.0.202", "a")])
-        assert await balancers.ensure(_service("late", "10.0.0.200", "b"), HOSTS) == Balancer("10.0.0.200", "b")
-        assert (await balancers.ensure(_service("new"), HOSTS)).address == "10.0.0.201"
+        balancers.adopt([_service("late", "10.0.0.200", node="b"), _service("other", "10.0.0.202", node="a")])
+        assert await balancers.ensure(_service("late", "10.0.0.200", node="b"), HOSTS) == Balancer(("10.0.0.200",), "b")
+        assert (await balancers.ensure(_service("new"), HOSTS)).addresses == ("10.0.0.201",)
         with pytest.raises(CloudProblem, match=r"no address of 10\.0\.0\.200-10\.0\.0\.202 is free"):
             await balancers.ensure(_service("fourth"), HOSTS)
         await balancers.delete("default/other")
-        assert (await balancers.ensure(_service("fourth"), HOSTS)).address == "10.0.0.202"
-        balancers.adopt([_service("late", "10.0.0.200", "b")])
+        assert (await balancers.ensure(_service("fourth"), HOSTS)).addresses == ("10.0.0.202",)
+        balancers.adopt([_service("late", "10.0.0.200", node="b")])
         assert await balancers.get(_service("fourth")) is None
 
     asyncio.run(check())
@@ -79,15 +79,54 @@ def test_of_two_that_show_one_address_the_second_gets_another(balancers: LabBala
     async def check() -> None:
         twins = [_service("x", "10.0.0.201"), _service("y", "10.0.0.201")]
         balancers.adopt(twins)
-        found = [(await balancers.ensure(each, HOSTS)).address for each in twins]
-        assert found == ["10.0.0.201", "10.0.0.200"]
+        found = [(await balancers.ensure(each, HOSTS)).addresses for each in twins]
+        assert found == [("10.0.0.201",), ("10.0.0.200",)]
 
     asyncio.run(check())
 
 
-def test_ipv6_alone_cannot_be_had(balancers: LabBalancers) -> None:
-    with pytest.raises(CloudProblem, match="only IPv4"):
-        asyncio.run(balancers.ensure(_service("six", ipFamilies=["IPv6"]), HOSTS))
+def _ensure(balancers: LabBalancers, name: str, *shown: str, **spec: Any) -> tuple[str, ...]:
+    return asyncio.run(balancers.ensure(_service(name, *shown, **spec), HOSTS)).addresses
+
+
+BOTH = ["IPv4", "IPv6"]
+
+
+def test_a_family_that_the_lab_has_no_addresses_of(balancers: LabBalancers) -> None:
+    for spec in ({"ipFamilies": ["IPv6"]}, {"ipFamilies": BOTH, "ipFamilyPolicy": "RequireDualStack"}):
+        with pytest.raises(CloudProblem, match="the lab has no IPv6 addresses for load balancers"):
+            _ensure(balancers, "six", **spec)
+    assert _ensure(balancers, "six", ipFamilies=BOTH, ipFamilyPolicy="PreferDualStack") == ("10.0.0.200",)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> LabBalancers:
+    config = {
+        "name": "l", "driver": "netns", "region": "l", "networks": ["10.0.0.0/24", "fd00:1::/64"], "pods": [],
+        "machines": [], "loadBalancers": [["10.0.0.200", "10.0.0.202"], ["fd00:1::200", "fd00:1::201"]],
+    }  # fmt: skip
+    (tmp_path / "both.json").write_text(json.dumps(config))
+    return LabBalancers(LabFile(tmp_path / "both.json"))
+
+
+def test_an_address_of_each_family_in_the_order_of_the_service(both: LabBalancers) -> None:
+    assert _ensure(both, "four") == ("10.0.0.200",)
+    assert _ensure(both, "six", ipFamilies=["IPv6"]) == ("fd00:1::200",)
+    asked = "fd00:1:0::201"  # as people may write it
+    assert _ensure(both, "both", ipFamilies=BOTH[::-1], loadBalancerIP=asked) == ("fd00:1::201", "10.0.0.201")
+    with pytest.raises(CloudProblem, match="no address of fd00:1::200-fd00:1::201 is free"):
+        _ensure(both, "more", ipFamilies=BOTH)
+    with pytest.raises(CloudProblem, match=r"loadBalancerIP 'fd00:1::200' is not of 10\.0\.0\.200-"):
+        _ensure(both, "mixed", loadBalancerIP="fd00:1::200")
+
+
+def test_a_service_that_changes_its_families_keeps_what_it_may(both: LabBalancers) -> None:
+    shown = ("10.0.0.202", "fd00:1::201")
+    both.adopt([_service("a", *shown), _service("late", "10.0.0.201", "fd00:1::201")])
+    assert _ensure(both, "a", *shown, ipFamilies=BOTH) == shown
+    assert _ensure(both, "late", ipFamilies=BOTH) == ("10.0.0.201", "fd00:1::200")
+    assert _ensure(both, "a", *shown, ipFamilies=["IPv4"]) == ("10.0.0.202",)
+    assert _ensure(both, "new", ipFamilies=["IPv6"]) == ("fd00:1::201",)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), max_size=40))
@@ -108,15 +147,19 @@ def test_addresses_are_never_shared(steps: list[tuple[bool, int]]) -> None:
 @pytest.mark.parametrize(
     ("asked", "taken", "said"),
     [
-        ("10.0.0.9", set(), "is not of 10.0.0.200-10.0.0.202"),
-        ("fd00::1", set(), "is not of"),
-        ("nonsense", set(), "is not of"),
-        ("10.0.0.201", {"10.0.0.201"}, "is another Service's"),
+        ("10.0.0.9", "", "is not of 10.0.0.200-10.0.0.202"),
+        ("fd00::1", "", "is not of"),
+        ("nonsense", "", "is not of"),
+        ("10.0.0.201", "10.0.0.201", "is another Service's"),
     ],
 )
-def test_an_address_that_is_asked_for_and_cannot_be_had(asked: str, taken: set[str], said: str) -> None:
+def test_an_address_that_is_asked_for_and_cannot_be_had(
+    balancers: LabBalancers, asked: str, taken: str, said: str
+) -> None:
+    if taken:
+        _ensure(balancers, "other", loadBalancerIP=taken)
     with pytest.raises(CloudProblem, match=said):
-        choose_address(POOL, taken, asked, "10.0.0.200")
+        _ensure(balancers, "mine", loadBalancerIP=asked)
 
 
 def test_an_address_that_is_asked_for() -> None:

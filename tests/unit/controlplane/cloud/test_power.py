@@ -23,7 +23,7 @@ URI, DOMAIN = "test:///default", "test"
 
 
 def _power(hypervisor: Hypervisor, where: str, uuid: str = "") -> Power:
-    return asyncio.run(hypervisor.power(MachineSpec("m", "10.0.0.2", "z", "t", where, uuid)))
+    return asyncio.run(hypervisor.power(MachineSpec("m", ("10.0.0.2",), "z", "t", where, uuid)))
 
 
 def test_namespaces(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def _node(name: str, provider_id: str = "") -> dict[str, Any]:
 
 
 def test_nodes_and_machines(tmp_path: Path) -> None:
-    machine = {"name": "a", "address": "10.0.0.2", "zone": "z", "instance_type": "t", "where": str(tmp_path / "a")}
+    machine = {"name": "a", "addresses": ["10.0.0.2"], "zone": "z", "instance_type": "t", "where": str(tmp_path / "a")}
     plain: dict[str, Any] = {
-        "name": "lab", "driver": "netns", "region": "r", "network": "10.0.0.0/24", "pods": [], "machines": [machine],
+        "name": "lab", "driver": "netns", "region": "r", "networks": ["10.0.0.0/24"], "pods": [], "machines": [machine],
     }  # fmt: skip
     config = tmp_path / "cloud.json"
     config.write_text(json.dumps(plain))

@@ -63,3 +63,6 @@ def test_routes_of_the_kernel() -> None:
     assert parse_routes(shown, ipaddress.IPv4Network("10.0.0.0/24")) == mine
     assert parse_routes(shown, None) == [*mine, Route("10.9.9.9/32", "10.7.0.1"), Route("10.8.0.0/16", "")]
     assert parse_routes("", None) == []
+    six = '[{"dst":"fd00:244::/64","gateway":"fd00:60::11"},{"dst":"fd00::9","gateway":"fe80::1"}]'
+    assert parse_routes(six, ipaddress.IPv6Network("fd00:60::/64")) == [Route("fd00:244::/64", "fd00:60::11")]
+    assert parse_routes(six, None)[1] == Route("fd00::9/128", "fe80::1")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from apimachinery.kit.config import ConfigError
 from nodeagent.proxy.config import parse
-from nodeagent.speaker.arp import BROADCAST, Question, parse_question, render_announcements, render_answer
+from nodeagent.speaker.arp import BROADCAST, parse_question, render_announcements, render_answer
+from nodeagent.speaker.language import Question
 from nodeagent.speaker.plan import ANNOUNCED_BY, plan_announced
 
 MAC, HIS = bytes.fromhex("525400000001"), bytes.fromhex("525400000002")
@@ -20,6 +21,8 @@ IP, HIS_IP = bytes([10, 0, 0, 200]), bytes([10, 0, 0, 1])
 ASKED = bytes.fromhex("ffffffffffff525400000002080600010800060400015254000000020a0000010000000000000a0000c8")
 ANSWERED = bytes.fromhex("525400000002525400000001080600010800060400025254000000010a0000c85254000000020a000001")
 POOL = (ipaddress.IPv4Address("10.0.0.200"), ipaddress.IPv4Address("10.0.0.209"))
+
+POOL_V6 = (ipaddress.IPv6Address("fd00::1"), ipaddress.IPv6Address("fd00::2"))
 
 
 def test_a_question_and_its_answer() -> None:
@@ -56,12 +59,14 @@ def test_only_what_the_node_was_given_and_the_range_holds() -> None:
         {"metadata": {"annotations": {ANNOUNCED_BY: "me"}}, "spec": {"type": "LoadBalancer"}, "status": {}},
     ]  # fmt: skip
     assert plan_announced(services, "me", POOL) == {ipaddress.IPv4Address("10.0.0.200")}
+    assert plan_announced(services, "me", POOL_V6) == {ipaddress.IPv6Address("fd00::1")}
 
 
 def test_the_flag() -> None:
     flags = ["--kubeconfig=/x", "--hostname-override=n"]
-    assert parse(flags).announce is None
-    assert parse([*flags, "--announce-addresses=10.0.0.200-10.0.0.209"]).announce == POOL
-    for wrong in ("10.0.0.200", "10.0.0.209-10.0.0.200", "a-b", "fd00::1-fd00::2"):
+    assert parse(flags).announce == ()
+    assert parse([*flags, "--announce-addresses=10.0.0.200-10.0.0.209"]).announce == (POOL,)
+    assert parse([*flags, "--announce-addresses=10.0.0.200-10.0.0.209,fd00::1-fd00::2"]).announce == (POOL, POOL_V6)
+    for wrong in ("10.0.0.200", "10.0.0.209-10.0.0.200", "a-b", "10.0.0.1-fd00::2", "fd00::1-fd00::2,fd00::5-fd00::6"):
         with pytest.raises(ConfigError, match="--announce-addresses"):
             parse([*flags, f"--announce-addresses={wrong}"])

@@ -12,8 +12,8 @@ from provisioner.images.seed import build_seed, render_network, render_seed
 
 SPEC: dict[str, Any] = {
     "hostname": "worker-1",
-    "address": "192.168.60.21/24",
-    "gateway": "192.168.60.1",
+    "addresses": ["192.168.60.21/24"],
+    "gateways": ["192.168.60.1"],
     "dns": ["192.168.60.1"],
     "ssh_public_key": "ssh-ed25519 AAAA lab",
     "host_keys": {"ssh_host_ed25519_key": "PRIVATE\n", "ssh_host_ed25519_key.pub": "ssh-ed25519 BBBB\n"},
@@ -66,21 +66,26 @@ def test_private_keys_are_not_readable_by_others(tmp_path: Path) -> None:
 
 
 def test_network_batch() -> None:
-    assert render_network("10.0.0.2/24", "10.0.0.1").splitlines() == [
+    assert render_network(["10.0.0.2/24"], ["10.0.0.1"]).splitlines() == [
         "link set eth0 up",
         "address replace 10.0.0.2/24 dev eth0",
         "route replace default via 10.0.0.1 dev eth0",
     ]
-    assert "default" not in render_network("10.0.0.2/24", None)
+    assert "default" not in render_network(["10.0.0.2/24"], [])
+    assert render_network(["10.0.0.2/24", "fd00::2/64"], ["10.0.0.1", "fd00::1"]).splitlines()[2:] == [
+        "address replace fd00::2/64 dev eth0 nodad",
+        "route replace default via 10.0.0.1 dev eth0",
+        "-6 route replace default via fd00::1 dev eth0",
+    ]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"address": "192.168.60.21"},
-        {"address": "nonsense/24"},
+        {"addresses": ["192.168.60.21"]},
+        {"addresses": ["nonsense/24"]},
         {"machine_id": "short"},
-        {"gateway": "x"},
+        {"gateways": ["x"]},
         {"dns": ["y"]},
     ],
     ids=["no prefix length", "no address", "machine-id", "gateway", "dns"],

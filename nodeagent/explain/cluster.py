@@ -68,6 +68,17 @@ class Cluster:
             if said.get("nodePort") == port and str(said.get("protocol") or "TCP").lower() == protocol
         ]
 
+    def pods_on_host_port(self, node: str, port: int, protocol: str) -> list[Object]:
+        """Those of the node that have its port, hostPort, lead to them."""
+        return [
+            one
+            for one in self.live_pods()
+            if (spec := one.get("spec") or {}).get("nodeName") == node
+            for container in spec.get("containers") or ()
+            for said in container.get("ports") or ()
+            if said.get("hostPort") == port and str(said.get("protocol") or "TCP").lower() == protocol
+        ]
+
     def world(self, nodes: Mapping[str, NodeSnapshot], unread: Mapping[str, str], family: int) -> World:
         """What a walk needs to know of all this."""
         pods = {ip: objects.key(one) for one in self.live_pods() for ip in pod_ips(one) if self.pod_with(ip) is one}

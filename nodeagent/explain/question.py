@@ -77,6 +77,8 @@ def ask(
     if via and cluster.node(via) is None:
         raise BadQuestion(f'nodes "{via}" not found')
     ips = {start.ip, target.ip, *(ip for one in slices for entry in endpoints(one) for ip in entry)}
+    if target.kind == "node":
+        ips |= {ip for pod in cluster.pods_on_host_port(target.name, port, protocol) for ip in pod_ips(pod)}
     known = {objects.name(one) for one in cluster.nodes}
     return Question(
         start, target, port, protocol, source_port, via, service,

@@ -16,7 +16,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An interface. peer, netns_id: a veth's other end: its index, and the number this host has for its namespace."""
+    """An interface. peer, netns_id: a veth's other end: its index, and the number this host has for its namespace.
+
+    tunnel: of a VXLAN interface this host's address and the UDP port of what carries its packets.
+    """
 
     index: int
     name: str
@@ -31,6 +34,7 @@ class Link:
     hairpin: bool = False
     port_state: str = ""
     nf_call: bool = False
+    tunnel: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +209,5 @@ def _link(body: Json) -> Link:
         hairpin=bool(slave.get("hairpin")),
         port_state=str(slave.get("state", "")),
         nf_call=bool(data.get("nf_call_iptables")),
+        tunnel=(str(data.get("local") or data.get("local6") or ""), int(data.get("port") or 0)),
     )

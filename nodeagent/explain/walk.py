@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .choices import Chooser
+from .cluster import family_of
 from .ground import Ended, Ground
 from .hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from .packet import ANSWERS, DROPPED, REFUSED, UNKNOWN, UNREACHABLE, Outcome, Packet
@@ -20,6 +21,7 @@ from .verdicts import in_network
 from .world import Site, World
 
 _MAX_HOPS = 16
+_AROUND = {4: 50, 6: 70}  # bytes that VXLAN puts around a packet, by the family of what carries it
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,26 @@ class Walk(Ground):
         if there is None or not there.up:
             raise Ended(DROPPED, f"{other.name} has no VXLAN interface that is up with the address {mac}")
         self.trail.step(site.host.label, f"in VXLAN to {other.name} ({toward})", f"bridge fdb show dev {link.name}")
+        self._carry(site, link, toward, other)
         return self._receive(Site(other, other.host), there.name, packet)
+
+    def _carry(self, site: Site, link: Link, toward: str, other: NodeSnapshot) -> None:
+        """The datagram around it has routes and rules of its own to pass. Of a refusal nobody hears."""
+        source, port = link.tunnel
+        if family_of(source or toward) != family_of(self._asked.dst):
+            self.trail.step(site.host.label, f"not looked at: what carries it to {toward}", level="warn")
+            return
+        outer = Packet(source, toward, "udp", port)
+        around = _AROUND[family_of(toward)]
+        self._size += around
+        try:
+            arrived = self._local_out(site, outer)
+        except Ended as end:
+            verdict = UNKNOWN if end.verdict == UNKNOWN else DROPPED
+            raise Ended(verdict, f"VXLAN (UDP {port}) does not reach {other.name}: {end.why}") from None
+        if arrived is None or arrived.host is not other.host:
+            raise Ended(DROPPED, f"VXLAN (UDP {port}) for {other.name} goes elsewhere")
+        self._size -= around
 
     def _outside(self, site: Site, link: Link, packet: Packet, next_hop: str) -> Site | None:
         """The next hop is no node: fine for what is outside, a dead end for what is ours."""

@@ -73,8 +73,8 @@ class Lab:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other", "labels": {"team": "other"}}}
         await self.world.client.create(NAMESPACES, body)
         for name, namespace, node in (("a1", "default", one), ("a2", "default", one), ("b1", "default", two)):
-            await self._pod(name, namespace, node)
-        await self._pod("b2", "other", two)
+            await self.pod(name, namespace, node)
+        await self.pod("b2", "other", two)
         for node in self.world.nodes:
             self.peers[node.name] = Peer(f"node/{node.name}", node.ip, node.namespace, node.name)
         self.peers["outside"] = Peer("192.0.2.9", "192.0.2.9", self.world.api)
@@ -86,13 +86,15 @@ class Lab:
     def __getitem__(self, name: str) -> Peer:
         return self.peers[name]
 
-    async def _pod(self, name: str, namespace: str, node: Node) -> None:
+    async def pod(self, name: str, namespace: str, node: Node, host_port: int = 0) -> None:
+        """host_port: of the node, which leads to the pod's 8080."""
         await soon("the CNI configuration", node.conflist.exists)
-        inside, ip = node.pod(name)
+        inside, ip = node.pod(name, {host_port: 8080} if host_port else None)
         for port in PORTS:
             self.world.servers.append(inside.serve(name, port))
         self.world.servers.append(inside.serve(name, 8080, kind=socket.SOCK_DGRAM))
-        spec = {"nodeName": node.name, "containers": [{"name": "c", "image": "i"}]}
+        port = {"containerPort": 8080, **({"hostPort": host_port} if host_port else {})}
+        spec = {"nodeName": node.name, "containers": [{"name": "c", "image": "i", "ports": [port]}]}
         spec |= {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0}
         meta = {"name": name, "namespace": namespace, "labels": {"app": name}}
         made = await self.world.client.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
@@ -124,12 +126,13 @@ class Lab:
 
 @pytest.fixture
 async def lab(world: World, request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
-    """Its parameter: kube-proxy's mode."""
-    mode = getattr(request, "param", "iptables")
+    """Its parameter: kube-proxy's mode, and further flags of it."""
+    mode, *more = getattr(request, "param", "iptables").split()
     for node in world.nodes:
         assert node.process is not None
         node.process.stop()
         node.start(
-            module="nodeagent.kube_proxy", flags=(f"--cni-socket={node.directory / 'cni.sock'}", f"--proxy-mode={mode}")
+            module="nodeagent.kube_proxy",
+            flags=(f"--cni-socket={node.directory / 'cni.sock'}", f"--proxy-mode={mode}", *more),
         )
     yield await Lab(world).start()

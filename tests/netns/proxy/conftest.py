@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +67,15 @@ class Node:
     def conflist(self) -> Path:
         return self.directory / "net.d" / "10-kubelab.conflist"
 
-    def pod(self, name: str) -> tuple[Namespace, str]:
-        """A pod attached by the configuration that the proxy wrote; its namespace and address."""
+    def pod(self, name: str, host_ports: Mapping[int, int] | None = None) -> tuple[Namespace, str]:
+        """A pod attached by the configuration that the proxy wrote; its namespace and address.
+
+        host_ports: of the node, with the pod's that each leads to."""
         document = json.loads(eventually("the CNI configuration", lambda: self.conflist.read_text()))
         config = {**document["plugins"][0], "cniVersion": document["cniVersion"], "name": document["name"]}
+        if host_ports:
+            ports = [{"hostPort": on, "containerPort": to, "protocol": "tcp"} for on, to in host_ports.items()]
+            config["runtimeConfig"] = {"portMappings": ports}
         pod = Namespace(name)
         self._world.extra.append(pod)
         env = {

@@ -63,7 +63,7 @@ def node(number: int, pods: list[Host], uplink: str = "") -> NodeSnapshot:
         routes=routes, rules=RULES, tables=parse_saved(NAT), sysctls={"net.bridge.bridge-nf-call-iptables": "1"},
     )  # fmt: skip
     if uplink:
-        links[uplink] = Link(5, uplink, True, True, 1450, f"06:00:00:00:00:0{number}", "vxlan")
+        links[uplink] = Link(5, uplink, True, True, 1450, f"06:00:00:00:00:0{number}", "vxlan", tunnel=(ip, 8472))
         host.neighbours[uplink, f"{theirs}.0"] = (f"06:00:00:00:00:0{other}", "PERMANENT")
         host.fdb.append({"mac": f"06:00:00:00:00:0{other}", "dst": f"192.0.2.{other}"})
     attached = [(one.netns_id or 0, one.netns, (one.addresses[0].ip,)) for one in pods]
@@ -134,6 +134,23 @@ def test_through_a_tunnel(world: World) -> None:
     assert (outcome.verdict, found(outcome)) == ("answers", [])
     world.nodes["n1"].host.fdb.clear()
     assert (ask(world, udp()).verdict, found(ask(world, udp()))) == ("dropped", ["neighbour"])
+
+
+def test_what_carries_a_tunnels_packets_has_routes_rules_and_a_size_of_its_own(world: World) -> None:
+    world.nodes = {"n1": node(1, [pod(A, 1, 1450)], "vx0"), "n2": node(2, [pod(B, 1, 1450)], "vx0")}
+    one, two = world.nodes["n1"].host, world.nodes["n2"].host
+    one.links["up0"] = replace(one.links["up0"], mtu=1400)
+    outcome = ask(world, udp())
+    assert (outcome.verdict, found(outcome)) == ("answers", ["mtu"])
+    assert "up0 lets 1400 bytes through, the sender sends up to 1500" in outcome.findings[0].what
+
+    two.tables = parse_saved("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp -m udp --dport 8472 -j REJECT\nCOMMIT\n")
+    outcome = ask(world, udp())
+    assert (outcome.verdict, found(outcome)) == ("dropped", ["mtu", "drop"])  # nobody tells the pod of the refusal
+    assert outcome.why.startswith("VXLAN (UDP 8472) does not reach n2: refused on node n2 by")
+
+    one.routes = [route for route in one.routes if route["dst"] != "192.0.2.0/24"]
+    assert ask(world, udp()).why == "VXLAN (UDP 8472) for n2 goes elsewhere"
 
 
 def test_pods_larger_than_the_tunnel_are_told(world: World) -> None:

@@ -1,0 +1,109 @@
+"""Ways that are not the usual ones: from outside by a load balancer's address, by a host port, and through VXLAN."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from apimachinery.api.catalogue import SERVICES
+from nodeagent.explain import show
+from nodeagent.explain.report import Report
+from tests.netns.cni.namespaces import Namespace
+from tests.netns.explain.conftest import Lab, policies, soon
+
+EXTERNAL, BALANCER, NARROW = "203.0.113.7", "203.0.113.8", "203.0.113.9"
+HOST_PORT = 7070
+TUNNEL = "kubelab-vxlan"
+
+
+async def agrees(lab: Lab, source: str, ip: str, port: int, via: str = "") -> Report:
+    """The report, which says what really happens."""
+    report = await lab.why(source, f"{ip}:{port}", via=via)
+    said = report.verdict if report.verdict in ("answers", "refused") else "silent"
+    happened, words = lab[source].ask(ip, port, timeout=20.0 if said == "answers" else 1.0)
+    told = "\n".join(show.lines(report, every=True, commands=False))
+    assert said == happened, f"{happened} {words}, told {report.verdict}\n{told}"
+    if said == "answers":
+        seen = {(way.backend.rpartition(":")[0], way.seen_as) for way in report.outcomes}
+        name, _, client = words.partition(" from ")
+        assert (lab[name].ip, client) in seen, f"{words}\n{told}"
+    return report
+
+
+async def balanced(lab: Lab, name: str, ip: str, *pods: str, **spec: object) -> None:
+    await lab.service(name, *pods, type="LoadBalancer", **spec)
+    status = {"loadBalancer": {"ingress": [{"ip": ip, "ipMode": "VIP"}]}}
+    await lab.world.client.patch(SERVICES, name, {"status": status}, "default", subresource="status")
+
+
+@pytest.mark.parametrize("lab", ["nftables"], indirect=True)
+async def test_from_outside_by_other_addresses_and_policies_at_both_ends(lab: Lab) -> None:
+    one, two = lab.world.nodes
+    await lab.service("open", "a1", externalIPs=[EXTERNAL])
+    await balanced(lab, "lb", BALANCER, "b1", externalTrafficPolicy="Local")
+    await balanced(lab, "narrow", NARROW, "a1", loadBalancerSourceRanges=["198.51.100.0/24"])
+    for ip, node in ((EXTERNAL, one), (BALANCER, two), (NARROW, one)):
+        lab.world.api.run("ip", "route", "add", ip, "via", node.ip)
+    await lab.pod("ported", "default", one, HOST_PORT)
+    to = [{"podSelector": {"matchLabels": {"app": "b1"}}}]
+    await lab.policy("out", podSelector={"matchLabels": {"app": "a2"}}, policyTypes=["Egress"], egress=[{"to": to}])
+    await lab.policy("in", podSelector={"matchLabels": {"app": "b1"}}, ingress=[{"ports": [{"port": 8080}]}])
+    await soon("the policies", lambda: "default/out" in policies(one) and "default/in" in policies(two))
+    outside = lab["outside"]
+    for way in ((EXTERNAL, 80), (BALANCER, 80), (one.ip, HOST_PORT)):
+        await soon(f"an answer at {way}", lambda way=way: outside.ask(*way)[0] == "answers")
+    # The last Service's rules are there when it is refused by its source ranges, not for want of an endpoint.
+    await soon("the source ranges", lambda: NARROW in everything(one.namespace))
+
+    assert (await agrees(lab, "outside", EXTERNAL, 80, "node-1")).verdict == "answers"
+    assert (await agrees(lab, "outside", BALANCER, 80, "node-2")).verdict == "answers"
+    assert (await agrees(lab, "outside", NARROW, 80, "node-1")).verdict == "dropped"
+    assert (await agrees(lab, "outside", one.ip, HOST_PORT, "node-1")).verdict == "answers"
+    assert (await agrees(lab, "a2", lab["b1"].ip, 8080)).verdict == "answers"
+    shut = await agrees(lab, "a2", lab["b1"].ip, 81)  # let out at one end, not in at the other
+    assert [(one.kind, one.host) for one in shut.findings] == [("policy", "node node-2")]
+    kept = await agrees(lab, "a2", lab["b2"].ip, 8080)  # not let out
+    assert [(one.kind, one.host) for one in kept.findings] == [("policy", "node node-1")]
+
+
+def everything(inside: Namespace) -> str:
+    return inside.run("iptables-save") + inside.run("nft", "list", "ruleset")
+
+
+@contextlib.contextmanager
+def rule(inside: Namespace, words: str) -> Iterator[None]:
+    inside.run(*f"iptables -I {words}".split())
+    try:
+        yield
+    finally:
+        inside.run(*f"iptables -D {words}".split())
+
+
+@pytest.mark.parametrize("lab", ["iptables --pod-network=vxlan"], indirect=True)
+async def test_through_the_tunnel_which_is_repaired_within_ten_seconds(lab: Lab) -> None:
+    one, two = lab.world.nodes
+    web = await lab.service("web", "b1")
+    a1, b1 = lab["a1"], lab["b1"]
+    await soon("the Service", lambda: a1.ask(web, 80)[0] == "answers")
+    for to in ((b1.ip, 81), (web, 80)):
+        report = await agrees(lab, "a1", *to)
+        assert not report.findings and "in VXLAN to node-2 (192.0.2.2)" in [
+            step.what for step in report.outcomes[0].steps
+        ]
+
+    # What carries the packets has rules of its own to pass.
+    with rule(two.namespace, "INPUT -p udp --dport 8472 -j DROP"):
+        report = await agrees(lab, "a1", b1.ip, 81)
+        assert report.verdict == "dropped" and "VXLAN (UDP 8472) does not reach node-2" in report.outcomes[0].why
+        assert "drop" in [found.kind for found in report.findings]
+    await soon("what follows the firewall", lambda: a1.ask(b1.ip, 81)[0] == "answers")
+
+    # kube-proxy runs: what is taken away comes back. Ten seconds are the promise, the rest is for a busy machine.
+    for damage in (
+        f"ip neigh flush dev {TUNNEL} nud permanent",
+        f"ip route flush dev {TUNNEL} proto 76",
+        f"ip link del {TUNNEL}",
+    ):
+        one.namespace.run(*damage.split())
+        await soon(f"an answer after {damage}", lambda: a1.ask(b1.ip, 81)[0] == "answers")
+        await soon(f"an answer to the other side after {damage}", lambda: b1.ask(a1.ip, 81)[0] == "answers")

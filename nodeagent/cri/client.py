@@ -43,10 +43,15 @@ class RuntimeService:
         answer = await self._call(self._stub.Status, cri.StatusRequest(), 10)
         return {condition.type: condition for condition in answer.status.conditions}
 
-    async def mounts_read_only_recursively(self) -> bool:
-        """Whether the default handler says that it can (containerd 2.0); older runtimes say nothing of handlers."""
+    async def handlers(self) -> dict[str, cri.RuntimeHandlerFeatures]:
+        """What each handler says that it can, by its name ("" is the default); none before containerd 2.0."""
         answer = await self._call(self._stub.Status, cri.StatusRequest(), 10)
-        return any(not each.name and each.features.recursive_read_only_mounts for each in answer.runtime_handlers)
+        return {each.name: each.features for each in answer.runtime_handlers}
+
+    async def mounts_read_only_recursively(self) -> bool:
+        """Whether the default handler says that it can."""
+        default = (await self.handlers()).get("")
+        return default is not None and bool(default.recursive_read_only_mounts)
 
     async def sandbox_image(self) -> str:
         """The image that sandboxes are made of, as the runtime's configuration names it; "" when it does not say."""

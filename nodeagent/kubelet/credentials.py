@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.cri import messages as cri
+from nodeagent.kubelet.objects import ApiAway, ObjectStore
+from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.volumes.payload import secret_data
 
 log = logging.getLogger(__name__)
@@ -101,3 +103,18 @@ def _split(image: str) -> tuple[str, str]:
     if not slash or not ("." in first or ":" in first or first == "localhost"):
         return _DEFAULT_REGISTRY, image
     return (_DEFAULT_REGISTRY if first == "docker.io" else first), rest
+
+
+async def pull_secrets(store: ObjectStore, pod: Pod) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """(the Secrets of the pod's imagePullSecrets, the names of those that are not to be had)."""
+    secrets, missing = list[Mapping[str, Any]](), list[str]()
+    for reference in pod["spec"].get("imagePullSecrets") or ():
+        try:
+            found = await store.get("secret", pod["metadata"]["namespace"], reference.get("name", ""))
+        except ApiAway:
+            found = None
+        if found is not None:
+            secrets.append(found)
+        else:
+            missing.append(reference.get("name", ""))
+    return secrets, missing

@@ -12,6 +12,7 @@ GATES: Mapping[str, bool] = {
     "GracefulNodeShutdown": True,
     "GracefulNodeShutdownBasedOnPodPriority": True,
     "ImageMaximumGCAge": True,
+    "ImageVolume": False,
     "InPlacePodVerticalScaling": False,
     "InPlacePodVerticalScalingAllocatedStatus": False,
     "KubeletCrashLoopBackOffMax": False,

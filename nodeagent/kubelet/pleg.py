@@ -29,6 +29,8 @@ SLOW, FAST = 10.0, 1.0
 THRESHOLD = 180.0
 # The runtime's CRI side learns of an exit some 100 ms after its event.
 _SETTLE = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 1.0)
+# Ends that are waited for at a time; of more, listings tell.
+SETTLING_MOST = 256
 
 _CONTAINER = {
     cri.CONTAINER_CREATED: "Created",
@@ -56,6 +58,7 @@ class Pleg:
         self._last: float | None = None
         self._kick = asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
+        self._drowned = False
 
     def unhealthy(self) -> str | None:
         """Why the node's picture of its pods is stale; None when it is not."""
@@ -104,7 +107,9 @@ class Pleg:
                 await self.relist()
             except RuntimeCallError as error:
                 log.error("GenericPLEG: Unable to retrieve pods: %s", error)
-            period = SLOW if self._listening else FAST
+            # What the runtime did not show yet when an event was left aside, it shows at the next listing.
+            period = FAST if self._drowned or not self._listening else SLOW
+            self._drowned = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(period):
                     await self._kick.wait()
@@ -114,7 +119,7 @@ class Pleg:
             try:
                 self._listening = True
                 async for event in task_events(self._channel):
-                    self._heard(event)
+                    self.heard(event)
             except RuntimeCallError as error:
                 if error.code == "UNIMPLEMENTED":
                     log.info("The runtime has no task events; listing every second")
@@ -124,18 +129,26 @@ class Pleg:
                 self._kick.set()
             await self._clock.sleep(0.5)
 
-    def _heard(self, event: TaskEvent) -> None:
+    def heard(self, event: TaskEvent) -> None:
+        """Look into what an event tells, soon."""
         if event.kind == "exit" and event.of_init:
+            if len(self._settling) >= SETTLING_MOST:
+                self._drowned = True
+                self._kick.set()
+                return
             task = asyncio.create_task(self._settle(event.container_id))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
 
     async def _settle(self, identity: str) -> None:
         """Wait until the CRI shows the end that the event told of, then tell."""
-        if self._state(identity) in ("Exited", "notready"):
-            return
+        known = identity in self._observer.owners
         try:
             for pause in _SETTLE:
+                if self._state(identity) in ("Exited", "notready"):
+                    return
+                if known and identity not in self._observer.owners:
+                    return  # who removed it has looked
                 await self._clock.sleep(pause)
                 if await self._ended(identity):
                     break

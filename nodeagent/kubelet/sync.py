@@ -16,9 +16,10 @@ from nodeagent.kubelet import dns, pods
 from nodeagent.kubelet.actions import Actions, compute_actions
 from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.cgroups import Cgroups
+from nodeagent.kubelet.credentials import pull_secrets
 from nodeagent.kubelet.dns import Resolver
 from nodeagent.kubelet.downward import NodeFacts
-from nodeagent.kubelet.objects import ApiAway, ObjectStore
+from nodeagent.kubelet.objects import ObjectStore
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.probes.manager import ProbeManager
@@ -31,6 +32,7 @@ from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.render import render_sandbox
 from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
 from nodeagent.kubelet.runtime.state import PodState, State
+from nodeagent.kubelet.runtime.user_namespaces import NoUserNamespace, UserNamespaces, apply_to_sandbox
 from nodeagent.kubelet.status.compute import Verdict, compute_status
 from nodeagent.kubelet.status.containers import ContainerView, Waiting
 from nodeagent.kubelet.status.manager import StatusManager
@@ -84,6 +86,7 @@ class PodSyncer:
         observer: Observer,
         starter: Starter,
         classes: RuntimeClasses,
+        namespaces: UserNamespaces,
         killer: Killer,
         volumes: VolumeManager,
         cgroups: Cgroups | None,
@@ -99,7 +102,7 @@ class PodSyncer:
     ) -> None:
         self._resizer = resizer
         self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
-        self._classes = classes
+        self._classes, self._namespaces = classes, namespaces
         self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
         self._probes, self._recorder, self._backoff = probes, recorder, backoff
         self._paths, self._node, self._clock = paths, node, clock
@@ -169,6 +172,7 @@ class PodSyncer:
                 raise
             await self._observer.observe(uid)
         await self._volumes.remove(uid)
+        self._namespaces.release(uid)
         if self._cgroups is not None:
             while not await self._cgroups.remove_pod(uid):
                 await self._clock.sleep(0.05)
@@ -261,11 +265,14 @@ class PodSyncer:
         ips = state.ips
         if plan.create_sandbox:
             try:
+                handler = await self._classes.handler(pod)
+                users = await self._namespaces.ensure(pod, handler)
+                apply_to_sandbox(users, config)
                 sandbox_id, _ = await asyncio.gather(
-                    self._runtime.run_pod_sandbox(config, await self._classes.handler(pod)),
+                    self._runtime.run_pod_sandbox(config, handler),
                     self._starter.look_ahead(pod, [*plan.start_init, *plan.start]),
                 )
-            except (RuntimeCallError, NoSuchClass) as error:
+            except (RuntimeCallError, NoSuchClass, NoUserNamespace) as error:
                 message = f"Failed to create pod sandbox: {error}"
                 self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", message)
                 return None
@@ -273,16 +280,9 @@ class PodSyncer:
             ips = fresh.ips
             # Most containers start at once: then there is one thing to tell, not two.
             self._tell(pod, fresh, after=_SOON)
-        secrets, missing = [], []
-        for reference in pod["spec"].get("imagePullSecrets") or ():
-            try:
-                found = await self._store.get("secret", pod["metadata"]["namespace"], reference.get("name", ""))
-            except ApiAway:
-                found = None
-            if found is not None:
-                secrets.append(found)
-            else:
-                missing.append(reference.get("name", ""))
+        else:
+            apply_to_sandbox(users := self._namespaces.held(pod), config)
+        secrets, missing = await pull_secrets(self._store, pod)
         if missing:
             text = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
             self._recorder.pod(
@@ -291,7 +291,7 @@ class PodSyncer:
                 "FailedToRetrieveImagePullSecret",
                 f"{text}; attempting to pull the image may not succeed.",
             )
-        return Surroundings(sandbox_id, config, ips, volumes, services, secrets, facts)
+        return Surroundings(sandbox_id, config, ips, volumes, services, secrets, facts, users)
 
     async def _start_all(
         self, pod: Pod, state: PodState, plan: Actions, around: Surroundings, memory: _Memory

@@ -50,6 +50,7 @@ from .runtime.observer import Observer
 from .runtime.paced import PacedRuntime, Turns
 from .runtime.start import Machine, Starter
 from .runtime.swap import Swap
+from .runtime.user_namespaces import UserNamespaces
 from .server.app import KubeletServer
 from .server.auth import Gate
 from .server.certificate import Serving
@@ -126,7 +127,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     probes = ProbeManager(runtime.pods, recorder, clock, lambda uid: workers.wake(uid), lambda: node_ips[0], was_ready)
     killer = Killer(runtime.pods, clock, recorder)
     claims = ClaimReader(client, config.node_name)
-    volumes = VolumeManager(paths, store, TokenManager(client, clock), claims, clock, recorder)
+    tokens, image_volumes = TokenManager(client, clock), config.gates["ImageVolume"]
+    volumes = VolumeManager(paths, store, tokens, claims, clock, recorder, image_volumes=image_volumes)
     images = ImageManager(
         runtime.images,
         clock,
@@ -142,6 +144,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         tuple(machine.hugepages),
         config.seccomp_default,
         swap,
+        image_volumes,
     )
     resizer = None
     if config.gates["InPlacePodVerticalScaling"]:
@@ -159,7 +162,8 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         runtime=runtime.pods,
         observer=observer,
         starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts),
-        classes=RuntimeClasses(client, clock, user_namespaces=config.gates["UserNamespacesSupport"]),
+        classes=RuntimeClasses(client, clock),
+        namespaces=UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"]),
         killer=killer,
         volumes=volumes,
         cgroups=cgroups,

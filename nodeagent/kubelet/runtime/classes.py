@@ -13,29 +13,18 @@ _LIFE = 60.0
 
 
 class NoSuchClass(Exception):
-    """The pod's RuntimeClass cannot be had, or not what the pod asks of it; the text is upstream's."""
+    """The pod's RuntimeClass cannot be had; the text is upstream's."""
 
 
 class RuntimeClasses:
-    """Looks classes up in the API. A handler cannot be changed, so what was read holds for a while.
+    """Looks classes up in the API. A handler cannot be changed, so what was read holds for a while."""
 
-    user_namespaces: the gate UserNamespacesSupport. No runtime before containerd 2 has them, so with the gate a pod
-    that asks for its own is not run; without it the wish counts for nothing, as upstream.
-    """
-
-    def __init__(self, client: Client | None, clock: Clock, *, user_namespaces: bool = False) -> None:
-        self._client, self._clock, self._user_namespaces = client, clock, user_namespaces
+    def __init__(self, client: Client | None, clock: Clock) -> None:
+        self._client, self._clock = client, clock
         self._known: dict[str, tuple[float, str]] = {}
 
     async def handler(self, pod: dict[str, Any]) -> str:
         """The handler's name, "" for the default one. Raises NoSuchClass."""
-        found = await self._handler(pod)
-        if self._user_namespaces and pod["spec"].get("hostUsers") is False:
-            who = f'RuntimeClass handler "{found}"' if found else "runtime"
-            raise NoSuchClass(f"can't set `spec.hostUsers: false`, {who} does not support user namespaces")
-        return found
-
-    async def _handler(self, pod: dict[str, Any]) -> str:
         name = pod["spec"].get("runtimeClassName")
         if not name:
             return ""

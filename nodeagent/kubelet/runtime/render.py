@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nodeagent.cri import messages as cri
@@ -153,24 +154,34 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
 class MountPlan:
     """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume.
 
-    read_only_volume: nothing may be made in it.
+    read_only_volume: nothing may be made in it. volume: None for what the runtime brings itself.
     """
 
     mount: cri.Mount
-    volume: Path
+    volume: Path | None
     subpath: str = ""
     read_only_volume: bool = False
 
 
 def plan_mounts(
-    container: Mapping[str, Any], volumes: Mapping[str, HostVolume], env: Mapping[str, str], *, recursive: bool = False
+    container: Mapping[str, Any],
+    volumes: Mapping[str, HostVolume],
+    env: Mapping[str, str],
+    *,
+    images: Mapping[str, cri.ImageSpec] = MappingProxyType({}),
+    recursive: bool = False,
 ) -> list[MountPlan]:
     """The container's volume mounts, in order. Raises ConfigProblem for a volume that is not there.
 
-    recursive: whether the runtime makes mounts below a read-only one read-only too (KEP-3857).
+    images: of the pod's image volumes, by the volume's name (KEP-4639). recursive: whether the runtime makes mounts
+    below a read-only one read-only too (KEP-3857).
     """
     plans = []
     for asked in container.get("volumeMounts") or ():
+        target = asked["mountPath"] if asked["mountPath"].startswith("/") else f"/{asked['mountPath']}"
+        if (image := images.get(asked["name"])) is not None:
+            plans.append(MountPlan(cri.Mount(container_path=target, image=image), None))
+            continue
         volume = volumes.get(asked["name"])
         if volume is None:
             raise ConfigProblem(f'cannot find volume "{asked["name"]}" to mount into container "{container["name"]}"')
@@ -179,9 +190,8 @@ def plan_mounts(
             subpath = expand(asked["subPathExpr"], env)
             if "$(" in subpath:
                 raise ConfigProblem(f'missing value for "{subpath}"')
-        target = asked["mountPath"]
         mount = cri.Mount(
-            container_path=target if target.startswith("/") else f"/{target}",
+            container_path=target,
             host_path=str(volume.path),
             readonly=bool(asked.get("readOnly")) or not volume.writable,
             propagation=_PROPAGATION[asked.get("mountPropagation") or "None"],

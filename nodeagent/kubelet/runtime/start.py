@@ -20,7 +20,7 @@ from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import dns, environment, pods
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.environment import ConfigProblem, References
-from nodeagent.kubelet.images import ImageManager, ImageProblem
+from nodeagent.kubelet.images import ImageManager, ImageProblem, Say
 from nodeagent.kubelet.lifecycle import HookFailed, run_hook
 from nodeagent.kubelet.objects import ApiAway, ObjectStore
 from nodeagent.kubelet.paths import Paths
@@ -29,6 +29,7 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
+from . import user_namespaces
 from .render import ContainerInputs, asks_recursive, mounts_over, plan_devices, plan_mounts, render_container
 from .swap import Swap
 
@@ -50,7 +51,7 @@ class StartProblem(Exception):
 class Surroundings:
     """What a pod's containers are started into.
 
-    ips: of the sandbox. services: service environment. secrets: of imagePullSecrets.
+    ips: of the sandbox. services: service environment. secrets: of imagePullSecrets. users: its user namespace.
     """
 
     sandbox_id: str
@@ -60,6 +61,7 @@ class Surroundings:
     services: Mapping[str, str]
     secrets: Sequence[Mapping[str, Any]]
     node: NodeFacts
+    users: cri.UserNamespace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Machine:
     page_sizes: tuple[int, ...] = ()
     seccomp_default: bool = False
     swap: Swap | None = None
+    image_volumes: bool = False
 
 
 class Starter:
@@ -105,16 +108,13 @@ class Starter:
         def say(kind: str, reason: str, message: str) -> None:
             self._recorder.container(pod, name, kind, reason, message)
 
+        mounted = {
+            volume["name"]: await self._image(pod, image_volume(volume), around, say)
+            for volume in self._image_volumes(pod, container)
+        }
+        image = await self._image(pod, container, around, say)
         try:
-            image = await self._images.ensure(pod, container, say, around.secrets, around.sandbox_config)
-        except ImageProblem as error:
-            say("Warning", "Failed", f"Error: {error.reason}")
-            # The failure itself is shown for a moment, then that we are waiting, until the next try.
-            backing_off = error.reason == "ImagePullBackOff"
-            retry = self._images.retry_in(pod, container) if backing_off else _SHOW_FAILURE
-            raise StartProblem(error.reason, str(error), retry) from error
-        try:
-            config = await self._configure(pod, container, image, around, restart_count, target_id)
+            config = await self._configure(pod, container, image, mounted, around, restart_count, target_id)
         except (ConfigProblem, SubPathProblem, ApiAway, ApiUnreachable, ApiError, OSError) as error:
             say("Warning", "Failed", f"Error: {error}")
             raise StartProblem("CreateContainerConfigError", str(error)) from error
@@ -134,11 +134,29 @@ class Starter:
         await self._post_start(pod, container, container_id, around)
         return container_id
 
+    async def _image(self, pod: Pod, container: Container, around: Surroundings, say: Say) -> cri.Image:
+        try:
+            return await self._images.ensure(pod, container, say, around.secrets, around.sandbox_config)
+        except ImageProblem as error:
+            say("Warning", "Failed", f"Error: {error.reason}")
+            # The failure itself is shown for a moment, then that we are waiting, until the next try.
+            backing_off = error.reason == "ImagePullBackOff"
+            retry = self._images.retry_in(pod, container) if backing_off else _SHOW_FAILURE
+            raise StartProblem(error.reason, str(error), retry) from error
+
+    def _image_volumes(self, pod: Pod, container: Container) -> list[Mapping[str, Any]]:
+        """The image volumes that the container mounts."""
+        if not self._machine.image_volumes:
+            return []
+        asked = {mount["name"] for mount in container.get("volumeMounts") or ()}
+        return [each for each in pod["spec"].get("volumes") or () if "image" in each and each["name"] in asked]
+
     async def _configure(
         self,
         pod: Pod,
         container: Container,
         image: cri.Image,
+        mounted: Mapping[str, cri.Image],
         around: Surroundings,
         restart_count: int,
         target_id: str,
@@ -152,7 +170,7 @@ class Starter:
         )
         recursive = asks_recursive(container) and await self._runtime.mounts_read_only_recursively()
         mounts = [
-            *self._volume_mounts(pod, container, around, env, recursive),
+            *self._volume_mounts(pod, container, around, env, mounted, recursive),
             *self._own_mounts(pod, container, around, restart_count),
         ]
         inputs = ContainerInputs(
@@ -171,7 +189,10 @@ class Starter:
             page_sizes=self._machine.page_sizes,
             swap=self._machine.swap,
         )
-        return render_container(pod, container, inputs)
+        config = render_container(pod, container, inputs)
+        if around.users is not None:
+            user_namespaces.apply(around.users, config)
+        return config
 
     async def _references(self, pod: Pod, container: Container) -> References:
         maps, secrets = environment.referenced(container)
@@ -182,10 +203,21 @@ class Starter:
         )
 
     def _volume_mounts(
-        self, pod: Pod, container: Container, around: Surroundings, env: Mapping[str, str], recursive: bool
+        self,
+        pod: Pod,
+        container: Container,
+        around: Surroundings,
+        env: Mapping[str, str],
+        mounted: Mapping[str, cri.Image],
+        recursive: bool,
     ) -> list[cri.Mount]:
+        notes = pod["metadata"].get("annotations") or {}
+        images = {name: cri.ImageSpec(image=image.id, annotations=notes) for name, image in mounted.items()}
         mounts = []
-        for index, plan in enumerate(plan_mounts(container, around.volumes, env, recursive=recursive)):
+        for index, plan in enumerate(plan_mounts(container, around.volumes, env, images=images, recursive=recursive)):
+            if plan.volume is None:
+                mounts.append(plan.mount)
+                continue
             if plan.subpath:
                 folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
                 target = folder / str(index)
@@ -241,3 +273,10 @@ class Starter:
     def remove_logs(self, pod: Mapping[str, Any]) -> None:
         """Delete the pod's log directory: the pod is gone from the API."""
         shutil.rmtree(self._paths.pod_log_dir(pod), ignore_errors=True)
+
+
+def image_volume(volume: Mapping[str, Any]) -> Container:
+    """What of an image volume decides how its image is pulled, as a container has it."""
+    source = volume["image"]
+    policy = {"imagePullPolicy": source["pullPolicy"]} if source.get("pullPolicy") else {}
+    return {"name": volume["name"], "image": source.get("reference") or "", **policy}

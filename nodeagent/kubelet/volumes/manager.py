@@ -56,7 +56,10 @@ class HostVolume:
 
 
 class VolumeManager:
-    """All volumes of all pods of this node. Every method may be repeated. disks: those that are plugged in for pods."""
+    """All volumes of all pods of this node. Every method may be repeated.
+
+    disks: those that are plugged in for pods. image_volumes: the gate ImageVolume; it is the runtime that mounts them.
+    """
 
     def __init__(
         self,
@@ -67,8 +70,10 @@ class VolumeManager:
         clock: Clock,
         recorder: Recorder,
         run: Run = commands.run,
+        *,
+        image_volumes: bool = False,
     ) -> None:
-        self._recorder = recorder
+        self._recorder, self._image_volumes = recorder, image_volumes
         self._paths, self._store, self._tokens, self._claims = paths, store, tokens, claims
         self._clock, self._run = clock, run
         self.disks = Disks(paths, AttachmentReader(claims.client, claims.node), run)
@@ -87,6 +92,8 @@ class VolumeManager:
         waiting: list[str] = []
         for volume in pod["spec"].get("volumes") or ():
             name = volume["name"]
+            if self._image_volumes and "image" in volume:
+                continue
             if not self._attempts.is_due(uid, name):
                 if (filled := self._filled(pod, volume)) is not None:
                     ready[name] = filled

@@ -151,6 +151,15 @@ def test_mounts() -> None:
         ("/c", True, "x/1"),
     ]
     assert plans[2].mount.propagation == cri.PROPAGATION_BIDIRECTIONAL
+    [brought] = plan_mounts(
+        {"name": "c", "volumeMounts": [{"name": "i", "mountPath": "models", "readOnly": True}]},
+        volumes,
+        {},
+        images={"i": cri.ImageSpec(image="sha256:1")},
+    )
+    assert brought.volume is None and brought.mount == cri.Mount(
+        container_path="/models", image=cri.ImageSpec(image="sha256:1")
+    ), "only the runtime knows where it is"
     with pytest.raises(ConfigProblem, match="cannot find volume"):
         plan_mounts({"name": "c", "volumeMounts": [{"name": "no", "mountPath": "/a"}]}, volumes, {})
     with pytest.raises(ConfigProblem, match="missing value"):

@@ -136,15 +136,3 @@ async def test_runtime_classes() -> None:
     away: Any = Api(ApiUnreachable("gone"))
     with pytest.raises(NoSuchClass, match="failed to lookup RuntimeClass gvisor: gone"):
         await RuntimeClasses(away, clock).handler(pod(runtimeClassName="gvisor"))
-
-
-async def test_user_namespaces_are_not_to_be_had() -> None:
-    api: Any = Api()
-    asked = pod(hostUsers=False)
-    assert await RuntimeClasses(api, ManualClock()).handler(asked) == ""
-    gated = RuntimeClasses(api, ManualClock(), user_namespaces=True)
-    assert await gated.handler(pod(hostUsers=True)) == ""
-    with pytest.raises(NoSuchClass, match=r"can't set `spec\.hostUsers: false`, runtime does not support"):
-        await gated.handler(asked)
-    with pytest.raises(NoSuchClass, match='RuntimeClass handler "runsc" does not support user namespaces'):
-        await gated.handler(pod(hostUsers=False, runtimeClassName="gvisor"))

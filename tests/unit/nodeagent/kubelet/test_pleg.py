@@ -1,0 +1,98 @@
+"""What the runtime's events and listings wake, and that no storm of events makes many questions of few pods."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from apimachinery.kit.clock import SystemClock
+from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import ContainerNotFound
+from nodeagent.cri.events import TaskEvent
+from nodeagent.kubelet.pleg import SETTLING_MOST, Pleg
+from nodeagent.kubelet.runtime import labels
+from nodeagent.kubelet.runtime.observer import Observer
+
+
+class Runtime:
+    """Containers that all run until `ended`; one a pod, both called by the same number."""
+
+    def __init__(self, many: int) -> None:
+        self.many, self.ended = many, False
+        self.asked = self.most = self._now = 0
+
+    @property
+    def _state(self) -> Any:
+        return cri.CONTAINER_EXITED if self.ended else cri.CONTAINER_RUNNING
+
+    async def list_pod_sandboxes(self) -> list[cri.PodSandbox]:
+        return []
+
+    async def list_containers(self) -> list[cri.Container]:
+        return [
+            cri.Container(id=f"c{n}", state=self._state, labels={labels.POD_UID: f"p{n}"}) for n in range(self.many)
+        ]
+
+    async def container_status(self, identity: str) -> cri.ContainerStatus:
+        self._now += 1
+        self.most, self.asked = max(self.most, self._now), self.asked + 1
+        await asyncio.sleep(0)
+        self._now -= 1
+        return cri.ContainerStatus(id=identity, state=self._state)
+
+    async def pod_sandbox_status(self, identity: str) -> cri.PodSandboxStatus:
+        raise ContainerNotFound("PodSandboxStatus", "NOT_FOUND", identity)
+
+
+def pleg(runtime: Runtime) -> tuple[Pleg, set[str], Observer]:
+    channel: Any = None
+    asked: Any = runtime
+    woken: set[str] = set()
+    observer = Observer(asked)
+    return Pleg(channel, asked, observer, woken.add, SystemClock()), woken, observer
+
+
+async def until(look: Any) -> None:
+    async with asyncio.timeout(60):
+        while not look():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_storm_of_ends_is_told_by_a_listing() -> None:
+    runtime = Runtime(5000)
+    watcher, woken, _ = pleg(runtime)
+    await watcher.relist()
+    woken.clear()
+    runtime.ended = True
+    for n in range(runtime.many):
+        watcher.heard(TaskEvent("exit", f"c{n}", f"c{n}"))
+    await until(lambda: len(woken) == SETTLING_MOST)
+    assert runtime.most <= SETTLING_MOST and runtime.asked <= SETTLING_MOST
+    await watcher.relist()
+    assert len(woken) == runtime.many
+
+
+async def test_an_end_is_looked_at_until_the_runtime_shows_it() -> None:
+    runtime = Runtime(1)
+    watcher, woken, _ = pleg(runtime)
+    await watcher.relist()
+    woken.clear()
+    watcher.heard(TaskEvent("exit", "c0", "c0"))
+    await until(lambda: runtime.asked >= 2)
+    assert not woken
+    runtime.ended = True
+    await until(lambda: woken == {"p0"})
+
+
+async def test_an_end_that_a_worker_has_seen_is_not_asked_about() -> None:
+    runtime = Runtime(1)
+    watcher, woken, observer = pleg(runtime)
+    await watcher.relist()
+    woken.clear()
+    watcher.heard(TaskEvent("exit", "c0", "c0"))
+    await until(lambda: runtime.asked >= 1)
+    observer.learn("p0", {"c0": "Exited"})
+    settled = asyncio.all_tasks() - {asyncio.current_task()}
+    async with asyncio.timeout(60):
+        await asyncio.gather(*settled)
+    assert not woken

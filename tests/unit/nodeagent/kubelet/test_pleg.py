@@ -44,12 +44,16 @@ class Runtime:
         raise ContainerNotFound("PodSandboxStatus", "NOT_FOUND", identity)
 
 
-def pleg(runtime: Runtime) -> tuple[Pleg, set[str], Observer]:
+async def listed(runtime: Runtime) -> tuple[Pleg, set[str], Observer]:
+    """What watches the runtime, after its first listing; whom it wakes from then on; what it remembers."""
     channel: Any = None
     asked: Any = runtime
     woken: set[str] = set()
     observer = Observer(asked)
-    return Pleg(channel, asked, observer, woken.add, SystemClock()), woken, observer
+    watcher = Pleg(channel, asked, observer, woken.add, SystemClock())
+    await watcher.relist()
+    woken.clear()
+    return watcher, woken, observer
 
 
 async def until(look: Any) -> None:
@@ -60,9 +64,7 @@ async def until(look: Any) -> None:
 
 async def test_a_storm_of_ends_is_told_by_a_listing() -> None:
     runtime = Runtime(5000)
-    watcher, woken, _ = pleg(runtime)
-    await watcher.relist()
-    woken.clear()
+    watcher, woken, _ = await listed(runtime)
     runtime.ended = True
     for n in range(runtime.many):
         watcher.heard(TaskEvent("exit", f"c{n}", f"c{n}"))
@@ -74,9 +76,7 @@ async def test_a_storm_of_ends_is_told_by_a_listing() -> None:
 
 async def test_an_end_is_looked_at_until_the_runtime_shows_it() -> None:
     runtime = Runtime(1)
-    watcher, woken, _ = pleg(runtime)
-    await watcher.relist()
-    woken.clear()
+    watcher, woken, _ = await listed(runtime)
     watcher.heard(TaskEvent("exit", "c0", "c0"))
     await until(lambda: runtime.asked >= 2)
     assert not woken
@@ -86,9 +86,7 @@ async def test_an_end_is_looked_at_until_the_runtime_shows_it() -> None:
 
 async def test_an_end_that_a_worker_has_seen_is_not_asked_about() -> None:
     runtime = Runtime(1)
-    watcher, woken, observer = pleg(runtime)
-    await watcher.relist()
-    woken.clear()
+    watcher, woken, observer = await listed(runtime)
     watcher.heard(TaskEvent("exit", "c0", "c0"))
     await until(lambda: runtime.asked >= 1)
     observer.learn("p0", {"c0": "Exited"})

@@ -34,4 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             await cancel_and_wait(building)
 
-    return run_daemon(body)
+    # Some of it is only known to be wrong when the machine is looked at.
+    with or_exit("kubelet"):
+        return run_daemon(body)

@@ -22,6 +22,7 @@ from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError
 
 from .lister import Lister
+from .sharing import Shared
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Informer:
     ) -> None:
         self.resource, self._about = resource, resource.group_resource
         self.lister = Lister()
+        self._shared = Shared()
         self._client, self._namespace = client, namespace
         self._label_selector, self._field_selector = label_selector, field_selector
         self._transform = transform
@@ -175,6 +177,7 @@ class Informer:
         if held is not None and objects.uid(held) != objects.uid(obj):
             self._drop(objects.key(obj))  # deleted and made again under the same name while we were not looking
             held = None
+        self._shared.fold(obj)
         self.lister.put(obj)
         with self._telling("ADDED" if held is None else "MODIFIED", obj):
             for handler in self._handlers:

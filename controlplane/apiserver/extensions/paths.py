@@ -48,6 +48,11 @@ def parse(text: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def dotted(text: str) -> tuple[Step, ...]:
+    """The steps of a path of names alone: scale's replicas, selectable fields."""
+    return tuple(("field", name) for name in text.removeprefix(".").split("."))
+
+
 def find(obj: Any, steps: tuple[Step, ...]) -> list[Any]:
     """Every value there, in order."""
     found = [obj]

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 from controlplane.apiserver.cel.errors import CelError
 from controlplane.apiserver.cel.estimate import worst_cost
 from controlplane.apiserver.cel.program import compile_expression
+from controlplane.apiserver.extensions.field_paths import BadFieldPath, follow
 from controlplane.apiserver.extensions.rule_costs import RULE_LIMIT, Total, exceeded, multiplied
 from controlplane.apiserver.extensions.rules import has_rules, uses_old, variables
 from controlplane.apiserver.extensions.sizes import MAX_REQUEST, shape_of
@@ -20,8 +21,7 @@ Schema = Mapping[str, Any]
 Object = dict[str, Any]
 
 _REASONS = ("FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate")
-_MAX_MESSAGE = 2048
-_STEP = re.compile(r"\.([^.\[\]]+)|\['((?:\\.|[^'\\])*)'\]")
+_LINE_BREAK = re.compile(r"[\n\r]")
 
 
 def rule_problems(schema: Schema, path: Path) -> list[Problem]:
@@ -64,36 +64,46 @@ def _below(node: _Node, total: Total) -> Iterator[Problem]:
         return
     for child in node.children():
         yield from _below(child, total)
-    path, seen = node.path.child("x-kubernetes-validations"), set[str]()
+    path = node.path.child("x-kubernetes-validations")
     for at, rule in enumerate(node.schema.get("x-kubernetes-validations") or ()):
         yield from _rule(node, rule, path.index(at), total)
-    for at, rule in enumerate(node.schema.get("x-kubernetes-validations") or ()):
-        if rule.get("rule") in seen:
-            yield duplicate(path.index(at).child("rule"), rule["rule"])
-        seen.add(rule.get("rule") or "")
+
+
+def form_problems(schema: Schema, path: Path) -> Iterator[Problem]:
+    """What is wrong with the rules of one node beside what they say."""
+    for at, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
+        yield from _form(schema, rule, path.child("x-kubernetes-validations").index(at))
+
+
+def _form(schema: Schema, rule: Object, path: Path) -> Iterator[Problem]:
+    text, message, said = (str(rule.get(key) or "") for key in ("rule", "message", "messageExpression"))
+    if not text.strip():
+        yield required(path.child("rule"), "rule is not specified")
+    elif message and not message.strip():
+        yield invalid(path.child("message"), message, "message must be non-empty if specified")
+    elif _LINE_BREAK.search(message.strip()):
+        yield invalid(path.child("message"), message, "message must not contain line breaks")
+    elif _LINE_BREAK.search(text.strip()) and not message:
+        yield required(path.child("message"), "message must be specified if rule contains line breaks")
+    if said and not said.strip():
+        yield required(path.child("messageExpression"), "messageExpression must be non-empty if specified")
+    if rule.get("reason") is not None and rule["reason"] not in _REASONS:
+        yield not_supported(path.child("reason"), rule["reason"], sorted(_REASONS))
+    field = str(rule.get("fieldPath") or "")
+    if not field:
+        return
+    if not field.strip():
+        yield invalid(path.child("fieldPath"), field, "fieldPath must be non-empty if specified")
+    if _LINE_BREAK.search(field):
+        yield invalid(path.child("fieldPath"), field, "fieldPath must not contain line breaks")
+    try:
+        follow(field, schema)
+    except BadFieldPath:
+        yield invalid(path.child("fieldPath"), field, "fieldPath must be a valid path")
 
 
 def _rule(node: _Node, rule: Object, path: Path, total: Total) -> Iterator[Problem]:
-    text, message = str(rule.get("rule") or ""), rule.get("message")
-    if not text.strip():
-        yield required(path.child("rule"), "rule is not specified")
-        return
-    if message is not None and not str(message).strip():
-        yield invalid(path.child("message"), message, "message must be non-empty if specified")
-    elif message and "\n" in str(message).strip():
-        yield invalid(path.child("message"), message, "message must not contain line breaks")
-    elif message and len(str(message)) > _MAX_MESSAGE:
-        yield invalid(
-            path.child("message"),
-            str(message)[:10] + "...",
-            f"message must have a maximum length of {_MAX_MESSAGE} characters",
-        )
-    if "\n" in text.strip() and not message:
-        yield required(path.child("message"), "message must be specified if rule contains line breaks")
-    if rule.get("reason") is not None and rule["reason"] not in _REASONS:
-        yield not_supported(path.child("reason"), rule["reason"], sorted(_REASONS))
-    if rule.get("fieldPath") is not None:
-        yield from _field_path(node.schema, str(rule["fieldPath"]), path.child("fieldPath"))
+    text = str(rule.get("rule") or "")
     try:
         names = variables(node.schema, root=node.root, optional_old=bool(rule.get("optionalOldSelf")))
     except CelError as e:
@@ -101,9 +111,7 @@ def _rule(node: _Node, rule: Object, path: Path, total: Total) -> Iterator[Probl
         return
     yield from _expression(text, names, rule, path.child("rule"), "bool", "cel expression must evaluate to a bool")
     said = rule.get("messageExpression")
-    if said is not None and not str(said).strip():
-        yield required(path.child("messageExpression"), "messageExpression must be non-empty if specified")
-    elif said:
+    if said:
         sentence = "messageExpression must evaluate to a string"
         yield from _expression(str(said), names, rule, path.child("messageExpression"), "string", sentence)
     yield from _costs(node, rule, names, path, total)
@@ -179,21 +187,3 @@ def _transition(
         yield invalid(
             path.child("optionalOldSelf"), rule["optionalOldSelf"], "may not be set if oldSelf is not used in rule"
         )
-
-
-def _field_path(schema: Schema, text: str, path: Path) -> Iterator[Problem]:
-    if not text.strip():
-        yield invalid(path, text, "must be non-empty if specified")
-        return
-    if not text.startswith((".", "[")):
-        yield invalid(path, text, f"fieldPath must be a valid path: expected [ or . but got: {text}")
-        return
-    at = 0
-    while at < len(text):
-        match = _STEP.match(text, at)
-        name = (match[1] or match[2]) if match else None
-        below = (schema.get("properties") or {}).get(name) or schema.get("additionalProperties")
-        if match is None or not isinstance(below, dict):
-            yield invalid(path, text, "fieldPath must be a valid path: does not refer to a valid field")
-            return
-        schema, at = below, match.end()

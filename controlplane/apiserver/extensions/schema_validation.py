@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from apimachinery.meta.objects import copied
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
 from controlplane.apiserver.cel.errors import CelError
 from controlplane.apiserver.cel.library.regex import compiled
 from controlplane.apiserver.extensions import structural
-from controlplane.apiserver.extensions.go_values import go_value
-from controlplane.apiserver.extensions.paths import Step
-from controlplane.apiserver.extensions.rule_validation import rule_problems
+from controlplane.apiserver.extensions.go_values import SCHEMA_KEYS, go_schema, go_value
+from controlplane.apiserver.extensions.list_validation import list_problems, type_must
+from controlplane.apiserver.extensions.rule_validation import form_problems, rule_problems
 from controlplane.apiserver.extensions.values import check
 
 Schema = Mapping[str, Any]
@@ -27,7 +29,12 @@ _TYPELESS = {
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _JUNCTORS = ("allOf", "anyOf", "oneOf")
-_SCALARS = ("string", "integer", "number", "boolean")
+_META = ("apiVersion", "kind", "metadata")
+_AT_ROOT = (
+    *("Description", "Type", "Format", "Title", "Maximum", "ExclusiveMaximum", "Minimum", "ExclusiveMinimum"),
+    *("MaxLength", "MinLength", "Pattern", "MaxItems", "MinItems", "UniqueItems", "MultipleOf", "Required", "Items"),
+    *("Properties", "ExternalDocs", "Example", "XPreserveUnknownFields", "XValidations"),
+)
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 _FORBIDDEN_NESTED = {
     "type": "must be empty to be structural",
@@ -48,123 +55,94 @@ _FORBIDDEN_NESTED = {
 
 def schema_problems(schema: Schema, path: Path) -> list[Problem]:
     """Everything that is wrong with a schema; path: of openAPIV3Schema."""
-    problems = list(_common(schema, path, ROOT))
-    problems += sorted(_structural(schema, path, ROOT), key=str)
-    if not problems:
-        problems += _defaults(structural.build(schema), path)
-        problems += rule_problems(schema, path)
+    common = list(_common(schema, path, _Place(root=True)))
+    structural_ = sorted(_structural(schema, path, ROOT), key=str)
+    if common or structural_:
+        return structural_ + common
+    return list(_defaults(structural.build(schema), path)) or rule_problems(schema, path)
+
+
+def root_problems(schema: Schema, path: Path, *, has_status: bool) -> list[Problem]:
+    """What the root of a schema may not have. has_status: the status is a subresource of its own."""
+    problems: list[Problem] = []
+    given = [go for go, key in SCHEMA_KEYS if schema.get(key) not in (None, "", False)] if has_status else []
+    for go in given:
+        if go == "Type" and schema["type"] != "object":
+            text = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled'
+            problems.append(invalid(path.child("type"), schema["type"], text))
+            break
+        if go not in _AT_ROOT:
+            text = f"only [{' '.join(_AT_ROOT)}] fields are allowed at the root of the schema if the status subresource"
+            problems.append(invalid(path, go_schema(schema), f"{text} is enabled"))
+            break
+    if schema.get("nullable"):
+        problems.append(forbidden(path.child("nullable"), "nullable cannot be true at the root"))
     return problems
 
 
-def field_type(schema: Schema, steps: tuple[Step, ...]) -> str | None:
-    """The type of the field at a path of names; None when there is none."""
-    for kind, name in steps:
-        below = (schema.get("properties") or {}).get(name) if kind == "field" else None
-        if not isinstance(below, dict):
-            return None
-        schema = below
-    return str(schema.get("type") or "")
+class _Place(Struct, frozen=True):
+    """root: of the whole schema. in_meta: below kind, apiVersion or metadata of an object. no_default: why none may be
+    set here."""
+
+    root: bool = False
+    in_meta: bool = False
+    no_default: str = ""
 
 
-def _common(schema: Schema, path: Path, level: str) -> Iterator[Problem]:
+def _common(schema: Schema, path: Path, place: _Place) -> Iterator[Problem]:
     """Rules of every node, nested ones too."""
+    kind = schema.get("type")
+    if kind and kind not in _TYPES:
+        yield not_supported(path.child("type"), kind, _TYPES)
+    if schema.get("default") is not None and place.no_default:
+        yield forbidden(path.child("default"), f"must not be set {place.no_default}")
     for key in _UNSUPPORTED:
         if schema.get(key):
             yield forbidden(path.child(key), f"{key} is not supported")
-    if schema.get("uniqueItems"):
-        yield forbidden(
-            path.child("uniqueItems"),
-            "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
-        )
-    kind = schema.get("type")
     if kind == "null":
         yield forbidden(path.child("type"), "type cannot be set to null, use nullable as an alternative")
-    elif kind and kind not in _TYPES:
-        yield not_supported(path.child("type"), kind, _TYPES)
+    if isinstance(schema.get("items"), list):
+        yield forbidden(path.child("items"), "items must be a schema object and not an array")
+    if place.in_meta and schema.get("x-kubernetes-embedded-resource"):
+        yield forbidden(path.child("x-kubernetes-embedded-resource"), "must not be used inside of resource meta")
+    if schema.get("uniqueItems"):
+        text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        yield forbidden(path.child("uniqueItems"), text)
     more = schema.get("additionalProperties")
     if more is not None and schema.get("properties") and more is not True:
         yield forbidden(path.child("additionalProperties"), "additionalProperties and properties are mutual exclusive")
-    if isinstance(schema.get("items"), list):
-        yield forbidden(path.child("items"), "items must be a schema object and not an array")
+    yield from _commons_below(schema, path, place)
     if schema.get("x-kubernetes-preserve-unknown-fields") is False:
         yield invalid(path.child("x-kubernetes-preserve-unknown-fields"), False, "must be true or undefined")
-    yield from _list_type(schema, path)
     map_type = schema.get("x-kubernetes-map-type")
+    if map_type is not None and kind != "object":
+        yield type_must("be object if x-kubernetes-map-type is specified", kind, path)
     if map_type is not None and map_type not in ("atomic", "granular"):
         yield not_supported(path.child("x-kubernetes-map-type"), map_type, ["atomic", "granular"])
-    if map_type is not None and kind != "object":
-        yield (
-            invalid(path.child("type"), kind, "must be object if x-kubernetes-map-type is specified")
-            if kind
-            else required(path.child("type"), "must be object if x-kubernetes-map-type is specified")
-        )
-    for below, where, next_level in _below(schema, path):
-        yield from _common(below, where, next_level)
-    for key in _JUNCTORS:
-        for at, each in enumerate(schema.get(key) or ()):
-            yield from _common(each, path.child(key).index(at), level)
+    yield from list_problems(schema, path)
+    yield from form_problems(schema, path)
+
+
+def _commons_below(schema: Schema, path: Path, place: _Place) -> Iterator[Problem]:
+    inner = _Place(in_meta=place.in_meta, no_default=place.no_default)
+    more, items = schema.get("additionalProperties"), schema.get("items")
+    if isinstance(more, dict):
+        why = "inside additionalProperties applying to object metadata" if place.in_meta else place.no_default
+        yield from _common(more, path.child("additionalProperties"), _Place(in_meta=place.in_meta, no_default=why))
+    envelope = place.root or bool(schema.get("x-kubernetes-embedded-resource"))
+    for name, below in (schema.get("properties") or {}).items():
+        below_place = inner
+        if envelope and name in _META:
+            why = f"in top-level {name}" if place.root else place.no_default
+            below_place = _Place(in_meta=True, no_default=why)
+        yield from _common(below, path.child("properties").key(name), below_place)
     if isinstance(schema.get("not"), dict):
-        yield from _common(schema["not"], path.child("not"), level)
-
-
-def _list_type(schema: Schema, path: Path) -> Iterator[Problem]:
-    kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or []
-    if kind is not None and schema.get("type") != "array":
-        have = schema.get("type")
-        sentence = "must be array if x-kubernetes-list-type is specified"
-        yield invalid(path.child("type"), have, sentence) if have else required(path.child("type"), sentence)
-    if kind is not None and kind not in ("atomic", "set", "map"):
-        yield not_supported(path.child("x-kubernetes-list-type"), kind, ["atomic", "map", "set"])
-    if keys and kind != "map":
-        sentence = "must be map if x-kubernetes-list-map-keys is non-empty"
-        where = path.child("x-kubernetes-list-type")
-        yield required(where, sentence) if kind is None else invalid(where, kind, sentence)
-    items = schema.get("items")
-    if (
-        kind == "set"
-        and isinstance(items, dict)
-        and items.get("type") == "object"
-        and items.get("x-kubernetes-map-type") != "atomic"
-    ):
-        yield invalid(
-            path.child("items", "x-kubernetes-map-type"),
-            items.get("x-kubernetes-map-type"),
-            "must be atomic as item of a list with x-kubernetes-list-type=set",
-        )
-    if kind != "map":
-        return
-    where = path.child("x-kubernetes-list-map-keys")
-    if not keys:
-        yield required(where, "must not be empty if x-kubernetes-list-type is map")
-    if not isinstance(items, dict):
-        yield required(path.child("items"), "must have a schema if x-kubernetes-list-type is map")
-        return
-    if items.get("type") != "object":
-        yield invalid(
-            path.child("items", "type"),
-            items.get("type") or "",
-            "must be object if parent array's x-kubernetes-list-type is map",
-        )
-    properties = items.get("properties") or {}
-    for at, key in enumerate(keys):
-        if key in keys[:at]:
-            yield duplicate(where.index(at), key)
-        field = properties.get(key)
-        if field is None:
-            yield invalid(where.index(at), key, "entries must all be names of item properties")
-            continue
-        below = path.child("items", "properties").key(key)
-        if field.get("type") not in _SCALARS and not field.get("x-kubernetes-int-or-string"):
-            yield invalid(
-                below.child("type"),
-                field.get("type") or "",
-                "must be a scalar type if parent array's x-kubernetes-list-type is map",
-            )
-        if key not in (items.get("required") or ()) and "default" not in field:
-            yield required(
-                below.child("default"),
-                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
-            )
+        yield from _common(schema["not"], path.child("not"), inner)
+    for key in ("allOf", "oneOf", "anyOf"):
+        for at, each in enumerate(schema.get(key) or ()):
+            yield from _common(each, path.child(key).index(at), inner)
+    if isinstance(items, dict):
+        yield from _common(items, path.child("items"), inner)
 
 
 def _below(schema: Schema, path: Path) -> Iterator[tuple[Schema, Path, str]]:

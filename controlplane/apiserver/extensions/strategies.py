@@ -11,7 +11,7 @@ from apimachinery.meta import names
 from apimachinery.meta.objects import copied
 from apimachinery.meta.paths import Path, Problem, invalid, required
 from controlplane.apiserver.extensions import structural
-from controlplane.apiserver.extensions.paths import find, parse
+from controlplane.apiserver.extensions.paths import dotted, find
 from controlplane.apiserver.extensions.values import ABSENT, check
 from controlplane.apiserver.extensions.version import VersionRules
 from controlplane.apiserver.registry.call import Call
@@ -133,7 +133,7 @@ def _scale(call: Call, obj: Object) -> list[Problem]:
     about = resource.definition["subresources"]["scale"]
     problems = []
     for key in ("specReplicasPath", "statusReplicasPath"):
-        for value in find(obj, parse(about[key])):
+        for value in find(obj, dotted(about[key])):
             if type(value) is int and value < 0:
                 problems.append(invalid(Path(about[key]), value, "should be a non-negative integer"))
             elif type(value) is int and value > 2**31 - 1:

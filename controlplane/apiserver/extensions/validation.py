@@ -7,22 +7,32 @@ of `spec.validation.openAPIV3Schema`. So it is here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
+from apimachinery.api.validation.webhook_clients import webhook_service, webhook_url
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required, too_many
+from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
 from controlplane.apiserver.extensions.definition import ESTABLISHED, is_true, storage_version
-from controlplane.apiserver.extensions.paths import BadPath, parse
-from controlplane.apiserver.extensions.schema_validation import field_type, schema_problems
+from controlplane.apiserver.extensions.go_values import go_versions
+from controlplane.apiserver.extensions.schema_validation import root_problems, schema_problems
+from controlplane.apiserver.extensions.version_validation import columns, deprecation, selectable, subresources
 
 Object = dict[str, Any]
 
 _APPROVAL = "api-approved.kubernetes.io"
-_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
-_COLUMN_FORMATS = ("binary", "bool", "byte", "date", "date-time", "double", "float", "int32", "int64", "password")
-_MAX_SELECTABLE = 8
+_REVIEWS = ("v1", "v1beta1")
+_NOT_WEBHOOK = "should not be set when strategy is not set to Webhook"
+# The parts of a version that may be the same in all, in the order in which they are judged, and their name at the top.
+_SHARED: tuple[tuple[str, str, Callable[[Object, Path], Iterable[Problem]] | None], ...] = (
+    ("schema", "validation", None),
+    ("subresources", "subresources", subresources),
+    ("additionalPrinterColumns", "additionalPrinterColumns", columns),
+    ("selectableFields", "selectableFields", selectable),
+)
 
 
 def validate_create(obj: Object) -> list[Problem]:
@@ -30,7 +40,8 @@ def validate_create(obj: Object) -> list[Problem]:
     spec = obj.get("spec") or {}
     problems = object_meta(obj, False, _name_check(spec))
     problems += _spec(spec, None)
-    return problems + _approval(obj, None)
+    problems += _stored_versions(obj.get("status") or {}, spec)
+    return problems + _approval(obj, None) + _pruning(spec, {})
 
 
 def validate_update(new: Object, old: Object) -> list[Problem]:
@@ -42,16 +53,16 @@ def validate_update(new: Object, old: Object) -> list[Problem]:
         problems += _immutable(_names(spec).get("kind"), _names(before).get("kind"), path.child("names", "kind"))
     problems += _immutable(spec.get("group"), before.get("group"), path.child("group"))
     problems += _immutable(_names(spec).get("plural"), _names(before).get("plural"), path.child("names", "plural"))
-    problems += _stored_versions(new.get("status") or {}, spec)
-    return problems + _approval(new, old)
+    state = new.get("status") or {}
+    problems += _name_words(state.get("acceptedNames") or {}, Path("status").child("acceptedNames"))
+    problems += _stored_versions(state, spec)
+    return problems + _approval(new, old) + _pruning(spec, before)
 
 
 def validate_status(new: Object, old: Object) -> list[Problem]:
     """A write of the status."""
-    problems = object_meta_update(new, old)
-    state = new.get("status") or {}
-    problems += _name_words(state.get("acceptedNames") or {}, Path("status").child("acceptedNames"))
-    return problems + _stored_versions(state, new.get("spec") or {})
+    accepted = (new.get("status") or {}).get("acceptedNames") or {}
+    return object_meta_update(new, old) + _name_words(accepted, Path("status").child("acceptedNames"))
 
 
 def _names(spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -76,18 +87,14 @@ def _stored_versions(state: Object, spec: Object) -> list[Problem]:
     path = Path("status").child("storedVersions")
     stored = state.get("storedVersions") or []
     if not stored:
-        return [
-            invalid(
-                path,
-                Verbatim("[]string{}" if "storedVersions" in state else "[]string(nil)"),
-                "must have at least one stored version",
-            )
-        ]
-    known = {each.get("name") for each in spec.get("versions") or ()}
-    problems = [invalid(path.index(at), name, _missing(name)) for at, name in enumerate(stored) if name not in known]
+        return [invalid(path, go_strings(None), "must have at least one stored version")]
+    problems: list[Problem] = []
     if (wanted := storage_version(spec)) and wanted not in stored:
-        problems.append(invalid(path, Verbatim(_go_list(stored)), f"must have the storage version {wanted}"))
-    return problems
+        problems.append(invalid(path, go_strings(stored), f"must have the storage version {wanted}"))
+    known = {each.get("name") for each in spec.get("versions") or ()}
+    return problems + [
+        invalid(path.index(at), name, _missing(name)) for at, name in enumerate(stored) if name not in known
+    ]
 
 
 def _missing(name: str) -> str:
@@ -97,102 +104,108 @@ def _missing(name: str) -> str:
     )
 
 
-def _go_list(words: list[str]) -> str:
-    return "[]string{" + ", ".join(f'"{word}"' for word in words) + "}"
-
-
 def _approval(obj: Object, old: Object | None) -> list[Problem]:
     group = (obj.get("spec") or {}).get("group") or ""
     if not group.endswith((".k8s.io", ".kubernetes.io")) and group not in ("k8s.io", "kubernetes.io"):
         return []
-    said = (obj["metadata"].get("annotations") or {}).get(_APPROVAL)
+    annotations = obj["metadata"].get("annotations") or {}
+    said = annotations.get(_APPROVAL) or ""
     path = Path("metadata").child("annotations").key(_APPROVAL)
-    if old is not None and (old["metadata"].get("annotations") or {}).get(_APPROVAL) == said:
+    had = (old["metadata"].get("annotations") or {}).get(_APPROVAL) or "" if old is not None else None
+    if had is not None and _approved(had) == _approved(said):
         return []
+    wanted = f'protected groups must have approval annotation "{_APPROVAL}"'
+    see = "see https://github.com/kubernetes/enhancements/pull/1111"
+    match _approved(said):
+        case "missing":
+            return [required(path, f"{wanted}, {see}")]
+        case "invalid":
+            return [invalid(path, said, f'{wanted} with either a URL or a reason starting with "unapproved", {see}')]
+    return []
+
+
+def _approved(said: str) -> str:
+    """Where a definition of a protected group stands: missing, bypassed, approved or invalid."""
     if not said:
-        see = "see https://github.com/kubernetes/enhancements/pull/1111"
-        return [required(path, f'protected groups must have approval annotation "{_APPROVAL}", {see}')]
-    if said.startswith(("unapproved", "http://", "https://")):
+        return "missing"
+    if said.startswith("unapproved"):
+        return "bypassed"
+    try:
+        url = urlsplit(said)
+    except ValueError:
+        return "invalid"
+    return "approved" if url.scheme and url.netloc else "invalid"
+
+
+def _pruning(spec: Object, old: Object) -> list[Problem]:
+    if not spec.get("preserveUnknownFields") or old.get("preserveUnknownFields"):
         return []
-    return [
-        invalid(
-            path,
-            said,
-            f'protected groups must have approval annotation "{_APPROVAL}" with either a URL or a reason starting with '
-            '"unapproved", see https://github.com/kubernetes/enhancements/pull/1111',
-        )
-    ]
+    text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+    return [invalid(Path("spec").child("preserveUnknownFields"), True, text)]
 
 
 def _spec(spec: Object, old: Object | None) -> list[Problem]:
     path = Path("spec")
-    problems = list(_group_and_scope(spec, path))
-    if spec.get("preserveUnknownFields") and not (old or {}).get("preserveUnknownFields"):
-        problems.append(
-            invalid(
-                path.child("preserveUnknownFields"),
-                True,
-                "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
-                "spec.versions[*].schema instead",
-            )
-        )
     versions = spec.get("versions") or []
-    where, seen, unique = path.child("versions"), set(), True
+    where, seen, unique = path.child("versions"), set[str](), True
+    shared = {key for key, _, _ in _SHARED if versions and all(_same(each, versions[0], key) for each in versions)}
+    problems = list(_group_and_scope(spec, path))
+    for at, version in enumerate(versions):
+        if (version.get("schema") or {}).get("openAPIV3Schema") is None:
+            place = where.index(at).child("schema", "openAPIV3Schema")
+            problems.append(required(place, "schemas are required"))
     for at, version in enumerate(versions):
         name = version.get("name") or ""
         unique = unique and name not in seen
         seen.add(name)
         if wrong := names.dns1035_label(name):
             problems.append(invalid(where.index(at).child("name"), name, ",".join(wrong)))
-    shown = Verbatim(_go_versions(versions))
+        problems += deprecation(version, where.index(at).child("deprecationWarning"))
+        own = [(key, key, check) for key, _, check in _SHARED if key not in shared]
+        problems += _parts(version, where.index(at), own, old, has_status=_has_status([version]))
+    shown = go_versions(versions, shared)
     if not unique:
         problems.append(invalid(where, shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:
         problems.append(invalid(where, shown, "must have exactly one version marked as storage version"))
+    if versions and (wrong := names.dns1035_label(versions[0].get("name") or "")) and versions[0].get("name"):
+        problems.append(invalid(path.child("version"), versions[0]["name"], ",".join(wrong)))
     problems += _required_names(_names(spec), path.child("names"))
     problems += _name_words(_names(spec), path.child("names"))
-    problems += _conversion(spec.get("conversion") or {}, path.child("conversion"))
-    for version, below in _by_version(spec, path, "schema"):
-        problems += _schema(spec, version, below, old)
-    for key, check in (
-        ("subresources", _subresources),
-        ("additionalPrinterColumns", _columns),
-        ("selectableFields", _selectable),
-    ):
-        for version, below in _by_version(spec, path, key):
-            problems += check(version, below)
-    for at, version in enumerate(versions):
-        if version.get("deprecationWarning") is not None:
-            problems += _deprecation(version, where.index(at).child("deprecationWarning"))
-    return problems
+    if versions:
+        top = [(key, name, check) for key, name, check in _SHARED if key in shared]
+        problems += _parts(versions[0], path, top, old, has_status=_has_status(versions))
+    return problems + list(_conversion(spec, path.child("conversion")))
 
 
-def _by_version(spec: Object, path: Path, key: str) -> Iterator[tuple[Object, Path]]:
-    """Each version with the place that its `key` is told at; once, at the top, when all versions have the same."""
-    versions = spec.get("versions") or []
-    if versions and all(version.get(key) == versions[0].get(key) for version in versions):
-        if versions[0].get(key) is not None or key == "schema":
-            yield versions[0], path.child("validation" if key == "schema" else key)
-        return
-    for at, version in enumerate(versions):
-        yield version, path.child("versions").index(at).child(key)
+def _same(version: Object, first: Object, key: str) -> bool:
+    return (version.get(key) or None) == (first.get(key) or None)
 
 
-def _schema(spec: Object, version: Object, path: Path, old: Object | None) -> list[Problem]:
+def _has_status(versions: list[Object]) -> bool:
+    return any((version.get("subresources") or {}).get("status") is not None for version in versions)
+
+
+def _parts(
+    version: Object,
+    path: Path,
+    parts: list[tuple[str, str, Callable[[Object, Path], Iterable[Problem]] | None]],
+    old: Object | None,
+    *,
+    has_status: bool,
+) -> Iterator[Problem]:
+    for _, name, check in parts:
+        below = path.child(name)
+        yield from check(version, below) if check is not None else _schema(version, below, old, has_status)
+
+
+def _schema(version: Object, path: Path, old: Object | None, has_status: bool) -> list[Problem]:
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    if schema is None:
-        versions = spec.get("versions") or []
-        places = range(len(versions)) if str(path) == "spec.validation" else [versions.index(version)]
-        return [
-            required(
-                Path("spec").child("versions").index(at).child("schema", "openAPIV3Schema"), "schemas are required"
-            )
-            for at in places
-        ]
     before = [(each.get("schema") or {}).get("openAPIV3Schema") for each in (old or {}).get("versions") or ()]
-    if schema in before:
+    if schema is None or schema in before:
         return []  # what is stored already is not judged by rules that came after it
-    return schema_problems(schema, path.child("openAPIV3Schema"))
+    where = path.child("openAPIV3Schema")
+    return root_problems(schema, where, has_status=has_status) + schema_problems(schema, where)
 
 
 def _group_and_scope(spec: Object, path: Path) -> Iterator[Problem]:
@@ -222,142 +235,56 @@ def _name_words(words: Mapping[str, Any], path: Path) -> list[Problem]:
         if words.get(key) and (wrong := names.dns1035_label(words[key].lower())):
             sentence = "may have mixed case, but should otherwise match: " + ",".join(wrong)
             problems.append(invalid(path.child(key), words[key], sentence))
-    for key in ("shortNames", "categories"):
-        for at, word in enumerate(words.get(key) or ()):
-            if wrong := names.dns1035_label(word):
-                problems.append(invalid(path.child(key).index(at), word, ",".join(wrong)))
+    problems += _word_list(words, "shortNames", path)
     if words.get("kind") and words.get("kind") == words.get("listKind"):
         problems.append(invalid(path.child("listKind"), words["kind"], "kind and listKind may not be the same"))
-    return problems
+    return problems + _word_list(words, "categories", path)
 
 
-def _conversion(conversion: Object, path: Path) -> Iterator[Problem]:
-    strategy, webhook = conversion.get("strategy") or "", conversion.get("webhook")
-    if strategy not in ("None", "Webhook"):
-        yield (
-            not_supported(path.child("strategy"), strategy, ["None", "Webhook"])
-            if strategy
-            else required(path.child("strategy"))
-        )
-        return
-    if strategy == "None":
-        if webhook is not None:
-            yield forbidden(path.child("webhook"), 'should not be set when strategy is not set to "Webhook"')
-        return
-    config = (webhook or {}).get("clientConfig")
-    where = path.child("webhookClientConfig")
-    if config is None:
-        yield required(where, "required when strategy is set to Webhook")
-    elif bool(config.get("url")) == (config.get("service") is not None):
-        yield required(where, "exactly one of url or service is required")
-    elif config.get("url") and not str(config["url"]).startswith("https://"):
-        yield invalid(where.child("url"), config["url"], f"'https' is the only allowed URL scheme; {_URL_FORM}")
-    versions = (webhook or {}).get("conversionReviewVersions") or []
-    where = path.child("conversionReviewVersions")
-    if not versions:
+def _word_list(words: Mapping[str, Any], key: str, path: Path) -> list[Problem]:
+    return [
+        invalid(path.child(key).index(at), word, ",".join(wrong))
+        for at, word in enumerate(words.get(key) or ())
+        if (wrong := names.dns1035_label(word))
+    ]
+
+
+def _conversion(spec: Object, path: Path) -> Iterator[Problem]:
+    conversion = spec.get("conversion") or {}
+    strategy, webhook, where = conversion.get("strategy") or "", conversion.get("webhook") or {}, path.child("strategy")
+    if strategy != "None" and spec.get("preserveUnknownFields"):
+        yield invalid(where, strategy, "must be None if spec.preserveUnknownFields is true")
+    if not strategy:
         yield required(where)
+    elif strategy not in ("None", "Webhook"):
+        yield not_supported(where, strategy, ["None", "Webhook"])
+    client, versions = webhook.get("clientConfig"), webhook.get("conversionReviewVersions") or []
+    reviews = path.child("conversionReviewVersions")
+    if strategy != "Webhook":
+        if client is not None:
+            yield forbidden(path.child("webhookClientConfig"), _NOT_WEBHOOK)
+        if versions:
+            yield forbidden(reviews, _NOT_WEBHOOK)
+        return
+    yield from _conversion_client(client, path.child("webhookClientConfig"))
+    if not versions:
+        yield required(reviews)
         return
     for at, version in enumerate(versions):
         if version in versions[:at]:
-            yield invalid(where.index(at), version, "duplicate version")
-        if wrong := names.dns1035_label(version):
-            yield invalid(where.index(at), version, ",".join(wrong))
-    if not {"v1", "v1beta1"} & set(versions):
-        yield invalid(where, Verbatim(_go_list(versions)), "must include at least one of v1, v1beta1")
-
-
-_URL_FORM = "desired format: https://host[/path]"
-
-
-def _subresources(version: Object, path: Path) -> Iterator[Problem]:
-    scale = (version.get("subresources") or {}).get("scale")
-    if scale is None:
-        return
-    for key, under in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status."), ("labelSelectorPath", ".")):
-        text = scale.get(key) or ""
-        where = path.child(f"scale.{key}")
-        if not text:
-            if key != "labelSelectorPath":
-                yield required(where)
-        elif not text.startswith("."):
-            yield invalid(where, text, "must be a simple json path starting with .")
-        elif "[" in text:
-            yield invalid(where, text, "must be a simple json path in dot notation without array notation")
-        elif key == "labelSelectorPath" and not text.startswith((".spec.", ".status.")):
-            yield invalid(where, text, "should be a json path under either .spec or .status")
-        elif not text.startswith(under):
-            yield invalid(where, text, f"should be a json path under {under[:-1]}")
-
-
-def _columns(version: Object, path: Path) -> Iterator[Problem]:
-    for at, column in enumerate(version.get("additionalPrinterColumns") or ()):
-        where = path.index(at)
-        if not column.get("name"):
-            yield required(where.child("name"))
-        kind, form = column.get("type") or "", column.get("format") or ""
-        if not kind:
-            yield required(where.child("type"), "must be one of " + ",".join(_COLUMN_TYPES))
-        elif kind not in _COLUMN_TYPES:
-            yield invalid(where.child("type"), kind, "must be one of " + ",".join(_COLUMN_TYPES))
-        if form and form not in _COLUMN_FORMATS:
-            yield invalid(where.child("format"), form, "must be one of " + ",".join(_COLUMN_FORMATS))
-        text = column.get("jsonPath") or ""
-        if not text:
-            yield required(where.child("jsonPath"))
+            yield invalid(reviews.index(at), version, "duplicate version")
             continue
-        try:
-            parse(text)
-        except BadPath as e:
-            yield invalid(where.child("jsonPath"), text, str(e))
+        yield from (invalid(reviews.index(at), version, text) for text in names.dns1035_label(version))
+    if not set(_REVIEWS) & set(versions):
+        yield invalid(reviews, go_strings(versions), f"must include at least one of {', '.join(_REVIEWS)}")
 
 
-def _selectable(version: Object, path: Path) -> Iterator[Problem]:
-    fields = version.get("selectableFields") or []
-    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    seen: set[str] = set()
-    if len(fields) > _MAX_SELECTABLE:
-        yield too_many(path, len(fields), _MAX_SELECTABLE)
-    for at, each in enumerate(fields):
-        where, text = path.index(at).child("jsonPath"), each.get("jsonPath") or ""
-        if not text:
-            yield required(where)
-            continue
-        try:
-            kind = field_type(schema, parse(text))
-        except BadPath:
-            kind = None
-        if not text.startswith(".") or kind is None:
-            yield invalid(where, text, "is an invalid path: does not refer to a valid field")
-        elif text.split(".")[1] == "metadata":
-            yield invalid(where, text, "must not point to fields in metadata")
-        elif kind not in ("string", "boolean", "integer"):
-            yield invalid(
-                where,
-                text,
-                f"must point to a field of type string, boolean, or integer. The type of this field is {kind}",
-            )
-        if text in seen:
-            yield invalid(where, text, "duplicates are not allowed")
-        seen.add(text)
-
-
-def _deprecation(version: Object, path: Path) -> Iterator[Problem]:
-    said = version["deprecationWarning"]
-    if not version.get("deprecated"):
-        yield invalid(path, said, "can only be set for deprecated versions")
-    if len(said) > 256:
-        yield invalid(path, said, "must be <= 256 characters long")
-    if not said:
-        yield invalid(path, said, "must not be empty, or must be unset")
-    elif any(not char.isprintable() for char in said):
-        yield invalid(path, said, "must only contain printable UTF-8 characters; non-printable character found")
-
-
-def _go_versions(versions: list[Object]) -> str:
-    shown = []
-    for each in versions:
-        served, storage = ("true" if each.get(key) else "false" for key in ("served", "storage"))
-        name = f'Name:"{each.get("name", "")}"'
-        inner = f"{name}, Served:{served}, Storage:{storage}"
-        shown.append(f"apiextensions.CustomResourceDefinitionVersion{{{inner}}}")
-    return f"[]apiextensions.CustomResourceDefinitionVersion{{{', '.join(shown)}}}"
+def _conversion_client(client: Object | None, path: Path) -> list[Problem]:
+    if client is None:
+        return [required(path, "required when strategy is set to Webhook")]
+    url, service = client.get("url"), client.get("service")
+    if (url is None) == (service is None):
+        return [required(path, "exactly one of url or service is required")]
+    if url is not None:
+        return webhook_url(url, path.child("url"))
+    return webhook_service(service or {}, path.child("service"))

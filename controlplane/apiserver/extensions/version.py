@@ -14,7 +14,7 @@ from controlplane.apiserver.extensions import structural
 from controlplane.apiserver.extensions.columns import Columns
 from controlplane.apiserver.extensions.converting import Converter
 from controlplane.apiserver.extensions.patching import NodeMeta
-from controlplane.apiserver.extensions.paths import find, parse
+from controlplane.apiserver.extensions.paths import dotted, find
 from controlplane.apiserver.extensions.rules import Rules
 from controlplane.apiserver.registry.call import Call
 
@@ -116,11 +116,11 @@ class VersionRules:
 
     def scale_of(self, obj: Object) -> Object:
         about = self._version["subresources"]["scale"]
-        replicas = find(obj, parse(about["specReplicasPath"]))
-        ready = find(obj, parse(about["statusReplicasPath"]))
+        replicas = find(obj, dotted(about["specReplicasPath"]))
+        ready = find(obj, dotted(about["statusReplicasPath"]))
         if not replicas or type(replicas[0]) is not int:
             raise status.internal(f"the spec replicas field {about['specReplicasPath']!r} does not exist")
-        selector = find(obj, parse(about["labelSelectorPath"])) if about.get("labelSelectorPath") else []
+        selector = find(obj, dotted(about["labelSelectorPath"])) if about.get("labelSelectorPath") else []
         meta = obj["metadata"]
         state: Object = {"replicas": ready[0] if ready and type(ready[0]) is int else 0}
         if selector and isinstance(selector[0], str):
@@ -135,7 +135,7 @@ class VersionRules:
 
     def with_replicas(self, obj: Object, replicas: int) -> Object:
         changed: Object = copied(obj)
-        *steps, (_, last) = parse(self._version["subresources"]["scale"]["specReplicasPath"])
+        *steps, (_, last) = dotted(self._version["subresources"]["scale"]["specReplicasPath"])
         node = changed
         for _, name in steps:
             node = node.setdefault(name, {})
@@ -147,7 +147,7 @@ class VersionRules:
         found: dict[str, str] = {}
         for each in self._version.get("selectableFields") or ():
             path = each["jsonPath"]
-            values = find(obj, parse(path))
+            values = find(obj, dotted(path))
             value = values[0] if values else ""
             found[path.removeprefix(".")] = "true" if value is True else "false" if value is False else str(value)
         return found

@@ -16,7 +16,9 @@ from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
+from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 from controlplane.apiserver.strategies.component_status import ComponentStatuses
 from controlplane.apiserver.strategies.eviction import evict
 from controlplane.apiserver.strategies.pod import bound
@@ -113,13 +115,18 @@ class Subresources:
         await collection.admission.admit(call, binding, ("", "v1", "Binding"))
         now = times.rfc3339(collection.clock.now())
 
-        async def change(pod: Object) -> Object:
-            return bound(pod, binding, now)
+        async def attempt(pod: Object) -> tuple[Object, bool]:
+            changed = bound(pod, binding, now)
+            if call.dry_run:
+                return changed, False
+            try:
+                return await collection.store.replace(changed, pod), False
+            except status.ApiError as error:
+                if status.is_conflict(error):
+                    raise Raced(error) from None
+                raise
 
-        if call.dry_run:
-            bound(await collection.store.get(call.namespace, name), binding, now)
-        else:
-            await collection.store.modify(call.namespace, name, change)
+        await begin_change(collection, call, name, attempt, MAX_ATTEMPTS)
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     async def _binding(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:

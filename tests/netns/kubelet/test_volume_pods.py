@@ -35,7 +35,7 @@ def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
             "volumeBindingMode": "WaitForFirstConsumer",
         }
     )
-    with joined(cluster) as agent:
+    with joined(cluster, featureGates={"ImageVolume": True, "UserNamespacesSupport": True}) as agent:
         yield agent
 
 
@@ -266,3 +266,29 @@ def test_memory_and_propagation(cluster: Cluster, kubelet: Kubelet, machine: Mac
     assert looked.stdout == "f\n"
     subprocess.run(machine.command("umount", str(shared / "in")), check=True)
     subprocess.run(machine.command("umount", str(shared)), check=True)
+
+
+def test_an_image_as_a_volume_ends_where_the_runtime_has_none(cluster: Cluster, kubelet: Kubelet) -> None:
+    """containerd mounts images since 2.1. What the kubelet does up to there, and how each failure is told."""
+
+    def image(name: str, reference: str, policy: str) -> Object:
+        volume = {"name": "v", "image": {"reference": reference, "pullPolicy": policy}}
+        return pod(name, [volume], busybox(FOREVER, volumeMounts=[{"name": "v", "mountPath": "/v"}]), nodeName="node")
+
+    def waits(name: str) -> str:
+        [status] = cluster.pod(name)["status"]["containerStatuses"]
+        return str(status["state"]["waiting"]["reason"])
+
+    cluster.apply(image("there", "busybox", "IfNotPresent"), image("away", "nowhere/no:1", "Never"))
+    eventually(lambda: waits("there") == "CreateContainerError", "the runtime's refusal")
+    eventually(lambda: waits("away") == "ErrImageNeverPull", "an image that is not there")
+    told(cluster, 'Container image "busybox" already present on machine')
+    told(cluster, 'Container image "nowhere/no:1" is not present with pull policy of Never')
+
+
+def test_users_of_its_own_are_not_to_be_had_of_an_old_runtime(cluster: Cluster, kubelet: Kubelet) -> None:
+    """containerd says what its handlers can since 2.0. Other pods run with the gate open: the rest of this module."""
+    cluster.apply(pod("users", [], busybox(FOREVER), nodeName="node", hostUsers=False))
+    why = 'can\'t set `spec.hostUsers: false`, runtime does not support user namespaces: the handler "" is not known'
+    told(cluster, f"Failed to create pod sandbox: {why}")
+    assert not cluster.pod("users")["status"].get("podIP")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 
@@ -18,6 +17,7 @@ from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError
 from provisioner.asking import ask, config_of
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
+from provisioner.doors import ApiDoor, Door, host_doors
 from provisioner.errors import BadInput, LabError
 from provisioner.home import find_home, find_lab, known_labs
 from provisioner.stepping import find_loop, render_list, render_rehearsal, render_waiting
@@ -25,7 +25,6 @@ from provisioner.stepping import find_loop, render_list, render_rehearsal, rende
 Object = dict[str, Any]
 
 COMPONENTS = ("kube-scheduler", "kube-controller-manager")
-_ROOT = "/debug/components"
 
 
 def step(
@@ -43,7 +42,8 @@ def step(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pause a controller or the scheduler, see what the next key's turn would do, and perform it when you say so.
+    """Pause a controller or the scheduler, see what the next key's turn would do, and perform it when you say so. In a
+    lab with a cloud, the loops of the cloud controller manager on this host too.
 
     What a turn would do is rehearsed by the controller itself: every write goes to the API server as a dry run, and so
     is defaulted, admitted and validated, but not stored. The loop stays paused until --resume.
@@ -55,7 +55,7 @@ def step(
     if "/" not in key and key and namespace:
         key = f"{namespace}/{key}"
     config = config_of(kubeconfig, lab, context)
-    session = _Session(config, _masters(kubeconfig, lab, config), as_json=as_json)
+    session = _Session(config, _masters(kubeconfig, lab, config), host_doors(find_home(), config), as_json=as_json)
     ask(session.run(loop, key, pause=pause, resume=resume, everything=everything, yes=yes))
 
 
@@ -70,41 +70,46 @@ def _masters(kubeconfig: object, lab: str | None, config: ClientConfig) -> list[
 
 
 class _Session:
-    """One command. others: API servers beside the config's."""
+    """One command. others: API servers beside the config's. beside: components that no API server reaches."""
 
-    def __init__(self, config: ClientConfig, others: list[str], *, as_json: bool) -> None:
-        self._config, self._others, self._as_json = config, others, as_json
+    def __init__(self, config: ClientConfig, others: list[str], beside: Sequence[Door], *, as_json: bool) -> None:
+        self._config, self._others, self._beside, self._as_json = config, others, beside, as_json
+        self._silent: dict[str, str] = {}
         self._out = Console(highlight=False, soft_wrap=True)
 
     async def run(self, word: str, key: str, *, pause: bool, resume: bool, everything: bool, yes: bool) -> None:
         async with self._clients() as clients:
-            found: list[tuple[Client, str, Object]] = []
+            found: list[tuple[Door, Object]] = []
             for component in COMPONENTS:
-                client, answer = await self._leading(clients, component)
-                found += [(client, component, loop) for loop in answer["loops"]]
+                door, answer = await self._leading(clients, component)
+                found += [(door, loop) for loop in answer["loops"]]
+            for door in self._beside:
+                try:
+                    found += [(door, loop) for loop in (await door.ask("GET", "loops"))["loops"]]
+                except OSError as error:
+                    self._silent[door.component] = str(error)
+            for component, why in self._silent.items():
+                self._say(f"{component} told nothing: {why}")
             if not found:
                 raise LabError("no scheduler and no controller manager leads yet", advice="Try again in a few seconds.")
             if word:
-                name = find_loop(word, [loop["name"] for _, _, loop in found])
-                found = [each for each in found if each[2]["name"] == name]
+                name = find_loop(word, [loop["name"] for _, loop in found])
+                found = [each for each in found if each[1]["name"] == name]
             if pause or resume:
                 what = "pause" if pause else "resume"
-                found = [
-                    (client, component, await _post(client, component, loop["name"], what))
-                    for client, component, loop in found
-                ]
+                found = [(door, await _post(door, loop["name"], what)) for door, loop in found]
             if everything or pause or resume or not word:
-                self._list([loop for _, _, loop in found])
+                self._list([{"component": door.component, **loop} for door, loop in found])
                 return
-            client, component, loop = found[0]
-            await self._step(client, component, loop, key, yes=yes)
+            door, loop = found[0]
+            await self._step(door, loop, key, yes=yes)
 
-    async def _step(self, client: Client, component: str, loop: Object, key: str, *, yes: bool) -> None:
+    async def _step(self, door: Door, loop: Object, key: str, *, yes: bool) -> None:
         name = loop["name"]
         if not loop["paused"]:
-            loop = await _post(client, component, name, "pause")
+            loop = await _post(door, name, "pause")
             self._say(f"{name} is paused now; kubelab step {name} --resume lets it work by itself again.")
-        told = await _post(client, component, name, "rehearse", key)
+        told = await _post(door, name, "rehearse", key)
         if not told:
             self._end(render_waiting(loop), {"loop": loop, "rehearsal": None, "outcome": None})
             return
@@ -114,14 +119,14 @@ class _Session:
         if not yes and (self._as_json or not _confirmed()):
             self._end([], {"loop": loop, "rehearsal": told, "outcome": None})
             return
-        outcome = await _post(client, component, name, "step", told["key"])
+        outcome = await _post(door, name, "step", told["key"])
         lines = ["[yellow]it was no longer there[/]"] if not outcome else [_told(outcome)]
         self._end(lines, {"loop": loop, "rehearsal": told, "outcome": outcome or None})
         if outcome and outcome["error"]:
             raise typer.Exit(1)
 
     def _list(self, loops: list[Object]) -> None:
-        self._end(render_list(loops), {"loops": loops})
+        self._end(render_list(loops), {"loops": loops, "silent": self._silent})
 
     def _say(self, line: str) -> None:
         if not self._as_json:
@@ -134,24 +139,29 @@ class _Session:
         for line in lines:
             self._out.print(line)
 
-    async def _leading(self, clients: list[Client], component: str) -> tuple[Client, Object]:
-        """The client by which the leading process of a component is reached; the first one's answer when none leads."""
+    async def _leading(self, clients: list[Client], component: str) -> tuple[Door, Object]:
+        """The way to the leading process of a component; the first one's answer when none leads."""
         first: Object | None = None
-        for client in clients:
+        doors = [ApiDoor(client, component) for client in clients]
+        for door in doors:
             try:
-                answer: Object = orjson.loads(await client.raw("GET", f"{_ROOT}/{component}/loops"))
+                answer = await door.ask("GET", "loops")
             except ApiError as error:
                 if error.code == 404:
                     raise LabError("this API server has no glass box", advice="Only kubelab's has.") from None
-                raise
+                if error.code != 503:
+                    raise
+                self._silent[component] = error.message
+                continue
             except ApiUnreachable:
-                if client is clients[0]:
+                if door is doors[0]:
                     raise
                 continue  # another master is down
             if answer["leading"]:
-                return client, answer
+                self._silent.pop(component, None)
+                return door, answer
             first = first or answer
-        return clients[0], first or {"loops": []}
+        return doors[0], first or {"loops": []}
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[list[Client]]:
@@ -166,10 +176,8 @@ class _Session:
                 await client.__aexit__(None, None, None)
 
 
-async def _post(client: Client, component: str, loop: str, what: str, key: str = "") -> Object:
-    query = {"key": key} if key else {}
-    answer: Object = orjson.loads(await client.raw("POST", f"{_ROOT}/{component}/loops/{loop}/{what}", query))
-    return answer
+async def _post(door: Door, loop: str, what: str, key: str = "") -> Object:
+    return await door.ask("POST", f"loops/{loop}/{what}", {"key": key} if key else {})
 
 
 def _confirmed() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -17,13 +18,13 @@ from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError
 from provisioner.asking import ask, config_of, find_resource
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
+from provisioner.doors import ROOT, ApiDoor, Door, host_doors
 from provisioner.errors import BadInput, LabError
+from provisioner.home import find_home
 from provisioner.timeline import render_timeline
 from provisioner.tracing import Document, Joined, Step, compute_timeline
 
 Object = dict[str, Any]
-
-_ROOT = "/debug/components"
 
 
 def trace(
@@ -45,7 +46,8 @@ def trace(
         kind, _, name = kind.partition("/")
     if not kind or not name:
         raise BadInput(["the name of an object is missing: kubelab trace KIND NAME"])
-    found = ask(_gather(config_of(kubeconfig, lab, context), kind, namespace, name))
+    config = config_of(kubeconfig, lab, context)
+    found = ask(_gather(config, host_doors(find_home(), config), kind, namespace, name))
     steps, silent = found
     if as_json:
         print(json.dumps({"steps": [_as_json(step) for step in steps], "silent": silent}, indent=2))
@@ -62,18 +64,20 @@ def trace(
         out.print(f"{where} told nothing: {why}", style="yellow")
 
 
-async def _gather(config: ClientConfig, word: str, namespace: str, name: str) -> tuple[list[Step], dict[str, str]]:
-    """The timeline, and why who does not speak of it does not."""
+async def _gather(
+    config: ClientConfig, beside: Sequence[Door], word: str, namespace: str, name: str
+) -> tuple[list[Step], dict[str, str]]:
+    """The timeline, and why who does not speak of it does not. beside: components that no API server reaches."""
     async with Client(config, "kubelab") as client:
         kind = await find_resource(client, word)
         documents: list[Document] = []
         silent: dict[str, str] = {}
-        for component in await _components(client):
-            await _fetch(client, f"{_ROOT}/{component}/trace", "", component, documents, silent)
+        for door in [*(ApiDoor(client, component) for component in await _components(client)), *beside]:
+            await _fetch(door.ask("GET", "trace"), "", door.component, documents, silent)
         for node in (await client.list(NODES))["items"] or []:
             machine = node["metadata"]["name"]
             path = f"/api/v1/nodes/{machine}/proxy/debug/trace"
-            await _fetch(client, path, machine, f"kubelet {machine}", documents, silent)
+            await _fetch(_of_node(client, path), machine, f"kubelet {machine}", documents, silent)
     resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
     key = f"{namespace or config.namespace or 'default'}/{name}" if kind.namespaced else name
     return compute_timeline(Joined(documents), resource, key), silent
@@ -81,7 +85,7 @@ async def _gather(config: ClientConfig, word: str, namespace: str, name: str) ->
 
 async def _components(client: Client) -> list[str]:
     try:
-        answer: Object = orjson.loads(await client.raw("GET", _ROOT))
+        answer: Object = orjson.loads(await client.raw("GET", ROOT))
     except ApiError as error:
         if error.code == 404:
             raise LabError("this API server keeps no trace", advice="Only kubelab's does.") from None
@@ -90,13 +94,18 @@ async def _components(client: Client) -> list[str]:
     return found
 
 
+async def _of_node(client: Client, path: str) -> Object:
+    found: Object = orjson.loads(await client.raw("GET", path))
+    return found
+
+
 async def _fetch(
-    client: Client, path: str, node: str, where: str, documents: list[Document], silent: dict[str, str]
+    answer: Awaitable[Object], node: str, where: str, documents: list[Document], silent: dict[str, str]
 ) -> None:
     sent = time.time()
     try:
-        body: Object = orjson.loads(await client.raw("GET", path))
-    except (ApiError, ApiUnreachable, ValueError) as error:
+        body = await answer
+    except (ApiError, ApiUnreachable, OSError, ValueError) as error:
         silent[where] = str(getattr(error, "message", "") or error)
         return
     received = time.time()

@@ -35,7 +35,7 @@ def ensure_running(home: LabHome, source: Path, code: str) -> bool:
         return False
     stop(home)
     argv = [sys.executable, "-m", "controlplane.cloud", f"--cloud-config={home.cloud_config}",
-            f"--kubeconfig={home.cloud_conf}", "--secure-port=0"]  # fmt: skip
+            f"--kubeconfig={home.cloud_conf}", f"--debug-socket={home.cloud_socket}", "--secure-port=0"]  # fmt: skip
     with home.cloud_log.open("ab") as log:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=source, start_new_session=True

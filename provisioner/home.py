@@ -94,6 +94,11 @@ class LabHome:
         """What it says."""
         return self.root / "cloud-controller-manager.log"
 
+    @property
+    def cloud_socket(self) -> Path:
+        """Where it can be looked into."""
+        return self.root / "cloud.sock"
+
     def console(self, machine: str) -> Path:
         return self.disks / f"{machine}.console.log"
 

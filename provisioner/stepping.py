@@ -23,7 +23,7 @@ def find_loop(word: str, names: Sequence[str]) -> str:
     """The loop that `word` names: all of a name, without its -controller, or its beginning. Raises BadInput."""
     for fits in (
         lambda name: name in (word, f"{word}-controller"),
-        lambda name: name.startswith(word.removesuffix("s")) and name.endswith("-controller"),
+        lambda name: name.startswith(word.removesuffix("s")),
     ):
         found = [name for name in names if fits(name)]
         if len(found) == 1:
@@ -34,14 +34,14 @@ def find_loop(word: str, names: Sequence[str]) -> str:
 
 
 def render_list(loops: Sequence[Object]) -> list[Text]:
-    """A line for each loop."""
-    names = [loop["name"] for loop in loops]
-    wide = max([4, *(len(name) for name in names)])
-    lines = [Text(f"{'LOOP':{wide}}  STATE    READY  WORKING  LATER  NEXT")]
+    """A line for each loop, the processes one after the other."""
+    wide = max([4, *(len(loop["name"]) for loop in loops)])
+    process = max([7, *(len(loop["component"]) for loop in loops)])
+    lines = [Text(f"{'PROCESS':{process}}  {'LOOP':{wide}}  STATE    READY  WORKING  LATER  NEXT")]
     for loop in loops:
         counts = [str(loop["counts"][part] or "-") for part in ("ready", "working", "later")]
         state, style = ("paused", "bold yellow") if loop["paused"] else ("running", "green")
-        line = Text.assemble(f"{loop['name']:{wide}}  ", (f"{state:7}", style))
+        line = Text.assemble(f"{loop['component']:{process}}  {loop['name']:{wide}}  ", (f"{state:7}", style))
         line.append(f"  {counts[0]:>5}  {counts[1]:>7}  {counts[2]:>5}  {_next(loop)}".rstrip())
         lines.append(line)
     return lines
@@ -72,9 +72,7 @@ def render_rehearsal(loop: str, told: Object) -> Iterator[Any]:
     """Desired, actual, and what the turn would do."""
     yield Text.assemble((loop, "bold"), "  next key ", (told["key"], "bold cyan"))
     if not told["rehearsed"]:
-        yield Text(
-            "  It decides by what it has seen go by, so that its turn can be taken but not rehearsed.", style="dim"
-        )
+        yield Text(f"  Its turn can be taken, but not rehearsed. {told['why']}", style="dim")
         return
     yield from _render_picture(told.get("picture"))
     yield from _render_scores(told)

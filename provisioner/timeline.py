@@ -16,6 +16,7 @@ _COLOURS = {
     "kube-apiserver": "blue",
     "kube-controller-manager": "magenta",
     "kube-scheduler": "cyan",
+    "cloud-controller-manager": "bright_magenta",
     "kubelet": "green",
     "kube-proxy": "yellow",
 }

@@ -21,9 +21,9 @@ _REHEARSAL_SECONDS = 20.0
 
 
 class ControllerLoop:
-    """`controller` as a Loop. rehearse: None for a controller whose decisions hang on what it has seen go by."""
+    """`controller` as a Loop. rehearse: or the sentence why its turn can be taken, but not rehearsed."""
 
-    def __init__(self, controller: Controller, rehearse: Rehearse | None) -> None:
+    def __init__(self, controller: Controller, rehearse: Rehearse | str) -> None:
         self.name, self._controller, self._rehearse = controller.name, controller, rehearse
 
     def describe(self) -> Object:
@@ -36,7 +36,7 @@ class ControllerLoop:
                 working=queue.working(),
                 later=[asdict(each) for each in queue.later()],
             ),
-            "rehearses": self._rehearse is not None,
+            "rehearses": not isinstance(self._rehearse, str),
         }
 
     def pause(self) -> None:
@@ -51,14 +51,14 @@ class ControllerLoop:
         key = key or next(iter(self._controller.queue.waiting()), "")
         if not key:
             return {}
-        if self._rehearse is None:
-            return {"key": key, "rehearsed": False}
+        rehearse = self._rehearse
+        if isinstance(rehearse, str):
+            return {"key": key, "rehearsed": False, "why": rehearse}
 
         async def alone() -> Object:
             use(None)  # what is only tried is no part of what happened
-            assert self._rehearse is not None
             async with asyncio.timeout(_REHEARSAL_SECONDS):
-                return await self._rehearse(key)
+                return await rehearse(key)
 
         return {"key": key, "rehearsed": True, **await asyncio.create_task(alone())}
 

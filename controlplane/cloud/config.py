@@ -25,7 +25,8 @@ class CloudConfig:
 
     cloud_config: the provider's file. controllers: names as `--controllers` takes them. leader_lease: how long the
     lease holds, how long its holder tries to renew it, and how often. secure_port: of health, metrics, the glass box; 0
-    serves none. routes: whether the host is to have routes to the pods.
+    serves none. debug_socket: a file by which the host's owner reaches the glass box; None serves none. routes:
+    whether the host is to have routes to the pods.
     """
 
     client: ClientConfig
@@ -35,6 +36,7 @@ class CloudConfig:
     leader_lease: tuple[float, float, float] = (15.0, 10.0, 2.0)
     bind_address: str = "127.0.0.1"
     secure_port: int = 0
+    debug_socket: Path | None = None
     periods: Periods = field(default_factory=Periods)
     routes: bool = True
     identity: str = ""
@@ -103,6 +105,7 @@ def parse(argv: Sequence[str]) -> CloudConfig:
         leader_lease=lease,
         bind_address=args.bind_address,
         secure_port=args.secure_port,
+        debug_socket=args.debug_socket,
         periods=periods,
         routes=args.configure_cloud_routes,
         identity=f"{socket.gethostname()}_{uuid.uuid4()}",
@@ -130,5 +133,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--leader-elect-retry-period", default="2s", help="how often it is renewed, or asked for; less again")
     add("--bind-address", default="127.0.0.1", help="address of the health and metrics server")
     add("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
+    add("--debug-socket", type=Path, help="where kubelab step and kubelab trace look in; unset serves none")
     add("--v", type=int, default=0, help="log verbosity")
     return parser

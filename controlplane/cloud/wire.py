@@ -10,6 +10,7 @@ from apimachinery.client.fenced import FencedClient
 from apimachinery.client.guarded import Guarded
 from apimachinery.client.leader import LeaderElector, LeadershipLost
 from apimachinery.client.rest import Client
+from apimachinery.controller import local_door
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
@@ -27,6 +28,7 @@ from controlplane.cloud.provider import Cloud
 log = logging.getLogger(__name__)
 
 NAME = "cloud-controller-manager"
+_OUTSIDE = "It acts on machines, disks and routes as well, where nothing can be tried without being done."
 
 
 class CloudDaemon:
@@ -47,6 +49,8 @@ class CloudDaemon:
                 server = DebugServer(config.bind_address, config.secure_port, tls=context)
                 guarded = Guarded(server, "/debug", self.glass_box.answer)
                 parts += [server.run(stop), guarded.run(client, context, self._clock)]
+            if config.debug_socket is not None:
+                parts.append(local_door.serve(config.debug_socket, self.glass_box.answer, stop))
             tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
             try:
                 await wait_first(stop, *tasks)
@@ -82,7 +86,7 @@ class CloudDaemon:
 async def run_loops(context: Context, config: CloudConfig, glass_box: GlassBox) -> None:
     """Run every enabled loop until cancelled. Each begins its work when the shared informers have synced."""
     loops = list(make_loops(context, config))
-    glass_box.show([ControllerLoop(each.loop, None) for each in loops])
+    glass_box.show([ControllerLoop(each.loop, _OUTSIDE) for each in loops])
     async with asyncio.TaskGroup() as group:
         group.create_task(context.informers.run())
         for recorder in context.recorders:

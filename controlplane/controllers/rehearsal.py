@@ -46,6 +46,7 @@ BY_MEMORY = frozenset(
     | {"horizontal-pod-autoscaler-controller", "node-ipam-controller"}
 )
 """They decide by what they have seen go by: when a node was last heard, who owned what is gone."""
+_MEMORY = "It decides by what it has seen go by, which another instance has not."
 
 KEYS: dict[str, Resource] = {
     "deployment-controller": DEPLOYMENTS,
@@ -140,10 +141,10 @@ class Recalls(Protocol):
         """Remember what `other`, of the same class, does; share nothing with it."""
 
 
-def rehearse_with(context: Context, make: Callable[[Context], Runnable], real: Runnable, loop: str) -> Rehearse | None:
-    """The rehearsal of a loop of `real`; None where memory decides. make: as in the table of descriptors."""
+def rehearse_with(context: Context, make: Callable[[Context], Runnable], real: Runnable, loop: str) -> Rehearse | str:
+    """The rehearsal of a loop of `real`; why not, where memory decides. make: as in the table of descriptors."""
     if loop in BY_MEMORY:
-        return None
+        return _MEMORY
 
     async def rehearse(key: str) -> Object:
         still = make(_StillContext(context))

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,14 +18,17 @@ import pytest
 from apimachinery.api.catalogue import ENDPOINTSLICES, EVENTS, LEASES, NODES, SERVICES
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import Client
+from apimachinery.controller import local_door
 from apimachinery.kit.started import started_at
 from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta.cloud import ANNOUNCED_BY
 from apimachinery.meta.status import ApiError, is_not_found
 from apimachinery.meta.taints import SHUTDOWN, UNINITIALIZED
 from controlplane.cloud.config import CloudConfig
 from controlplane.cloud.context import Periods
-from controlplane.cloud.service_plan import ANNOUNCED_BY, FINALIZER
+from controlplane.cloud.service_plan import FINALIZER
 from controlplane.cloud.wire import build
+from tests.integration.process import ROOT
 from tests.integration.simulation import Simulation, simulated_cluster
 
 Object = dict[str, Any]
@@ -83,7 +88,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 
 @asynccontextmanager
-async def manager(simulation: Simulation, machines: Machines) -> AsyncIterator[None]:
+async def manager(simulation: Simulation, machines: Machines, debug_socket: Path | None = None) -> AsyncIterator[None]:
     """The real one, without the routes: they would be this host's."""
     client = load_kubeconfig(simulation.directory / "admin.conf")
     config = CloudConfig(
@@ -91,6 +96,7 @@ async def manager(simulation: Simulation, machines: Machines) -> AsyncIterator[N
         cloud_config=machines.config,
         periods=Periods(monitor=0.3),
         leader_lease=(15.0, 10.0, 0.3),  # it is given back at the end; less would be lost by a busy machine
+        debug_socket=debug_socket,
         routes=False,
         identity="tests",
     )
@@ -311,5 +317,57 @@ def test_services(tmp_path: Path, machines: Machines) -> None:
                 await simulation.eventually(clean, "what it had is taken back", PATIENCE)
                 left = await client.get(SERVICES, "foreign", "default")
                 assert "finalizers" not in left["metadata"] and not left["status"]["loadBalancer"]
+
+    asyncio.run(check())
+
+
+def test_its_loops_are_stepped_and_its_doings_traced(
+    tmp_path: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its socket in the lab's folder, which is where kubelab finds it."""
+    lab = tmp_path / "home" / "labs" / "cloudy"
+    lab.mkdir(parents=True)
+    (lab / "lab.json").touch()
+    monkeypatch.setenv("KUBELAB_HOME", str(tmp_path / "home"))
+
+    async def kubelab(*words: str) -> Any:
+        argv = [sys.executable, "-m", "provisioner", *words, "--kubeconfig", str(lab / "admin.conf"), "--json"]
+        done = await asyncio.to_thread(subprocess.run, argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    async def check() -> None:
+        async with simulated_cluster(tmp_path / "cp", scheduler=False) as simulation:
+            shutil.copy(simulation.directory / "admin.conf", lab)
+            await _join(simulation)
+            async with manager(simulation, machines, lab / "cloud.sock"):
+                await _initialized(simulation)
+                told = await kubelab("step", "--list")
+                assert {(each["component"], each["name"]) for each in told["loops"]} == {
+                    ("cloud-controller-manager", name)
+                    for name in (
+                        "cloud-node-controller", "cloud-node-lifecycle-controller", "service-controller",
+                        "disk-provisioner", "disk-attacher", "disk-resizer",
+                    )
+                }  # fmt: skip
+                assert set(told["silent"]) == {"kube-scheduler", "kube-controller-manager"}  # they have no port here
+                loop = "loops/service-controller"
+                assert (await local_door.ask(lab / "cloud.sock", "POST", f"{loop}/pause"))["paused"] is True
+                await simulation.client.create(SERVICES, _service("web"), "default")
+
+                async def waiting() -> bool:
+                    return "default/web" in (await local_door.ask(lab / "cloud.sock", "GET", loop))["ready"]
+
+                await simulation.eventually(waiting, "the Service waits", PATIENCE)
+                service = await simulation.client.get(SERVICES, "web", "default")
+                assert not service["status"]["loadBalancer"].get("ingress")
+                done = await kubelab("step", "service-controller", "default/web", "--yes")
+                assert done["rehearsal"]["why"].startswith("It acts on machines")
+                assert (done["outcome"]["key"], done["outcome"]["result"]) == ("default/web", "success")
+                assert _ip(await _balanced(simulation, "web")) in ("10.9.0.200", "10.9.0.201")
+                assert (await local_door.ask(lab / "cloud.sock", "POST", f"{loop}/resume"))["paused"] is False
+                steps = (await kubelab("trace", "service", "web"))["steps"]
+                turns = [s["thing"] for s in steps if s["where"] == "cloud-controller-manager"]
+                assert {"resource": "service-controller", "key": "default/web", "revision": ""} in turns
 
     asyncio.run(check())

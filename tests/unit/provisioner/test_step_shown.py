@@ -44,9 +44,19 @@ def test_the_list() -> None:
     counts = {"ready": 1, "working": 0, "later": 1}
     later = {"key": "default/b", "after": 3.25, "failures": 2}
     loop = {"name": "a", "paused": True, "counts": counts, "ready": [], "working": [], "later": [later]}
-    assert shown(render_list([loop])).splitlines() == [
-        "LOOP  STATE    READY  WORKING  LATER  NEXT",
-        "a     paused       1        -      1  default/b in 3.2 s (failed 2×)",
+    loops = [{"component": "kube-scheduler", **loop}, {"component": "cloud", **loop, "name": "disk-attacher"}]
+    assert shown(render_list(loops)).splitlines() == [
+        "PROCESS         LOOP           STATE    READY  WORKING  LATER  NEXT",
+        "kube-scheduler  a              paused       1        -      1  default/b in 3.2 s (failed 2×)",
+        "cloud           disk-attacher  paused       1        -      1  default/b in 3.2 s (failed 2×)",
+    ]
+
+
+def test_what_is_not_rehearsed() -> None:
+    told = {"key": "default/web", "rehearsed": False, "why": "It acts on machines."}
+    assert shown(render_rehearsal("service-controller", told)).splitlines() == [
+        "service-controller  next key default/web",
+        "  Its turn can be taken, but not rehearsed. It acts on machines.",
     ]
 
 

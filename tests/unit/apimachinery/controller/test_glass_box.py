@@ -1,8 +1,12 @@
 import asyncio
+import socket
+import stat
+from pathlib import Path
 
 import pytest
 
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.local_door import ask, serve
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.controller.stepping import ControllerLoop
@@ -120,7 +124,56 @@ async def test_the_box_refuses_what_it_does_not_know(method: str, path: str, cod
     queue = WorkQueue(ManualClock())
     queue.add("a")
     box = GlassBox(Trace("kube-controller-manager"))
-    box.show([ControllerLoop(Controller("web-controller", reconcile, queue), None)])
+    box.show([ControllerLoop(Controller("web-controller", reconcile, queue), "It remembers.")])
     with pytest.raises(ApiError) as refused:
         await box.answer(method, path, {})
     assert refused.value.code == code
+
+
+async def test_a_loop_that_is_not_rehearsed_says_why_and_takes_its_turn() -> None:
+    queue, calls = WorkQueue(ManualClock()), []
+
+    async def reconcile(key: str) -> None:
+        calls.append(key)
+
+    loop = ControllerLoop(Controller("disk-attacher", reconcile, queue), "It plugs in disks.")
+    queue.add("a")
+    assert loop.describe()["rehearses"] is False
+    assert await loop.rehearse("") == {"key": "a", "rehearsed": False, "why": "It plugs in disks."}
+    assert calls == []
+    assert (await loop.step(""))["result"] == "success"
+    assert calls == ["a"]
+
+
+async def test_the_door_of_a_machine_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a path longer than a socket's may be, in place of what a killed process left there."""
+    folder = tmp_path / ("a" * 100)
+    folder.mkdir()
+    door, stop = folder / "box.sock", asyncio.Event()
+    with socket.socket(socket.AF_UNIX) as left:
+        monkeypatch.chdir(folder)
+        left.bind("box.sock")
+    box = GlassBox(Trace("cloud-controller-manager"))
+    with pytest.raises(OSError, match="Cannot connect"):
+        await ask(door, "GET", "loops")
+    serving = asyncio.create_task(serve(door, box.answer, stop))
+    try:
+        async with asyncio.timeout(60):
+            while not door.is_socket() or (answer := await _asked(door)) is None:
+                await asyncio.sleep(0)
+        assert answer == {"component": "cloud-controller-manager", "leading": False, "loops": []}
+        assert stat.S_IMODE(door.stat().st_mode) == 0o600
+        with pytest.raises(ApiError, match='no loop "x"; there are: none'):
+            await ask(door, "POST", "loops/x/step", {"key": "a/b"})
+        stop.set()
+        await serving
+    finally:
+        await cancel_and_wait(serving)
+    assert not door.exists()
+
+
+async def _asked(door: Path) -> dict[str, object] | None:
+    try:
+        return await ask(door, "GET", "loops")
+    except OSError:  # what was left is still there
+        return None

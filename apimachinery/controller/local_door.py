@@ -1,0 +1,77 @@
+"""A glass box's door on the component's own machine: a socket, for whoever may open the file (its owner).
+
+For a component that no API server can reach, such as one beside the hypervisor. The paths are those of `glassbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from apimachinery.client.guarded import Answer, refused
+from apimachinery.meta.status import ApiError
+
+Object = dict[str, Any]
+
+_TIMEOUT = aiohttp.ClientTimeout(total=45)
+_PRIVATE = 0o177  # an umask: nobody but the owner
+
+
+async def serve(path: Path, answer: Answer, stop: asyncio.Event) -> None:
+    """Answer at `path` until `stop` is set; a socket that somebody left there is replaced. Raises OSError."""
+
+    async def told(request: web.Request) -> web.Response:
+        try:
+            found = await answer(request.method, request.match_info["below"], request.query)
+        except ApiError as error:
+            return refused(error)
+        return web.Response(body=orjson.dumps(found), content_type="application/json")
+
+    app = web.Application()
+    for method in ("GET", "POST"):
+        app.router.add_route(method, "/{below:.*}", told)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
+    async with AsyncExitStack() as undo:
+        await runner.setup()
+        undo.push_async_callback(runner.cleanup)
+        with _reached(path) as short:
+            before = os.umask(_PRIVATE)
+            try:
+                await web.UnixSite(runner, short).start()
+            finally:
+                os.umask(before)
+        undo.callback(path.unlink, missing_ok=True)
+        await stop.wait()
+
+
+async def ask(path: Path, method: str, below: str, query: Mapping[str, str] | None = None) -> Object:
+    """The answer of who serves at `path`. Raises ApiError, what it refuses with; OSError (also TimeoutError): nobody
+    answers."""
+    with _reached(path) as short:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(short), timeout=_TIMEOUT) as session,
+            session.request(method, f"http://localhost/{below}", params=query or {}) as response,
+        ):
+            body = await response.read()
+    if response.status >= 300:
+        raise ApiError.from_status(response.status, body)
+    found: Object = orjson.loads(body)
+    return found
+
+
+@contextmanager
+def _reached(path: Path) -> Iterator[str]:
+    """A short path of the same file: a socket's may have 107 bytes (unix(7))."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from controlplane.controllers.pod_control import BURST, render_pod
 from controlplane.controllers.revisions import HASH_LABEL
 
 Object = dict[str, Any]
+
+GENERATION_LABEL = "pod-template-generation"
+"""Which of the templates that there have been a pod was made of, as the API server counts them."""
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 # What every daemon pod tolerates: it belongs to the node, so trouble of the node must not move it.
 _TOLERATED: tuple[tuple[str, str], ...] = (
@@ -84,7 +90,11 @@ def by_node(owned: Iterable[Object]) -> dict[str, list[Object]]:
 def render_daemon_pod(daemon_set: Object, node: str, revision_hash: str) -> Object:
     """Return the pod for one node: bound to it by affinity, for the scheduler to place (KEP-548)."""
     pod = render_pod(daemon_set["spec"].get("template") or {}, daemon_set, DAEMONSETS)
-    pod["metadata"]["labels"][HASH_LABEL] = revision_hash
+    labels = pod["metadata"]["labels"]
+    generation = (daemon_set["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION) or ""
+    if _NUMBER.fullmatch(generation):
+        labels[GENERATION_LABEL] = str(int(generation))
+    labels[HASH_LABEL] = revision_hash
     spec = pod["spec"]
     spec["tolerations"] = tolerations(spec)
     affinity = deepcopy(spec.get("affinity") or {})

@@ -70,6 +70,16 @@ def test_a_daemon_pod_is_pinned_to_its_node() -> None:
     assert {t["key"] for t in made["spec"]["tolerations"]} >= {"node.kubernetes.io/not-ready"}
 
 
+@pytest.mark.parametrize(
+    ("annotation", "label"), [(None, None), ("3", "3"), ("007", "7"), ("x", None), ("", None), ("9" * 5000, None)]
+)
+def test_pods_bear_the_number_of_their_template(annotation: str | None, label: str | None) -> None:
+    owner = daemon_set()
+    if annotation is not None:
+        owner["metadata"]["annotations"] = {"deprecated.daemonset.template.generation": annotation}
+    assert plan.render_daemon_pod(owner, "n1", "abc")["metadata"]["labels"].get(plan.GENERATION_LABEL) == label
+
+
 def test_pods_follow_nodes() -> None:
     nodes = [node("n1"), node("n2"), node("n3", taints=taint("a", "NoExecute"))]
     owned = [

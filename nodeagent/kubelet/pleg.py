@@ -58,7 +58,8 @@ class Pleg:
         self._last: float | None = None
         self._kick = asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
-        self._drowned = False
+        # Something may have happened that neither an event nor the last listing told of.
+        self._unsure = False
 
     def unhealthy(self) -> str | None:
         """Why the node's picture of its pods is stale; None when it is not."""
@@ -107,9 +108,9 @@ class Pleg:
                 await self.relist()
             except RuntimeCallError as error:
                 log.error("GenericPLEG: Unable to retrieve pods: %s", error)
-            # What the runtime did not show yet when an event was left aside, it shows at the next listing.
-            period = FAST if self._drowned or not self._listening else SLOW
-            self._drowned = False
+                self._unsure = True
+            period = FAST if self._unsure or not self._listening else SLOW
+            self._unsure = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(period):
                     await self._kick.wait()
@@ -117,7 +118,8 @@ class Pleg:
     async def _listen_forever(self) -> None:
         while not self._deaf:
             try:
-                self._listening = True
+                # What ends before the runtime has taken the subscription is told of to nobody.
+                self._listening = self._unsure = True
                 async for event in task_events(self._channel):
                     self.heard(event)
             except RuntimeCallError as error:
@@ -133,7 +135,7 @@ class Pleg:
         """Look into what an event tells, soon."""
         if event.kind == "exit" and event.of_init:
             if len(self._settling) >= SETTLING_MOST:
-                self._drowned = True
+                self._unsure = True
                 self._kick.set()
                 return
             task = asyncio.create_task(self._settle(event.container_id))

@@ -13,6 +13,7 @@ from apimachinery.api.validation.checks import (
     qualified_name,
     same,
 )
+from apimachinery.api.validation.difference import difference
 from apimachinery.api.validation.persistent_volumes import VOLUME_MODES, access_modes
 from apimachinery.meta import quantity
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
@@ -46,10 +47,9 @@ def claim_update(new: Object, old: Object) -> list[Problem]:
         now["resources"] = _with_size(now, _size(before))
     if bound and now.get("volumeAttributesClassName") is not None:
         now["volumeAttributesClassName"] = then.get("volumeAttributesClassName")
-    changed = sorted(field for field in {*now, *then} if not same(now.get(field), then.get(field)))
-    if changed:
+    if not same(now, then):
         text = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
-        problems.append(forbidden(_SPEC, f"{text}claims\n{', '.join(changed)}"))
+        problems.append(forbidden(_SPEC, f"{text}claims\n{difference(then, now)}"))
     size, least = _amount(_size(after)), _amount((((old.get("status") or {}).get("capacity")) or {}).get("storage"))
     if size < _amount(_size(before)) and size <= least:
         where = _SPEC.child("resources", "requests", "storage")

@@ -10,6 +10,7 @@ from apimachinery.api.validation.checks import (
     immutable,
     same,
 )
+from apimachinery.api.validation.difference import difference
 from apimachinery.api.validation.go_values import go_amounts
 from apimachinery.api.validation.scheduling import node_selector
 from apimachinery.api.validation.volume_sources import PORTAL_TOO_LONG, check_source, portal_too_long
@@ -61,9 +62,10 @@ def persistent_volume_update(new: Object, old: Object) -> list[Problem]:
     """Source, mode and (once set) the nodes stay."""
     after, before = new.get("spec") or {}, old.get("spec") or {}
     problems: list[Problem] = []
-    changed = [kind for kind, _ in _SOURCES if not same(_comparable(after, before, kind), before.get(kind))]
-    if changed:
-        text = f"spec.persistentvolumesource is immutable after creation\n{', '.join(changed)}"
+    now = {kind: _comparable(after, before, kind) for kind, _ in _SOURCES}
+    then = {kind: before.get(kind) for kind, _ in _SOURCES}
+    if not same(now, then):
+        text = f"spec.persistentvolumesource is immutable after creation\n{difference(then, now)}"
         problems.append(forbidden(_SPEC.child("persistentvolumesource"), text))
     problems += immutable(after.get("volumeMode"), before.get("volumeMode"), Path("volumeMode"))
     if before.get("nodeAffinity") is not None and not same(after.get("nodeAffinity"), before["nodeAffinity"]):

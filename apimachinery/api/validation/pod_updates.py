@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, qualified_name, same, sentences
+from apimachinery.api.validation.difference import difference
 from apimachinery.api.validation.pod_annotations import pod_annotations, pod_annotations_update
 from apimachinery.api.validation.pod_gated import gated_update
 from apimachinery.api.validation.pods import addresses
@@ -46,7 +47,7 @@ def pod_update(new: Object, old: Object) -> list[Problem]:
     if before.get("schedulingGates"):
         problems += gated_update(left, before, path)
     if not same(left, before):
-        text = f"pod updates may not change fields other than {_UPDATABLE}\n{_difference(before, left)}"
+        text = f"pod updates may not change fields other than {_UPDATABLE}\n{difference(before, left)}"
         problems.append(forbidden(path, text))
     return problems
 
@@ -63,7 +64,7 @@ def ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:
         if name not in found:
             problems.append(forbidden(path, f'existing ephemeral containers "{name}" may not be removed\n'))
         elif not same(before, found[name]):
-            text = f'existing ephemeral containers "{name}" may not be changed\n{_difference(before, found[name])}'
+            text = f'existing ephemeral containers "{name}" may not be changed\n{difference(before, found[name])}'
             problems.append(forbidden(path, text))
     return problems
 
@@ -180,18 +181,3 @@ def _without_updatable(spec: Object, old: Object) -> dict[str, Any]:
     if (old.get(grace) or 0) < 0 and left.get(grace) == 1:
         left[grace] = old[grace]
     return left
-
-
-def _difference(old: Any, new: Any, where: str = "") -> str:
-    """The changed values, a line each, as far as they can be told apart."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        lines = [
-            _difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-            for key in [*old, *(key for key in new if key not in old)]
-            if not same(old.get(key), new.get(key))
-        ]
-        return "\n".join(lines)
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        return "\n".join(_difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs if not same(a, b))
-    return f"- \t{where}: {old!r}\n+ \t{where}: {new!r}"

@@ -143,7 +143,8 @@ def test_a_volumes_source_stays_and_its_mode():
     old = _object(PV, spec=_VOLUME)
     moved = _object(PV, spec={**_VOLUME, "hostPath": {"path": "/other"}, "volumeMode": "Block"})
     assert _texts(validate_update(PV, moved, old)) == [
-        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\nhostPath",
+        "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n"
+        '- \thostPath.path: "/data"\n+ \thostPath.path: "/other"',
         'volumeMode: Invalid value: "Block": field is immutable',
     ]
     grown = _object(PV, spec={**_VOLUME, "capacity": {"storage": "2Gi"}, "storageClassName": "slow"})
@@ -188,13 +189,22 @@ _FIXED = (
 )
 
 
+def _fixed(where, before, after):
+    return f'{_FIXED}- \t{where}: "{before}"\n+ \t{where}: "{after}"'
+
+
 @pytest.mark.parametrize(
     ("phase", "before", "after", "expected"),
     [
         ("Pending", {}, {"volumeName": "v"}, []),
-        ("Bound", {"volumeName": "v"}, {"volumeName": "w"}, [f"{_FIXED}volumeName"]),
+        ("Bound", {"volumeName": "v"}, {"volumeName": "w"}, [_fixed("volumeName", "v", "w")]),
         ("Bound", {}, {"resources": {"requests": {"storage": "2Gi"}}}, []),
-        ("Pending", {}, {"resources": {"requests": {"storage": "2Gi"}}}, [f"{_FIXED}resources"]),
+        (
+            "Pending",
+            {},
+            {"resources": {"requests": {"storage": "2Gi"}}},
+            [_fixed("resources.requests.storage", "1Gi", "2Gi")],
+        ),
         (
             "Bound",
             {},
@@ -202,12 +212,17 @@ _FIXED = (
             ["spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"],
         ),
         ("Pending", {}, {"storageClassName": "fast"}, []),
-        ("Pending", {"storageClassName": "slow"}, {"storageClassName": "fast"}, [f"{_FIXED}storageClassName"]),
+        (
+            "Pending",
+            {"storageClassName": "slow"},
+            {"storageClassName": "fast"},
+            [_fixed("storageClassName", "slow", "fast")],
+        ),
         (
             "Pending",
             {},
             {"volumeMode": "Block"},
-            [f"{_FIXED}volumeMode", 'volumeMode: Invalid value: "Block": field is immutable'],
+            [_fixed("volumeMode", "Filesystem", "Block"), 'volumeMode: Invalid value: "Block": field is immutable'],
         ),
     ],
     ids=str,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
-from apimachinery.api.validation.webhook_clients import webhook_service, webhook_url
+from apimachinery.api.validation.webhook_clients import client_config
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
 from controlplane.apiserver.extensions.definition import ESTABLISHED, is_true, storage_version
@@ -266,7 +266,11 @@ def _conversion(spec: Object, path: Path) -> Iterator[Problem]:
         if versions:
             yield forbidden(reviews, _NOT_WEBHOOK)
         return
-    yield from _conversion_client(client, path.child("webhookClientConfig"))
+    where = path.child("webhookClientConfig")
+    if client is None:
+        yield required(where, "required when strategy is set to Webhook")
+    else:
+        yield from client_config(client, where)
     if not versions:
         yield required(reviews)
         return
@@ -277,14 +281,3 @@ def _conversion(spec: Object, path: Path) -> Iterator[Problem]:
         yield from (invalid(reviews.index(at), version, text) for text in names.dns1035_label(version))
     if not set(_REVIEWS) & set(versions):
         yield invalid(reviews, go_strings(versions), f"must include at least one of {', '.join(_REVIEWS)}")
-
-
-def _conversion_client(client: Object | None, path: Path) -> list[Problem]:
-    if client is None:
-        return [required(path, "required when strategy is set to Webhook")]
-    url, service = client.get("url"), client.get("service")
-    if (url is None) == (service is None):
-        return [required(path, "exactly one of url or service is required")]
-    if url is not None:
-        return webhook_url(url, path.child("url"))
-    return webhook_service(service or {}, path.child("service"))

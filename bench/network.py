@@ -50,10 +50,38 @@ def _ip(number: int) -> str:
     return f"10.96.{number // 250}.{number % 250 + 1}"
 
 
+_NEW = "-m conntrack --ctstate NEW"
+_FILTER = f"""*filter
+:KUBE-EXTERNAL-SERVICES - [0:0]
+:KUBE-FIREWALL - [0:0]
+:KUBE-FORWARD - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-PROXY-FIREWALL - [0:0]
+:KUBE-SERVICES - [0:0]
+-A INPUT {_NEW} -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS
+-A INPUT {_NEW} -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-A INPUT -j KUBE-FIREWALL
+-A FORWARD {_NEW} -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD {_NEW} -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A FORWARD {_NEW} -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-A OUTPUT {_NEW} -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A OUTPUT {_NEW} -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -j KUBE-FIREWALL
+-A KUBE-FIREWALL -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT
+-A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+COMMIT
+"""
+
+
 def render_layout(size: int) -> str:
-    """The nat table as kube-proxy 1.32 lays it out in iptables mode; names of chains are shorter."""
-    chains, rules = ["KUBE-SERVICES", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"], [
+    """The tables as kube-proxy 1.32 lays them out in iptables mode; names of chains are shorter."""
+    chains, rules = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"], [
         "-A PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES",
+        "-A OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES",
         "-A POSTROUTING -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING",
         "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
         "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
@@ -73,7 +101,8 @@ def render_layout(size: int) -> str:
             rules.append(f"-A {chain} {chance} -j {chains[-1]}")
             rules.append(f"-A {chains[-1]} -s {SERVER}/32 -j KUBE-MARK-MASQ")
             rules.append(f"-A {chains[-1]} -p tcp -m tcp -j DNAT --to-destination {SERVER}:{end}")
-    return "\n".join(["*nat", *(f":{chain} - [0:0]" for chain in chains), *rules, "COMMIT", ""])
+    rules.append("-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS")
+    return _FILTER + "\n".join(["*nat", *(f":{chain} - [0:0]" for chain in chains), *rules, "COMMIT", ""])
 
 
 class _Way:
@@ -156,8 +185,11 @@ def _traffic() -> list[Figure]:
         requests: dict[str, list[float]] = {mode: [] for mode in modes}
         transfers: dict[str, list[float]] = {mode: [] for mode in modes}
         for _ in range(ROUNDS):
+            # One after the other, beginning with another each time: what the machine does besides meets all alike.
+            for turn in range(REQUESTS):
+                for mode in (*modes[turn % 3 :], *modes[: turn % 3]):
+                    requests[mode].append(ways[mode].request())
             for mode, way in ways.items():
-                requests[mode] += [way.request() for _ in range(REQUESTS)]
                 transfers[mode].append(way.transfer())
     figures = []
     for mode in modes[1:]:

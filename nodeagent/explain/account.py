@@ -20,16 +20,17 @@ from nodeagent.proxy import services
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import JUMPS, assemble, is_ours
 from nodeagent.proxy.nftables.plan import plan_port as plan_elements
+from nodeagent.proxy.nftables.table import fixed_chains
 from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.routes.nodes import node_network
 
 from .account_nft import judge_table, read_elements
 from .cluster import Cluster, Object
-from .iptables_rules import Chain, Rule, Tables, parse_rule, same_rule
+from .iptables_rules import Chain, Rule, Tables, parse_rule, program, same_rule
 from .packet import Finding, Trail
 from .routing import exact_routes
 from .snapshot import Json, NodeSnapshot
-from .verdicts import in_network
+from .verdicts import in_network, split_endpoint
 
 _COMMENT = re.compile(r'comment "([^"]*)"')
 _SHOWN = 3  # rules of a chain that are named
@@ -96,29 +97,32 @@ def _judge_services(cluster: Cluster, node: NodeSnapshot, family: int, trail: Tr
     ports = _ports(cluster, node, family)
     if proxy_mode(node) != "iptables":
         plans = [plan_elements(port, behind, view) for port, behind in ports]
-        judge_table(label, node.host.nft, family, plans, trail)
+        judge_table(label, node.host.nft, family, plans, fixed_chains(settings, view), trail)
         return
     wanted = assemble((plan_port(port, behind, view) for port, behind in ports), settings, view)
     for table in ("nat", "filter"):
         chains, live = wanted.table(table), tables.get(table, {})
+        shown = f"{program(family)} -t {table} -S"
         for name, rules in chains.items():
-            _judge_chain(label, table, name, [parse_rule(rule) for rule in rules], live.get(name), trail)
+            _judge_chain(label, table, name, [parse_rule(rule) for rule in rules], live.get(name), shown, trail)
         for name, chain in live.items():
             if is_ours(name) and name not in chains:
-                _unaccounted(cluster, label, table, chain, trail)
+                _unaccounted(cluster, label, table, chain, shown, trail)
         for jump in JUMPS:
             source = live.get(jump.source)
             if jump.table == table and not any(
                 rule.target == jump.target for rule in (source.rules if source is not None else ())
             ):
                 what = f"{table} {jump.source} does not lead to {jump.target}"
-                trail.found("flushed", label, what, f"iptables -t {table} -S {jump.source}")
+                trail.found("flushed", label, what, f"{shown} {jump.source}")
         for name in _BUILT_IN:
-            _judge_built_in(label, table, live.get(name), trail)
+            _judge_built_in(label, table, live.get(name), shown, trail)
 
 
-def _judge_chain(label: str, table: str, name: str, wanted: list[Rule], live: Chain | None, trail: Trail) -> None:
-    command = f"iptables -t {table} -S {name}"
+def _judge_chain(
+    label: str, table: str, name: str, wanted: list[Rule], live: Chain | None, shown: str, trail: Trail
+) -> None:
+    command = f"{shown} {name}"
     if live is None:
         if wanted:
             trail.found("flushed", label, f"{table} {name} is missing", command)
@@ -132,23 +136,23 @@ def _judge_chain(label: str, table: str, name: str, wanted: list[Rule], live: Ch
         trail.found("foreign", label, f"{table} {name} has {_some(extra)}, which no API object asks for", command)
 
 
-def _unaccounted(cluster: Cluster, label: str, table: str, chain: Chain, trail: Trail) -> None:
-    command = f"iptables -t {table} -S {chain.name}"
+def _unaccounted(cluster: Cluster, label: str, table: str, chain: Chain, shown: str, trail: Trail) -> None:
+    command = f"{shown} {chain.name}"
     known = {
         ip for one in cluster.slices for entry in one.get("endpoints") or () for ip in entry.get("addresses") or ()
     }
     for rule in chain.rules:
-        if rule.target == "DNAT" and (to := rule.options["--to-destination"].value).rpartition(":")[0] not in known:
+        if rule.target == "DNAT" and split_endpoint(to := rule.options["--to-destination"].value)[0] not in known:
             trail.found("dead-endpoint", label, f"{table} {chain.name} leads to {to}, which is no endpoint", command)
             return
     trail.found("foreign", label, f"{table} {chain.name}: no API object accounts for it", command)
 
 
-def _judge_built_in(label: str, table: str, chain: Chain | None, trail: Trail) -> None:
+def _judge_built_in(label: str, table: str, chain: Chain | None, shown: str, trail: Trail) -> None:
     foreign = [rule for rule in (chain.rules if chain is not None else ()) if not rule.target.startswith(_CNI)]
     if chain is not None and foreign:
         what = f"{table} {chain.name} has {_some(foreign)}, which is not of Kubernetes"
-        trail.found("foreign", label, what, f"iptables -t {table} -S {chain.name}")
+        trail.found("foreign", label, what, f"{shown} {chain.name}")
 
 
 def _judge_policies(cluster: Cluster, node: NodeSnapshot, trail: Trail) -> None:

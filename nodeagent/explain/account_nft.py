@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nodeagent.proxy.nftables import names
-from nodeagent.proxy.nftables.plan import PortPlan
+from nodeagent.proxy.nftables.plan import PortPlan, Rules
 from nodeagent.proxy.nftables.table import MAPS
 
 from .nft_rules import NftTables, TableKey
@@ -15,8 +15,11 @@ from .packet import Trail
 _SHOWN = 3  # elements of a map that are named
 
 
-def judge_table(label: str, nft: NftTables, family: int, plans: Iterable[PortPlan], trail: Trail) -> None:
-    """Chains that no element leads to any more are not judged: kube-proxy removes them a moment later."""
+def judge_table(
+    label: str, nft: NftTables, family: int, plans: Iterable[PortPlan], fixed: Mapping[str, Rules], trail: Trail
+) -> None:
+    """fixed: the chains that are no Service's. Chains that no element leads to any more are not judged: kube-proxy
+    removes them a moment later."""
     table = ("ip" if family == 4 else "ip6", names.TABLE)
     if table not in nft.tables:
         what = f"table {table[0]} {names.TABLE} is missing: no Service is translated"
@@ -26,12 +29,8 @@ def judge_table(label: str, nft: NftTables, family: int, plans: Iterable[PortPla
     for plan in plans:
         for (container, key), (verdict, _) in plan.elements.items():
             wanted.setdefault(container, {})[key] = verdict
-        for name, rules in plan.chains.items():
-            chain = nft.chains.get((table, name))
-            if chain is None or len(chain.rules) != len(rules):
-                state = "is missing" if chain is None else f"has {len(chain.rules)} rules instead of {len(rules)}"
-                command = f"nft list chain {table[0]} {names.TABLE} {name}"
-                trail.found("flushed", label, f"{names.TABLE} {name} {state}", command)
+        _judge_chains(label, nft, table, plan.chains, trail)
+    _judge_chains(label, nft, table, fixed, trail)
     for container, elements in wanted.items():
         live = read_elements(nft, table, container)
         kind = "map" if container in MAPS else "set"
@@ -43,6 +42,18 @@ def judge_table(label: str, nft: NftTables, family: int, plans: Iterable[PortPla
         if extra:
             what = f"{names.TABLE} {container} has {_some(extra)}, which no API object asks for"
             trail.found("foreign", label, what, command)
+
+
+def _judge_chains(label: str, nft: NftTables, table: TableKey, wanted: Mapping[str, Rules], trail: Trail) -> None:
+    """Counts, not texts: nft prints rules in its own words."""
+    for name, rules in wanted.items():
+        chain = nft.chains.get((table, name))
+        there = len(chain.rules) if chain is not None else 0
+        if chain is not None and there == len(rules):
+            continue
+        state = "is missing" if chain is None else f"has {there} rules instead of {len(rules)}"
+        command = f"nft list chain {table[0]} {names.TABLE} {name}"
+        trail.found("foreign" if there > len(rules) else "flushed", label, f"{names.TABLE} {name} {state}", command)
 
 
 def read_elements(nft: NftTables, table: TableKey, name: str) -> dict[str, str]:

@@ -126,6 +126,11 @@ def same_rule(rule: Rule) -> tuple[object, ...]:
     return rule.target, tuple(sorted((name, value.value, value.negated) for name, value in options.items()))
 
 
+def program(family: int) -> str:
+    """The command that shows the rules of a family, 4 or 6."""
+    return "iptables" if family == 4 else "ip6tables"
+
+
 _NOISE = frozenset(("--comment", "--mask", "--rsource"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .iptables_rules import Chain, Option, Rule
+from .iptables_rules import Chain, Option, Rule, program
 from .packet import UNTRACKED
 from .verdicts import ACCEPT, DROP, REJECT, RETURN, Around, Hit, Verdict, in_network, split_endpoint
 
@@ -21,7 +21,7 @@ def walk_chain(table: str, chains: Mapping[str, Chain], name: str, around: Aroun
         return verdict
     chain = chains[name]
     if chain.policy == "DROP":
-        hit = Hit(f"{table} {name} policy", "policy DROP", f"iptables -t {table} -L {name} -n -v", chain.packets)
+        hit = Hit(f"{table} {name} policy", "policy DROP", _shown(around, table, name), chain.packets)
         return Verdict(DROP, by=hit)
     return Verdict(ACCEPT)
 
@@ -31,7 +31,10 @@ def _walk(table: str, chains: Mapping[str, Chain], name: str, around: Around, de
         return Verdict(RETURN)
     for rule in chains[name].rules:
         matched = matches(rule, around)
-        hit = _hit(table, name, rule)
+        hit = Hit(
+            f"{table} {name} {rule.number}", rule.text, _shown(around, table, f"{name} {rule.number}"),
+            rule.packets, rule.comment,
+        )  # fmt: skip
         if matched is None:
             around.doubts.append(hit)
         if not matched:
@@ -50,9 +53,9 @@ def _walk(table: str, chains: Mapping[str, Chain], name: str, around: Around, de
     return Verdict(RETURN)
 
 
-def _hit(table: str, chain: str, rule: Rule) -> Hit:
-    command = f"iptables -t {table} -L {chain} {rule.number} -n -v"
-    return Hit(f"{table} {chain} {rule.number}", rule.text, command, rule.packets, rule.comment)
+def _shown(around: Around, table: str, what: str) -> str:
+    """The command that shows a chain, or a rule of it."""
+    return f"{program(6 if ':' in around.packet.dst else 4)} -t {table} -L {what} -n -v"
 
 
 def _apply(rule: Rule, around: Around, hit: Hit) -> Verdict | None:

@@ -17,7 +17,9 @@ from nodeagent.proxy import services
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import assemble, render
 from nodeagent.proxy.iptables.saved import plan_whole
+from nodeagent.proxy.nftables.plan import PortPlan
 from nodeagent.proxy.nftables.plan import plan_port as plan_elements
+from nodeagent.proxy.nftables.table import fixed_chains
 from nodeagent.proxy.node import NodeView, Settings
 
 SERVICE = {
@@ -101,17 +103,18 @@ def test_a_route_to_the_pods_that_are_asked_about() -> None:
     assert judged(saved(), routes=[]) == [("route", "no route to 10.244.1.0/24, the pods of n2")]
 
 
-def table(*, without: str = "", extra: str = "") -> dict[str, Any]:
-    """kube-proxy's, as `nft -j` prints it."""
+def table(*, without: str = "", extra: str = "", longer: str = "") -> dict[str, Any]:
+    """kube-proxy's, as `nft -j` prints it. longer: the chain that has a rule too many."""
     place = {"family": "ip", "table": "kube-proxy"}
     entries: list[dict[str, Any]] = []
     elements: dict[str, list[Any]] = {}
-    for port, behind in ports():
-        plan = plan_elements(port, behind, VIEW)
+    plans = [plan_elements(port, behind, VIEW) for port, behind in ports()]
+    for plan in (PortPlan(chains=fixed_chains(Settings(), VIEW)), *plans):
         for name, rules in plan.chains.items():
             if name != without:
                 entries.append({"chain": {**place, "name": name}})
-                entries += [{"rule": {**place, "chain": name, "handle": 1, "expr": []}} for _ in rules]
+                count = len(rules) + (name == longer)
+                entries += [{"rule": {**place, "chain": name, "handle": 1, "expr": []}}] * count
         for (container, key), (verdict, comment) in plan.elements.items():
             word, _, target = verdict.partition(" ")
             value = {"elem": {"val": {"concat": key.split(" . ")} if " . " in key else key, "comment": comment}}
@@ -133,6 +136,15 @@ def test_the_table_of_nftables_mode() -> None:
     ]
     assert judged("", "nftables", nft=table(extra="service-ips")) == [
         ("foreign", "kube-proxy service-ips has `10.96.0.77 . tcp . 80`, which no API object asks for")
+    ]
+
+
+def test_the_chains_of_nftables_mode_that_are_no_services() -> None:
+    assert judged("", "nftables", nft=table(without="nat-prerouting")) == [
+        ("flushed", "kube-proxy nat-prerouting is missing")
+    ]
+    assert judged("", "nftables", nft=table(longer="mark-for-masquerade")) == [
+        ("foreign", "kube-proxy mark-for-masquerade has 2 rules instead of 1")
     ]
 
 

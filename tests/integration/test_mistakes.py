@@ -84,7 +84,8 @@ def test_a_malformed_quantity_is_no_fault_of_the_server(control_plane: ControlPl
     path = f"/api/v1/namespaces/{namespace}/pods"
     pod = {"metadata": {"name": "p"}, "spec": _POD}
     assert control_plane.request("POST", path, pod).code == 201
-    for quantity in ("1x", "", "--1", True, {}, "1e1e1"):
+    malformed: list[Any] = ["1x", "", "--1", True, {}, "1e1e1"]
+    for quantity in malformed:
         resources = {"requests": {"cpu": quantity}}
         wrong = {"spec": {"containers": [{**_POD["containers"][0], "resources": resources}]}}
         merge = {"Content-Type": "application/strategic-merge-patch+json"}

@@ -217,8 +217,9 @@ def logs(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a unit of a machine, or a static pod of the control plane, has logged; `kubelab logs host`: what the cloud
-    controller manager has, which runs on this host."""
+    """What a unit of a machine, or a static pod of the control plane, has logged.
+
+    `kubelab logs host`: what the cloud controller manager has, which runs on this host."""
     if follow and as_json:
         raise BadInput(["logs: --follow has no end, and --json is one object"])
     if node == "host":

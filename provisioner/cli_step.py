@@ -29,9 +29,9 @@ COMPONENTS = ("kube-scheduler", "kube-controller-manager")
 
 def step(
     loop: Annotated[
-        str, typer.Argument(metavar="[LOOP]", help="scheduler, replicaset, deployment, … as --list names them.")
+        str, typer.Argument(metavar="LOOP", help="scheduler, replicaset, deployment, … as --list names them.")
     ] = "",
-    key: Annotated[str, typer.Argument(metavar="[KEY]", help="NAMESPACE/NAME: its turn, not the next one's.")] = "",
+    key: Annotated[str, typer.Argument(metavar="KEY", help="NAMESPACE/NAME: its turn, not the next one's.")] = "",
     everything: Annotated[bool, typer.Option("--list", help="Every loop and how much waits for it.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Let it begin nothing more. No LOOP: all of them.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Let it work by itself again. No LOOP: all.")] = False,
@@ -42,8 +42,10 @@ def step(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pause a controller or the scheduler, see what the next key's turn would do, and perform it when you say so. In a
-    lab with a cloud, the loops of the cloud controller manager on this host too.
+    """Pause a controller or the scheduler, see what its next turn would do, and let it when you say so.
+
+    Without LOOP: every loop of every process, and how much waits for it; in a lab with a cloud, those of the cloud
+    controller manager on this host too.
 
     What a turn would do is rehearsed by the controller itself: every write goes to the API server as a dry run, and so
     is defaulted, admitted and validated, but not stored. The loop stays paused until --resume.
@@ -86,7 +88,7 @@ class _Session:
             for door in self._beside:
                 try:
                     found += [(door, loop) for loop in (await door.ask("GET", "loops"))["loops"]]
-                except OSError as error:
+                except ApiUnreachable as error:  # it has ended
                     self._silent[door.component] = str(error)
             for component, why in self._silent.items():
                 self._say(f"{component} told nothing: {why}")

@@ -29,16 +29,18 @@ Object = dict[str, Any]
 
 def trace(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="As kubectl names it: deployment, pod, svc, KIND/NAME.")],
-    name: Annotated[str, typer.Argument(metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME")] = "",
     namespace: Namespace = "",
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     lab: LabName = None,
-    admission: Annotated[bool, typer.Option("--admission", help="Which plug-ins looked at every request.")] = False,
+    admission: Annotated[bool, typer.Option("--admission", help="What admission did, of every request.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """From the request to the running container and the rule: who asked, what admission said, at which revision it was
-    stored, who heard of it and when, what each controller did about it, where it was bound, and what the node did.
+    """One timeline of an object: from the request to the running container and the rule in the kernel.
+
+    Who asked, what admission changed or refused, at which revision it was stored, who heard of it and when, what each
+    controller did about it, where it was bound, and what the node did.
 
     Every component remembers its last 8192 doings; what is older is forgotten.
     """
@@ -105,7 +107,7 @@ async def _fetch(
     sent = time.time()
     try:
         body = await answer
-    except (ApiError, ApiUnreachable, OSError, ValueError) as error:
+    except (ApiError, ApiUnreachable, ValueError) as error:
         silent[where] = str(getattr(error, "message", "") or error)
         return
     received = time.time()

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.meta import status
+from controlplane.apiserver.front.duplicates import duplicate_fields
 
 MAX_BODY = 3 * 1024 * 1024
 """Bytes; upstream's limit for writes (MaxRequestBodyBytes)."""
@@ -51,13 +52,14 @@ def media_type(header: str | None) -> str:
     return (header or "").partition(";")[0].strip().lower()
 
 
-async def document_of(body: bytes, content_type: str | None) -> Any:
-    """The document in a JSON, YAML or protobuf body. Raises ApiError 400 (malformed) or 415 (another media type)."""
+async def document_of(body: bytes, content_type: str | None, doubled: list[str] | None = None) -> Any:
+    """The document in a JSON, YAML or protobuf body. doubled: takes what is wrong with keys that are there twice, of
+    which the last counts. Raises ApiError 400 (malformed) or 415 (another media type)."""
     media = media_type(content_type)
     if media in _JSON:
-        return decode_json(body)
+        return decode_json(body, doubled)
     if media in _YAML:
-        return await yaml_of(body)
+        return await yaml_of(body, doubled)
     if media == _PROTOBUF:
         from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
 
@@ -65,11 +67,11 @@ async def document_of(body: bytes, content_type: str | None) -> Any:
     raise status.unsupported_media_type(media, ("application/json", "application/yaml", _PROTOBUF))
 
 
-async def yaml_of(body: bytes) -> Any:
+async def yaml_of(body: bytes, doubled: list[str] | None = None) -> Any:
     """One YAML document without aliases, of JSON's types. Most are JSON, which is YAML, and read as that.
 
     In slices of the event loop, for 3 MiB take seconds: meanwhile others are served."""
-    steps = _reading(body)
+    steps = _reading(body, doubled)
     while True:
         try:
             next(steps)
@@ -78,31 +80,40 @@ async def yaml_of(body: bytes) -> Any:
         await asyncio.sleep(0)
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes, doubled: list[str] | None = None) -> Any:
     """A JSON document; orjson refuses NaN, lone surrogates, and integers beyond 64 bits become floats."""
     if _is_too_deep(body):
         raise status.bad_request(_TOO_DEEP)
     try:
-        return orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise status.bad_request(f"the object provided is unrecognized (must be of type JSON): {error}") from None
+    if doubled is not None:
+        doubled += duplicate_fields(body, document)
+    return document
 
 
-def _reading(body: bytes) -> Generator[None, None, Any]:
+def _reading(body: bytes, doubled: list[str] | None) -> Generator[None, None, Any]:
     if body.lstrip()[:1] == b"{":
         with suppress(orjson.JSONDecodeError):
             if not _is_too_deep(body):
-                return orjson.loads(body)
+                document = orjson.loads(body)
+                if doubled is None or not duplicate_fields(body, document):
+                    return document
     import yaml  # costs 15 ms, and hardly any client sends YAML
 
     from controlplane.apiserver.front.yaml_body import reading
 
     try:
-        document = yield from reading(body, MAX_DEPTH)
+        again: list[str] = []
+        document = yield from reading(body, MAX_DEPTH, again)
         orjson.dumps(document)  # what cannot be written is not read: lone surrogates
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, UnicodeError) as error:
         line = " ".join(str(error).split())
         raise status.bad_request(f"error converting YAML to JSON: yaml: {line}") from None
+    if again and doubled is not None:
+        # One sentence of several lines there; a Warning header has one line.
+        doubled.append("yaml: unmarshal errors: " + ", ".join(again))
     return document
 
 

@@ -61,7 +61,7 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
         return other
     if encoded and ("\0" in path or any("/" in part for part in checked)):
         return other
-    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+    if len(parts) < 3 or parts[0] not in ("api", "apis") or raw_path.startswith("//"):
         return other
     if parts[0] == "api":
         group, version, parts, raw = "", parts[1], parts[2:], raw[2:]

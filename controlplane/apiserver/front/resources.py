@@ -110,7 +110,7 @@ class Resources:
     async def _body(self, request: web.BaseRequest, call: Call, kind: str) -> Any:
         call.dry_run = check_options(kind, call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
-        document = await decode.document_of(data, request.headers.get("Content-Type"))
+        document = await decode.document_of(data, request.headers.get("Content-Type"), call.collected)
         remember(request, document)
         return document
 
@@ -146,7 +146,8 @@ class Resources:
         dry_run = request.query.getall("dryRun", [])
         call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == patches.APPLY)
         data = await decode.read_body(request)
-        document = await decode.yaml_of(data) if media == patches.APPLY else decode.decode_json(data)
+        doubled = None if media == patches.JSON else call.collected
+        document = await decode.yaml_of(data, doubled) if media == patches.APPLY else decode.decode_json(data, doubled)
         remember(request, document)
         if media == patches.APPLY:
             obj, created = await apply(collection, call, document)

@@ -28,8 +28,9 @@ _MAX_WHOLE = 2**64
 _TURN = 500
 
 
-def reading(body: bytes, depth: int) -> Generator[None, None, Any]:
+def reading(body: bytes, depth: int, again: list[str] | None = None) -> Generator[None, None, Any]:
     """Returns the document; yields now and then (some 3 ms), so that others may be served while a large one is read.
+    again: takes what go-yaml says of keys that are there twice.
 
     Raises ApiError 400 for aliases and for what nests deeper than `depth`, and yaml.YAMLError or ValueError with what
     else is wrong with it.
@@ -58,6 +59,9 @@ def reading(body: bytes, depth: int) -> Generator[None, None, Any]:
             raise ValueError("expected a single document in the stream")
         else:
             continue
+        if again is not None and len(keys) > 1 and type(keys[-1]) is str and keys[-1] in containers[-1]:
+            assert event.start_mark is not None
+            again.append(f'line {event.start_mark.line + 1}: key "{keys[-1]}" already set in map')
         _put(containers, keys, value)
     return made[0] if made else None
 

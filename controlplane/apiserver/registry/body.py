@@ -16,8 +16,8 @@ Object = dict[str, Any]
 def read(call: Call, document: Any, group: str, version: str, kind: str) -> Object:
     """The object in a decoded body: of that kind, only known fields, defaults filled in. `document` is consumed.
 
-    Raises ApiError 400 for another kind, a wrong type, and (fieldValidation=Strict) unknown fields, which otherwise
-    become warnings.
+    Raises ApiError 400 for another kind, a wrong type, and (fieldValidation=Strict) unknown fields and doubled keys,
+    which otherwise become warnings.
     """
     api_version = f"{group}/{version}" if group else version
     if not isinstance(document, dict):
@@ -35,16 +35,14 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
     document["apiVersion"], document["kind"] = api_version, kind
     where = f'{kind} in version "{version}" cannot be handled as a {kind}: '
     if isinstance(call.resource, DefinedResource) and kind == call.resource.kind:
+        if call.doubled:
+            call.check_fields((), where)
         return call.resource.rules.read(call, document, where)
     decoded = SCHEMA.decode((group, version, kind), document)
     if decoded.error is not None:
         raise status.bad_request(where + decoded.error)
-    if decoded.unknown and call.field_validation != "Ignore":
-        sentences = [f'unknown field "{path}"' for path in decoded.unknown]
-        if call.field_validation == "Strict":
-            raise status.bad_request(f"{where}strict decoding error: {', '.join(sentences)}")
-        for sentence in sentences:
-            call.warn(sentence)
+    if decoded.unknown or call.doubled:
+        call.check_fields(decoded.unknown, where)
     obj = decoded.object
     obj.setdefault("metadata", {})
     defaults.apply_gvk((group, version, kind), obj)

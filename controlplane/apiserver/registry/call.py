@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -25,7 +25,7 @@ class Call(Struct):
     """`resource` is the one asked for, in the version asked for. `name` may be "" on create.
 
     `warnings` go out as Warning headers; `authorize` asks on behalf of somebody (escalation checks, reviews);
-    `annotations` are what admission adds to the audit event.
+    `annotations` are what admission adds to the audit event; `doubled` is what is wrong with the body's keys.
     """
 
     user: User
@@ -40,6 +40,7 @@ class Call(Struct):
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
+    doubled: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         """Tell the client; each sentence once, at most MAX_WARNINGS."""
@@ -54,6 +55,22 @@ class Call(Struct):
     def field_validation(self) -> str:
         """Ignore, Warn (the default) or Strict."""
         return self.query.get("fieldValidation") or "Warn"
+
+    def check_fields(self, unknown: Iterable[str], where: str) -> None:
+        """What fieldValidation makes of a body's unknown fields and doubled keys: warnings, or (Strict) ApiError 400.
+        where: how the refusal begins."""
+        if self.field_validation == "Ignore":
+            return
+        sentences = [*(f'unknown field "{path}"' for path in unknown), *self.doubled]
+        if sentences and self.field_validation == "Strict":
+            raise status.bad_request(f"{where}strict decoding error: {', '.join(sentences)}")
+        for sentence in sentences:
+            self.warn(sentence)
+
+    @property
+    def collected(self) -> list[str] | None:
+        """Where to say which keys of the body are there twice; None when nobody wants to know."""
+        return None if self.field_validation == "Ignore" else self.doubled
 
     @property
     def field_manager(self) -> str:

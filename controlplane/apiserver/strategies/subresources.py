@@ -87,7 +87,8 @@ class Subresources:
 
     async def _document(self, request: web.BaseRequest, call: Call) -> Any:
         call.dry_run = check_options("CreateOptions", call.query, request.query.getall("dryRun", []))
-        document = await decode.document_of(await decode.read_body(request), request.headers.get("Content-Type"))
+        data = await decode.read_body(request)
+        document = await decode.document_of(data, request.headers.get("Content-Type"), call.collected)
         remember(request, document)
         return document
 
@@ -101,7 +102,8 @@ class Subresources:
             if media not in (JSON, MERGE, STRATEGIC):
                 raise status.unsupported_media_type(media, (JSON, MERGE))
             call.dry_run = check_options("PatchOptions", call.query, request.query.getall("dryRun", []))
-            document = decode.decode_json(await decode.read_body(request))
+            doubled = None if media == JSON else call.collected
+            document = decode.decode_json(await decode.read_body(request), doubled)
             remember(request, document)
             media = MERGE if media == STRATEGIC else media  # a Scale has no lists to merge
         else:

@@ -120,3 +120,48 @@ async def test_large_yaml_leaves_the_loop_to_others():
     document = await document_of(body, "application/yaml")
     counting.cancel()
     assert len(document["data"]) == 40_000 and turns > 10
+
+
+async def test_keys_that_are_there_twice_are_told_by_their_paths():
+    doubled: list[str] = []
+    body = b'{"a": {"b": 1, "b": 2}, "l": [{}, {"c": 1, "c": 2, "c": 3}], "a.b": [], "n": 1e30}'
+    assert (await document_of(body, "application/json", doubled))["a"] == {"b": 2}, "the last counts"
+    assert doubled == ['duplicate field "a.b"', 'duplicate field "l[1].c"']
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1,"b":{"a":1}}',
+        b' {"a" : 1}\n',
+        b'{"a":"\\u003c","b":"\\"a\\":1,"}',
+        b'{"a":1E2,"b":' + b"9" * 300 + b"}",
+        b"[]",
+    ],
+    ids=["compact", "spaced", "escaped", "numbers", "a list"],
+)
+async def test_a_body_without_doubled_keys_is_not_suspected(body):
+    doubled: list[str] = []
+    await document_of(body, "application/json", doubled)
+    assert doubled == []
+
+
+async def test_yaml_tells_the_lines_of_doubled_keys():
+    doubled: list[str] = []
+    assert await document_of(b"a: 1\nb:\n- c: 1\n  c: 2\na: 3\n", "application/yaml", doubled) == {
+        "a": 3,
+        "b": [{"c": 2}],
+    }
+    assert doubled == ['yaml: unmarshal errors: line 4: key "c" already set in map, line 5: key "a" already set in map']
+    doubled.clear()
+    assert await document_of(b'{"a": 1,\n "a": 2}', "application/yaml", doubled) == {"a": 2}
+    assert doubled == ['yaml: unmarshal errors: line 2: key "a" already set in map']
+
+
+async def test_a_flood_of_doubled_keys_is_cut_off():
+    doubled: list[str] = []
+    body = b"{" + b",".join(b'"a%d":1,"a%d":2' % (n, n) for n in range(100_000)) + b"}"
+    began = time.monotonic()
+    await document_of(body, "application/json", doubled)
+    assert len(doubled) == 100
+    assert time.monotonic() - began < 60, "it takes half a second when nobody is in the way"

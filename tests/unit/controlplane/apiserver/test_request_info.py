@@ -45,6 +45,7 @@ def test_resource_paths(method, path, query, expected):
         "/api/v1/namespaces/a/%2e%2e/secrets",
         "/api/v1/namespaces/a%2Fb/secrets/s",
         "/api/v1/namespaces/a%00/secrets/s",
+        "//api/v1/secrets",
     ],
 )
 def test_what_is_no_resource(path):

@@ -22,6 +22,15 @@ VOLUME_MODES = ("Block", "Filesystem")
 _RECLAIM = ("Delete", "Recycle", "Retain")
 _INLINE = "in the context of inline volumes"
 _SPEC = Path("spec")
+# What is pointed at has some address.
+_GO_NODES = Verbatim("core.VolumeNodeAffinity{Required:(*core.NodeSelector)(0xc000000000)}")
+_GA_LABELS = {
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+}
 # In upstream's order; the second name is what its paths say where it differs.
 _SOURCES = (
     ("hostPath", ""),
@@ -68,9 +77,13 @@ def persistent_volume_update(new: Object, old: Object) -> list[Problem]:
         text = f"spec.persistentvolumesource is immutable after creation\n{difference(then, now)}"
         problems.append(forbidden(_SPEC.child("persistentvolumesource"), text))
     problems += immutable(after.get("volumeMode"), before.get("volumeMode"), Path("volumeMode"))
-    if before.get("nodeAffinity") is not None and not same(after.get("nodeAffinity"), before["nodeAffinity"]):
+    nodes, had = after.get("nodeAffinity"), before.get("nodeAffinity")
+    if had is not None and not _same_nodes(nodes, had):
         text = f"{IMMUTABLE}, except for updating from beta label to GA"
-        problems.append(invalid(Path("nodeAffinity"), after.get("nodeAffinity"), text))
+        shown = Verbatim(
+            f"core.VolumeNodeAffinity{{Required:(*core.NodeSelector)({'0xc000000000' if nodes else 'nil'})}}"
+        )
+        problems.append(invalid(Path("nodeAffinity"), None if nodes is None else shown, text))
     if not same(after.get("volumeAttributesClassName"), before.get("volumeAttributesClassName")):
         text = "update is forbidden when the VolumeAttributesClass feature gate is disabled"
         problems.append(forbidden(_SPEC.child("volumeAttributesClassName"), text))
@@ -162,6 +175,24 @@ def _source(spec: Object, path: Path) -> list[Problem]:
         if kind == "local" and spec.get("nodeAffinity") is None:
             problems.append(required(path.child("nodeAffinity"), "Local volume requires node affinity"))
     return problems if given else [required(path, "must specify a volume type")]
+
+
+def _same_nodes(new: Object | None, old: Object) -> bool:
+    """Whether the same nodes are meant; a label may be called by the name it has got since its beta."""
+    now, then = ((((each or {}).get("required") or {}).get("nodeSelectorTerms") or []) for each in (new, old))
+    if new is None or len(now) != len(then):
+        return False
+    return all(
+        same([_renamed(was, each.get("key")) for was, each in zip(old_term, term, strict=False)], term)
+        and len(old_term) == len(term)
+        for before, after in zip(then, now, strict=True)
+        for part in ("matchExpressions", "matchFields")
+        for old_term, term in [(before.get(part) or [], after.get(part) or [])]
+    )
+
+
+def _renamed(requirement: Object, key: str | None) -> Object:
+    return {**requirement, "key": key} if key and _GA_LABELS.get(requirement.get("key", "")) == key else requirement
 
 
 def _comparable(after: Object, before: Object, kind: str) -> Object | None:

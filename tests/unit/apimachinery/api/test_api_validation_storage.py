@@ -151,6 +151,38 @@ def test_a_volumes_source_stays_and_its_mode():
     assert validate_update(PV, grown, old) == []
 
 
+def _on(*requirements):
+    expressions = [{"key": key, "operator": "In", "values": [value]} for key, value in requirements]
+    terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+    return _object(PV, spec={**_VOLUME, "nodeAffinity": {"required": terms}})
+
+
+_KEPT = "field is immutable, except for updating from beta label to GA"
+_BETA, _GA = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "kept"),
+    [
+        (_on(("a", "b")), _object(PV, spec=_VOLUME), True),
+        (_on(("a", "b")), _on(("a", "b")), True),
+        (_on((_GA, "z"), ("a", "b")), _on((_BETA, "z"), ("a", "b")), True),
+        (_on((_GA, "y")), _on((_BETA, "z")), False),
+        (_on((_BETA, "z")), _on((_GA, "z")), False),
+        (_on((_GA, "z"), ("a", "b")), _on((_BETA, "z")), False),
+        (_on((_GA, "z")), _on((_BETA, "z"), ("a", "b")), False),
+    ],
+)
+def test_where_a_volume_is_stays(new, old, kept):
+    shown = "core.VolumeNodeAffinity{Required:(*core.NodeSelector)(0xc000000000)}"
+    assert _texts(validate_update(PV, new, old)) == ([] if kept else [f"nodeAffinity: Invalid value: {shown}: {_KEPT}"])
+
+
+def test_a_volume_does_not_lose_its_nodes():
+    found = _texts(validate_update(PV, _object(PV, spec=_VOLUME), _on(("a", "b"))))
+    assert found == [f'nodeAffinity: Invalid value: "null": {_KEPT}']
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [

@@ -29,6 +29,8 @@ SLOW, FAST = 10.0, 1.0
 THRESHOLD = 180.0
 # The runtime's CRI side learns of an exit some 100 ms after its event.
 _SETTLE = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 1.0)
+# Between the start of a container and the look at it that follows.
+_MOMENT = 0.05
 # Ends that are waited for at a time; of more, listings tell.
 SETTLING_MOST = 256
 
@@ -58,6 +60,9 @@ class Pleg:
         self._last: float | None = None
         self._kick = asyncio.Event()
         self._settling: set[asyncio.Task[None]] = set()
+        self._strangers: set[str] = set()
+        self._asking: asyncio.Task[None] | None = None
+        self._listing: asyncio.Task[None] | None = None
         # Something may have happened that neither an event nor the last listing told of.
         self._unsure = False
 
@@ -133,23 +138,45 @@ class Pleg:
 
     def heard(self, event: TaskEvent) -> None:
         """Look into what an event tells, soon."""
-        if event.kind == "exit" and event.of_init:
-            if len(self._settling) >= SETTLING_MOST:
-                self._unsure = True
-                self._kick.set()
-                return
-            task = asyncio.create_task(self._settle(event.container_id))
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+        if event.kind != "exit" or not event.of_init:
+            return
+        if event.container_id in self._observer.owners:
+            self._look_into(event.container_id)
+            return
+        self._strangers.add(event.container_id)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_who())
+
+    def _look_into(self, identity: str) -> None:
+        if len(self._settling) >= SETTLING_MOST:
+            self._unsure = True
+            self._kick.set()
+            return
+        task = asyncio.create_task(self._settle(identity))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _ask_who(self) -> None:
+        """Whose nobody knows yet is known in a moment; if not, only a listing tells, one for all of them."""
+        await self._clock.sleep(_MOMENT)
+        ended, self._strangers = self._strangers, set()
+        known = {identity for identity in ended if identity in self._observer.owners}
+        for identity in known:
+            self._look_into(identity)
+        if known != ended and (self._listing is None or self._listing.done()):
+            self._listing = asyncio.create_task(self._list_soon())
+
+    async def _list_soon(self) -> None:
+        await self._clock.sleep(FAST)
+        self._kick.set()
 
     async def _settle(self, identity: str) -> None:
         """Wait until the CRI shows the end that the event told of, then tell."""
-        known = identity in self._observer.owners
         try:
             for pause in _SETTLE:
                 if self._state(identity) in ("Exited", "notready"):
                     return
-                if known and identity not in self._observer.owners:
+                if identity not in self._observer.owners:
                     return  # who removed it has looked
                 await self._clock.sleep(pause)
                 if await self._ended(identity):
@@ -157,10 +184,7 @@ class Pleg:
         except RuntimeCallError:
             pass
         uid = self._observer.owners.get(identity)
-        if uid is None:
-            # It came and went before anybody looked: only a listing tells whose it was.
-            self._kick.set()
-        else:
+        if uid is not None:
             self._changed(uid)
 
     def _state(self, identity: str) -> str:

@@ -19,7 +19,7 @@ class Runtime:
 
     def __init__(self, many: int) -> None:
         self.many, self.ended = many, False
-        self.asked = self.most = self._now = 0
+        self.asked = self.most = self.listed = self._now = 0
 
     @property
     def _state(self) -> Any:
@@ -29,6 +29,7 @@ class Runtime:
         return []
 
     async def list_containers(self) -> list[cri.Container]:
+        self.listed += 1
         return [
             cri.Container(id=f"c{n}", state=self._state, labels={labels.POD_UID: f"p{n}"}) for n in range(self.many)
         ]
@@ -94,3 +95,26 @@ async def test_an_end_that_a_worker_has_seen_is_not_asked_about() -> None:
     async with asyncio.timeout(60):
         await asyncio.gather(*settled)
     assert not woken
+
+
+async def test_ends_of_strangers_cost_a_listing_in_all() -> None:
+    runtime = Runtime(1)
+    watcher, woken, _ = await listed(runtime)
+    runtime.many = 2
+    for n in range(500):
+        watcher.heard(TaskEvent("exit", f"stranger{n}", f"stranger{n}"))
+    before = asyncio.all_tasks()
+    assert len(before) == 2, "one listing is to come for them all"
+    assert (runtime.asked, runtime.listed, woken) == (0, 1, set())
+    for task in before - {asyncio.current_task()}:
+        task.cancel()
+
+
+async def test_an_end_that_was_heard_before_anybody_looked() -> None:
+    runtime = Runtime(1)
+    watcher, woken, observer = await listed(runtime)
+    runtime.many, runtime.ended = 2, True
+    watcher.heard(TaskEvent("exit", "c1", "c1"))
+    observer.learn("p1", {"c1": "Running"})
+    await until(lambda: woken == {"p1"})
+    assert runtime.listed == 1, "without a listing"

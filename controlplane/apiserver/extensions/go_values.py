@@ -36,6 +36,7 @@ def _literal(value: Any) -> str:
     return str(value)
 
 
+_LARGEST = 64 * 1024
 _SOMEWHERE = "0xc000000000"
 """What is pointed at has some address."""
 _COLUMN_FIELDS = (("Name", "name"), ("Type", "type"), ("Format", "format"), ("Description", "description"))
@@ -99,8 +100,9 @@ def go_versions(versions: list[dict[str, Any]], shared: Collection[str]) -> Verb
 
 
 def go_schema(schema: Mapping[str, Any]) -> Verbatim:
-    """A JSONSchemaProps."""
-    return Verbatim("apiextensions.JSONSchemaProps" + _schema(schema))
+    """A JSONSchemaProps; of one larger than 64 KiB (Go prints forty fields of every node), only that it is one."""
+    large = len(json.dumps(schema)) > _LARGEST
+    return Verbatim("apiextensions.JSONSchemaProps" + ("{...}" if large else _schema(schema)))
 
 
 def _schema(schema: Mapping[str, Any]) -> str:

@@ -302,6 +302,9 @@ def test_the_root_when_the_status_is_a_subresource() -> None:
         "XValidations] fields are allowed at the root of the schema if the status subresource is enabled"
     )
     assert _texts(_with(lambda schema: schema.update(oneOf=[{"required": ["spec"]}]))) == []
+    many = {f"f{number}": {"type": "string"} for number in range(5000)}
+    wrong = _with(lambda schema: schema.update(oneOf=[{}], properties=many), subresources={"status": {}})
+    assert _texts(wrong)[0].startswith(f"{_ROOT}: Invalid value: apiextensions.JSONSchemaProps{{...}}: only [")
 
 
 def test_a_nullable_root() -> None:

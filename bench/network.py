@@ -35,7 +35,7 @@ from tests.netns.cni.namespaces import Namespace, Server, connect, eventually
 from tests.netns.proxy.conftest import InNamespace, Node, World
 
 SERVICES = int(os.environ.get("KUBELAB_BENCH_SERVICES", "1000"))
-ROUNDS, REQUESTS, MEGABYTES = 5, 200, 256  # rounds in turn; of each so many requests, and a transfer
+REQUESTS, TRANSFERS, MEGABYTES = 1000, 45, 64  # of each mode; MiB of one transfer
 CHANGES, RATE = 300, 20  # of one EndpointSlice each; a second
 LATENCY_AIM, TRAFFIC_AIM = 1.0, 1.05  # seconds (p99); of kube-proxy's layout
 PORTS = (8080, 8081, 8082)  # of the server: three endpoints
@@ -184,13 +184,11 @@ def _traffic() -> list[Figure]:
             way.request()
         requests: dict[str, list[float]] = {mode: [] for mode in modes}
         transfers: dict[str, list[float]] = {mode: [] for mode in modes}
-        for _ in range(ROUNDS):
-            # One after the other, beginning with another each time: what the machine does besides meets all alike.
-            for turn in range(REQUESTS):
+        # One after the other, beginning with another each time: what the machine does besides meets all alike.
+        for count, times, work in ((REQUESTS, requests, _Way.request), (TRANSFERS, transfers, _Way.transfer)):
+            for turn in range(count):
                 for mode in (*modes[turn % 3 :], *modes[: turn % 3]):
-                    requests[mode].append(ways[mode].request())
-            for mode, way in ways.items():
-                transfers[mode].append(way.transfer())
+                    times[mode].append(work(ways[mode]))
     figures = []
     for mode in modes[1:]:
         floor, name = "kube-proxy's layout by hand", f"{mode}, {SERVICES:,} services"

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.controller import local_door
 from apimachinery.kit.config import ConfigError
 from provisioner import cloudmanager
@@ -29,7 +29,7 @@ class Door(Protocol):
     def component(self) -> str: ...
 
     async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Object:
-        """path: as apimachinery.controller.glassbox has them. Raises ApiError; ApiUnreachable or OSError: no answer."""
+        """path: as apimachinery.controller.glassbox has them. Raises ApiError, ApiUnreachable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ class HostDoor:
 
     async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Object:
         """See Door."""
-        return await local_door.ask(self.socket, method, path, query)
+        try:
+            return await local_door.ask(self.socket, method, path, query)
+        except OSError as error:
+            raise ApiUnreachable(f"{self.component}: {error}") from None
 
 
 def host_doors(home: Path, config: ClientConfig) -> list[HostDoor]:

@@ -55,12 +55,15 @@ async def serve(path: Path, answer: Answer, stop: asyncio.Event) -> None:
 async def ask(path: Path, method: str, below: str, query: Mapping[str, str] | None = None) -> Object:
     """The answer of who serves at `path`. Raises ApiError, what it refuses with; OSError (also TimeoutError): nobody
     answers."""
-    with _reached(path) as short:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(short), timeout=_TIMEOUT) as session,
-            session.request(method, f"http://localhost/{below}", params=query or {}) as response,
-        ):
-            body = await response.read()
+    try:
+        with _reached(path) as short:
+            async with (
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(short), timeout=_TIMEOUT) as session,
+                session.request(method, f"http://localhost/{below}", params=query or {}) as response,
+            ):
+                body = await response.read()
+    except aiohttp.ClientError as error:  # not each of them is an OSError
+        raise ConnectionError(str(error) or type(error).__name__) from None
     if response.status >= 300:
         raise ApiError.from_status(response.status, body)
     found: Object = orjson.loads(body)

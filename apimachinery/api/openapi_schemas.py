@@ -1,6 +1,6 @@
 """The definitions as each version of OpenAPI writes them, with their prose."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Json = dict[str, Any]
@@ -9,42 +9,36 @@ _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 
 
-def swagger(schema: Mapping[str, Any], descriptions: Mapping[str, str], place: str) -> Json:
-    """In version 2.0. place: its name, to which the paths of its parts are appended."""
-    out: Json = {}
-    if place in descriptions:
-        out["description"] = descriptions[place]
-    for key, value in schema.items():
-        match key:
-            case "$ref":
-                out[key] = f"#/definitions/{value}"
-            case "properties":
-                out[key] = {name: swagger(each, descriptions, f"{place}/{name}") for name, each in value.items()}
-            case "items" | "additionalProperties" if isinstance(value, dict):
-                out[key] = swagger(value, descriptions, f"{place}/*")
-            case _:
-                out[key] = value
-    return out
+def swagger(schema: Mapping[str, Any], descriptions: Mapping[str, str], name: str) -> Json:
+    """The definition of that name in version 2.0."""
+    return _written(schema, descriptions, name, lambda other: {"$ref": f"#/definitions/{other}"})
 
 
-def openapi(schema: Mapping[str, Any], descriptions: Mapping[str, str], place: str) -> Json:
-    """In version 3.0."""
-    if place == _QUANTITY:
-        return {"description": descriptions.get(place, ""), "oneOf": [{"type": "string"}, {"type": "number"}]}
-    if place == _INT_OR_STRING:
+def openapi(schema: Mapping[str, Any], descriptions: Mapping[str, str], name: str) -> Json:
+    """The definition of that name in version 3.0."""
+    if name == _QUANTITY:
+        return {"description": descriptions.get(name, ""), "oneOf": [{"type": "string"}, {"type": "number"}]}
+    if name == _INT_OR_STRING:
         return {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
+    # A reference may have no siblings in 3.0, so it is wrapped.
+    return _written(schema, descriptions, name, lambda other: {"allOf": [{"$ref": f"#/components/schemas/{other}"}]})
+
+
+def _written(
+    schema: Mapping[str, Any], descriptions: Mapping[str, str], place: str, refer: Callable[[str], Json]
+) -> Json:
     out: Json = {}
     if place in descriptions:
         out["description"] = descriptions[place]
     for key, value in schema.items():
         match key:
             case "$ref":
-                # A reference may have no siblings in 3.0, so it is wrapped.
-                out["allOf"] = [{"$ref": f"#/components/schemas/{value}"}]
+                out |= refer(value)
             case "properties":
-                out[key] = {name: openapi(each, descriptions, f"{place}/{name}") for name, each in value.items()}
+                below = {name: _written(each, descriptions, f"{place}/{name}", refer) for name, each in value.items()}
+                out[key] = below
             case "items" | "additionalProperties" if isinstance(value, dict):
-                out[key] = openapi(value, descriptions, f"{place}/*")
+                out[key] = _written(value, descriptions, f"{place}/*", refer)
             case _:
                 out[key] = value
     return out

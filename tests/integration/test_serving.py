@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+from typing import Any
 
+import orjson
 import pytest
 
 from apimachinery.api.catalogue import CATALOGUE
-from tests.integration.process import ControlPlane
+from tests.integration.definitions import Kind
+from tests.integration.process import ControlPlane, wait_until
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 EXPLAINED = sorted({(r.plural, f"{r.group}/{r.version}".lstrip("/")) for r in CATALOGUE if "list" in r.verbs})
@@ -41,6 +45,50 @@ def test_openapi_documents_by_their_hash(control_plane: ControlPlane) -> None:
     assert "io.k8s.api.apps.v1.Deployment" in found.json["components"]["schemas"]
     moved = control_plane.request("GET", "/openapi/v3/apis/apps/v1?hash=OLD")
     assert (moved.code, moved.headers["location"]) == (301, where)
+
+
+def test_openapi_v2_describes_what_is_served(control_plane: ControlPlane, kind: Kind) -> None:
+    objects = f"/apis/{kind.group}/v1/namespaces/{{namespace}}/{kind.plural}/{{name}}"
+
+    def described() -> Any:
+        document = control_plane.request("GET", "/openapi/v2").json
+        return objects in document["paths"] and document
+
+    # Each server of a pair learns of the kind by itself.
+    document = wait_until("the kind is described", described, looks=2)
+    assert document["paths"]["/api/v1/namespaces/{namespace}/pods"]["get"]["operationId"] == "listCoreV1NamespacedPod"
+    patch = document["paths"][objects]["patch"]
+    assert "application/strategic-merge-patch+json" not in patch["consumes"]
+    assert patch["responses"]["200"]["schema"]["$ref"].removeprefix("#/definitions/") in document["definitions"]
+    # Every path that is about no object answers as it is described. Other tests' groups may go meanwhile.
+    lasting = {resource.group for resource in CATALOGUE}
+    for path, item in document["paths"].items():
+        words = path.strip("/").split("/")
+        if "x-kubernetes-action" in item.get("get", {"x-kubernetes-action": ""}) or "{" in path:
+            continue
+        if words[0] != "apis" or len(words) == 1 or words[1] in lasting:
+            answer = control_plane.request("GET", path)
+            assert answer.code == 200, path
+            assert answer.headers["content-type"] in item["get"]["produces"], path
+    plane = control_plane.alone
+
+    def kept() -> bool:
+        tag = plane.request("GET", "/openapi/v2").headers["etag"]
+        again = plane.request("GET", "/openapi/v2", headers={"If-None-Match": tag})
+        return (again.code, again.body) == (304, b"")
+
+    wait_until("nothing changes any more, and the client's copy is good", kept)
+    packed = plane.request("GET", "/openapi/v2", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert objects in orjson.loads(gzip.decompress(packed.body))["paths"]
+
+
+def test_openapi_v3_describes_the_server_too(control_plane: ControlPlane) -> None:
+    index = control_plane.request("GET", "/openapi/v3").json["paths"]
+    for path in ("version", "api", "apis", "apis/apps", ".well-known/openid-configuration", "openid/v1/jwks"):
+        document = control_plane.request("GET", index[path]["serverRelativeURL"]).json
+        assert list(document["paths"]) == [f"/{path}/"]
+    assert control_plane.request("GET", "/openapi/v3/apis/nowhere.example.com").code == 404
 
 
 @pytest.mark.parametrize(("plural", "version"), EXPLAINED, ids=[f"{plural} {version}" for plural, version in EXPLAINED])

@@ -140,27 +140,23 @@ class GarbageCollector:
     async def _sort(self, item: Item, references: list[Object]) -> Owners:
         owners = Owners()
         for reference in references:
+            resource = self._resources.get((reference.get("apiVersion", ""), reference.get("kind", "")))
+            # Before what is remembered: such an owner is never looked for, so that its end is nothing to the dependent.
+            if resource is not None and resource.namespaced and not item.namespace:
+                self._complain(item, reference)
+                owners.solid.append(reference)
+                continue
             if reference["uid"] in self._absent:
                 owners.dangling.append(reference)
                 continue
-            resource = self._resources.get((reference.get("apiVersion", ""), reference.get("kind", "")))
             if resource is None:
-                owners.solid.append(reference)
-                continue
-            if resource.namespaced and not item.namespace:
-                message = (
-                    f"cluster-scoped {item.kind} cannot be owned by namespaced {resource.kind} {reference['name']}"
-                )
-                self._complain(item, message)
                 owners.solid.append(reference)
                 continue
             live = await self._live(resource, item.namespace if resource.namespaced else "", reference["name"])
             if live is None or objects.uid(live) != reference["uid"]:
                 elsewhere = self._graph.items.get(reference["uid"])
                 if elsewhere is not None and not elsewhere.virtual and elsewhere.namespace != item.namespace:
-                    where = f"[{reference['apiVersion']}/{reference['kind']}, namespace: {item.namespace}, "
-                    where += f"name: {reference['name']}, uid: {reference['uid']}]"
-                    self._complain(item, f'ownerRef {where} does not exist in namespace "{item.namespace}"')
+                    self._complain(item, reference)
                 else:
                     self._note_absent(reference["uid"])
                 owners.dangling.append(reference)
@@ -250,12 +246,15 @@ class GarbageCollector:
                 return None
             raise
 
-    def _complain(self, item: Item, message: str) -> None:
+    def _complain(self, item: Item, reference: Object) -> None:
         about = {
             "apiVersion": item.api_version,
             "kind": item.kind,
             "metadata": {"name": item.name, "namespace": item.namespace, "uid": item.uid},
         }
+        where = f"[{reference['apiVersion']}/{reference['kind']}, namespace: {item.namespace}, "
+        where += f"name: {reference['name']}, uid: {reference['uid']}]"
+        message = f'ownerRef {where} does not exist in namespace "{item.namespace}"'
         self._recorder.event(about, "Warning", "OwnerRefInvalidNamespace", message)
 
     def _note_absent(self, uid: str) -> None:

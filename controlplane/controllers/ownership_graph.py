@@ -121,6 +121,8 @@ class OwnershipGraph:
                     item.namespace, virtual=True,
                 )  # fmt: skip
                 look.add(uid)
+            elif uid not in before and owner.namespace not in ("", item.namespace):
+                look.add(item.uid)  # there it owns nothing, which is to be said (upstream: OwnerRefInvalidNamespace)
             owner.dependents.add(item.uid)
             if owner.deletes_dependents:
                 look.add(uid)

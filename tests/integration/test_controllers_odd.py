@@ -10,13 +10,14 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apimachinery.api.catalogue import (
+    CLUSTERROLES,
     CONFIGMAPS,
     CRONJOBS,
     DAEMONSETS,
@@ -24,6 +25,7 @@ from apimachinery.api.catalogue import (
     EVENTS,
     HORIZONTALPODAUTOSCALERS,
     JOBS,
+    NAMESPACES,
     PERSISTENTVOLUMECLAIMS,
     PODDISRUPTIONBUDGETS,
     PODS,
@@ -297,6 +299,37 @@ async def test_owners_in_a_circle_and_ten_thousand_owners(
 
     await cluster.eventually(collected, "the object of which no owner is left")
     assert not stumbles(caplog)
+
+
+async def test_owners_in_another_namespace_are_none(cluster: Simulation) -> None:
+    """Said on the dependent. One in a namespace goes, for there its owner is absent; a cluster-wide one stays."""
+    client = cluster.client
+    await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    plain: Object = {"apiVersion": "v1", "kind": "ConfigMap"}
+    owner = await client.create(CONFIGMAPS, {**plain, "metadata": {"name": "owner", "namespace": "default"}})
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": objects.uid(owner)}
+    metadata: Object = {"name": "owned", "ownerReferences": [reference]}
+    await client.create(CONFIGMAPS, {**plain, "metadata": {**metadata, "namespace": "other"}})
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": []}
+    await client.create(CLUSTERROLES, role)
+
+    def told(namespace: str, message: str) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            events = (await client.list(EVENTS, namespace))["items"]
+            said = [each["message"] for each in events if each["reason"] == "OwnerRefInvalidNamespace"]
+            return any(message in each for each in said)
+
+        return look
+
+    where = f"name: owner, uid: {objects.uid(owner)}] does not exist in namespace"
+    message = f'ownerRef [v1/ConfigMap, namespace: other, {where} "other"'
+    await cluster.eventually(told("other", message), "the event on the dependent")
+    await gone(cluster, CONFIGMAPS, "owned", "other")
+    await client.delete(CONFIGMAPS, "owner", "default")
+    message = f'ownerRef [v1/ConfigMap, namespace: , {where} ""'
+    await cluster.eventually(told("default", message), "the event on the cluster-wide one")
+    await web_works(cluster, "web")
+    assert (await client.get(CLUSTERROLES, "owned"))["metadata"]["ownerReferences"] == [reference]
 
 
 async def test_what_cannot_be_followed_is_said_on_the_object(cluster: Simulation) -> None:

@@ -40,6 +40,16 @@ def test_dependents_are_looked_at_when_the_owner_goes() -> None:
     assert graph.remove("uid-rs") == {"uid-a"}
 
 
+def test_a_dependent_in_another_namespace_is_looked_at_once() -> None:
+    graph, owner = OwnershipGraph(), replica_set("rs", 1)
+    graph.observe(REPLICASETS, owner)
+    foreign = pod("a", owner=owner)
+    foreign["metadata"]["namespace"] = "other"
+    assert graph.observe(PODS, foreign) == {"uid-a"}
+    assert graph.observe(PODS, foreign) == set()
+    assert graph.observe(PODS, pod("b", owner=owner)) == set()
+
+
 def test_an_owner_never_seen_is_looked_up_itself() -> None:
     graph, owner = OwnershipGraph(), replica_set("rs", 1)
     assert graph.observe(PODS, pod("a", owner=owner)) == {"uid-rs"}

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import uvloop
@@ -82,6 +82,16 @@ async def cancel_and_wait(*tasks: asyncio.Task[object]) -> None:
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(result, Exception):
             log.warning("a task ended badly while being cancelled: %r", result)
+
+
+async def run_until(stop: asyncio.Event, parts: Iterable[Awaitable[None]]) -> None:
+    """Run the parts of a daemon side by side until `stop` is set, or one of them fails, which is raised. None is left
+    running."""
+    tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
+    try:
+        await wait_first(stop, *tasks)
+    finally:
+        await cancel_and_wait(*tasks)
 
 
 async def wait_first(stop: asyncio.Event, *tasks: asyncio.Task[object]) -> None:

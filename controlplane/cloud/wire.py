@@ -16,7 +16,7 @@ from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.selfsigned import self_signed_context
-from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.cloud.config import CloudConfig
 from controlplane.cloud.context import Context
@@ -51,11 +51,7 @@ class CloudDaemon:
                 parts += [server.run(stop), guarded.run(client, context, self._clock)]
             if config.debug_socket is not None:
                 parts.append(local_door.serve(config.debug_socket, self.glass_box.answer, stop))
-            tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
-            try:
-                await wait_first(stop, *tasks)
-            finally:
-                await cancel_and_wait(*tasks)
+            await run_until(stop, parts)
 
     async def _campaign(self, client: Client) -> None:
         """Lead whenever the lease is ours. Losing it is no end: on the host there is no kubelet that would start this

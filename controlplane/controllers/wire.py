@@ -17,7 +17,7 @@ from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.selfsigned import self_signed_context
-from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context
@@ -63,11 +63,7 @@ class ControllersDaemon:
                 server = DebugServer(config.bind_address, config.secure_port, tls=context)
                 guarded = Guarded(server, "/debug", self.glass_box.answer)
                 parts += [server.run(stop), guarded.run(client, context, self._clock)]
-            tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
-            try:
-                await wait_first(stop, *tasks)
-            finally:
-                await cancel_and_wait(*tasks)
+            await run_until(stop, parts)
 
 
 async def run_controllers(context: Context, glass_box: GlassBox) -> None:

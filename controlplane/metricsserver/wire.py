@@ -14,7 +14,7 @@ from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.selfsigned import self_signed_context
-from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.tasks import run_until
 from apimachinery.meta.status import ApiError
 
 from .config import MetricsConfig
@@ -55,19 +55,8 @@ class Daemon:
                 },
             )
             context = _server_context(config, front)
-            tasks = [
-                asyncio.create_task(each)
-                for each in (
-                    nodes.run(),
-                    pods.run(),
-                    self._measure(nodes),
-                    api.run(stop, config.bind_address, config.secure_port, context),
-                )
-            ]
-            try:
-                await wait_first(stop, *tasks)
-            finally:
-                await cancel_and_wait(*tasks)
+            serving = api.run(stop, config.bind_address, config.secure_port, context)
+            await run_until(stop, (nodes.run(), pods.run(), self._measure(nodes), serving))
 
     async def _measure(self, nodes: Informer) -> None:
         config = self._config

@@ -20,7 +20,7 @@ from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
-from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
@@ -102,11 +102,7 @@ class SchedulerDaemon:
                 server = DebugServer(config.bind_address, config.secure_port, tls=context)
                 guarded = Guarded(server, "/debug", self.glass_box.answer)
                 parts += [server.run(stop), guarded.run(own, context, self._clock)]
-            tasks: list[asyncio.Task[object]] = [asyncio.ensure_future(part) for part in parts]
-            try:
-                await wait_first(stop, *tasks)
-            finally:
-                await cancel_and_wait(*tasks)
+            await run_until(stop, parts)
 
 
 def build(config: SchedulerConfig, clock: Clock | None = None) -> SchedulerDaemon:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from tests.hostile.attacks import BODIES
+from tests.integration.definitions import Kind
 from tests.integration.process import ControlPlane
 
 JSON, YAML = "application/json", "application/yaml"
@@ -114,6 +115,17 @@ def test_doubled_keys_are_warned_of_and_the_last_one_counts(control_plane: Contr
     )  # fmt: skip
     assert applied.code == 200
     assert 'key \\"c\\" already set in map' in applied.headers["warning"]
+
+
+def test_doubled_keys_of_a_defined_kind(control_plane: ControlPlane, namespace: str, kind: Kind) -> None:
+    body = orjson.dumps(kind.object("doubled", nope=1))[:-1] + b',"kind":"%b"}' % kind.kind.encode()
+    refused = control_plane.request("POST", kind.path(namespace) + "?fieldValidation=Strict", body)
+    assert refused.code == 400
+    sentence = 'strict decoding error: unknown field "spec.nope", duplicate field "kind"'
+    assert refused.json["message"].endswith(sentence)
+    warned = control_plane.request("POST", kind.path(namespace) + "?dryRun=All", body)
+    assert warned.code == 201
+    assert warned.headers["warning"] == '299 - "duplicate field \\"kind\\""', "of several the last"
 
 
 @pytest.mark.parametrize("path", ["//api/v1/secrets", "/api//v1/secrets", "/api/v1/namespaces//kube-system/secrets"])

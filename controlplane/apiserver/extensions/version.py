@@ -78,12 +78,7 @@ class VersionRules:
         for path, inner in structural.embedded_objects(obj, self.node):
             if "metadata" in inner:
                 inner["metadata"] = _metadata(inner["metadata"], where, f"{path}.metadata", unknown)
-        if unknown and call.field_validation != "Ignore":
-            sentences = [f'unknown field "{path}"' for path in sorted(unknown)]
-            if call.field_validation == "Strict":
-                raise status.bad_request(f"{where}strict decoding error: {', '.join(sentences)}")
-            for sentence in sentences:
-                call.warn(sentence)
+        call.check_fields(sorted(unknown), where)
         structural.fill_defaults(obj, self.node)
         return obj
 

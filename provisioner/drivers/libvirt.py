@@ -38,9 +38,10 @@ _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[@-_a-z])")
 #: For emulated guests' kernels. The emulator keeps what it has translated by address: with every program where it was
 #: the last time, a process costs a sixth to start. A lab that needs the randomization needs KVM.
 _FIXED_ADDRESSES = " norandmaps"
-#: Machines have their addresses and routes from their seed; the network's dnsmasq would have each make itself another.
-#: Said to the kernel, as the interface is there before any program of ours.
-_NO_ADVERTISEMENTS = " sysctl.net.ipv6.conf.default.accept_ra=0"
+#: A node forwards, also before its first pod has come: node ports. And machines have their addresses and routes from
+#: their seed; the network's dnsmasq would have each make itself another. Said to the kernel, as the interface is there
+#: before any program of ours.
+_OF_IPV6 = " sysctl.net.ipv6.conf.all.forwarding=1 sysctl.net.ipv6.conf.default.accept_ra=0"
 _NAMESPACE = uuid.UUID("9f0c3c6e-5f57-4c7c-8a55-2f5d3b8a0d11")
 
 
@@ -149,7 +150,7 @@ class LibvirtDriver:
                     initrd=str(guest.initrd),
                     cmdline=guest.kernel_args
                     + ("" if self._kvm else _FIXED_ADDRESSES + kernel_argument())
-                    + (_NO_ADVERTISEMENTS if self._lab.network_v6 else ""),
+                    + (_OF_IPV6 if self._lab.network_v6 else ""),
                     disk=disk,
                     seed=str(seed),
                     code=code,

@@ -1,4 +1,5 @@
-"""A lab with a cloud: what machine a Node is on, addresses for Services, ways to pods, machines that go.
+"""A lab with a cloud: what machine a Node is on, addresses for Services, ways to pods, machines that go. All of it in
+IPv4 and IPv6.
 
 Looked at from the host, as whoever sits there would: with stock kubectl and real packets. The tests build on each
 other, in the order of the file.
@@ -18,6 +19,7 @@ from provisioner.home import LabHome, find_home
 from provisioner.progress import make_progress
 from provisioner.specfile import parse_lab
 from tests.netns.lab.leftovers import footprint, leftovers
+from tests.vm import test_3_ipv6 as ipv6
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
 
@@ -26,16 +28,19 @@ name: kbd-cloud
 driver: netns
 workers: 2
 network: 192.168.93.0/24
+networkv6: fd00:93::/64
 podCIDR: 10.93.0.0/16
+podCIDRv6: fd00:93:1::/48
 serviceCIDR: 10.193.0.0/20
+serviceCIDRv6: fd00:93:2::/112
 metricsServer: false
 cloudProvider: external
 loadBalancers: 192.168.93.200-192.168.93.201
 zones: 2
 """
 LAB = parse_lab(TEXT)
+BALANCER = ["192.168.93.200", "fd00:93::200"]
 PATIENCE = 120.0
-ANNOUNCED_BY = "cloud.kubelab.io/announced-by"
 WEB = """
 apiVersion: apps/v1
 kind: DaemonSet
@@ -47,7 +52,9 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       containers:
-      - {name: main, image: busybox, command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p 80 -h /tmp"]}
+      - name: main
+        image: busybox
+        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p '[::]:80' -h /tmp"]
 ---
 apiVersion: v1
 kind: Service
@@ -55,6 +62,7 @@ metadata: {name: web}
 spec:
   type: LoadBalancer
   externalTrafficPolicy: Local
+  ipFamilyPolicy: RequireDualStack
   selector: {app: web}
   ports: [{port: 80}]
 """
@@ -99,7 +107,8 @@ def test_nodes_are_told_what_machine_they_are_on(cluster: Cluster) -> None:
         assert node["spec"]["providerID"] == f"kubelab://{LAB.name}/{machine.name}"
         assert node["metadata"]["labels"]["topology.kubernetes.io/zone"] == LAB.zone(machine)
         assert node["metadata"]["labels"]["topology.kubernetes.io/region"] == LAB.name
-        assert {"type": "InternalIP", "address": machine.ip} in node["status"]["addresses"]
+        shown = [{"type": "InternalIP", "address": ip} for ip in machine.ips]
+        assert [each for each in node["status"]["addresses"] if each["type"] == "InternalIP"] == shown
         taints = [taint["key"] for taint in node["spec"].get("taints", [])]
         assert "node.cloudprovider.kubernetes.io/uninitialized" not in taints
 
@@ -108,22 +117,41 @@ def test_pods_and_balancers_are_reached_from_the_host(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=WEB)
     pods = until("a pod on each worker", lambda: cluster.ready_pods("app=web", 2), PATIENCE)
     for pod in pods:
-        name, address = pod["metadata"]["name"], pod["status"]["podIP"]
-        until(f"{name} answers at {address}", partial(_says, address, name), PATIENCE)
-    address = until("the Service has an address", lambda: _address(cluster), PATIENCE)
-    assert address == "192.168.93.200"
-    until("the Service answers", lambda: page(address) is not None, PATIENCE)
-    routes = subprocess.run(["ip", "route", "show", "proto", "77"], capture_output=True, text=True, check=True).stdout
-    assert all(cluster.get("node", each.name)["spec"]["podCIDR"] in routes for each in LAB.machines)
+        name = pod["metadata"]["name"]
+        for address in [each["ip"] for each in pod["status"]["podIPs"]]:
+            until(f"{name} answers at {address}", partial(_says, address, name), PATIENCE)
+    assert until("the Service has addresses", lambda: _addresses(cluster), PATIENCE) == BALANCER
+    for address in BALANCER:
+        until(f"the Service answers at {address}", lambda address=address: page(address) is not None, PATIENCE)
+    for family, place in (("-4", 0), ("-6", 1)):
+        shown = subprocess.run(
+            ["ip", family, "route", "show", "proto", "77"], capture_output=True, text=True, check=True
+        )
+        assert all(cluster.get("node", each.name)["spec"]["podCIDRs"][place] in shown.stdout for each in LAB.machines)
+
+
+CHECKS = (
+    ipv6.test_pods_reach_those_of_other_nodes_without_a_tunnel,
+    ipv6.test_services_answer_at_their_ipv6_addresses,
+    ipv6.test_a_service_without_endpoints_rejects,
+    ipv6.test_names_have_ipv6_addresses_and_addresses_names,
+    ipv6.test_policies_hold_for_ipv6,
+)
+
+
+def test_ipv6_is_as_verify_wants_it(cluster: Cluster) -> None:
+    with ipv6.serving(cluster):
+        for check in CHECKS:
+            check(cluster)
 
 
 def _says(address: str, text: str) -> bool:
     return page(address) == text
 
 
-def _address(cluster: Cluster) -> str | None:
+def _addresses(cluster: Cluster) -> list[str]:
     ingress = cluster.get("service", "web")["status"]["loadBalancer"].get("ingress")
-    return str(ingress[0]["ip"]) if ingress else None
+    return [str(each["ip"]) for each in ingress or ()]
 
 
 def _announcer(cluster: Cluster) -> str:
@@ -137,7 +165,8 @@ def test_an_address_moves_when_its_machine_dies(cluster: Cluster) -> None:
     cluster.driver.power_off(machine)
     new = until("another node announces", lambda: name if (name := _announcer(cluster)) != old else None, PATIENCE)
     pods = {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in cluster.pods("app=web")}
-    until(f"{new} answers", lambda: page("192.168.93.200") == pods[new], PATIENCE)
+    for address in BALANCER:
+        until(f"{new} answers at {address}", partial(_says, address, pods[new]), PATIENCE)
 
     _fall_silent(cluster, old)
     until("the shutdown taint", lambda: "node.cloudprovider.kubernetes.io/shutdown" in _taints(cluster, old), PATIENCE)

@@ -14,6 +14,7 @@ from functools import partial
 
 import pytest
 
+from apimachinery.meta.cloud import ANNOUNCED_BY
 from provisioner import cloudmanager, lifecycle
 from provisioner.home import LabHome, find_home
 from provisioner.progress import make_progress

@@ -22,19 +22,26 @@ from apimachinery.api.validation.scheduling import affinity, gates, spread_const
 from apimachinery.api.validation.security import host_namespaces, pod_security
 from apimachinery.api.validation.volumes import volumes
 from apimachinery.api.validation.windows import host_processes
+from apimachinery.api.verdicts import Good, digest
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
 
 _RESTART = ("Always", "OnFailure", "Never")
 _DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_INT32 = 2**31 - 1
+_GOOD = Good()
 
 
 def pod(obj: Object) -> list[Problem]:
     """A Pod's spec, on create and on update."""
     spec, path = obj.get("spec") or {}, Path("spec")
     name = (obj.get("metadata") or {}).get("name") or ""
-    problems = pod_annotations(obj) + pod_spec(spec, path, is_pod=True, name=name)
+    problems, known = pod_annotations(obj), digest(spec)
+    if known not in _GOOD:
+        found = pod_spec(spec, path, is_pod=True, name=name)
+        if not found:
+            _GOOD.remember(known)
+        problems += found
     if not spec.get("serviceAccountName"):
         for position, volume in enumerate(spec.get("volumes") or ()):
             for index, source in enumerate((volume.get("projected") or {}).get("sources") or ()):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from apimachinery.api.verdicts import Good, digest
 from apimachinery.api.warnings.labels import DEPRECATED_LABELS, selector_term
 from apimachinery.api.warnings.paths import overlapping_paths
 from apimachinery.api.warnings.volumes import claim_spec, fractional
@@ -24,6 +25,7 @@ _ANNOTATIONS = {
     "security.alpha.kubernetes.io/sysctls": _SYSCTLS,
     "security.alpha.kubernetes.io/unsafe-sysctls": _SYSCTLS,
 }
+_SILENT = Good()
 # The field, how upstream's path spells it, what became of it.
 _VOLUMES = (
     ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
@@ -42,10 +44,13 @@ _VOLUMES = (
 def pod_warnings(template: Object, path: Path | None = None) -> list[str]:
     """The warnings for a pod, or (with its path) for a pod template."""
     spec, annotations = template.get("spec") or {}, (template.get("metadata") or {}).get("annotations") or {}
+    known = None if annotations else digest(spec)
+    if known in _SILENT:
+        return []
     base = path or Path()
     where = base.child("spec")
     notes = base.child("metadata", "annotations")
-    return [
+    found = [
         *_placement(spec, where),
         *(f"{notes.key(key)}: {text}" for key, text in _ANNOTATIONS.items() if key in annotations),
         *_volumes(spec, where.child("volumes")),
@@ -57,6 +62,9 @@ def pod_warnings(template: Object, path: Path | None = None) -> list[str]:
         *_grace(spec, where),
         *_pod_affinity(spec.get("affinity") or {}, where.child("affinity")),
     ]
+    if not found:
+        _SILENT.remember(known)
+    return found
 
 
 def _placement(spec: Object, path: Path) -> Iterator[str]:

@@ -64,7 +64,7 @@ def is_programmed(node: Node, mode: str) -> bool:
     return written in node.get(10249, "/metrics")[1] and there(node) and not other(node)
 
 
-async def test_no_request_is_lost_by_restarts_and_hardly_one_by_a_change_of_mode(world: World) -> None:
+async def test_no_request_is_lost_by_restarts_and_changes_of_mode(world: World) -> None:
     one, two = world.nodes
     (_, first_ip), (client, second_ip) = await two_pods(world)
     vip = await world.service("web", [(first_ip, one.name), (second_ip, two.name)])
@@ -79,9 +79,7 @@ async def test_no_request_is_lost_by_restarts_and_hardly_one_by_a_change_of_mode
             two.start(flags=(mode,))
             await soon(f"rules with {mode}", functools.partial(is_programmed, two, mode))
             await load.more(50)
-    # A change of mode writes a whole table: a packet that is being looked at just then may meet half of it.
-    assert [words for words in load.lost if words.startswith(("0,", "2,"))] == []
-    assert len(load.lost) <= 2, load.lost
+    assert load.lost == []
     assert load.count >= 2 * AWAY
 
 

@@ -36,8 +36,7 @@ def test_the_guests_interpreter_runs_the_bundle_from_bytecode_alone(
     root = tmp_path / "root"
     unpack_chain(ensure_chain(image_home, ("base", "glibc", "python"), lambda _: None), root)
     (root / "src").mkdir()
-    with tarfile.open(bundle) as archive:
-        archive.extractall(root / "src", filter="data")
+    subprocess.run(["tar", "-xf", bundle, "-C", root / "src"], check=True)
     # Unchecked bytecode: the interpreter must use it even though the source now says something else.
     (root / "src/apimachinery/answer.py").write_text("def answer():\n    return 0\n")
     code = "import sys; sys.path.insert(0, '/src'); from apimachinery.answer import answer; print(answer())"

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from provisioner.images.archive import Archive
 from provisioner.images.containers import OciImage
+from provisioner.images.layers import unpack_chain
 
 
 @pytest.fixture
@@ -20,10 +20,8 @@ def pause(pause_image: OciImage, tmp_path: Path) -> Path:
     """The program out of the built image."""
     with Archive(pause_image.archive) as archive:
         manifest = json.loads(archive.blob(pause_image.digest))
-        layer = tmp_path / "layer.tar.gz"
-        layer.write_bytes(archive.blob(manifest["layers"][0]["digest"]))
-    with tarfile.open(layer) as tar:
-        tar.extractall(tmp_path, filter="data")
+        (tmp_path / "layer.tar.gz").write_bytes(archive.blob(manifest["layers"][0]["digest"]))
+    unpack_chain([tmp_path], tmp_path)
     return tmp_path / "pause"
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.rest import Client
-from apimachinery.controller.events import EventRecorder
+from apimachinery.controller.context import BaseContext, Runnable
 from apimachinery.controller.loop import Controller
 from apimachinery.kit.clock import Clock
 from controlplane.cloud.provider import Cloud
@@ -15,14 +14,10 @@ from controlplane.cloud.provider import Cloud
 Object = dict[str, Any]
 
 
-class Loop(Protocol):
-    """A controller: a name, the reconcile loop behind it, and a run that ends only when cancelled."""
+class Loop(Runnable, Protocol):
+    """A controller, and the reconcile loop behind it."""
 
-    name: str
     loop: Controller
-
-    async def run(self) -> None:
-        """Work until cancelled. Begins when the shared informers have synced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +31,12 @@ class Periods:
     routes: float = 10.0
 
 
-class Context:
-    """Shared parts. Loops take informers, recorders and the clock from here when they are made."""
+class Context(BaseContext):
+    """Shared parts of the cloud's loops."""
 
     def __init__(
         self, client: Client, cloud: Cloud, clock: Clock, periods: Periods, pods: tuple[str, ...] = ()
     ) -> None:
         """pods: the networks of all pods; routes to others are left alone."""
-        self.client, self.cloud, self.clock, self.periods, self.pods = client, cloud, clock, periods, pods
-        self.informers = InformerFactory(client)
-        self.recorders: list[EventRecorder] = []
-
-    def recorder(self, component: str) -> EventRecorder:
-        """Return a recorder whose events say that `component` sent them."""
-        recorder = EventRecorder(self.client, component, clock=self.clock)
-        self.recorders.append(recorder)
-        return recorder
+        super().__init__(client, clock)
+        self.cloud, self.periods, self.pods = cloud, periods, pods

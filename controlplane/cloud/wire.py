@@ -7,15 +7,13 @@ import logging
 from collections.abc import Awaitable
 
 from apimachinery.client.fenced import FencedClient
-from apimachinery.client.guarded import Guarded
 from apimachinery.client.leader import LeaderElector, LeadershipLost
 from apimachinery.client.rest import Client
 from apimachinery.controller import local_door
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.serving import port_parts
 from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
-from apimachinery.kit.debug import DebugServer
-from apimachinery.kit.selfsigned import self_signed_context
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.cloud.config import CloudConfig
@@ -44,11 +42,7 @@ class CloudDaemon:
         use(self.glass_box.trace)
         async with Client(config.client, NAME) as client:
             parts: list[Awaitable[None]] = [self._campaign(client) if config.leader_elect else self._lead(client)]
-            if config.secure_port:
-                context = self_signed_context(NAME)
-                server = DebugServer(config.bind_address, config.secure_port, tls=context)
-                guarded = Guarded(server, "/debug", self.glass_box.answer)
-                parts += [server.run(stop), guarded.run(client, context, self._clock)]
+            parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop)
             if config.debug_socket is not None:
                 parts.append(local_door.serve(config.debug_socket, self.glass_box.answer, stop))
             await run_until(stop, parts)
@@ -57,11 +51,8 @@ class CloudDaemon:
         """Lead whenever the lease is ours. Losing it is no end: on the host there is no kubelet that would start this
         process again, and an API server that is away for ten seconds is a machine that is rebooted."""
         config = self._config
-        lease, renew, retry = config.leader_lease
         while True:
-            elector = LeaderElector(
-                client, NAME, "kube-system", config.holder, self._clock, lease=lease, renew=renew, retry=retry
-            )
+            elector = config.elector(client, NAME, self._clock)
 
             async def lead_fenced(elector: LeaderElector = elector) -> None:
                 async with FencedClient(config.client, NAME, elector.holds) as fenced:
@@ -72,7 +63,7 @@ class CloudDaemon:
             except LeadershipLost as error:
                 log.warning("%s; the loops begin anew when the lease is ours again", error)
                 self.glass_box.show([])
-            await self._clock.sleep(retry)
+            await self._clock.sleep(config.leader_lease[2])
 
     async def _lead(self, client: Client) -> None:
         context = Context(client, self._cloud, self._clock, self._config.periods, self._pods)
@@ -83,15 +74,7 @@ async def run_loops(context: Context, config: CloudConfig, glass_box: GlassBox) 
     """Run every enabled loop until cancelled. Each begins its work when the shared informers have synced."""
     loops = list(make_loops(context, config))
     glass_box.show([ControllerLoop(each.loop, _OUTSIDE) for each in loops])
-    async with asyncio.TaskGroup() as group:
-        group.create_task(context.informers.run())
-        for recorder in context.recorders:
-            group.create_task(recorder.run())
-        # Absence proves nothing before sync: nobody starts on a partial picture.
-        await context.informers.wait_synced()
-        for each in loops:
-            log.info('Started "%s"', each.name)
-            group.create_task(each.run(), name=each.name)
+    await context.run(loops)
 
 
 def build(config: CloudConfig, cloud: Cloud | None = None, clock: Clock | None = None) -> CloudDaemon:

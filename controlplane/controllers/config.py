@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import socket
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery.client.config import ClientConfig, load_kubeconfig
-from apimachinery.kit.config import ConfigError, Problems, boolean
+from apimachinery.client.component import ComponentConfig, add_flags, read_flags
+from apimachinery.kit.config import Problems, boolean
 from apimachinery.meta import times
 
 DEFAULT_PORT = 10257
@@ -40,7 +38,7 @@ _FORMER = {
 
 
 @dataclass(frozen=True, slots=True)
-class ControllersConfig:
+class ControllersConfig(ComponentConfig):
     """What `wire.build` needs. Durations are seconds.
 
     root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing.
@@ -49,18 +47,9 @@ class ControllersConfig:
     dual-stack clusters.
     signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
     certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets.
-    secure_port: of the health and metrics server; 0 serves none.
-    leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
     """
 
-    client: ClientConfig
     controllers: tuple[str, ...] = ("*",)
-    leader_elect: bool = False
-    leader_lease: tuple[float, float, float] = (15.0, 10.0, 2.0)
-    bind_address: str = "0.0.0.0"
-    secure_port: int = 0
-    tls_cert_file: Path | None = None
-    tls_private_key_file: Path | None = None
     root_ca: bytes | None = None
     cluster_cidr: Network | None = None
     service_cidr: Network | None = None
@@ -78,13 +67,6 @@ class ControllersConfig:
     signing_key: Path | None = None
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
-    identity: str = ""
-    verbosity: int = 0
-
-    @property
-    def holder(self) -> str:
-        """The identity in the leader election lease."""
-        return self.identity or socket.gethostname()
 
     def enabled(self, name: str, *, by_default: bool) -> bool:
         """Tell whether `--controllers` asks for the controller: `name`, `-name`, or `*` for the default ones."""
@@ -98,10 +80,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
     args = _parser().parse_args(argv)
     problems = Problems()
-    if not 0 <= args.secure_port <= 65535:
-        problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
-    if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
-        problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    component = read_flags(args, problems)
     if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
         problems.add("--cluster-signing-cert-file", "needs --cluster-signing-key-file, and the reverse")
     clusters = _networks("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else []
@@ -115,24 +94,11 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     except ValueError as error:
         problems.add("--cluster-signing-duration", str(error))
         signing_duration = 0.0
-    lease = _lease(args, problems)
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
-    client = ClientConfig("")
-    try:
-        client = load_kubeconfig(args.kubeconfig)
-    except ConfigError as error:
-        for problem in error.problems:
-            problems.add("--kubeconfig", problem)
     problems.raise_if_any()
     return ControllersConfig(
-        client=client,
+        **component,
         controllers=tuple(name.strip() for name in args.controllers.split(",")),
-        leader_elect=args.leader_elect,
-        leader_lease=lease,
-        bind_address=args.bind_address,
-        secure_port=args.secure_port,
-        tls_cert_file=args.tls_cert_file,
-        tls_private_key_file=args.tls_private_key_file,
         root_ca=root_ca,
         cluster_cidr=clusters[0] if clusters else None,
         service_cidr=services[0] if services else None,
@@ -146,8 +112,6 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         signing_key=args.cluster_signing_key_file,
         signing_duration=signing_duration,
         token_key=args.service_account_private_key_file,
-        identity=f"{socket.gethostname()}_{uuid.uuid4()}",
-        verbosity=args.v,
     )
 
 
@@ -155,17 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "kube-controller-manager", description="Makes the cluster follow its objects.", allow_abbrev=False
     )
+    add_flags(parser, DEFAULT_PORT)
     add = parser.add_argument
-    add("--kubeconfig", required=True, help="file with the API server's address and our credentials")
     add("--controllers", default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
-    add("--leader-elect", type=boolean, nargs="?", const=True, default=True)
-    add("--leader-elect-lease-duration", default="15s", help="how long the lease holds when it is not renewed")
-    add("--leader-elect-renew-deadline", default="10s", help="how long the leader tries to renew it; less than that")
-    add("--leader-elect-retry-period", default="2s", help="how often it is renewed, or asked for; less again")
-    add("--bind-address", default="0.0.0.0", help="address of the health and metrics server")
-    add("--secure-port", type=int, default=DEFAULT_PORT, help="its port (HTTPS); 0 serves none")
-    add("--tls-cert-file", type=Path)
-    add("--tls-private-key-file", type=Path)
     add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False)
     add("--cluster-cidr", default="", help="pod addresses of the cluster; one of each family, joined by a comma")
     add("--node-cidr-mask-size", type=int, help="prefix length of each node's pod subnet: 24, for IPv6 64")
@@ -179,7 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--cluster-signing-duration", default="8760h0m0s", help="longest validity of the certificates issued")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
-    add("--v", type=int, default=0, help="log verbosity")
     # kubeadm's manifests name these. Health is open to all and one identity serves every controller here.
     for ignored in (
         "--authentication-kubeconfig",
@@ -191,21 +146,6 @@ def _parser() -> argparse.ArgumentParser:
         add(ignored, help=argparse.SUPPRESS)
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
     return parser
-
-
-def _lease(args: argparse.Namespace, problems: Problems) -> tuple[float, float, float]:
-    found = []
-    for name in ("lease_duration", "renew_deadline", "retry_period"):
-        flag, text = f"--leader-elect-{name.replace('_', '-')}", getattr(args, f"leader_elect_{name}")
-        try:
-            found.append(times.parse_duration(text))
-        except ValueError as error:
-            problems.add(flag, str(error))
-            return (15.0, 10.0, 2.0)
-    lease, renew, retry = found
-    if not lease > renew > retry > 0:
-        problems.add("--leader-elect-lease-duration", f"{lease:g} s > {renew:g} s > {retry:g} s > 0 does not hold")
-    return lease, renew, retry
 
 
 def _networks(flag: str, text: str, problems: Problems) -> list[Network]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from apimachinery.api.catalogue import PODS, Resource
-from apimachinery.cache.informer import Informer, InformerFactory, without_managed_fields
+from apimachinery.cache.informer import Informer, without_managed_fields
 from apimachinery.cache.lister import Lister
 from apimachinery.client.rest import Client
-from apimachinery.controller.events import EventRecorder
+from apimachinery.controller.context import BaseContext
 from apimachinery.controller.owners import controller_of
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import objects, pods
@@ -28,28 +28,12 @@ _DROPPED_OF_CONTAINERS = (
 )  # fmt: skip
 
 
-class Runnable(Protocol):
-    """A controller: a name and a loop that ends only when cancelled."""
-
-    name: str
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-
-
-class Context:
-    """Shared parts. Controllers take informers, recorders and the clock from here when they are made."""
+class Context(BaseContext):
+    """Shared parts of the controllers, with the informers as they index them."""
 
     def __init__(self, client: Client, config: ControllersConfig, clock: Clock) -> None:
-        self.client, self.config, self.clock = client, config, clock
-        self.informers = InformerFactory(client)
-        self.recorders: list[EventRecorder] = []
-
-    def recorder(self, component: str) -> EventRecorder:
-        """Return a recorder whose events say that `component` sent them."""
-        recorder = EventRecorder(self.client, component, clock=self.clock)
-        self.recorders.append(recorder)
-        return recorder
+        super().__init__(client, clock)
+        self.config = config
 
     def informer(self, resource: Resource) -> Informer:
         """Return the shared informer of a kind, over all namespaces."""

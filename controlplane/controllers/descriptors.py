@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apimachinery.controller.context import Runnable
 from controlplane.controllers.attach_detach import AttachDetach
 from controlplane.controllers.bootstrap_signer import BootstrapSigner
 from controlplane.controllers.certificates.approver import CertificateApprover
@@ -12,7 +13,7 @@ from controlplane.controllers.certificates.cleaner import CertificateCleaner
 from controlplane.controllers.certificates.signer import CertificateSigner
 from controlplane.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from controlplane.controllers.config import ControllersConfig
-from controlplane.controllers.context import Context, Runnable
+from controlplane.controllers.context import Context
 from controlplane.controllers.cronjob import CronJobController
 from controlplane.controllers.daemonset import DaemonSetController
 from controlplane.controllers.deployment import DeploymentController

@@ -33,10 +33,11 @@ from apimachinery.cache.informer import Informer, InformerFactory, Transform, wi
 from apimachinery.cache.lister import IndexFunction, Lister
 from apimachinery.client.rehearsal import Rehearsal, Write, rehearsing
 from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.context import Runnable
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.stepping import Rehearse
 from apimachinery.meta.status import ApiError
-from controlplane.controllers.context import Context, Runnable
+from controlplane.controllers.context import Context
 from controlplane.controllers.pictures import compute_picture
 
 Object = dict[str, Any]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from apimachinery.client.component import DEFAULT_LEASE, Lease
 from apimachinery.kit.config import Problems
 from controlplane.scheduler.config_extenders import ExtenderConfig, read_extenders
 from controlplane.scheduler.config_fields import Fields
@@ -14,8 +15,6 @@ from controlplane.scheduler.config_plugins import read_plugins
 from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 
-# Seconds: how long the lease holds, how long its holder tries to renew it, how often.
-DEFAULT_LEASE = (15.0, 10.0, 2.0)
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
 _FIELDS = (
@@ -30,7 +29,7 @@ class FileConfig:
 
     kubeconfig: str = ""
     leader_elect: bool | None = None
-    leader_lease: tuple[float, float, float] = DEFAULT_LEASE
+    leader_lease: Lease = DEFAULT_LEASE
     percentage_of_nodes_to_score: int = 0
     profiles: tuple[Profile, ...] = (Profile(),)
     extenders: tuple[ExtenderConfig, ...] = ()

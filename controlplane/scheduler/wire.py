@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
 from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS
 from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.fenced import FencedClient
-from apimachinery.client.guarded import Guarded
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
 from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.glassbox import GlassBox
-from apimachinery.kit import tls
+from apimachinery.controller.serving import port_parts
 from apimachinery.kit.clock import Clock, SystemClock
-from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler.budgets import violating
@@ -37,29 +34,27 @@ from controlplane.scheduler.watching import Watching
 
 log = logging.getLogger(__name__)
 
+NAME = "kube-scheduler"
+
 
 class SchedulerDaemon:
     """The scheduler, ready to run. glass_box: for `kubelab step` and `kubelab trace`."""
 
     def __init__(self, config: SchedulerConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self.glass_box = GlassBox(Trace("kube-scheduler"))
+        self.glass_box = GlassBox(Trace(NAME))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Schedule until `stop` is set. Raises LeadershipLost when another scheduler took over."""
         config = self._config
         use(self.glass_box.trace)
         async with AsyncExitStack() as undo:
-            own = client = await undo.enter_async_context(Client(config.client, "kube-scheduler"))
+            own = client = await undo.enter_async_context(Client(config.client, NAME))
             elector: LeaderElector | None = None
             if config.leader_elect:
-                lease, renew, retry = config.leader_lease
-                elector = LeaderElector(
-                    own, "kube-scheduler", "kube-system", config.holder, self._clock,
-                    lease=lease, renew=renew, retry=retry,
-                )  # fmt: skip
+                elector = config.elector(own, NAME, self._clock)
                 # Only who surely leads binds; the lease itself is written with the other client.
-                fenced = FencedClient(config.client, "kube-scheduler", elector.holds)
+                fenced = FencedClient(config.client, NAME, elector.holds)
                 client = await undo.enter_async_context(fenced)
             extenders = await undo.enter_async_context(Extenders(config.extenders))
             informers = InformerFactory(client)
@@ -97,22 +92,10 @@ class SchedulerDaemon:
 
             parts: list[Awaitable[None]] = [informers.run(), *(recorder.run() for recorder in recorders.values())]
             parts.append(elector.run(lead) if elector is not None else lead())
-            if config.secure_port:
-                context = _server_context(config)
-                server = DebugServer(config.bind_address, config.secure_port, tls=context)
-                guarded = Guarded(server, "/debug", self.glass_box.answer)
-                parts += [server.run(stop), guarded.run(own, context, self._clock)]
+            parts += port_parts(config, NAME, self.glass_box, own, self._clock, stop)
             await run_until(stop, parts)
 
 
 def build(config: SchedulerConfig, clock: Clock | None = None) -> SchedulerDaemon:
     """Join the parts. No I/O happens before `run`."""
     return SchedulerDaemon(config, clock or SystemClock())
-
-
-def _server_context(config: SchedulerConfig) -> ssl.SSLContext:
-    if config.tls_cert_file is not None and config.tls_private_key_file is not None:
-        return tls.server_context(config.tls_cert_file, config.tls_private_key_file)
-    from apimachinery.kit.selfsigned import self_signed_context  # seven megabytes, for whom no other certificate serves
-
-    return self_signed_context("kube-scheduler")

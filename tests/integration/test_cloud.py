@@ -95,6 +95,7 @@ async def manager(simulation: Simulation, machines: Machines, debug_socket: Path
         client=client,
         cloud_config=machines.config,
         periods=Periods(monitor=0.3),
+        leader_elect=True,
         leader_lease=(15.0, 10.0, 0.3),  # it is given back at the end; less would be lost by a busy machine
         debug_socket=debug_socket,
         routes=False,

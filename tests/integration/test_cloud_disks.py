@@ -57,7 +57,7 @@ async def cluster(tmp_path: Path, volumes: Path) -> AsyncIterator[Simulation]:
     async with simulated_cluster(tmp_path, scheduler=False) as simulation:
         client = load_kubeconfig(simulation.directory / "admin.conf")
         names = ("disk-provisioner", "disk-attacher", "disk-resizer")
-        cloud = build(CloudConfig(client=client, cloud_config=config, controllers=names, leader_elect=False))
+        cloud = build(CloudConfig(client=client, cloud_config=config, controllers=names))
         task: asyncio.Task[object] = asyncio.ensure_future(cloud.run(asyncio.Event()))
         try:
             yield simulation

@@ -345,5 +345,5 @@ def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> No
     argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
     found = parse([*argv, "--leader-elect-retry-period=1s"])
     assert (found.leader_elect, found.leader_lease) == (False, (6.0, 4.0, 1.0))
-    with pytest.raises(ConfigError, match="3 s > 4 s > 2 s does not hold"):
+    with pytest.raises(ConfigError, match="3 s > 4 s > 2 s > 0 does not hold"):
         parse([*argv, "--leader-elect-lease-duration=3s"])

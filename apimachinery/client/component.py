@@ -1,0 +1,137 @@
+"""What every elected component is told by flags (k8s.io/component-base): its client, its lease, the port it serves."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import ssl
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.kit import tls
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.config import ConfigError, Problems, boolean
+from apimachinery.meta import times
+
+if TYPE_CHECKING:
+    from apimachinery.client.leader import LeaderElector
+    from apimachinery.client.rest import Client
+
+Lease = tuple[float, float, float]
+DEFAULT_LEASE: Lease = (15.0, 10.0, 2.0)
+_LEASE = {
+    "--leader-elect-lease-duration": "how long the lease holds when it is not renewed (15s)",
+    "--leader-elect-renew-deadline": "how long the leader tries to renew it; less than that (10s)",
+    "--leader-elect-retry-period": "how often it is renewed, or asked for; less again (2s)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentConfig:
+    """The part of a component's configuration that is the same for all. Durations are seconds.
+
+    leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
+    secure_port: of health, metrics and the glass box; 0 serves none.
+    """
+
+    client: ClientConfig
+    leader_elect: bool = False
+    leader_lease: Lease = DEFAULT_LEASE
+    bind_address: str = "0.0.0.0"
+    secure_port: int = 0
+    tls_cert_file: Path | None = None
+    tls_private_key_file: Path | None = None
+    identity: str = ""
+    verbosity: int = 0
+
+    @property
+    def holder(self) -> str:
+        """The identity in the leader election lease."""
+        return self.identity or socket.gethostname()
+
+    def elector(self, client: Client, name: str, clock: Clock) -> LeaderElector:
+        """Who asks for the component's lease, which `client` writes: `name` in kube-system."""
+        from apimachinery.client.leader import LeaderElector  # with aiohttp; flags are told wrong before it is loaded
+
+        lease, renew, retry = self.leader_lease
+        return LeaderElector(client, name, "kube-system", self.holder, clock, lease=lease, renew=renew, retry=retry)
+
+    def server_context(self, name: str) -> ssl.SSLContext:
+        """The server's side of TLS, with a certificate made now when none was given."""
+        if self.tls_cert_file is not None and self.tls_private_key_file is not None:
+            return tls.server_context(self.tls_cert_file, self.tls_private_key_file)
+        from apimachinery.kit.selfsigned import self_signed_context  # seven megabytes that only this way needs
+
+        return self_signed_context(name)
+
+
+def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0.0.0.0") -> None:
+    """The flags that `read_flags` reads. `port`: where the component serves when it is told nothing."""
+    add = parser.add_argument
+    add("--kubeconfig", help="file with the API server's address and our credentials")
+    add("--leader-elect", type=boolean, nargs="?", const=True, help="lead only while holding the lease (true)")
+    for flag, text in _LEASE.items():
+        add(flag, help=text)
+    add("--bind-address", default=bind_address, help="address of the health and metrics server")
+    add("--secure-port", type=int, default=port, help="its port (HTTPS); 0 serves none")
+    add("--tls-cert-file", type=Path, help="its certificate; one is made where none is given")
+    add("--tls-private-key-file", type=Path)
+    add("--v", type=int, default=0, help="log verbosity")
+
+
+def read_flags(
+    args: argparse.Namespace,
+    problems: Problems,
+    *,
+    kubeconfig: str | None = None,
+    leader_elect: bool = True,
+    leader_lease: Lease = DEFAULT_LEASE,
+) -> dict[str, Any]:
+    """The fields of a ComponentConfig; the keywords are what holds where a flag is not given. What is wrong goes to
+    `problems`."""
+    if not 0 <= args.secure_port <= 65535:
+        problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
+    if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
+        problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    return {
+        "client": _client(args.kubeconfig or kubeconfig, problems),
+        "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
+        "leader_lease": _lease(args, problems, leader_lease),
+        "bind_address": args.bind_address,
+        "secure_port": args.secure_port,
+        "tls_cert_file": args.tls_cert_file,
+        "tls_private_key_file": args.tls_private_key_file,
+        "identity": f"{socket.gethostname()}_{uuid.uuid4()}",
+        "verbosity": args.v,
+    }
+
+
+def _client(kubeconfig: str | None, problems: Problems) -> ClientConfig:
+    if not kubeconfig:
+        problems.add("--kubeconfig", "is needed: the file with the API server's address and our credentials")
+        return ClientConfig("")
+    try:
+        return load_kubeconfig(kubeconfig)
+    except ConfigError as error:
+        for problem in error.problems:
+            problems.add("--kubeconfig", problem)
+        return ClientConfig("")
+
+
+def _lease(args: argparse.Namespace, problems: Problems, otherwise: Lease) -> Lease:
+    found = list(otherwise)
+    for place, flag in enumerate(_LEASE):
+        text = getattr(args, flag.removeprefix("--").replace("-", "_"))
+        if text is not None:
+            try:
+                found[place] = times.parse_duration(text)
+            except ValueError as error:
+                problems.add(flag, str(error))
+                return otherwise
+    lease, renew, retry = found
+    if not lease > renew > retry > 0:
+        problems.add("--leader-elect-lease-duration", f"{lease:g} s > {renew:g} s > {retry:g} s > 0 does not hold")
+    return lease, renew, retry

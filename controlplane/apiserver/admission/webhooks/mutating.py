@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from msgspec import Struct, field
 
-from apimachinery.api.catalogue import Resource
+from apimachinery.api.catalogue import SECRETS, Resource
 from apimachinery.meta import status
 from apimachinery.meta.patches import PatchError, json_patch
 from controlplane.apiserver.admission.chain import Plugin, Review
@@ -78,7 +78,8 @@ class MutatingAdmissionWebhook(Plugin):
         if found is not None and found.patch:
             changed = self._patch(hook, review, resource, found.patch)
             if changed:
-                review.tell(*describe_patch(found.patch), by=f'webhook "{hook.name}"')
+                secret = review.resource is SECRETS
+                review.tell(*describe_patch(found.patch, secret=secret), by=f'webhook "{hook.name}"')
             patched = {**who, "patch": found.patch, "patchType": "JSONPatch"}
             review.call.annotate(_PATCH + key, orjson.dumps(patched).decode())
         review.call.annotate(_MUTATION + key, orjson.dumps({**who, "mutated": changed}).decode())

@@ -10,19 +10,19 @@ import orjson
 _VALUE_MAX = 60  # characters
 
 
-def describe_patch(patch: Iterable[Any]) -> Iterator[str]:
+def describe_patch(patch: Iterable[Any], *, secret: bool = False) -> Iterator[str]:
     """`+metadata.labels.app: "web"`, `-spec.hostNetwork`, `spec.replicas: 2`; what only tests is left out.
 
-    The patch has been applied, so that it is well-formed."""
+    The patch has been applied, so that it is well-formed. secret: values are for nobody who reads a trace."""
     for step in patch:
         path = _dotted(step["path"])
         match step["op"]:
             case "add":
-                yield f"+{path}: {_short(step.get('value'))}"
+                yield f"+{path}: {_short(step.get('value'), secret)}"
             case "remove":
                 yield f"-{path}"
             case "replace":
-                yield f"{path}: {_short(step.get('value'))}"
+                yield f"{path}: {_short(step.get('value'), secret)}"
             case "move" | "copy" as how:
                 yield f"{path}: {'moved' if how == 'move' else 'copied'} from {_dotted(step['from'])}"
 
@@ -37,6 +37,8 @@ def _dotted(pointer: str) -> str:
     return found
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, secret: bool) -> str:
+    if secret:
+        return "…"
     text = orjson.dumps(value).decode()
     return text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 1]}…"

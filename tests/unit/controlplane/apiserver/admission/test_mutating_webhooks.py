@@ -129,3 +129,11 @@ def test_a_patch_in_words():
         "spec.b: moved from spec.a",
         "+spec.none: null",
     ]
+
+
+def test_a_secrets_values_are_not_told():
+    patch = [
+        {"op": "add", "path": "/data/password", "value": "aHVzaA=="},
+        {"op": "replace", "path": "/stringData", "value": {"password": "hush"}},
+    ]
+    assert list(describe_patch(patch, secret=True)) == ["+data.password: …", "stringData: …"]

@@ -38,10 +38,10 @@ class Host:
     def start(self) -> None:
         self.folder.mkdir()
         machines = [
-            {"name": name, "address": address, "zone": "z", "instance_type": "t", "where": str(self.folder / name)}
+            {"name": name, "addresses": [address], "zone": "z", "instance_type": "t", "where": str(self.folder / name)}
             for name, address in (("node", "10.9.0.1"), ("other", "10.9.0.2"))
         ]
-        plain = {"name": "l", "driver": "netns", "region": "r", "network": "10.9.0.0/24", "pods": []}
+        plain = {"name": "l", "driver": "netns", "region": "r", "networks": ["10.9.0.0/24"], "pods": []}
         (self.folder / "cloud.json").write_text(json.dumps({**plain, "machines": machines}))
         argv = [
             sys.executable, "-m", "controlplane.cloud", f"--cloud-config={self.folder}/cloud.json",
@@ -50,6 +50,11 @@ class Host:
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=SOURCE)
+
+    def has_class(self) -> bool:
+        """Whether the StorageClass is there, which the manager makes first."""
+        assert self._process is not None and self._process.poll() is None, (self.folder / "log").read_text()
+        return bool(self._cluster.get("storageclass", "disk"))
 
     def stop(self) -> None:
         if self._process is not None:
@@ -87,7 +92,7 @@ def host(cluster: Cluster, kubelet: Kubelet) -> Iterator[Host]:
     found = Host(cluster)
     try:
         found.start()
-        eventually(lambda: cluster.get("storageclass", "disk"), "the class of disks", PATIENCE)
+        eventually(found.has_class, "the class of disks", PATIENCE)
         yield found
     finally:
         found.stop()

@@ -1,4 +1,7 @@
-"""``python -m tests.vm.lab``: one real lab from nothing: up, up again, verify, destroy, and nothing left. For CI."""
+"""``python -m tests.vm.lab``: one real lab from nothing: up, up again, verify, destroy, and nothing left. For CI.
+
+Of both families: a lab of IPv4 alone is what the tests on network namespaces have.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ LAB = """
 name: ci
 driver: libvirt
 network: 192.168.61.0/24
+networkv6: fd00:61::/64
+podCIDRv6: fd00:61:1::/48
+serviceCIDRv6: fd00:61:2::/112
 """
 #: A second ``up`` on a running lab: seconds, connections to three emulated machines included.
 SECOND_UP = 60.0

@@ -34,9 +34,8 @@ def render_network(addresses: Sequence[str], gateways: Sequence[str], device: st
         interface = ipaddress.ip_interface(address)
         # Nobody else has it: looking for a duplicate costs the second in which what starts now cannot bind to it.
         lines.append(f"address replace {interface} dev {device}{' nodad' if interface.version == 6 else ''}")
-    for gateway in map(ipaddress.ip_address, gateways):
-        family = "-6 " if gateway.version == 6 else ""
-        lines.append(f"{family}route replace default via {gateway} dev {device}")
+    # The gateway says which family's default it is: a line of a batch takes no -6.
+    lines += [f"route replace default via {ipaddress.ip_address(gateway)} dev {device}" for gateway in gateways]
     return "\n".join(lines) + "\n"
 
 

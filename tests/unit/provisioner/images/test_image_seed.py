@@ -75,7 +75,7 @@ def test_network_batch() -> None:
     assert render_network(["10.0.0.2/24", "fd00::2/64"], ["10.0.0.1", "fd00::1"]).splitlines()[2:] == [
         "address replace fd00::2/64 dev eth0 nodad",
         "route replace default via 10.0.0.1 dev eth0",
-        "-6 route replace default via fd00::1 dev eth0",
+        "route replace default via fd00::1 dev eth0",
     ]
 
 

@@ -38,7 +38,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 python=""
-# Debian's own first: it is built with profile-guided optimization, which a version manager's often is not (a fifth slower).
+# Debian's own first: it is built with profile-guided optimization, which a version manager's often is not.
 for candidate in /usr/bin/python3 python3.13 python3.12 python3.11; do
   # Asked, not looked up: a version manager's shim is a command that may lead nowhere.
   if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then

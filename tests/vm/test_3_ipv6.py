@@ -15,25 +15,13 @@ import pytest
 from provisioner.spec import Machine
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
+from tests.vm.web_servers import web_servers
 
 APP = "app=six"
 PATIENCE = 180.0
-OBJECTS = """
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: six}
-spec:
-  selector: {matchLabels: {app: six}}
-  template:
-    metadata: {labels: {app: six}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: busybox
-        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p '[::]:80' -h /tmp"]
----
-apiVersion: v1
+OBJECTS = (
+    web_servers("six")
+    + """apiVersion: v1
 kind: Service
 metadata: {name: six}
 spec: {type: NodePort, ipFamilyPolicy: RequireDualStack, selector: {app: six}, ports: [{name: http, port: 80}]}
@@ -48,6 +36,7 @@ kind: Service
 metadata: {name: six-nobody}
 spec: {ipFamilies: [IPv6], selector: {app: nobody}, ports: [{port: 80}]}
 """
+)
 POLICY = """
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

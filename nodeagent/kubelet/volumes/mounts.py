@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import re
 from pathlib import Path
@@ -23,6 +24,7 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
         raise OSError(number, f"mount {source} on {target}: {os.strerror(number)}", target)
 
 
+@functools.cache  # the machine's kernel stays what it is, and every pod mounts one
 def keeps_tmpfs_in_memory(proc: Path = Path("/proc")) -> bool:
     """Whether a tmpfs can be kept out of swap: Linux 6.4, in no user namespace (pkg/kubelet/util/swap)."""
     release = re.match(r"(\d+)\.(\d+)", (proc / "sys/kernel/osrelease").read_text())

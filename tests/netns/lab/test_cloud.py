@@ -23,6 +23,7 @@ from tests.netns.lab.leftovers import footprint, leftovers
 from tests.vm import test_3_ipv6 as ipv6
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
+from tests.vm.web_servers import web_servers
 
 TEXT = """
 name: kbd-cloud
@@ -42,22 +43,9 @@ zones: 2
 LAB = parse_lab(TEXT)
 BALANCER = ["192.168.93.200", "fd00:93::200"]
 PATIENCE = 120.0
-WEB = """
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: busybox
-        command: [sh, -c, "hostname > /tmp/index.html; exec httpd -f -p '[::]:80' -h /tmp"]
----
-apiVersion: v1
+WEB = (
+    web_servers("web")
+    + """apiVersion: v1
 kind: Service
 metadata: {name: web}
 spec:
@@ -67,6 +55,7 @@ spec:
   selector: {app: web}
   ports: [{port: 80}]
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,8 @@ class ControlPlaneCurrent:
         lab = context.lab
         # What no wait asks for may have failed as well: the registry.
         if ended := Endings(context, lab.master).look():
-            raise StepFailed(lab.master.name, "control-plane", ended[0], console=ended[1], advice=_advice(lab.master))
+            advice = _advice(lab.master, ended.name)
+            raise StepFailed(lab.master.name, "control-plane", ended.why, console=ended.lines, advice=advice)
         if lab.control_plane is ControlPlane.SERVICE:
             return
         code = code_digest(context.source, CONTROL_PLANE)
@@ -283,12 +284,13 @@ def _wait(
                     return
                 if endings is not None and time.monotonic() > next_look:
                     if ended := await asyncio.to_thread(endings.look):
-                        why = f"{what}: {ended[0]}"
-                        raise StepFailed(machine.name, step, why, console=ended[1], advice=_advice(machine))
+                        advice = _advice(machine, ended.name)
+                        raise StepFailed(machine.name, step, f"{what}: {ended.why}", console=ended.lines, advice=advice)
                     next_look = time.monotonic() + _LOOK
                 if time.monotonic() > deadline:
                     why = f"{what} after {timeout:.0f} s: {reason}"
-                    raise StepFailed(machine.name, step, why, console=_master_lines(context), advice=_advice(machine))
+                    advice = _advice(machine, "kubelet")
+                    raise StepFailed(machine.name, step, why, console=_master_lines(context), advice=advice)
                 if context.stop.is_set():
                     raise Stopped()
                 await asyncio.sleep(_POLL)
@@ -296,13 +298,17 @@ def _wait(
     asyncio.run(attempt())
 
 
-def _advice(machine: Machine) -> str:
-    return f"kubelab logs {machine.name} kubelet; kubelab ssh {machine.name}"
+def _advice(machine: Machine, unit: str) -> str:
+    return f"kubelab logs {machine.name} {unit}; kubelab ssh {machine.name}"
 
 
 def _master_lines(context: Context) -> list[str]:
-    """What the master has to say: its kubelet's last lines and those of every control-plane container."""
+    """What the master has to say: the last lines of its kubelet and of the control plane, containers or units."""
     # The API server last: at the end of a screen is what people read. A log's lines begin with time, stream and F or P.
+    if context.lab.control_plane is ControlPlane.SERVICE:
+        units = "kubelet etcd kubelab-control-plane"
+        show = 'echo "== $unit"; journalctl -u $unit -n 6 --no-pager -o cat'
+        return list(_lines(context, f"for unit in {units}; do {show}; done"))
     command = (
         "journalctl -u kubelet -n 6 --no-pager -o cat; "
         "for name in kube-scheduler kube-controller-manager etcd kube-apiserver; do "

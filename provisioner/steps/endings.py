@@ -15,6 +15,15 @@ LIMIT = 3
 _FAILED = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """``name``, a unit or static pod; ``why``, a sentence with its last line; ``lines``, its last ones."""
+
+    name: str
+    why: str
+    lines: Sequence[str]
+
+
 @dataclass
 class Endings:
     """How often each unit and static pod has ended since the first look. For one wait of one thread."""
@@ -23,8 +32,8 @@ class Endings:
     machine: Machine
     _first: Mapping[str, int] = field(default_factory=dict)
 
-    def look(self) -> tuple[str, list[str]] | None:
-        """A sentence and the last lines of what ended ``LIMIT`` times or failed for good; None when nothing did.
+    def look(self) -> Ended | None:
+        """What ended ``LIMIT`` times or failed for good; None when nothing did.
 
         Raises ``LabError`` when the machine cannot be asked.
         """
@@ -38,7 +47,7 @@ class Endings:
         lines = shell.run(_last_lines(name), timeout=60.0, check=False).text.splitlines()
         said = f": {lines[-1].strip()}" if lines else ""
         how = "has failed" if times >= _FAILED else f"ended {times} times"
-        return f"{name} {how}{said}", lines
+        return Ended(name, f"{name} {how}{said}", lines)
 
 
 def render_look(lab: Lab) -> str:

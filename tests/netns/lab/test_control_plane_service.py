@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from provisioner import lifecycle
+from provisioner.errors import StepFailed
 from provisioner.home import LabHome, find_home
 from provisioner.progress import make_progress
 from provisioner.specfile import parse_lab
@@ -43,8 +44,12 @@ def place() -> Iterator[LabHome]:
 
 @pytest.fixture(scope="module")
 def cluster(place: LabHome) -> Cluster:
-    lifecycle.bring_up(parse_lab(LAB), find_home(), lambda steps: make_progress(steps, as_json=False))
+    _bring_up()
     return Cluster(place)
+
+
+def _bring_up() -> None:
+    lifecycle.bring_up(parse_lab(LAB), find_home(), lambda steps: make_progress(steps, as_json=False))
 
 
 def _process(cluster: Cluster, unit: str) -> int | None:
@@ -84,6 +89,23 @@ def test_a_killed_unit_comes_back_and_harms_no_pod(cluster: Cluster, unit: str) 
     cluster.kubectl("scale", "deployment/web", "--replicas=1")
     until("one pod", lambda: len(cluster.pods("app=web")) == 1)
     assert set(containers()) <= set(running)
+
+
+def test_a_taken_port_is_named_and_up_continues_once_it_is_free(cluster: Cluster) -> None:
+    master = cluster.lab.master
+    cluster.on(master, "systemctl stop kubelab-control-plane")
+    holder = cluster.on(master, "python3 -m http.server 6443 >/dev/null 2>&1 & echo $!").strip()
+    try:
+        until("the port is taken", lambda: f"pid={holder}," in cluster.on(master, "ss -Hltnp sport = :6443"))
+        cluster.on(master, "systemctl start kubelab-control-plane")
+        with pytest.raises(StepFailed, match=r"kubelab-control-plane ended .* times") as failed:
+            _bring_up()
+        assert (failed.value.scope, failed.value.step) == (master.name, "api")
+        assert any("6443" in line and "address already in use" in line for line in failed.value.console)
+        assert "kubelab logs master-1 kubelab-control-plane" in failed.value.advice
+    finally:
+        cluster.on(master, f"kill {holder}")
+    _bring_up()
 
 
 def test_nothing_is_left(cluster: Cluster) -> None:

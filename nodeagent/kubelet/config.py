@@ -27,7 +27,7 @@ _NODE_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set. Durations in seconds, sizes in bytes, cpu in millicores."""
+    """Everything that can be set. Durations in seconds, sizes in bytes, cpu in millicores. warnings: for the log."""
 
     node_name: str = ""
     node_ips: tuple[str, ...] = ()
@@ -125,6 +125,7 @@ class Config:
     verbosity: int = 0
     gates: Mapping[str, bool] = field(default_factory=lambda: dict(feature_gates.GATES))
     document: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """The KubeletConfiguration in force, for /configz."""
@@ -247,9 +248,9 @@ def load(argv: Sequence[str]) -> Config:
     given, unknown = parser.parse_known_args(argv)
     for argument in unknown:
         problems.add("arguments", f"unknown flag: {argument}")
-    document = defaults()
+    document, warnings = defaults(), list[str]()
     if given.config:
-        document |= read_document(Path(given.config), problems)
+        document |= read_document(Path(given.config), problems, warnings)
     settings: dict[str, Any] = {}
     for flag, text in vars(given).items():
         if flag == "config" or text is None:
@@ -268,12 +269,16 @@ def load(argv: Sequence[str]) -> Config:
     settings["node_name"] = str(settings.get("node_name") or socket.gethostname()).strip().lower()
     config_rules.check(document, problems)
     _check(settings, document, problems)
+    if problems:
+        for warning in warnings:
+            problems.add("warning", warning)
     problems.raise_if_any()
     return Config(
         **settings,
         **_fields(document),
         gates=feature_gates.resolve(document.get("featureGates") or {}),
         document=document,
+        warnings=tuple(warnings),
     )
 
 

@@ -6,7 +6,7 @@ not fields (`evictionHard`) and lists are leaves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +176,17 @@ def defaults() -> Document:
     return {path: default for path, (_, default) in SCHEMA.items() if default is not None}
 
 
-def read_document(path: Path, problems: Problems) -> Document:
-    """The fields that the file sets. Everything wrong with it goes to `problems`, in upstream's words."""
+def read_document(path: Path, problems: Problems, warnings: list[str]) -> Document:
+    """The fields that the file sets. Everything wrong with it goes to `problems`, in upstream's words.
+
+    Unknown and repeated fields are only warned of: v1beta1 is decoded leniently when it cannot be strictly
+    (pkg/kubelet/kubeletconfig/util/codec). Of a repeated field the last setting counts.
+    """
     where = f"failed to load kubelet config file, path: {path}, error"
     try:
-        document = yaml.load(path.read_text(), Loader=_Loader) or {}
+        text = path.read_text()
+        document = yaml.load(text, Loader=_Loader) or {}
+        repeated = list(_repeated(yaml.compose(text, Loader=_Loader)))
     except OSError as error:
         problems.add(where, f'failed to read kubelet config file "{path}", error: {error.strerror}')
         return {}
@@ -194,27 +200,44 @@ def read_document(path: Path, problems: Problems) -> Document:
         if document.get(key) != expected:
             problems.add(where, f"failed to decode: {key} must be {expected}, not {document.get(key)!r}")
     found: Document = {}
-    unknown: list[str] = []
+    strict: list[str] = []
+    if repeated:
+        strict.append("\n  ".join(["yaml: unmarshal errors:", *repeated]))
     body = {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
-    _walk(body, "", found, unknown, problems, where)
-    if unknown:
-        told = ", ".join(f'unknown field "{field}"' for field in unknown)
-        problems.add(where, f"failed to decode: strict decoding error: {told}")
+    _walk(body, "", found, strict, problems, where)
+    if strict:
+        told = ", ".join(strict)
+        warnings.append(f"using lenient decoding as strict decoding failed: strict decoding error: {told}")
     return found
 
 
+def _repeated(node: Any) -> Iterator[str]:
+    """What go-yaml says of each key that a mapping has more than once."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set[str]()
+        for key, setting in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                yield f'line {setting.start_mark.line + 1}: key "{key.value}" already set in map'
+            elif isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+            yield from _repeated(setting)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated(item)
+
+
 def _walk(
-    section: Mapping[str, Any], prefix: str, found: Document, unknown: list[str], problems: Problems, where: str
+    section: Mapping[str, Any], prefix: str, found: Document, strict: list[str], problems: Problems, where: str
 ) -> None:
     for key, entry in section.items():
         path = f"{prefix}{key}"
         if path in _SECTIONS:
             if isinstance(entry, dict):
-                _walk(entry, f"{path}.", found, unknown, problems, where)
+                _walk(entry, f"{path}.", found, strict, problems, where)
             elif entry is not None:
                 problems.add(where, f"failed to decode: {_mismatch(path, entry, 'struct')}")
         elif path not in SCHEMA:
-            unknown.append(path)
+            strict.append(f'unknown field "{path}"')
         elif entry is not None:
             try:
                 put(found, path, entry)

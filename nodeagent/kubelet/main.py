@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from apimachinery.kit.tasks import cancel_and_wait, run_daemon, wait_first
 
 from . import config as configuration
 
+log = logging.getLogger(__name__)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the kubelet until SIGTERM; returns the exit code, 2 for a bad configuration."""
@@ -20,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = configuration.load(arguments)
     process.set_title("kubelet", arguments)
     logs.setup(config.verbosity)
+    for warning in config.warnings:
+        log.warning("%s", warning)
 
     with collector.loading():
         trust.load_aiohttp_without_system_authorities()

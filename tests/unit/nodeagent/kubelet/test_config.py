@@ -143,6 +143,20 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         assert word in told
 
 
+def test_unknown_and_repeated_fields_are_warned_of_and_the_last_setting_counts(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(HEAD + "maxPods: 30\nclusterDns: [x]\nauthentication:\n  x508: {}\nmaxPods: 40\n")
+    config = load([f"--config={file}"])
+    assert config.max_pods == 40 and config.cluster_dns == ()
+    assert config.warnings == (
+        "using lenient decoding as strict decoding failed: strict decoding error: "
+        'yaml: unmarshal errors:\n  line 7: key "maxPods" already set in map, '
+        'unknown field "clusterDns", unknown field "authentication.x508"',
+    )
+    file.write_text(KUBEADM)
+    assert load([f"--config={file}"]).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -15,6 +15,7 @@ SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
 ZONE = "topology.kubernetes.io/zone"
+LEADER = "control-plane.alpha.kubernetes.io/leader"
 
 
 def service_selector(service: Object) -> Selector | None:
@@ -33,9 +34,19 @@ def slice_keys(each: Object, manager: str) -> list[str]:
 
 def belongs(pod: Object) -> bool:
     """Tell whether the pod is an endpoint: it has an address and will run (again)."""
-    if not (pod.get("status") or {}).get("podIP"):
-        return False
-    return not pods.is_terminal(pod)
+    return bool(pod_ips(pod)) and not pods.is_terminal(pod)
+
+
+def pod_ips(pod: Object) -> list[str]:
+    """Return the pod's addresses, the primary one first."""
+    status = pod.get("status") or {}
+    primary = [status["podIP"]] if status.get("podIP") else []
+    return [each["ip"] for each in status.get("podIPs") or ()] or primary
+
+
+def is_of_family(ip: str, family: str) -> bool:
+    """Tell whether an address is of the family IPv4 or IPv6."""
+    return (":" in ip) == (family == "IPv6")
 
 
 def target_port(service_port: Object, pod: Object) -> int | None:

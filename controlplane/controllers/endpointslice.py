@@ -19,6 +19,7 @@ from controlplane.controllers.endpoints_of_pods import SERVICE_NAME, service_sel
 from controlplane.controllers.endpointslice_plan import MANAGER, SlicePlan, plan_slices
 from controlplane.controllers.pod_control import is_namespace_terminating
 from controlplane.controllers.service_watch import ServiceWatch
+from controlplane.controllers.trigger_times import TriggerTimes, with_last_change
 
 Object = dict[str, Any]
 
@@ -41,6 +42,7 @@ class EndpointSliceController:
         self._written: dict[str, dict[str, int]] = {}  # by Service, uid of a slice: its generation after our last write
         # By Service: the families whose hints follow the zones' processors.
         self._proportional: dict[str, set[str]] = {}
+        self._triggers = TriggerTimes()
         self._queue = WorkQueue(context.clock, base=1.0)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         ServiceWatch(context, self._queue.add)
@@ -51,6 +53,11 @@ class EndpointSliceController:
         """Work until cancelled."""
         await self.loop.run()
 
+    def recall(self, other: EndpointSliceController) -> None:
+        """Remember what `other` does."""
+        self._triggers.recall(other._triggers)
+        self._proportional = dict(other._proportional)
+
     async def reconcile(self, key: str) -> float | None:
         """Bring the slices of one Service up to date. Those of a deleted Service are the garbage collector's."""
         service = self._services.get_by_key(key)
@@ -58,6 +65,7 @@ class EndpointSliceController:
             self._expected.forget(key)
             self._written.pop(key, None)
             self._proportional.pop(key, None)
+            self._triggers.forget(key)
             return None
         selector = service_selector(service)
         if selector is None or service["spec"].get("type") == "ExternalName":
@@ -71,7 +79,11 @@ class EndpointSliceController:
         selected = self._pods.list(objects.namespace(service), selector)
         nodes = {objects.name(node): node for node in self._nodes.list()}
         plan = plan_slices(service, selected, existing, nodes, self._proportional.get(key, ()))
+        look = self._triggers.look(service, selected)
+        for wanted in (*plan.create, *plan.update):
+            wanted["metadata"] = with_last_change(wanted["metadata"], look.since)
         await self._apply(key, service, plan)
+        self._triggers.keep(key, look)
         self._proportional[key] = plan.proportional
         for kind, reason, message in plan.events:
             self._recorder.event(service, kind, reason, message)

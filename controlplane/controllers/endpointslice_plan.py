@@ -22,6 +22,8 @@ from controlplane.controllers.endpoints_of_pods import (
     belongs,
     hostname_in,
     is_headless,
+    is_of_family,
+    pod_ips,
     render_ports,
     resolve_ports,
     target_ref,
@@ -32,7 +34,6 @@ Ports = tuple[tuple[str, str, int, str], ...]
 
 MANAGER = "endpointslice-controller.k8s.io"
 MAX_ENDPOINTS = 100
-_FAMILIES = {"IPv4": ".", "IPv6": ":"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,7 @@ def _wanted(
     """Return endpoints by pod uid, by ports."""
     found: dict[Ports, dict[str, Object]] = {}
     for pod in selected:
-        status = pod["status"]
-        ips = [each["ip"] for each in status.get("podIPs") or ({"ip": status["podIP"]},)]
-        addresses = [ip for ip in ips if _FAMILIES[family] in ip]
+        addresses = [ip for ip in pod_ips(pod) if is_of_family(ip, family)]
         if addresses:
             endpoint = render_endpoint(service, pod, addresses, nodes)
             found.setdefault(resolve_ports(service, pod), {})[objects.uid(pod)] = endpoint

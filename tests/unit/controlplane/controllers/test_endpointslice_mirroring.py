@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from controlplane.controllers.endpointslice_mirroring import is_mirrored, plan_mirrors
+import pytest
+
+from controlplane.controllers.endpointslice_mirroring_plan import is_mirrored, plan_mirrors
+from controlplane.controllers.endpointslice_plan import SlicePlan
 
 Object = dict[str, Any]
 
@@ -54,14 +57,58 @@ def test_what_is_right_is_left_alone_what_changed_is_changed_and_the_rest_goes()
     (changed,) = plan_mirrors(endpoints(subset("10.0.0.9")), [stored]).update
     assert (changed["metadata"]["name"], changed["metadata"]["resourceVersion"]) == ("db-x", "7")
     assert changed["endpoints"] == [{"addresses": ["10.0.0.9"], "conditions": {"ready": True}}]
-    plan = plan_mirrors(endpoints(subset("10.0.0.1", port=1)), [stored])
-    assert (len(plan.create), plan.delete) == (1, [stored])
     assert plan_mirrors(None, [stored]).delete == [stored]
 
 
-def test_no_more_than_a_thousand_of_a_subset() -> None:
-    (made,) = plan_mirrors(endpoints(subset(*(f"10.0.{n // 250}.{n % 250}" for n in range(1200)))), []).create
-    assert len(made["endpoints"]) == 1000
+def test_a_slice_that_is_too_many_becomes_one_that_is_missing() -> None:
+    """Of the same family: that of a slice never changes."""
+    (made,) = plan_mirrors(endpoints(subset("10.0.0.1")), []).create
+    stored = {**made, "metadata": {**made["metadata"], "name": "db-x", "uid": "s", "resourceVersion": "7"}}
+    plan = plan_mirrors(endpoints(subset("10.0.0.1", port=1)), [stored])
+    assert (plan.create, plan.delete) == ([], [])
+    (changed,) = plan.update
+    assert (changed["metadata"]["name"], changed["ports"][0]["port"]) == ("db-x", 1)
+    plan = plan_mirrors(endpoints(subset("fd00::1")), [stored])
+    assert ([each["addressType"] for each in plan.create], plan.update, plan.delete) == (["IPv6"], [], [stored])
+
+
+def test_endpoints_that_go_get_no_new_slices() -> None:
+    plan = plan_mirrors(endpoints(subset("10.0.0.1"), deletionTimestamp="2025-06-01T12:00:00Z"), [])
+    assert plan == SlicePlan()
+
+
+@pytest.mark.parametrize(
+    ("given", "addresses", "event"),
+    [
+        pytest.param(
+            [subset(*(f"10.0.{n // 250}.{n % 250}" for n in range(1200)))], 1000,
+            ("TooManyAddressesToMirror", "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints "
+             "subset. 200 addresses were skipped"), id="of one subset"),
+        pytest.param(
+            [subset(*map("10.0.0.{}".format, range(250)), unready=tuple(f"fd00::{n}" for n in range(850)))], 1000,
+            ("TooManyAddressesToMirror", "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints "
+             "subset. 100 addresses were skipped"), id="of both families"),
+        pytest.param(
+            [subset(*(f"10.{k}.{n // 250}.{n % 250}" for n in range(700))) for k in range(2)], 1000, None,
+            id="two subsets with the same ports have one slice"),
+        pytest.param([subset("10.0.0.1", "10.0.0.1"), subset("10.0.0.1")], 1, None, id="the same again"),
+        pytest.param(
+            [subset("10.0.0.1", "10.0.0", "somewhere")], 1,
+            ("InvalidIPAddress", "Skipped 2 invalid IP addresses when mirroring to EndpointSlices"), id="no addresses"),
+    ],
+)  # fmt: skip
+def test_how_many_are_mirrored(given: list[Object], addresses: int, event: tuple[str, str] | None) -> None:
+    plan = plan_mirrors(endpoints(*given), [])
+    assert sum(len(each["endpoints"]) for each in plan.create) == addresses
+    assert plan.events == ([("Warning", *event)] if event else [])
+
+
+def test_addresses_are_written_as_slices_write_them() -> None:
+    plan = plan_mirrors(endpoints(subset("FD00:0::1", "::ffff:10.0.0.7")), [])
+    assert [(each["addressType"], each["endpoints"][0]["addresses"]) for each in plan.create] == [
+        ("IPv6", ["fd00::1"]),
+        ("IPv4", ["10.0.0.7"]),
+    ]
 
 
 def test_who_is_not_mirrored() -> None:

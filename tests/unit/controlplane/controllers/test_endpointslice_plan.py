@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.controllers.endpoints import compute_subsets
 from controlplane.controllers.endpointslice import is_stale
 from controlplane.controllers.endpointslice_plan import MAX_ENDPOINTS, SlicePlan, plan_slices, render_endpoint
 from tests.unit.controlplane.controllers.objects_for_controllers import pod
@@ -113,16 +112,6 @@ def test_slices_always_list_each_pod_once(rounds: list[set[int]]) -> None:
         assert sorted(listed) == sorted(f"uid-p{i}" for i in present)
         assert all(len(each["endpoints"]) <= MAX_ENDPOINTS for each in existing)
         assert len(existing) >= 1
-
-
-def test_classic_subsets() -> None:
-    pods = [pod("a", ready=True, ip="10.0.0.1"), pod("b", ip="10.0.0.2"), pod("c", ready=True, deleting=True)]
-    subsets, truncated = compute_subsets(service(), pods)
-    assert not truncated
-    (subset,) = subsets
-    assert [a["ip"] for a in subset["addresses"]] == ["10.0.0.1"]
-    assert [a["ip"] for a in subset["notReadyAddresses"]] == ["10.0.0.2"]
-    assert subset["ports"] == [{"port": 8080, "protocol": "TCP"}]
 
 
 def test_slices_older_than_our_last_write_are_not_planned_with() -> None:

@@ -20,7 +20,7 @@ from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namesp
 from provisioner.doors import ApiDoor, Door, host_doors
 from provisioner.errors import BadInput, LabError
 from provisioner.home import find_home, find_lab, known_labs
-from provisioner.stepping import find_loop, render_list, render_rehearsal, render_waiting
+from provisioner.stepping import complete_key, find_loop, render_list, render_rehearsal, render_waiting
 
 Object = dict[str, Any]
 
@@ -31,7 +31,7 @@ def step(
     loop: Annotated[
         str, typer.Argument(metavar="LOOP", help="scheduler, replicaset, deployment, … as --list names them.")
     ] = "",
-    key: Annotated[str, typer.Argument(metavar="KEY", help="NAMESPACE/NAME: its turn, not the next one's.")] = "",
+    key: Annotated[str, typer.Argument(metavar="KEY", help="[NAMESPACE/]NAME: its turn, not the next one's.")] = "",
     everything: Annotated[bool, typer.Option("--list", help="Every loop and how much waits for it.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Let it begin nothing more. No LOOP: all of them.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Let it work by itself again. No LOOP: all.")] = False,
@@ -54,9 +54,9 @@ def step(
         raise BadInput(["step: --pause and --resume are opposites"])
     if key and not loop:
         raise BadInput(["step: KEY needs LOOP"])
-    if "/" not in key and key and namespace:
-        key = f"{namespace}/{key}"
     config = config_of(kubeconfig, lab, context)
+    if namespace:
+        config = replace(config, namespace=namespace)
     session = _Session(config, _masters(kubeconfig, lab, config), host_doors(find_home(), config), as_json=as_json)
     ask(session.run(loop, key, pause=pause, resume=resume, everything=everything, yes=yes))
 
@@ -104,7 +104,7 @@ class _Session:
                 self._list([{"component": door.component, **loop} for door, loop in found])
                 return
             door, loop = found[0]
-            await self._step(door, loop, key, yes=yes)
+            await self._step(door, loop, complete_key(key, loop, self._config.namespace), yes=yes)
 
     async def _step(self, door: Door, loop: Object, key: str, *, yes: bool) -> None:
         name = loop["name"]

@@ -33,6 +33,11 @@ def find_loop(word: str, names: Sequence[str]) -> str:
     raise BadInput([f"step: there is no loop {word!r}; there are: {', '.join(names)}"])
 
 
+def complete_key(key: str, loop: Object, namespace: str) -> str:
+    """The key that somebody means who names an object without its namespace. loop: as the glass box describes it."""
+    return f"{namespace}/{key}" if key and "/" not in key and loop.get("namespaced") else key
+
+
 def render_list(loops: Sequence[Object]) -> list[Text]:
     """A line for each loop, the processes one after the other."""
     wide = max([4, *(len(loop["name"]) for loop in loops)])

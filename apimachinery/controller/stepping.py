@@ -21,10 +21,12 @@ _REHEARSAL_SECONDS = 20.0
 
 
 class ControllerLoop:
-    """`controller` as a Loop. rehearse: or the sentence why its turn can be taken, but not rehearsed."""
+    """`controller` as a Loop. rehearse: or the sentence why its turn can be taken, but not rehearsed. namespaced: its
+    keys are `namespace/name`, all of them."""
 
-    def __init__(self, controller: Controller, rehearse: Rehearse | str) -> None:
+    def __init__(self, controller: Controller, rehearse: Rehearse | str, *, namespaced: bool) -> None:
         self.name, self._controller, self._rehearse = controller.name, controller, rehearse
+        self._namespaced = namespaced
 
     def describe(self) -> Object:
         queue = self._controller.queue
@@ -37,6 +39,7 @@ class ControllerLoop:
                 later=[asdict(each) for each in queue.later()],
             ),
             "rehearses": not isinstance(self._rehearse, str),
+            "namespaced": self._namespaced,
         }
 
     def pause(self) -> None:

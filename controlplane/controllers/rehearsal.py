@@ -15,6 +15,7 @@ from apimachinery.api.catalogue import (
     CRONJOBS,
     DAEMONSETS,
     DEPLOYMENTS,
+    ENDPOINTS,
     HORIZONTALPODAUTOSCALERS,
     JOBS,
     NAMESPACES,
@@ -22,6 +23,7 @@ from apimachinery.api.catalogue import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODDISRUPTIONBUDGETS,
+    PODS,
     REPLICASETS,
     REPLICATIONCONTROLLERS,
     RESOURCEQUOTAS,
@@ -59,8 +61,13 @@ KEYS: dict[str, Resource] = {
     "cronjob-controller": CRONJOBS,
     "horizontal-pod-autoscaler-controller": HORIZONTALPODAUTOSCALERS,
     "disruption-controller": PODDISRUPTIONBUDGETS,
+    "disruption-controller: stale targets": PODS,
     "endpointslice-controller": SERVICES,
     "endpoint-controller": SERVICES,
+    "endpointslicemirroring-controller": ENDPOINTS,
+    "taint-eviction-controller": PODS,
+    "ephemeral-volume-controller": PODS,
+    "persistentvolume-attach-detach-controller": NODES,
     "namespace-controller": NAMESPACES,
     "serviceaccount-controller": NAMESPACES,
     "root-ca-certificate-publisher-controller": NAMESPACES,
@@ -76,6 +83,13 @@ KEYS: dict[str, Resource] = {
     "certificatesigningrequest-cleaner-controller": CERTIFICATESIGNINGREQUESTS,
 }
 """What a loop's keys name, for the picture; those of other loops name several kinds, or none."""
+_SECRETS = "serviceaccount-token-controller"  # nobody is shown what is in them
+
+
+def is_namespaced(loop: str) -> bool:
+    """Whether the keys of a loop are `namespace/name`, all of them."""
+    resource = KEYS.get(loop)
+    return loop == _SECRETS if resource is None else resource.namespaced
 
 
 class _StillLister(Lister):

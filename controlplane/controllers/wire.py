@@ -16,7 +16,7 @@ from apimachinery.kit.trace import Trace, use
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context
 from controlplane.controllers.descriptors import enabled
-from controlplane.controllers.rehearsal import loops_of, rehearse_with
+from controlplane.controllers.rehearsal import is_namespaced, loops_of, rehearse_with
 
 NAME = "kube-controller-manager"
 
@@ -60,7 +60,11 @@ async def run_controllers(context: Context, glass_box: GlassBox) -> None:
         controller = descriptor.make(context)
         controllers.append(controller)
         loops += [
-            ControllerLoop(loop, rehearse_with(context, descriptor.make, controller, loop.name))
+            ControllerLoop(
+                loop,
+                rehearse_with(context, descriptor.make, controller, loop.name),
+                namespaced=is_namespaced(loop.name),
+            )
             for loop in loops_of(controller)
         ]
     glass_box.show(loops)

@@ -27,7 +27,7 @@ class SchedulerLoop:
     def describe(self) -> Object:
         ready, later = self._queue.waiting(), self._queue.later()
         described = describe_queue(NAME, paused=self._queue.held, ready=ready, working=self._loop.working, later=later)
-        return {**described, "rehearses": True}
+        return {**described, "rehearses": True, "namespaced": True}
 
     def pause(self) -> None:
         """Decide about no further pod; bindings under way are finished."""

@@ -103,7 +103,8 @@ def test_what_would_be_refused_is_told_with_the_servers_words(plane: ControlPlan
     rehearsal = told(plane, "replicaset-controller", "rehearse", key)
     assert "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0" in rehearsal["error"]
     assert [event["reason"] for event in rehearsal["events"]] == ["FailedCreate"]
-    failed = step(plane, "replicaset", key, "--yes", code=1)["outcome"]
+    failed = step(plane, "replicaset", key.partition("/")[2], "-n", "tight", "--yes", code=1)["outcome"]
+    assert failed["key"] == key
     assert (failed["result"], "exceeded quota" in failed["error"]) == ("error", True)
     told(plane, "replicaset-controller", "resume")
 
@@ -133,7 +134,8 @@ def test_the_scheduler_decides_when_told(plane: ControlPlane) -> None:
     headers = {"Content-Type": "application/merge-patch+json"}
     assert plane.request("PATCH", "/api/v1/nodes/worker-1/status", status, headers=headers).code == 200
     wait_until("room", lambda: told(plane, "scheduler", "rehearse", "default/alone")["writes"])
-    done = step(plane, "scheduler", "default/alone", "--yes")
+    done = step(plane, "scheduler", "alone", "--yes")
+    assert done["rehearsal"]["key"] == "default/alone"
     assert done["rehearsal"]["writes"][0]["body"]["target"]["name"] == "worker-1"
     assert done["outcome"]["result"] == "bound to worker-1", (plane.get("events"), plane.log)
     assert plane.get("pod", "alone")["spec"]["nodeName"] == "worker-1"

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from provisioner.errors import BadInput
-from provisioner.stepping import find_changes, find_loop, render_list, render_rehearsal
+from provisioner.stepping import complete_key, find_changes, find_loop, render_list, render_rehearsal
 
 LOOPS = ["scheduler", "replicaset-controller", "endpoint-controller", "endpointslice-controller", "job-controller"]
 
@@ -38,6 +38,25 @@ def test_which_loop_a_word_names(word: str, loop: str | None) -> None:
             find_loop(word, LOOPS)
     else:
         assert find_loop(word, LOOPS) == loop
+
+
+@pytest.mark.parametrize(
+    ("key", "loop", "completed"),
+    [
+        ("web", {"namespaced": True}, "shop/web"),
+        ("default/web", {"namespaced": True}, "default/web"),
+        ("worker-1", {"namespaced": False}, "worker-1"),
+        ("worker-1", {}, "worker-1"),
+        ("", {"namespaced": True}, ""),
+    ],
+)
+def test_a_key_without_its_namespace(key: str, loop: dict[str, bool], completed: str) -> None:
+    assert complete_key(key, loop, "shop") == completed
+
+
+def test_a_loop_that_is_not_there_is_told_which_are() -> None:
+    with pytest.raises(BadInput, match="there is no loop 'cron'; there are: scheduler, replicaset-controller"):
+        find_loop("cron", LOOPS)
 
 
 def test_the_list() -> None:

@@ -90,7 +90,7 @@ async def test_the_box_lists_pauses_rehearses_and_steps() -> None:
     controller = Controller("web-controller", reconcile, queue)
     box = GlassBox(Trace("kube-controller-manager"))
     assert (await box.answer("GET", "loops", {}))["leading"] is False
-    box.show([ControllerLoop(controller, rehearse)])
+    box.show([ControllerLoop(controller, rehearse, namespaced=True)])
     assert (await box.answer("POST", "loops/web-controller/pause", {}))["paused"] is True
     assert await box.answer("POST", "loops/web-controller/rehearse", {}) == {}
     queue.add("ns/a")
@@ -124,7 +124,7 @@ async def test_the_box_refuses_what_it_does_not_know(method: str, path: str, cod
     queue = WorkQueue(ManualClock())
     queue.add("a")
     box = GlassBox(Trace("kube-controller-manager"))
-    box.show([ControllerLoop(Controller("web-controller", reconcile, queue), "It remembers.")])
+    box.show([ControllerLoop(Controller("web-controller", reconcile, queue), "It remembers.", namespaced=True)])
     with pytest.raises(ApiError) as refused:
         await box.answer(method, path, {})
     assert refused.value.code == code
@@ -136,7 +136,7 @@ async def test_a_loop_that_is_not_rehearsed_says_why_and_takes_its_turn() -> Non
     async def reconcile(key: str) -> None:
         calls.append(key)
 
-    loop = ControllerLoop(Controller("disk-attacher", reconcile, queue), "It plugs in disks.")
+    loop = ControllerLoop(Controller("disk-attacher", reconcile, queue), "It plugs in disks.", namespaced=False)
     queue.add("a")
     assert loop.describe()["rehearses"] is False
     assert await loop.rehearse("") == {"key": "a", "rehearsed": False, "why": "It plugs in disks."}

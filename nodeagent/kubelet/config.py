@@ -122,6 +122,8 @@ class Config:
     event_qps: int = 50
     event_burst: int = 100
     cloud_provider: str = ""
+    credential_config: Path | None = None
+    credential_bin_dir: Path | None = None
     verbosity: int = 0
     gates: Mapping[str, bool] = field(default_factory=lambda: dict(feature_gates.GATES))
     document: Mapping[str, Any] = field(default_factory=dict)

@@ -69,6 +69,8 @@ OWN_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "cert-dir": ("cert_dir", Path),
     "node-labels": ("node_labels", _labels),
     "cloud-provider": ("cloud_provider", str),
+    "image-credential-provider-config": ("credential_config", Path),
+    "image-credential-provider-bin-dir": ("credential_bin_dir", Path),
     "pod-infra-container-image": ("", str),
     "v": ("verbosity", int),
 }

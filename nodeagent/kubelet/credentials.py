@@ -10,7 +10,7 @@ import binascii
 import fnmatch
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,34 @@ log = logging.getLogger(__name__)
 _DEFAULT_REGISTRY = "index.docker.io"
 
 
-def credentials(image: str, secrets: Sequence[Mapping[str, Any]], files: Sequence[Path] = ()) -> list[cri.AuthConfig]:
-    """What may be shown to the registry of `image`, the most particular entry first; secrets before the node's files.
+Auths = Mapping[str, tuple[str, str]]
+"""Place → (user, password)."""
+
+
+def credentials(
+    image: str, secrets: Sequence[Mapping[str, Any]], files: Sequence[Path] = (), plugins: Sequence[Auths] = ()
+) -> list[cri.AuthConfig]:
+    """What may be shown to the registry of `image`: of the secrets, of the node's files, of its plug-ins; of each the
+    most particular first.
 
     files: docker configuration files (`config.json`); one that is not there holds nothing.
     """
     found: dict[tuple[str, str], cri.AuthConfig] = {}
-    for auths in (*_of_secrets(secrets), *_of_files(files)):
-        for key in sorted(auths, reverse=True):
-            # Of two entries for one place, the first secret's.
-            if matches(key, image):
-                user, password = auths[key]
-                found.setdefault((user, password), cri.AuthConfig(username=user, password=password))
+    for source in (_of_secrets(secrets), _of_files(files), plugins):
+        for user, password in _lookup(image, source):
+            found.setdefault((user, password), cri.AuthConfig(username=user, password=password))
     return list(found.values())
+
+
+def _lookup(image: str, source: Iterable[Auths]) -> Iterator[tuple[str, str]]:
+    """Those for an image, the most particular place first; of one place in the order they are given."""
+    by_place: dict[str, list[tuple[str, str]]] = {}
+    for auths in source:
+        for key, entry in auths.items():
+            by_place.setdefault(_place(key), []).append(entry)
+    for place in sorted(by_place, reverse=True):
+        if matches(place, image):
+            yield from by_place[place]
 
 
 def _of_secrets(secrets: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, tuple[str, str]]]:
@@ -65,7 +80,7 @@ def _entries(text: bytes, source: str) -> dict[str, tuple[str, str]]:
             user, password = entry.get("username", ""), entry.get("password", "")
             if entry.get("auth"):
                 user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-            found[_place(key)] = user, password
+            found[key] = user, password
     except (ValueError, binascii.Error, AttributeError, TypeError) as error:
         log.error("Unable to read registry credentials of %s: %s", source, error)
     return found
@@ -81,11 +96,16 @@ def _place(key: str) -> str:
 
 
 def matches(key: str, image: str) -> bool:
-    """Whether a place holds the image: the same host, part by part, the same port, and a prefix of the path."""
-    place, _, path = key.partition("/")
-    registry, repository = _split(image)
+    """Whether a place of a configuration holds the image."""
+    place, slash, path = key.partition("/")
     if place == "docker.io":
         place = _DEFAULT_REGISTRY
+    return within(f"{place}{slash}{path}", *_split(image))
+
+
+def within(glob: str, registry: str, repository: str) -> bool:
+    """Whether a glob holds a repository: the same host, part by part, the same port, and a prefix of the path."""
+    place, _, path = glob.partition("/")
     host, _, port = place.partition(":")
     wanted, _, wanted_port = registry.partition(":")
     parts, wanted_parts = host.split("."), wanted.split(".")
@@ -95,6 +115,15 @@ def matches(key: str, image: str) -> bool:
         and all(fnmatch.fnmatchcase(there, here) for here, there in zip(parts, wanted_parts, strict=True))
         and repository.startswith(path)
     )
+
+
+def repository(image: str) -> str:
+    """An image reference in full, without tag and digest: `nginx:1` is `docker.io/library/nginx`."""
+    registry, path = _split(image.partition("@")[0])
+    if registry == _DEFAULT_REGISTRY:
+        registry, path = "docker.io", path if "/" in path else f"library/{path}"
+    head, slash, last = path.rpartition("/")
+    return f"{registry}/{head}{slash}{last.partition(':')[0]}"
 
 
 def _split(image: str) -> tuple[str, str]:

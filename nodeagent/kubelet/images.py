@@ -19,6 +19,7 @@ from apimachinery.kit.clock import Clock
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
+from nodeagent.kubelet.credential_plugins import CredentialPlugins
 from nodeagent.kubelet.credentials import credentials
 from nodeagent.kubelet.pods import Container, Pod, uid
 
@@ -74,7 +75,7 @@ class ImageManager:
     """Sees to it that a container's image is on the node.
 
     serialize: one pull at a time on this node; otherwise `parallel` at most, None for any number. docker_configs: the
-    node's own credentials, beside those of pods.
+    node's own credentials, beside those of pods. plugins: asked for more.
     """
 
     def __init__(
@@ -85,8 +86,9 @@ class ImageManager:
         serialize: bool = True,
         parallel: int | None = None,
         docker_configs: Sequence[Path] = (),
+        plugins: CredentialPlugins | None = None,
     ) -> None:
-        self._images, self._clock, self._docker_configs = images, clock, docker_configs
+        self._images, self._clock, self._docker_configs, self._plugins = images, clock, docker_configs, plugins
         self._backoff = Backoff(10.0, 300.0, clock)
         self._slots = asyncio.Semaphore(1 if serialize else parallel or sys.maxsize)
         self._last_failure: dict[str, str] = {}
@@ -169,7 +171,8 @@ class ImageManager:
         try:
             async with self._slots:
                 began = self._clock.monotonic()
-                auths = credentials(image, secrets, self._docker_configs)
+                known = await self._plugins.auths(image) if self._plugins is not None else ()
+                auths = credentials(image, secrets, self._docker_configs, known)
                 reference = await self._try_each(image, auths, sandbox_config)
         except RuntimeCallError as error:
             self._backoff.forget_idle()  # those of pods that are gone

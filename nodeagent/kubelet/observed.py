@@ -59,6 +59,17 @@ _REQUEST_SECONDS = Histogram(
     "kubelet_http_requests_duration_seconds", "[ALPHA] Duration in seconds to serve http requests", _REQUEST
 )
 _IN_FLIGHT = Gauge("kubelet_http_inflight_requests", "[ALPHA] Number of the inflight http requests", _REQUEST)
+# A counter without "_total", which the library knows none of.
+_PLUGIN_ERRORS = Gauge(
+    "kubelet_credential_provider_plugin_errors",
+    "[ALPHA] Number of errors from credential provider plugin",
+    ["plugin_name"],
+)
+_PLUGIN_SECONDS = Histogram(
+    "kubelet_credential_provider_plugin_duration",
+    "[ALPHA] Duration of execution in seconds for credential provider plugin",
+    ["plugin_name"],
+)
 
 # What an operation is called where a CRI method's name does not say it.
 _NAMES = {
@@ -86,6 +97,13 @@ def runtime_called(method: str, seconds: float, *, failed: bool) -> None:
         _OPERATION_ERRORS.labels(kind).inc()
     if method == "RunPodSandbox":
         (_STARTED_PODS_ERRORS if failed else _STARTED_PODS).inc()
+
+
+def credential_plugin_ran(name: str, seconds: float, *, failed: bool) -> None:
+    """Count a run of a credential provider plug-in."""
+    _PLUGIN_SECONDS.labels(name).observe(seconds)
+    if failed:
+        _PLUGIN_ERRORS.labels(name).inc()
 
 
 def relisted(seconds: float, since: float | None, now: float) -> None:

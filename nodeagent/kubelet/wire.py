@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from apimachinery.api.catalogue import PODS, SERVICES
@@ -30,7 +29,6 @@ from .config import Config
 from .downward import NodeFacts
 from .gc import Collector
 from .housekeeping import Housekeeper
-from .images import ImageManager
 from .logrotate import LogRotator
 from .node import machine as machines
 from .node import render
@@ -65,7 +63,7 @@ from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
 from .wire_guards import Parts, build_guards
-from .wire_identity import client_rotation, make_client, serving_rotation
+from .wire_identity import client_rotation, make_client, make_images, serving_rotation
 from .wire_stats import build_measurements
 from .workers import PodWorkers
 
@@ -129,13 +127,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     claims = ClaimReader(client, config.node_name)
     tokens, image_volumes = TokenManager(client, clock), config.gates["ImageVolume"]
     volumes = VolumeManager(paths, store, tokens, claims, clock, recorder, image_volumes=image_volumes)
-    images = ImageManager(
-        runtime.images,
-        clock,
-        serialize=config.serialize_image_pulls,
-        parallel=config.max_parallel_image_pulls,
-        docker_configs=(config.root_dir / "config.json", Path("/root/.docker/config.json")),
-    )
+    images = make_images(config, runtime.images, clock)
     facts = Machine(
         machine.memory,
         cgroups.v2,

@@ -1,18 +1,25 @@
-"""Who the kubelet is, to the API server and on its own port: joining at the start, and what renews certificates."""
+"""Who the kubelet is, to the API server, to registries and on its own port: joining at the start, and what renews
+certificates."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.client.rest import Client
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.config import Problems
+from nodeagent.cri.images import ImageService
 
 from .certificates import bootstrap
 from .certificates.manager import CertificateManager
 from .certificates.request import Request, client_request, serving_request
 from .certificates.store import CertificateStore, Pair
 from .config import Config
+from .credential_config import read_providers
+from .credential_plugins import CredentialPlugins
+from .images import ImageManager
 from .server.certificate import Serving
 
 
@@ -33,6 +40,24 @@ async def make_client(config: Config, clock: Clock) -> Client | None:
     if config.rotate_certificates:
         found = bootstrap.with_newest(found, _store(config))
     return Client(found, "kubelet/v1.32.0")
+
+
+def make_images(config: Config, images: ImageService, clock: Clock) -> ImageManager:
+    """What pulls images, with the node's own credentials and plug-ins. Raises ConfigError."""
+    plugins, file, folder = None, config.credential_config, config.credential_bin_dir
+    if file is not None or folder is not None:
+        problems = Problems()
+        providers = read_providers(file, folder, problems)
+        problems.raise_if_any()
+        plugins = CredentialPlugins(providers, folder or Path(), clock)
+    return ImageManager(
+        images,
+        clock,
+        serialize=config.serialize_image_pulls,
+        parallel=config.max_parallel_image_pulls,
+        docker_configs=(config.root_dir / "config.json", Path("/root/.docker/config.json")),
+        plugins=plugins,
+    )
 
 
 def _store(config: Config) -> CertificateStore:

@@ -28,7 +28,7 @@ from . import devices, filesystems, mounts
 from .attaching import AttachmentReader
 from .claims import Resolved
 from .filesystems import MountProblem, Run
-from .ownership import set_group
+from .publishing import give_to_group, publish
 from .setup_problem import SetupProblem
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,9 @@ class Disks:
         async with self._lock:
             stage = self._stage(disk_of(volume)) / "globalmount"
             await self._mount_once(volume, device, stage)
-            target.mkdir(parents=True, exist_ok=True)
-            target.chmod(0o750)
-            if not mounts.is_bound(target):
-                mounts.bind(str(stage), str(target), read_only=resolved.read_only)
-        if gid is not None and not resolved.read_only:
-            # The driver's fsGroupPolicy is ReadWriteOnceWithFSType, which every volume of it fulfils.
-            policy = (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
-            await asyncio.to_thread(set_group, target, gid, on_root_mismatch=policy == "OnRootMismatch")
+            publish(stage, target, read_only=resolved.read_only)
+        # The driver's fsGroupPolicy is ReadWriteOnceWithFSType, which every volume of it fulfils.
+        await give_to_group(pod, target, gid, read_only=resolved.read_only)
         return target
 
     async def grow(self, volume: Object) -> None:

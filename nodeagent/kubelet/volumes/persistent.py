@@ -28,8 +28,8 @@ from .devices import is_disk
 from .disks import Disks
 from .filesystems import MountProblem, Run
 from .host_path import check_host_path
-from .ownership import set_group
 from .payload import PayloadProblem
+from .publishing import give_to_group, publish
 from .setup_problem import SetupProblem
 
 Object = dict[str, Any]
@@ -117,13 +117,8 @@ class PersistentMounter:
         async with self._devices:
             if filesystems.is_block_device(source):
                 source = await self._device(behind, source, resolved.read_only)
-            target.mkdir(parents=True, exist_ok=True)
-            target.chmod(0o750)
-            if not mounts.is_bound(target):
-                mounts.bind(str(source), str(target), read_only=resolved.read_only)
-        if gid is not None and not resolved.read_only:
-            policy = (pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
-            await asyncio.to_thread(set_group, target, gid, on_root_mismatch=policy == "OnRootMismatch")
+            publish(source, target, read_only=resolved.read_only)
+        await give_to_group(pod, target, gid, read_only=resolved.read_only)
         return Placed(resolved.claim, name, str(target), not resolved.read_only, own=True)
 
     async def _device(self, behind: Object, device: Path, read_only: bool) -> Path:

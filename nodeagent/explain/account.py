@@ -45,7 +45,7 @@ def judge_node(cluster: Cluster, node: NodeSnapshot, family: int, ips: Iterable[
     _judge_policies(cluster, node, trail)
     _judge_routes(cluster, node, family, list(ips), trail)
     for problem in node.host.problems:
-        trail.found("proxy", node.host.label, f"could not be read: {problem}")
+        trail.found("unread", node.host.label, f"could not be read: {problem}")
     return trail.findings
 
 
@@ -201,7 +201,18 @@ def _judge_routes(cluster: Cluster, node: NodeSnapshot, family: int, ips: list[s
                 continue
             if not exact_routes(node.host, cidr):
                 what = f"no route to {cidr}, the pods of {other.name}"
-                trail.found("route", node.host.label, what, f"ip route show {cidr}")
+                trail.found(
+                    "route", node.host.label, what, f"ip route show {cidr}", _by_hand(node, cidr, other.address(family))
+                )
+
+
+def _by_hand(node: NodeSnapshot, cidr: str, gateway: str) -> str:
+    """How the route is made; "" where it would lead through a tunnel, whose entries no person writes."""
+    if not gateway or any(link.kind == "vxlan" for link in node.host.links.values()):
+        return ""
+    ip = "ip -6" if ":" in cidr else "ip"
+    made = "kube-proxy makes it from Node objects (systemctl status kube-proxy)"
+    return f"{made}; by hand: {ip} route add {cidr} via {gateway}"
 
 
 def _configuration(node: NodeSnapshot) -> Json:

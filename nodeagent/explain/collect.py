@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +43,27 @@ class Collector:
 
     def node(self) -> Json:
         """Everything, of the namespace in which the process is and of its pods."""
-        host = self.host()
-        attached, pods = [], []
+        attached, asked, others = [], [], set[int]()
         for number, name in self._pod_namespaces():
             try:
                 held = self._inside(name, _addresses)
-                attached.append({"id": number, "netns": name, "addresses": held})
-                if self._ips & set(held):
-                    pods.append({**self._inside(name, self.host), "netns": name, "id": number})
             except OSError:
                 continue  # ended meanwhile
+            attached.append({"id": number, "netns": name, **held})
+            if self._ips & set(held["addresses"]):
+                asked.append((number, name))
+            else:
+                others.add(number)
+        host, pods = self.host(others), []
+        for number, name in asked:
+            try:
+                pods.append({**self._inside(name, self.host), "netns": name, "id": number})
+            except OSError:
+                continue
         return {"version": VERSION, "host": host, "attached": attached, "pods": pods, "proxy": _proxy()}
 
-    def host(self) -> Json:
-        """One network namespace: that of the calling thread."""
+    def host(self, others: Set[int] = frozenset()) -> Json:
+        """One network namespace: that of the calling thread. others: those of pods that are not looked into."""
         problems: list[str] = []
 
         def text(*argv: str) -> str:
@@ -74,13 +81,21 @@ class Collector:
 
         flag = f"-{self._family}"
         shown = read("ip", "-j", "-d", "link", "show")
+        bridged = [link for link in shown if _kind(link) in ("bridge", "vxlan")]
+        queues = read("tc", "-s", "-j", "qdisc", "show")
         return {
             "links": shown,
             "addresses": read("ip", "-j", flag, "address", "show"),
             "routes": read("ip", "-j", flag, "route", "show", "table", "all"),
             "rules": read("ip", "-j", flag, "rule", "show"),
             "neighbours": read("ip", "-j", flag, "neigh", "show"),
-            "fdb": read("bridge", "-j", "fdb", "show") if any(_kind(link) == "vxlan" for link in shown) else [],
+            "fdb": read("bridge", "-j", "fdb", "show") if bridged else [],
+            "vlans": read("bridge", "-j", "vlan", "show") if any(map(_filters_vlans, bridged)) else [],
+            "queues": queues,
+            "filters": [
+                (device, direction, read("tc", "-s", "-j", "filter", "show", "dev", device, direction))
+                for device, direction in _filtered(shown, queues, others)
+            ],
             "sysctls": self._sysctls([str(link["ifname"]) for link in shown]),
             "listeners": [*_listeners("tcp"), *_listeners("tcp6"), *_listeners("udp"), *_listeners("udp6")],
             "iptables": self._iptables(text),
@@ -127,18 +142,32 @@ class Collector:
             os.close(descriptor)
 
 
-def _addresses() -> list[str]:
+def _addresses() -> dict[str, list[str]]:
+    """Those of the calling thread's namespace, and the hardware addresses."""
     with Netlink() as netlink:
-        return [
-            str(ipaddress.ip_address(address.ip))
-            for link in links.list_links(netlink)
-            if not link.flags & links.IFF_LOOPBACK
-            for address in links.list_addresses(netlink, link.index)
-        ]
+        own = [link for link in links.list_links(netlink) if not link.flags & links.IFF_LOOPBACK]
+        ips = [address.ip for link in own for address in links.list_addresses(netlink, link.index)]
+        return {"addresses": [str(ipaddress.ip_address(ip)) for ip in ips], "macs": [link.mac for link in own]}
+
+
+def _filtered(shown: Sequence[Json], queues: Sequence[Json], others: Set[int]) -> list[tuple[str, str]]:
+    """Interfaces and directions with filters. Not the ports of others: on a full node they are a hundred commands."""
+    unasked = {str(link["ifname"]) for link in shown if link.get("link_netnsid") in others}
+    found = []
+    for queue in queues:
+        if (kind := queue.get("kind")) in ("ingress", "clsact") and queue["dev"] not in unasked:
+            found.append((str(queue["dev"]), "ingress"))
+            if kind == "clsact":
+                found.append((str(queue["dev"]), "egress"))
+    return found
 
 
 def _kind(link: Json) -> str:
     return str((link.get("linkinfo") or {}).get("info_kind", ""))
+
+
+def _filters_vlans(link: Json) -> bool:
+    return bool(((link.get("linkinfo") or {}).get("info_data") or {}).get("vlan_filtering"))
 
 
 def _listeners(name: str) -> list[tuple[str, str, int]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
 from .choices import Chooser
+from .frames import Frame, build_frame
 from .hooks import PREROUTING, run_hook
 from .packet import DROPPED, REFUSED, UNREACHABLE, Packet, Trail
 from .routing import Route, address_type, look_up, source_address
 from .snapshot import Host, Link
 from .tracking import Tracker
+from .traffic import EGRESS, INGRESS, Judged, judge_filters, judge_queue
 from .verdicts import DROP, REJECT, Around, Hit, Verdict
 from .world import Site, World
 
@@ -22,7 +27,7 @@ class Ended(Exception):
         self.verdict, self.why = verdict, why
 
 
-class Ground:
+class Ground(ABC):
     """One way of a packet, as far as one host is concerned. trail: what was seen."""
 
     def __init__(self, world: World, chooser: Chooser) -> None:
@@ -30,6 +35,18 @@ class Ground:
         self.trail = Trail()
         self._tracker = Tracker(world, self.trail)
         self._size = 0  # bytes: the largest packet that fits through so far
+
+    @abstractmethod
+    def _receive(self, site: Site, iif: str, packet: Packet, prerouted: bool = False) -> Site | None:
+        """The packet comes into a host; where it is taken in the end, None for outside."""
+
+    @abstractmethod
+    def _arrive(self, site: Site, link: Link | None, packet: Packet) -> Site | None:
+        """The packet comes into a pod."""
+
+    @abstractmethod
+    def _local_out(self, site: Site, packet: Packet) -> Site | None:
+        """The host itself sends the packet."""
 
     def _route(self, site: Site, packet: Packet) -> Route:
         host = site.host
@@ -41,14 +58,14 @@ class Ground:
         route = look_up(host, packet)
         if route is None or route.kind in ("unreachable", "prohibit", "blackhole"):
             what = f"no route to {self._world.call(packet.dst)}" if route is None else f"the route {route.text}"
-            self.trail.found("route", host.label, what, command)
+            self.trail.found("route", host.label, what, command, _undo(route, 6 if ":" in packet.dst else 4))
             self.trail.step(host.label, what, command, level="stop")
             raise Ended(DROPPED if route is not None and route.kind == "blackhole" else UNREACHABLE, what)
         if route.nexthops:
             total = sum(weight for *_, weight in route.nexthops)
             chosen = self._chooser.pick([weight / total for *_, weight in route.nexthops])
             device, gateway, _ = route.nexthops[chosen]
-            route = Route(route.kind, route.destination, device, gateway, route.source, route.table)
+            route = replace(route, device=device, gateway=gateway, nexthops=())
         self.trail.step(host.label, f"route to {packet.dst}: {route.text}", command)
         return route
 
@@ -97,10 +114,43 @@ class Ground:
         link = host.links.get(name)
         if link is None or not link.up or not link.carrier:
             state = "missing" if link is None else "down" if not link.up else "without a carrier"
-            self.trail.found("link", host.label, f"{name} is {state}", f"ip link show {name}")
+            mend = f"ip link set {name} up" if link is not None else "restart what makes it; a pod's: delete the pod"
+            if link is not None and link.up:
+                mend = "set its other end up"
+            self.trail.found("link", host.label, f"{name} is {state}", f"ip link show {name}", mend)
             self.trail.step(host.label, f"{name} is {state}", f"ip link show {name}", level="stop")
             raise Ended(UNREACHABLE, f"{name} of {host.label} is {state}")
         return link
+
+    def _leaves(self, host: Host, link: Link, packet: Packet) -> None:
+        """Traffic control where it leaves an interface. Raises Ended where that drops it."""
+        for one in judge_filters(host, link.name, EGRESS, packet, build_frame(packet, link.mac, "")):
+            self._controlled(host, one, packet)
+        if (queue := judge_queue(host, link.name, packet, link.mtu)) is not None:
+            self._controlled(host, queue, packet)
+
+    def _comes(self, host: Host, device: str, packet: Packet, frame: Frame | None = None) -> None:
+        """The same where it comes in. frame: None where nobody knows from which hardware address."""
+        for one in judge_filters(host, device, INGRESS, packet, frame or build_frame(packet, "", "")):
+            self._controlled(host, one, packet)
+
+    def _controlled(self, host: Host, one: Judged, packet: Packet) -> None:
+        level = "stop" if one.stops else "warn" if one.doubtful else "ok"
+        self.trail.step(host.label, f"[tc] {one.text}", one.command, one.counters, level)
+        if one.stops and one.is_check:
+            self.trail.found(
+                "spoofing", host.label, f"{one.text}: the pod sends from an address that it was not given",
+                one.command,
+                "give the pod its hardware and IP address back, or delete it; for a router in a pod: `spoofCheck` off",
+            )  # fmt: skip
+        elif one.wrong or one.stops:
+            self.trail.found("traffic-control", host.label, one.wrong or one.text, one.command, one.mend)
+        if one.stops:
+            raise Ended(DROPPED, f"traffic control of {host.label} drops it: {one.text}")
+        if one.device:
+            through = self._link(host, one.device)
+            if (queue := judge_queue(host, through.name, packet, through.mtu)) is not None:
+                self._controlled(host, queue, packet)
 
     def _fit(self, host: Host, link: Link, silent: bool = False) -> None:
         """Whether packets as large as the sender's interface allows fit. silent: a bridge tells nobody."""
@@ -121,9 +171,27 @@ class Ground:
     def _judge_neighbour(self, host: Host, device: str, ip: str, right: list[Link]) -> None:
         """Whether the hardware address that the host has for a neighbour is the neighbour's."""
         known, state = host.neighbours.get((device, ip), ("", ""))
-        if right and known and known not in [link.mac for link in right]:
+        if not right or not known or known in [link.mac for link in right]:
+            return
+        what = f"{ip} is taken to be {known} ({state}), but it is {right[0].mac}"
+        command, again = f"ip neigh show {ip} dev {device}", f"ip neigh del {ip} dev {device}"
+        self.trail.step(host.label, what, command, level="stop")
+        if state == "PERMANENT":
             self.trail.found(
-                "duplicate-address", host.label,
-                f"{ip} is taken to be {known} ({state}), but it is {right[0].mac}", f"ip neigh show {ip} dev {device}",
-            )  # fmt: skip
-            raise Ended(DROPPED, f"{host.label} sends to {known}, which is not {self._world.call(ip)}")
+                "neighbour", host.label, what, command, f"somebody wrote it by hand: {again}, and the kernel asks anew"
+            )
+        else:
+            mend = f"find who has {known} (bridge fdb show) and take the address from it there; then {again}"
+            self.trail.found("duplicate-address", host.label, what, command, mend)
+        raise Ended(DROPPED, f"{host.label} sends to {known}, which is not {self._world.call(ip)}")
+
+
+def _undo(route: Route | None, family: int) -> str:
+    """How a refusing route, or policy rule, is taken away; "" where there is nothing to take away."""
+    if route is None:
+        return ""
+    ip = "ip -6" if family == 6 else "ip"
+    if route.priority is not None and not route.table:
+        return f"if nobody wants it: {ip} rule del priority {route.priority}"
+    table = f" table {route.table}" if route.table not in ("", "main") else ""
+    return f"if nobody wants it: {ip} route del {route.kind} {route.destination}{table}"

@@ -55,12 +55,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be. kind: one word of KINDS; command: shows a person the same."""
+    """Something that is not as it should be. kind: one word of KINDS; command: shows a person the same.
+
+    mend: what to do about it.
+    """
 
     kind: str
     host: str
     what: str
     command: str = ""
+    mend: str = ""
 
 
 KINDS = {
@@ -81,6 +85,32 @@ KINDS = {
     "closed": "nobody listens on the port",
     "proxy": "kube-proxy does not answer",
     "drop": "a rule drops or refuses the packet",
+    "traffic-control": "a queue or filter of an interface drops or slows packets",
+    "spoofing": "a pod sends from an address that is not its own",
+    "tunnel": "the VXLAN interface does not know where the other node is",
+    "duplicate-mac": "two interfaces of a bridge have the same hardware address",
+    "bridge-port": "the bridge does not pass the frame on",
+    "unread": "a part of the node could not be read",
+}
+
+# Where the place says nothing more exact.
+MENDS = {
+    "flushed": "kube-proxy writes them again within seconds; if it does not: systemctl restart kube-proxy",
+    "foreign": "find out who wrote them; if nobody wants them, delete them (iptables -D, nft delete rule)",
+    "dead-endpoint": "kube-proxy takes them out once no EndpointSlice has the address: is it running?",
+    "route": "kube-proxy makes the routes between nodes: systemctl status kube-proxy; by hand: ip route add",
+    "mtu": "give every interface on the way the same MTU, or the pods a smaller one (`mtu` of the CNI configuration)",
+    "duplicate-address": "find who else has it by its hardware address, and take it away there",
+    "conntrack": "delete the entry: the same command with -D for -L",
+    "policy": "policies only allow: write one that lets this through, or delete the one that isolates the pod",
+    "link": "set it up: ip link set DEVICE up",
+    "neighbour": "is the pod or node that should have the address alive, and its interface up?",
+    "rp-filter": "let the answer leave where the packet came in, or be less strict: rp_filter=2",
+    "bridge-netfilter": "modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1",
+    "proxy": "systemctl status kube-proxy; journalctl -u kube-proxy",
+    "drop": "if nobody wants the rule, delete it (iptables -D, nft delete rule); else let this packet pass before it",
+    "traffic-control": "tc qdisc del dev DEVICE root, or a rate that is enough",
+    "tunnel": "kube-proxy writes these entries again within seconds; if it does not: systemctl restart kube-proxy",
 }
 
 
@@ -110,8 +140,9 @@ class Trail:
     def step(self, host: str, what: str, command: str = "", counters: str = "", level: str = "ok") -> None:
         self.steps.append(Step(host, what, command, counters, level))
 
-    def found(self, kind: str, host: str, what: str, command: str = "") -> None:
-        finding = Finding(kind, host, what, command)
+    def found(self, kind: str, host: str, what: str, command: str = "", mend: str = "") -> None:
+        """mend: "" for the kind's own."""
+        finding = Finding(kind, host, what, command, mend or MENDS.get(kind, ""))
         if finding not in self.findings:
             self.findings.append(finding)
 

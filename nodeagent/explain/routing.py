@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .packet import Packet
 from .snapshot import Host, Json
 from .verdicts import in_network
 
-_REFUSING = {"unreachable": "unreachable", "blackhole": "dropped", "prohibit": "unreachable"}
+_OWN_RULES = (0, 32766, 32767)  # local, main, default
+_REFUSING = frozenset(("unreachable", "blackhole", "prohibit"))
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """kind: `unicast`, `local`, `broadcast`, `unreachable`, `blackhole`, `prohibit`. gateway: "" for one on the link.
 
-    nexthops: those of a multipath route, of which one is to be chosen: (device, gateway, weight).
+    nexthops: those of a multipath route, of which one is to be chosen: (device, gateway, weight). priority: of
+    the policy rule that led here, where it is none of the kernel's own; table: "" where that rule itself decides.
     """
 
     kind: str
@@ -29,13 +31,16 @@ class Route:
     table: str = "main"
     mtu: int = 0
     nexthops: tuple[tuple[str, str, int], ...] = ()
+    priority: int | None = None
 
     @property
     def text(self) -> str:
         via = f" via {self.gateway}" if self.gateway else ""
         dev = f" dev {self.device}" if self.device else ""
         kind = "" if self.kind == "unicast" else f"{self.kind} "
-        return f"{kind}{self.destination}{via}{dev}"
+        table = f"table {self.table} " if self.table else ""
+        by = f" ({table}by ip rule {self.priority})" if self.priority is not None else ""
+        return f"{kind}{self.destination}{via}{dev}{by}"
 
 
 def look_up(host: Host, packet: Packet) -> Route | None:
@@ -43,15 +48,23 @@ def look_up(host: Host, packet: Packet) -> Route | None:
     for rule in host.rules:
         if not _applies(rule, packet):
             continue
+        own = int(rule.get("priority", 0))
+        priority = None if own in _OWN_RULES else own
         action = str(rule.get("action", ""))
         if action in _REFUSING:
-            return Route(action, str(rule.get("src", "all")))
+            return Route(action, f"from {rule.get('src', 'all')}", table="", priority=own)
         found = _best(host, str(rule.get("table", "main")), packet.dst)
-        if found is not None:
-            if found.kind == "throw":
-                continue
-            return found
+        if found is None or found.kind == "throw" or _is_suppressed(rule, found, packet.dst):
+            continue
+        return replace(found, priority=priority)
     return None
+
+
+def _is_suppressed(rule: Json, route: Route, ip: str) -> bool:
+    """`suppress_prefixlength`: routes as short as that do not count."""
+    network = _network(route.destination, ip)
+    most = rule.get("suppress_prefixlen")
+    return most is not None and network is not None and network.prefixlen <= int(most)
 
 
 def address_type(host: Host, ip: str) -> str:
@@ -90,6 +103,8 @@ def _applies(rule: Json, packet: Packet) -> bool:
             rule.get("iif", packet.iif) == packet.iif or (rule.get("iif") == "lo" and not packet.iif),
             rule.get("oif", packet.oif) == packet.oif,
             str(rule.get("ipproto", packet.protocol)) == packet.protocol,
+            int(rule.get("dport", packet.dport)) == packet.dport,
+            int(rule.get("sport", packet.sport)) == packet.sport,
         )
     )
     return judged != bool(rule.get("not"))

@@ -67,7 +67,14 @@ def document(report: Report) -> dict[str, Any]:
             for outcome in report.outcomes
         ],
         "findings": [
-            {"kind": one.kind, "means": KINDS[one.kind], "host": one.host, "what": one.what, "command": one.command}
+            {
+                "kind": one.kind,
+                "means": KINDS[one.kind],
+                "host": one.host,
+                "what": one.what,
+                "command": one.command,
+                "mend": one.mend,
+            }
             for one in report.findings
         ],
     }
@@ -108,6 +115,8 @@ def _findings(findings: Iterable[Finding]) -> Iterator[str]:
         yield f"  {one.host}: {one.what}"
         if one.command:
             yield f"        $ {one.command}"
+        if one.mend:
+            yield f"      mend: {one.mend}"
 
 
 def _reason(outcome: Outcome) -> str:

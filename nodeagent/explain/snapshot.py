@@ -18,7 +18,8 @@ Json = dict[str, Any]
 class Link:
     """An interface. peer, netns_id: a veth's other end: its index, and the number this host has for its namespace.
 
-    tunnel: of a VXLAN interface this host's address and the UDP port of what carries its packets.
+    tunnel: of a VXLAN interface this host's address and the UDP port of what carries its packets; network: its number
+    (VNI). isolated, vlans: of a bridge's port and of a bridge (bridge(8)).
     """
 
     index: int
@@ -35,6 +36,9 @@ class Link:
     port_state: str = ""
     nf_call: bool = False
     tunnel: tuple[str, int] = ("", 0)
+    network: int = 0
+    isolated: bool = False
+    vlans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,11 @@ class Flow:
 
 @dataclass(slots=True)
 class Host:
-    """One network namespace: a node's, or a pod's. label: `node worker-1` or `pod default/web`."""
+    """One network namespace: a node's, or a pod's. label: `node worker-1` or `pod default/web`.
+
+    queues, filters: of traffic control, filters by interface and direction. members: the VLANs of a bridge's ports and
+    of itself: number and flags.
+    """
 
     label: str
     netns: str = ""
@@ -80,6 +88,9 @@ class Host:
     flows: list[Flow] = field(default_factory=list)
     recent: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fdb: list[Json] = field(default_factory=list)
+    queues: list[Json] = field(default_factory=list)
+    filters: Mapping[tuple[str, str], list[Json]] = field(default_factory=dict)
+    members: Mapping[str, Mapping[int, frozenset[str]]] = field(default_factory=dict)
     problems: Sequence[str] = ()
 
     def holds(self, ip: str) -> bool:
@@ -104,6 +115,22 @@ class Host:
         anywhere = ("0.0.0.0", "::")
         return any((protocol, one, port) in self.listeners for one in (ip, *anywhere))
 
+    def listening(self, protocol: str, port: int) -> list[str]:
+        """The addresses on which somebody listens on that port."""
+        return sorted(ip for spoken, ip, number in self.listeners if (spoken, number) == (protocol, port))
+
+    def ports(self, protocol: str) -> list[int]:
+        """Those on which somebody listens, for anybody."""
+        return sorted({port for spoken, ip, port in self.listeners if spoken == protocol and not _is_loopback(ip)})
+
+    def learnt_at(self, bridge: str, mac: str) -> tuple[str, bool]:
+        """The port behind which the bridge knows the hardware address, and whether it keeps to that whatever it hears
+        (`sticky`); "" where it does not know it."""
+        for one in self.fdb:
+            if one.get("mac") == mac and one.get("master") == bridge:
+                return str(one.get("ifname")), "sticky" in (one.get("flags") or ())
+        return "", False
+
     @property
     def conntrack_full(self) -> bool:
         most = self.sysctl("net.netfilter.nf_conntrack_max")
@@ -114,8 +141,8 @@ class Host:
 class NodeSnapshot:
     """A node and those of its pods whose addresses were asked for.
 
-    attached: of every pod's namespace its number here and its addresses. proxy: kube-proxy's configuration as it
-    serves it, None where it does not answer.
+    attached: of every pod's namespace its number here and its addresses; macs: by that number. proxy: kube-proxy's
+    configuration as it serves it, None where it does not answer.
     """
 
     name: str
@@ -123,6 +150,7 @@ class NodeSnapshot:
     pods: list[Host]
     attached: list[tuple[int, str, tuple[str, ...]]]
     proxy: Json | None
+    macs: Mapping[int, frozenset[str]] = field(default_factory=dict)
 
     def pod_behind(self, port: Link) -> Host | None:
         return next((pod for pod in self.pods if pod.netns_id is not None and pod.netns_id == port.netns_id), None)
@@ -132,7 +160,9 @@ def read_node(name: str, body: Json, family: int) -> NodeSnapshot:
     """body: what `collect` printed. Raises KeyError, TypeError, ValueError for anything else."""
     pods = [read_host(f"pod {one['netns']}", one, family) for one in body["pods"]]
     attached = [(int(one["id"]), str(one["netns"]), tuple(one["addresses"])) for one in body["attached"]]
-    return NodeSnapshot(name, read_host(f"node {name}", body["host"], family), pods, attached, body.get("proxy"))
+    macs = {int(one["id"]): frozenset(map(str, one.get("macs") or ())) for one in body["attached"]}
+    host = read_host(f"node {name}", body["host"], family)
+    return NodeSnapshot(name, host, pods, attached, body.get("proxy"), macs)
 
 
 def read_host(label: str, body: Json, family: int) -> Host:
@@ -161,6 +191,9 @@ def read_host(label: str, body: Json, family: int) -> Host:
         flows=parse_flows(body["conntrack"]),
         recent={name: frozenset(ips) for name, ips in body["recent"].items()},
         fdb=list(body.get("fdb") or ()),
+        queues=list(body.get("queues") or ()),
+        filters={(str(one[0]), str(one[1])): list(one[2]) for one in body.get("filters") or ()},
+        members={str(one["ifname"]): _vlans(one.get("vlans") or ()) for one in body.get("vlans") or ()},
         problems=tuple(body.get("problems") or ()),
     )
 
@@ -210,4 +243,21 @@ def _link(body: Json) -> Link:
         port_state=str(slave.get("state", "")),
         nf_call=bool(data.get("nf_call_iptables")),
         tunnel=(str(data.get("local") or data.get("local6") or ""), int(data.get("port") or 0)),
+        network=int(data.get("id") or 0) if info.get("info_kind") == "vxlan" else 0,
+        isolated=bool(slave.get("isolated")),
+        vlans=bool(data.get("vlan_filtering")),
     )
+
+
+def _vlans(entries: Sequence[Json]) -> dict[int, frozenset[str]]:
+    """By number; a range, as `bridge -j vlan show` prints it, taken apart."""
+    found: dict[int, frozenset[str]] = {}
+    for entry in entries:
+        first = int(entry["vlan"])
+        for number in range(first, int(entry.get("vlanEnd", first)) + 1):
+            found[number] = frozenset(map(str, entry.get("flags") or ()))
+    return found
+
+
+def _is_loopback(ip: str) -> bool:
+    return ipaddress.ip_address(ip).is_loopback

@@ -65,3 +65,9 @@ class World:
         """The bridge's ports behind which somebody has the address; with the pod where it was looked into."""
         held = {number for number, _, addresses in node.attached if ip in addresses}
         return [(port, node.pod_behind(port)) for port in node.host.ports_of(bridge) if port.netns_id in held]
+
+    @staticmethod
+    def stray(node: NodeSnapshot, ip: str) -> Link | None:
+        """The node's end of a pod that has the address and hangs on no bridge."""
+        held = {number for number, _, addresses in node.attached if ip in addresses}
+        return next((one for one in node.host.links.values() if one.netns_id in held and not one.master), None)

@@ -3,7 +3,7 @@
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +86,12 @@ class Lab:
     def __getitem__(self, name: str) -> Peer:
         return self.peers[name]
 
-    async def pod(self, name: str, namespace: str, node: Node, host_port: int = 0) -> None:
+    async def pod(
+        self, name: str, namespace: str, node: Node, host_port: int = 0, bandwidth: Mapping[str, int] | None = None
+    ) -> None:
         """host_port: of the node, which leads to the pod's 8080."""
         await soon("the CNI configuration", node.conflist.exists)
-        inside, ip = node.pod(name, {host_port: 8080} if host_port else None)
+        inside, ip = node.pod(name, {host_port: 8080} if host_port else None, bandwidth)
         for port in PORTS:
             self.world.servers.append(inside.serve(name, port))
         self.world.servers.append(inside.serve(name, 8080, kind=socket.SOCK_DGRAM))

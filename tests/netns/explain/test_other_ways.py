@@ -1,7 +1,4 @@
-"""Ways that are not the usual ones: from outside by a load balancer's address, by a host port, and through VXLAN."""
-
-import contextlib
-from collections.abc import Iterator
+"""Ways that are not the usual ones: from outside, by a load balancer's address and by a host port."""
 
 import pytest
 
@@ -13,7 +10,6 @@ from tests.netns.explain.conftest import Lab, policies, soon
 
 EXTERNAL, BALANCER, NARROW = "203.0.113.7", "203.0.113.8", "203.0.113.9"
 HOST_PORT = 7070
-TUNNEL = "kubelab-vxlan"
 
 
 async def agrees(lab: Lab, source: str, ip: str, port: int, via: str = "") -> Report:
@@ -78,42 +74,3 @@ async def test_from_outside_by_other_addresses_and_policies_at_both_ends(lab: La
 
 def everything(inside: Namespace) -> str:
     return inside.run("iptables-save") + inside.run("nft", "list", "ruleset")
-
-
-@contextlib.contextmanager
-def rule(inside: Namespace, words: str) -> Iterator[None]:
-    inside.run(*f"iptables -I {words}".split())
-    try:
-        yield
-    finally:
-        inside.run(*f"iptables -D {words}".split())
-
-
-@pytest.mark.parametrize("lab", ["iptables --pod-network=vxlan"], indirect=True)
-async def test_through_the_tunnel_which_is_repaired_within_ten_seconds(lab: Lab) -> None:
-    one, two = lab.world.nodes
-    web = await lab.service("web", "b1")
-    a1, b1 = lab["a1"], lab["b1"]
-    await soon("the Service", lambda: a1.ask(web, 80)[0] == "answers")
-    for to in ((b1.ip, 81), (web, 80)):
-        report = await agrees(lab, "a1", *to)
-        assert not report.findings and "in VXLAN to node-2 (192.0.2.2)" in [
-            step.what for step in report.outcomes[0].steps
-        ]
-
-    # What carries the packets has rules of its own to pass.
-    with rule(two.namespace, "INPUT -p udp --dport 8472 -j DROP"):
-        report = await agrees(lab, "a1", b1.ip, 81)
-        assert report.verdict == "dropped" and "VXLAN (UDP 8472) does not reach node-2" in report.outcomes[0].why
-        assert "drop" in [found.kind for found in report.findings]
-    await soon("what follows the firewall", lambda: a1.ask(b1.ip, 81)[0] == "answers")
-
-    # kube-proxy runs: what is taken away comes back. Ten seconds are the promise, the rest is for a busy machine.
-    for damage in (
-        f"ip neigh flush dev {TUNNEL} nud permanent",
-        f"ip route flush dev {TUNNEL} proto 76",
-        f"ip link del {TUNNEL}",
-    ):
-        one.namespace.run(*damage.split())
-        await soon(f"an answer after {damage}", lambda: a1.ask(b1.ip, 81)[0] == "answers")
-        await soon(f"an answer to the other side after {damage}", lambda: b1.ask(a1.ip, 81)[0] == "answers")

@@ -26,15 +26,16 @@ class Fault:
     address: tuple[str, int]
     happens: str = "silent"
     says: str = ""
+    asked_first: bool = False  # for what the kernel knows only when it has tried
 
 
 @contextlib.contextmanager
 def command(inside: Namespace, there: str, back: str) -> Iterator[None]:
-    inside.run(*there.split())
+    inside.run("sh", "-ec", there)
     try:
         yield
     finally:
-        inside.run(*back.split())
+        inside.run("sh", "-ec", back)
 
 
 @contextlib.contextmanager
@@ -48,13 +49,15 @@ def flushed(inside: Namespace) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def duplicate(node: Namespace, ip: str) -> Iterator[None]:
-    """A namespace that nobody knows of, on the node's bridge, with the address of a pod there."""
+def duplicate(node: Namespace, ip: str, mac: str = "") -> Iterator[None]:
+    """A namespace that nobody knows of, on the node's bridge, with a pod's address there, or its hardware address."""
     other = Namespace("twin")
     try:
         node.run(*f"ip link add twin0 type veth peer name eth0 netns {other.name}".split())
         node.run(*["ip", "link", "set", "twin0", "master", "cni0", "up"])
         other.run(*f"ip address add {ip}/24 dev eth0".split())
+        if mac:
+            other.run(*f"ip link set eth0 address {mac}".split())
         other.run(*["ip", "link", "set", "eth0", "up"])
         yield
     finally:
@@ -137,18 +140,20 @@ async def judge(lab: Lab, fault: Fault) -> list[str]:
     """What is not as it should be; and afterwards all is as before."""
     source, wrong = lab[fault.source], []
     with fault.plant():
+        if fault.asked_first:
+            source.ask(*fault.address, timeout=0.5)
         report = await lab.why(fault.source, fault.to)
-        happened, _ = source.ask(*fault.address, timeout=20.0 if fault.happens == "answers" else 1.0)
+        happened, _ = source.ask(*fault.address, timeout=20.0 if fault.happens == "answers" else 0.5)
         told = "\n".join(show.lines(report, every=True, commands=False))
         said = "answers" if report.verdict == "answers" else report.verdict
         said = "silent" if said in ("dropped", "unreachable") else said
         found = [f"{one.host} {one.what}" for one in report.findings if one.kind == fault.kind]
-        if not any(fault.says in words for words in found):
+        if not any(fault.says in words for words in found) or not all(one.mend for one in report.findings):
             wrong.append(f"{fault.kind} is not found; {found}\n{told}")
         if fault.happens != "either" and not said == happened == fault.happens:
             wrong.append(f"{fault.kind}: {happened}, expected {fault.happens}, told {report.verdict}\n{told}")
         if fault.kind == "mtu" and large(source, fault.address[0]):
             wrong.append("a large datagram gets through")
-    if fault.kind not in ("policy", "dead-endpoint"):
+    if fault.kind not in ("policy", "dead-endpoint", "closed"):
         await soon(f"{fault.kind} is mended", lambda: source.ask(*fault.address)[0] == "answers")
     return wrong

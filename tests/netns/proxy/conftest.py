@@ -67,15 +67,20 @@ class Node:
     def conflist(self) -> Path:
         return self.directory / "net.d" / "10-kubelab.conflist"
 
-    def pod(self, name: str, host_ports: Mapping[int, int] | None = None) -> tuple[Namespace, str]:
+    def pod(
+        self, name: str, host_ports: Mapping[int, int] | None = None, bandwidth: Mapping[str, int] | None = None
+    ) -> tuple[Namespace, str]:
         """A pod attached by the configuration that the proxy wrote; its namespace and address.
 
-        host_ports: of the node, with the pod's that each leads to."""
+        host_ports: of the node, with the pod's that each leads to. bandwidth: as the runtime says it."""
         document = json.loads(eventually("the CNI configuration", lambda: self.conflist.read_text()))
         config = {**document["plugins"][0], "cniVersion": document["cniVersion"], "name": document["name"]}
+        runtime: dict[str, Any] = {"bandwidth": dict(bandwidth)} if bandwidth else {}
         if host_ports:
             ports = [{"hostPort": on, "containerPort": to, "protocol": "tcp"} for on, to in host_ports.items()]
-            config["runtimeConfig"] = {"portMappings": ports}
+            runtime["portMappings"] = ports
+        if runtime:
+            config["runtimeConfig"] = runtime
         pod = Namespace(name)
         self._world.extra.append(pod)
         env = {

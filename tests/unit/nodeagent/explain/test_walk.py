@@ -133,7 +133,7 @@ def test_through_a_tunnel(world: World) -> None:
     outcome = ask(world, udp())
     assert (outcome.verdict, found(outcome)) == ("answers", [])
     world.nodes["n1"].host.fdb.clear()
-    assert (ask(world, udp()).verdict, found(ask(world, udp()))) == ("dropped", ["neighbour"])
+    assert (ask(world, udp()).verdict, found(ask(world, udp()))) == ("dropped", ["tunnel"])
 
 
 def test_what_carries_a_tunnels_packets_has_routes_rules_and_a_size_of_its_own(world: World) -> None:
@@ -149,8 +149,15 @@ def test_what_carries_a_tunnels_packets_has_routes_rules_and_a_size_of_its_own(w
     assert (outcome.verdict, found(outcome)) == ("dropped", ["mtu", "drop"])  # nobody tells the pod of the refusal
     assert outcome.why.startswith("VXLAN (UDP 8472) does not reach n2: refused on node n2 by")
 
+    # By a router: no node, and taken to pass it on; but n2 is on a network of n1's own.
     one.routes = [route for route in one.routes if route["dst"] != "192.0.2.0/24"]
-    assert ask(world, udp()).why == "VXLAN (UDP 8472) for n2 goes elsewhere"
+    two.tables = {}
+    outcome = ask(world, udp())
+    assert (outcome.verdict, found(outcome)) == ("answers", ["mtu", "route"])
+    assert any("by the router 192.0.2.9" in step.what for step in outcome.steps)
+    one.neighbours["up0", "192.0.2.9"] = ("", "FAILED")
+    outcome = ask(world, udp())
+    assert (outcome.verdict, found(outcome)) == ("dropped", ["mtu", "route", "neighbour"])
 
 
 def test_pods_larger_than_the_tunnel_are_told(world: World) -> None:

@@ -10,7 +10,7 @@ from .ground import Ended
 from .packet import DROPPED, UNKNOWN, UNREACHABLE, Packet
 from .snapshot import Host, Json, Link, NodeSnapshot
 from .verdicts import in_network
-from .world import Site
+from .world import Site, World
 
 _AROUND = {4: 50, 6: 70}  # bytes that VXLAN puts around a packet, by the family of what carries it
 _SILENT = ("FAILED", "INCOMPLETE")  # neighbours that were asked for and did not answer
@@ -33,10 +33,10 @@ class Between(Bridged):
             raise Ended(UNREACHABLE, f"the interface of {other.name} that has {next_hop} is down")
         self._judge_neighbour(host, link.name, next_hop, [there])
         self.trail.step(host.label, f"over the wire from {link.name} to {other.name} ({next_hop})", shown)
-        if self._size > there.mtu:
+        if self.size > there.mtu:
             self.trail.found(
                 "mtu", other.host.label,
-                f"{there.name} takes {there.mtu} bytes, {link.name} of {site.node.name} sends up to {self._size}",
+                f"{there.name} takes {there.mtu} bytes, {link.name} of {site.node.name} sends up to {self.size}",
                 f"ip link show {there.name}",
             )  # fmt: skip
         return self._receive(Site(other, other.host), there.name, packet)
@@ -94,15 +94,19 @@ class Between(Bridged):
         toward = next((str(one["dst"]) for one in host.fdb if _is_entry(one, link, mac)), "")
         if not toward:
             self._lost(host, f"the forwarding database of {link.name} has no node for {mac} ({next_hop})", shown)
-        other = self._world.node_at(toward)
+        carrying = self._world if family_of(toward) == family_of(packet.dst) else self._world.under
+        if carrying is None or site.node.name not in carrying.nodes:
+            raise Ended(UNKNOWN, f"{host.label}: nothing is known of how {toward} is reached")
+        found = carrying.node_at(toward)
+        other = self._world.nodes.get(found.name) if found is not None else None
         if other is None:
             for name, why in self._world.unread.items():
-                if self._world.node_addresses.get(name) == toward:
+                if carrying.node_addresses.get(name) == toward:
                     raise Ended(UNKNOWN, f"{name} could not be read: {why}")
             self._lost(host, f"{link.name} sends what is for {next_hop} to {toward}, which is no node's", shown)
         there = self._far_end(site, link, mac, toward, other)
         self.trail.step(host.label, f"in VXLAN to {other.name} ({toward})", shown)
-        self._carry(site, link, toward, other, family_of(packet.dst))
+        self._carry(site, link, toward, other, carrying)
         return self._receive(Site(other, other.host), there.name, packet)
 
     def _far_end(self, site: Site, link: Link, mac: str, toward: str, other: NodeSnapshot) -> Link:
@@ -127,23 +131,21 @@ class Between(Bridged):
         self.trail.step(host.label, what, command, level="stop")
         raise Ended(DROPPED, f"{host.label}: {what}")
 
-    def _carry(self, site: Site, link: Link, toward: str, other: NodeSnapshot, family: int) -> None:
+    def _carry(self, site: Site, link: Link, toward: str, other: NodeSnapshot, carrying: World) -> None:
         """The datagram around it has routes and rules of its own to pass. Of a refusal nobody hears."""
         source, port = link.tunnel
-        if family_of(source or toward) != family:
-            self.trail.step(site.host.label, f"not looked at: what carries it to {toward}", level="warn")
-            return
-        outer = Packet(source, toward, "udp", port)
         around = _AROUND[family_of(toward)]
-        self._size += around
+        here = carrying.nodes[site.node.name]
         try:
-            arrived = self._local_out(site, outer)
+            arrived, fits = self._carries(
+                carrying, Site(here, here.host), Packet(source, toward, "udp", port), self.size + around
+            )
         except Ended as end:
             verdict = UNKNOWN if end.verdict == UNKNOWN else DROPPED
             raise Ended(verdict, f"VXLAN (UDP {port}) does not reach {other.name}: {end.why}") from None
-        if arrived is None or arrived.host is not other.host:
+        if arrived is None or arrived.node.name != other.name or arrived.is_pod:
             raise Ended(DROPPED, f"VXLAN (UDP {port}) for {other.name} goes elsewhere")
-        self._size -= around
+        self.size = fits - around
 
 
 def _is_entry(body: Json, link: Link, mac: str) -> bool:

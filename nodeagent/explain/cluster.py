@@ -89,8 +89,14 @@ class Cluster:
                 # A second one with the same address is called by its namespace.
                 pod.label = f"pod {known}" if known and known not in taken else f"namespace {pod.netns}"
                 taken.add(known)
+        below = {
+            name: NodeSnapshot(name, node.carrier, [], [], None)
+            for name, node in nodes.items()
+            if node.carrier is not None
+        }
         return World(
             nodes=dict(nodes),
+            under=self.world(below, unread, 10 - family) if below else None,
             unread=unread,
             node_addresses={objects.name(one): next(iter(node_ips(one, family)), "") for one in self.nodes},
             pod_names=pods,

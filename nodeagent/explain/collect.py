@@ -60,7 +60,11 @@ class Collector:
                 pods.append({**self._inside(name, self.host), "netns": name, "id": number})
             except OSError:
                 continue
-        return {"version": VERSION, "host": host, "attached": attached, "pods": pods, "proxy": _proxy()}
+        found = {"version": VERSION, "host": host, "attached": attached, "pods": pods, "proxy": _proxy()}
+        other = 10 - self._family
+        if any(_carried_by(link) == other for link in host["links"]):
+            found["carrier"] = Collector(other, ()).host({number for number, _ in asked} | others)
+        return found
 
     def host(self, others: Set[int] = frozenset()) -> Json:
         """One network namespace: that of the calling thread. others: those of pods that are not looked into."""
@@ -164,6 +168,12 @@ def _filtered(shown: Sequence[Json], queues: Sequence[Json], others: Set[int]) -
 
 def _kind(link: Json) -> str:
     return str((link.get("linkinfo") or {}).get("info_kind", ""))
+
+
+def _carried_by(link: Json) -> int:
+    """The family of a VXLAN interface's own address; 0 for another interface."""
+    data = (link.get("linkinfo") or {}).get("info_data") or {}
+    return (4 if data.get("local") else 6) if _kind(link) == "vxlan" else 0
 
 
 def _filters_vlans(link: Json) -> bool:

@@ -30,11 +30,10 @@ class Ended(Exception):
 class Ground(ABC):
     """One way of a packet, as far as one host is concerned. trail: what was seen."""
 
-    def __init__(self, world: World, chooser: Chooser) -> None:
-        self._world, self._chooser = world, chooser
-        self.trail = Trail()
+    def __init__(self, world: World, chooser: Chooser, trail: Trail) -> None:
+        self._world, self._chooser, self.trail = world, chooser, trail
         self._tracker = Tracker(world, self.trail)
-        self._size = 0  # bytes: the largest packet that fits through so far
+        self.size = 0  # bytes: the largest packet that fits through so far
 
     @abstractmethod
     def _receive(self, site: Site, iif: str, packet: Packet, prerouted: bool = False) -> Site | None:
@@ -47,6 +46,10 @@ class Ground(ABC):
     @abstractmethod
     def _local_out(self, site: Site, packet: Packet) -> Site | None:
         """The host itself sends the packet."""
+
+    @abstractmethod
+    def _carries(self, world: World, site: Site, packet: Packet, size: int) -> tuple[Site | None, int]:
+        """The host sends a packet of `size` bytes around another: who takes it, and how many bytes fit through."""
 
     def _route(self, site: Site, packet: Packet) -> Route:
         host = site.host
@@ -154,13 +157,13 @@ class Ground(ABC):
 
     def _fit(self, host: Host, link: Link, silent: bool = False) -> None:
         """Whether packets as large as the sender's interface allows fit. silent: a bridge tells nobody."""
-        if not self._size:
-            self._size = link.mtu
-        if self._size > link.mtu:
+        if not self.size:
+            self.size = link.mtu
+        if self.size > link.mtu:
             told = "which are dropped" if silent else "and tells the sender (ICMP, which must get through)"
-            what = f"{link.name} lets {link.mtu} bytes through, the sender sends up to {self._size}, {told}"
+            what = f"{link.name} lets {link.mtu} bytes through, the sender sends up to {self.size}, {told}"
             self.trail.found("mtu", host.label, what, f"ip link show {link.name}")
-            self._size = link.mtu
+            self.size = link.mtu
 
     def _nobody(self, host: Host, device: str, ip: str) -> None:
         command = f"ip neigh show {ip} dev {device}"

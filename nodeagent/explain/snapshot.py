@@ -142,7 +142,8 @@ class NodeSnapshot:
     """A node and those of its pods whose addresses were asked for.
 
     attached: of every pod's namespace its number here and its addresses; macs: by that number. proxy: kube-proxy's
-    configuration as it serves it, None where it does not answer.
+    configuration as it serves it, None where it does not answer. carrier: the node in the other family, where its
+    packets carry those of this one.
     """
 
     name: str
@@ -151,6 +152,7 @@ class NodeSnapshot:
     attached: list[tuple[int, str, tuple[str, ...]]]
     proxy: Json | None
     macs: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    carrier: Host | None = None
 
     def pod_behind(self, port: Link) -> Host | None:
         return next((pod for pod in self.pods if pod.netns_id is not None and pod.netns_id == port.netns_id), None)
@@ -162,7 +164,9 @@ def read_node(name: str, body: Json, family: int) -> NodeSnapshot:
     attached = [(int(one["id"]), str(one["netns"]), tuple(one["addresses"])) for one in body["attached"]]
     macs = {int(one["id"]): frozenset(map(str, one.get("macs") or ())) for one in body["attached"]}
     host = read_host(f"node {name}", body["host"], family)
-    return NodeSnapshot(name, host, pods, attached, body.get("proxy"), macs)
+    below = body.get("carrier")
+    carrier = read_host(host.label, below, 10 - family) if below is not None else None
+    return NodeSnapshot(name, host, pods, attached, body.get("proxy"), macs, carrier)
 
 
 def read_host(label: str, body: Json, family: int) -> Host:

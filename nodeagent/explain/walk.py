@@ -13,7 +13,7 @@ from .between import Between
 from .choices import Chooser
 from .ground import Ended
 from .hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
-from .packet import ANSWERS, DROPPED, REFUSED, UNKNOWN, UNREACHABLE, Outcome, Packet
+from .packet import ANSWERS, DROPPED, REFUSED, UNKNOWN, UNREACHABLE, Outcome, Packet, Trail
 from .routing import Route, address_type, look_up, source_address
 from .snapshot import Host, Link, NodeSnapshot
 from .verdicts import in_network
@@ -34,8 +34,8 @@ class Start:
 class Walk(Between):
     """One way. `run` may be called once."""
 
-    def __init__(self, world: World, start: Start, chooser: Chooser) -> None:
-        super().__init__(world, chooser)
+    def __init__(self, world: World, start: Start, chooser: Chooser, trail: Trail | None = None) -> None:
+        super().__init__(world, chooser, trail or Trail())
         self._start, self._asked = start, start.packet
         self._hops = 0
 
@@ -68,7 +68,7 @@ class Walk(Between):
         link = start.entry.host.link_with(packet.dst) or self._uplink(start.entry.host, packet.src)
         if link is None:
             raise Ended(UNKNOWN, f"{start.entry.name} has no interface toward {packet.src}")
-        self._size = link.mtu
+        self.size = link.mtu
         return self._receive(Site(start.entry, start.entry.host), link.name, packet)
 
     def _take(self, site: Site, packet: Packet) -> tuple[str, str]:
@@ -117,6 +117,11 @@ class Walk(Between):
                 level="stop",
             )  # fmt: skip
             raise Ended(DROPPED, f"the answer comes from {self._world.call(answer.src)}: the client asked {asked.dst}")
+
+    def _carries(self, world: World, site: Site, packet: Packet, size: int) -> tuple[Site | None, int]:
+        below = Walk(world, self._start, self._chooser, self.trail)
+        below.size = size
+        return below._local_out(site, packet), below.size
 
     # Out of a host.
 

@@ -24,7 +24,8 @@ class Site:
 @dataclass(slots=True)
 class World:
     """unread: nodes that could not be read, and why. pod_names: by address. service_names: by cluster, external and
-    balancer address. backends: every address in an EndpointSlice. pod_networks: the nodes' parts of it."""
+    balancer address. backends: every address in an EndpointSlice. pod_networks: the nodes' parts of it.
+    under: of the other family, where its packets carry those of this one."""
 
     nodes: dict[str, NodeSnapshot]
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class World:
     service_names: Mapping[str, str] = field(default_factory=dict)
     backends: frozenset[str] = frozenset()
     pod_networks: tuple[str, ...] = ()
+    under: World | None = None
 
     def is_pod_address(self, ip: str) -> bool:
         """Whether it is a pod's, or may be."""

@@ -71,9 +71,10 @@ class Namespace:
 
     def ask_udp(self, host: str, port: int, *, timeout: float = PATIENCE, source: int = 0) -> str:
         def exchange() -> str:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
                 client.settimeout(timeout)
-                client.bind(("0.0.0.0", source))
+                client.bind(("", source))
                 client.connect((host, port))
                 client.send(b"?")
                 return client.recv(1024).decode()

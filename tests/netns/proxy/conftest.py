@@ -1,6 +1,7 @@
 """A control plane and two nodes, each a network namespace with its own kube-proxy process. The API is the real one."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -48,6 +49,7 @@ class Node:
 
     def __init__(self, number: int, world: "World") -> None:
         self.name, self.ip = f"node-{number}", f"192.0.2.{number}"
+        self.ips = [self.ip]
         self.namespace = Namespace(self.name)
         self.directory = world.directory / self.name
         self.directory.mkdir()
@@ -101,6 +103,8 @@ class Node:
 class World:
     """The API machine (192.0.2.9, which is also the switch) and the nodes."""
 
+    address_type = "IPv4"  # of the slices that are made
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.kubeconfig = directory / "kubeconfig"
@@ -146,7 +150,7 @@ class World:
                 "metadata": {
                     "name": f"{name}-1", "namespace": "default", "labels": {"kubernetes.io/service-name": name},
                 },
-                "addressType": "IPv4",
+                "addressType": self.address_type,
                 "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
                 "endpoints": [
                     {"addresses": [ip], "nodeName": node, "conditions": {"ready": True}} for ip, node in pods
@@ -159,7 +163,7 @@ class World:
         """What a kubelet does: the Node with its address."""
         body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name}}
         made = await self.client.create(NODES, body)
-        status = {"addresses": [{"type": "InternalIP", "address": node.ip}]}
+        status = {"addresses": [{"type": "InternalIP", "address": ip} for ip in node.ips]}
         for _ in range(20):
             try:
                 await self.client.update(NODES, {**made, "status": status}, subresource="status")
@@ -180,9 +184,17 @@ class World:
             namespace.delete()
 
 
+T = TypeVar("T", bound=World)
+
+
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path)
+    async with running(World(tmp_path)) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def running(made: T) -> AsyncIterator[T]:
     try:
         await made.start()
         async with InNamespace(made.api, made.client):

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from apimachinery.api.catalogue import PODS
 from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import ApiUnreachable, Client, WatchEvent
 from apimachinery.controller.glassbox import GlassBox
-from apimachinery.controller.owners import controller_of
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.kit.trace import Trace
@@ -26,6 +24,7 @@ from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError
 from controlplane.controllers.context import Context
 from controlplane.controllers.wire import run_controllers
+from tests.integration.pod_follower import PodFollower, family
 from tests.integration.simulation import Simulation
 
 Object = dict[str, Any]
@@ -171,54 +170,18 @@ class JumpingClock(SystemClock):
         return super().now() + self.ahead
 
 
-class Observer:
-    """Follows all pods in the order in which the API server stored them."""
+class Observer(PodFollower):
+    """Counts pods. most: the most pods of each controller's owner that counted at once, by kind and name of the owner
+    above ReplicaSets. twins: names that two pods had at the same time."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self._pods: dict[str, Object] = {}
-        # The most pods of each controller's owner that counted at once, by (kind, name of the owner above ReplicaSets).
+        super().__init__(client)
         self.most: dict[tuple[str, str], int] = {}
-        # Names that two pods had at the same time, and how many pods there ever were.
         self.twins: list[str] = []
-        self.uids: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Observer:
-        listed = await self._client.list(PODS)
-        for pod in listed["items"]:
-            self._see(pod)
-        self._task = asyncio.create_task(self._follow(listed["metadata"]["resourceVersion"]))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        if self._task.done():
-            self._task.result()
-        await cancel_and_wait(self._task)
-
-    async def _follow(self, version: str) -> None:
-        async for event in self._client.watch(PODS, resource_version=version, bookmarks=False, timeout_seconds=600):
-            if event.type == "DELETED":
-                self._pods.pop(objects.uid(event.object), None)
-            else:
-                self._see(event.object)
-        raise AssertionError("the observer's watch ended")
-
-    def _see(self, pod: Object) -> None:
-        uid, name = objects.uid(pod), objects.key(pod)
-        self.uids.add(uid)
-        if any(objects.key(other) == name and objects.uid(other) != uid for other in self._pods.values()):
-            self.twins.append(name)
-        self._pods[uid] = pod
+    def saw(self, pod: Object, twin: bool) -> None:
+        if twin:
+            self.twins.append(objects.key(pod))
         owner = family(pod)
-        active = sum(pods.is_active(each) and family(each) == owner for each in self._pods.values())
+        active = sum(pods.is_active(each) and family(each) == owner for each in self.pods.values())
         self.most[owner] = max(self.most.get(owner, 0), active)
-
-
-def family(pod: Object) -> tuple[str, str]:
-    """The kind and name of who wants the pod; of a ReplicaSet's pods the Deployment."""
-    reference = controller_of(pod) or {"kind": "", "name": ""}
-    if reference["kind"] == "ReplicaSet":
-        return "Deployment", reference["name"].rpartition("-")[0]
-    return reference["kind"], reference["name"]

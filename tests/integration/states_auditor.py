@@ -12,40 +12,30 @@ from apimachinery.client.rest import Client
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import objects, pods, quantity
 from apimachinery.meta.status import ApiError
-from tests.integration.faults import family
+from tests.integration.pod_follower import PodFollower, family
 from tests.integration.simulation import Fleet
 
 Object = dict[str, Any]
 
 
-class Auditor:
+class Auditor(PodFollower):
     """cpu: of the nodes, by name, in thousandths. violations: what has happened and must not."""
 
     def __init__(self, client: Client, fleet: Fleet) -> None:
-        self._client, self._fleet = client, fleet
+        super().__init__(client)
+        self._fleet = fleet
         self.cpu: dict[str, int] = {}
         self.violations: list[str] = []
-        self._pods: dict[str, Object] = {}
         self._places: dict[str, str] = {}
         # By namespace, kind and name of who wants pods: the most that were asked for, and that counted, since `mark`.
         self._wanted: dict[tuple[str, str, str], int] = {}
         self._most: dict[tuple[str, str, str], int] = {}
         self._least: dict[tuple[str, str], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._following: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Auditor:
-        listed = await self._client.list(PODS)
-        for pod in listed["items"]:
-            self._see(pod)
-        self._following = asyncio.create_task(self._follow(listed["metadata"]["resourceVersion"]))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._following is not None
-        if self._following.done():
-            self._following.result()
-        await cancel_and_wait(self._following, *self._tasks)
+    async def __aexit__(self, *problem: object) -> None:
+        await super().__aexit__(*problem)
+        await cancel_and_wait(*self._tasks)
 
     def want(self, owner: tuple[str, str, str], count: int) -> None:
         """So many pods of `owner` are asked for from now on, or sooner. Say so before the API server hears of it."""
@@ -72,36 +62,19 @@ class Auditor:
 
     async def caught_up(self) -> bool:
         """Whether every pod has been seen as it is."""
-        assert self._following is not None
-        if self._following.done():
-            self._following.result()
+        self.check()
         listed = (await self._client.list(PODS))["items"]
         there = {objects.uid(pod): objects.resource_version(pod) for pod in listed}
-        return there == {uid: objects.resource_version(pod) for uid, pod in self._pods.items()}
+        return there == {uid: objects.resource_version(pod) for uid, pod in self.pods.items()}
 
-    async def _follow(self, version: str) -> None:
-        while True:
-            try:
-                async for event in self._client.watch(PODS, resource_version=version):
-                    version = objects.resource_version(event.object)
-                    if event.type == "DELETED":
-                        self._pods.pop(objects.uid(event.object), None)
-                        self._note_fewest(event.object)
-                    elif event.type != "BOOKMARK":
-                        self._see(event.object)
-            except ApiError as error:
-                raise AssertionError(f"the auditor's watch broke: {error}") from error
-
-    def _see(self, pod: Object) -> None:
+    def saw(self, pod: Object, twin: bool) -> None:
         uid, name, node = objects.uid(pod), objects.key(pod), pods.node_name(pod)
-        for other, known in self._pods.items():
-            if objects.key(known) == name and other != uid:
-                self.violations.append(f"two pods of the name {name} at once")
-        self._pods[uid] = pod
+        if twin:
+            self.violations.append(f"two pods of the name {name} at once")
         if node and self._places.setdefault(uid, node) != node:
             self.violations.append(f"{name} was bound to {self._places[uid]} and to {node}")
         if node in self.cpu and pods.is_active(pod):
-            here = [each for each in self._pods.values() if pods.node_name(each) == node]
+            here = [each for each in self.pods.values() if pods.node_name(each) == node]
             used = sum(_requested(each) for each in here if not pods.is_terminal(each))
             if used > self.cpu[node]:
                 self.violations.append(f"{node} has {self.cpu[node]}m of CPU and pods that ask for {used}m: {name}")
@@ -110,8 +83,11 @@ class Auditor:
         self._note_fewest(pod)
         self._end(pod)
 
+    def lost(self, pod: Object) -> None:
+        self._note_fewest(pod)
+
     def _count(self, owner: tuple[str, str, str]) -> int:
-        mine = (each for each in self._pods.values() if (objects.namespace(each), *family(each)) == owner)
+        mine = (each for each in self.pods.values() if (objects.namespace(each), *family(each)) == owner)
         return sum(map(pods.is_active, mine))
 
     def _note_fewest(self, pod: Object) -> None:
@@ -121,7 +97,7 @@ class Auditor:
 
     def _ready(self, namespace: str, app: str) -> int:
         mine = (
-            p for p in self._pods.values() if objects.namespace(p) == namespace and objects.labels(p).get("app") == app
+            p for p in self.pods.values() if objects.namespace(p) == namespace and objects.labels(p).get("app") == app
         )
         return sum(pods.is_active(pod) and pods.is_ready(pod) for pod in mine)
 

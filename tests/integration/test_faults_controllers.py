@@ -24,7 +24,8 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.controller.owners import controller_of
 from apimachinery.meta import objects, pods
-from tests.integration.faults import Faults, JumpingClock, Manager, Observer, family
+from tests.integration.faults import Faults, JumpingClock, Manager, Observer
+from tests.integration.pod_follower import family
 from tests.integration.simulation import Simulation, simulated_cluster
 from tests.integration.workloads import template
 

@@ -6,8 +6,6 @@ running domain and to its definition, so that it is there after a reboot of the 
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, TypeVar
 
 from controlplane.cloud.kubelab.disk_xml import disks_of, free_target, render_disk, render_volume
 from controlplane.cloud.kubelab.lab import LabFile
+from controlplane.cloud.kubelab.libvirtd import URI, Libvirtd, LibvirtProblem
 from controlplane.cloud.provider import CloudProblem, DiskInUse, DiskNotFound, DiskProblem
 
 Answer = TypeVar("Answer")
@@ -25,10 +24,8 @@ _DETACH = 60.0  # seconds that the machine's kernel may take to let go of a devi
 class LibvirtDisks:
     """folder: of the files, a storage pool `kubelab-LAB-volumes` of libvirt's, made when it is first needed."""
 
-    def __init__(self, lab: LabFile, folder: Path, uri: str = "qemu:///system") -> None:
-        self._lab, self._folder, self._uri = lab, folder, uri
-        self._lock = threading.Lock()
-        self._connection: Any = None
+    def __init__(self, lab: LabFile, folder: Path, uri: str = URI) -> None:
+        self._lab, self._folder, self._libvirtd = lab, folder, Libvirtd(uri)
 
     async def create(self, disk: str, size: int) -> int:
         return await self._call(disk, lambda libvirt: self._create(libvirt, disk, size))
@@ -49,24 +46,12 @@ class LibvirtDisks:
         return await self._call("", lambda libvirt: dict(self._held(libvirt)))
 
     async def _call(self, disk: str, action: Callable[[Any], Answer]) -> Answer:
-        return await asyncio.to_thread(self._locked, disk, action)
-
-    def _locked(self, disk: str, action: Callable[[Any], Answer]) -> Answer:
-        import libvirt  # a tenth of a second, and not there where machines are namespaces
-
-        with self._lock:
-            try:
-                if self._connection is None:
-                    # Errors arrive as exceptions; the library would print each on stderr as well.
-                    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-                    self._connection = libvirt.open(self._uri)
-                return action(libvirt)
-            except libvirt.libvirtError as error:
-                if self._connection is not None and not self._connection.isAlive():
-                    self._connection = None  # libvirtd was restarted
-                raise DiskProblem(f"disk {disk}: libvirt: {error}" if disk else f"libvirt: {error}") from error
-            except (CloudProblem, OSError) as error:
-                raise DiskProblem(str(error)) from error
+        try:
+            return await self._libvirtd.call(action)
+        except LibvirtProblem as error:
+            raise DiskProblem(f"disk {disk}: {error}" if disk else str(error)) from error
+        except (CloudProblem, OSError) as error:
+            raise DiskProblem(str(error)) from error
 
     def _create(self, libvirt: Any, disk: str, size: int) -> int:
         volume = self._volume(libvirt, disk)
@@ -148,7 +133,7 @@ class LibvirtDisks:
         if spec is None:
             raise DiskNotFound(f"there is no machine {machine}")
         try:
-            domain = self._connection.lookupByName(spec.where)
+            domain = self._libvirtd.connection.lookupByName(spec.where)
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 raise DiskNotFound(f"there is no machine {machine}") from error
@@ -160,13 +145,13 @@ class LibvirtDisks:
     def _pool(self, libvirt: Any) -> Any:
         name = f"kubelab-{self._lab.load().name}-volumes"
         try:
-            pool = self._connection.storagePoolLookupByName(name)
+            pool = self._libvirtd.connection.storagePoolLookupByName(name)
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_POOL:
                 raise
             self._folder.mkdir(parents=True, exist_ok=True)
             path = f"<target><path>{self._folder}</path></target>"
-            pool = self._connection.storagePoolDefineXML(f"<pool type='dir'><name>{name}</name>{path}</pool>")
+            pool = self._libvirtd.connection.storagePoolDefineXML(f"<pool type='dir'><name>{name}</name>{path}</pool>")
         if not pool.isActive():
             pool.create()
         return pool

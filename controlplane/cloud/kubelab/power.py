@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from apimachinery.kit.started import started_at
 from controlplane.cloud.kubelab.lab import MachineSpec
+from controlplane.cloud.kubelab.libvirtd import URI, Libvirtd, LibvirtProblem
 from controlplane.cloud.provider import CloudProblem
 
 
@@ -47,39 +46,28 @@ class Namespaces:
 
 
 class Libvirt:
-    """Virtual machines: a domain each. Connected when first needed, and again when libvirtd was restarted."""
+    """Virtual machines: a domain each."""
 
-    def __init__(self, uri: str = "qemu:///system") -> None:
-        self._uri = uri
-        self._connection: Any = None
-        self._lock = threading.Lock()
+    def __init__(self, uri: str = URI) -> None:
+        self._libvirtd = Libvirtd(uri)
 
     async def power(self, machine: MachineSpec) -> Power:
-        return await asyncio.to_thread(self._power, machine)
+        try:
+            return await self._libvirtd.call(lambda libvirt: self._power(libvirt, machine))
+        except LibvirtProblem as error:
+            raise CloudProblem(f"{machine.name}: {error}") from error
 
-    def _power(self, machine: MachineSpec) -> Power:
-        import libvirt  # a tenth of a second, and not there where machines are namespaces
-
-        with self._lock:
-            try:
-                domain = self._connected(libvirt).lookupByName(machine.where)
-                if machine.uuid and domain.UUIDString() != machine.uuid:
-                    return Power.ABSENT  # another's machine that has its name
-                state = domain.state()[0]
-            except libvirt.libvirtError as error:
-                if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                    return Power.ABSENT
-                self._connection = None
-                raise CloudProblem(f"{machine.name}: libvirt: {error}") from error
+    def _power(self, libvirt: Any, machine: MachineSpec) -> Power:
+        try:
+            domain = self._libvirtd.connection.lookupByName(machine.where)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return Power.ABSENT
+            raise
+        if machine.uuid and domain.UUIDString() != machine.uuid:
+            return Power.ABSENT  # another's machine that has its name
         off = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_PMSUSPENDED)
-        return Power.OFF if state in off else Power.ON
-
-    def _connected(self, libvirt: Any) -> Any:
-        if self._connection is None:
-            # Errors arrive as exceptions; the library would print each on stderr as well.
-            libvirt.registerErrorHandler(lambda _context, _error: None, None)
-            self._connection = libvirt.open(self._uri)
-        return self._connection
+        return Power.OFF if domain.state()[0] in off else Power.ON
 
 
 def make_hypervisor(driver: str) -> Hypervisor:

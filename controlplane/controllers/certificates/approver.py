@@ -11,7 +11,6 @@ from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS, SUBJECTACCESS
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
-from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.certificates import request as requests
 from controlplane.controllers.context import Context
 
@@ -57,20 +56,14 @@ class CertificateApprover:
     async def reconcile(self, key: str) -> float | None:
         """Approve what may be approved."""
         csr = self._requests.get(key)
-        if csr is None or (csr.get("status") or {}).get("certificate"):
-            return None
-        if requests.condition(csr, "Approved") or requests.condition(csr, "Denied"):
+        if not requests.unanswered(csr) or requests.condition(csr, "Approved"):
             return None
         tried = []
         for subresource, message in recognized(csr, requests.parse(csr)):
             tried.append(subresource)
             if await self._allowed(csr, subresource):
                 approved = requests.with_condition(csr, "Approved", "AutoApproved", message)
-                try:
-                    await self._client.update(CERTIFICATESIGNINGREQUESTS, approved, "approval")
-                except ApiError as error:
-                    if not is_not_found(error):
-                        raise
+                await requests.answer(self._client, approved, "approval")
                 return None
         if tried:
             log.info("recognized csr %s as %s but subject access review was not approved", key, tried)

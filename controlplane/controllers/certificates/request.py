@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from cryptography import x509
+
+from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS
+from apimachinery.client.rest import Client
+from apimachinery.meta.status import ApiError, is_not_found
 
 Object = dict[str, Any]
 
@@ -46,6 +50,20 @@ def with_condition(csr: Object, kind: str, reason: str, message: str) -> Object:
     added = {"type": kind, "status": "True", "reason": reason, "message": message}
     status = csr.get("status") or {}
     return {**csr, "status": {**status, "conditions": [*(status.get("conditions") or ()), added]}}
+
+
+def unanswered(csr: Object | None) -> TypeGuard[Object]:
+    """Tell whether a request is there that was neither denied nor given a certificate."""
+    return csr is not None and not (csr.get("status") or {}).get("certificate") and condition(csr, "Denied") is None
+
+
+async def answer(client: Client, csr: Object, subresource: str) -> None:
+    """Write what the controllers say of a request, unless it has gone. subresource: approval or status."""
+    try:
+        await client.update(CERTIFICATESIGNINGREQUESTS, csr, subresource)
+    except ApiError as error:
+        if not is_not_found(error):
+            raise
 
 
 def words(name: x509.Name, oid: x509.ObjectIdentifier) -> list[str]:

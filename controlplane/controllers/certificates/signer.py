@@ -17,7 +17,6 @@ from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
-from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.certificates import request as requests
 from controlplane.controllers.context import Context
 
@@ -128,17 +127,11 @@ class CertificateSigner:
     async def reconcile(self, key: str) -> float | None:
         """Issue the certificate, or say why not."""
         csr = self._requests.get(key)
-        if csr is None or (csr.get("status") or {}).get("certificate"):
-            return None
-        if not requests.condition(csr, "Approved") or requests.condition(csr, "Denied"):
+        if not requests.unanswered(csr) or not requests.condition(csr, "Approved"):
             return None
         if requests.condition(csr, "Failed") or csr["spec"].get("signerName") not in requests.SIGNERS:
             return None
-        try:
-            await self._client.update(CERTIFICATESIGNINGREQUESTS, self._answered(csr), "status")
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
+        await requests.answer(self._client, self._answered(csr), "status")
         return None
 
     def _answered(self, csr: Object) -> Object:

@@ -14,7 +14,7 @@ import testinfra.host
 from provisioner.drivers import make_driver
 from provisioner.drivers.netns import NetnsDriver
 from provisioner.home import LabHome
-from provisioner.spec import Driver, Machine
+from provisioner.spec import Driver, Machine, ProxyMode
 from tests.vm.waiting import until
 
 Object = dict[str, Any]
@@ -58,6 +58,11 @@ class Cluster:
                 config = str(self.place.ssh / "config")
                 self._hosts[machine.name] = testinfra.get_host(f"ssh://{machine.name}", ssh_config=config)
         return self._hosts[machine.name]
+
+    def service_rules(self, machine: Machine) -> str:
+        """What kube-proxy has in the machine's kernel, in the lab's proxy mode."""
+        nftables = self.lab.proxy_mode is ProxyMode.NFTABLES
+        return self.on(machine, "nft list table ip kube-proxy" if nftables else "iptables-save")
 
     def on(self, machine: Machine, command: str) -> str:
         """Standard output of a command on a machine; AssertionError when it fails, or the machine cannot be reached."""

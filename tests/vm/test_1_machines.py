@@ -9,7 +9,7 @@ import time
 import pytest
 from cryptography import x509
 
-from provisioner.spec import ControlPlane, Driver, Machine
+from provisioner.spec import ControlPlane, Driver, Machine, PodNetwork, ProxyMode
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
 
@@ -168,7 +168,10 @@ def test_routes_to_the_other_nodes_pods(cluster: Cluster, machine: Machine) -> N
         routes = cluster.on(machine, "ip -4 route show")
         for other in cluster.lab.machines:
             if other.name != machine.name:
-                assert f"{nodes[other.name]['spec']['podCIDR']} via {other.ip}" in routes, routes
+                subnet = nodes[other.name]["spec"]["podCIDR"]
+                tunnel = f"{ipaddress.ip_network(subnet).network_address} dev kubelab-vxlan"
+                gateway = tunnel if cluster.lab.pod_network is PodNetwork.VXLAN else f"{other.ip} dev"
+                assert f"{subnet} via {gateway}" in routes, routes
         return True
 
     until(f"{machine.name} has a route to each other node's pods", look, 60)
@@ -180,10 +183,14 @@ def test_pod_networks_are_of_the_cluster_and_distinct(cluster: Cluster) -> None:
     assert len(set(networks)) == len(cluster.lab.machines)
 
 
-def test_service_chains(cluster: Cluster, machine: Machine) -> None:
-    rules = cluster.on(machine, "iptables-save -t nat")
-    assert ":KUBE-SERVICES " in rules
-    assert f"-d {cluster.lab.service_ip}/32 -p tcp" in rules
+def test_service_rules(cluster: Cluster, machine: Machine) -> None:
+    rules, address = cluster.service_rules(machine), cluster.lab.service_ip
+    if cluster.lab.proxy_mode is ProxyMode.NFTABLES:
+        assert "map service-ips {" in rules
+        assert f"{address} . tcp . 443" in rules
+    else:
+        assert ":KUBE-SERVICES " in rules
+        assert f"-d {address}/32 -p tcp" in rules
 
 
 def test_control_plane_runs_as_the_lab_says(cluster: Cluster, master: Machine) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from provisioner.spec import Machine
+from provisioner.spec import Machine, PodNetwork
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
 from tests.vm.web_servers import web_servers
@@ -90,7 +90,7 @@ def test_nodes_have_addresses_of_both_families(cluster: Cluster) -> None:
         assert [":" in cidr for cidr in node["spec"]["podCIDRs"]] == [False, True]
 
 
-def test_pods_reach_those_of_other_nodes_without_a_tunnel(cluster: Cluster) -> None:
+def test_pods_reach_those_of_other_nodes(cluster: Cluster) -> None:
     known = addresses(cluster)
     for asking in known:
         for name, address in known.items():
@@ -100,7 +100,10 @@ def test_pods_reach_those_of_other_nodes_without_a_tunnel(cluster: Cluster) -> N
     routes = cluster.on(cluster.lab.master, "ip -6 route show proto 76")
     for machine in cluster.workers:
         [subnet] = [cidr for cidr in nodes[machine.name]["spec"]["podCIDRs"] if ":" in cidr]
-        assert f"{ipaddress.ip_network(subnet)} via {machine.ip_v6} dev eth0" in routes
+        network = ipaddress.ip_network(subnet)
+        tunnelled = cluster.lab.pod_network is PodNetwork.VXLAN
+        gateway = f"{network.network_address} dev kubelab-vxlan" if tunnelled else f"{machine.ip_v6} dev eth0"
+        assert f"{network} via {gateway}" in routes
 
 
 def test_services_answer_at_their_ipv6_addresses(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ import gc
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,16 +62,18 @@ class Written:
             self.save = self._iptables.save
             self.backend = IptablesRules(self, Settings())
 
-    async def apply(self, text: str) -> None:
-        self.calls.append(text)
-        await self._nft.apply(text)
+    async def apply(self, pieces: Iterable[str]) -> None:
+        await self._nft.apply(self._kept(pieces))
 
-    async def restore(self, text: Callable[[], str]) -> None:
-        def kept() -> str:
-            self.calls.append(made := text())
-            return made
+    async def restore(self, pieces: Iterable[str]) -> None:
+        await self._iptables.restore(self._kept(pieces))
 
-        await self._iptables.restore(kept)
+    def _kept(self, pieces: Iterable[str]) -> Iterator[str]:
+        kept = []
+        for piece in pieces:
+            kept.append(piece)
+            yield piece
+        self.calls.append("".join(kept))
 
     def transact(self, requests: Sequence[Request]) -> None:
         self.calls.append(requests)

@@ -9,7 +9,7 @@ from .node import NodeView
 from .services import Endpoint, ServicePort
 
 Ports = Sequence[tuple[ServicePort, Sequence[Endpoint]]]
-"""The ports of one Service, each with its endpoints."""
+"""The ports of one Service, each with its endpoints. A Service that is not to be proxied has none."""
 
 
 class Backend(Protocol):
@@ -26,6 +26,8 @@ class Backend(Protocol):
 
     async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
         """Bring the kernel from what was last written to `ports`, by Service; cost is that of what `changed`.
+
+        ports: those that changed are worked out when they are asked for.
 
         changed: the keys whose ports may be others than at the last call, or gone. With `holds` False, everything of
         ours is written anew over whatever is there. A float asks for another write after so many seconds. Raises

@@ -43,7 +43,7 @@ async def remove_iptables(family: int) -> None:
         raise
     guarded = saved.get("filter", SavedTable()).rules.get(FIREWALL, 0) > 0
     if text := render_cleanup(saved):
-        await netfilter.restore(lambda: text)
+        await netfilter.restore([text])
     if guarded and family == 4:
         # The chain KUBE-FIREWALL kept neighbours from this node's 127.0.0.0/8 (CVE-2020-8558), which this opens.
         _ROUTE_LOCALNET.write_text("0")

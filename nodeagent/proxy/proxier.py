@@ -22,12 +22,11 @@ from apimachinery.meta import objects, times
 from . import observed, services, stale
 from .backend import Backend
 from .node import NodeView
-from .services import Endpoint, ServicePort
+from .planned import Planned, ServicePorts
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-Planned = list[tuple[ServicePort, list[Endpoint]]]
 ForgetStale = Callable[[stale.Wanted], int]
 """Forgets the connections that are stale by these targets; returns how many. Blocks; called on a thread."""
 
@@ -60,7 +59,7 @@ class Proxier:
         self._node_name, self._services, self._slices = node_name, service_lister, slice_lister
         self._backend, self._view = backend, view
         self._clock, self._forget_stale, self._take_over = clock, forget_stale, take_over
-        self._planned: dict[str, Planned] = {}
+        self._planned = Planned(self._plan)
         self._with_health_check: set[str] = set()
         self._changed: set[str] = set()
         self._all_changed = True
@@ -108,8 +107,8 @@ class Proxier:
         """Port → (namespace, name), of Services whose external traffic stays on the node."""
         return {
             number: (port.namespace, port.service)
-            for key in self._with_health_check
-            for port, _ in self._planned[key]
+            for key in sorted(self._with_health_check)
+            for port, _ in self._planned.get(key, [])
             if (number := port.health_check_port)
         }
 
@@ -123,6 +122,9 @@ class Proxier:
             again = await self._backend.write(self._planned, changed, self._view)
         except (CommandError, OSError) as error:
             return self._failed(error)
+        finally:
+            for key in changed:
+                self._planned.get(key)  # whatever the kernel says, health checks are answered
         self._succeeded(started, whole, triggers)
         self._note(changed, started)
         await self._forget(changed, before, whole=whole)
@@ -144,29 +146,27 @@ class Proxier:
             self._backend.holds = False
         return whole
 
-    def _take_changed(self) -> tuple[set[str], dict[str, Planned]]:
-        """Plan what changed; returns the keys and what was planned for them before."""
+    def _take_changed(self) -> tuple[set[str], dict[str, ServicePorts]]:
+        """Have planned anew what changed; returns the keys and what was planned for them before."""
         keys, self._changed = self._changed, set()
         if self._all_changed:
             keys |= {objects.key(service) for service in self._services.list()} | set(self._planned)
             self._all_changed = False
-        before = {key: self._planned[key] for key in keys if key in self._planned}
-        for key in keys:
-            self._plan(key)
-        return keys, before
+        gone = {key for key in keys if self._services.get_by_key(key) is None}
+        self._with_health_check -= gone
+        return keys, self._planned.replace(keys - gone, gone)
 
-    def _plan(self, key: str) -> None:
+    def _plan(self, key: str) -> ServicePorts:
         service = self._services.get_by_key(key)
         ports = services.service_ports(service, self.family) if service is not None else []
         self._with_health_check.discard(key)
         if any(port.health_check_port for port in ports):
             self._with_health_check.add(key)
         if not ports:
-            self._planned.pop(key, None)
-            return
+            return []
         slices = self._slices.by_index(SLICES_OF_SERVICE, key)
         endpoints = services.endpoints(slices, self._node_name, self.family)
-        self._planned[key] = [(port, endpoints.get((port.port_name, port.protocol), [])) for port in ports]
+        return [(port, endpoints.get((port.port_name, port.protocol), [])) for port in ports]
 
     def _failed(self, error: Exception) -> float:
         command = self._backend.command
@@ -200,11 +200,10 @@ class Proxier:
         for key in sorted(changed):
             trace.note("ruled", "services", key, "", detail)
 
-    async def _forget(self, changed: set[str], before: Mapping[str, Planned], *, whole: bool) -> None:
+    async def _forget(self, changed: set[str], before: Mapping[str, ServicePorts], *, whole: bool) -> None:
         """Drop UDP connections to changed Services that lead where there is no endpoint any more, and whatever else
         was on its way to a ClusterIP before there were rules for it. whole: perhaps there were none for any."""
-        gone: list[tuple[ServicePort, list[Endpoint]]]
-        gone = [(port, []) for key in changed for port, _ in before.get(key, [])]
+        gone: ServicePorts = [(port, []) for key in changed for port, _ in before.get(key, [])]
         now = [pair for key in (self._planned if whole else changed) for pair in self._planned.get(key, [])]
         ruled = frozenset() if whole else stale.translated(gone)
         wanted = stale.Wanted(stale.targets(gone) | stale.targets(now), stale.translated(now) - ruled)

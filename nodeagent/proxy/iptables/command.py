@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -29,8 +29,8 @@ class Netfilter(Protocol):
     async def save(self) -> dict[str, SavedTable]:
         """The tables filter and nat."""
 
-    async def restore(self, text: Callable[[], str]) -> None:
-        """Apply what `ruleset.render` made, which is asked for while the command starts; it must not be empty.
+    async def restore(self, pieces: Iterable[str]) -> None:
+        """Apply what `ruleset` rendered, whose pieces are asked for while the command works on those before.
 
         Raises CommandError; a table is then as it was before."""
 
@@ -55,9 +55,9 @@ class Iptables:
         for_all = (await self._run(f"{self._name}-save")).text
         return {name: table for name, table in parse(for_all).items() if name in TABLES}
 
-    async def restore(self, text: Callable[[], str]) -> None:
+    async def restore(self, pieces: Iterable[str]) -> None:
         arguments = ("-w", _WAIT, "--noflush", "--counters")
-        await self._run(f"{self._name}-restore", *arguments, input=lambda: text().encode())
+        await self._run(f"{self._name}-restore", *arguments, input=(piece.encode() for piece in pieces))
 
     @functools.cached_property
     def is_nf_tables(self) -> bool:
@@ -97,5 +97,5 @@ class Iptables:
         finally:
             os.close(descriptor)
 
-    async def _run(self, *argv: str, input: Callable[[], bytes] | None = None) -> commands.Completed:
+    async def _run(self, *argv: str, input: Iterable[bytes] | None = None) -> commands.Completed:
         return await commands.run(*self._prefix, *argv, input=input, timeout=_TIMEOUT)

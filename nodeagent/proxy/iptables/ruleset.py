@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nodeagent.proxy.node import NodeView, Settings
@@ -12,6 +12,7 @@ from .plan import PortPlan, Rules
 
 Chains = Mapping[str, Rules]
 TABLES = ("filter", "nat")
+_PIECE = 32  # service ports in one piece of input: some 40 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Ruleset:
 class TableChange:
     """Chains to write whole, chains to delete, jumps to put in; of one table."""
 
-    write: dict[str, Rules] = field(default_factory=dict)
+    write: Mapping[str, Rules] = field(default_factory=dict)
     delete: list[str] = field(default_factory=list)
     jumps: list[Jump] = field(default_factory=list)
 
@@ -154,20 +155,33 @@ def diff(old: Ruleset, new: Ruleset) -> Change:
 
 def render(change: Change) -> str:
     """Input for `iptables-restore --noflush`; empty when there is nothing to do. Each table is one transaction."""
-    lines: list[str] = []
-    for name in TABLES:
-        table = change.get(name)
-        if not table:
-            continue
-        lines.append(f"*{name}")
-        # Naming a chain makes it, or empties it: what follows is all that it holds.
-        lines += [f":{chain} - [0:0]" for chain in (*table.write, *table.delete)]
-        for chain, rules in table.write.items():
-            lines += [f"-A {chain} {rule}" for rule in rules]
-        lines += [f"-I {jump.source} {jump.rule()}" for jump in table.jumps]
-        lines += [f"-X {chain}" for chain in table.delete]
-        lines.append("COMMIT")
-    return "\n".join([*lines, ""]) if lines else ""
+    return "".join(f"*{name}\n{_body(table)}COMMIT\n" for name in TABLES if (table := change.get(name)))
+
+
+def render_whole(plans: Iterable[PortPlan], others: Callable[[], Change]) -> Iterator[str]:
+    """The same in pieces, for everything of ours, so that the first are being read while the last are planned.
+
+    plans: every service port's. others: asked for after the last of them; what there is to write but their chains.
+    """
+    yield f"*nat\n:{names.MARK_MASQ} - [0:0]\n"  # what their chains lead to
+    pieces: list[str] = []
+    for plan in plans:
+        pieces.append(_body(TableChange(write=plan.chains)))
+        if len(pieces) == _PIECE:
+            yield "".join(pieces)
+            pieces.clear()
+    change = others()
+    yield "".join([*pieces, _body(change["nat"]), "COMMIT\n*filter\n", _body(change["filter"]), "COMMIT\n"])
+
+
+def _body(table: TableChange) -> str:
+    # Naming a chain makes it, or empties it: what follows is all that it holds.
+    lines = [f":{chain} - [0:0]\n" for chain in (*table.write, *table.delete)]
+    for chain, rules in table.write.items():
+        lines += [f"-A {chain} {rule}\n" for rule in rules]
+    lines += [f"-I {jump.source} {jump.rule()}\n" for jump in table.jumps]
+    lines += [f"-X {chain}\n" for chain in table.delete]
+    return "".join(lines)
 
 
 def is_ours(chain: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from apimachinery.kit import commands
@@ -25,8 +25,10 @@ def open_netlink() -> Netlink:
 class Kernel(Protocol):
     """The table of one address family."""
 
-    async def apply(self, text: str) -> None:
-        """Commit what `render` made. Raises CommandError; the table is then as it was before."""
+    async def apply(self, pieces: Iterable[str]) -> None:
+        """Commit what `render` made, asked for once the command has been started.
+
+        Raises CommandError; the table is then as it was before."""
 
     def transact(self, requests: Sequence[Request]) -> None:
         """Commit what `encode` made; waits for the kernel. Raises OSError; the table is then as it was before."""
@@ -45,9 +47,9 @@ class NftKernel:
         self._family, self._prefix, self._open = family, tuple(prefix), open
         self._netlink: Netlink | None = None
 
-    async def apply(self, text: str) -> None:
-        if text:
-            await commands.run(*self._prefix, "nft", "-f", "-", input=text.encode(), timeout=_TIMEOUT)
+    async def apply(self, pieces: Iterable[str]) -> None:
+        encoded = (piece.encode() for piece in pieces)
+        await commands.run(*self._prefix, "nft", "-f", "-", input=encoded, timeout=_TIMEOUT)
 
     def transact(self, requests: Sequence[Request]) -> None:
         netlink, self._netlink = self._netlink or self._open(), None
@@ -65,7 +67,7 @@ class NftKernel:
         """Delete the table; whether there was one. Raises CommandError, OSError."""
         present = await self.present()
         if present.chains or present.sets:
-            await self.apply(render_removal(self._family))
+            await self.apply([render_removal(self._family)])
             return True
         return False
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import functools
+from collections.abc import Callable, Iterator, Mapping, Set
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.commands import CommandError
@@ -37,15 +38,19 @@ class NftablesRules:
 
     async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
         self.transactions = 0
-        change = self._state.replace(self._plans(ports, changed, view))
+        # Planned when it is asked for: the command of a full write is running by then.
+        plan = functools.cache(lambda: self._state.replace(self._plans(ports, changed, view)))
         held, self.holds = self.holds, False
+        try:
+            if held:
+                await self._delete_stale()
+                await self._commit(plan())
+            else:
+                await self._write_whole(plan)
+        finally:
+            plan()  # once and in any case: what changed is not told again
         if held:
-            await self._delete_stale()
-            await self._commit(change)
-        else:
-            present = await self._kernel.present()
-            change = Change() if self._is_written(present) else await self._write_whole(present)
-        self._note_stale(change)
+            self._note_stale(plan())
         self.holds = True
         return STALE_SECONDS if self._stale else None
 
@@ -64,41 +69,48 @@ class NftablesRules:
             self._view = view
         return plans
 
-    def _is_written(self, found: Present) -> bool:
+    def _is_written(self, found: Present, plan: Callable[[], Change]) -> bool:
         """Once, at the start: what an earlier process wrote is left as it is when it is what this one wants.
 
         Writing everything anew is one transaction, but a packet that is being looked at when it is committed may meet
         the old rule with the old map emptied already, and be refused: the kernel has no order between the two.
         """
         first, self._first = self._first, False
-        return first and is_whole(found, self._state)
+        if not first or not found.chains:
+            return False
+        plan()
+        return is_whole(found, self._state)
 
-    async def _write_whole(self, found: Present) -> Change:
+    async def _write_whole(self, plan: Callable[[], Change]) -> None:
         """The second time in a row that this is refused, the table is replaced: something in it is not as ours."""
+        found = await self._kernel.present()
+        if self._is_written(found, plan):
+            return
         self._stale.clear()
         present = None if self._refused else found
         refused_before, self._refused = self._refused, True
         try:
-            await self._apply(render_whole(self._state, present, self._settings.family))
+            await self._kernel.apply(self._whole(plan, present))
         except CommandError:
             self._refused = not refused_before
             raise
+        self.transactions += 1
         self._refused = False
-        return plan_whole(self._state, present or Present())
+        if present is not None and present.chains:
+            self._note_stale(plan_whole(self._state, present))
+
+    def _whole(self, plan: Callable[[], Change], present: Present | None) -> Iterator[str]:
+        plan()
+        yield render_whole(self._state, present, self._settings.family)
 
     async def _commit(self, change: Change) -> None:
         family = self._settings.family
         requests = encode_change(change, family)
         if requests is None:
-            await self._apply(render_change(change, family))
+            await self._kernel.apply([render_change(change, family)])
         elif requests:
             self._kernel.transact(requests)
-            self.transactions += 1
-
-    async def _apply(self, text: str) -> None:
-        if text:
-            await self._kernel.apply(text)
-            self.transactions += 1
+        self.transactions += requests != []
 
     def _note_stale(self, change: Change) -> None:
         now = self._clock.monotonic()

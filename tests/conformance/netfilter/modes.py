@@ -1,6 +1,6 @@
 """What differs between the ways into the kernel: how its rules are listed, broken and removed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from apimachinery.kit.clock import SystemClock
 from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink, Request
@@ -42,12 +42,8 @@ class IptablesMode:
     async def save(self) -> dict[str, SavedTable]:
         return await self._real.save()
 
-    async def restore(self, text: Callable[[], str]) -> None:
-        def written() -> str:
-            self.written.append(text())
-            return self.written[-1]
-
-        await self._real.restore(written)
+    async def restore(self, pieces: Iterable[str]) -> None:
+        await self._real.restore(noted(pieces, self.written))
 
     def load(self, text: str) -> None:
         """Somebody else's rules."""
@@ -65,7 +61,7 @@ class IptablesMode:
 
     async def clean_up(self) -> None:
         if text := render_cleanup(await self.save()):
-            await self.restore(lambda: text)
+            await self.restore([text])
 
 
 class NftablesMode:
@@ -94,9 +90,8 @@ class NftablesMode:
             "add element ip kube-proxy service-ips { 10.96.9.9 . tcp . 80 : goto service-AAAAAAAA-a/b/tcp/ }\n"
         )
 
-    async def apply(self, text: str) -> None:
-        self.written.append(text)
-        await self._real.apply(text)
+    async def apply(self, pieces: Iterable[str]) -> None:
+        await self._real.apply(noted(pieces, self.written))
 
     def transact(self, requests: Sequence[Request]) -> None:
         self.written.append("".join(request.body.decode("latin-1") for request in requests))
@@ -122,6 +117,12 @@ class NftablesMode:
 
     async def clean_up(self) -> None:
         await self._real.remove()
+
+
+def noted(pieces: Iterable[str], written: list[str]) -> Iterator[str]:
+    for piece in pieces:
+        written.append(piece)
+        yield piece
 
 
 def mode(name: str, namespace: Namespace) -> IptablesMode | NftablesMode:

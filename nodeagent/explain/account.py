@@ -91,7 +91,7 @@ def _judge_services(cluster: Cluster, node: NodeSnapshot, family: int, trail: Tr
     if node.proxy is None:
         trail.found(
             "proxy", label, "kube-proxy does not answer: rules stay as they are, whatever changes",
-            "curl -s 127.0.0.1:10249/proxyMode; systemctl status kube-proxy",
+            "curl -s 127.0.0.1:10249/proxyMode",
         )  # fmt: skip
     settings, view = _circumstances(cluster, node, family)
     ports = _ports(cluster, node, family)

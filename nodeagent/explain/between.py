@@ -48,7 +48,9 @@ class Between(Bridged):
         other = world.node_at(packet.dst) if packet.dst in world.node_addresses.values() else None
         if other is not None and other.host is not host:
             return self._routed(site, link, packet, next_hop, other)
-        self.trail.step(host.label, f"leaves the cluster {where}", f"ip route get {packet.dst}")
+        is_ours = packet.dst in world.service_names or world.is_pod_address(packet.dst)
+        level = "stop" if is_ours else "ok"
+        self.trail.step(host.label, f"leaves the cluster {where}", f"ip route get {packet.dst}", level=level)
         if packet.dst in world.service_names:
             what = f"nothing translates {world.call(packet.dst)} port {packet.dport}: it leaves {where}"
             raise Ended(DROPPED, what)
@@ -136,6 +138,8 @@ class Between(Bridged):
         source, port = link.tunnel
         around = _AROUND[family_of(toward)]
         here = carrying.nodes[site.node.name]
+        self.trail.depth += 1
+        self.trail.step(site.host.label, f"around it: {source or '?'} → {toward}:{port} UDP, {around} bytes more")
         try:
             arrived, fits = self._carries(
                 carrying, Site(here, here.host), Packet(source, toward, "udp", port), self.size + around
@@ -143,6 +147,7 @@ class Between(Bridged):
         except Ended as end:
             verdict = UNKNOWN if end.verdict == UNKNOWN else DROPPED
             raise Ended(verdict, f"VXLAN (UDP {port}) does not reach {other.name}: {end.why}") from None
+        self.trail.depth -= 1
         if arrived is None or arrived.node.name != other.name or arrived.is_pod:
             raise Ended(DROPPED, f"VXLAN (UDP {port}) for {other.name} goes elsewhere")
         self.size = fits - around

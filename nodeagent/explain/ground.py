@@ -103,14 +103,12 @@ class Ground(ABC):
     def _stopped(self, host: Host, hook: str, verdict: Verdict) -> None:
         hit = verdict.by or Hit("", "", "", "")
         is_policy = hit.place.startswith("inet kubelab-policies")
-        what = f"{'NetworkPolicy' if is_policy else 'rule'} {hit.place} [{hook}] {hit.comment or hit.text}"
+        what = f"[{hook}] {hit.place}: {hit.text}"
         self.trail.found("policy" if is_policy else "drop", host.label, what, hit.command)
+        by = f"on {host.label} by {'a NetworkPolicy, ' if is_policy else ''}{hit.place}"
         if verdict.kind == DROP:
-            raise Ended(DROPPED, f"dropped on {host.label} by {hit.place}")
-        raise Ended(
-            REFUSED if verdict.how in _RESETS else UNREACHABLE,
-            f"refused on {host.label} by {hit.place} ({verdict.how})",
-        )
+            raise Ended(DROPPED, f"dropped {by}")
+        raise Ended(REFUSED if verdict.how in _RESETS else UNREACHABLE, f"refused {by} ({verdict.how})")
 
     def _link(self, host: Host, name: str) -> Link:
         """The interface; raises Ended where it is missing or down."""

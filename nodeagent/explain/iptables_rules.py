@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ _FLAGS = frozenset((
     "--log-ip-options", "--log-uid", "--log-tcp-options", "--log-tcp-sequence", "--log-macdecode", "--validmark",
     "--clamp-mss-to-pmtu",
 ))  # fmt: skip
+_SAID_ANYWAY = re.compile(r'-m (?:tcp|udp|sctp) |-m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+) ?')
+_ZEROS = re.compile(r"(--probability \d\.\d*?[1-9])0+\b")
 _TWO = frozenset(("--tcp-flags", "--match-set"))
 _LONG = {
     "--source": "-s", "--destination": "-d", "--in-interface": "-i", "--out-interface": "-o", "--protocol": "-p",
@@ -43,6 +46,12 @@ class Rule:
     @property
     def comment(self) -> str:
         return self.options["--comment"].value if "--comment" in self.options else ""
+
+    @property
+    def short(self) -> str:
+        """For people: what it matches and does, then its comment."""
+        words = _ZEROS.sub(r"\1", _SAID_ANYWAY.sub("", self.text)).strip()
+        return f"{words}  # {self.comment}" if self.comment else words
 
 
 @dataclass(slots=True)

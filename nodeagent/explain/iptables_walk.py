@@ -32,7 +32,7 @@ def _walk(table: str, chains: Mapping[str, Chain], name: str, around: Around, de
     for rule in chains[name].rules:
         matched = matches(rule, around)
         hit = Hit(
-            f"{table} {name} {rule.number}", rule.text, _shown(around, table, f"{name} {rule.number}"),
+            f"{table} {name} {rule.number}", rule.short, _shown(around, table, f"{name} {rule.number}"),
             rule.packets, rule.comment,
         )  # fmt: skip
         if matched is None:

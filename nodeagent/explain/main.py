@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -65,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(show.document(report), indent=2, ensure_ascii=False))
     else:
-        print("\n".join(show.lines(report, every=args.all, commands=not args.brief)))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        print("\n".join(show.lines(report, every=args.all, commands=not args.brief, width=width)))
     return exit_code(report)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from .verdicts import ACCEPT, DROP, REJECT, RETURN, Around, Hit, Verdict, in_net
 
 _MAX_DEPTH = 16  # NFT_JUMP_STACK_SIZE
 _PASS = frozenset(("counter", "log", "comment", "limit", "quota", "set", "meter", "flow", "last"))
+_COUNTER = re.compile(r"counter packets \d+ bytes \d+ ?")
 _ALONE = frozenset(("accept", "drop", "return", "continue"))
 
 
@@ -53,11 +55,12 @@ class _Walk:
     def _hit(self, chain: str, rule: Json) -> Hit:
         family, table = self._table
         handle = int(rule.get("handle", 0))
-        text = self._nft.texts.get((self._table, chain, handle), str(rule.get("comment", "")))
+        comment = str(rule.get("comment", ""))
+        text = _short(self._nft.texts.get((self._table, chain, handle), ""), comment)
         counters = next((one["counter"] for one in rule["expr"] if isinstance(one.get("counter"), dict)), None)
         shown = f"{counters.get('packets', 0)}:{counters.get('bytes', 0)}" if counters else ""
         command = f"nft -a list chain {family} {table} {chain}"
-        return Hit(f"{family} {table} {chain} handle {handle}", text, command, shown, str(rule.get("comment", "")))
+        return Hit(f"{family} {table} {chain} handle {handle}", text, command, shown, comment)
 
     def _rule(self, rule: Json, hit: Hit, depth: int) -> Verdict | None:
         """None: go on with the next rule."""
@@ -241,6 +244,12 @@ class _Walk:
         if key == "direction":
             return "reply" if packet.reply else "original"
         raise Unknown(f"ct {key}")
+
+
+def _short(text: str, comment: str) -> str:
+    """For people: without counters, which are shown apart, and with the comment behind."""
+    words = text.replace(f'comment "{comment}"', "").strip()
+    return f"{_COUNTER.sub('', words).strip()}  # {comment}" if comment else _COUNTER.sub("", words).strip()
 
 
 def _fits(value: Any, element: Any) -> bool:

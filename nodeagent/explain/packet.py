@@ -44,13 +44,17 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to the packet on a host. command: shows a person the same, typed there."""
+    """One thing that happened to the packet on a host. command: shows a person the same, typed there.
+
+    counters: packets:bytes, where the kernel counts. depth: 1 for what happened to a packet that carries it.
+    """
 
     host: str
     what: str
     command: str = ""
     counters: str = ""
     level: str = "ok"  # ok, warn, stop
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ MENDS = {
     "flushed": "kube-proxy writes them again within seconds; if it does not: systemctl restart kube-proxy",
     "foreign": "find out who wrote them; if nobody wants them, delete them (iptables -D, nft delete rule)",
     "dead-endpoint": "kube-proxy takes them out once no EndpointSlice has the address: is it running?",
-    "route": "kube-proxy makes the routes between nodes: systemctl status kube-proxy; by hand: ip route add",
+    "route": "kube-proxy makes the routes between nodes: systemctl status kube-proxy; journalctl -u kube-proxy",
     "mtu": "give every interface on the way the same MTU, or the pods a smaller one (`mtu` of the CNI configuration)",
     "duplicate-address": "find who else has it by its hardware address, and take it away there",
     "conntrack": "delete the entry: the same command with -D for -L",
@@ -107,7 +111,7 @@ MENDS = {
     "neighbour": "is the pod or node that should have the address alive, and its interface up?",
     "rp-filter": "let the answer leave where the packet came in, or be less strict: rp_filter=2",
     "bridge-netfilter": "modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1",
-    "proxy": "systemctl status kube-proxy; journalctl -u kube-proxy",
+    "proxy": "systemctl restart kube-proxy; journalctl -u kube-proxy says why it stopped",
     "drop": "if nobody wants the rule, delete it (iptables -D, nft delete rule); else let this packet pass before it",
     "traffic-control": "tc qdisc del dev DEVICE root, or a rate that is enough",
     "tunnel": "kube-proxy writes these entries again within seconds; if it does not: systemctl restart kube-proxy",
@@ -136,9 +140,10 @@ class Trail:
 
     steps: list[Step] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    depth: int = 0
 
     def step(self, host: str, what: str, command: str = "", counters: str = "", level: str = "ok") -> None:
-        self.steps.append(Step(host, what, command, counters, level))
+        self.steps.append(Step(host, what, command, counters, level, self.depth))
 
     def found(self, kind: str, host: str, what: str, command: str = "", mend: str = "") -> None:
         """mend: "" for the kind's own."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from .account import judge_node, policies_of
 from .choices import Chooser, every_way
 from .cluster import Cluster
-from .packet import ANSWERS, UNKNOWN, Finding, Outcome, Packet
+from .packet import ANSWERS, MENDS, UNKNOWN, Finding, Outcome, Packet
 from .question import Question
 from .snapshot import NodeSnapshot
 from .verdicts import split_endpoint
@@ -83,9 +83,8 @@ def _dead(outcome: Outcome, question: Question, world: World) -> list[Finding]:
     ip, port = split_endpoint(rewritten[0].what.rpartition("→ ")[2].split()[0])
     if ip in world.backends:
         return []
-    return [
-        Finding("dead-endpoint", rewritten[0].host, f"rules lead to {ip}:{port}, which is no endpoint of the Service")
-    ]
+    what = f"rules lead to {ip}:{port}, which is no endpoint of the Service"
+    return [Finding("dead-endpoint", rewritten[0].host, what, mend=MENDS["dead-endpoint"])]
 
 
 def _explained(finding: Finding, cluster: Cluster, question: Question) -> Finding:
@@ -95,7 +94,10 @@ def _explained(finding: Finding, cluster: Cluster, question: Question) -> Findin
     egress = " egress-" in finding.what
     pods = [question.source.object] if egress else [cluster.pod_with(ip) for ip in question.ips]
     names = sorted({name for pod in pods for name in policies_of(cluster, pod, "egress" if egress else "ingress")})
-    return replace(finding, what=f"{finding.what} (policies: {', '.join(names)})") if names else finding
+    if not names:
+        return finding
+    says = f"NetworkPolicy {', '.join(names)}: nothing lets this {'out' if egress else 'in'}"
+    return replace(finding, what=f"{says}: {finding.what}")
 
 
 def _verdict(outcomes: tuple[Outcome, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,31 +18,50 @@ _TITLES = {
     "unreachable": "There is no answer: it is not reachable.",
     "unknown": "It cannot be told.",
 }
-_INFORMING = frozenset(("foreign", "mtu", "proxy"))
+_MARKS = {"ok": " ", "warn": "?", "stop": "✗"}
+_NARROWEST = 40  # columns; on less, lines are wrapped by the terminal
+_INFORMING = frozenset(("foreign", "mtu", "proxy", "unread"))
 
 
-def lines(report: Report, *, every: bool = False, commands: bool = True) -> Iterator[str]:
-    """every: the steps of all ways. commands: under each step, what to type to see the same."""
+def lines(report: Report, *, every: bool = False, commands: bool = True, width: int = 0) -> Iterator[str]:
+    """every: the steps of all ways. commands: under each step, what to type to see the same. width: columns of the
+    terminal, 0 for lines as long as they are; what is to be typed is never broken."""
+    for text, hanging in _lines(report, every, commands):
+        if width and len(text) > width and not text.lstrip().startswith("$ "):
+            yield from textwrap.wrap(
+                text, max(width, _NARROWEST), subsequent_indent=" " * hanging, break_on_hyphens=False,
+                break_long_words=False,
+            )  # fmt: skip
+        else:
+            yield text
+
+
+def _lines(report: Report, every: bool, commands: bool) -> Iterator[tuple[str, int]]:
+    """Each with the indent of what does not fit into its first line."""
     question = report.question
-    yield f"{question.source} → {question.target}, port {question.port}/{question.protocol.upper()}"
-    yield ""
-    yield _TITLES[report.verdict]
+    yield f"{question.source} → {question.target}, port {question.port}/{question.protocol.upper()}", 2
+    yield "", 0
+    yield _TITLES[report.verdict], 2
+    single = len(report.outcomes) == 1
     for outcome in report.outcomes:
+        chance = "" if single else f"{outcome.probability:7.2%}  "
         where = outcome.backend or "nowhere"
-        yield f"  {outcome.probability:7.2%}  {where:<24} {outcome.verdict}: {outcome.why}{_reason(outcome)}"
+        why = outcome.why.removeprefix(f"{outcome.verdict} ")
+        head = f"  {chance}{where:<24} "
+        yield f"{head}{outcome.verdict}: {why}{_reason(outcome)}", 4
     if not report.whole:
-        yield "  … and more ways than were walked"
+        yield "  … and more ways than were walked", 4
     for outcome in report.outcomes if every else _different(report.outcomes):
-        yield ""
-        yield f"The way to {outcome.backend or 'its end'} ({outcome.verdict}):"
+        yield "", 0
+        yield f"The way to {outcome.backend or 'its end'} ({outcome.verdict}):", 2
         yield from _steps(outcome.steps, commands)
     for title, findings in (
         ("Not as it should be:", [one for one in report.findings if one.kind not in _INFORMING]),
         ("Worth knowing:", [one for one in report.findings if one.kind in _INFORMING]),
     ):
         if findings:
-            yield ""
-            yield title
+            yield "", 0
+            yield title, 2
             yield from _findings(findings)
 
 
@@ -80,9 +100,10 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, str]:
+def _step(step: Step) -> dict[str, str | int]:
     return {
         "host": step.host, "what": step.what, "command": step.command, "counters": step.counters, "level": step.level,
+        "depth": step.depth,
     }  # fmt: skip
 
 
@@ -98,25 +119,34 @@ def _different(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return list(found.values())[:_WAYS]
 
 
-def _steps(steps: Iterable[Step], commands: bool) -> Iterator[str]:
+def _steps(steps: Iterable[Step], commands: bool) -> Iterator[tuple[str, int]]:
     host = ""
     for step in steps:
         if step.host != host:
             host = step.host
-            yield f"  {host}"
-        mark = {"ok": " ", "warn": "?", "stop": "✗"}[step.level]
-        yield f"  {mark} {step.what}" + (f"  [{step.counters}]" if step.counters else "")
+            yield f"  {host}", 4
+        mark = "↩" if step.what.startswith("answer: ") else _MARKS[step.level]
+        indent = "  " * step.depth
+        yield f"  {mark} {indent}{step.what}{_count(step.counters)}", 6 + len(indent)
         if commands and step.command:
-            yield f"        $ {step.command}"
+            yield f"        {indent}$ {step.command}", 0
 
 
-def _findings(findings: Iterable[Finding]) -> Iterator[str]:
+def _findings(findings: Iterable[Finding]) -> Iterator[tuple[str, int]]:
     for one in findings:
-        yield f"  {one.host}: {one.what}"
+        yield f"  {one.host}: {one.what}", 4
         if one.command:
-            yield f"        $ {one.command}"
+            yield f"        $ {one.command}", 0
         if one.mend:
-            yield f"      mend: {one.mend}"
+            yield f"      → {one.mend}", 8
+
+
+def _count(counters: str) -> str:
+    """`9:740, 2 dropped` → `  [9 packets, 2 dropped]`."""
+    packets, _, rest = counters.partition(":")
+    more = rest.partition(",")[2]
+    noun = "packet" if packets == "1" else "packets"
+    return f"  [{packets} {noun}{',' if more else ''}{more}]" if counters else ""
 
 
 def _reason(outcome: Outcome) -> str:

@@ -24,6 +24,7 @@ _BANDWIDTH = (
 EGRESS, INGRESS = "egress", "ingress"
 _DROP, _PASS, _NEXT, _REDIRECT, _UNKNOWN = "drop", "pass", "next", "redirect", "unknown"
 # What every interface has, unless somebody asks for something else: nothing is shaped by them.
+_CHECK = "the pod's own addresses"
 _USUAL = frozenset(("noqueue", "pfifo_fast", "mq", "fq", "fq_codel", "ingress", "clsact"))
 _ETHERNET = 14  # bytes in front of the packet; they count (tc-tbf(8))
 _FIRST = {("tcp", 4): 74, ("tcp", 6): 94}  # bytes of the frame that opens a connection, with Linux's usual options
@@ -91,7 +92,7 @@ def judge_filters(host: Host, device: str, direction: str, packet: Packet, frame
         is_check = kind == "bpf" and priority == SPOOF_CHECK and bool(options.get("direct-action"))
         if decided == _NEXT and not is_check:
             continue
-        name = f"{device} {direction}: filter {priority} ({'whose addresses' if is_check else kind})"
+        name = f"{device} {direction}, filter {priority} ({_CHECK if is_check else kind}):"
         words = {
             _DROP: "drops it", _REDIRECT: f"leads it through {target}", _PASS: "lets it pass",
             _NEXT: "lets it pass", _UNKNOWN: "cannot be judged from here",

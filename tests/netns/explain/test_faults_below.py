@@ -59,7 +59,7 @@ async def shapes(lab: Lab) -> None:
     assert any("tbf, 16 Mbit/s" in step.what and "dropped" in step.counters for step in told), told
     assert any("leads it through bwp" in step.what for step in told), told
     assert any("tbf, 8 Mbit/s" in step.what for step in told), told
-    assert any("(whose addresses) lets it pass" in step.what for step in told), told
+    assert any("(the pod's own addresses): lets it pass" in step.what for step in told), told
 
 
 def mac(inside: Namespace, link: str = "eth0") -> str:

@@ -195,3 +195,39 @@ def test_a_route_in_circles(world: World) -> None:
         {"type": "local", "dst": "192.0.2.2", "dev": "up0", "table": "local"},
     ]
     assert ask(world, udp()).why == "the packet goes round in circles"
+
+
+def test_a_bridge_that_filters_vlans(world: World) -> None:
+    """A frame comes in by its port's own VLAN, and leaves by ports that are in it."""
+    host = world.nodes["n1"].host
+    host.links["cni0"] = replace(host.links["cni0"], vlans=True)
+    own = {1: frozenset(("PVID", "Egress Untagged"))}
+    packet = Packet(A, C, "tcp", 8080)
+    host.members = {"cni0": own, "veth1": own, "veth2": own}
+    assert ask(world, packet).verdict == "answers"
+    host.members = {"cni0": own, "veth1": own, "veth2": {7: own[1]}}
+    outcome = ask(world, packet)
+    assert (outcome.verdict, found(outcome)) == ("dropped", ["bridge-port"])
+    assert "the frame is in VLAN 1 of cni0, and veth2 is not in it" in outcome.why
+    assert outcome.findings[0].mend.startswith("bridge vlan add dev veth2 vid 1 pvid untagged")
+    host.members = {"cni0": own, "veth1": {1: frozenset(("Egress Untagged",))}, "veth2": own}
+    assert "veth1 has none for what comes without a tag" in ask(world, packet).why
+
+
+def test_the_other_end_of_a_tunnel_is_of_another_network(world: World) -> None:
+    world.nodes = {"n1": node(1, [pod(A, 1, 1450)], "vx0"), "n2": node(2, [pod(B, 1, 1450)], "vx0")}
+    links = world.nodes["n2"].host.links
+    links["vx0"] = replace(links["vx0"], network=7)
+    outcome = ask(world, udp())
+    assert (outcome.verdict, found(outcome)) == ("dropped", ["tunnel"])
+    assert "VNI 0 at UDP port 8472 and VNI 7 at UDP port 8472" in outcome.why
+
+
+def test_a_wrong_entry_of_the_bridge_lasts_until_the_next_frame_unless_it_is_sticky(world: World) -> None:
+    host = world.nodes["n1"].host
+    entry = {"mac": "02:00:00:00:00:02", "ifname": "veth1", "master": "cni0", "flags": [], "state": "static"}
+    host.fdb = [entry]
+    outcome = ask(world, Packet(A, C, "tcp", 8080))
+    assert (outcome.verdict, found(outcome)) == ("answers", ["bridge-port"])
+    host.fdb = [{**entry, "flags": ["sticky"]}]
+    assert ask(world, Packet(A, C, "tcp", 8080)).verdict == "dropped"

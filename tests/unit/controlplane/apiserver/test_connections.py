@@ -1,4 +1,4 @@
-"""Connections that say nothing, or never enough, are closed; two servers may share a port."""
+"""Connections that say nothing, or never enough, are closed; two servers may share a port; who goes away."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @asynccontextmanager
 async def serving(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncIterator[int]:
-    share = options.pop("share", False)
-    front = Front(_route, cast("Any", _Nobody()), Union([AlwaysAllow()]), **options)
+    share, route = options.pop("share", False), options.pop("route", _route)
+    front = Front(route, cast("Any", _Nobody()), Union([AlwaysAllow()]), **options)
     yield await front.start("127.0.0.1", port, context, share=share)
     await front.stop()
 
@@ -78,3 +78,41 @@ async def test_two_servers_share_a_port(contexts: tuple[ssl.SSLContext, ssl.SSLC
             writer.write(WHOLE)
             assert await reader.readuntil(b"fine")
             writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "end"),
+    [
+        pytest.param("GET /api/v1/nodes", "cancelled", id="a-read"),
+        pytest.param("GET /api/v1/nodes?watch=true", "cancelled", id="a-watch"),
+        pytest.param("DELETE /api/v1/nodes/n", "finished", id="a-write"),
+    ],
+)
+async def test_a_client_goes_away(contexts: tuple[ssl.SSLContext, ssl.SSLContext], request_line: str, end: str) -> None:
+    """A read ends with its client, a write does not."""
+    server, client = contexts
+    begun, gone = asyncio.Event(), asyncio.Event()
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def route(request: web.BaseRequest, _: RequestInfo, __: User) -> web.StreamResponse:
+        begun.set()
+        try:
+            await gone.wait()
+        except asyncio.CancelledError:
+            ended.set_result("cancelled")
+            raise
+        ended.set_result("finished")
+        return web.Response(text="fine")
+
+    async with serving(server, route=route) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        writer.write(f"{request_line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await begun.wait()
+        writer.transport.abort()
+        if end == "finished":
+            # Another connection is served after this one was seen to end: the server has had its turn.
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+            writer.close()
+            assert await reader.read() == b""
+            gone.set()
+        assert await ended == end

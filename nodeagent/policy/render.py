@@ -119,9 +119,9 @@ def _hooks() -> Iterator[str]:
         yield f"\tchain {hook} {{"
         yield f"\t\ttype filter hook {hook} priority {_PRIORITY}; policy accept;"
         yield "\t\tct state established,related accept"
-        if hook == "input":
-            # Without its neighbours a pod has no IPv6 at all.
-            yield "\t\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept"
+        # Without its neighbours a pod has no IPv6 at all; pods of one bridge ask each other by way of `forward`.
+        asked = "nd-neighbor-solicit, nd-neighbor-advert" + (", nd-router-solicit" if hook == "input" else "")
+        yield f"\t\ticmpv6 type {{ {asked} }} accept"
         for family, (word, _) in _FAMILIES.items():
             if hook == "forward":
                 yield f"\t\t{word} saddr . {word} daddr @self{family} accept"

@@ -91,6 +91,11 @@ async def test_verdicts_agree_with_what_happens(lab: Lab) -> None:
     assert not unread
     calm = explain(cluster, whole, nodes, unread)
     assert [one for one in calm.findings if one.kind in ("flushed", "foreign", "dead-endpoint", "proxy")] == []
+    if lab.is_six:
+        # A policy keeps b2 in; who its neighbours are it may tell and ask all the same (RFC 4861).
+        for name in SOURCES[:4]:
+            lab[name].inside.run("ip", "-6", "neigh", "flush", "dev", "eth0")
+        assert lab["b1"].ask(lab["b2"].ip, 82)[0] == "refused"
     chance, wrong, seen = random.Random(SEED), list[str](), Counter[str]()
     for _ in range(PAIRS):
         source, ip, port, protocol = drawn(chance, lab, vips, ports)

@@ -13,6 +13,7 @@ from nodeagent.explain.main import read_cluster, read_nodes
 from nodeagent.explain.question import ask
 from nodeagent.explain.report import Report, explain
 from tests.netns.explain.conftest import Lab, Peer, policies, rules, soon
+from tests.netns.explain.test_planted_faults import Fault, command, judge
 
 PAIRS = int(os.environ.get("KUBELAB_PAIRS", "30"))
 SEED = int(os.environ.get("KUBELAB_SEED", "11"))
@@ -81,7 +82,7 @@ if PAIRS >= 200:
 
 
 @pytest.mark.parametrize("lab", WAYS, indirect=True)
-async def test_verdicts_agree_with_what_happens(lab: Lab) -> None:
+async def test_verdicts_agree_with_what_happens(lab: Lab, request: pytest.FixtureRequest) -> None:
     vips = await build(lab)
     cluster = await read_cluster(lab.world.client)
     ports = [port["nodePort"] for one in cluster.services for port in one["spec"]["ports"] if "nodePort" in port]
@@ -97,7 +98,7 @@ async def test_verdicts_agree_with_what_happens(lab: Lab) -> None:
             lab[name].inside.run("ip", "-6", "neigh", "flush", "dev", "eth0")
         assert lab["b1"].ask(lab["b2"].ip, 82)[0] == "refused"
     chance, wrong, seen = random.Random(SEED), list[str](), Counter[str]()
-    for _ in range(PAIRS):
+    while seen.total() < PAIRS:
         source, ip, port, protocol = drawn(chance, lab, vips, ports)
         if source is lab["outside"] and ip not in (lab["node-1"].ip, lab["node-2"].ip):
             continue  # outside, nobody has a route to pods and ClusterIPs
@@ -112,3 +113,19 @@ async def test_verdicts_agree_with_what_happens(lab: Lab) -> None:
     print(f"{seen.total()} pairs: {dict(sorted(seen.items()))}, {len(wrong)} not as told")
     assert not wrong, f"{len(wrong)} of {PAIRS}\n" + "\n\n".join(wrong)
     assert set(seen) == {"answers", "refused", "silent"}
+    if lab.is_six and "vxlan" in request.node.name:
+        for fault in faults_of_six(lab):
+            assert not await judge(lab, fault)
+
+
+def faults_of_six(lab: Lab) -> list[Fault]:
+    """A neighbour that is somebody else; and what drops a tunnel's packets, which are of IPv4 around IPv6."""
+    node, b1 = lab["node-2"].inside, lab["b1"].ip
+    lie = f"ip neigh replace {b1} lladdr 02:00:00:00:00:99 dev cni0 nud permanent"
+    rule = "iptables -{} INPUT -p udp --dport 8472 -j DROP"
+    return [
+        Fault("neighbour", lambda: command(node, lie, f"ip neigh del {b1} dev cni0"), "node-2", f"[{b1}]:81", (b1, 81),
+              says="(PERMANENT)"),
+        Fault("drop", lambda: command(node, rule.format("I"), rule.format("D")), "a1", f"[{b1}]:81", (b1, 81),
+              says="udp --dport 8472"),
+    ]  # fmt: skip

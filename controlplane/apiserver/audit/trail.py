@@ -19,6 +19,7 @@ from apimachinery.meta.status import ApiError
 from controlplane.apiserver.audit.policy import API_VERSION, COMPLETE, STARTED, Decision, Level
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.request_info import RequestInfo
+from controlplane.apiserver.front.responses import SAID
 
 Object = dict[str, Any]
 
@@ -115,7 +116,12 @@ class Trail:
             return
         status: Object = {"metadata": {}, "code": response.status}
         body = response.body if isinstance(response, web.Response) else None
-        if isinstance(body, bytes) and response.content_type == "application/json" and self._stored:
+        if (said := response.get(SAID)) is not None and self._stored:
+            if said.get("kind") == "Status":
+                status = _answered(said, response.status)
+            if self._decision.level >= Level.REQUEST_RESPONSE:
+                self._objects["responseObject"] = self._trimmed(said)
+        elif isinstance(body, bytes) and response.content_type == "application/json" and self._stored:
             if response.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body) if self._decision.level >= Level.REQUEST_RESPONSE else b""
             if body.startswith(_STATUS):

@@ -7,7 +7,8 @@ nobody else is served.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -16,7 +17,7 @@ from aiohttp.payload import Payload
 
 from controlplane.apiserver.audit.trail import trail_of
 from controlplane.apiserver.front import responses
-from controlplane.apiserver.front.negotiate import JSON, Accepted
+from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, Accepted
 from controlplane.apiserver.front.shapes import partial
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
@@ -39,6 +40,8 @@ async def answer(
     items: Sequence[bytes] = [entry.served for entry in listed.page.entries]
     if wanted.kind == "Table":
         return await _table(request, call, items, metadata, wanted, tables)
+    if wanted.media == PROTOBUF:
+        return await _protobuf(request, call, collection, items, metadata, wanted)
     kind, version = resource.list_kind, resource.api_version
     if wanted.kind:
         kind, version = "PartialObjectMetadataList", f"meta.k8s.io/{wanted.version}"
@@ -67,6 +70,40 @@ async def _table(
     return joined(request, head[:-1] + b',"rows":[', rows, b"]}", wanted.media)
 
 
+async def _protobuf(
+    request: web.BaseRequest,
+    call: Call,
+    collection: Collection,
+    items: Sequence[bytes],
+    metadata: Mapping[str, Any],
+    wanted: Accepted,
+) -> web.Response:
+    from controlplane.apiserver.front import protobuf_encode  # its tables cost 10 ms, which few clients need
+
+    resource = call.resource
+    version, kind, item_kind = resource.api_version, resource.list_kind, resource.kind
+    if wanted.kind:
+        version, kind, item_kind = f"meta.k8s.io/{wanted.version}", wanted.kind, wanted.kind.removesuffix("List")
+    write = protobuf_encode.item(version, item_kind)
+    as_stored = bool(wanted.kind) or served_as_stored(resource, collection.resource)
+    audited = trail_of(request) is not None
+    written: list[bytes] = []
+    shown: list[Any] = []
+    for begin in range(0, len(items), _DECODED):
+        objects = [orjson.loads(item) for item in items[begin : begin + _DECODED]]
+        if not as_stored:
+            objects = await converted_all(objects, resource)
+        written += [write(obj) for obj in objects]
+        if audited:
+            shown += [partial(obj, wanted.version) for obj in objects] if wanted.kind else objects
+        await asyncio.sleep(0)
+    head, tail = protobuf_encode.list_head(version, kind, metadata, sum(map(len, written)))
+    response = _whole(request, Joined(head, written, tail, b"", PROTOBUF))
+    if audited:
+        response[responses.SAID] = {"kind": kind, "apiVersion": version, "metadata": metadata, "items": shown}
+    return response
+
+
 async def _partial(items: Sequence[bytes], version: str) -> list[bytes]:
     found: list[bytes] = []
     for begin in range(0, len(items), _DECODED):
@@ -82,29 +119,37 @@ def joined(request: web.BaseRequest, head: bytes, items: Sequence[bytes], tail: 
     audited = trail_of(request) is not None  # the log may want all of it
     if body.size < STREAMED_MIN or audited or not responses.sent_as_is(request, media):
         return responses.body(request, head + b",".join(items) + tail, media=media)
-    if responses.packs(request):
+    return _whole(request, body)
+
+
+def _whole(request: web.BaseRequest, body: Joined) -> web.Response:
+    if (body.size or 0) > responses.GZIP_MIN and responses.packs(request):
         response = web.Response(body=Packed(body))
         responses.packed(response)
     else:
         response = web.Response(body=body)
-    response.content_type = JSON
+    response.content_type = body.media
     return response
 
 
 class Joined(Payload):
     """A body of many pieces, which are shared with others until they are sent."""
 
-    def __init__(self, head: bytes, items: Sequence[bytes], tail: bytes) -> None:
-        super().__init__(None, content_type=JSON)
-        self._head, self._items, self._tail = head, items, tail
-        self._size = len(head) + sum(map(len, items)) + max(0, len(items) - 1) + len(tail)
+    def __init__(
+        self, head: bytes, items: Sequence[bytes], tail: bytes, separator: bytes = b",", media: str = JSON
+    ) -> None:
+        super().__init__(None, content_type=media)
+        self.media = media
+        self._head, self._items, self._tail, self._separator = head, items, tail, separator
+        between = max(0, len(items) - 1) * len(separator)
+        self._size = len(head) + sum(map(len, items)) + between + len(tail)
 
     def portions(self) -> Iterator[bytes]:
         """The whole, in pieces of about PORTION bytes."""
         pieces, size, separator = [self._head], 0, b""
         for item in self._items:
             pieces += (separator, item)
-            separator, size = b",", size + len(item)
+            separator, size = self._separator, size + len(item)
             if size >= PORTION:
                 yield b"".join(pieces)
                 pieces, size = [], 0
@@ -124,7 +169,7 @@ class Packed(Payload):
     """The same, compressed on its way."""
 
     def __init__(self, body: Joined) -> None:
-        super().__init__(None, content_type=JSON)
+        super().__init__(None, content_type=body.media)
         self._body = body
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:

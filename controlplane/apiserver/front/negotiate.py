@@ -10,12 +10,14 @@ from apimachinery.meta import status
 
 JSON = "application/json"
 YAML = "application/yaml"
-SERVED = (JSON, YAML)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+SERVED = (JSON, YAML, PROTOBUF)
+_METADATA = ("PartialObjectMetadata", "PartialObjectMetadataList")
 
 
 class Accepted(Struct, frozen=True):
-    """media: "application/json" or "application/yaml". kind: "", "Table", "PartialObjectMetadata" or
-    "PartialObjectMetadataList", of meta.k8s.io/`version`. pretty is asked for in the query, not here."""
+    """media: one of SERVED. kind: "", "Table", "PartialObjectMetadata" or "PartialObjectMetadataList", of
+    meta.k8s.io/`version`. pretty is asked for in the query, not here."""
 
     media: str = JSON
     kind: str = ""
@@ -39,10 +41,11 @@ def _clauses(header: str) -> list[tuple[str, dict[str, str]]]:
 
 
 @lru_cache(maxsize=256)
-def accept(header: str, *, transforms: bool = True) -> Accepted:
+def accept(header: str, *, transforms: bool = True, protobuf: bool = True) -> Accepted:
     """The first clause, by quality then order, that can be served. Raises ApiError 406.
 
     transforms: whether Table and PartialObjectMetadata make sense here; clauses asking for them are passed over if not.
+    protobuf: whether the kind itself has that form; metadata alone always has it, a Table never.
     """
     clauses = _clauses(header)
     if not clauses:
@@ -52,19 +55,33 @@ def accept(header: str, *, transforms: bool = True) -> Accepted:
             chosen = JSON
         elif media in (YAML, "application/x-yaml", "text/yaml"):
             chosen = YAML
+        elif media == PROTOBUF:
+            chosen = PROTOBUF
         else:
+            continue
+        if parameters.get("stream", "watch") != "watch":
             continue
         kind = parameters.get("as", "")
         if not kind:
-            return Accepted(chosen)
-        if (
+            if protobuf or chosen != PROTOBUF:
+                return Accepted(chosen)
+        elif (
             transforms
-            and kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+            and (kind in _METADATA or (kind == "Table" and chosen != PROTOBUF))
             and parameters.get("g") == "meta.k8s.io"
             and parameters.get("v") in ("v1", "v1beta1")
         ):
             return Accepted(chosen, kind, parameters["v"])
     raise status.not_acceptable(SERVED)
+
+
+@lru_cache(maxsize=256)
+def preferred(header: str) -> str:
+    """The media type of an answer that has no other shape; JSON when the client takes none of what is served."""
+    try:
+        return accept(header, transforms=False).media
+    except status.ApiError:
+        return JSON
 
 
 @lru_cache(maxsize=64)

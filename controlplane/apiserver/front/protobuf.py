@@ -1,63 +1,49 @@
-"""Reading request bodies in Kubernetes' protobuf, which stock kubectl sends from its typed commands (create, auth, …).
+"""Reading Kubernetes' protobuf, which stock kubectl sends from its typed commands (create, auth, …).
 
-The envelope is "k8s\\0" and runtime.Unknown: the type, and the object's bytes. Field numbers are in `protobuf_fields`,
-types in the JSON schema, so that the result is the JSON document the same client would have sent. Answers are always
-JSON: every such client accepts it.
-Source: k8s.io/apimachinery/pkg/runtime/serializer/protobuf; protobuf.dev/programming-guides/encoding.
+The envelope is "k8s\\0" and runtime.Unknown: the type, and the object's bytes. The result is the JSON document the same
+client would have sent. Source: k8s.io/apimachinery/pkg/runtime/serializer/protobuf;
+protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status, times
-from controlplane.apiserver.front.protobuf_fields import FIELDS
+from controlplane.apiserver.front.protobuf_messages import (
+    INT_OR_STRING,
+    MAGIC,
+    MEDIA,
+    MICRO_TIME,
+    OR_ARRAY,
+    OR_BOOL,
+    OR_STRINGS,
+    QUANTITY,
+    RAW,
+    SCHEMA_PROPS,
+    TIME,
+    Schema,
+    definition_of,
+    message,
+    schema_of,
+    short,
+)
 
-MEDIA = "application/vnd.kubernetes.protobuf"
-MAGIC = b"k8s\x00"
 MAX_DEPTH = 100
 
 Object = dict[str, Any]
-Schema = Mapping[str, Any]
 
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
-_RAW = ("io.k8s.apimachinery.pkg.runtime.RawExtension", _META + "FieldsV1")
-_TIMES = {_META + "Time": times.rfc3339, _META + "MicroTime": times.rfc3339_micro}
+_TIMES = {TIME: times.rfc3339, MICRO_TIME: times.rfc3339_micro}
 
 
 class _Malformed(ValueError):
     """The bytes are no such message."""
-
-
-class _Field(NamedTuple):
-    name: str
-    pointer: bool
-    always: bool
-    embedded: bool
-
-
-@lru_cache(maxsize=1)
-def _messages() -> dict[str, dict[int, _Field]]:
-    found: dict[str, dict[int, _Field]] = {}
-    for line in FIELDS.replace("\n  ", " ").splitlines():
-        name, *words = line.split()
-        number, fields = 0, {}
-        for word in words:
-            position, equals, rest = word.rpartition("=")
-            number = int(position) if equals else number + 1
-            bare = rest.strip("*!+")
-            fields[number] = _Field(bare, rest.endswith("*"), rest.endswith("!"), rest.startswith("+"))
-        found[name] = fields
-    return found
 
 
 def decode(body: bytes) -> Object:
@@ -77,27 +63,20 @@ def decode(body: bytes) -> Object:
                         kind = _text(word)
             elif number == 2:
                 raw = _bytes(value)
-        group, _, version = api_version.rpartition("/")
-        gvk = (group, version, kind)
-        if kind == "DeleteOptions":
-            gvk = ("", "v1", kind)  # every group registers it
-        if gvk not in SCHEMA or _short(SCHEMA.definition_name(gvk)) not in _messages():
+        definition = definition_of(api_version, kind)
+        if not definition:
             raise status.unsupported_media_type(MEDIA, ("application/json", "application/yaml"))
-        name = SCHEMA.definition_name(gvk)
-        return {"apiVersion": api_version, "kind": kind, **_message(raw, _short(name), SCHEMA.definitions[name], 0)}
+        about = {"apiVersion": api_version, "kind": kind} if api_version else {"kind": kind}
+        return {**about, **_message(raw, short(definition), schema_of(definition), 0)}
     except (_Malformed, UnicodeDecodeError, OverflowError, orjson.JSONDecodeError) as error:
         raise status.bad_request(f"the protobuf body could not be read: {error}") from None
-
-
-def _short(definition: str) -> str:
-    return definition.replace("io.k8s.api.", "").replace("io.k8s.apimachinery.pkg.apis.", "")
 
 
 def _message(data: bytes, name: str, schema: Schema, depth: int) -> Object:
     """The JSON object of a message; `schema` is the definition whose properties its fields are."""
     if depth > MAX_DEPTH:
         raise _Malformed("nested too deeply")
-    known = _messages().get(name)
+    known = message(name)
     if known is None:
         raise _Malformed(f"{name} has no protobuf form here")
     found: Object = {}
@@ -115,7 +94,9 @@ def _message(data: bytes, name: str, schema: Schema, depth: int) -> Object:
             continue
         kind = below.get("type")
         if kind == "array":
-            found.setdefault(field.name, []).extend(_items(value, below["items"], depth))
+            items = found.setdefault(field.name, [])
+            for part in (each for _, each in _fields(_bytes(value))) if field.wrapped else (value,):
+                items.extend(_items(part, below["items"], depth))
         elif kind == "object" and "additionalProperties" in below:
             key, entry = _entry(_bytes(value), below["additionalProperties"], depth)
             found.setdefault(field.name, {})[key] = entry
@@ -168,13 +149,18 @@ def _value(value: int | bytes, schema: Schema, depth: int) -> Any:
         case "integer":
             number = _number(value)
             return number - (1 << 64) if number >> 63 else number
+        case "number":
+            try:
+                return struct.unpack("<d", _bytes(value))[0]
+            except struct.error as error:
+                raise _Malformed(str(error)) from None
         case _:
             raise _Malformed("a value without a protobuf form")
 
 
 def _referenced(value: int | bytes, reference: str, depth: int) -> Any:
     data = _bytes(value)
-    if reference == _QUANTITY:
+    if reference == QUANTITY:
         return next((_text(text) for number, text in _fields(data) if number == 1), "")
     if reference in _TIMES:
         parts = dict(_fields(data))
@@ -185,13 +171,31 @@ def _referenced(value: int | bytes, reference: str, depth: int) -> Any:
             return _TIMES[reference](datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1000))
         except (ValueError, OSError) as error:
             raise _Malformed(str(error)) from None
-    if reference == _INT_OR_STRING:
+    if reference == INT_OR_STRING:
         parts = dict(_fields(data))
         return _text(parts.get(3, b"")) if parts.get(1) else _signed(parts.get(2, 0))
-    if reference in _RAW:
+    if reference in RAW:
         raw = next((_bytes(text) for number, text in _fields(data) if number == 1), b"")
         return orjson.loads(raw) if raw else None
-    return _message(data, _short(reference), SCHEMA.definitions[reference], depth + 1)
+    if reference in (OR_ARRAY, OR_BOOL, OR_STRINGS):
+        return _schema_or(data, reference, depth)
+    return _message(data, short(reference), schema_of(reference), depth + 1)
+
+
+def _schema_or(data: bytes, reference: str, depth: int) -> Any:
+    """JSON's schema, or what is simpler in its place: a list of schemas, a boolean, a list of strings."""
+    props = schema_of(SCHEMA_PROPS)
+    parts = [(number, value) for number, value in _fields(data)]
+    place = 2 if reference == OR_BOOL else 1
+    for number, value in parts:
+        if number == place:
+            return _message(_bytes(value), short(SCHEMA_PROPS), props, depth + 1)
+    if reference == OR_BOOL:
+        return any(number == 1 and value for number, value in parts)
+    rest = [value for number, value in parts if number == 2]
+    if reference == OR_ARRAY:
+        return [_message(_bytes(value), short(SCHEMA_PROPS), props, depth + 1) for value in rest]
+    return [_text(value) for value in rest]
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

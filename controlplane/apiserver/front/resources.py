@@ -26,6 +26,7 @@ from controlplane.apiserver.registry.conversion import converted, served_as_stor
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete, delete_collection, delete_options
 from controlplane.apiserver.registry.history import object_history
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.options import boolean, get_options, list_options
 from controlplane.apiserver.registry.read import get_entry, list_page
 from controlplane.apiserver.registry.registry import Registry
@@ -115,11 +116,11 @@ class Resources:
         return document
 
     async def _get(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
-        wanted = accept(request.headers.get("Accept", ""))
         if boolean(call.query.get("history", "0")):
             timeline = self._registry.timeline
             found = await object_history(collection, timeline, call.resource, call.namespace, call.name)
-            return responses.document(request, found, media=wanted.media)
+            return responses.document(request, found)
+        wanted = _wanted(request, call)
         options = get_options(call.query, self._registry.revision_at)
         entry = await get_entry(collection, call.namespace, call.name, options)
         if not wanted.kind and served_as_stored(call.resource, collection.resource):
@@ -128,7 +129,7 @@ class Resources:
         return self._shown(request, call, obj, wanted, 200)
 
     async def _list(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
-        wanted = accept(request.headers.get("Accept", ""))
+        wanted = _wanted(request, call)
         if wanted.kind == "PartialObjectMetadata":
             raise unlike(wanted.kind, "a list", call.resource.list_kind, call.resource.group)
         if wanted.kind == "Table":
@@ -181,7 +182,7 @@ class Resources:
         return responses.document(request, listed, warnings=call.warnings)
 
     def _written(self, request: web.BaseRequest, call: Call, obj: Object, code: int) -> web.Response:
-        wanted = accept(request.headers.get("Accept", ""), transforms=obj.get("kind") != "Status")
+        wanted = _wanted(request, call, transforms=obj.get("kind") != "Status")
         return self._shown(request, call, obj, wanted, code)
 
     def _shown(self, request: web.BaseRequest, call: Call, obj: Object, wanted: Accepted, code: int) -> web.Response:
@@ -193,6 +194,11 @@ class Resources:
                 raise unlike(wanted.kind, "not a list", call.resource.kind, call.resource.group)
             obj = partial(obj, wanted.version)
         return responses.document(request, obj, code=code, media=wanted.media, warnings=call.warnings)
+
+
+def _wanted(request: web.BaseRequest, call: Call, *, transforms: bool = True) -> Accepted:
+    protobuf = not isinstance(call.resource, DefinedResource)
+    return accept(request.headers.get("Accept", ""), transforms=transforms, protobuf=protobuf)
 
 
 def _not_allowed() -> status.ApiError:

@@ -1,4 +1,4 @@
-"""Answers: JSON (or YAML) bodies, Status objects, warnings, compression."""
+"""Answers: bodies of JSON, YAML or protobuf, Status objects, warnings, compression."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import orjson
 from aiohttp import web
 
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.front.negotiate import JSON, YAML
+from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, preferred
 
 GZIP_MIN = 128 * 1024  # bytes; upstream's threshold
+SAID: web.ResponseKey[Any] = web.ResponseKey("said", object)
+"""The document of an answer whose body is not JSON, for those who write down what was answered."""
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
@@ -29,13 +31,62 @@ def body(
     warnings: Iterable[str] = (),
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """A response with JSON bytes, turned into what was negotiated: YAML, indented, compressed."""
+    """A response with JSON bytes, turned into what was negotiated: another media type, indented, compressed."""
+    if media != JSON:
+        return document(request, orjson.loads(data), code=code, media=media, warnings=warnings, headers=headers)
+    if _pretty(request):
+        data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return _sent(request, data, code, media, warnings, headers)
+
+
+def document(
+    request: web.BaseRequest,
+    obj: Any,
+    *,
+    code: int = 200,
+    media: str | None = None,
+    warnings: Iterable[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """The same for a document that is not encoded yet. media: what was negotiated; None: what the client prefers and
+    the document can be."""
+    if media is None:
+        media = preferred(request.headers.get("Accept", ""))
+        if media == PROTOBUF and not _has_protobuf(obj):
+            media = JSON
+    if media == JSON:
+        return body(request, orjson.dumps(obj), code=code, warnings=warnings, headers=headers)
+    response = _sent(request, _turned(obj, media), code, media, warnings, headers)
+    response[SAID] = obj
+    return response
+
+
+def _turned(obj: Any, media: str) -> bytes:
     if media == YAML:
         import yaml
 
-        data = yaml.safe_dump(orjson.loads(data), sort_keys=True).encode()
-    elif _pretty(request):
-        data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        # Read again: what is there twice would be written once, and referred to.
+        data: bytes = yaml.safe_dump(orjson.loads(orjson.dumps(obj)), sort_keys=True).encode()
+        return data
+    from controlplane.apiserver.front.protobuf_encode import encode as in_protobuf  # tables that few clients need
+
+    return in_protobuf(obj)
+
+
+def _has_protobuf(obj: Any) -> bool:
+    from controlplane.apiserver.front.protobuf_encode import has_form
+
+    return isinstance(obj, dict) and has_form(obj.get("apiVersion", ""), obj.get("kind", ""))
+
+
+def _sent(
+    request: web.BaseRequest,
+    data: bytes,
+    code: int,
+    media: str,
+    warnings: Iterable[str],
+    headers: Mapping[str, str] | None,
+) -> web.Response:
     response = web.Response(body=data, status=code, headers=headers)
     response.content_type = media
     if len(data) > GZIP_MIN and packs(request):
@@ -48,8 +99,8 @@ def body(
 
 
 def sent_as_is(request: web.BaseRequest, media: str) -> bool:
-    """Whether a body of JSON is neither turned into YAML nor indented."""
-    return media != YAML and not _pretty(request)
+    """Whether a body is neither turned into YAML nor indented."""
+    return media == PROTOBUF or (media != YAML and not _pretty(request))
 
 
 def packs(request: web.BaseRequest) -> bool:
@@ -68,14 +119,9 @@ def packed(response: web.Response) -> None:
     response.headers["Vary"] = "Accept-Encoding"
 
 
-def document(request: web.BaseRequest, obj: Any, **options: Any) -> web.Response:
-    """The same for a document that is not encoded yet."""
-    return body(request, orjson.dumps(obj), **options)
-
-
 def refusal(request: web.BaseRequest, error: ApiError) -> web.Response:
     """The Status of a refusal."""
-    response = body(request, orjson.dumps(error.to_status()), code=error.code)
+    response = document(request, error.to_status(), code=error.code)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

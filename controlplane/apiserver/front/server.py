@@ -304,7 +304,9 @@ def _refused(response: web.StreamResponse) -> tuple[str, str]:
     """The message of a refusal, and the name that it speaks of, as far as it says them."""
     body = response.body if isinstance(response, web.Response) else None
     with suppress(orjson.JSONDecodeError):
-        told = orjson.loads(body) if isinstance(body, bytes) else None
+        told = response.get(responses.SAID)
+        if told is None and isinstance(body, bytes):
+            told = orjson.loads(body)
         if isinstance(told, dict):
             details = told.get("details")
             name = details.get("name") if isinstance(details, dict) else None

@@ -17,11 +17,12 @@ from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import begun
 from controlplane.apiserver.front import metering
-from controlplane.apiserver.front.negotiate import JSON, accept
-from controlplane.apiserver.front.watch_lines import Lines
+from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, accept
+from controlplane.apiserver.front.watch_lines import LENGTH, Lines
 from controlplane.apiserver.front.watch_push import Pusher
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Attributes, Collection
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.options import RevisionAt, list_options
 from controlplane.apiserver.registry.selection import selection
 from controlplane.apiserver.registry.watch import next_batch, open_watch
@@ -36,7 +37,7 @@ MIN_WATCH = 1800.0
 _LAST_BOOKMARK = 2.0  # seconds before the end, as upstream's bookmark before a deadline
 _STALLED = 10.0  # seconds that a client which was too slow has to take what is left
 _PORTION = 512  # events written at once
-_STREAMED = ("application/json;stream=watch",)
+_STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 _TOLD_INSIDE = ("Expired", "Timeout")
 
 
@@ -44,8 +45,9 @@ async def serve_watch(
     request: web.BaseRequest, call: Call, collection: Collection, tables: Tables, revision_at: RevisionAt
 ) -> web.StreamResponse:
     """Streams until the client goes, its time is over, or it is too slow. Raises ApiError before the stream begins."""
-    wanted = accept(request.headers.get("Accept", ""))
-    if wanted.media != JSON:
+    protobuf = not isinstance(call.resource, DefinedResource)
+    wanted = accept(request.headers.get("Accept", ""), protobuf=protobuf)
+    if wanted.media == YAML:
         raise status.not_acceptable(_STREAMED)
     include = call.query.get("includeObject", "")
     if wanted.kind == "Table":
@@ -60,10 +62,10 @@ async def serve_watch(
     except status.ApiError as error:
         if error.reason not in _TOLD_INSIDE:
             raise
-        async with _answer(request, lambda: None) as (response, send):
+        async with _answer(request, wanted.media, lambda: None) as (response, send):
             await send([lines.error(error)])
         return response
-    async with watch, _answer(request, watch.close) as (response, send):
+    async with watch, _answer(request, wanted.media, watch.close) as (response, send):
         loop = asyncio.get_running_loop()
         at_last = max(0.0, timeout - _LAST_BOOKMARK)
         timers = [loop.call_later(at_last, _last_bookmark, collection, watch, options.bookmarks)]
@@ -116,13 +118,16 @@ async def _stream(
 
 
 @contextlib.asynccontextmanager
-async def _answer(request: web.BaseRequest, gone: Callable[[], None]) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
+async def _answer(
+    request: web.BaseRequest, media: str, gone: Callable[[], None]
+) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
     """The answer that has begun, and how to send lines by it. gone: called when a WebSocket's client closes it."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
-        async with _websocket(request, gone) as found:
+        async with _websocket(request, media, gone) as found:
             yield found
         return
-    response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
+    said = media if media == JSON else f"{media};stream=watch"
+    response = web.StreamResponse(headers={"Content-Type": said, "Cache-Control": "no-cache, private"})
     if request.version >= HttpVersion11:
         response.enable_chunked_encoding()
     await response.prepare(request)
@@ -136,7 +141,7 @@ async def _answer(request: web.BaseRequest, gone: Callable[[], None]) -> AsyncIt
 
 @contextlib.asynccontextmanager
 async def _websocket(
-    request: web.BaseRequest, gone: Callable[[], None]
+    request: web.BaseRequest, media: str, gone: Callable[[], None]
 ) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
     offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if word.strip()]
     # A bearer token may travel as a protocol; it is never the one that is chosen.
@@ -152,7 +157,10 @@ async def _websocket(
 
     async def send(lines: list[bytes]) -> None:
         for line in lines:
-            await socket.send_str(line.decode())
+            if media == JSON:
+                await socket.send_str(line.decode())
+            else:
+                await socket.send_bytes(line[LENGTH:])  # a message has its length
 
     reader = asyncio.create_task(receive())
     try:

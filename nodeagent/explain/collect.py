@@ -81,7 +81,11 @@ class Collector:
             return done.stdout.decode(errors="replace")
 
         def read(*argv: str) -> Any:
-            return json.loads(text(*argv) or "[]")
+            try:
+                return json.loads(text(*argv) or "[]")
+            except ValueError as error:  # some kinds of filters, by some versions of tc
+                problems.append(f"{' '.join(argv)}: {error}")
+                return []
 
         flag = f"-{self._family}"
         shown = read("ip", "-j", "-d", "link", "show")

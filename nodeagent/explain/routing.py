@@ -103,11 +103,11 @@ def _applies(rule: Json, packet: Packet) -> bool:
             rule.get("iif", packet.iif) == packet.iif or (rule.get("iif") == "lo" and not packet.iif),
             rule.get("oif", packet.oif) == packet.oif,
             str(rule.get("ipproto", packet.protocol)) == packet.protocol,
-            int(rule.get("dport", packet.dport)) == packet.dport,
-            int(rule.get("sport", packet.sport)) == packet.sport,
+            _matches_port(rule, "dport", packet.dport),
+            _matches_port(rule, "sport", packet.sport),
         )
     )
-    return judged != bool(rule.get("not"))
+    return judged != ("not" in rule)  # `ip -j` prints it without a value
 
 
 def _matches_network(rule: Json, key: str, length: str, ip: str) -> bool:
@@ -115,6 +115,11 @@ def _matches_network(rule: Json, key: str, length: str, ip: str) -> bool:
     if said == "all":
         return True
     return bool(ip) and in_network(ip, f"{said}/{rule[length]}" if length in rule else said)
+
+
+def _matches_port(rule: Json, key: str, port: int) -> bool:
+    first = rule.get(f"{key}_start", rule.get(key))
+    return first is None or int(first) <= port <= int(rule.get(f"{key}_end", first))
 
 
 def _matches_mark(rule: Json, mark: int) -> bool:

@@ -53,6 +53,25 @@ def test_look_up(dst: str, said: dict[str, object], kind: str, via: str) -> None
     assert (route.kind, route.gateway or route.device) == (kind, via)
 
 
+@pytest.mark.parametrize(
+    ("rule", "port", "text"),
+    [
+        ({"dport": 80, "table": "50"}, 80, "default via 10.0.0.1 dev vpn0 (table 50 by ip rule 9)"),
+        ({"dport": 81, "table": "50"}, 80, "default via 192.0.2.9 dev up0"),
+        ({"dport_start": 80, "dport_end": 90, "ipproto": "tcp", "action": "prohibit"}, 90,
+         "prohibit from all (by ip rule 9)"),
+        ({"dport_start": 80, "dport_end": 90, "ipproto": "udp", "table": "50"}, 90, "default via 192.0.2.9 dev up0"),
+        ({"table": "main", "suppress_prefixlen": 0}, 80, "default via 192.0.2.9 dev up0"),
+        ({"table": "50", "suppress_prefixlen": 0}, 80, "default via 192.0.2.9 dev up0"),
+        ({"not": None, "dport": 80, "table": "50"}, 80, "default via 192.0.2.9 dev up0"),
+    ],
+)  # fmt: skip
+def test_policy_rules(rule: dict[str, object], port: int, text: str) -> None:
+    rules = [HOST.rules[0], {"priority": 9, "src": "all", **rule}, HOST.rules[-1]]
+    route = look_up(Host("node n", rules=rules, routes=HOST.routes), Packet("10.0.0.9", "8.8.8.8", "tcp", port))
+    assert route is not None and route.text == text
+
+
 def test_no_route() -> None:
     assert look_up(Host("node n", rules=HOST.rules), Packet("", "8.8.8.8", "tcp", 80)) is None
 

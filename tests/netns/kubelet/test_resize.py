@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nodeagent.kubelet.cgroups import Cgroups
+from nodeagent.kubelet.cgroups.tree import Tree
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster, joined
 
@@ -63,6 +64,13 @@ def held(cluster: Cluster, kubelet: Kubelet, name: str) -> tuple[int, int]:
     return applied.cpu_quota, applied.memory
 
 
+def pod_memory(path: str) -> int:
+    """Bytes that the kernel lets the whole pod have."""
+    folder = Tree().folder("memory", path)
+    file = next(each for each in (folder / "memory.max", folder / "memory.limit_in_bytes") if each.exists())
+    return int(file.read_text())
+
+
 def settled(cluster: Cluster, name: str, asked: dict[str, Any]) -> bool:
     shown = main(cluster, name)
     told = shown.get("resources") == asked and shown.get("allocatedResources") == asked["requests"]
@@ -94,6 +102,30 @@ def test_a_container_that_wants_a_restart_is_restarted(cluster: Cluster, kubelet
     eventually(lambda: settled(cluster, "again", more), "the status")
 
 
+def test_a_sidecar_is_counted_and_shown_and_not_resized(cluster: Cluster, kubelet: Kubelet) -> None:
+    """Restartable init containers are resized from 1.33 on; 1.32 drops what a resize says of them."""
+    first, more = resources("50m", "32Mi", "100m", "64Mi"), resources("100m", "48Mi", "200m", "96Mi")
+    beside = busybox(FOREVER, name="beside", resources=first, restartPolicy="Always")
+    spec = {"containers": [busybox(FOREVER, resources=first)], "initContainers": [beside], "nodeName": "node"}
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pair"},
+         "spec": {**spec, "terminationGracePeriodSeconds": 1}}
+    )  # fmt: skip
+    cluster.ready("pair")
+    whole = Cgroups(kubelet.machine.cgroup).pod_path(cluster.pod("pair")["metadata"]["uid"])
+    assert whole is not None
+    body = {"spec": {"initContainers": [{"name": "beside", "resources": more}]}}
+    told = cluster.kubectl("patch", "pod", "pair", "--subresource=resize", f"-p={json.dumps(body)}")
+    assert "no change" in told and cluster.pod("pair")["spec"]["initContainers"][0]["resources"] == first
+    assert "patched" in resize(cluster, "pair", more)
+    eventually(lambda: settled(cluster, "pair", more), "the status")
+    # The pod's own limits are those of both.
+    eventually(lambda: pod_memory(whole) == 160 * MI, "what both may have")
+    shown = cluster.pod("pair")["status"]["initContainerStatuses"][0]
+    assert shown["resources"] == first and shown["restartCount"] == 0
+    assert main(cluster, "pair")["restartCount"] == 0
+
+
 def test_what_the_node_has_not_is_not_given(cluster: Cluster, kubelet: Kubelet) -> None:
     first = resources("50m", "32Mi", "100m", "64Mi")
     create(cluster, "greedy", first)
@@ -113,7 +145,7 @@ def test_what_the_node_has_not_is_not_given(cluster: Cluster, kubelet: Kubelet) 
     kubelet.start()
     eventually(lambda: told("Deferred"), "that it still has to wait")
     assert held(cluster, kubelet, "greedy") == (10_000, 64 * MI)
-    cluster.kubectl("delete", "pods", "other", "grows", "again", "--ignore-not-found", "--timeout=120s")
+    cluster.kubectl("delete", "pods", "other", "grows", "again", "pair", "--ignore-not-found", "--timeout=120s")
     eventually(lambda: held(cluster, kubelet, "greedy") == (cpus * 100_000, 64 * MI), "its turn")
     eventually(lambda: settled(cluster, "greedy", whole), "the status")
     assert main(cluster, "greedy")["restartCount"] == 0

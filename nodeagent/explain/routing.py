@@ -118,8 +118,9 @@ def _matches_network(rule: Json, key: str, length: str, ip: str) -> bool:
 
 
 def _matches_port(rule: Json, key: str, port: int) -> bool:
-    first = rule.get(f"{key}_start", rule.get(key))
-    return first is None or int(first) <= port <= int(rule.get(f"{key}_end", first))
+    if key in rule:
+        return port == int(rule[key])
+    return int(rule.get(f"{key}_start", port)) <= port <= int(rule.get(f"{key}_end", port))
 
 
 def _matches_mark(rule: Json, mark: int) -> bool:

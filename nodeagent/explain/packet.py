@@ -114,6 +114,7 @@ MENDS = {
     "proxy": "systemctl restart kube-proxy; journalctl -u kube-proxy says why it stopped",
     "drop": "if nobody wants the rule, delete it (iptables -D, nft delete rule); else let this packet pass before it",
     "traffic-control": "tc qdisc del dev DEVICE root, or a rate that is enough",
+    "unread": "run it there by hand as root: is the program installed, and does it answer?",
     "tunnel": "kube-proxy writes these entries again within seconds; if it does not: systemctl restart kube-proxy",
 }
 

@@ -22,11 +22,11 @@ class IptablesMode:
 
     localhost_node_ports = True
 
-    def __init__(self, namespace: Namespace, backend: str) -> None:
-        self._namespace, self._command = namespace, f"iptables-{backend}"
-        self._real = Iptables(4, backend=backend, namespace=str(namespace.path))
+    def __init__(self, namespace: Namespace, backend: str, family: int) -> None:
+        self._namespace, self._command = namespace, f"{'iptables' if family == 4 else 'ip6tables'}-{backend}"
+        self._real = Iptables(family, backend=backend, namespace=str(namespace.path))
         self.written: list[str] = []
-        self.backend: Backend = IptablesRules(self, Settings())
+        self.backend: Backend = IptablesRules(self, Settings(family=family))
         self.breakages = [
             [self._command, *words.split()]
             for words in (
@@ -69,12 +69,12 @@ class NftablesMode:
 
     localhost_node_ports = False
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, family: int) -> None:
         self._namespace = namespace
         prefix = ["nsenter", f"--net={namespace.path}"]
-        self._real = NftKernel(4, prefix=prefix, open=lambda: namespace.inside(lambda: Netlink(NETLINK_NETFILTER)))
+        self._real = NftKernel(family, prefix=prefix, open=lambda: namespace.inside(lambda: Netlink(NETLINK_NETFILTER)))
         self.written: list[str] = []
-        self.backend: Backend = NftablesRules(self, Settings(), SystemClock())
+        self.backend: Backend = NftablesRules(self, Settings(family=family), SystemClock())
         self.breakages = [
             ["nft", words]
             for words in (
@@ -125,5 +125,7 @@ def noted(pieces: Iterable[str], written: list[str]) -> Iterator[str]:
         yield piece
 
 
-def mode(name: str, namespace: Namespace) -> IptablesMode | NftablesMode:
-    return NftablesMode(namespace) if name == "nftables" else IptablesMode(namespace, name.removeprefix("iptables-"))
+def mode(name: str, namespace: Namespace, family: int) -> IptablesMode | NftablesMode:
+    if name == "nftables":
+        return NftablesMode(namespace, family)
+    return IptablesMode(namespace, name.removeprefix("iptables-"), family)

@@ -37,7 +37,7 @@ def _match(holder: Object, *lists: str) -> None:
 
 
 def _service_port(config: Object) -> None:
-    if config.get("service"):
+    if config.get("service") is not None:
         when_absent(config["service"], port=443)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.validation import events, pod_updates, pods
 from apimachinery.api.validation.certificates import signing_request_approval
-from apimachinery.api.validation.metadata import object_meta, object_meta_update
+from apimachinery.api.validation.metadata import object_meta, object_meta_update, path_segment
 from apimachinery.api.validation.namespaces import namespace_finalize
 from apimachinery.api.validation.pod_resize import pod_resize
 from apimachinery.api.validation.reviews import access_review
@@ -65,8 +65,11 @@ def validate_approval(new: Object, old: Object) -> list[Problem]:
 
 def validate_event_create(obj: Object, *, new_style: bool) -> list[Problem]:
     """What a new Event (as core/v1) is refused for. new_style: it was sent to events.k8s.io, which asks for more."""
-    problems = object_meta(obj, True, names.dns1123_subdomain) + events.event(obj, new_style=new_style)
-    return problems + (events.new_event(obj) if new_style else [])
+    problems = events.event(obj, new_style=new_style)
+    if not new_style:
+        # Upstream asks no more of the old kind than of anything that is stored.
+        return problems or object_meta(obj, True, path_segment)
+    return problems + object_meta(obj, True, names.dns1123_subdomain) + events.new_event(obj)
 
 
 def validate_event_update(new: Object, old: Object, *, new_style: bool) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 import re
 
-from apimachinery.api.validation.checks import Object, dns_subdomain, label_selector, qualified_name, sentences
+from apimachinery.api.validation.checks import Object, dns_subdomain, label_selector, qualified_name, same, sentences
 from apimachinery.api.validation.go_values import go_list
 from apimachinery.api.validation.metadata import path_segment
 from apimachinery.api.validation.syntax import conditions
@@ -12,7 +12,7 @@ from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid
 
 _SPEC = Path("spec")
 _ACTIONS = ("Audit", "Deny", "Warn")
-_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _MAX_ANNOTATIONS = 20
 _MAX_VALUE_EXPRESSION = 5 * 1024
 _NOTHING = "validations or auditAnnotations must contain at least one item"
@@ -46,6 +46,18 @@ _CEL_RESERVED = frozenset(
 
 def admission_policy(obj: Object) -> list[Problem]:
     """What it applies to, and validations or audit annotations."""
+    return _policy(obj, True)
+
+
+def admission_policy_update(new: Object, old: Object) -> list[Problem]:
+    """Conditions that were not changed are not judged again."""
+    after, before = (each.get("spec") or {} for each in (new, old))
+    return _policy(
+        new, any(not same(after.get(field), before.get(field)) for field in ("paramKind", "matchConditions"))
+    )
+
+
+def _policy(obj: Object, conditions_too: bool) -> list[Problem]:
     spec, name = obj.get("spec") or {}, (obj.get("metadata") or {}).get("name") or ""
     policy, path = spec.get("failurePolicy"), _SPEC.child("failurePolicy")
     problems: list[Problem] = []
@@ -62,7 +74,8 @@ def admission_policy(obj: Object) -> list[Problem]:
         problems += _match_resources(constraints, path)
         if not constraints.get("resourceRules"):
             problems.append(required(path.child("resourceRules")))
-    problems += match_conditions(spec.get("matchConditions") or [], _SPEC.child("matchConditions"))
+    if conditions_too:
+        problems += match_conditions(spec.get("matchConditions") or [], _SPEC.child("matchConditions"))
     for position, variable in enumerate(spec.get("variables") or ()):
         problems += _variable(variable, _SPEC.child("variables").index(position))
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
@@ -80,7 +93,10 @@ def admission_policy_status(new: Object, old: Object) -> list[Problem]:
     warnings = (status.get("typeChecking") or {}).get("expressionWarnings") or []
     for position, warning in enumerate(warnings):
         where = path.child("typeChecking", "expressionWarnings").index(position)
-        problems += [required(where.child(field)) for field in ("warning", "fieldRef") if not warning.get(field)]
+        if not warning.get("warning"):
+            problems.append(required(where.child("warning")))
+        if not warning.get("fieldRef", "").strip():
+            problems.append(required(where.child("fieldRef")))
     return problems + conditions(status.get("conditions") or [], path.child("conditions"))
 
 
@@ -92,8 +108,7 @@ def admission_policy_binding(obj: Object) -> list[Problem]:
     if spec.get("paramRef") is not None:
         problems += _param_reference(spec["paramRef"], _SPEC.child("paramRef"))
     if spec.get("matchResources") is not None:
-        # Upstream's paths spell it so.
-        problems += _match_resources(spec["matchResources"], _SPEC.child("matchResouces"))
+        problems += _match_resources(spec["matchResources"], _SPEC.child("matchResources"))
     return problems + _actions(spec.get("validationActions") or [], _SPEC.child("validationActions"))
 
 
@@ -202,7 +217,10 @@ def _annotations(found: list[Object], name: str) -> list[Problem]:
     keys = [each.get("key", "") for each in found]
     for position, annotation in enumerate(found):
         where, key = path.index(position), keys[position]
-        problems += qualified_name(f"{name}/{key}", where.child("key"))
+        if name:
+            problems += qualified_name(f"{name}/{key}", where.child("key"))
+        else:
+            problems.append(invalid(where.child("key"), key, "requires metadata.name be non-empty"))
         expression, place = annotation.get("valueExpression", "").strip(), where.child("valueExpression")
         if not expression:
             problems.append(required(place, "valueExpression is not specified"))

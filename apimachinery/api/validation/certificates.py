@@ -4,6 +4,8 @@ from base64 import b64decode
 from typing import Any
 
 from apimachinery.api.validation.checks import Object, same
+from apimachinery.api.validation.difference import difference
+from apimachinery.api.validation.pem_blocks import certificate_error, request_error
 from apimachinery.meta import names
 from apimachinery.meta.paths import (
     Path,
@@ -50,25 +52,24 @@ _USAGES = (
 )
 
 
-def signing_request(obj: Object) -> list[Problem]:
-    """A request that is signed, usages, a signer; conditions that do not contradict each other."""
-    spec = obj.get("spec") or {}
+def signing_request(obj: Object, old: Object | None = None) -> list[Problem]:
+    """A request that is signed, usages, a signer; conditions that do not contradict each other.
+
+    old: what it was. Most of what was wrong already may stay wrong.
+    """
+    spec, held = obj.get("spec") or {}, (old or {}).get("spec") or {}
     problems: list[Problem] = []
-    if wrong := _request_error(spec.get("request") or ""):
+    if wrong := request_error(spec.get("request") or ""):
         problems.append(invalid(_SPEC.child("request"), _bytes(spec.get("request")), wrong))
     usages, path = spec.get("usages") or [], _SPEC.child("usages")
     if not usages:
-        problems.append(required(path, "usages must be provided"))
-    problems += [
-        not_supported(path.index(position), usage, _USAGES)
-        for position, usage in enumerate(usages)
-        if usage not in _USAGES
-    ]
-    problems += [
-        duplicate(path.index(position), usage) for position, usage in enumerate(usages) if usage in usages[:position]
-    ]
+        problems.append(required(path))
+    if not _unknown(held.get("usages") or []):
+        problems += [not_supported(path.index(position), usages[position], _USAGES) for position in _unknown(usages)]
+    if not _again(held.get("usages") or []):
+        problems += [duplicate(path.index(position), usages[position]) for position in _again(usages)]
     signer, path = spec.get("signerName") or "", _SPEC.child("signerName")
-    if signer == _LEGACY:
+    if signer == _LEGACY and held.get("signerName") != _LEGACY:
         problems.append(invalid(path, signer, "the legacy signerName is not allowed via this API version"))
     else:
         problems += signer_name(signer, path)
@@ -76,36 +77,36 @@ def signing_request(obj: Object) -> list[Problem]:
     if seconds is not None and seconds < 600:
         text = "may not specify a duration less than 600 seconds (10 minutes)"
         problems.append(invalid(_SPEC.child("expirationSeconds"), seconds, text))
-    status = obj.get("status") or {}
-    problems += _conditions(status.get("conditions") or [])
-    if wrong := _certificate_error(status.get("certificate") or ""):
+    problems += _conditions(_of(obj, "conditions") or [], _of(old, "conditions") or [])
+    issued, before = _of(obj, "certificate") or "", _of(old, "certificate") or ""
+    if (old is None or issued != before) and not certificate_error(before) and (wrong := certificate_error(issued)):
         problems.append(invalid(_CERTIFICATE, "<certificate data>", wrong))
     return problems
 
 
 def signing_request_update(new: Object, old: Object) -> list[Problem]:
     """An update of the object: neither approval nor certificate change."""
-    return _kept(new, old) + _approval_kept(new, old) + _certificate_kept(new, old)
+    return signing_request(new, old) + _kept(new, old) + _approval_kept(new, old) + _certificate_kept(new, old)
 
 
 def signing_request_status(new: Object, old: Object) -> list[Problem]:
     """An update of the status: the certificate is set once."""
-    problems = signing_request(new) + _kept(new, old) + _approval_kept(new, old)
-    before = (old.get("status") or {}).get("certificate")
-    if before and (new.get("status") or {}).get("certificate") != before:
+    problems = signing_request(new, old) + _kept(new, old) + _approval_kept(new, old)
+    before = _of(old, "certificate")
+    if before and (_of(new, "certificate") or "") != before:
         problems.append(forbidden(_CERTIFICATE, "updates may not modify existing certificate content"))
     return problems
 
 
 def signing_request_approval(new: Object, old: Object) -> list[Problem]:
     """An update of the approval: no certificate."""
-    return signing_request(new) + _kept(new, old) + _certificate_kept(new, old)
+    return signing_request(new, old) + _kept(new, old) + _certificate_kept(new, old)
 
 
 def signer_name(text: str, path: Path) -> list[Problem]:
     """A domain of at least two segments and a path: example.com/signer-name."""
     if not text:
-        return [required(path, "signerName must be provided")]
+        return [required(path)]
     parts = text.split("/")
     if len(parts) != 2:
         form = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
@@ -128,12 +129,14 @@ def _labels(text: str, check: Any, path: Path) -> list[Problem]:
     return []
 
 
-def _conditions(found: list[dict[str, Any]]) -> list[Problem]:
+def _conditions(found: list[dict[str, Any]], old: list[dict[str, Any]]) -> list[Problem]:
     problems: list[Problem] = []
     seen: set[str] = set()
+    held = [each.get("type", "") for each in old]
+    both, repeated = {"Approved", "Denied"} <= set(held), bool(_again(held))
     for position, condition in enumerate(found):
         where, kind, state = _CONDITIONS.index(position), condition.get("type", ""), condition.get("status", "")
-        if not kind:
+        if not kind and "" not in held:
             problems.append(required(where.child("type")))
         allowed = ("True",) if kind in _FINAL else _STATUSES
         if not state:
@@ -141,17 +144,30 @@ def _conditions(found: list[dict[str, Any]]) -> list[Problem]:
         elif state not in allowed:
             problems.append(not_supported(where.child("status"), state, allowed))
         opposite = {"Approved": "Denied", "Denied": "Approved"}.get(kind)
-        if opposite in seen:
+        if opposite in seen and not both:
             text = "Approved and Denied conditions are mutually exclusive"
             problems.append(invalid(where.child("type"), kind, text))
-        if kind in seen:
+        if kind in seen and not repeated:
             problems.append(duplicate(where.child("type"), kind))
         seen.add(kind)
     return problems
 
 
+def _unknown(usages: list[str]) -> list[int]:
+    return [position for position, usage in enumerate(usages) if usage not in _USAGES]
+
+
+def _again(values: list[str]) -> list[int]:
+    first: dict[str, int] = {}
+    return [position for position, value in enumerate(values) if first.setdefault(value, position) != position]
+
+
+def _of(obj: Object | None, field: str) -> Any:
+    return ((obj or {}).get("status") or {}).get(field)
+
+
 def _of_kind(obj: Object, kind: str) -> list[Any]:
-    return [each for each in (obj.get("status") or {}).get("conditions") or () if each.get("type") == kind]
+    return [each for each in _of(obj, "conditions") or () if each.get("type") == kind]
 
 
 def _kept(new: Object, old: Object) -> list[Problem]:
@@ -169,12 +185,13 @@ def _approval_kept(new: Object, old: Object) -> list[Problem]:
         if len(after) > len(before):
             problems.append(forbidden(_CONDITIONS, f'updates may not add a condition of type "{kind}"'))
         elif len(after) == len(before) and not same(after, before):
-            problems.append(forbidden(_CONDITIONS, f'updates may not modify a condition of type "{kind}"\n'))
+            text = f'updates may not modify a condition of type "{kind}"\n{difference(before, after)}'
+            problems.append(forbidden(_CONDITIONS, text))
     return problems
 
 
 def _certificate_kept(new: Object, old: Object) -> list[Problem]:
-    after, before = ((each.get("status") or {}).get("certificate") or "" for each in (new, old))
+    after, before = (_of(each, "certificate") or "" for each in (new, old))
     return [] if after == before else [forbidden(_CERTIFICATE, "updates may not set certificate content")]
 
 
@@ -183,37 +200,3 @@ def _bytes(text: str | None) -> Verbatim:
     if text is None:
         return Verbatim("[]byte(nil)")
     return Verbatim("[]byte{" + ", ".join(f"{byte:#x}" for byte in b64decode(text)) + "}")
-
-
-def _request_error(text: str) -> str:
-    pem = b64decode(text)
-    if b"-----BEGIN CERTIFICATE REQUEST-----" not in pem:
-        return "PEM block type must be CERTIFICATE REQUEST"
-    # 20 ms, for what few servers ever see
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
-    try:
-        request = x509.load_pem_x509_csr(pem)
-        return "" if request.is_signature_valid else "x509: signature check failed"
-    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
-        return str(error)
-
-
-def _certificate_error(text: str) -> str:
-    pem = b64decode(text)
-    if not pem:
-        return ""
-    for line in pem.splitlines():
-        if line.startswith(b"-----BEGIN ") and line != b"-----BEGIN CERTIFICATE-----":
-            kind = line.removeprefix(b"-----BEGIN ").removesuffix(b"-----").decode(errors="replace")
-            return f'only CERTIFICATE PEM blocks are allowed, found "{kind}"'
-    if b"-----BEGIN CERTIFICATE-----" not in pem:
-        return "must contain at least one CERTIFICATE PEM block"
-    from cryptography import x509
-
-    try:
-        x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
-        return str(error)
-    return ""

@@ -13,7 +13,7 @@ from apimachinery.api.validation.checks import (
     same,
     sentences,
 )
-from apimachinery.api.validation.go_values import go_list, go_strings
+from apimachinery.api.validation.go_values import go_list, go_selector, go_strings
 from apimachinery.api.validation.syntax import token_requests
 from apimachinery.meta import names, quantity
 from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, invalid, not_supported, required, too_long
@@ -23,8 +23,12 @@ _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _MODES = ("Persistent", "Ephemeral")
 _MAX_NAME = 63
 _MAX_NODE_ID = 256
-# The Go field of each boolean and the name upstream's paths give it.
-_BOOLEANS = (("attachRequired", "attachedRequired"), ("podInfoOnMount", "podInfoOnMount"))
+# Each field that must be set, and the name upstream's paths give it.
+_BEFORE_POLICY = (
+    ("attachRequired", "attachedRequired"),
+    ("podInfoOnMount", "podInfoOnMount"),
+    ("storageCapacity", "storageCapacity"),
+)
 
 
 def driver_name(name: str, path: Path) -> list[Problem]:
@@ -38,7 +42,7 @@ def driver_name(name: str, path: Path) -> list[Problem]:
 def csi_driver(obj: Object) -> list[Problem]:
     """A CSIDriver."""
     spec = obj.get("spec") or {}
-    problems = [required(_SPEC.child(shown)) for field, shown in _BOOLEANS if spec.get(field) is None]
+    problems = [required(_SPEC.child(shown)) for field, shown in _BEFORE_POLICY if spec.get(field) is None]
     policy = spec.get("fsGroupPolicy")
     if policy is not None and policy not in _GROUP_POLICIES:
         problems.append(not_supported(_SPEC.child("fsGroupPolicy"), policy, _GROUP_POLICIES))
@@ -46,7 +50,7 @@ def csi_driver(obj: Object) -> list[Problem]:
     for mode in spec.get("volumeLifecycleModes") or ():
         if mode not in _MODES:
             problems.append(not_supported(_SPEC.child("volumeLifecycleModes"), mode, _MODES))
-    return problems
+    return problems + ([required(_SPEC.child("seLinuxMount"))] if spec.get("seLinuxMount") is None else [])
 
 
 def csi_driver_update(new: Object, old: Object) -> list[Problem]:
@@ -84,11 +88,12 @@ def csi_node(obj: Object) -> list[Problem]:
 
 def csi_node_update(new: Object, old: Object) -> list[Problem]:
     """A driver, once there, stays as it is until it goes."""
-    before = {each.get("name"): each for each in (old.get("spec") or {}).get("drivers") or ()}
+    after, before = ((each.get("spec") or {}).get("drivers") or [] for each in (new, old))
     return [
         invalid(Path("CSINodeDriver"), _go_driver(driver), "field is immutable")
-        for driver in (new.get("spec") or {}).get("drivers") or ()
-        if driver.get("name") in before and not same(driver, before[driver.get("name")])
+        for held in before
+        for driver in after
+        if driver.get("name") == held.get("name") and not same(driver, held)
     ]
 
 
@@ -96,20 +101,18 @@ def storage_capacity(obj: Object) -> list[Problem]:
     """A CSIStorageCapacity."""
     problems = label_selector(obj.get("nodeTopology"), Path("nodeTopology"))
     problems += dns_subdomain(obj.get("storageClassName", ""), Path("storageClassName"))
-    for field in ("capacity", "maximumVolumeSize"):
-        amount = obj.get(field)
-        if amount is not None and quantity.parse(amount).nano < 0:
-            problems.append(invalid(Path(field), amount, NEGATIVE))
+    amount = obj.get("capacity")
+    if amount is not None and quantity.parse(amount).nano < 0:
+        problems.append(invalid(Path("capacity"), amount, NEGATIVE))
     return problems
 
 
 def storage_capacity_update(new: Object, old: Object) -> list[Problem]:
     """Where it is, and of which class, stay."""
-    return [
-        problem
-        for field in ("nodeTopology", "storageClassName")
-        for problem in immutable(new.get(field), old.get(field), Path(field))
-    ]
+    topology, name = new.get("nodeTopology"), new.get("storageClassName", "")
+    shown = None if topology is None else go_selector(topology)
+    problems = immutable(topology, old.get("nodeTopology"), Path("nodeTopology"), shown)
+    return problems + immutable(name, old.get("storageClassName", ""), Path("storageClassName"))
 
 
 def _keys(keys: list[str], path: Path) -> list[Problem]:

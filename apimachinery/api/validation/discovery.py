@@ -15,12 +15,14 @@ from apimachinery.api.validation.checks import (
     sentences,
 )
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, invalid, not_supported, required, too_many
+from apimachinery.meta.paths import Path, Problem, duplicate, internal, invalid, not_supported, required, too_many
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _TYPES = ("FQDN", "IPv4", "IPv6")
 _MAX_PORTS = 20000
 _MAX_ZONES = 8
+_MAX_TOPOLOGY = 16
+_ZONE = "topology.kubernetes.io/zone"
 
 
 def endpoint_slice(obj: Object) -> list[Problem]:
@@ -51,24 +53,40 @@ def _endpoint(endpoint: Object, kind: str, path: Path) -> list[Problem]:
     for position, text in enumerate(addresses):
         place = where.index(position)
         if kind == "FQDN":
-            problems += dns_subdomain(text.removesuffix("."), place)
+            problems += _domain(text, place)
         elif kind in ("IPv4", "IPv6"):
             address = parse_ip(text)
             if address is None or address.version != int(kind[-1]):
                 problems.append(invalid(place, text, f"must be a valid {kind} address"))
             problems += ordinary_ip(text, place)
-    topology = endpoint.get("deprecatedTopology") or {}
-    if len(topology) > 16:
-        problems.append(too_many(path.child("deprecatedTopology"), len(topology), 16))
-    problems += labels(topology, path.child("deprecatedTopology"))
-    if endpoint.get("hostname") is not None:
-        problems += dns_label(endpoint["hostname"], path.child("hostname"))
     if endpoint.get("nodeName") is not None:
         problems += dns_subdomain(endpoint["nodeName"], path.child("nodeName"))
+    topology, where = endpoint.get("deprecatedTopology") or {}, path.child("deprecatedTopology")
+    if len(topology) > _MAX_TOPOLOGY:
+        problems.append(too_many(where, len(topology), _MAX_TOPOLOGY))
+    problems += labels(topology, where)
+    if _ZONE in topology:
+        problems.append(internal(where.key(_ZONE), "reserved key was not removed in conversion"))
+    if endpoint.get("hostname") is not None:
+        problems += dns_label(endpoint["hostname"], path.child("hostname"))
     zones, where = (endpoint.get("hints") or {}).get("forZones") or [], path.child("hints", "forZones")
     if len(zones) > _MAX_ZONES:
         return [*problems, too_many(where, len(zones), _MAX_ZONES)]
     return problems + [problem for position in range(len(zones)) for problem in _zone(zones, position, where)]
+
+
+def _domain(text: str, path: Path) -> list[Problem]:
+    if not text:
+        return [required(path)]
+    text = text.removesuffix(".")
+    if wrong := names.dns1123_subdomain(text):
+        return [invalid(path, text, ",".join(wrong))]
+    if "." not in text:
+        return [invalid(path, text, "should be a domain with at least two segments separated by dots")]
+    for label in text.split("."):
+        if wrong := names.dns1123_label(label):
+            return [invalid(path, label, ",".join(wrong))]
+    return []
 
 
 def _zone(zones: list[dict[str, Any]], position: int, path: Path) -> list[Problem]:

@@ -1,6 +1,9 @@
 """Events (pkg/apis/core/validation/events.go), as the stored core/v1 objects that both groups show."""
 
-from apimachinery.api.validation.checks import Object, dns_subdomain, immutable, qualified_name, same
+from typing import Any
+
+from apimachinery.api.validation.checks import IMMUTABLE, Object, dns_subdomain, immutable, qualified_name, same
+from apimachinery.api.validation.go_values import go_struct, go_time
 from apimachinery.meta import times
 from apimachinery.meta.paths import Path, Problem, invalid, required
 
@@ -8,20 +11,9 @@ _LIMIT = 128
 _NOTE_LIMIT = 1024
 _MISMATCH = "does not match event.namespace"
 _UNSET = "needs to be unset"
-_FIXED = (
-    "involvedObject",
-    "reason",
-    "message",
-    "source",
-    "firstTimestamp",
-    "lastTimestamp",
-    "count",
-    "type",
-    "action",
-    "related",
-    "reportingComponent",
-    "reportingInstance",
-)
+_BEFORE_TIME = ("involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type")
+_AFTER_TIME = ("action", "related", "reportingComponent", "reportingInstance")
+_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 
 
 def event(obj: Object, *, new_style: bool) -> list[Problem]:
@@ -58,13 +50,35 @@ def new_event(obj: Object) -> list[Problem]:
 def event_update(new: Object, old: Object) -> list[Problem]:
     """What events.k8s.io lets change of an Event: its series."""
     problems = [] if same(new.get("series"), old.get("series")) else _series(new)
-    for field in _FIXED:
-        shown = "reportingController" if field == "reportingComponent" else field
-        problems += immutable(new.get(field), old.get(field), Path(shown))
+    problems += _fixed(new, old, _BEFORE_TIME)
     now, then = (times.parse(each["eventTime"]) if each.get("eventTime") else None for each in (new, old))
     if now != then:
-        problems.append(invalid(Path("eventTime"), new.get("eventTime"), "field is immutable"))
+        problems.append(invalid(Path("eventTime"), go_time(new.get("eventTime")), IMMUTABLE))
+    return problems + _fixed(new, old, _AFTER_TIME)
+
+
+def _fixed(new: Object, old: Object, fields: tuple[str, ...]) -> list[Problem]:
+    problems: list[Problem] = []
+    for field in fields:
+        name = "reportingController" if field == "reportingComponent" else field
+        problems += immutable(new.get(field), old.get(field), Path(name), _shown(field, new.get(field)))
     return problems
+
+
+def _shown(field: str, value: Any) -> Any:
+    """The value as Go prints it."""
+    match field:
+        case "involvedObject" | "related" if value is not None or field == "involvedObject":
+            return go_struct("core.ObjectReference", _REFERENCE, value or {})
+        case "source":
+            return go_struct("core.EventSource", ("component", "host"), value or {})
+        case "firstTimestamp" | "lastTimestamp":
+            return go_time(value)
+        case "related":
+            return None
+        case "count":
+            return value or 0
+    return value or ""
 
 
 def _reported(obj: Object, controller: str) -> list[Problem]:

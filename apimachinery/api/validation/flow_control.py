@@ -6,7 +6,7 @@ from typing import Any
 from apimachinery.api.validation.checks import Object, dns_label, dns_subdomain, same, sentences
 from apimachinery.api.validation.go_values import go_strings
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, forbidden, invalid, not_supported, required
 
 _SPEC = Path("spec")
 _METHODS = ("ByNamespace", "ByUser")
@@ -17,6 +17,8 @@ _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy
 _MAX_PRECEDENCE = 10000
 _MAX_QUEUES = 10 * 1000 * 1000
 _MAX_HASH_BITS = 60
+# Marks zero shares in the group's last beta; it has no place in version 1.
+_ROUND_TRIP = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
 _MEMBER = "each member of this list must be '*' or a DNS-1123 label; "
 _EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
 _ALL_PATHS = {"verbs": ["*"], "nonResourceURLs": ["*"]}
@@ -60,7 +62,8 @@ def flow_schema(obj: Object) -> list[Problem]:
         problems.append(invalid(path, precedence, "only the schema named 'exempt' may have matchingPrecedence 1"))
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in _METHODS:
-        problems.append(not_supported(_SPEC.child("distinguisherMethod", "type"), method, _METHODS))
+        shown = Verbatim(f'flowcontrol.FlowDistinguisherMethod{{Type:"{method.get("type", "")}"}}')
+        problems.append(not_supported(_SPEC.child("distinguisherMethod", "type"), shown, _METHODS))
     level = (spec.get("priorityLevelConfiguration") or {}).get("name", "")
     path = _SPEC.child("priorityLevelConfiguration", "name")
     problems += dns_subdomain(level, path) if level else [required(path, "must reference a priority level")]
@@ -76,6 +79,8 @@ def priority_level(obj: Object) -> list[Problem]:
     spec, name = obj.get("spec") or {}, (obj.get("metadata") or {}).get("name") or ""
     kind, limited, exempt = spec.get("type", ""), spec.get("limited"), spec.get("exempt")
     problems: list[Problem] = []
+    if _ROUND_TRIP in ((obj.get("metadata") or {}).get("annotations") or {}):
+        problems.append(forbidden(Path("metadata.annotations"), f"annotation '{_ROUND_TRIP}' is forbidden"))
     if (name == "exempt") != (kind == "Exempt"):
         problems.append(invalid(_SPEC.child("type"), kind, "type must be 'Exempt' if and only if name is 'exempt'"))
     match kind:
@@ -84,7 +89,7 @@ def priority_level(obj: Object) -> list[Problem]:
                 text = "must be nil if the type is not Limited"
                 problems.append(forbidden(_SPEC.child("limited"), text))
             if exempt is not None:
-                problems += _shares(exempt, _SPEC.child("exempt"))
+                problems += _shares(exempt, _SPEC.child("exempt")) + _lendable(exempt, _SPEC.child("exempt"))
         case "Limited":
             if exempt is not None:
                 problems.append(forbidden(_SPEC.child("exempt"), "must be nil if the type is Limited"))
@@ -96,6 +101,9 @@ def priority_level(obj: Object) -> list[Problem]:
             problems.append(not_supported(_SPEC.child("type"), kind, _LEVELS))
     if name == "catch-all" and not same(spec, _CATCH_ALL):
         problems.append(invalid(_SPEC, spec, "spec of 'catch-all' must equal the fixed value"))
+    if name == "exempt" and not same({**spec, "exempt": None}, {"type": "Exempt"}):
+        text = "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value"
+        problems.append(invalid(_SPEC, spec, text))
     return problems + _conditions(obj)
 
 
@@ -209,23 +217,30 @@ def _url_error(url: str) -> str:
 
 def _shares(level: Object, path: Path) -> list[Problem]:
     shares = level.get("nominalConcurrencyShares") or 0
-    problems: list[Problem] = []
-    if shares < 0:
-        problems.append(invalid(path.child("nominalConcurrencyShares"), shares, "must be a non-negative integer"))
+    if shares >= 0:
+        return []
+    return [invalid(path.child("nominalConcurrencyShares"), shares, "must be a non-negative integer")]
+
+
+def _lendable(level: Object, path: Path) -> list[Problem]:
     percent = level.get("lendablePercent")
-    if percent is not None and not 0 <= percent <= 100:
-        text = "must be between 0 and 100, inclusive"
-        problems.append(invalid(path.child("lendablePercent"), percent, text))
-    return problems
+    if percent is None or 0 <= percent <= 100:
+        return []
+    return [invalid(path.child("lendablePercent"), percent, "must be between 0 and 100, inclusive")]
 
 
 def _limited(limited: Object, path: Path) -> list[Problem]:
-    problems = _shares(limited, path)
+    problems = _shares(limited, path) + _response(limited.get("limitResponse") or {}, path.child("limitResponse"))
+    problems += _lendable(limited, path)
     borrow = limited.get("borrowingLimitPercent")
     if borrow is not None and borrow < 0:
         text = "if specified, must be a non-negative integer"
         problems.append(invalid(path.child("borrowingLimitPercent"), borrow, text))
-    response, where = limited.get("limitResponse") or {}, path.child("limitResponse")
+    return problems
+
+
+def _response(response: Object, where: Path) -> list[Problem]:
+    problems: list[Problem] = []
     queuing = response.get("queuing")
     match response.get("type", ""):
         case "Reject":

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from apimachinery.meta import times
 from apimachinery.meta.paths import Verbatim
 
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_GO_NAMES = {"uid": "UID", "apiVersion": "APIVersion", "apiGroup": "APIGroup"}
 _QUANTITY = re.compile(r"([+-]?)(\d+)(?:\.(\d*))?([numkMGTPE]|[KMGTPE]i)?")
 
 
@@ -28,6 +30,22 @@ def go_list(kind: str, values: Iterable[str] | None) -> Verbatim:
 def go_strings(values: Iterable[str] | None) -> Verbatim:
     """A list of strings: `[]string{"a"}`."""
     return go_list("string", values)
+
+
+def go_struct(kind: str, fields: Iterable[str], value: Mapping[str, Any]) -> Verbatim:
+    """A structure of texts: `core.EventSource{Component:"kubelet", Host:"n1"}`. fields: JSON's names, in Go's order."""
+    shown = ", ".join(
+        f'{_GO_NAMES.get(name, name[:1].upper() + name[1:])}:"{value.get(name) or ""}"' for name in fields
+    )
+    return Verbatim(f"{kind}{{{shown}}}")
+
+
+def go_time(text: str | None) -> Verbatim:
+    """A time of the API as Go's time.Time prints itself: `2025-01-02 03:04:05.6 +0000 UTC`."""
+    if not text:
+        return Verbatim("0001-01-01 00:00:00 +0000 UTC")
+    day, _, clock = times.rfc3339_micro(times.parse(text)).removesuffix("Z").partition("T")
+    return Verbatim(f"{day} {clock.rstrip('0').rstrip('.') if '.' in clock else clock} +0000 UTC")
 
 
 def go_selector(selector: Mapping[str, Any]) -> Verbatim:

@@ -1,9 +1,9 @@
 """Roles and bindings (pkg/apis/rbac/validation)."""
 
 from apimachinery.api.validation.checks import Object, dns_subdomain, same, sentences
-from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.go_values import go_strings, go_struct
 from apimachinery.api.validation.metadata import path_segment
-from apimachinery.meta.paths import Path, Problem, Verbatim, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, invalid, not_supported, required
 
 _GROUP = "rbac.authorization.k8s.io"
 
@@ -33,10 +33,8 @@ def binding_update(new: Object, old: Object) -> list[Problem]:
     after, before = new.get("roleRef") or {}, old.get("roleRef") or {}
     if same(after, before):
         return []
-    fields = ", ".join(
-        f'{go}:"{after.get(name, "")}"' for go, name in (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
-    )
-    return [invalid(Path("roleRef"), Verbatim(f"rbac.RoleRef{{{fields}}}"), "cannot change roleRef")]
+    shown = go_struct("rbac.RoleRef", ("apiGroup", "kind", "name"), after)
+    return [invalid(Path("roleRef"), shown, "cannot change roleRef")]
 
 
 def _rules(obj: Object, namespaced: bool) -> list[Problem]:

@@ -1,10 +1,12 @@
 """Access reviews, which are questions and never stored (pkg/apis/authorization/validation)."""
 
-from apimachinery.api.validation.checks import Object
+from apimachinery.api.validation.checks import Object, operator_values, qualified_name, sentences
 from apimachinery.api.validation.go_values import go_labels
+from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, Verbatim, invalid, required
 
 _SPEC = Path("spec")
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 
 def access_review(kind: str, obj: Object, namespace: str = "") -> list[Problem]:
@@ -25,7 +27,7 @@ def access_review(kind: str, obj: Object, namespace: str = "") -> list[Problem]:
         problems.append(invalid(_SPEC.child("user"), "", "at least one of user or group must be specified"))
     for field in ("fieldSelector", "labelSelector"):
         selector, path = (resource or {}).get(field), _SPEC.child("resourceAttributes", field)
-        problems += _selector(selector, path) if selector is not None else []
+        problems += _selector(field, selector, path) if selector is not None else []
     meta = {key: value for key, value in (obj.get("metadata") or {}).items() if value and key != "managedFields"}
     if local:
         meta.pop("namespace", None)
@@ -41,14 +43,33 @@ def access_review(kind: str, obj: Object, namespace: str = "") -> list[Problem]:
     return problems
 
 
-def _selector(selector: Object, path: Path) -> list[Problem]:
+def _selector(field: str, selector: Object, path: Path) -> list[Problem]:
     raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or []
+    problems: list[Problem] = []
     if raw and requirements:
-        return [invalid(path.child("rawSelector"), raw, "may not specified at the same time as requirements")]
-    if raw or requirements:
+        text = "may not specified at the same time as requirements"
+        problems.append(invalid(path.child("rawSelector"), raw, text))
+    if not raw and not requirements:
+        text = f"when {path} is specified, requirements or rawSelector is required"
+        problems.append(required(path.child("requirements"), text))
+    for position, each in enumerate(requirements):
+        where, key = path.child("requirements").index(position), each.get("key") or ""
+        if field == "fieldSelector":
+            if not key:
+                problems.append(required(where.child("key"), "must be specified"))
+            problems += _requirement(each, where)
+        else:
+            problems += _requirement(each, where) + qualified_name(key, where.child("key"))
+            for index, value in enumerate(each.get("values") or ()):
+                problems += sentences(names.label_value(value), value, where.child("values").index(index))
+    return problems
+
+
+def _requirement(requirement: Object, path: Path) -> list[Problem]:
+    """As many values as the operator takes. What operators there are is for whoever decides."""
+    if requirement.get("operator") not in _OPERATORS:
         return []
-    text = f"when {path} is specified, requirements or rawSelector is required"
-    return [required(path.child("requirements"), text)]
+    return operator_values(requirement, _OPERATORS, path)
 
 
 def _go_path(attributes: Object) -> Verbatim:

@@ -76,6 +76,11 @@ def volume_attachment_update(new: Object, old: Object) -> list[Problem]:
     return immutable(new.get("spec") or {}, old.get("spec") or {}, Path("spec"))
 
 
+def volume_attachment_status(new: Object, old: Object) -> list[Problem]:
+    """What an attacher reports is judged with the whole object."""
+    return volume_attachment(new) + volume_attachment_update(new, old)
+
+
 def _parameters(parameters: dict[str, str], path: Path) -> list[Problem]:
     if len(parameters) > _MAX_PARAMETERS:
         return [too_long(path, _MAX_PARAMETERS)]
@@ -90,8 +95,11 @@ def _size(texts: dict[str, str], path: Path) -> list[Problem]:
 
 def _topologies(obj: Object) -> list[Problem]:
     problems: list[Problem] = []
-    seen: list[dict[str, frozenset[str]]] = []
-    for position, term in enumerate(obj.get("allowedTopologies") or ()):
+    terms = obj.get("allowedTopologies") or []
+    # Upstream compares with as many empty terms as there are terms, and then with those before: all that equal one
+    # another are told of once each.
+    seen: list[dict[str, frozenset[str]]] = [{} for _ in terms]
+    for position, term in enumerate(terms):
         where = Path("allowedTopologies").index(position).child("matchLabelExpressions")
         found: dict[str, frozenset[str]] = {}
         for index, expression in enumerate(term.get("matchLabelExpressions") or ()):
@@ -105,8 +113,7 @@ def _topologies(obj: Object) -> list[Problem]:
             if key in found:
                 problems.append(duplicate(place.child("key"), key))
             found[key] = frozenset(values)
-        if found in seen:
-            problems.append(duplicate(where, ""))
+        problems += [duplicate(where, "") for other in seen if other == found]
         seen.append(found)
     return problems
 

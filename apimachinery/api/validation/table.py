@@ -68,7 +68,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
     ("", "v1", "PersistentVolumeClaim"): Rules(claims.claim, claims.claim_update, claims.claim_status),
     ("", "v1", "Pod"): Rules(pods.pod, pod_updates.pod_update, pod_updates.pod_status_update, pods.pod_create),
     ("", "v1", "PodTemplate"): Rules(lambda obj: pods.pod_template(obj.get("template"), Path("template"))),
-    ("", "v1", "ReplicationController"): Rules(workloads.replication_controller, status=workloads.replicas_status),
+    ("", "v1", "ReplicationController"): Rules(workloads.replication_controller, status=workloads.replica_set_status),
     ("", "v1", "ResourceQuota"): Rules(
         quotas.resource_quota,
         quotas.resource_quota_update,
@@ -86,7 +86,9 @@ RULES: dict[tuple[str, str, str], Rules] = {
     ("", "v1", "ServiceAccount"): Rules(),
     (*_REGISTRATION, "MutatingWebhookConfiguration"): Rules(update=webhooks.webhooks_update, create=webhooks.webhooks),
     (*_REGISTRATION, "ValidatingAdmissionPolicy"): Rules(
-        admission_policies.admission_policy, status=admission_policies.admission_policy_status
+        update=admission_policies.admission_policy_update,
+        status=admission_policies.admission_policy_status,
+        create=admission_policies.admission_policy,
     ),
     (*_REGISTRATION, "ValidatingAdmissionPolicyBinding"): Rules(admission_policies.admission_policy_binding),
     (*_REGISTRATION, "ValidatingWebhookConfiguration"): Rules(
@@ -98,7 +100,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
     (*_APPS, "ControllerRevision"): Rules(revisions.controller_revision, revisions.controller_revision_update),
     (*_APPS, "DaemonSet"): Rules(workloads.daemon_set, workloads.selector_update, workloads.daemon_set_status),
     (*_APPS, "Deployment"): Rules(workloads.deployment, workloads.selector_update, workloads.replicas_status),
-    (*_APPS, "ReplicaSet"): Rules(workloads.replica_set, workloads.selector_update, workloads.replicas_status),
+    (*_APPS, "ReplicaSet"): Rules(workloads.replica_set, workloads.selector_update, workloads.replica_set_status),
     (*_APPS, "StatefulSet"): Rules(
         workloads.stateful_set,
         workloads.stateful_set_update,
@@ -111,9 +113,9 @@ RULES: dict[tuple[str, str, str], Rules] = {
     (*_BATCH, "CronJob"): Rules(jobs.cron_job, create=_cron_name),
     (*_BATCH, "Job"): Rules(jobs.job, jobs.job_update, job_status.job_status),
     ("certificates.k8s.io", "v1", "CertificateSigningRequest"): Rules(
-        certificates.signing_request,
-        certificates.signing_request_update,
-        certificates.signing_request_status,
+        update=certificates.signing_request_update,
+        status=certificates.signing_request_status,
+        create=certificates.signing_request,
         name=path_segment,
     ),
     ("coordination.k8s.io", "v1", "Lease"): Rules(leases.lease),
@@ -126,17 +128,25 @@ RULES: dict[tuple[str, str, str], Rules] = {
     (*_NET, "IngressClass"): Rules(ingress.ingress_class, ingress.ingress_class_update, change_first=True),
     (*_NET, "NetworkPolicy"): Rules(networking.network_policy),
     ("node.k8s.io", "v1", "RuntimeClass"): Rules(classes.runtime_class, classes.runtime_class_update),
-    ("policy", "v1", "PodDisruptionBudget"): Rules(policy.disruption_budget, status=policy.disruption_budget_status),
+    # Upstream asks nothing of a budget's name but that it fits into a URL.
+    ("policy", "v1", "PodDisruptionBudget"): Rules(
+        policy.disruption_budget, status=policy.disruption_budget_status, name=path_segment
+    ),
     (*_RBAC, "ClusterRole"): Rules(rbac.cluster_role, name=path_segment),
     (*_RBAC, "ClusterRoleBinding"): Rules(rbac.cluster_role_binding, rbac.binding_update, name=path_segment),
     (*_RBAC, "Role"): Rules(rbac.role, name=path_segment),
     (*_RBAC, "RoleBinding"): Rules(rbac.role_binding, rbac.binding_update, name=path_segment),
-    ("scheduling.k8s.io", "v1", "PriorityClass"): Rules(classes.priority_class, classes.priority_class_update),
+    ("scheduling.k8s.io", "v1", "PriorityClass"): Rules(
+        update=classes.priority_class_update, create=classes.priority_class
+    ),
     (*_STORAGE, "CSIDriver"): Rules(csi.csi_driver, csi.csi_driver_update),
     (*_STORAGE, "CSINode"): Rules(csi.csi_node, csi.csi_node_update),
     (*_STORAGE, "CSIStorageCapacity"): Rules(csi.storage_capacity, csi.storage_capacity_update),
     (*_STORAGE, "StorageClass"): Rules(storage.storage_class, storage.storage_class_update),
     (*_STORAGE, "VolumeAttachment"): Rules(
-        storage.volume_attachment, storage.volume_attachment_update, create=storage.volume_attachment_create
+        storage.volume_attachment,
+        storage.volume_attachment_update,
+        storage.volume_attachment_status,
+        storage.volume_attachment_create,
     ),
 }

@@ -31,7 +31,7 @@ def webhook_url(text: str, path: Path) -> list[Problem]:
         problems.append(invalid(path, url.scheme, f"'https' is the only allowed URL scheme{_FORM}"))
     user, at, host = url.netloc.rpartition("@")
     if not host:
-        problems.append(invalid(path, "", f"host must be provided{_FORM}"))
+        problems.append(invalid(path, "", f"host must be specified{_FORM}"))
     if at:
         problems.append(invalid(path, user, "user information is not permitted in the URL"))
     if url.fragment:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, label_selector, qualified_name
+from apimachinery.api.validation.checks import Object, label_selector, qualified_name, same
 from apimachinery.api.validation.go_values import go_list, go_strings
 from apimachinery.api.validation.syntax import fully_qualified_name
 from apimachinery.api.validation.webhook_clients import client_config
@@ -26,24 +26,30 @@ def webhooks(obj: Object) -> list[Problem]:
 
 
 def webhooks_update(new: Object, old: Object) -> list[Problem]:
-    """What was stored under an older version's rules may stay."""
-    before = old.get("webhooks") or []
+    """What was stored under an older version's rules may stay, and conditions that no webhook changed."""
+    after, before = (each.get("webhooks") or [] for each in (new, old))
+    kept = [[hook.get("matchConditions") or [] for hook in hooks] for hooks in (after, before)]
     hook_names = [hook.get("name") for hook in before]
     return _webhooks(
         new,
         strict=all(hook.get("sideEffects") in _NO_SIDE_EFFECTS for hook in before),
         known_versions=all(set(hook.get("admissionReviewVersions") or _VERSIONS) & set(_VERSIONS) for hook in before),
         unique=len(set(hook_names)) == len(hook_names),
+        conditions=not same(*kept),
     )
 
 
-def _webhooks(obj: Object, *, strict: bool, known_versions: bool, unique: bool) -> list[Problem]:
+def _webhooks(
+    obj: Object, *, strict: bool, known_versions: bool, unique: bool, conditions: bool = True
+) -> list[Problem]:
     problems: list[Problem] = []
     mutating = obj.get("kind") == "MutatingWebhookConfiguration"
     seen: set[str] = set()
     for position, hook in enumerate(obj.get("webhooks") or ()):
         where, name = Path("webhooks").index(position), hook.get("name", "")
         problems += _webhook(hook, where, mutating, strict)
+        if conditions:
+            problems += match_conditions(hook.get("matchConditions") or [], where.child("matchConditions"))
         path, versions = where.child("admissionReviewVersions"), hook.get("admissionReviewVersions") or []
         problems += _review_versions(versions, known_versions, path)
         if unique and name:
@@ -72,8 +78,7 @@ def _webhook(hook: Object, path: Path, mutating: bool, strict: bool) -> list[Pro
         problems += label_selector(hook.get(field), path.child(field))
     if mutating:
         problems += _optional(hook, "reinvocationPolicy", _REINVOCATION, path)
-    problems += client_config(hook.get("clientConfig") or {}, path.child("clientConfig"))
-    return problems + match_conditions(hook.get("matchConditions") or [], path.child("matchConditions"))
+    return problems + client_config(hook.get("clientConfig") or {}, path.child("clientConfig"))
 
 
 def match_conditions(found: list[dict[str, Any]], path: Path) -> list[Problem]:

@@ -19,6 +19,7 @@ from apimachinery.api.validation.pods import pod_template
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 
 _SPEC = Path("spec")
+_REPLICA_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
 _OTHER_LABELS = "`selector` does not match template `labels`"
 
 
@@ -182,6 +183,13 @@ def selector_update(new: Object, old: Object) -> list[Problem]:
 def replicas_status(new: Object, old: Object) -> list[Problem]:
     """The counts of a workload's status: not negative, parts not above the whole."""
     return _replicas_status(new, old, "readyReplicas")
+
+
+def replica_set_status(new: Object, old: Object) -> list[Problem]:
+    """The counts of a ReplicaSet's or a ReplicationController's status."""
+    status = new.get("status") or {}
+    ordered = {name: status[name] for name in _REPLICA_COUNTS if name in status}
+    return _replicas_status({"status": ordered}, {}, "readyReplicas")
 
 
 def stateful_set_status(new: Object, old: Object) -> list[Problem]:

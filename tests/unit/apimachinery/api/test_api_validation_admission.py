@@ -1,74 +1,14 @@
-"""Webhook configurations, admission policies and bindings: what they are refused for, apart from CEL."""
+# ruff: noqa: E501
+# A table of sentences reads better whole.
+"""Admission policies and their bindings: what they are refused for, apart from CEL."""
 
 import pytest
 
-from apimachinery.api.validation import (
-    validate_create,
-)
+from apimachinery.api.validation import validate_create, validate_status_update, validate_update
 from tests.unit.apimachinery.api.objects_for_validation import made, resource, texts
 
-MUTATING = resource("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 ADMISSION = resource("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy")
 BINDING = resource("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding")
-_HOOK = {
-    "name": "a.b.c",
-    "sideEffects": "None",
-    "admissionReviewVersions": ["v1"],
-    "clientConfig": {"url": "https://host/path"},
-}
-
-
-@pytest.mark.parametrize(
-    ("hook", "expected"),
-    [
-        (_HOOK, []),
-        (
-            {**_HOOK, "name": "short"},
-            ['name: Invalid value: "short": should be a domain with at least three segments separated by dots'],
-        ),
-        (
-            {"name": "a.b.c"},
-            [
-                "sideEffects: Required value: must specify one of None, NoneOnDryRun",
-                "clientConfig: Required value: exactly one of url or service is required",
-                "admissionReviewVersions: Required value: must specify one of v1, v1beta1",
-            ],
-        ),
-        (
-            {**_HOOK, "clientConfig": {"url": "http://u@h?x#y"}},
-            [
-                "clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: "
-                "https://host[/path]",
-                'clientConfig.url: Invalid value: "u": user information is not permitted in the URL',
-                'clientConfig.url: Invalid value: "y": fragments are not permitted in the URL',
-                'clientConfig.url: Invalid value: "x": query parameters are not permitted in the URL',
-            ],
-        ),
-        (
-            {
-                **_HOOK,
-                "timeoutSeconds": 31,
-                "rules": [{"operations": ["GET"], "apiGroups": ["*"], "apiVersions": ["*"]}],
-            },
-            [
-                'rules[0].operations[0]: Unsupported value: "GET": supported values: "*", "CONNECT", "CREATE", '
-                '"DELETE", "UPDATE"',
-                "rules[0].resources: Required value",
-                "timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
-            ],
-        ),
-        (
-            {**_HOOK, "admissionReviewVersions": ["v9"]},
-            ['admissionReviewVersions: Invalid value: []string{"v9"}: must include at least one of v1, v1beta1'],
-        ),
-    ],
-    ids=str,
-)
-def test_webhooks(hook, expected):
-    found = texts(validate_create(MUTATING, made(MUTATING, webhooks=[hook])))
-    assert found == [f"webhooks[0].{text}" for text in expected]
-
-
 _MATCH = {
     "resourceRules": [
         {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]},
@@ -92,7 +32,7 @@ def test_admission_policies():
         "spec.validations[0].expression: Required value: expression is not specified",
         'spec.validations[0].message: Invalid value: "a\\nb": message must not contain line breaks',
         'spec.validations[0].reason: Unsupported value: "No": supported values: "Forbidden", "Invalid", '
-        '"RequestEntityTooLarge", "Unauthorized"',
+        '"RequestEntityTooLarge"',
     ]
 
 
@@ -106,3 +46,120 @@ def test_admission_policy_bindings():
         'spec.paramRef.parameterNotFoundAction: Unsupported value: "Wait": supported values: "Deny", "Allow"',
         'spec.validationActions[1]: Duplicate value: "Audit"',
     ]
+
+
+_GOOD = {"matchConstraints": _MATCH, "validations": [{"expression": "true"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (
+            {**_GOOD, "failurePolicy": "Wait"},
+            ['spec.failurePolicy: Unsupported value: "Wait": supported values: "Fail", "Ignore"'],
+        ),
+        ({**_GOOD, "paramKind": {"apiVersion": "/", "kind": "1"}}, None),
+        ({**_GOOD, "matchConstraints": {}}, ["spec.matchConstraints.resourceRules: Required value"]),
+        (
+            {
+                **_GOOD,
+                "matchConstraints": {
+                    "resourceRules": [{**_MATCH["resourceRules"][0], "resourceNames": ["a", "a", "b/c"]}]
+                },
+            },
+            [
+                'spec.matchConstraints.resourceRules[0].resourceNames[1]: Duplicate value: "a"',
+                "spec.matchConstraints.resourceRules[0].resourceNames[2]: Invalid value: \"b/c\": may not contain '/'",
+            ],
+        ),
+        (
+            {**_GOOD, "variables": [{"name": "in", "expression": "1"}, {"name": " ", "expression": " "}]},
+            [
+                'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier',
+                "spec.variables[1].name: Required value: name is not specified",
+                "spec.variables[1].expression: Required value: expression is not specified",
+            ],
+        ),
+        (
+            {**_GOOD, "validations": [{"expression": "true", "message": " ", "messageExpression": " "}]},
+            [
+                'spec.validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
+                'spec.validations[0].message: Invalid value: " ": message must be non-empty if specified',
+            ],
+        ),
+        (
+            {
+                **_GOOD,
+                "auditAnnotations": [{"key": "k", "valueExpression": " "}, {"key": "k", "valueExpression": "'" * 5121}],
+            },
+            [
+                "spec.auditAnnotations[0].valueExpression: Required value: valueExpression is not specified",
+                "spec.auditAnnotations[1].valueExpression: Required value: must not exceed 5120 bytes in length",
+                'spec.auditAnnotations[1].key: Duplicate value: "k"',
+            ],
+        ),
+    ],
+    ids=lambda value: str(value)[:80],
+)
+def test_the_details_of_admission_policies(spec, expected):
+    found = texts(validate_create(ADMISSION, made(ADMISSION, spec=spec)))
+    if expected is None:
+        assert found[0] == 'spec.paramKind.apiVersion: Invalid value: "/": version must be specified'
+        assert found[1].startswith(
+            'spec.paramKind.kind: Invalid value: "1": may have mixed case, but should otherwise match: a DNS-1035'
+        )
+    else:
+        assert found == expected
+
+
+def test_conditions_of_a_policy_are_judged_when_they_change():
+    spec = {**_GOOD, "matchConditions": [{"name": "", "expression": "true"}]}
+    old = made(ADMISSION, spec=spec)
+    assert validate_update(ADMISSION, made(ADMISSION, spec={**spec, "failurePolicy": "Ignore"}), old) == []
+    other = made(ADMISSION, spec={**spec, "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}})
+    assert texts(validate_update(ADMISSION, other, old)) == ["spec.matchConditions[0].name: Required value"]
+
+
+def test_what_type_checking_found():
+    old = made(ADMISSION, spec=_GOOD)
+    found = {"typeChecking": {"expressionWarnings": [{"fieldRef": " "}, {"fieldRef": "spec", "warning": "w"}]}}
+    assert texts(validate_status_update(ADMISSION, {**old, "status": found}, old)) == [
+        "status.typeChecking.expressionWarnings[0].warning: Required value",
+        "status.typeChecking.expressionWarnings[0].fieldRef: Required value",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (
+            {"paramRef": {"name": "a", "selector": {}, "parameterNotFoundAction": "Deny"}},
+            [
+                "spec.paramRef.name: Forbidden: name and selector are mutually exclusive",
+                "spec.paramRef.selector: Forbidden: name and selector are mutually exclusive",
+            ],
+        ),
+        ({"paramRef": {"name": "a"}}, ["spec.paramRef.parameterNotFoundAction: Required value"]),
+        (
+            {"matchResources": {"matchPolicy": "Near"}},
+            ['spec.matchResources.matchPolicy: Unsupported value: "Near": supported values: "Equivalent", "Exact"'],
+        ),
+        (
+            {"validationActions": []},
+            ["spec.validationActions: Required value: at least one validation action is required"],
+        ),
+        (
+            {"validationActions": ["Deny", "Warn", "Shout"]},
+            [
+                'spec.validationActions[2]: Unsupported value: "Shout": supported values: "Audit", "Deny", "Warn"',
+                'spec.validationActions: Invalid value: []admissionregistration.ValidationAction{"Deny", "Warn", "Shout"}: must '
+                "not contain both Deny and Warn (repeating the same validation failure information in the API response and "
+                "headers serves no purpose)",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_the_details_of_bindings(fields, expected):
+    spec = {"policyName": "p", "validationActions": ["Deny"], **fields}
+    assert texts(validate_create(BINDING, made(BINDING, spec=spec))) == expected

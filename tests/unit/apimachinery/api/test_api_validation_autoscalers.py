@@ -81,3 +81,10 @@ def test_disruption_budgets():
         "status.conditions[0].reason: Required value: must be set",
         "status.expectedPods: Invalid value: -1: must be greater than or equal to 0",
     ]
+
+
+def test_names_of_disruption_budgets():
+    assert validate_create(PDB, made(PDB, "Web_1", spec={})) == []
+    assert texts(validate_create(PDB, made(PDB, "a/b", spec={}))) == [
+        "metadata.name: Invalid value: \"a/b\": may not contain '/'"
+    ]

@@ -212,3 +212,30 @@ def test_time_zones_of_cron_jobs(zone, expected):
     spec = {"schedule": "* * * * *", "timeZone": zone, "jobTemplate": {"spec": {"template": {"spec": pod}}}}
     found = validate_create(CRON, _object(CRON, spec=spec))
     assert _texts(found) == [f'spec.timeZone: Invalid value: "{zone}": {text}' for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b.", []),
+        ("", ["Required value"]),
+        ("a", ['Invalid value: "a": should be a domain with at least two segments separated by dots']),
+        (f"{'a' * 64}.b.", [f'Invalid value: "{"a" * 64}": must be no more than 63 characters']),
+    ],
+)
+def test_domains_in_a_slice(text, expected):
+    found = _texts(validate_create(SLICE, _object(SLICE, addressType="FQDN", endpoints=[{"addresses": [text]}])))
+    assert found == [f"endpoints[0].addresses[0]: {each}" for each in expected]
+
+
+def test_an_endpoint_is_judged_in_upstreams_order():
+    topology = {"topology.kubernetes.io/zone": "z"} | {f"t{number}": "" for number in range(16)}
+    endpoint = {"addresses": ["10.0.0.1"], "nodeName": "N", "hostname": "H", "deprecatedTopology": topology}
+    found = validate_create(SLICE, _object(SLICE, addressType="IPv4", endpoints=[endpoint]))
+    assert [(problem.path, problem.type) for problem in found] == [
+        ("endpoints[0].nodeName", "FieldValueInvalid"),
+        ("endpoints[0].deprecatedTopology", "FieldValueTooMany"),
+        ("endpoints[0].deprecatedTopology[topology.kubernetes.io/zone]", "InternalError"),
+        ("endpoints[0].hostname", "FieldValueInvalid"),
+    ]
+    assert found[2].message == "Internal error: reserved key was not removed in conversion"

@@ -1,4 +1,8 @@
+# ruff: noqa: E501
+# A table of sentences reads better whole.
 """Controllers of pods and their revisions: what they are refused for."""
+
+import pytest
 
 from apimachinery.api.validation import (
     validate_create,
@@ -24,6 +28,8 @@ def test_controller_revisions():
 
 STATEFUL = resource("apps/v1", "StatefulSet")
 DAEMON = resource("apps/v1", "DaemonSet")
+CONTROLLER = resource("v1", "ReplicationController")
+_RUNNING = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
 _TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
 
 
@@ -56,4 +62,66 @@ def test_daemon_sets():
     assert texts(validate_create(DAEMON, strange)) == [
         'spec.updateStrategy: Unsupported value: apps.DaemonSetUpdateStrategy{Type:"Slow", '
         'RollingUpdate:(*apps.RollingUpdateDaemonSet)(nil)}: supported values: "RollingUpdate", "OnDelete"'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"template": _RUNNING}, []),
+        (
+            {"template": _RUNNING, "minReadySeconds": -1, "replicas": -1},
+            [
+                "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0",
+                "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+            ],
+        ),
+        ({}, ["spec.selector: Required value", "spec.template: Required value"]),
+        (
+            {"selector": {"a": "c"}, "template": _RUNNING},
+            [
+                'spec.template.metadata.labels: Invalid value: map[string]string{"a":"b"}: `selector` does not match template '
+                "`labels`"
+            ],
+        ),
+        (
+            {
+                "template": {
+                    **_RUNNING,
+                    "spec": {**_RUNNING["spec"], "restartPolicy": "Never", "activeDeadlineSeconds": 5},
+                }
+            },
+            [
+                'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"',
+                "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicationController is not "
+                "Supported",
+            ],
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_replication_controllers(spec, expected):
+    assert texts(validate_create(CONTROLLER, made(CONTROLLER, spec=spec))) == expected
+
+
+def test_the_counts_of_a_replication_controller():
+    old = made(CONTROLLER, spec={"template": _RUNNING})
+    wrong = {
+        "observedGeneration": -1,
+        "availableReplicas": 3,
+        "readyReplicas": 2,
+        "fullyLabeledReplicas": 2,
+        "replicas": 1,
+    }
+    assert texts(validate_status_update(CONTROLLER, {**old, "status": wrong}, old)) == [
+        "status.observedGeneration: Invalid value: -1: must be greater than or equal to 0",
+        "status.fullyLabeledReplicas: Invalid value: 2: cannot be greater than status.replicas",
+        "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas",
+        "status.availableReplicas: Invalid value: 3: cannot be greater than status.replicas",
+        "status.availableReplicas: Invalid value: 3: cannot be greater than readyReplicas",
+    ]
+    below = {"readyReplicas": -2, "replicas": -1}
+    assert texts(validate_status_update(CONTROLLER, {**old, "status": below}, old))[:2] == [
+        "status.replicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.readyReplicas: Invalid value: -2: must be greater than or equal to 0",
     ]

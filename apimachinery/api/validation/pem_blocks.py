@@ -1,0 +1,83 @@
+"""What PEM says: requests that are signed, certificates and nothing else (pkg/apis/certificates, Go's encoding/pem)."""
+
+import re
+from base64 import b64decode
+from binascii import Error
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.x509 import CertificateSigningRequest
+
+_EDGE = re.compile(rb"-----(BEGIN|END) (.*?)-----[ \t\r]*")
+
+
+def request_error(text: str) -> str:
+    """What is wrong with a request for a certificate (base64 of PEM), or ""."""
+    kind, _, data = next(_blocks(b64decode(text)), ("", False, b""))
+    if kind != "CERTIFICATE REQUEST":
+        return "PEM block type must be CERTIFICATE REQUEST"
+    # 20 ms, for what few servers ever see
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    try:
+        request = x509.load_der_x509_csr(data)
+        return "" if request.is_signature_valid else _unverified(request)
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
+        return str(error)
+
+
+def certificate_error(text: str) -> str:
+    """What is wrong with certificates (base64 of PEM), or ""; nothing is wrong with nothing."""
+    pem = b64decode(text)
+    if not pem:
+        return ""
+    from cryptography import x509
+
+    found = False
+    for kind, headers, data in _blocks(pem):
+        found = True
+        if kind != "CERTIFICATE":
+            return f'only CERTIFICATE PEM blocks are allowed, found "{kind}"'
+        if headers:
+            return "no PEM block headers are permitted"
+        try:
+            x509.load_der_x509_certificate(data)
+        except ValueError as error:
+            return str(error)
+    return "" if found else "must contain at least one CERTIFICATE PEM block"
+
+
+def _blocks(pem: bytes) -> Iterator[tuple[str, bool, bytes]]:
+    """The kind of each block, whether it has headers, and what is in it. What is no block is passed over."""
+    kind: bytes | None = None
+    body: list[bytes] = []
+    for line in pem.split(b"\n"):
+        edge = _EDGE.fullmatch(line)
+        if edge is None:
+            body.append(line)
+            continue
+        if kind is not None and edge[1] == b"END" and edge[2] == kind:
+            lines = [each for each in body if b":" not in each]
+            try:
+                yield (
+                    kind.decode(errors="replace"),
+                    len(lines) < len(body),
+                    b64decode(b"".join(b"".join(lines).split()), validate=True),
+                )
+            except Error:
+                pass
+        kind, body = edge[2] if edge[1] == b"BEGIN" else None, []
+
+
+def _unverified(request: "CertificateSigningRequest") -> str:
+    """What Go says of a signature that is not the key's."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    key = request.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "x509: ECDSA verification failure"
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "x509: Ed25519 verification failure"
+    return "crypto/rsa: verification error"

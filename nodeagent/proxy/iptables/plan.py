@@ -49,8 +49,9 @@ class _PortPlanner:
     def __init__(self, port: ServicePort, where: Reachable, view: NodeView, comments: bool) -> None:
         self.port, self.where, self.view, self.comments = port, where, view, comments
         self.out = PortPlan()
+        self.addresses = {one: str(one) for one in where.reachable}
         self.endpoint_chains = {
-            one: names.endpoint_chain(port.name, port.protocol, str(one)) for one in where.reachable
+            one: names.endpoint_chain(port.name, port.protocol, address) for one, address in self.addresses.items()
         }
         self.cluster_chain = names.cluster_chain(port.name, port.protocol)
         self.local_chain = names.local_chain(port.name, port.protocol)
@@ -166,11 +167,11 @@ class _PortPlanner:
             for endpoint in endpoints:
                 target = self.endpoint_chains[endpoint]
                 recent = f"-m recent --name {target} --rcheck --seconds {self.port.sticky_seconds} --reap"
-                rules.append(f"{self._note(f'{self.port.name} -> {endpoint}')}{recent} -j {target}")
+                rules.append(f"{self._note(f'{self.port.name} -> {self.addresses[endpoint]}')}{recent} -j {target}")
         for number, endpoint in enumerate(endpoints):
             left = len(endpoints) - number
             chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
-            note = self._note(f"{self.port.name} -> {endpoint}")
+            note = self._note(f"{self.port.name} -> {self.addresses[endpoint]}")
             rules.append(f"{note}{chance}-j {self.endpoint_chains[endpoint]}")
         self.out.chains[chain] = tuple(rules)
 
@@ -179,7 +180,7 @@ class _PortPlanner:
         sticky = f"-m recent --name {self.endpoint_chains[endpoint]} --set " if self.port.sticky_seconds else ""
         return (
             f"{note}-s {endpoint.ip} -j {names.MARK_MASQ}",
-            f"{note}{sticky}{self.match} -j DNAT --to-destination {endpoint}",
+            f"{note}{sticky}{self.match} -j DNAT --to-destination {self.addresses[endpoint]}",
         )
 
     def _note(self, words: str) -> str:

@@ -58,10 +58,10 @@ class IptablesRules:
         self._plans.clear()
         self._endpoints.clear()
         self._total, self._view = 0, view
-        self._comments = not _is_large(ports)
         yield from render_whole(self._plan_all(ports), lambda: self._others(saved))
 
     def _plan_all(self, ports: Mapping[str, Ports]) -> Iterator[PortPlan]:
+        self._comments = not _is_large(ports)
         for key in sorted(ports):
             self._count_endpoints(key, ports[key])
             if plans := self._plan(ports[key]):

@@ -108,6 +108,11 @@ class DaemonSetController:
         doomed = [pod for pod in plan.delete if objects.uid(pod) not in postponed]
         if not plan.create and not doomed:
             return None
+        for pod in doomed:
+            if pods.phase(pod) == "Succeeded":
+                where = f"{objects.key(pod)} on node {pods.node_name(pod)}"
+                message = f"Found succeeded daemon pod {where}, will try to delete it"
+                self._recorder.event(daemon_set, "Normal", "SucceededDaemonPod", message)
         if plan.create:
             self._expected.expect_creations(key, len(plan.create))
         if doomed and not plan.create:

@@ -128,8 +128,9 @@ def plan_pods(daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Objec
             continue
         broken = [pod for pod in here if pods.phase(pod) == "Failed"]
         failed += broken
-        delete += broken
-        living = sorted((pod for pod in here if pod not in broken and not pods.is_terminal(pod)), key=_creation)
+        # A daemon has not done its work when it ends, well or not: as when its node is shut down.
+        delete += [pod for pod in here if pods.is_terminal(pod)]
+        living = sorted((pod for pod in here if not pods.is_terminal(pod)), key=_creation)
         # With surge, an old and a new pod may be side by side for a while.
         if not surge:
             delete += living[1:]

@@ -55,7 +55,7 @@ class NodeLifecycleController:
         )
         self._recorder = context.recorder("node-controller")
         self._heard: dict[str, Heard] = {}
-        self._known: set[str] = set()
+        self._known: dict[str, Object] = {}
         self._marked: set[str] = set()
         self._may_evict_at: dict[str, float] = {}
         self._all_down = False
@@ -103,14 +103,16 @@ class NodeLifecycleController:
                 raise result
 
     def _note_membership(self, nodes: list[Object]) -> None:
-        names = {objects.name(node) for node in nodes}
-        for node in nodes:
-            if objects.name(node) not in self._known:
-                self._say(node, "RegisteredNode", f"Node {objects.name(node)} event: Registered Node in Controller")
-        for gone in self._known - names:
-            self._heard.pop(gone, None)
-            self._marked.discard(gone)
-        self._known = names
+        present = {objects.name(node): node for node in nodes}
+        for name in present.keys() - self._known.keys():
+            message = f"Node {name} event: Registered Node {name} in Controller"
+            self._say(present[name], "RegisteredNode", message)
+        for name in self._known.keys() - present.keys():
+            message = f"Node {name} event: Removing Node {name} from Controller"
+            self._say(self._known[name], "RemovingNode", message)
+            self._heard.pop(name, None)
+            self._marked.discard(name)
+        self._known = present
 
     async def _observe(self, node: Object) -> Object:
         """Judge one node's silence; returns the node as it is after that."""

@@ -32,6 +32,7 @@ from controlplane.controllers.statefulset_plan import (
     render_claims,
     render_stateful_pod,
     revision_of,
+    wanted_ordinals,
 )
 
 Object = dict[str, Any]
@@ -106,6 +107,7 @@ class StatefulSetController:
                 continue  # its deletion wakes us
             await self._create(stateful_set, number, revision, revisions[revision])
         for pod in plan.delete:
+            self._say_ended(stateful_set, pod)
             await self._delete(stateful_set, pod)
 
     def _claims_of(self, stateful_set: Object, number: int) -> list[Object]:
@@ -134,7 +136,7 @@ class StatefulSetController:
     async def _create(self, stateful_set: Object, number: int, revision_name: str, revision: Object) -> None:
         """Create the ordinal's claims, then its pod, of the template that the revision remembers."""
         for claim in render_claims(stateful_set, number):
-            await self._create_claim(stateful_set, claim)
+            await self._create_claim(stateful_set, number, claim)
         template = {k: v for k, v in revision["data"]["spec"]["template"].items() if k != "$patch"}
         pod = render_stateful_pod(stateful_set, template, number, revision_name)
         set_name, pod_name = objects.name(stateful_set), objects.name(pod)
@@ -160,16 +162,28 @@ class StatefulSetController:
             raise
         return is_controlled_by(existing, stateful_set)
 
-    async def _create_claim(self, stateful_set: Object, claim: Object) -> None:
+    def _say_ended(self, stateful_set: Object, pod: Object) -> None:
+        """A pod that ended and is still wanted is deleted so that another one takes its place."""
+        if not pods.is_terminal(pod) or ordinal(stateful_set, pod) not in wanted_ordinals(stateful_set):
+            return
+        failed = pods.phase(pod) == "Failed"
+        word = "failed" if failed else "terminated"
+        message = f"StatefulSet {objects.key(stateful_set)} is recreating {word} Pod {objects.name(pod)}"
+        kind = "Warning" if failed else "Normal"
+        self._recorder.event(stateful_set, kind, f"Recreating{word.title()}Pod", message)
+
+    async def _create_claim(self, stateful_set: Object, number: int, claim: Object) -> None:
+        name, set_name = objects.name(claim), objects.name(stateful_set)
         try:
             await self._client.create(PERSISTENTVOLUMECLAIMS, claim)
         except ApiError as error:
             if is_already_exists(error) or is_namespace_terminating(error):
                 return
-            message = f"create Claim {objects.name(claim)} in StatefulSet failed error: {error.message}"
+            where = f"Pod {set_name}-{number} in StatefulSet {set_name}"
+            message = f"create Claim {name} for {where} failed error: {error.message}"
             self._recorder.event(stateful_set, "Warning", "FailedCreate", message)
             raise
-        message = f"create Claim {objects.name(claim)} in StatefulSet {objects.name(stateful_set)} success"
+        message = f"create Claim {name} Pod {set_name}-{number} in StatefulSet {set_name} success"
         self._recorder.event(stateful_set, "Normal", "SuccessfulCreate", message)
 
     async def _delete(self, stateful_set: Object, pod: Object) -> None:

@@ -81,16 +81,17 @@ def test_pods_bear_the_number_of_their_template(annotation: str | None, label: s
 
 
 def test_pods_follow_nodes() -> None:
-    nodes = [node("n1"), node("n2"), node("n3", taints=taint("a", "NoExecute"))]
+    nodes = [node("n1"), node("n2"), node("n3", taints=taint("a", "NoExecute")), node("n4")]
     owned = [
         pod("one", node="n1", age=100), pod("double", node="n1", age=10),
         pod("unwanted", node="n3"), pod("broken", node="n2", phase="Failed"),
+        pod("ended", node="n4", phase="Succeeded"),
     ]  # fmt: skip
     found = plan.plan_pods(daemon_set(), nodes, owned)
     assert found.create == ()
-    assert {p["metadata"]["name"] for p in found.delete} == {"double", "unwanted", "broken"}
+    assert {p["metadata"]["name"] for p in found.delete} == {"double", "unwanted", "broken", "ended"}
     assert [p["metadata"]["name"] for p in found.failed] == ["broken"]
-    assert plan.plan_pods(daemon_set(), [*nodes, node("n4")], owned).create == ("n4",)
+    assert plan.plan_pods(daemon_set(), [*nodes, node("n5")], owned).create == ("n5",)
 
 
 def old_and_new(old: str, new: str = "") -> list[Object]:

@@ -20,7 +20,7 @@ async def test_pods_that_end_are_made_anew(tmp_path: Path) -> None:
         for resource, name in ((DAEMONSETS, "agent"), (STATEFULSETS, "db")):
             labels = {"app": name}
             body = {**template(), "metadata": {"labels": labels}}
-            spec = {"selector": {"matchLabels": labels}, "template": body}
+            spec: Object = {"selector": {"matchLabels": labels}, "template": body}
             if resource is STATEFULSETS:
                 spec["serviceName"] = name
             metadata = {"name": name, "namespace": "default"}

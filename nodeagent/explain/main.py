@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -63,12 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadQuestion as error:
         print(f"{_NAME}: {error}", file=sys.stderr)
         return 2
-    if args.json:
-        print(json.dumps(show.document(report), indent=2, ensure_ascii=False))
-    else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-        print("\n".join(show.lines(report, every=args.all, commands=not args.brief, width=width)))
+    try:
+        print(_told(report, args), flush=True)
+    except BrokenPipeError:  # who reads has read enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exit_code(report)
+
+
+def _told(report: Report, args: argparse.Namespace) -> str:
+    if args.json:
+        return json.dumps(show.document(report), indent=2, ensure_ascii=False)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return "\n".join(show.lines(report, every=args.all, commands=not args.brief, width=width))
 
 
 def exit_code(report: Report) -> int:

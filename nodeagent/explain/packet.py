@@ -155,4 +155,9 @@ class Trail:
 
 def _end(ip: str, port: int) -> str:
     shown = ip or "?"
-    return f"[{shown}]:{port}" if ":" in shown and port else f"{shown}:{port}" if port else shown
+    return join_endpoint(shown, port) if port else shown
+
+
+def join_endpoint(ip: str, port: int) -> str:
+    """`10.0.0.1:80`, `[fd00::1]:80`."""
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"

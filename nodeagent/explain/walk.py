@@ -13,7 +13,7 @@ from .between import Between
 from .choices import Chooser
 from .ground import Ended
 from .hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
-from .packet import ANSWERS, DROPPED, REFUSED, UNKNOWN, UNREACHABLE, Outcome, Packet, Trail
+from .packet import ANSWERS, DROPPED, REFUSED, UNKNOWN, UNREACHABLE, Outcome, Packet, Trail, join_endpoint
 from .routing import Route, address_type, look_up, source_address
 from .snapshot import Host, Link, NodeSnapshot
 from .verdicts import in_network
@@ -47,7 +47,7 @@ class Walk(Between):
             site = self._send(packet)
             if site is None:
                 raise Ended(UNKNOWN, f"{packet.dst} is outside: what happens there is not known here")
-            backend, seen_as = f"{packet.dst}:{packet.dport}", packet.src
+            backend, seen_as = join_endpoint(packet.dst, packet.dport), packet.src
             verdict, why = self._take(site, packet)
             answer = Packet(packet.dst, packet.src, packet.protocol, packet.sport, packet.dport, reply=True)
             self.trail.step(site.host.label, f"answer: {answer}")

@@ -54,7 +54,7 @@ def expected(report: Report, lab: Lab) -> set[tuple[str, str]]:
     found = set()
     for way in report.outcomes:
         if way.verdict == "answers":
-            found.add(("answers", f"{names[way.backend.rpartition(':')[0]]} from {way.seen_as}"))
+            found.add(("answers", f"{names[way.backend.rpartition(':')[0].strip('[]')]} from {way.seen_as}"))
         else:
             found.add(("refused" if way.verdict == "refused" else "silent", ""))
     return found

@@ -30,6 +30,7 @@ BENCHES = (
     "boot",
     "scheduler",
     "controllers",
+    "trace",
 )
 RECORD = Path(__file__).parent.parent / "BENCH.md"
 

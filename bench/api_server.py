@@ -72,10 +72,10 @@ class Server:
     store: "etcd", "sqlite", or "peer" for the real kube-apiserver on an etcd.
     """
 
-    def __init__(self, store: str, directory: Path, credentials: Credentials, *flags: str) -> None:
-        """flags: said to the server besides the usual ones."""
+    def __init__(self, store: str, directory: Path, credentials: Credentials, *flags: str, notes: bool = True) -> None:
+        """flags: said to the server besides the usual ones. notes: whether ours takes them, for `kubelab trace`."""
         self.store, self._directory, self._credentials = store, directory, credentials
-        self._more = flags
+        self._more, self._notes = flags, notes
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address: tuple[str, int] = probe.getsockname()
@@ -99,7 +99,7 @@ class Server:
 
     def start(self) -> float:
         """Seconds from exec to the first /readyz that says ok."""
-        argv, variables = [sys.executable, "-m", "controlplane.apiserver"], bytecode.environment(*_MODULES)
+        argv, variables = ours("controlplane.apiserver", notes=self._notes), bytecode.environment(*_MODULES)
         if self.store == "peer":
             argv = [str(PEER), f"--cert-dir={self._directory}"]
         context = self._credentials.client("admin")
@@ -172,6 +172,11 @@ class Server:
                 connection.close()
         except (OSError, RuntimeError):
             return False
+
+
+def ours(module: str, *, notes: bool) -> list[str]:
+    """How a component of ours is started. notes: whether it takes any."""
+    return [sys.executable, "-m", *([] if notes else ["bench.untold"]), module]
 
 
 def cpu_of(pid: int) -> float:

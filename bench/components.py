@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from apimachinery.client.config import render_kubeconfig
 from bench import bytecode
 from bench.api_rows import prepare
-from bench.api_server import PEER, Credentials, Server, cpu_of, memory_of
+from bench.api_server import PEER, Credentials, Server, cpu_of, memory_of, ours
 
 SCHEDULER, CONTROLLERS = "kube-scheduler", "kube-controller-manager"
 _OURS = {SCHEDULER: "controlplane.scheduler", CONTROLLERS: "controlplane.controllers"}
@@ -47,23 +46,26 @@ def missing() -> list[Path]:
 
 
 @contextmanager
-def running(store: str, directory: Path, credentials: Credentials) -> Iterator[Components]:
+def running(store: str, directory: Path, credentials: Credentials, *, notes: bool = True) -> Iterator[Components]:
     """The three, on a store of their own, with the namespace and the rights of `prepare`; ended with the block.
 
-    store: as for `Server`; "peer" runs the real ones."""
+    store: as for `Server`; "peer" runs the real ones. notes: whether ours take them, for `kubelab trace`."""
     with ExitStack() as undo:
-        server = undo.enter_context(Server(store, directory, credentials))
+        server = undo.enter_context(Server(store, directory, credentials, notes=notes))
         server.start()
         prepare(server)
         pids = {}
         for name in (CONTROLLERS, SCHEDULER):
-            process = _start(name, store == "peer", server, directory, credentials)
+            argv = [str(PEER.with_name(name))] if store == "peer" else ours(_OURS[name], notes=notes)
+            process = _start(name, argv, server, directory, credentials)
             undo.callback(_end, process)
             pids[name] = process.pid
         yield Components(server, pids)
 
 
-def _start(name: str, peer: bool, server: Server, directory: Path, credentials: Credentials) -> subprocess.Popen[bytes]:
+def _start(
+    name: str, argv: list[str], server: Server, directory: Path, credentials: Credentials
+) -> subprocess.Popen[bytes]:
     config, at = directory / f"{name}.conf", credentials.directory
     pair = credentials.issue(_USERS[name])
     config.write_text(
@@ -75,8 +77,8 @@ def _start(name: str, peer: bool, server: Server, directory: Path, credentials: 
             key_data=pair.key_pem,
         )
     )
-    argv = [str(PEER.with_name(name))] if peer else [sys.executable, "-m", _OURS[name]]
-    argv += [f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0"]
+    peer = server.store == "peer"
+    argv = [*argv, f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0"]
     if peer:
         argv += [*_UNLIMITED, "--port=0"]
     if name == CONTROLLERS:

@@ -66,9 +66,9 @@ def _measure_one(store: str, credentials: Credentials) -> tuple[Run, tuple[float
     changes = (0.0, 0.0)
     with running(store, credentials.directory / store, credentials) as components:
         add_nodes(components.server, NODES)
-        runs = [_create(components, f"web-{number}") for number in range(ROUNDS)]
+        runs = [create(components, f"web-{number}") for number in range(ROUNDS)]
         if store != "peer":
-            _create(components, "one", 1)
+            create(components, "one", 1)
             few = _change(components, FEW)
             changes = (few, _change(components, MANY))
     run = Run(*(p50([getattr(each, field) for each in runs]) for field in Run.__slots__))
@@ -76,7 +76,7 @@ def _measure_one(store: str, credentials: Credentials) -> tuple[Run, tuple[float
     return run, changes
 
 
-def _create(components: Components, name: str, replicas: int = REPLICAS) -> Run:
+def create(components: Components, name: str, replicas: int = REPLICAS) -> Run:
     """Ask for a Deployment and wait for its pods. Those of more than one are deleted again."""
     server, labels = components.server, {"app": name}
     template = {**_TEMPLATE, "metadata": {"labels": labels}}
@@ -126,7 +126,7 @@ def _change(components: Components, others: int) -> float:
     drive(connections, (request("POST", f"{PATH}/pods", pod(number)) for number in range(there, others)))
     (subject,) = json.loads(server.admin("GET", f"{PATH}/pods?labelSelector=app%3Done"))["items"]
     path = f"{PATH}/pods/{subject['metadata']['name']}/status"
-    _settle(components)
+    settle(components)
     before = components.cpu_of(CONTROLLERS)
     (connection, *_) = connections
     for number in range(CHANGES):
@@ -135,13 +135,13 @@ def _change(components: Components, others: int) -> float:
         body = json.dumps({"status": {"phase": "Running", "conditions": [ready]}}).encode()
         drive([connection], [request("PATCH", path, body, "application/merge-patch+json")])
         time.sleep(0.005)  # one change at a time: a burst would be seen as one
-    _settle(components)
+    settle(components)
     for each in connections:
         each.close()
     return (components.cpu_of(CONTROLLERS) - before) / CHANGES * 1e3
 
 
-def _settle(components: Components) -> None:
+def settle(components: Components) -> None:
     """Wait until the controllers have been idle for a second."""
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:

@@ -116,9 +116,32 @@ def test_conversion_by_a_webhook(make_kind: Callable[..., Kind], namespace: str,
     assert kind.plane.request("GET", kind.path(namespace, "a")).code == 200
 
 
+def test_a_webhook_is_not_followed_to_another(make_kind: Callable[..., Kind], namespace: str, tmp_path: Path) -> None:
+    with webhook(tmp_path) as (config_, asked):
+        kind = make_kind()
+        kind.definition["spec"]["versions"].append({**kind.version, "name": "v2", "storage": False})
+        elsewhere = {**config_, "url": config_["url"].replace("/convert", "/moved")}
+        kind.definition["spec"]["conversion"] = {
+            "strategy": "Webhook",
+            "webhook": {"clientConfig": elsewhere, "conversionReviewVersions": ["v1"]},
+        }
+        kind.apply()
+        kind.create(namespace, "a")
+        for path in (kind.path(namespace, "a", "v2"), kind.path(namespace, "", "v2")):
+            refused = kind.plane.request("GET", path)
+            assert refused.code == 500
+            assert refused.json["message"] == (
+                f"conversion webhook for {kind.group}/v1, Kind={kind.kind} failed: the server responded with the "
+                "status code 307 but did not return more information"
+            )
+        assert asked == []
+        assert kind.plane.request("GET", kind.path(namespace, "a")).code == 200
+
+
 @contextmanager
 def webhook(directory: Path) -> Iterator[tuple[Object, list[Object]]]:
-    """A webhook that moves spec.schedule to spec.when of v2 and back; its clientConfig and what it was asked."""
+    """A webhook that moves spec.schedule to spec.when of v2 and back; its clientConfig and what it was asked. Whoever
+    asks for /moved is sent there."""
     authority = Authority.create("webhook")
     pair = authority.issue("127.0.0.1", ips=("127.0.0.1",), server=True)
     (directory / "tls.pem").write_bytes(pair.cert_pem + pair.key_pem)
@@ -127,6 +150,12 @@ def webhook(directory: Path) -> Iterator[tuple[Object, list[Object]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             review = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path.startswith("/moved"):
+                self.send_response(307)
+                self.send_header("Location", "/convert")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             asked.append(review)
             wanted, converted = review["request"]["desiredAPIVersion"], []
             for obj in review["request"]["objects"]:

@@ -228,3 +228,26 @@ def test_discovery_in_protobuf(control_plane: ControlPlane) -> None:
     for where in ("/api", "/apis", "/apis/apps", "/api/v1", "/apis/apps/v1"):
         found = read(control_plane.alone.request("GET", where, headers=TYPED))
         assert same(found, control_plane.alone.request("GET", where).json), where
+
+
+def test_kubectl_explains_by_openapi_v2(control_plane: ControlPlane, kind: Kind) -> None:
+    # The form that kubectl before 1.27 knows, which reads /openapi/v2 in protobuf.
+    def explained(what: str) -> str:
+        done = control_plane.kubectl("explain", what, "--output=plaintext-openapiv2", check=False)
+        return done.stdout if done.returncode == 0 else ""
+
+    limits = explained("pods.spec.containers.resources")
+    assert "KIND:     Pod" in limits and "limits\t<map[string]string>" in limits, limits
+    assert "FIELD:    schedule <string>" in wait_until(
+        "the kind is explained", lambda: explained(f"{kind.plural}.spec.schedule")
+    )
+
+
+def test_openapi_v2_is_kept_by_its_tag(control_plane: ControlPlane) -> None:
+    headers = {"Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
+    plane = control_plane.alone
+    first = plane.request("GET", "/openapi/v2", headers=headers)
+    assert first.code == 200 and first.body.startswith(b"\n\x032.0")
+    assert first.headers["content-type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    again = {**headers, "If-None-Match": first.headers["etag"]}
+    assert wait_until("it has not changed", lambda: plane.request("GET", "/openapi/v2", headers=again).code == 304)

@@ -54,9 +54,9 @@ def decode(body: bytes) -> Object:
     try:
         api_version = kind = ""
         raw = b""
-        for number, value in _fields(body[len(MAGIC) :]):
+        for number, value in fields_of(body[len(MAGIC) :]):
             if number == 1:
-                for inner, word in _fields(_bytes(value)):
+                for inner, word in fields_of(_bytes(value)):
                     if inner == 1:
                         api_version = _text(word)
                     elif inner == 2:
@@ -81,7 +81,7 @@ def _message(data: bytes, name: str, schema: Schema, depth: int) -> Object:
         raise _Malformed(f"{name} has no protobuf form here")
     found: Object = {}
     properties = schema.get("properties", {})
-    for number, value in _fields(data):
+    for number, value in fields_of(data):
         field = known.get(number)
         if field is None:
             continue
@@ -95,7 +95,7 @@ def _message(data: bytes, name: str, schema: Schema, depth: int) -> Object:
         kind = below.get("type")
         if kind == "array":
             items = found.setdefault(field.name, [])
-            for part in (each for _, each in _fields(_bytes(value))) if field.wrapped else (value,):
+            for part in (each for _, each in fields_of(_bytes(value))) if field.wrapped else (value,):
                 items.extend(_items(part, below["items"], depth))
         elif kind == "object" and "additionalProperties" in below:
             key, entry = _entry(_bytes(value), below["additionalProperties"], depth)
@@ -121,13 +121,13 @@ def _items(value: int | bytes, schema: Schema, depth: int) -> Iterator[Any]:
 def _entry(data: bytes, schema: Schema, depth: int) -> tuple[str, Any]:
     key = ""
     value: Any = None
-    for number, part in _fields(data):
+    for number, part in fields_of(data):
         if number == 1:
             key = _text(part)
         elif number == 2:
             if schema.get("type") == "array":
                 # A map of lists goes over a message that holds the list (authentication's ExtraValue).
-                value = [item for _, each in _fields(_bytes(part)) for item in _items(each, schema["items"], depth)]
+                value = [item for _, each in fields_of(_bytes(part)) for item in _items(each, schema["items"], depth)]
             else:
                 value = _value(part, schema, depth)
     if value is None:
@@ -161,9 +161,9 @@ def _value(value: int | bytes, schema: Schema, depth: int) -> Any:
 def _referenced(value: int | bytes, reference: str, depth: int) -> Any:
     data = _bytes(value)
     if reference == QUANTITY:
-        return next((_text(text) for number, text in _fields(data) if number == 1), "")
+        return next((_text(text) for number, text in fields_of(data) if number == 1), "")
     if reference in _TIMES:
-        parts = dict(_fields(data))
+        parts = dict(fields_of(data))
         if not parts:
             return None
         seconds, nanos = _signed(parts.get(1, 0)), _signed(parts.get(2, 0))
@@ -172,10 +172,10 @@ def _referenced(value: int | bytes, reference: str, depth: int) -> Any:
         except (ValueError, OSError) as error:
             raise _Malformed(str(error)) from None
     if reference == INT_OR_STRING:
-        parts = dict(_fields(data))
+        parts = dict(fields_of(data))
         return _text(parts.get(3, b"")) if parts.get(1) else _signed(parts.get(2, 0))
     if reference in RAW:
-        raw = next((_bytes(text) for number, text in _fields(data) if number == 1), b"")
+        raw = next((_bytes(text) for number, text in fields_of(data) if number == 1), b"")
         return orjson.loads(raw) if raw else None
     if reference in (OR_ARRAY, OR_BOOL, OR_STRINGS):
         return _schema_or(data, reference, depth)
@@ -185,7 +185,7 @@ def _referenced(value: int | bytes, reference: str, depth: int) -> Any:
 def _schema_or(data: bytes, reference: str, depth: int) -> Any:
     """JSON's schema, or what is simpler in its place: a list of schemas, a boolean, a list of strings."""
     props = schema_of(SCHEMA_PROPS)
-    parts = [(number, value) for number, value in _fields(data)]
+    parts = [(number, value) for number, value in fields_of(data)]
     place = 2 if reference == OR_BOOL else 1
     for number, value in parts:
         if number == place:
@@ -198,8 +198,8 @@ def _schema_or(data: bytes, reference: str, depth: int) -> Any:
     return [_text(value) for value in rest]
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field: an integer, or bytes."""
+def fields_of(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Number and value of each field: an integer, or bytes. Raises ValueError."""
     position, end = 0, len(data)
     while position < end:
         tag, position = _varint(data, position)

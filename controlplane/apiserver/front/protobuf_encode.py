@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import orjson
@@ -40,6 +40,7 @@ Write = Callable[[Any], bytes]
 
 _TAIL = b'\x1a\x00"\x00'  # contentEncoding and contentType of runtime.Unknown, which are never set
 _EMBEDDED = ""
+_DOUBLE = struct.Struct("<d").pack
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -119,32 +120,32 @@ def _message(name: str, definition: str) -> Write:
 def _fields(name: str, definition: str) -> list[tuple[str, Write, bytes]]:
     properties = schema_of(definition).get("properties", {})
     found: list[tuple[str, Write, bytes]] = []
-    for number, field in sorted((message(name) or {}).items()):
+    for at, field in sorted((message(name) or {}).items()):
         if field.embedded:
             inner = _message(f"{name.rpartition('.')[0]}.{field.name}", definition)
-            found.append((_EMBEDDED, _tagged(number, inner), b""))
+            found.append((_EMBEDDED, _tagged(at, inner), b""))
         elif field.name in properties:
-            found.append((field.name, *_field(number, field, properties[field.name])))
+            found.append((field.name, *_field(at, field, properties[field.name])))
     return found
 
 
-def _field(number: int, field: Field, schema: Schema) -> tuple[Write, bytes]:
+def _field(at: int, field: Field, schema: Schema) -> tuple[Write, bytes]:
     """How a field is written, and what it is when absent."""
     if schema.get("type") == "array":
-        many = _repeated(1 if field.wrapped else number, schema["items"])
-        return (_tagged(number, many) if field.wrapped else many), b""
+        many = _repeated(1 if field.wrapped else at, schema["items"])
+        return (_tagged(at, many) if field.wrapped else many), b""
     if "additionalProperties" in schema:
-        return _map(number, schema["additionalProperties"]), b""
-    write = _single(number, schema)
+        return _map(at, schema["additionalProperties"]), b""
+    write = _single(at, schema)
     if field.pointer or schema.get("format") == "byte":
         return write, b""
-    return write, _zero(number, write, schema)
+    return write, _zero(at, write, schema)
 
 
-def _zero(number: int, write: Write, schema: Schema) -> bytes:
+def _zero(at: int, write: Write, schema: Schema) -> bytes:
     reference = schema.get("$ref")
     if reference in (TIME, MICRO_TIME) or reference in RAW:
-        return _tag(number, 2) + b"\x00"
+        return _tag(at, 2) + b"\x00"
     if reference == QUANTITY:
         return write("0")
     if reference == INT_OR_STRING:
@@ -154,19 +155,18 @@ def _zero(number: int, write: Write, schema: Schema) -> bytes:
     return write("" if schema.get("type") == "string" else 0)
 
 
-def _single(number: int, schema: Schema) -> Write:
+def _single(at: int, schema: Schema) -> Write:
     reference = schema.get("$ref")
     if reference is not None:
-        return _tagged(number, _referenced(reference))
+        return _tagged(at, _referenced(reference))
     match schema.get("type"):
         case "string":
-            return _tagged(number, base64.b64decode if schema.get("format") == "byte" else str.encode)
+            return _tagged(at, base64.b64decode if schema.get("format") == "byte" else str.encode)
         case "boolean" | "integer":
-            tag = _tag(number, 0)
+            tag = _tag(at, 0)
             return lambda value: tag + _varint(int(value))
         case "number":
-            tag, pack = _tag(number, 1), struct.Struct("<d").pack
-            return lambda value: tag + pack(value)
+            return partial(double, at)
         case _:
             raise KeyError(f"a {schema.get('type')} without a form in protobuf")
 
@@ -185,14 +185,14 @@ def _referenced(reference: str) -> Write:
     return _message(short(reference), reference)
 
 
-def _repeated(number: int, schema: Schema) -> Write:
-    write = _single(number, schema)
+def _repeated(at: int, schema: Schema) -> Write:
+    write = _single(at, schema)
     return lambda values: b"".join([write(value) for value in values])
 
 
-def _map(number: int, schema: Schema) -> Write:
+def _map(at: int, schema: Schema) -> Write:
     value_of = _tagged(2, _repeated(1, schema["items"])) if schema.get("type") == "array" else _single(2, schema)
-    tag = _tag(number, 2)
+    tag = _tag(at, 2)
 
     def write(values: Object) -> bytes:
         entries = [_delimited(b"\x0a", key.encode()) + value_of(values[key]) for key in sorted(values)]
@@ -233,8 +233,8 @@ def _schema_or(reference: str) -> Write:
     return write
 
 
-def _tagged(number: int, payload: Write) -> Write:
-    tag = _tag(number, 2)
+def _tagged(at: int, payload: Write) -> Write:
+    tag = _tag(at, 2)
 
     def write(value: Any) -> bytes:
         data = payload(value)
@@ -247,22 +247,37 @@ def _delimited(tag: bytes, data: bytes) -> bytes:
     return tag + _varint(len(data)) + data
 
 
-def _tag(number: int, wire: int) -> bytes:
-    return _varint(number << 3 | wire)
+def delimited(at: int, data: bytes) -> bytes:
+    """A field of text, bytes, or a message."""
+    return _delimited(_tag(at, 2), data)
 
 
-def _long_varint(number: int) -> bytes:
-    number &= 0xFFFFFFFFFFFFFFFF
+def number(at: int, value: int) -> bytes:
+    """A field of an integer or a boolean."""
+    return _tag(at, 0) + _varint(value)
+
+
+def double(at: int, value: float) -> bytes:
+    """A field of a floating-point number."""
+    return _tag(at, 1) + _DOUBLE(value)
+
+
+def _tag(at: int, wire: int) -> bytes:
+    return _varint(at << 3 | wire)
+
+
+def _long_varint(value: int) -> bytes:
+    value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
     return bytes(out)
 
 
-_SHORT: Sequence[bytes] = [_long_varint(number) for number in range(1024)]
+_SHORT: Sequence[bytes] = [_long_varint(value) for value in range(1024)]
 
 
-def _varint(number: int) -> bytes:
-    return _SHORT[number] if 0 <= number < 1024 else _long_varint(number)
+def _varint(value: int) -> bytes:
+    return _SHORT[value] if 0 <= value < 1024 else _long_varint(value)

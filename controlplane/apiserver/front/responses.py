@@ -36,7 +36,7 @@ def body(
         return document(request, orjson.loads(data), code=code, media=media, warnings=warnings, headers=headers)
     if _pretty(request):
         data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    return _sent(request, data, code, media, warnings, headers)
+    return sent(request, data, media, code=code, warnings=warnings, headers=headers)
 
 
 def document(
@@ -56,7 +56,7 @@ def document(
             media = JSON
     if media == JSON:
         return body(request, orjson.dumps(obj), code=code, warnings=warnings, headers=headers)
-    response = _sent(request, _turned(obj, media), code, media, warnings, headers)
+    response = sent(request, _turned(obj, media), media, code=code, warnings=warnings, headers=headers)
     response[SAID] = obj
     return response
 
@@ -79,14 +79,16 @@ def _has_protobuf(obj: Any) -> bool:
     return isinstance(obj, dict) and has_form(obj.get("apiVersion", ""), obj.get("kind", ""))
 
 
-def _sent(
+def sent(
     request: web.BaseRequest,
     data: bytes,
-    code: int,
     media: str,
-    warnings: Iterable[str],
-    headers: Mapping[str, str] | None,
+    *,
+    code: int = 200,
+    warnings: Iterable[str] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> web.Response:
+    """A response with these bytes, compressed when they are many."""
     response = web.Response(body=data, status=code, headers=headers)
     response.content_type = media
     if len(data) > GZIP_MIN and packs(request):

@@ -19,17 +19,14 @@ from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
-from controlplane.apiserver.front.negotiate import aggregated_version
+from controlplane.apiserver.front.negotiate import JSON, aggregated_version
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.resources import Resources
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+_PROTOBUF_NAME = "openapi/v2 in protobuf"
 _ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # a media type holds no "@"
-# Document{swagger: "2.0", info: {title: "Kubernetes", version: "v1.32.0"}} of gnostic's openapi.v2, no definitions.
-# kubectl asks for it in this form alone, and only to check a `kind: List` itself; it passes over what it finds no
-# definition for, and the server checks each item strictly.
-_NO_DEFINITIONS = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.32.0"
 _KEPT = 8  # documents; clients ask for few of them, and those of large groups are large
 
 
@@ -76,7 +73,7 @@ class Routes:
                 return responses.document(request, {"paths": _paths(self._resources.catalogue)})
             case "/openapi/v2":
                 if _OPENAPI_V2_PROTOBUF in request.headers.get("Accept", ""):
-                    return web.Response(body=_NO_DEFINITIONS, headers={"Content-Type": _ANSWERED})
+                    return _cached(request, self._document(_PROTOBUF_NAME), _ANSWERED)
                 return _cached(request, self._document("openapi/v2"))
             case "/openapi/v3":
                 return _cached(request, self._document("openapi/v3"))
@@ -112,10 +109,17 @@ class Routes:
             self._documents.clear()
         found = self._documents.get(name)
         if found is None:
-            found = self._documents[name] = orjson.dumps(self._made(name, catalogue))
+            found = self._documents[name] = self._encoded(name, catalogue)
             if len(self._documents) > _KEPT:
                 del self._documents[next(iter(self._documents))]
         return found
+
+    def _encoded(self, name: str, catalogue: Catalogue) -> bytes:
+        if name == _PROTOBUF_NAME:
+            from controlplane.apiserver.front.openapi_protobuf import openapi_v2  # for old clients only
+
+            return openapi_v2(openapi.document_v2(catalogue))
+        return orjson.dumps(self._made(name, catalogue))
 
     def _made(self, name: str, catalogue: Catalogue) -> Any:
         if name in ("api", "apis"):
@@ -153,12 +157,15 @@ class Routes:
         return responses.document(request, found)
 
 
-def _cached(request: web.BaseRequest, data: bytes) -> web.Response:
+def _cached(request: web.BaseRequest, data: bytes, media: str = JSON) -> web.Response:
     """A response that clients may keep: with an ETag, and 304 when they have it."""
     tag = f'"{hashlib.sha512(data).hexdigest().upper()}"'
     if tag in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers={"Etag": tag})
-    return responses.body(request, data, headers={"Etag": tag, "Vary": "Accept"})
+    headers = {"Etag": tag, "Vary": "Accept"}
+    if media != JSON:
+        return responses.sent(request, data, media, headers=headers)
+    return responses.body(request, data, headers=headers)
 
 
 def _group_paths(catalogue: Catalogue) -> list[str]:

@@ -133,3 +133,23 @@ class DriverStrategy(Strategy):
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         if self.spec_changed(new, old):
             new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+
+
+_COORDINATED = ("strategy", "preferredHolder")
+
+
+class LeaseStrategy(Strategy):
+    """`leases`: coordinated leader election (KEP-4355) is off by default; what asks for it is dropped."""
+
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        _uncoordinated(obj, {})
+
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        _uncoordinated(new, old)
+
+
+def _uncoordinated(new: Object, old: Object) -> None:
+    spec, held = new.get("spec") or {}, old.get("spec") or {}
+    dropped = [field for field in _COORDINATED if field in spec and held.get(field) is None]
+    if dropped:
+        new["spec"] = {field: value for field, value in spec.items() if field not in dropped}

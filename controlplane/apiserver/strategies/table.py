@@ -34,6 +34,7 @@ _PLAIN: dict[tuple[str, str], type[Strategy]] = {
     ("apps", "deployments"): workloads.DeploymentStrategy,
     ("apps", "replicasets"): workloads.ReplicaSetStrategy,
     ("batch", "jobs"): workloads.JobStrategy,
+    ("coordination.k8s.io", "leases"): kinds.LeaseStrategy,
     ("discovery.k8s.io", "endpointslices"): kinds.EndpointSliceStrategy,
     ("storage.k8s.io", "csidrivers"): kinds.DriverStrategy,
 }

@@ -140,6 +140,18 @@ def test_a_claims_sources_say_the_same() -> None:
     assert "dataSource" not in foreign["spec"]
 
 
+def test_a_lease_asks_for_no_coordination() -> None:
+    resource = kind("coordination.k8s.io/v1", "Lease")
+    strategy = of(resource)
+    asked = {"holderIdentity": "me", "strategy": "OldestEmulationVersion", "preferredHolder": "you"}
+    new, plain = _object(spec=dict(asked)), _object(spec={"holderIdentity": "me"})
+    strategy.prepare_create(call(resource), new)
+    assert new["spec"] == plain["spec"]
+    new, old = _object(spec=dict(asked)), _object(spec={"strategy": "OldestEmulationVersion"})
+    strategy.prepare_update(call(resource), new, old)
+    assert new["spec"] == {"holderIdentity": "me", "strategy": "OldestEmulationVersion"}
+
+
 def test_small_kinds() -> None:
     accounts = kind("v1", "ServiceAccount")
     account = _object(secrets=[{"name": "s", "kind": "Secret", "uid": "1"}])

@@ -162,11 +162,11 @@ def _reference(reference: Object, path: Path) -> list[Problem]:
 def _parameters(parameters: Object, path: Path) -> list[Problem]:
     problems = _reference(parameters, path)
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
-    if scope is None and namespace is None:
-        return problems
+    if scope is None:
+        return [*problems, required(path.child("scope"))]
     where = path.child("namespace")
     if scope not in _SCOPES:
-        problems.append(not_supported(path.child("scope"), scope or "", _SCOPES))
+        problems.append(not_supported(path.child("scope"), scope, _SCOPES))
     elif scope == "Namespace":
         text = "`parameters.scope` is set to 'Namespace'"
         problems += [required(where, text)] if namespace is None else dns_label(namespace, where)

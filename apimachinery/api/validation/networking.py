@@ -49,7 +49,8 @@ def _port(port: Object, path: Path) -> list[Problem]:
     problems += sentences(names.port_number(number), number, path.child("port"))
     if last is not None:
         if last < number:
-            problems.append(invalid(end, last, "must be greater than or equal to `port`"))
+            # Upstream shows the other of the two.
+            problems.append(invalid(end, number, "must be greater than or equal to `port`"))
         problems += sentences(names.port_number(last), last, end)
     return problems
 

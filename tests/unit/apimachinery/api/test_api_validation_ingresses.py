@@ -33,7 +33,7 @@ INGRESS_CLASS = resource("networking.k8s.io/v1", "IngressClass")
             {"podSelector": {}, "ingress": [{"ports": [{"port": 90, "endPort": 80, "protocol": "ICMP"}]}]},
             [
                 'spec.ingress[0].ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"',
-                "spec.ingress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`",
+                "spec.ingress[0].ports[0].endPort: Invalid value: 90: must be greater than or equal to `port`",
             ],
         ),
         (
@@ -118,3 +118,28 @@ def test_an_ingress_class_keeps_its_controller():
         'spec.controller: Invalid value: "plain": must be a domain-prefixed path (such as "acme.io/foo")',
         'spec.parameters.scope: Unsupported value: "Any": supported values: "Cluster", "Namespace"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, []),
+        ({"scope": "Namespace", "namespace": "n"}, []),
+        ({"scope": "Namespace"}, ["namespace: Required value: `parameters.scope` is set to 'Namespace'"]),
+        ({"scope": "Cluster", "namespace": "n"}, ["namespace: Forbidden: `parameters.scope` is set to 'Cluster'"]),
+        (
+            {"kind": "a/b", "name": ".."},
+            ["kind: Invalid value: \"a/b\": may not contain '/'", "name: Invalid value: \"..\": may not be '..'"],
+        ),
+    ],
+    ids=str,
+)
+def test_parameters_of_an_ingress_class(parameters, expected):
+    spec = {"controller": "a.io/b", "parameters": {"kind": "k", "name": "n", **parameters}}
+    found = texts(validate_create(INGRESS_CLASS, made(INGRESS_CLASS, spec=spec)))
+    assert found == [f"spec.parameters.{text}" for text in expected]
+
+
+def test_an_undefaulted_class_says_no_scope():
+    undefaulted = {**made(INGRESS_CLASS), "spec": {"controller": "a.io/b", "parameters": {"kind": "k", "name": "n"}}}
+    assert texts(validate_create(INGRESS_CLASS, undefaulted)) == ["spec.parameters.scope: Required value"]

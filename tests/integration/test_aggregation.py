@@ -291,6 +291,12 @@ def test_openapi_is_one(control_plane: ControlPlane, namespace: str, backend: Ba
     document = wait_until("the one document", swagger, looks=2)
     assert {"io.k8s.metrics.NodeMetrics", "io.k8s.api.core.v1.Pod"} <= set(document["definitions"])
     assert "unneeded" not in document["definitions"]
+    asked = {"Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
+    wait_until(
+        "the same in protobuf",
+        lambda: b"io.k8s.metrics.NodeMetrics" in plane.request("GET", "/openapi/v2", headers=asked).body,
+        looks=2,
+    )
     assert "How long was measured." in plane.kubectl("explain", "nodes", f"--api-version={GROUP}/v1beta1").stdout
 
 

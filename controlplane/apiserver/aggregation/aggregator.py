@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +15,7 @@ from controlplane.apiserver.aggregation.proxy import AggregatorProxy
 from controlplane.apiserver.aggregation.remote_documents import RemoteDocuments
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front import responses
-from controlplane.apiserver.front.negotiate import aggregated_version
+from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated_version
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.server import Route
 
@@ -75,8 +74,7 @@ class Aggregator:
                 if api is not None:
                     return await self._proxy.serve(request, info, user, api)
             case ["openapi", "v2"] if self._remote.openapi_v2:
-                if "protobuf" not in request.headers.get("Accept", ""):
-                    return await self._openapi_v2(request, info, user)
+                return await self._openapi_v2(request, info, user)
         return None
 
     async def _root(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:
@@ -94,7 +92,7 @@ class Aggregator:
             return None
         groups, versions = self._index.priorities()
         items = documents.merged_discovery(local.get("items") or [], self._remote.discovery, groups, versions)
-        found = _tagged(request, orjson.dumps({**local, "items": items}))
+        found = responses.tagged(request, orjson.dumps({**local, "items": items}))
         for header in ("Content-Type", "Cache-Control"):
             if header in response.headers:
                 found.headers[header] = response.headers[header]
@@ -110,7 +108,14 @@ class Aggregator:
                 return None
             merged = documents.merged_openapi(local, sorted(self._remote.openapi_v2.items()))
             kept = self._kept["openapi/v2"] = state, orjson.dumps(merged)
-        return _tagged(request, kept[1])
+        if OPENAPI_V2 not in request.headers.get("Accept", ""):
+            return responses.tagged(request, kept[1])
+        written = self._kept.get("openapi/v2 in protobuf")
+        if written is None or written[0] != state:
+            from controlplane.apiserver.front.openapi_protobuf import openapi_v2  # for old clients only
+
+            written = self._kept["openapi/v2 in protobuf"] = state, openapi_v2(orjson.loads(kept[1]))
+        return responses.tagged(request, written[1], OPENAPI_V2_SAID)
 
     async def _own(self, request: web.BaseRequest, info: RequestInfo, user: User, accept: str) -> Object | None:
         return _json(await self._local(self._plain(request, accept), info, user))
@@ -128,10 +133,3 @@ def _json(response: web.StreamResponse) -> Object | None:
         data = zlib.decompress(data, 31)
     found = orjson.loads(data)
     return found if isinstance(found, dict) else None
-
-
-def _tagged(request: web.BaseRequest, data: bytes) -> web.Response:
-    tag = f'"{hashlib.sha512(data).hexdigest().upper()}"'
-    if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers={"Etag": tag})
-    return responses.body(request, data, headers={"Etag": tag, "Vary": "Accept"})

@@ -11,6 +11,10 @@ from apimachinery.meta import status
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+"""How clients ask for /openapi/v2 in protobuf."""
+OPENAPI_V2_SAID = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""What they are told it is: a media type holds no "@"."""
 SERVED = (JSON, YAML, PROTOBUF)
 _METADATA = ("PartialObjectMetadata", "PartialObjectMetadataList")
 

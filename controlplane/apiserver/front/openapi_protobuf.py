@@ -77,8 +77,8 @@ def _parameter(at: int, node: Json) -> bytes:
     """The message Parameter: of the body, or of one of the other places, each of which is a message of its own."""
     if node["in"] == "body":
         return delimited(at, delimited(1, _message(node, _BODY)))
-    place = {"header": 1, "query": 3, "path": 4}[node["in"]]
-    return delimited(at, delimited(2, delimited(place, _message(node, _QUERY if place == 3 else _ELSEWHERE))))
+    place, fields = _PLACES[node["in"]]
+    return delimited(at, delimited(2, delimited(place, _message(node, fields))))
 
 
 def _mentioned(at: int, nodes: Iterable[Json]) -> bytes:
@@ -119,6 +119,7 @@ _BODY: Fields = (
 _PLACED: Fields = (("required", 1, _number), ("in", 2, _text), ("description", 3, _text), ("name", 4, _text))
 _QUERY: Fields = (*_PLACED, ("type", 6, _text), ("uniqueItems", 20, _number))
 _ELSEWHERE: Fields = (*_PLACED, ("type", 5, _text), ("uniqueItems", 19, _number))
+_PLACES = {"header": (1, _ELSEWHERE), "formData": (2, _QUERY), "query": (3, _QUERY), "path": (4, _ELSEWHERE)}
 _SCHEMA: Fields = (
     ("$ref", 1, _text),
     ("format", 2, _text),

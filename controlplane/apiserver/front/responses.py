@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -119,6 +120,17 @@ def packed(response: web.Response) -> None:
     """Say that the body is compressed."""
     response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
+
+
+def tagged(request: web.BaseRequest, data: bytes, media: str = JSON) -> web.Response:
+    """A response that clients may keep: with an ETag, and 304 when they have it."""
+    tag = f'"{hashlib.sha512(data).hexdigest().upper()}"'
+    if tag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers={"Etag": tag})
+    headers = {"Etag": tag, "Vary": "Accept"}
+    if media != JSON:
+        return sent(request, data, media, headers=headers)
+    return body(request, data, headers=headers)
 
 
 def refusal(request: web.BaseRequest, error: ApiError) -> web.Response:

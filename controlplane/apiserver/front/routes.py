@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,14 +18,12 @@ from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
-from controlplane.apiserver.front.negotiate import JSON, aggregated_version
+from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated_version
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.resources import Resources
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
-_OPENAPI_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _PROTOBUF_NAME = "openapi/v2 in protobuf"
-_ANSWERED = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # a media type holds no "@"
 _KEPT = 8  # documents; clients ask for few of them, and those of large groups are large
 
 
@@ -72,11 +69,11 @@ class Routes:
             case "/":
                 return responses.document(request, {"paths": _paths(self._resources.catalogue)})
             case "/openapi/v2":
-                if _OPENAPI_V2_PROTOBUF in request.headers.get("Accept", ""):
-                    return _cached(request, self._document(_PROTOBUF_NAME), _ANSWERED)
-                return _cached(request, self._document("openapi/v2"))
+                if OPENAPI_V2 in request.headers.get("Accept", ""):
+                    return responses.tagged(request, self._document(_PROTOBUF_NAME), OPENAPI_V2_SAID)
+                return responses.tagged(request, self._document("openapi/v2"))
             case "/openapi/v3":
-                return _cached(request, self._document("openapi/v3"))
+                return responses.tagged(request, self._document("openapi/v3"))
         if (dump := self._debug.get(path)) is not None:
             return responses.text(dump())
         if (published := self._issuer.document(path)) is not None:
@@ -92,7 +89,7 @@ class Routes:
     def _openapi_v3(self, request: web.BaseRequest, path: str) -> web.Response:
         """One group's document. By the hash that the index names it may be kept for ever; by an older one it is
         elsewhere (k8s.io/kube-openapi/pkg/handler3)."""
-        response = _cached(request, self._document(path[1:]))
+        response = responses.tagged(request, self._document(path[1:]))
         if asked := request.query.get("hash"):
             named = orjson.loads(self._document("openapi/v3"))["paths"].get(path.removeprefix("/openapi/v3/")) or {}
             where = named.get("serverRelativeURL", "")
@@ -141,7 +138,7 @@ class Routes:
                     document = document.replace(
                         b'"apidiscovery.k8s.io/v2"', b'"apidiscovery.k8s.io/%b"' % version.encode(), 1
                     )
-                response = _cached(request, document)
+                response = responses.tagged(request, document)
                 response.headers["Content-Type"] = _AGGREGATED.format(version)
                 response.headers["Cache-Control"] = "public"
                 return response
@@ -155,17 +152,6 @@ class Routes:
         if found is None:
             raise status.path_not_found()
         return responses.document(request, found)
-
-
-def _cached(request: web.BaseRequest, data: bytes, media: str = JSON) -> web.Response:
-    """A response that clients may keep: with an ETag, and 304 when they have it."""
-    tag = f'"{hashlib.sha512(data).hexdigest().upper()}"'
-    if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers={"Etag": tag})
-    headers = {"Etag": tag, "Vary": "Accept"}
-    if media != JSON:
-        return responses.sent(request, data, media, headers=headers)
-    return responses.body(request, data, headers=headers)
 
 
 def _group_paths(catalogue: Catalogue) -> list[str]:

@@ -213,7 +213,7 @@ def _time(value: str) -> bytes:
 def _int_or_string(value: int | str) -> bytes:
     if isinstance(value, str):
         return b"\x08\x01\x10\x00" + _delimited(b"\x1a", value.encode())
-    return b"\x08\x00\x10" + _varint(value) + b"\x1a\x00"
+    return b"\x08\x00\x10" + _varint(int(value)) + b"\x1a\x00"
 
 
 def _schema_or(reference: str) -> Write:

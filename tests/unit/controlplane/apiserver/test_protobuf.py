@@ -1,5 +1,7 @@
 """Protobuf bodies, encoded here by hand from the published field numbers."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,11 +74,33 @@ def test_a_kind_without_protobuf_is_415():
     assert refused.value.code == 415
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(raw):
+KINDS = [("v1", "Pod"), ("v1", "PodList"), ("v1", "APIResourceList"), ("v1", "Status")]
+EXTENDING = [("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("apiregistration.k8s.io/v1", "APIService")]
+
+
+@given(st.sampled_from([*KINDS, *EXTENDING]), st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(about, raw):
     try:
-        document = protobuf.decode(enveloped("v1", "Pod", raw))
+        document = protobuf.decode(enveloped(*about, raw))
     except ApiError as error:
         assert error.code == 400
     else:
-        assert document["kind"] == "Pod"
+        assert (document["apiVersion"], document["kind"]) == about
+
+
+def test_schemas_and_what_may_stand_in_their_place():
+    text = field(5, "string")
+    numbers = (
+        varint(9 << 3 | 1) + struct.pack("<d", 2.5) + field(8, field(1, b'{"a":[1]}')) + field(20, field(1, b'"x"'))
+    )
+    items = field(24, field(2, text) + field(2, b"")) + field(30, field(1, 0))
+    dependencies = field(32, field(1, "d") + field(2, field(2, "other")))
+    props = field(29, field(1, "a") + field(2, text + numbers)) + items + dependencies
+    version = field(1, "v1") + field(4, field(1, props))
+    crd = enveloped("apiextensions.k8s.io/v1", "CustomResourceDefinition", field(2, field(7, version)))
+    assert protobuf.decode(crd)["spec"]["versions"][0]["schema"]["openAPIV3Schema"] == {
+        "properties": {"a": {"type": "string", "maximum": 2.5, "default": {"a": [1]}, "enum": ["x"]}},
+        "items": [{"type": "string"}, {}],
+        "additionalProperties": False,
+        "dependencies": {"d": ["other"]},
+    }

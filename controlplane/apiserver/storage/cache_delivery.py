@@ -10,8 +10,9 @@ from .cache_watch import CacheWatch
 
 T = TypeVar("T")
 
-SLICE = 0.001
-"""Seconds of each turn of the event loop that deliveries may take; the last may exceed it."""
+SLICE = 0.00025
+"""Seconds of each turn of the event loop that deliveries may take; the last may exceed it. What a turn writes leaves at
+its end, so that a slice is also what the first deliveries, and the answer to the write itself, wait for the others."""
 
 
 class Delivery(Generic[T]):

@@ -1,5 +1,6 @@
 """Putting together, comparing and writing: a model of iptables-restore shows that a difference does what it says."""
 
+import asyncio
 from collections.abc import Iterable
 
 from hypothesis import given
@@ -7,9 +8,11 @@ from hypothesis import strategies as st
 
 from nodeagent.proxy.iptables import names
 from nodeagent.proxy.iptables.plan import PortPlan, plan_port
+from nodeagent.proxy.iptables.rules import IptablesRules
 from nodeagent.proxy.iptables.ruleset import JUMPS, Ruleset, assemble, diff, render
-from nodeagent.proxy.iptables.saved import is_whole, parse, plan_whole, render_cleanup
+from nodeagent.proxy.iptables.saved import SavedTable, is_whole, parse, plan_whole, render_cleanup
 from nodeagent.proxy.node import NodeView, Settings
+from nodeagent.proxy.planned import Planned, ServicePorts
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 Kernel = dict[str, dict[str, list[str]]]
@@ -100,6 +103,68 @@ def test_everything_anew_over_whatever_is_there(before: object, after: object) -
     for table, chains in BUILTIN.items():
         jumps = [jump for jump in JUMPS if jump.table == table]
         assert sum(len(kernel[table][chain]) for chain in chains) == len(jumps)
+
+
+class Model:
+    """The model as what the mode writes to."""
+
+    def __init__(self) -> None:
+        self.kernel = empty_kernel()
+
+    async def save(self) -> dict[str, SavedTable]:
+        return parse(save(self.kernel))
+
+    async def restore(self, pieces: Iterable[str]) -> None:
+        restore(self.kernel, "".join(pieces))
+
+    def counts(self) -> dict[str, int]:
+        return {
+            table: sum(len(rules) for chain, rules in chains.items() if chain not in BUILTIN[table])
+            for table, chains in self.kernel.items()
+        }
+
+
+@given(STATES, STATES)
+def test_written_in_pieces_or_by_what_changed_it_is_the_same(before: object, after: object) -> None:
+    async def write_all() -> None:
+        old, new = ({port.name: [(port, behind)] for port, behind in state} for state in (before, after))  # type: ignore[attr-defined]
+        view, kernel, fresh = NodeView(cluster_cidr="10.244.0.0/16"), Model(), Model()
+        rules = IptablesRules(kernel, Settings())
+        await rules.write(old, set(old), view)
+        for held in (False, True):
+            for state in (new, old):
+                rules.holds = held
+                await rules.write(state, {*old, *new}, view)
+                assert await rules.is_whole()
+                assert rules.counts() == kernel.counts()
+                fresh.kernel = empty_kernel()
+                await IptablesRules(fresh, Settings()).write(state, set(state), view)
+                assert kernel.kernel == fresh.kernel
+
+    asyncio.run(write_all())
+
+
+def test_services_are_planned_when_the_command_has_started() -> None:
+    async def write() -> None:
+        asked = list[str]()
+
+        def plan(key: str) -> ServicePorts:
+            asked.append(key)
+            return []
+
+        planned = Planned(plan)
+        planned.replace({"default/a", "default/b"}, set())
+
+        class Started(Model):
+            async def restore(self, pieces: Iterable[str]) -> None:
+                assert asked == []
+                await super().restore(pieces)
+
+        await IptablesRules(Started(), Settings()).write(planned, set(planned), NodeView())
+        assert asked == ["default/a", "default/b"]
+        assert planned.replace({"default/a"}, {"default/b"}) == {} and [*planned] == ["default/a"]
+
+    asyncio.run(write())
 
 
 @given(STATES)

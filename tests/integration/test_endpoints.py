@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apimachinery.api.catalogue import ENDPOINTS, ENDPOINTSLICES, PODS, SERVICES
+from apimachinery.api.catalogue import ENDPOINTS, ENDPOINTSLICES, EVENTS, PODS, RESOURCEQUOTAS, SERVICES
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
 from tests.integration.faults import Faults, Manager
@@ -37,6 +37,36 @@ async def test_both_tell_since_when_they_are_true_and_leftovers_go(tmp_path: Pat
             await _told(cluster, ["web"])
             await client.delete(SERVICES, "web", "default")
             await gone(cluster, ENDPOINTS, "web")
+
+
+async def test_endpoints_that_are_refused_are_told_of(tmp_path: Path) -> None:
+    async with simulated_cluster(tmp_path / "data", scheduler=False) as cluster:
+        client = cluster.client
+        quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/endpoints": "0"}}}
+        await client.create(RESOURCEQUOTAS, quota, "default")
+
+        async def counted() -> bool:
+            return bool(((await client.get(RESOURCEQUOTAS, "none", "default")).get("status") or {}).get("used"))
+
+        await cluster.eventually(counted, "the quota in force")
+        spec = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+        await client.create(SERVICES, {"metadata": {"name": "web"}, "spec": spec}, "default")
+        begin = 'Failed to create endpoint for service default/web: endpoints "web" is forbidden: '
+
+        async def there() -> bool:
+            listed = (await client.list(ENDPOINTS, "default", field_selector="metadata.name=web"))["items"]
+            return bool(listed)
+
+        async def told() -> bool:
+            if await there():  # it was faster than the quota: once more
+                await client.delete(ENDPOINTS, "web", "default")
+            selector = "involvedObject.name=web,involvedObject.kind=Endpoints,reason=FailedToCreateEndpoint"
+            events = (await client.list(EVENTS, "default", field_selector=selector))["items"]
+            return any(each["type"] == "Warning" and each["message"].startswith(begin) for each in events)
+
+        await cluster.eventually(told, "the event of the refusal")
+        await client.delete(RESOURCEQUOTAS, "none", "default")
+        await cluster.eventually(there, "the Endpoints, once nobody refuses them")
 
 
 async def _told(cluster: Simulation, names: list[str], since: str = "") -> None:

@@ -1,7 +1,8 @@
-"""A registry that wants a password, and a program of the node that knows it: nothing of it is in the pod."""
+"""A registry that wants a password: known to a program of the node, or in the pod's pull secret."""
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.netns.kubelet import oci
 from tests.netns.kubelet.agent import Kubelet, busybox, eventually
+from tests.netns.kubelet.cluster import Cluster, joined
 from tests.netns.kubelet.machine import Machine
 
 # "puller" with the password "sesame", as bcrypt, which is all that the registry reads.
@@ -74,8 +76,8 @@ def registry(machine: Machine) -> Iterator[None]:
 class Asking(Kubelet):
     """A kubelet with a plug-in in `machine.dir/plugins`."""
 
-    def __init__(self, machine: Machine, **config: Any) -> None:
-        super().__init__(machine, **config)
+    def __init__(self, machine: Machine, *place: Any, **config: Any) -> None:
+        super().__init__(machine, *place, **config)
         self.plugins = machine.dir / "plugins"
         self.plugins.mkdir()
         (machine.dir / "plugins.yaml").write_text(CONFIG)
@@ -92,34 +94,50 @@ class Asking(Kubelet):
 
 
 @pytest.fixture(scope="module")
-def kubelet(machine: Machine) -> Iterator[Asking]:
-    agent = Asking(machine)
-    agent.start()
-    try:
+def kubelet(cluster: Cluster) -> Iterator[Kubelet]:
+    with joined(cluster, Asking) as agent:
         yield agent
-    finally:
-        agent.stop()
+
+
+def pod(name: str, image: str, **spec: Any) -> dict[str, Any]:
+    container = busybox(FOREVER, image=f"{REGISTRY}/{image}:1", imagePullPolicy="Always")
+    spec = {"containers": [container], "nodeName": "node", "terminationGracePeriodSeconds": 1, **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def refused(cluster: Cluster, name: str) -> bool:
+    told = cluster.pod(name)["status"]["containerStatuses"][0]["state"]["waiting"]
+    assert told["reason"] in ("ErrImagePull", "ImagePullBackOff") and "401 Unauthorized" in told["message"], told
+    return True
 
 
 @pytest.mark.usefixtures("registry")
-def test_an_image_is_pulled_with_what_a_plugin_knows(kubelet: Asking) -> None:
-    def pod(name: str, image: str) -> str:
-        container = busybox(FOREVER, image=f"{REGISTRY}/{image}:1", imagePullPolicy="Always")
-        return kubelet.static(name, {"containers": [container], "terminationGracePeriodSeconds": 1})
-
-    kubelet.running(pod("first", "known/busybox"))
+def test_an_image_is_pulled_with_what_a_plugin_knows(cluster: Cluster, kubelet: Asking) -> None:
+    cluster.apply(pod("first", "known/busybox"))
+    cluster.ready("first")
     assert kubelet.asked() == [f"{REGISTRY}/known/busybox"]
-    stranger = pod("stranger", "other/busybox")
-
-    def refused() -> bool:
-        told = kubelet.container(stranger)["state"]["waiting"]
-        assert told["reason"] in ("ErrImagePull", "ImagePullBackOff") and "401 Unauthorized" in told["message"], told
-        return True
-
-    eventually(refused, "the registry's refusal")
+    cluster.apply(pod("stranger", "other/busybox"))
+    eventually(lambda: refused(cluster, "stranger"), "the registry's refusal")
     # One answer is good for the whole registry, and for ten minutes.
-    kubelet.running(pod("second", "known/busybox"))
+    cluster.apply(pod("second", "known/busybox"))
+    cluster.ready("second")
     assert kubelet.asked() == [f"{REGISTRY}/known/busybox"]
-    assert (
-        'kubelet_credential_provider_plugin_duration_count{plugin_name="vault"} 1.0' in kubelet.get("/metrics").decode()
+    ran = 'kubelet_credential_provider_plugin_duration_count{plugin_name="vault"} 1.0'
+    assert ran in kubelet.get("/metrics").decode()
+
+
+@pytest.mark.usefixtures("registry", "kubelet")
+def test_an_image_is_pulled_with_what_a_pull_secret_holds(cluster: Cluster) -> None:
+    def secret(name: str, password: str) -> dict[str, Any]:
+        auths = {"auths": {REGISTRY: {"username": "puller", "password": password}}}
+        data = {".dockerconfigjson": base64.b64encode(json.dumps(auths).encode()).decode()}
+        kind = "kubernetes.io/dockerconfigjson"
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "data": data}
+
+    cluster.apply(secret("right", "sesame"), secret("wrong", "simsim"))
+    cluster.apply(
+        pod("welcome", "other/busybox", imagePullSecrets=[{"name": "wrong"}, {"name": "right"}]),
+        pod("unwelcome", "other/busybox", imagePullSecrets=[{"name": "wrong"}]),
     )
+    cluster.ready("welcome")
+    eventually(lambda: refused(cluster, "unwelcome"), "the registry's refusal")

@@ -100,3 +100,21 @@ async def test_a_probe_is_shared_but_never_joined_late() -> None:
     for task in late:
         with pytest.raises(Unavailable):
             await task
+
+
+async def test_who_stops_waiting_for_a_probe_takes_nobody_along() -> None:
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def read() -> int:
+        return await answer
+
+    probe = RevisionProbe(read)
+    leaving, staying = asyncio.create_task(probe()), asyncio.create_task(probe())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    answer.set_result(7)
+    async with asyncio.timeout(60):
+        assert await staying == 7
+        assert await probe() == 7

@@ -11,6 +11,7 @@ import pytest
 
 from nodeagent.proxy.health import ServiceHealth
 from tests.conformance.netfilter.cluster import IPV6, Cluster, Node
+from tests.conformance.netfilter.test_services import udp_follows
 from tests.netns.cni.namespaces import WAIT, eventually
 
 VIP, BALANCER = "fd00:10:96::50", "2001:db8:1::7"
@@ -43,13 +44,7 @@ async def test_a_client_keeps_its_endpoint_as_long_as_was_said(cluster: Cluster)
 
 
 async def test_udp_follows_its_endpoints_on_the_same_port(cluster: Cluster) -> None:
-    one, two = cluster.nodes[1].pod("one"), cluster.nodes[1].pod("two")
-    client = cluster.nodes[0].pod("client")
-    await cluster.service("dns", [one], clusterIP=VIP, protocol="UDP")
-    assert client.ask_udp(VIP, 80, source=5353).startswith("one from ")
-    await cluster.service("dns", [two], clusterIP=VIP, protocol="UDP")
-    # Without forgetting the tracked connection this would go on asking the endpoint that left.
-    assert client.ask_udp(VIP, 80, source=5353).startswith("two from ")
+    await udp_follows(cluster, VIP)
 
 
 async def test_external_traffic_policy_local_and_its_health_check(cluster: Cluster) -> None:

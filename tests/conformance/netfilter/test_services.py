@@ -144,13 +144,17 @@ async def test_external_ips_and_a_load_balancer_with_source_ranges(cluster: Clus
 
 
 async def test_udp_follows_its_endpoints_on_the_same_port(cluster: Cluster) -> None:
+    await udp_follows(cluster, VIP)
+
+
+async def udp_follows(cluster: Cluster, vip: str) -> None:
     one, two = cluster.nodes[1].pod("one"), cluster.nodes[1].pod("two")
     client = cluster.nodes[0].pod("client")
-    await cluster.service("dns", [one], clusterIP=VIP, protocol="UDP")
-    assert client.ask_udp(VIP, 80, source=5353).startswith("one from ")
-    await cluster.service("dns", [two], clusterIP=VIP, protocol="UDP")
+    await cluster.service("dns", [one], clusterIP=vip, protocol="UDP")
+    assert client.ask_udp(vip, 80, source=5353).startswith("one from ")
+    await cluster.service("dns", [two], clusterIP=vip, protocol="UDP")
     # Without forgetting the tracked connection this would go on asking the endpoint that left.
-    assert client.ask_udp(VIP, 80, source=5353).startswith("two from ")
+    assert client.ask_udp(vip, 80, source=5353).startswith("two from ")
 
 
 async def test_who_asked_before_there_were_rules_stands_in_nobodys_way(cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""One time limit for many tasks, kept by one timer: an `asyncio.timeout` of each takes 20 µs, this 4."""
+"""One time limit for many tasks, kept by one timer: an `asyncio.timeout` of each takes 3.2 µs, this 0.5."""
 
 from __future__ import annotations
 

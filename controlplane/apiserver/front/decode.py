@@ -32,12 +32,15 @@ _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
 async def read_body(request: web.BaseRequest, limit: int = MAX_BODY) -> bytes:
-    """The whole body. Raises ApiError 413 as soon as it is known to be too large."""
+    """The whole body. Raises ApiError 413 as soon as it is known to be too large, 400 when the client went away."""
     content, chunks, size = request.content, [], request.content_length or 0
     if size <= limit:
         size = 0
         while not content.at_eof():
-            chunk = await content.readany()
+            try:
+                chunk = await content.readany()
+            except ConnectionResetError as error:
+                raise status.bad_request(f"the body could not be read: {error}") from None
             size += len(chunk)
             if size > limit:
                 break

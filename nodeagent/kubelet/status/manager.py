@@ -44,6 +44,7 @@ class _Entry:
     sent: int = -1
     sent_to: str = ""
     answered: int = 0  # the revision that our last patch made
+    answer: Pod | None = None  # the pod that it made, until a watch has told of it
     delete: bool = False
     ripe: bool = True
 
@@ -155,6 +156,7 @@ class StatusManager:
         target = self._published(entry.pod)
         if target is None:
             return True
+        target = _newest(entry, target)
         # A mirror that was deleted and made again has to be told everything anew.
         told = entry.sent == entry.version and entry.sent_to == pods.uid(target)
         if told and _overwritten(entry, target):
@@ -180,15 +182,25 @@ class StatusManager:
         body = render_patch(target, entry.status)
         if body is not None:
             metadata = target["metadata"]
-            answer = await client.patch(
+            entry.answer = await client.patch(
                 PODS, metadata["name"], body, metadata["namespace"], kind="strategic", subresource="status"
             )
-            entry.answered = int(objects.resource_version(answer))
+            entry.answered = int(objects.resource_version(entry.answer))
         entry.sent, entry.sent_to = version, pods.uid(target)
 
     async def _delete(self, client: Client, target: Pod) -> None:
         metadata = target["metadata"]
         await client.delete(PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=0)
+
+
+def _newest(entry: _Entry, target: Pod) -> Pod:
+    """The pod as our own last patch made it while the watch is behind that: what is taken back at once is a change."""
+    answer = entry.answer
+    behind = int(objects.resource_version(target)) < entry.answered
+    if answer is not None and behind and pods.uid(answer) == pods.uid(target):
+        return answer
+    entry.answer = None
+    return target
 
 
 def _overwritten(entry: _Entry, target: Pod) -> bool:

@@ -80,13 +80,14 @@ class Proxier:
         """key: `namespace/name` of the Service whose ports or endpoints changed, came or went."""
         self._changed.add(key)
 
-    def slice_changed(self, endpoint_slice: Object) -> None:
+    def slice_changed(self, endpoint_slice: Object, *, gone: bool = False) -> None:
+        """gone: it was deleted, of whose cause it says nothing."""
         key = services.slice_service(endpoint_slice)
         if key is None:
             return
         self._changed.add(key)
         text = objects.annotations(endpoint_slice).get(TRIGGER_TIME)
-        if text and self._backend.holds:
+        if text and self._backend.holds and not gone:
             try:
                 self._triggers.setdefault(key, times.parse(text).timestamp())
             except ValueError:

@@ -150,7 +150,7 @@ class _Parts:
         )
         self._routes = Controller("node-routes", network.reconcile, self._queue)
         self._services.add_handler(self._service_changed, on_delete=self._service_changed)
-        self._slices.add_handler(self._slice_changed, on_delete=self._slice_changed)
+        self._slices.add_handler(self._slice_changed, on_delete=lambda each: self._slice_changed(each, gone=True))
         self._nodes.add_handler(self._node_changed, on_delete=self._node_changed)
 
     async def run_rules(self, told: bool) -> None:
@@ -203,9 +203,9 @@ class _Parts:
             proxier.service_changed(objects.key(service))
         self._changed()
 
-    def _slice_changed(self, endpoint_slice: Object) -> None:
+    def _slice_changed(self, endpoint_slice: Object, *, gone: bool = False) -> None:
         for proxier in self.proxiers:
-            proxier.slice_changed(endpoint_slice)
+            proxier.slice_changed(endpoint_slice, gone=gone)
         self._changed()
 
     def _node_changed(self, node: Object) -> None:

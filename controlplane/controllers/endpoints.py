@@ -60,7 +60,8 @@ class EndpointsController:
         if service is None:
             self._triggers.forget(key)
             self._replaced.pop(key, None)
-            if current is not None and _is_ours(current):
+            # Written at once, the two are told of by two watches, and this one may be the later.
+            if current is not None and _is_ours(current) and not await self._has_service(current):
                 await self._delete(current)
             return None
         selector = service_selector(service)
@@ -103,6 +104,15 @@ class EndpointsController:
         if key in self._awaited:
             self._awaited.discard(key)
             self._queue.add(key)
+
+    async def _has_service(self, current: Object) -> bool:
+        try:
+            await self._client.get(SERVICES, objects.name(current), objects.namespace(current))
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            return False
+        return True
 
     async def _delete(self, current: Object) -> None:
         try:

@@ -121,7 +121,7 @@ def test_pods_and_balancers_are_reached_from_the_host(cluster: Cluster) -> None:
 
 
 CHECKS = (
-    ipv6.test_pods_reach_those_of_other_nodes_without_a_tunnel,
+    ipv6.test_pods_reach_those_of_other_nodes,
     ipv6.test_services_answer_at_their_ipv6_addresses,
     ipv6.test_a_service_without_endpoints_rejects,
     ipv6.test_names_have_ipv6_addresses_and_addresses_names,

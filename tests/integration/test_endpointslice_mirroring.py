@@ -14,10 +14,11 @@ async def test_written_endpoints_are_seen_by_who_reads_slices(tmp_path: Path) ->
         client = cluster.client
         metadata = {"name": "outside", "namespace": "default"}
         ports = [{"port": 5432}]
+        # First the Service: Endpoints of none are swept away when the controller starts, which may be now.
+        await client.create(SERVICES, {"metadata": metadata, "spec": {"ports": ports}})
         await client.create(
             ENDPOINTS, {"metadata": metadata, "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": ports}]}
         )
-        await client.create(SERVICES, {"metadata": metadata, "spec": {"ports": ports}})
 
         async def addresses() -> list[str]:
             label = "kubernetes.io/service-name=outside"

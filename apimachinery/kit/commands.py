@@ -7,6 +7,7 @@ Not by asyncio's subprocesses: on uvloop these fork, which copies the page table
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ from typing import IO
 
 MAX_OUTPUT = 16 * 1024 * 1024  # bytes kept of each stream; what exceeds it is an error, not a silent cut
 _AT_ONCE = 256 * 1024  # bytes read from a pipe at a time
+_PIPE = 1 << 20  # bytes that its input may be ahead of it: the kernel's limit for who is not root
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class _Process:
         pipe = self._process.stdin
         assert pipe is not None
         os.set_blocking(pipe.fileno(), False)
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
         for piece in pieces:
             if not await self._write(pipe.fileno(), memoryview(piece)):
                 break

@@ -127,8 +127,10 @@ class Cluster:
             assert node.mode.backend.holds
 
     async def service(self, name: str, pods: list[Pod], **spec: Any) -> None:
-        """Write a Service with its endpoints, and sync. conditions, status: by pod's name, and of the Service."""
+        """Write a Service with its endpoints, and sync. conditions, zones (of hints): by pod's name; status: of the
+        Service."""
         conditions: Mapping[str, Any] = spec.pop("conditions", {})
+        zones: Mapping[str, str] = spec.pop("zones", {})
         status = spec.pop("status", {})
         protocol = spec.pop("protocol", "TCP")
         port = {"port": 80, "targetPort": PORT, "protocol": protocol} | (
@@ -149,6 +151,7 @@ class Cluster:
                     "addresses": [pod.ip],
                     "nodeName": pod.node.name,
                     "conditions": {"ready": True, **conditions.get(pod.name, {})},
+                    "hints": {"forZones": [{"name": zones[pod.name]}]} if pod.name in zones else {},
                 }
                 for pod in pods
             ],

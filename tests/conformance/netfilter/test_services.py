@@ -8,6 +8,7 @@ import pytest
 from nodeagent.netlink import conntrack
 from nodeagent.netlink.links import AF_INET
 from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink
+from nodeagent.proxy.traffic import ZONE_LABEL
 from tests.conformance.netfilter.cluster import PORT, Cluster, Node
 from tests.conformance.netfilter.modes import NftablesMode
 from tests.netns.cni.namespaces import eventually
@@ -111,6 +112,19 @@ async def test_internal_traffic_policy_local(cluster: Cluster) -> None:
     await cluster.service("web", [two], clusterIP=VIP)
     with pytest.raises(TimeoutError):
         near.ask(VIP, 80, timeout=1)
+
+
+async def test_hints_keep_traffic_in_its_zone_while_every_endpoint_has_one(cluster: Cluster) -> None:
+    one, two = cluster.nodes[0].pod("one"), cluster.nodes[1].pod("two")
+    near, far = cluster.nodes[0].pod("near"), cluster.nodes[1].pod("far")
+    for node, zone in zip(cluster.nodes, ("a", "b"), strict=True):
+        node.proxier.node_changed({ZONE_LABEL: zone}, node.ip, node.subnet)
+    await cluster.service("web", [one, two], clusterIP=VIP, zones={"one": "a", "two": "b"})
+    assert names([near.ask(VIP, 80) for _ in range(20)]) == {"one"}
+    assert names([far.ask(VIP, 80) for _ in range(20)]) == {"two"}
+    await cluster.service("web", [one, two], clusterIP=VIP, zones={"one": "a"})
+    for client in (near, far):
+        assert names([client.ask(VIP, 80) for _ in range(30)]) == {"one", "two"}
 
 
 async def test_terminating_endpoints_serve_only_while_there_is_no_other(cluster: Cluster) -> None:

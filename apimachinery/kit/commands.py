@@ -12,6 +12,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -119,7 +120,8 @@ class _Process:
         pipe = self._process.stdin
         assert pipe is not None
         os.set_blocking(pipe.fileno(), False)
-        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+        with suppress(OSError):  # who may not have it (/proc/sys/fs/pipe-*) waits more often
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
         for piece in pieces:
             if not await self._write(pipe.fileno(), memoryview(piece)):
                 break

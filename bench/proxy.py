@@ -18,6 +18,7 @@ from typing import Any
 
 from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import SystemClock
+from apimachinery.meta.endpoints import SERVICE_NAME
 from bench.figure import Figure, p50
 from nodeagent.netlink import namespaces
 from nodeagent.netlink.nf_tables import NFNL_SUBSYS_NFTABLES
@@ -160,7 +161,7 @@ def _service(number: int) -> dict[str, Any]:
 
 
 def _slice(number: int, endpoints: int) -> dict[str, Any]:
-    labels = {services.SERVICE_NAME_LABEL: f"service-{number}"}
+    labels = {SERVICE_NAME: f"service-{number}"}
     return {
         "metadata": {"name": f"service-{number}-x", "namespace": "default", "labels": labels},
         "addressType": "IPv4",

@@ -7,6 +7,7 @@ from typing import Any
 
 from apimachinery.meta import objects, pods
 from apimachinery.meta.cloud import ANNOUNCED_BY
+from apimachinery.meta.endpoints import SERVICE_NAME
 from controlplane.cloud.provider import Balancer, Host
 
 Object = dict[str, Any]
@@ -14,7 +15,6 @@ Object = dict[str, Any]
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 EXCLUDE_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 TO_BE_DELETED_TAINT = "ToBeDeletedByClusterAutoscaler"
-_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def wants_balancer(service: Object) -> bool:
@@ -118,7 +118,7 @@ def concerns_balancers(old: Object, new: Object) -> bool:
 
 def service_of(endpoint_slice: Object) -> str:
     """The key of the Service whose endpoints these are; "" for nobody's."""
-    name = objects.labels(endpoint_slice).get(_SERVICE_LABEL)
+    name = objects.labels(endpoint_slice).get(SERVICE_NAME)
     return f"{objects.namespace(endpoint_slice)}/{name}" if name else ""
 
 

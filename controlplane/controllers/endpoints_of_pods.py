@@ -7,13 +7,12 @@ from typing import Any
 
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
+from apimachinery.meta.endpoints import SERVICE_NAME
 from apimachinery.meta.labels import Selector
 
 Object = dict[str, Any]
 
-SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-HEADLESS = "service.kubernetes.io/headless"
 ZONE = "topology.kubernetes.io/zone"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apimachinery.meta import objects, pods
+from apimachinery.meta.endpoints import HEADLESS
 from controlplane.controllers.endpoints_of_pods import (
-    HEADLESS,
     belongs,
     hostname_in,
     is_headless,

@@ -12,10 +12,11 @@ from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
+from apimachinery.meta.endpoints import SERVICE_NAME
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.endpoint_hints import facts, is_counted, is_proportional
-from controlplane.controllers.endpoints_of_pods import SERVICE_NAME, service_selector, slice_keys
+from controlplane.controllers.endpoints_of_pods import service_selector, slice_keys
 from controlplane.controllers.endpointslice_plan import MANAGER, SlicePlan, plan_slices
 from controlplane.controllers.pod_control import is_namespace_terminating
 from controlplane.controllers.service_watch import ServiceWatch

@@ -8,9 +8,9 @@ from typing import Any
 from apimachinery.api.catalogue import ENDPOINTS
 from apimachinery.controller.owners import owner_reference
 from apimachinery.meta import objects
-from controlplane.controllers.endpoints_of_pods import HEADLESS, LEADER, MANAGED_BY, SERVICE_NAME
+from apimachinery.meta.endpoints import HEADLESS, LAST_CHANGE, SERVICE_NAME
+from controlplane.controllers.endpoints_of_pods import LEADER, MANAGED_BY
 from controlplane.controllers.endpointslice_plan import SlicePlan
-from controlplane.controllers.trigger_times import LAST_CHANGE
 
 Object = dict[str, Any]
 Key = tuple[str, tuple[tuple[str, str, int, str], ...]]  # the family of the addresses, and the ports

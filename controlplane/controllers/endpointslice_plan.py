@@ -13,11 +13,10 @@ from typing import Any
 from apimachinery.api.catalogue import SERVICES
 from apimachinery.controller.owners import owner_reference
 from apimachinery.meta import objects, pods
+from apimachinery.meta.endpoints import HEADLESS, SERVICE_NAME
 from controlplane.controllers.endpoint_hints import Event, Unfit, give_hints, is_proportional, weigh_zones
 from controlplane.controllers.endpoints_of_pods import (
-    HEADLESS,
     MANAGED_BY,
-    SERVICE_NAME,
     ZONE,
     belongs,
     hostname_in,

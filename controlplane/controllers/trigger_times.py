@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from apimachinery.meta import objects, pods, times
+from apimachinery.meta.endpoints import LAST_CHANGE
 
 Object = dict[str, Any]
-
-LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from apimachinery.cache.lister import Lister
 from apimachinery.meta import objects
+from apimachinery.meta.endpoints import SERVICE_NAME
 from nodeagent.dns.message import (
     AAAA,
     ANY,
@@ -40,7 +41,6 @@ SCHEMA_VERSION = "1.1.0"
 BY_ADDRESS, BY_SERVICE = "address", "service"
 _VERSION_TTL = 28800  # seconds; CoreDNS's
 _REVERSE = (("in-addr", "arpa"), ("ip6", "arpa"))
-_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def service_addresses(service: Object) -> Iterable[str]:
@@ -54,7 +54,7 @@ def service_addresses(service: Object) -> Iterable[str]:
 
 def slice_service(slice_: Object) -> Iterable[str]:
     """Index function: `namespace/name` of the Service that an EndpointSlice belongs to."""
-    name = objects.labels(slice_).get(_SERVICE_LABEL)
+    name = objects.labels(slice_).get(SERVICE_NAME)
     return [f"{objects.namespace(slice_)}/{name}"] if name else []
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.meta import objects
-from nodeagent.proxy.services import SERVICE_NAME_LABEL
+from apimachinery.meta.endpoints import SERVICE_NAME
 from nodeagent.routes.nodes import node_network
 
 from .snapshot import NodeSnapshot
@@ -57,7 +57,7 @@ class Cluster:
             one
             for one in self.slices
             if objects.namespace(one) == objects.namespace(service)
-            and objects.labels(one).get(SERVICE_NAME_LABEL) == objects.name(service)
+            and objects.labels(one).get(SERVICE_NAME) == objects.name(service)
         ]
 
     def services_on_node_port(self, port: int, protocol: str) -> list[Object]:

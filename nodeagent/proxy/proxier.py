@@ -18,6 +18,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.kit.commands import CommandError
 from apimachinery.kit.trace import current
 from apimachinery.meta import objects, times
+from apimachinery.meta.endpoints import LAST_CHANGE
 
 from . import observed, services, stale
 from .backend import Backend
@@ -31,7 +32,6 @@ ForgetStale = Callable[[stale.Wanted], int]
 """Forgets the connections that are stale by these targets; returns how many. Blocks; called on a thread."""
 
 SLICES_OF_SERVICE = "service"
-TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 _NOTED_MAX = 200  # Services of one sync that are noted in the trace; a start notes none
 _RETRY_MIN, _RETRY_MAX = 1.0, 30.0  # seconds after a refusal
 
@@ -86,7 +86,7 @@ class Proxier:
         if key is None:
             return
         self._changed.add(key)
-        text = objects.annotations(endpoint_slice).get(TRIGGER_TIME)
+        text = objects.annotations(endpoint_slice).get(LAST_CHANGE)
         if text and self._backend.holds and not gone:
             try:
                 self._triggers.setdefault(key, times.parse(text).timestamp())

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from apimachinery.meta.endpoints import HEADLESS, SERVICE_NAME
+
 Object = dict[str, Any]
 
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
-HEADLESS_LABEL = "service.kubernetes.io/headless"
 
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -145,8 +145,8 @@ def slice_service(endpoint_slice: Object) -> str | None:
     """The key `namespace/name` of the Service that a slice belongs to; None when it is not for a proxy."""
     metadata = endpoint_slice["metadata"]
     labels = metadata.get("labels") or {}
-    name = labels.get(SERVICE_NAME_LABEL)
-    if not name or HEADLESS_LABEL in labels or PROXY_NAME_LABEL in labels:
+    name = labels.get(SERVICE_NAME)
+    if not name or HEADLESS in labels or PROXY_NAME_LABEL in labels:
         return None
     return f"{metadata.get('namespace', '')}/{name}"
 

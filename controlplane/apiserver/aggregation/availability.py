@@ -19,9 +19,10 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Gauge
 from apimachinery.meta import fields, labels, status, times
+from apimachinery.meta.endpoints import SERVICE_NAME
 from controlplane.apiserver.aggregation.apiservices import AVAILABLE, ApiServices, condition_of, service_of
 from controlplane.apiserver.aggregation.registration import LOCAL
-from controlplane.apiserver.aggregation.resolver import SERVICE_NAME, BadTransport, Resolver, Unresolved, is_ready
+from controlplane.apiserver.aggregation.resolver import BadTransport, Resolver, Unresolved, is_ready
 from controlplane.apiserver.authn.user import MASTERS, User
 from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.registry import Registry

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from apimachinery.api.catalogue import ENDPOINTSLICES, SERVICES
 from apimachinery.kit import tls
 from apimachinery.meta import fields, labels, status
+from apimachinery.meta.endpoints import SERVICE_NAME
 from controlplane.apiserver.aggregation.apiservices import service_of
 from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.read import list_page
@@ -25,7 +26,6 @@ from controlplane.apiserver.streams.target import Target
 
 Object = dict[str, Any]
 
-SERVICE_NAME = "kubernetes.io/service-name"
 _ROUTED = ("ClusterIP", "LoadBalancer", "NodePort")
 
 

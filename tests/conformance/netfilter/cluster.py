@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import SystemClock
+from apimachinery.meta.endpoints import SERVICE_NAME
 from nodeagent.cni import install
 from nodeagent.proxy import services
 from nodeagent.proxy.conntrack import forget_stale
@@ -143,7 +144,7 @@ class Cluster:
             "status": status,
         })  # fmt: skip
         self.slices.put({
-            "metadata": {"name": f"{name}-x", "namespace": "default", "labels": {services.SERVICE_NAME_LABEL: name}},
+            "metadata": {"name": f"{name}-x", "namespace": "default", "labels": {SERVICE_NAME: name}},
             "addressType": f"IPv{self.plan.family}",
             "ports": [{"name": "", "port": PORT, "protocol": protocol}],
             "endpoints": [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apimachinery.meta.endpoints import SERVICE_NAME
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import assemble, render
 from nodeagent.proxy.iptables.saved import plan_whole
@@ -16,7 +17,7 @@ from nodeagent.proxy.nftables.render import Present, render_whole
 from nodeagent.proxy.nftables.state import FIXED, State, merge
 from nodeagent.proxy.nftables.table import fixed_chains
 from nodeagent.proxy.node import NodeView, Settings
-from nodeagent.proxy.services import SERVICE_NAME_LABEL, Endpoint, ServicePort, endpoints, service_ports
+from nodeagent.proxy.services import Endpoint, ServicePort, endpoints, service_ports
 from tests.conformance.netfilter.cluster import Cluster
 from tests.conformance.netfilter.modes import IptablesMode, NftablesMode
 
@@ -66,7 +67,7 @@ def slices(chance: random.Random, name: object) -> list[dict[str, Any]]:
     entry = {"addresses": [pick(f"10.244.0.{chance.randint(2, 250)}")], "nodeName": pick("node-1")}
     return [
         {
-            "metadata": {"name": "x", "namespace": "default", "labels": {SERVICE_NAME_LABEL: name}},
+            "metadata": {"name": "x", "namespace": "default", "labels": {SERVICE_NAME: name}},
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": pick(8080), "protocol": "UDP"}],
             "endpoints": [entry],

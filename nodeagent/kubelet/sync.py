@@ -26,6 +26,7 @@ from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.resize.plan import IN_PROGRESS
 from nodeagent.kubelet.resize.resizer import Resizer
+from nodeagent.kubelet.runtime.addresses import Addresses, AddressTaken
 from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
 from nodeagent.kubelet.runtime.kill import Ending, Killer
 from nodeagent.kubelet.runtime.observer import Observer
@@ -84,6 +85,7 @@ class PodSyncer:
         *,
         runtime: RuntimeService,
         observer: Observer,
+        addresses: Addresses,
         starter: Starter,
         classes: RuntimeClasses,
         namespaces: UserNamespaces,
@@ -100,7 +102,7 @@ class PodSyncer:
         clock: Clock,
         resizer: Resizer | None = None,
     ) -> None:
-        self._resizer = resizer
+        self._resizer, self._addresses = resizer, addresses
         self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
         self._classes, self._namespaces = classes, namespaces
         self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
@@ -262,7 +264,7 @@ class PodSyncer:
             cluster_domain=self._node.cluster_domain,
             paths=self._paths,
         )
-        ips = state.ips
+        now = state
         if plan.create_sandbox:
             try:
                 handler = await self._classes.handler(pod)
@@ -273,15 +275,19 @@ class PodSyncer:
                     self._starter.look_ahead(pod, [*plan.start_init, *plan.start]),
                 )
             except (RuntimeCallError, NoSuchClass, NoUserNamespace) as error:
-                message = f"Failed to create pod sandbox: {error}"
-                self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", message)
+                self._no_sandbox(pod, error)
                 return None
-            fresh = await self._observer.observe_new_sandbox(state, sandbox_id)
-            ips = fresh.ips
-            # Most containers start at once: then there is one thing to tell, not two.
-            self._tell(pod, fresh, after=_SOON)
+            now = await self._observer.observe_new_sandbox(state, sandbox_id)
         else:
             apply_to_sandbox(users := self._namespaces.held(pod), config)
+        try:
+            await self._addresses.claim(now)
+        except AddressTaken as error:
+            self._no_sandbox(pod, error)
+            return None
+        if plan.create_sandbox:
+            # Most containers start at once: then there is one thing to tell, not two.
+            self._tell(pod, now, after=_SOON)
         secrets, missing = await pull_secrets(self._store, pod)
         if missing:
             text = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
@@ -291,7 +297,10 @@ class PodSyncer:
                 "FailedToRetrieveImagePullSecret",
                 f"{text}; attempting to pull the image may not succeed.",
             )
-        return Surroundings(sandbox_id, config, ips, volumes, services, secrets, facts, users)
+        return Surroundings(sandbox_id, config, now.ips, volumes, services, secrets, facts, users)
+
+    def _no_sandbox(self, pod: Pod, why: Exception) -> None:
+        self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
 
     async def _start_all(
         self, pod: Pod, state: PodState, plan: Actions, around: Surroundings, memory: _Memory

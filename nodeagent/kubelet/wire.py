@@ -42,6 +42,7 @@ from .probes.manager import ProbeManager
 from .recorder import Recorder
 from .resize.resizer import Resizer
 from .runtime import swap as swaps
+from .runtime.addresses import Addresses
 from .runtime.classes import RuntimeClasses
 from .runtime.kill import Killer
 from .runtime.observer import Observer
@@ -153,6 +154,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     syncer = PodSyncer(
         runtime=runtime.pods,
         observer=observer,
+        addresses=Addresses(runtime.pods, observer),
         starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts),
         classes=RuntimeClasses(client, clock),
         namespaces=UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"]),

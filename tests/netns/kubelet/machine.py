@@ -15,8 +15,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import oci, remains
 
@@ -58,9 +59,20 @@ _INDEXES = range(1, 251)
 
 
 class Machine:
-    """One node. folder: where its files go; the system's folder of temporary files when None."""
+    """One node. folder: where its files go; the system's folder of temporary files when None.
 
-    def __init__(self, name: str, folder: Path | None = None) -> None:
+    cni_bin: the folder of the CNI plugins. chained: configurations of plugins that come after the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path | None = None,
+        *,
+        cni_bin: Path = _CNI_BIN,
+        chained: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self._cni_bin, self._chained = cni_bin, chained
         self.name = f"klt-{name}-{os.getpid()}"
         index, self._claim = _claim_index()
         self._veth = f"klt{index}"
@@ -202,17 +214,18 @@ class Machine:
                     },
                 },
                 {"type": "portmap", "capabilities": {"portMappings": True}},
+                *self._chained,
             ],
         }
         (self.dir / "net.d" / "10-test.conflist").write_text(json.dumps(conflist))
-        config = _CONFIG.format(dir=self.dir, run=self.run_dir, cni=_CNI_BIN, pause=oci.PAUSE)
+        config = _CONFIG.format(dir=self.dir, run=self.run_dir, cni=self._cni_bin, pause=oci.PAUSE)
         (self.dir / "config.toml").write_text(config)
 
 
 @contextlib.contextmanager
-def started(name: str, folder: Path | None = None) -> Iterator[Machine]:
-    """A machine that runs."""
-    machine = Machine(name, folder)
+def started(name: str, folder: Path | None = None, **more: Any) -> Iterator[Machine]:
+    """A machine that runs. more: as Machine's."""
+    machine = Machine(name, folder, **more)
     try:
         machine.start()
         yield machine

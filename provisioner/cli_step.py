@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -110,7 +111,7 @@ class _Session:
         name = loop["name"]
         if not loop["paused"]:
             loop = await _post(door, name, "pause")
-            self._say(f"{name} is paused now; kubelab step {name} --resume lets it work by itself again.")
+            self._say(f"{name} is paused now; kubelab step {shlex.quote(name)} --resume lets it work by itself again.")
         told = await _post(door, name, "rehearse", key)
         if not told:
             self._end(render_waiting(loop), {"loop": loop, "rehearsal": None, "outcome": None})

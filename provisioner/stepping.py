@@ -8,13 +8,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from apimachinery.meta.changes import find_changes
 from provisioner.errors import BadInput
 
 Object = dict[str, Any]
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLOURS = {"POST": "green", "PUT": "yellow", "PATCH": "yellow", "DELETE": "red"}
-_HIDDEN = {"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid"}
+_NO_OBJECT: Object = {}  # the key names none: it is a round over many
 _CHANGES_MAX = 12
 """Changed fields of one write that are shown."""
 
@@ -76,9 +77,6 @@ def render_waiting(loop: Object) -> list[Text]:
 def render_rehearsal(loop: str, told: Object) -> Iterator[Any]:
     """Desired, actual, and what the turn would do."""
     yield Text.assemble((loop, "bold"), "  next key ", (told["key"], "bold cyan"))
-    if not told["rehearsed"]:
-        yield Text(f"  Its turn can be taken, but not rehearsed. {told['why']}", style="dim")
-        return
     yield from _render_picture(told.get("picture"))
     yield from _render_scores(told)
     if not told["writes"] and not told["error"]:
@@ -97,11 +95,13 @@ def render_rehearsal(loop: str, told: Object) -> Iterator[Any]:
 def _render_picture(picture: Object | None) -> Iterator[Any]:
     if picture is None:
         return
-    about = picture["object"]
+    about = picture.get("object", _NO_OBJECT)
     if about is None:
         yield Text("  the object is gone", style="dim")
-        return
-    yield Text(f"  {about['kind']} at revision {about['resourceVersion']}", style="dim")
+    elif about.get("resourceVersion"):
+        yield Text(f"  {about['kind']} at revision {about['resourceVersion']}", style="dim")
+    elif about:
+        yield Text(f"  {about['kind']} {about['key']}", style="dim")
     if not picture["rows"]:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -110,7 +110,7 @@ def _render_picture(picture: Object | None) -> Iterator[Any]:
     for what, desired, actual in picture["rows"]:
         same = desired == actual
         table.add_row(
-            f"  {what}", str(desired), Text(str(actual), style="" if same else "bold yellow"), "" if same else "←"
+            f"  {what}", _short(desired), Text(_short(actual), style="" if same else "bold yellow"), "" if same else "←"
         )
     yield table
 
@@ -128,6 +128,9 @@ def _render_scores(told: Object) -> Iterator[Text]:
 
 
 def _render_write(number: int, write: Object) -> Iterator[Text]:
+    if write.get("does"):
+        yield Text(f"  {number}. {write['does']}", style="bold magenta")
+        return
     after, before = write.get("after"), write.get("before")
     bound = str(write["path"]).endswith("/binding")
     verb = "bind" if bound else _VERBS[write["method"]]
@@ -156,19 +159,6 @@ def _named(write: Object) -> str:
         name = f"{generated}…"  # the real one will be another
     below = f" ({words[2]})" if len(words) > 2 and words[2] != "binding" else ""
     return f"{obj.get('kind') or words[0]} {namespace}{name}{below}"
-
-
-def find_changes(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(path, old, new) of every leaf that differs; what the server keeps for itself is left out."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(each for each in after if each not in before)]:
-            if not (path == "metadata" and key in _HIDDEN):
-                yield from find_changes(before.get(key), after.get(key), f"{path}.{key}" if path else key)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from find_changes(old, new, f"{path}[{index}]")
-    elif before != after:
-        yield path, before, after
 
 
 def _short(value: Any) -> str:

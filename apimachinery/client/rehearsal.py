@@ -23,7 +23,10 @@ Send = Callable[[str, str, Mapping[str, str], Any, str], Awaitable[bytes]]
 
 @dataclass(slots=True)
 class Write:
-    """One write. before: the object as it is, if it is. after: as the server would store it. error: its refusal."""
+    """One write. before: the object as it is, if it is. after: as the server would store it. error: its refusal.
+
+    does: instead of a request, what is done outside the API, in words.
+    """
 
     method: str
     path: str
@@ -31,6 +34,7 @@ class Write:
     before: Object | None = None
     after: Object | None = None
     error: str = ""
+    does: str = ""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,10 @@ class Rehearsal:
     writes: list[Write] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
     _made: dict[str, Object] = field(default_factory=dict)
+
+    def act(self, does: str) -> None:
+        """Note what would be done outside the API. Whoever would do it asks `rehearsal` first."""
+        self.writes.append(Write("", "", None, does=does))
 
     async def perform(
         self, send: Send, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str

@@ -21,10 +21,9 @@ _REHEARSAL_SECONDS = 20.0
 
 
 class ControllerLoop:
-    """`controller` as a Loop. rehearse: or the sentence why its turn can be taken, but not rehearsed. namespaced: its
-    keys are `namespace/name`, all of them."""
+    """`controller` as a Loop. namespaced: its keys are `namespace/name`, all of them."""
 
-    def __init__(self, controller: Controller, rehearse: Rehearse | str, *, namespaced: bool) -> None:
+    def __init__(self, controller: Controller, rehearse: Rehearse, *, namespaced: bool) -> None:
         self.name, self._controller, self._rehearse = controller.name, controller, rehearse
         self._namespaced = namespaced
 
@@ -38,7 +37,6 @@ class ControllerLoop:
                 working=queue.working(),
                 later=[asdict(each) for each in queue.later()],
             ),
-            "rehearses": not isinstance(self._rehearse, str),
             "namespaced": self._namespaced,
         }
 
@@ -54,16 +52,13 @@ class ControllerLoop:
         key = key or next(iter(self._controller.queue.waiting()), "")
         if not key:
             return {}
-        rehearse = self._rehearse
-        if isinstance(rehearse, str):
-            return {"key": key, "rehearsed": False, "why": rehearse}
 
         async def alone() -> Object:
             use(None)  # what is only tried is no part of what happened
             async with asyncio.timeout(_REHEARSAL_SECONDS):
-                return await rehearse(key)
+                return await self._rehearse(key)
 
-        return {"key": key, "rehearsed": True, **await asyncio.create_task(alone())}
+        return {"key": key, **await asyncio.create_task(alone())}
 
     async def step(self, key: str) -> Object:
         """See Loop.step. A key that is not in the queue is added."""

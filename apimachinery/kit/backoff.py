@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .clock import Clock
 
@@ -24,6 +24,12 @@ class Backoff:
             raise ValueError(f"backoff needs 0 < base <= cap and factor >= 1, not {base=} {cap=} {factor=}")
         self._base, self._cap, self._factor, self._clock = base, cap, factor, clock
         self._entries: dict[str, _Entry] = {}
+
+    def copy(self) -> Backoff:
+        """Another that knows the same failures, and counts by itself."""
+        other = Backoff(self._base, self._cap, self._clock, self._factor)
+        other._entries = {key: replace(entry) for key, entry in self._entries.items()}
+        return other
 
     def next(self, key: str) -> float:
         """Note a failure of `key` now; returns how many seconds to wait for the next try."""

@@ -43,6 +43,10 @@ class DiskAttacher:
         all_volumes.add_handler(self._volume_changed)
         nodes.add_handler(self._node_changed)
 
+    def recall(self, other: DiskAttacher) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._waits = dict(other._waits)
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self.loop.run()

@@ -54,6 +54,10 @@ class DiskProvisioner:
         all_volumes.add_handler(self._volume_changed)
         attached.add_handler(on_delete=self._detached)
 
+    def recall(self, other: DiskProvisioner) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._begun = set(other._begun)
+
     async def run(self) -> None:
         """Say that there is the driver, and work until cancelled."""
         self._queue.add(_DRIVER)

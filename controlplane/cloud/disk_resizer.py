@@ -35,6 +35,10 @@ class DiskResizer:
         claims.add_handler(self._claim_changed)
         all_volumes.add_handler(self._volume_changed)
 
+    def recall(self, other: DiskResizer) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._waits = dict(other._waits)
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self.loop.run()

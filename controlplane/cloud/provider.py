@@ -85,6 +85,9 @@ class LoadBalancers(Protocol):
     def adopt(self, services: Sequence[Object]) -> None:
         """Learn who has which address, before anything else is asked: of all Services that there are."""
 
+    def copy(self) -> LoadBalancers:
+        """Others that know the same; what they are told is done nowhere."""
+
     async def get(self, service: Object) -> Balancer | None:
         """What the Service has; None for nothing."""
 

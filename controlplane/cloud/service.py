@@ -60,6 +60,11 @@ class ServiceController:
         self._slices.add_handler(self._slice_changed, on_delete=self._slice_changed)
         self._nodes.add_handler(lambda _: self._enqueue_all(), self._node_updated, lambda _: self._enqueue_all())
 
+    def recall(self, other: ServiceController) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._off, self._ensured = set(other._off), dict(other._ensured)
+        self._backoff = other._backoff.copy()
+
     async def run(self) -> None:
         """Work until cancelled; the first address is given when everybody's own is known."""
         for informer in (self._services, self._nodes, self._slices):

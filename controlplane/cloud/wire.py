@@ -16,20 +16,17 @@ from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
-from controlplane.cloud import disk_resizer, service
 from controlplane.cloud.config import CloudConfig
 from controlplane.cloud.context import Context
 from controlplane.cloud.descriptors import make_loops
 from controlplane.cloud.kubelab.cloud import make_cloud
 from controlplane.cloud.kubelab.lab import LabFile
 from controlplane.cloud.provider import Cloud
+from controlplane.cloud.rehearsal import is_namespaced, rehearse_with
 
 log = logging.getLogger(__name__)
 
 NAME = "cloud-controller-manager"
-_OUTSIDE = "It acts on machines, disks and routes as well, where nothing can be tried without being done."
-_NAMESPACED = frozenset({service.NAME, disk_resizer.NAME})
-"""Loops whose keys are `namespace/name`."""
 
 
 class CloudDaemon:
@@ -76,7 +73,12 @@ class CloudDaemon:
 async def run_loops(context: Context, config: CloudConfig, glass_box: GlassBox) -> None:
     """Run every enabled loop until cancelled. Each begins its work when the shared informers have synced."""
     loops = list(make_loops(context, config))
-    glass_box.show([ControllerLoop(each.loop, _OUTSIDE, namespaced=each.loop.name in _NAMESPACED) for each in loops])
+    glass_box.show(
+        [
+            ControllerLoop(each.loop, rehearse_with(context, config, each), namespaced=is_namespaced(each.loop.name))
+            for each in loops
+        ]
+    )
     await context.run(loops)
 
 

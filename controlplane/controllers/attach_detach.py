@@ -71,6 +71,11 @@ class AttachDetach:
         claims.add_handler(self._claim_changed)
         all_volumes.add_handler(self._volume_changed)
 
+    def recall(self, other: AttachDetach) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._made, self._told = dict(other._made), set(other._told)
+        self._unwanted, self._awaited = dict(other._unwanted), dict(other._awaited)
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self.loop.run()

@@ -81,6 +81,36 @@ class GarbageCollector:
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=20)
 
+    def recall(self, other: GarbageCollector) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._graph, self._resources = other._graph.copy(), dict(other._resources)
+        self._absent = OrderedDict(other._absent)
+
+    def picture(self, loop: str, key: str) -> Object:
+        """Each owner that should be there and whether it is; what an object that waits to go still waits for."""
+        item = self._graph.items.get(key)
+        if item is None:
+            return {"object": None, "rows": []}
+        about = {"kind": item.kind, "key": f"{item.namespace}/{item.name}".lstrip("/"), "deleting": item.deleting}
+        rows: list[list[Any]] = [
+            [f"owner {ref.get('kind', '')} {ref.get('name', '')}", "there", self._state_of(ref)] for ref in item.owners
+        ]
+        if item.virtual:
+            rows.append(["is there", "as those say that it owns", "not seen"])
+        if item.deletes_dependents:
+            rows.append(["dependents that block", 0, len(self._graph.blocking(item))])
+        if item.orphans_dependents:
+            rows.append(["dependents that name it", 0, len(item.dependents)])
+        return {"object": about, "rows": rows}
+
+    def _state_of(self, reference: Object) -> str:
+        owner = self._graph.items.get(reference["uid"])
+        if reference["uid"] in self._absent:
+            return "gone"
+        if owner is None or owner.virtual:
+            return "not seen"
+        return "waits for its dependents to go" if owner.deletes_dependents else "there"
+
     async def run(self) -> None:
         """Work until cancelled; the first deletion happens after every kind has synced."""
         while not await self._discover():

@@ -48,6 +48,13 @@ class PodAutoscaler:
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
         autoscalers.add_handler(self._enqueue, self._changed, self._enqueue)
 
+    def recall(self, other: PodAutoscaler) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._selectors = dict(other._selectors)
+        self._histories = {
+            key: History(list(each.recommended), list(each.changes)) for key, each in other._histories.items()
+        }
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self.loop.run()
@@ -60,12 +67,9 @@ class PodAutoscaler:
             self._selectors.pop(key, None)
             return None
         status = {**(hpa.get("status") or {}), "conditions": list((hpa.get("status") or {}).get("conditions") or ())}
-        try:
-            await self._autoscale(key, hpa, status)
-        finally:
-            self._queue.add_after(key, PERIOD)
+        await self._autoscale(key, hpa, status)
         await self._write(hpa, status)
-        return None
+        return PERIOD
 
     async def _autoscale(self, key: str, hpa: Object, status: Object) -> None:
         try:

@@ -47,6 +47,10 @@ class LocalPathProvisioner:
         all_volumes.add_handler(self._volume_changed)
         all_pods.add_handler(self._pod_changed, lambda _, new: self._pod_changed(new), self._pod_changed)
 
+    def recall(self, other: LocalPathProvisioner) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._started = dict(other._started)
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self.loop.run()

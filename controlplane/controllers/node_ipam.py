@@ -9,6 +9,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import NODES
 from apimachinery.controller.loop import Controller
+from apimachinery.controller.pictures import compute_picture
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_not_found
@@ -32,6 +33,12 @@ class SubnetPool:
         if reserved is not None and reserved.version == cluster.version and reserved.overlaps(cluster):
             first, last = self._index(reserved.network_address), self._index(reserved.broadcast_address)
             self._taken.update(range(max(first, 0), min(last, self.count - 1) + 1))
+
+    def copy(self) -> SubnetPool:
+        """Another in which the same are taken, and which takes by itself."""
+        other = SubnetPool(self._cluster, self._prefix)
+        other._taken, other._next = set(self._taken), self._next
+        return other
 
     def take(self) -> str | None:
         """Take the next free subnet after the last one taken, round and round; None when all are taken."""
@@ -92,6 +99,19 @@ class NodeIpamController:
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
         self._informer.add_handler(self._changed, on_delete=self._gone)
+
+    def recall(self, other: NodeIpamController) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._pools, self._given = [pool.copy() for pool in other._pools], dict(other._given)
+
+    def picture(self, loop: str, key: str) -> Object:
+        """How many subnets the node should have, and which it has."""
+        node = self._nodes.get(key)
+        if node is None:
+            return {"object": None, "rows": []}
+        picture, cidrs = compute_picture(node), _cidrs_of(node)
+        picture["rows"].append(["pod subnets", len(self._pools), len(cidrs)])
+        return picture
 
     async def run(self) -> None:
         """Work until cancelled; the first subnet is given when every node's own is known."""

@@ -1,7 +1,7 @@
 """Node lifecycle: notices dead nodes, says so in their conditions, taints them, and marks their pods not ready.
 
-One pass over all nodes every five seconds (--node-monitor-period); the rules are in node_health.py. Evicting is the
-taint eviction controller's.
+One pass over all nodes every five seconds (--node-monitor-period), in a loop of its own; the rules are in
+node_health.py. Evicting is the taint eviction controller's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 from typing import Any
 
 from apimachinery.api.catalogue import LEASES, NODES, PODS
-from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, times
@@ -35,11 +34,14 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 
 NAME = "node-lifecycle-controller"
+MONITOR = f"{NAME}: monitor"
+ALL = "all-nodes"
 LEASE_NAMESPACE = "kube-node-lease"
 
 
 class NodeLifecycleController:
-    """Watches over Nodes. The work queue holds the names of nodes whose taints must follow their conditions."""
+    """Watches over Nodes. Keys of `loop`: names of nodes whose taints must follow their conditions. `monitor` has one
+    key, a look at all of them."""
 
     name = NAME
 
@@ -61,7 +63,29 @@ class NodeLifecycleController:
         self._all_down = False
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=4)
+        # A pass that failed is tried again when the next one is due.
+        period = self._config.node_monitor_period
+        self._rounds = WorkQueue(context.clock, base=period, cap=period)
+        self.monitor = Controller(MONITOR, self.look, self._rounds)
         self._node_informer.add_handler(lambda node: self._queue.add(objects.name(node)))
+
+    def recall(self, other: NodeLifecycleController) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._heard, self._known, self._marked = dict(other._heard), dict(other._known), set(other._marked)
+        self._may_evict_at, self._all_down = dict(other._may_evict_at), other._all_down
+
+    def picture(self, loop: str, key: str) -> Object | None:
+        """Of a look at all nodes: how long each may be silent, and since when nothing was heard of it."""
+        if loop != MONITOR:
+            return None
+        rows = []
+        for node in sorted(self._nodes.list(), key=objects.name):
+            heard, now = self._hear(node), self._clock.monotonic()
+            grace = self._config.node_monitor_grace_period if heard.ever else self._config.node_startup_grace_period
+            how = f"no, not for {now - heard.at:.0f} s" if self._is_silent(heard, now) else "yes"
+            rows.append([f"{objects.name(node)} heard within {grace:g} s", "yes", how])
+            rows.append([f"{objects.name(node)} Ready", "True", ready_status(node)])
+        return {"rows": rows}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -69,7 +93,8 @@ class NodeLifecycleController:
             await informer.wait_synced()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.loop.run())
-            group.create_task(self._monitor())
+            self._rounds.add(ALL)
+            group.create_task(self.monitor.run())
 
     async def reconcile(self, key: str) -> float | None:
         """Let the NoSchedule taints of one node follow its conditions and its cordon."""
@@ -81,17 +106,7 @@ class NodeLifecycleController:
             await self._write_taints(node, wanted)
         return None
 
-    async def _monitor(self) -> None:
-        while True:
-            try:
-                await self.monitor()
-            except (ApiError, ApiUnreachable) as error:
-                log.warning("%s: %s", NAME, error)
-            except Exception:
-                log.exception("%s: looking at the nodes failed", NAME)
-            await self._clock.sleep(self._config.node_monitor_period)
-
-    async def monitor(self) -> None:
+    async def look(self, key: str) -> float | None:
         """Look at every node once."""
         nodes = self._nodes.list()
         self._note_membership(nodes)
@@ -101,6 +116,7 @@ class NodeLifecycleController:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+        return self._config.node_monitor_period
 
     def _note_membership(self, nodes: list[Object]) -> None:
         present = {objects.name(node): node for node in nodes}
@@ -117,10 +133,8 @@ class NodeLifecycleController:
     async def _observe(self, node: Object) -> Object:
         """Judge one node's silence; returns the node as it is after that."""
         name, now = objects.name(node), self._clock.monotonic()
-        heard = hear(node, self._leases.get(name, LEASE_NAMESPACE), self._heard.get(name), now)
-        self._heard[name] = heard
-        config = self._config
-        if is_silent(heard, now, config.node_monitor_grace_period, config.node_startup_grace_period):
+        heard = self._heard[name] = self._hear(node)
+        if self._is_silent(heard, now):
             changed = unknown_conditions(node, times.rfc3339(self._clock.now()))
             if changed:
                 body = {"status": {"conditions": changed}}
@@ -139,6 +153,15 @@ class NodeLifecycleController:
             await self._mark_pods_not_ready(name)
             self._marked.add(name)
         return node
+
+    def _hear(self, node: Object) -> Heard:
+        name = objects.name(node)
+        lease = self._leases.get(name, LEASE_NAMESPACE)
+        return hear(node, lease, self._heard.get(name), self._clock.monotonic())
+
+    def _is_silent(self, heard: Heard, now: float) -> bool:
+        config = self._config
+        return is_silent(heard, now, config.node_monitor_grace_period, config.node_startup_grace_period)
 
     async def _mark_pods_not_ready(self, name: str) -> None:
         """Take the node's pods out of Services: nobody else can, while the kubelet is silent."""

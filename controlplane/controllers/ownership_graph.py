@@ -7,7 +7,7 @@ asked of the API itself before anything is deleted on its account.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
@@ -60,6 +60,15 @@ class OwnershipGraph:
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
+
+    def copy(self) -> OwnershipGraph:
+        """Another with the same items, which changes by itself. Cost: O(items)."""
+        other = OwnershipGraph()
+        other.items = {
+            uid: replace(item, owners=list(item.owners), dependents=set(item.dependents))
+            for uid, item in self.items.items()
+        }
+        return other
 
     def observe(self, resource: Resource, obj: Object) -> set[str]:
         """An object was seen first or changed. Cost: O(its owners), plus its dependents when its deletion began."""

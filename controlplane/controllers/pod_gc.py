@@ -77,6 +77,20 @@ class PodGarbageCollector:
         """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
         self._missing_since = dict(other._missing_since)
 
+    def picture(self, loop: str, key: str) -> Object:
+        """Of each reason to delete pods: how many there should be, and how many there are. Nodes that are missing are
+        asked for at the API itself before their pods go."""
+        all_pods, nodes = self._pod_informer.lister.list(), self._node_informer.lister.list()
+        known = {objects.name(node) for node in nodes}
+        missing = [pod for pod in all_pods if pods.node_name(pod) and pods.node_name(pod) not in known]
+        rows = [
+            ["ended beyond the threshold", 0, len(plan_terminated(all_pods, self._threshold))],
+            ["of nodes out of service", 0, len(plan_out_of_service(all_pods, nodes))],
+            ["of nodes that are missing", 0, len(missing)],
+            ["deleted and never scheduled", 0, len(plan_unscheduled(all_pods))],
+        ]
+        return {"rows": rows}
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self._pod_informer.wait_synced()

@@ -95,6 +95,10 @@ class ResourceQuotaController:
         for about, informer in self._informers.items():
             self._listen(about, informer)
 
+    def recall(self, other: ResourceQuotaController) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._changed, self._put_off = dict(other._changed), dict(other._put_off)
+
     async def run(self) -> None:
         """Work until cancelled."""
         await self.loop.run()

@@ -10,6 +10,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import NODES, PODS
 from apimachinery.controller.loop import Controller
+from apimachinery.controller.pictures import compute_picture
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, taints, times
 from apimachinery.meta.status import ApiError, is_not_found
@@ -56,6 +57,26 @@ class TaintEvictionController:
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=8)
         self._node_informer.add_handler(self._node_changed, self._node_updated)
         self._pod_informer.add_handler(self._pod_changed, self._pod_updated, self._pod_gone)
+
+    def recall(self, other: TaintEvictionController) -> None:
+        """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
+        self._since = dict(other._since)
+
+    def picture(self, loop: str, key: str) -> Object:
+        """Each taint that evicts, and for how long the pod tolerates it."""
+        pod = self._pods.get_by_key(key)
+        if pod is None:
+            return {"object": None, "rows": []}
+        picture, node = compute_picture(pod), self._nodes.get(pods.node_name(pod))
+        tolerations = (pod.get("spec") or {}).get("tolerations") or ()
+        for taint in _no_execute(node) if node is not None else ():
+            seconds = plan_eviction([taint], tolerations)
+            how = "tolerated" if seconds is None else f"tolerated for {seconds:g} s" if seconds else "not tolerated"
+            picture["rows"].append([f"{taint['key']} of {pods.node_name(pod)}", "tolerated", how])
+        since = self._since.get(objects.uid(pod))
+        if since is not None:
+            picture["rows"].append(["seconds with them", 0, round(self._clock.monotonic() - since[1], 1)])
+        return picture
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.rehearsing import loops_of
 from apimachinery.controller.serving import port_parts
 from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
@@ -16,7 +17,7 @@ from apimachinery.kit.trace import Trace, use
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context
 from controlplane.controllers.descriptors import enabled
-from controlplane.controllers.rehearsal import is_namespaced, loops_of, rehearse_with
+from controlplane.controllers.rehearsal import is_namespaced, rehearse_with
 
 NAME = "kube-controller-manager"
 

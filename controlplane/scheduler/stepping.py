@@ -27,7 +27,7 @@ class SchedulerLoop:
     def describe(self) -> Object:
         ready, later = self._queue.waiting(), self._queue.later()
         described = describe_queue(NAME, paused=self._queue.held, ready=ready, working=self._loop.working, later=later)
-        return {**described, "rehearses": True, "namespaced": True}
+        return {**described, "namespaced": True}
 
     def pause(self) -> None:
         """Decide about no further pod; bindings under way are finished."""
@@ -42,7 +42,7 @@ class SchedulerLoop:
         if queued is None:
             return {}
         decision, nodes = self._loop.consider(queued.pod)
-        return {"key": queued.pod.key, "rehearsed": True, **_told(queued.pod, decision, nodes)}
+        return {"key": queued.pod.key, **_told(queued.pod, decision, nodes)}
 
     async def step(self, key: str) -> Object:
         """See Loop.step."""

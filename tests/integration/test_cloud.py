@@ -363,7 +363,8 @@ def test_its_loops_are_stepped_and_its_doings_traced(
                 service = await simulation.client.get(SERVICES, "web", "default")
                 assert not service["status"]["loadBalancer"].get("ingress")
                 done = await kubelab("step", "service-controller", "default/web", "--yes")
-                assert done["rehearsal"]["why"].startswith("It acts on machines")
+                shown = [write["path"].rpartition("/")[2] for write in done["rehearsal"]["writes"]]
+                assert shown == ["web", "status", "web"]  # finalizer, address, who announces it
                 assert (done["outcome"]["key"], done["outcome"]["result"]) == ("default/web", "success")
                 assert _ip(await _balanced(simulation, "web")) in ("10.9.0.200", "10.9.0.201")
                 assert (await local_door.ask(lab / "cloud.sock", "POST", f"{loop}/resume"))["paused"] is False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,18 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS, NODES, PODS, SERVICEACCOUNTS
-from apimachinery.client.rest import Client
-from apimachinery.controller.glassbox import GlassBox
-from apimachinery.kit.tasks import cancel_and_wait
-from apimachinery.kit.trace import Trace
-from apimachinery.meta.status import ApiError, is_not_found
+from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS, NODES, PODS
 from apimachinery.meta.taints import OUT_OF_SERVICE
-from controlplane.controllers.context import Context
 from controlplane.controllers.pod_gc import ALL
-from controlplane.controllers.wire import run_controllers
-from tests.integration.faults import JumpingClock
-from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.stepped import Stepped, stepping
 from tests.integration.workloads import gone, template
 
 Object = dict[str, Any]
@@ -34,59 +25,18 @@ Object = dict[str, Any]
 PODS_LOOP, REQUESTS_LOOP = "pod-garbage-collector-controller", "certificatesigningrequest-cleaner-controller"
 
 
-class Stepped:
-    """The controllers, all of them at work, and their glass box."""
-
-    def __init__(self, cluster: Simulation) -> None:
-        self.cluster, self.client = cluster, cluster.client
-        self.box, self.clock = GlassBox(Trace("kube-controller-manager")), JumpingClock()
-
-    async def tell(self, loop: str, what: str, key: str) -> Any:
-        return await self.box.answer("POST", f"loops/{loop}/{what}", {"key": key})
-
-    async def rehearsed(self, loop: str, key: str, writes: list[str]) -> None:
-        """Wait until it would write just that."""
-
-        async def look() -> bool:
-            told = await self.tell(loop, "rehearse", key)
-            return [f"{each['method']} {each['path']}" for each in told.get("writes") or ()] == writes
-
-        await self.cluster.eventually(look, f"{loop} would {writes}")
-
-
 @pytest.fixture
 async def stepped(tmp_path: Path) -> AsyncIterator[Stepped]:
-    async with simulated_cluster(tmp_path / "data", controllers=False, scheduler=False) as cluster:
-        made = Stepped(cluster)
-        async with Client(cluster.controllers.client, "kube-controller-manager") as client:
-            context = Context(client, cluster.controllers, made.clock)
-            running = asyncio.create_task(run_controllers(context, made.box))
-
-            async def there() -> bool:
-                return bool((await made.box.answer("GET", "loops", {}))["leading"])
-
-            await cluster.eventually(there, "the loops")
-            for loop in (PODS_LOOP, REQUESTS_LOOP):
-                await made.tell(loop, "pause", "")
-            yield made
-            await cancel_and_wait(running)
+    async with stepping(tmp_path / "data", PODS_LOOP, REQUESTS_LOOP) as made:
+        yield made
 
 
 async def test_a_round_of_pod_gc(stepped: Stepped) -> None:
     client = stepped.client
     taint = {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
     await client.create(NODES, {"metadata": {"name": "dead"}, "spec": {"taints": [taint]}})
-
-    async def account() -> Object | None:
-        try:
-            return await client.get(SERVICEACCOUNTS, "default", "default")
-        except ApiError as error:
-            assert is_not_found(error)
-            return None
-
-    await stepped.cluster.eventually(account, "a service account")
     body = template(nodeName="dead", tolerations=[{"operator": "Exists"}])
-    await client.create(PODS, {**body, "metadata": {"name": "stuck", "namespace": "default"}})
+    await stepped.create_pod({**body, "metadata": {"name": "stuck", "namespace": "default"}})
     await client.delete(PODS, "stuck", "default", grace_period=3600)
     path = "/api/v1/namespaces/default/pods/stuck"
     await stepped.rehearsed(PODS_LOOP, ALL, [f"PATCH {path}/status", f"DELETE {path}"])

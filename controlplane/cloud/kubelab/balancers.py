@@ -34,6 +34,11 @@ class LabBalancers:
                 free = tuple(address for address in shown.addresses if address not in self._taken())
                 self._held[objects.key(service)] = Balancer(free, shown.node)
 
+    def copy(self) -> LabBalancers:
+        other = LabBalancers(self._lab)
+        other._held = dict(self._held)
+        return other
+
     async def get(self, service: Object) -> Balancer | None:
         return self._held.get(objects.key(service))
 

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from provisioner.errors import BadInput
-from provisioner.stepping import complete_key, find_changes, find_loop, render_list, render_rehearsal
+from provisioner.stepping import complete_key, find_loop, render_list, render_rehearsal
 
 LOOPS = ["scheduler", "replicaset-controller", "endpoint-controller", "endpointslice-controller", "job-controller"]
 
@@ -71,21 +71,21 @@ def test_the_list() -> None:
     ]
 
 
-def test_what_is_not_rehearsed() -> None:
-    told = {"key": "default/web", "rehearsed": False, "why": "It acts on machines."}
-    assert shown(render_rehearsal("service-controller", told)).splitlines() == [
-        "service-controller  next key default/web",
-        "  Its turn can be taken, but not rehearsed. It acts on machines.",
-    ]
-
-
-def test_changes_leave_out_what_the_server_keeps_for_itself() -> None:
-    before = {"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"replicas": 1, "list": [1, {"x": 1}]}}
-    after = {"metadata": {"name": "a", "resourceVersion": "2"}, "spec": {"replicas": 3, "list": [1, {"x": 2}]}, "y": 1}
-    assert list(find_changes(before, after)) == [
-        ("spec.replicas", 1, 3),
-        ("spec.list[1].x", 1, 2),
-        ("y", None, 1),
+def test_what_is_done_outside_the_api_and_a_key_that_names_no_object() -> None:
+    told = {
+        "key": "routes",
+        "picture": {"rows": [["add the route to 10.244.1.0/24 via 10.9.0.2", "done", "not yet"]]},
+        "writes": [{"method": "", "path": "", "body": None, "does": "add the route to 10.244.1.0/24 via 10.9.0.2"}],
+        "events": [],
+        "again": 10.0,
+        "error": "",
+    }
+    assert [line.rstrip() for line in shown(render_rehearsal("node-route-controller", told)).splitlines()] == [
+        "node-route-controller  next key routes",
+        "                                               DESIRED  ACTUAL",
+        "  add the route to 10.244.1.0/24 via 10.9.0.2  done     not yet  ←",
+        "  1. add the route to 10.244.1.0/24 via 10.9.0.2",
+        "  and would come back in 10.0 s",
     ]
 
 
@@ -95,7 +95,6 @@ def test_a_rehearsal_for_the_terminal() -> None:
     old = {"kind": "ReplicaSet", "metadata": {"name": "web"}, "status": {"replicas": 1}}
     told = {
         "key": "default/web",
-        "rehearsed": True,
         "picture": {"object": about, "rows": [["pods", 2, 1], ["ready", 1, 1]]},
         "writes": [
             {

@@ -95,7 +95,7 @@ async def test_the_box_lists_pauses_rehearses_and_steps() -> None:
     assert await box.answer("POST", "loops/web-controller/rehearse", {}) == {}
     queue.add("ns/a")
     told = await box.answer("POST", "loops/web-controller/rehearse", {})
-    assert told == {"key": "ns/a", "rehearsed": True, "writes": [], "seen": []}
+    assert told == {"key": "ns/a", "writes": [], "seen": []}
     listed = await box.answer("GET", "loops", {})
     assert (listed["leading"], listed["loops"][0]["ready"]) == (True, ["ns/a"])
     assert (await box.answer("POST", "loops/web-controller/step", {}))["key"] == "ns/a"
@@ -121,28 +121,16 @@ async def test_the_box_refuses_what_it_does_not_know(method: str, path: str, cod
     async def reconcile(key: str) -> None:
         raise AssertionError("nobody asked for it")
 
+    async def rehearse(key: str) -> dict[str, object]:
+        raise AssertionError("nobody asked for it")
+
     queue = WorkQueue(ManualClock())
     queue.add("a")
     box = GlassBox(Trace("kube-controller-manager"))
-    box.show([ControllerLoop(Controller("web-controller", reconcile, queue), "It remembers.", namespaced=True)])
+    box.show([ControllerLoop(Controller("web-controller", reconcile, queue), rehearse, namespaced=True)])
     with pytest.raises(ApiError) as refused:
         await box.answer(method, path, {})
     assert refused.value.code == code
-
-
-async def test_a_loop_that_is_not_rehearsed_says_why_and_takes_its_turn() -> None:
-    queue, calls = WorkQueue(ManualClock()), []
-
-    async def reconcile(key: str) -> None:
-        calls.append(key)
-
-    loop = ControllerLoop(Controller("disk-attacher", reconcile, queue), "It plugs in disks.", namespaced=False)
-    queue.add("a")
-    assert loop.describe()["rehearses"] is False
-    assert await loop.rehearse("") == {"key": "a", "rehearsed": False, "why": "It plugs in disks."}
-    assert calls == []
-    assert (await loop.step(""))["result"] == "success"
-    assert calls == ["a"]
 
 
 async def test_the_door_of_a_machine_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

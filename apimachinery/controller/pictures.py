@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from apimachinery.client.rehearsal import Write
 from apimachinery.meta import objects
+from apimachinery.meta.changes import find_changes
 
 Object = dict[str, Any]
 Row = tuple[str, Any, Any]
@@ -46,7 +48,6 @@ _COUNTS: dict[str, tuple[tuple[str, str, Any, str, Any], ...]] = {
         ("phase", "", "Bound", "status.phase", ""),
     ),
     "Namespace": (("phase", "", "Active", "status.phase", ""),),
-    "Node": (("pod subnet", "", "one", "spec.podCIDR", "none"),),
 }
 _COUNTS["ReplicationController"] = _COUNTS["ReplicaSet"]
 
@@ -60,6 +61,25 @@ def compute_picture(obj: Object) -> Object:
         "deleting": objects.is_deleting(obj),
     }
     return {"object": about, "rows": [list(row) for row in _rows(obj)]}
+
+
+def compute_rows(writes: Iterable[Write]) -> Iterator[Row]:
+    """What writes say of desired and actual, where no more is known of the object's kind."""
+    for write in writes:
+        obj = write.after or write.before or (write.body if isinstance(write.body, dict) else {})
+        metadata = obj.get("metadata") or {}
+        name = "/".join(filter(None, (metadata.get("namespace"), metadata.get("name") or metadata.get("generateName"))))
+        named = f"{obj.get('kind') or write.path} {name}".rstrip()
+        if write.does:
+            yield write.does, "done", "not yet"
+        elif write.method == "DELETE":
+            yield named, "gone", "there"
+        elif write.before is None or write.after is None:
+            yield named, "there", "absent"
+        else:
+            for path, old, new in find_changes(write.before, write.after):
+                told = obj.get("kind") != "Secret" or not path.startswith("data")
+                yield f"{named}: {path}", new if told else "…", old if told else "…"
 
 
 def _rows(obj: Object) -> Iterator[Row]:

@@ -114,13 +114,23 @@ def check(call: Call) -> None:
 
 
 def collect(call: Call) -> None:
-    """GC: release what attachments hold that the runtime does not list (SPEC 1.1, GC): addresses, rates."""
+    """GC: release what attachments hold that the runtime does not list (SPEC 1.1, GC): rules, rates, addresses."""
     from .bandwidth import collect_ifbs
 
-    BridgeConfig(call)
+    config = BridgeConfig(call)
     valid = call.valid_attachments()
-    ipam.collect(call, valid)
+    containers = {container for container, _ in valid}
+    # Rules first: an address that is free may be another pod's in a moment.
+    if config.masquerade:
+        from . import masquerade
+
+        masquerade.collect(call.network, containers)
+    if config.host_ports:
+        from . import hostports
+
+        hostports.collect(call.network, containers)
     collect_ifbs(call.network, valid)
+    ipam.collect(call, valid)
 
 
 def status(call: Call) -> None:

@@ -47,6 +47,11 @@ def check(call: Call, config: BridgeConfig) -> None:
             raise _wrong(f"CNI veth created for bridge {config.bridge} was not found")
         _check_mac("Interface", host, _named(interfaces, host.name, ""))
         port.check(netlink, call, config, host, container.mac, previous["ips"])
+    if config.port_mappings:
+        from . import hostports
+
+        addresses = [parse_network(ip["address"]) for ip in previous["ips"]]
+        hostports.check(call.network, call.container, config.port_mappings, addresses)
 
 
 def _check_container(said: Result, previous: Result) -> links.Link:

@@ -18,13 +18,13 @@ _MTU_MAX = 65535
 
 class BridgeConfig:
     """Names and meanings are the reference's. mtu: bytes, 0 = that of the machine's uplink. mac: of the container's
-    interface, empty = the kernel's choice. port_mappings: hostPorts, when the runtime knows the capability; bandwidth:
-    rates, the same. Not the reference's: address_check (`spoofCheck`), the pod sends from its own addresses only;
-    mac_check (`macspoofchk`): from its own hardware address."""
+    interface, empty = the kernel's choice. port_mappings: hostPorts, when the runtime knows the capability; host_ports:
+    whether pods of this network may have any; bandwidth: rates, as hostPorts. mac_check (`macspoofchk`): the pod sends
+    from its own hardware address only; address_check (`spoofCheck`, not the reference's): from its own addresses."""
 
     __slots__ = (
-        "address_check", "bandwidth", "bridge", "default_gateway", "dns", "force_address", "gateway", "hairpin", "mac",
-        "mac_check", "masquerade", "mtu", "port_mappings", "promiscuous",
+        "address_check", "bandwidth", "bridge", "default_gateway", "dns", "force_address", "gateway", "hairpin",
+        "host_ports", "mac", "mac_check", "masquerade", "mtu", "port_mappings", "promiscuous",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
@@ -55,6 +55,7 @@ class BridgeConfig:
         arguments = (config.get("args") or {}).get("cni") or {}
         self.mac: str = runtime.get("mac") or arguments.get("mac") or call.args.get("MAC", "")
         self.port_mappings: list[dict[str, Any]] = runtime.get("portMappings") or []
+        self.host_ports = bool(self.port_mappings or (config.get("capabilities") or {}).get("portMappings"))
         self.bandwidth: dict[str, Any] = runtime.get("bandwidth") or {}
         self.dns: dict[str, Any] = config.get("dns") or {}
 

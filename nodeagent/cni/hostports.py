@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from . import netfilter
 from .addresses import Network, format_ip, parse_ip
-from .errors import INVALID_CONFIG, CniError
+from .errors import INTERFACE_MISMATCH, INVALID_CONFIG, CniError
 from .masquerade import chain_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Set
     from typing import Any
 
     PortMapping = dict[str, Any]
@@ -45,6 +46,23 @@ def remove(network: str, container: str) -> None:
             netfilter.restore(family, *lines)
 
 
+def check(network: str, container: str, mappings: list[PortMapping], addresses: list[Network]) -> None:
+    """Raise CniError for a port that does not lead to the pod any more."""
+    checked = [_checked(mapping) for mapping in mappings]
+    for family, address in _by_family(addresses).items():
+        missing = find_missing(network, container, checked, address, netfilter.saved(family))
+        if missing:
+            raise CniError(INTERFACE_MISMATCH, missing)
+
+
+def collect(network: str, containers: Set[str]) -> None:
+    """GC: remove the rules of the network's pods that are not among `containers`."""
+    for family in (4, 6):
+        lines = plan_collect(network, containers, netfilter.saved(family))
+        if lines:
+            netfilter.restore(family, *lines)
+
+
 def plan_ensure(
     network: str, container: str, mappings: list[PortMapping], address: Network, present: list[str]
 ) -> list[str]:
@@ -71,6 +89,43 @@ def plan_remove(network: str, container: str, present: list[str]) -> list[str]:
     chain = chain_name(network, container, "DN-")
     if not any(line.startswith(f":{chain} ") for line in present):
         return []
+    return _remove_chain(chain, present)
+
+
+def plan_collect(network: str, containers: Set[str], present: list[str]) -> list[str]:
+    """What removes the chains of pods that are not among `containers`; of this network only; pure."""
+    kept = {chain_name(network, container, "DN-") for container in containers}
+    note = netfilter.comment(f'dnat name: "{network}" id: "')[:-1]
+    led = {line.split()[-1] for line in present if line.startswith(f"-A {DNAT} ") and note in line}
+    return [line for chain in sorted(led - kept) for line in _remove_chain(chain, present)]
+
+
+def find_missing(
+    network: str, container: str, mappings: list[PortMapping], address: Network, present: list[str]
+) -> str:
+    """What is not as plan_ensure would have it, in a sentence; empty when all is there. mappings: checked; pure."""
+    chain = chain_name(network, container, "DN-")
+    for jump in (*_JUMPS, f"-A {_MASQUERADE_JUMP}"):
+        if jump not in present:
+            return f"rule {jump} is missing"
+    entries = [line.split() for line in present if line.startswith(f"-A {DNAT} ") and line.split()[-1] == chain]
+    led = {
+        (words[words.index("-p") + 1], port)
+        for words in entries
+        for port in words[words.index("--dports") + 1].split(",")
+    }
+    for mapping in mappings:
+        if not _fits(mapping, address):
+            continue
+        protocol, port = mapping["protocol"], str(mapping["hostPort"])
+        ending = f" --dport {port} -j {_target(mapping, address)}"
+        rules = [line for line in present if line.startswith(f"-A {chain} ") and line.endswith(ending)]
+        if (protocol, port) not in led or not any(f" -p {protocol} " in line for line in rules):
+            return f"host port {port}/{protocol} does not lead to {format_ip(address.ip)}"
+    return ""
+
+
+def _remove_chain(chain: str, present: list[str]) -> list[str]:
     return [*_delete_entries(chain, present), f"-F {chain}", f"-X {chain}"]
 
 
@@ -93,12 +148,15 @@ def _rules(chain: str, mapping: PortMapping, address: Network) -> list[str]:
     host = parse_ip(mapping["hostIP"]) if mapping["hostIP"] else b""
     to = f"-d {format_ip(host)} " if any(host) else ""
     base = f"-A {chain} {to}-p {mapping['protocol']} --dport {mapping['hostPort']}"
-    pod = format_ip(address.ip)
     lines = [f"{base} -s {format_ip(address.network)}/{address.prefix} -j {SET_MARK}"]
     if address.bits == 32:
         lines.append(f"{base} -s 127.0.0.1 -j {SET_MARK}")
-    target = f"{pod}:{mapping['containerPort']}" if address.bits == 32 else f"[{pod}]:{mapping['containerPort']}"
-    return [*lines, f"{base} -j DNAT --to-destination {target}"]
+    return [*lines, f"{base} -j {_target(mapping, address)}"]
+
+
+def _target(mapping: PortMapping, address: Network) -> str:
+    pod = format_ip(address.ip)
+    return f"DNAT --to-destination {pod if address.bits == 32 else f'[{pod}]'}:{mapping['containerPort']}"
 
 
 def _checked(mapping: object) -> PortMapping:

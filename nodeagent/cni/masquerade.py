@@ -11,6 +11,8 @@ from .addresses import format_ip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from .addresses import Network
 
 _CHAIN_LENGTH = 28  # of an iptables chain's name, as the reference cuts it
@@ -34,6 +36,14 @@ def remove(network: str, container: str, addresses: list[Network]) -> None:
         netfilter.try_restore(_family(address), *plan_remove(network, container, address))
 
 
+def collect(network: str, containers: Set[str]) -> None:
+    """GC: remove the rules of the network's pods that are not among `containers`."""
+    for family in (4, 6):
+        lines = plan_collect(network, containers, netfilter.saved(family))
+        if lines:
+            netfilter.restore(family, *lines)
+
+
 def plan_ensure(network: str, container: str, address: Network) -> list[str]:
     chain, note = chain_name(network, container), _comment(network, container)
     subnet = f"{format_ip(address.network)}/{address.prefix}"
@@ -52,6 +62,17 @@ def plan_remove(network: str, container: str, address: Network) -> list[str]:
         f"-F {chain}",
         f"-X {chain}",
     ]
+
+
+def plan_collect(network: str, containers: Set[str], present: list[str]) -> list[str]:
+    kept = {chain_name(network, container) for container in containers}
+    note = netfilter.comment(f'name: "{network}" id: "')[:-1]
+    stale = [line for line in present if line.startswith("-A POSTROUTING ") and note in line]
+    stale = [line for line in stale if line.split()[-1] not in kept]
+    lines = ["-D" + line[2:] for line in stale]
+    for chain in sorted({line.split()[-1] for line in stale}):
+        lines += [f"-F {chain}", f"-X {chain}"]
+    return lines
 
 
 def _comment(network: str, container: str) -> str:

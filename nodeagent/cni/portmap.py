@@ -39,7 +39,19 @@ def delete(call: Call) -> None:
         hostports.remove(call.network, call.container)
 
 
-PLUGIN = Plugin("CNI plugin portmap v0.1.0", ADD=add, DEL=delete)
+def check(call: Call) -> None:
+    previous = results.from_previous(call.config)
+    if previous is None:
+        raise CniError(INVALID_CONFIG, "Required prevResult missing")
+    if mappings := _mappings(call):
+        hostports.check(call.network, call.container, mappings, container_addresses(previous, call.interface))
+
+
+def collect(call: Call) -> None:
+    hostports.collect(call.network, {container for container, _ in call.valid_attachments()})
+
+
+PLUGIN = Plugin("CNI plugin portmap v0.1.0", ADD=add, DEL=delete, CHECK=check, GC=collect)
 
 
 def container_addresses(previous: Result, interface: str) -> list[Network]:

@@ -40,6 +40,7 @@ from controlplane.controllers.serviceaccount_token import ServiceAccountTokens
 from controlplane.controllers.statefulset import StatefulSetController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 from controlplane.controllers.token_cleaner import TokenCleaner
+from controlplane.controllers.ttl import TtlController
 from controlplane.controllers.volume_binder import VolumeBinder
 from controlplane.controllers.volume_expand import VolumeExpander
 
@@ -79,6 +80,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),
     Descriptor("node-lifecycle-controller", NodeLifecycleController),
     Descriptor("taint-eviction-controller", TaintEvictionController),
+    Descriptor("ttl-controller", TtlController),
     Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
     Descriptor("persistentvolume-binder-controller", VolumeBinder),
     Descriptor("persistentvolume-attach-detach-controller", AttachDetach),

@@ -57,6 +57,7 @@ KEYS: dict[str, Resource] = {
     "resourcequota-controller": RESOURCEQUOTAS,
     "node-ipam-controller": NODES,
     "node-lifecycle-controller": NODES,
+    "ttl-controller": NODES,
     "clusterrole-aggregation-controller": CLUSTERROLES,
     "persistentvolumeclaim-protection-controller": PERSISTENTVOLUMECLAIMS,
     "persistentvolume-protection-controller": PERSISTENTVOLUMES,

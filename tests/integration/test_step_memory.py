@@ -3,7 +3,7 @@ is taken."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.meta import objects
 from apimachinery.meta.taints import UNSCHEDULABLE
-from controlplane.controllers import garbage_collector, hpa, node_ipam, node_lifecycle, taint_eviction
+from controlplane.controllers import garbage_collector, hpa, node_ipam, node_lifecycle, taint_eviction, ttl
 from tests.integration.stepped import Stepped, stepping
 from tests.integration.workloads import gone, template
 
@@ -26,7 +26,7 @@ Object = dict[str, Any]
 
 PAUSED = (
     garbage_collector.NAME, hpa.NAME, node_ipam.NAME, node_lifecycle.NAME, node_lifecycle.MONITOR, taint_eviction.NAME,
-    "deployment-controller",
+    ttl.NAME, "deployment-controller",
 )  # fmt: skip
 
 
@@ -176,3 +176,28 @@ async def test_the_life_of_nodes(stepped: Stepped) -> None:
     found = await client.get(NODES, "silent")
     assert [each["status"] for each in found["status"]["conditions"] if each["type"] == "Ready"] == ["Unknown"]
     assert "NoExecute" in {each["effect"] for each in found["spec"]["taints"]}
+
+
+async def test_what_kubelets_are_told_by_the_size_of_the_cluster(stepped: Stepped) -> None:
+    client, loop = stepped.client, ttl.NAME
+    await client.create(NODES, {"metadata": {"name": "one"}})
+    told = await stepped.rehearsed(loop, "one", ["PATCH /api/v1/nodes/one"])
+    assert told["picture"]["rows"] == [["seconds, with 1 nodes", "0", "none"]]
+    await stepped.tell(loop, "resume")
+    for number in range(100):
+        await client.create(NODES, {"metadata": {"name": f"more-{number}"}})
+
+    def all_say(seconds: str) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            nodes = (await client.list(NODES))["items"]
+            return {objects.annotations(node).get(ttl.ANNOTATION) for node in nodes} == {seconds}
+
+        return look
+
+    await stepped.cluster.eventually(all_say("15"), "all 101 nodes are told")
+    for number in range(11):
+        await client.delete(NODES, f"more-{number}")
+    await client.patch(NODES, "one", {"metadata": {"annotations": {ttl.ANNOTATION: "odd"}}}, kind="merge")
+    await stepped.cluster.eventually(all_say("15"), "90 nodes are no smaller a cluster yet, and what is odd is mended")
+    await client.delete(NODES, "more-11")
+    await stepped.cluster.eventually(all_say("0"), "89 nodes are")

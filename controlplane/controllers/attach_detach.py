@@ -97,7 +97,7 @@ class AttachDetach:
         for each in plan.detach:
             await self._detach(each, node)
         for volume in plan.attach:
-            await self._attach(volume, key)
+            await self._attach(volume, key, wanted[objects.name(volume)].pods)
         self._say_refused(wanted, plan)
         self._say_failed(wanted, own)
         waiting = [ATTACH_TIMEOUT] if plan.attach or self._is_awaited(own, wanted) else []
@@ -142,14 +142,18 @@ class AttachDetach:
         now = self._clock.monotonic()
         return now - self._unwanted.setdefault(name, now)
 
-    async def _attach(self, volume: Object, node: str) -> None:
+    async def _attach(self, volume: Object, node: str, users: Iterable[Object]) -> None:
         body = render_attachment(volume, node)
         self._made[objects.name(body)] = body
         try:
             await self._client.create(VOLUMEATTACHMENTS, body)
         except BaseException as error:
             self._made.pop(objects.name(body), None)
-            if not isinstance(error, ApiError) or not is_already_exists(error):
+            if not isinstance(error, ApiError):
+                raise
+            if not is_already_exists(error):
+                text = f"kubernetes.io/csi: attacher.Attach failed: {error.message}"
+                self._say_unattached(objects.name(volume), users, text, f"{objects.name(body)}/{text}")
                 raise
 
     async def _report(self, node: Object, report: tuple[Object, ...]) -> None:
@@ -223,9 +227,11 @@ class AttachDetach:
                 text = f"timed out waiting for external-attacher of {attachment['spec']['attacher']} CSI driver"
                 text += f" to attach volume {handle}"
             if text:
-                for pod in wanted[volume].pods:
-                    said = f'AttachVolume.Attach failed for volume "{volume}" : {text}'
-                    self._tell(pod, "FailedAttachVolume", said, f"{name}/{once}")
+                self._say_unattached(volume, wanted[volume].pods, text, f"{name}/{once}")
+
+    def _say_unattached(self, volume: str, users: Iterable[Object], text: str, once: str) -> None:
+        for pod in users:
+            self._tell(pod, "FailedAttachVolume", f'AttachVolume.Attach failed for volume "{volume}" : {text}', once)
 
     def _is_awaited(self, own: Iterable[Object], wanted: dict[str, Wanted]) -> bool:
         return any(attachments.volume_of(each) in wanted and not attachments.is_attached(each) for each in own)

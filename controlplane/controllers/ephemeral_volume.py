@@ -10,13 +10,14 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.owners import owner_reference
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, volumes
-from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
+from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.claim_users import BY_CLAIM, claims_and_users
 from controlplane.controllers.context import Context
 
 Object = dict[str, Any]
 
 NAME = "ephemeral-volume-controller"
+_RETRY = 60.0  # seconds until it is said again that a claim is another owner's
 
 
 class EphemeralVolumes:
@@ -53,6 +54,7 @@ class EphemeralVolumes:
         if objects.uid(pod) != objects.uid(trimmed) or objects.is_deleting(pod):
             return None
         failure: ApiError | None = None
+        again: float | None = None
         for volume, name, ephemeral in volumes.pod_claims(pod):
             if not ephemeral:
                 continue
@@ -62,14 +64,14 @@ class EphemeralVolumes:
                 if existing is None:
                     await self._client.create(PERSISTENTVOLUMECLAIMS, render_claim(pod, dict(volume)))
             except ApiError as error:
-                if not is_already_exists(error):
-                    problem, failure = f"create PVC {name}: {error.message}", error
+                problem, failure = f"create PVC {name}: {error.message}", error
             if problem:
                 text = f"ephemeral volume {volume['name']}: {problem}"
                 self._recorder.event(pod, "Warning", "FailedBinding", text)
+                again = _RETRY
         if failure is not None:
             raise failure
-        return None
+        return again
 
     def _lacking(self, pod: Object) -> bool:
         for _, name, ephemeral in volumes.pod_claims(pod):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ Object = dict[str, Any]
 NO_VOLUME = "no persistent volumes available for this claim and no storage class is set"
 _LOST_NAME = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"
 _LOST_VOLUME = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+_DELETED_BY_UPSTREAM = re.compile("/tmp/.+")  # with rm -r, on the machine of its controller manager
 _MISBOUND = "Two claims are bound to the same volume, this one is bound incorrectly"
 
 
@@ -173,9 +175,14 @@ def plan_reclaim(volume: Object) -> Said | None:
     by = objects.annotations(volume).get(volumes.PROVISIONED_BY, "")
     if by and not by.startswith("kubernetes.io/"):
         return None
-    text = (
-        f'error getting deleter volume plugin for volume "{objects.name(volume)}": no deletable volume plugin matched'
-    )
+    path = (volume["spec"].get("hostPath") or {}).get("path")
+    if by:
+        text = f"no volume plugin matched name: {by}"
+    elif path and not _DELETED_BY_UPSTREAM.search(path):
+        text = f"host_path deleter only supports /tmp/.+ but received provided {path}"
+    else:
+        text = f'error getting deleter volume plugin for volume "{objects.name(volume)}": '
+        text += "no deletable volume plugin matched"
     return Said("Warning", "VolumeFailedDelete", text, once=True)
 
 

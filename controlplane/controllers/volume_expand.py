@@ -30,7 +30,7 @@ class VolumeExpander:
         self._recorder = context.recorder("volume_expand")
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
-        claims.add_handler(on_update=self._claim_changed)
+        claims.add_handler(self._claim_seen, self._claim_changed)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -46,6 +46,10 @@ class VolumeExpander:
             text = "waiting for an external controller to expand this PVC"
             self._recorder.event(claim, "Normal", "ExternalExpanding", text)
         return None
+
+    def _claim_seen(self, claim: Object) -> None:
+        if wants_more(claim):
+            self._queue.add(objects.key(claim))
 
     def _claim_changed(self, old: Object, new: Object) -> None:
         if volumes.requested(new) > volumes.requested(old):

@@ -15,6 +15,8 @@ from apimachinery.api.catalogue import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
     VOLUMEATTACHMENTS,
 )
 from apimachinery.client.rest import Client
@@ -192,6 +194,36 @@ async def test_a_driver_that_is_not_there_and_one_that_fails(
     await start(cluster, "second", "worker-2")
     await said(cluster, "second", "FailedAttachVolume", failed + driver.broken)
     await cancel_and_wait(task)
+
+
+async def test_what_the_api_refuses_is_told_to_the_pod(cluster: Simulation) -> None:
+    rule = {"apiGroups": ["storage.k8s.io"], "apiVersions": ["*"], "resources": ["volumeattachments"]}
+    spec: Object = {
+        "matchConstraints": {"resourceRules": [{**rule, "operations": ["CREATE"]}]},
+        "validations": [{"expression": "false", "message": "no disks today"}],
+    }
+    await cluster.client.create(VALIDATINGADMISSIONPOLICIES, {"metadata": {"name": "none"}, "spec": spec})
+    binding = {"policyName": "none", "validationActions": ["Deny"]}
+    await cluster.client.create(VALIDATINGADMISSIONPOLICYBINDINGS, {"metadata": {"name": "none"}, "spec": binding})
+    wish = {"attacher": "other", "nodeName": "worker-1", "source": {"persistentVolumeName": "x"}}
+
+    async def refused() -> bool:
+        try:
+            made = await cluster.client.create(VOLUMEATTACHMENTS, {"metadata": {"generateName": "a"}, "spec": wish})
+        except ApiError as error:
+            return "no disks today" in error.message
+        await cluster.client.delete(VOLUMEATTACHMENTS, objects.name(made))
+        return False
+
+    await cluster.eventually(refused, "the policy holds", LONG)
+    await bound_volume(cluster, "ReadWriteOnce")
+    await start(cluster, "first", "worker-1")
+    failed = 'AttachVolume.Attach failed for volume "pv" : kubernetes.io/csi: attacher.Attach failed: '
+    name = attachment_on("worker-1")
+    failed += (
+        f"volumeattachments.storage.k8s.io \"{name}\" is forbidden: ValidatingAdmissionPolicy 'none' with binding "
+    )
+    await said(cluster, "first", "FailedAttachVolume", failed + "'none' denied request: no disks today")
 
 
 async def test_out_of_service_tears_it_away(cluster: Simulation, driver: Driver) -> None:

@@ -204,7 +204,8 @@ async def test_a_volume_lost_and_a_claim_lost(cluster: Simulation) -> None:
     await phase(cluster, PERSISTENTVOLUMECLAIMS, "second", "Bound")
     await cluster.client.delete(PERSISTENTVOLUMECLAIMS, "second", "default")
     await phase(cluster, PERSISTENTVOLUMES, "two", "Failed")
-    await said(cluster, "two", "VolumeFailedDelete", "no deletable volume plugin matched")
+    text = "host_path deleter only supports /tmp/.+ but received provided /srv/two"
+    await said(cluster, "two", "VolumeFailedDelete", text)
 
 
 async def test_local_path_from_a_claim_to_a_directory_and_back(cluster: Simulation) -> None:
@@ -300,6 +301,25 @@ async def test_ephemeral_volumes_live_as_long_as_their_pod(cluster: Simulation) 
     await cluster.client.delete(PODS, "app", "default")
     await gone(cluster, PERSISTENTVOLUMECLAIMS, "app-scratch")
     await gone(cluster, PERSISTENTVOLUMES, made["spec"]["volumeName"])
+
+
+async def test_a_claim_that_an_ephemeral_volume_would_need_is_another_owners(cluster: Simulation) -> None:
+    await cluster.client.create(PERSISTENTVOLUMECLAIMS, claim("app-scratch"))
+    template = {"spec": claim()["spec"]}
+    pod = pod_with("x", volumes=[{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}])
+    await cluster.client.create(PODS, pod)
+    why = "PVC default/app-scratch was not created for pod default/app (pod is not owner)"
+    await said(cluster, "app", "FailedBinding", f"ephemeral volume scratch: {why}")
+
+
+async def test_what_nobody_here_expands_is_told(cluster: Simulation) -> None:
+    await cluster.client.create(STORAGECLASSES, storage_class("grows", "x/y", "Immediate", allowVolumeExpansion=True))
+    await cluster.client.create(PERSISTENTVOLUMES, volume("pv", class_name="grows"))
+    await cluster.client.create(PERSISTENTVOLUMECLAIMS, claim(storageClassName="grows"))
+    await phase(cluster, PERSISTENTVOLUMECLAIMS, "data", "Bound")
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    await cluster.client.patch(PERSISTENTVOLUMECLAIMS, "data", more, "default")
+    await said(cluster, "data", "ExternalExpanding", "waiting for an external controller to expand this PVC")
 
 
 async def test_a_node_that_goes_is_chosen_anew(cluster: Simulation) -> None:

@@ -202,6 +202,29 @@ def test_reclaiming(policy: str, by: str, reason: str | None) -> None:
     assert (said.reason if said else None) == reason
 
 
+@pytest.mark.parametrize(
+    ("spec", "by", "message"),
+    [
+        (
+            {"nfs": {"server": "s", "path": "/"}},
+            "",
+            'error getting deleter volume plugin for volume "v": no deletable volume plugin matched',
+        ),
+        ({"hostPath": {"path": "/d"}}, "", "host_path deleter only supports /tmp/.+ but received provided /d"),
+        (
+            {"hostPath": {"path": "/tmp/d"}},
+            "",
+            'error getting deleter volume plugin for volume "v": no deletable volume plugin matched',
+        ),
+        ({}, "kubernetes.io/x", "no volume plugin matched name: kubernetes.io/x"),
+    ],
+)
+def test_what_nobody_deletes(spec: Object, by: str, message: str) -> None:
+    annotations = {volumes.PROVISIONED_BY: by} if by else {}
+    said = plan_reclaim(volume(persistentVolumeReclaimPolicy="Delete", annotations=annotations, **spec))
+    assert said is not None and (said.reason, said.message) == ("VolumeFailedDelete", message)
+
+
 def test_a_binding_is_undone_as_it_was_made() -> None:
     ours = volume(claimRef=REFERENCE, annotations={volumes.BOUND_BY_CONTROLLER: "yes", "k": "v"})
     undone = render_unbound(ours)

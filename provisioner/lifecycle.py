@@ -24,7 +24,7 @@ from provisioner.journal import Journal
 from provisioner.plan import Step, plan_sync, plan_up
 from provisioner.progress import Progress
 from provisioner.runner import Ran, run_plan
-from provisioner.spec import Lab, Machine
+from provisioner.spec import CloudProvider, Lab, Machine
 from provisioner.steps.cluster import why_not_ready
 
 #: The checkout: the folder that holds the packages.
@@ -153,6 +153,7 @@ def find_machine(lab: Lab, name: str) -> Machine:
 def check_change(old: Lab, new: Lab) -> list[str]:
     """What of a new lab file cannot be done to the lab as it is."""
     problems = []
+    gets_cloud = old.cloud_provider is CloudProvider.NONE and new.cloud_provider is CloudProvider.EXTERNAL
     for name, before, after in (
         ("driver", old.driver, new.driver),
         ("network", old.networks, new.networks),
@@ -165,7 +166,7 @@ def check_change(old: Lab, new: Lab) -> list[str]:
         ("masters", old.masters, new.masters),
         ("workers' size", old.workers.size, new.workers.size),
     ):
-        if before != after:
+        if before != after and not (gets_cloud and name in ("cloudProvider", "zones")):
             problems.append(f"{name}: the lab {old.name} was made with {before} and cannot become {after}")
     if new.workers.count < old.workers.count:
         problems.append(f"workers: the lab {old.name} has {old.workers.count}; it can grow, not shrink")

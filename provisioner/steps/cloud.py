@@ -13,12 +13,15 @@ from provisioner.digests import CONTROL_PLANE, code_digest
 from provisioner.drivers import Driver
 from provisioner.spec import MIB, Lab, Machine
 from provisioner.spec import Driver as DriverName
+from provisioner.steps.cluster import hand_to_cloud
 
 USER = "system:cloud-controller-manager"
 
 
 class Manager:
-    """Start it, or start it again when its code has changed. Its rights are among the addons."""
+    """Start it, or start it again when its code has changed. Its rights are among the addons.
+
+    Nodes of before the lab had a cloud are handed to it."""
 
     title = "cloud controller manager"
 
@@ -30,6 +33,7 @@ class Manager:
         ensure_user_conf(home.cloud_conf, home.secrets, lab.endpoint, USER)
         write_atomic(home.cloud_config, render_cloud_config(lab, context.driver))
         cloudmanager.ensure_running(home, context.source, code_digest(context.source, CONTROL_PLANE))
+        hand_to_cloud(context)
 
 
 def render_cloud_config(lab: Lab, driver: Driver) -> str:

@@ -14,6 +14,7 @@ from apimachinery.api.catalogue import CATALOGUE, NODES, PODS, Resource
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError, is_not_found
+from apimachinery.meta.taints import UNINITIALIZED
 from provisioner.content import VENV_PYTHON
 from provisioner.context import Context
 from provisioner.digests import CONTROL_PLANE, NODE_AGENT, code_digest, text_digest
@@ -171,6 +172,25 @@ class NodesReady:
             return "; ".join(missing) or None
 
         _wait(context, "nodes", "not every Node is Ready", NODES_DEADLINE, look, context.lab.master)
+
+
+def hand_to_cloud(context: Context) -> None:
+    """Taint the Nodes that registered when the lab had no cloud, as their kubelets would do today: the cloud controller
+    manager takes the taint off when it has told them what machine they are on."""
+
+    async def taint(client: Client) -> str | None:
+        for node in (await client.list(NODES))["items"]:
+            spec = node.get("spec") or {}
+            if spec.get("providerID") or any(each["key"] == UNINITIALIZED for each in spec.get("taints") or ()):
+                continue
+            wanted = [*(spec.get("taints") or ()), {"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}]
+            # A list is replaced as a whole, so the write holds only for the version it was computed from.
+            metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
+            body: Object = {"metadata": metadata, "spec": {"taints": wanted}}
+            await client.patch(NODES, node["metadata"]["name"], body)
+        return None
+
+    _wait(context, "cloud", "Nodes cannot be handed to the cloud", ADDONS_DEADLINE, taint, context.lab.master)
 
 
 class DnsAnswers:

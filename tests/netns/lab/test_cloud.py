@@ -14,6 +14,7 @@ from functools import partial
 
 import pytest
 
+from apimachinery.meta.attachments import MANAGED
 from apimachinery.meta.cloud import ANNOUNCED_BY
 from provisioner import cloudmanager, lifecycle
 from provisioner.home import LabHome, find_home
@@ -41,6 +42,8 @@ loadBalancers: 192.168.93.200-192.168.93.201
 zones: 2
 """
 LAB = parse_lab(TEXT)
+BEFORE = parse_lab(TEXT.partition("cloudProvider")[0].replace("workers: 2", "workers: 1"))
+"""The lab as it is at first: the master and the first worker get their cloud later, the second registers with it."""
 BALANCER = ["192.168.93.200", "fd00:93::200"]
 PATIENCE = 120.0
 WEB = (
@@ -69,6 +72,8 @@ def place() -> Iterator[LabHome]:
 
 @pytest.fixture(scope="module")
 def cluster(place: LabHome) -> Cluster:
+    lifecycle.bring_up(BEFORE, find_home(), lambda steps: make_progress(steps, as_json=False))
+    assert cloudmanager.find(place) == []
     lifecycle.bring_up(LAB, find_home(), lambda steps: make_progress(steps, as_json=False))
     return Cluster(place)
 
@@ -99,6 +104,9 @@ def test_nodes_are_told_what_machine_they_are_on(cluster: Cluster) -> None:
         assert node["metadata"]["labels"]["topology.kubernetes.io/region"] == LAB.name
         shown = [{"type": "InternalIP", "address": ip} for ip in machine.ips]
         assert [each for each in node["status"]["addresses"] if each["type"] == "InternalIP"] == shown
+        # Its kubelet attaches no disk by itself, and its disks are plugged in by name.
+        assert node["metadata"]["annotations"][MANAGED] == "true"
+        assert cluster.get("csinode", machine.name)["spec"]["drivers"][0]["nodeID"] == machine.name
         taints = [taint["key"] for taint in node["spec"].get("taints", [])]
         assert "node.cloudprovider.kubernetes.io/uninitialized" not in taints
 

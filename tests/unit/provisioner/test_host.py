@@ -132,6 +132,15 @@ def test_a_lab_may_grow_and_nothing_else() -> None:
     assert [problem.split(":")[0] for problem in found] == ["network", "controlPlane", "workers"]
 
 
+def test_a_lab_may_get_a_cloud_and_its_zones_and_keeps_them() -> None:
+    cloudy = parse_lab("cloudProvider: external\nzones: 2\n")
+    assert check_change(LAB, cloudy) == []
+    found = check_change(cloudy, LAB)
+    assert found[0] == "cloudProvider: the lab lab was made with external and cannot become none"
+    assert [problem.split(":")[0] for problem in found] == ["cloudProvider", "zones"]
+    assert check_change(cloudy, parse_lab("cloudProvider: external\nzones: 3\n"))
+
+
 def test_a_skipped_check_counts_as_failed() -> None:
     machines, cluster = 'classname="tests.vm.test_1_machines"', 'classname="tests.vm.test_2_cluster"'
     xml = (

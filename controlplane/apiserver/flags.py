@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     switch("enable-aggregator-routing", False)
     switch("aggregator-reject-forwarding-redirect", True)
     flag("event-ttl", "1h0m0s")
-    flag("feature-gates", text="GATE=true,…; InPlacePodVerticalScaling is the one that changes something here")
+    flag("feature-gates", text="GATE=true,…; InPlacePodVerticalScaling and PodLevelResources change something here")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
     flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
     parser.add_argument("-v", "--v", dest="v", default="0")

@@ -20,6 +20,7 @@ GATES: Mapping[str, bool] = {
     "MemoryQoS": False,
     "NodeLogQuery": False,
     "NodeSwap": True,
+    "PodLevelResources": False,
     "ProcMountType": False,
     "RotateKubeletServerCertificate": True,
     "UserNamespacesSupport": False,

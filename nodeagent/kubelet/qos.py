@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apimachinery.meta.pod_resources import parse_amounts, pod_requests, qos_class
+from apimachinery.meta.pod_resources import container_requests, parse_amounts, pod_level, pod_requests, qos_class
 from apimachinery.meta.quantity import milli, value
 from nodeagent.kubelet import pods
 
@@ -38,6 +38,8 @@ def cpu_weight(shares: int) -> int:
 def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_memory: int) -> int:
     """-997 for guaranteed and critical, 1000 for best effort, in between by the share of memory asked for.
 
+    What the pod as a whole asks for beyond its containers is theirs in equal parts (KEP-2837). A sidecar is not to be
+    killed before the containers it serves: it has no more than the least of them (KEP-753).
     node_memory: bytes of the node.
     """
     if pods.is_critical(pod):
@@ -47,9 +49,24 @@ def oom_score_adj(pod: Mapping[str, Any], container: Mapping[str, Any], node_mem
         return _GUARANTEED_OOM
     if quality == "BestEffort":
         return _BEST_EFFORT_OOM
-    request = value(str(((container.get("resources") or {}).get("requests") or {}).get("memory") or "0"))
-    adjusted = 1000 - (1000 * request) // max(1, node_memory)
+    request, share = _memory_request(container), _unasked_memory(pod)
+    if pods.is_sidecar(container):
+        request = max(request, min(map(_memory_request, pods.regular_containers(pod)), default=0))
+    adjusted = 1000 - (1000 * (request + share)) // max(1, node_memory)
     return min(999, max(1000 + _GUARANTEED_OOM, adjusted))
+
+
+def _memory_request(container: Mapping[str, Any]) -> int:
+    return value(str(((container.get("resources") or {}).get("requests") or {}).get("memory") or "0"))
+
+
+def _unasked_memory(pod: Mapping[str, Any]) -> int:
+    """Each container's part of the memory that the pod asks for and none of its containers does."""
+    own = pod_level(pod).get("memory", 0)
+    if not own:
+        return 0
+    count = sum(kind != "ephemeral" for kind, _ in pods.all_containers(pod))
+    return (own - container_requests(pod).get("memory", 0)) // max(1, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +87,39 @@ def hugepage_limits(amounts: Mapping[str, int]) -> dict[int, int]:
     }
 
 
-def container_limits(container: Mapping[str, Any], *, cpu_quota: bool = True) -> Limits:
-    """A container's cgroup numbers: its cpu request defaults to its limit. cpu_quota: whether cpu limits hold."""
+def container_limits(
+    container: Mapping[str, Any], *, cpu_quota: bool = True, pod: Mapping[str, Any] | None = None
+) -> Limits:
+    """A container's cgroup numbers: its cpu request defaults to its limit. cpu_quota: whether cpu limits hold.
+
+    pod: whose own limits hold for a container that has none.
+    """
     resources = container.get("resources") or {}
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    limit = milli(str(limits.get("cpu") or "0"))
+    own = pod_level(pod, "limits") if pod is not None else {}
+    limit = milli(str(limits.get("cpu") or "0")) or own.get("cpu", 0)
     request = milli(str(requests["cpu"])) if "cpu" in requests else limit
     return Limits(
         cpu_shares(request),
         quota_of(limit) if cpu_quota else 0,
-        memory=value(str(limits.get("memory") or "0")),
+        memory=value(str(limits.get("memory") or "0")) or own.get("memory", 0),
         hugepages=hugepage_limits(parse_amounts(limits)),
     )
 
 
 def pod_limits(pod: Mapping[str, Any], *, cpu_quota: bool = True) -> Limits:
-    """The pod cgroup's numbers: a limit holds only if every container names one."""
+    """The pod cgroup's numbers: a limit holds only if every container names one, or the pod itself."""
     requests = pod_requests(pod)
     if qos_class(pod) == "BestEffort":
         return Limits(_MIN_SHARES)
     total = pod_requests(pod, section="limits")
+    own = pod_level(pod, "limits")
     containers = [c for kind, c in pods.all_containers(pod) if kind != "ephemeral"]
 
     def all_name(resource: str) -> bool:
-        return all(((c.get("resources") or {}).get("limits") or {}).get(resource) for c in containers)
+        return bool(own.get(resource)) or all(
+            ((c.get("resources") or {}).get("limits") or {}).get(resource) for c in containers
+        )
 
     return Limits(
         cpu_shares(requests.get("cpu", 0)),

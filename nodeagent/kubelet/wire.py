@@ -111,7 +111,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         network_problem=None,
         services=service_variables,
     )
-    registry = PodRegistry()
+    registry = PodRegistry(pod_level_resources=config.gates["PodLevelResources"])
     status = StatusManager(client, registry.published, clock)
     observer = Observer(runtime.pods)
     observed.show_node(config.node_name, "v1.32.0", lambda: observer.seen, registry.all)

@@ -2,6 +2,8 @@
 
 from apimachinery.api.defaults.fill import Object, items, part, when_absent, when_empty
 from apimachinery.api.defaults.storage import claim_spec, source
+from apimachinery.api.quota.amounts import pod_amounts
+from apimachinery.meta.pod_resources import POD_LEVEL_RESOURCES
 
 _MODE = 0o644
 
@@ -20,6 +22,19 @@ def pod(obj: Object) -> None:
         if spec.get("hostNetwork"):
             for port in items(container, "ports"):
                 when_empty(port, hostPort=port.get("containerPort", 0))
+    if (spec.get("resources") or {}).get("limits"):
+        _pod_requests(obj, spec["resources"])
+
+
+def _pod_requests(pod: Object, resources: Object) -> None:
+    """What a pod with limits of its own asks for: as much as its containers, and where they say nothing, its limits
+    (KEP-2837, defaultPodRequests)."""
+    amounts = pod_amounts(pod, "requests", overhead=False, own=False)
+    limits, said = resources["limits"], resources.get("requests") or {}
+    missing = {name: str(amounts[name]) for name in POD_LEVEL_RESOURCES if name in amounts and name not in said}
+    missing = {**{name: limits[name] for name in POD_LEVEL_RESOURCES if name in limits}, **missing, **said}
+    if missing:
+        resources["requests"] = missing
 
 
 def template(obj: Object) -> None:

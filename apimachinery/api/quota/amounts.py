@@ -1,4 +1,4 @@
-"""Lists of exact amounts by resource name (a ResourceList), and what a pod's containers ask for together."""
+"""Lists of exact amounts by resource name (a ResourceList), and what a pod asks for as a whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apimachinery.meta import quantity
+from apimachinery.meta.pod_resources import POD_LEVEL_RESOURCES
 from apimachinery.meta.quantity import Quantity
 
 Amounts = dict[str, Quantity]
@@ -71,10 +72,11 @@ def listed(amounts: Mapping[str, Quantity]) -> str:
     return ",".join(f"{name}={amounts[name]}" for name in sorted(amounts))
 
 
-def pod_amounts(pod: Mapping[str, Any], section: str, *, overhead: bool) -> Amounts:
+def pod_amounts(pod: Mapping[str, Any], section: str, *, overhead: bool, own: bool = True) -> Amounts:
     """The `requests` or `limits` of a whole pod at its worst moment (component-helpers' PodRequests and PodLimits).
 
-    overhead: with the runtime class's, which raises only limits that are set.
+    overhead: with the runtime class's, which raises only limits that are set. own: what the pod as a whole asks for
+    takes the place of what its containers do.
     """
     spec = pod.get("spec") or {}
     total: Amounts = {}
@@ -90,6 +92,9 @@ def pod_amounts(pod: Mapping[str, Any], section: str, *, overhead: bool) -> Amou
         else:
             peak = raised(peak, added(asked, sidecars))
     total = raised(total, peak)
+    if own:
+        said = _of(spec, section)
+        total |= {name: said[name] for name in POD_LEVEL_RESOURCES if name in said}
     if overhead and spec.get("overhead"):
         more = parse(spec["overhead"])
         total = added(total, more if section == "requests" else masked(more, total))

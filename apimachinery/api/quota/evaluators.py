@@ -9,6 +9,7 @@ from typing import Any
 from apimachinery.api.quota import scopes
 from apimachinery.api.quota.amounts import ONE, ZERO, Amounts, parse, pod_amounts, whole
 from apimachinery.meta import times
+from apimachinery.meta.pod_resources import pod_level
 
 Object = Mapping[str, Any]
 
@@ -107,6 +108,8 @@ class Pods(Evaluator):
         wanted = _MUST_SPECIFY.intersection(required)
         found: dict[str, set[str]] = {}
         spec = obj.get("spec") or {}
+        if any(pod_level(obj, section) for section in ("requests", "limits")):
+            return ""  # its containers need not say anything then
         for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
             resources = container.get("resources") or {}
             said = _compute_usage(parse(resources.get("requests")), parse(resources.get("limits")))

@@ -52,7 +52,8 @@ def _terminating(spec: Mapping[str, Any]) -> bool:
 
 
 def _best_effort(spec: Mapping[str, Any]) -> bool:
-    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+    whole = spec.get("resources") is not None
+    for container in [spec] if whole else (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         resources = container.get("resources") or {}
         for section in ("requests", "limits"):
             amounts = resources.get(section) or {}

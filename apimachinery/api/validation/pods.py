@@ -16,6 +16,7 @@ from apimachinery.api.validation.containers import PodContext, containers, ephem
 from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.metadata import annotations
 from apimachinery.api.validation.pod_annotations import pod_annotations, profiles_agree
+from apimachinery.api.validation.pod_resources import pod_resources
 from apimachinery.api.validation.pod_systems import operating_system
 from apimachinery.api.validation.resources import requirements
 from apimachinery.api.validation.scheduling import affinity, gates, spread_constraints, tolerations
@@ -93,6 +94,7 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False, name: str =
     problems += containers(regular, context, path.child("containers"))
     problems += init_containers(initial, regular, context, path.child("initContainers"))
     problems += ephemeral_containers(ephemeral, [*regular, *initial], context, path.child("ephemeralContainers"))
+    problems += pod_resources(spec, claims, path.child("resources"))
     problems += _host_network(spec, regular, path, is_pod)
     problems += one_of(spec.get("restartPolicy"), _RESTART, path.child("restartPolicy"))
     problems += one_of(spec.get("dnsPolicy"), _DNS, path.child("dnsPolicy"))

@@ -1,5 +1,6 @@
 """Resource requests and limits of containers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from apimachinery.api.validation.checks import (
@@ -10,7 +11,10 @@ from apimachinery.api.validation.checks import (
     quantity_value,
 )
 from apimachinery.meta import quantity
-from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_found, required
+from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_found, not_supported, required
+from apimachinery.meta.pod_resources import POD_LEVEL_RESOURCES
+
+NameCheck = Callable[[str, Path], list[Problem]]
 
 STANDARD_CONTAINER_RESOURCES = frozenset(("cpu", "memory", "ephemeral-storage"))
 STANDARD_RESOURCES = STANDARD_CONTAINER_RESOURCES | frozenset(
@@ -59,14 +63,27 @@ def container_resource_name(name: str, path: Path) -> list[Problem]:
     return problems
 
 
-def requirements(resources: Object, claim_names: set[str], path: Path) -> list[Problem]:
-    """`resources` of a container: names, amounts, requests within limits, and equal to them where none can be lent."""
+def pod_resource_name(name: str, path: Path) -> list[Problem]:
+    """A resource that a pod as a whole may ask for (KEP-2837)."""
+    problems = resource_name(name, path)
+    if problems or name in POD_LEVEL_RESOURCES:
+        return problems
+    return [not_supported(path, name, POD_LEVEL_RESOURCES)]
+
+
+def requirements(
+    resources: Object, claim_names: set[str], path: Path, named: NameCheck = container_resource_name
+) -> list[Problem]:
+    """`resources` of a container: names, amounts, requests within limits, and equal to them where none can be lent.
+
+    named: which resources there may be.
+    """
     problems: list[Problem] = []
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for kind, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
             where = path.child(kind).key(name)
-            problems += container_resource_name(name, where)
+            problems += named(name, where)
             wrong = quantity_value(name, amount, where)
             problems += wrong
             if is_huge_page(name) and not wrong and not _divisible(name, amount):

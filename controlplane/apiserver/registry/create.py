@@ -61,6 +61,7 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     review = Review(call, "CREATE", obj)
     await collection.admission.mutate(review)
     metadata.unite_owners(call, obj, metadata.AFTER_ADMISSION)
+    strategy.drop_disabled(obj, None)
     strategy.prepare_create(call, obj)
     metadata.set_managers(obj, managed)
     await strategy.authorize(call, obj, None)

@@ -85,6 +85,7 @@ async def _write(
 ) -> Object:
     """rewrite: even an unchanged object is written, because it is stored in a version that is no longer the one."""
     strategy = collection.strategy
+    strategy.drop_disabled(new, current)
     if call.subresource == "status":
         strategy.prepare_status(call, new, current)
     elif call.subresource:

@@ -18,6 +18,7 @@ from apimachinery.meta.paths import Problem
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_labels import field_label
 from controlplane.apiserver.strategies import facts
+from controlplane.apiserver.strategies.gated import drop_pod_level_resources
 
 Object = dict[str, Any]
 
@@ -25,7 +26,12 @@ Now = Callable[[], datetime]
 
 
 class Strategy:
-    """The strategy of one resource (of the stored version)."""
+    """The strategy of one resource (of the stored version).
+
+    pod_level_resources: the gate of that name is open.
+    """
+
+    pod_level_resources = False
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
@@ -34,6 +40,11 @@ class Strategy:
         self.create_on_update = resource.kind in facts.CREATED_ON_UPDATE
         self.unconditional_update = resource.kind not in facts.CONDITIONAL
         self.returns_deleted = resource.kind in facts.RETURNED
+
+    def drop_disabled(self, new: Object, old: Object | None) -> None:
+        """Take away what a closed feature gate keeps from clients, before `prepare_create` and `prepare_update`."""
+        if not self.pod_level_resources:
+            drop_pod_level_resources(self.resource.kind, new, old)
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         """Before defaults-dependent validation: drop what a client may not say."""

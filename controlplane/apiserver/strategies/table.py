@@ -41,11 +41,26 @@ _PLAIN: dict[tuple[str, str], type[Strategy]] = {
 
 
 def strategies(
-    policy: PolicyIndex, addresses: Sequence[AddressPool], ports: PortPool, *, event_ttl: float, rbac: bool, now: Now
+    policy: PolicyIndex,
+    addresses: Sequence[AddressPool],
+    ports: PortPool,
+    *,
+    event_ttl: float,
+    rbac: bool,
+    now: Now,
+    pod_level_resources: bool = False,
 ) -> Callable[[Resource], Strategy]:
-    """The function from a resource to its strategy. rbac: whether escalation is refused; now: the time."""
+    """The function from a resource to its strategy.
+
+    rbac: whether escalation is refused; now: the time; pod_level_resources: the gate PodLevelResources is open.
+    """
 
     def choose(resource: Resource) -> Strategy:
+        strategy = plain(resource)
+        strategy.pod_level_resources = pod_level_resources
+        return strategy
+
+    def plain(resource: Resource) -> Strategy:
         if (resource.group, resource.plural) == ("", "services"):
             return ServiceStrategy(resource, addresses, ports)
         if (resource.group, resource.plural) == ("", "persistentvolumes"):

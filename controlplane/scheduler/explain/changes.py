@@ -140,13 +140,17 @@ def _more_pods(node: NodeInfo) -> Change:
 
 
 def _less(pod: PodInfo, name: str, amount: int, free: int) -> Change | None:
-    """Cut every container's request alike, until the pod's fits into what is free. None when nothing would do."""
+    """Cut every container's request alike, and the pod's own, until it fits into what is free. None when nothing would
+    do."""
     fixed = pod_requests({"spec": {"overhead": pod.spec.get("overhead")}}).get(name, 0)
     if free < fixed:
         return None
 
     def edit(obj: Object) -> None:
         spec = obj["spec"]
+        own = (spec.get("resources") or {}).get("requests") or {}
+        if name in own:
+            own[name] = f"{free - fixed}m" if name == "cpu" else str(free - fixed)
         for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
             requests = (container.get("resources") or {}).get("requests") or {}
             if name in requests:

@@ -44,9 +44,9 @@ def judge(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, int]) -> st
     return DEFERRED if short & set(_RESIZABLE) else ""
 
 
-def wanted(container: Container, *, v2: bool, cpu_quota: bool) -> Applied:
+def wanted(pod: Pod, container: Container, *, v2: bool, cpu_quota: bool) -> Applied:
     """What the container's cgroup is to hold."""
-    limits = qos.container_limits(container, cpu_quota=cpu_quota)
+    limits = qos.container_limits(container, cpu_quota=cpu_quota, pod=pod)
     weight = qos.cpu_weight(limits.cpu_shares) if v2 else limits.cpu_shares
     return Applied(weight, limits.cpu_quota, limits.memory // _PAGE * _PAGE)
 

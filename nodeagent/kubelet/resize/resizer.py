@@ -79,7 +79,7 @@ class Resizer:
         changes = [
             (container, latest, have, want)
             for container, latest, have in self._running(pod, state)
-            if have != (want := self._wanted(container))
+            if have != (want := self._wanted(pod, container))
         ]
         restarts = {
             container["name"] for container, _, have, want in changes if plan.needs_restart(container, have, want)
@@ -109,7 +109,7 @@ class Resizer:
                     status["allocatedResources"] = resources["requests"]
         behind = False
         for container, _, have in self._running(held, state):
-            want = self._wanted(container)
+            want = self._wanted(pod, container)
             behind = behind or have != want
             found = plan.shown(container, have, want, v2=self._cgroups.v2)
             # Present for every container that runs: so the API knows that this node can resize it.
@@ -132,11 +132,11 @@ class Resizer:
                     found.append((container, latest, have))
         return found
 
-    def _wanted(self, container: Container) -> Applied:
-        return plan.wanted(container, v2=self._cgroups.v2, cpu_quota=self._cpu_quota)
+    def _wanted(self, pod: Pod, container: Container) -> Applied:
+        return plan.wanted(pod, container, v2=self._cgroups.v2, cpu_quota=self._cpu_quota)
 
     def _resources(self, pod: Pod, container: Container) -> cri.LinuxContainerResources:
-        limits = qos.container_limits(container, cpu_quota=self._cpu_quota)
+        limits = qos.container_limits(container, cpu_quota=self._cpu_quota, pod=pod)
         resources = cri.LinuxContainerResources(
             cpu_period=limits.cpu_period if limits.cpu_quota else 0,
             cpu_quota=limits.cpu_quota,

@@ -105,7 +105,7 @@ class ContainerInputs:
 def render_container(pod: Pod, container: Container, inputs: ContainerInputs) -> cri.ContainerConfig:
     """One container. Raises ConfigProblem when its security context cannot be honoured."""
     env = inputs.env
-    limits = qos.container_limits(container, cpu_quota=inputs.cpu_quota)
+    limits = qos.container_limits(container, cpu_quota=inputs.cpu_quota, pod=pod)
     resources = cri.LinuxContainerResources(
         cpu_period=limits.cpu_period if limits.cpu_quota else 0,
         cpu_quota=limits.cpu_quota,

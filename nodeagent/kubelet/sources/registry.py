@@ -10,9 +10,14 @@ from nodeagent.kubelet.pods import Pod
 
 
 class PodRegistry:
-    """Every pod that the sources have. update, remove: told of pods to run, never of mirrors."""
+    """Every pod that the sources have. update, remove: told of pods to run, never of mirrors.
 
-    def __init__(self) -> None:
+    pod_level_resources: the gate of that name is open; while it is closed, nobody here sees what pods ask for as a
+    whole.
+    """
+
+    def __init__(self, *, pod_level_resources: bool = False) -> None:
+        self._pod_level_resources = pod_level_resources
         self.update: Callable[[Pod], None] = lambda _: None
         self.remove: Callable[[str], None] = lambda _: None
         self.mirrors_changed: Callable[[], None] = lambda: None
@@ -61,6 +66,7 @@ class PodRegistry:
     # --- from the API's informer
 
     def api_put(self, pod: Pod) -> None:
+        pod = self._seen(pod)
         if pods.is_mirror(pod):
             self._mirrors[pods.full_name(pod)] = pod
             self.mirrors_changed()
@@ -86,7 +92,7 @@ class PodRegistry:
 
     def set_static(self, found: list[Pod]) -> None:
         """The directory's pods are these now."""
-        fresh = {pods.uid(pod): pod for pod in found}
+        fresh = {pods.uid(pod): self._seen(pod) for pod in found}
         gone = [uid for uid in self._static if uid not in fresh]
         new = [pod for uid, pod in fresh.items() if uid not in self._static]
         self._static = {uid: self._static.get(uid, pod) for uid, pod in fresh.items()}
@@ -96,3 +102,8 @@ class PodRegistry:
         for pod in new:
             self.update(pod)
         self.mirrors_changed()
+
+    def _seen(self, pod: Pod) -> Pod:
+        if self._pod_level_resources or "resources" not in pod["spec"]:
+            return pod
+        return {**pod, "spec": {name: said for name, said in pod["spec"].items() if name != "resources"}}

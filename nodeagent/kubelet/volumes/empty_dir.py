@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from apimachinery.meta.pod_resources import pod_level
 from apimachinery.meta.quantity import value
 from nodeagent.kubelet.pods import Pod
 
@@ -23,7 +24,9 @@ def memory_size(pod: Pod, source: Mapping[str, Any], allocatable: int) -> int:
     ]
     known = [value(str(limit)) for limit in limits if limit is not None]
     sizes = [allocatable]
-    if known and len(known) == len(limits):
+    if whole := pod_level(pod, "limits").get("memory"):
+        sizes.append(whole)
+    elif known and len(known) == len(limits):
         sizes.append(sum(known))
     if source.get("sizeLimit"):
         sizes.append(value(str(source["sizeLimit"])))

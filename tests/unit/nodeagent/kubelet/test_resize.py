@@ -57,9 +57,9 @@ def test_what_a_container_has_is_told_in_the_words_of_its_spec_while_it_is_so() 
     resources = {"requests": {"cpu": "0.1", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
     container = {"name": "c", "resources": resources}
     for v2 in (False, True):
-        want = plan.wanted(container, v2=v2, cpu_quota=True)
+        want = plan.wanted({"spec": {}}, container, v2=v2, cpu_quota=True)
         assert plan.shown(container, want, want, v2=v2) == resources
-    want = plan.wanted(container, v2=False, cpu_quota=True)
+    want = plan.wanted({"spec": {}}, container, v2=False, cpu_quota=True)
     old = Applied(51, 10_000, 48 * MI)
     assert plan.shown(container, old, want, v2=False) == {
         "requests": {"cpu": "50m", "memory": "32Mi"},
@@ -70,7 +70,7 @@ def test_what_a_container_has_is_told_in_the_words_of_its_spec_while_it_is_so() 
 
 def test_memory_is_counted_by_pages() -> None:
     container = {"name": "c", "resources": {"limits": {"memory": "100M"}}}
-    assert plan.wanted(container, v2=True, cpu_quota=True).memory == 99_999_744
+    assert plan.wanted({"spec": {}}, container, v2=True, cpu_quota=True).memory == 99_999_744
 
 
 @pytest.mark.parametrize(

@@ -261,3 +261,32 @@ def test_one_address_told_twice(before: Any, after: Any, expected: list[str] | N
     spec = {"clusterIP": after[0], "clusterIPs": after[1]}
     settle_addresses(spec, {"clusterIP": before[0], "clusterIPs": before[1]})
     assert spec.get("clusterIPs") == expected
+
+
+@pytest.mark.parametrize(
+    ("api_version", "name", "path"),
+    [
+        ("v1", "Pod", ("spec",)),
+        ("v1", "PodTemplate", ("template", "spec")),
+        ("apps/v1", "Deployment", ("spec", "template", "spec")),
+        ("batch/v1", "CronJob", ("spec", "jobTemplate", "spec", "template", "spec")),
+    ],
+)
+def test_pod_level_resources_are_dropped_unless_they_are_there(
+    api_version: str, name: str, path: tuple[str, ...]
+) -> None:
+    resource = kind(api_version, name)
+
+    def obj(spec: dict[str, Any]) -> dict[str, Any]:
+        for field in reversed(path):
+            spec = {field: spec}
+        return spec
+
+    said = {"resources": {"limits": {"cpu": "1"}}}
+    for old, kept in ((None, {}), (obj({}), {}), (obj(said), said)):
+        new = obj(dict(said))
+        of(resource).drop_disabled(new, old)
+        assert new == obj(kept)
+    opened = strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW, pod_level_resources=True)
+    opened(resource).drop_disabled(new := obj(dict(said)), None)
+    assert new == obj(said)

@@ -130,9 +130,6 @@ class Informer:
         )
         listed: set[str] = set()
         for item in answer["items"] or []:
-            # Items of a list carry no kind of their own (apimachinery's List convention); a reader wants it.
-            item.setdefault("apiVersion", self.resource.api_version)
-            item.setdefault("kind", self.resource.kind)
             listed.add(objects.key(item))
             self._store(item)
         for key in self.lister.keys_except(listed):

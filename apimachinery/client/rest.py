@@ -121,7 +121,8 @@ class Client:
         limit: int = 0,
         continue_: str = "",
     ) -> Object:
-        """The List object. Of all namespaces when `namespace` is None."""
+        """The List object, its items with apiVersion and kind, which servers leave out. Of all namespaces when
+        `namespace` is None."""
         query = _query(
             labelSelector=label_selector,
             fieldSelector=field_selector,
@@ -129,7 +130,11 @@ class Client:
             limit=str(limit) if limit else "",
             **{"continue": continue_},
         )
-        return await self._json("GET", resource.path(namespace), query)
+        found = await self._json("GET", resource.path(namespace), query)
+        for item in found.get("items") or ():
+            item.setdefault("apiVersion", resource.api_version)
+            item.setdefault("kind", resource.kind)
+        return found
 
     async def create(self, resource: Resource, obj: Object, namespace: str | None = None) -> Object:
         """Create in `namespace`, or in the one that the object names."""

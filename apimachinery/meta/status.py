@@ -93,6 +93,16 @@ class ApiError(Exception):
         return cls(code, reason or "Unknown", message, {"causes": cause})
 
 
+class Undecodable(ApiError):
+    """400: a body that does not become an object of its kind. `why`: the message without the kind it was to be."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(400, "BadRequest", where + why)
+        self.why = why
+
+
+_REJECTED = "the server rejected our request due to an error in our request"
+
 _GENERIC = {
     400: ("BadRequest", "the server rejected our request for an unknown reason"),
     401: ("Unauthorized", "the server has asked for the client to provide credentials"),
@@ -102,7 +112,7 @@ _GENERIC = {
     406: ("NotAcceptable", "the server was unable to respond with a content type that the client supports"),
     409: ("Conflict", "the server reported a conflict"),
     415: ("UnsupportedMediaType", ""),
-    422: ("Invalid", "the server rejected our request due to an error in our request"),
+    422: ("Invalid", _REJECTED),
     429: (
         "TooManyRequests",
         "the server has received too many requests and has asked us to try again later",
@@ -241,9 +251,9 @@ def request_entity_too_large(message: str) -> ApiError:
     return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {message}")
 
 
-def unprocessable(message: str) -> ApiError:
-    """422 without causes: a patch that does not apply."""
-    return ApiError(422, "Invalid", message, {})
+def unprocessable(why: str) -> ApiError:
+    """422: a patch that does not apply. Upstream keeps to itself why; here it is a cause, which kubectl shows."""
+    return ApiError(422, "Invalid", _REJECTED, {"causes": [{"message": why, "field": "patch"}]})
 
 
 def internal(message: str) -> ApiError:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from apimachinery.meta.go_print import plain
+
 _TOKEN = re.compile(r'\(|\)|\||"(?:[^"\\]|\\.)*"|`[^`]*`|[^\s()|]+')
 _MARK = re.compile(r"(\s*)\{\{(-(?=\s))?(.*?)((?<=\s)-)?\}\}(\s*)", re.DOTALL)
 
@@ -180,13 +182,4 @@ _FUNCTIONS: dict[str, Any] = {
 
 
 def _printed(value: Any) -> str:
-    """Go's %v."""
-    if value is None:
-        return "<no value>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_printed(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_printed(each) for each in value) + "]"
-    return str(value)
+    return plain(value, "<no value>")

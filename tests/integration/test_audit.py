@@ -51,6 +51,29 @@ CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "d
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
+@pytest.mark.parametrize("accept", ["application/vnd.kubernetes.protobuf", "application/yaml", "application/json"])
+def test_what_was_answered_is_written_down_in_any_form(server: ApiServer, accept: str) -> None:
+    """client-go's typed clients, which the components of a real cluster use, ask for protobuf."""
+    name = f"form-{accept[-4:]}"
+
+    def event(identity: str, method: str, path: str, body: Any = None, code: int = 200) -> Any:
+        headers = {"Accept": accept, "Audit-Id": f"{name}-{identity}"}
+        answer = server.request(method, path, body, headers=headers)
+        assert (answer.code, answer.headers["content-type"].partition(";")[0]) == (code, accept)
+        (found,) = events(server, auditID=f"{name}-{identity}", stage="ResponseComplete")
+        return found
+
+    made = event("create", "POST", MAPS, {**CONFIG, "metadata": {"name": name}}, 201)
+    assert made["responseObject"]["kind"] == "ConfigMap" and made["responseObject"]["data"] == {"x": "1"}
+    assert "managedFields" not in made["responseObject"]["metadata"]
+    assert event("get", "GET", f"{MAPS}/{name}")["responseObject"] == made["responseObject"]
+    refused = event("refused", "POST", MAPS, {**CONFIG, "metadata": {"name": name}}, 409)
+    assert refused["responseStatus"]["reason"] == "AlreadyExists" == refused["responseObject"]["reason"]
+    assert "responseObject" not in event("list", "GET", MAPS), "lists are of the level Request"
+    gone = event("collection", "DELETE", f"{MAPS}?fieldSelector=metadata.name={name}")
+    assert [item["metadata"]["name"] for item in gone["responseObject"]["items"]] == [name]
+
+
 def test_the_event_of_a_write(server: ApiServer) -> None:
     headers = {"Audit-Id": "one", "User-Agent": "tester"}
     answer = server.request("POST", f"{MAPS}?fieldManager=me", CONFIG, headers=headers)

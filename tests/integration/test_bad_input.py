@@ -105,7 +105,7 @@ def test_doubled_keys_are_warned_of_and_the_last_one_counts(control_plane: Contr
     patch = b'{"data":{"b":"1","b":"2"}}'
     merge = {"Content-Type": "application/merge-patch+json"}
     path = f"{base}/doubled"
-    assert control_plane.request("PATCH", f"{path}?fieldValidation=Strict", patch, headers=merge).code == 400
+    assert control_plane.request("PATCH", f"{path}?fieldValidation=Strict", patch, headers=merge).code == 422
     assert control_plane.request("GET", path).json["data"] == {"a": "2"}
     silent = control_plane.request("PATCH", f"{path}?fieldValidation=Ignore", patch, headers=merge)
     assert (silent.code, silent.headers.get("warning"), silent.json["data"]) == (200, None, {"a": "2", "b": "2"})

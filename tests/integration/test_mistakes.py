@@ -95,5 +95,5 @@ def test_a_malformed_quantity_is_no_fault_of_the_server(control_plane: ControlPl
             control_plane.request("PATCH", f"{path}/p", wrong, headers=merge),
             control_plane.request("PATCH", f"{path}/p/ephemeralcontainers", wrong, headers=merge),
         ]
-        assert [answer.code for answer in answers] == [400, 400, 400], (quantity, [answer.body for answer in answers])
+        assert [answer.code for answer in answers] == [400, 422, 422], (quantity, [answer.body for answer in answers])
         assert all("quantities must match the regular expression" in answer.json["message"] for answer in answers)

@@ -261,11 +261,11 @@ def _pod(**spec: Any) -> Any:
 
 BAD_BODIES: list[tuple[str, Any, int, str]] = [
     ("cut off", b'{"metadata"', 400, "unrecognized"),
-    ("no object", [], 400, "not an object"),
+    ("no object", [], 400, "cannot unmarshal array into Go value"),
     ("100,000 brackets", b"[" * 100_000, 400, "nested deeper"),
     ("wrong type", {"metadata": {"name": 5}}, 400, "cannot unmarshal number into Go struct field"),
     ("wrong kind", {"kind": "Service", "apiVersion": "v1"}, 400, "cannot be handled as a Pod"),
-    ("wrong version", {"kind": "Pod", "apiVersion": "v2"}, 400, "does not match the expected API version"),
+    ("wrong version", {"kind": "Pod", "apiVersion": "v2"}, 400, 'no kind "Pod" is registered for version "v2"'),
     ("no name", {"spec": {"containers": [{"name": "c", "image": "i"}]}}, 422, "name or generateName is required"),
     ("newline in name", {**_pod(), "metadata": {"name": "foo\n"}}, 422, "metadata.name"),
     ("dots", {**_pod(), "metadata": {"name": ".."}}, 422, "metadata.name"),

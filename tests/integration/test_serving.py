@@ -36,6 +36,34 @@ def test_aggregated_discovery(control_plane: ControlPlane, path: str) -> None:
     assert plain.json["kind"] in ("APIVersions", "APIGroupList"), "what comes first is preferred"
 
 
+@pytest.mark.parametrize("path", ["/api", "/apis"])
+def test_aggregated_discovery_in_other_forms(control_plane: ControlPlane, path: str) -> None:
+    as_list = ";g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+    for version in ("v2", "v2beta1"):
+        asked = f"application/vnd.kubernetes.protobuf{as_list.format(version)}"
+        answer = control_plane.request("GET", path, headers={"Accept": asked})
+        assert answer.headers["content-type"] == asked and answer.body.startswith(b"k8s\0")
+        assert f"apidiscovery.k8s.io/{version}".encode() in answer.body[:64]
+        again = control_plane.request("GET", path, headers={"Accept": asked, "If-None-Match": answer.headers["etag"]})
+        assert again.code == 304
+        asked = f"application/yaml{as_list.format(version)}"
+        answer = control_plane.request("GET", path, headers={"Accept": asked})
+        assert answer.headers["content-type"] == asked
+        assert f"apiVersion: apidiscovery.k8s.io/{version}\n".encode() in answer.body
+    asked = f"application/vnd.kubernetes.protobuf,application/json{as_list.format('v2')}"
+    answer = control_plane.request("GET", path, headers={"Accept": asked})
+    assert b"APIGroupDiscoveryList" not in answer.body, "the old document stands first"
+
+
+def test_a_defined_kind_is_told_in_protobuf_too(control_plane: ControlPlane, kind: Kind) -> None:
+    asked = {"Accept": "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+
+    def described() -> bool:
+        return kind.plural.encode() in control_plane.request("GET", "/apis", headers=asked).body
+
+    wait_until("the kind is told", described, looks=2)
+
+
 def test_openapi_documents_by_their_hash(control_plane: ControlPlane) -> None:
     index = control_plane.request("GET", "/openapi/v3").json["paths"]
     assert {"api/v1", "apis/apps/v1"} <= index.keys()

@@ -1,5 +1,7 @@
 """Deployments, ReplicaSets, DaemonSets, StatefulSets, ReplicationControllers (pkg/apis/apps/validation)."""
 
+from collections.abc import Sequence
+
 from apimachinery.api.validation.checks import (
     Object,
     immutable,
@@ -181,27 +183,27 @@ def selector_update(new: Object, old: Object) -> list[Problem]:
 
 
 def replicas_status(new: Object, old: Object) -> list[Problem]:
-    """The counts of a workload's status: not negative, parts not above the whole."""
-    return _replicas_status(new, old, "readyReplicas")
+    """The counts of a Deployment's status: not negative, parts not above the whole."""
+    return _replicas_status(new, old, ("updated", "ready", "available"), "readyReplicas")
 
 
 def replica_set_status(new: Object, old: Object) -> list[Problem]:
     """The counts of a ReplicaSet's or a ReplicationController's status."""
     status = new.get("status") or {}
     ordered = {name: status[name] for name in _REPLICA_COUNTS if name in status}
-    return _replicas_status({"status": ordered}, {}, "readyReplicas")
+    return _replicas_status({"status": ordered}, {}, ("fullyLabeled", "ready", "available"), "readyReplicas")
 
 
 def stateful_set_status(new: Object, old: Object) -> list[Problem]:
     """The counts of a StatefulSet's status."""
-    return _replicas_status(new, old, "status.readyReplicas")
+    return _replicas_status(new, old, ("ready", "current", "updated", "available"), "status.readyReplicas")
 
 
-def _replicas_status(new: Object, old: Object, ready: str) -> list[Problem]:
+def _replicas_status(new: Object, old: Object, parts: Sequence[str], ready: str) -> list[Problem]:
     status, path = new.get("status") or {}, Path("status")
     problems = _counts(status, path)
     total = status.get("replicas") or 0
-    for name in ("fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "currentReplicas", "availableReplicas"):
+    for name in (f"{part}Replicas" for part in parts):
         value = status.get(name) or 0
         if value > total:
             problems.append(invalid(path.child(name), value, "cannot be greater than status.replicas"))

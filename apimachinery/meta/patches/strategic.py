@@ -6,6 +6,7 @@ k8s.io/apimachinery/pkg/util/strategicpatch and the design "preserve order in st
 
 from typing import Any, NamedTuple, Protocol
 
+from apimachinery.meta.go_print import plain
 from apimachinery.meta.objects import copied
 from apimachinery.meta.patches.errors import PatchError
 
@@ -52,12 +53,13 @@ def strategic_merge_into(document: dict[str, Any], patch: dict[str, Any], schema
 
 def _merge_map(original: dict[str, Any], patch: dict[str, Any], schema: PatchMeta) -> dict[str, Any]:
     if DIRECTIVE in patch:
-        directive = patch.pop(DIRECTIVE)
+        directive = patch[DIRECTIVE]
         if directive == "replace":
+            del patch[DIRECTIVE]
             return patch
         if directive == "delete":
             return {}
-        raise PatchError(f"unknown patch type: {directive} in map: {patch}")
+        raise PatchError(f"unknown patch type: {plain(directive)} in map: {plain(patch)}")
     _retain_keys(original, patch)
     _apply_orders(original, patch, schema)
     for key, value in patch.items():
@@ -181,7 +183,8 @@ def _check_order(changes: list[Any], order: list[Any], merge_key: str) -> None:
             position = wanted.index(identity, position) + 1
         except ValueError:
             raise PatchError(
-                f"The order in patch list:\n{changes}\n doesn't match $setElementOrder list:\n{order}\n"
+                f"The order in patch list:\n{plain(changes)}\n doesn't match {ELEMENT_ORDER[:-1]} list:\n"
+                f"{plain(order)}\n"
             ) from None
 
 
@@ -189,9 +192,9 @@ def _identity(item: Any, merge_key: str) -> Any:
     if not merge_key:
         return item
     if not isinstance(item, dict):
-        raise PatchError(f"expected a map in a list merged by {merge_key}, got: {item!r}")
+        raise PatchError(f"expected a map in a list merged by {merge_key}, got: {plain(item)}")
     if merge_key not in item:
-        raise PatchError(f"map: {item} does not contain declared merge key: {merge_key}")
+        raise PatchError(f"map: {plain(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 
@@ -238,7 +241,7 @@ def _special_elements(present: list[Any], patch: list[Any], merge_key: str) -> t
             case "merge":
                 raise PatchError("merging lists cannot yet be specified in the patch")
             case other:
-                raise PatchError(f"unknown patch type: {other} in map: {item}")
+                raise PatchError(f"unknown patch type: {plain(other)} in map: {plain(item)}")
     # Taken as they are: there is nothing to be merged into, so two of one key are two.
     return (changes, []) if replace else (live, changes)
 

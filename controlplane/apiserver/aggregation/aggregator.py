@@ -12,10 +12,10 @@ from aiohttp import web
 from controlplane.apiserver.aggregation import documents
 from controlplane.apiserver.aggregation.apiservices import ApiServices
 from controlplane.apiserver.aggregation.proxy import AggregatorProxy
-from controlplane.apiserver.aggregation.remote_documents import RemoteDocuments
+from controlplane.apiserver.aggregation.remote_documents import AGGREGATED, RemoteDocuments
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front import responses
-from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated_version
+from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, Accepted, aggregated
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.server import Route
 
@@ -55,10 +55,12 @@ class Aggregator:
         """A document about several servers; None when this server alone knows it."""
         groups = self._index.groups()
         match info.path.strip("/").split("/"):
-            case ["apis"] if groups and not aggregated_version(request.headers.get("Accept", "")):
-                return responses.document(request, documents.group_list(groups))
-            case ["apis"] if self._remote.discovery:
-                return await self._aggregated(request, info, user)
+            case ["apis"]:
+                wanted = aggregated(request.headers.get("Accept", ""))
+                if wanted is None and groups:
+                    return responses.document(request, documents.group_list(groups))
+                if wanted is not None and self._remote.discovery:
+                    return await self._aggregated(request, info, user, wanted)
             case [""] if self._remote.discovery:
                 return await self._root(request, info, user)
             case ["apis", group] if group in groups:
@@ -85,18 +87,15 @@ class Aggregator:
         paths = {*local["paths"], *remote, *(path.rpartition("/")[0] for path in remote)}
         return responses.document(request, {**local, "paths": sorted(paths)})
 
-    async def _aggregated(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:
-        response = await self._local(self._plain(request, request.headers.get("Accept", "")), info, user)
-        local = _json(response)
-        if local is None or local.get("kind") != "APIGroupDiscoveryList":
+    async def _aggregated(
+        self, request: web.BaseRequest, info: RequestInfo, user: User, wanted: Accepted
+    ) -> web.StreamResponse | None:
+        local = await self._own(request, info, user, AGGREGATED)
+        if local is None:
             return None
         groups, versions = self._index.priorities()
         items = documents.merged_discovery(local.get("items") or [], self._remote.discovery, groups, versions)
-        found = responses.tagged(request, orjson.dumps({**local, "items": items}))
-        for header in ("Content-Type", "Cache-Control"):
-            if header in response.headers:
-                found.headers[header] = response.headers[header]
-        return found
+        return responses.discovery(request, orjson.dumps({**local, "items": items}), wanted)
 
     async def _openapi_v2(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:
         response = await self._local(self._plain(request, "application/json"), info, user)

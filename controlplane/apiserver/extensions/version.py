@@ -153,10 +153,10 @@ def _metadata(found: Any, where: str, path: str, unknown: list[str]) -> Object:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise status.bad_request(f"{where}json: cannot unmarshal {_go_kind(found)} into Go value of type v1.ObjectMeta")
+        raise status.Undecodable(where, f"json: cannot unmarshal {_go_kind(found)} into Go value of type v1.ObjectMeta")
     decoded = SCHEMA.decode_part("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", found)
     if decoded.error is not None:
-        raise status.bad_request(where + decoded.error)
+        raise status.Undecodable(where, decoded.error)
     unknown += [f"{path}.{each}" for each in decoded.unknown]
     return decoded.object
 

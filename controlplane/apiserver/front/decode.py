@@ -31,6 +31,11 @@ _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
+_TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+_SUMMARY = 30  # bytes of a body that are shown
+_LOOKED_THROUGH = 64 * 1024  # bytes for whose error Go's words are found: some 50 ms
+
+
 async def read_body(request: web.BaseRequest, limit: int = MAX_BODY) -> bytes:
     """The whole body. Raises ApiError 413 as soon as it is known to be too large, 400 when the client went away."""
     content, chunks, size = request.content, [], request.content_length or 0
@@ -55,12 +60,18 @@ def media_type(header: str | None) -> str:
     return (header or "").partition(";")[0].strip().lower()
 
 
-async def document_of(body: bytes, content_type: str | None, doubled: list[str] | None = None) -> Any:
+async def document_of(
+    body: bytes, content_type: str | None, doubled: list[str] | None = None, kind: str = "object"
+) -> Any:
     """The document in a JSON, YAML or protobuf body. doubled: takes what is wrong with keys that are there twice, of
-    which the last counts. Raises ApiError 400 (malformed) or 415 (another media type)."""
+    which the last counts. kind: what it should be. Raises ApiError 400 (malformed) or 415 (another media type)."""
     media = media_type(content_type)
     if media in _JSON:
-        return decode_json(body, doubled)
+        document = decode_json(body, doubled, kind)
+        if document is None or isinstance(document, dict):
+            return document
+        why = _go_sentence(body) or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
+        raise _unrecognized(body, why.replace("map[string]interface {}", _TYPE_META), kind)
     if media in _YAML:
         return await yaml_of(body, doubled)
     if media == _PROTOBUF:
@@ -83,14 +94,17 @@ async def yaml_of(body: bytes, doubled: list[str] | None = None) -> Any:
         await asyncio.sleep(0)
 
 
-def decode_json(body: bytes, doubled: list[str] | None = None) -> Any:
-    """A JSON document; orjson refuses NaN, lone surrogates, and integers beyond 64 bits become floats."""
+def decode_json(body: bytes, doubled: list[str] | None = None, kind: str = "") -> Any:
+    """A JSON document; orjson refuses NaN, lone surrogates, and integers beyond 64 bits become floats.
+
+    kind: what it should be; "" for a patch. Raises ApiError 400."""
     if _is_too_deep(body):
         raise status.bad_request(_TOO_DEEP)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise status.bad_request(f"the object provided is unrecognized (must be of type JSON): {error}") from None
+        why = _go_sentence(body) or str(error)
+        raise (_unrecognized(body, why, kind) if kind else status.bad_request(f"error decoding patch: {why}")) from None
     if doubled is not None:
         doubled += duplicate_fields(body, document)
     return document
@@ -118,6 +132,28 @@ def _reading(body: bytes, doubled: list[str] | None) -> Generator[None, None, An
         # One sentence of several lines there; a Warning header has one line.
         doubled.append("yaml: unmarshal errors: " + ", ".join(again))
     return document
+
+
+def _go_sentence(body: bytes) -> str:
+    """What Go says of a body that is no JSON object; "" when it would read it, or when it is long to look through."""
+    if len(body) > _LOOKED_THROUGH:
+        return ""
+    from apimachinery.api.validation.json_errors import object_error  # for refusals only
+
+    return object_error(body) or ""
+
+
+def _unrecognized(body: bytes, why: str, kind: str) -> status.ApiError:
+    why = f"couldn't get version/kind; json parse error: {why} ({_summary(body)})"
+    return status.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
+
+
+def _summary(body: bytes) -> str:
+    """The beginning of a body as upstream shows it: text when it could be JSON, else hexadecimal."""
+    if not body:
+        return "<empty>"
+    shown = body[:_SUMMARY].decode(errors="replace") if body[:1] == b"{" else body[:_SUMMARY].hex()
+    return shown if len(body) <= _SUMMARY else f"{shown} ..."
 
 
 def _is_too_deep(body: bytes) -> bool:

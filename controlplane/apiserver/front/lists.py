@@ -15,15 +15,19 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
+from apimachinery.api.catalogue import Resource
 from controlplane.apiserver.audit.trail import trail_of
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, Accepted
-from controlplane.apiserver.front.shapes import partial
+from controlplane.apiserver.front.shapes import partial, untyped
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted_all, served_as_stored
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.read import Listed
 from controlplane.apiserver.tables.render import Tables
+
+Pieces = Sequence[bytes | memoryview]
 
 PORTION = 128 * 1024
 """Bytes that are put together, encrypted and handed to the connection at once."""
@@ -50,7 +54,23 @@ async def answer(
         objects = await converted_all([orjson.loads(item) for item in items], resource)
         items = [orjson.dumps(obj) for obj in objects]
     head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
-    return joined(request, head[:-1] + b',"items":[', items, b"]}", wanted.media)
+    start = head[:-1] + b',"items":['
+    if items and not wanted.kind and not isinstance(resource, DefinedResource):
+        return joined(request, start + b"{", _untyped(items, resource), b"]}", wanted.media, b",{")
+    return joined(request, start, items, b"]}", wanted.media)
+
+
+def _untyped(items: Sequence[bytes], resource: Resource) -> list[bytes | memoryview]:
+    """The items after their opening brace, without apiVersion and kind, which the list's own say (Go's typed lists;
+    items of defined kinds name theirs). Objects are stored with both in front: what is left is shown, not copied, which
+    costs a quarter of joining the items."""
+    typed = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b","
+    begin = len(typed)
+    return [memoryview(item)[begin:] if item.startswith(typed) else _without_type(item)[1:] for item in items]
+
+
+def _without_type(item: bytes) -> bytes:
+    return orjson.dumps(untyped(orjson.loads(item)))
 
 
 async def _table(
@@ -112,13 +132,15 @@ async def _partial(items: Sequence[bytes], version: str) -> list[bytes]:
     return found
 
 
-def joined(request: web.BaseRequest, head: bytes, items: Sequence[bytes], tail: bytes, media: str) -> web.Response:
-    """`head`, the items with commas between them, `tail`; in portions when it is much and sent as it is."""
-    body = Joined(head, items, tail)
+def joined(
+    request: web.BaseRequest, head: bytes, items: Pieces, tail: bytes, media: str, separator: bytes = b","
+) -> web.Response:
+    """`head`, the items with `separator` between them, `tail`; in portions when it is much and sent as it is."""
+    body = Joined(head, items, tail, separator)
     assert body.size is not None
     audited = trail_of(request) is not None  # the log may want all of it
     if body.size < STREAMED_MIN or audited or not responses.sent_as_is(request, media):
-        return responses.body(request, head + b",".join(items) + tail, media=media)
+        return responses.body(request, head + separator.join(items) + tail, media=media)
     return _whole(request, body)
 
 
@@ -135,9 +157,7 @@ def _whole(request: web.BaseRequest, body: Joined) -> web.Response:
 class Joined(Payload):
     """A body of many pieces, which are shared with others until they are sent."""
 
-    def __init__(
-        self, head: bytes, items: Sequence[bytes], tail: bytes, separator: bytes = b",", media: str = JSON
-    ) -> None:
+    def __init__(self, head: bytes, items: Pieces, tail: bytes, separator: bytes = b",", media: str = JSON) -> None:
         super().__init__(None, content_type=media)
         self.media = media
         self._head, self._items, self._tail, self._separator = head, items, tail, separator
@@ -146,7 +166,8 @@ class Joined(Payload):
 
     def portions(self) -> Iterator[bytes]:
         """The whole, in pieces of about PORTION bytes."""
-        pieces, size, separator = [self._head], 0, b""
+        pieces: list[bytes | memoryview] = [self._head]
+        size, separator = 0, b""
         for item in self._items:
             pieces += (separator, item)
             separator, size = self._separator, size + len(item)

@@ -89,15 +89,16 @@ def preferred(header: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def aggregated_version(header: str) -> str:
-    """The version of aggregated discovery (KEP-3352) that a client of /api or /apis prefers to the old documents: "v2",
-    "v2beta1", or "" for those documents."""
+def aggregated(header: str) -> Accepted | None:
+    """The form of aggregated discovery (KEP-3352) that a client of /api or /apis prefers to the old documents: of
+    version v2 or v2beta1, or None for those documents."""
     for media, parameters in _clauses(header):
-        if media not in ("*/*", "application/*", JSON):
+        chosen = JSON if media in ("*/*", "application/*") else media
+        if chosen not in SERVED:
             continue
         kind, group, version = (parameters.get(key, "") for key in ("as", "g", "v"))
         if not kind:
-            return ""
+            return None
         if (kind, group) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io") and version in ("v2", "v2beta1"):
-            return version
-    return ""
+            return Accepted(chosen, kind, version)
+    return None

@@ -52,7 +52,12 @@ def has_form(api_version: str, kind: str) -> bool:
 def encode(obj: Object) -> bytes:
     """The object in its envelope. Raises KeyError for a kind that has no form in protobuf."""
     api_version, kind = obj.get("apiVersion", ""), obj["kind"]
-    return MAGIC + _type_meta(api_version, kind) + _delimited(b"\x12", _payload(api_version, kind)(obj)) + _TAIL
+    return enveloped(api_version, kind, _payload(api_version, kind)(obj))
+
+
+def enveloped(api_version: str, kind: str, payload: bytes) -> bytes:
+    """A message in the envelope of all answers (runtime.Unknown)."""
+    return MAGIC + _type_meta(api_version, kind) + _delimited(b"\x12", payload) + _TAIL
 
 
 def item(api_version: str, kind: str) -> Write:
@@ -65,6 +70,11 @@ def list_head(api_version: str, kind: str, metadata: Mapping[str, Any], size: in
     """What comes before and after the items of a list; size: the bytes of all items."""
     meta = _delimited(b"\x0a", _message("meta.v1.ListMeta", "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")(metadata))
     return MAGIC + _type_meta(api_version, kind) + b"\x12" + _varint(len(meta) + size) + meta, _TAIL
+
+
+def object_meta(metadata: Object) -> bytes:
+    """The message of an object's metadata, for messages that are written by hand."""
+    return _message("meta.v1.ObjectMeta", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")(metadata)
 
 
 def watch_event(kind: str, obj: Object) -> bytes:

@@ -15,7 +15,7 @@ from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.front import decode, lists, responses
 from controlplane.apiserver.front.negotiate import Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
-from controlplane.apiserver.front.shapes import partial, unlike
+from controlplane.apiserver.front.shapes import partial, unlike, untyped
 from controlplane.apiserver.front.watching import serve_watch
 from controlplane.apiserver.registry import patch as patches
 from controlplane.apiserver.registry.apply import apply
@@ -111,7 +111,9 @@ class Resources:
     async def _body(self, request: web.BaseRequest, call: Call, kind: str) -> Any:
         call.dry_run = check_options(kind, call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
-        document = await decode.document_of(data, request.headers.get("Content-Type"), call.collected)
+        document = await decode.document_of(
+            data, request.headers.get("Content-Type"), call.collected, call.resource.kind
+        )
         remember(request, document)
         return document
 
@@ -159,7 +161,7 @@ class Resources:
         data = await decode.read_body(request)
         document: Object = {}
         if data:
-            decoded = await decode.document_of(data, request.headers.get("Content-Type"))
+            decoded = await decode.document_of(data, request.headers.get("Content-Type"), kind="DeleteOptions")
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             remember(request, decoded)
@@ -177,7 +179,7 @@ class Resources:
             "kind": call.resource.list_kind,
             "apiVersion": call.resource.api_version,
             "metadata": {"resourceVersion": str(revision)} if revision else {},
-            "items": deleted,
+            "items": deleted if isinstance(call.resource, DefinedResource) else [untyped(obj) for obj in deleted],
         }
         return responses.document(request, listed, warnings=call.warnings)
 

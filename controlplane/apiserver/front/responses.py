@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, preferred
+from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, Accepted, preferred
 
 GZIP_MIN = 128 * 1024  # bytes; upstream's threshold
 SAID: web.ResponseKey[Any] = web.ResponseKey("said", object)
@@ -131,6 +131,22 @@ def tagged(request: web.BaseRequest, data: bytes, media: str = JSON) -> web.Resp
     if media != JSON:
         return sent(request, data, media, headers=headers)
     return body(request, data, headers=headers)
+
+
+def discovery(request: web.BaseRequest, data: bytes, wanted: Accepted) -> web.Response:
+    """Aggregated discovery in the form that was asked for. data: the document of v2, in JSON."""
+    if wanted.version != "v2":
+        data = data.replace(b'"apidiscovery.k8s.io/v2"', f'"apidiscovery.k8s.io/{wanted.version}"'.encode(), 1)
+    if wanted.media == PROTOBUF:
+        from controlplane.apiserver.front.discovery_protobuf import group_discovery_list  # see _turned
+
+        data = group_discovery_list(orjson.loads(data))
+    elif wanted.media == YAML:
+        data = _turned(orjson.loads(data), YAML)
+    response = tagged(request, data, wanted.media)
+    said = f"{wanted.media};g=apidiscovery.k8s.io;v={wanted.version};as={wanted.kind}"
+    response.headers.update({"Content-Type": said, "Cache-Control": "public"})
+    return response
 
 
 def refusal(request: web.BaseRequest, error: ApiError) -> web.Response:

@@ -18,11 +18,10 @@ from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
-from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated_version
+from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.resources import Resources
 
-_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _PROTOBUF_NAME = "openapi/v2 in protobuf"
 _KEPT = 8  # documents; clients ask for few of them, and those of large groups are large
 
@@ -132,16 +131,8 @@ class Routes:
         found: Any = None
         catalogue = self._resources.catalogue
         if words == ["api"] or words == ["apis"]:
-            if version := aggregated_version(request.headers.get("Accept", "")):
-                document = self._document(words[0])
-                if version != "v2":
-                    document = document.replace(
-                        b'"apidiscovery.k8s.io/v2"', b'"apidiscovery.k8s.io/%b"' % version.encode(), 1
-                    )
-                response = responses.tagged(request, document)
-                response.headers["Content-Type"] = _AGGREGATED.format(version)
-                response.headers["Cache-Control"] = "public"
-                return response
+            if wanted := aggregated(request.headers.get("Accept", "")):
+                return responses.discovery(request, self._document(words[0]), wanted)
             found = documents.api_versions(self._address) if words == ["api"] else documents.group_list(catalogue)
         elif words[0] == "api" and len(words) == 2:
             found = documents.resource_list(catalogue, "", words[1])

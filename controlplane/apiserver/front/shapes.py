@@ -19,3 +19,8 @@ def unlike(wanted: str, what: str, kind: str, group: str) -> status.ApiError:
     package = group.partition(".")[0] or "core"
     sentence = f"you requested {wanted}, but the requested object is {what} (*{package}.{kind})"
     return status.ApiError(406, "NotAcceptable", sentence)
+
+
+def untyped(obj: Object) -> Object:
+    """An item of a typed list: without the apiVersion and kind that the list's own say."""
+    return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}

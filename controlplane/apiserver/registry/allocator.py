@@ -107,6 +107,7 @@ class AddressPool(Pool):
     (the first). The keys of both families are in one place."""
 
     def __init__(self, storage: Storage, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> None:
+        self.network = network
         self._address, self.family = type(network.network_address), f"IPv{network.version}"
         size = max(1, network.num_addresses - (2 if network.version == 4 else 1))
         band = min(max(16, size // 16), 256) if size > 16 else 0

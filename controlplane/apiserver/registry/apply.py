@@ -134,7 +134,7 @@ def _change(collection: Collection, call: Call, config: Object) -> Any:
             return current
         metadata.place(call, merged)
         new = await converted(read(call, copied(merged), *call.resource.gvk), collection.resource)
-        metadata.check_version(collection.resource, new, current, unconditional=True)
+        metadata.check_patched(collection.resource, new, current)
         metadata.set_managers(new, entries)
         return new
 

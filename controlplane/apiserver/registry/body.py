@@ -22,23 +22,16 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
     api_version = f"{group}/{version}" if group else version
     if not isinstance(document, dict):
         raise status.bad_request(f"{api_version} {kind}: the body is not an object")
-    have_version, have_kind = document.get("apiVersion"), document.get("kind")
-    if have_kind not in (None, "", kind) or have_version not in (None, "", api_version):
-        if have_kind != kind and isinstance(have_kind, str):
-            raise status.bad_request(
-                f"{have_kind} in version {_quoted(have_version)} cannot be handled as a {kind}: "
-                f"converting ({have_version}).{have_kind} to ({api_version}).{kind}: unknown conversion"
-            )
-        raise status.bad_request(
-            f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"
-        )
+    have_version, have_kind = document.get("apiVersion") or api_version, document.get("kind") or kind
+    if (have_version, have_kind) != (api_version, kind):
+        raise _of_another_kind(str(have_version), str(have_kind), group, version, kind)
     document["apiVersion"], document["kind"] = api_version, kind
     where = f'{kind} in version "{version}" cannot be handled as a {kind}: '
     if isinstance(call.resource, DefinedResource) and kind == call.resource.kind:
         return call.resource.rules.read(call, document, where)
     decoded = SCHEMA.decode((group, version, kind), document)
     if decoded.error is not None:
-        raise status.bad_request(where + decoded.error)
+        raise status.Undecodable(where, decoded.error)
     if decoded.unknown or call.doubled:
         call.check_fields(decoded.unknown, where)
     obj = decoded.object
@@ -47,5 +40,17 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
     return obj
 
 
-def _quoted(value: object) -> str:
-    return f'"{value}"'
+def _of_another_kind(have_version: str, have_kind: str, group: str, version: str, kind: str) -> status.ApiError:
+    """How Go refuses the kind before it looks at the fields: not known to it, or known and of another type."""
+    have_group, _, word = have_version.rpartition("/")
+    where = f'{have_kind} in version "{word}" cannot be handled as a {kind}: '
+    if have_kind == kind and ((have_group, word, kind) in SCHEMA or (group, version, kind) not in SCHEMA):
+        expected = f"{group}/{version}" if group else version
+        return status.bad_request(
+            f"the API version in the data ({have_version}) does not match the expected API version ({expected})"
+        )
+    if (have_group, word, have_kind) in SCHEMA:
+        types = f"({word}.{have_kind}) to ({group.partition('.')[0] or 'core'}.{kind})"
+        return status.Undecodable(where, f"converting {types}: unknown conversion")
+    known = f'no kind "{have_kind}" is registered for version "{have_version}" in scheme'
+    return status.Undecodable(where, f'{known} "pkg/api/legacyscheme/scheme.go:30"')

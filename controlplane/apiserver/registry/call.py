@@ -63,7 +63,7 @@ class Call(Struct):
             return
         sentences = [*(f'unknown field "{path}"' for path in unknown), *self.doubled]
         if sentences and self.field_validation == "Strict":
-            raise status.bad_request(f"{where}strict decoding error: {', '.join(sentences)}")
+            raise status.Undecodable(where, f"strict decoding error: {', '.join(sentences)}")
         for sentence in sentences:
             self.warn(sentence)
 

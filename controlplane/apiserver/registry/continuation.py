@@ -7,11 +7,12 @@ revision of -1 goes on in the newest snapshot: the remainder of a list whose own
 from __future__ import annotations
 
 import base64
-import binascii
 import posixpath
+import re
 
 import orjson
 
+from apimachinery.api.validation.json_errors import object_error
 from apimachinery.meta import status
 
 _VERSION = "meta.k8s.io/v1"
@@ -26,13 +27,19 @@ _NO_LONGER = (
 def read_continue(token: str, prefix: str) -> tuple[int, str]:
     """The revision (-1: the newest) and the key below `prefix` to begin at. Raises ApiError 400."""
     try:
-        if not token.isascii() or "=" in token:
-            raise ValueError("illegal base64 data")
-        found = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
-        if not isinstance(found, dict):
-            raise ValueError("not an object")
-    except (ValueError, binascii.Error) as error:
-        raise _malformed(f": {error}") from None
+        if not token.isascii() or len(token) % 4 == 1:
+            raise ValueError
+        decoded = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        good = re.match(r"[\w-]*", token, re.ASCII)
+        position = good.end() if good and good.end() < len(token) else len(token.encode()) // 4 * 4
+        raise _malformed(f": illegal base64 data at input byte {position}") from None
+    try:
+        found = orjson.loads(decoded)
+    except ValueError:
+        raise _malformed(f": {object_error(decoded) or 'invalid UTF-8'}") from None
+    if not isinstance(found, dict):
+        raise _malformed(f": {object_error(decoded)}".replace("map[string]interface {}", "storage.continueToken"))
     version, revision, start = found.get("v", ""), found.get("rv", 0), found.get("start", "")
     if version != _VERSION:
         raise status.bad_request(

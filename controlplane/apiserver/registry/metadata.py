@@ -123,6 +123,15 @@ def set_managers(obj: Object, entries: list[Object]) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
+def check_patched(resource: Resource, obj: Object, current: Object, *, unconditional: bool = True) -> None:
+    """What a patch may not make of metadata: raises ApiError 409 for another version than the client has seen, 422 for
+    another uid (a PUT that names one means another object; a patch would change it)."""
+    uid, name = obj["metadata"].get("uid"), current["metadata"]["name"]
+    if uid and uid != current["metadata"].get("uid"):
+        raise status.invalid(resource, name, [invalid(Path("metadata").child("uid"), uid, "field is immutable")])
+    check_version(resource, obj, current, unconditional=unconditional)
+
+
 def check_version(resource: Resource, obj: Object, current: Object, *, unconditional: bool) -> None:
     """The optimistic lock: raises ApiError 409 when the client has seen another version, 422 for a malformed one."""
     meta = obj["metadata"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import orjson
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
+from apimachinery.meta.go_print import plain
 from apimachinery.meta.patches import PatchError, json_patch, merge_patch, strategic_merge_into
+from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
@@ -39,9 +44,14 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
     Raises ApiError 400, 422."""
     try:
         if media == JSON:
+            if not isinstance(document, list):
+                raise status.bad_request(_not_a_patch(document, media, "[]handlers.jsonPatchOp"))
+            for each in document:
+                if not isinstance(each, dict):
+                    raise status.bad_request(_not_a_patch(each, media, "handlers.jsonPatchOp"))
             result = json_patch(current, document)
         elif not isinstance(document, dict):
-            raise status.bad_request("the body of a merge patch must be an object")
+            raise status.bad_request(_not_a_patch(document, media, "map[string]interface {}"))
         elif media == MERGE:
             result = merge_patch(current, document)
         else:
@@ -53,17 +63,56 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
     return result
 
 
+def read_patched(call: Call, result: Object, document: Any, media: str, gvk: tuple[str, str, str]) -> Object:
+    """The outcome of the patch `document` as an object of its kind. Raises ApiError 422 for what cannot be one, as
+    upstream: with the patch, where fields are set one by one (strategic merge), else with the whole outcome."""
+    try:
+        return read(call, result, *gvk)
+    except status.Undecodable as error:
+        if media == STRATEGIC:
+            shown, why = plain(document), _WRONG.sub(_not_converted, error.why)
+        else:
+            shown, why = orjson.dumps(result).decode(), error.why
+        raise status.invalid("", "", [invalid(Path("patch"), shown, why)]) from None
+
+
+_JSON_NAMES = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
+
+
+def _not_a_patch(document: Any, media: str, wanted: str) -> str:
+    have = _JSON_NAMES.get(type(document), "number")
+    sentence = f"json: cannot unmarshal {have} into Go value of type {wanted}"
+    return sentence if media == STRATEGIC else f"error decoding patch: {sentence}"
+
+
+_WRONG = re.compile(r"json: cannot unmarshal (\w+) into Go (?:struct field \S+ of type|value of type) (\S+)")
+_HELD = {"number": "int64", "object": "map", "array": "slice"}
+_PLAIN = ("string", "bool", "int32", "int64", "float64")
+
+
+def _not_converted(found: re.Match[str]) -> str:
+    """The decoder's sentence as that of the converter from maps (k8s.io/apimachinery/pkg/runtime/converter.go)."""
+    held, wanted = _HELD.get(found[1], found[1]), found[2]
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {held}"
+    if wanted.startswith("map["):
+        return f"cannot restore map from {held}"
+    if wanted not in _PLAIN:
+        return f"cannot restore struct from: {held}"
+    if (held, wanted) == ("int64", "string"):
+        return "cannot convert int64 to string"
+    return f"unrecognized type: {wanted}"
+
+
 async def patch(collection: Collection, call: Call, document: Any, media: str) -> Object:
     """The object as stored. Raises ApiError 400, 403, 404, 409 Conflict, 422."""
-    if media == JSON and not (isinstance(document, list) and all(isinstance(each, dict) for each in document)):
-        raise status.bad_request("json: cannot unmarshal the body into a list of JSON patch operations")
 
     async def change(current: Object) -> Object:
         served = await converted(current, call.resource)
         result = patched(call, served, document, media)
         metadata.place(call, result)
-        new = await converted(read(call, result, *call.resource.gvk), collection.resource)
-        metadata.check_version(collection.resource, new, current, unconditional=True)
+        new = await converted(read_patched(call, result, document, media, call.resource.gvk), collection.resource)
+        metadata.check_patched(collection.resource, new, current)
         return new
 
     written = await change_object(collection, call, call.name, change, attempts=_ATTEMPTS)

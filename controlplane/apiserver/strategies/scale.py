@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
-from apimachinery.meta import labels
+from apimachinery.meta import labels, status
+from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.kinds import DefinedResource
-from controlplane.apiserver.registry.patch import patched
+from controlplane.apiserver.registry.patch import patched, read_patched
 from controlplane.apiserver.registry.update import change_object
 
 Object = dict[str, Any]
@@ -50,14 +51,16 @@ async def update_scale(collection: Collection, call: Call, document: Any, media:
     """PUT (media None) or PATCH of the Scale: sets the workload's replicas. Raises ApiError 400, 404, 409, 422."""
 
     async def change(current: Object) -> Object:
-        asked = (
-            document
-            if media is None
-            else patched(call, scale_of(await converted(current, call.resource), call.resource), document, media)
-        )
-        asked = read(call, dict(asked) if isinstance(asked, dict) else asked, *SCALE)
+        if media is None:
+            asked = read(call, dict(document) if isinstance(document, dict) else document, *SCALE)
+        else:
+            scale = scale_of(await converted(current, call.resource), call.resource)
+            asked = read_patched(call, patched(call, scale, document, media), document, media, SCALE)
         metadata.check_version(collection.resource, asked, current, unconditional=True)
         replicas = (asked.get("spec") or {}).get("replicas") or 0
+        if replicas < 0:
+            problem = invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")
+            raise status.invalid("Scale.autoscaling", call.name, [problem])
         if isinstance(call.resource, DefinedResource):
             changed = call.resource.rules.with_replicas(await converted(current, call.resource), replicas)
             return await converted(changed, collection.resource)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.api.validation.go_values import go_strings
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, Problem, invalid
 from controlplane.apiserver.registry.allocator import AddressPool, Exhausted, Pool, PortPool, Taken
@@ -105,19 +106,18 @@ class ServiceStrategy(Strategy):
             held = addresses_of(old) if old is not None else []
             asked = [*(spec.get("clusterIPs") or ()), "", ""]
             spec["clusterIPs"] = [
-                await self._address(call, name, family, asked[position], position, held, undo)
+                await self._address(call, spec, name, family, asked[position], held, undo)
                 for position, family in enumerate(spec["ipFamilies"])
             ]
         spec["clusterIP"] = spec["clusterIPs"][0]
 
     async def _address(
-        self, call: Call, name: str, family: str, asked: str, position: int, held: list[str], undo: AsyncExitStack
+        self, call: Call, spec: Object, name: str, family: str, asked: str, held: list[str], undo: AsyncExitStack
     ) -> str:
         """The address of one family: the one that the Service has or asks for, or any."""
         pool = self._pool(family)
         if asked in held or pool is None:
             return asked
-        path = Path("spec").child("clusterIPs")
         if not asked:
             try:
                 number = await pool.claim_any(name)
@@ -126,13 +126,13 @@ class ServiceStrategy(Strategy):
             undo.push_async_callback(pool.release, number)
             return pool.spell(number)
         wanted = _number(pool, asked)
+        path, shown, failed = Path("spec").child("clusterIPs"), go_strings(spec["clusterIPs"]), "failed to allocate IP "
         if wanted is None:
-            detail = "failed to allocate IP " + asked
-            network = f"{pool.spell(pool.first - 1)}"
-            detail += f": the provided IP is not in the valid range. The range of valid IPs starts at {network}"
-            raise self._refuse(name, [invalid(path.index(position), [asked], detail)])
-        await self._take(pool, wanted, name, undo, call, invalid(
-            path, [asked], f"failed to allocate IP {asked}: provided IP is already allocated"))  # fmt: skip
+            # Programs read the cluster's range out of this sentence.
+            why = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {pool.network}"
+            raise self._refuse(name, [invalid(path, shown, f"{failed}{asked}: {why}")])
+        taken = invalid(path, shown, f"{failed}{asked}: provided IP is already allocated")
+        await self._take(pool, wanted, name, undo, call, taken)
         return pool.spell(wanted)
 
     def _pool(self, family: str) -> AddressPool | None:

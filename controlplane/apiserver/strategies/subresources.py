@@ -88,7 +88,9 @@ class Subresources:
     async def _document(self, request: web.BaseRequest, call: Call) -> Any:
         call.dry_run = check_options("CreateOptions", call.query, request.query.getall("dryRun", []))
         data = await decode.read_body(request)
-        document = await decode.document_of(data, request.headers.get("Content-Type"), call.collected)
+        below = call.resource.subresource(call.subresource)
+        kind = below.kind if below is not None else call.resource.kind
+        document = await decode.document_of(data, request.headers.get("Content-Type"), call.collected, kind)
         remember(request, document)
         return document
 

@@ -32,9 +32,11 @@ class CallFailed(Exception):
 
 
 class Endpoint(Struct, frozen=True):
-    """Where a webhook is: how its URL reads, the address that is dialled, and the name its certificate must have."""
+    """Where a webhook is: the URL that is asked for, how Go's client tells of it, the address that is dialled, and the
+    name its certificate must have."""
 
-    shown: URL
+    url: URL
+    shown: str
     host: str
     port: int
     name: str
@@ -50,9 +52,9 @@ class WebhookClient:
 
     async def post(self, config: Mapping[str, Any], body: bytes, timeout: float) -> bytes:
         """The body of a good answer. config: a WebhookClientConfig; timeout: seconds. Raises CallFailed."""
-        endpoint = await self.endpoint(config)
-        shown = endpoint.shown.update_query(timeout=f"{timeout:g}s")
-        url = URL.build(scheme="https", host=endpoint.host, port=endpoint.port).join(shown.relative())
+        endpoint = await self.endpoint(config, timeout)
+        shown = endpoint.shown
+        url = URL.build(scheme="https", host=endpoint.host, port=endpoint.port).join(endpoint.url.relative())
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
@@ -65,7 +67,7 @@ class WebhookClient:
                     headers={
                         "Content-Type": "application/json",
                         "Accept": "application/json, */*",
-                        "Host": shown.authority,
+                        "Host": endpoint.url.authority,
                     },
                     ssl=self._context(config.get("caBundle")),
                     server_hostname=endpoint.name,
@@ -87,11 +89,11 @@ class WebhookClient:
         if self._session is not None:
             await self._session.close()
 
-    async def endpoint(self, config: Mapping[str, Any]) -> Endpoint:
-        """Where to call. Raises CallFailed."""
+    async def endpoint(self, config: Mapping[str, Any], timeout: float) -> Endpoint:
+        """Where to call; the webhook is told in how many seconds an answer is too late. Raises CallFailed."""
         service = config.get("service")
         if service is not None:
-            return await self._of_service(service)
+            return await self._of_service(service, timeout)
         if not config.get("url"):
             raise CallFailed("could not get REST client: webhook configuration must have either service or URL")
         try:
@@ -100,15 +102,17 @@ class WebhookClient:
                 raise ValueError("not an https URL")
         except ValueError as error:
             raise CallFailed(f"could not get REST client: Unparsable URL: {error}") from None
-        return Endpoint(url, url.host, url.port or _HTTPS, url.host)
+        url = _limited(url, timeout)
+        return Endpoint(url, str(url), url.host or "", url.port or _HTTPS, url.host or "")
 
-    async def _of_service(self, reference: Mapping[str, Any]) -> Endpoint:
+    async def _of_service(self, reference: Mapping[str, Any], timeout: float) -> Endpoint:
         name, namespace = reference.get("name") or "", reference.get("namespace") or ""
         port = reference.get("port") or _HTTPS
         host = f"{name}.{namespace}.svc"
-        shown = URL.build(scheme="https", host=host, port=port).join(URL(reference.get("path") or "/", encoded=False))
+        base = URL.build(scheme="https", host=host, port=port)
+        url = _limited(base.join(URL(reference.get("path") or "/", encoded=False)), timeout)
         # Go shows the port of a Service even where it is the usual one.
-        text = f"https://{host}:{port}{shown.raw_path_qs}"
+        text = f"https://{host}:{port}{url.raw_path_qs}"
         service = await self._services.find(namespace, name)
         if service is None:
             raise CallFailed(f'failed to call webhook: Post "{text}": service "{name}" not found')
@@ -118,7 +122,7 @@ class WebhookClient:
                 address = await proxyable_address(spec.get("externalName") or "", port)
             except status.ApiError as error:
                 raise CallFailed(f'failed to call webhook: Post "{text}": {error.message}') from None
-            return Endpoint(shown, address, port, host)
+            return Endpoint(url, text, address, port, host)
         if not any(each.get("port") == port for each in spec.get("ports") or ()):
             raise CallFailed(
                 f'failed to call webhook: Post "{text}": no service port {port} found for service "{name}"'
@@ -130,7 +134,7 @@ class WebhookClient:
             )
         if not is_proxyable(address):
             raise CallFailed(f'failed to call webhook: Post "{text}": address not allowed')
-        return Endpoint(shown, address, port, host)
+        return Endpoint(url, text, address, port, host)
 
     def _context(self, bundle: str | None) -> ssl.SSLContext:
         key = base64.b64decode(bundle) if bundle else None
@@ -141,6 +145,10 @@ class WebhookClient:
                 self._contexts.popitem(last=False)
         self._contexts.move_to_end(key)
         return found
+
+
+def _limited(url: URL, timeout: float) -> URL:
+    return url.update_query(timeout=f"{timeout:g}s")
 
 
 def _words(error: Exception, endpoint: Endpoint) -> str:

@@ -60,11 +60,11 @@ async def test_a_service_is_called_at_its_cluster_ip_by_its_name(storage):
             **({"port": port} if port else {}),
             **({"path": path} if path else {}),
         }
-        return await client.endpoint({"service": reference})
+        return await client.endpoint({"service": reference}, 2.0)
 
     found = await endpoint("good", 8443, "/mutate", clusterIP="10.96.0.7", ports=[{"port": 8443}])
     assert (found.host, found.port, found.name) == ("10.96.0.7", 8443, "good.a.svc")
-    assert str(found.shown) == "https://good.a.svc:8443/mutate"
+    assert str(found.url) == found.shown == "https://good.a.svc:8443/mutate?timeout=2s"
     for name, spec, sentence in (
         (
             "noport",
@@ -77,6 +77,6 @@ async def test_a_service_is_called_at_its_cluster_ip_by_its_name(storage):
     ):
         with pytest.raises(CallFailed) as failed:
             await endpoint(name, **spec)
-        assert str(failed.value) == f'failed to call webhook: Post "https://{name}.a.svc:443/": {sentence}'
+        assert str(failed.value) == f'failed to call webhook: Post "https://{name}.a.svc:443/?timeout=2s": {sentence}'
     with pytest.raises(CallFailed, match='service "gone" not found'):
-        await client.endpoint({"service": {"name": "gone", "namespace": "a"}})
+        await client.endpoint({"service": {"name": "gone", "namespace": "a"}}, 10)

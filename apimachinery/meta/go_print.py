@@ -1,0 +1,16 @@
+"""Values as Go prints them."""
+
+from typing import Any
+
+
+def plain(value: Any, nothing: str = "<nil>") -> str:
+    """A JSON value by the verb %v: `map[image:nginx ports:[80]]`, keys in order. nothing: what null is."""
+    if value is None:
+        return nothing
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{plain(value[key], nothing)}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(plain(each, nothing) for each in value) + "]"
+    return str(value)

@@ -1,0 +1,129 @@
+"""Patches that do not apply, or make no object: codes, reasons and sentences of a kube-apiserver, and why (ours)."""
+
+# ruff: noqa: E501 (a table of messages is read by the line)
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.process import ControlPlane
+
+JSON, MERGE, STRATEGIC = "json-patch", "merge-patch", "strategic-merge-patch"
+REJECTED = "the server rejected our request due to an error in our request"
+CONTAINERS = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+DEPLOYMENT = {"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": CONTAINERS}}
+
+
+def _containers(*changes: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"containers": list(changes)}}}}
+
+
+REFUSED: dict[str, tuple[str, Any, int, str]] = {
+    "no-list": (JSON, {"a": 1}, 400, "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
+    "no-operation": (JSON, [1], 400, "error decoding patch: json: cannot unmarshal number into Go value of type handlers.jsonPatchOp"),
+    "no-object": (MERGE, [1], 400, "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"),
+    "no-map": (STRATEGIC, [1], 400, "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+    "wrong-type": (STRATEGIC, {"spec": {"replicas": "x"}}, 422, ' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": unrecognized type: int32'),
+    "no-text": (STRATEGIC, {"metadata": {"labels": {"a": 1}}}, 422, ' "" is invalid: patch: Invalid value: "map[metadata:map[labels:map[a:1]]]": cannot convert int64 to string'),
+    "no-slice": (STRATEGIC, {"metadata": {"finalizers": "x"}}, 422, ' "" is invalid: patch: Invalid value: "map[metadata:map[finalizers:x]]": cannot restore slice from string'),
+    "no-key": (STRATEGIC, _containers({"image": "z"}), 422, REJECTED),
+    "foreign-uid": (MERGE, {"metadata": {"uid": "x"}}, 422, 'Deployment.apps "web" is invalid: metadata.uid: Invalid value: "x": field is immutable'),
+    "foreign-name": (MERGE, {"metadata": {"name": "x"}}, 400, "the name of the object (x) does not match the name on the URL (web)"),
+    "not-there": (JSON, [{"op": "replace", "path": "/spec/nope", "value": 1}], 422, REJECTED),
+    "not-equal": (JSON, [{"op": "test", "path": "/spec/replicas", "value": 99}], 422, REJECTED),
+}  # fmt: skip
+WHY = {
+    "no-key": "map: map[image:z] does not contain declared merge key: name",
+    "not-there": 'replace operation does not apply: doc is missing path: "/spec/nope": missing value',
+    "not-equal": "testing value /spec/replicas failed: test failed",
+}
+
+
+@pytest.fixture
+def web(control_plane: ControlPlane, namespace: str) -> str:
+    """The path of a Deployment."""
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    assert control_plane.request("POST", path, DEPLOYMENT).code == 201
+    return f"{path}/web"
+
+
+def _patch(plane: ControlPlane, path: str, media: str, body: Any) -> Any:
+    return plane.request("PATCH", path, body, headers={"Content-Type": f"application/{media}+json"})
+
+
+def test_what_is_refused(control_plane: ControlPlane, web: str) -> None:
+    for name, (media, body, code, message) in REFUSED.items():
+        answer = _patch(control_plane, web, media, body)
+        assert (answer.code, answer.json["message"]) == (code, message), name
+        causes = [(each["field"], each["message"]) for each in answer.json.get("details", {}).get("causes", ())]
+        if name in WHY:
+            assert causes == [("patch", WHY[name])], name
+
+
+def test_what_comes_out_is_shown_where_it_is_no_object(control_plane: ControlPlane, web: str) -> None:
+    answer = _patch(control_plane, web, MERGE, {"spec": {"replicas": "x"}})
+    assert answer.code == 422 and answer.json["reason"] == "Invalid"
+    assert answer.json["message"].startswith(' "" is invalid: patch: Invalid value: "{\\"apiVersion\\":\\"apps/v1\\"')
+    why = "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+    assert answer.json["message"].endswith(why)
+    answer = _patch(control_plane, f"{web}?fieldValidation=Strict", STRATEGIC, {"spec": {"replicaz": 1}})
+    why = 'strict decoding error: unknown field "spec.replicaz"'
+    assert answer.code == 422
+    assert answer.json["message"] == f' "" is invalid: patch: Invalid value: "map[spec:map[replicaz:1]]": {why}'
+
+
+def test_a_scale_is_refused_as_a_scale(control_plane: ControlPlane, web: str) -> None:
+    answer = _patch(control_plane, f"{web}/scale", MERGE, {"spec": {"replicas": -1}})
+    assert answer.code == 422 and (answer.json["details"]["kind"], answer.json["details"]["group"]) == (
+        "Scale",
+        "autoscaling",
+    )
+    wanted = 'Scale.autoscaling "web" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
+    assert answer.json["message"] == wanted
+
+
+def test_counts_that_a_status_has_not_are_not_told(control_plane: ControlPlane, web: str) -> None:
+    answer = _patch(control_plane, f"{web}/status", MERGE, {"status": {"replicas": -1}})
+    fields = [each["field"] for each in answer.json["details"]["causes"]]
+    assert answer.code == 422 and set(fields) <= {
+        f"status.{part}eplicas" for part in ("r", "updatedR", "readyR", "availableR")
+    }
+
+
+def test_bodies_of_other_kinds(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    scheme = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+    for body, message in (
+        ({"kind": "Foo"}, f'Foo in version "v1" cannot be handled as a ConfigMap: no kind "Foo" is registered for version "v1" {scheme}'),
+        ({"kind": "Pod", "apiVersion": "v1"}, 'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to (core.ConfigMap): unknown conversion'),
+        ({"apiVersion": "v2"}, f'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2" {scheme}'),
+    ):  # fmt: skip
+        answer = control_plane.request("POST", path, body)
+        assert (answer.code, answer.json["message"]) == (400, message)
+    answer = control_plane.request(
+        "POST",
+        f"/apis/autoscaling/v1/namespaces/{namespace}/horizontalpodautoscalers",
+        {"kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v2"},
+    )
+    assert answer.json["message"] == (
+        "the API version in the data (autoscaling/v2) does not match the expected API version (autoscaling/v1)"
+    )
+
+
+def test_items_of_a_list_do_not_repeat_its_kind(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for number in range(2):
+        made = {"metadata": {"name": f"c{number}", "labels": {"mine": "yes"}}}
+        assert control_plane.request("POST", path, made).code == 201
+    found = control_plane.request("GET", f"{path}?labelSelector=mine").json
+    assert (found["kind"], found["apiVersion"]) == ("ConfigMapList", "v1")
+    assert [sorted(item) for item in found["items"]] == [["metadata"], ["metadata"]]
+    old = f"/apis/autoscaling/v1/namespaces/{namespace}/horizontalpodautoscalers"
+    spec = {"maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "x", "apiVersion": "apps/v1"}}
+    assert control_plane.request("POST", old, {"metadata": {"name": "h"}, "spec": spec}).code == 201
+    assert sorted(control_plane.request("GET", old).json["items"][0]) == ["metadata", "spec", "status"]
+    assert control_plane.request("GET", f"{path}?labelSelector=none").json["items"] == []
+    deleted = control_plane.request("DELETE", f"{path}?labelSelector=mine").json
+    assert [sorted(item) for item in deleted["items"]] == [["metadata"], ["metadata"]]

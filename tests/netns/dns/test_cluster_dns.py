@@ -138,6 +138,47 @@ async def test_names_of_services(world: World, dns: tuple[Namespace, str, Namesp
     assert "coredns_dns_responses_total" in pod.run("curl", "-fs", "http://127.0.0.1:9153/metrics")
 
 
+async def test_a_pods_resolver_walks_its_search_path(
+    world: World, dns: tuple[Namespace, str, Namespace], tmp_path: Path
+) -> None:
+    """glibc's resolver with the resolv.conf that the kubelet gives to pods (specification, "Finding names")."""
+    client, server, pod = dns
+    (tmp_path / "Corefile").write_text(COREFILE + STUB)
+    vip = await world.service("web", [("10.244.0.77", "node-1")])
+    resolv = tmp_path / "resolv.conf"
+
+    def found(name: str, *, namespace: str = "default", ndots: int = 5) -> list[str]:
+        search = f"{namespace}.{ZONE} {ZONE} cluster.local"
+        resolv.write_text(f"search {search}\nnameserver {server}\noptions ndots:{ndots} timeout:20\n")
+        asked = f"mount --bind {resolv} /etc/resolv.conf && exec getent ahostsv4 {name}"
+        lines = client.run("unshare", "--mount", "sh", "-c", asked, check=False).splitlines()
+        return sorted({line.split()[0] for line in lines})
+
+    def denials() -> float:
+        metrics = pod.run("curl", "-fs", "http://127.0.0.1:9153/metrics")
+        told = [line for line in metrics.splitlines() if line.startswith("coredns_dns_responses_total{")]
+        return sum(float(line.split()[-1]) for line in told if 'rcode="NXDOMAIN"' in line)
+
+    await soon("web", lambda: found("web") == [vip])
+    for name in ("web.default", "web.default.svc", f"web.default.{ZONE}", f"web.default.{ZONE}."):
+        assert found(name) == [vip], name
+    assert found("web.default", namespace="kube-system") == [vip]
+    for name, namespace in (("web", "kube-system"), ("web.", "default"), ("none", "default")):
+        assert found(name, namespace=namespace) == [], name
+
+    # A name of elsewhere is looked for in the cluster first, unless it has as many dots as that takes.
+    await soon("a stub", lambda: found("a.stub.test") == ["192.0.2.44"])
+    for ndots, expected in ((5, 3), (2, 0)):
+        before = denials()
+        assert found("a.stub.test", ndots=ndots) == ["192.0.2.44"]
+        assert denials() - before == expected
+
+    # That a name was denied is not kept when it is one of the cluster's: a Service counts as soon as it is there.
+    assert found("late") == []
+    late = await world.service("late", [("10.244.0.78", "node-1")])
+    await soon("late", lambda: found("late") == [late])
+
+
 async def test_a_corefile_is_broken_and_mended(
     world: World, dns: tuple[Namespace, str, Namespace], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ The tests build on each other, in the order of the file.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -31,6 +32,13 @@ controlPlane: service
 metricsServer: false
 """
 UNITS = ("etcd", "kubelab-control-plane")
+STUB = """
+stub.test:53 {
+    hosts {
+        192.0.2.44 a.stub.test
+    }
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +80,32 @@ def test_a_service_answers(cluster: Cluster) -> None:
     address = cluster.get("service", "web")["spec"]["clusterIP"]
     for machine in cluster.lab.machines:
         until(machine.name, lambda m=machine: cluster.on(m, f"curl -sS -m 3 http://{address}"))  # type: ignore[misc]
+
+
+def test_cluster_dns_is_broken_and_mended_by_its_config_map(cluster: Cluster) -> None:
+    web = cluster.get("service", "web")["spec"]["clusterIP"]
+    cluster.kubectl("run", "client", "--image=busybox", "--command", "--", "sleep", "9999")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
+    pods = ("-n", "kube-system", "-l", "k8s-app=kube-dns")
+    corefile = cluster.get("configmap", "coredns", "-n", "kube-system")["data"]["Corefile"]
+
+    def write(text: str) -> None:
+        patch = json.dumps({"data": {"Corefile": text}})
+        cluster.kubectl("patch", "configmap", "coredns", "-n", "kube-system", "--type=merge", "-p", patch)
+        # A change of the pod has its node look at its volumes at once, instead of once a minute.
+        cluster.kubectl("annotate", "pods", *pods, f"test/written={len(text)}", "--overwrite")
+
+    def told(name: str) -> str:
+        return cluster.try_kubectl("exec", "client", "--", "nslookup", name).stdout
+
+    write(corefile.replace("cache 30", "cahce 30"))
+    until("the complaint", lambda: "Unknown directive 'cahce'" in cluster.kubectl("logs", *pods, "--tail=-1"))
+    until("what it knew", lambda: web in told("web.default.svc.cluster.local"))
+    write(corefile + STUB)
+    until("a name of the new block", lambda: "192.0.2.44" in told("a.stub.test"))
+    until("a name of the cluster", lambda: web in told("web.default.svc.cluster.local"))
+    write(corefile)
+    cluster.kubectl("delete", "pod", "client", "--grace-period=1")
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -31,9 +31,15 @@ def ensure(network: str, container: str, addresses: list[Network]) -> None:
 
 
 def remove(network: str, container: str, addresses: list[Network]) -> None:
-    """Nothing there is success."""
+    """Nothing there is success. addresses: of the pod; when they are not known any more, the rules are looked for."""
     for address in addresses:
         netfilter.try_restore(_family(address), *plan_remove(network, container, address))
+    if not addresses:
+        chain = chain_name(network, container)
+        for family in (4, 6):
+            present = netfilter.saved(family)
+            if any(line.startswith(f":{chain} ") for line in present):
+                netfilter.restore(family, *_remove_chains({chain}, present))
 
 
 def collect(network: str, containers: Set[str]) -> None:
@@ -67,12 +73,18 @@ def plan_remove(network: str, container: str, address: Network) -> list[str]:
 def plan_collect(network: str, containers: Set[str], present: list[str]) -> list[str]:
     kept = {chain_name(network, container) for container in containers}
     note = netfilter.comment(f'name: "{network}" id: "')[:-1]
-    stale = [line for line in present if line.startswith("-A POSTROUTING ") and note in line]
-    stale = [line for line in stale if line.split()[-1] not in kept]
-    lines = ["-D" + line[2:] for line in stale]
-    for chain in sorted({line.split()[-1] for line in stale}):
+    return _remove_chains({line.split()[-1] for line in _jumps(present) if note in line} - kept, present)
+
+
+def _remove_chains(chains: Set[str], present: list[str]) -> list[str]:
+    lines = ["-D" + line[2:] for line in _jumps(present) if line.split()[-1] in chains]
+    for chain in sorted(chains):
         lines += [f"-F {chain}", f"-X {chain}"]
     return lines
+
+
+def _jumps(present: list[str]) -> list[str]:
+    return [line for line in present if line.startswith("-A POSTROUTING ")]
 
 
 def _comment(network: str, container: str) -> str:

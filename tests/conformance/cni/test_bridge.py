@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,32 @@ def test_delete_without_the_namespace_frees_the_address(
     path = str(pod.path) if netns else ""
     assert plugins.call(plugins.bridge, "DEL", config, node=node, netns=path).code == 0
     assert leases() == {}
+
+
+@pytest.mark.parametrize("missing", ["interface", "bridge", "leases", "rules", "everything"])
+def test_delete_tolerates_what_is_missing(
+    plugins: Plugins, config: Config, node: Namespace, pod: Namespace, leases: Leases, missing: str
+) -> None:
+    # The reference does not get rid of its rules of masquerading without the address, and fails when they are gone.
+    config["ipMasq"] = plugins.name != "reference"
+    attach(plugins, config, node, pod)
+    if missing in ("interface", "everything"):
+        pod.run("ip", "link", "del", "eth0")
+    if missing in ("bridge", "everything"):
+        node.run("ip", "link", "del", "cni0")
+    if missing in ("leases", "everything"):
+        shutil.rmtree(config["ipam"]["dataDir"])
+    if missing in ("rules", "everything"):
+        for what in ("-F", "-X"):
+            node.run("iptables", "-t", "nat", what)
+    if missing == "everything":
+        pod.delete()
+    for _ in range(2):
+        answer = plugins.call(plugins.bridge, "DEL", config, node=node, netns=str(pod.path))
+        assert answer.code == 0, answer.text
+    assert leases() == {}
+    assert node.json("ip", "-j", "link", "show", "type", "veth") == []
+    assert "CNI-" not in node.run("iptables-save", "-t", "nat")
 
 
 def test_a_second_add_is_refused_and_harms_nothing(

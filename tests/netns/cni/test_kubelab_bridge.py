@@ -47,6 +47,25 @@ def test_refusals_carry_the_version_of_the_call(plugins: Plugins, config: Config
     assert "knet-none" in error["msg"]
 
 
+def test_refusals_of_the_disk_and_of_a_check_without_a_result(
+    plugins: Plugins, config: Config, node: Namespace, pod: Namespace, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    answer = plugins.call(
+        plugins.bridge,
+        "ADD",
+        {**config, "ipam": {**config["ipam"], "dataDir": str(file)}},
+        node=node,
+        netns=str(pod.path),
+    )
+    assert (answer.error["code"], str(file) in answer.error["details"]) == (5, True), answer.text
+    assert node.json("ip", "-j", "link", "show", "type", "veth") == []
+    attach(plugins, config, node, pod)
+    answer = plugins.call(plugins.bridge, "CHECK", config, node=node, netns=str(pod.path))
+    assert (answer.error["code"], answer.error["msg"]) == (7, "Required prevResult missing")
+
+
 def test_the_machines_own_namespace_is_refused_before_anything(
     plugins: Plugins, config: Config, node: Namespace, leases: Leases
 ) -> None:

@@ -114,6 +114,24 @@ def test_hints_name_each_zone_once():
     assert found == [f"{where}: Too many: 9: must have at most 8 items"]
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1", _LOOPBACK),
+        ("127.255.255.254", _LOOPBACK),
+        ("::1", _LOOPBACK),
+        ("169.254.169.254", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("fe80::1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        ("224.0.0.1", "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+        ("0.0.0.0", "may not be unspecified (0.0.0.0)"),
+    ],
+)
+def test_the_nodes_own_addresses_are_no_endpoints(address, words):
+    family = "IPv6" if ":" in address else "IPv4"
+    found = validate_create(SLICE, _object(SLICE, addressType=family, endpoints=[{"addresses": [address]}]))
+    assert _texts(found) == [f'endpoints[0].addresses[0]: Invalid value: "{address}": {words}']
+
+
 def test_an_ipv4_address_in_ipv6_is_no_ipv6_address():
     endpoint = {"addresses": ["::ffff:10.0.0.1"]}
     found = validate_create(SLICE, _object(SLICE, addressType="IPv6", endpoints=[endpoint]))

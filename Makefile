@@ -49,6 +49,7 @@ hostile: setup  ## 100,000 malformed requests, 1,000 kills under writes on each 
 	for store in sqlite etcd; do \
 	  $(BIN)/python -m tests.hostile --store $$store && $(BIN)/python -m tests.hostile.kills --store $$store || exit 1; \
 	done
+	KUBELAB_OPERATIONS=100 $(PYTEST) tests/integration/test_operations.py
 	KUBELAB_HOSTILE_POLICIES=10000 KUBELAB_RANDOM_POLICIES=200 $(PYTEST) tests/netns/policy
 
 faults: setup   ## every fault of nodes, controllers and networks as often and as long as promised, over an hour

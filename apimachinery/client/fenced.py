@@ -8,9 +8,6 @@ again when its bytes are about to go to the kernel: a connection may have been w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import aiohttp
 
 from .config import ClientConfig
 from .rest import ApiUnreachable, Body, Client
@@ -21,8 +18,7 @@ class FencedClient(Client):
 
     def __init__(self, config: ClientConfig, user_agent: str, holds: Callable[[], bool]) -> None:
         super().__init__(config, user_agent)
-        self._holds = holds
-        self._request_class = _fenced(holds)
+        self._holds = self._may_write = holds
 
     async def _sent(
         self, method: str, path: str, query: Mapping[str, str], body: Body | None, content_type: str
@@ -30,20 +26,3 @@ class FencedClient(Client):
         if method != "GET" and not self._holds():
             raise ApiUnreachable(f"{method} {path}: not sent, the lease may be another's by now")
         return await super()._sent(method, path, query, body, content_type)
-
-
-def _fenced(holds: Callable[[], bool]) -> type[aiohttp.ClientRequest]:
-    class Fenced(aiohttp.ClientRequest):
-        async def send(self, conn: Any) -> aiohttp.ClientResponse:
-            if self.method != "GET" and not holds():
-                raise aiohttp.ClientConnectionError("not sent, the lease may be another's by now")
-            return await super().send(conn)
-
-        async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
-            """What has a body is written here, headers and all, by a task of its own."""
-            if holds():
-                await super().write_bytes(writer, conn, content_length)
-            else:
-                conn.close()
-
-    return Fenced

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
 import orjson
 
 from apimachinery.api.catalogue import Resource
@@ -19,6 +17,8 @@ from apimachinery.kit.trace import current
 from apimachinery.meta.status import ApiError
 
 from .config import ClientConfig
+from .http import Connections, NotConnected, target
+from .http_connection import Stream
 from .rehearsal import rehearsal
 
 Object = dict[str, Any]
@@ -52,60 +52,54 @@ class Client:
     Every refusal is raised as ApiError, with the server's Status; no answer as ApiUnreachable.
     """
 
-    _request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest
+    # Asked when the bytes of a write are about to go; None: they always may.
+    _may_write: Callable[[], bool] | None = None
 
     def __init__(self, config: ClientConfig, user_agent: str, *, timeout: float = 30.0) -> None:
         self.config = config
         self._user_agent = user_agent
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._session: aiohttp.ClientSession | None = None
-        self._watches: set[aiohttp.ClientResponse] = set()
+        self._timeout = timeout
+        self._connections: Connections | None = None
+        self._watches: set[Stream] = set()
         self._retiring: set[asyncio.Task[None]] = set()
         self._answering = asyncio.Event()
         self._answering.set()
 
     async def __aenter__(self) -> Self:
-        self._session = self._made()
+        self._connections = self._made()
         return self
 
     async def show(self, config: ClientConfig) -> None:
         """Be somebody else from now on, as after a certificate was renewed: on new connections. Requests that are under
         way come to their end on the old ones; watches end now (ApiUnreachable), and are begun again by who has them."""
         self.config = config
-        before, self._session = self._session, self._made()
-        for response in tuple(self._watches):
-            # Closing the session alone would leave the reader waiting.
-            response.close()
+        before, self._connections = self._connections, self._made()
+        for watch in tuple(self._watches):
+            watch.close()
         if before is not None:
             self._retiring.add(asyncio.create_task(self._retire(before)))
 
-    async def _retire(self, session: aiohttp.ClientSession) -> None:
+    async def _retire(self, connections: Connections) -> None:
         try:
-            await asyncio.sleep(self._timeout.total or 0.0)
+            await asyncio.sleep(self._timeout)
         finally:
-            await session.close()
+            connections.close()
             task = asyncio.current_task()
             if task is not None:
                 self._retiring.discard(task)
 
-    def _made(self) -> aiohttp.ClientSession:
-        context = self.config.ssl_context()
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, ssl=context if context else True, keepalive_timeout=60, socket_factory=_socket
-            ),
-            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
-            read_bufsize=MAX_EVENT,
-            auto_decompress=True,
-            request_class=self._request_class,
-        )
+    def _made(self) -> Connections:
+        headers = f"User-Agent: {self._user_agent}\r\nAccept: application/json\r\n"
+        return Connections(self.config.server, self.config.ssl_context(), headers)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await cancel_and_wait(*self._retiring)
-        if self._session is not None:
-            await self._session.close()
+        for watch in tuple(self._watches):
+            watch.close()
+        if self._connections is not None:
+            self._connections.close()
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         return await self._json("GET", resource.path(namespace, name))
@@ -216,26 +210,33 @@ class Client:
             timeoutSeconds=str(timeout_seconds),
             allowWatchBookmarks="true" if bookmarks else "",
         )
-        # The server ends the stream; the margin is for a server that died without a word.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_seconds + 30)
+        path, stream = target(resource.path(namespace), query), None
         try:
-            async with self._request("GET", resource.path(namespace), query, timeout=timeout) as response:
-                self._answering.set()
-                if response.status != 200:
-                    raise ApiError.from_status(response.status, await response.read())
-                self._watches.add(response)
-                try:
-                    async for line in response.content:
-                        event = orjson.loads(line)
-                        if event["type"] == "ERROR":
-                            status = event["object"]
-                            raise ApiError.from_status(status.get("code", 500), orjson.dumps(status))
-                        yield WatchEvent(event["type"], event["object"])
-                finally:
-                    self._watches.discard(response)
-        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
+            # The server ends the stream; the margin is for a server that died without a word.
+            stream = await self._opened().listen(
+                path, self._identity(), silence=timeout_seconds + 30, line_max=MAX_EVENT
+            )
+            self._watches.add(stream)
+            status = await stream.status()
+            self._answering.set()
+            if status != 200:
+                body: list[bytes] = []
+                while lines := await stream.lines():
+                    body += lines
+                raise ApiError.from_status(status, b"\n".join(body))
+            while lines := await stream.lines():
+                for line in filter(None, lines):
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise ApiError.from_status(event["object"].get("code", 500), orjson.dumps(event["object"]))
+                    yield WatchEvent(event["type"], event["object"])
+        except (OSError, ValueError) as error:
             self._note(error)
             raise ApiUnreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
+        finally:
+            if stream is not None:
+                self._watches.discard(stream)
+                stream.close()
 
     async def pause(self, seconds: float, clock: Clock) -> None:
         """Wait before asking again: `seconds`, or until a server that was silent answers another request."""
@@ -285,45 +286,36 @@ class Client:
         self, method: str, path: str, query: Mapping[str, str], body: Body | None, content_type: str
     ) -> bytes:
         data = orjson.dumps(body) if body is not None else None
+        headers = f"Accept-Encoding: gzip\r\n{self._identity()}"
+        if data is not None:
+            headers += f"Content-Type: {content_type}\r\n"
+        may = self._may_write if method != "GET" else None
         try:
-            async with self._request(method, path, query, data, content_type) as response:
-                answer: bytes = await response.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            status, answer = await self._opened().ask(
+                method, target(path, query), headers, data, timeout=self._timeout, may=may
+            )
+        except (OSError, ValueError) as error:
             self._note(error)
             raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
         self._answering.set()
-        if response.status >= 300:
-            raise ApiError.from_status(response.status, answer)
+        if status >= 300:
+            raise ApiError.from_status(status, answer)
         return answer
+
+    def _opened(self) -> Connections:
+        if self._connections is None:
+            raise RuntimeError("the client is not open")
+        return self._connections
+
+    def _identity(self) -> str:
+        """The header that says who we are, where the certificate does not."""
+        token = self.config.bearer()
+        return f"Authorization: Bearer {''.join(token.split())}\r\n" if token else ""
 
     def _note(self, error: Exception) -> None:
         # A stream that broke says nothing about the server: only one that cannot be reached is silent.
-        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        if isinstance(error, NotConnected):
             self._answering.clear()
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        data: bytes | None = None,
-        content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,
-    ) -> Any:  # aiohttp's request context manager has no public type
-        if self._session is None:
-            raise RuntimeError("the client is not open")
-        headers = {"Content-Type": content_type} if data is not None else {}
-        if token := self.config.bearer():
-            headers["Authorization"] = f"Bearer {token}"
-        return self._session.request(
-            method,
-            self.config.server + path,
-            params=query,
-            data=data,
-            headers=headers,
-            timeout=timeout or self._timeout,
-            allow_redirects=False,
-        )
 
 
 async def wait_ready(client: Client, *, attempts: int = 0, pause: float = 0.2) -> None:
@@ -339,21 +331,6 @@ async def wait_ready(client: Client, *, attempts: int = 0, pause: float = 0.2) -
             await asyncio.sleep(pause)
         else:
             return
-
-
-def _socket(address: Any) -> socket.socket:
-    """A socket that notices within half a minute that the other machine lost its power.
-
-    A watch only listens: without probes a connection that died without a word would be listened to until the watch's
-    own end. client-go's HTTP/2 pings serve the same end, after the same time.
-    """
-    made = socket.socket(*address[:3])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)  # milliseconds
-    return made
 
 
 def _namespace(resource: Resource, obj: Object) -> str | None:

@@ -20,7 +20,7 @@ from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A
 from nodeagent.dns.metrics import TALLIES
 from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.resolver import Resolver
-from nodeagent.dns.server import Server
+from nodeagent.dns.server import MAX_CONNECTIONS, Server
 from nodeagent.dns.settings import Kubernetes
 from tests.unit.nodeagent.dns.upstream import Upstream, ask, ask_tcp, free_port
 
@@ -257,3 +257,27 @@ async def test_garbage_never_stops_the_server() -> None:
         await writer.drain()
         writer.close()
         assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+
+
+async def test_streams_that_say_nothing_keep_nobody_from_an_answer() -> None:
+    """As many as there may be, silent or with half a question: datagrams go on, and streams once those are gone."""
+    async with (
+        Upstream({"host.test": (20, "192.0.2.7")}) as upstream,
+        serve(plain(upstream), ManualClock()) as (port, _),
+    ):
+        streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS)]
+        for _, writer in streams[::2]:
+            writer.write(b"\0\x40half a question")
+        reader, refused = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(60):
+            assert await reader.read() == b""
+        assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+        for writer in (refused, *(writer for _, writer in streams)):
+            writer.close()
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    assert await ask_tcp(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+                    return
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    await asyncio.sleep(0)

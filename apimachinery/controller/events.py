@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ Object = dict[str, Any]
 QUEUE_MAX = 1000
 REMEMBERED_MAX = 4096
 BURST, REFILL = 25, 1 / 300  # events about one object, then events a second
+PATIENCE = 5.0  # seconds that an event gives way to what is more urgent
 
 _DROPPED = Counter("event_recorder_dropped_total", "Events not sent", ["component", "why"])
 
@@ -45,12 +47,22 @@ class _Tokens:
 
 
 class EventRecorder:
-    """Sends events in the name of `component` (and of `host`, for what runs on a node). `run` must be under way."""
+    """Sends events in the name of `component` (and of `host`, for what runs on a node). `run` must be under way.
 
-    def __init__(self, client: Client, component: str, host: str = "", clock: Clock | None = None) -> None:
+    give_way: waited for before each is sent, with the seconds it may take: whoever has more urgent things to do.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        component: str,
+        host: str = "",
+        clock: Clock | None = None,
+        give_way: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
         self._client, self._component, self._host = client, component, host
-        self._clock = clock or SystemClock()
-        self._queue: asyncio.Queue[Object] = asyncio.Queue(QUEUE_MAX)
+        self._clock, self._give_way = clock or SystemClock(), give_way
+        self._queue: asyncio.Queue[tuple[float, Object]] = asyncio.Queue(QUEUE_MAX)
         self._sent: OrderedDict[str, _Sent] = OrderedDict()
         self._tokens: OrderedDict[str, _Tokens] = OrderedDict()
 
@@ -93,15 +105,18 @@ class EventRecorder:
             "reportingInstance": self._host,
         }
         try:
-            self._queue.put_nowait(event)
+            self._queue.put_nowait((self._clock.monotonic(), event))
         except asyncio.QueueFull:
             _DROPPED.labels(self._component, "queue").inc()
 
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
         while True:
-            event = await self._queue.get()
+            recorded, event = await self._queue.get()
             try:
+                left = PATIENCE - (self._clock.monotonic() - recorded)
+                if self._give_way is not None and left > 0:
+                    await self._give_way(left)
                 await self._send(event)
             except (ApiError, ApiUnreachable) as error:
                 _DROPPED.labels(self._component, "server").inc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
@@ -80,6 +81,7 @@ _NAMES = {
 _STATES = {"Created": "created", "Running": "running", "Exited": "exited", "Unknown": "unknown"}
 
 
+@cache
 def operation_type(method: str) -> str:
     """The kubelet's name for a CRI method: RunPodSandbox is run_podsandbox."""
     if method in _NAMES:

@@ -94,3 +94,23 @@ def test_the_short_ways_find_what_the_long_ones_find(old: dict[str, Any], new: d
     assert json.dumps(tree) == json.dumps(field_sets.to_wire(field_sets.fields_of(new, META)))
     held = field_sets.from_wire(tree)
     assert all(field_sets.holds(tree, path) is (path in held) for path in {*before, *after, *held})
+
+
+def test_a_template_known_already_says_the_same_of_another_pod():
+    spec = {"containers": [{"name": "a", "image": "i", "args": ["x" * 10_000]}], "nodeName": ""}
+    for more in ({}, {"hostNetwork": True}, {"containers": [{"name": "b"}]}, {"tolerations": [1 << 70]}):
+        for name in ("first", "second"):
+            pod = {
+                "kind": "Pod",
+                "metadata": {"labels": {name: ""}},
+                "spec": {**spec, **more},
+                "status": {"phase": "x"},
+            }
+            for shorter in (
+                pod,
+                {**pod, "spec": {"nodeName": "n", **more}},
+                {**pod, "spec": {}},
+                {**pod, "spec": None},
+            ):
+                wanted = field_sets.to_wire(field_sets.fields_of(shorter, apply_meta(("", "v1", "Pod"))))
+                assert json.dumps(field_sets.wire_of(shorter, apply_meta(("", "v1", "Pod")))) == json.dumps(wanted)

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.meta.status import ApiError
+from controlplane.apiserver.front.answer import Answer
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, Accepted, preferred
 
 GZIP_MIN = 128 * 1024  # bytes; upstream's threshold
@@ -90,8 +91,9 @@ def sent(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """A response with these bytes, compressed when they are many."""
-    response = web.Response(body=data, status=code, headers=headers)
-    response.content_type = media
+    response: web.Response = Answer(data, media, code)
+    if headers:
+        response.headers.update(headers)
     if len(data) > GZIP_MIN and packs(request):
         gzip = packer()
         response.body = gzip.compress(data) + gzip.flush()

@@ -25,6 +25,7 @@ from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.authz.union import Union, refusal
 from controlplane.apiserver.fairness.seats import Seats
 from controlplane.apiserver.front import metering, responses
+from controlplane.apiserver.front.answer import PRIVATE, Answer
 from controlplane.apiserver.front.connection import Connection, Connections
 from controlplane.apiserver.front.deadlines import Deadlines
 from controlplane.apiserver.front.handshake import peer_of
@@ -45,6 +46,7 @@ _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
 _LONG_VERBS = frozenset({"watch", "proxy"})
 _LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _USER: web.RequestKey[str] = web.RequestKey("user", str)
+_IDENTITY: web.RequestKey[str] = web.RequestKey("audit identity", str)
 #: Writes that come all the time and lead to nothing: they would crowd out what people want to understand.
 _UNNOTED = frozenset({"leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -185,7 +187,7 @@ class Front:
             "subresource": info.subresource,
             "user": request.get(_USER, ""),
             "agent": request.headers.get("User-Agent", ""),
-            "audit": response.headers.get("Audit-Id", ""),
+            "audit": request.get(_IDENTITY, ""),
             "code": response.status,
             "seconds": trace.now() - began,
         }
@@ -226,10 +228,14 @@ class Front:
             if "Upgrade" in request.headers:
                 response.force_close()  # what comes after a refused upgrade is no request (CVE-2018-1002105)
             trail = trail_of(request) if self._auditor is not None else None
-            response.headers.setdefault("Audit-Id", trail.identity if trail is not None else audit_id(request))
-            response.headers.setdefault("Cache-Control", "no-cache, private")
-            if self._seats is not None and (headers := request.get(_SEATED)) is not None:
-                response.headers.update(headers)
+            request[_IDENTITY] = identity = trail.identity if trail is not None else audit_id(request)
+            seated = request.get(_SEATED) or {}
+            if isinstance(response, Answer) and response.plain and identity.isascii():
+                response.tell({"Cache-Control": PRIVATE, **seated}, identity)
+            else:
+                response.headers.setdefault("Audit-Id", identity)
+                response.headers.setdefault("Cache-Control", PRIVATE)
+                response.headers.update(seated)
         return response
 
     async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:

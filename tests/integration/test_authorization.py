@@ -33,6 +33,16 @@ def maker(control_plane: ControlPlane, namespace: str) -> str:
     return namespace
 
 
+@pytest.mark.parametrize("user", [BOB, ("--as=system:anonymous",)], ids=["bob", "anonymous"])
+def test_glass_boxes_are_for_those_who_may(control_plane: ControlPlane, user: tuple[str, ...]) -> None:
+    """What a component rehearses and remembers shows every namespace, and a pause stops the cluster."""
+    box = "/debug/components/kube-controller-manager/loops"
+    for verb, path in (("get", "/debug/components"), ("get", box), ("create", f"{box}/deployment/pause")):
+        argv = (verb, "--raw", path, *(("-f", "/dev/null") if verb == "create" else ()), *user)
+        word = {"get": "get", "create": "post"}[verb]
+        assert f'cannot {word} path "{path}"' in control_plane.kubectl(*argv, check=False).stderr
+
+
 def test_nobody_grants_more_than_they_hold(control_plane: ControlPlane, maker: str) -> None:
     def create(name: str, *rule: str) -> str:
         argv = ("create", "role", name, "-n", maker, *rule, "--resource=pods", *BOB)

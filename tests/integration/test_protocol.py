@@ -179,6 +179,24 @@ def test_many_services_at_once_share_no_address(control_plane: ControlPlane, nam
     assert again.code == 201, again.body
 
 
+def test_what_no_path_offers(api: Api) -> None:
+    """Objects of all namespaces are read at once, never deleted; a name is not created at."""
+    plane = api.plane
+    api.create("kept")
+    for method, path in (
+        ("DELETE", "/api/v1/configmaps"),
+        ("POST", "/api/v1/configmaps"),
+        ("POST", f"{api.path}/kept"),
+        ("PUT", api.path),
+    ):
+        answer = plane.request(method, path, {"metadata": {"name": "kept"}})
+        assert (answer.code, answer.json["reason"]) == (405, "MethodNotAllowed"), path
+    assert names(api.list()) == ["kept"]
+    watched = plane.request("GET", f"{api.path}?watch=anything&timeoutSeconds=1")
+    assert watched.body.startswith(b'{"type":"ADDED"'), "whatever is neither 0 nor false is true"
+    assert plane.request("GET", f"{api.path}?watch=False").json["kind"] == "ConfigMapList"
+
+
 def test_deletion_waits_for_finalizers(api: Api) -> None:
     document = {"metadata": {"name": "held", "finalizers": ["example.com/keep"]}}
     assert api.plane.request("POST", api.path, document).code == 201

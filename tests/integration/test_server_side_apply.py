@@ -75,7 +75,9 @@ def test_what_cannot_be_typed_is_refused(control_plane: ControlPlane, namespace:
     refused = apply(control_plane, path, {**deployment(), "spec": {**deployment()["spec"], "nothing": 1}})
     assert refused.code == 400 and refused.json["message"].endswith(": .spec.nothing: field not declared in schema")
     refused = apply(control_plane, path, settings())
-    assert refused.code == 400 and refused.json["message"] == "invalid object type: v1, Kind=ConfigMap"
+    assert refused.code == 400 and refused.json["message"] == "invalid object type: /v1, Kind=ConfigMap"
+    refused = apply(control_plane, path, {"metadata": {"name": "web"}})
+    assert refused.code == 400 and refused.json["message"] == "invalid object type: /, Kind="
 
 
 def test_the_status_has_managers_of_its_own(control_plane: ControlPlane, namespace: str) -> None:

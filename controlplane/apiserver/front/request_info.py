@@ -15,7 +15,7 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _SELECTING = ("list", "watch", "deletecollection")
 _NO_PLACES = frozenset((".", ".."))
 _NO_NAMES = _NO_PLACES | {""}
-_TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "false")
 
 
 class RequestInfo(Struct, frozen=True):
@@ -39,9 +39,9 @@ class RequestInfo(Struct, frozen=True):
 
 
 def is_true(query: Mapping[str, str], key: str) -> bool:
-    """Go's strconv.ParseBool for a query parameter, where a bare `?watch` also counts."""
+    """A boolean of the query: given, and neither "0" nor "false" (Convert_Slice_string_To_bool)."""
     value = query.get(key)
-    return value is not None and value in _TRUE
+    return value is not None and value.lower() not in _FALSE
 
 
 def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:

@@ -81,8 +81,11 @@ class Resources:
             verbs = about.verbs
         if info.verb not in verbs or (info.verb in ("update", "patch") and not info.name):
             raise _not_allowed()
-        if resource.namespaced and not namespace and info.verb not in ("list", "watch", "deletecollection"):
-            raise _not_allowed() if info.verb == "create" else status.path_not_found()
+        if info.verb == "create" and info.name:
+            raise _not_allowed()
+        if resource.namespaced and not namespace and info.verb not in ("list", "watch"):
+            # Of all namespaces at once things are only read.
+            raise _not_allowed() if info.verb in ("create", "deletecollection") else status.path_not_found()
         if (virtual := self._subresources.virtual(resource)) is not None:
             return await virtual(request, call)
         collection = self._registry.of(resource)

@@ -78,9 +78,10 @@ def _taken(collection: Collection, call: Call, config: Object) -> Object:
 def _config(call: Call, document: Any) -> Object:
     if not isinstance(document, dict) or not isinstance(document.get("metadata") or {}, dict):
         raise status.bad_request("the body of an apply patch must be an object")
-    version, kind = document.get("apiVersion"), document.get("kind")
+    version, kind = document.get("apiVersion") or "", document.get("kind") or ""
     if (version, kind) != (call.resource.api_version, call.resource.kind):
-        raise status.bad_request(f"invalid object type: {version}, Kind={kind}")
+        where = version if isinstance(version, str) and "/" in version else f"/{version}"
+        raise status.bad_request(f"invalid object type: {where}, Kind={kind}")
     document["metadata"] = meta = dict(document.get("metadata") or {})
     if meta.get("managedFields"):
         raise status.bad_request("metadata.managedFields must be nil")

@@ -41,7 +41,9 @@ class NamespaceStrategy(Strategy):
         return super().held(obj) or bool((obj.get("spec") or {}).get("finalizers"))
 
     def ending(self, obj: Object) -> Object:
-        return {**obj, "status": {**(obj.get("status") or {}), "phase": "Terminating"}}
+        # What a namespace waits for is not measured in seconds.
+        meta = {key: value for key, value in obj["metadata"].items() if key != "deletionGracePeriodSeconds"}
+        return {**obj, "metadata": meta, "status": {**(obj.get("status") or {}), "phase": "Terminating"}}
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {

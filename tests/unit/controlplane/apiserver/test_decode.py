@@ -119,6 +119,21 @@ async def test_yaml_has_jsons_types():
 
 
 @pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"a: [", "yaml: line 1: did not find expected node content"),
+        (b"a: 1\nb: c: d\n", "yaml: line 2: mapping values are not allowed in this context"),
+        (b"a: 1\n\tb: 2\n", "yaml: line 2: found a tab character that violates indentation"),
+        (b"a: b: c", "yaml: mapping values are not allowed in this context"),
+    ],
+)
+async def test_faults_of_yaml_as_go_tells_them(body, sentence):
+    with pytest.raises(ApiError) as refused:
+        await yaml_of(body)
+    assert refused.value.message == f"error converting YAML to JSON: {sentence}"
+
+
+@pytest.mark.parametrize(
     "body", [b"a: .inf\n", b"a: 1\n---\nb: 2\n", b"a: !!binary eA==\n", b"? [a]\n: b\n", b"<<: 1\n"]
 )
 async def test_yaml_that_json_cannot_say(body):

@@ -205,6 +205,12 @@ class SchedulingQueue:
         if queued is not None:
             self._to_active(queued)
 
+    def retry(self, uid: str) -> None:
+        """What was to help a waiting pod could not be done: it is tried again after its backoff."""
+        queued = self._unschedulable.pop(uid, None)
+        if queued is not None:
+            self._place(queued)
+
     def lengths(self) -> dict[str, int]:
         """Pods per part (the scheduler_pending_pods metric)."""
         gated = sum(1 for queued in self._unschedulable.values() if queued.gated)

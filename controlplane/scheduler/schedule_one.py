@@ -181,7 +181,9 @@ class ScheduleOne:
             self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", str(error))
             self._give_up(queued)
         except (ApiError, ApiUnreachable) as error:
+            # Of the evictions some may be lacking, and then nothing would change that could wake the pod.
             log.warning("%s: %s", pod.key, error)
+            self._queue.retry(pod.uid)
         except Exception:
             # An object that breaks a plugin must not stop the others.
             log.exception("scheduling %s failed", pod.key)

@@ -91,6 +91,18 @@ async def test_unschedulable_pods_are_tried_again_after_five_minutes() -> None:
     assert await pop_now(queue) is not None
 
 
+async def test_a_pod_whose_room_could_not_be_made_is_tried_after_its_backoff() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p", cpu="5")))
+    queued = await queue.pop()
+    queue.put_back(queued, {"NodeResourcesFit"})
+    queue.retry(queued.pod.uid)
+    assert await pop_now(queue) is None
+    await clock.advance(1.1)
+    assert await pop_now(queue) is not None
+
+
 async def test_scheduling_gates_hold_a_pod_until_removed() -> None:
     queue = make_queue(ManualClock())
     queue.add(PodInfo(pod("p", schedulingGates=[{"name": "example.com/wait"}])))

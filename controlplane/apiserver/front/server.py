@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from apimachinery.kit.trace import Trace, use
+from apimachinery.kit.trace import Trace, current, use
 from apimachinery.meta import status
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.trail import Trail, audit_id, trail_of
@@ -178,10 +178,13 @@ class Front:
         trace = self._trace
         if trace is None or not info.is_resource or info.resource in _UNNOTED:
             return await self._answer(request, info)
+        before, began = current(), trace.now()
         use(trace)
-        began = trace.now()
-        with trace.working() as work:
-            response = await self._answer(request, info)
+        try:
+            with trace.working() as work:
+                response = await self._answer(request, info)
+        finally:
+            use(before)  # this task serves the connection's other requests too
         detail = {
             "verb": info.verb,
             "subresource": info.subresource,

@@ -12,7 +12,7 @@ from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.answer import Answer
 from controlplane.apiserver.front.request_info import RequestInfo
-from tests.unit.controlplane.apiserver.test_connections import contexts, serving
+from tests.unit.controlplane.apiserver.fronts import contexts, serving
 
 __all__ = ["contexts"]
 

@@ -4,49 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from aiohttp import web
 
-from apimachinery.kit import tls
-from apimachinery.kit.certs import Authority
-from controlplane.apiserver.authn.user import ANONYMOUS, User
-from controlplane.apiserver.authz.union import AlwaysAllow, Union
+from apimachinery.kit.trace import Trace, current
+from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.request_info import RequestInfo
-from controlplane.apiserver.front.server import Front
+from tests.unit.controlplane.apiserver.fronts import contexts, serving
+
+__all__ = ["contexts"]
 
 HALF = b"GET /half HTTP/1.1\r\nHost: x\r\nX-Sl"
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-class _Nobody:
-    async def authenticate(self, *_: object) -> User:
-        return ANONYMOUS
-
-
-async def _route(_: web.BaseRequest, __: RequestInfo, ___: User) -> web.StreamResponse:
-    return web.Response(text="fine")
-
-
-@pytest.fixture
-def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    authority = Authority.create("test")
-    pair = authority.issue("server", ips=["127.0.0.1"], server=True)
-    for name, data in (("crt", pair.cert_pem), ("key", pair.key_pem)):
-        (tmp_path / name).write_bytes(data)
-    return tls.server_context(tmp_path / "crt", tmp_path / "key"), tls.client_context(authority.pair.cert_pem)
-
-
-@asynccontextmanager
-async def serving(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncIterator[int]:
-    share, route = options.pop("share", False), options.pop("route", _route)
-    front = Front(route, cast("Any", _Nobody()), Union([AlwaysAllow()]), **options)
-    yield await front.start("127.0.0.1", port, context, share=share)
-    await front.stop()
 
 
 async def test_half_a_request_does_not_hold_a_connection(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
@@ -116,3 +86,29 @@ async def test_a_client_goes_away(contexts: tuple[ssl.SSLContext, ssl.SSLContext
             assert await reader.read() == b""
             gone.set()
         assert await ended == end
+
+
+async def test_what_is_noted_for_one_request_is_not_for_the_next(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """Leases and reads are not traced, also not on a connection whose other requests are."""
+    server, client = contexts
+    trace = Trace("test")
+    rings: list[Trace | None] = []
+
+    async def route(request: web.BaseRequest, _: RequestInfo, __: User) -> web.StreamResponse:
+        await asyncio.sleep(0)
+        rings.append(current())
+        if "bad" in request.path:
+            raise RuntimeError("told as an internal error")
+        return web.Response(text="fine")
+
+    asked = ["POST /api/v1/pods", "POST /apis/coordination.k8s.io/v1/leases", "POST /api/v1/bad", "GET /api/v1/pods"]
+    async with serving(server, route=route, trace=trace) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        writer.write("".join(f"{each} HTTP/1.1\r\nHost: x\r\n\r\n" for each in asked).encode())
+        for end in (b"fine", b"fine", b"Error", b"fine"):
+            await reader.readuntil(end)
+        writer.close()
+    assert rings == [trace, None, trace, None]
+    assert [entry.what for entry in trace._entries] == ["request", "request"]

@@ -1,7 +1,7 @@
 """The answer that nearly all requests get: bytes of a media type, and a few headers that are always the same.
 
-aiohttp makes a multidict of an answer's headers and serializes it, 12 of the 130 µs that a GET takes. Here the head is
-formatted at once. Who looks at or adds a header gets the multidict, and aiohttp's way.
+aiohttp makes a multidict of an answer's headers and serializes it: an eighth of the processor time of a GET. Here the
+head is formatted at once. Who looks at or adds a header gets the multidict, and aiohttp's way.
 """
 
 from __future__ import annotations

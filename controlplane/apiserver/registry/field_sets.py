@@ -118,7 +118,7 @@ def wire_of(obj: Mapping[str, Any], schema: PatchMeta) -> dict[str, Any]:
 
 def _spec_tree(spec: Any, schema: PatchMeta) -> dict[str, Any]:
     """The step of the spec and what is below; known already if another object of late had the same spec, as hundreds of
-    pods of one template have: 5 µs instead of 40."""
+    pods of one template have: 1 µs instead of 15."""
     try:
         said = orjson.dumps(spec)
     except TypeError:  # too deep, or a number beyond 64 bits

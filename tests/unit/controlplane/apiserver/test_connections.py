@@ -10,6 +10,7 @@ from aiohttp import web
 
 from apimachinery.kit.trace import Trace, current
 from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.front.deadlines import Deadlines
 from controlplane.apiserver.front.request_info import RequestInfo
 from tests.unit.controlplane.apiserver.fronts import contexts, serving
 
@@ -112,3 +113,25 @@ async def test_what_is_noted_for_one_request_is_not_for_the_next(
         writer.close()
     assert rings == [trace, None, trace, None]
     assert [entry.what for entry in trace._entries] == ["request", "request"]
+
+
+async def test_a_request_that_took_too_long_is_not_the_last(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """One task serves them all: that it was cancelled for one request is forgotten with that request."""
+    server, client = contexts
+
+    async def route(request: web.BaseRequest, _: RequestInfo, __: User) -> web.StreamResponse:
+        if "slow" in request.path:
+            await asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+        return web.Response(text="fine")
+
+    async with serving(server, route=route, deadlines=Deadlines(0.2, 0.05)) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        for method, path, end in [("GET", "/slow", b'"code":504}'), ("GET", "/", b"fine")] * 2 + [
+            ("POST", "/api/v1/namespaces/slow/pods", b'"code":504}'),
+            ("POST", "/api/v1/pods", b"fine"),
+        ]:
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await reader.readuntil(end)
+        writer.close()

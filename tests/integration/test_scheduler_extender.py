@@ -32,6 +32,7 @@ class Opinions:
         self.allowed: set[str] | None = None
         self.liked = ""
         self.broken = False
+        self.patience: dict[str, asyncio.Event] = {}  # until then the binding of a pod waits
         self.cluster: Simulation | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -60,6 +61,8 @@ class Opinions:
             }
             return web.json_response({"nodeNameToMetaVictims": kept_victims})
         assert verb == "bind" and self.cluster is not None
+        if body["podName"] in self.patience:
+            await self.patience[body["podName"]].wait()
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
@@ -161,6 +164,29 @@ async def test_an_extender_that_fails_holds_up_its_pods_only(tmp_path: Path, opi
         await failed(cluster, "theirs", f"failed filter with extender at URL {url}/filter, code 500")
         told.broken, told.allowed = False, {"worker-2"}
         assert await bound(cluster, "theirs") == "worker-2"
+
+
+async def test_a_binding_that_takes_its_time_holds_up_nobody(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:
+    told, url = opinions
+    told.patience["slow"] = asyncio.Event()
+    async with cluster_with(tmp_path / "data", ExtenderConfig(url, bind_verb="bind")) as cluster:
+        told.cluster = cluster
+        await cluster.client.create(PODS, pod("slow"))
+
+        async def begun() -> bool:
+            return ("bind", "slow") in [(verb, body.get("podName")) for verb, body in told.asked]
+
+        await cluster.eventually(begun, "the binding of slow under way")
+        for number in range(5):
+            await cluster.client.create(PODS, pod(f"quick-{number}", cpu="2"))
+        for number in range(5):
+            assert await bound(cluster, f"quick-{number}")
+        assert not pods.node_name(await cluster.client.get(PODS, "slow", "default"))
+        # Its room is kept all the while: three nodes of 4 hold it and five of 2, and no sixth.
+        await cluster.client.create(PODS, pod("late", cpu="2"))
+        await failed(cluster, "late", "3 Insufficient cpu")
+        told.patience["slow"].set()
+        assert await bound(cluster, "slow")
 
 
 async def test_an_extender_chooses_where_room_is_made(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:

@@ -154,6 +154,17 @@ def test_least_allocated_score_is_upstreams_number() -> None:
     assert scores.of("a")["NodeResourcesBalancedAllocation"] == 100
 
 
+def test_a_node_that_holds_the_image_scores_by_its_size_and_spread() -> None:
+    """500 MiB on one node of two count as 250; of the range from 23 to 1000 MiB that is 23 hundredths."""
+    images = [{"names": ["nginx:latest"], "sizeBytes": 500 << 20}]
+    snapshot = snapshot_of([node("a", images=images), node("b")], [])
+    scores = FRAMEWORK.score(PodInfo(pod("p")), snapshot, snapshot.nodes)
+    assert scores.of("a")["ImageLocality"] == 23
+    assert scores.of("b").get("ImageLocality", 0) == 0
+    everywhere = snapshot_of([node(name, images=images) for name in "ab"], [])
+    assert FRAMEWORK.score(PodInfo(pod("p")), everywhere, everywhere.nodes).of("b")["ImageLocality"] == 48
+
+
 @pytest.mark.parametrize(
     ("total", "expected"), [(0, 0), (3, 3), (99, 99), (100, 100), (1000, 420), (5000, 500), (10000, 500)]
 )

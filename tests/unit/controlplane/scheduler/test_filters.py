@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.meta.labels import Selector
+from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.plugins import make_framework
-from controlplane.scheduler.pod_info import PodInfo
-from controlplane.scheduler.snapshot import snapshot_of
+from controlplane.scheduler.pod_info import Labels, PodInfo
+from controlplane.scheduler.snapshot import Snapshot, snapshot_of
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 Object = dict[str, Any]
@@ -207,6 +209,46 @@ ONE_NODE_CASES: list[tuple[str, Object, Object, list[Object], tuple[str, ...]]] 
 )
 def test_filter(candidate: Object, where: Object, running: list[Object], expected: tuple[str, ...]) -> None:
     assert reasons(candidate, [where], running, "n") == expected
+
+
+class Namespaces:
+    """Surroundings with labelled namespaces."""
+
+    def namespace_labels(self) -> dict[str, Labels]:
+        return {"default": {}, "red": {"team": "red"}, "blue": {"team": "blue"}}
+
+    def owner_selector(self, pod: PodInfo) -> Selector | None:
+        return None
+
+
+def around(running: Object) -> Snapshot:
+    cache = SchedulerCache(Namespaces())
+    cache.set_node(node("n"))
+    cache.set_pod(PodInfo(running), "n")
+    return cache.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "refused"),
+    [
+        pytest.param({}, "red", False, id="its own namespace only"),
+        pytest.param({"namespaces": ["red"]}, "red", True, id="by name"),
+        pytest.param({"namespaces": ["red"]}, "default", False, id="by name, not its own"),
+        pytest.param({"namespaceSelector": {"matchLabels": {"team": "red"}}}, "red", True, id="by label"),
+        pytest.param({"namespaceSelector": {"matchLabels": {"team": "red"}}}, "blue", False, id="by another label"),
+        pytest.param({"namespaceSelector": {}}, "blue", True, id="all of them"),
+    ],
+)
+def test_whose_pods_an_anti_affinity_concerns(more: Object, where: str, refused: bool) -> None:
+    terms = pod_terms("podAntiAffinity", app="web")
+    terms["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0] |= more
+    theirs = pod("q", on="n", namespace=where, labels={"app": "web"})
+    # Both ways: what comes keeps away from what runs, and what runs from what comes.
+    there = around(theirs)
+    assert bool(FRAMEWORK.judge(PodInfo(pod("p", affinity=terms)), there)(there.by_name["n"]).reasons) == refused
+    here = around(pod("p", on="n", affinity=terms))
+    comes = PodInfo(pod("q", namespace=where, labels={"app": "web"}))
+    assert bool(FRAMEWORK.judge(comes, here)(here.by_name["n"]).reasons) == refused
 
 
 def spread(max_skew: int = 1, key: str = "zone", **more: Any) -> list[Object]:

@@ -1,0 +1,99 @@
+"""Aggregated ClusterRoles, the signatures of cluster-info and the end of bootstrap tokens: the real controllers and API
+server."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import CLUSTERROLES, CONFIGMAPS, SECRETS
+from apimachinery.client.rest import Client
+from apimachinery.controller.glassbox import GlassBox
+from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.kit.trace import Trace
+from apimachinery.meta import times
+from controlplane.controllers.bootstrap_signer import signature
+from controlplane.controllers.context import Context
+from controlplane.controllers.wire import run_controllers
+from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.workloads import gone
+
+Object = dict[str, Any]
+
+NAMES = ("clusterrole-aggregation-controller", "bootstrap-signer-controller", "token-cleaner-controller")
+INFO = "apiVersion: v1\nkind: Config\n"
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
+    async with simulated_cluster(tmp_path / "data", controllers=False, scheduler=False) as cluster:
+        config = dataclasses.replace(cluster.controllers, controllers=NAMES)
+        async with Client(config.client, "kube-controller-manager") as client:
+            context = Context(client, config, SystemClock())
+            running = asyncio.create_task(run_controllers(context, GlassBox(Trace("kube-controller-manager"))))
+            try:
+                yield cluster
+            finally:
+                await cancel_and_wait(running)
+
+
+async def test_a_role_holds_the_rules_of_those_that_its_selector_finds(cluster: Simulation) -> None:
+    def role(name: str, verb: str, **labels: str) -> Object:
+        rule = {"apiGroups": [""], "resources": ["pods"], "verbs": [verb]}
+        return {"metadata": {"name": name, "labels": labels}, "rules": [rule]}
+
+    selector = {"clusterRoleSelectors": [{"matchLabels": {"to": "all"}}]}
+    await cluster.client.create(CLUSTERROLES, {"metadata": {"name": "all"}, "aggregationRule": selector})
+    await cluster.client.create(CLUSTERROLES, role("a", "get", to="all"))
+    await cluster.client.create(CLUSTERROLES, role("b", "list", to="all"))
+    await cluster.client.create(CLUSTERROLES, role("c", "delete"))
+
+    async def holds(*verbs: str) -> bool:
+        found = await cluster.client.get(CLUSTERROLES, "all")
+        return [each["verbs"] for each in found.get("rules") or ()] == [[verb] for verb in verbs]
+
+    await cluster.eventually(lambda: holds("get", "list"), "the rules of two roles")
+    await cluster.client.delete(CLUSTERROLES, "a")
+    await cluster.eventually(lambda: holds("list"), "the rules of the one that is left")
+
+
+async def test_a_bootstrap_token_signs_and_goes(cluster: Simulation) -> None:
+    def token(identity: str, lives: timedelta) -> Object:
+        plain = {
+            "token-id": identity,
+            "token-secret": "0123456789abcdef",
+            "usage-bootstrap-signing": "true",
+            "expiration": times.rfc3339(SystemClock().now() + lives),
+        }
+        data = {key: b64encode(value.encode()).decode() for key, value in plain.items()}
+        return {
+            "metadata": {"name": f"bootstrap-token-{identity}"},
+            "type": "bootstrap.kubernetes.io/token",
+            "data": data,
+        }
+
+    await cluster.client.create(
+        CONFIGMAPS, {"metadata": {"name": "cluster-info"}, "data": {"kubeconfig": INFO}}, "kube-public"
+    )
+    await cluster.client.create(SECRETS, token("abcdef", timedelta(hours=1)), "kube-system")
+
+    async def signed_by(*identities: str) -> bool:
+        data = (await cluster.client.get(CONFIGMAPS, "cluster-info", "kube-public"))["data"]
+        return {key.removeprefix("jws-kubeconfig-"): data[key] for key in data if key != "kubeconfig"} == {
+            each: signature(INFO, each, "0123456789abcdef") for each in identities
+        }
+
+    await cluster.eventually(lambda: signed_by("abcdef"), "its signature")
+    await cluster.client.create(SECRETS, token("passed", timedelta(seconds=-1)), "kube-system")
+    await gone(cluster, SECRETS, "bootstrap-token-passed", "kube-system")
+    await cluster.client.get(SECRETS, "bootstrap-token-abcdef", "kube-system")
+    await cluster.client.delete(SECRETS, "bootstrap-token-abcdef", "kube-system")
+    await cluster.eventually(lambda: signed_by(), "no signature")

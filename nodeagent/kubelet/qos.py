@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ _MIN_QUOTA = 1_000
 _MIN_SHARES = 2
 _MAX_SHARES = 262_144
 _HUGEPAGES = "hugepages-"
+# The kernel counts memory by pages.
+_PAGE = 4096
 
 _GUARANTEED_OOM = -997
 _BEST_EFFORT_OOM = 1000
@@ -67,6 +69,28 @@ def _unasked_memory(pod: Mapping[str, Any]) -> int:
         return 0
     count = sum(kind != "ephemeral" for kind, _ in pods.all_containers(pod))
     return (own - container_requests(pod).get("memory", 0)) // max(1, count)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryQos:
+    """The kernel's care for what containers ask for of memory, on cgroup v2 (KEP-2570; kuberuntime_container_linux.go).
+
+    factor: `memoryThrottlingFactor`. allocatable: bytes that the node has for pods, 0 when it does not know yet.
+    """
+
+    factor: float
+    allocatable: Callable[[], int]
+
+    def settings(self, pod: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
+        """memory.min is the request; memory.high, for who may use more, so much of the way from there to the most."""
+        request, limit = _memory_request(container), container_limits(container, pod=pod).memory
+        found = {"memory.min": str(request)} if request else {}
+        most = limit or self.allocatable()
+        if request != limit and most:
+            high = int((request + (most - request) * self.factor) // _PAGE * _PAGE)
+            if high > request:
+                found["memory.high"] = str(high)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ from .objects import ObjectStore
 from .paths import Paths
 from .pleg import Pleg
 from .probes.manager import ProbeManager
+from .qos import MemoryQos
 from .recorder import Recorder
 from .resize.resizer import Resizer
 from .runtime import swap as swaps
@@ -80,6 +81,12 @@ class Runtime:
     images: ImageService
 
 
+def _memory_qos(config: Config, allocatable: Callable[[], int]) -> MemoryQos | None:
+    if not config.gates["MemoryQoS"]:
+        return None
+    return MemoryQos(config.document["memoryThrottlingFactor"], allocatable)
+
+
 async def build(config: Config, clock: Clock | None = None) -> Agent:
     """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories)."""
     clock = clock or SystemClock()
@@ -91,7 +98,9 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     runtime = Runtime(channel, PacedRuntime(channel, turns), ImageService(channel))
     node_ips = config.node_ips or (machines.default_address(),)
     paths = _paths(config)
-    per_pod = PodLimits(config.pod_pids_limit, config.cpu_cfs_quota, tuple(machine.hugepages))
+    per_pod = PodLimits(
+        config.pod_pids_limit, config.cpu_cfs_quota, tuple(machine.hugepages), config.gates["MemoryQoS"]
+    )
     units = Systemd() if config.cgroup_driver == "systemd" else None
     cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod, units=units)
     client = await make_client(config, clock)
@@ -139,6 +148,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         config.seccomp_default,
         swap,
         image_volumes,
+        _memory_qos(config, lambda: render.amounts(watcher.allocatable).get("memory", 0)),
     )
     resizer = None
     if config.gates["InPlacePodVerticalScaling"]:

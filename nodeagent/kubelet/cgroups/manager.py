@@ -31,12 +31,23 @@ class PodLimits:
     """What every pod's cgroup is given beside its own resources.
 
     pids: most processes of a pod, -1 for no limit. cpu_quota: whether cpu limits are enforced (`cpuCFSQuota`).
-    page_sizes: of the machine's huge pages, in bytes.
+    page_sizes: of the machine's huge pages, in bytes. memory_qos: the memory that pods ask for is kept for them, on v2
+    (KEP-2570).
     """
 
     pids: int = -1
     cpu_quota: bool = True
     page_sizes: Sequence[int] = ()
+    memory_qos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a pod asks for: millicores, bytes."""
+
+    quality: str
+    cpu: int
+    memory: int
 
 
 class Cgroups:
@@ -51,17 +62,18 @@ class Cgroups:
     ) -> None:
         self.root, self.tree = root, tree or Tree()
         self._pod_limits = pod_limits or PodLimits()
-        self._burstable: dict[str, int] = {}
+        self._asked: dict[str, _Asked] = {}
         self._units = units
         self.driver = names.CGROUPFS if units is None else names.SYSTEMD
         self.v2 = self.tree.v2
+        self._memory_qos = self.v2 and self._pod_limits.memory_qos
 
     async def ensure_roots(self) -> None:
         """Make kubepods, burstable and besteffort. Raises OSError when cgroups are not writable."""
         for quality in _QUALITIES:
             await self._make(names.quality_name(self.root, quality))
         await self._weigh("BestEffort", 0)
-        await self._share_burstable()
+        await self._share()
 
     async def enforce(self, limits: Limits, pids: int = -1) -> None:
         """Give the cgroup of all pods what the node can allocate. Raises OSError when the kernel refuses.
@@ -94,6 +106,8 @@ class Cgroups:
         """Give a pod's cgroup the limits of its spec. Raises OSError when the kernel refuses one."""
         limits = qos.pod_limits(pod, cpu_quota=self._pod_limits.cpu_quota)
         await self._limit(names.pod_name(self.root, pod), limits, self._pod_limits.pids)
+        if self._memory_qos:
+            await self._promise(names.pod_name(self.root, pod), pod_requests(pod).get("memory", 0))
         await self._count(pod)
 
     async def lift_pod(self, pod: Mapping[str, Any]) -> None:
@@ -113,8 +127,8 @@ class Cgroups:
 
     async def remove_pod(self, uid: str) -> bool:
         """Kill what is left in the pod's cgroup and remove it. False when something still lives in it: ask again."""
-        if self._burstable.pop(uid, None) is not None:
-            await self._share_burstable()
+        if self._asked.pop(uid, None) is not None:
+            await self._share()
         gone = True
         for path in [path for path in self._places(uid) if self.tree.remains(path)]:
             gone = self.tree.remove(path) and gone
@@ -183,15 +197,31 @@ class Cgroups:
 
     async def _count(self, pod: Mapping[str, Any]) -> None:
         """The burstable class weighs as much as its pods ask for together (qos_container_manager_linux.go)."""
-        if qos_class(pod) != "Burstable":
+        quality, requests = qos_class(pod), pod_requests(pod)
+        if quality != "Burstable" and not (self._memory_qos and quality == "Guaranteed"):
             return
-        asked = pod_requests(pod).get("cpu", 0)
-        if self._burstable.get(pods.uid(pod)) != asked:
-            self._burstable[pods.uid(pod)] = asked
-            await self._share_burstable()
+        asked = _Asked(quality, requests.get("cpu", 0), requests.get("memory", 0))
+        if self._asked.get(pods.uid(pod)) != asked:
+            self._asked[pods.uid(pod)] = asked
+            await self._share()
 
-    async def _share_burstable(self) -> None:
-        await self._weigh("Burstable", sum(self._burstable.values()))
+    async def _share(self) -> None:
+        burstable = [asked for asked in self._asked.values() if asked.quality == "Burstable"]
+        await self._weigh("Burstable", sum(asked.cpu for asked in burstable))
+        if not self._memory_qos:
+            return
+        # A promise counts only up to what every cgroup above it is promised.
+        for quality, of in (("Guaranteed", list(self._asked.values())), ("Burstable", burstable)):
+            try:
+                await self._promise(names.quality_name(self.root, quality), sum(asked.memory for asked in of))
+            except OSError as error:
+                log.warning("Failed to keep memory for %s pods: %s", quality.lower(), error)
+
+    async def _promise(self, name: Name, memory: int) -> None:
+        """Keep so many bytes for a cgroup, whatever others need."""
+        if self._units is not None:
+            await self._units.change(names.unit(name), [("MemoryMin", "t", memory)])
+        self.tree.apply(names.path(name, self.driver), [Setting("", "memory.min", str(memory))])
 
     async def _weigh(self, quality: str, millicores: int) -> None:
         name, shares = names.quality_name(self.root, quality), qos.cpu_shares(millicores)

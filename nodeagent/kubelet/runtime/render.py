@@ -83,7 +83,7 @@ class ContainerInputs:
 
     image_ref: what the runtime calls the image. env: rendered. mounts: of volumes and of the kubelet's own files.
     node_memory: bytes of the node, for the OOM score. page_sizes: of its huge pages, bytes. cpu_quota: cpu limits hold.
-    swap: of the node; None leaves it to the runtime.
+    swap: of the node; None leaves it to the runtime. memory_qos: of the node, None while its gate is closed.
     """
 
     image_ref: str
@@ -100,6 +100,7 @@ class ContainerInputs:
     cpu_quota: bool = True
     page_sizes: Sequence[int] = ()
     swap: Swap | None = None
+    memory_qos: qos.MemoryQos | None = None
 
 
 def render_container(pod: Pod, container: Container, inputs: ContainerInputs) -> cri.ContainerConfig:
@@ -119,6 +120,8 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
     )
     if inputs.cgroup_v2:
         resources.unified["memory.oom.group"] = "1"
+        if inputs.memory_qos is not None:
+            resources.unified.update(inputs.memory_qos.settings(pod, container))
     if inputs.swap is not None:
         inputs.swap.apply(pod, container, resources)
     return cri.ContainerConfig(

@@ -25,6 +25,7 @@ from nodeagent.kubelet.lifecycle import HookFailed, run_hook
 from nodeagent.kubelet.objects import ApiAway, ObjectStore
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.qos import MemoryQos
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
@@ -76,6 +77,7 @@ class Machine:
     seccomp_default: bool = False
     swap: Swap | None = None
     image_volumes: bool = False
+    memory_qos: MemoryQos | None = None
 
 
 class Starter:
@@ -188,6 +190,7 @@ class Starter:
             cpu_quota=self._machine.cpu_quota,
             page_sizes=self._machine.page_sizes,
             swap=self._machine.swap,
+            memory_qos=self._machine.memory_qos,
         )
         config = render_container(pod, container, inputs)
         if around.users is not None:

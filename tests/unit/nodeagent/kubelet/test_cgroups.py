@@ -125,7 +125,13 @@ class Files(Tree):
     @staticmethod
     def _fill(place: Path) -> None:
         start = {"cgroup.controllers": "cpu memory pids hugetlb", "cpu.weight": "100", "cpu.max": "max 100000"}
-        start |= {"memory.max": "max", "pids.max": "max", "hugetlb.2MB.max": "max", "cgroup.procs": ""}
+        start |= {
+            "memory.max": "max",
+            "memory.min": "0",
+            "pids.max": "max",
+            "hugetlb.2MB.max": "max",
+            "cgroup.procs": "",
+        }
         for name, text in start.items():
             if not (place / name).exists():
                 (place / name).write_text(text)

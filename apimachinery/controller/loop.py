@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.metrics import Counter, Histogram
-from apimachinery.kit.trace import current
+from apimachinery.kit.trace import Thing, current
 from apimachinery.meta.status import ApiError, is_conflict
 
 from .queue import WorkQueue
@@ -34,6 +36,16 @@ class Outcome:
     key comes back by itself, None when it does not. seconds: how long it took."""
 
     key: str
+    result: str
+    error: str
+    again: float | None
+    seconds: float
+
+
+class _Reconciled(Struct, gc=False):
+    """What the trace keeps of one reconciliation."""
+
+    causes: tuple[Thing, ...]
     result: str
     error: str
     again: float | None
@@ -84,8 +96,8 @@ class Controller:
         with trace.working() if trace is not None else nullcontext(0) as work:
             outcome = await self._contained(key)
         if trace is not None:
-            detail = {"causes": causes, "result": outcome.result, "error": outcome.error, "again": outcome.again}
-            trace.note_at(began, work, "reconciled", self.name, key, "", {**detail, "seconds": outcome.seconds})
+            detail = _Reconciled(causes, outcome.result, outcome.error, outcome.again, outcome.seconds)
+            trace.note_at(began, work, "reconciled", self.name, key, "", detail)
         return outcome
 
     async def _contained(self, key: str) -> Outcome:

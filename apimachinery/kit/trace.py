@@ -1,6 +1,8 @@
 """What a component has done of late, in a bounded ring: always kept, and joined with others' only when somebody asks.
 
-An entry costs one tuple in a deque, so that it need not be switched on before the thing that one wants to understand.
+An entry costs one record in a deque, so that it need not be switched on before the thing that one wants to understand.
+Entries and their details are records that the search for garbage never looks at (`gc=False`): thousands are kept and as
+many forgotten, which would make it look through all else more often. Whoever asks gets them as JSON (`document`).
 The ring of a component is found through a context variable, which every task inherits from the one that made it: two
 components in one process have a ring each, and what they share (clients, caches, queues) needs no further argument.
 """
@@ -9,10 +11,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any
+
+from msgspec import Struct, to_builtins
 
 SIZE = 8192
 """Entries of a ring; about 300 bytes each."""
@@ -22,10 +25,10 @@ Thing = tuple[str, str, str]
 """An object at a revision: its resource (`deployments.apps`), its key (`namespace/name`) and its revision."""
 
 
-class Entry(NamedTuple):
+class Entry(Struct, gc=False, array_like=True):
     """at: seconds since the epoch. work: number of the work (a reconciliation, a request) in which it happened; 0 for
-    none. what: a word of the component's. resource, key, revision: what it is about. detail: JSON, which is never
-    changed afterwards."""
+    none. what: a word of the component's. resource, key, revision: what it is about. detail: JSON, or a Struct of it,
+    which is never changed afterwards."""
 
     at: float
     work: int
@@ -55,25 +58,37 @@ class Trace:
         self.written += 1
         self._entries.append(Entry(at, work, what, resource, key, revision, detail))
 
-    @contextmanager
-    def working(self) -> Iterator[int]:
+    def working(self) -> Working:
         """What is noted inside, by this task and those that it makes, belongs to one work, whose number this is."""
         self._works += 1
-        token = _WORK.set(self._works)
-        try:
-            yield self._works
-        finally:
-            _WORK.reset(token)
+        return Working(self._works)
 
     def document(self) -> dict[str, Any]:
         """The ring as JSON, with our clock, by which a reader in another machine corrects the times."""
-        entries = [list(entry) for entry in self._entries]
+        entries = to_builtins(list(self._entries))
         return {
             "component": self.component,
             "now": self.now(),
             "forgotten": self.written - len(entries),
             "entries": entries,
         }
+
+
+class Working:
+    """A context, in which one work is under way."""
+
+    __slots__ = ("_number", "_token")
+    _token: Token[int]
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> int:
+        self._token = _WORK.set(self._number)
+        return self._number
+
+    def __exit__(self, *_: object) -> None:
+        _WORK.reset(self._token)
 
 
 _CURRENT: ContextVar[Trace | None] = ContextVar("trace", default=None)

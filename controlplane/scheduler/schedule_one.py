@@ -13,12 +13,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from apimachinery.api.catalogue import PODS
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter, Histogram
-from apimachinery.kit.trace import current
+from apimachinery.kit.trace import Thing, current
 from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
@@ -43,6 +45,15 @@ _NO_NODES = "NoNodes"
 
 _ATTEMPTS = Counter("scheduler_schedule_attempts_total", "Attempts to schedule pods", ["result", "profile"])
 _SECONDS = Histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision")
+
+
+class _Tried(Struct, gc=False):
+    """What the trace keeps of one attempt. result: the node, "" for none."""
+
+    causes: tuple[Thing, ...]
+    result: str
+    attempt: int
+    seconds: float
 
 
 class ScheduleOne:
@@ -123,7 +134,7 @@ class ScheduleOne:
             with trace.working() as work:
                 await self._schedule(queued)
             node, seconds = self._cache.place_of(pod.uid), self._clock.monotonic() - started
-            detail = {"causes": [cause], "result": node or "", "attempt": queued.attempts, "seconds": seconds}
+            detail = _Tried((cause,), node or "", queued.attempts, seconds)
             trace.note_at(began, work, "reconciled", "scheduler", pod.key, "", detail)
         finally:
             self._working.discard(pod.key)

@@ -155,20 +155,31 @@ class Chain:
         return found
 
 
+class _Admitted(Struct, gc=False, omit_defaults=True):
+    """What the trace keeps of one round. refused: with what words, by: which plug-in."""
+
+    round: str
+    plugins: list[str]
+    seconds: float
+    refused: str | None = None
+    by: str | None = None
+    changes: list[tuple[str, str]] | None = None
+
+
 async def _run(steps: Steps, review: Review, round: str) -> None:
     if (trace := current()) is None:
         await _run_all(steps, review)
         return
-    began, verdict = trace.now(), {}
+    began, refused, by = trace.now(), None, None
     try:
         await _run_all(steps, review)
     except status.ApiError as error:
-        verdict = {"refused": error.message, "by": review.plugin}
+        refused, by = error.message, review.plugin
         raise
     finally:
-        detail = {"round": round, "plugins": steps.names, "seconds": trace.now() - began, **verdict}
+        detail = _Admitted(round, steps.names, trace.now() - began, refused, by)
         if review.told:
-            detail["changes"], review.told = review.told, []
+            detail.changes, review.told = review.told, []
         trace.note("admitted", review.resource.group_resource, review.name, "", detail)
 
 

@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from msgspec import Struct
 
 from apimachinery.kit.trace import Trace, current, use
 from apimachinery.meta import status
@@ -185,18 +186,18 @@ class Front:
                 response = await self._answer(request, info)
         finally:
             use(before)  # this task serves the connection's other requests too
-        detail = {
-            "verb": info.verb,
-            "subresource": info.subresource,
-            "user": request.get(_USER, ""),
-            "agent": request.headers.get("User-Agent", ""),
-            "audit": request.get(_IDENTITY, ""),
-            "code": response.status,
-            "seconds": trace.now() - began,
-        }
+        detail = _Asked(
+            info.verb,
+            info.subresource,
+            request.get(_USER, ""),
+            request.headers.get("User-Agent", ""),
+            request.get(_IDENTITY, ""),
+            response.status,
+            trace.now() - began,
+        )
         name = info.name
         if response.status >= 400 and "dryRun" not in request.query:
-            detail["refused"], named = _refused(response)
+            detail.refused, named = _refused(response)
             name = name or named
         about = f"{info.resource}.{info.group}" if info.group else info.resource
         key = f"{info.namespace}/{name}" if info.namespace else name
@@ -279,6 +280,19 @@ class Front:
         if decision is not Decision.ALLOW:
             raise refusal(attributes, reason)
         return await self._route(request, info, attributes.user)
+
+
+class _Asked(Struct, gc=False, omit_defaults=True):
+    """What the trace keeps of one request. seconds: until its answer was there. refused: with what words."""
+
+    verb: str
+    subresource: str
+    user: str
+    agent: str
+    audit: str
+    code: int
+    seconds: float
+    refused: str | None = None
 
 
 def _http_log() -> logging.Logger:

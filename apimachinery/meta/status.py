@@ -93,6 +93,13 @@ class ApiError(Exception):
         return cls(code, reason or "Unknown", message, {"causes": cause})
 
 
+class NoSuchPath(ApiError):
+    """404 for a path below which there is nothing at all: Go's own page, no Status."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "NotFound", "the server could not find the requested resource", {})
+
+
 class Undecodable(ApiError):
     """400: a body that does not become an object of its kind. `why`: the message without the kind it was to be."""
 

@@ -261,16 +261,26 @@ BAD_PATHS = [
     "/api/v1/namespaces/a/%2e%2e/secrets",
     "/api/v1//pods",
     "/api/v1/nothing",
-    "/apis/nothing.example.com/v1/things",
     "/api/v2/pods",
-    "/nothing",
+    "/apis/apps/v1/nothing",
+    "/apis/apps/v9",
 ]
+NO_PATHS = ["/apis/nothing.example.com/v1/things", "/apis/nothing.example.com", "/nothing", "/nothing/at/all"]
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_paths_that_are_none(control_plane: ControlPlane, path: str) -> None:
     answer = control_plane.request("GET", path)
     assert (answer.code, answer.json["kind"], answer.json["reason"]) == (404, "Status", "NotFound")
+
+
+@pytest.mark.parametrize("path", NO_PATHS)
+def test_paths_that_lead_nowhere(control_plane: ControlPlane, path: str) -> None:
+    answer = control_plane.request("GET", path)
+    assert (answer.code, answer.body) == (404, b"404 page not found\n")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    done = control_plane.kubectl("get", "--raw", path, check=False)
+    assert done.stderr == "Error from server (NotFound): the server could not find the requested resource\n"
 
 
 def _pod(**spec: Any) -> Any:

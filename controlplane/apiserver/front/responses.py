@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from apimachinery.meta.status import ApiError
+from apimachinery.meta.status import ApiError, NoSuchPath
 from controlplane.apiserver.front.answer import Answer
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, Accepted, preferred
 
@@ -152,7 +152,9 @@ def discovery(request: web.BaseRequest, data: bytes, wanted: Accepted) -> web.Re
 
 
 def refusal(request: web.BaseRequest, error: ApiError) -> web.Response:
-    """The Status of a refusal."""
+    """The Status of a refusal; Go's page for a path that is nowhere."""
+    if isinstance(error, NoSuchPath):
+        return text("404 page not found\n", error.code)
     response = document(request, error.to_status(), code=error.code)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from apimachinery.api.catalogue import Catalogue
+from apimachinery.api.catalogue import CATALOGUE, Catalogue
 from apimachinery.kit import metrics
 from apimachinery.meta import status
 from controlplane.apiserver.authn.issuer import Issuer
@@ -141,7 +141,9 @@ class Routes:
         elif words[0] == "apis" and len(words) == 3:
             found = documents.resource_list(catalogue, words[1], words[2])
         if found is None:
-            raise status.path_not_found()
+            # Below the paths of its own groups a real server answers with a Status, below those of defined kinds not.
+            own = words[0] == "api" or (words[0] == "apis" and len(words) > 1 and words[1] in CATALOGUE.versions())
+            raise status.path_not_found() if own else status.NoSuchPath()
         return responses.document(request, found)
 
 

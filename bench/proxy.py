@@ -7,7 +7,6 @@ sent instead, what the kernel takes for the same messages.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import subprocess
@@ -16,7 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import uvloop
+
 from apimachinery.cache.lister import Lister
+from apimachinery.kit import collector
 from apimachinery.kit.clock import SystemClock
 from apimachinery.meta.endpoints import SERVICE_NAME
 from bench.figure import Figure, p50
@@ -82,7 +84,7 @@ class Written:
 
 
 def measure() -> list[Figure]:
-    return [figure for size in SIZES for mode in COMMANDS for figure in asyncio.run(_measure(mode, size))]
+    return [figure for size in SIZES for mode in COMMANDS for figure in uvloop.run(_measure(mode, size))]
 
 
 async def _measure(mode: str, size: int) -> list[Figure]:
@@ -124,13 +126,12 @@ def _proxier(backend: Backend, size: int, slice_lister: Lister) -> Proxier:
     """slice_lister: to be filled."""
     service_lister = Lister()
     slice_lister.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
-    for number in range(size):
-        service_lister.put(_service(number))
-        slice_lister.put(_slice(number, 3))
-    view = NodeView(cluster_cidr="10.244.0.0/16", pod_cidr="10.244.1.0/24", node_ip="192.0.2.1")
-    # As in the daemon, what was there before is not looked through for garbage.
     gc.collect()
-    gc.freeze()
+    with collector.loading():  # as the daemon does
+        for number in range(size):
+            service_lister.put(_service(number))
+            slice_lister.put(_slice(number, 3))
+    view = NodeView(cluster_cidr="10.244.0.0/16", pod_cidr="10.244.1.0/24", node_ip="192.0.2.1")
     return Proxier("node-1", service_lister, slice_lister, backend, 4, view, SystemClock(), lambda _: 0)
 
 

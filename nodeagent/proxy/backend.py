@@ -24,10 +24,13 @@ class Backend(Protocol):
     holds: bool
     """Whether the kernel was brought to what was last asked. When it is set to False, the next write is whole."""
 
-    async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
+    async def write(
+        self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView, *, at_most: int | None = None
+    ) -> float | None:
         """Bring the kernel from what was last written to `ports`, by Service; cost is that of what `changed`.
 
-        ports: those that changed are worked out when they are asked for.
+        ports: those that changed are worked out when they are asked for. at_most: endpoints that all of them have
+        together, at most; None when nobody has counted.
 
         changed: the keys whose ports may be others than at the last call, or gone. With `holds` False, everything of
         ours is written anew over whatever is there. A float asks for another write after so many seconds. Raises

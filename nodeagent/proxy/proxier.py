@@ -120,7 +120,8 @@ class Proxier:
         triggers, self._triggers = self._triggers, {}
         whole = not self._backend.holds
         try:
-            again = await self._backend.write(self._planned, changed, self._view)
+            at_most = self._endpoints_at_most() if whole else None
+            again = await self._backend.write(self._planned, changed, self._view, at_most=at_most)
         except (CommandError, OSError) as error:
             return self._failed(error)
         finally:
@@ -168,6 +169,10 @@ class Proxier:
         slices = self._slices.by_index(SLICES_OF_SERVICE, key)
         endpoints = services.endpoints(slices, self._node_name, self.family)
         return [(port, endpoints.get((port.port_name, port.protocol), [])) for port in ports]
+
+    def _endpoints_at_most(self) -> int:
+        """Of all Services together, before they are worked out."""
+        return sum(len(one.get("endpoints") or ()) * len(one.get("ports") or ()) for one in self._slices.list())
 
     def _failed(self, error: Exception) -> float:
         command = self._backend.command

@@ -33,7 +33,9 @@ class IptablesRules:
         self.transactions = 0
         self.holds = False
 
-    async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
+    async def write(
+        self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView, *, at_most: int | None = None
+    ) -> float | None:
         self.transactions = 0
         held, self.holds = self.holds, False
         if held:
@@ -42,7 +44,7 @@ class IptablesRules:
                 self.transactions = text.count("\nCOMMIT\n")
         else:
             saved = await self._netfilter.save()
-            await self._netfilter.restore(self._whole(ports, saved, view))
+            await self._netfilter.restore(self._whole(ports, saved, view, at_most))
             self.transactions = len(self._counts)
         self.holds = True
         return None
@@ -53,15 +55,17 @@ class IptablesRules:
     def counts(self) -> Mapping[str, int]:
         return self._counts
 
-    def _whole(self, ports: Mapping[str, Ports], saved: Mapping[str, SavedTable], view: NodeView) -> Iterator[str]:
+    def _whole(
+        self, ports: Mapping[str, Ports], saved: Mapping[str, SavedTable], view: NodeView, at_most: int | None
+    ) -> Iterator[str]:
         """Everything, planned anew whatever was planned before, piece by piece."""
         self._plans.clear()
         self._endpoints.clear()
         self._total, self._view = 0, view
+        self._comments = (at_most is not None and at_most <= _LARGE) or not _is_large(ports)
         yield from render_whole(self._plan_all(ports), lambda: self._others(saved))
 
     def _plan_all(self, ports: Mapping[str, Ports]) -> Iterator[PortPlan]:
-        self._comments = not _is_large(ports)
         for key in sorted(ports):
             self._count_endpoints(key, ports[key])
             if plans := self._plan(ports[key]):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nodeagent.proxy.node import NodeView, Settings
+from nodeagent.proxy.pieces import in_pieces
 
 from . import names
 from .plan import PortPlan, Rules
 
 Chains = Mapping[str, Rules]
 TABLES = ("filter", "nat")
-_PIECE = 32  # service ports in one piece of input: some 40 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,9 @@ def render_whole(plans: Iterable[PortPlan], others: Callable[[], Change]) -> Ite
     plans: every service port's. others: asked for after the last of them; what there is to write but their chains.
     """
     yield f"*nat\n:{names.MARK_MASQ} - [0:0]\n"  # what their chains lead to
-    pieces: list[str] = []
-    for plan in plans:
-        pieces.append(_body(TableChange(write=plan.chains)))
-        if len(pieces) == _PIECE:
-            yield "".join(pieces)
-            pieces.clear()
+    yield from in_pieces(_body(TableChange(write=plan.chains)) for plan in plans)
     change = others()
-    yield "".join([*pieces, _body(change["nat"]), "COMMIT\n*filter\n", _body(change["filter"]), "COMMIT\n"])
+    yield "".join([_body(change["nat"]), "COMMIT\n*filter\n", _body(change["filter"]), "COMMIT\n"])
 
 
 def _body(table: TableChange) -> str:

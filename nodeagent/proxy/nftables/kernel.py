@@ -49,7 +49,8 @@ class NftKernel:
 
     async def apply(self, pieces: Iterable[str]) -> None:
         encoded = (piece.encode() for piece in pieces)
-        await commands.run(*self._prefix, "nft", "-f", "-", input=encoded, timeout=_TIMEOUT)
+        # Of "-" nft reads everything before it looks at the first line.
+        await commands.run(*self._prefix, "nft", "-f", "/proc/self/fd/0", input=encoded, timeout=_TIMEOUT)
 
     def transact(self, requests: Sequence[Request]) -> None:
         netlink, self._netlink = self._netlink or self._open(), None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nodeagent.proxy.pieces import in_pieces
+
 from . import names
-from .plan import Element
+from .plan import Element, PortPlan
 from .state import Change, State, Value
 from .table import BASE_CHAINS, address_type, containers
 
@@ -28,37 +30,41 @@ def render_change(change: Change, family: int) -> str:
     return _text(_change_lines(change, _Table(family)))
 
 
-def render_whole(state: State, present: Present | None, family: int) -> str:
-    """Everything of ours anew over what is there. Clients that affinity keeps are kept.
+def render_whole(state: State, present: Present | None, family: int, plans: Iterable[PortPlan]) -> Iterator[str]:
+    """Everything of ours anew over what is there, in pieces: nft reads the first while the last are planned.
 
-    present: None replaces the table itself, with whatever is in it.
+    Clients that affinity keeps are kept. present: None replaces the table itself, with whatever is in it.
+    plans: those of `state`, which may get them as they are asked for; what is no Service's first, because it is what
+    theirs lead to.
     """
-    table = _Table(family)
-    lines = [] if present is not None else [f"add table {table.name}", f"delete table {table.name}"]
-    lines.append(f'add table {table.name} {{ comment "rules for kube-proxy" ; }}')
-    found = present or Present()
-    for name, base in BASE_CHAINS.items():
-        what = f"type {base.type} hook {base.hook} priority {base.priority} ;"
-        lines.append(f"add chain {table.name} {name} {{ {what} }}")
-    for name, (word, kind, comment) in containers(family).items():
-        lines.append(f'add {word} {table.name} {name} {{ type {kind} ; comment "{comment}" ; }}')
-        if name in found.sets:
-            lines.append(f"flush {word} {table.name} {name}")
-    return _text([*lines, *_change_lines(plan_whole(state, found), table)])
+    table, found = _Table(family), present or Present()
+    yield _text(_table_lines(table, found, family, anew=present is None))
+    yield from in_pieces(_text(_change_lines(change, table)) for change in plan_whole(state, found, plans))
 
 
-def plan_whole(state: State, present: Present) -> Change:
-    """All chains and elements; of the sets of affinity those that are not there as they should be."""
-    chains, sets = state.chains(), state.sets()
-    return Change(
-        delete_sets=[n for n, at in present.sets.items() if names.is_affinity_set(n) and sets.get(n) != at],
-        add_sets={name: seconds for name, seconds in sets.items() if present.sets.get(name) != seconds},
-        chains=chains,
-        made=chains.keys() - present.chains.keys(),
-        drop=[name for name in present.chains if name not in chains and not name.startswith(names.WRITTEN)],
-        remove=[name for name in present.chains if name not in chains and name.startswith(names.WRITTEN)],
+def plan_whole(state: State, present: Present, plans: Iterable[PortPlan]) -> Iterator[Change]:
+    """All chains and elements; of the sets of affinity those that are not there as they should be. To be made in this
+    order, in one transaction: first what is there lets go of everything, then one for each of `plans`."""
+    written = {name for name in present.chains if name.startswith(names.WRITTEN)}
+    yield Change(drop=[name for name in present.chains if name not in written])
+    for plan in plans:
+        sets = {name: seconds for name, seconds in plan.sets.items() if present.sets.get(name) != seconds}
+        again = [name for name in sets if name in present.sets]
+        yield Change(delete_sets=again, add_sets=sets, chains=plan.chains, made=set(plan.chains))
+    wanted, last = state.sets(), state.written
+    yield Change(
+        delete_sets=[name for name in present.sets if names.is_affinity_set(name) and name not in wanted],
+        chains={last: ()},
+        made={last},
+        remove=[name for name in written if name != last],
         add_elements=state.elements(),
     )
+
+
+def leftover(state: State, present: Present) -> list[str]:
+    """The chains that are empty once everything was written anew."""
+    chains = state.chains()
+    return [name for name in present.chains if name not in chains and not name.startswith(names.WRITTEN)]
 
 
 def render_removal(family: int) -> str:
@@ -73,6 +79,19 @@ class _Table:
     def __init__(self, family: int) -> None:
         self.name = f"{'ip' if family == 4 else 'ip6'} {names.TABLE}"
         self.address = address_type(family)
+
+
+def _table_lines(table: _Table, present: Present, family: int, *, anew: bool) -> Iterator[str]:
+    if anew:
+        yield f"add table {table.name}"
+        yield f"delete table {table.name}"
+    yield f'add table {table.name} {{ comment "rules for kube-proxy" ; }}'
+    for name, base in BASE_CHAINS.items():
+        yield f"add chain {table.name} {name} {{ type {base.type} hook {base.hook} priority {base.priority} ; }}"
+    for name, (word, kind, comment) in containers(family).items():
+        yield f'add {word} {table.name} {name} {{ type {kind} ; comment "{comment}" ; }}'
+        if name in present.sets:
+            yield f"flush {word} {table.name} {name}"
 
 
 def _change_lines(change: Change, table: _Table) -> Iterator[str]:

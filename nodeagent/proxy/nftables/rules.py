@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.commands import CommandError
@@ -14,9 +13,12 @@ from . import names
 from .encode import encode_change, encode_deletion
 from .kernel import Kernel
 from .plan import PortPlan, plan_port
-from .render import Present, plan_whole, render_change, render_whole
+from .render import Present, leftover, render_change, render_whole
 from .state import FIXED, Change, State, merge
 from .table import MAPS, SETS, fixed_chains
+
+Plans = Iterator[tuple[str, PortPlan | None]]
+"""By the Service's key, None for one that adds nothing; made as they are asked for."""
 
 # Kernels before 6.2 notice only some time after an element of a map is gone that its chain is not in use any more.
 STALE_SECONDS = 1.0
@@ -36,21 +38,20 @@ class NftablesRules:
         self.transactions = 0
         self.holds = False
 
-    async def write(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> float | None:
+    async def write(
+        self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView, *, at_most: int | None = None
+    ) -> float | None:
         self.transactions = 0
-        # Planned when it is asked for: the command of a full write is running by then.
-        plan = functools.cache(lambda: self._state.replace(self._plans(ports, changed, view)))
+        # Each is planned when it is asked for: the command of a full write is running by then.
         held, self.holds = self.holds, False
+        plans = self._plans(ports, changed, view, whole=not held)
         try:
             if held:
-                await self._delete_stale()
-                await self._commit(plan())
+                await self._write_changed(plans)
             else:
-                await self._write_whole(plan)
+                await self._write_whole(plans)
         finally:
-            plan()  # once and in any case: what changed is not told again
-        if held:
-            self._note_stale(plan())
+            self._take(plans)  # in any case: what changed is not told again
         self.holds = True
         return STALE_SECONDS if self._stale else None
 
@@ -60,16 +61,20 @@ class NftablesRules:
     def counts(self) -> Mapping[str, int]:
         return {}
 
-    def _plans(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView) -> dict[str, PortPlan | None]:
-        plans = {key: merge(plan_port(port, found, view) for port, found in ports.get(key, ())) for key in changed}
-        if view != self._view:
-            answering = self._settings.answering(view) or ()
-            elements = {(names.NODEPORT_IPS, ip): ("", "") for ip in answering}
-            plans[FIXED] = PortPlan(chains=fixed_chains(self._settings, view), elements=elements)
+    def _plans(self, ports: Mapping[str, Ports], changed: Set[str], view: NodeView, *, whole: bool) -> Plans:
+        """What is no Service's first: it is what theirs lead to."""
+        if whole or view != self._view:
             self._view = view
-        return plans
+            elements = {(names.NODEPORT_IPS, ip): ("", "") for ip in self._settings.answering(view) or ()}
+            yield FIXED, PortPlan(chains=fixed_chains(self._settings, view), elements=elements)
+        for key in changed:
+            yield key, merge(plan_port(port, found, view) for port, found in ports.get(key, ()))
 
-    def _is_written(self, found: Present, plan: Callable[[], Change]) -> bool:
+    def _take(self, plans: Plans) -> None:
+        for key, plan in plans:
+            self._state.take(key, plan)
+
+    def _is_written(self, found: Present, plans: Plans) -> bool:
         """Once, at the start: what an earlier process wrote is left as it is when it is what this one wants.
 
         Writing everything anew is one transaction, but a packet that is being looked at when it is committed may meet
@@ -78,30 +83,44 @@ class NftablesRules:
         first, self._first = self._first, False
         if not first or not found.chains:
             return False
-        plan()
+        self._take(plans)
         return is_whole(found, self._state)
 
-    async def _write_whole(self, plan: Callable[[], Change]) -> None:
+    async def _write_changed(self, plans: Plans) -> None:
+        await self._delete_stale()
+        change = self._state.replace(dict(plans))
+        await self._commit(change)
+        for name in change.chains:
+            self._stale.pop(name, None)
+        self._note_stale(change.drop)
+
+    async def _write_whole(self, plans: Plans) -> None:
         """The second time in a row that this is refused, the table is replaced: something in it is not as ours."""
         found = await self._kernel.present()
-        if self._is_written(found, plan):
+        if self._is_written(found, plans):
             return
         self._stale.clear()
         present = None if self._refused else found
         refused_before, self._refused = self._refused, True
         try:
-            await self._kernel.apply(self._whole(plan, present))
+            await self._kernel.apply(render_whole(self._state, present, self._settings.family, self._all(plans)))
         except CommandError:
             self._refused = not refused_before
             raise
         self.transactions += 1
         self._refused = False
-        if present is not None and present.chains:
-            self._note_stale(plan_whole(self._state, present))
+        if present is not None:
+            self._note_stale(leftover(self._state, present))
 
-    def _whole(self, plan: Callable[[], Change], present: Present | None) -> Iterator[str]:
-        plan()
-        yield render_whole(self._state, present, self._settings.family)
+    def _all(self, plans: Plans) -> Iterator[PortPlan]:
+        """What every Service adds; those that changed before the others, and taken in as they are asked for."""
+        taken = set()
+        for key, plan in plans:
+            self._state.take(key, plan)
+            taken.add(key)
+            if plan is not None:
+                yield plan
+        yield from (plan for key, plan in self._state.plans.items() if key not in taken)
 
     async def _commit(self, change: Change) -> None:
         family = self._settings.family
@@ -112,11 +131,8 @@ class NftablesRules:
             self._kernel.transact(requests)
         self.transactions += requests != []
 
-    def _note_stale(self, change: Change) -> None:
-        now = self._clock.monotonic()
-        for name in change.chains:
-            self._stale.pop(name, None)
-        self._stale |= dict.fromkeys(change.drop, now)
+    def _note_stale(self, chains: Iterable[str]) -> None:
+        self._stale |= dict.fromkeys(chains, self._clock.monotonic())
 
     async def _delete_stale(self) -> None:
         now = self._clock.monotonic()

@@ -39,7 +39,7 @@ class Change:
 class State:
     """What every Service adds. An address and port that two claim belongs to the one whose name is first.
 
-    Costs of `replace` are those of the plans given, whatever else there is.
+    Costs of `take` and `replace` are those of the plans given, whatever else there is.
     """
 
     def __init__(self) -> None:
@@ -65,24 +65,32 @@ class State:
     def sets(self) -> dict[str, int]:
         return {name: seconds for plan in self.plans.values() for name, seconds in plan.sets.items()}
 
-    def replace(self, changed: Mapping[str, PortPlan | None]) -> Change:
-        """Take new plans in, None for none; returns what that changes."""
-        change, written = Change(), self.written
-        plans = [(key, self.plans.get(key) or PortPlan(), plan or PortPlan()) for key, plan in changed.items()]
-        touched = {element for _, old, new in plans for element in (*old.elements, *new.elements)}
-        before = {element: self._value(element) for element in touched}
-        for key, old, new in plans:
-            # Added up, so that a change costs the digests of what changed.
-            self._digest = (self._digest - _digest(key, old) + _digest(key, new)) % _MODULUS
+    def take(self, key: str, plan: PortPlan | None) -> None:
+        """Take the new plan of a Service in, None for none. One that is there keeps its place among the others."""
+        # Added up, so that a change costs the digests of what changed.
+        if old := self.plans.get(key):
+            self._digest -= _digest(key, old)
             for element in old.elements:
                 self._disclaim(element, key)
-            for element in new.elements:
+        if plan is None:
+            self.plans.pop(key, None)
+        else:
+            self.plans[key] = plan
+            self._digest += _digest(key, plan)
+            for element in plan.elements:
                 self._claim(element, key)
+        self._digest %= _MODULUS
+
+    def replace(self, changed: Mapping[str, PortPlan | None]) -> Change:
+        """Take new plans in; returns what that changes."""
+        change, written = Change(), self.written
+        plans = [(self.plans.get(key) or PortPlan(), plan or PortPlan()) for key, plan in changed.items()]
+        touched = {element for old, new in plans for element in (*old.elements, *new.elements)}
+        before = {element: self._value(element) for element in touched}
+        for old, new in plans:
             _compare_chains(old, new, change)
         for key, plan in changed.items():
-            self.plans.pop(key, None)
-            if plan is not None:
-                self.plans[key] = plan
+            self.take(key, plan)
         for element in touched:
             was, becomes = before[element], self._value(element)
             if was is not None and was != becomes:

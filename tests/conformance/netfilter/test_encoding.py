@@ -60,7 +60,7 @@ def test_every_change_is_what_nft_makes_of_it(
         view = NodeView(cluster_cidr=cidr, masquerade_all=masquerade_all)
         state.replace({FIXED: PortPlan(chains=fixed_chains(Settings(family=family), view))})
         for namespace in machines:
-            namespace.run("nft", "-f", "-", input=render_whole(state, Present() if not state.plans else None, family))
+            namespace.run("nft", "-f", "-", input="".join(render_whole(state, None, family, state.plans.values())))
         for _ in range(12):
             changed = {str(n): plan_port(*service(chance, family, n), view) for n in chance.sample(range(1, 6), 2)}
             change = state.replace({**changed, str(chance.randint(1, 5)): None} | changed)
@@ -78,7 +78,7 @@ def test_a_refused_change_changes_nothing_and_the_next_is_taken(machines: tuple[
     view, state = NodeView(cluster_cidr="10.244.0.0/16"), State()
     kernel = NftKernel(4, open=lambda: ours.inside(lambda: Netlink(NETLINK_NETFILTER)))
     state.replace({FIXED: PortPlan(chains=fixed_chains(Settings(), view))})
-    ours.run("nft", "-f", "-", input=render_whole(state, Present(), 4))
+    ours.run("nft", "-f", "-", input="".join(render_whole(state, Present(), 4, state.plans.values())))
     before = listing(ours)
     chance = random.Random(1)
     port, _ = service(chance, 4, 1)

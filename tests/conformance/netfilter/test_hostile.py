@@ -110,7 +110,7 @@ async def test_ten_thousand_hostile_services_with_nftables(cluster: Cluster) -> 
         FIXED: PortPlan(chains=fixed_chains(Settings(), VIEW)),
         **{key: merge(nftables_plan(port, behind, VIEW) for port, behind in ports) for key, ports in found.items()},
     })  # fmt: skip
-    text = render_whole(state, Present(), 4)
+    text = "".join(render_whole(state, Present(), 4, state.plans.values()))
     for line in text.splitlines():
         assert re.match(r"add (table|chain|map|set|rule|element) ip kube-proxy ", line), line
         assert line.isascii() and line.isprintable(), line

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nodeagent.proxy.nftables import names
 from nodeagent.proxy.nftables.plan import Element, Rules, plan_port
-from nodeagent.proxy.nftables.render import Present, plan_whole, render_change, render_whole
+from nodeagent.proxy.nftables.render import Present, leftover, plan_whole, render_change, render_whole
 from nodeagent.proxy.nftables.rules import is_whole
 from nodeagent.proxy.nftables.state import Change, State, Value, merge
 from nodeagent.proxy.nftables.table import MAPS, SETS
@@ -186,9 +186,12 @@ def test_everything_anew_over_whatever_is_there_keeps_the_clients_of_affinity(be
     old, new, kernel = State(), State(), Kernel(State().chains())
     kernel.apply(replace(old, before))
     replace(new, after)
-    change = plan_whole(new, kernel.present())
-    assert not {name for name in change.delete_sets if new.sets().get(name) == old.sets()[name]}
+    there = kernel.present()
     kernel.elements.clear()  # maps are flushed
-    kernel.apply(change)
-    assert is_whole(kernel.present(), new, set(change.drop))
-    assert render_whole(new, None, 4).startswith("add table ip kube-proxy\ndelete table ip kube-proxy\n")
+    for change in plan_whole(new, there, new.plans.values()):
+        assert not {name for name in change.delete_sets if new.sets().get(name) == old.sets()[name]}
+        kernel.apply(change)
+    empty = leftover(new, there)
+    assert not any(kernel.chains[name] for name in empty)
+    assert is_whole(kernel.present(), new, set(empty))
+    assert next(render_whole(new, None, 4, [])).startswith("add table ip kube-proxy\ndelete table ip kube-proxy\n")

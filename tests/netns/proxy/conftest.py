@@ -26,12 +26,15 @@ ROOT = Path(__file__).parents[3]
 
 
 class Process:
-    """A process of ours in a namespace; its log is shown when it does not do what it should."""
+    """A process of ours in a namespace; its log is shown when it does not do what it should.
 
-    def __init__(self, namespace: Namespace, log: Path, *argv: str) -> None:
+    commands: a directory with those that it is to find before the machine's."""
+
+    def __init__(self, namespace: Namespace, log: Path, *argv: str, commands: Path | None = None) -> None:
         self.log = log
         self._file = log.open("ab")
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        path = os.environ["PATH"] if commands is None else f"{commands}:{os.environ['PATH']}"
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
         self.popen = subprocess.Popen(
             ["nsenter", f"--net={namespace.path}", sys.executable, *argv],
             stdout=self._file, stderr=self._file, env=env, cwd=ROOT,
@@ -56,13 +59,15 @@ class Node:
         self._world = world
         self.process: Process | None = None
 
-    def start(self, *, module: str = "nodeagent.proxy", flags: tuple[str, ...] = ()) -> Process:
+    def start(
+        self, *, module: str = "nodeagent.proxy", flags: tuple[str, ...] = (), commands: Path | None = None
+    ) -> Process:
         argv = [
             "-m", module, f"--kubeconfig={self._world.kubeconfig}", f"--hostname-override={self.name}",
             f"--cluster-cidr={CLUSTER}", f"--cni-conf-dir={self.directory / 'net.d'}",
             f"--cni-data-dir={self.directory / 'leases'}", *flags,
         ]  # fmt: skip
-        self.process = Process(self.namespace, self.directory / "kube-proxy.log", *argv)
+        self.process = Process(self.namespace, self.directory / "kube-proxy.log", *argv, commands=commands)
         return self.process
 
     @property

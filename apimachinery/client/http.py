@@ -53,6 +53,7 @@ class Connections:
         parts = urlsplit(base)
         self._host, self._port = parts.hostname or "", parts.port or (443 if context else 80)
         self._prefix, self._context = parts.path.rstrip("/"), context
+        self._authority = parts.netloc
         self._headers = f"Host: {parts.netloc}\r\n{headers}"
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -168,7 +169,7 @@ class Connections:
                         why = error
         except OSError as error:
             why = error
-        raise NotConnected(f"Cannot connect to {self._host}:{self._port}: {why or type(why).__name__}") from why
+        raise NotConnected(f"Cannot connect to {self._authority}: {why or type(why).__name__}") from why
 
     async def _addresses(self) -> list[Any]:
         with suppress(socket.gaierror):

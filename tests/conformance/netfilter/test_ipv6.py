@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +10,9 @@ import pytest
 
 from nodeagent.proxy.health import ServiceHealth
 from tests.conformance.netfilter.cluster import IPV6, Cluster, Node
+from tests.conformance.netfilter.test_affinity import keeps_its_endpoint
 from tests.conformance.netfilter.test_services import udp_follows
-from tests.netns.cni.namespaces import WAIT, eventually
+from tests.netns.cni.namespaces import WAIT
 
 VIP, BALANCER = "fd00:10:96::50", "2001:db8:1::7"
 
@@ -25,22 +25,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
 
 
 async def test_a_client_keeps_its_endpoint_as_long_as_was_said(cluster: Cluster) -> None:
-    pods = [cluster.nodes[0].pod(name) for name in ("a", "b", "c")]
-    clients = [cluster.nodes[1].pod(f"client{number}") for number in range(3)]
-    seconds = {"clientIP": {"timeoutSeconds": 600}}
-    spec = {"clusterIP": VIP, "sessionAffinity": "ClientIP"}
-    await cluster.service("web", pods, sessionAffinityConfig=seconds, **spec)
-    for client in clients:
-        assert len({client.ask(VIP, 80) for _ in range(10)}) == 1
-    await cluster.service("web", pods, sessionAffinityConfig={"clientIP": {"timeoutSeconds": 1}}, **spec)
-    seen = set[str]()
-
-    def another() -> bool:
-        time.sleep(1.5)  # longer than it is kept
-        seen.add(clients[0].ask(VIP, 80))
-        return len(seen) > 1
-
-    await asyncio.to_thread(eventually, "another endpoint", another)
+    await keeps_its_endpoint(cluster, VIP)
 
 
 async def test_udp_follows_its_endpoints_on_the_same_port(cluster: Cluster) -> None:

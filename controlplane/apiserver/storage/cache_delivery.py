@@ -11,8 +11,8 @@ from .cache_watch import CacheWatch
 T = TypeVar("T")
 
 SLICE = 0.00025
-"""Seconds of each turn of the event loop that deliveries may take; the last may exceed it. What is written leaves at once
-(uvloop tries to send before it queues), so that a slice is what the answer to the write itself waits for deliveries."""
+"""Seconds of each turn of the event loop that deliveries may take; the last may exceed it. What is written leaves at
+once (uvloop tries to send before it queues), so that a slice is what the write's own answer waits for deliveries."""
 
 
 class Delivery(Generic[T]):

@@ -36,7 +36,8 @@ from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
 
 SIZES = tuple(int(size) for size in os.environ.get("KUBELAB_BENCH_SERVICES", "100,1000,5000").split(","))
 CHANGES = 10  # of one endpoint, each in another Service
-AGAIN, LARGE = 4, 5000  # a full write is taken so many times more, unless there are so many Services
+LARGE = 5000  # Services of which a full write is taken once
+AGAIN = 3000  # Services that are written in further full writes of a smaller number, each beside its floor
 FULL_AIM, CHANGE_AIM = 1.2, 5.0  # of the bare command; milliseconds on top of it
 COMMANDS = {
     "iptables": ("iptables-nft-restore", "-w", "5", "--noflush", "--counters"),
@@ -88,7 +89,7 @@ def measure() -> list[Figure]:
 
 
 async def _measure(mode: str, size: int) -> list[Figure]:
-    fulls = [await _full(mode, size) for _ in range(AGAIN if size < LARGE else 0)]
+    fulls = [await _full(mode, size) for _ in range(AGAIN // size if size < LARGE else 0)]
     with _namespace("ours") as ours, _namespace("bare") as bare:
         written, slice_lister = Written(mode, ours), Lister()
         proxier = _proxier(written.backend, size, slice_lister)

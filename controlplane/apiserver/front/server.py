@@ -185,7 +185,7 @@ class Front:
             with trace.working() as work:
                 response = await self._answer(request, info)
         finally:
-            use(before)  # this task serves the connection's other requests too
+            use(before)
         detail = _Asked(
             info.verb,
             info.subresource,

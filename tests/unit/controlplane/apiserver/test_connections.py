@@ -116,7 +116,7 @@ async def test_what_is_noted_for_one_request_is_not_for_the_next(
 
 
 async def test_a_request_that_took_too_long_is_not_the_last(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-    """One task serves them all: that it was cancelled for one request is forgotten with that request."""
+    """That its work was cancelled is forgotten with that request."""
     server, client = contexts
 
     async def route(request: web.BaseRequest, _: RequestInfo, __: User) -> web.StreamResponse:

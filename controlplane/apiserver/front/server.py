@@ -185,7 +185,7 @@ class Front:
             with trace.working() as work:
                 response = await self._answer(request, info)
         finally:
-            use(before)
+            use(before)  # this task serves the connection's other requests too
         detail = _Asked(
             info.verb,
             info.subresource,
@@ -296,9 +296,11 @@ class _Asked(Struct, gc=False, omit_defaults=True):
 
 
 def _http_log() -> logging.Logger:
-    """aiohttp's log without the tracebacks of requests that were no HTTP: they are told by their 400."""
+    """aiohttp's log without the tracebacks of what clients did: a request that was no HTTP is told by its 400, a body
+    that nobody asked for and that cannot be unpacked by the connection's end."""
     found = logging.getLogger(f"{__name__}.http")
-    found.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    theirs = (HttpProcessingError, web.RequestPayloadError)
+    found.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], theirs)))
     return found
 
 

@@ -116,7 +116,7 @@ async def test_what_is_noted_for_one_request_is_not_for_the_next(
 
 
 async def test_a_request_that_took_too_long_is_not_the_last(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-    """That its work was cancelled is forgotten with that request."""
+    """One task serves them all: that it was cancelled for one request is forgotten with that request."""
     server, client = contexts
 
     async def route(request: web.BaseRequest, _: RequestInfo, __: User) -> web.StreamResponse:
@@ -135,3 +135,18 @@ async def test_a_request_that_took_too_long_is_not_the_last(contexts: tuple[ssl.
             writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             await reader.readuntil(end)
         writer.close()
+
+
+async def test_a_body_that_nobody_asked_for_may_be_anything(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is read to its end all the same; that it cannot be unpacked ends the connection, and no more is said of it."""
+    server, client = contexts
+    async with serving(server) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n")
+        assert await reader.readuntil(b"fine"), "answered before there is a body"
+        writer.write(b"not gzip.")
+        assert await reader.read() == b"", "closed"
+        writer.close()
+    assert not [record for record in caplog.records if record.exc_info]

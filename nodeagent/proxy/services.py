@@ -216,6 +216,8 @@ def _is_no_endpoint(ip: str) -> bool:
     if ":" not in ip and not ip.startswith(_SUSPECT):
         return False
     parsed = ipaddress.ip_address(ip)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed  # ::ffff:127.0.0.1, at which older Pythons do not look
     return parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast
 
 

@@ -87,3 +87,10 @@ def test_an_address_in_two_slices_counts_once_and_ready_wins() -> None:
 )
 def test_addresses_that_are_refused(address: Any) -> None:
     assert found(slice_of({"addresses": [address]})) == []
+
+
+@pytest.mark.parametrize("address", ["::1", "::", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254"])
+def test_addresses_of_ipv6_that_are_refused(address: str) -> None:
+    for good, expected in ((address, []), ("fd00::1", ["fd00::1"])):
+        one = slice_of({"addresses": [good]}, addressType="IPv6")
+        assert [each.ip for each in endpoints([one], "node-1", 6).get(("http", "tcp"), [])] == expected

@@ -83,7 +83,8 @@ def _start(
         argv += [*_UNLIMITED, "--port=0"]
     if name == CONTROLLERS:
         keys = [f"--service-account-private-key-file={at}/sa.key", f"--root-ca-file={at}/ca.crt"]
-        argv += ["--use-service-account-credentials", *keys]
+        # The simulated nodes send no heartbeats.
+        argv += ["--use-service-account-credentials", *keys, "--node-monitor-grace-period=1h"]
     variables = None if peer else bytecode.environment(*(f"{module}.wire" for module in _OURS.values()))
     with (directory / f"{name}.log").open("wb") as log:
         return subprocess.Popen(argv, env=variables, stdout=log, stderr=log)

@@ -43,10 +43,14 @@ def measure() -> list[Figure]:
 
 
 def _compare(stacks: tuple[Components, Components], work: Callable[[Components, int], int]) -> tuple[float, float]:
-    """Milliseconds of CPU that a piece of `work` takes on either, p50. The first round warms up, and does not count."""
+    """Milliseconds of CPU that a piece of `work` takes on either, p50. The first round warms up, and does not count.
+
+    They take turns in being first: the second finds the machine warmer.
+    """
     found: tuple[list[float], list[float]] = ([], [])
     for number in range(ROUNDS + 1):
-        for components, samples in zip(stacks, found, strict=True):
+        pairs = list(zip(stacks, found, strict=True))
+        for components, samples in pairs if number % 2 else reversed(pairs):
             before = components.cpu()
             pieces = work(components, number)
             settle(components)

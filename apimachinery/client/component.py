@@ -79,6 +79,7 @@ def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0
     add("--secure-port", type=int, default=port, help="its port (HTTPS); 0 serves none")
     add("--tls-cert-file", type=Path, help="its certificate; one is made where none is given")
     add("--tls-private-key-file", type=Path)
+    add("--profiling", type=boolean, nargs="?", const=True, default=True, help="accepted: no profiles are served")
     add("--v", type=int, default=0, help="log verbosity")
 
 

@@ -11,8 +11,26 @@ from pathlib import Path
 from apimachinery.client.component import ComponentConfig, add_flags, read_flags
 from apimachinery.kit.config import Problems, boolean
 from apimachinery.meta import times
+from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
+_HPA = "--horizontal-pod-autoscaler"
+_DURATIONS = {
+    "--cluster-signing-duration": ("8760h0m0s", "longest validity of the certificates issued"),
+    "--node-monitor-period": ("5s", "between two looks at all nodes"),
+    "--node-monitor-grace-period": ("50s", "of silence, after which a node is no longer Ready"),
+    "--node-startup-grace-period": ("1m0s", "the same for a node that has never been heard"),
+    f"{_HPA}-sync-period": ("15s", "between two looks at an autoscaler"),
+    f"{_HPA}-downscale-stabilization": ("5m0s", "that a recommendation counts against scaling down"),
+    f"{_HPA}-cpu-initialization-period": ("5m0s", "after a pod's start in which its processor time may not count"),
+    f"{_HPA}-initial-readiness-delay": ("30s", "after a pod's start in which it counts as not ready yet"),
+}
+_SHARES = {
+    "--node-eviction-rate": (0.1, "nodes a second whose pods may begin to be evicted, in a healthy zone"),
+    "--secondary-node-eviction-rate": (0.01, "the same in an unhealthy one; none, when it is small"),
+    "--unhealthy-zone-threshold": (0.55, "share of nodes not Ready, at least three, that makes a zone unhealthy"),
+    f"{_HPA}-tolerance": (0.1, "how far from one usage to target must be to change anything"),
+}
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -65,6 +83,7 @@ class ControllersConfig(ComponentConfig):
     dual-stack clusters.
     signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
     certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets.
+    Eviction rates are nodes a second; hpa_down_window: how long a recommendation counts against scaling down.
     """
 
     controllers: tuple[str, ...] = ("*",)
@@ -79,6 +98,12 @@ class ControllersConfig(ComponentConfig):
     node_monitor_grace_period: float = 50.0
     node_startup_grace_period: float = 60.0
     node_eviction_rate: float = 0.1
+    secondary_node_eviction_rate: float = 0.01
+    large_cluster_size_threshold: int = 50
+    unhealthy_zone_threshold: float = 0.55
+    hpa_sync_period: float = 15.0
+    hpa_down_window: float = 300.0
+    hpa_caution: Caution = USUAL
     terminated_pod_threshold: int = 12500
     disable_force_detach: bool = False
     signing_cert: Path | None = None
@@ -107,11 +132,10 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     services = _networks("--service-cluster-ip-range", args.service_cluster_ip_range, problems)
     masks = [_mask(args, cluster, len(clusters) > 1, problems) for cluster in clusters]
     root_ca = _read("--root-ca-file", args.root_ca_file, problems)
-    try:
-        signing_duration = times.parse_duration(args.cluster_signing_duration)
-    except ValueError as error:
-        problems.add("--cluster-signing-duration", str(error))
-        signing_duration = 0.0
+    seconds = {flag: _seconds(flag, getattr(args, _field(flag)), problems) for flag in _DURATIONS}
+    for flag in _SHARES:
+        if (share := getattr(args, _field(flag))) < 0.0:
+            problems.add(flag, f"{share:g} is less than nothing")
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
     problems.raise_if_any()
     return ControllersConfig(
@@ -124,11 +148,25 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         node_mask=masks[0] if masks else 24,
         second_cluster_cidr=clusters[1] if len(clusters) > 1 else None,
         second_node_mask=masks[1] if len(masks) > 1 else 64,
+        node_monitor_period=seconds["--node-monitor-period"],
+        node_monitor_grace_period=seconds["--node-monitor-grace-period"],
+        node_startup_grace_period=seconds["--node-startup-grace-period"],
+        node_eviction_rate=args.node_eviction_rate,
+        secondary_node_eviction_rate=args.secondary_node_eviction_rate,
+        large_cluster_size_threshold=args.large_cluster_size_threshold,
+        unhealthy_zone_threshold=args.unhealthy_zone_threshold,
+        hpa_sync_period=seconds[f"{_HPA}-sync-period"],
+        hpa_down_window=seconds[f"{_HPA}-downscale-stabilization"],
+        hpa_caution=Caution(
+            args.horizontal_pod_autoscaler_tolerance,
+            seconds[f"{_HPA}-cpu-initialization-period"],
+            seconds[f"{_HPA}-initial-readiness-delay"],
+        ),
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
         disable_force_detach=bool(args.disable_force_detach_on_timeout),
         signing_cert=args.cluster_signing_cert_file,
         signing_key=args.cluster_signing_key_file,
-        signing_duration=signing_duration,
+        signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
     )
 
@@ -150,7 +188,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
     add("--cluster-signing-cert-file", type=Path)
     add("--cluster-signing-key-file", type=Path)
-    add("--cluster-signing-duration", default="8760h0m0s", help="longest validity of the certificates issued")
+    for flag, (usual, text) in _DURATIONS.items():
+        add(flag, default=usual, help=f"{text} ({usual})")
+    for flag, (share, text) in _SHARES.items():
+        add(flag, type=float, default=share, help=f"{text} ({share:g})")
+    add("--large-cluster-size-threshold", type=int, default=50, help="a zone of so many nodes or fewer is small (50)")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
     # kubeadm's manifests name these. Health is open to all and one identity serves every controller here.
@@ -164,6 +206,21 @@ def _parser() -> argparse.ArgumentParser:
         add(ignored, help=argparse.SUPPRESS)
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
     return parser
+
+
+def _field(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _seconds(flag: str, text: str, problems: Problems) -> float:
+    try:
+        seconds = times.parse_duration(text)
+    except ValueError as error:
+        problems.add(flag, str(error))
+        return 0.0
+    if seconds <= 0:
+        problems.add(flag, f"{text} is not more than nothing")
+    return seconds
 
 
 def _networks(flag: str, text: str, problems: Problems) -> list[Network]:

@@ -25,8 +25,6 @@ from controlplane.controllers.hpa_sources import MetricError, MetricSources, Tar
 Object = dict[str, Any]
 
 NAME = "horizontal-pod-autoscaler-controller"
-PERIOD = 15.0
-"""Seconds between two looks at an autoscaler (--horizontal-pod-autoscaler-sync-period)."""
 
 
 class PodAutoscaler:
@@ -35,12 +33,14 @@ class PodAutoscaler:
     name = NAME
 
     def __init__(self, context: Context) -> None:
-        self._client, self._clock = context.client, context.clock
+        self._client, self._clock, self._config = context.client, context.clock, context.config
         autoscalers, all_pods = context.informer(HORIZONTALPODAUTOSCALERS), context.informer(PODS)
         self._autoscalers, self._pods = autoscalers.lister, all_pods.lister
         self._recorder = context.recorder("horizontal-pod-autoscaler")
         self._kinds = ServedKinds(context.client)
-        self._sources = MetricSources(MetricsApis(context.client, self._kinds), self._pods, context.clock)
+        self._sources = MetricSources(
+            MetricsApis(context.client, self._kinds), self._pods, context.clock, self._config.hpa_caution
+        )
         # The selector of each autoscaler's pods when it was last looked at: two must not pull at the same pods.
         self._selectors: dict[str, label_selectors.Selector] = {}
         self._histories: dict[str, History] = {}
@@ -69,7 +69,7 @@ class PodAutoscaler:
         status = {**(hpa.get("status") or {}), "conditions": list((hpa.get("status") or {}).get("conditions") or ())}
         await self._autoscale(key, hpa, status)
         await self._write(hpa, status)
-        return PERIOD
+        return self._config.hpa_sync_period
 
     async def _autoscale(self, key: str, hpa: Object, status: Object) -> None:
         try:
@@ -131,7 +131,7 @@ class PodAutoscaler:
         bounds: tuple[int, int],
     ) -> int:
         now = self._clock.monotonic()
-        stable, reason, message = stabilize(behavior, history, current, asked, now)
+        stable, reason, message = stabilize(behavior, history, current, asked, now, self._config.hpa_down_window)
         history.recommend(now, asked)
         self._put(status, "AbleToScale", "True", reason, message)
         desired, reason, message = limit(behavior, history, current, stable, bounds, now)

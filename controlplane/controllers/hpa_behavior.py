@@ -43,20 +43,22 @@ class History:
         self.recommended = [each for each in self.recommended if each[0] > now - _LONGEST] + [(now, replicas)]
 
 
-def window(behavior: Object | None, direction: str) -> float:
-    """The stabilization window of "scaleUp" or "scaleDown", in seconds."""
+def window(behavior: Object | None, direction: str, down: float = DOWN_WINDOW) -> float:
+    """The stabilization window of "scaleUp" or "scaleDown", in seconds. down: of the latter, where it is not said."""
     seconds = ((behavior or {}).get(direction) or {}).get("stabilizationWindowSeconds")
-    return float(seconds) if seconds is not None else (DOWN_WINDOW if direction == "scaleDown" else 0.0)
+    return float(seconds) if seconds is not None else (down if direction == "scaleDown" else 0.0)
 
 
-def stabilize(behavior: Object | None, history: History, current: int, desired: int, now: float) -> Verdict:
+def stabilize(
+    behavior: Object | None, history: History, current: int, desired: int, now: float, down_window: float = DOWN_WINDOW
+) -> Verdict:
     """Return the recommendation nearest to `current` among the recent ones."""
 
     def recent(seconds: float) -> list[int]:
         return [replicas for at, replicas in history.recommended if at > now - seconds]
 
     up = min([desired, *recent(window(behavior, "scaleUp"))])
-    down = max([desired, *recent(window(behavior, "scaleDown"))])
+    down = max([desired, *recent(window(behavior, "scaleDown", down_window))])
     found = min(max(current, up), down)
     if found == desired:
         return found, "ReadyForNewScale", "recommended size matches current size"

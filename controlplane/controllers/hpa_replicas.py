@@ -16,11 +16,24 @@ from apimachinery.meta import objects, pods, quantity, times
 
 Object = dict[str, Any]
 
-TOLERANCE = 0.1
-"""A ratio of usage to target this near to one changes nothing."""
-_CPU_INITIALIZATION = timedelta(minutes=5)
-_READINESS_DELAY = timedelta(seconds=30)
 _MOST = 2**31 - 1  # replicas are an int32
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What samples must be for a change (--horizontal-pod-autoscaler-tolerance, -cpu-initialization-period,
+    -initial-readiness-delay). tolerance: a ratio of usage to target this near to one changes nothing. Seconds."""
+
+    tolerance: float = 0.1
+    cpu_initialization: float = 300.0
+    readiness_delay: float = 30.0
+
+    def allows(self, ratio: float) -> bool:
+        """Whether usage is so far from its target that something has to change."""
+        return abs(1.0 - ratio) > self.tolerance
+
+
+USUAL = Caution()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,9 @@ class Proposal:
     utilization: int | None = None
 
 
-def group_pods(targets: Sequence[Object], samples: Mapping[str, Sample], resource: str, now: datetime) -> Groups:
+def group_pods(
+    targets: Sequence[Object], samples: Mapping[str, Sample], resource: str, now: datetime, caution: Caution = USUAL
+) -> Groups:
     """Sort the pods: being deleted or failed, not started or just starting (CPU only), without a sample, ready."""
     found = Groups()
     for pod in targets:
@@ -62,22 +77,22 @@ def group_pods(targets: Sequence[Object], samples: Mapping[str, Sample], resourc
             found.unready.add(name)
         elif name not in samples:
             found.missing.add(name)
-        elif resource == "cpu" and _is_starting(pod, samples[name], now):
+        elif resource == "cpu" and _is_starting(pod, samples[name], now, caution):
             found.unready.add(name)
         else:
             found.ready += 1
     return found
 
 
-def _is_starting(pod: Object, sample: Sample, now: datetime) -> bool:
+def _is_starting(pod: Object, sample: Sample, now: datetime, caution: Caution) -> bool:
     condition, started = pods.condition(pod, "Ready"), (pod.get("status") or {}).get("startTime")
     if condition is None or not started or not condition.get("lastTransitionTime"):
         return True
     start, changed = times.parse(started), times.parse(condition["lastTransitionTime"])
-    if start + _CPU_INITIALIZATION > now:
+    if start + timedelta(seconds=caution.cpu_initialization) > now:
         return condition["status"] == "False" or sample.at < changed + timedelta(seconds=sample.window)
     # Not ready, and never was.
-    return condition["status"] == "False" and start + _READINESS_DELAY > changed
+    return condition["status"] == "False" and start + timedelta(seconds=caution.readiness_delay) > changed
 
 
 def compute_requests(targets: Sequence[Object], resource: str, container: str) -> dict[str, int]:
@@ -111,6 +126,7 @@ def propose(
     container: str = "",
     utilization: int | None = None,
     average: int | None = None,
+    caution: Caution = USUAL,
 ) -> Proposal:
     """Return what one metric asks for. utilization: target in percent of the requests; average: in thousandths a pod.
 
@@ -118,7 +134,7 @@ def propose(
     """
     if not targets:
         raise ValueError("no pods returned by selector while calculating replica count")
-    groups = group_pods(targets, samples, resource, now)
+    groups = group_pods(targets, samples, resource, now, caution)
     values = {name: each.value for name, each in samples.items() if name not in groups.unready | groups.ignored}
     requests = compute_requests(targets, resource, container) if utilization is not None else {}
     if not values:
@@ -140,7 +156,7 @@ def propose(
     ratio, found = measure()
     unready = groups.unready if ratio > 1.0 else set()
     if not unready and not groups.missing:
-        if abs(1.0 - ratio) <= TOLERANCE:
+        if not caution.allows(ratio):
             return found
         return Proposal(_bounded(ratio * groups.ready), found.value, found.utilization)
     for name in groups.missing:
@@ -150,7 +166,7 @@ def propose(
             values[name] = 0
     values |= dict.fromkeys(unready, 0)
     again, _ = measure()
-    if abs(1.0 - again) <= TOLERANCE or (ratio < 1.0 < again) or (ratio > 1.0 > again):
+    if not caution.allows(again) or (ratio < 1.0 < again) or (ratio > 1.0 > again):
         return found
     replicas = ceil(again * len(values))
     if (again < 1.0 and replicas > current) or (again > 1.0 and replicas < current):
@@ -158,12 +174,14 @@ def propose(
     return Proposal(replicas, found.value, found.utilization)
 
 
-def propose_by_total(usage: int, goal: int, current: int, targets: Sequence[Object]) -> Proposal:
+def propose_by_total(
+    usage: int, goal: int, current: int, targets: Sequence[Object], caution: Caution = USUAL
+) -> Proposal:
     """Return what a total asks for that is to be `goal`: as many times the ready pods. Raises ValueError."""
     ratio = usage / goal
     if current == 0:
         return Proposal(_bounded(ratio), usage)
-    if abs(1.0 - ratio) <= TOLERANCE:
+    if not caution.allows(ratio):
         return Proposal(current, usage)
     if not targets:
         raise ValueError("unable to calculate ready pods: no pods returned by selector while calculating replica count")
@@ -171,10 +189,10 @@ def propose_by_total(usage: int, goal: int, current: int, targets: Sequence[Obje
     return Proposal(_bounded(ratio * ready), usage)
 
 
-def propose_per_replica(usage: int, goal: int, running: int) -> Proposal:
+def propose_per_replica(usage: int, goal: int, running: int, caution: Caution = USUAL) -> Proposal:
     """Return what a total asks for that is to be `goal` for each replica."""
     replicas = running
-    if not running or abs(1.0 - usage / (goal * running)) > TOLERANCE:
+    if not running or caution.allows(usage / (goal * running)):
         replicas = _bounded(usage / goal)
     return Proposal(replicas, ceil(usage / running) if running else 0)
 

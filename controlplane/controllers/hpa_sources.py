@@ -15,7 +15,7 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, quantity
 from apimachinery.meta.status import ApiError
 from controlplane.controllers.hpa_metrics import MetricsApis, show_selector
-from controlplane.controllers.hpa_replicas import Proposal, propose, propose_by_total, propose_per_replica
+from controlplane.controllers.hpa_replicas import Caution, Proposal, propose, propose_by_total, propose_per_replica
 
 Object = dict[str, Any]
 
@@ -57,8 +57,8 @@ def reason_and_words(metric: Object) -> tuple[str, str]:
 class MetricSources:
     """Asks for the metrics of autoscalers."""
 
-    def __init__(self, apis: MetricsApis, pods: Lister, clock: Clock) -> None:
-        self._apis, self._pods, self._clock = apis, pods, clock
+    def __init__(self, apis: MetricsApis, pods: Lister, clock: Clock, caution: Caution) -> None:
+        self._apis, self._pods, self._clock, self._caution = apis, pods, clock, caution
 
     async def ask(self, hpa: Object, metric: Object, target: Target) -> tuple[Proposal, str, Object]:
         """Return what one metric asks for, its name in messages, and its entry of the status. Raises MetricError."""
@@ -91,6 +91,7 @@ class MetricSources:
                 container=container,
                 utilization=None if average is not None else percent,
                 average=quantity.milli(average) if average is not None else None,
+                caution=self._caution,
             )
         except ValueError as error:
             word = "usage" if average is not None else "utilization"
@@ -107,8 +108,8 @@ class MetricSources:
         metric = about["metric"]
         samples = await self._apis.of_pods(objects.namespace(hpa), target.selector, metric)
         average = quantity.milli(about["target"]["averageValue"])
-        now = self._clock.now()
-        proposal = propose(self._targets(hpa, target), samples, "", target.current, now, average=average)
+        now, targets = self._clock.now(), self._targets(hpa, target)
+        proposal = propose(targets, samples, "", target.current, now, average=average, caution=self._caution)
         shown = {"metric": metric, "current": {"averageValue": quantity.format_milli(proposal.value)}}
         return proposal, f"pods metric {metric['name']}", {"type": "Pods", "pods": shown}
 
@@ -137,10 +138,11 @@ class MetricSources:
     def _from_total(self, hpa: Object, wanted: Object, usage: int, target: Target) -> tuple[Proposal, Object, bool]:
         """Return the proposal, the value to show, and whether it is one per replica."""
         if wanted.get("averageValue") is not None:
-            proposal = propose_per_replica(usage, quantity.milli(wanted["averageValue"]), target.running)
+            average = quantity.milli(wanted["averageValue"])
+            proposal = propose_per_replica(usage, average, target.running, self._caution)
             return proposal, {"averageValue": quantity.format_milli(proposal.value)}, True
         goal = quantity.milli(wanted["value"])
-        proposal = propose_by_total(usage, goal, target.current, self._targets(hpa, target))
+        proposal = propose_by_total(usage, goal, target.current, self._targets(hpa, target), self._caution)
         return proposal, {"value": quantity.format_milli(proposal.value)}, False
 
     def _targets(self, hpa: Object, target: Target) -> list[Object]:

@@ -138,26 +138,32 @@ def plan_no_execute(node: Object, *, evict: bool, stamp: str) -> list[Object] | 
     return [*kept, {"key": wanted, "effect": taints.NO_EXECUTE, "timeAdded": stamp}]
 
 
-def zone_state(ready: Sequence[bool]) -> Zone:
-    """Judge a zone by which of its nodes are Ready: FULL when none is, PARTIAL from 55 % and more than two."""
+def zone_state(ready: Sequence[bool], unhealthy: float) -> Zone:
+    """Judge a zone by which of its nodes are Ready: FULL when none is, PARTIAL when more than two, and at least the
+    share `unhealthy`, are not."""
     down = ready.count(False)
     if ready and down == len(ready):
         return Zone.FULL
-    if down > 2 and down / len(ready) >= 0.55:
+    if down > 2 and down / len(ready) >= unhealthy:
         return Zone.PARTIAL
     return Zone.NORMAL
 
 
 def eviction_rates(
-    zones: Mapping[str, Sequence[bool]], *, normal: float, secondary: float = 0.01, large: int = 50
+    zones: Mapping[str, Sequence[bool]],
+    *,
+    normal: float,
+    secondary: float = 0.01,
+    large: int = 50,
+    unhealthy: float = 0.55,
 ) -> dict[str, float]:
     """Return for each zone how many nodes a second may begin to be evicted.
 
     When every node of the cluster looks dead it is more likely we who are cut off: then nobody is evicted. A zone that
     is wholly down while others live is evicted at the normal rate; a partly disrupted one slowly, or not at all when it
-    is small.
+    is small (`large` nodes or fewer).
     """
-    states = {zone: zone_state(ready) for zone, ready in zones.items()}
+    states = {zone: zone_state(ready, unhealthy) for zone, ready in zones.items()}
     if states and all(state is Zone.FULL for state in states.values()):
         return dict.fromkeys(states, 0.0)
     return {

@@ -193,7 +193,13 @@ class NodeLifecycleController:
         zones: dict[str, list[bool]] = {}
         for node in nodes:
             zones.setdefault(zone_of(node), []).append(ready_status(node) == "True")
-        rates = eviction_rates(zones, normal=self._config.node_eviction_rate)
+        rates = eviction_rates(
+            zones,
+            normal=self._config.node_eviction_rate,
+            secondary=self._config.secondary_node_eviction_rate,
+            large=self._config.large_cluster_size_threshold,
+            unhealthy=self._config.unhealthy_zone_threshold,
+        )
         all_down = bool(rates) and all(rate == 0.0 for rate in rates.values()) and not any(map(any, zones.values()))
         if all_down != self._all_down:
             self._all_down = all_down

@@ -112,12 +112,12 @@ async def test_an_autoscaler(stepped: Stepped) -> None:
     scale = "PUT /apis/apps/v1/namespaces/default/deployments/web/scale"
     status = "PUT /apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers/web/status"
     told = await stepped.rehearsed(loop, "default/web", [scale, status])
-    assert told["again"] == hpa.PERIOD
+    assert told["again"] == 15.0
     assert [(each["reason"], each["message"]) for each in told["events"]] == [
         ("SuccessfulRescale", "New size: 2; reason: Current number of replicas above Spec.MaxReplicas")
     ]
     assert (await client.get(DEPLOYMENTS, "web", "default"))["spec"]["replicas"] == 5
-    assert (await stepped.tell(loop, "step", "default/web"))["again"] == hpa.PERIOD
+    assert (await stepped.tell(loop, "step", "default/web"))["again"] == 15.0
     assert (await client.get(DEPLOYMENTS, "web", "default"))["spec"]["replicas"] == 2
 
 

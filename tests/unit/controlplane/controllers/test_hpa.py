@@ -9,6 +9,7 @@ import pytest
 from controlplane.controllers.hpa_behavior import History, limit, stabilize
 from controlplane.controllers.hpa_metrics import show_selector
 from controlplane.controllers.hpa_replicas import (
+    Caution,
     Proposal,
     Sample,
     propose,
@@ -222,3 +223,22 @@ def test_selectors_are_shown_as_go_prints_them() -> None:
         "&LabelSelector{MatchLabels:map[string]string{a: 1,},MatchExpressions:[]LabelSelectorRequirement"
         "{LabelSelectorRequirement{Key:tier,Operator:In,Values:[a b],},},}"
     )
+
+
+def test_another_tolerance() -> None:
+    of, values = targets(2), samples(1150, 1150)
+    assert asked(of, values, 100).replicas == 3
+    calm = Caution(tolerance=0.2)
+    assert propose(of, values, "cpu", 2, NOW, utilization=100, caution=calm).replicas == 2
+    assert propose_by_total(1150, 1000, 2, of, calm).replicas == propose_per_replica(2300, 1000, 2, calm).replicas == 2
+
+
+def test_another_start_of_pods_and_another_window() -> None:
+    young = [target("p0", age=20, ready=False, ready_for=10), target("p1")]
+    values = samples(900, 900)
+    assert asked(young, values, 50).replicas == 2  # the one that starts does not count
+    hasty = Caution(cpu_initialization=1.0, readiness_delay=1.0)
+    assert propose(young, values, "cpu", 2, NOW, utilization=50, caution=hasty).replicas == 4
+    history = History([(0.0, 9)])
+    assert stabilize(None, history, 9, 3, 100.0)[0] == 9
+    assert stabilize(None, history, 9, 3, 100.0, 60.0)[0] == 3

@@ -111,6 +111,13 @@ def test_eviction_rates(zones: dict[str, list[bool]], rates: dict[str, float]) -
     assert health.eviction_rates(zones, normal=0.1) == rates
 
 
+def test_eviction_rates_that_were_told_otherwise() -> None:
+    zones = {"": [False] * 3 + [True] * 4}
+    assert health.eviction_rates(zones, normal=0.1) == {"": 0.1}
+    assert health.eviction_rates(zones, normal=0.1, unhealthy=0.4) == {"": 0.0}
+    assert health.eviction_rates(zones, normal=0.1, secondary=0.03, large=6, unhealthy=0.4) == {"": 0.03}
+
+
 @pytest.mark.parametrize(
     ("tolerations", "expected"),
     [

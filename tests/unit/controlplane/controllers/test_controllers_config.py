@@ -1,4 +1,4 @@
-"""The flags that say where nodes get their pod subnets from."""
+"""The controller manager's flags: where nodes get their pod subnets from, and how patient it is."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from apimachinery.kit.config import ConfigError
 from controlplane.controllers.config import ControllersConfig, parse
+from controlplane.controllers.hpa_replicas import Caution
 
 _KUBECONFIG = """
 apiVersion: v1
@@ -58,3 +59,33 @@ def test_one_network_of_each_family(kubeconfig: str, flags: str, expected: list[
 def test_refusals(kubeconfig: str, flags: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         parse([kubeconfig, "--allocate-node-cidrs", *flags.split()])
+
+
+def test_patience_is_upstreams_unless_it_is_told_another(kubeconfig: str) -> None:
+    usual, told = parse([kubeconfig]), parse([
+        kubeconfig, "--profiling=false",
+        "--node-monitor-period=2s", "--node-monitor-grace-period=16s", "--node-startup-grace-period=30s",
+        "--node-eviction-rate=1", "--secondary-node-eviction-rate=0.5", "--large-cluster-size-threshold=5",
+        "--unhealthy-zone-threshold=0.4", "--horizontal-pod-autoscaler-sync-period=5s",
+        "--horizontal-pod-autoscaler-downscale-stabilization=1m", "--horizontal-pod-autoscaler-tolerance=0.2",
+        "--horizontal-pod-autoscaler-cpu-initialization-period=10s",
+        "--horizontal-pod-autoscaler-initial-readiness-delay=3s",
+    ])  # fmt: skip
+
+    def patience(config: ControllersConfig) -> tuple[object, ...]:
+        return (
+            config.node_monitor_period, config.node_monitor_grace_period, config.node_startup_grace_period,
+            config.node_eviction_rate, config.secondary_node_eviction_rate, config.large_cluster_size_threshold,
+            config.unhealthy_zone_threshold, config.hpa_sync_period, config.hpa_down_window, config.hpa_caution,
+        )  # fmt: skip
+
+    assert patience(usual) == (5.0, 50.0, 60.0, 0.1, 0.01, 50, 0.55, 15.0, 300.0, Caution(0.1, 300.0, 30.0))
+    assert patience(told) == (2.0, 16.0, 30.0, 1.0, 0.5, 5, 0.4, 5.0, 60.0, Caution(0.2, 10.0, 3.0))
+
+
+def test_every_wrong_flag_is_told(kubeconfig: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse([kubeconfig, "--node-monitor-period=0s", "--node-monitor-grace-period=soon", "--node-eviction-rate=-1"])
+    text = str(refused.value)
+    for flag in ("--node-monitor-period", "--node-monitor-grace-period", "--node-eviction-rate"):
+        assert flag in text

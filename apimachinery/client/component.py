@@ -14,6 +14,7 @@ from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError, Problems, boolean
+from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from apimachinery.meta import times
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ComponentConfig:
     secure_port: int = 0
     tls_cert_file: Path | None = None
     tls_private_key_file: Path | None = None
+    tls_choice: TLSChoice = USUAL_TLS
     identity: str = ""
     verbosity: int = 0
 
@@ -62,10 +64,13 @@ class ComponentConfig:
     def server_context(self, name: str) -> ssl.SSLContext:
         """The server's side of TLS, with a certificate made now when none was given."""
         if self.tls_cert_file is not None and self.tls_private_key_file is not None:
-            return tls.server_context(self.tls_cert_file, self.tls_private_key_file)
-        from apimachinery.kit.selfsigned import self_signed_context  # seven megabytes that only this way needs
+            context = tls.server_context(self.tls_cert_file, self.tls_private_key_file)
+        else:
+            from apimachinery.kit.selfsigned import self_signed_context  # seven megabytes that only this way needs
 
-        return self_signed_context(name)
+            context = self_signed_context(name)
+        self.tls_choice.apply(context)
+        return context
 
 
 def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0.0.0.0") -> None:
@@ -79,6 +84,8 @@ def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0
     add("--secure-port", type=int, default=port, help="its port (HTTPS); 0 serves none")
     add("--tls-cert-file", type=Path, help="its certificate; one is made where none is given")
     add("--tls-private-key-file", type=Path)
+    add("--tls-min-version", default="", help="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
+    add("--tls-cipher-suites", default="", help="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
     add("--profiling", type=boolean, nargs="?", const=True, default=True, help="accepted: no profiles are served")
     add("--v", type=int, default=0, help="log verbosity")
 
@@ -97,6 +104,9 @@ def read_flags(
         problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
     if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
+    choice = TLSChoice(args.tls_min_version, tuple(filter(None, args.tls_cipher_suites.split(","))))
+    for flag, problem in choice.problems():
+        problems.add(flag, problem)
     return {
         "client": _client(args.kubeconfig or kubeconfig, problems),
         "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
@@ -105,6 +115,7 @@ def read_flags(
         "secure_port": args.secure_port,
         "tls_cert_file": args.tls_cert_file,
         "tls_private_key_file": args.tls_private_key_file,
+        "tls_choice": choice,
         "identity": f"{socket.gethostname()}_{uuid.uuid4()}",
         "verbosity": args.v,
     }

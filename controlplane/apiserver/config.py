@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from apimachinery.kit.config import Problems
+from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Config(Struct, frozen=True):
     kubelet_preferred_address_types: tuple[str, ...] = ADDRESS_TYPES
     authorization_modes: tuple[str, ...] = ("AlwaysAllow",)
     anonymous_auth: bool = True
+    tls_choice: TLSChoice = USUAL_TLS
     bind_address: str = "0.0.0.0"
     secure_port: int = 6443
     permit_port_sharing: bool = False
@@ -175,6 +177,7 @@ def parse(argv: Sequence[str]) -> Config:
         kubelet_preferred_address_types=flags.words("kubelet-preferred-address-types"),
         authorization_modes=_modes(flags, problems),
         anonymous_auth=flags.is_on("anonymous-auth"),
+        tls_choice=flags.tls_choice(),
         bind_address=flags.address("bind-address"),
         permit_port_sharing=flags.is_on("permit-port-sharing"),
         secure_port=flags.number("secure-port", 1, 65535),

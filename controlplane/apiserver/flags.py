@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.kit.tls_choice import TLSChoice
 from apimachinery.meta import feature_gates, times
 
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
@@ -110,6 +111,13 @@ class Flags:
             self.problems.add(f"--{name}", f"not an IP address: {text}")
         return text
 
+    def tls_choice(self) -> TLSChoice:
+        """Which versions and cipher suites are spoken."""
+        choice = TLSChoice(self.text("tls-min-version"), self.words("tls-cipher-suites"))
+        for flag, problem in choice.problems():
+            self.problems.add(flag, problem)
+        return choice
+
     def networks(self, name: str) -> tuple[ipaddress.IPv4Network, ipaddress.IPv6Network | None]:
         """An IPv4 network, and behind a comma one of IPv6, of at most 2^20 addresses (upstream's bound)."""
         first, comma, second = self.text(name).partition(",")
@@ -148,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("client-ca-file", text="authority of client certificates")
     flag("tls-cert-file")
     flag("tls-private-key-file")
+    flag("tls-min-version", text="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
+    flag("tls-cipher-suites", text="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")

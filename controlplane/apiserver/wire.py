@@ -389,4 +389,5 @@ def _server_tls(config: Config) -> ssl.SSLContext:
         context.load_verify_locations(cafile=str(config.requestheader_client_ca_file))
         context.verify_mode = ssl.CERT_OPTIONAL
     accept_unverified(context)
+    config.tls_choice.apply(context)
     return context

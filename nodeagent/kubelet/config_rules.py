@@ -8,30 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.kit.config import Problems
+from apimachinery.kit.tls_choice import TLSChoice
 from apimachinery.meta import quantity
 from apimachinery.meta.feature_gates import refusals
 from apimachinery.meta.times import parse_duration
 
 from . import gates
 from .config_file import Document
-
-# Go's names of cipher suites → OpenSSL's. Those of TLS 1.3 cannot be chosen, there as here.
-CIPHERS: Mapping[str, str] = {
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_AES_128_GCM_SHA256": "",
-    "TLS_AES_256_GCM_SHA384": "",
-    "TLS_CHACHA20_POLY1305_SHA256": "",
-}
-_TLS_VERSIONS = ("", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
 
 # Field → (flag, least, most): between, inclusive.
 _RANGES = {
@@ -329,11 +312,9 @@ def _check_ours(document: Document, wrong: Any) -> None:
         wrong(f'unknown authorization mode "{document["authorization.mode"]}"')
     if bool(document.get("tlsCertFile")) != bool(document.get("tlsPrivateKeyFile")):
         wrong("tlsCertFile and tlsPrivateKeyFile must be set together")
-    for suite in document.get("tlsCipherSuites") or ():
-        if suite not in CIPHERS:
-            wrong(f"Cipher suite {suite} not supported or doesn't exist")
-    if document.get("tlsMinVersion", "") not in _TLS_VERSIONS:
-        wrong(f'unknown tls version "{document["tlsMinVersion"]}"')
+    choice = TLSChoice(document.get("tlsMinVersion", ""), tuple(document.get("tlsCipherSuites") or ()))
+    for _, problem in choice.problems():
+        wrong(problem)
     if not document["containerRuntimeEndpoint"].startswith(("unix://", "/")):
         wrong(f'containerRuntimeEndpoint "{document["containerRuntimeEndpoint"]}" must be a unix socket')
     for server in document.get("clusterDNS") or ():

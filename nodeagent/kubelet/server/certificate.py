@@ -12,15 +12,14 @@ from pathlib import Path
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.files import write_atomic
+from apimachinery.kit.tls_choice import TLSChoice
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair
 from nodeagent.kubelet.config import Config
-from nodeagent.kubelet.config_rules import CIPHERS
 
 log = logging.getLogger(__name__)
 
 STORE = "kubelet-server"
 _LOOK = 10.0
-_VERSIONS = {"VersionTLS12": ssl.TLSVersion.TLSv1_2, "VersionTLS13": ssl.TLSVersion.TLSv1_3}
 
 
 class Serving:
@@ -49,10 +48,7 @@ class Serving:
     def context(self) -> ssl.SSLContext:
         """The context. Raises OSError, ssl.SSLError for files that cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _VERSIONS.get(self._config.tls_min_version, ssl.TLSVersion.TLSv1_2)
-        suites = [CIPHERS[name] for name in self._config.tls_cipher_suites if CIPHERS[name]]
-        if suites:
-            context.set_ciphers(":".join(suites))
+        TLSChoice(self._config.tls_min_version, self._config.tls_cipher_suites).apply(context)
         if self._files is not None:
             context.load_cert_chain(*self._files)
         if self._config.client_ca_file is not None:

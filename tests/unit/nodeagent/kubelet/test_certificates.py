@@ -16,12 +16,12 @@ from cryptography import x509
 from apimachinery.client.config import ClientConfig
 from apimachinery.kit.certs import Authority
 from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.tls_choice import SUITES
 from nodeagent.kubelet.certificates import bootstrap, request, signing
 from nodeagent.kubelet.certificates.manager import CertificateManager
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair, split
 from nodeagent.kubelet.certificates.validity import Validity, validity
 from nodeagent.kubelet.config import Config
-from nodeagent.kubelet.config_rules import CIPHERS
 from nodeagent.kubelet.server.certificate import Serving
 
 NOW = datetime.datetime(2026, 11, 21, 9, 6, 17, tzinfo=datetime.UTC)
@@ -266,7 +266,7 @@ def test_only_the_configured_ciphers(authority: Authority, tmp_path: Path) -> No
     context = Serving(config, (), ManualClock()).context()
     older = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] == "TLSv1.2"]
     assert older == ["ECDHE-ECDSA-AES256-GCM-SHA384"] and context.minimum_version == ssl.TLSVersion.TLSv1_2
-    for name in CIPHERS:
+    for name in SUITES:
         Serving(Config(tls_cipher_suites=(name,), **files), (), ManualClock()).context()
     newest = Serving(Config(tls_min_version="VersionTLS13", **files), (), ManualClock()).context()
     assert newest.minimum_version == ssl.TLSVersion.TLSv1_3

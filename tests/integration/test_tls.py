@@ -1,0 +1,54 @@
+"""A server that was told which TLS it may speak, as hardening guides have it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.integration.apiservers import ApiServer
+
+
+def spoken(server: ApiServer, newest: ssl.TLSVersion) -> tuple[str, str]:
+    """Version and cipher suite that a client gets who knows nothing newer. Raises ssl.SSLError, ConnectionError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = newest
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
+        context.wrap_socket(plain) as connection,
+    ):
+        cipher = connection.cipher()
+        assert cipher is not None
+        return connection.version() or "", cipher[0]
+
+
+def test_tls_1_3_alone(tmp_path: Path) -> None:
+    server = ApiServer(tmp_path / "data", "sqlite", "--tls-min-version=VersionTLS13")
+    server.start()
+    assert spoken(server, ssl.TLSVersion.TLSv1_3)[0] == "TLSv1.3"
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        spoken(server, ssl.TLSVersion.TLSv1_2)
+    assert "kube-system" in server.kubectl("get", "namespaces").stdout
+    assert server.stop() == 0, server.log
+
+
+def test_one_suite_of_tls_1_2(tmp_path: Path) -> None:
+    suite = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+    server = ApiServer(tmp_path / "data", "sqlite", "--tls-min-version=VersionTLS12", f"--tls-cipher-suites={suite}")
+    server.start()
+    version, name = spoken(server, ssl.TLSVersion.TLSv1_2)
+    assert version == "TLSv1.2" and name in ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384")
+    assert "kube-system" in server.kubectl("get", "namespaces").stdout
+    assert server.stop() == 0, server.log
+
+
+def test_what_nobody_speaks_is_told_with_all_else(tmp_path: Path) -> None:
+    server = ApiServer(tmp_path / "data", "sqlite", "--tls-min-version=TLS1.3", "--tls-cipher-suites=RC4")
+    server.launch()
+    assert server.wait(60) != 0
+    for words in ('unknown tls version "TLS1.3"', "Cipher suite RC4 not supported or doesn't exist"):
+        assert words in server.log
+    assert "Traceback" not in server.log

@@ -160,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("tls-cipher-suites", text="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
+    switch("service-account-lookup", True)  # tokens are always looked up: there is no reason to believe stale ones
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
     switch("enable-priority-and-fairness", True)
     flag("max-requests-inflight", "400")

@@ -47,6 +47,8 @@ def test_kubeadms_flags_are_understood(needed, tmp_path):
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-username-headers=X-Remote-User",
             "--secure-port=6443",
+            "--profiling=false",
+            "--service-account-lookup=true",
             "--service-cluster-ip-range=10.96.0.0/12",
         ]
     )

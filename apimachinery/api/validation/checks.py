@@ -102,11 +102,9 @@ def operator_values(requirement: Object, operators: tuple[str, ...], path: Path)
 
 
 def selector_matches(selector: Object | None, wanted: Mapping[str, str]) -> bool | None:
-    """Whether the selector selects these labels; None when it cannot be read."""
-    try:
-        return from_label_selector(selector).matches(wanted)
-    except ValueError:
-        return None
+    """Whether the selector selects these labels; None when it cannot be read (LabelSelectorAsSelector's errors)."""
+    # Upstream judges keys and values while it reads: what it can read is just what has no problem.
+    return None if label_selector(selector, Path()) else from_label_selector(selector).matches(wanted)
 
 
 def selector_is_empty(selector: Object) -> bool:

@@ -40,6 +40,11 @@ def go_struct(kind: str, fields: Iterable[str], value: Mapping[str, Any]) -> Ver
     return Verbatim(f"{kind}{{{shown}}}")
 
 
+def go_pointer(kind: str, value: Any) -> Verbatim:
+    """A field that is a pointer: `(*v1.LabelSelector)(nil)`, or an address (which differs each time with upstream)."""
+    return Verbatim(f"(*{kind})({'nil' if value is None else '0xc000000000'})")
+
+
 def go_time(text: str | None) -> Verbatim:
     """A time of the API as Go's time.Time prints itself: `2025-01-02 03:04:05.6 +0000 UTC`."""
     if not text:

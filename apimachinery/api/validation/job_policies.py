@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from apimachinery.api.validation.checks import Object, nonnegative, qualified_name
+from apimachinery.api.validation.go_values import go_pointer, go_struct
 from apimachinery.meta.paths import (
     Path,
     Problem,
@@ -54,6 +55,35 @@ def success_policy(spec: Object, path: Path) -> list[Problem]:
     for position, rule in enumerate(rules):
         problems += _success_rule(rule, spec.get("completions") or 0, where.index(position))
     return problems
+
+
+def go_failure_policy(policy: Object) -> Verbatim:
+    """A `podFailurePolicy` as Go prints it."""
+    shown = []
+    for rule in policy.get("rules") or ():
+        codes = go_pointer("batch.PodFailurePolicyOnExitCodesRequirement", rule.get("onExitCodes"))
+        kind = "batch.PodFailurePolicyOnPodConditionsPattern"
+        patterns = ", ".join(go_struct(kind, ("type", "status"), each) for each in rule.get("onPodConditions") or ())
+        shown.append(
+            f'batch.PodFailurePolicyRule{{Action:"{rule.get("action", "")}", OnExitCodes:{codes}, '
+            f"OnPodConditions:[]{kind}{f'{{{patterns}}}' if patterns else '(nil)'}}}"
+        )
+    return _go_rules("batch.PodFailurePolicy", shown)
+
+
+def go_success_policy(policy: Object) -> Verbatim:
+    """A `successPolicy` as Go prints it."""
+    shown = [
+        f"batch.SuccessPolicyRule{{SucceededIndexes:{go_pointer('string', rule.get('succeededIndexes'))}, "
+        f"SucceededCount:{go_pointer('int32', rule.get('succeededCount'))}}}"
+        for rule in policy.get("rules") or ()
+    ]
+    return _go_rules("batch.SuccessPolicy", shown)
+
+
+def _go_rules(kind: str, shown: list[str]) -> Verbatim:
+    rules = f"{{{', '.join(shown)}}}" if shown else "(nil)"
+    return Verbatim(f"{kind}{{Rules:[]{kind}Rule{rules}}}")
 
 
 def _failure_rule(rule: Object, spec: Object, known: set[Any], path: Path) -> list[Problem]:

@@ -1,5 +1,7 @@
 """Jobs and CronJobs (pkg/apis/batch/validation)."""
 
+from collections.abc import Callable
+
 from apimachinery.api.validation.checks import (
     IMMUTABLE,
     Object,
@@ -11,11 +13,17 @@ from apimachinery.api.validation.checks import (
     selector_matches,
 )
 from apimachinery.api.validation.go_values import go_labels, go_selector
-from apimachinery.api.validation.job_policies import failure_policy, replacement_policy, success_policy
+from apimachinery.api.validation.job_policies import (
+    failure_policy,
+    go_failure_policy,
+    go_success_policy,
+    replacement_policy,
+    success_policy,
+)
 from apimachinery.api.validation.pods import pod_template
 from apimachinery.api.validation.syntax import domain_path
 from apimachinery.meta import cron, names
-from apimachinery.meta.paths import Path, Problem, invalid, not_supported, required, too_long
+from apimachinery.meta.paths import Path, Problem, Verbatim, invalid, not_supported, required, too_long
 
 _SPEC = Path("spec")
 _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
@@ -32,13 +40,11 @@ def job(obj: Object) -> list[Problem]:
     problems = _generated(spec, meta) if not spec.get("manualSelector") else []
     problems += _job_spec(spec, _SPEC)
     selector, labels = spec.get("selector"), ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-    if selector is None:
-        problems.append(required(_SPEC.child("selector")))
-    else:
-        problems += label_selector(selector, _SPEC.child("selector"))
-        if selector_matches(selector, labels or {}) is False:
-            text = "`selector` does not match template `labels`"
-            problems.append(invalid(_SPEC.child("template", "metadata", "labels"), go_labels(labels), text))
+    path = _SPEC.child("selector")
+    problems += [required(path)] if selector is None else label_selector(selector, path)
+    if selector_matches(selector, labels or {}) is False:
+        text = "`selector` does not match template `labels`"
+        problems.append(invalid(_SPEC.child("template", "metadata", "labels"), go_labels(labels), text))
     name, completions = meta.get("name") or "", spec.get("completions") or 0
     if spec.get("completionMode") == "Indexed" and completions > 0:
         host = f"{name}-{completions - 1}"
@@ -107,7 +113,14 @@ def cron_job_name(value: str) -> list[str]:
     return ["must be no more than 52 characters"] if len(value) > 52 else []
 
 
-_FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+# In upstream's order, and how what is not a plain value is shown.
+_FIXED: tuple[tuple[str, Callable[[Object], Verbatim] | None], ...] = (
+    ("completionMode", None),
+    ("podFailurePolicy", go_failure_policy),
+    ("backoffLimitPerIndex", None),
+    ("managedBy", None),
+    ("successPolicy", go_success_policy),
+)
 
 
 def job_update(new: Object, old: Object) -> list[Problem]:
@@ -127,8 +140,10 @@ def job_update(new: Object, old: Object) -> list[Problem]:
     now, then = (_template_without_placement(each, may_move) for each in (spec, before))
     if not same(now, then):
         problems.append(invalid(_SPEC.child("template"), spec.get("template"), IMMUTABLE))
-    for name in _FIXED:
-        problems += immutable(spec.get(name), before.get(name), _SPEC.child(name))
+    for name, show in _FIXED:
+        value = spec.get(name)
+        shown = show(value) if show and value is not None else None
+        problems += immutable(value, before.get(name), _SPEC.child(name), shown)
     return problems
 
 
@@ -165,11 +180,19 @@ def _job_spec(spec: Object, path: Path) -> list[Problem]:
     if mode == "Indexed":
         problems += _indexed(spec, path)
     elif mode in (None, "NonIndexed"):
-        for name in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"):
+        for name in ("backoffLimitPerIndex", "maxFailedIndexes"):
             if spec.get(name) is not None:
                 problems.append(invalid(path.child(name), spec[name], "requires indexed completion mode"))
     if spec.get("podFailurePolicy") is not None:
         problems += failure_policy(spec, path.child("podFailurePolicy"))
+    if spec.get("successPolicy") is not None:
+        where = path.child("successPolicy")
+        if mode == "Indexed":
+            problems += success_policy(spec, where)
+        else:
+            problems.append(
+                invalid(where, go_success_policy(spec["successPolicy"]), "requires indexed completion mode")
+            )
     problems += replacement_policy(spec, path.child("podReplacementPolicy"))
     template, where = spec.get("template"), path.child("template")
     problems += pod_template(template, where)
@@ -207,8 +230,6 @@ def _indexed(spec: Object, path: Path) -> list[Problem]:
             problems.append(invalid(path.child("parallelism"), parallelism, more))
         if most_failed is not None and most_failed > _FEWER:
             problems.append(invalid(path.child("maxFailedIndexes"), most_failed, more))
-    if spec.get("successPolicy") is not None:
-        problems += success_policy(spec, path.child("successPolicy"))
     return problems
 
 

@@ -12,37 +12,41 @@ _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
 _PATH = Path("metadata.annotations")
+_SPEC = Path("spec")
 _LOCAL = "localhost/"
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
-def pod_annotations(obj: Object) -> list[Problem]:
-    """A pod's annotations, on create and on update."""
+def pod_annotations(obj: Object, path: Path = _PATH) -> list[Problem]:
+    """The annotations at `path` of a pod, or of a pod template, on create and on update."""
     spec, found = obj.get("spec") or {}, (obj.get("metadata") or {}).get("annotations") or {}
     problems: list[Problem] = []
     if MIRROR in found and not spec.get("nodeName"):
         text = "must set spec.nodeName if mirror pod annotation is set"
-        problems.append(invalid(_PATH.key(MIRROR), found[MIRROR], text))
+        problems.append(invalid(path.key(MIRROR), found[MIRROR], text))
     if _COST in found and not _is_int32(found[_COST]):
-        problems.append(invalid(_PATH.key(_COST), found[_COST], "must be a 32bit integer"))
+        problems.append(invalid(path.key(_COST), found[_COST], "must be a 32bit integer"))
     for key, value in found.items():
         if key == _SECCOMP_POD or key.startswith(_SECCOMP_CONTAINER):
-            problems += _seccomp(value, _PATH.child(key))
+            problems += _seccomp(value, path.child(key))
     names = {each.get("name") for kind in _CONTAINERS for each in spec.get(kind) or ()}
     for key, value in found.items():
         if not key.startswith(_APPARMOR):
             continue
         if key.removeprefix(_APPARMOR) not in names:
-            problems.append(invalid(_PATH.key(key), key.removeprefix(_APPARMOR), "container not found"))
+            problems.append(invalid(path.key(key), key.removeprefix(_APPARMOR), "container not found"))
         if value not in ("", "runtime/default", "unconfined") and not value.startswith(_LOCAL):
-            problems.append(invalid(_PATH.key(key), value, f'invalid AppArmor profile name: "{value}"'))
+            problems.append(invalid(path.key(key), value, f'invalid AppArmor profile name: "{value}"'))
     return problems
 
 
-def profiles_agree(obj: Object) -> list[Problem]:
-    """On create: an annotation and the field it stands for name the same seccomp or AppArmor profile."""
+def profiles_agree(obj: Object, path: Path = _SPEC) -> list[Problem]:
+    """Of a new pod, or of a template whose spec is at `path`: an annotation and the field it stands for name the same
+    seccomp or AppArmor profile."""
     spec, found = obj.get("spec") or {}, (obj.get("metadata") or {}).get("annotations") or {}
-    own, path = spec.get("securityContext") or {}, Path("spec")
+    if not found:
+        return []
+    own = spec.get("securityContext") or {}
     windows = (spec.get("os") or {}).get("name") == "windows"
     problems = _agree(found.get(_SECCOMP_POD), own.get("seccompProfile"), "seccomp", path)
     for kind in _CONTAINERS:

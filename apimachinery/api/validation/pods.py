@@ -72,7 +72,9 @@ def pod_template(template: Object | None, path: Path) -> list[Problem]:
     meta, spec = template.get("metadata") or {}, template.get("spec") or {}
     problems = labels(meta.get("labels"), path.child("labels"))
     problems += annotations(meta.get("annotations"), path.child("annotations"))
+    problems += pod_annotations(template, path.child("annotations"))
     problems += pod_spec(spec, path.child("spec"))
+    problems += profiles_agree(template, path.child("spec"))
     if spec.get("ephemeralContainers"):
         text = "ephemeral containers not allowed in pod template"
         problems.append(forbidden(path.child("spec", "ephemeralContainers"), text))

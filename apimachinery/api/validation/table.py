@@ -31,6 +31,7 @@ from apimachinery.api.validation import (
     services,
     storage,
     webhooks,
+    workload_status,
     workloads,
 )
 from apimachinery.api.validation.checks import sentences
@@ -68,7 +69,9 @@ RULES: dict[tuple[str, str, str], Rules] = {
     ("", "v1", "PersistentVolumeClaim"): Rules(claims.claim, claims.claim_update, claims.claim_status),
     ("", "v1", "Pod"): Rules(pods.pod, pod_updates.pod_update, pod_updates.pod_status_update, pods.pod_create),
     ("", "v1", "PodTemplate"): Rules(lambda obj: pods.pod_template(obj.get("template"), Path("template"))),
-    ("", "v1", "ReplicationController"): Rules(workloads.replication_controller, status=workloads.replica_set_status),
+    ("", "v1", "ReplicationController"): Rules(
+        workloads.replication_controller, status=workload_status.replica_set_status
+    ),
     ("", "v1", "ResourceQuota"): Rules(
         quotas.resource_quota,
         quotas.resource_quota_update,
@@ -98,13 +101,13 @@ RULES: dict[tuple[str, str, str], Rules] = {
         api_services.api_service, status=api_services.api_service_status, name=path_segment
     ),
     (*_APPS, "ControllerRevision"): Rules(revisions.controller_revision, revisions.controller_revision_update),
-    (*_APPS, "DaemonSet"): Rules(workloads.daemon_set, workloads.selector_update, workloads.daemon_set_status),
-    (*_APPS, "Deployment"): Rules(workloads.deployment, workloads.selector_update, workloads.replicas_status),
-    (*_APPS, "ReplicaSet"): Rules(workloads.replica_set, workloads.selector_update, workloads.replica_set_status),
+    (*_APPS, "DaemonSet"): Rules(workloads.daemon_set, workloads.selector_update, workload_status.daemon_set_status),
+    (*_APPS, "Deployment"): Rules(workloads.deployment, workloads.selector_update, workload_status.replicas_status),
+    (*_APPS, "ReplicaSet"): Rules(workloads.replica_set, workloads.selector_update, workload_status.replica_set_status),
     (*_APPS, "StatefulSet"): Rules(
         workloads.stateful_set,
         workloads.stateful_set_update,
-        workloads.stateful_set_status,
+        workload_status.stateful_set_status,
         name=names.dns1123_label,
     ),
     ("autoscaling", "v2", "HorizontalPodAutoscaler"): Rules(

@@ -1,6 +1,5 @@
-"""Deployments, ReplicaSets, DaemonSets, StatefulSets, ReplicationControllers (pkg/apis/apps/validation)."""
-
-from collections.abc import Sequence
+"""What the specs of Deployments, ReplicaSets, DaemonSets, StatefulSets and ReplicationControllers are refused for
+(pkg/apis/apps/validation)."""
 
 from apimachinery.api.validation.checks import (
     Object,
@@ -15,22 +14,20 @@ from apimachinery.api.validation.checks import (
     selector_is_empty,
     selector_matches,
 )
-from apimachinery.api.validation.go_values import go_int_or_string, go_labels, go_selector
+from apimachinery.api.validation.go_values import go_int_or_string, go_labels, go_pointer, go_selector
 from apimachinery.api.validation.metadata import annotations
+from apimachinery.api.validation.pod_annotations import pod_annotations
 from apimachinery.api.validation.pods import pod_template
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 
 _SPEC = Path("spec")
-_REPLICA_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
-_OTHER_LABELS = "`selector` does not match template `labels`"
 
 
 def deployment(obj: Object) -> list[Problem]:
     """A Deployment's spec."""
     spec = obj.get("spec") or {}
     problems = nonnegative(spec.get("replicas"), _SPEC.child("replicas"))
-    problems += _selector(spec, "deployment")
-    problems += _template(spec.get("template"), spec.get("selector"), "ReplicaSet")
+    problems += _selector_and_template(spec)
     problems += _deployment_strategy(spec.get("strategy") or {}, _SPEC.child("strategy"))
     problems += nonnegative(spec.get("minReadySeconds"), _SPEC.child("minReadySeconds"))
     problems += nonnegative(spec.get("revisionHistoryLimit"), _SPEC.child("revisionHistoryLimit"))
@@ -48,8 +45,7 @@ def replica_set(obj: Object) -> list[Problem]:
     spec = obj.get("spec") or {}
     problems = nonnegative(spec.get("replicas"), _SPEC.child("replicas"))
     problems += nonnegative(spec.get("minReadySeconds"), _SPEC.child("minReadySeconds"))
-    problems += _selector(spec, "deployment")
-    return problems + _template(spec.get("template"), spec.get("selector"), "ReplicaSet")
+    return problems + _selector_and_template(spec)
 
 
 def daemon_set(obj: Object) -> list[Problem]:
@@ -89,8 +85,15 @@ def _daemon_strategy(strategy: Object, path: Path) -> list[Problem]:
 
 
 def _go_strategy(kind: str, rolling: str, strategy: Object) -> Verbatim:
-    pointer = "nil" if strategy.get("rollingUpdate") is None else "0xc000000000"
-    return Verbatim(f'{kind}{{Type:"{strategy.get("type", "")}", RollingUpdate:(*{rolling})({pointer})}}')
+    shown = go_pointer(rolling, strategy.get("rollingUpdate"))
+    return Verbatim(f'{kind}{{Type:"{strategy.get("type", "")}", RollingUpdate:{shown}}}')
+
+
+def _go_partition(rolling: Object) -> Verbatim:
+    return Verbatim(
+        f"apps.RollingUpdateStatefulSetStrategy{{Partition:{rolling.get('partition') or 0}, "
+        f"MaxUnavailable:{go_pointer('intstr.IntOrString', rolling.get('maxUnavailable'))}}}"
+    )
 
 
 def stateful_set(obj: Object) -> list[Problem]:
@@ -110,7 +113,7 @@ def stateful_set(obj: Object) -> list[Problem]:
     elif kind == "OnDelete":
         if rolling is not None:
             text = "only allowed for updateStrategy 'RollingUpdate'"
-            problems.append(invalid(path.child("rollingUpdate"), rolling, text))
+            problems.append(invalid(path.child("rollingUpdate"), _go_partition(rolling), text))
     elif kind == "RollingUpdate":
         where, down = path.child("rollingUpdate"), (rolling or {}).get("maxUnavailable")
         problems += nonnegative((rolling or {}).get("partition"), where.child("partition"))
@@ -120,9 +123,11 @@ def stateful_set(obj: Object) -> list[Problem]:
                 problems.append(invalid(where.child("maxUnavailable"), go_int_or_string(down), "cannot be 0"))
             problems += not_above_100_percent(down, where.child("maxUnavailable"))
     else:
-        problems.append(invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'"))
-    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
-    for name, value in retention.items():
+        shown = _go_strategy("apps.StatefulSetUpdateStrategy", "apps.RollingUpdateStatefulSetStrategy", strategy)
+        problems.append(invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'"))
+    retention = spec.get("persistentVolumeClaimRetentionPolicy")
+    for name in ("whenDeleted", "whenScaled") if retention is not None else ():
+        value = (retention or {}).get(name, "")
         if value not in ("Delete", "Retain"):
             where = _SPEC.child("persistentVolumeClaimRetentionPolicy").child(name)
             problems.append(not_supported(where, value, ("Retain", "Delete")))
@@ -130,12 +135,16 @@ def stateful_set(obj: Object) -> list[Problem]:
         problems += nonnegative(spec.get(name), _SPEC.child(name))
     problems += nonnegative((spec.get("ordinals") or {}).get("start"), _SPEC.child("ordinals").child("start"))
     problems += _selector(spec, "statefulset")
-    problems += _labels_match(spec.get("template"), spec.get("selector"))
-    # Upstream leaves the pods themselves to be refused when they are made: claims are not in the template yet.
-    template, path = spec.get("template") or {}, _SPEC.child("template")
-    meta = template.get("metadata") or {}
-    problems += labels(meta.get("labels"), path.child("labels"))
-    problems += annotations(meta.get("annotations"), path.child("annotations"))
+    template, selector = spec.get("template") or {}, spec.get("selector")
+    if selector_matches(selector, {}) is None:
+        problems.append(invalid(_SPEC.child("selector"), go_selector(selector or {}), ""))
+    else:
+        # Upstream leaves the pods themselves to be refused when they are made: claims are not in the template yet.
+        problems += _labels_match(template, selector)
+        meta, path = template.get("metadata") or {}, _SPEC.child("template")
+        problems += labels(meta.get("labels"), path.child("labels"))
+        problems += annotations(meta.get("annotations"), path.child("annotations"))
+        problems += pod_annotations(template, path.child("annotations"))
     return problems + _always_running(template, "StatefulSet")
 
 
@@ -147,7 +156,15 @@ def replication_controller(obj: Object) -> list[Problem]:
     if not selector:
         problems.append(required(_SPEC.child("selector")))
     problems += nonnegative(spec.get("replicas"), _SPEC.child("replicas"))
-    return problems + _template(template, {"matchLabels": selector}, "ReplicationController")
+    if template is None:
+        return [*problems, required(_SPEC.child("template"))]
+    # What is wrong with the selector's own labels is not asked: upstream says that the template's are others.
+    own = (template.get("metadata") or {}).get("labels") or {}
+    if any(own.get(key) != value for key, value in selector.items()):
+        problems.append(_other_labels(template))
+    return (
+        problems + pod_template(template, _SPEC.child("template")) + _always_running(template, "ReplicationController")
+    )
 
 
 _STATEFUL_MUTABLE = (
@@ -182,59 +199,6 @@ def selector_update(new: Object, old: Object) -> list[Problem]:
     return immutable(selector, before, _SPEC.child("selector"), go_selector(selector))
 
 
-def replicas_status(new: Object, old: Object) -> list[Problem]:
-    """The counts of a Deployment's status: not negative, parts not above the whole."""
-    return _replicas_status(new, old, ("updated", "ready", "available"), "readyReplicas")
-
-
-def replica_set_status(new: Object, old: Object) -> list[Problem]:
-    """The counts of a ReplicaSet's or a ReplicationController's status."""
-    status = new.get("status") or {}
-    ordered = {name: status[name] for name in _REPLICA_COUNTS if name in status}
-    return _replicas_status({"status": ordered}, {}, ("fullyLabeled", "ready", "available"), "readyReplicas")
-
-
-def stateful_set_status(new: Object, old: Object) -> list[Problem]:
-    """The counts of a StatefulSet's status."""
-    return _replicas_status(new, old, ("ready", "current", "updated", "available"), "status.readyReplicas")
-
-
-def _replicas_status(new: Object, old: Object, parts: Sequence[str], ready: str) -> list[Problem]:
-    status, path = new.get("status") or {}, Path("status")
-    problems = _counts(status, path)
-    total = status.get("replicas") or 0
-    for name in (f"{part}Replicas" for part in parts):
-        value = status.get(name) or 0
-        if value > total:
-            problems.append(invalid(path.child(name), value, "cannot be greater than status.replicas"))
-    available = status.get("availableReplicas") or 0
-    if available > (status.get("readyReplicas") or 0):
-        problems.append(invalid(path.child("availableReplicas"), available, f"cannot be greater than {ready}"))
-    return problems + _collisions(status, old, path)
-
-
-def daemon_set_status(new: Object, old: Object) -> list[Problem]:
-    """The counts of a DaemonSet's status."""
-    status, path = new.get("status") or {}, Path("status")
-    return _counts(status, path) + _collisions(status, old, path)
-
-
-def _counts(status: Object, path: Path) -> list[Problem]:
-    return [
-        problem
-        for name, value in status.items()
-        if isinstance(value, int) and not isinstance(value, bool)
-        for problem in nonnegative(value, path.child(name))
-    ]
-
-
-def _collisions(status: Object, old: Object, path: Path) -> list[Problem]:
-    before, count = (old.get("status") or {}).get("collisionCount"), status.get("collisionCount") or 0
-    if before is None or count >= before:
-        return []
-    return [invalid(path.child("collisionCount"), count, "cannot be decremented")]
-
-
 def _selector(spec: Object, word: str) -> list[Problem]:
     selector, path = spec.get("selector"), _SPEC.child("selector")
     if selector is None:
@@ -245,19 +209,26 @@ def _selector(spec: Object, word: str) -> list[Problem]:
     return problems
 
 
+def _selector_and_template(spec: Object) -> list[Problem]:
+    """Of a Deployment or a ReplicaSet: a template is looked at only beside a selector that can be read."""
+    problems, selector, template = _selector(spec, "deployment"), spec.get("selector"), spec.get("template")
+    if selector_matches(selector, {}) is None:
+        shown = go_selector(selector or {})
+        return [*problems, invalid(_SPEC.child("selector"), shown, "invalid label selector")]
+    problems += _labels_match(template, selector) + pod_template(template, _SPEC.child("template"))
+    return problems + _always_running(template, "ReplicaSet")
+
+
 def _labels_match(template: Object | None, selector: Object | None) -> list[Problem]:
     own = ((template or {}).get("metadata") or {}).get("labels")
     # A selector that is absent selects nothing, an empty one everything; one that cannot be read was named already.
-    if selector_matches(selector, own or {}) is not False:
-        return []
-    return [invalid(_SPEC.child("template", "metadata", "labels"), go_labels(own), _OTHER_LABELS)]
+    return [_other_labels(template)] if selector_matches(selector, own or {}) is False else []
 
 
-def _template(template: Object | None, selector: Object | None, kind: str) -> list[Problem]:
-    path = _SPEC.child("template")
-    if template is None:
-        return [required(path)]
-    return _labels_match(template, selector) + pod_template(template, path) + _always_running(template, kind)
+def _other_labels(template: Object | None) -> Problem:
+    own = ((template or {}).get("metadata") or {}).get("labels")
+    text = "`selector` does not match template `labels`"
+    return invalid(_SPEC.child("template", "metadata", "labels"), go_labels(own), text)
 
 
 def _always_running(template: Object | None, kind: str) -> list[Problem]:

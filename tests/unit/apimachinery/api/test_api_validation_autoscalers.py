@@ -67,6 +67,13 @@ def test_autoscalers(spec, expected):
 def test_disruption_budgets():
     good = made(PDB, spec={"minAvailable": "50%", "selector": {"matchLabels": {"a": "b"}}})
     assert validate_create(PDB, good) == []
+    both = made(PDB, spec={"minAvailable": 1, "maxUnavailable": 1})
+    assert texts(validate_create(PDB, both)) == [
+        "spec: Invalid value: policy.PodDisruptionBudgetSpec{MinAvailable:(*intstr.IntOrString)(0xc000000000), "
+        "Selector:(*v1.LabelSelector)(nil), MaxUnavailable:(*intstr.IntOrString)(0xc000000000), "
+        "UnhealthyPodEvictionPolicy:(*policy.UnhealthyPodEvictionPolicyType)(nil)}: minAvailable and maxUnavailable "
+        "cannot be both set"
+    ]
     bad = made(PDB, spec={"maxUnavailable": "120%", "unhealthyPodEvictionPolicy": "Never"})
     assert texts(validate_create(PDB, bad)) == [
         'spec.maxUnavailable: Invalid value: intstr.IntOrString{Type:1, IntVal:0, StrVal:"120%"}: must not be greater '

@@ -34,6 +34,20 @@ def _texts(problems):
 _INDEXED = {"completionMode": "Indexed", "completions": 5, "parallelism": 2}
 
 
+def test_policies_stay_and_are_shown_as_go_prints_them():
+    rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    old = _job(**_INDEXED, podFailurePolicy={"rules": rules[:]}, successPolicy={"rules": [{"succeededCount": 1}]})
+    new = _job(**_INDEXED, podFailurePolicy={"rules": [{**rules[0], "action": "FailJob"}]})
+    assert _texts(validate_update(JOBS, new, old)) == [
+        "spec.podFailurePolicy: Invalid value: batch.PodFailurePolicy{Rules:[]batch.PodFailurePolicyRule{"
+        'batch.PodFailurePolicyRule{Action:"FailJob", OnExitCodes:'
+        "(*batch.PodFailurePolicyOnExitCodesRequirement)(nil), "
+        "OnPodConditions:[]batch.PodFailurePolicyOnPodConditionsPattern{"
+        'batch.PodFailurePolicyOnPodConditionsPattern{Type:"DisruptionTarget", Status:"True"}}}}}: field is immutable',
+        'spec.successPolicy: Invalid value: "null": field is immutable',
+    ]
+
+
 def _rule(**fields):
     return {"podFailurePolicy": {"rules": [{"action": "Ignore", **fields}]}}
 
@@ -108,6 +122,34 @@ def _rule(**fields):
             [
                 "spec.successPolicy.rules[0].succeededCount: Invalid value: 5: must be less than or equal to 4 (the "
                 "number of indexes in the specified succeededIndexes field)"
+            ],
+        ),
+        (
+            {"completionMode": "Ordered", "successPolicy": {"rules": [{"succeededCount": 1}]}},
+            [
+                'spec.completionMode: Unsupported value: "Ordered": supported values: "NonIndexed", "Indexed"',
+                "spec.successPolicy: Invalid value: batch.SuccessPolicy{Rules:[]batch.SuccessPolicyRule{"
+                "batch.SuccessPolicyRule{SucceededIndexes:(*string)(nil), SucceededCount:(*int32)(0xc000000000)}}}: "
+                "requires indexed completion mode",
+            ],
+        ),
+        (
+            {**_INDEXED, **_rule(), "successPolicy": {}},
+            [
+                "spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is "
+                "required",
+                "spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy "
+                "is specified",
+            ],
+        ),
+        (
+            {"manualSelector": True, "selector": None},
+            [
+                "spec.selector: Required value",
+                "spec.template.metadata.labels: Invalid value: map[string]string{"
+                '"batch.kubernetes.io/controller-uid":"u", "batch.kubernetes.io/job-name":"a", '
+                '"controller-uid":"u", "job-name":"a"}: `selector` does not match '
+                "template `labels`",
             ],
         ),
         (

@@ -140,6 +140,7 @@ _PODS = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image"
             [
                 'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"',
                 "spec.selector: Required value",
+                "`selector` does not match template `labels`",
             ],
         ),
         (catalogue.CRONJOBS, {"spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template": _PODS}}}}, []),

@@ -125,3 +125,144 @@ def test_the_counts_of_a_replication_controller():
         "status.replicas: Invalid value: -1: must be greater than or equal to 0",
         "status.readyReplicas: Invalid value: -2: must be greater than or equal to 0",
     ]
+
+
+_BAD_LABEL = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_NOT_IN_LABELS = 'spec.selector.matchLabels: Invalid value: "b!": ' + _BAD_LABEL
+_NOT_IN_TEMPLATE = 'spec.template.labels: Invalid value: "b!": ' + _BAD_LABEL
+_UNREADABLE = (
+    'v1.LabelSelector{MatchLabels:map[string]string{"a":"b!"}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("Deployment", [_NOT_IN_LABELS, f"spec.selector: Invalid value: {_UNREADABLE}: invalid label selector"]),
+        ("ReplicaSet", [_NOT_IN_LABELS, f"spec.selector: Invalid value: {_UNREADABLE}: invalid label selector"]),
+        ("StatefulSet", [_NOT_IN_LABELS, f"spec.selector: Invalid value: {_UNREADABLE}"]),
+        ("DaemonSet", [_NOT_IN_LABELS, _NOT_IN_TEMPLATE]),
+    ],
+)
+def test_a_template_is_not_looked_at_beside_a_selector_that_cannot_be_read(kind, expected):
+    workload = resource("apps/v1", kind)
+    template = {**_RUNNING, "metadata": {"labels": {"a": "b!"}}}
+    spec = {"selector": {"matchLabels": {"a": "b!"}}, "template": template}
+    assert texts(validate_create(workload, made(workload, spec=spec))) == expected
+
+
+@pytest.mark.parametrize(
+    ("annotations", "security", "expected"),
+    [
+        (
+            {"container.apparmor.security.beta.kubernetes.io/other": "localhost/p"},
+            {},
+            [
+                'spec.template.annotations[container.apparmor.security.beta.kubernetes.io/other]: Invalid value: "other": '
+                "container not found"
+            ],
+        ),
+        (
+            {"container.apparmor.security.beta.kubernetes.io/c": "strict"},
+            {},
+            [
+                'spec.template.annotations[container.apparmor.security.beta.kubernetes.io/c]: Invalid value: "strict": '
+                'invalid AppArmor profile name: "strict"'
+            ],
+        ),
+        (
+            {"controller.kubernetes.io/pod-deletion-cost": "1.5"},
+            {},
+            [
+                'spec.template.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "1.5": must be a '
+                "32bit integer"
+            ],
+        ),
+        (
+            {"seccomp.security.alpha.kubernetes.io/pod": "strict"},
+            {},
+            [
+                'spec.template.annotations.seccomp.security.alpha.kubernetes.io/pod: Invalid value: "strict": must be a '
+                "valid seccomp profile"
+            ],
+        ),
+        (
+            {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"},
+            {"seccompProfile": {"type": "RuntimeDefault"}},
+            [
+                "spec.template.spec.securityContext.seccompProfile.type: Forbidden: seccomp type in annotation and field "
+                "must match"
+            ],
+        ),
+        (
+            {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"},
+            {"appArmorProfile": {"type": "RuntimeDefault"}},
+            [
+                "spec.template.spec.containers[0].securityContext.appArmorProfile.type: Forbidden: apparmor type in "
+                "annotation and field must match"
+            ],
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_annotations_of_a_template_mean_what_a_pods_mean(annotations, security, expected):
+    template = {
+        "metadata": {"labels": {"a": "b"}, "annotations": annotations},
+        "spec": {**_RUNNING["spec"], "securityContext": security},
+    }
+    workload = resource("apps/v1", "Deployment")
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    assert texts(validate_create(workload, made(workload, spec=spec))) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (
+            {"updateStrategy": {"type": "Recreate"}},
+            [
+                'spec.updateStrategy: Invalid value: apps.StatefulSetUpdateStrategy{Type:"Recreate", '
+                "RollingUpdate:(*apps.RollingUpdateStatefulSetStrategy)(nil)}: must be 'RollingUpdate' or 'OnDelete'"
+            ],
+        ),
+        (
+            {"updateStrategy": {"type": "OnDelete", "rollingUpdate": {"partition": 2}}},
+            [
+                "spec.updateStrategy.rollingUpdate: Invalid value: apps.RollingUpdateStatefulSetStrategy{Partition:2, "
+                "MaxUnavailable:(*intstr.IntOrString)(nil)}: only allowed for updateStrategy 'RollingUpdate'"
+            ],
+        ),
+        (
+            {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Recycle", "whenDeleted": "Keep"}},
+            [
+                'spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: "Keep": supported values: '
+                '"Retain", "Delete"',
+                'spec.persistentVolumeClaimRetentionPolicy.whenScaled: Unsupported value: "Recycle": supported values: '
+                '"Retain", "Delete"',
+            ],
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_strategies_of_a_stateful_set(fields, expected):
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": _RUNNING, "serviceName": "s", **fields}
+    assert texts(validate_create(STATEFUL, made(STATEFUL, spec=spec))) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "expected"),
+    [
+        ("Deployment", {"readyReplicas": -1, "replicas": -1}, ["replicas", "readyReplicas"]),
+        ("DaemonSet", {"numberReady": -1, "currentNumberScheduled": -1}, ["currentNumberScheduled", "numberReady"]),
+        ("StatefulSet", {"collisionCount": -1, "currentReplicas": -1}, ["currentReplicas", "collisionCount"]),
+    ],
+)
+def test_counts_below_zero_in_upstreams_order(kind, status, expected):
+    workload = resource("apps/v1", kind)
+    old = made(workload, spec={"selector": {"matchLabels": {"a": "b"}}, "template": _RUNNING})
+    below = [f"status.{field}: Invalid value: -1: must be greater than or equal to 0" for field in expected]
+    assert texts(validate_status_update(workload, {**old, "status": status}, old))[:2] == below

@@ -10,7 +10,6 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from apimachinery.meta.endpoints import HEADLESS, SERVICE_NAME
@@ -23,8 +22,9 @@ _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _DEFAULT_STICKY_SECONDS = 10800
 _NO_ZONES: frozenset[str] = frozenset()
-# How the IPv4 addresses begin that are no endpoint's; the others, which are nearly all, need no closer look.
-_SUSPECT = ("0.", "127.", "169.254.", *(f"{first}." for first in range(224, 240)))
+_NO_CONDITIONS: Mapping[str, Any] = {}
+# The first bytes of the IPv4 addresses that are no endpoint's; the others, which are nearly all, need no closer look.
+_SUSPECT = frozenset(str(first) for first in (0, 127, 169, *range(224, 240)))
 
 
 class Endpoint(NamedTuple):
@@ -45,9 +45,11 @@ class Endpoint(NamedTuple):
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
-    """One port of a Service. name: `namespace/name:port`, or `namespace/name`; protocol: in small letters."""
+class ServicePort(NamedTuple):
+    """One port of a Service. name: `namespace/name:port`, or `namespace/name`; protocol: in small letters.
+
+    A tuple for the reason that an Endpoint is one.
+    """
 
     name: str
     namespace: str
@@ -102,43 +104,42 @@ def service_ports(service: Object, family: int) -> list[ServicePort]:
         protocol = _PROTOCOLS.get(str(port.get("protocol") or "TCP"))
         if protocol is None or not _is_port(port.get("port")) or (port_name and not _is_name(port_name)):
             continue
+        full_name = f"{namespace}/{name}:{port_name}" if port_name else f"{namespace}/{name}"
+        node_port = number if (number := port.get("nodePort")) and _is_port(number) else 0
         found.append(
             ServicePort(
-                name=f"{namespace}/{name}:{port_name}" if port_name else f"{namespace}/{name}",
-                namespace=namespace,
-                service=name,
-                port_name=port_name,
-                protocol=protocol,
-                cluster_ip=cluster_ips[0],
-                port=port["port"],
-                node_port=port["nodePort"] if _is_port(port.get("nodePort")) else 0,
-                **shared,
+                full_name, namespace, name, port_name, protocol, cluster_ips[0], port["port"], node_port, *shared
             )
         )
     return found
 
 
-def _shared(service: Object, family: int) -> dict[str, Any]:
-    """What all ports of a Service have in common."""
-    spec, status = service.get("spec") or {}, service.get("status") or {}
-    ingress = (status.get("loadBalancer") or {}).get("ingress") or []
-    # ipMode Proxy: the balancer wants to be passed through, not short-circuited (KEP-1860).
-    balancer = [entry.get("ip") for entry in ingress if entry.get("ipMode", "VIP") == "VIP"]
-    affinity = spec.get("sessionAffinity") == "ClientIP"
-    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+def _shared(service: Object, family: int) -> tuple[Any, ...]:
+    """What all ports of a Service have in common: the last fields of a ServicePort. Most Services have none of it."""
+    spec = service.get("spec") or {}
+    external_ips, ranges = spec.get("externalIPs"), spec.get("loadBalancerSourceRanges")
     local = spec.get("externalTrafficPolicy") == "Local"
-    health = spec.get("healthCheckNodePort")
-    return {
-        "external_ips": tuple(_addresses(spec.get("externalIPs") or [], family)),
-        "balancer_ips": tuple(_addresses(balancer, family)) if spec.get("type") == "LoadBalancer" else (),
-        "source_ranges": tuple(_networks(spec.get("loadBalancerSourceRanges") or [], family)),
-        "sticky_seconds": (seconds if type(seconds) is int and 0 < seconds <= 86400 else _DEFAULT_STICKY_SECONDS)
-        if affinity
-        else 0,
-        "external_local": local,
-        "internal_local": spec.get("internalTrafficPolicy") == "Local",
-        "health_check_port": health if local and _is_port(health) else 0,
-    }
+    health = spec.get("healthCheckNodePort") if local else None
+    return (
+        tuple(_addresses(external_ips, family)) if external_ips else (),
+        _balancer_ips(service, family) if spec.get("type") == "LoadBalancer" else (),
+        tuple(_networks(ranges, family)) if ranges else (),
+        _sticky_seconds(spec) if spec.get("sessionAffinity") == "ClientIP" else 0,
+        local,
+        spec.get("internalTrafficPolicy") == "Local",
+        health if _is_port(health) else 0,
+    )
+
+
+def _balancer_ips(service: Object, family: int) -> tuple[str, ...]:
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    # ipMode Proxy: the balancer wants to be passed through, not short-circuited (KEP-1860).
+    return tuple(_addresses([entry.get("ip") for entry in ingress if entry.get("ipMode", "VIP") == "VIP"], family))
+
+
+def _sticky_seconds(spec: Object) -> int:
+    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    return seconds if type(seconds) is int and 0 < seconds <= 86400 else _DEFAULT_STICKY_SECONDS
 
 
 def slice_service(endpoint_slice: Object) -> str | None:
@@ -162,33 +163,29 @@ def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[st
             continue
         for port in endpoint_slice.get("ports") or []:
             protocol = _PROTOCOLS.get(str(port.get("protocol") or "TCP"))
-            if protocol is None or not _is_port(port.get("port")):
+            number = port.get("port")
+            if protocol is None or not _is_port(number):
                 continue
             group = found.setdefault((port.get("name") or "", protocol), {})
-            for entry in endpoint_slice.get("endpoints") or []:
-                endpoint = _endpoint(entry, port["port"], node, family)
+            for entry in endpoint_slice.get("endpoints") or ():
+                endpoint = _endpoint(entry, number, node, family)
                 if endpoint is not None and ((text := str(endpoint)) not in group or endpoint.ready):
                     group[text] = endpoint
     return {key: [group[name] for name in sorted(group)] for key, group in found.items()}
 
 
 def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> Endpoint | None:
-    ip = _address((entry.get("addresses") or [None])[0], family)
+    addresses = entry.get("addresses")
+    ip = _address(addresses[0], family) if addresses else None
     if ip is None or _is_no_endpoint(ip):
         return None
-    conditions = entry.get("conditions") or {}
+    conditions = entry.get("conditions") or _NO_CONDITIONS
     ready = conditions.get("ready") is not False
-    serving = conditions.get("serving")
-    zones = ((entry.get("hints") or {}).get("forZones")) or []
-    return Endpoint(
-        ip=ip,
-        port=port,
-        ready=ready,
-        serving=ready if serving is None else bool(serving),
-        terminating=bool(conditions.get("terminating")),
-        local=entry.get("nodeName") == node,
-        zones=frozenset([str(zone.get("name")) for zone in zones]) if zones else _NO_ZONES,
-    )
+    serving, terminating = conditions.get("serving"), bool(conditions.get("terminating"))
+    hints = entry.get("hints")
+    zones = frozenset([str(zone.get("name")) for zone in hints.get("forZones") or ()]) if hints else _NO_ZONES
+    local = entry.get("nodeName") == node
+    return Endpoint(ip, port, ready, ready if serving is None else bool(serving), terminating, local, zones)
 
 
 def _is_name(value: object) -> bool:
@@ -213,7 +210,7 @@ def _address(text: object, family: int) -> str | None:
 
 def _is_no_endpoint(ip: str) -> bool:
     """Loopback and link-local: a way into the node's own services for whoever may write slices (CVE-2021-25737)."""
-    if ":" not in ip and not ip.startswith(_SUSPECT):
+    if ip.partition(".")[0] not in _SUSPECT and ":" not in ip:
         return False
     parsed = ipaddress.ip_address(ip)
     if isinstance(parsed, ipaddress.IPv6Address):

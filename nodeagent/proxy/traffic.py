@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .services import Endpoint, ServicePort
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-@dataclass(frozen=True, slots=True)
-class Reachable:
+class Reachable(NamedTuple):
     """cluster, local: the endpoints of each traffic policy, empty where no traffic uses it; reachable: both together.
 
     anywhere: whether the service has a usable endpoint on any node.
@@ -30,20 +29,20 @@ def reachable(endpoints: Sequence[Endpoint], port: ServicePort, node_labels: Map
     """Ready endpoints; where there is none, those that terminate but still serve (KEP-1669)."""
     ready = [one for one in endpoints if one.ready]
     fallback = [one for one in endpoints if one.serving and one.terminating]
-    cluster: list[Endpoint] = []
-    local: list[Endpoint] = []
+    cluster: tuple[Endpoint, ...] = ()
+    local: tuple[Endpoint, ...] = ()
     anywhere = False
     if port.uses_cluster_endpoints:
         zone = _hinted_zone(ready, node_labels)
-        cluster = [one for one in ready if zone is None or zone in one.zones] or fallback
+        cluster = tuple(ready if zone is None else [one for one in ready if zone in one.zones]) or tuple(fallback)
         anywhere = bool(cluster)
     if port.uses_local_endpoints:
         anywhere = anywhere or bool(ready or fallback)
-        local = [one for one in ready if one.local] or [one for one in fallback if one.local]
+        local = tuple(one for one in ready if one.local) or tuple(one for one in fallback if one.local)
     return Reachable(
-        cluster=tuple(cluster),
-        local=tuple(local),
-        reachable=tuple(sorted({*cluster, *local}, key=str) if local else cluster),
+        cluster=cluster,
+        local=local,
+        reachable=tuple(sorted({*cluster, *local}, key=str)) if local else cluster,
         anywhere=anywhere,
         internal=anywhere and (bool(local) or not port.internal_local),
         external=anywhere and (bool(local) or not port.external_local),

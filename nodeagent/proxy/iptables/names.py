@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from typing import NamedTuple
 
 from nodeagent.proxy.hashes import short_hash
 
@@ -21,32 +21,25 @@ POD_MASQUERADE = "KUBELAB-POD-MASQ"
 SERVICE_PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-")
 
 
-def cluster_chain(port: str, protocol: str) -> str:
-    """The chain that picks among all endpoints. port: `namespace/name:port`; protocol: in small letters."""
-    return "KUBE-SVC-" + _hash(port + protocol)
+class PortChains(NamedTuple):
+    """The chains of one service port.
+
+    cluster: picks among all endpoints. local: among those on this node. external: for what came to a node port, an
+    external IP or a load balancer's IP. firewall: lets the source ranges of a load balancer through.
+    """
+
+    cluster: str
+    local: str
+    external: str
+    firewall: str
 
 
-def local_chain(port: str, protocol: str) -> str:
-    """The chain that picks among the endpoints on this node."""
-    return "KUBE-SVL-" + _hash(port + protocol)
-
-
-def external_chain(port: str, protocol: str) -> str:
-    """The chain for what came to a node port, an external IP or a load balancer's IP."""
-    return "KUBE-EXT-" + _hash(port + protocol)
-
-
-def firewall_chain(port: str, protocol: str) -> str:
-    """The chain that lets the source ranges of a load balancer through."""
-    return "KUBE-FW-" + _hash(port + protocol)
+def port_chains(port: str, protocol: str) -> PortChains:
+    """port: `namespace/name:port`; protocol: in small letters."""
+    digest = short_hash(port + protocol, 16)
+    return PortChains(f"KUBE-SVC-{digest}", f"KUBE-SVL-{digest}", f"KUBE-EXT-{digest}", f"KUBE-FW-{digest}")
 
 
 def endpoint_chain(port: str, protocol: str, endpoint: str) -> str:
     """The chain that rewrites the destination. endpoint: `10.244.1.5:80` or `[fd00::5]:80`."""
-    return "KUBE-SEP-" + _hash(port + protocol + endpoint)
-
-
-@functools.lru_cache(maxsize=1)
-def _hash(text: str) -> str:
-    """The chains of one port have one hash, and are asked for one after the other."""
-    return short_hash(text, 16)
+    return "KUBE-SEP-" + short_hash(port + protocol + endpoint, 16)

@@ -6,8 +6,10 @@ whole.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nodeagent.proxy.node import NodeView
 from nodeagent.proxy.services import Endpoint, ServicePort
@@ -43,23 +45,27 @@ def plan_port(port: ServicePort, endpoints: Sequence[Endpoint], view: NodeView, 
     return _PortPlanner(port, reachable(endpoints, port, view.labels), view, comments).plan()
 
 
+class _Target(NamedTuple):
+    """An endpoint as text, and its chain."""
+
+    address: str
+    chain: str
+
+
 class _PortPlanner:
     """One planning: the names and decisions that its parts share."""
 
     def __init__(self, port: ServicePort, where: Reachable, view: NodeView, comments: bool) -> None:
         self.port, self.where, self.view, self.comments = port, where, view, comments
         self.out = PortPlan()
-        self.addresses = {one: str(one) for one in where.reachable}
-        self.endpoint_chains = {
-            one: names.endpoint_chain(port.name, port.protocol, address) for one, address in self.addresses.items()
-        }
-        self.cluster_chain = names.cluster_chain(port.name, port.protocol)
-        self.local_chain = names.local_chain(port.name, port.protocol)
-        self.external_chain = names.external_chain(port.name, port.protocol)
-        self.firewall_chain = names.firewall_chain(port.name, port.protocol)
+        self.cluster_chain, self.local_chain, self.external_chain, self.firewall_chain = names.port_chains(
+            port.name, port.protocol
+        )
         self.internal_chain = self.local_chain if port.internal_local else self.cluster_chain
         self.firewalled = where.anywhere and bool(port.balancer_ips and port.source_ranges)
         self.match = f"-m {port.protocol} -p {port.protocol}"
+        self.to_cluster_ip = f"{self.match} -d {port.cluster_ip} --dport {port.port}"
+        self.cluster_ip_words = _comment(f"{port.name} cluster IP")
 
     def plan(self) -> PortPlan:
         self._capture_cluster_ip()
@@ -72,13 +78,19 @@ class _PortPlanner:
             self.out.chains[self.external_chain] = tuple(self._external_rules())
         if self.firewalled:
             self.out.chains[self.firewall_chain] = tuple(self._firewall_rules())
+        targets = {one: self._target(one) for one in self.where.reachable}
         if self.where.cluster:
-            self._policy_chain(self.cluster_chain, self.where.cluster)
+            self._policy_chain(self.cluster_chain, [targets[one] for one in self.where.cluster])
         if self.where.local:
-            self._policy_chain(self.local_chain, self.where.local)
-        for endpoint in self.where.reachable:
-            self.out.chains[self.endpoint_chains[endpoint]] = self._endpoint_rules(endpoint)
+            self._policy_chain(self.local_chain, [targets[one] for one in self.where.local])
+        note = self._note(self.port.name)
+        for endpoint, target in targets.items():
+            self.out.chains[target.chain] = self._endpoint_rules(endpoint.ip, target, note)
         return self.out
+
+    def _target(self, endpoint: Endpoint) -> _Target:
+        address = str(endpoint)
+        return _Target(address, names.endpoint_chain(self.port.name, self.port.protocol, address))
 
     def _refusal(self) -> tuple[str, str]:
         """Comment and target for traffic that has nowhere to go: REJECT when there is no endpoint at all."""
@@ -87,14 +99,11 @@ class _PortPlanner:
         return _comment(f"{self.port.name} has no local endpoints"), "DROP"
 
     def _capture_cluster_ip(self) -> None:
-        port = self.port
-        to = f"{self.match} -d {port.cluster_ip} --dport {port.port}"
         if self.where.internal:
-            words = _comment(f"{port.name} cluster IP")
-            self.out.nat_services.append(f"{words} {to} -j {self.internal_chain}")
+            self.out.nat_services.append(f"{self.cluster_ip_words} {self.to_cluster_ip} -j {self.internal_chain}")
         else:
             words, target = self._refusal()
-            self.out.filter_services.append(f"{words} {to} -j {target}")
+            self.out.filter_services.append(f"{words} {self.to_cluster_ip} -j {target}")
 
     def _capture_external(self) -> None:
         port = self.port
@@ -153,38 +162,41 @@ class _PortPlanner:
         rules.append(_comment(f"other traffic to {self.port.name} will be dropped by KUBE-PROXY-FIREWALL"))
         return rules
 
-    def _policy_chain(self, chain: str, endpoints: Sequence[Endpoint]) -> None:
+    def _policy_chain(self, chain: str, targets: Sequence[_Target]) -> None:
         rules = []
         if chain == self.internal_chain and self.where.internal:
             # What comes to a ClusterIP from outside of the pod network might be answered past this node.
-            to = f"{_comment(f'{self.port.name} cluster IP')} {self.match}"
-            to += f" -d {self.port.cluster_ip} --dport {self.port.port}"
+            to = f"{self.cluster_ip_words} {self.to_cluster_ip}"
             if self.view.masquerade_all:
                 rules.append(f"{to} -j {names.MARK_MASQ}")
             elif self.view.cluster_cidr:
                 rules.append(f"{to} ! -s {self.view.cluster_cidr} -j {names.MARK_MASQ}")
         if self.port.sticky_seconds:
-            for endpoint in endpoints:
-                target = self.endpoint_chains[endpoint]
+            for address, target in targets:
                 recent = f"-m recent --name {target} --rcheck --seconds {self.port.sticky_seconds} --reap"
-                rules.append(f"{self._note(f'{self.port.name} -> {self.addresses[endpoint]}')}{recent} -j {target}")
-        for number, endpoint in enumerate(endpoints):
-            left = len(endpoints) - number
-            chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
-            note = self._note(f"{self.port.name} -> {self.addresses[endpoint]}")
-            rules.append(f"{note}{chance}-j {self.endpoint_chains[endpoint]}")
+                rules.append(f"{self._note(f'{self.port.name} -> {address}')}{recent} -j {target}")
+        left = len(targets)
+        for address, target in targets:
+            note = self._note(f"{self.port.name} -> {address}") if self.comments else ""
+            rules.append(f"{note}{_chance(left)}-j {target}")
+            left -= 1
         self.out.chains[chain] = tuple(rules)
 
-    def _endpoint_rules(self, endpoint: Endpoint) -> Rules:
-        note = self._note(self.port.name)
-        sticky = f"-m recent --name {self.endpoint_chains[endpoint]} --set " if self.port.sticky_seconds else ""
+    def _endpoint_rules(self, ip: str, target: _Target, note: str) -> Rules:
+        sticky = f"-m recent --name {target.chain} --set " if self.port.sticky_seconds else ""
         return (
-            f"{note}-s {endpoint.ip} -j {names.MARK_MASQ}",
-            f"{note}{sticky}{self.match} -j DNAT --to-destination {self.addresses[endpoint]}",
+            f"{note}-s {ip} -j {names.MARK_MASQ}",
+            f"{note}{sticky}{self.match} -j DNAT --to-destination {target.address}",
         )
 
     def _note(self, words: str) -> str:
         return f"{_comment(words)} " if self.comments else ""
+
+
+@functools.lru_cache
+def _chance(left: int) -> str:
+    """What sends one of `left` connections to the next of as many endpoints."""
+    return f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
 
 
 def _comment(words: str) -> str:

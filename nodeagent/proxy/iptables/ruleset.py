@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nodeagent.proxy.node import NodeView, Settings
@@ -155,7 +155,7 @@ def diff(old: Ruleset, new: Ruleset) -> Change:
 
 def render(change: Change) -> str:
     """Input for `iptables-restore --noflush`; empty when there is nothing to do. Each table is one transaction."""
-    return "".join(f"*{name}\n{_body(table)}COMMIT\n" for name in TABLES if (table := change.get(name)))
+    return "".join(f"*{name}\n{_table(table)}COMMIT\n" for name in TABLES if (table := change.get(name)))
 
 
 def render_whole(plans: Iterable[PortPlan], others: Callable[[], Change]) -> Iterator[str]:
@@ -164,18 +164,23 @@ def render_whole(plans: Iterable[PortPlan], others: Callable[[], Change]) -> Ite
     plans: every service port's. others: asked for after the last of them; what there is to write but their chains.
     """
     yield f"*nat\n:{names.MARK_MASQ} - [0:0]\n"  # what their chains lead to
-    yield from in_pieces(_body(TableChange(write=plan.chains)) for plan in plans)
+    yield from in_pieces(_body(plan.chains) for plan in plans)
     change = others()
-    yield "".join([_body(change["nat"]), "COMMIT\n*filter\n", _body(change["filter"]), "COMMIT\n"])
+    yield "".join([_table(change["nat"]), "COMMIT\n*filter\n", _table(change["filter"]), "COMMIT\n"])
 
 
-def _body(table: TableChange) -> str:
-    # Naming a chain makes it, or empties it: what follows is all that it holds.
-    lines = [f":{chain} - [0:0]\n" for chain in (*table.write, *table.delete)]
-    for chain, rules in table.write.items():
-        lines += [f"-A {chain} {rule}\n" for rule in rules]
+def _table(table: TableChange) -> str:
+    lines = [_body(table.write, table.delete)]
     lines += [f"-I {jump.source} {jump.rule()}\n" for jump in table.jumps]
     lines += [f"-X {chain}\n" for chain in table.delete]
+    return "".join(lines)
+
+
+def _body(write: Chains, delete: Sequence[str] = ()) -> str:
+    # Naming a chain makes it, or empties it: what follows is all that it holds.
+    lines = [f":{chain} - [0:0]\n" for chain in (*write, *delete)]
+    for chain, rules in write.items():
+        lines += [f"-A {chain} {rule}\n" for rule in rules]
     return "".join(lines)
 
 

@@ -15,6 +15,7 @@ from nodeagent.proxy.iptables import names
     ],
 )
 def test_hashes_are_upstreams(port: str, protocol: str, chain: str) -> None:
-    assert names.cluster_chain(port, protocol) == chain
-    assert names.local_chain(port, protocol) == chain.replace("SVC", "SVL")
+    chains = names.port_chains(port, protocol)
+    assert chains.cluster == chain
+    assert chains.local == chain.replace("SVC", "SVL")
     assert len(names.endpoint_chain(port, protocol, "10.244.0.2:53")) <= 28

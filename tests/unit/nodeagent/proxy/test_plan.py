@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from nodeagent.proxy.iptables.names import cluster_chain, endpoint_chain, external_chain, local_chain
+from nodeagent.proxy.iptables.names import endpoint_chain, port_chains
 from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.node import NodeView
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 NAME = "ns1/svc1:p80"
-SVC, SVL, EXT = cluster_chain(NAME, "tcp"), local_chain(NAME, "tcp"), external_chain(NAME, "tcp")
+SVC, SVL, EXT, _ = port_chains(NAME, "tcp")
 VIEW = NodeView(cluster_cidr="10.0.0.0/8")
 
 

@@ -117,6 +117,9 @@ class Config(Struct, frozen=True):
     enable_aggregator_routing: bool = False
     aggregator_reject_forwarding_redirect: bool = True
     event_ttl: float = 3600.0
+    runtime_config: Mapping[str, str] = {}
+    shutdown_delay_duration: float = 0.0
+    shutdown_send_retry_after: bool = False
     feature_gates: Mapping[str, bool] = {}
     etcd_compaction_interval: float = 300.0
     history_retention: float = 3600.0
@@ -197,6 +200,9 @@ def parse(argv: Sequence[str]) -> Config:
         enable_aggregator_routing=flags.is_on("enable-aggregator-routing"),
         aggregator_reject_forwarding_redirect=flags.is_on("aggregator-reject-forwarding-redirect"),
         event_ttl=flags.duration("event-ttl"),
+        runtime_config=_runtime_config(flags),
+        shutdown_delay_duration=flags.duration("shutdown-delay-duration"),
+        shutdown_send_retry_after=flags.is_on("shutdown-send-retry-after"),
         feature_gates=flags.gates("feature-gates"),
         etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
         history_retention=flags.duration("history-retention"),
@@ -212,6 +218,17 @@ def _modes(flags: Flags, problems: Problems) -> tuple[str, ...]:
         if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC"):
             problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
     return modes
+
+
+def _runtime_config(flags: Flags) -> dict[str, str]:
+    asked = flags.pairs("runtime-config")
+    if asked:
+        from apimachinery.api.catalogue import CATALOGUE  # which wrong flags are told without
+        from controlplane.apiserver.discovery.enablement import refusals
+
+        for what in refusals(CATALOGUE, asked):
+            flags.problems.add("--runtime-config", what)
+    return asked
 
 
 def _encryption(path: Path | None, problems: Problems) -> Path | None:

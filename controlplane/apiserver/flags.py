@@ -42,6 +42,12 @@ class Flags:
         """Separated by commas."""
         return tuple(word for word in self.text(name).split(",") if word)
 
+    def pairs(self, name: str) -> dict[str, str]:
+        """`KEY=VALUE`, separated by commas, of a flag that may be given more than once; the last of a key counts."""
+        given: list[str] = getattr(self._given, name.replace("-", "_"))
+        split = (word.partition("=") for text in given for word in text.split(",") if word)
+        return {key.strip(): value.strip() for key, _, value in split}
+
     def is_on(self, name: str) -> bool:
         """Whether a switch is true."""
         return self.text(name) == "true"
@@ -206,6 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     switch("enable-aggregator-routing", False)
     switch("aggregator-reject-forwarding-redirect", True)
     flag("event-ttl", "1h0m0s")
+    parser.add_argument("--runtime-config", action="append", default=[], help="GROUP/VERSION[/RESOURCE]=false,…")
+    flag("shutdown-delay-duration", "0s", "how long a server that was told to end goes on serving, without being ready")
+    switch("shutdown-send-retry-after", False)
     flag("feature-gates", text="GATE=true,…; InPlacePodVerticalScaling and PodLevelResources change something here")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
     flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")

@@ -30,6 +30,7 @@ from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.jwt import Signer, load_private_key
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.kit.trace import Trace
+from apimachinery.meta import status
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
 from controlplane.apiserver.audit.auditor import Auditor
@@ -54,6 +55,7 @@ from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config
+from controlplane.apiserver.discovery.enablement import enabled
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
@@ -63,13 +65,13 @@ from controlplane.apiserver.front.components import Ask, Components, beside, wit
 from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
-from controlplane.apiserver.front.server import Front
+from controlplane.apiserver.front.server import REQUEST_TIMEOUT, Front
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
-from controlplane.apiserver.storage.interface import Storage
+from controlplane.apiserver.storage.interface import Storage, StorageError
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
 from controlplane.apiserver.strategies.reviews import Reviews
@@ -97,6 +99,8 @@ class ApiServer:
         self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = self._stopping = False
+        self._kubernetes: KubernetesService | None = None
+        self._front_door: Front | None = None
         self._seats = _seats(config)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -106,7 +110,24 @@ class ApiServer:
             await wait_first(stop, starting)
             await cancel_and_wait(starting)
             await stop.wait()
-            self._stopping = True
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Who asks whether this server is ready hears at once that it is not, and it goes on serving for as long as
+        --shutdown-delay-duration says, until nobody is sent to it any more (GenericAPIServer.RunWithContext)."""
+        self._stopping = True
+        config, delay = self.config, self.config.shutdown_delay_duration
+        if self._kubernetes is None or self._front_door is None:
+            return  # it never served
+        if delay:
+            log.info("serving for another %g s, no longer ready", delay)
+            try:
+                await self._kubernetes.withdraw()
+            except (StorageError, status.ApiError) as error:
+                log.warning("the kubernetes service still names this server: %s", error)
+            await self._clock.sleep(delay)
+        if config.shutdown_send_retry_after:
+            await self._front_door.drain(REQUEST_TIMEOUT)
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Serve; everything that was started is ended by `undo`."""
@@ -134,7 +155,8 @@ class ApiServer:
             pod_level_resources=config.feature_gates.get("PodLevelResources", False),
         )
         timeline = Timeline(keep=max(config.history_retention, config.etcd_compaction_interval))
-        own = with_pod_resize() if config.feature_gates.get("InPlacePodVerticalScaling") else CATALOGUE
+        known = with_pod_resize() if config.feature_gates.get("InPlacePodVerticalScaling") else CATALOGUE
+        own = enabled(known, config.runtime_config)
         registry = Registry(storage, choose, admission.chain, clock, timeline, own)
         admission.served = lambda: registry.catalogue
 
@@ -169,6 +191,7 @@ class ApiServer:
             beside.append(asyncio.create_task(keep_conditions(registry, self._seats, clock)))
         undo.push_async_callback(kubernetes.withdraw)
         undo.push_async_callback(cancel_and_wait, *beside)
+        self._kubernetes, self._front_door = kubernetes, front
         self._ready = True
         log.info("serving securely on %s:%d", config.bind_address, self.port)
 

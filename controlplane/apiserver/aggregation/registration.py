@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from apimachinery.api.catalogue import APISERVICES, CATALOGUE
+from apimachinery.api.catalogue import APISERVICES, CATALOGUE, Catalogue
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.kit.clock import Clock
@@ -57,10 +57,10 @@ LOCAL = {
 """The condition of an APIService without a Service, without its lastTransitionTime."""
 
 
-def built_in() -> dict[str, Object]:
-    """Name → APIService of every group version in the catalogue. apiregistration.k8s.io has none, as upstream."""
+def built_in(catalogue: Catalogue = CATALOGUE) -> dict[str, Object]:
+    """Name → APIService of every group version in `catalogue`. apiregistration.k8s.io has none, as upstream."""
     found = {}
-    for group, versions in CATALOGUE.versions().items():
+    for group, versions in catalogue.versions().items():
         minimum, priorities = PRIORITIES.get(group, (0, {}))
         for version in versions:
             if version in priorities:
@@ -91,14 +91,14 @@ def render(group: str, version: str, minimum: int, priority: int, managed: str) 
 class Registration:
     """`ensure_built_in` once; then `put` and `drop` of CRDs feed the loop that `run` works."""
 
-    def __init__(self, store: ObjectStore, index: ApiServices, clock: Clock) -> None:
-        self._store, self._index, self._clock = store, index, clock
+    def __init__(self, store: ObjectStore, index: ApiServices, clock: Clock, own: Catalogue = CATALOGUE) -> None:
+        self._store, self._index, self._clock, self._own = store, index, clock, own
         self._definitions: dict[str, dict[str, Object]] = {}
         self._queue = WorkQueue(clock, cap=30.0)
 
     async def ensure_built_in(self) -> None:
         """Make, repair and remove the built-in ones. Raises ApiError when the store does not answer."""
-        wanted = built_in()
+        wanted = built_in(self._own)
         have = {obj["metadata"]["name"]: obj for obj in await self._store.all()}
         gone = [name for name, obj in have.items() if _managed(obj) == ON_START and name not in wanted]
         await asyncio.gather(

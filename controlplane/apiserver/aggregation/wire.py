@@ -37,7 +37,7 @@ class Aggregation:
             cert=config.proxy_client_cert_file,
             key=config.proxy_client_key_file,
         )
-        self._registration = Registration(store, index, clock)
+        self._registration = Registration(store, index, clock, registry.own)
         self._availability = Availability(registry, store, index, resolver, forwarder, clock)
         self._remote = RemoteDocuments(index, resolver, forwarder, clock)
         self._proxy = AggregatorProxy(

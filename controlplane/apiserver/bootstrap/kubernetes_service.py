@@ -43,13 +43,20 @@ class KubernetesService:
         self._addresses, self._ports = addresses, ports
         self._advertise, self._port = advertise, port
         self._suspects: dict[str, set[int]] = {}
+        self._withdrawn = False
 
     async def ensure(self) -> None:
         """The Service, this server's lease, and the endpoints of all that live. Raises ApiError, StorageError."""
         await self._service()
-        await self._renew()
+        if not self._withdrawn:
+            await self._renew()
+        await self._publish()
+
+    async def _publish(self) -> None:
         page = await self._storage.list(_LEASE_PREFIX)
         alive = sorted(item.key[len(_LEASE_PREFIX) :] for item in page.items)
+        if not alive:
+            return  # the last to go stays in the endpoints, as upstream: they are never emptied
         await self._write(ENDPOINTS, render_endpoints(alive, self._port))
         await self._write(ENDPOINTSLICES, render_slice(alive, self._port))
 
@@ -67,13 +74,16 @@ class KubernetesService:
             await self._clock.sleep(PERIOD)
 
     async def withdraw(self) -> None:
-        """This server is going: it no longer serves."""
+        """This server is going: it is no longer one of the endpoints, though it may serve for a while yet. Raises
+        ApiError, StorageError."""
+        self._withdrawn = True
         stored = await self._storage.get(_LEASE_PREFIX + self._advertise)
         if stored is not None:
             try:
                 await self._storage.delete(stored.key, stored.mod_revision)
             except (KeyMissing, RevisionMismatch):
                 pass
+            await self._publish()
 
     async def _service(self) -> None:
         store = self._registry.of(SERVICES).store

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from apimachinery.api.catalogue import CATALOGUE, Catalogue
+from apimachinery.api.catalogue import Catalogue
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
@@ -46,6 +46,11 @@ class Resources:
         self._authorizer, self._tables = authorizer, tables
 
     @property
+    def own(self) -> Catalogue:
+        """What is served without any definition."""
+        return self._registry.own
+
+    @property
     def catalogue(self) -> Catalogue:
         """Everything that is served now; another object whenever that changes."""
         return self._registry.catalogue
@@ -58,7 +63,7 @@ class Resources:
         """Raises ApiError."""
         resource = await self._registry.find(info.group, info.version, info.resource)
         if resource is None or (info.namespace and not resource.namespaced and resource.plural != "namespaces"):
-            raise status.path_not_found() if info.group in CATALOGUE.versions() else status.NoSuchPath()
+            raise status.path_not_found() if info.group in self._registry.own.versions() else status.NoSuchPath()
         namespace = info.namespace if resource.namespaced else ""
         call = Call(
             user,

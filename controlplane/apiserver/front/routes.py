@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from apimachinery.api.catalogue import CATALOGUE, Catalogue
+from apimachinery.api.catalogue import Catalogue
 from apimachinery.kit import metrics
 from apimachinery.meta import status
 from controlplane.apiserver.authn.issuer import Issuer
@@ -130,7 +130,7 @@ class Routes:
         words = path.strip("/").split("/")
         found: Any = None
         catalogue = self._resources.catalogue
-        if words == ["api"] or words == ["apis"]:
+        if words == ["apis"] or (words == ["api"] and catalogue.in_version("", "v1")):
             if wanted := aggregated(request.headers.get("Accept", "")):
                 return responses.discovery(request, self._document(words[0]), wanted)
             found = documents.api_versions(self._address) if words == ["api"] else documents.group_list(catalogue)
@@ -142,7 +142,8 @@ class Routes:
             found = documents.resource_list(catalogue, words[1], words[2])
         if found is None:
             # Below the paths of its own groups a real server answers with a Status, below those of defined kinds not.
-            own = words[0] == "api" or (words[0] == "apis" and len(words) > 1 and words[1] in CATALOGUE.versions())
+            ours = self._resources.own.versions()
+            own = (words[0] == "api" and "" in ours) or (words[0] == "apis" and len(words) > 1 and words[1] in ours)
             raise status.path_not_found() if own else status.NoSuchPath()
         return responses.document(request, found)
 

@@ -43,6 +43,9 @@ HEADER_TIMEOUT = 32.0
 """Seconds that a connection's first request may take to say its headers (upstream's ReadHeaderTimeout)."""
 _LINE_MAX = 64 * 1024  # bytes of the request line and of one header; tokens and selectors are long
 _SHUTDOWN = 2.0
+_COME_AGAIN = "5"  # seconds; upstream's WithRetryAfter
+_LEAVING = "The apiserver is shutting down, please try again later.\n"
+_EVER_SERVED = ("/readyz", "/livez", "/healthz", "/metrics")
 _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
 _LONG_VERBS = frozenset({"watch", "proxy"})
 _LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
@@ -76,6 +79,8 @@ class Front:
         self._deadlines = Deadlines(REQUEST_TIMEOUT)
         self._server: Connections | None = None
         self._listener: asyncio.Server | None = None
+        self._short = 0  # requests being served, those that run for long left out
+        self._drained: asyncio.Event | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext, *, share: bool = False) -> int:
         """Listen; returns the port. share: other processes may listen on it too, and the kernel spreads the
@@ -115,6 +120,15 @@ class Front:
         self._silent[protocol] = asyncio.get_running_loop().call_later(self._header_timeout, end)
         return protocol
 
+    async def drain(self, within: float) -> None:
+        """From now on tell every new request to come again later: whoever does may be led to another server. Returns
+        when those that had begun are answered, long-running ones left out, or after so many seconds."""
+        self._drained = asyncio.Event()
+        if self._short:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await self._drained.wait()
+
     async def stop(self) -> None:
         """Stop listening and end every connection."""
         if self._listener is not None:
@@ -133,6 +147,8 @@ class Front:
         if (timer := self._silent.pop(request.protocol, None)) is not None:
             timer.cancel()
         info = parse(request.method, request.rel_url.raw_path, request.query)
+        if self._drained is not None and not info.path.startswith(_EVER_SERVED):
+            return _leaving()
         long_running = _is_long(info, request)
         mutating = request.method in _MUTATING
         served = metering.being_served(request, info, mutating=mutating, long_running=long_running)
@@ -143,7 +159,13 @@ class Front:
             if long_running:
                 response = await self._answer_while_heard(request, info, task)
             else:
-                response = await self._answer_in_time(request, info, task, mutating=mutating)
+                self._short += 1
+                try:
+                    response = await self._answer_in_time(request, info, task, mutating=mutating)
+                finally:
+                    self._short -= 1
+                    if self._drained is not None and not self._short:
+                        self._drained.set()
         finally:
             served.dec()
         elapsed = None if long_running else asyncio.get_running_loop().time() - began
@@ -319,6 +341,14 @@ def _attributes(user: User, info: RequestInfo) -> Attributes:
         field_selector=info.field_selector,
         label_selector=info.label_selector,
     )
+
+
+def _leaving() -> web.Response:
+    """What a server says that drains: plain text, before anybody is identified, as upstream."""
+    response = responses.text(_LEAVING, 429)
+    response.headers["Retry-After"] = _COME_AGAIN
+    response.force_close()
+    return response
 
 
 def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:

@@ -40,9 +40,16 @@ def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 @asynccontextmanager
 async def serving(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncIterator[int]:
     """Its port. options: of Front, and: route; share (the port); deadlines (in the place of its own)."""
+    async with door(context, port, **options) as (_, found):
+        yield found
+
+
+@asynccontextmanager
+async def door(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncIterator[tuple[Front, int]]:
+    """The same, with the front itself."""
     share, route = options.pop("share", False), options.pop("route", _route)
     deadlines = options.pop("deadlines", None)
     front = Front(route, cast("Any", _Nobody()), Union([AlwaysAllow()]), **options)
     front._deadlines = deadlines or front._deadlines
-    yield await front.start("127.0.0.1", port, context, share=share)
+    yield front, await front.start("127.0.0.1", port, context, share=share)
     await front.stop()

@@ -1,0 +1,66 @@
+"""Flags of the API server that operators meet, on a server of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.apiservers import ApiServer
+from tests.integration.process import DEADLINE, wait_until
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def test_what_is_turned_off_is_nowhere(tmp_path: Path) -> None:
+    off = "autoscaling/v2=false,batch/v1=false,apps/v1/daemonsets=false,policy/v1beta1=false"
+    before = ApiServer(tmp_path / "data", "sqlite")
+    before.start()
+    assert before.request("GET", "/apis/apiregistration.k8s.io/v1/apiservices/v1.batch").code == 200
+    before.stop()
+    server = ApiServer(tmp_path / "data", "sqlite", f"--runtime-config={off}")
+    server.port = before.port  # the kubeconfig's
+    server.start()
+    try:
+        groups = {group["name"]: group for group in server.request("GET", "/apis").json["groups"]}
+        assert "batch" not in groups and groups["autoscaling"]["preferredVersion"]["version"] == "v1"
+        assert "daemonsets" not in server.kubectl("api-resources", "--api-group=apps", "-o", "name").stdout
+        assert server.kubectl("api-versions").stdout.split().count("autoscaling/v2") == 0
+        paths = server.request("GET", "/openapi/v3").json["paths"]
+        assert not {"apis/batch", "apis/batch/v1", "apis/autoscaling/v2"} & paths.keys() and "apis/apps/v1" in paths
+        document = server.request("GET", "/openapi/v2").json["paths"]
+        assert "/apis/apps/v1/deployments" in document and "/apis/apps/v1/daemonsets" not in document
+        assert not any(path.startswith(("/apis/batch/", "/apis/autoscaling/v2/")) for path in document)
+        gone = server.request("GET", "/apis/apps/v1/daemonsets")
+        assert gone.json["message"] == "the server could not find the requested resource" and gone.code == 404
+        for path in ("/apis/batch", "/apis/batch/v1", "/apis/batch/v1/jobs", "/openapi/v3/apis/batch/v1"):
+            assert server.request("GET", path).code == 404, path
+        assert server.request("GET", "/apis/autoscaling/v2/horizontalpodautoscalers").code == 404
+        assert server.request("GET", "/apis/autoscaling/v1/horizontalpodautoscalers").json["items"] == []
+        registered = server.kubectl("get", "apiservices", "-o", "name").stdout
+        assert "v1.apps" in registered and "v1.batch" not in registered and "v2.autoscaling" not in registered
+    finally:
+        server.stop()
+
+
+def test_a_delayed_end(tmp_path: Path) -> None:
+    server = ApiServer(tmp_path / "data", "sqlite", "--shutdown-delay-duration=1h", "--shutdown-send-retry-after")
+    server.start()
+    assert server.request("GET", "/readyz/shutdown").code == 200
+    os.kill(server.pid, signal.SIGTERM)
+    wait_until("it is no longer ready", lambda: server.request("GET", "/readyz").code == 500)
+    assert b"[-]shutdown failed: reason withheld" in server.request("GET", "/readyz").body
+    assert [server.request("GET", path).code for path in ("/livez", "/healthz", "/version")] == [200, 200, 200]
+    made = server.request("POST", MAPS, {"metadata": {"name": "late"}})
+    assert made.code == 201, "it serves as before"
+    os.kill(server.pid, signal.SIGTERM)
+    assert server.wait(DEADLINE) == 128 + signal.SIGTERM, "whoever tells it twice does not wait"
+
+
+@pytest.mark.parametrize("more", [[], ["--shutdown-send-retry-after"]])
+def test_the_delay_ends(tmp_path: Path, more: list[str]) -> None:
+    server = ApiServer(tmp_path / "data", "sqlite", "--shutdown-delay-duration=10ms", *more)
+    server.start()
+    assert server.stop() == 0

@@ -1,17 +1,16 @@
 """Events: what a component says about an object, for people (client-go tools/record).
 
-Recording never blocks and never fails its caller. Equal events are counted up in one object; a source that says too
-much about one object is cut off for a while (burst 25, then one every five minutes, as upstream); drops are counted.
+Recording never blocks and never fails its caller. Equal events are counted up in one object, similar ones combined from
+the tenth on; a source that says too much about one object is cut off for a while (`event_correlator.py`). A server that
+cannot be reached is asked again, and the others wait meanwhile; drops are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections import OrderedDict
+import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.api.catalogue import EVENTS
@@ -22,34 +21,24 @@ from apimachinery.kit.metrics import Counter
 from apimachinery.meta import objects, times
 from apimachinery.meta.status import ApiError, is_not_found
 
+from .event_correlator import EventCorrelator
+
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
 QUEUE_MAX = 1000
-REMEMBERED_MAX = 4096
-BURST, REFILL = 25, 1 / 300  # events about one object, then events a second
+TRIES, RETRY_PERIOD = 12, 10.0  # of an event that the server did not hear; seconds between them
 PATIENCE = 5.0  # seconds that an event gives way to what is more urgent
 
 _DROPPED = Counter("event_recorder_dropped_total", "Events not sent", ["component", "why"])
-
-
-@dataclass(slots=True)
-class _Sent:
-    name: str
-    count: int
-
-
-@dataclass(slots=True)
-class _Tokens:
-    left: float
-    at: float
 
 
 class EventRecorder:
     """Sends events in the name of `component` (and of `host`, for what runs on a node). `run` must be under way.
 
     give_way: waited for before each is sent, with the seconds it may take: whoever has more urgent things to do.
+    queue_max: events that may wait to be sent. combines: as of `EventCorrelator`.
     """
 
     def __init__(
@@ -59,20 +48,19 @@ class EventRecorder:
         host: str = "",
         clock: Clock | None = None,
         give_way: Callable[[float], Awaitable[None]] | None = None,
+        *,
+        queue_max: int = QUEUE_MAX,
+        combines: bool = True,
     ) -> None:
         self._client, self._component, self._host = client, component, host
         self._clock, self._give_way = clock or SystemClock(), give_way
-        self._queue: asyncio.Queue[tuple[float, Object]] = asyncio.Queue(QUEUE_MAX)
-        self._sent: OrderedDict[str, _Sent] = OrderedDict()
-        self._tokens: OrderedDict[str, _Tokens] = OrderedDict()
+        self._queue: asyncio.Queue[tuple[float, Object]] = asyncio.Queue(queue_max)
+        self._correlator = EventCorrelator(self._clock, combines=combines)
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """type: "Normal" or "Warning". reason: CamelCase, the machine's word. field_path: `spec.containers{name}`."""
         if (tried := rehearsal()) is not None:
             tried.events.append((type, reason, message))
-            return
-        if not self._allowed(objects.uid(obj) or objects.key(obj)):
-            _DROPPED.labels(self._component, "spam").inc()
             return
         now = times.rfc3339(self._clock.now())
         involved: Object = {
@@ -96,7 +84,7 @@ class EventRecorder:
             "involvedObject": involved,
             "type": type,
             "reason": reason,
-            "message": message[:1024],
+            "message": message,
             "source": source,
             "firstTimestamp": now,
             "lastTimestamp": now,
@@ -104,6 +92,9 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
+        if not self._correlator.observe(event):
+            _DROPPED.labels(self._component, "spam").inc()
+            return
         try:
             self._queue.put_nowait((self._clock.monotonic(), event))
         except asyncio.QueueFull:
@@ -125,40 +116,25 @@ class EventRecorder:
                 log.exception("event %s not sent", event["reason"])
 
     async def _send(self, event: Object) -> None:
-        namespace = event["metadata"]["namespace"]
-        key = _identity(event)
-        if sent := self._sent.get(key):
-            sent.count += 1
-            body = {"count": sent.count, "lastTimestamp": event["lastTimestamp"]}
+        """Raises ApiError: such an event will never be taken. ApiUnreachable: after the last try."""
+        for tried in range(1, TRIES + 1):
             try:
-                await self._client.patch(EVENTS, sent.name, body, namespace)
+                await self._written(event)
+                return
+            except ApiUnreachable:
+                if tried == TRIES:
+                    raise
+            # At random at first: not all clients of a server that comes back are to ask it at once.
+            await self._client.pause(RETRY_PERIOD * (random.random() if tried == 1 else 1.0), self._clock)
+
+    async def _written(self, event: Object) -> None:
+        metadata = event["metadata"]
+        if event["count"] > 1:
+            body = {field: event[field] for field in ("count", "lastTimestamp", "message")}
+            try:
+                await self._client.patch(EVENTS, metadata["name"], body, metadata["namespace"])
                 return
             except ApiError as error:
-                if not is_not_found(error):  # it expired: begin a new one
+                if not is_not_found(error):  # it expired, or was never taken: begin a new one
                     raise
-        # Upstream's name: the object's, and the time in hexadecimal nanoseconds.
-        suffix = f"{int(self._clock.now().timestamp() * 1e9):x}"
-        event["metadata"]["name"] = f"{event['involvedObject']['name']}.{suffix}"
-        await self._client.create(EVENTS, event, namespace)
-        self._sent[key] = _Sent(event["metadata"]["name"], 1)
-        if len(self._sent) > REMEMBERED_MAX:
-            self._sent.popitem(last=False)
-
-    def _allowed(self, about: str) -> bool:
-        now = self._clock.monotonic()
-        tokens = self._tokens.setdefault(about, _Tokens(BURST, now))
-        self._tokens.move_to_end(about)
-        if len(self._tokens) > REMEMBERED_MAX:
-            self._tokens.popitem(last=False)
-        tokens.left = min(BURST, tokens.left + (now - tokens.at) * REFILL)
-        tokens.at = now
-        if tokens.left < 1:
-            return False
-        tokens.left -= 1
-        return True
-
-
-def _identity(event: Object) -> str:
-    involved = event["involvedObject"]
-    parts = (involved["kind"], involved["uid"], involved.get("fieldPath", ""), event["type"], event["reason"])
-    return hashlib.sha256("\0".join((*parts, event["message"])).encode()).hexdigest()
+        await self._client.create(EVENTS, event, metadata["namespace"])

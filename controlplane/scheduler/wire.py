@@ -35,6 +35,9 @@ from controlplane.scheduler.watching import Watching
 log = logging.getLogger(__name__)
 
 NAME = "kube-scheduler"
+# Events that may wait: upstream's scheduler sends each beside the others, and drops none of a burst. Here they go one
+# after another, behind the bindings, and a burst of pods is bound faster than that. A waiting event takes 3 KiB.
+EVENTS_MAX = 10_000
 
 
 class SchedulerDaemon:
@@ -60,7 +63,10 @@ class SchedulerDaemon:
             informers = InformerFactory(client)
             volumes = VolumeParts(Storage(informers), client, self._clock)
             frameworks = {each.scheduler_name: make_framework(each, volumes) for each in config.profiles}
-            recorders = {name: EventRecorder(client, name, clock=self._clock) for name in frameworks}
+            recorders = {
+                name: EventRecorder(client, name, clock=self._clock, queue_max=EVENTS_MAX, combines=False)
+                for name in frameworks
+            }
             cache, nominator = SchedulerCache(ClusterSurroundings(informers)), Nominator()
             queue = SchedulingQueue(
                 self._clock,

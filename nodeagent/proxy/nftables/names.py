@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from typing import NamedTuple
 
 from nodeagent.proxy.hashes import short_hash
 from nodeagent.proxy.services import Endpoint, ServicePort
@@ -35,24 +35,22 @@ _AFFINITY = "affinity-"
 _LONGEST = 240  # characters behind a prefix of at most 16: the kernel's names have up to 255
 
 
-def cluster_chain(port: ServicePort) -> str:
-    """The chain that picks among all endpoints: `service-ULMVA6XW-ns1/svc1/tcp/p80`."""
-    return "service-" + _hashed(_port(port))
+class PortChains(NamedTuple):
+    """The chains of one service port: `service-ULMVA6XW-ns1/svc1/tcp/p80` and its like.
+
+    cluster: picks among all endpoints. local: among those on this node. external: for what came to a node port, an
+    external IP or a load balancer's IP. firewall: drops what is outside of a load balancer's source ranges.
+    """
+
+    cluster: str
+    local: str
+    external: str
+    firewall: str
 
 
-def local_chain(port: ServicePort) -> str:
-    """The chain that picks among the endpoints on this node."""
-    return "local-" + _hashed(_port(port))
-
-
-def external_chain(port: ServicePort) -> str:
-    """The chain for what came to a node port, an external IP or a load balancer's IP."""
-    return "external-" + _hashed(_port(port))
-
-
-def firewall_chain(port: ServicePort) -> str:
-    """The chain that drops what is outside of a load balancer's source ranges."""
-    return "firewall-" + _hashed(_port(port))
+def port_chains(port: ServicePort) -> PortChains:
+    name = _hashed(_port(port))
+    return PortChains(f"service-{name}", f"local-{name}", f"external-{name}", f"firewall-{name}")
 
 
 def endpoint_chain(port: ServicePort, endpoint: Endpoint) -> str:
@@ -83,8 +81,6 @@ def _endpoint(port: ServicePort, endpoint: Endpoint) -> str:
     return f"{_port(port)}__{endpoint.ip.replace(':', '.')}/{endpoint.port}"
 
 
-@functools.lru_cache(maxsize=1)
 def _hashed(name: str) -> str:
-    """The chains of one port have one name behind the prefix, and are asked for one after the other."""
     name = f"{short_hash(name, 8)}-{name}"
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."

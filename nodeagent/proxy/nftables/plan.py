@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nodeagent.proxy.node import NodeView
 from nodeagent.proxy.services import Endpoint, ServicePort
@@ -36,6 +37,13 @@ def plan_port(port: ServicePort, endpoints: Sequence[Endpoint], view: NodeView) 
     return _PortPlanner(port, reachable(endpoints, port, view.labels), view).plan()
 
 
+class _Target(NamedTuple):
+    """The names that belong to an endpoint: its chain, and the set of the clients it keeps, if it keeps any."""
+
+    chain: str
+    affinity_set: str
+
+
 class _PortPlanner:
     """One planning: the names and decisions that its parts share."""
 
@@ -43,14 +51,10 @@ class _PortPlanner:
         self.port, self.where, self.view = port, where, view
         self.out = PortPlan()
         self.ip = "ip6" if ":" in port.cluster_ip else "ip"
-        self.cluster_chain, self.local_chain = names.cluster_chain(port), names.local_chain(port)
-        self.external_chain, self.firewall_chain = names.external_chain(port), names.firewall_chain(port)
-        everybody = any(cidr.endswith("/0") for cidr in port.source_ranges)
-        self.firewalled = bool(port.balancer_ips and port.source_ranges) and not everybody
-        self.endpoint_chains = {one: names.endpoint_chain(port, one) for one in where.reachable}
-        self.affinity_sets: dict[Endpoint, str] = {}
-        if port.sticky_seconds:
-            self.affinity_sets = {one: names.affinity_set(port, one) for one in where.reachable}
+        self.cluster_chain, self.local_chain, self.external_chain, self.firewall_chain = names.port_chains(port)
+        self.firewalled = bool(port.balancer_ips and port.source_ranges) and not any(
+            cidr.endswith("/0") for cidr in port.source_ranges
+        )
 
     def plan(self) -> PortPlan:
         port, where = self.port, self.where
@@ -72,14 +76,21 @@ class _PortPlanner:
                 self._put(names.NO_ENDPOINT_NODEPORTS, key, self._refusal(), port.name)
         if where.anywhere and port.externally_accessible:
             self.out.chains[self.external_chain] = tuple(self._external_rules())
+        targets = {one: self._target(one) for one in where.reachable}
         for chain, endpoints in ((self.cluster_chain, where.cluster), (self.local_chain, where.local)):
             if endpoints:
                 captured = chain == internal and where.internal
-                self.out.chains[chain] = (*self._masquerade_rules(captured), *self._choice(endpoints))
-        for endpoint in where.reachable:
-            self.out.chains[self.endpoint_chains[endpoint]] = self._endpoint_rules(endpoint)
-        self.out.sets = dict.fromkeys(self.affinity_sets.values(), port.sticky_seconds)
+                choice = self._choice([targets[one] for one in endpoints])
+                self.out.chains[chain] = (*self._masquerade_rules(captured), *choice)
+        for endpoint, target in targets.items():
+            self.out.chains[target.chain] = self._endpoint_rules(endpoint, target)
+            if target.affinity_set:
+                self.out.sets[target.affinity_set] = port.sticky_seconds
         return self.out
+
+    def _target(self, endpoint: Endpoint) -> _Target:
+        kept = names.affinity_set(self.port, endpoint) if self.port.sticky_seconds else ""
+        return _Target(names.endpoint_chain(self.port, endpoint), kept)
 
     def _put(self, container: str, key: str, verdict: str, comment: str = "") -> None:
         """An address that is there twice, as external IP and as a balancer's, counts once: the first."""
@@ -98,14 +109,14 @@ class _PortPlanner:
         """For traffic that has nowhere to go: rejected when there is no endpoint at all, else dropped."""
         return "drop" if self.where.anywhere else f"goto {names.REJECT}"
 
-    def _masquerade_rules(self, captured: bool) -> Iterable[str]:
+    def _masquerade_rules(self, captured: bool) -> Rules:
         """What comes to a ClusterIP from outside of the pod network might be answered past this node."""
         port, view = self.port, self.view
         if not captured or not (view.masquerade_all or view.cluster_cidr):
-            return
+            return ()
         outside = "" if view.masquerade_all else f"{self.ip} saddr != {view.cluster_cidr} "
         to = f"{self.ip} daddr {port.cluster_ip} {port.protocol} dport {port.port}"
-        yield f"{to} {outside}jump {names.MARK_MASQ}"
+        return (f"{to} {outside}jump {names.MARK_MASQ}",)
 
     def _external_rules(self) -> Iterable[str]:
         """Masquerade what may leave for another node; keep the client's address where only this node answers."""
@@ -127,19 +138,17 @@ class _PortPlanner:
             sources += self.port.balancer_ips
         return f"{self.ip} saddr != {{ {', '.join(_disjoint(sources))} }} drop"
 
-    def _choice(self, endpoints: Sequence[Endpoint]) -> Iterable[str]:
-        for endpoint in endpoints:
-            if endpoint in self.affinity_sets:
-                yield f"{self.ip} saddr @{self.affinity_sets[endpoint]} goto {self.endpoint_chains[endpoint]}"
-        chains = ", ".join(f"{number} : goto {self.endpoint_chains[one]}" for number, one in enumerate(endpoints))
-        yield f"numgen random mod {len(endpoints)} vmap {{ {chains} }}"
+    def _choice(self, targets: Sequence[_Target]) -> list[str]:
+        rules = [f"{self.ip} saddr @{kept} goto {chain}" for chain, kept in targets if kept]
+        chains = ", ".join([f"{number} : goto {target.chain}" for number, target in enumerate(targets)])
+        return [*rules, f"numgen random mod {len(targets)} vmap {{ {chains} }}"]
 
-    def _endpoint_rules(self, endpoint: Endpoint) -> Rules:
-        rules = [f"{self.ip} saddr {endpoint.ip} jump {names.MARK_MASQ}"]
-        if endpoint in self.affinity_sets:
-            rules.append(f"update @{self.affinity_sets[endpoint]} {{ {self.ip} saddr }}")
-        rules.append(f"meta l4proto {self.port.protocol} dnat to {endpoint}")
-        return tuple(rules)
+    def _endpoint_rules(self, endpoint: Endpoint, target: _Target) -> Rules:
+        masquerade = f"{self.ip} saddr {endpoint.ip} jump {names.MARK_MASQ}"
+        rewrite = f"meta l4proto {self.port.protocol} dnat to {endpoint}"
+        if target.affinity_set:
+            return masquerade, f"update @{target.affinity_set} {{ {self.ip} saddr }}", rewrite
+        return masquerade, rewrite
 
 
 def _disjoint(sources: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ class Present:
 
 def render_change(change: Change, family: int) -> str:
     """Empty when there is nothing to do."""
-    return _text(_change_lines(change, _Table(family)))
+    return _change_text(change, _Table(family))
 
 
 def render_whole(state: State, present: Present | None, family: int, plans: Iterable[PortPlan]) -> Iterator[str]:
@@ -39,7 +39,7 @@ def render_whole(state: State, present: Present | None, family: int, plans: Iter
     """
     table, found = _Table(family), present or Present()
     yield _text(_table_lines(table, found, family, anew=present is None))
-    yield from in_pieces(_text(_change_lines(change, table)) for change in plan_whole(state, found, plans))
+    yield from in_pieces(_change_text(change, table) for change in plan_whole(state, found, plans))
 
 
 def plan_whole(state: State, present: Present, plans: Iterable[PortPlan]) -> Iterator[Change]:
@@ -94,27 +94,24 @@ def _table_lines(table: _Table, present: Present, family: int, *, anew: bool) ->
             yield f"flush {word} {table.name} {name}"
 
 
-def _change_lines(change: Change, table: _Table) -> Iterator[str]:
-    for name in change.made - BASE_CHAINS.keys():
-        yield f"add chain {table.name} {name}"
-    for name in (*(name for name in change.chains if name not in change.made), *change.drop):
-        yield f"flush chain {table.name} {name}"
-    for name in change.remove:
-        yield f"delete chain {table.name} {name}"
-    for name in change.delete_sets:
-        yield f"delete set {table.name} {name}"
+def _change_text(change: Change, table: _Table) -> str:
+    to = table.name
+    lines = [f"add chain {to} {name}\n" for name in change.made if name not in BASE_CHAINS]
+    lines += [f"flush chain {to} {name}\n" for name in change.chains if name not in change.made]
+    lines += [f"flush chain {to} {name}\n" for name in change.drop]
+    lines += [f"delete chain {to} {name}\n" for name in change.remove]
+    lines += [f"delete set {to} {name}\n" for name in change.delete_sets]
     for name, seconds in change.add_sets.items():
         kind = f"type {table.address} ; flags dynamic,timeout ; timeout {seconds}s ;"
-        yield f"add set {table.name} {name} {{ {kind} }}"
+        lines.append(f"add set {to} {name} {{ {kind} }}\n")
     for chain, rules in change.chains.items():
-        for rule in rules:
-            yield f"add rule {table.name} {chain} {rule}"
+        lines += [f"add rule {to} {chain} {rule}\n" for rule in rules]
     for name, keys in _by_container(change.delete_elements).items():
-        for some in _portions(keys):
-            yield f"delete element {table.name} {name} {{ {', '.join(some)} }}"
+        lines += [f"delete element {to} {name} {{ {', '.join(some)} }}\n" for some in _portions(keys)]
     for name, keys in _by_container(change.add_elements).items():
-        for some in _portions([_element(key, change.add_elements[name, key]) for key in keys]):
-            yield f"add element {table.name} {name} {{ {', '.join(some)} }}"
+        elements = [_element(key, change.add_elements[name, key]) for key in keys]
+        lines += [f"add element {to} {name} {{ {', '.join(some)} }}\n" for some in _portions(elements)]
+    return "".join(lines)
 
 
 def _element(key: str, value: Value) -> str:

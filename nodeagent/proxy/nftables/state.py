@@ -135,10 +135,12 @@ def _digest(key: str, plan: PortPlan) -> int:
 
 
 def merge(plans: Iterable[PortPlan]) -> PortPlan | None:
-    """The plans of a Service's ports in one; None when there is none."""
+    """The plans of a Service's ports in one, which is the first; None when there is none."""
     merged: PortPlan | None = None
     for plan in plans:
-        merged = merged or PortPlan()
+        if merged is None:
+            merged = plan
+            continue
         merged.chains |= plan.chains
         merged.sets |= plan.sets
         merged.elements = plan.elements | merged.elements

@@ -32,7 +32,7 @@ SERVICE, EXTERNAL = "service-ULMVA6XW-ns1/svc1/tcp/p80", "external-ULMVA6XW-ns1/
 
 
 def test_names_are_those_of_other_clusters() -> None:
-    assert names.cluster_chain(port()) == SERVICE
+    assert names.port_chains(port()).cluster == SERVICE
     assert names.endpoint_chain(port(), ONE) == "endpoint-5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80"
     assert names.endpoint_chain(port(), endpoint("fd00::5")).endswith("__fd00..5/80")
     long = ServicePort("x", "n" * 253, "s" * 253, "p" * 63, "sctp", "10.0.0.1", 1)
@@ -81,7 +81,7 @@ def test_external_policy_local_elsewhere_drops_but_serves_pods_and_the_node() ->
 def test_source_ranges() -> None:
     ranges = ("192.0.2.0/24", "192.0.2.7/32", "198.51.100.0/25")
     plan = plan_port(port(balancer_ips=("203.0.113.7",), source_ranges=ranges), [ONE], VIEW)
-    chain = names.firewall_chain(port())
+    chain = names.port_chains(port()).firewall
     assert plan.elements["firewall-ips", "203.0.113.7 . tcp . 80"] == (f"goto {chain}", "")
     assert plan.chains[chain] == ("ip saddr != { 192.0.2.0/24, 198.51.100.0/25, 203.0.113.7/32 } drop",)
     everybody = plan_port(port(balancer_ips=("203.0.113.7",), source_ranges=("0.0.0.0/0",)), [ONE], VIEW)

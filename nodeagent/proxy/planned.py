@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from .services import Endpoint, ServicePort
 
@@ -31,6 +31,12 @@ class Planned(Mapping[str, ServicePorts]):
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def work_out(self, keys: Iterable[str]) -> None:
+        """Those in `keys` that nobody has asked for yet."""
+        for key in keys:
+            if self._found.get(key, ()) is None:
+                self[key]
 
     def replace(self, changed: Set[str], gone: Set[str]) -> dict[str, ServicePorts]:
         """Those in `changed` are to be worked out anew, those in `gone` forgotten; returns what both wanted before."""

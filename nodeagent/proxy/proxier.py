@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -125,8 +125,7 @@ class Proxier:
         except (CommandError, OSError) as error:
             return self._failed(error)
         finally:
-            for key in changed:
-                self._planned.get(key)  # whatever the kernel says, health checks are answered
+            self._planned.work_out(changed)  # whatever the kernel says, health checks are answered
         self._succeeded(started, whole, triggers)
         self._note(changed, started)
         await self._forget(changed, before, whole=whole)
@@ -152,7 +151,8 @@ class Proxier:
         """Have planned anew what changed; returns the keys and what was planned for them before."""
         keys, self._changed = self._changed, set()
         if self._all_changed:
-            keys |= {objects.key(service) for service in self._services.list()} | set(self._planned)
+            keys |= set(self._planned)
+            keys.update(self._services.keys_except(keys))
             self._all_changed = False
         gone = {key for key in keys if self._services.get_by_key(key) is None}
         self._with_health_check -= gone
@@ -210,7 +210,7 @@ class Proxier:
         """Drop UDP connections to changed Services that lead where there is no endpoint any more, and whatever else
         was on its way to a ClusterIP before there were rules for it. whole: perhaps there were none for any."""
         gone: ServicePorts = [(port, []) for key in changed for port, _ in before.get(key, [])]
-        now = [pair for key in (self._planned if whole else changed) for pair in self._planned.get(key, [])]
+        now = [pair for ports in self._planned.values() for pair in ports] if whole else self._of(changed)
         ruled = frozenset() if whole else stale.translated(gone)
         wanted = stale.Wanted(stale.targets(gone) | stale.targets(now), stale.translated(now) - ruled)
         if not wanted:
@@ -223,6 +223,9 @@ class Proxier:
         if count:
             observed.STALE_FLOWS.labels(self.label).inc(count)
             log.info("%s: forgot %d stale connections", self.label, count)
+
+    def _of(self, keys: Iterable[str]) -> ServicePorts:
+        return [pair for key in keys for pair in self._planned.get(key, [])]
 
     async def _remove_other_mode(self) -> None:
         if self._take_over is None:

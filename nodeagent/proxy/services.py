@@ -177,7 +177,7 @@ def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[st
 def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> Endpoint | None:
     addresses = entry.get("addresses")
     ip = _address(addresses[0], family) if addresses else None
-    if ip is None or _is_no_endpoint(ip):
+    if ip is None or ((":" in ip or ip.partition(".")[0] in _SUSPECT) and _is_no_endpoint(ip)):
         return None
     conditions = entry.get("conditions") or _NO_CONDITIONS
     ready = conditions.get("ready") is not False
@@ -210,8 +210,6 @@ def _address(text: object, family: int) -> str | None:
 
 def _is_no_endpoint(ip: str) -> bool:
     """Loopback and link-local: a way into the node's own services for whoever may write slices (CVE-2021-25737)."""
-    if ip.partition(".")[0] not in _SUSPECT and ":" not in ip:
-        return False
     parsed = ipaddress.ip_address(ip)
     if isinstance(parsed, ipaddress.IPv6Address):
         parsed = parsed.ipv4_mapped or parsed  # ::ffff:127.0.0.1, at which older Pythons do not look

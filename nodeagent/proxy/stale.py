@@ -35,7 +35,7 @@ class Wanted:
 
 def translated(ports: Iterable[tuple[ServicePort, Sequence[Endpoint]]]) -> frozenset[tuple[bytes, int]]:
     """Of the ports among `ports` that are not UDP. Other addresses than ClusterIPs may be somebody's own."""
-    return frozenset((_packed(port.cluster_ip), port.port) for port, _ in ports if port.protocol != "udp")
+    return frozenset([(_packed(port.cluster_ip), port.port) for port, _ in ports if port.protocol != "udp"])
 
 
 def targets(ports: Iterable[tuple[ServicePort, Sequence[Endpoint]]]) -> dict[tuple[bytes, int], frozenset[bytes]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from nodeagent.proxy.pieces import in_pieces
 
 from . import names
-from .plan import Element, PortPlan
-from .state import Change, State, Value
+from .plan import PortPlan
+from .state import Change, State
 from .table import BASE_CHAINS, address_type, containers
 
 _AT_ONCE = 1000  # elements in one command
@@ -106,29 +106,27 @@ def _change_text(change: Change, table: _Table) -> str:
         lines.append(f"add set {to} {name} {{ {kind} }}\n")
     for chain, rules in change.chains.items():
         lines += [f"add rule {to} {chain} {rule}\n" for rule in rules]
-    for name, keys in _by_container(change.delete_elements).items():
-        lines += [f"delete element {to} {name} {{ {', '.join(some)} }}\n" for some in _portions(keys)]
-    for name, keys in _by_container(change.add_elements).items():
-        elements = [_element(key, change.add_elements[name, key]) for key in keys]
-        lines += [f"add element {to} {name} {{ {', '.join(some)} }}\n" for some in _portions(elements)]
+    if change.delete_elements:
+        gone = _by_container(change.delete_elements)
+        lines += [f"delete element {to} {name} {{ {some} }}\n" for name, some in gone]
+    if change.add_elements:
+        texts = ((name, _element(key, *value)) for (name, key), value in change.add_elements.items())
+        lines += [f"add element {to} {name} {{ {some} }}\n" for name, some in _by_container(texts)]
     return "".join(lines)
 
 
-def _element(key: str, value: Value) -> str:
-    verdict, comment = value
+def _element(key: str, verdict: str, comment: str) -> str:
     return key + (f' comment "{comment}"' if comment else "") + (f" : {verdict}" if verdict else "")
 
 
-def _by_container(elements: Iterable[Element] | Mapping[Element, Value]) -> dict[str, list[str]]:
+def _by_container(elements: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """elements: container and text of each. Returns containers, each with as many as go into one command."""
     found: dict[str, list[str]] = {}
-    for name, key in elements:
-        found.setdefault(name, []).append(key)
-    return found
-
-
-def _portions(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(texts), _AT_ONCE):
-        yield texts[start : start + _AT_ONCE]
+    for name, text in elements:
+        found.setdefault(name, []).append(text)
+    for name, texts in found.items():
+        for start in range(0, len(texts), _AT_ONCE):
+            yield name, ", ".join(texts[start : start + _AT_ONCE])
 
 
 def _text(lines: Iterable[str]) -> str:

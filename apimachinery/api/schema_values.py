@@ -158,9 +158,12 @@ def _integer(bits: int) -> Callable[[Any], bool]:
 
 
 def _parse_quantity(value: Any) -> str:
-    if isinstance(value, str):
-        value = value.strip()
-    return str(quantity.parse(value))
+    return _canonical(value) if isinstance(value, str) else str(quantity.parse(value))
+
+
+@lru_cache(maxsize=4096)  # a few amounts are in every pod
+def _canonical(text: str) -> str:
+    return str(quantity.parse(text.strip()))
 
 
 @lru_cache(maxsize=4096)  # an object is written many times with the same times

@@ -46,7 +46,7 @@ from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
 from controlplane.apiserver.authn.tokens import Verifier
 from controlplane.apiserver.authz.attributes import Authorizer
 from controlplane.apiserver.authz.node import NodeAuthorizer
-from controlplane.apiserver.authz.node_graph import PodGraph
+from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
@@ -367,7 +367,8 @@ def _feeds(
         ]
     if "Node" in config.authorization_modes:
         feeds += [
-            Feed(storage, resource, graph.put, graph.drop) for resource in (PODS, PERSISTENTVOLUMES, VOLUMEATTACHMENTS)
+            Feed(storage, PODS, graph.put, graph.drop, may_be_on_a_node),
+            *(Feed(storage, resource, graph.put, graph.drop) for resource in (PERSISTENTVOLUMES, VOLUMEATTACHMENTS)),
         ]
     return feeds
 

@@ -40,6 +40,12 @@ _SECRETS = (
 )
 
 
+def may_be_on_a_node(pod: bytes) -> bool:
+    """Whether a stored pod can be in the graph: what is on no node, as every pod when it is made, need not be read to
+    know that it is in no node's part of it."""
+    return b'"nodeName"' in pod
+
+
 class PodGraph:
     """Fed by `put` and `drop` with pods, persistent volumes and volume attachments."""
 

@@ -17,15 +17,23 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 Told = Callable[[Object], None]
+Concerns = Callable[[bytes], bool]
 _RETRY = 1.0
 
 
 class Feed:
     """Calls `put` and `drop` for every object of a resource, from its present state on, in order. `drop` is given the
-    kind, name and namespace of what is gone, and nothing else: what was, is kept nowhere here."""
+    kind, name and namespace of what is gone, and nothing else: what was, is kept nowhere here.
 
-    def __init__(self, storage: Storage, resource: Resource, put: Told, drop: Told) -> None:
+    concerns: whether an object is to be `put`, by its stored bytes; of one that is not, `drop` alone may be heard.
+    Asked before anything is parsed, for what is made often and matters seldom: a pod costs 10 µs to read.
+    """
+
+    def __init__(
+        self, storage: Storage, resource: Resource, put: Told, drop: Told, concerns: Concerns | None = None
+    ) -> None:
         self._storage, self._resource, self._prefix = storage, resource, registry_prefix(resource)
+        self._concerns = concerns
         self._followers = [(put, drop)]
         self._known: dict[str, Revision] = {}
         self.synced = asyncio.Event()
@@ -61,6 +69,10 @@ class Feed:
                     self._learn(change.key, change.value, change.revision)
 
     def _learn(self, key: str, value: bytes, revision: Revision) -> None:
+        if self._concerns is not None and not self._concerns(value):
+            self._forget(key)  # another of that name may have been told of
+            self._known[key] = revision
+            return
         self._known[key] = revision
         try:
             obj = orjson.loads(value)

@@ -70,7 +70,7 @@ def policy_of(labels: Mapping[str, str] | None, defaults: Policy) -> tuple[Polic
     A wrong level fails closed where it enforces, open where it audits or warns.
     """
     problems: list[Problem] = []
-    if not labels:
+    if not labels or not any(key.startswith(PREFIX) for key in labels):  # as most, and every pod asks
         return defaults, problems
     found, named = {}, set()
     for mode in ("enforce", "audit", "warn"):

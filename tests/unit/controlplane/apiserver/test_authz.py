@@ -5,11 +5,12 @@ import pytest
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision, denial
 from controlplane.apiserver.authz.node import NodeAuthorizer
-from controlplane.apiserver.authz.node_graph import PodGraph
+from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.policy import cluster_role_bindings, cluster_roles
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.rules import allows, compact, describe, uncovered
 from controlplane.apiserver.bootstrap.roles import plan_update
+from controlplane.apiserver.registry.store import encode
 
 BOB = User("bob", groups=("devs", "system:authenticated"))
 
@@ -193,6 +194,14 @@ async def test_what_a_node_may_read(asked, refusal):
         assert decision is Decision.ALLOW, reason
     else:
         assert decision is Decision.NO_OPINION and refusal in reason
+
+
+def test_only_a_pod_that_was_given_a_node_is_read_for_the_graph():
+    assert may_be_on_a_node(encode({"apiVersion": "v1", **pod()}))
+    waiting = {"apiVersion": "v1", **pod()}
+    del waiting["spec"]["nodeName"]
+    waiting["metadata"]["managedFields"] = [{"fieldsV1": {"f:spec": {"f:nodeName": {}, "f:nodeSelector": {}}}}]
+    assert not may_be_on_a_node(encode(waiting))
 
 
 async def test_a_volume_that_is_gone_and_a_mirror_pod_give_nothing():

@@ -115,3 +115,27 @@ async def test_who_stumbles_over_one_object_hears_of_all_others(
     assert "/registry/roles/a/odd was not taken note of" in caplog.text
     await cancel_and_wait(running)
     await storage.close()
+
+
+async def test_what_does_not_concern_a_feed_is_dropped_and_never_put(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path / "store.db")
+    quiet = await storage.create("/registry/roles/a/quiet", role("quiet", "a"))
+    loud = await storage.create("/registry/roles/a/loud", role("loud", "a", rules=1))
+    follower = Follower()
+    feed = Feed(storage, ROLES, follower.put, follower.drop, lambda value: b'"rules":[{' in value)
+    running = asyncio.create_task(feed.run())
+    assert await follower.count(1) == [("put", "loud")]
+    silenced = await storage.update("/registry/roles/a/loud", role("loud", "a"), loud)
+    assert await follower.count(2) == [("put", "loud"), ("drop", "loud")]
+    risen = await storage.update("/registry/roles/a/quiet", role("quiet", "a", rules=1), quiet)
+    assert (await follower.count(3))[2:] == [("put", "quiet")]
+    await cancel_and_wait(running)
+    # Made anew, by the same name, while nobody followed: what was told of the one before does not stay.
+    await storage.delete("/registry/roles/a/quiet", risen)
+    await storage.create("/registry/roles/a/quiet", role("quiet", "a"))
+    await storage.delete("/registry/roles/a/loud", silenced)
+    running = asyncio.create_task(feed.run())
+    told = (await follower.count(5))[3:]
+    assert told == [("drop", "loud"), ("drop", "quiet")]
+    await cancel_and_wait(running)
+    await storage.close()

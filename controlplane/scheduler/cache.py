@@ -59,10 +59,15 @@ class SchedulerCache:
         self._holders = {}
 
     def set_pod(self, pod: PodInfo, node: str) -> None:
-        """Count a bound pod on its node; confirms an assumed one, moves one that was assumed elsewhere."""
+        """Count a bound pod on its node; confirms an assumed one, moves one that was assumed elsewhere.
+
+        A confirmation that says nothing new costs O(1), and what is known of the node stays known."""
         place = self._place.get(pod.uid)
         if place is not None and place != node:
             self.remove_pod(pod.uid)
+        elif pod.uid in self._assumed and self._nodes[node].confirm(pod):
+            self._assumed.discard(pod.uid)
+            return
         self._assumed.discard(pod.uid)
         self._place[pod.uid] = node
         self._writable(node).add_pod(pod)

@@ -13,7 +13,8 @@ V = TypeVar("V")
 
 
 class NodeInfo:
-    """One node with its pods. The cache changes its own copies; those in a snapshot never change.
+    """One node with its pods. The cache changes its own copies; those in a snapshot never change, but that a pod which
+    was assumed may be confirmed.
 
     Adding and removing a pod cost O(resources of that pod); `clone` costs O(pods on the node).
     judged, scored, counted: what the rules found out about this very state of the node, by what they asked. Every
@@ -86,6 +87,19 @@ class NodeInfo:
         _add(self.requested_for_scoring, pod.scoring_requests, 1)
         if pod.host_ports:
             self.host_ports += pod.host_ports
+
+    def confirm(self, pod: PodInfo) -> bool:
+        """Put the pod that the API shows in the place of the assumed one; False when it does not count alike.
+
+        No sum and nothing that was found out changes thereby, so that a snapshot may see it."""
+        held = self.pods.get(pod.uid)
+        if held is None or not pod.counts_like(held):
+            return False
+        pod.learn(held)
+        self.pods[pod.uid] = pod
+        if pod.uid in self.affinity_pods:
+            self.affinity_pods[pod.uid] = pod
+        return True
 
     def remove_pod(self, uid: str) -> bool:
         """Count the pod out. Returns False when it was not here."""

@@ -20,6 +20,9 @@ ASSUMED_REQUESTS: Mapping[str, int] = {"cpu": 100, "memory": 200 * 1024 * 1024}
 
 Labels = Mapping[str, str]
 
+# What of a pod on a node is read whenever it comes, counts or goes.
+_COUNTED = ("requests", "scoring_requests", "host_ports", "has_pod_affinity")
+
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
@@ -109,6 +112,22 @@ class PodInfo:
     def nominated_node(self) -> str:
         """The node on which preemption made room for this pod, or an empty string."""
         return str((self.pod.get("status") or {}).get("nominatedNodeName") or "")
+
+    def counts_like(self, other: PodInfo) -> bool:
+        """Tell whether it means to every rule about nodes and other pods what `other` does, which has no node yet."""
+        spec, before = self.spec, other.spec
+        return (
+            self.labels == other.labels
+            and self.deleting == other.deleting
+            and len(spec) == len(before) + 1
+            and "nodeName" not in before
+            and before.items() <= spec.items()
+        )
+
+    def learn(self, other: PodInfo) -> None:
+        """Take over what was decoded of a pod that counts alike."""
+        known = other.__dict__
+        self.__dict__.update((name, known[name]) for name in _COUNTED if name in known)
 
     @property
     def terminal(self) -> bool:

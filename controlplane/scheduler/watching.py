@@ -19,6 +19,7 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.cache.informer import InformerFactory, without_managed_fields
 from apimachinery.meta import objects
+from apimachinery.meta.pods import is_terminal
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.framework import Change, Framework, What
 from controlplane.scheduler.nominator import Nominator
@@ -118,7 +119,7 @@ class Watching:
     def pod_updated(self, old: Object, new: Object) -> None:
         """Skip what only the status tells: the kubelet reports often, and scheduling does not care."""
         bound = (new.get("spec") or {}).get("nodeName")
-        if bound and not PodInfo(new).terminal and _scheduling_facts(old) == _scheduling_facts(new):
+        if bound and not is_terminal(new) and _scheduling_facts(old) == _scheduling_facts(new):
             return
         self.pod_changed(new, old)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,57 @@ def test_a_confirmed_pod_is_not_forgotten() -> None:
     cache.set_pod(PodInfo(pod("p", cpu="1", on="a")), "a")
     cache.forget(candidate.uid)
     assert cache.place_of(candidate.uid) == "a"
+
+
+def _bound(assumed: dict[str, Any], node: str, **metadata: Any) -> dict[str, Any]:
+    """The pod as the API shows it after its binding."""
+    return {
+        **assumed,
+        "metadata": {**assumed["metadata"], "resourceVersion": "2", **metadata},
+        "spec": {**assumed["spec"], "nodeName": node},
+    }
+
+
+def test_a_confirmation_changes_nothing_that_was_found_out() -> None:
+    cache = SchedulerCache()
+    cache.set_node(node("a"))
+    assumed = PodInfo(pod("p", cpu="1", affinity={"podAntiAffinity": {}, "podAffinity": {"x": []}}))
+    cache.assume(assumed, "a")
+    before = cache.snapshot()
+    before.by_name["a"].counted["asked"] = 1
+    confirmed = PodInfo(_bound(assumed.pod, "a"))
+    cache.set_pod(confirmed, "a")
+    assert cache.snapshot() is before and before.by_name["a"].counted == {"asked": 1}
+    assert before.by_name["a"].pods[assumed.uid] is confirmed is before.by_name["a"].affinity_pods[assumed.uid]
+    assert not cache.is_assumed(assumed.uid)
+    cache.remove_pod(assumed.uid)
+    after = cache.snapshot().by_name["a"]
+    assert (after.requested, after.pods, after.affinity_pods, after.counted) == ({"cpu": 0}, {}, {}, {})
+
+
+@pytest.mark.parametrize("news", [{"labels": {"app": "b"}}, {"deletionTimestamp": "2025-01-01T00:00:00Z"}])
+def test_a_confirmation_that_tells_more_is_a_change(news: dict[str, Any]) -> None:
+    cache = SchedulerCache()
+    cache.set_node(node("a"))
+    assumed = PodInfo(pod("p", cpu="1"))
+    cache.assume(assumed, "a")
+    before = cache.snapshot()
+    before.by_name["a"].counted["asked"] = 1
+    confirmed = PodInfo(_bound(assumed.pod, "a", **news))
+    cache.set_pod(confirmed, "a")
+    after = cache.snapshot().by_name["a"]
+    assert after.pods[assumed.uid] is confirmed and after.counted == {}
+    assert before.by_name["a"].pods[assumed.uid] is assumed
+    assert not cache.is_assumed(assumed.uid)
+
+
+def test_a_pod_that_asks_for_less_when_it_is_seen_bound_counts_with_that() -> None:
+    cache = SchedulerCache()
+    cache.set_node(node("a"))
+    cache.assume(PodInfo(pod("p", cpu="2")), "a")
+    cache.snapshot()
+    cache.set_pod(PodInfo(pod("p", cpu="1", on="a")), "a")
+    assert cache.snapshot().by_name["a"].requested == {"cpu": 1000}
 
 
 def test_a_snapshot_does_not_change() -> None:
@@ -91,10 +143,10 @@ def test_what_nodes_remember_is_what_a_fresh_look_finds() -> None:
         {"labels": {"app": "a"}, "topologySpreadConstraints": [{**soft, "whenUnsatisfiable": "ScheduleAnyway"}]},
         {"labels": {"app": "a"}, "topologySpreadConstraints": [{**soft, "whenUnsatisfiable": "DoNotSchedule"}]},
     ]
-    chosen = 0
-    for step in range(400):
+    chosen, awaited = 0, list[str]()
+    for step in range(500):
         name = f"n{rng.randrange(6)}"
-        match rng.randrange(5):
+        match rng.randrange(6):
             case 0:
                 taints = [{"key": "k", "effect": "NoSchedule"}] if rng.random() < 0.3 else []
                 labels = {"disk": "ssd"} if rng.random() < 0.5 else {}
@@ -107,6 +159,13 @@ def test_what_nodes_remember_is_what_a_fresh_look_finds() -> None:
             case 2 if name in nodes and rng.random() < 0.1:
                 del nodes[name]
                 cache.remove_node(name)
+            case 3 if awaited:
+                seen = awaited.pop()
+                if seen in bound:
+                    metadata = bound[seen]["metadata"]
+                    labels = {"app": rng.choice("ab")} if rng.random() < 0.3 else metadata["labels"]
+                    bound[seen] = {**bound[seen], "metadata": {**metadata, "labels": labels}}
+                    cache.set_pod(PodInfo(bound[seen]), bound[seen]["spec"]["nodeName"])
             case _:
                 wanted = PodInfo(pod(f"p{step}", **rng.choice(shapes)))
                 found = decide(framework, wanted, cache.snapshot())
@@ -116,6 +175,7 @@ def test_what_nodes_remember_is_what_a_fresh_look_finds() -> None:
                 assert (found.node, found.refusals, found.scores) == (anew.node, anew.refusals, anew.scores)
                 if found.node is not None:
                     chosen += 1
-                    bound[wanted.name] = {**wanted.pod, "spec": {**wanted.pod["spec"], "nodeName": found.node}}
-                    cache.set_pod(PodInfo(bound[wanted.name]), found.node)
+                    bound[wanted.name] = _bound(wanted.pod, found.node)
+                    awaited.append(wanted.name)
+                    cache.assume(wanted, found.node)
     assert chosen > 50

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apimachinery.kit.config import Problems
+from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 
@@ -61,6 +61,14 @@ _OFF_BY_DEFAULT = frozenset(
 _DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name not in _OFF_BY_DEFAULT)
 
 
+class Webhook(Struct, frozen=True):
+    """A webhook that answers reviews. version: of their group; ttl: seconds that a good answer holds."""
+
+    kubeconfig: Path
+    version: str
+    ttl: float
+
+
 class Config(Struct, frozen=True):
     """A checked configuration. Exactly one of `etcd_servers` and `storage_sqlite` is set."""
 
@@ -96,6 +104,9 @@ class Config(Struct, frozen=True):
     kubelet_certificate_authority: Path | None = None
     kubelet_preferred_address_types: tuple[str, ...] = ADDRESS_TYPES
     authorization_modes: tuple[str, ...] = ("AlwaysAllow",)
+    authorization_webhook: Webhook | None = None
+    authorization_webhook_unauthorized_ttl: float = 30.0
+    token_webhook: Webhook | None = None
     anonymous_auth: bool = True
     tls_choice: TLSChoice = USUAL_TLS
     bind_address: str = "0.0.0.0"
@@ -179,6 +190,9 @@ def parse(argv: Sequence[str]) -> Config:
         kubelet_certificate_authority=flags.file("kubelet-certificate-authority"),
         kubelet_preferred_address_types=flags.words("kubelet-preferred-address-types"),
         authorization_modes=_modes(flags, problems),
+        authorization_webhook=_webhook(flags, "authorization-webhook", "webhook authorizer", "cache-authorized-ttl"),
+        authorization_webhook_unauthorized_ttl=flags.duration("authorization-webhook-cache-unauthorized-ttl"),
+        token_webhook=_webhook(flags, "authentication-token-webhook", "authentication webhook", "cache-ttl"),
         anonymous_auth=flags.is_on("anonymous-auth"),
         tls_choice=flags.tls_choice(),
         bind_address=flags.address("bind-address"),
@@ -214,10 +228,37 @@ def parse(argv: Sequence[str]) -> Config:
 
 def _modes(flags: Flags, problems: Problems) -> tuple[str, ...]:
     modes = flags.words("authorization-mode")
-    for mode in modes:
-        if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC"):
+    for number, mode in enumerate(modes):
+        if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"):
             problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
+        if mode in modes[:number]:
+            problems.add("--authorization-mode", f'authorization-mode "{mode}" is specified more than once')
+    file = flags.text("authorization-webhook-config-file")
+    if "Webhook" in modes and not file:
+        problems.add("--authorization-mode", "authorization-mode Webhook's authorization config file not passed")
+    if file and "Webhook" not in modes:
+        told = "cannot specify --authorization-webhook-config-file without mode Webhook"
+        problems.add("--authorization-webhook-config-file", told)
     return modes
+
+
+def _webhook(flags: Flags, prefix: str, what: str, ttl: str) -> Webhook | None:
+    """what: the kind of webhook, as upstream tells of it."""
+    file, version = flags.file(f"{prefix}-config-file"), flags.text(f"{prefix}-version")
+    seconds = flags.duration(f"{prefix}-{ttl}")
+    if file is None or not file.is_file():
+        return None
+    if version not in ("v1", "v1beta1"):
+        told = f'unsupported {what} version "{version}", supported versions are "v1", "v1beta1"'
+        flags.problems.add(f"--{prefix}-version", told)
+    from apimachinery.client.config import load_kubeconfig  # which few servers need
+
+    try:
+        load_kubeconfig(file)
+    except ConfigError as error:
+        for problem in error.problems:
+            flags.problems.add(f"--{prefix}-config-file", problem)
+    return Webhook(file, version, seconds)
 
 
 def _runtime_config(flags: Flags) -> dict[str, str]:

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apimachinery.api.catalogue import (
     CATALOGUE,
@@ -54,7 +54,7 @@ from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesServic
 from controlplane.apiserver.bootstrap.objects import ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
-from controlplane.apiserver.config import Config
+from controlplane.apiserver.config import Config, Webhook
 from controlplane.apiserver.discovery.enablement import enabled
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
@@ -82,9 +82,14 @@ from controlplane.apiserver.streams.forward import Forwarder
 from controlplane.apiserver.streams.wire import build as build_streams
 from controlplane.apiserver.tables.render import Tables
 
+if TYPE_CHECKING:
+    from controlplane.apiserver.authn.remote_reviews import RemoteReviews
+
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
+
+_NO_RULES = "webhook authorizer does not support user rule resolution"
 
 
 class ApiServer:
@@ -99,6 +104,7 @@ class ApiServer:
         self._forwarder = Forwarder()
         self.port = config.secure_port
         self._ready = self._stopping = False
+        self._token_reviews: RemoteReviews | None = None
         self._kubernetes: KubernetesService | None = None
         self._front_door: Front | None = None
         self._seats = _seats(config)
@@ -141,7 +147,12 @@ class ApiServer:
         feeds = [*_feeds(config, storage, policy, graph, self._seats), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(cancel_and_wait, *tasks)
-        authorizer = Union(_authorizers(config, policy, graph))
+        self._token_reviews = _reviews(config.token_webhook, "authentication.k8s.io", "TokenReview", clock)
+        access_reviews = _reviews(config.authorization_webhook, "authorization.k8s.io", "SubjectAccessReview", clock)
+        for reviews in (self._token_reviews, access_reviews):
+            if reviews is not None:
+                undo.push_async_callback(reviews.close)
+        authorizer = Union(_authorizers(config, policy, graph, access_reviews))
 
         addresses = [AddressPool(storage, network) for network in config.service_cluster_ip_ranges if network]
         ports = PortPool(storage, *config.service_node_port_range)
@@ -227,7 +238,7 @@ class ApiServer:
             return await registry.of(resource).store.find(namespace, name)
 
         verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
-        bearers = TokenAuthenticators(_token_authenticators(config, verifier, lookup, clock))
+        bearers = TokenAuthenticators(_token_authenticators(config, verifier, lookup, clock, self._token_reviews))
         signing = config.service_account_signing_key_file
         signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
         authenticator = Authenticator(
@@ -238,7 +249,8 @@ class ApiServer:
         tables = Tables(clock)
         probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
         components = ComponentStatuses(probes, tables)
-        subresources = Subresources(registry, Reviews(authorizer, bearers, policy), tokens, streams, components)
+        reviews = Reviews(authorizer, bearers, policy, _NO_RULES if "Webhook" in config.authorization_modes else "")
+        subresources = Subresources(registry, reviews, tokens, streams, components)
         resources = Resources(registry, subresources, authorizer, tables)
 
         async def ping() -> None:
@@ -373,23 +385,53 @@ def _feeds(
     return feeds
 
 
-def _authorizers(config: Config, policy: PolicyIndex, graph: PodGraph) -> list[Authorizer]:
+def _reviews(webhook: Webhook | None, group: str, kind: str, clock: Clock) -> RemoteReviews | None:
+    if webhook is None:
+        return None
+    from controlplane.apiserver.authn.remote_reviews import RemoteReviews  # few servers have one
+
+    return RemoteReviews.load(webhook.kubeconfig, f"{group}/{webhook.version}", kind, clock)
+
+
+def _webhook_authorizer(config: Config, reviews: RemoteReviews | None) -> Authorizer:
+    from controlplane.apiserver.authz.webhook import WebhookAuthorizer
+
+    webhook = config.authorization_webhook
+    assert webhook is not None and reviews is not None
+    return WebhookAuthorizer(
+        reviews,
+        "group" if webhook.version == "v1beta1" else "groups",
+        authorized=webhook.ttl,
+        unauthorized=config.authorization_webhook_unauthorized_ttl,
+    )
+
+
+def _authorizers(
+    config: Config, policy: PolicyIndex, graph: PodGraph, reviews: RemoteReviews | None
+) -> list[Authorizer]:
     makers: Mapping[str, Any] = {
         "AlwaysAllow": AlwaysAllow,
         "AlwaysDeny": AlwaysDeny,
         "Node": lambda: NodeAuthorizer(graph),
         "RBAC": lambda: RBACAuthorizer(policy),
+        "Webhook": lambda: _webhook_authorizer(config, reviews),
     }
     return [makers[mode]() for mode in config.authorization_modes]
 
 
-def _token_authenticators(config: Config, verifier: Verifier, lookup: Lookup, clock: Clock) -> list[TokenAuthenticator]:
+def _token_authenticators(
+    config: Config, verifier: Verifier, lookup: Lookup, clock: Clock, reviews: RemoteReviews | None
+) -> list[TokenAuthenticator]:
     """In upstream's order."""
     found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, clock)]
     if config.token_auth_file is not None:
         found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
     if config.bootstrap_token_auth:
         found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
+    if config.token_webhook is not None and reviews is not None:
+        from controlplane.apiserver.authn.webhook import WebhookTokenAuthenticator
+
+        found.append(WebhookTokenAuthenticator(reviews, config.audiences, config.token_webhook.ttl))
     return found
 
 

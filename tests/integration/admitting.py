@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -61,15 +64,14 @@ class Webhook:
         self.bundle = base64.b64encode(authority.pair.cert_pem).decode()
         self.asked: list[Any] = []
         self.answer: Any = {"allowed": True}
+        self.code = 200
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 review = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append(review["request"])
-                response = {"uid": review["request"]["uid"], **outer.answer}
-                body = orjson.dumps({**review, "request": None, "response": response})
-                self.send_response(200)
+                body = orjson.dumps(outer.respond(review))
+                self.send_response(outer.code)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -81,6 +83,21 @@ class Webhook:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(directory / "crt", directory / "key")
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+
+    @contextmanager
+    def serving(self) -> Iterator[Self]:
+        """Itself, while it answers."""
+        thread = threading.Thread(target=self.server.serve_forever)
+        thread.start()
+        yield self
+        self.server.shutdown()
+        self.server.server_close()
+        thread.join()
+
+    def respond(self, review: Any) -> Any:
+        """What is answered to a review."""
+        self.asked.append(review["request"])
+        return {**review, "request": None, "response": {"uid": review["request"]["uid"], **self.answer}}
 
     def configuration(self, kind: str, namespace: str, *resources: str, **fields: Any) -> Any:
         """A configuration with one hook for one namespace."""

@@ -7,7 +7,6 @@ import itertools
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,8 @@ def kubectl(control_plane: ControlPlane, namespace: str) -> Kubectl:
 
 @pytest.fixture
 def webhook(tmp_path: Path) -> Iterator[Webhook]:
-    made = Webhook(tmp_path)
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    thread.join()
+    with Webhook(tmp_path).serving() as made:
+        yield made
 
 
 def test_a_mutating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook) -> None:

@@ -39,8 +39,16 @@ class Decision(Enum):
     NO_OPINION = "no opinion"
 
 
+class EvaluationError(Exception):
+    """Whoever decides could not; the text says why. denied: all the same, nobody else is asked."""
+
+    def __init__(self, message: str, *, denied: bool = False) -> None:
+        super().__init__(message)
+        self.denied = denied
+
+
 class Authorizer(Protocol):
-    """One way to decide."""
+    """One way to decide. `authorize` may raise EvaluationError, which leaves it to the next authorizer."""
 
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """The decision and its reason (may be empty)."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from apimachinery.meta import status
 from controlplane.apiserver.authn.user import MASTERS
-from controlplane.apiserver.authz.attributes import Attributes, Authorizer, Decision, denial
+from controlplane.apiserver.authz.attributes import Attributes, Authorizer, Decision, EvaluationError, denial
+
+log = logging.getLogger(__name__)
 
 
 class AlwaysAllow:
@@ -29,21 +32,38 @@ class Union:
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
         self._authorizers = authorizers
 
-    async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
-        """The decision with its reason; NO_OPINION when nobody had one."""
+    async def evaluate(self, attributes: Attributes) -> tuple[Decision, str]:
+        """The decision with its reason; NO_OPINION when nobody had one. Raises EvaluationError when nobody had one, and
+        one of them could not decide."""
         if MASTERS in attributes.user.groups:
             return Decision.ALLOW, ""
-        reasons = []
+        reasons, errors = [], []
         for authorizer in self._authorizers:
-            decision, reason = await authorizer.authorize(attributes)
+            try:
+                decision, reason = await authorizer.authorize(attributes)
+            except EvaluationError as error:
+                log.error("failed to make an authorization decision: %s", error)
+                if error.denied:
+                    raise
+                errors.append(str(error))
+                continue
             if decision is not Decision.NO_OPINION:
                 return decision, reason
             if reason:
                 reasons.append(reason)
+        if errors:
+            raise EvaluationError(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
         return Decision.NO_OPINION, ", ".join(reasons)
 
+    async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+        """As `evaluate`, for those who were asked for something else: raises ApiError 500 when nobody could decide."""
+        try:
+            return await self.evaluate(attributes)
+        except EvaluationError as error:
+            raise status.internal(str(error)) from None
+
     async def require(self, attributes: Attributes) -> None:
-        """Returns when allowed; raises ApiError 403 with upstream's sentence otherwise."""
+        """Returns when allowed; raises ApiError 403 with upstream's sentence otherwise, 500 if nobody could decide."""
         decision, reason = await self.authorize(attributes)
         if decision is not Decision.ALLOW:
             raise refusal(attributes, reason)

@@ -10,7 +10,7 @@ from apimachinery.meta import status
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
-from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.authz.attributes import Attributes, Decision, EvaluationError
 from controlplane.apiserver.authz.rbac import PolicyIndex
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.registry.call import Call
@@ -19,10 +19,14 @@ Object = dict[str, Any]
 
 
 class Reviews:
-    """Answers reviews of authentication.k8s.io and authorization.k8s.io."""
+    """Answers reviews of authentication.k8s.io and authorization.k8s.io. incomplete: why the rules that are known may
+    not be all."""
 
-    def __init__(self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex) -> None:
+    def __init__(
+        self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex, incomplete: str = ""
+    ) -> None:
         self._authorizer, self._tokens, self._policy = authorizer, tokens, policy
+        self._incomplete = incomplete
 
     async def answer(self, call: Call, obj: Object) -> Object:
         """The review with its status. Raises ApiError 400 and 422 for one that asks nothing."""
@@ -62,7 +66,10 @@ class Reviews:
         if user is None:
             extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
             user = User(spec.get("user") or "", spec.get("uid") or "", tuple(spec.get("groups") or ()), extra)
-        decision, reason = await self._authorizer.authorize(attributes(user, resource, other))
+        try:
+            decision, reason = await self._authorizer.evaluate(attributes(user, resource, other))
+        except EvaluationError as error:
+            return {"allowed": False, **({"denied": True} if error.denied else {}), "evaluationError": str(error)}
         answer: Object = {"allowed": decision is Decision.ALLOW}
         if decision is Decision.DENY:
             answer["denied"] = True
@@ -83,7 +90,8 @@ class Reviews:
         if "system:masters" in user.groups:
             resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
             others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
-        return {"resourceRules": resources, "nonResourceRules": others, "incomplete": False}
+        answer = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(self._incomplete)}
+        return {**answer, "evaluationError": self._incomplete} if self._incomplete else answer
 
 
 def attributes(user: User, resource: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Attributes:

@@ -77,7 +77,7 @@ class WebhookClient:
                     while len(data) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER + 1 - len(data))):
                         data += more
         except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-            raise CallFailed(f'failed to call webhook: Post "{shown}": {_words(error, endpoint)}') from None
+            raise CallFailed(f'failed to call webhook: Post "{shown}": {words_of(error, endpoint)}') from None
         if len(data) > MAX_ANSWER:
             raise CallFailed(f'failed to call webhook: Post "{shown}": the answer has more than {MAX_ANSWER} bytes')
         if not 200 <= answer.status <= 206:
@@ -151,7 +151,7 @@ def _limited(url: URL, timeout: float) -> URL:
     return url.update_query(timeout=f"{timeout:g}s")
 
 
-def _words(error: Exception, endpoint: Endpoint) -> str:
+def words_of(error: Exception, endpoint: Endpoint) -> str:
     """What Go's HTTP client says of the same failure."""
     address = f"{endpoint.host}:{endpoint.port}"
     if isinstance(error, TimeoutError):

@@ -75,3 +75,37 @@ def test_every_problem_at_once(needed):
 def test_one_store_only(needed):
     with pytest.raises(ConfigError, match="exactly one"):
         parse([*needed, "--etcd-servers=http://127.0.0.1:1", "--storage-sqlite=/tmp/x"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--authorization-mode=Webhook"], "authorization-mode Webhook's authorization config file not passed"),
+        (
+            ["--authorization-webhook-config-file=FILE"],
+            "cannot specify --authorization-webhook-config-file without mode Webhook",
+        ),
+        (["--authorization-mode=RBAC,RBAC"], 'authorization-mode "RBAC" is specified more than once'),
+        (
+            [
+                "--authorization-mode=Webhook",
+                "--authorization-webhook-config-file=FILE",
+                "--authorization-webhook-version=v2",
+            ],
+            'unsupported webhook authorizer version "v2", supported versions are "v1", "v1beta1"',
+        ),
+        (
+            ["--authentication-token-webhook-config-file=FILE", "--authentication-token-webhook-version=v2"],
+            'unsupported authentication webhook version "v2", supported versions are "v1", "v1beta1"',
+        ),
+        (["--authentication-token-webhook-config-file=EMPTY"], "--authentication-token-webhook-config-file: "),
+    ],
+)
+def test_webhooks(needed, tmp_path, words, told):
+    context = "contexts: [{name: a, context: {cluster: a}}]\ncurrent-context: a\n"
+    (tmp_path / "FILE").write_text(f"clusters: [{{name: a, cluster: {{server: 'https://a'}}}}]\n{context}")
+    (tmp_path / "EMPTY").write_text("{}")
+    given = [word.replace("=FILE", f"={tmp_path}/FILE").replace("=EMPTY", f"={tmp_path}/EMPTY") for word in words]
+    with pytest.raises(ConfigError) as wrong:
+        parse([*needed, "--storage-sqlite=/tmp/x", *given])
+    assert len(wrong.value.problems) == 1 and told in wrong.value.problems[0]

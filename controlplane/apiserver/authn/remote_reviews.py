@@ -1,0 +1,134 @@
+"""Reviews that a webhook answers, TokenReview and SubjectAccessReview: a kubeconfig file says where it is and who we
+are to it (k8s.io/apiserver/pkg/util/webhook)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.kit.clock import Clock
+from apimachinery.meta.status import ApiError
+from controlplane.apiserver.admission.webhooks.client import MAX_ANSWER, Endpoint, words_of
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30.0)  # upstream's requestTimeout
+_ATTEMPTS, _PAUSE, _FACTOR, _JITTER = 5, 0.5, 1.5, 0.2  # upstream's DefaultRetryBackoffWithInitialDelay
+_ANSWERS = 8192  # that are remembered
+
+
+class ReviewFailed(Exception):
+    """The webhook gave no answer; the text says why, as Go's client would."""
+
+
+class _Again(Exception):
+    """As ReviewFailed, of what may well be otherwise in a moment."""
+
+
+class RemoteReviews:
+    """Asks for reviews of one kind, and remembers what it was told."""
+
+    def __init__(self, config: ClientConfig, api_version: str, kind: str, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._head = {"kind": kind, "apiVersion": api_version, "metadata": {"creationTimestamp": None}}
+        url = URL(config.server)
+        port = url.port or 0
+        self._endpoint = Endpoint(url, str(url), url.host or "", port, url.host or "")
+        self._tls: ssl.SSLContext | bool = True
+        self._session: aiohttp.ClientSession | None = None
+        self._answers: OrderedDict[bytes, tuple[float, Object]] = OrderedDict()
+
+    @classmethod
+    def load(cls, kubeconfig: Path, api_version: str, kind: str, clock: Clock) -> RemoteReviews:
+        """Raises ConfigError."""
+        return cls(load_kubeconfig(kubeconfig), api_version, kind, clock)
+
+    def remembered(self, key: bytes) -> Object | None:
+        """The status that was kept under that key, unless it is too old."""
+        found = self._answers.get(key)
+        if found is None or found[0] <= self._clock.monotonic():
+            return None
+        self._answers.move_to_end(key)
+        return found[1]
+
+    def remember(self, key: bytes, answer: Object, seconds: float) -> None:
+        """Keep a status for so long."""
+        self._answers[key] = self._clock.monotonic() + seconds, answer
+        self._answers.move_to_end(key)
+        if len(self._answers) > _ANSWERS:
+            self._answers.popitem(last=False)
+
+    async def ask(self, spec: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
+        """The status that the webhook gives a review with this spec. status: what a review without an answer says.
+        Raises ReviewFailed, after a few attempts where another may help."""
+        body, pause = orjson.dumps({**self._head, "spec": spec, "status": status}), _PAUSE
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._read(*await self._post(body))
+            except _Again as error:
+                log.debug("%s; asking again", error)
+            await self._clock.sleep(pause * (1 + random.random() * _JITTER))
+            pause *= _FACTOR
+        try:
+            return self._read(*await self._post(body))
+        except _Again as error:
+            raise ReviewFailed(str(error)) from None
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _post(self, body: bytes) -> tuple[int, bytes]:
+        if self._session is None:
+            self._tls = self._config.ssl_context() or True
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+        headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
+        if token := self._config.bearer():
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            async with self._session.post(
+                self._endpoint.url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
+            ) as answer:
+                data = bytearray()
+                async for piece in answer.content.iter_chunked(1 << 16):
+                    data += piece
+                    if len(data) > MAX_ANSWER:
+                        raise ReviewFailed(f"the answer has more than {MAX_ANSWER} bytes")
+                return answer.status, bytes(data)
+        except asyncio.CancelledError:
+            raise
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            told = f'Post "{self._endpoint.shown}": {words_of(error, self._endpoint)}'
+            if isinstance(error, ConnectionResetError | aiohttp.ServerDisconnectedError):
+                raise _Again(told) from None
+            raise ReviewFailed(told) from None
+
+    def _read(self, code: int, data: bytes) -> Object:
+        if not 200 <= code <= 206:
+            message = ApiError.from_status(code, data).message
+            raise _Again(message) if code in (429, 500) else ReviewFailed(message)
+        try:
+            review = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise ReviewFailed(f"couldn't get version/kind; json parse error: {error}") from None
+        wanted = self._head["apiVersion"], self._head["kind"]
+        if not isinstance(review, dict) or (review.get("apiVersion"), review.get("kind")) != wanted:
+            raise ReviewFailed(f"the answer is no {wanted[1]} of {wanted[0]}")
+        status = review.get("status") or {}
+        if not isinstance(status, dict):
+            raise ReviewFailed("the answer's status is no object")
+        return status

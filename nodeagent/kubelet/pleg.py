@@ -43,7 +43,11 @@ _CONTAINER = {
 
 
 class Pleg:
-    """Watches the runtime. changed: called with the uid of each pod that is to be looked at."""
+    """Watches the runtime. changed: called with the uid of each pod that is to be looked at.
+
+    looks: whether a pod's worker would look when it is told so. The end of a pod that is being ended is waited for by
+    the call that ends it: who asks for it beside that only gives the runtime more to do.
+    """
 
     def __init__(
         self,
@@ -52,9 +56,10 @@ class Pleg:
         observer: Observer,
         changed: Callable[[str], None],
         clock: Clock,
+        looks: Callable[[str], bool] = lambda _uid: True,
     ) -> None:
         self._channel, self._runtime, self._observer = channel, runtime, observer
-        self._changed, self._clock = changed, clock
+        self._changed, self._clock, self._looks = changed, clock, looks
         self._listening = False
         self._deaf = False
         self._last: float | None = None
@@ -148,6 +153,8 @@ class Pleg:
             self._asking = asyncio.create_task(self._ask_who())
 
     def _look_into(self, identity: str) -> None:
+        if not self._looks(self._observer.owners[identity]):
+            return
         if len(self._settling) >= SETTLING_MOST:
             self._unsure = True
             self._kick.set()
@@ -176,7 +183,8 @@ class Pleg:
             for pause in _SETTLE:
                 if self._state(identity) in ("Exited", "notready"):
                     return
-                if identity not in self._observer.owners:
+                owner = self._observer.owners.get(identity)
+                if owner is None or not self._looks(owner):
                     return  # who removed it has looked
                 await self._clock.sleep(pause)
                 if await self._ended(identity):

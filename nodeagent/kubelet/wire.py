@@ -183,7 +183,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         resizer=resizer,
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
-    pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock)
+    pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock, workers.looks)
     watcher = NodeObserver(config, machine, node_ips, runtime.pods, runtime.images, pleg.unhealthy, recorder, clock)
     view.facts = NodeFacts(config.node_name, node_ips, render.amounts(watcher.allocatable))
     api = None

@@ -158,6 +158,10 @@ class PodWorkers:
             self._workers[uid] = worker
             worker.task = asyncio.create_task(self._run(worker), name=f"orphan {uid}")
 
+    def looks(self, uid: str) -> bool:
+        """Whether `wake` makes a worker look: not once the pod is being ended, which waits for nobody's word."""
+        return self.phase(uid) is Phase.SYNCING
+
     def wake(self, uid: str) -> None:
         """Something may have changed in the runtime: look again."""
         worker = self._workers.get(uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from apimachinery.kit.clock import SystemClock
@@ -45,13 +46,13 @@ class Runtime:
         raise ContainerNotFound("PodSandboxStatus", "NOT_FOUND", identity)
 
 
-async def listed(runtime: Runtime) -> tuple[Pleg, set[str], Observer]:
+async def listed(runtime: Runtime, looks: Callable[[str], bool] = lambda _uid: True) -> tuple[Pleg, set[str], Observer]:
     """What watches the runtime, after its first listing; whom it wakes from then on; what it remembers."""
     channel: Any = None
     asked: Any = runtime
     woken: set[str] = set()
     observer = Observer(asked)
-    watcher = Pleg(channel, asked, observer, woken.add, SystemClock())
+    watcher = Pleg(channel, asked, observer, woken.add, SystemClock(), looks)
     await watcher.relist()
     woken.clear()
     return watcher, woken, observer
@@ -94,6 +95,21 @@ async def test_an_end_that_a_worker_has_seen_is_not_asked_about() -> None:
     settled = asyncio.all_tasks() - {asyncio.current_task()}
     async with asyncio.timeout(60):
         await asyncio.gather(*settled)
+    assert not woken
+
+
+async def test_the_ends_of_pods_that_are_being_ended_are_not_asked_about() -> None:
+    runtime = Runtime(2)
+    wanted = {"p0"}
+    watcher, woken, _ = await listed(runtime, wanted.__contains__)
+    before = asyncio.all_tasks()
+    watcher.heard(TaskEvent("exit", "c1", "c1"))
+    assert asyncio.all_tasks() == before, "nothing is to come of it"
+    watcher.heard(TaskEvent("exit", "c0", "c0"))
+    await until(lambda: runtime.asked >= 1)
+    wanted.clear()  # deleted while its end is waited for
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(asyncio.all_tasks() - before))
     assert not woken
 
 

@@ -46,7 +46,7 @@ REFUSED: list[tuple[str, Callable[[Object], Any], str]] = [
     ("ref", lambda d: _root(d)["properties"].update(x={"$ref": "#/definitions/y"}), "$ref is not supported"),
     ("pattern", lambda d: _root(d)["properties"].update(x={"type": "string", "pattern": "["}), "must be a valid regular expression, but isn't: error parsing regexp: missing ]"),
     ("nested", lambda d: _root(d).update(anyOf=[{"type": "object"}]), "spec.validation.openAPIV3Schema.anyOf[0].type: Forbidden: must be empty to be structural"),
-    ("default", lambda d: _root(d)["properties"].update(x={"type": "integer", "default": "a"}), 'spec.validation.openAPIV3Schema.properties[x].default: Invalid value: "string": default in body must be of type integer: "string"'),
+    ("default", lambda d: _root(d)["properties"].update(x={"type": "integer", "default": "a"}), 'spec.validation.openAPIV3Schema.properties[x].default: Invalid value: "string":  in body must be of type integer: "string"'),
     ("keys", lambda d: _root(d)["properties"].update(x={"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object", "properties": {"a": {"type": "string"}}}}), "x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map"),
     ("preserve", lambda d: _root(d).update({"x-kubernetes-preserve-unknown-fields": False}), "must be true or undefined"),
     ("scale", lambda d: d["spec"]["versions"][0]["subresources"]["scale"].update(specReplicasPath=".status.x"), 'spec.subresources.scale.specReplicasPath: Invalid value: ".status.x": should be a json path under .spec'),

@@ -40,8 +40,7 @@ def limit_range(obj: Object) -> None:
 
 def role_binding(obj: Object) -> None:
     """A RoleBinding or ClusterRoleBinding: users and groups are of RBAC's group."""
-    if "roleRef" in obj:
-        when_empty(obj["roleRef"], apiGroup=_RBAC)
+    when_empty(obj.setdefault("roleRef", {}), apiGroup=_RBAC)
     for subject in items(obj, "subjects"):
         if subject.get("kind") in ("User", "Group"):
             when_empty(subject, apiGroup=_RBAC)

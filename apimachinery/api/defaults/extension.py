@@ -46,9 +46,9 @@ def custom_resource_definition(obj: Object) -> None:
     spec = part(obj, "spec")
     names = part(spec, "names")
     kind = names.get("kind", "")
-    when_empty(names, singular=kind.lower(), listKind=f"{kind}List")
-    conversion = part(spec, "conversion")
-    when_empty(conversion, strategy="None")
+    if kind:
+        when_empty(names, singular=kind.lower(), listKind=f"{kind}List")
+    conversion = spec.setdefault("conversion", {"strategy": "None"})
     _service_port((conversion.get("webhook") or {}).get("clientConfig") or {})
 
 

@@ -13,7 +13,7 @@ from apimachinery.api.validation.checks import (
     same,
     sentences,
 )
-from apimachinery.api.validation.go_values import go_list, go_selector, go_strings
+from apimachinery.api.validation.go_values import go_list, go_pointer, go_selector, go_strings
 from apimachinery.api.validation.syntax import token_requests
 from apimachinery.meta import names, quantity
 from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, invalid, not_supported, required, too_long
@@ -127,9 +127,7 @@ def _keys(keys: list[str], path: Path) -> list[Problem]:
 
 
 def _go_driver(driver: dict[str, Any]) -> Verbatim:
-    allocatable = "(*storage.VolumeNodeResources)(nil)"
-    if driver.get("allocatable") is not None:
-        allocatable = str(driver["allocatable"])
+    allocatable = go_pointer("storage.VolumeNodeResources", driver.get("allocatable"))
     return Verbatim(
         f'storage.CSINodeDriver{{Name:"{driver.get("name", "")}", NodeID:"{driver.get("nodeID", "")}", '
         f"TopologyKeys:{go_strings(driver.get('topologyKeys'))}, Allocatable:{allocatable}}}"

@@ -56,7 +56,7 @@ def go_time(text: str | None) -> Verbatim:
 def go_selector(selector: Mapping[str, Any]) -> Verbatim:
     """A LabelSelector."""
     expressions = selector.get("matchExpressions")
-    if expressions:
+    if expressions is not None:
         inner = ", ".join(
             f'v1.LabelSelectorRequirement{{Key:"{each.get("key", "")}", Operator:"{each.get("operator", "")}", '
             f"Values:{go_strings(each.get('values'))}}}"

@@ -134,8 +134,9 @@ def job_update(new: Object, old: Object) -> list[Problem]:
             problems.append(invalid(where, completions, IMMUTABLE))
         elif completions is not None and completions != spec.get("parallelism"):
             problems.append(invalid(where, completions, "can only be modified in tandem with spec.parallelism"))
-    selector = spec.get("selector") or {}
-    problems += immutable(selector, before.get("selector"), _SPEC.child("selector"), go_selector(selector))
+    selector = spec.get("selector")
+    shown = None if selector is None else go_selector(selector)
+    problems += immutable(selector, before.get("selector"), _SPEC.child("selector"), shown)
     may_move = bool(before.get("suspend")) and not (old.get("status") or {}).get("startTime")
     now, then = (_template_without_placement(each, may_move) for each in (spec, before))
     if not same(now, then):

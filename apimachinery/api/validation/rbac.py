@@ -1,6 +1,6 @@
 """Roles and bindings (pkg/apis/rbac/validation)."""
 
-from apimachinery.api.validation.checks import Object, dns_subdomain, same, sentences
+from apimachinery.api.validation.checks import Object, dns_subdomain, label_selector, same, sentences
 from apimachinery.api.validation.go_values import go_strings, go_struct
 from apimachinery.api.validation.metadata import path_segment
 from apimachinery.meta.paths import Path, Problem, invalid, not_supported, required
@@ -15,7 +15,18 @@ def role(obj: Object) -> list[Problem]:
 
 def cluster_role(obj: Object) -> list[Problem]:
     """A ClusterRole: rules for resources or for paths, and the selectors of an aggregated one."""
-    return _rules(obj, False)
+    problems, aggregation = _rules(obj, False), obj.get("aggregationRule")
+    if aggregation is None:
+        return problems
+    path, selectors = Path("aggregationRule.clusterRoleSelectors"), aggregation.get("clusterRoleSelectors") or []
+    if not selectors:
+        text = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+        problems.append(required(path, text))
+    for position, selector in enumerate(selectors):
+        if wrong := label_selector(selector, path.index(position)):
+            # Upstream shows what it could not read it into: nothing.
+            problems += [*wrong, invalid(path.index(position), None, "invalid label selector.")]
+    return problems
 
 
 def role_binding(obj: Object) -> list[Problem]:
@@ -89,8 +100,6 @@ def _subject(subject: Object, namespaced: bool, path: Path) -> list[Problem]:
             if not namespaced and not subject.get("namespace"):
                 problems.append(required(path.child("namespace")))
         case "User" | "Group":
-            if not name:
-                problems.append(invalid(path.child("name"), name, f"{kind.lower()} name cannot be empty"))
             if group != _GROUP:
                 problems.append(not_supported(path.child("apiGroup"), group, (_GROUP,)))
         case _:

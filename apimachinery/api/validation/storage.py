@@ -8,8 +8,19 @@ from apimachinery.api.validation.checks import (
     same,
 )
 from apimachinery.api.validation.csi import driver_name
+from apimachinery.api.validation.go_values import go_pointer
 from apimachinery.api.validation.persistent_volumes import volume_spec
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required, too_long
+from apimachinery.meta.paths import (
+    Path,
+    Problem,
+    Verbatim,
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 
 _RECLAIM = ("Delete", "Retain")
 _BINDING = ("Immediate", "WaitForFirstConsumer")
@@ -73,7 +84,15 @@ def volume_attachment_create(obj: Object) -> list[Problem]:
 
 def volume_attachment_update(new: Object, old: Object) -> list[Problem]:
     """The specification stays."""
-    return immutable(new.get("spec") or {}, old.get("spec") or {}, Path("spec"))
+    spec = new.get("spec") or {}
+    source = spec.get("source") or {}
+    volume = go_pointer("string", source.get("persistentVolumeName"))
+    inline = go_pointer("core.PersistentVolumeSpec", source.get("inlineVolumeSpec"))
+    shown = Verbatim(
+        f'storage.VolumeAttachmentSpec{{Attacher:"{spec.get("attacher", "")}", Source:storage.VolumeAttachmentSource{{'
+        f'PersistentVolumeName:{volume}, InlineVolumeSpec:{inline}}}, NodeName:"{spec.get("nodeName", "")}"}}'
+    )
+    return immutable(spec, old.get("spec") or {}, Path("spec"), shown)
 
 
 def volume_attachment_status(new: Object, old: Object) -> list[Problem]:

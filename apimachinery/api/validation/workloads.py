@@ -194,9 +194,9 @@ def stateful_set_update(new: Object, old: Object) -> list[Problem]:
 
 def selector_update(new: Object, old: Object) -> list[Problem]:
     """The selector of a Deployment, ReplicaSet or DaemonSet is fixed."""
-    selector = (new.get("spec") or {}).get("selector") or {}
-    before = (old.get("spec") or {}).get("selector") or {}
-    return immutable(selector, before, _SPEC.child("selector"), go_selector(selector))
+    selector, before = ((each.get("spec") or {}).get("selector") for each in (new, old))
+    shown = None if selector is None else go_selector(selector)
+    return immutable(selector, before, _SPEC.child("selector"), shown)
 
 
 def _selector(spec: Object, word: str) -> list[Problem]:

@@ -34,7 +34,9 @@ class DefinitionStrategy(Strategy):
         obj["status"] = {
             "conditions": [],
             "acceptedNames": {"plural": "", "kind": ""},
-            "storedVersions": [name for name in [storage_version(obj.get("spec") or {})] if name],
+            "storedVersions": [
+                each.get("name") or "" for each in (obj.get("spec") or {}).get("versions") or () if each.get("storage")
+            ][:1],
         }
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:

@@ -81,10 +81,10 @@ SCHEMA_KEYS = tuple((go, key) for go, key, _ in _SCHEMA_FIELDS)
 """The fields of a schema in Go's order: Go's name, and the name in JSON."""
 
 
-def go_versions(versions: list[dict[str, Any]], shared: Collection[str]) -> Verbatim:
+def go_versions(versions: list[dict[str, Any]] | None, shared: Collection[str]) -> Verbatim:
     """The versions of a definition. shared: what is the same in all of them, and kept elsewhere by upstream."""
     shown = []
-    for each in versions:
+    for each in versions or ():
         own = {key: value for key, value in each.items() if key not in shared}
         fields = [f'Name:"{each.get("name", "")}"']
         fields += [f"{go}:{_literal(bool(each.get(go.lower())))}" for go in ("Served", "Storage", "Deprecated")]
@@ -96,7 +96,9 @@ def go_versions(versions: list[dict[str, Any]], shared: Collection[str]) -> Verb
         paths = [f'{{JSONPath:"{field.get("jsonPath", "")}"}}' for field in own.get("selectableFields") or ()]
         fields.append("SelectableFields:" + _list("apiextensions.SelectableField", paths))
         shown.append(f"{{{', '.join(fields)}}}")
-    return Verbatim(_list("apiextensions.CustomResourceDefinitionVersion", shown))
+    kind = "apiextensions.CustomResourceDefinitionVersion"
+    # A list that somebody wrote empty is no nil.
+    return Verbatim(_list(kind, shown) if shown or versions is None else f"[]{kind}{{}}")
 
 
 def go_schema(schema: Mapping[str, Any]) -> Verbatim:

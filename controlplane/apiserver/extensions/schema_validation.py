@@ -280,9 +280,12 @@ def _defaults(node: structural.Node, path: Path) -> Iterator[Problem]:
         if unknown:
             yield invalid(path.child("default"), go_value(node.default), "must not have unknown fields")
         structural.fill_defaults(value, node)
-        for problem in check(node.schema, value, "default"):
-            where = f"{path}.{problem.path}" if problem.path != "<nil>" else f"{path}.default"
-            yield Problem(problem.type, where, problem.message)
+        # The default is the root of what is judged: it has no name in the sentences.
+        where = str(path.child("default"))
+        for problem in check(node.schema, value, ""):
+            inside = "" if problem.path == "<nil>" else problem.path
+            dot = "." if inside and not inside.startswith("[") else ""
+            yield Problem(problem.type, f"{where}{dot}{inside}", problem.message)
     for name, below in node.properties.items():
         yield from _defaults(below, path.child("properties").key(name))
     if isinstance(node.extra, structural.Node):

@@ -91,7 +91,7 @@ def _stored_versions(state: Object, spec: Object) -> list[Problem]:
     problems: list[Problem] = []
     if (wanted := storage_version(spec)) and wanted not in stored:
         problems.append(invalid(path, go_strings(stored), f"must have the storage version {wanted}"))
-    known = {each.get("name") for each in spec.get("versions") or ()}
+    known = {each.get("name") or "" for each in spec.get("versions") or ()}
     return problems + [
         invalid(path.index(at), name, _missing(name)) for at, name in enumerate(stored) if name not in known
     ]
@@ -163,7 +163,7 @@ def _spec(spec: Object, old: Object | None) -> list[Problem]:
         problems += deprecation(version, where.index(at).child("deprecationWarning"))
         own = [(key, key, check) for key, _, check in _SHARED if key not in shared]
         problems += _parts(version, where.index(at), own, old, has_status=_has_status([version]))
-    shown = go_versions(versions, shared)
+    shown = go_versions(spec.get("versions"), shared)
     if not unique:
         problems.append(invalid(where, shown, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in versions) != 1:

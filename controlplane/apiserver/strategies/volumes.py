@@ -6,6 +6,8 @@ from apimachinery.meta import times
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Now, Object, Strategy
 
+_SOURCES = (("PersistentVolumeClaim", ""), ("VolumeSnapshot", "snapshot.storage.k8s.io"))
+
 
 class VolumeStrategy(Strategy):
     """`persistentvolumes`: born Pending; the status tells when the phase last changed."""
@@ -30,11 +32,24 @@ class ClaimStrategy(Strategy):
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         super().prepare_create(call, obj)
+        _known_source(obj)
         _one_source(obj)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         super().prepare_update(call, new, old)
+        before = old.get("spec") or {}
+        if before.get("dataSource") is None and before.get("dataSourceRef") is None:
+            _known_source(new)
         _one_source(new)
+
+
+def _known_source(obj: Object) -> None:
+    """`dataSource` is dropped unless it names a claim or a snapshot: it was so before `dataSourceRef`, which names
+    anything (KEP-1495)."""
+    spec = obj.get("spec") or {}
+    source = spec.get("dataSource")
+    if source is not None and (source.get("kind"), source.get("apiGroup") or "") not in _SOURCES:
+        del spec["dataSource"]
 
 
 def _one_source(obj: Object) -> None:

@@ -94,6 +94,29 @@ _PODS = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image"
         ),
         (catalogue.CLUSTERROLES, {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]}, []),
         (
+            catalogue.CLUSTERROLES,
+            {"aggregationRule": {}},
+            ["aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required"],
+        ),
+        (
+            catalogue.CLUSTERROLES,
+            {"aggregationRule": {"clusterRoleSelectors": [{}, {"matchExpressions": [{"key": "k", "operator": "Is"}]}]}},
+            [
+                'matchExpressions[0].operator: Invalid value: "Is": not a valid selector operator',
+                'aggregationRule.clusterRoleSelectors[1]: Invalid value: "null": invalid label selector.',
+            ],
+        ),
+        (
+            catalogue.CLUSTERROLEBINDINGS,
+            {"subjects": [{"kind": "User"}, {"kind": "Group"}]},
+            [
+                'roleRef.kind: Unsupported value: "": supported values: "ClusterRole"',
+                "roleRef.name: Required value",
+                "subjects[0].name: Required value",
+                "subjects[1].name: Required value",
+            ],
+        ),
+        (
             catalogue.CLUSTERROLEBINDINGS,
             {"roleRef": {"kind": "Role", "name": "x"}},
             ['roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"'],

@@ -290,3 +290,21 @@ def test_what_an_attacher_reports():
     assert texts(validate_status_update(ATTACHMENT, {**old, "status": large}, old)) == [
         "status.attachmentMetadata: Too long: may not be more than 262144 bytes"
     ]
+
+
+def test_what_stays_is_shown_as_go_prints_it():
+    old = made(ATTACHMENT, spec={"attacher": "a", "source": {"persistentVolumeName": "p"}, "nodeName": "n"})
+    new = made(ATTACHMENT, spec={"attacher": "a", "source": {"persistentVolumeName": "p"}, "nodeName": "m"})
+    assert texts(validate_update(ATTACHMENT, new, old)) == [
+        'spec: Invalid value: storage.VolumeAttachmentSpec{Attacher:"a", Source:storage.VolumeAttachmentSource{'
+        "PersistentVolumeName:(*string)(0xc000000000), InlineVolumeSpec:(*core.PersistentVolumeSpec)(nil)}, "
+        'NodeName:"m"}: field is immutable'
+    ]
+    old, new = (
+        made(CSINODE, spec={"drivers": [{"name": "d", "nodeID": "n", "allocatable": {"count": count}}]})
+        for count in (1, 2)
+    )
+    assert texts(validate_update(CSINODE, new, old)) == [
+        'CSINodeDriver: Invalid value: storage.CSINodeDriver{Name:"d", NodeID:"n", TopologyKeys:[]string(nil), '
+        "Allocatable:(*storage.VolumeNodeResources)(0xc000000000)}: field is immutable"
+    ]

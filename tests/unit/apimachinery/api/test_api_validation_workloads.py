@@ -266,3 +266,23 @@ def test_counts_below_zero_in_upstreams_order(kind, status, expected):
     old = made(workload, spec={"selector": {"matchLabels": {"a": "b"}}, "template": _RUNNING})
     below = [f"status.{field}: Invalid value: -1: must be greater than or equal to 0" for field in expected]
     assert texts(validate_status_update(workload, {**old, "status": status}, old))[:2] == below
+
+
+@pytest.mark.parametrize(
+    ("selector", "shown"),
+    [
+        (None, '"null"'),
+        (
+            {"matchLabels": {"c": "d"}, "matchExpressions": []},
+            'v1.LabelSelector{MatchLabels:map[string]string{"c":"d"}, MatchExpressions:[]v1.LabelSelectorRequirement{}}',
+        ),
+    ],
+    ids=str,
+)
+def test_a_changed_selector_as_go_prints_it(selector, shown):
+    workload = resource("apps/v1", "Deployment")
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": _RUNNING}
+    old, new = made(workload, spec=spec), made(workload, spec={**spec, "selector": selector})
+    assert (
+        texts(validate_update(workload, new, old))[-1] == f"spec.selector: Invalid value: {shown}: field is immutable"
+    )

@@ -219,3 +219,28 @@ def test_structure_is_told_before_the_rest_and_names_before_both() -> None:
         f"{_ROOT}.properties[x].uniqueItems",
         "spec.conversion.strategy",
     ]
+
+
+def test_a_default_is_judged_under_no_name() -> None:
+    inner = {"type": "object", "properties": {"z": {"type": "integer"}}, "default": {"z": "a"}}
+    wrong = changed(lambda schema: schema["properties"].update(x={"type": "integer", "default": "a"}, y=inner))
+    assert texts(wrong) == [
+        f'{_ROOT}.properties[x].default: Invalid value: "string":  in body must be of type integer: "string"',
+        f'{_ROOT}.properties[y].default.z: Invalid value: "string": z in body must be of type integer: "string"',
+    ]
+
+
+@pytest.mark.parametrize(("versions", "shown"), [(None, "(nil)"), ([], "{}")])
+def test_no_version(versions: list[Object] | None, shown: str) -> None:
+    none = defined()
+    none["spec"]["versions"] = versions
+    kind = "[]apiextensions.CustomResourceDefinitionVersion"
+    sentence = "must have exactly one version marked as storage version"
+    assert f"spec.versions: Invalid value: {kind}{shown}: {sentence}" in texts(none)
+
+
+def test_a_version_without_a_name_is_stored_without_one() -> None:
+    nameless = defined(version(""))
+    nameless["spec"]["versions"][0]["storage"] = True
+    nameless["status"]["storedVersions"] = [""]
+    assert {text.partition(":")[0] for text in texts(nameless)} == {"spec.versions[0].name"}

@@ -135,6 +135,15 @@ def test_a_claims_sources_say_the_same() -> None:
         claim = _object(spec={field: source})
         of(resource).prepare_create(call(resource), claim)
         assert claim["spec"] == {"dataSource": source, "dataSourceRef": source}
+    strange = {"kind": "Populator", "apiGroup": "example.com", "name": "x"}
+    dropped, named = _object(spec={"dataSource": dict(strange)}), _object(spec={"dataSourceRef": dict(strange)})
+    for claim in (dropped, named):
+        of(resource).prepare_create(call(resource), claim)
+    assert dropped["spec"] == {}
+    assert named["spec"] == {"dataSource": strange, "dataSourceRef": strange}
+    kept, old = _object(spec={"dataSource": dict(strange)}), _object(spec=dict(named["spec"]))
+    of(resource).prepare_update(call(resource), kept, old)
+    assert kept["spec"]["dataSource"] == strange
     foreign = _object(spec={"dataSourceRef": {**source, "namespace": "b"}})
     of(resource).prepare_create(call(resource), foreign)
     assert "dataSource" not in foreign["spec"]

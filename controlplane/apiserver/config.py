@@ -79,6 +79,7 @@ class Config(Struct, frozen=True):
     service_account_signing_key_file: Path
     service_account_issuer: str
     etcd_servers: tuple[str, ...] = ()
+    etcd_prefix: str = "/registry"
     etcd_cafile: Path | None = None
     etcd_certfile: Path | None = None
     etcd_keyfile: Path | None = None
@@ -178,6 +179,7 @@ def parse(argv: Sequence[str]) -> Config:
         audit_log_maxsize=flags.number("audit-log-maxsize", 0, 1_000_000) or 100,
         bootstrap_token_auth=flags.is_on("enable-bootstrap-token-auth"),
         etcd_servers=servers,
+        etcd_prefix=flags.text("etcd-prefix"),
         etcd_cafile=flags.file("etcd-cafile"),
         etcd_certfile=flags.file("etcd-certfile"),
         etcd_keyfile=flags.file("etcd-keyfile"),

@@ -155,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", nargs="?", const="true", default="true" if default else "false")
 
     flag("etcd-servers", text="comma-separated URLs of etcd")
+    flag("etcd-prefix", "/registry", "what every key begins with")
     flag("etcd-cafile")
     flag("etcd-certfile")
     flag("etcd-keyfile")

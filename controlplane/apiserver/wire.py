@@ -72,6 +72,7 @@ from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage, StorageError
+from controlplane.apiserver.storage.keys import ROOT
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
 from controlplane.apiserver.strategies.reviews import Reviews
@@ -323,6 +324,10 @@ def build(
 async def open_storage(config: Config, clock: Clock) -> Storage:
     """The store that the configuration names, encrypted if it says so. Raises StorageError, OSError."""
     plain, file = await _open_plain(config, clock), config.encryption_provider_config
+    if f"/{config.etcd_prefix.strip('/')}/" != ROOT:
+        from controlplane.apiserver.storage import prefixed  # which few servers need
+
+        plain = prefixed.PrefixedStorage(plain, prefixed.root(config.etcd_prefix))
     if file is None:
         return plain
     from controlplane.apiserver.encryption.configuration import load as load_encryption

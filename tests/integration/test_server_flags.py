@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,32 @@ def test_what_is_turned_off_is_nowhere(tmp_path: Path) -> None:
         assert "v1.apps" in registered and "v1.batch" not in registered and "v2.autoscaling" not in registered
     finally:
         server.stop()
+
+
+def test_two_clusters_on_one_etcd(own_etcd: str, tmp_path: Path) -> None:
+    one = ApiServer(tmp_path / "one", own_etcd, "--etcd-prefix=one")
+    two = ApiServer(tmp_path / "two", own_etcd, "--etcd-prefix=/clusters/two/")
+    two.start()
+    one.start()
+    try:
+        made = {"metadata": {"name": "mine", "finalizers": ["example.com/kept"]}, "data": {"of": "one"}}
+        assert one.request("POST", MAPS, made).code == 201
+        assert one.request("POST", MAPS, made).code == 409
+        assert two.request("GET", f"{MAPS}/mine").code == 404
+        changed = one.request(
+            "PATCH", f"{MAPS}/mine", {"data": {"a": "b"}}, headers={"Content-Type": "application/merge-patch+json"}
+        )
+        assert changed.json["data"] == {"of": "one", "a": "b"}
+        names = [each["metadata"]["name"] for each in one.request("GET", MAPS).json["items"]]
+        assert "mine" in names
+        argv = ["etcdctl", f"--endpoints={own_etcd}", "get", "", "--prefix", "--keys-only"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, env={"ETCDCTL_API": "3", **os.environ})
+        keys = set(done.stdout.split())
+        assert {"/one/configmaps/default/mine", "/clusters/two/namespaces/default"} <= keys
+        assert not any(key.startswith("/registry/") for key in keys)
+    finally:
+        one.stop()
+        two.stop()
 
 
 def test_a_delayed_end(tmp_path: Path) -> None:

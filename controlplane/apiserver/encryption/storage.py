@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
 from apimachinery.api.catalogue import CATALOGUE
 from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.storage.around import StorageAround, WatchAround
 from controlplane.apiserver.storage.interface import (
     Change,
     ListPage,
@@ -40,11 +40,12 @@ def _built_in() -> dict[str, Resource]:
     return known
 
 
-class EncryptedStorage:
+class EncryptedStorage(StorageAround):
     """`Storage` over another one. configured: the providers of each resource, as they are now."""
 
     def __init__(self, storage: Storage, configured: Reloading[Mapping[Resource, Providers]]) -> None:
-        self._storage, self._configured = storage, configured
+        super().__init__(storage)
+        self._configured = configured
         self._built_in = _built_in()
         self._stale: OrderedDict[str, Revision] = OrderedDict()
 
@@ -119,52 +120,18 @@ class EncryptedStorage:
     def watch(self, prefix: str, from_revision: Revision) -> Watch:
         return _PlainWatch(self._storage.watch(prefix, from_revision), self, prefix)
 
-    async def current_revision(self) -> Revision:
-        return await self._storage.current_revision()
 
-    @property
-    def seen_revision(self) -> Revision:
-        return self._storage.seen_revision
-
-    async def compact(self, revision: Revision) -> None:
-        await self._storage.compact(revision)
-
-    async def healthy(self) -> None:
-        await self._storage.healthy()
-
-    async def close(self) -> None:
-        await self._storage.close()
-
-
-class _PlainWatch:
+class _PlainWatch(WatchAround):
     """A watch of encrypted values that yields plain ones."""
 
     def __init__(self, watch: Watch, storage: EncryptedStorage, prefix: str) -> None:
-        self._watch, self._storage, self._prefix = watch, storage, prefix
+        super().__init__(watch)
+        self._storage, self._prefix = storage, prefix
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Change:
-        change = await self._watch.__anext__()
+    def shown(self, change: Change) -> Change:
         providers = self._storage.providers_of(self._prefix)
         if providers is None:
             return change
         value = providers.read(change.value, change.key)[0] if change.value else change.value
         before = providers.read(change.prev_value, change.key)[0] if change.prev_value else change.prev_value
         return replace(change, value=value, prev_value=before)
-
-    def request_progress(self, revision: Revision) -> None:
-        self._watch.request_progress(revision)
-
-    async def aclose(self) -> None:
-        await self._watch.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._watch.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._watch.__aexit__(kind, error, trace)

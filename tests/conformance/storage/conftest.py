@@ -10,12 +10,13 @@ from controlplane.apiserver.encryption.providers import Provider, Providers
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.storage.etcd import EtcdStorage
 from controlplane.apiserver.storage.interface import Storage
+from controlplane.apiserver.storage.prefixed import PrefixedStorage
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", "etcd", "encrypted"])
+@pytest.fixture(params=["sqlite", "etcd", "encrypted", "prefixed"])
 async def store(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[Storage]:
     """An open store; etcd's is shared, so tests keep to `prefix` and to revisions they have seen."""
     if request.param == "sqlite":
@@ -24,6 +25,8 @@ async def store(request: pytest.FixtureRequest, tmp_path) -> AsyncIterator[Stora
         providers = {("*", "*"): Providers([Provider.of("aesgcm", "key1", bytes(32))])}
         plain = await SqliteStorage.open(tmp_path / "state.db")
         opened = EncryptedStorage(plain, Reloading("providers", [], lambda: providers))
+    elif request.param == "prefixed":
+        opened = PrefixedStorage(await SqliteStorage.open(tmp_path / "state.db"), "/clusters/one/")
     else:
         opened = await EtcdStorage.open([request.getfixturevalue("etcd_server").endpoint])
     yield opened

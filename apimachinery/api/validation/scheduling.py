@@ -15,7 +15,7 @@ from apimachinery.api.validation.checks import (
     sentences,
 )
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required
+from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, forbidden, invalid, not_supported, required
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -190,7 +190,9 @@ def taints(found: list[dict[str, Any]], path: Path) -> list[Problem]:
             problems.append(invalid(where.child("value"), value, ";".join(texts)))
         problems += one_of(effect, _EFFECTS, where.child("effect"))
         if (key, effect) in seen:
-            text = f"{duplicate(where, taint).message}: taints must be unique by key and effect pair"
+            fields = f'Key:"{key}", Value:"{value}", Effect:"{effect}", TimeAdded:<nil>'
+            shown = taint if taint.get("timeAdded") else Verbatim(f"core.Taint{{{fields}}}")
+            text = f"{duplicate(where, shown).message}: taints must be unique by key and effect pair"
             problems.append(Problem("FieldValueDuplicate", str(where), text))
         seen.add((key, effect))
     return problems

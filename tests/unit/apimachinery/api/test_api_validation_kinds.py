@@ -148,6 +148,14 @@ _PODS = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image"
             [],
         ),
         (catalogue.NODES, {"spec": {"taints": [{"key": "a", "effect": "Bogus"}]}}, ["metadata.taints[0].effect"]),
+        (
+            catalogue.NODES,
+            {"spec": {"taints": [{"key": "a", "value": "b", "effect": "NoSchedule"}] * 2}},
+            [
+                'Duplicate value: core.Taint{Key:"a", Value:"b", Effect:"NoSchedule", TimeAdded:<nil>}: '
+                "taints must be unique by key and effect pair"
+            ],
+        ),
         (catalogue.NODES, {"spec": {"podCIDRs": ["10.0.0.0"]}}, ["must be a valid CIDR value"]),
         (catalogue.NODES, {"spec": {"podCIDR": "TCP"}}, ["must be a valid CIDR value"]),
         (

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from apimachinery.api.catalogue import EVENTS
@@ -29,7 +28,6 @@ Object = dict[str, Any]
 
 QUEUE_MAX = 1000
 TRIES, RETRY_PERIOD = 12, 10.0  # of an event that the server did not hear; seconds between them
-PATIENCE = 5.0  # seconds that an event gives way to what is more urgent
 
 _DROPPED = Counter("event_recorder_dropped_total", "Events not sent", ["component", "why"])
 
@@ -37,7 +35,6 @@ _DROPPED = Counter("event_recorder_dropped_total", "Events not sent", ["componen
 class EventRecorder:
     """Sends events in the name of `component` (and of `host`, for what runs on a node). `run` must be under way.
 
-    give_way: waited for before each is sent, with the seconds it may take: whoever has more urgent things to do.
     queue_max: events that may wait to be sent. combines: as of `EventCorrelator`.
     """
 
@@ -47,14 +44,13 @@ class EventRecorder:
         component: str,
         host: str = "",
         clock: Clock | None = None,
-        give_way: Callable[[float], Awaitable[None]] | None = None,
         *,
         queue_max: int = QUEUE_MAX,
         combines: bool = True,
     ) -> None:
         self._client, self._component, self._host = client, component, host
-        self._clock, self._give_way = clock or SystemClock(), give_way
-        self._queue: asyncio.Queue[tuple[float, Object]] = asyncio.Queue(queue_max)
+        self._clock = clock or SystemClock()
+        self._queue: asyncio.Queue[Object] = asyncio.Queue(queue_max)
         self._correlator = EventCorrelator(self._clock, combines=combines)
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
@@ -96,18 +92,15 @@ class EventRecorder:
             _DROPPED.labels(self._component, "spam").inc()
             return
         try:
-            self._queue.put_nowait((self._clock.monotonic(), event))
+            self._queue.put_nowait(event)
         except asyncio.QueueFull:
             _DROPPED.labels(self._component, "queue").inc()
 
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
         while True:
-            recorded, event = await self._queue.get()
+            event = await self._queue.get()
             try:
-                left = PATIENCE - (self._clock.monotonic() - recorded)
-                if self._give_way is not None and left > 0:
-                    await self._give_way(left)
                 await self._send(event)
             except (ApiError, ApiUnreachable) as error:
                 _DROPPED.labels(self._component, "server").inc()

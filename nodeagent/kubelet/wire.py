@@ -94,8 +94,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         log.warning("feature gate %s is set, and has no effect here", idle)
     channel = Channel(config.runtime_endpoint, observed.runtime_called)
     machine = machines.read_machine()
-    turns = Turns(2 * machine.cpus)
-    runtime = Runtime(channel, PacedRuntime(channel, turns), ImageService(channel))
+    runtime = Runtime(channel, PacedRuntime(channel, Turns(2 * machine.cpus)), ImageService(channel))
     node_ips = config.node_ips or (machines.default_address(),)
     paths = _paths(config)
     per_pod = PodLimits(
@@ -104,7 +103,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     units = Systemd() if config.cgroup_driver == "systemd" else None
     cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod, units=units)
     client = await make_client(config, clock)
-    events = EventRecorder(client, "kubelet", config.node_name, give_way=turns.rest) if client is not None else None
+    events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
     recorder = Recorder(events, config.node_name)
     swap = _swap(config, machine, cgroups, recorder)
     services = Informer(client, SERVICES) if client is not None else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from nodeagent.cri import messages as cri
 from nodeagent.cri.channel import Channel
@@ -23,18 +23,9 @@ class Turns:
     """So many may go at a time. patience: seconds after which one goes anyway."""
 
     def __init__(self, slots: int, patience: float = PATIENCE) -> None:
-        self._slots = self._free = slots
-        self._patience = patience
-        self._rest = asyncio.Event()
-        self._rest.set()
+        self._free, self._patience = slots, patience
         self._first: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
-
-    async def rest(self, patience: float) -> None:
-        """Wait until nobody has a turn; so many seconds at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._rest.wait()
 
     @asynccontextmanager
     async def take(self, *, first: bool = False) -> AsyncIterator[None]:
@@ -49,7 +40,6 @@ class Turns:
     async def _wait(self, queue: deque[asyncio.Future[None]]) -> bool:
         if self._free > 0:
             self._free -= 1
-            self._rest.clear()
             return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
@@ -76,8 +66,6 @@ class Turns:
                 queue.popleft().set_result(None)
                 return
         self._free += 1
-        if self._free == self._slots:
-            self._rest.set()
 
 
 class PacedRuntime(RuntimeService):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import Client
-from apimachinery.controller.events import PATIENCE, RETRY_PERIOD, TRIES, EventRecorder
+from apimachinery.controller.events import RETRY_PERIOD, TRIES, EventRecorder
 from apimachinery.kit.clock import Clock, ManualClock, SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
 
@@ -31,64 +31,6 @@ async def serving(application: web.Application) -> AsyncIterator[Client]:
             yield client
     finally:
         await runner.cleanup()
-
-
-@asynccontextmanager
-async def recording(give_way: Callable[[float], Awaitable[None]], clock: Any) -> AsyncIterator[tuple[Any, Any]]:
-    """(a recorder that is under way, the queue of reasons that the server was told of)."""
-    told: asyncio.Queue[str] = asyncio.Queue()
-
-    async def create(request: web.Request) -> web.Response:
-        event = await request.json()
-        told.put_nowait(event["reason"])
-        return web.json_response(event, status=201)
-
-    application = web.Application()
-    application.router.add_post("/api/v1/namespaces/default/events", create)
-    async with serving(application) as client:
-        recorder = EventRecorder(client, "test", clock=clock, give_way=give_way)
-        sending = asyncio.create_task(recorder.run())
-        try:
-            yield recorder, told
-        finally:
-            await cancel_and_wait(sending)
-
-
-async def test_events_give_way_and_are_sent_in_their_order() -> None:
-    asked: list[float] = []
-    free = asyncio.Event()
-
-    async def give_way(seconds: float) -> None:
-        asked.append(seconds)
-        await free.wait()
-
-    async with recording(give_way, SystemClock()) as (recorder, told), asyncio.timeout(60):
-        for reason in ("First", "Second"):
-            recorder.event(POD, "Normal", reason, "")
-        while not asked:
-            await asyncio.sleep(0)
-        assert told.empty() and 0 < asked[0] <= PATIENCE
-        free.set()
-        assert [await told.get(), await told.get()] == ["First", "Second"]
-
-
-async def test_what_has_waited_long_waits_no_more() -> None:
-    asked: list[float] = []
-    clock, free = ManualClock(SystemClock().now()), asyncio.Event()
-
-    async def give_way(seconds: float) -> None:
-        asked.append(seconds)
-        await free.wait()
-
-    async with recording(give_way, clock) as (recorder, told), asyncio.timeout(60):
-        for reason in ("First", "Second"):
-            recorder.event(POD, "Normal", reason, "")
-        while not asked:
-            await asyncio.sleep(0)
-        await clock.advance(PATIENCE)
-        free.set()
-        assert [await told.get(), await told.get()] == ["First", "Second"]
-        assert asked == [PATIENCE], "the second was as old as it may be"
 
 
 class Telling:

@@ -69,17 +69,3 @@ async def test_nobody_waits_longer_than_the_patience() -> None:
     again = [asyncio.create_task(visits.visit(name)) for name in "cd"]
     await asyncio.gather(*again)
     assert visits.order == ["a", "b", "c", "d"]
-
-
-async def test_who_gives_way_waits_until_nobody_has_a_turn() -> None:
-    visits = _Visits(Turns(2))
-    await visits.turns.rest(60)
-    tasks = [asyncio.create_task(visits.visit(name)) for name in "abc"]
-    await _started(*tasks)
-    waiting = asyncio.create_task(visits.turns.rest(60))
-    await visits.turns.rest(0.01)
-    assert visits.inside == 2 and not waiting.done(), "patience ends, the turns go on"
-    visits.leave.set()
-    await asyncio.gather(*tasks)
-    async with asyncio.timeout(60):
-        await waiting

@@ -201,3 +201,17 @@ def test_metrics_have_the_real_names_and_labels(control_plane: ControlPlane, nam
             assert labelled("etcd_request_duration_seconds_count", operation=operation) >= 1
         assert labelled("etcd_requests_total", operation="create", type="configmaps") >= 1
     assert "made-up-by-a-client" not in text and "_created" not in text
+
+
+@pytest.mark.parametrize("data", [{"a": "b"}, {"a": '"resourceVersion"'}, {}])
+def test_a_write_is_answered_with_what_is_then_read(
+    control_plane: ControlPlane, namespace: str, data: dict[str, str]
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    made = control_plane.request("POST", path, {"metadata": {"name": "a"}, "data": data})
+    assert made.code == 201 and made.json == control_plane.request("GET", f"{path}/a").json
+    merge = {"Content-Type": "application/merge-patch+json"}
+    for change in ({"metadata": {"labels": {"x": "y"}}}, {"metadata": {"labels": {"x": "y"}}}):
+        patched = control_plane.request("PATCH", f"{path}/a", change, headers=merge)
+        assert patched.code == 200 and patched.json == control_plane.request("GET", f"{path}/a").json
+    assert int(patched.json["metadata"]["resourceVersion"]) > int(made.json["metadata"]["resourceVersion"])

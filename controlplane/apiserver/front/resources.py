@@ -13,7 +13,7 @@ from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.front import decode, lists, responses
-from controlplane.apiserver.front.negotiate import Accepted, accept
+from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike, untyped
 from controlplane.apiserver.front.watching import serve_watch
@@ -196,6 +196,8 @@ class Resources:
         return self._shown(request, call, obj, wanted, code)
 
     def _shown(self, request: web.BaseRequest, call: Call, obj: Object, wanted: Accepted, code: int) -> web.Response:
+        if not wanted.kind and wanted.media == JSON and (served := call.served(obj)) is not None:
+            return responses.body(request, served, code=code, warnings=call.warnings)
         if wanted.kind == "Table" and obj.get("kind") == call.resource.kind:
             table = self._tables.table(call.resource, [obj], wanted.version, call.query.get("includeObject", ""))
             obj = {**table, "metadata": {"resourceVersion": obj["metadata"].get("resourceVersion", "")}}

@@ -25,7 +25,8 @@ class Call(Struct):
     """`resource` is the one asked for, in the version asked for. `name` may be "" on create.
 
     `warnings` go out as Warning headers; `authorize` asks on behalf of somebody (escalation checks, reviews);
-    `annotations` are what admission adds to the audit event; `doubled` is what is wrong with the body's keys.
+    `annotations` are what admission adds to the audit event; `doubled` is what is wrong with the body's keys;
+    `written` is the object that the store wrote last, and its bytes as clients get them.
     """
 
     user: User
@@ -41,6 +42,15 @@ class Call(Struct):
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     doubled: list[str] = field(default_factory=list)
+    written: tuple[Object, bytes] | None = None
+
+    def keep(self, obj: Object, served: bytes) -> None:
+        """The store has written `obj`, which nobody changes any more."""
+        self.written = obj, served
+
+    def served(self, obj: Object) -> bytes | None:
+        """The bytes of the very object that the store wrote last; None for any other."""
+        return self.written[1] if self.written is not None and self.written[0] is obj else None
 
     def warn(self, text: str) -> None:
         """Tell the client; each sentence once, at most MAX_WARNINGS."""

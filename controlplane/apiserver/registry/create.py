@@ -73,4 +73,4 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
             if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):
                 raise status.already_exists(collection.resource, obj["metadata"]["name"])
             return obj
-        return await collection.store.create(obj, strategy.ttl(obj))
+        return await collection.store.create(obj, strategy.ttl(obj), call.keep)

@@ -26,8 +26,11 @@ from controlplane.apiserver.storage.interface import (
     Unreadable,
 )
 from controlplane.apiserver.storage.keys import namespace_prefix, registry_key
+from controlplane.apiserver.storage.served import spliced
 
 Object = dict[str, Any]
+Keep = Callable[[Object, bytes], None]
+"""Told of an object that was written, and of its bytes as clients get them."""
 
 MAX_ATTEMPTS = 100
 """Lost races of one update before the client is told to try again; each loss means that somebody else won."""
@@ -79,6 +82,12 @@ def too_large(requested: int, current: int) -> status.ApiError:
     return status.ApiError(504, "Timeout", f"Timeout: {message}", {"retryAfterSeconds": 1, "causes": cause})
 
 
+def _keep(keep: Keep | None, made: Object, value: bytes, revision: int) -> None:
+    # What cannot be served by a splice is as well written anew by whoever answers.
+    if keep is not None and (served := spliced(value, revision)) is not None:
+        keep(made, served)
+
+
 class ObjectStore:
     """The stored objects of `resource` (which is in the version that is stored)."""
 
@@ -115,14 +124,24 @@ class ObjectStore:
         """Every object, newest versions."""
         return [decode(stored) for stored in (await self.page(namespace)).items]
 
-    async def create(self, obj: Object, ttl: int | None = None) -> Object:
+    async def create(self, obj: Object, ttl: int | None = None, keep: Keep | None = None) -> Object:
         """The stored object, with its resourceVersion. Raises ApiError 409 AlreadyExists."""
-        meta = obj["metadata"]
+        meta, value = obj["metadata"], encode(obj)
         with told(self.resource, meta["name"]):
-            revision = await self.storage.create(self.key(meta.get("namespace") or "", meta["name"]), encode(obj), ttl)
-        return self._stored(obj, revision, "ADDED")
+            revision = await self.storage.create(self.key(meta.get("namespace") or "", meta["name"]), value, ttl)
+        made = self._stored(obj, revision, "ADDED")
+        _keep(keep, made, value, revision)
+        return made
 
-    async def replace(self, obj: Object, current: Object, ttl: int | None = None, *, rewrite: bool = False) -> Object:
+    async def replace(
+        self,
+        obj: Object,
+        current: Object,
+        ttl: int | None = None,
+        *,
+        rewrite: bool = False,
+        keep: Keep | None = None,
+    ) -> Object:
         """Write `obj` if `current` is still what is stored; `current` itself when nothing changed (unless `rewrite`).
 
         Raises ApiError 409 Conflict and 404.
@@ -131,11 +150,14 @@ class ObjectStore:
         same = {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current
         if same and not rewrite and not self._is_stale(meta):
             return current
+        value = encode(obj)
         with told(self.resource, meta["name"]):
             revision = await self.storage.update(
-                self.key(meta.get("namespace") or "", meta["name"]), encode(obj), int(meta["resourceVersion"]), ttl
+                self.key(meta.get("namespace") or "", meta["name"]), value, int(meta["resourceVersion"]), ttl
             )
-        return self._stored(obj, revision, "MODIFIED")
+        made = self._stored(obj, revision, "MODIFIED")
+        _keep(keep, made, value, revision)
+        return made
 
     def _is_stale(self, meta: Object) -> bool:
         # Encrypted with a key that is no longer the first: a write of the same rotates it.

@@ -113,4 +113,4 @@ async def _write(
         if is_finished(strategy, new):
             # The last finalizer of an object that waits for its end: this write is the end.
             return await take_away(collection, current, new)
-        return await collection.store.replace(new, current, strategy.ttl(new), rewrite=rewrite)
+        return await collection.store.replace(new, current, strategy.ttl(new), rewrite=rewrite, keep=call.keep)

@@ -5,6 +5,7 @@ The tests build on each other, in the order of the file.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -92,17 +93,26 @@ def test_cluster_dns_is_broken_and_mended_by_its_config_map(cluster: Cluster) ->
     def write(text: str) -> None:
         patch = json.dumps({"data": {"Corefile": text}})
         cluster.kubectl("patch", "configmap", "coredns", "-n", "kube-system", "--type=merge", "-p", patch)
-        # A change of the pod has its node look at its volumes at once, instead of once a minute.
-        cluster.kubectl("annotate", "pods", *pods, f"test/written={len(text)}", "--overwrite")
+
+    def look_again() -> None:
+        # A change of the pod has its node look at its volumes at once, instead of once a minute; the first such change
+        # may be heard before that of the map.
+        cluster.kubectl("annotate", "pods", *pods, f"test/look={next(looks)}", "--overwrite")
 
     def told(name: str) -> str:
+        look_again()
         return cluster.try_kubectl("exec", "client", "--", "nslookup", name).stdout
 
+    def complains() -> bool:
+        look_again()
+        return "Unknown directive 'cahce'" in cluster.kubectl("logs", *pods, "--tail=-1")
+
+    looks = itertools.count()
     write(corefile.replace("cache 30", "cahce 30"))
-    until("the complaint", lambda: "Unknown directive 'cahce'" in cluster.kubectl("logs", *pods, "--tail=-1"))
+    until("the complaint", complains, pause=3)
     until("what it knew", lambda: web in told("web.default.svc.cluster.local"))
     write(corefile + STUB)
-    until("a name of the new block", lambda: "192.0.2.44" in told("a.stub.test"))
+    until("a name of the new block", lambda: "192.0.2.44" in told("a.stub.test"), pause=3)
     until("a name of the cluster", lambda: web in told("web.default.svc.cluster.local"))
     write(corefile)
     cluster.kubectl("delete", "pod", "client", "--grace-period=1")

@@ -23,7 +23,7 @@ check: setup    ## lint, types, import contracts, unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) tests/unit
+	$(PYTEST) -n auto tests/unit
 
 conformance: setup ## one suite an interface, against every implementation
 	$(PYTEST) tests/conformance

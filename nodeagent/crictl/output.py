@@ -73,7 +73,7 @@ def _block_fits(value: str) -> bool:
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
         alone = not _OTHER.match(value) and not value.endswith((" ", ":")) and " #" not in value
-        plain = alone and _PLAIN.fullmatch(value)
+        plain = alone and value.isprintable() and ": " not in value and _PLAIN.fullmatch(value)
         return value if plain else re.sub(r"[^\x20-\x7e]", _escaped, json.dumps(value, ensure_ascii=False))
     return json.dumps(value)
 

@@ -76,6 +76,7 @@ _JSON = st.recursive(
 
 
 @example({"": ["A\n"]})
+@example({"": ["0:0\x1f", "a:b: c", "a:b\x85"]})
 @given(st.dictionaries(st.text("ab:# -", max_size=4), _JSON, max_size=4))
 def test_yaml_says_what_it_was_given(content: Any) -> None:
     assert yaml.safe_load(as_yaml(content)) == content

@@ -64,9 +64,9 @@ def stolen_seconds() -> float:
 def recorded(text: str, name: str, section: str) -> str:
     """BENCH.md with a bench's section, in the place of the one that it has of it, or at its end."""
     head, *sections = text.split("\n## ")
-    kept = [each for each in sections if not each.startswith(f"{name}, ")]
-    place = next((at for at, each in enumerate(sections) if each.startswith(f"{name}, ")), len(kept))
-    return "\n## ".join([head, *kept[:place], section, *kept[place:]])
+    place = next((at for at, each in enumerate(sections) if each.startswith(f"{name}, ")), len(sections))
+    sections[place : place + 1] = [section]
+    return "\n## ".join([head, *sections])
 
 
 def table(name: str, figures: list[Figure]) -> Table:

@@ -104,9 +104,6 @@ def read_flags(
         problems.add("--secure-port", f"{args.secure_port} is not a port (0 to 65535)")
     if (args.tls_cert_file is None) != (args.tls_private_key_file is None):
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
-    choice = TLSChoice(args.tls_min_version, tuple(filter(None, args.tls_cipher_suites.split(","))))
-    for flag, problem in choice.problems():
-        problems.add(flag, problem)
     return {
         "client": _client(args.kubeconfig or kubeconfig, problems),
         "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
@@ -115,7 +112,7 @@ def read_flags(
         "secure_port": args.secure_port,
         "tls_cert_file": args.tls_cert_file,
         "tls_private_key_file": args.tls_private_key_file,
-        "tls_choice": choice,
+        "tls_choice": TLSChoice.of_flags(args.tls_min_version, args.tls_cipher_suites, problems),
         "identity": f"{socket.gethostname()}_{uuid.uuid4()}",
         "verbosity": args.v,
     }
@@ -133,10 +130,28 @@ def _client(kubeconfig: str | None, problems: Problems) -> ClientConfig:
         return ClientConfig("")
 
 
+def given(args: argparse.Namespace, flag: str) -> Any:
+    """What was said for `--some-flag`."""
+    return getattr(args, flag.removeprefix("--").replace("-", "_"))
+
+
+def positive_seconds(args: argparse.Namespace, flag: str, problems: Problems) -> float:
+    """The seconds of a flag that names a duration above 0, such as `1m30s`."""
+    text = given(args, flag)
+    try:
+        seconds = times.parse_duration(text)
+    except ValueError as error:
+        problems.add(flag, str(error))
+        return 1.0
+    if seconds <= 0:
+        problems.add(flag, f"{text}: must be greater than 0")
+    return seconds
+
+
 def _lease(args: argparse.Namespace, problems: Problems, otherwise: Lease) -> Lease:
     found = list(otherwise)
     for place, flag in enumerate(_LEASE):
-        text = getattr(args, flag.removeprefix("--").replace("-", "_"))
+        text = given(args, flag)
         if text is not None:
             try:
                 found[place] = times.parse_duration(text)

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from apimachinery.kit.config import Problems
+
 # Go's name → OpenSSL's. Those of TLS 1.3 cannot be chosen, in Go as little as here.
 SUITES: Mapping[str, str] = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
@@ -48,6 +50,14 @@ class TLSChoice:
 
     min_version: str = ""
     suites: tuple[str, ...] = ()
+
+    @classmethod
+    def of_flags(cls, min_version: str, suites: str, problems: Problems) -> TLSChoice:
+        """What the two flags say, and what is wrong with them. suites: separated by commas."""
+        choice = cls(min_version, tuple(filter(None, suites.split(","))))
+        for flag, problem in choice.problems():
+            problems.add(flag, problem)
+        return choice
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong with it: the flag, and upstream's words."""

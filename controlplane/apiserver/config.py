@@ -15,6 +15,7 @@ from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 
 if TYPE_CHECKING:
+    from apimachinery.client.config import ClientConfig
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
     from controlplane.apiserver.audit.policy import Policy as AuditPolicy
 
@@ -62,9 +63,10 @@ _DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name not in _OFF_
 
 
 class Webhook(Struct, frozen=True):
-    """A webhook that answers reviews. version: of their group; ttl: seconds that a good answer holds."""
+    """A webhook that answers reviews. client: where it is, and who we are to it; version: of their group; ttl: seconds
+    that a good answer holds."""
 
-    kubeconfig: Path
+    client: ClientConfig
     version: str
     ttl: float
 
@@ -256,11 +258,11 @@ def _webhook(flags: Flags, prefix: str, what: str, ttl: str) -> Webhook | None:
     from apimachinery.client.config import load_kubeconfig  # which few servers need
 
     try:
-        load_kubeconfig(file)
+        return Webhook(load_kubeconfig(file), version, seconds)
     except ConfigError as error:
         for problem in error.problems:
             flags.problems.add(f"--{prefix}-config-file", problem)
-    return Webhook(file, version, seconds)
+    return None
 
 
 def _runtime_config(flags: Flags) -> dict[str, str]:

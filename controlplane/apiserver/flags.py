@@ -119,10 +119,7 @@ class Flags:
 
     def tls_choice(self) -> TLSChoice:
         """Which versions and cipher suites are spoken."""
-        choice = TLSChoice(self.text("tls-min-version"), self.words("tls-cipher-suites"))
-        for flag, problem in choice.problems():
-            self.problems.add(flag, problem)
-        return choice
+        return TLSChoice.of_flags(self.text("tls-min-version"), self.text("tls-cipher-suites"), self.problems)
 
     def networks(self, name: str) -> tuple[ipaddress.IPv4Network, ipaddress.IPv6Network | None]:
         """An IPv4 network, and behind a comma one of IPv6, of at most 2^20 addresses (upstream's bound)."""

@@ -72,7 +72,7 @@ from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage, StorageError
-from controlplane.apiserver.storage.keys import ROOT
+from controlplane.apiserver.storage.keys import ROOT, root
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
 from controlplane.apiserver.strategies.reviews import Reviews
@@ -324,10 +324,10 @@ def build(
 async def open_storage(config: Config, clock: Clock) -> Storage:
     """The store that the configuration names, encrypted if it says so. Raises StorageError, OSError."""
     plain, file = await _open_plain(config, clock), config.encryption_provider_config
-    if f"/{config.etcd_prefix.strip('/')}/" != ROOT:
-        from controlplane.apiserver.storage import prefixed  # which few servers need
+    if (begin := root(config.etcd_prefix)) != ROOT:
+        from controlplane.apiserver.storage.prefixed import PrefixedStorage  # which few servers need
 
-        plain = prefixed.PrefixedStorage(plain, prefixed.root(config.etcd_prefix))
+        plain = PrefixedStorage(plain, begin)
     if file is None:
         return plain
     from controlplane.apiserver.encryption.configuration import load as load_encryption
@@ -395,7 +395,7 @@ def _reviews(webhook: Webhook | None, group: str, kind: str, clock: Clock) -> Re
         return None
     from controlplane.apiserver.authn.remote_reviews import RemoteReviews  # few servers have one
 
-    return RemoteReviews.load(webhook.kubeconfig, f"{group}/{webhook.version}", kind, clock)
+    return RemoteReviews(webhook.client, f"{group}/{webhook.version}", kind, clock)
 
 
 def _webhook_authorizer(config: Config, reviews: RemoteReviews | None) -> Authorizer:

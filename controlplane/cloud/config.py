@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apimachinery.client.component import ComponentConfig, add_flags, read_flags
+from apimachinery.client.component import ComponentConfig, add_flags, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
-from apimachinery.meta import times
 from controlplane.cloud.context import Periods
 from controlplane.cloud.kubelab.lab import SCHEME, LabFile
 from controlplane.cloud.provider import CloudProblem
@@ -46,20 +45,10 @@ def parse(argv: Sequence[str]) -> CloudConfig:
         problems.add("--cloud-provider", f"{args.cloud_provider!r} is not known; {SCHEME} is")
     component = read_flags(args, problems)
 
-    def seconds(flag: str, text: str) -> float:
-        try:
-            found = times.parse_duration(text)
-        except ValueError as error:
-            problems.add(flag, str(error))
-            return 1.0
-        if found <= 0:
-            problems.add(flag, f"{text}: must be greater than 0")
-        return found
-
     periods = Periods(
-        monitor=seconds("--node-monitor-period", args.node_monitor_period),
-        status=seconds("--node-status-update-frequency", args.node_status_update_frequency),
-        routes=seconds("--route-reconciliation-period", args.route_reconciliation_period),
+        monitor=positive_seconds(args, "--node-monitor-period", problems),
+        status=positive_seconds(args, "--node-status-update-frequency", problems),
+        routes=positive_seconds(args, "--route-reconciliation-period", problems),
     )
     try:
         LabFile(args.cloud_config).load()

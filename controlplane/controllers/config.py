@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery.client.component import ComponentConfig, add_flags, read_flags
+from apimachinery.client.component import ComponentConfig, add_flags, given, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
-from apimachinery.meta import times
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
@@ -132,9 +131,9 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     services = _networks("--service-cluster-ip-range", args.service_cluster_ip_range, problems)
     masks = [_mask(args, cluster, len(clusters) > 1, problems) for cluster in clusters]
     root_ca = _read("--root-ca-file", args.root_ca_file, problems)
-    seconds = {flag: _seconds(flag, getattr(args, _field(flag)), problems) for flag in _DURATIONS}
+    seconds = {flag: positive_seconds(args, flag, problems) for flag in _DURATIONS}
     for flag in _SHARES:
-        if (share := getattr(args, _field(flag))) < 0.0:
+        if (share := given(args, flag)) < 0.0:
             problems.add(flag, f"{share:g} is less than nothing")
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
     problems.raise_if_any()
@@ -206,21 +205,6 @@ def _parser() -> argparse.ArgumentParser:
         add(ignored, help=argparse.SUPPRESS)
     add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
     return parser
-
-
-def _field(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
-
-
-def _seconds(flag: str, text: str, problems: Problems) -> float:
-    try:
-        seconds = times.parse_duration(text)
-    except ValueError as error:
-        problems.add(flag, str(error))
-        return 0.0
-    if seconds <= 0:
-        problems.add(flag, f"{text} is not more than nothing")
-    return seconds
 
 
 def _networks(flag: str, text: str, problems: Problems) -> list[Network]:

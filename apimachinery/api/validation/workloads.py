@@ -53,7 +53,9 @@ def daemon_set(obj: Object) -> list[Problem]:
     spec = obj.get("spec") or {}
     selector, path = spec.get("selector"), _SPEC.child("selector")
     problems = label_selector(selector, path)
-    problems += _labels_match(spec.get("template"), selector)
+    # A selector that is absent selects nothing, an empty one everything; one that cannot be read was named already.
+    if selector_matches(selector, _labels_of(spec.get("template"))) is False:
+        problems.append(_other_labels(spec.get("template")))
     if selector is not None and selector_is_empty(selector):
         problems.append(invalid(path, go_selector(selector), "empty selector is invalid for daemonset"))
     problems += pod_template(spec.get("template"), _SPEC.child("template"))
@@ -136,11 +138,12 @@ def stateful_set(obj: Object) -> list[Problem]:
     problems += nonnegative((spec.get("ordinals") or {}).get("start"), _SPEC.child("ordinals").child("start"))
     problems += _selector(spec, "statefulset")
     template, selector = spec.get("template") or {}, spec.get("selector")
-    if selector_matches(selector, {}) is None:
+    if (matches := selector_matches(selector, _labels_of(template))) is None:
         problems.append(invalid(_SPEC.child("selector"), go_selector(selector or {}), ""))
     else:
         # Upstream leaves the pods themselves to be refused when they are made: claims are not in the template yet.
-        problems += _labels_match(template, selector)
+        if not matches:
+            problems.append(_other_labels(template))
         meta, path = template.get("metadata") or {}, _SPEC.child("template")
         problems += labels(meta.get("labels"), path.child("labels"))
         problems += annotations(meta.get("annotations"), path.child("annotations"))
@@ -159,7 +162,7 @@ def replication_controller(obj: Object) -> list[Problem]:
     if template is None:
         return [*problems, required(_SPEC.child("template"))]
     # What is wrong with the selector's own labels is not asked: upstream says that the template's are others.
-    own = (template.get("metadata") or {}).get("labels") or {}
+    own = _labels_of(template)
     if any(own.get(key) != value for key, value in selector.items()):
         problems.append(_other_labels(template))
     return (
@@ -212,20 +215,21 @@ def _selector(spec: Object, word: str) -> list[Problem]:
 def _selector_and_template(spec: Object) -> list[Problem]:
     """Of a Deployment or a ReplicaSet: a template is looked at only beside a selector that can be read."""
     problems, selector, template = _selector(spec, "deployment"), spec.get("selector"), spec.get("template")
-    if selector_matches(selector, {}) is None:
+    if (matches := selector_matches(selector, _labels_of(template))) is None:
         shown = go_selector(selector or {})
         return [*problems, invalid(_SPEC.child("selector"), shown, "invalid label selector")]
-    problems += _labels_match(template, selector) + pod_template(template, _SPEC.child("template"))
+    if not matches:
+        problems.append(_other_labels(template))
+    problems += pod_template(template, _SPEC.child("template"))
     return problems + _always_running(template, "ReplicaSet")
 
 
-def _labels_match(template: Object | None, selector: Object | None) -> list[Problem]:
-    own = ((template or {}).get("metadata") or {}).get("labels")
-    # A selector that is absent selects nothing, an empty one everything; one that cannot be read was named already.
-    return [_other_labels(template)] if selector_matches(selector, own or {}) is False else []
+def _labels_of(template: Object | None) -> Object:
+    return ((template or {}).get("metadata") or {}).get("labels") or {}
 
 
 def _other_labels(template: Object | None) -> Problem:
+    # None as it is: Go shows labels that are absent otherwise than none.
     own = ((template or {}).get("metadata") or {}).get("labels")
     text = "`selector` does not match template `labels`"
     return invalid(_SPEC.child("template", "metadata", "labels"), go_labels(own), text)

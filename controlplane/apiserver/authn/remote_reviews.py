@@ -3,23 +3,20 @@ are to it (k8s.io/apiserver/pkg/util/webhook)."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 from yarl import URL
 
-from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.config import ClientConfig
 from apimachinery.kit.clock import Clock
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.admission.webhooks.client import MAX_ANSWER, Endpoint, words_of
+from controlplane.apiserver.admission.webhooks.client import MAX_ANSWER, Endpoint, body_of, words_of
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +44,8 @@ class RemoteReviews:
         url = URL(config.server)
         port = url.port or 0
         self._endpoint = Endpoint(url, str(url), url.host or "", port, url.host or "")
-        self._tls: ssl.SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
         self._answers: OrderedDict[bytes, tuple[float, Object]] = OrderedDict()
-
-    @classmethod
-    def load(cls, kubeconfig: Path, api_version: str, kind: str, clock: Clock) -> RemoteReviews:
-        """Raises ConfigError."""
-        return cls(load_kubeconfig(kubeconfig), api_version, kind, clock)
 
     def remembered(self, key: bytes) -> Object | None:
         """The status that was kept under that key, unless it is too old."""
@@ -75,17 +66,17 @@ class RemoteReviews:
         """The status that the webhook gives a review with this spec. status: what a review without an answer says.
         Raises ReviewFailed, after a few attempts where another may help."""
         body, pause = orjson.dumps({**self._head, "spec": spec, "status": status}), _PAUSE
-        for _ in range(_ATTEMPTS - 1):
+        attempts = _ATTEMPTS
+        while True:
             try:
                 return self._read(*await self._post(body))
             except _Again as error:
+                attempts -= 1
+                if not attempts:
+                    raise ReviewFailed(str(error)) from None
                 log.debug("%s; asking again", error)
             await self._clock.sleep(pause * (1 + random.random() * _JITTER))
             pause *= _FACTOR
-        try:
-            return self._read(*await self._post(body))
-        except _Again as error:
-            raise ReviewFailed(str(error)) from None
 
     async def close(self) -> None:
         """End the connections."""
@@ -94,28 +85,27 @@ class RemoteReviews:
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         if self._session is None:
-            self._tls = self._config.ssl_context() or True
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._config.ssl_context() or True),
+                timeout=_TIMEOUT,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
         if token := self._config.bearer():
             headers["Authorization"] = f"Bearer {token}"
         try:
             async with self._session.post(
-                self._endpoint.url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
+                self._endpoint.url, data=body, headers=headers, allow_redirects=False
             ) as answer:
-                data = bytearray()
-                async for piece in answer.content.iter_chunked(1 << 16):
-                    data += piece
-                    if len(data) > MAX_ANSWER:
-                        raise ReviewFailed(f"the answer has more than {MAX_ANSWER} bytes")
-                return answer.status, bytes(data)
-        except asyncio.CancelledError:
-            raise
+                data = await body_of(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             told = f'Post "{self._endpoint.shown}": {words_of(error, self._endpoint)}'
             if isinstance(error, ConnectionResetError | aiohttp.ServerDisconnectedError):
                 raise _Again(told) from None
             raise ReviewFailed(told) from None
+        if len(data) > MAX_ANSWER:
+            raise ReviewFailed(f"the answer has more than {MAX_ANSWER} bytes")
+        return answer.status, data
 
     def _read(self, code: int, data: bytes) -> Object:
         if not 200 <= code <= 206:

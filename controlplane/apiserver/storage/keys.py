@@ -4,6 +4,7 @@ Source: upstream's `pkg/kubeapiserver/default_storage_factory_builder.go` (Speci
 `staging/src/k8s.io/apiserver/pkg/server/storage` (ResourcePrefix) and apiextensions-apiserver's CRDRESTOptionsGetter.
 """
 
+import posixpath
 from functools import lru_cache
 from typing import Protocol
 
@@ -47,6 +48,12 @@ _BUILT_IN = frozenset(
         "storagemigration.k8s.io",
     }
 )
+
+
+def root(text: str) -> str:
+    """What all keys begin with, as upstream reads --etcd-prefix: `registry` and `/registry/` are the same."""
+    path = posixpath.normpath(f"/{text}").strip("/")
+    return f"/{path}/" if path else "/"
 
 
 class NamedResource(Protocol):

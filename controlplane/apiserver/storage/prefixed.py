@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -23,12 +22,6 @@ from controlplane.apiserver.storage.interface import (
 from controlplane.apiserver.storage.keys import ROOT
 
 Result = TypeVar("Result")
-
-
-def root(text: str) -> str:
-    """What all keys begin with, as upstream reads the flag: `registry`, `/registry` and `/registry/` are the same."""
-    path = posixpath.normpath(f"/{text}").strip("/")
-    return f"/{path}/" if path else "/"
 
 
 class PrefixedStorage(StorageAround):

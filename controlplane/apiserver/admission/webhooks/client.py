@@ -73,9 +73,7 @@ class WebhookClient:
                     server_hostname=endpoint.name,
                     allow_redirects=False,
                 ) as answer:
-                    data = await answer.content.read(MAX_ANSWER + 1)
-                    while len(data) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER + 1 - len(data))):
-                        data += more
+                    data = await body_of(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
             raise CallFailed(f'failed to call webhook: Post "{shown}": {words_of(error, endpoint)}') from None
         if len(data) > MAX_ANSWER:
@@ -149,6 +147,14 @@ class WebhookClient:
 
 def _limited(url: URL, timeout: float) -> URL:
     return url.update_query(timeout=f"{timeout:g}s")
+
+
+async def body_of(answer: aiohttp.ClientResponse) -> bytes:
+    """An answer's body; of one that is longer than MAX_ANSWER the first bytes, one more than that."""
+    data = await answer.content.read(MAX_ANSWER + 1)
+    while len(data) <= MAX_ANSWER and (more := await answer.content.read(MAX_ANSWER + 1 - len(data))):
+        data += more
+    return data
 
 
 def words_of(error: Exception, endpoint: Endpoint) -> str:

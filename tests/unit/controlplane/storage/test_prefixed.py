@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.apiserver.storage.keys import ROOT
-from controlplane.apiserver.storage.prefixed import root
+from controlplane.apiserver.storage.keys import ROOT, root
 
 
 @pytest.mark.parametrize("text", ["/registry", "registry", "/registry/", "//registry//"])

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from apimachinery.cache.lister import Lister
+from apimachinery.kit import collector
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.commands import CommandError
 from apimachinery.kit.trace import current
@@ -115,6 +117,10 @@ class Proxier:
 
     async def sync(self) -> float | None:
         """Bring the kernel to what the listers say; a float asks to be called again after so many seconds."""
+        with nullcontext() if self._backend.holds else collector.paused():
+            return await self._sync()
+
+    async def _sync(self) -> float | None:
         started = self._clock.monotonic()
         changed, before = self._take_changed()
         triggers, self._triggers = self._triggers, {}

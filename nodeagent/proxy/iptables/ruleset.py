@@ -84,6 +84,7 @@ class TableChange:
 
 
 Change = dict[str, TableChange]
+_NONE_BEGUN: Mapping[str, int] = {}
 
 
 def shared_chains(plans: Iterable[PortPlan], settings: Settings, node: NodeView) -> Ruleset:
@@ -163,25 +164,38 @@ def render_whole(plans: Iterable[PortPlan], others: Callable[[], Change]) -> Ite
 
     plans: every service port's. others: asked for after the last of them; what there is to write but their chains.
     """
-    yield f"*nat\n:{names.MARK_MASQ} - [0:0]\n"  # what their chains lead to
-    yield from in_pieces(_body(plan.chains) for plan in plans)
+    begun = {names.SERVICES: 0, names.NODEPORTS: 0}
+    yield "".join(["*nat\n", *_declared((names.MARK_MASQ, *begun))])
+    yield from in_pieces(_with_shared(plan, begun) for plan in plans)
     change = others()
-    yield "".join([_table(change["nat"]), "COMMIT\n*filter\n", _table(change["filter"]), "COMMIT\n"])
+    yield "".join([_table(change["nat"], begun), "COMMIT\n*filter\n", _table(change["filter"]), "COMMIT\n"])
 
 
-def _table(table: TableChange) -> str:
-    lines = [_body(table.write, table.delete)]
+def _with_shared(plan: PortPlan, begun: dict[str, int]) -> str:
+    """A port's own chains, and its rules in the chains of the nat table that hold those of every port, which is most of
+    what these hold. begun: of each such chain how many rules were written."""
+    begun[names.SERVICES] += len(plan.nat_services)
+    begun[names.NODEPORTS] += len(plan.nat_nodeports)
+    shared = ((names.SERVICES, plan.nat_services), (names.NODEPORTS, plan.nat_nodeports))
+    return "".join(_declared(plan.chains) + _appended(plan.chains.items()) + _appended(shared))
+
+
+def _table(table: TableChange, begun: Mapping[str, int] = _NONE_BEGUN) -> str:
+    """begun: chains that are there, with so many of their rules."""
+    lines = _declared(chain for chain in (*table.write, *table.delete) if chain not in begun)
+    lines += _appended((chain, rules[begun.get(chain, 0) :]) for chain, rules in table.write.items())
     lines += [f"-I {jump.source} {jump.rule()}\n" for jump in table.jumps]
     lines += [f"-X {chain}\n" for chain in table.delete]
     return "".join(lines)
 
 
-def _body(write: Chains, delete: Sequence[str] = ()) -> str:
+def _declared(chains: Iterable[str]) -> list[str]:
     # Naming a chain makes it, or empties it: what follows is all that it holds.
-    lines = [f":{chain} - [0:0]\n" for chain in (*write, *delete)]
-    for chain, rules in write.items():
-        lines += [f"-A {chain} {rule}\n" for rule in rules]
-    return "".join(lines)
+    return [f":{chain} - [0:0]\n" for chain in chains]
+
+
+def _appended(chains: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    return [f"-A {chain} {rule}\n" for chain, rules in chains for rule in rules]
 
 
 def is_ours(chain: str) -> bool:

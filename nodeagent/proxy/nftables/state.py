@@ -127,11 +127,11 @@ class State:
 
 
 def _digest(key: str, plan: PortPlan) -> int:
-    """Of no plan 0."""
-    parts = [sorted(part.items()) for part in (plan.chains, plan.sets, plan.elements)]
-    if not any(parts):
+    """Of no plan 0. Equal Services are planned in the same order."""
+    if not (plan.chains or plan.sets or plan.elements):
         return 0
-    return int.from_bytes(hashlib.sha256(repr((key, parts)).encode()).digest()[:16], "big")
+    text = repr((key, plan.chains, plan.sets, plan.elements))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
 
 
 def merge(plans: Iterable[PortPlan]) -> PortPlan | None:

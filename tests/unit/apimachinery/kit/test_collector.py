@@ -1,9 +1,14 @@
-"""Loading a daemon: what is imported is never looked through for garbage."""
+"""Loading a daemon: what is imported is never looked through for garbage. Making much that stays: not meanwhile."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+
+import pytest
+
+from apimachinery.kit.collector import paused
 
 # In a process of its own: the collector's state is the process's.
 _CODE = """
@@ -36,3 +41,13 @@ def test_nothing_is_collected_while_loading_and_little_after() -> None:
 
 def test_an_import_that_fails_leaves_the_collector_on() -> None:
     assert _run("1 / 0") == "ok\n"
+
+
+def test_paused_collects_nothing_and_is_over_after_a_failure() -> None:
+    with pytest.raises(ZeroDivisionError), paused():
+        assert not gc.isenabled()
+        with paused():
+            pass
+        assert not gc.isenabled()
+        1 / 0  # noqa: B018
+    assert gc.isenabled()

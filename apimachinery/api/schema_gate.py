@@ -1,7 +1,7 @@
 """The fast check: one compiled JSON Schema per kind, with only the definitions it can reach.
 
-The gate is stricter than the API: it also refuses unknown fields, nulls, malformed quantities, times and base64. A body
-it lets through needs no walk.
+The gate is stricter than the API: it also refuses unknown fields, nulls, malformed quantities, times and base64, and
+conditions without a type. A body it lets through needs no walk.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,11 +38,25 @@ def compile_gate(definitions: Mapping[str, Any], name: str) -> Gate:
     while pending:
         current = pending.pop()
         if current not in reachable:
-            reachable[current] = _SPECIAL.get(current) or _strict(definitions[current], pending)
+            reachable[current] = _SPECIAL.get(current) or _named(definitions, current, pending)
     schema = {"$ref": f"#/$defs/{name}", "$defs": reachable}
     validator = jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions())
     check: Gate = validator.is_valid
     return check
+
+
+def always_there(name: str, schema: Mapping[str, Any]) -> list[str]:
+    """The fields of a definition that Go writes whether or not they were told, and that readers count on: type and
+    status of a condition."""
+    if not name.endswith("Condition") or name.endswith("MatchCondition"):
+        return []
+    return [key for key in schema.get("required", ()) if schema["properties"][key].get("type") == "string"]
+
+
+def _named(definitions: Mapping[str, Any], name: str, pending: list[str]) -> dict[str, Any]:
+    schema = _strict(definitions[name], pending)
+    required = always_there(name, definitions[name])
+    return {**schema, "required": required} if required else schema
 
 
 def _strict(schema: Mapping[str, Any], pending: list[str]) -> dict[str, Any]:

@@ -5,9 +5,10 @@ first wrong value in the sentence of encoding/json). `normalize` only spells qua
 that hold none are not entered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from apimachinery.api.schema_gate import always_there
 from apimachinery.api.schema_values import (
     BOOL,
     BYTES,
@@ -94,6 +95,7 @@ class Struct(Type):
         *_, package, self._name = definition.split(".")
         self._go = f"{package}.{self._name}"
         self._fields: dict[str, Type] = {}
+        self._always: dict[str, Any] = {}
         self._normalized: tuple[tuple[str, Type], ...] = ()
 
     @property
@@ -104,9 +106,10 @@ class Struct(Type):
     def holds_normalized(self) -> bool:
         return bool(self._normalized)
 
-    def fill(self, fields: dict[str, Type]) -> None:
-        """Give the fields, once."""
+    def fill(self, fields: dict[str, Type], always: Iterable[str]) -> None:
+        """Give the fields, once. always: those that are there with their zero when a body leaves them out."""
         self._fields = fields
+        self._always = {name: fields[name].zero() for name in always}
 
     def settle(self) -> bool:
         """Find out which fields hold something to normalize; True when that changed (run until none does)."""
@@ -122,7 +125,7 @@ class Struct(Type):
         if not isinstance(value, dict):
             out.mismatch(at, value, self.go, "of type object")
             return {}
-        kept = {}
+        kept = {key: zero for key, zero in self._always.items() if value.get(key) is None}
         for key, each in value.items():
             known = self._fields.get(key)
             place = at.field(key, self._name)
@@ -183,7 +186,7 @@ class Types:
             return made
         struct = self._made[name] = Struct(name)
         fields = {key: self._of(value) for key, value in schema["properties"].items()}
-        struct.fill(fields)
+        struct.fill(fields, always_there(name, schema))
         return struct
 
     def _of(self, schema: Mapping[str, Any]) -> Type:

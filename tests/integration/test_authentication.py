@@ -311,3 +311,11 @@ def test_impersonation(control_plane: ControlPlane, namespace: str) -> None:
         '"users" in API group "" at the cluster scope'
     )
     assert ask(Group="devs").code == 400
+
+
+def test_a_review_has_no_table(control_plane: ControlPlane) -> None:
+    """The conformance suite asks for it (Servers with support for Table transformation)."""
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused = control_plane.request("POST", REVIEWS, REVIEW, headers={"Accept": table})
+    assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable"), refused.text
+    assert control_plane.request("POST", REVIEWS, REVIEW, headers={"Accept": f"{table},application/json"}).code == 201

@@ -114,6 +114,15 @@ def test_stored_versions_are_taken_away_by_status(make_kind: Callable[..., Kind]
     assert kind.plane.get("crd", kind.name)["status"]["storedVersions"] == ["v2"]
 
 
+def test_a_condition_that_somebody_wrote_without_a_type(make_kind: Callable[..., Kind]) -> None:
+    kind = make_kind().apply()
+    path, merge = f"{CRDS}/{kind.name}/status", {"Content-Type": "application/merge-patch+json"}
+    found = kind.plane.request("PATCH", path, {"status": {"conditions": [{"message": "patched"}]}}, headers=merge)
+    assert {"type": "", "status": "", "message": "patched"} in found.json["status"]["conditions"], found.text
+    assert kind.plane.request("DELETE", f"{CRDS}/{kind.name}").code == 200
+    kind.plane.kubectl("wait", "--for=delete", f"crd/{kind.name}", "--timeout=60s")
+
+
 def test_formats_that_nobody_checks(make_kind: Callable[..., Kind]) -> None:
     kind = make_kind()
     kind.spec["properties"]["replicas"]["format"] = "int64"

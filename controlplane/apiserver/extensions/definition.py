@@ -44,7 +44,7 @@ def source_of(definition: Object) -> Any:
 def condition(definition: Object, kind: str) -> Object | None:
     """The condition of that type in the status, or None."""
     return next(
-        (each for each in (definition.get("status") or {}).get("conditions") or () if each["type"] == kind), None
+        (each for each in (definition.get("status") or {}).get("conditions") or () if each.get("type") == kind), None
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -27,7 +28,21 @@ _LIST_METADATA = (
     "Standard list metadata. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds"
 )
-_NOT_IN_SWAGGER = ("oneOf", "anyOf", "allOf", "not", "nullable", "x-kubernetes-validations")
+_NOT_IN_SWAGGER = ("oneOf", "anyOf", "allOf", "not", "nullable")
+_CONVENTIONS = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+_EMBEDDED = {
+    "apiVersion": {
+        "description": f"apiVersion defines the versioned schema of this representation of an object. {_CONVENTIONS}"
+        "#resources",
+        "type": "string",
+    },
+    "kind": {
+        "description": f"kind is a string value representing the type of this object. In CamelCase. {_CONVENTIONS}"
+        "#types-kinds",
+        "type": "string",
+    },
+    "metadata": {"description": _METADATA, "$ref": f"{_META}.ObjectMeta"},
+}
 
 
 def definition_name(resource: DefinedResource, kind: str) -> str:
@@ -70,10 +85,11 @@ def _envelope() -> dict[str, Object]:
 
 
 def _whole(schema: Object, swagger: bool) -> Object:
-    """An object's schema with what every object has."""
-    shown = _plain(schema) if swagger else schema
-    if shown.get("x-kubernetes-preserve-unknown-fields") and not shown.get("properties") and swagger:
-        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    """An object's schema with what every object has. In version 2 an object of any fields has none listed: kubectl
+    would take those for all there are."""
+    if swagger and schema.get("x-kubernetes-preserve-unknown-fields"):
+        return {"type": "object"}
+    shown = _embedding(_plain(schema) if swagger else schema, swagger)
     properties = {
         **(shown.get("properties") or {}),
         **_envelope(),
@@ -83,16 +99,44 @@ def _whole(schema: Object, swagger: bool) -> Object:
 
 
 def _plain(schema: Object) -> Object:
+    """Without what version 2 has not (ToStructuralOpenAPIV2): values that may be null or hold unknown fields are of any
+    type, and an array needs items."""
     found = {key: value for key, value in schema.items() if key not in _NOT_IN_SWAGGER}
-    if found.get("x-kubernetes-preserve-unknown-fields"):
-        # Version 2 would take the listed fields for all there are.
-        found.pop("properties", None)
+    unknown = bool(found.get("x-kubernetes-preserve-unknown-fields"))
+    if schema.get("nullable") or unknown:
         found.pop("items", None)
-        if found.get("type") == "array":
-            found.pop("type")
+        found.pop("properties", None)
+    kind = found.get("type")
+    if schema.get("nullable") or (kind == "array" and "items" not in found) or (kind == "object" and unknown):
+        found.pop("type", None)
+    properties, others = found.get("properties") or {}, found.get("additionalProperties")
+    required = [name for name in found.pop("required", ()) if not (properties.get(name) or {}).get("nullable")]
+    if required and not (isinstance(others, dict) and others.get("nullable")):
+        found["required"] = required
+    return _below(found, _plain)
+
+
+def _embedding(schema: Object, swagger: bool) -> Object:
+    """With the fields that an embedded object has, wherever there is one."""
+    found = _below(schema, lambda below: _embedding(below, swagger))
+    if not found.get("x-kubernetes-embedded-resource"):
+        return found
+    if swagger and found.get("x-kubernetes-preserve-unknown-fields"):
+        return found
+    required = found.get("required") or []
+    return {
+        **found,
+        "properties": {**(found.get("properties") or {}), **_EMBEDDED},
+        "required": [*required, *(name for name in ("kind", "apiVersion") if name not in required)],
+    }
+
+
+def _below(schema: Object, change: Callable[[Object], Object]) -> Object:
+    """The schema with those below it changed."""
+    found = dict(schema)
     if isinstance(found.get("properties"), dict):
-        found["properties"] = {name: _plain(below) for name, below in found["properties"].items()}
+        found["properties"] = {name: change(below) for name, below in found["properties"].items()}
     for key in ("items", "additionalProperties"):
         if isinstance(found.get(key), dict):
-            found[key] = _plain(found[key])
+            found[key] = change(found[key])
     return found

@@ -12,6 +12,7 @@ from apimachinery.meta import status, times
 from controlplane.apiserver.admission.connect import admit_connect
 from controlplane.apiserver.audit.trail import remember
 from controlplane.apiserver.front import decode, responses
+from controlplane.apiserver.front.negotiate import accept
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
@@ -142,6 +143,7 @@ class Subresources:
         return responses.document(request, await self._bind(call, name, document), code=201)
 
     async def _review(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        accept(request.headers.get("Accept", ""), transforms=False)  # a review has neither table nor metadata
         obj = read(call, await self._document(request, call), *call.resource.gvk)
         await self._registry.of(call.resource).admission.admit(call, obj, call.resource.gvk)
         return responses.document(request, await self._reviews.answer(call, obj), code=201, warnings=call.warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,20 @@ Object = Mapping[str, Any]
 DISK_DRIVER = "disk.kubelab.io"
 """The CSI driver of the lab's own disks: its controller part is the cloud's, its node part is in the kubelet."""
 
+_NAME = re.compile(r"csi-[0-9a-f]{64}")
+
 MANAGED = "volumes.kubernetes.io/controller-managed-attach-detach"
 
 
 def attachment_name(handle: str, driver: str, node: str) -> str:
     """The name of the VolumeAttachment of one volume on one node (csi_attacher.go: getAttachmentName)."""
     return f"csi-{hashlib.sha256(f'{handle}{driver}{node}'.encode()).hexdigest()}"
+
+
+def is_controllers(attachment: Object) -> bool:
+    """Whether a VolumeAttachment has a name that only `attachment_name` gives. Others are somebody's own: nobody but he
+    may delete them (the real controller would not even find them)."""
+    return _NAME.fullmatch(attachment["metadata"]["name"]) is not None
 
 
 def source(volume: Object) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ be attached here follows from what was decided for other nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from apimachinery.api.catalogue import (
@@ -55,8 +55,8 @@ class AttachDetach:
         self._attachments, self._nodes, self._pods = informer.lister, nodes.lister, all_pods.lister
         self._claims, self._volumes = claims.lister, all_volumes.lister
         self._drivers = context.informer(CSIDRIVERS).lister
-        self._attachments.add_index(_OF_NODE, lambda each: (each["spec"]["nodeName"],))
-        self._attachments.add_index(_OF_VOLUME, lambda each: (attachments.volume_of(each),))
+        self._attachments.add_index(_OF_NODE, _if_ours(lambda each: each["spec"]["nodeName"]))
+        self._attachments.add_index(_OF_VOLUME, _if_ours(attachments.volume_of))
         self._recorder = context.recorder("attachdetach-controller")
         # What we made and the watch has not shown: who decides must see his own last decisions.
         self._made: dict[str, Object] = {}
@@ -283,6 +283,11 @@ class AttachDetach:
         for pod in self._pods.by_index(BY_CLAIM, claim):
             if pods.node_name(pod):
                 self._queue.add(pods.node_name(pod))
+
+
+def _if_ours(of: Callable[[Object], str]) -> Callable[[Object], tuple[str, ...]]:
+    """An index of the VolumeAttachments that a controller like this one made."""
+    return lambda each: (of(each),) if attachments.is_controllers(each) else ()
 
 
 def _facts(node: Object) -> tuple[object, ...]:

@@ -247,3 +247,18 @@ async def test_out_of_service_tears_it_away(cluster: Simulation, driver: Driver)
     taint = {"key": taints.OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
     await cluster.client.patch(NODES, "worker-1", {"spec": {"taints": [taint]}})
     await attached_to(cluster, "worker-2")
+
+
+async def test_what_somebody_else_made_is_his(cluster: Simulation) -> None:
+    """Of two VolumeAttachments that no pod needs only the one with a controller's name goes."""
+    await bound_volume(cluster, "ReadWriteOnce")
+    spec = {"attacher": DRIVER, "nodeName": "worker-1", "source": {"persistentVolumeName": "pv"}}
+    kind = {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment"}
+    for name in ("by-hand", attachment_on("worker-1")):
+        await cluster.client.create(VOLUMEATTACHMENTS, {**kind, "metadata": {"name": name}, "spec": spec})
+
+    async def gone() -> bool:
+        held = (await cluster.client.list(VOLUMEATTACHMENTS))["items"]
+        return [objects.name(each) for each in held] == ["by-hand"]
+
+    await cluster.eventually(gone, "one VolumeAttachment gone", LONG)

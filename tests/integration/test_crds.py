@@ -167,6 +167,22 @@ def test_atomic_maps_have_one_owner(kind: Kind, namespace: str) -> None:
     assert forced["spec"]["atom"] == {"y": "2"}
 
 
+def test_what_is_not_in_the_schema_cannot_be_applied(kind: Kind, namespace: str) -> None:
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    template = {"apiVersion": "v1", "kind": "Sub", "metadata": {"name": "a", "unknownSub": 1}, "apiversion": "v2"}
+    body = {**kind.object("a", template=template, nothing=1, free={"any": 1})}
+    body["metadata"] = {**body["metadata"], "unknownMeta": 1}
+    for how in ("Ignore", "Strict"):
+        query = f"?fieldManager=me&fieldValidation={how}"
+        refused = kind.plane.request("PATCH", kind.path(namespace, "a") + query, body, headers=headers)
+        assert refused.code == 400 and refused.json["message"] == (
+            f"failed to create typed patch object ({namespace}/a; {kind.group}/v1, Kind={kind.kind}): errors:\n"
+            "  .metadata.unknownMeta: field not declared in schema\n"
+            "  .spec.nothing: field not declared in schema\n"
+            "  .spec.template.metadata.unknownSub: field not declared in schema"
+        )
+
+
 def test_namespace_deletion_and_garbage_collection(kind: Kind, control_plane: ControlPlane) -> None:
     name = f"going-{next(_NUMBERS)}"
     control_plane.kubectl("create", "namespace", name)

@@ -72,8 +72,10 @@ def test_what_cannot_be_typed_is_refused(control_plane: ControlPlane, namespace:
         f"failed to create typed patch object ({namespace}/web; apps/v1, Kind=Deployment): "
         '.spec.template.spec.containers: duplicate entries for key [name="c"]'
     )
-    refused = apply(control_plane, path, {**deployment(), "spec": {**deployment()["spec"], "nothing": 1}})
-    assert refused.code == 400 and refused.json["message"].endswith(": .spec.nothing: field not declared in schema")
+    for how in ("Ignore", "Warn", "Strict"):
+        unknown = {**deployment(), "spec": {**deployment()["spec"], "nothing": 1}}
+        refused = apply(control_plane, path, unknown, f"fieldManager=me&fieldValidation={how}")
+        assert refused.code == 400 and refused.json["message"].endswith(": .spec.nothing: field not declared in schema")
     refused = apply(control_plane, path, settings())
     assert refused.code == 400 and refused.json["message"] == "invalid object type: /v1, Kind=ConfigMap"
     refused = apply(control_plane, path, {"metadata": {"name": "web"}})

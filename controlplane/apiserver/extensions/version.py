@@ -72,15 +72,18 @@ class VersionRules:
         return str(said) if said else f"{self.api_version} {self._spec['names']['kind']} is deprecated"
 
     def read(self, call: Call, obj: Object, where: str) -> Object:
+        call.check_fields(self.drop_unknown(obj, where), where)
+        structural.fill_defaults(obj, self.node)
+        return obj
+
+    def drop_unknown(self, obj: Object, where: str) -> list[str]:
         unknown: list[str] = []
         obj["metadata"] = _metadata(obj.get("metadata"), where, "metadata", unknown)
         unknown += structural.prune(obj, self.node, envelope=True)
         for path, inner in structural.embedded_objects(obj, self.node):
             if "metadata" in inner:
                 inner["metadata"] = _metadata(inner["metadata"], where, f"{path}.metadata", unknown)
-        call.check_fields(sorted(unknown), where)
-        structural.fill_defaults(obj, self.node)
-        return obj
+        return sorted(unknown)
 
     def convert(self, obj: Object) -> Object:
         if obj.get("apiVersion") == self.api_version:

@@ -103,12 +103,17 @@ def _first_ambiguity(call: Call, document: Object) -> str:
         # Not the strategic merge patch's: an applied configuration is an object, and objects have no such fields.
         return f"{directive}: field not declared in schema"
     found = list(find_ambiguities(document, apply_meta(call.resource)))
-    if not found and call.field_validation != "Strict" and not isinstance(call.resource, DefinedResource):
-        # What is strict says it in its own words, when the configuration is read.
-        found = [
-            f".{path}: field not declared in schema" for path in SCHEMA.unknown_fields(call.resource.gvk, document)
-        ]
+    # Whatever fieldValidation says: what has no type cannot be merged.
+    found = found or [f".{path}: field not declared in schema" for path in _unknown(call, document)]
     return "errors:\n" + "\n".join(f"  {each}" for each in found) if len(found) > 1 else "".join(found)
+
+
+def _unknown(call: Call, document: Object) -> list[str]:
+    """The paths of the fields that the kind has not."""
+    if isinstance(call.resource, DefinedResource):
+        where = f"failed to create typed patch object ({call.namespace}/{call.name}): "
+        return call.resource.rules.drop_unknown(copied(document), where)
+    return SCHEMA.unknown_fields(call.resource.gvk, document)
 
 
 def _directive(node: Any, path: str) -> str:

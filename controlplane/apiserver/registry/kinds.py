@@ -38,6 +38,11 @@ class KindRules(Protocol):
         refusal begins. Raises ApiError 400 for a strict decoding error."""
         ...
 
+    def drop_unknown(self, obj: Object, where: str) -> list[str]:
+        """Take from a body, in place, the fields that the kind has not; returns their paths. where: how a refusal
+        begins. Raises ApiError 400 for metadata of a wrong type."""
+        ...
+
     def convert(self, obj: Object) -> Object:
         """An object of another version of the kind in this one, as the strategy None does it; mutates nothing."""
         ...

@@ -47,19 +47,26 @@ def plan_claim(owner: Object, selector: Selector, candidates: Iterable[Object]) 
     return claim
 
 
+def is_offered(old: Object, new: Object) -> bool:
+    """Whether a change makes an object one that somebody may adopt: nobody controls it now, and somebody did or its
+    labels were others."""
+    return controller_of(new) is None and (controller_of(old) is not None or objects.labels(old) != objects.labels(new))
+
+
 async def apply_claim(
-    client: Client, owner: Object, owner_resource: Resource, resource: Resource, claim: Claim
+    client: Client, owner: Object, owner_resource: Resource, resource: Resource, claim: Claim, finalizer: str = ""
 ) -> list[Object]:
-    """Adopt and release; returns the objects that are ours now.
+    """Adopt and release; returns the objects that are ours now. finalizer: what is ours has, and what is not has not.
 
     Raises ApiError of a patch that failed for another reason than that the object is gone.
     """
     owned = list(claim.owned)
     if claim.adopt:
         await _check_still_there(client, owner, owner_resource)
-        adopted = await asyncio.gather(*(_adopt(client, owner, owner_resource, resource, o) for o in claim.adopt))
+        adopting = (_adopt(client, owner, owner_resource, resource, obj, finalizer) for obj in claim.adopt)
+        adopted = await asyncio.gather(*adopting)
         owned += [obj for obj in adopted if obj is not None]
-    await asyncio.gather(*(_release(client, owner, resource, obj) for obj in claim.release))
+    await asyncio.gather(*(_release(client, owner, resource, obj, finalizer) for obj in claim.release))
     return owned
 
 
@@ -72,10 +79,14 @@ async def _check_still_there(client: Client, owner: Object, resource: Resource) 
 
 
 async def _adopt(
-    client: Client, owner: Object, owner_resource: Resource, resource: Resource, obj: Object
+    client: Client, owner: Object, owner_resource: Resource, resource: Resource, obj: Object, finalizer: str
 ) -> Object | None:
     reference = owner_reference(owner, owner_resource)
-    body = {"metadata": {"ownerReferences": [reference], "uid": objects.uid(obj)}}
+    body: Object = {"metadata": {"ownerReferences": [reference], "uid": objects.uid(obj)}}
+    finalizers = [*(obj["metadata"].get("finalizers") or ())]
+    if finalizer and finalizer not in finalizers:
+        finalizers.append(finalizer)
+        body["metadata"]["finalizers"] = [finalizer]
     try:
         await client.patch(resource, objects.name(obj), body, objects.namespace(obj), kind="strategic")
     except ApiError as error:
@@ -83,12 +94,15 @@ async def _adopt(
             return None
         raise
     references = [*(obj["metadata"].get("ownerReferences") or ()), reference]
-    return {**obj, "metadata": {**obj["metadata"], "ownerReferences": references}}
+    metadata = {**obj["metadata"], "ownerReferences": references}
+    return {**obj, "metadata": {**metadata, "finalizers": finalizers} if finalizers else metadata}
 
 
-async def _release(client: Client, owner: Object, resource: Resource, obj: Object) -> None:
+async def _release(client: Client, owner: Object, resource: Resource, obj: Object, finalizer: str) -> None:
     reference = {"$patch": "delete", "uid": objects.uid(owner)}
-    body = {"metadata": {"ownerReferences": [reference], "uid": objects.uid(obj)}}
+    body: Object = {"metadata": {"ownerReferences": [reference], "uid": objects.uid(obj)}}
+    if finalizer in (obj["metadata"].get("finalizers") or ()):
+        body["metadata"]["$deleteFromPrimitiveList/finalizers"] = [finalizer]
     try:
         await client.patch(resource, objects.name(obj), body, objects.namespace(obj), kind="strategic")
     except ApiError as error:

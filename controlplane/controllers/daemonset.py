@@ -14,7 +14,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_conflict
-from controlplane.controllers.claim import apply_claim, plan_claim
+from controlplane.controllers.claim import apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.daemonset_plan import (
     DaemonPlan,
@@ -188,14 +188,20 @@ class DaemonSetController:
             self._expected.creation_observed(key)
             self._queue.add(key)
         elif controller_of(pod) is None:
-            for daemon_set in self._sets.list(objects.namespace(pod)):
-                selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
-                if not selector.empty and selector.matches(objects.labels(pod)):
-                    self._enqueue(daemon_set)
+            self._offer_orphan(pod)
 
     def _pod_updated(self, old: Object, new: Object) -> None:
         for key in {controller_key(old, DAEMONSETS), controller_key(new, DAEMONSETS)} - {None}:
             self._queue.add(str(key))
+        if is_offered(old, new):
+            self._offer_orphan(new)
+
+    def _offer_orphan(self, pod: Object) -> None:
+        """Wake every DaemonSet of the namespace that would adopt the pod."""
+        for daemon_set in self._sets.list(objects.namespace(pod)):
+            selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
+            if not selector.empty and selector.matches(objects.labels(pod)):
+                self._enqueue(daemon_set)
 
     def _pod_deleted(self, pod: Object) -> None:
         key = controller_key(pod, DAEMONSETS)

@@ -13,12 +13,12 @@ from apimachinery.api.catalogue import JOBS, PODS
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
-from apimachinery.controller.owners import controller_key, is_controlled_by
+from apimachinery.controller.owners import controller_key, controller_of, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
-from controlplane.controllers.claim import apply_claim, plan_claim
+from controlplane.controllers.claim import apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable
 from controlplane.controllers.job_backoff import Backoff, after
 from controlplane.controllers.job_plan import (
@@ -137,7 +137,7 @@ class JobController:
         selector = label_selectors.from_label_selector(selector_of(job))
         found = claimable(self._pods, job, selector)
         candidates = [pod for pod in found if is_controlled_by(pod, job) or pods.is_active(pod)]
-        return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates))
+        return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates), TRACKING)
 
     async def _apply(
         self, key: str, job: Object, plan: JobPlan, counts: Counts, *, keep: bool
@@ -236,17 +236,25 @@ class JobController:
         if key is not None:
             self._expected.creation_observed(key)
             self._queue.add(key)
+        elif controller_of(pod) is None:
+            self._offer_orphan(pod)
 
     def _pod_updated(self, old: Object, new: Object) -> None:
-        key = controller_key(new, JOBS)
-        if key is None:
-            return
-        if objects.is_deleting(new) and not objects.is_deleting(old):
-            self._expected.deletion_observed(key, objects.uid(new))
-        self._queue.add(key)
+        for key in {controller_key(old, JOBS), controller_key(new, JOBS)} - {None}:
+            if objects.is_deleting(new) and not objects.is_deleting(old):
+                self._expected.deletion_observed(str(key), objects.uid(new))
+            self._queue.add(str(key))
+        if is_offered(old, new):
+            self._offer_orphan(new)
 
     def _pod_deleted(self, pod: Object) -> None:
         key = controller_key(pod, JOBS)
         if key is not None:
             self._expected.deletion_observed(key, objects.uid(pod))
             self._queue.add(key)
+
+    def _offer_orphan(self, pod: Object) -> None:
+        """Wake every Job of the namespace that would adopt the pod."""
+        for job in self._jobs.list(objects.namespace(pod)):
+            if label_selectors.from_label_selector(selector_of(job)).matches(objects.labels(pod)):
+                self._enqueue(job)

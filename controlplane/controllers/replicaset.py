@@ -24,7 +24,7 @@ from apimachinery.meta import objects, pods, times
 from apimachinery.meta.labels import Selector
 from apimachinery.meta.status import ApiError
 from controlplane.controllers import conditions
-from controlplane.controllers.claim import apply_claim, plan_claim
+from controlplane.controllers.claim import apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.pod_control import (
     BURST,
@@ -251,9 +251,7 @@ class ReplicaSetController:
             return
         for key in {controller_key(old, self.resource), controller_key(new, self.resource)} - {None}:
             self._queue.add(str(key))
-        if controller_of(new) is None and (
-            objects.labels(old) != objects.labels(new) or controller_of(old) is not None
-        ):
+        if is_offered(old, new):
             self._offer_orphan(new)
 
     def _pod_deleted(self, pod: Object) -> None:

@@ -97,7 +97,9 @@ def plan_step(stateful_set: Object, owned: Sequence[Object], current: str, updat
     surplus = sorted((n for n in by_ordinal if n not in wanted), reverse=True)
     for number in surplus:
         pod = by_ordinal[number]
-        if not objects.is_deleting(pod):
+        # Of several that are not available, only the first may go: those after it wait for it to recover.
+        waits = not parallel and not healthy(pod) and any(not healthy(by_ordinal[n]) for n in surplus if n < number)
+        if not objects.is_deleting(pod) and not waits:
             delete.append(pod)
         if not parallel:
             return StatefulPlan(tuple(create), tuple(delete))

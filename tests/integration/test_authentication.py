@@ -317,5 +317,5 @@ def test_a_review_has_no_table(control_plane: ControlPlane) -> None:
     """The conformance suite asks for it (Servers with support for Table transformation)."""
     table = "application/json;as=Table;v=v1;g=meta.k8s.io"
     refused = control_plane.request("POST", REVIEWS, REVIEW, headers={"Accept": table})
-    assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable"), refused.text
+    assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable"), refused.body
     assert control_plane.request("POST", REVIEWS, REVIEW, headers={"Accept": f"{table},application/json"}).code == 201

@@ -166,3 +166,29 @@ async def test_pods_follow_their_job_and_nobody_touches_a_foreign_one(cluster: S
     await gone(cluster, JOBS, "short")
     assert not (await cluster.client.get(JOBS, "foreign", "default")).get("status")
     assert not await pods_of(cluster, "foreign")
+
+
+async def test_a_pod_that_is_let_go_of_is_taken_again(cluster: Simulation) -> None:
+    """As the conformance suite does: without its owner it is adopted, without its labels it is released."""
+    await start(cluster, "two", parallelism=2, completions=4)
+    pod, other = await running(cluster, "two", 2)
+    name, labels = objects.name(pod), objects.labels(pod)
+    bare = {"metadata": {"ownerReferences": None, "finalizers": None}}
+    await cluster.client.patch(PODS, name, bare, "default", kind="merge")
+
+    async def adopted() -> bool:
+        meta = (await cluster.client.get(PODS, name, "default"))["metadata"]
+        return meta.get("ownerReferences") == pod["metadata"]["ownerReferences"] and meta.get("finalizers") == [
+            TRACKING
+        ]
+
+    await cluster.eventually(adopted, "the pod adopted, and counted again")
+    assert {objects.name(each) for each in await pods_of(cluster, "two")} == {name, objects.name(other)}
+    await cluster.client.patch(PODS, name, {"metadata": {"labels": dict.fromkeys(labels)}}, "default", kind="merge")
+
+    async def released() -> bool:
+        meta = (await cluster.client.get(PODS, name, "default"))["metadata"]
+        return not meta.get("ownerReferences") and not meta.get("finalizers")
+
+    await cluster.eventually(released, "the pod released")
+    await running(cluster, "two", 2)

@@ -118,9 +118,36 @@ def test_a_condition_that_somebody_wrote_without_a_type(make_kind: Callable[...,
     kind = make_kind().apply()
     path, merge = f"{CRDS}/{kind.name}/status", {"Content-Type": "application/merge-patch+json"}
     found = kind.plane.request("PATCH", path, {"status": {"conditions": [{"message": "patched"}]}}, headers=merge)
-    assert {"type": "", "status": "", "message": "patched"} in found.json["status"]["conditions"], found.text
+    assert {"type": "", "status": "", "message": "patched"} in found.json["status"]["conditions"], found.body
     assert kind.plane.request("DELETE", f"{CRDS}/{kind.name}").code == 200
     kind.plane.kubectl("wait", "--for=delete", f"crd/{kind.name}", "--timeout=60s")
+
+
+def test_what_was_stored_under_another_schema(make_kind: Callable[..., Kind], namespace: str) -> None:
+    """Defaults are filled in, and what the schema has no more is left out, whenever it is read."""
+    kind = make_kind().apply()
+    kind.create(namespace, "a", image="x")
+    kind.spec["properties"]["level"]["default"] = "low"
+    del kind.spec["properties"]["image"]
+    kind.apply()
+
+    path = kind.path(namespace)
+
+    def shown(found: Object) -> tuple[Any, Any]:
+        return found["spec"].get("level"), found["spec"].get("image")
+
+    def one() -> Object:
+        found: Object = kind.plane.request("GET", f"{path}/a").json
+        return found
+
+    wait_until("the new schema", lambda: shown(one()) == ("low", None))
+    listed = kind.plane.request("GET", path).json
+    assert [shown(each) for each in listed["items"]] == [("low", None)]
+    watched = kind.plane.request("GET", f"{path}?watch=1&timeoutSeconds=1&resourceVersion=0").body.splitlines()
+    assert [shown(orjson.loads(line)["object"]) for line in watched] == [("low", None)]
+    # A write that changes nothing of it keeps what is stored.
+    written = kind.plane.request("PUT", f"{path}/a", one())
+    assert written.json["metadata"]["generation"] == 1, written.body
 
 
 def test_formats_that_nobody_checks(make_kind: Callable[..., Kind]) -> None:

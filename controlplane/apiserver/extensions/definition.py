@@ -70,9 +70,10 @@ def build(definition: Object, webhooks: WebhookClient) -> Definition | None:
     # Loads CEL and RE2, which a server without definitions need not.
     from controlplane.apiserver.extensions.version import VersionRules
 
+    settled = definition["metadata"].get("generation", 1) == 1
     resources: dict[str, DefinedResource] = {}
     for version in spec["versions"]:
-        rules = VersionRules(spec, version, webhooks)
+        rules = VersionRules(spec, version, webhooks, settled=settled)
         resources[version["name"]] = DefinedResource(
             group=spec["group"],
             version=version["name"],

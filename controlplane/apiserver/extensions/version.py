@@ -26,8 +26,8 @@ _SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp
 class VersionRules:
     """The KindRules of one entry of spec.versions. Everything that costs is made at its first use."""
 
-    def __init__(self, spec: Object, version: Object, webhooks: WebhookClient) -> None:
-        self._spec, self._version, self._webhooks = spec, version, webhooks
+    def __init__(self, spec: Object, version: Object, webhooks: WebhookClient, *, settled: bool) -> None:
+        self._spec, self._version, self._webhooks, self.settled = spec, version, webhooks, settled
         self.api_version = f"{spec['group']}/{version['name']}"
 
     @cached_property
@@ -86,7 +86,7 @@ class VersionRules:
         return sorted(unknown)
 
     def convert(self, obj: Object) -> Object:
-        if obj.get("apiVersion") == self.api_version:
+        if self.settled and obj.get("apiVersion") == self.api_version:
             return obj
         converted: Object = copied(obj)
         converted["apiVersion"] = self.api_version
@@ -104,10 +104,11 @@ class VersionRules:
         if self.converter is None:
             return [self.convert(obj) for obj in objects]
         made = await self.converter.convert(objects, self.api_version)
-        return [obj if obj is before else self._shaped(obj) for obj, before in zip(made, objects, strict=True)]
+        pairs = zip(made, objects, strict=True)
+        return [self.convert(obj) if obj is before else self._shaped(obj) for obj, before in pairs]
 
     def _shaped(self, obj: Object) -> Object:
-        """What a webhook made, pruned and defaulted."""
+        """Pruned and defaulted: what a webhook made, or was stored under another schema."""
         structural.prune(obj, self.node, envelope=True)
         structural.fill_defaults(obj, self.node)
         return obj

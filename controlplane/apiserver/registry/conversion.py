@@ -51,18 +51,21 @@ async def converted_all(objects: list[Object], resource: Resource) -> list[Objec
 
 
 def served_as_stored(resource: Resource, stored: Resource) -> bool:
-    """Whether the bytes in the store are what is served: the same version, of a kind that never had another."""
-    return resource is stored and (not isinstance(resource, DefinedResource) or len(resource.versions) == 1)
+    """Whether the bytes in the store are what is served: the same version, of a kind that has no other and never had
+    another schema."""
+    return resource is stored and (
+        not isinstance(resource, DefinedResource) or (len(resource.versions) == 1 and resource.rules.settled)
+    )
 
 
 def convert(obj: Object, resource: Resource) -> Object:
     """`obj` as an object of `resource`; itself when it is one already. Mutates nothing. A kind that a webhook converts
     only gets the other apiVersion here."""
+    if isinstance(resource, DefinedResource):
+        return resource.rules.convert(obj)
     have = obj.get("apiVersion")
     if have == resource.api_version:
         return obj
-    if isinstance(resource, DefinedResource):
-        return resource.rules.convert(obj)
     converted = {**obj, "apiVersion": resource.api_version}
     if resource.kind == "Event":
         for new, old in _EVENT_NAMES:

@@ -20,6 +20,12 @@ class KindRules(Protocol):
     """One version of a defined kind."""
 
     @property
+    def settled(self) -> bool:
+        """Whether what is stored in this version has the shape that its schema gives: the definition was never
+        changed. If not, fields are pruned and defaults filled in whenever an object is read."""
+        ...
+
+    @property
     def patch_meta(self) -> PatchMeta:
         """Which lists are keyed, for server-side apply."""
         ...
@@ -44,7 +50,7 @@ class KindRules(Protocol):
         ...
 
     def convert(self, obj: Object) -> Object:
-        """An object of another version of the kind in this one, as the strategy None does it; mutates nothing."""
+        """An object of any version of the kind in this one, as the strategy None does it; mutates nothing."""
         ...
 
     async def convert_all(self, objects: list[Object]) -> list[Object]:

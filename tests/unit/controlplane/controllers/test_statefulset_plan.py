@@ -58,6 +58,16 @@ PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"part
         pytest.param(
             stateful_set(1, **PARALLEL), [member(0), member(1), member(2)], ([], ["db-2", "db-1"]), id="parallel down"
         ),
+        pytest.param(
+            stateful_set(0), [member(i, ready=False) for i in range(3)], ([], []), id="down waits for the lower ones"
+        ),
+        pytest.param(
+            stateful_set(0), [member(0), member(1), member(2, ready=False)], ([], ["db-2"]), id="the one broken may go"
+        ),
+        pytest.param(
+            stateful_set(0, **PARALLEL), [member(i, ready=False) for i in range(2)], ([], ["db-1", "db-0"]),
+            id="parallel down of broken ones"
+        ),
         pytest.param(stateful_set(1), [member(0, phase="Failed")], ([], ["db-0"]), id="failed pods are replaced"),
         pytest.param(
             stateful_set(), [member(i, "r1") for i in range(3)], ([], ["db-2"]), id="update from the top"

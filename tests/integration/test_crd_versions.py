@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import shutil
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from apimachinery.kit.certs import Authority
+from tests.integration.conversion_webhook import conversion_webhook
 from tests.integration.definitions import Kind
 from tests.integration.process import ControlPlane, wait_until
 
@@ -77,7 +72,7 @@ def _versions(kind: Kind, namespace: str, version: str) -> set[str]:
 
 
 def test_conversion_by_a_webhook(make_kind: Callable[..., Kind], namespace: str, tmp_path: Path) -> None:
-    with webhook(tmp_path) as (config_, asked):
+    with conversion_webhook(tmp_path, _renamed) as (config_, asked):
         kind = make_kind()
         other = orjson.loads(orjson.dumps(kind.version)) | {"name": "v2", "storage": False}
         fields = other["schema"]["openAPIV3Schema"]["properties"]["spec"]
@@ -117,7 +112,7 @@ def test_conversion_by_a_webhook(make_kind: Callable[..., Kind], namespace: str,
 
 
 def test_a_webhook_is_not_followed_to_another(make_kind: Callable[..., Kind], namespace: str, tmp_path: Path) -> None:
-    with webhook(tmp_path) as (config_, asked):
+    with conversion_webhook(tmp_path, _renamed) as (config_, asked):
         kind = make_kind()
         kind.definition["spec"]["versions"].append({**kind.version, "name": "v2", "storage": False})
         elsewhere = {**config_, "url": config_["url"].replace("/convert", "/moved")}
@@ -138,51 +133,10 @@ def test_a_webhook_is_not_followed_to_another(make_kind: Callable[..., Kind], na
         assert kind.plane.request("GET", kind.path(namespace, "a")).code == 200
 
 
-@contextmanager
-def webhook(directory: Path) -> Iterator[tuple[Object, list[Object]]]:
-    """A webhook that moves spec.schedule to spec.when of v2 and back; its clientConfig and what it was asked. Whoever
-    asks for /moved is sent there."""
-    authority = Authority.create("webhook")
-    pair = authority.issue("127.0.0.1", ips=("127.0.0.1",), server=True)
-    (directory / "tls.pem").write_bytes(pair.cert_pem + pair.key_pem)
-    asked: list[Object] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            review = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path.startswith("/moved"):
-                self.send_response(307)
-                self.send_header("Location", "/convert")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            asked.append(review)
-            wanted, converted = review["request"]["desiredAPIVersion"], []
-            for obj in review["request"]["objects"]:
-                old, new = ("schedule", "when") if wanted.endswith("/v2") else ("when", "schedule")
-                spec = {new if field == old else field: value for field, value in obj["spec"].items()}
-                converted.append({**obj, "apiVersion": wanted, "spec": spec})
-            response = {"uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": converted}
-            body = orjson.dumps({**review, "request": None, "response": response})
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "tls.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    bundle = base64.b64encode(authority.pair.cert_pem).decode()
-    try:
-        yield {"url": f"https://127.0.0.1:{server.server_port}/convert", "caBundle": bundle}, asked
-    finally:
-        server.shutdown()
-        server.server_close()
+def _renamed(obj: Object, api_version: str) -> Object:
+    """spec.schedule is spec.when of v2."""
+    old, new = ("schedule", "when") if api_version.endswith("/v2") else ("when", "schedule")
+    return {**obj, "spec": {new if field == old else field: value for field, value in obj["spec"].items()}}
 
 
 def test_two_servers_on_one_store(etcd: str, tmp_path: Path) -> None:

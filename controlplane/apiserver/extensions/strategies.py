@@ -88,6 +88,7 @@ class DefinedStrategy(Strategy):
         return problems + _scale(call, seen)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
+        """Every version's, of the object as it is given: true of its own version, and where no webhook converts."""
         found = dict(super().fields(obj))
         for resource in self._resource.versions.values():
             assert isinstance(resource.rules, VersionRules)

@@ -100,6 +100,10 @@ class VersionRules:
             return None
         return Converter(conversion.get("webhook") or {}, self._webhooks)
 
+    @property
+    def by_webhook(self) -> bool:
+        return self.converter is not None
+
     async def convert_all(self, objects: list[Object]) -> list[Object]:
         if self.converter is None:
             return [self.convert(obj) for obj in objects]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
 from apimachinery.meta.paths import Problem
 from controlplane.apiserver.admission.chain import Chain
+from controlplane.apiserver.registry.conversion import converted_all
+from controlplane.apiserver.registry.shown import Shown
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.cacher import Cacher
 from controlplane.apiserver.strategies.base import Strategy
@@ -37,6 +40,7 @@ class Collection:
     def __init__(self, store: ObjectStore, strategy: Strategy, admission: Chain, clock: Clock) -> None:
         self.store, self.strategy, self.admission, self.clock = store, strategy, admission, clock
         self._cache: Cacher[Attributes] | None = None
+        self._shown: dict[Resource, Shown[Attributes]] = {}
 
     @property
     def resource(self) -> Resource:
@@ -57,6 +61,15 @@ class Collection:
             )
             self._cache.start()
         return self._cache
+
+    def shown(self, resource: Resource) -> Shown[Attributes]:
+        """The cache's entries in that version, which a webhook makes."""
+        found = self._shown.get(resource)
+        if found is None:
+            convert = partial(converted_all, resource=resource)
+            found = Shown(resource.api_version, convert, self._attributes, lambda: self.cache.size)
+            self._shown[resource] = found
+        return found
 
     async def close(self) -> None:
         """End all watches of this resource."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
 from apimachinery.meta import status, times
@@ -14,7 +15,9 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted, converted_all
+from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.race import Raced, begin_change
+from controlplane.apiserver.registry.read import list_page
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 from controlplane.apiserver.strategies.base import Strategy
@@ -131,20 +134,30 @@ async def delete_collection(
 ) -> list[Object]:
     """Delete every object that is selected; those that vanish meanwhile do not matter. The objects deleted."""
     deleted = []
-    for obj in await collection.store.all(call.namespace):
+    for obj in await _selected(collection, call.namespace, selection):
         meta = obj["metadata"]
-        if selection.matches((meta.get("labels") or {}, collection.strategy.fields(obj))):
-            here = Call(
-                call.user, call.resource, "delete", meta.get("namespace") or "", meta["name"], call.authorize,
-                query=call.query, user_agent=call.user_agent, dry_run=call.dry_run, warnings=call.warnings,
-                annotations=call.annotations,
-            )  # fmt: skip
-            try:
-                deleted.append((await delete_object(collection, here, meta["name"], options))[0])
-            except status.ApiError as error:
-                if not status.is_not_found(error):
-                    raise
+        here = Call(
+            call.user, call.resource, "delete", meta.get("namespace") or "", meta["name"], call.authorize,
+            query=call.query, user_agent=call.user_agent, dry_run=call.dry_run, warnings=call.warnings,
+            annotations=call.annotations,
+        )  # fmt: skip
+        try:
+            deleted.append((await delete_object(collection, here, meta["name"], options))[0])
+        except status.ApiError as error:
+            if not status.is_not_found(error):
+                raise
     return await converted_all(deleted, call.resource)
+
+
+async def _selected(collection: Collection, namespace: str, selection: Selection) -> list[Object]:
+    if selection.made is not None:
+        page = (await list_page(collection, namespace, selection, ListOptions())).page
+        return [orjson.loads(entry.served) for entry in page.entries]
+    return [
+        obj
+        for obj in await collection.store.all(namespace)
+        if selection.matches((obj["metadata"].get("labels") or {}, collection.strategy.fields(obj)))
+    ]
 
 
 async def take_away(collection: Collection, current: Object, last: Object) -> Object:

@@ -49,6 +49,11 @@ class KindRules(Protocol):
         begins. Raises ApiError 400 for metadata of a wrong type."""
         ...
 
+    @property
+    def by_webhook(self) -> bool:
+        """Whether objects of other versions are converted by a webhook."""
+        ...
+
     def convert(self, obj: Object) -> Object:
         """An object of any version of the kind in this one, as the strategy None does it; mutates nothing."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 from apimachinery.meta import status
 from controlplane.apiserver.registry.collection import Attributes, Collection
 from controlplane.apiserver.registry.continuation import no_longer, read_continue, write_continue
+from controlplane.apiserver.registry.narrowing import narrowed, portion
 from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import told
@@ -55,22 +56,25 @@ async def get_entry(collection: Collection, namespace: str, name: str, options: 
 
 
 async def list_page(collection: Collection, namespace: str, selection: Selection, options: ListOptions) -> Listed:
-    """A page as the options ask for. Raises ApiError 400, 410 Expired, 503, 504 (a resourceVersion yet to come)."""
+    """A page as the options ask for; selected by what a webhook makes of the objects, it holds what that made. Raises
+    ApiError 400, 410 Expired, 503, 504 (a resourceVersion yet to come)."""
     prefix, selects, pin = collection.store.prefix(namespace), selection.selects(), selection.pin
+    # Upstream's cache answers "any version" whole, whatever the limit.
+    wanted = 0 if options.revision == 0 and not options.continue_ else options.limit
+    limit = portion(selection, wanted)
     with told(collection.resource, ""):
         if options.continue_:
-            page = await _continued(collection, prefix, selection, options)
+            page = await _continued(collection, prefix, selection, options, limit)
         elif options.match == "Exact" or (options.limit and options.revision and not options.match):
             try:
                 page = await collection.cache.list_at(
-                    prefix, options.revision or 0, selects=selects, pin=pin, limit=options.limit
+                    prefix, options.revision or 0, selects=selects, pin=pin, limit=limit
                 )
             except Compacted:
                 raise status.expired("The resourceVersion for the provided list is too old.") from None
         else:
-            # Upstream's cache answers "any version" whole, whatever the limit.
-            limit = 0 if options.revision == 0 else options.limit
             page = await collection.cache.list(prefix, selects=selects, pin=pin, fresh=options.revision, limit=limit)
+        page = await narrowed(collection, prefix, selection, page, wanted)
     if not page.more or not page.entries:
         return Listed(page)
     token = write_continue(page.revision, page.entries[-1].key, prefix)
@@ -78,7 +82,7 @@ async def list_page(collection: Collection, namespace: str, selection: Selection
 
 
 async def _continued(
-    collection: Collection, prefix: str, selection: Selection, options: ListOptions
+    collection: Collection, prefix: str, selection: Selection, options: ListOptions, limit: int
 ) -> CachePage[Attributes]:
     revision, start = read_continue(options.continue_, prefix)
     if options.revision:
@@ -91,7 +95,7 @@ async def _continued(
             revision,
             selects=selection.selects(),
             pin=selection.pin,
-            limit=options.limit,
+            limit=limit,
             start_after=start.removesuffix("\0"),
         )
     except Compacted:

@@ -9,26 +9,42 @@ from typing import Any
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import fields, labels, status
 from controlplane.apiserver.registry.collection import FIELD, LABEL, Attributes
+from controlplane.apiserver.registry.conversion import made_by_webhook
 from controlplane.apiserver.storage.cache_entries import Entry
 from controlplane.apiserver.storage.cache_watch import Pin
 from controlplane.apiserver.strategies.base import Strategy
 
 _ONE_VALUE = (labels.IN, labels.EQUALS, labels.DOUBLE_EQUALS)
+_METADATA = "metadata."
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Fields of what a webhook makes of objects in the version of `resource`; see `narrowing`."""
+
+    resource: Resource
+    fields: fields.Selector
+
+    def matches(self, entry: Entry[Attributes]) -> bool:
+        """entry: in that version."""
+        return self.fields.matches(entry.attributes[1])
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Both selectors must match."""
+    """All selectors must match: `labels` and `fields` an object as it is stored, `made` as a webhook converts it."""
 
     labels: labels.Selector
     fields: fields.Selector
+    made: Made | None = None
 
     @property
     def everything(self) -> bool:
         """True when no object is left out."""
-        return self.labels.empty and self.fields.empty
+        return self.labels.empty and self.fields.empty and self.made is None
 
     def matches(self, attributes: Attributes) -> bool:
+        """Of an object as it is stored; `made` apart."""
         found, values = attributes
         return self.labels.matches(found) and self.fields.matches(values)
 
@@ -44,8 +60,8 @@ class Selection:
         return None
 
     def selects(self) -> Any:
-        """The same as the watch cache wants it: None for everything."""
-        return None if self.everything else self._entry
+        """The same as the watch cache wants it: None for everything. `made` apart."""
+        return None if self.labels.empty and self.fields.empty else self._entry
 
     def _entry(self, entry: Entry[Attributes]) -> bool:
         return self.matches(entry.attributes)
@@ -57,13 +73,18 @@ def selection(strategy: Strategy, resource: Resource, query: Mapping[str, str], 
     try:
         wanted = labels.parse_selector(query.get("labelSelector", ""))
         terms = fields.parse_selector(query.get("fieldSelector", "")).terms
-        pinned = fields.Selector(
-            tuple(fields.Term(strategy.field_label(resource, t.field), t.operator, t.value) for t in terms)
-        )
+        named = tuple(fields.Term(strategy.field_label(resource, t.field), t.operator, t.value) for t in terms)
     except ValueError as error:
         raise status.bad_request(str(error)) from None
+    made = None
+    if named and made_by_webhook(resource):
+        stored = tuple(term for term in named if term.field.startswith(_METADATA))
+        if stored != named:
+            made = Made(resource, fields.Selector(tuple(term for term in named if term not in stored)))
+            named = stored
+    pinned = fields.Selector(named)
     if name and pinned.requires("metadata.name") != name:
         if terms:
             raise status.bad_request("fieldSelector metadata.name doesn't match requested name")
         pinned = fields.Selector((fields.Term("metadata.name", "=", name),))
-    return Selection(wanted, pinned)
+    return Selection(wanted, pinned, made)

@@ -6,6 +6,7 @@ import orjson
 
 from apimachinery.meta import status
 from controlplane.apiserver.registry.collection import Attributes, Collection
+from controlplane.apiserver.registry.narrowing import narrowed_watch
 from controlplane.apiserver.registry.options import ListOptions
 from controlplane.apiserver.registry.selection import Selection
 from controlplane.apiserver.registry.store import told
@@ -18,6 +19,13 @@ async def open_watch(
 ) -> EventStream[Attributes]:
     """The watch as the options ask for; enter it to have it closed. Raises ApiError 503, 504 (a resourceVersion yet to
     come); a revision that is no longer held is told by the stream itself."""
+    stream = await _open(collection, namespace, selection, options)
+    return narrowed_watch(collection, selection, stream)
+
+
+async def _open(
+    collection: Collection, namespace: str, selection: Selection, options: ListOptions
+) -> EventStream[Attributes]:
     prefix, selects, pin = collection.store.prefix(namespace), selection.selects(), selection.pin
     cache = collection.cache
     with told(collection.resource, ""):

@@ -15,20 +15,20 @@ _EVENT_BYTES = 300  # of an event itself
 class Entry(Generic[T]):
     """One version of one object, immutable. `served` is its JSON as clients get it, with resourceVersion."""
 
-    __slots__ = ("_attributes", "_parse", "key", "revision", "served")
+    __slots__ = ("_attributes", "key", "parse", "revision", "served")
 
     def __init__(self, key: str, revision: Revision, served: bytes, parse: Callable[[bytes], T]) -> None:
         self.key = key
         self.revision = revision
         self.served = served
-        self._parse = parse
+        self.parse = parse
         self._attributes: object = _UNSET
 
     @property
     def attributes(self) -> T:
         """What the cacher's `parse` makes of `served`: computed when first asked for, then kept with the version."""
         if self._attributes is _UNSET:
-            self._attributes = self._parse(self.served)
+            self._attributes = self.parse(self.served)
         return self._attributes  # type: ignore[return-value]
 
 
@@ -36,14 +36,22 @@ class WatchEvent(Generic[T]):
     """One line of a watch, shared by all watches that send it.
 
     `type` is ADDED, MODIFIED, DELETED or BOOKMARK. `entry` is None for a BOOKMARK, which carries only `revision`; for
-    DELETED it is the last state with the resourceVersion of its removal. `initial_end` marks the BOOKMARK that follows
-    the initial state of a watch (KEP-3157)."""
+    DELETED it is the last state with the resourceVersion of its removal. `previous`, for MODIFIED and DELETED, is what
+    was there before. `initial_end` marks the BOOKMARK that follows the initial state of a watch (KEP-3157)."""
 
-    __slots__ = ("_encoded", "entry", "initial_end", "revision", "type", "warm")
+    __slots__ = ("_encoded", "entry", "initial_end", "previous", "revision", "type", "warm")
 
-    def __init__(self, kind: str, entry: Entry[T] | None, revision: Revision, initial_end: bool = False) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entry: Entry[T] | None,
+        revision: Revision,
+        initial_end: bool = False,
+        previous: Entry[T] | None = None,
+    ) -> None:
         self.type = kind
         self.entry = entry
+        self.previous = previous
         self.revision = revision
         self.initial_end = initial_end
         self.warm = False
@@ -117,15 +125,15 @@ class CacheEvent(Generic[T]):
         before = self.previous is not None and (selects is None or selects(self.previous))
         if now and before:
             if self._modified is None:
-                self._modified = self._new("MODIFIED", self.current)
+                self._modified = self._new("MODIFIED", self.current, self.previous)
             return self._modified
         if now:
             if self._added is None:
-                self._added = self._new("ADDED", self.current)
+                self._added = self._new("ADDED", self.current, None)
             return self._added
         if before:
             if self._deleted is None:
-                self._deleted = self._new("DELETED", self._last_state())
+                self._deleted = self._new("DELETED", self._last_state(), self.previous)
             return self._deleted
         return None
 
@@ -136,8 +144,8 @@ class CacheEvent(Generic[T]):
             if seen is not None:
                 seen.cool()
 
-    def _new(self, kind: str, entry: Entry[T] | None) -> WatchEvent[T]:
-        made = WatchEvent(kind, entry, self.revision)
+    def _new(self, kind: str, entry: Entry[T] | None, previous: Entry[T] | None) -> WatchEvent[T]:
+        made = WatchEvent(kind, entry, self.revision, previous=previous)
         made.warm = self.warm
         return made
 

@@ -112,6 +112,11 @@ class Cacher(Generic[T]):
         return self._revision
 
     @property
+    def size(self) -> int:
+        """How many objects there are."""
+        return len(self._entries)
+
+    @property
     def ready(self) -> bool:
         """Filled once; it then keeps serving what it has, even while the store does not answer."""
         return self._ready.is_set() and self._unreadable is None

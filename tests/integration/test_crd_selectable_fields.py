@@ -176,6 +176,33 @@ def test_what_is_stored_in_another_version(hosts: Hosts) -> None:
     assert hosts.names(fieldSelector="hostPort=host1:80", version="v1") == ["a", "b"]
 
 
+def test_a_default_that_came_later(make_kind: Callable[..., Kind], namespace: str) -> None:
+    """It is selected by as it is shown, of what was stored without it, too: by each version's own default."""
+    kind = make_kind().apply()
+    kind.create(namespace, "a")
+    kind.create(namespace, "b", level="high")
+    kind.spec["properties"]["level"]["default"] = "low"
+    kind.version["selectableFields"].append({"jsonPath": ".spec.level"})
+    other = orjson.loads(orjson.dumps(kind.version)) | {"name": "v2", "storage": False}
+    other["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["level"]["default"] = "high"
+    kind.definition["spec"]["versions"].append(other)
+    kind.apply()
+
+    def names(level: str, version: str, **query: str) -> list[str]:
+        path = f"{kind.path(namespace, '', version)}?{urlencode({'fieldSelector': f'spec.level={level}', **query})}"
+        answer = kind.plane.request("GET", path)
+        if "watch" in query:
+            return sorted(orjson.loads(line)["object"]["metadata"]["name"] for line in answer.body.splitlines())
+        return [each["metadata"]["name"] for each in answer.json.get("items") or ()]
+
+    for version in ("v1", "v2"):
+        wait_until("the new schema", lambda v=version: names("high", v))
+    assert (names("low", "v1"), names("high", "v1")) == (["a"], ["b"])
+    assert (names("low", "v2"), names("high", "v2")) == ([], ["a", "b"])
+    lasts = {"watch": "1", "timeoutSeconds": "1", "resourceVersion": "0"}
+    assert (names("low", "v1", **lasts), names("high", "v2", **lasts)) == (["a"], ["a", "b"])
+
+
 def test_watches(hosts: Hosts) -> None:
     revision = hosts.create("a", "host1:80")["metadata"]["resourceVersion"]
     live = hosts.watch(fieldSelector="host=host1", resourceVersion=revision)

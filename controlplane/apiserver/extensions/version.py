@@ -100,10 +100,6 @@ class VersionRules:
             return None
         return Converter(conversion.get("webhook") or {}, self._webhooks)
 
-    @property
-    def by_webhook(self) -> bool:
-        return self.converter is not None
-
     async def convert_all(self, objects: list[Object]) -> list[Object]:
         if self.converter is None:
             return [self.convert(obj) for obj in objects]
@@ -144,6 +140,23 @@ class VersionRules:
             node = node.setdefault(name, {})
         node[last] = replicas
         return changed
+
+    @cached_property
+    def selects_as_stored(self) -> bool:
+        several = len(self._spec["versions"]) > 1
+        if several and self.converter is not None:
+            return False
+        fields = self._version.get("selectableFields") or ()
+        return (self.settled and not several) or not any(self._has_default(each["jsonPath"]) for each in fields)
+
+    def _has_default(self, path: str) -> bool:
+        """Whether the value there may be a default's, its own or one around it."""
+        node = self.schema
+        for _, name in dotted(path):
+            node = (node.get("properties") or {}).get(name) or {}
+            if "default" in node:
+                return True
+        return False
 
     def selectable(self, obj: Object) -> dict[str, str]:
         """The selectable fields (spec.versions[*].selectableFields) with their values; "" for an absent one."""

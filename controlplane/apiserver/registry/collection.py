@@ -14,6 +14,7 @@ from apimachinery.meta import status
 from apimachinery.meta.paths import Problem
 from controlplane.apiserver.admission.chain import Chain
 from controlplane.apiserver.registry.conversion import converted_all
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.shown import Shown
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.cacher import Cacher
@@ -40,7 +41,7 @@ class Collection:
     def __init__(self, store: ObjectStore, strategy: Strategy, admission: Chain, clock: Clock) -> None:
         self.store, self.strategy, self.admission, self.clock = store, strategy, admission, clock
         self._cache: Cacher[Attributes] | None = None
-        self._shown: dict[Resource, Shown[Attributes]] = {}
+        self._shown: dict[DefinedResource, Shown[Attributes]] = {}
 
     @property
     def resource(self) -> Resource:
@@ -62,12 +63,13 @@ class Collection:
             self._cache.start()
         return self._cache
 
-    def shown(self, resource: Resource) -> Shown[Attributes]:
-        """The cache's entries in that version, which a webhook makes."""
+    def shown(self, resource: DefinedResource) -> Shown[Attributes]:
+        """The cache's entries in that version."""
         found = self._shown.get(resource)
         if found is None:
             convert = partial(converted_all, resource=resource)
-            found = Shown(resource.api_version, convert, self._attributes, lambda: self.cache.size)
+            as_is = resource.api_version if resource.rules.settled else ""
+            found = Shown(convert, self._attributes, lambda: self.cache.size, as_is)
             self._shown[resource] = found
         return found
 

@@ -58,11 +58,6 @@ def served_as_stored(resource: Resource, stored: Resource) -> bool:
     )
 
 
-def made_by_webhook(resource: Resource) -> bool:
-    """Whether what `resource` shows of an object may be only a webhook's to say."""
-    return isinstance(resource, DefinedResource) and len(resource.versions) > 1 and resource.rules.by_webhook
-
-
 def convert(obj: Object, resource: Resource) -> Object:
     """`obj` as an object of `resource`; itself when it is one already. Mutates nothing. A kind that a webhook converts
     only gets the other apiVersion here."""

@@ -50,8 +50,9 @@ class KindRules(Protocol):
         ...
 
     @property
-    def by_webhook(self) -> bool:
-        """Whether objects of other versions are converted by a webhook."""
+    def selects_as_stored(self) -> bool:
+        """Whether the values of the version's selectable fields are the same in an object as it is stored, in whatever
+        version. If not, a webhook or a default decides them."""
         ...
 
     def convert(self, obj: Object) -> Object:

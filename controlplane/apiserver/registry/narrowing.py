@@ -1,5 +1,5 @@
-"""Lists and watches by fields that only the version asked for has: what the cache selects by labels and metadata is
-converted (`shown`), then judged by the rest of the selection."""
+"""Lists and watches by fields that an object has only in the version asked for: what the cache selects by labels and
+metadata is converted (`shown`), then judged by the rest of the selection."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import fields, labels, status
 from controlplane.apiserver.registry.collection import FIELD, LABEL, Attributes
-from controlplane.apiserver.registry.conversion import made_by_webhook
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.storage.cache_entries import Entry
 from controlplane.apiserver.storage.cache_watch import Pin
 from controlplane.apiserver.strategies.base import Strategy
@@ -20,9 +20,9 @@ _METADATA = "metadata."
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Fields of what a webhook makes of objects in the version of `resource`; see `narrowing`."""
+    """Fields of what conversion makes of objects in the version of `resource`; see `narrowing`."""
 
-    resource: Resource
+    resource: DefinedResource
     fields: fields.Selector
 
     def matches(self, entry: Entry[Attributes]) -> bool:
@@ -32,7 +32,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """All selectors must match: `labels` and `fields` an object as it is stored, `made` as a webhook converts it."""
+    """All selectors must match: `labels` and `fields` an object as it is stored, `made` as it is converted."""
 
     labels: labels.Selector
     fields: fields.Selector
@@ -77,7 +77,7 @@ def selection(strategy: Strategy, resource: Resource, query: Mapping[str, str], 
     except ValueError as error:
         raise status.bad_request(str(error)) from None
     made = None
-    if named and made_by_webhook(resource):
+    if named and isinstance(resource, DefinedResource) and not resource.rules.selects_as_stored:
         stored = tuple(term for term in named if term.field.startswith(_METADATA))
         if stored != named:
             made = Made(resource, fields.Selector(tuple(term for term in named if term not in stored)))

@@ -1,4 +1,4 @@
-"""What a collection's objects are in a version that a webhook makes of them: asked for once, for many at a time.
+"""What a collection's objects are in a version that has to be made of them: once, for many at a time.
 
 A field selector may name fields that only such a version has (KEP-4358). Upstream's watch cache holds the objects of
 every version; here the cache holds what is stored, and `Shown` what became of it in a version whose fields somebody
@@ -32,21 +32,19 @@ SPARE = 1000
 
 
 class Shown(Generic[T]):
-    """The entries of one collection in that version. `convert` gives objects in it, in order, the same for those that
-    are in it; `parse` as Cacher's. `held`: how many objects there are; twice as many states of them are remembered, and
-    those longest unused forgotten first."""
+    """The entries of one collection in one version. `convert` makes objects of it, in order, and gives back those that
+    need not be made; `as_is`: the apiVersion of what is known to be such ("": nothing); `parse` as Cacher's. `held`:
+    how many objects there are; twice as many states are remembered, those longest unused forgotten first."""
 
-    def __init__(
-        self, api_version: str, convert: Convert, parse: Callable[[bytes], T], held: Callable[[], int]
-    ) -> None:
+    def __init__(self, convert: Convert, parse: Callable[[bytes], T], held: Callable[[], int], as_is: str = "") -> None:
         self._convert_all, self._parse, self._held = convert, parse, held
-        self._as_stored = b'{"apiVersion":"%b",' % api_version.encode()
+        self._as_is = b'{"apiVersion":"%b",' % as_is.encode()
         self._made: OrderedDict[Key, Entry[T]] = OrderedDict()
         self._coming: dict[Key, asyncio.Task[dict[Key, Entry[T]]]] = {}
 
     async def of(self, entries: Sequence[Entry[T]]) -> list[Entry[T]]:
-        """Each of them in that version, in order; itself when it is stored in it. Whoever else wants the same meanwhile
-        shares the question. Raises what `convert` raises, of which nothing is remembered."""
+        """Each of them in that version, in order; itself when nothing has to be made. Whoever else wants the same
+        meanwhile shares the question. Raises what `convert` raises, of which nothing is remembered."""
         found: dict[Key, Entry[T]] = {}
         missing = {(entry.key, entry.revision): entry for entry in entries if not self._knows(entry, found)}
         for portion in _portions(missing.values()):
@@ -54,7 +52,7 @@ class Shown(Generic[T]):
         return [found.get((entry.key, entry.revision), entry) for entry in entries]
 
     def _knows(self, entry: Entry[T], found: dict[Key, Entry[T]]) -> bool:
-        if entry.served.startswith(self._as_stored):
+        if entry.served.startswith(self._as_is):
             return True
         key = entry.key, entry.revision
         made = self._made.get(key)

@@ -23,7 +23,7 @@ class Converter:
         self.open = asyncio.Event()
         self.open.set()
         self.refuses = False
-        self.shown = Shown[Object]("example.com/v2", self.convert, orjson.loads, lambda: held)
+        self.shown = Shown[Object](self.convert, orjson.loads, lambda: held, "example.com/v2")
 
     async def convert(self, objects: list[Object]) -> list[Object]:
         self.asked.append([obj["metadata"]["name"] for obj in objects])

@@ -122,6 +122,7 @@ def test_every_place_with_every_value(path: tuple[Any, ...]) -> None:
         served = build({**obj, "status": state}, None)  # type: ignore[arg-type]  # nothing is converted here
         assert served is not None and served.served == served_versions(obj["spec"])
         for resource in served.resources.values():
+            assert resource.rules.selects_as_stored  # one version, as it was made
             call = Call(User("ann"), resource, "create", "ns", "", _allowed)
             body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": "o"}}
             for spec in ({"a": "x", "l": [{"k": "1"}], "m": {"q": 1}, "p": 1, "n": 2}, None, {"l": [None], "m": None}):

@@ -109,6 +109,7 @@ class PodSyncer:
         self._probes, self._recorder, self._backoff = probes, recorder, backoff
         self._paths, self._node, self._clock = paths, node, clock
         self._memory: dict[str, _Memory] = {}
+        self._ending: dict[str, tuple[Pod, PodState]] = {}
 
     async def sync_pod(self, pod: Pod) -> Outcome:
         """Bring a pod that is to run to where it should be. Raises RuntimeCallError when the runtime is not there."""
@@ -152,13 +153,22 @@ class PodSyncer:
         if pod is not None:
             self._probes.stop_for_termination(uid)
             self._tell(pod, state)
-        await self._killer.kill_pod(pod, state, grace)
+            self._ending[uid] = pod, state
+        try:
+            await self._killer.kill_pod(pod, state, grace)
+        finally:
+            self._ending.pop(uid, None)
         state = await self._observer.observe(uid)
         if state.running:
             raise RuntimeError(f"{len(state.running)} containers of the pod still run")
         if pod is not None:
             self._tell(pod, state, terminal=True)
         self._probes.remove(uid)
+
+    def tell_verdict(self, uid: str) -> None:
+        """A probe's verdict has changed. A pod whose end is being waited for shows it, without a pass."""
+        if (ending := self._ending.get(uid)) is not None:
+            self._tell(*ending)
 
     async def sync_terminated(self, pod: Pod | None, uid: str, *, keep_containers: bool) -> None:
         """Take away what the ended pod leaves: volumes, cgroup, and its containers unless they are to be kept."""

@@ -126,13 +126,13 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     observed.show_node(config.node_name, "v1.32.0", lambda: observer.seen, registry.all)
     store = ObjectStore(client, clock)
 
-    def was_ready(uid: str, container_id: str) -> bool:
+    def shown(uid: str, container_id: str) -> Mapping[str, Any]:
         pod = registry.get(uid)
-        shown = (registry.published(pod) or {}) if pod is not None else {}
-        statuses = (shown.get("status") or {}).get("containerStatuses") or ()
-        return any(entry.get("containerID") == container_id and entry.get("ready") for entry in statuses)
+        status = ((registry.published(pod) or {}) if pod is not None else {}).get("status") or {}
+        listed = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+        return next((entry for entry in listed if entry.get("containerID") == container_id), {})
 
-    probes = ProbeManager(runtime.pods, recorder, clock, lambda uid: workers.wake(uid), lambda: node_ips[0], was_ready)
+    probes = ProbeManager(runtime.pods, recorder, clock, lambda uid: workers.judged(uid), lambda: node_ips[0], shown)
     killer = Killer(runtime.pods, clock, recorder)
     claims = ClaimReader(client, config.node_name)
     tokens, image_volumes = TokenManager(client, clock), config.gates["ImageVolume"]

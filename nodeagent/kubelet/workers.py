@@ -168,6 +168,11 @@ class PodWorkers:
         if worker is not None:
             worker.wake.set()
 
+    def judged(self, uid: str) -> None:
+        """A probe's verdict has changed: look again; of a pod that is being ended, tell it (SetContainerReadiness)."""
+        self._syncer.tell_verdict(uid)
+        self.wake(uid)
+
     async def stop(self) -> None:
         """End the workers, not the pods."""
         tasks = [worker.task for worker in self._workers.values() if worker.task is not None]

@@ -22,6 +22,7 @@ from .check import Answer, check
 log = logging.getLogger(__name__)
 
 _KINDS = {"startup": "startupProbe", "readiness": "readinessProbe", "liveness": "livenessProbe"}
+_ENDING = {"readiness": "readinessProbe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,11 @@ class _Key:
 
 
 class ProbeManager:
-    """All probes of the node. changed: called with a pod's uid when a verdict changed."""
+    """All probes of the node.
+
+    changed: called with a pod's uid when a verdict changed. shown: the status of a container that the API shows, by the
+    pod's uid and the container's id as the API has it; empty when it shows none.
+    """
 
     def __init__(
         self,
@@ -41,37 +46,42 @@ class ProbeManager:
         clock: Clock,
         changed: Callable[[str], None],
         host_ip: Callable[[], str],
-        was_ready: Callable[[str, str], bool],
+        shown: Callable[[str, str], Mapping[str, Any]],
     ) -> None:
         self._runtime, self._recorder, self._clock, self._changed = runtime, recorder, clock, changed
-        self._host_ip, self._was_ready = host_ip, was_ready
+        self._host_ip, self._shown = host_ip, shown
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._said: dict[tuple[str, str], bool] = {}
         self._uid_of: dict[str, str] = {}
         self._started: dict[str, asyncio.Event] = {}
         self._counted: dict[str, set[observed.Where]] = {}
+        self._ending: set[str] = set()
         self.view = ProbeView(
             liveness=lambda container_id: self._said.get((container_id, "liveness")),
             startup=lambda container_id: self._said.get((container_id, "startup")),
         )
 
     def is_started(self, container: Container, state: ContainerState) -> bool:
-        """Whether the startup probe, if there is one, has passed."""
-        return "startupProbe" not in container or self._said.get((state.id, "startup")) is True
+        """Whether the startup probe, if there is one, has passed; until it has spoken, what the API shows."""
+        return "startupProbe" not in container or self._verdict(state, "startup", "started")
 
     def is_ready(self, container: Container, state: ContainerState) -> bool:
         """Whether the readiness probe, if there is one, says so.
 
         Until it has spoken, a container that the API shows as ready stays it: a restart of the agent is no outage.
         """
-        if "readinessProbe" not in container:
-            return True
-        said = self._said.get((state.id, "readiness"))
-        return self._was_ready(self._uid_of.get(state.id, ""), state.container_id) if said is None else said
+        return "readinessProbe" not in container or self._verdict(state, "readiness", "ready")
+
+    def _verdict(self, state: ContainerState, kind: str, field: str) -> bool:
+        said = self._said.get((state.id, kind))
+        if said is None:
+            said = bool(self._shown(self._uid_of.get(state.id, ""), state.container_id).get(field))
+        return said
 
     def sync(self, pod: Pod, state: PodState) -> None:
-        """Have a task for each probe of what runs, and none for what does not."""
+        """Have a task for each probe of what runs, and none for what does not; of an ending pod only for readiness."""
         uid = pods.uid(pod)
+        kinds = _ENDING if uid in self._ending else _KINDS
         wanted: set[_Key] = set()
         for kind, container in pods.all_containers(pod):
             if kind == "ephemeral" or (kind == "init" and not pods.is_sidecar(container)):
@@ -80,21 +90,22 @@ class ProbeManager:
             if latest is None or latest.state is not State.RUNNING:
                 continue
             self._uid_of[latest.id] = uid
-            for probe_kind, field in _KINDS.items():
+            for probe_kind, field in kinds.items():
                 if field not in container:
                     continue
                 key = _Key(uid, latest.id, probe_kind)
                 wanted.add(key)
-                if key not in self._tasks and not pod["metadata"].get("deletionTimestamp"):
+                if key not in self._tasks:
                     ip = self._host_ip() if pods.host_network(pod) else (state.ips or ("",))[0]
                     self._tasks[key] = asyncio.create_task(self._run(key, pod, container, latest, ip))
         for key in [key for key in self._tasks if key.uid == uid and key not in wanted]:
             self._stop(key)
 
     def stop_for_termination(self, uid: str) -> None:
-        """The pod is ending: it may still become unready, but must not be restarted."""
-        for key in [key for key in self._tasks if key.uid == uid and key.kind != "readiness"]:
-            self._stop(key)
+        """The pod is ending: it may still become unready, but must not be restarted. What has started stays started."""
+        self._ending.add(uid)
+        for key in [key for key in self._tasks if key.uid == uid and key.kind not in _ENDING]:
+            self._tasks.pop(key).cancel()
 
     def remove(self, uid: str) -> None:
         """The pod has ended."""
@@ -102,6 +113,10 @@ class ProbeManager:
             self._stop(key)
         for container_id in [known for known, owner in self._uid_of.items() if owner == uid]:
             del self._uid_of[container_id]
+            self._started.pop(container_id, None)
+            for kind in _KINDS:
+                self._said.pop((container_id, kind), None)
+        self._ending.discard(uid)
         for where in self._counted.pop(uid, ()):
             observed.forget(where)
 
@@ -125,7 +140,7 @@ class ProbeManager:
             # A restarted agent does not make the container wait again.
             age = (self._clock.now() - state.started_at).total_seconds()
             delay = max(0.0, delay - max(0.0, age))
-        if key.kind != "startup" and "startupProbe" in container:
+        if key.kind != "startup" and not self.is_started(container, state):
             await self._started.setdefault(key.container_id, asyncio.Event()).wait()
         await self._clock.sleep(delay)
         passed = failed = 0

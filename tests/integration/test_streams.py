@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import socketserver
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from base64 import b64decode
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
+from apimachinery.client.config import load_kubeconfig
 from apimachinery.kit.certs import Authority
 from tests.integration.ports import own_number
-from tests.integration.process import ControlPlane
+from tests.integration.process import DEADLINE, ControlPlane
 
 # Of TEST-NET-2, on this machine while a test runs: requests are not proxied to loopback.
 ADDRESS = f"198.51.100.{1 + own_number()}"
@@ -30,6 +35,8 @@ class _Agent(socketserver.ThreadingTCPServer):
         super().__init__((ADDRESS, 0), _Connection)
         self.context = context
         self.seen: list[tuple[str, dict[str, str], str]] = []
+        self.more = threading.Event()  # set by a test: a followed log goes on
+        self.left = threading.Event()  # nobody follows the log any more
 
     def get_request(self) -> tuple[socket.socket, object]:
         plain, address = self.socket.accept()
@@ -55,7 +62,7 @@ class _Connection(socketserver.StreamRequestHandler):
             head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
             self.wfile.write(head.encode() + body)
         elif first[1].startswith("/containerLogs/"):
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\none\ntwo\n")
+            self._log("follow=true" in first[1], "tailLines=99" in first[1])
         elif first[1].startswith("/elsewhere"):
             self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
         elif first[1].startswith("/stats"):
@@ -71,6 +78,21 @@ class _Connection(socketserver.StreamRequestHandler):
             )
             while data := self.request.recv(65536):
                 self.wfile.write(data)
+
+    def _log(self, follow: bool, broken: bool) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+        if broken:
+            self.wfile.write(head + b"Content-Length: 8\r\n\r\nhalf")
+            return
+        self.wfile.write(head + b"Connection: close\r\n\r\none\n")
+        if not follow:
+            self.wfile.write(b"two\n")
+            return
+        self.server.more.wait(DEADLINE)
+        with contextlib.suppress(OSError):  # as a connection that is cut ends
+            self.wfile.write(b"two\n")
+            self.request.recv(1)
+        self.server.left.set()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -257,3 +279,121 @@ def test_an_agent_that_is_not_there(control_plane: ControlPlane, pod: str, agent
     with contextlib.closing(stream):
         assert head.startswith(b"HTTP/1.1 500 ")
         assert f"error dialing backend: dial tcp {where}: connect: connection refused".encode() in stream.recv(4096)
+
+
+@contextlib.asynccontextmanager
+async def _websocket(
+    control_plane: ControlPlane, path: str, *protocols: str
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    config = load_kubeconfig(control_plane.kubeconfig)
+    connector = aiohttp.TCPConnector(ssl=config.ssl_context() or False)
+    async with asyncio.timeout(DEADLINE), aiohttp.ClientSession(connector=connector) as session:
+        url = f"{config.server.replace('https', 'wss')}{path}"
+        async with session.ws_connect(url, protocols=protocols, compress=15) as channel:
+            yield channel
+
+
+def _heard(
+    control_plane: ControlPlane, path: str, *protocols: str
+) -> tuple[str | None, list[tuple[aiohttp.WSMsgType, Any]], int | None]:
+    """The protocol chosen, every message, and the code with which the server closed."""
+
+    async def hear() -> tuple[str | None, list[tuple[aiohttp.WSMsgType, Any]], int | None]:
+        async with _websocket(control_plane, path, *protocols) as channel:
+            assert channel.compress == 0, "upstream's server knows no extension"
+            messages = [(message.type, message.data) async for message in channel]
+            return channel.protocol, messages, channel.close_code
+
+    return asyncio.run(hear())
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ((), None),
+        (("binary.k8s.io",), "binary.k8s.io"),
+        (("base64.binary.k8s.io",), "base64.binary.k8s.io"),
+        (("v9.log.k8s.io", "base64.binary.k8s.io", "binary.k8s.io"), "base64.binary.k8s.io"),
+    ],
+    ids=["none", "binary", "base64", "several"],
+)
+def test_logs_over_a_websocket(
+    control_plane: ControlPlane, pod: str, agent: _Agent, offered: tuple[str, ...], chosen: str | None
+) -> None:
+    """A message per piece of the log, an empty one before the first; then the server closes (wsstream.Reader)."""
+    protocol, messages, code = _heard(control_plane, f"{pod}/log?container=main&tailLines=2&timestamps=true", *offered)
+    base64 = chosen == "base64.binary.k8s.io"
+    kind = aiohttp.WSMsgType.TEXT if base64 else aiohttp.WSMsgType.BINARY
+    assert (protocol, code) == (chosen, aiohttp.WSCloseCode.OK)
+    assert {found for found, _ in messages} == {kind} and not messages[0][1]
+    assert b"".join(b64decode(data) if base64 else data for _, data in messages) == b"one\ntwo\n"
+    path, headers, _ = agent.seen[0]
+    assert path.endswith("/p/main?timestamps=true&tailLines=2")
+    assert not [name for name in headers if name == "upgrade" or name.startswith("sec-websocket-")]
+
+
+def test_a_followed_log_over_a_websocket(control_plane: ControlPlane, pod: str, agent: _Agent) -> None:
+    async def follow() -> None:
+        async with _websocket(control_plane, f"{pod}/log?follow=true", "binary.k8s.io") as channel:
+            assert [await channel.receive_bytes() for _ in range(2)] == [b"", b"one\n"]
+            await channel.send_str("what a client says is not listened to")
+            agent.more.set()
+            assert await channel.receive_bytes() == b"two\n"
+            assert not agent.left.is_set()
+
+    asyncio.run(follow())
+    assert agent.left.wait(DEADLINE), "the node agent is asked no longer when the client has gone"
+
+
+def test_a_client_that_vanishes_ends_the_log(control_plane: ControlPlane, pod: str, agent: _Agent) -> None:
+    async def vanish() -> None:
+        async with _websocket(control_plane, f"{pod}/log?follow=true") as channel:
+            assert [await channel.receive_bytes() for _ in range(2)] == [b"", b"one\n"]
+            agent.more.set()
+            assert await channel.receive_bytes() == b"two\n"
+            transport = channel.get_extra_info("socket")
+            assert transport is not None
+            transport.shutdown(socket.SHUT_RDWR)
+
+    asyncio.run(vanish())
+    assert agent.left.wait(DEADLINE)
+
+
+def test_what_is_wrong_with_a_log_is_told_before_the_upgrade(
+    control_plane: ControlPlane, namespace: str, pod: str, agent: _Agent
+) -> None:
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    handshake |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": "binary.k8s.io"}
+
+    def told(path: str, **headers: str) -> tuple[int, str]:
+        answer = control_plane.request("GET", path, headers=handshake | headers)
+        assert answer.headers["connection"] == "close"
+        return answer.code, answer.json["message"] if answer.body else ""
+
+    assert told(f"{pod}/log?container=other") == (400, "container other is not valid for pod p")
+    assert told(f"{pod}/log?tailLines=x") == (400, 'strconv.ParseInt: parsing "x": invalid syntax')
+    assert told(f"{pod}/log?limitBytes=0")[0] == 422
+    assert told(f"{pod[:-1]}nobody/log") == (404, 'pods "nobody" not found')
+    assert agent.seen == []
+    words = 'previous terminated container "main" in pod "p" not found'
+    assert told(f"{pod}/log?previous=true") == (400, words)
+    assert told(f"{pod}/log", **{"Sec-WebSocket-Protocol": "channel.k8s.io"}) == (403, "")
+    assert told(f"{pod}/log", **{"Sec-WebSocket-Version": "12"})[0] == 400
+    assert told(f"{pod}/log", **{"Sec-WebSocket-Key": "short"})[0] == 400
+    # Who names the protocol but does not ask for it gets plain HTTP.
+    plain = control_plane.request("GET", f"{pod}/log", headers={"Upgrade": "websocket"})
+    assert (plain.code, plain.body) == (200, b"one\ntwo\n")
+
+
+def test_a_log_that_breaks_off_is_no_whole_one(control_plane: ControlPlane, pod: str) -> None:
+    _, messages, code = _heard(control_plane, f"{pod}/log?tailLines=99")
+    assert b"half".startswith(b"".join(data for _, data in messages))
+    assert code == aiohttp.WSCloseCode.INTERNAL_ERROR
+
+
+def test_a_pod_that_is_nowhere_has_no_log(control_plane: ControlPlane, namespace: str) -> None:
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    spec = {"schedulerName": "nobody", "containers": [{"name": "main", "image": "busybox"}]}
+    assert control_plane.request("POST", pods, {"metadata": {"name": "w"}, "spec": spec}).code == 201
+    answer = control_plane.request("GET", f"{pods}/w/log")
+    assert (answer.code, answer.body) == (204, b"")

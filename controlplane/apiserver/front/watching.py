@@ -11,15 +11,15 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from aiohttp import HttpVersion11, WSMsgType, web
+from aiohttp import HttpVersion11, web
 
-from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import begun
 from controlplane.apiserver.front import metering
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, accept
 from controlplane.apiserver.front.watch_lines import LENGTH, Lines
 from controlplane.apiserver.front.watch_push import Pusher
+from controlplane.apiserver.front.websockets import accepted, is_websocket, offered, one_way
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Attributes, Collection
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -122,7 +122,7 @@ async def _answer(
     request: web.BaseRequest, media: str, gone: Callable[[], None]
 ) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
     """The answer that has begun, and how to send lines by it. gone: called when a WebSocket's client closes it."""
-    if request.headers.get("Upgrade", "").lower() == "websocket":
+    if is_websocket(request):
         async with _websocket(request, media, gone) as found:
             yield found
         return
@@ -143,17 +143,7 @@ async def _answer(
 async def _websocket(
     request: web.BaseRequest, media: str, gone: Callable[[], None]
 ) -> AsyncIterator[tuple[web.StreamResponse, Send]]:
-    offered = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if word.strip()]
-    # A bearer token may travel as a protocol; it is never the one that is chosen.
-    socket = web.WebSocketResponse(protocols=[word for word in offered if not word.startswith("base64url.bearer.")])
-    await socket.prepare(request)
-    begun(request, socket.status)
-
-    async def receive() -> None:
-        """The client has nothing to say but that it closes."""
-        while (await socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
-            pass
-        gone()
+    socket = await accepted(request, offered(request))
 
     async def send(lines: list[bytes]) -> None:
         for line in lines:
@@ -162,10 +152,5 @@ async def _websocket(
             else:
                 await socket.send_bytes(line[LENGTH:])  # a message has its length
 
-    reader = asyncio.create_task(receive())
-    try:
+    async with one_way(socket, gone):
         yield socket, send
-    finally:
-        await cancel_and_wait(reader)
-        with contextlib.suppress(ConnectionError):
-            await socket.close()

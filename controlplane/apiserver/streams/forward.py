@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +19,8 @@ from apimachinery.meta import status
 from controlplane.apiserver.streams.headers import response_headers
 from controlplane.apiserver.streams.rewrite import Rewriting
 from controlplane.apiserver.streams.target import Target
+
+Answered = Callable[[web.BaseRequest, aiohttp.ClientResponse, CIMultiDict[str]], Awaitable[web.StreamResponse]]
 
 _CONNECT_TIMEOUT = 30.0  # upstream's dialer
 _REFUSAL_MAX = 2000  # bytes of a refusal's text that are passed on
@@ -110,6 +112,7 @@ class Forwarder:
         rewriting: Rewriting | None = None,
         redirects: Callable[[str], bool] | None = None,
         answer_within: float | None = None,
+        answered: Answered | None = None,
     ) -> web.StreamResponse:
         """Hand the request on and its answer back.
 
@@ -117,6 +120,7 @@ class Forwarder:
         rewriting: links of HTML pages and Location headers are led back through the proxy.
         redirects: says of a Location whether it is passed to the client; other redirects are answered with 502.
         answer_within: seconds until the answer must have begun.
+        answered: hands the answer on in another form than HTTP's.
         Raises Unreachable, ApiError.
         """
         try:
@@ -132,6 +136,8 @@ class Forwarder:
                 text = (await answer.content.read(_REFUSAL_MAX)).decode(errors="replace")
                 raise refusal(answer.status, text.strip())
             headers = response_headers(answer.headers)
+            if answered is not None:
+                return await answered(request, answer, headers)
             if rewriting is not None and "Location" in headers:
                 headers["Location"] = rewriting.link(headers["Location"])
             elif rewriting is not None and answer.content_type == "text/html" and request.method != "HEAD":

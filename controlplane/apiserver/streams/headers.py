@@ -46,6 +46,11 @@ def request_headers(request: web.BaseRequest, *, upgrade: bool = False) -> CIMul
     return found
 
 
+def without_handshake(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """A copy without what a client says to begin a WebSocket, which ends here. A bearer token may be in it."""
+    return CIMultiDict([each for each in headers.items() if not each[0].lower().startswith("sec-websocket-")])
+
+
 def identify(headers: CIMultiDict[str], user: User) -> None:
     """Name the user to an aggregated server, which believes the front proxy's certificate."""
     headers["X-Remote-User"] = user.name

@@ -12,10 +12,11 @@ from apimachinery.api.catalogue import PODS
 from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported
 from controlplane.apiserver.front.request_info import RequestInfo
+from controlplane.apiserver.front.websockets import is_websocket
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.registry import Registry
-from controlplane.apiserver.streams.forward import Forwarder, Sent, Unreachable
-from controlplane.apiserver.streams.headers import request_headers
+from controlplane.apiserver.streams.forward import Answered, Forwarder, Sent, Unreachable
+from controlplane.apiserver.streams.headers import request_headers, without_handshake
 from controlplane.apiserver.streams.location import Locator
 from controlplane.apiserver.streams.proxy import Proxy, encoded, is_upgrade
 from controlplane.apiserver.streams.relay import relay
@@ -60,15 +61,20 @@ class NodeStreams:
         container = choose_container(pod, call.query.get("container", ""))
         node = (pod.get("spec") or {}).get("nodeName") or ""
         if not node:
-            return web.Response(text="")
+            return web.Response(status=204)
         verified = not is_set(call.query, "insecureSkipTLSVerifyBackend")
         target = await self._locator.kubelet(node, verified=verified)
         path = encoded("containerLogs", call.namespace, call.name, container)
-        headers = request_headers(request)
+        headers = without_handshake(request_headers(request))
         headers.popall("Accept-Encoding", None)
+        answered: Answered | None = None
+        if is_websocket(request):
+            from controlplane.apiserver.streams import messages
+
+            answered = messages.answered
         sent = Sent("GET", path, urlencode(query), headers)
         try:
-            return await self._forwarder.forward(request, target, sent, checked=True)
+            return await self._forwarder.forward(request, target, sent, checked=True, answered=answered)
         except Unreachable as error:
             raise failure(f'Get "{target.url(path, urlencode(query))}": {error}') from None
 

@@ -17,7 +17,9 @@ from msgspec import Struct
 
 from apimachinery.kit import spdy
 from apimachinery.meta import status
+from controlplane.apiserver.front.websockets import accepted, is_websocket, offered
 from controlplane.apiserver.streams.forward import Sent
+from controlplane.apiserver.streams.headers import without_handshake
 from controlplane.apiserver.streams.target import Target
 from controlplane.apiserver.streams.upgrade import Refused, Upgraded, upgraded
 
@@ -25,8 +27,6 @@ log = logging.getLogger(__name__)
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
-MESSAGE_MAX = 32 * 1024 * 1024
-"""Bytes of one message; upstream's WebSocket library takes as many."""
 _READ = 64 * 1024
 _CREATE_TIMEOUT = 30.0  # seconds for the node agent to accept every stream (DefaultStreamCreationTimeout)
 _WRITE_STATUS_TIMEOUT = 10.0
@@ -55,18 +55,16 @@ class Options(Struct, frozen=True):
 
 def is_wanted(request: web.BaseRequest) -> bool:
     """Whether the client speaks v5 over WebSocket."""
-    offered = request.headers.getall("Sec-WebSocket-Protocol", [])
-    is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
-    return is_websocket and V5 in [word.strip() for line in offered for word in line.split(",")]
+    return is_websocket(request) and V5 in offered(request)
 
 
 async def serve(request: web.BaseRequest, target: Target, sent: Sent, options: Options) -> web.StreamResponse:
     """Answer the client's handshake, then translate until the process has ended or either side is gone.
 
-    What the node agent refuses is told on the error channel, as upstream does: the WebSocket stands by then.
+    What the node agent refuses is told on the error channel, as upstream does: the WebSocket stands by then. Raises
+    ApiError 400 for a handshake that is none.
     """
-    socket = web.WebSocketResponse(protocols=(V5,), compress=False, max_msg_size=MESSAGE_MAX)
-    await socket.prepare(request)
+    socket = await accepted(request, (V5,))
     try:
         await socket.send_bytes(bytes([options.first]))
         outcome = await _translated(socket, target, _spdy_request(sent), options)
@@ -182,9 +180,7 @@ class _Translation:
 
 
 def _spdy_request(sent: Sent) -> Sent:
-    headers = sent.headers.copy()
-    for name in [name for name in headers if name.lower().startswith("sec-websocket-")]:
-        headers.popall(name, None)
+    headers = without_handshake(sent.headers)
     headers["Connection"], headers["Upgrade"] = "Upgrade", "SPDY/3.1"
     headers["X-Stream-Protocol-Version"] = V4
     return Sent("POST", sent.path, sent.query, headers, sent.host)

@@ -10,7 +10,9 @@ import asyncio
 
 from aiohttp import WSMsgType, web
 
+from controlplane.apiserver.front.websockets import accepted, is_websocket, offered
 from controlplane.apiserver.streams.forward import Sent
+from controlplane.apiserver.streams.headers import without_handshake
 from controlplane.apiserver.streams.target import Target
 from controlplane.apiserver.streams.upgrade import Refused, Upgraded, failure, upgraded
 
@@ -18,39 +20,32 @@ _PREFIX, _SUFFIX = "SPDY/3.1+", ".k8s.io"
 _ALPHA = "v2.portforward.k8s.io"  # the name of Kubernetes 1.30
 _V1 = "portforward.k8s.io"
 _READ = 64 * 1024
-_MESSAGE_MAX = 32 * 1024 * 1024
 
 
 def protocols(request: web.BaseRequest) -> dict[str, str]:
     """The tunnelled protocols a client offers: its name of each → the name within SPDY."""
-    if request.headers.get("Upgrade", "").lower() != "websocket":
+    if not is_websocket(request):
         return {}
-    lines = request.headers.getall("Sec-WebSocket-Protocol", [])
-    offered = [word.strip() for line in lines for word in line.split(",")]
-    found = {
-        word: word.removeprefix(_PREFIX) for word in offered if word.startswith(_PREFIX) and word.endswith(_SUFFIX)
-    }
-    return found | ({_ALPHA: _V1} if _ALPHA in offered else {})
+    words = offered(request)
+    found = {word: word.removeprefix(_PREFIX) for word in words if word.startswith(_PREFIX) and word.endswith(_SUFFIX)}
+    return found | ({_ALPHA: _V1} if _ALPHA in words else {})
 
 
 async def serve(request: web.BaseRequest, target: Target, sent: Sent) -> web.StreamResponse:
-    """Ask the node agent first; its refusal is the client's answer. Raises ApiError 500."""
-    offered = protocols(request)
-    headers = sent.headers.copy()
-    for name in [name for name in headers if name.lower().startswith("sec-websocket-")]:
-        headers.popall(name, None)
+    """Ask the node agent first; its refusal is the client's answer. Raises ApiError 400, 500."""
+    asked = protocols(request)
+    headers = without_handshake(sent.headers)
     headers.popall("X-Stream-Protocol-Version", None)
     headers["Connection"], headers["Upgrade"] = "Upgrade", "SPDY/3.1"
-    for inner in dict.fromkeys(offered.values()):
+    for inner in dict.fromkeys(asked.values()):
         headers.add("X-Stream-Protocol-Version", inner)
     try:
         async with upgraded(target, Sent("POST", sent.path, sent.query, headers, sent.host)) as backend:
             if "spdy/3.1" not in backend.headers.get("Upgrade", "").lower():
                 raise failure("unable to upgrade: missing upgrade headers in response")
             chosen = backend.headers.get("X-Stream-Protocol-Version", "").strip()
-            names = tuple(outer for outer, inner in offered.items() if inner == chosen)
-            socket = web.WebSocketResponse(protocols=names, compress=False, max_msg_size=_MESSAGE_MAX)
-            await socket.prepare(request)
+            names = tuple(outer for outer, inner in asked.items() if inner == chosen)
+            socket = await accepted(request, names)
             await _carry(socket, backend)
             return socket
     except Refused as refusal:

@@ -149,6 +149,16 @@ def test_the_channels(cluster: Cluster, web: dict[str, Any], protocol: str) -> N
     assert told["reason"] == "NonZeroExitCode" and told["details"]["causes"][0]["message"] == "3"
 
 
+@pytest.mark.parametrize("protocol", ["binary.k8s.io", "base64.binary.k8s.io"])
+def test_a_log(cluster: Cluster, web: dict[str, Any], protocol: str) -> None:
+    eventually(lambda: "err" in cluster.kubectl("logs", "web", "-c", "main"), "the last line")
+    channel = connect(cluster, f"{PODS}/web/log?container=main", [protocol])
+    found = b""
+    while (message := channel.recv_data())[0] != websocket.ABNF.OPCODE_CLOSE:
+        found += base64.b64decode(message[1]) if "base64" in protocol else message[1]
+    assert (channel.getsubprotocol(), found) == (protocol, b"out\nerr\n")
+
+
 def test_closing_one_half_in_v5(cluster: Cluster, web: dict[str, Any]) -> None:
     channel = connect(cluster, EXEC.replace("command=sh", "command=wc&command=-c"), ["v5.channel.k8s.io"])
     for _ in range(3):

@@ -8,8 +8,9 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from controlplane.apiserver.authn.user import User
-from controlplane.apiserver.streams import translate, tunnel
-from controlplane.apiserver.streams.headers import identify, request_headers, response_headers
+from controlplane.apiserver.front.websockets import is_websocket, offered
+from controlplane.apiserver.streams import messages, translate, tunnel
+from controlplane.apiserver.streams.headers import identify, request_headers, response_headers, without_handshake
 
 
 def asked(*headers: tuple[str, str]) -> web.BaseRequest:
@@ -77,16 +78,47 @@ def test_a_backend_does_not_open_this_server_to_other_origins() -> None:
     ],
 )
 def test_who_is_translated(offered: str, wanted: bool) -> None:
-    assert translate.is_wanted(asked(("Upgrade", "WebSocket"), ("Sec-WebSocket-Protocol", offered))) is wanted
-    assert not translate.is_wanted(asked(("Upgrade", "SPDY/3.1"), ("Sec-WebSocket-Protocol", offered)))
+    def asks(upgrade: str) -> bool:
+        headers = (("Connection", "Upgrade"), ("Upgrade", upgrade), ("Sec-WebSocket-Protocol", offered))
+        return translate.is_wanted(asked(*headers))
+
+    assert asks("WebSocket") is wanted
+    assert not asks("SPDY/3.1")
 
 
 def test_who_is_tunnelled() -> None:
     offered = "SPDY/3.1+portforward.k8s.io, v2.portforward.k8s.io, v4.channel.k8s.io, SPDY/3.1+x"
     inner = "portforward.k8s.io"
-    request = asked(("Upgrade", "websocket"), ("Sec-WebSocket-Protocol", offered))
+    upgrade = ("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket")
+    request = asked(*upgrade, ("Sec-WebSocket-Protocol", offered))
     assert tunnel.protocols(request) == {"SPDY/3.1+portforward.k8s.io": inner, "v2.portforward.k8s.io": inner}
     assert tunnel.protocols(asked(("Upgrade", "SPDY/3.1"), ("X-Stream-Protocol-Version", inner))) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        ("", ""),
+        ("binary.k8s.io", messages.BINARY),
+        ("mine, base64.binary.k8s.io, binary.k8s.io", messages.BASE64),
+        ("base64url.bearer.authorization.k8s.io.c2VjcmV0, binary.k8s.io", messages.BINARY),
+        ("channel.k8s.io, v5.channel.k8s.io", None),
+    ],
+)
+def test_in_which_form_a_log_is_told(said: str, chosen: str | None) -> None:
+    headers = (("Sec-WebSocket-Protocol", said),) if said else ()
+    assert messages.choose(offered(asked(*headers))) == chosen
+
+
+def test_who_asks_for_a_websocket() -> None:
+    assert is_websocket(asked(("Connection", "keep-alive"), ("Connection", "Upgrade"), ("Upgrade", "WebSocket")))
+    assert not is_websocket(asked(("Upgrade", "websocket")))
+    assert not is_websocket(asked(("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1")))
+
+
+def test_what_begins_a_websocket_goes_no_further() -> None:
+    found = without_handshake(CIMultiDict([("sec-websocket-protocol", "secret"), ("Cookie", "1"), ("Cookie", "2")]))
+    assert list(found.items()) == [("Cookie", "1"), ("Cookie", "2")]
 
 
 def test_which_streams_are_opened() -> None:

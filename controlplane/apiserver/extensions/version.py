@@ -143,11 +143,11 @@ class VersionRules:
 
     @cached_property
     def selects_as_stored(self) -> bool:
-        several = len(self._spec["versions"]) > 1
-        if several and self.converter is not None:
+        if self.settled and self._version.get("storage"):
+            return True  # everything was written in this version, by this schema
+        if len(self._spec["versions"]) > 1 and self.converter is not None:
             return False
-        fields = self._version.get("selectableFields") or ()
-        return (self.settled and not several) or not any(self._has_default(each["jsonPath"]) for each in fields)
+        return not any(self._has_default(each["jsonPath"]) for each in self._version.get("selectableFields") or ())
 
     def _has_default(self, path: str) -> bool:
         """Whether the value there may be a default's, its own or one around it."""

@@ -19,7 +19,8 @@ WEBHOOK: Object = {"strategy": "Webhook", "webhook": {"clientConfig": {"url": "h
 def rules(
     level: Object = PLAIN,
     spec: Object | None = None,
-    versions: int = 1,
+    others: int = 0,
+    storage: bool = True,
     settled: bool = True,
     conversion: Object | None = None,
 ) -> VersionRules:
@@ -27,10 +28,14 @@ def rules(
     schema = {"type": "object", "properties": {"spec": below}}
     version = {
         "name": "v1",
+        "storage": storage,
         "schema": {"openAPIV3Schema": schema},
         "selectableFields": [{"jsonPath": ".spec.level"}],
     }
-    definition: Object = {"group": "example.com", "versions": [version] * versions}
+    definition: Object = {
+        "group": "example.com",
+        "versions": [version, *({"name": f"v{each}"} for each in range(others))],
+    }
     if conversion is not None:
         definition["conversion"] = conversion
     return VersionRules(definition, version, None, settled=settled)  # type: ignore[arg-type]  # nothing is converted
@@ -40,12 +45,18 @@ def rules(
     ("about", "expected"),
     [
         pytest.param({}, True, id="one version"),
-        pytest.param({"versions": 2, "settled": False}, True, id="several, by the same paths"),
-        pytest.param({"conversion": WEBHOOK}, True, id="a webhook with nothing to convert"),
-        pytest.param({"versions": 2, "conversion": WEBHOOK}, False, id="a webhook"),
+        pytest.param({"others": 1, "storage": False}, True, id="another is stored, in which the paths are the same"),
+        pytest.param({"conversion": WEBHOOK, "settled": False}, True, id="a webhook with nothing to convert"),
+        pytest.param({"others": 1, "conversion": WEBHOOK, "storage": False}, False, id="a webhook makes it"),
+        pytest.param({"others": 1, "conversion": WEBHOOK}, True, id="a webhook makes the others"),
+        pytest.param(
+            {"others": 1, "conversion": WEBHOOK, "settled": False}, False, id="a webhook, and another may be stored"
+        ),
         pytest.param({"level": DEFAULT}, True, id="a default that everything was stored with"),
         pytest.param({"level": DEFAULT, "settled": False}, False, id="a default that may have come later"),
-        pytest.param({"level": DEFAULT, "versions": 2}, False, id="a default that another version may not have"),
+        pytest.param(
+            {"level": DEFAULT, "others": 1, "storage": False}, False, id="a default that another version may not have"
+        ),
         pytest.param({"spec": AROUND, "settled": False}, False, id="a default around it"),
     ],
 )

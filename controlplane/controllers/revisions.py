@@ -5,27 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from apimachinery.api.catalogue import CONTROLLERREVISIONS, Resource
+import orjson
+
+from apimachinery.api.catalogue import CONTROLLERREVISIONS, STATEFULSETS, Resource
 from apimachinery.client.rest import Client
 from apimachinery.controller.owners import is_controlled_by, owner_reference
 from apimachinery.meta import objects
+from apimachinery.meta.objects import copied
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
-from controlplane.controllers.template_hash import compute_hash, meaningful
+from controlplane.controllers.template_hash import compute_hash, meaningful, safe_encode
 
 Object = dict[str, Any]
 
 HASH_LABEL = "controller-revision-hash"
+_OF_STATEFUL_SETS = "controller.kubernetes.io/hash"
+_IN_HTML = {b"&": rb"\u0026", b"<": rb"\u003c", b">": rb"\u003e"}  # encoding/json writes them so
 
 
 def revision_data(owner: Object) -> Object:
-    """Return what a revision remembers: a strategic merge patch that brings the template back (`rollout undo`)."""
-    return {"spec": {"template": {**(owner["spec"].get("template") or {}), "$patch": "replace"}}}
+    """Return what a revision remembers: a strategic merge patch that brings the template back (`rollout undo`).
+
+    kubectl finds the present template among the revisions by its bytes: fields are in the order of their names, and
+    times that Go always writes are there (kubectl 1.32: pkg/polymorphichelpers, daemonSetMatch and statefulsetMatch).
+    """
+    template = copied(owner["spec"].get("template") or {})
+    claims = [(volume.get("ephemeral") or {}).get("volumeClaimTemplate") for volume in _volumes(template)]
+    for each in (template, *filter(None, claims)):
+        each["metadata"] = {**(each.get("metadata") or {}), "creationTimestamp": None}
+    data = {"spec": {"template": {**template, "$patch": "replace"}}}
+    found: Object = orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
+    return found
+
+
+def _volumes(template: Object) -> Iterable[Object]:
+    return (template.get("spec") or {}).get("volumes") or ()
 
 
 def render_revision(owner: Object, resource: Resource, number: int) -> Object:
     """Return the revision of the owner's present template."""
     data = revision_data(owner)
-    value = compute_hash(data, (owner.get("status") or {}).get("collisionCount"))
+    collisions = (owner.get("status") or {}).get("collisionCount")
+    of_stateful_set = resource == STATEFULSETS
+    value = _bytes_hash(data, collisions or 0) if of_stateful_set else compute_hash(data, collisions)
     labels = (owner["spec"].get("template") or {}).get("metadata", {}).get("labels") or {}
     return {
         "apiVersion": "apps/v1",
@@ -33,17 +54,24 @@ def render_revision(owner: Object, resource: Resource, number: int) -> Object:
         "metadata": {
             "name": f"{objects.name(owner)}-{value}",
             "namespace": objects.namespace(owner),
-            "labels": {**labels, HASH_LABEL: value},
-            "annotations": {
-                k: v
-                for k, v in objects.annotations(owner).items()
-                if k != "kubectl.kubernetes.io/last-applied-configuration"
-            },
+            "labels": {**labels, _OF_STATEFUL_SETS if of_stateful_set else HASH_LABEL: value},
+            "annotations": dict(objects.annotations(owner)),
             "ownerReferences": [owner_reference(owner, resource)],
         },
         "data": data,
         "revision": number,
     }
+
+
+def _bytes_hash(data: Object, collisions: int) -> str:
+    """FNV-1 of the bytes, which is upstream's own name for a StatefulSet's revision (HashControllerRevision)."""
+    text = orjson.dumps(data)
+    for char, escaped in _IN_HTML.items():
+        text = text.replace(char, escaped)
+    value = 0x811C9DC5
+    for byte in text + str(collisions).encode():
+        value = ((value * 0x01000193) & 0xFFFFFFFF) ^ byte
+    return safe_encode(str(value))
 
 
 def find_equal(owner: Object, revisions: Iterable[Object]) -> list[Object]:

@@ -192,3 +192,14 @@ async def test_a_pod_that_is_let_go_of_is_taken_again(cluster: Simulation) -> No
 
     await cluster.eventually(released, "the pod released")
     await running(cluster, "two", 2)
+
+
+async def test_a_deletion_that_says_nothing_leaves_the_pods(cluster: Simulation) -> None:
+    """Of Jobs and ReplicationControllers, for the sake of old clients; kubectl says Background."""
+    await start(cluster, "left", parallelism=1)
+    (pod,) = await running(cluster, "left", 1)
+    await cluster.client.delete(JOBS, "left", "default")
+    await gone(cluster, JOBS, "left")
+    left = await cluster.client.get(PODS, objects.name(pod), "default")
+    assert not objects.is_deleting(left) and not left["metadata"].get("ownerReferences")
+    assert not left["metadata"].get("finalizers")

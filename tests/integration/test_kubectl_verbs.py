@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import yaml
 
 from apimachinery.kit.certs import Authority
 from tests.integration.process import ROOT, ControlPlane, wait_until
@@ -32,6 +33,8 @@ spec:
       containers:
       - {name: main, image: busybox, ports: [{containerPort: 80}]}
 """
+SIZE = {"requests": {"storage": "1Gi"}}
+PROBE = {"httpGet": {"path": "/", "port": 80}}
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, labels: {set: one}}\ndata: {color: blue}\n"
 
 
@@ -122,6 +125,30 @@ def test_rollouts(kubectl: Kubectl) -> None:
     image = "jsonpath={.spec.template.spec.containers[0].image}"
     assert kubectl("get", "deployment", "web", "-o", image) == "busybox"
     assert "Waiting for deployment" in kubectl("rollout", "status", "deployment/web", "--timeout=3s", check=False)
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "StatefulSet"])
+def test_rollouts_of_what_has_controller_revisions(kubectl: Kubectl, kind: str) -> None:
+    """kubectl finds the present template among the revisions, byte by byte."""
+    spec = yaml.safe_load(DEPLOYMENT)["spec"]
+    del spec["replicas"]
+    pod = spec["template"]["spec"]
+    claim = {"metadata": {"labels": {"a": "b"}}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": SIZE}}
+    pod["volumes"] = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": claim}}, {"name": "e", "emptyDir": {}}]
+    pod["containers"][0] |= {"env": [{"name": "A", "value": "x y"}], "command": ["sh"], "livenessProbe": PROBE}
+    body = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "web"}, "spec": spec}
+    if kind == "StatefulSet":
+        spec["serviceName"] = "web"
+    kubectl("apply", "-f", "-", stdin=yaml.safe_dump(body))
+    name = f"{kind.lower()}/web"
+    history = ("rollout", "history", name)
+    wait_until("a revision", lambda: "1 " in kubectl(*history, check=False))
+    same = kubectl("rollout", "undo", name, "--to-revision=1", check=False)
+    assert "skipped rollback (current template already matches revision 1)" in same
+    kubectl("set", "image", name, "main=other")
+    wait_until("a second revision", lambda: "2 " in kubectl(*history))
+    assert "rolled back" in kubectl("rollout", "undo", name)
+    wait_until("the first is the newest again", lambda: re.findall(r"^(\d)", kubectl(*history), re.M) == ["2", "3"])
 
 
 def test_set_changes_one_thing(kubectl: Kubectl) -> None:

@@ -64,7 +64,7 @@ async def test_a_replication_controller_keeps_its_pods(cluster: Simulation) -> N
         return len(left) == 1 and is_controlled_by(left[0], made)
 
     await cluster.eventually(one, "one pod of its own")
-    await client.delete(REPLICATIONCONTROLLERS, "web", "default")
+    await client.delete(REPLICATIONCONTROLLERS, "web", "default", propagation="Background")
     await gone(cluster, REPLICATIONCONTROLLERS, "web")
 
     async def none() -> bool:

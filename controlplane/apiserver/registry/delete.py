@@ -188,17 +188,19 @@ def _check_preconditions(collection: Collection, current: Object, options: Delet
             )
 
 
+def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) -> list[str]:
+    """What keeps the object: what is asked for counts, then what it has, then the kind's habit."""
+    others = [each for each in present if each not in (ORPHAN, FOREGROUND)]
+    policy = options.propagation or {True: "Orphan", False: "Background", None: ""}[options.orphan]
+    if not policy:
+        return [*present, ORPHAN] if orphans and others == present else list(present)
+    return others + {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
+
+
 def _mark(collection: Collection, current: Object, options: DeleteOptions) -> Object | None:
     """The object as it waits for its end (the current one when nothing changes), or None to remove it now."""
     strategy, meta = collection.strategy, dict(current["metadata"])
-    finalizers = [each for each in meta.get("finalizers") or [] if each not in (ORPHAN, FOREGROUND)]
-    policy = options.propagation or {True: "Orphan", False: "Background", None: ""}[options.orphan]
-    if policy == "Orphan":
-        finalizers.append(ORPHAN)
-    elif policy == "Foreground":
-        finalizers.append(FOREGROUND)
-    elif not policy:
-        finalizers = list(meta.get("finalizers") or [])
+    finalizers = _finalizers(meta.get("finalizers") or [], options, orphans=strategy.orphans)
     if finalizers:
         meta["finalizers"] = finalizers
     else:

@@ -40,6 +40,7 @@ class Strategy:
         self.create_on_update = resource.kind in facts.CREATED_ON_UPDATE
         self.unconditional_update = resource.kind not in facts.CONDITIONAL
         self.returns_deleted = resource.kind in facts.RETURNED
+        self.orphans = resource.kind in facts.ORPHANING and resource.group in ("", "batch")
 
     def drop_disabled(self, new: Object, old: Object | None) -> None:
         """Take away what a closed feature gate keeps from clients, before `prepare_create` and `prepare_update`."""

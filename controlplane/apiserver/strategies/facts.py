@@ -66,6 +66,9 @@ CONDITIONAL = frozenset(
         "VolumeAttachment",
     }
 )
+# Kinds that leave what they own behind when a deletion does not say otherwise, for clients older than the
+# garbage collector (DefaultGarbageCollectionPolicy); kubectl always says.
+ORPHANING = frozenset({"Job", "ReplicationController"})
 # Kinds whose deletion answers with the object instead of a Status (ReturnDeletedObject).
 RETURNED = frozenset(
     {

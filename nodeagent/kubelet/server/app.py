@@ -16,6 +16,7 @@ from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
+from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
 from nodeagent.kubelet import observed, pods
@@ -65,7 +66,8 @@ class KubeletServer:
         route = app.router
         route.add_get("/healthz", self._healthz)
         route.add_get("/pods", self._pods)
-        route.add_get("/runningpods/", self._running_pods)
+        for path in ("/runningpods", "/runningpods/"):
+            route.add_get(path, self._running_pods)
         route.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         for verb, handler in (("exec", self._exec), ("attach", self._attach)):
             route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{container}}", handler)
@@ -135,13 +137,18 @@ class KubeletServer:
         return _json(_pod_list([{**pod, "status": self._status(pod)} for pod in self._registry.all()]))
 
     async def _running_pods(self, _: web.Request) -> web.Response:
-        found = await self._runtime.list_pod_sandboxes()
-        listed = [
-            {"metadata": {"name": box.metadata.name, "namespace": box.metadata.namespace, "uid": box.metadata.uid}}
-            for box in found
-            if labels.POD_UID in box.labels
-        ]
-        return _json(_pod_list(listed))
+        """What the runtime has, whoever asked for it: pods with a sandbox that is ready or a container that runs."""
+        boxes, containers = await asyncio.gather(self._runtime.list_pod_sandboxes(), self._runtime.list_containers())
+        found: dict[str, dict[str, Any]] = {}
+        for box in boxes:
+            if labels.POD_UID in box.labels and box.state == cri.SANDBOX_READY:
+                found.setdefault(box.labels[labels.POD_UID], _bare_pod(box.labels))
+        for container in containers:
+            if labels.POD_UID in container.labels and container.state == cri.CONTAINER_RUNNING:
+                pod = found.setdefault(container.labels[labels.POD_UID], _bare_pod(container.labels))
+                shown = {"name": container.metadata.name, "image": container.image.image, "resources": {}}
+                pod["spec"]["containers"].append(shown)
+        return _json(_pod_list([*found.values()]))
 
     # --- one pod
 
@@ -255,6 +262,13 @@ def _streams(request: web.Request) -> dict[str, bool]:
 
 def _pod_list(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(items)}
+
+
+def _bare_pod(found: Mapping[str, str]) -> dict[str, Any]:
+    """As much of a pod as labels of the runtime tell."""
+    names = {"name": labels.POD_NAME, "namespace": labels.POD_NAMESPACE, "uid": labels.POD_UID}
+    metadata = {field: found.get(label, "") for field, label in names.items()}
+    return {"metadata": metadata, "spec": {"containers": []}, "status": {}}
 
 
 def _json(content: Any) -> web.Response:

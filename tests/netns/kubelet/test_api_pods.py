@@ -255,6 +255,16 @@ def test_who_may_ask_the_kubelet(cluster: Cluster, kubelet: Kubelet) -> None:
     assert kubelet.refusal("/stats/summary", token=reader)[0] == 403
 
 
+def test_what_runs_is_asked_of_the_runtime(cluster: Cluster, kubelet: Kubelet) -> None:
+    cluster.apply(pod("runs", busybox(FOREVER), busybox("exit 0", name="ends"), restartPolicy="Never"))
+    eventually(lambda: kubelet.container("runs")["state"].get("terminated"), "the end of the first by name")
+    for path in ("/runningpods", "/runningpods/"):
+        (shown,) = json.loads(kubelet.get(path))["items"]
+        assert shown["metadata"] == {k: cluster.pod("runs")["metadata"][k] for k in ("name", "namespace", "uid")}
+        (container,) = shown["spec"]["containers"]
+        assert container["name"] == "main" and "busybox" in container["image"]
+
+
 def test_ten_pods_at_once(cluster: Cluster, kubelet: Kubelet) -> None:
     cluster.apply(*(pod(f"many{n}", busybox(FOREVER)) for n in range(10)))
     for n in range(10):

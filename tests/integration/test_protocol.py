@@ -197,6 +197,23 @@ def test_what_no_path_offers(api: Api) -> None:
     assert plane.request("GET", f"{api.path}?watch=False").json["kind"] == "ConfigMapList"
 
 
+def test_the_time_that_a_client_gives(api: Api) -> None:
+    """kubectl --request-timeout: less than ours counts, more and 0 do not, and what is no duration is refused."""
+    refused = api.plane.request("GET", f"{api.path}?timeout=soon")
+    assert (refused.code, refused.json["message"]) == (
+        400, 'invalid timeout specified in the request URL - time: invalid duration "soon"'
+    )  # fmt: skip
+    assert {api.plane.request("GET", f"{api.path}?timeout={each}").code for each in ("0s", "3m", "30s")} == {200}
+    with contextlib.closing(api.plane.connect()) as connection:
+        connection.putrequest("POST", f"{api.path}?timeout=1s")
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b"{")  # and no more
+        answer = connection.getresponse()
+        told = orjson.loads(answer.read())
+    assert (answer.status, told["reason"]) == (504, "Timeout")
+    assert told["message"] == "Timeout: request did not complete within the allotted timeout"
+
+
 def test_deletion_waits_for_finalizers(api: Api) -> None:
     document = {"metadata": {"name": "held", "finalizers": ["example.com/keep"]}}
     assert api.plane.request("POST", api.path, document).code == 201

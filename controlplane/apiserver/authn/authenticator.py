@@ -1,4 +1,5 @@
-"""The order in which a request's proofs are looked at: front proxy, client certificate, bearer token, anonymous."""
+"""The order in which a request's proofs are looked at: front proxy, client certificate, bearer token (a browser's in a
+subprotocol), anonymous."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from multidict import CIMultiDictProxy
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
+from controlplane.apiserver.authn import websocket_tokens
 from controlplane.apiserver.authn.certificates import Peer
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
@@ -66,17 +68,16 @@ class Authenticator:
         user = self._by_certificate(peer, headers) if peer is not None else None
         if user is not None:
             return user
-        scheme, _, token = headers.get("Authorization", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() == "bearer" and token:
-            try:
-                found = await self._tokens.authenticate(token)
-            except TokenError as error:
-                log.info("a bearer token was refused: %s", error)
-                found = None
-            if found is None:
-                raise status.unauthorized()
+        try:
+            token = _token(headers)
+            found = await self._tokens.authenticate(token) if token else None
+        except TokenError as error:
+            log.info("a bearer token was refused: %s", error)
+            raise status.unauthorized() from None
+        if found is not None:
             return found[0]
+        if token:
+            raise status.unauthorized()
         # As upstream: whoever shows a certificate wants to be somebody.
         if not self._anonymous or peer is not None:
             raise status.unauthorized()
@@ -92,6 +93,14 @@ class Authenticator:
             if peer.issuer == self._front_proxy.ca_name:
                 return None
         return peer.user
+
+
+def _token(headers: Headers) -> str:
+    """The bearer token, "" for none. Raises TokenError."""
+    scheme, _, held = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and (held := held.strip()):
+        return held
+    return websocket_tokens.token(headers) if "Sec-WebSocket-Protocol" in headers else ""
 
 
 def _why(peer: Peer) -> str:

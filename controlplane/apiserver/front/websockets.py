@@ -12,24 +12,21 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import begun
+from controlplane.apiserver.authn import websocket_tokens
 
 MESSAGE_MAX = 32 * 1024 * 1024
 """Bytes of one message; upstream's WebSocket library takes as many."""
-_TOKEN = "base64url.bearer."  # a bearer token may travel as a protocol; it is never the one that is chosen
 _ENDED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
 
 
 def is_websocket(request: web.BaseRequest) -> bool:
-    """Whether the client asks to speak WebSocket on this connection (wsstream.IsWebSocketRequest)."""
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        return False
-    return any("upgrade" in line.lower() for line in request.headers.getall("Connection", []))
+    """Whether the client asks to speak WebSocket on this connection."""
+    return websocket_tokens.is_websocket(request.headers)
 
 
 def offered(request: web.BaseRequest) -> list[str]:
-    """The subprotocols that the client speaks, the best first."""
-    words = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    return [word for word in words if word and not word.startswith(_TOKEN)]
+    """The subprotocols that the client speaks, the best first. One that holds a token is never chosen."""
+    return websocket_tokens.without_token(request.headers.get("Sec-WebSocket-Protocol", ""))
 
 
 async def accepted(request: web.BaseRequest, protocols: Iterable[str]) -> web.WebSocketResponse:

@@ -9,6 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict, MultiMapping
 
 from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authn.websocket_tokens import without_token
 
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"}
@@ -34,6 +35,10 @@ def request_headers(request: web.BaseRequest, *, upgrade: bool = False) -> CIMul
     found: CIMultiDict[str] = CIMultiDict()
     for name, value in request.headers.items():
         lower = name.lower()
+        if lower == "sec-websocket-protocol":
+            value = ", ".join(without_token(value))
+            if not value:
+                continue
         if lower not in dropped and not lower.startswith(_IDENTITY_PREFIXES):
             found.add(name, value)
     if "Content-Encoding" in found and not upgrade:
@@ -47,7 +52,7 @@ def request_headers(request: web.BaseRequest, *, upgrade: bool = False) -> CIMul
 
 
 def without_handshake(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """A copy without what a client says to begin a WebSocket, which ends here. A bearer token may be in it."""
+    """A copy without what a client says to begin a WebSocket, which ends here."""
     return CIMultiDict([each for each in headers.items() if not each[0].lower().startswith("sec-websocket-")])
 
 

@@ -116,6 +116,14 @@ def test_who_asks_for_a_websocket() -> None:
     assert not is_websocket(asked(("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1")))
 
 
+def test_a_browsers_token_goes_no_further() -> None:
+    token = "base64url.bearer.authorization.k8s.io.c2VjcmV0"
+    upgrade = ("Connection", "Upgrade"), ("Upgrade", "websocket")
+    found = request_headers(asked(*upgrade, ("Sec-WebSocket-Protocol", f"{token}, v4.channel.k8s.io")), upgrade=True)
+    assert found["Sec-WebSocket-Protocol"] == "v4.channel.k8s.io"
+    assert "Sec-WebSocket-Protocol" not in request_headers(asked(*upgrade, ("Sec-WebSocket-Protocol", token)))
+
+
 def test_what_begins_a_websocket_goes_no_further() -> None:
     found = without_handshake(CIMultiDict([("sec-websocket-protocol", "secret"), ("Cookie", "1"), ("Cookie", "2")]))
     assert list(found.items()) == [("Cookie", "1"), ("Cookie", "2")]

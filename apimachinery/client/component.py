@@ -6,11 +6,12 @@ import argparse
 import socket
 import ssl
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.open_paths import HEALTH, OpenPaths
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError, Problems, boolean
@@ -35,7 +36,7 @@ class ComponentConfig:
     """The part of a component's configuration that is the same for all. Durations are seconds.
 
     leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
-    secure_port: of health, metrics and the glass box; 0 serves none.
+    secure_port: of health, metrics and the glass box; 0 serves none. open_paths: of it, for everybody.
     """
 
     client: ClientConfig
@@ -46,6 +47,7 @@ class ComponentConfig:
     tls_cert_file: Path | None = None
     tls_private_key_file: Path | None = None
     tls_choice: TLSChoice = USUAL_TLS
+    open_paths: OpenPaths = field(default_factory=OpenPaths)
     identity: str = ""
     verbosity: int = 0
 
@@ -86,6 +88,10 @@ def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0
     add("--tls-private-key-file", type=Path)
     add("--tls-min-version", default="", help="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
     add("--tls-cipher-suites", default="", help="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
+    add("--authorization-always-allow-paths", default=",".join(HEALTH),
+        help="comma-separated paths for everybody; a trailing * stands for all below")  # fmt: skip
+    for flag in ("--authentication-kubeconfig", "--authorization-kubeconfig"):
+        add(flag, help="accepted: who asks, and may, is asked for with --kubeconfig's identity")
     add("--profiling", type=boolean, nargs="?", const=True, default=True, help="accepted: no profiles are served")
     add("--v", type=int, default=0, help="log verbosity")
 
@@ -113,9 +119,18 @@ def read_flags(
         "tls_cert_file": args.tls_cert_file,
         "tls_private_key_file": args.tls_private_key_file,
         "tls_choice": TLSChoice.of_flags(args.tls_min_version, args.tls_cipher_suites, problems),
+        "open_paths": _open_paths(args.authorization_always_allow_paths, problems),
         "identity": f"{socket.gethostname()}_{uuid.uuid4()}",
         "verbosity": args.v,
     }
+
+
+def _open_paths(text: str, problems: Problems) -> OpenPaths:
+    try:
+        return OpenPaths(text.split(",") if text else ())
+    except ValueError as error:
+        problems.add("--authorization-always-allow-paths", str(error))
+        return OpenPaths()
 
 
 def _client(kubeconfig: str | None, problems: Problems) -> ClientConfig:

@@ -1,105 +1,75 @@
 """Who asks, and whether they may: both are the API server's to say (delegated authentication and authorization).
 
 A request comes through the API server's aggregator, which shows the front proxy's certificate and names the user in
-headers; or directly, with a bearer token that TokenReview knows. Answers are kept for ten seconds, as upstream does.
+headers; or directly, with a certificate of the users' authority, with a bearer token that TokenReview knows, or with
+nothing (k8s.io/apiserver/pkg/server/options). Answers are kept for ten seconds, as upstream does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from apimachinery.api.catalogue import SUBJECTACCESSREVIEWS, TOKENREVIEWS
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.client.trust import Trust, User
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
+from apimachinery.meta.status import ApiError
+
+log = logging.getLogger(__name__)
 
 _KEPT, _MOST = 10.0, 1000
+_AUTHENTICATED = "system:authenticated"
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """Whoever asks."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        return (self.name, self.groups, self.uid, tuple(sorted(self.extra.items())))
-
-
-@dataclass(frozen=True, slots=True)
-class FrontProxy:
-    """The ConfigMap extension-apiserver-authentication. names: allowed, every one when empty. Header names as sent."""
-
-    ca: str
-    names: tuple[str, ...]
-    users: tuple[str, ...]
-    groups: tuple[str, ...]
-    extras: tuple[str, ...]
-
-    @classmethod
-    def read(cls, data: Mapping[str, str]) -> FrontProxy:
-        """Raises KeyError or ValueError when the API server has no front proxy."""
-
-        def listed(key: str) -> tuple[str, ...]:
-            return tuple(json.loads(data.get(f"requestheader-{key}") or "[]"))
-
-        return cls(
-            data["requestheader-client-ca-file"],
-            listed("allowed-names"),
-            listed("username-headers"),
-            listed("group-headers"),
-            listed("extra-headers-prefix"),
-        )
-
-    def user(self, certificate: Mapping[str, Any] | None, headers: CIMultiDictProxy[str]) -> User | None:
-        """The user whom the front proxy names. certificate: verified by `ca`, in the ssl module's form."""
-        if certificate is None or (self.names and _common_name(certificate) not in self.names):
-            return None
-        name = next((headers[header] for header in self.users if headers.get(header)), "")
-        if not name:
-            return None
-        groups = tuple(text for header in self.groups for text in headers.getall(header, []))
-        extra: dict[str, tuple[str, ...]] = {}
-        for header in headers:
-            for prefix in self.extras:
-                if header.lower().startswith(prefix.lower()):
-                    extra[header[len(prefix) :].lower()] = tuple(headers.getall(header))
-        return User(name, groups, "", extra)
+class NotDecided(Exception):
+    """The API server did not say whether somebody may."""
 
 
 class Gate:
-    """Answers from the API server, remembered for a moment."""
+    """Answers from the API server, remembered for a moment. trust: whose certificates count; as of now nobody's."""
 
-    def __init__(self, client: Client, front: FrontProxy, clock: Clock) -> None:
-        self._client, self._front, self._clock = client, front, clock
+    def __init__(self, client: Client, clock: Clock, trust: Trust | None = None) -> None:
+        self._client, self._clock = client, clock
+        self.trust = trust or Trust()
         self._users: OrderedDict[object, tuple[float, User | None]] = OrderedDict()
         self._verdicts: OrderedDict[object, tuple[float, str | None]] = OrderedDict()
 
-    async def authenticate(self, certificate: Mapping[str, Any] | None, headers: CIMultiDictProxy[str]) -> User:
-        """Who asks. Raises ApiError 401."""
-        user = self._front.user(certificate, headers)
+    async def authenticate(self, certificate: bytes | None, headers: CIMultiDictProxy[str]) -> User:
+        """Who asks: ANONYMOUS for whoever tries no proof. certificate: DER, verified by TLS.
+
+        Raises ApiError 401 when there are proofs and none holds.
+        """
+        user = None
+        if certificate is not None:
+            user = self.trust.user(certificate, headers, self._clock.now())
         scheme, _, token = headers.get("Authorization", "").partition(" ")
-        if user is None and scheme.lower() == "bearer" and token.strip():
-            user = await self._of_token(token.strip())
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        if user is None and token:
+            user = await self._of_token(token)
         if user is None:
-            raise status.unauthorized()
-        return user
+            if certificate is not None or token:
+                raise status.unauthorized()
+            return ANONYMOUS
+        if user.name == ANONYMOUS.name or _AUTHENTICATED in user.groups:
+            return user
+        return replace(user, groups=(*user.groups, _AUTHENTICATED))
 
     async def authorize(self, user: User, attributes: Mapping[str, Mapping[str, str]], what: str) -> None:
-        """Raises ApiError 403. attributes: resourceAttributes or nonResourceAttributes. what: for the message."""
+        """Raises ApiError 403, NotDecided. attributes: resourceAttributes or nonResourceAttributes. what: for the
+        message."""
         if "system:masters" in user.groups:
             return
         key = (user.key, json.dumps(attributes, sort_keys=True))
@@ -111,7 +81,10 @@ class Gate:
             if user.extra:
                 spec["extra"] = {name: list(texts) for name, texts in user.extra.items()}
             review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
-            told = (await self._client.create(SUBJECTACCESSREVIEWS, review))["status"]
+            try:
+                told = (await self._client.create(SUBJECTACCESSREVIEWS, review))["status"]
+            except (ApiError, ApiUnreachable) as error:
+                raise NotDecided(str(error)) from error
             refusal = None if told.get("allowed") else str(told.get("reason") or "")
             self._keep(self._verdicts, key, refusal)
         if refusal is not None:
@@ -123,7 +96,11 @@ class Gate:
         hit, user = self._known(self._users, key)
         if not hit:
             review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
-            told = (await self._client.create(TOKENREVIEWS, review))["status"]
+            try:
+                told = (await self._client.create(TOKENREVIEWS, review))["status"]
+            except (ApiError, ApiUnreachable) as error:
+                log.warning("a bearer token could not be reviewed: %s", error)
+                return None
             if told.get("authenticated"):
                 found = told.get("user") or {}
                 extra = {name: tuple(texts) for name, texts in (found.get("extra") or {}).items()}
@@ -143,6 +120,16 @@ class Gate:
             cache.popitem(last=False)
 
 
-def _common_name(certificate: Mapping[str, Any]) -> str:
-    subject = certificate.get("subject") or ()
-    return next((text for part in subject for key, text in part if key == "commonName"), "")
+def shown_certificate(request: web.BaseRequest) -> bytes | None:
+    """DER of the certificate that the client of a request showed; None when it showed none that TLS verified."""
+    session = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+    der: bytes | None = session.getpeercert(binary_form=True) if session is not None else None
+    return der
+
+
+def undecided(request: web.BaseRequest, error: NotDecided) -> web.Response:
+    """What upstream answers while nobody says whether a request may be."""
+    text = f'Internal Server Error: "{request.raw_path}": {error}'
+    for sign, said in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(sign, said)
+    return web.Response(status=500, text=f"{text}\n", headers={"X-Content-Type-Options": "nosniff"})

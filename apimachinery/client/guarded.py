@@ -1,7 +1,7 @@
-"""Paths of a component's own port that are not for everybody (/debug): who asks, and may, is the API server's to say.
+"""A component's own port, which is not for everybody: who asks, and may, is the API server's to say.
 
-The API server hands such requests on with its front proxy's certificate; a bearer token that TokenReview knows is good
-as well. Both need the user to be allowed the path by a SubjectAccessReview (`nonResourceURLs`).
+As upstream's (k8s.io/apiserver options.DelegatingAuthentication and DelegatingAuthorization): every path but those of
+health needs the user to be allowed it by a SubjectAccessReview (`nonResourceURLs`), also nobody (system:anonymous).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from aiohttp import web
 from apimachinery.api.catalogue import CONFIGMAPS
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.debug import DebugServer
-from apimachinery.meta import status
 from apimachinery.meta.status import ApiError
 
-from .delegation import FrontProxy, Gate
+from .delegation import Gate, NotDecided, shown_certificate, undecided
+from .open_paths import OpenPaths
 from .rest import ApiUnreachable, Client
+from .trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -32,43 +33,54 @@ _RETRY = 5.0  # seconds
 
 
 class Guarded:
-    """Serves `prefix`/… of `server`; refuses everything until `run` has learned the API server's front proxy."""
+    """Lets through to `server` whom the API server lets. Certificates count from when `run` has learned of whom."""
 
-    def __init__(self, server: DebugServer, prefix: str, answer: Answer) -> None:
-        self._prefix, self._answer = prefix, answer
-        self._gate: Gate | None = None
-        for method in ("GET", "POST"):
-            server.route(prefix + "/{below:.*}", self._serve, method)
+    def __init__(self, server: DebugServer, client: Client, clock: Clock, open_paths: OpenPaths | None = None) -> None:
+        self._server, self._client, self._clock = server, client, clock
+        self._open = OpenPaths() if open_paths is None else open_paths
+        self._gate = Gate(client, clock)
+        server.guard(self._check)
 
-    async def run(self, client: Client, context: ssl.SSLContext, clock: Clock) -> None:
-        """Learn the front proxy's authority, and ask clients of `context` for certificates from then on."""
-        while self._gate is None:
+    def route(self, prefix: str, answer: Answer) -> None:
+        """Serve `prefix`/…; before the server runs."""
+
+        async def serve(request: web.Request) -> web.Response:
             try:
-                found = await client.get(CONFIGMAPS, "extension-apiserver-authentication", "kube-system")
-                front = FrontProxy.read(found.get("data") or {})
-                context.load_verify_locations(cadata=front.ca)
-                context.verify_mode = ssl.CERT_OPTIONAL
-                self._gate = Gate(client, front, clock)
-            except (ApiError, ApiUnreachable, KeyError, ValueError, ssl.SSLError) as error:
-                log.info("%s is served to nobody yet: extension-apiserver-authentication: %s", self._prefix, error)
-                await clock.sleep(_RETRY)
+                found = await answer(request.method, request.match_info["below"], request.query)
+            except ApiError as error:
+                return refused(error)
+            return web.Response(body=orjson.dumps(found), content_type="application/json")
 
-    async def _serve(self, request: web.Request) -> web.Response:
+        for method in ("GET", "POST"):
+            self._server.route(prefix + "/{below:.*}", serve, method)
+
+    async def run(self, context: ssl.SSLContext) -> None:
+        """Learn the authorities, and ask clients of `context` for certificates from then on."""
+        while True:
+            try:
+                found = await self._client.get(CONFIGMAPS, "extension-apiserver-authentication", "kube-system")
+                trust = Trust.read(found.get("data") or {})
+                trust.ask_clients(context)
+            except (ApiError, ApiUnreachable, KeyError, ValueError, ssl.SSLError) as error:
+                log.info("client certificates count nothing yet: extension-apiserver-authentication: %s", error)
+                await self._clock.sleep(_RETRY)
+            else:
+                self._gate.trust = trust
+                return
+
+    async def _check(self, request: web.Request) -> web.Response | None:
+        """The refusal of a request that may not be."""
         try:
-            if self._gate is None:
-                raise status.unauthorized()
-            transport = request.transport
-            certificate = transport.get_extra_info("peercert") if transport is not None else None
-            user = await self._gate.authenticate(certificate, request.headers)
-            verb = request.method.lower()
-            attributes = {"nonResourceAttributes": {"path": request.path, "verb": verb}}
-            await self._gate.authorize(user, attributes, f'{verb} path "{request.path}"')
-            answer = await self._answer(request.method, request.match_info["below"], request.query)
-            return web.Response(body=orjson.dumps(answer), content_type="application/json")
+            user = await self._gate.authenticate(shown_certificate(request), request.headers)
+            if request.path not in self._open:
+                verb = request.method.lower()
+                attributes = {"nonResourceAttributes": {"path": request.path, "verb": verb}}
+                await self._gate.authorize(user, attributes, f'{verb} path "{request.path}"')
         except ApiError as error:
             return refused(error)
-        except ApiUnreachable as error:
-            return refused(status.service_unavailable(str(error)))
+        except NotDecided as error:
+            return undecided(request, error)
+        return None
 
 
 def refused(error: ApiError) -> web.Response:

@@ -1,4 +1,4 @@
-"""The port of a component: health and metrics for all, the glass box for whom the API server lets."""
+"""The port of a component: health for all, metrics and the glass box for whom the API server lets."""
 
 from __future__ import annotations
 
@@ -21,5 +21,6 @@ def port_parts(
         return []
     context = config.server_context(name)
     server = DebugServer(config.bind_address, config.secure_port, tls=context)
-    guarded = Guarded(server, "/debug", glass_box.answer)
-    return [server.run(stop), guarded.run(client, context, clock)]
+    guarded = Guarded(server, client, clock, config.open_paths)
+    guarded.route("/debug", glass_box.answer)
+    return [server.run(stop), guarded.run(context)]

@@ -17,6 +17,9 @@ Check = Callable[[], Awaitable[None]]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+Guard = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+"""Looks at a request first: the answer to one that may not be; None lets it through."""
+
 
 class DebugServer:
     """An HTTP(S) server with /healthz, /livez, /readyz (each with ?verbose and ?exclude=), /metrics and /configz.
@@ -36,7 +39,8 @@ class DebugServer:
         self._host, self._port, self._tls = host, port, tls
         self._checks: dict[str, Check] = {"ping": _ping, **(checks or {})}
         self._config = dict(config or {})
-        self._app = web.Application()
+        self._guard: Guard | None = None
+        self._app = web.Application(middlewares=[self._guarded])
         for name in ("healthz", "livez", "readyz"):
             self._app.router.add_get(f"/{name}", self._health)
             self._app.router.add_get(f"/{name}/{{check}}", self._one_check)
@@ -47,6 +51,10 @@ class DebugServer:
         """Add a handler; before `run`."""
         self._app.router.add_route(method, path, handler)
 
+    def guard(self, guard: Guard) -> None:
+        """Ask before every request, to paths that there are not as well. Without one everybody may."""
+        self._guard = guard
+
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the address cannot be bound."""
         runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=2)
@@ -55,6 +63,11 @@ class DebugServer:
             undo.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
             await stop.wait()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = await self._guard(request) if self._guard is not None else None
+        return await handler(request) if refusal is None else refusal
 
     async def _health(self, request: web.Request) -> web.Response:
         name = request.path.lstrip("/")

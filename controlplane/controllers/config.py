@@ -194,10 +194,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--large-cluster-size-threshold", type=int, default=50, help="a zone of so many nodes or fewer is small (50)")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
-    # kubeadm's manifests name these. Health is open to all and one identity serves every controller here.
+    # kubeadm's manifests name these. The authorities of clients are those that the API server publishes, and one
+    # identity serves every controller here.
     for ignored in (
-        "--authentication-kubeconfig",
-        "--authorization-kubeconfig",
         "--client-ca-file",
         "--requestheader-client-ca-file",
         "--cluster-name",

@@ -12,8 +12,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.cache.lister import Lister
-from apimachinery.client.delegation import Gate
-from apimachinery.client.rest import ApiUnreachable
+from apimachinery.client.delegation import Gate, NotDecided, shown_certificate, undecided
 from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import fields, labels, status
@@ -86,16 +85,14 @@ class MetricsApi:
     ) -> web.StreamResponse:
         try:
             if request.path not in _OPEN:
-                transport = request.transport
-                certificate = transport.get_extra_info("peercert") if transport is not None else None
-                user = await self._gate.authenticate(certificate, request.headers)
+                user = await self._gate.authenticate(shown_certificate(request), request.headers)
                 attributes, what = describe(request.method, request.path)
                 await self._gate.authorize(user, attributes, what)
             return await handler(request)
         except status.ApiError as error:
             return _status(error)
-        except ApiUnreachable as error:
-            return _status(status.service_unavailable(str(error)))
+        except NotDecided as error:
+            return undecided(request, error)
         except web.HTTPNotFound:
             return _status(status.path_not_found())
         except web.HTTPMethodNotAllowed:

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from apimachinery.api.catalogue import CONFIGMAPS, NODES, PODS
 from apimachinery.cache.informer import Informer
-from apimachinery.client.delegation import FrontProxy, Gate
+from apimachinery.client.delegation import Gate
 from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.client.trust import FrontProxy, Trust
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.selfsigned import self_signed_context
@@ -39,11 +40,11 @@ class Daemon:
         """Measure and serve until `stop` is set."""
         config = self._config
         async with Client(config.client, "metrics-server") as client:
-            front = await self._front_proxy(client)
+            trust = await self._trust(client)
             nodes = Informer(client, NODES, label_selector=config.node_selector)
             pods = Informer(client, PODS, field_selector="status.phase=Running")
             api = MetricsApi(
-                Gate(client, front, self._clock),
+                Gate(client, self._clock, trust),
                 self._storage,
                 nodes.lister,
                 pods.lister,
@@ -54,7 +55,7 @@ class Daemon:
                     "metadata-informer-sync": lambda: None if pods.has_synced else "not synced yet",
                 },
             )
-            context = _server_context(config, front)
+            context = _server_context(config, trust)
             serving = api.run(stop, config.bind_address, config.secure_port, context)
             await run_until(stop, (nodes.run(), pods.run(), self._measure(nodes), serving))
 
@@ -81,12 +82,13 @@ class Daemon:
         late = self._clock.monotonic() - self._ended - 1.5 * self._config.resolution
         return f"the last round ended {late:.0f} s too long ago" if late > 0 else None
 
-    async def _front_proxy(self, client: Client) -> FrontProxy:
-        """Wait for what the API server publishes of its front proxy."""
+    async def _trust(self, client: Client) -> Trust:
+        """Wait for what the API server publishes: without its front proxy no request would ever come."""
         while True:
             try:
                 found = await client.get(CONFIGMAPS, "extension-apiserver-authentication", "kube-system")
-                return FrontProxy.read(found.get("data") or {})
+                data = found.get("data") or {}
+                return Trust(FrontProxy.read(data), data.get("client-ca-file", ""))
             except (ApiError, ApiUnreachable, KeyError, ValueError) as error:
                 log.warning("Unable to get configmap/extension-apiserver-authentication in kube-system: %s", error)
                 await self._clock.sleep(_RETRY)
@@ -106,11 +108,10 @@ def _kubelet_context(config: MetricsConfig) -> ssl.SSLContext:
     return context
 
 
-def _server_context(config: MetricsConfig, front: FrontProxy) -> ssl.SSLContext:
+def _server_context(config: MetricsConfig, trust: Trust) -> ssl.SSLContext:
     if config.tls_cert_file is not None and config.tls_private_key_file is not None:
         context = tls.server_context(config.tls_cert_file, config.tls_private_key_file)
     else:
         context = self_signed_context("metrics-server")
-    context.load_verify_locations(cadata=front.ca)
-    context.verify_mode = ssl.CERT_OPTIONAL
+    trust.ask_clients(context)
     return context

@@ -32,9 +32,6 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
     parser = argparse.ArgumentParser("kube-scheduler", description="Binds pending pods to nodes.", allow_abbrev=False)
     parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
     add_flags(parser, DEFAULT_PORT)
-    # kubeadm's manifests name these. Health is open to all here, so there is nobody to authenticate.
-    parser.add_argument("--authentication-kubeconfig")
-    parser.add_argument("--authorization-kubeconfig")
     args = parser.parse_args(argv)
     problems = Problems()
     file = read_file(args.config, problems) if args.config is not None else FileConfig()

@@ -89,3 +89,13 @@ def test_every_wrong_flag_is_told(kubeconfig: str) -> None:
     text = str(refused.value)
     for flag in ("--node-monitor-period", "--node-monitor-grace-period", "--node-eviction-rate"):
         assert flag in text
+
+
+def test_paths_for_everybody(kubeconfig: str) -> None:
+    usual = parse([kubeconfig, "--authentication-kubeconfig=x", "--authorization-kubeconfig=x"]).open_paths
+    assert "/livez" in usual and "/metrics" not in usual
+    told = parse([kubeconfig, "--authorization-always-allow-paths=/metrics,debug/*"]).open_paths
+    assert "/metrics" in told and "/debug/loops" in told and "/livez" not in told
+    assert "/livez" not in parse([kubeconfig, "--authorization-always-allow-paths="]).open_paths
+    with pytest.raises(ConfigError, match=r"--authorization-always-allow-paths: only trailing \* allowed in"):
+        parse([kubeconfig, "--authorization-always-allow-paths=/a*b"])

@@ -9,7 +9,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from apimachinery.client.config import render_kubeconfig
-from apimachinery.client.delegation import FrontProxy, User
+from apimachinery.client.trust import FrontProxy, User
 from apimachinery.kit.config import ConfigError
 from controlplane.metricsserver import config, objects
 from controlplane.metricsserver.points import Batch, Point, parse_batch
@@ -149,21 +149,17 @@ DATA = {
 }
 
 
-def certificate(name: str) -> dict[str, Any]:
-    return {"subject": ((("organizationName", "x"),), (("commonName", name),))}
-
-
 def test_the_front_proxy_names_the_user() -> None:
     front = FrontProxy.read(DATA)
     headers = CIMultiDict(
         [("X-Remote-User", "ann"), ("X-Remote-Group", "a"), ("x-remote-group", "b"), ("X-Remote-Extra-Scopes", "s")]
     )
     proxied = CIMultiDictProxy(headers)
-    assert front.user(certificate("front-proxy-client"), proxied) == User("ann", ("a", "b"), "", {"scopes": ("s",)})
-    assert front.user(certificate("somebody"), proxied) is None and front.user(None, proxied) is None
-    assert front.user(certificate("front-proxy-client"), CIMultiDictProxy(CIMultiDict())) is None
+    assert front.user("front-proxy-client", proxied) == User("ann", ("a", "b"), "", {"scopes": ("s",)})
+    assert front.user("somebody", proxied) is None
+    assert front.user("front-proxy-client", CIMultiDictProxy(CIMultiDict())) is None
     anyone = FrontProxy.read({**DATA, "requestheader-allowed-names": "[]"})
-    assert anyone.user(certificate("somebody"), proxied) is not None
+    assert anyone.user("somebody", proxied) is not None
     with pytest.raises(KeyError):
         FrontProxy.read({})
 

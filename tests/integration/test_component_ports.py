@@ -1,0 +1,189 @@
+"""The ports of the scheduler and the controller manager: health for all, the rest for whom the API server lets."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import pytest
+
+from apimachinery.kit import tls
+from apimachinery.kit.certs import Authority
+from tests.integration.apiservers import ApiServer
+from tests.integration.ports import free_port
+from tests.integration.process import ROOT, Answer, wait_until
+
+COMPONENTS = {"scheduler": "scheduler.conf", "controllers": "controller-manager.conf"}
+HEALTH = ("/healthz", "/livez", "/readyz")
+
+
+class Cluster:
+    """An API server, and both components as processes of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.api = ApiServer(directory / "data", "sqlite")
+        self.pki = self.api.directory / "pki"
+        self.ports = {name: free_port() for name in COMPONENTS}
+        self.log = directory / "components.log"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def run(self, component: str, *more: str) -> None:
+        conf, port = self.api.directory / COMPONENTS[component], self.ports[component]
+        argv = [sys.executable, "-m", f"controlplane.{component}", f"--kubeconfig={conf}", f"--secure-port={port}"]
+        argv += ["--bind-address=127.0.0.1", "--leader-elect=false"]
+        argv += [f"--authentication-kubeconfig={conf}", f"--authorization-kubeconfig={conf}", *more]
+        with self.log.open("ab") as log:
+            self._processes.append(subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log))
+        wait_until(f"{component} serves", lambda: self._serves(component))
+
+    def _serves(self, component: str) -> bool:
+        assert self._processes[-1].poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError):
+            return self.ask(component, "/healthz").code == 200
+        return False
+
+    def ask(
+        self, component: str, path: str, context: ssl.SSLContext | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """One request, on a connection of its own; without a certificate but that of `context`."""
+        shown = context or tls.unverified_client_context()
+        connection = HTTPSConnection("127.0.0.1", self.ports[component], context=shown, timeout=120)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers or {})
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+    def client(self, name: str, *groups: str, authority: str = "ca") -> ssl.SSLContext:
+        """One who shows a new certificate of that authority."""
+        signer = Authority.load(self.pki / f"{authority}.crt", self.pki / f"{authority}.key")
+        base = self.pki / f"test-{authority}-{name}"
+        pair = signer.issue(name, orgs=groups, client=True)
+        base.with_suffix(".crt").write_bytes(pair.cert_pem)
+        base.with_suffix(".key").write_bytes(pair.key_pem)
+        return tls.unverified_client_context(base.with_suffix(".crt"), base.with_suffix(".key"))
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(120)
+        if self.api.alive:
+            self.api.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("ports"))
+    cluster.api.start()
+    try:
+        for component in COMPONENTS:
+            cluster.run(component)
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def as_bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: str) -> None:
+    admin = cluster.client("admin", "system:masters")
+    # From when on certificates are asked for is not known outside.
+    found = wait_until("the authorities are known", lambda: _served(cluster, component, admin))
+    assert found.headers["content-type"].startswith("text/plain; version=0.0.4") and b"# TYPE " in found.body
+    assert cluster.ask(component, "/configz", admin).code == 200
+
+    for path in ("/metrics", "/configz", "/debug/loops", "/nothing", "/healthz/ping"):
+        refused = cluster.ask(component, path)
+        assert (refused.code, refused.json) == (
+            403,
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "metadata": {},
+                "status": "Failure",
+                "message": f'forbidden: User "system:anonymous" cannot get path "{path}"',
+                "reason": "Forbidden",
+                "details": {},
+                "code": 403,
+            },
+        ), path
+    unknown = cluster.ask(component, "/metrics", headers=as_bearer("nonsense"))
+    assert (unknown.code, unknown.json["reason"], unknown.json["message"]) == (401, "Unauthorized", "Unauthorized")
+    assert [cluster.ask(component, path).body for path in HEALTH] == [b"ok"] * 3
+
+
+def _served(cluster: Cluster, component: str, context: ssl.SSLContext) -> Answer | None:
+    answer = cluster.ask(component, "/metrics", context)
+    return answer if answer.code == 200 else None
+
+
+def test_rbac_decides(cluster: Cluster) -> None:
+    api = cluster.api
+    accounts = "/api/v1/namespaces/kube-public/serviceaccounts"
+    assert api.request("POST", accounts, {"metadata": {"name": "scraper"}}).code == 201
+    token = api.request("POST", f"{accounts}/scraper/token", {"spec": {}}).json["status"]["token"]
+    name = "system:serviceaccount:kube-public:scraper"
+    refused = cluster.ask("scheduler", "/metrics", headers=as_bearer(token))
+    assert (refused.code, refused.json["message"]) == (403, f'forbidden: User "{name}" cannot get path "/metrics"')
+
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    rule = {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+    assert api.request("POST", f"{rbac}/clusterroles", {"metadata": {"name": "scrapes"}, "rules": [rule]}).code == 201
+    binding = {
+        "metadata": {"name": "scrapes"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "scrapes"},
+        "subjects": [
+            {"kind": "ServiceAccount", "namespace": "kube-public", "name": "scraper"},
+            {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "scrapers"},
+        ],
+    }
+    assert api.request("POST", f"{rbac}/clusterrolebindings", binding).code == 201
+    allowed = wait_until("answers are not kept for long", lambda: _answered(cluster, token))
+    assert b"# TYPE " in allowed.body
+    assert cluster.ask("scheduler", "/configz", headers=as_bearer(token)).code == 403
+    assert cluster.ask("scheduler", "/metrics", cluster.client("ann", "scrapers")).code == 200
+    assert cluster.ask("scheduler", "/metrics", cluster.client("ben", "others")).code == 403
+
+
+def _answered(cluster: Cluster, token: str) -> Answer | None:
+    answer = cluster.ask("scheduler", "/metrics", headers=as_bearer(token))
+    return answer if answer.code == 200 else None
+
+
+def test_only_the_front_proxy_names_others(cluster: Cluster) -> None:
+    wait_until("known", lambda: _served(cluster, "scheduler", cluster.client("admin", "system:masters")))
+    named = {"X-Remote-User": "eve", "X-Remote-Group": "system:masters"}
+    assert cluster.ask("scheduler", "/metrics", headers=named).code == 403
+    proxy = cluster.client("front-proxy-client", authority="front-proxy-ca")
+    assert cluster.ask("scheduler", "/metrics", proxy, named).code == 200
+    assert cluster.ask("scheduler", "/metrics", proxy).code == 401, "a certificate that names nobody"
+    for false in ("front-proxy-client", "zoe"):
+        refused = cluster.ask("scheduler", "/metrics", cluster.client(false), named)
+        assert (refused.code, refused.json["message"]) == (
+            403,
+            f'forbidden: User "{false}" cannot get path "/metrics"',
+        ), "the cluster's authority makes no front proxies"
+    other = cluster.client("admin", "system:masters", authority="front-proxy-ca")
+    assert cluster.ask("scheduler", "/metrics", other, named).code == 401, "nor the front proxy's users"
+
+
+def test_without_an_api_server_only_health_is_told(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.api.argv()  # makes the certificates; nobody listens
+    try:
+        cluster.run("scheduler", "--authorization-always-allow-paths=/healthz,/conf*")
+        refused = cluster.ask("scheduler", "/metrics")
+        assert refused.code == 500 and refused.body.startswith(b'Internal Server Error: "/metrics": ')
+        assert cluster.ask("scheduler", "/metrics", headers=as_bearer("any")).code == 401
+        assert cluster.ask("scheduler", "/configz").code == 200
+        assert cluster.ask("scheduler", "/livez").code == 500, "not among the paths of the flag"
+    finally:
+        cluster.stop()

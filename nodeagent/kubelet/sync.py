@@ -34,7 +34,7 @@ from nodeagent.kubelet.runtime.render import render_sandbox
 from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
 from nodeagent.kubelet.runtime.state import PodState, State
 from nodeagent.kubelet.runtime.user_namespaces import NoUserNamespace, UserNamespaces, apply_to_sandbox
-from nodeagent.kubelet.status.compute import Verdict, compute_status
+from nodeagent.kubelet.status.compute import Verdict, compute_status, has_ended
 from nodeagent.kubelet.status.containers import ContainerView, Waiting
 from nodeagent.kubelet.status.manager import StatusManager
 from nodeagent.kubelet.volumes.manager import VolumeManager, VolumeProblem
@@ -121,7 +121,7 @@ class PodSyncer:
                 "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
             )
         status = self._tell(pod, state)
-        if memory.verdict is not None or status["phase"] in ("Succeeded", "Failed"):
+        if memory.verdict is not None or has_ended(pod, status):
             return Outcome(terminal=True)
         network = self._node.network_problem
         if network and not pods.host_network(pod):
@@ -143,7 +143,7 @@ class PodSyncer:
             again = min(again, RETRY)
         if started and not plan.nothing:
             again = min(again, self._at_once(pod, state, memory))
-        if status["phase"] in ("Succeeded", "Failed"):
+        if has_ended(asked, status):
             return Outcome(terminal=True)
         return Outcome(again_in=min(again, self._until_deadline(memory)))
 

@@ -12,19 +12,26 @@ import grpc.aio
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError, RuntimeTimeout
 from nodeagent.cri.wire import encode_strings, fields
+from nodeagent.kubelet.expansion import expand
 
 from .connect import ConnectProblem, http_get, tcp_connect
 from .target import resolve_port
 
 _OUTPUT_MAX = 10 * 1024
+# How often a command that could not be run is tried at once (maxProbeRetries).
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """passed, and what to tell people when it did not."""
+    """passed, and what to tell people when it did not.
+
+    unknown: the probe could not be carried out, which says nothing of the container.
+    """
 
     passed: bool
     message: str = ""
+    unknown: bool = False
 
 
 async def check(
@@ -34,7 +41,8 @@ async def check(
     timeout = float(probe.get("timeoutSeconds") or 1)
     try:
         if "exec" in probe:
-            return await _exec(runtime, probe["exec"].get("command") or [], container_id, timeout)
+            command = [expand(word, _static(container)) for word in probe["exec"].get("command") or ()]
+            return await _exec(runtime, command, container_id, timeout)
         if "httpGet" in probe:
             action = probe["httpGet"]
             port = resolve_port(action.get("port"), container)
@@ -48,20 +56,31 @@ async def check(
             return Answer(True)
         if "grpc" in probe:
             return await _grpc(ip, int(probe["grpc"]["port"]), probe["grpc"].get("service") or "", timeout)
-    except (ConnectProblem, ValueError) as error:
+    except ConnectProblem as error:
         return Answer(False, str(error))
-    return Answer(False, f"missing probe handler for {container['name']}")
+    except ValueError as error:
+        return Answer(False, str(error), unknown=True)
+    return Answer(False, f"missing probe handler for {container['name']}", unknown=True)
+
+
+def _static(container: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that a probe's command may name: those with a value in the spec; others of the spec are empty."""
+    return {variable["name"]: variable.get("value") or "" for variable in container.get("env") or ()}
 
 
 async def _exec(runtime: RuntimeService, command: list[str], container_id: str, timeout: float) -> Answer:
-    try:
-        done = await runtime.exec_sync(container_id, command, timeout)
-    except RuntimeTimeout:
-        return Answer(False, f'command "{" ".join(command)}" timed out')
-    except RuntimeCallError as error:
-        return Answer(False, str(error))
-    output = (done.stdout + done.stderr)[:_OUTPUT_MAX].decode(errors="replace")
-    return Answer(done.exit_code == 0, output)
+    problem = ""
+    for _ in range(_TRIES):
+        try:
+            done = await runtime.exec_sync(container_id, command, timeout)
+        except RuntimeTimeout:
+            return Answer(False, f'command "{" ".join(command)}" timed out')
+        except RuntimeCallError as error:
+            problem = str(error)
+            continue
+        output = (done.stdout + done.stderr)[:_OUTPUT_MAX].decode(errors="replace")
+        return Answer(done.exit_code == 0, output)
+    return Answer(False, problem, unknown=True)
 
 
 async def _grpc(host: str, port: int, service: str, timeout: float) -> Answer:

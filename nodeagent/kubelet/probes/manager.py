@@ -146,11 +146,15 @@ class ProbeManager:
         passed = failed = 0
         while True:
             answer = await self._ask(probe, container, key, ip, self._where(key, pod, container))
-            passed, failed = (passed + 1, 0) if answer.passed else (0, failed + 1)
             if not answer.passed:
-                title = key.kind.capitalize()
-                message = f"{title} probe failed: {answer.message}"
+                how = "errored and resulted in unknown state" if answer.unknown else "failed"
+                message = f"{key.kind.capitalize()} probe {how}: {answer.message}"
                 self._recorder.container(pod, container["name"], "Warning", "Unhealthy", message)
+            if answer.unknown:
+                # It counts neither way: a runtime that is away is no reason to restart what runs.
+                await self._clock.sleep(period)
+                continue
+            passed, failed = (passed + 1, 0) if answer.passed else (0, failed + 1)
             if passed >= int(probe.get("successThreshold") or 1):
                 self._say(key, True)
                 if key.kind == "startup":
@@ -171,8 +175,9 @@ class ProbeManager:
             answer = await check(self._runtime, probe, container, key.container_id, ip)
         except Exception as error:
             log.exception("probe of container %s", container["name"])
-            answer = Answer(False, str(error))
-        observed.probed(where, self._clock.monotonic() - began, passed=answer.passed)
+            answer = Answer(False, str(error), unknown=True)
+        if not answer.unknown:
+            observed.probed(where, self._clock.monotonic() - began, passed=answer.passed)
         return answer
 
     def _where(self, key: _Key, pod: Pod, container: Container) -> observed.Where:

@@ -34,9 +34,10 @@ class Where(NamedTuple):
 
 
 def probed(where: Where, seconds: float, *, passed: bool) -> None:
-    """Count one answer."""
+    """Count one answer; only of those that passed it is told how long they took, as upstream."""
     _PROBES.labels(*where, "successful" if passed else "failed").inc()
-    _SECONDS.labels(*where[:3], where.kind).observe(seconds)
+    if passed:
+        _SECONDS.labels(*where[:3], where.kind).observe(seconds)
 
 
 def forget(where: Where) -> None:

@@ -14,10 +14,11 @@ from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime.state import PodState
 
 from .containers import ContainerView, compute_containers
-from .phase import compute_conditions, compute_phase
+from .phase import compute_conditions, compute_phase, has_begun
 
 Status = dict[str, Any]
 
+_TERMINAL = ("Succeeded", "Failed")
 # Ours to write; every other condition belongs to somebody else and is left alone.
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -69,8 +70,11 @@ def compute_status(
         entry["ready"] = False
         entry.pop("started", None)
     phase = "Failed" if fallen else compute_phase(pod, init, regular, terminal=terminal)
-    if previous.get("phase") in ("Succeeded", "Failed"):
+    if previous.get("phase") in _TERMINAL:
         phase = previous["phase"]
+    elif phase in _TERMINAL and state.running:
+        # Its sidecars are still to be ended: whoever waits for its place waits for them too (mergePodStatus).
+        phase = "Running" if has_begun(regular) else previous.get("phase") or "Pending"
     status: Status = {
         "phase": phase,
         "qosClass": qos_class(pod),
@@ -98,7 +102,7 @@ def compute_status(
         status["hostIP"] = host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in host_ips]
     ips = list(host_ips) if pods.host_network(pod) else list(state.ips)
-    if not ips and phase in ("Succeeded", "Failed"):
+    if not ips and phase in _TERMINAL:
         ips = [entry["ip"] for entry in previous.get("podIPs") or ()]
     if ips:
         status["podIP"] = ips[0]
@@ -112,6 +116,12 @@ def compute_status(
         for key in old:
             status.pop(key, None)
     return status
+
+
+def has_ended(pod: Pod, status: Mapping[str, Any]) -> bool:
+    """Whether the pod with this status has come to its end, so that what still runs of it (sidecars) is to go too."""
+    init, regular = status.get("initContainerStatuses") or (), status.get("containerStatuses") or ()
+    return status["phase"] in _TERMINAL or compute_phase(pod, init, regular, terminal=False) in _TERMINAL
 
 
 def _with_times(

@@ -17,6 +17,12 @@ _LOST = {
     "exitCode": 137,
     "reason": "ContainerStatusUnknown",
     "message": "The container could not be located when the pod was terminated",
+    "startedAt": None,
+    "finishedAt": None,
+}
+_VANISHED = {
+    **_LOST,
+    "message": "The container could not be located when the pod was deleted.  The container used to be Running",
 }
 
 
@@ -130,9 +136,9 @@ def _absent(status: Status, old: Status | None, default: Waiting, terminal: bool
             return
         if (old.get("state") or {}).get("running"):
             if terminal:
-                status["state"] = {"terminated": {**_LOST, "startedAt": None, "finishedAt": None}}
+                status["state"] = {"terminated": dict(_LOST)}
                 return
-            status["lastState"] = {"terminated": {**_LOST, "startedAt": None, "finishedAt": None}}
+            status["lastState"] = {"terminated": dict(_VANISHED)}
             status["restartCount"] = old.get("restartCount", 0) + 1
         else:
             status["lastState"] = old.get("lastState") or {}

@@ -95,23 +95,30 @@ def compute_conditions(
             ready = {"status": "False", "reason": "ReadinessGatesNotReady", "message": ", ".join(messages)}
     return [
         {"type": "PodReadyToStartContainers", "status": str(sandbox_ready and not done)},
-        {"type": "Initialized", **_initialized(pod, phase, init)},
+        {"type": "Initialized", **_initialized(pod, phase, init, regular)},
         {"type": "Ready", **ready},
         {"type": "ContainersReady", **containers_ready},
         {"type": "PodScheduled", "status": "True"},
     ]
 
 
-def _initialized(pod: Pod, phase: str, init: Sequence[Status]) -> dict[str, str]:
+def has_begun(regular: Sequence[Status]) -> bool:
+    """Whether any regular container has started: then the pod is initialized, whatever its sidecars do since."""
+    return any("running" in status["state"] or "terminated" in status["state"] for status in regular)
+
+
+def _initialized(pod: Pod, phase: str, init: Sequence[Status], regular: Sequence[Status]) -> dict[str, str]:
     if phase == "Succeeded":
         return {"status": "True", "reason": "PodCompleted"}
+    if has_begun(regular):
+        return {"status": "True"}
     sidecars = {c["name"] for c in pods.init_containers(pod) if pods.is_sidecar(c)}
     missing = [
         status["name"]
         for status in init
         if not (status.get("started") if status["name"] in sidecars else status.get("ready"))
     ]
-    if (missing and phase != "Failed") or (phase == "Failed" and missing):
+    if missing:
         names = " ".join(missing)
         reason = "ContainersNotInitialized"
         return {"status": "False", "reason": reason, "message": f"containers with incomplete status: [{names}]"}

@@ -27,13 +27,13 @@ def exists(path: str) -> dict[str, Any]:
     return {**probe, "periodSeconds": 1, "failureThreshold": 1}
 
 
-def stubborn(name: str) -> dict[str, Any]:
-    """A pod with a sidecar. Both note SIGTERM and stay until /s/go is there; what their probes look at is in /s too."""
+def stubborn(name: str, **spec: Any) -> dict[str, Any]:
+    """A pod with a sidecar. Both note SIGTERM and stay until /s/go or /s/NAME-go is there; probes look at /s too."""
 
     def container(which: str, **more: Any) -> dict[str, Any]:
         return busybox(
             f"touch /s/{which} /s/{which}-alive; trap 'touch /s/{which}-term' TERM;"
-            " until test -e /s/go; do sleep 0.1; done",
+            f" until test -e /s/go || test -e /s/{which}-go; do sleep 0.1; done",
             volumeMounts=[{"name": "s", "mountPath": "/s"}],
             startupProbe={**exists(f"/s/{which}"), "failureThreshold": 600},
             readinessProbe=exists(f"/s/{which}"),
@@ -50,6 +50,7 @@ def stubborn(name: str) -> dict[str, Any]:
             "containers": [container("main")],
             "volumes": [{"name": "s", "emptyDir": {}}],
             "terminationGracePeriodSeconds": 600,
+            **spec,
         },
     }
 
@@ -62,13 +63,13 @@ def service(name: str) -> dict[str, Any]:
 class Ending:
     """One stubborn pod behind a service."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
+    def __init__(self, cluster: Cluster, name: str, **spec: Any) -> None:
         self.cluster, self.name = cluster, name
-        cluster.apply(service(name), stubborn(name))
+        cluster.apply(service(name), stubborn(name, **spec))
         cluster.ready(name)
 
-    def shell(self, script: str) -> str:
-        return self.cluster.kubectl("exec", self.name, "-c", "main", "--", "sh", "-c", script)
+    def shell(self, script: str, container: str = "main") -> str:
+        return self.cluster.kubectl("exec", self.name, "-c", container, "--", "sh", "-c", script)
 
     def condition(self, kind: str) -> tuple[str, str]:
         """(status, message)"""
@@ -93,9 +94,9 @@ class Ending:
         for kind in ("Ready", "ContainersReady"):
             eventually(lambda kind=kind: self.condition(kind) == said, f"{kind}: {said}")
 
-    def end(self) -> dict[str, Any]:
-        """Let the containers go, and the pod once it has ended; returns its last status."""
-        self.shell("touch /s/go")
+    def end(self, container: str = "main") -> dict[str, Any]:
+        """Let the containers go, by the hand of one, and the pod once it has ended; returns its last status."""
+        self.shell("touch /s/go", container)
         eventually(lambda: all("terminated" in state for state in self.containers("state")), "the end")
         last: dict[str, Any] = self.cluster.pod(self.name)["status"]
         self.cluster.kubectl("patch", "pod", self.name, "--type=merge", '-p={"metadata":{"finalizers":null}}')
@@ -152,3 +153,14 @@ def test_a_restarted_kubelet_goes_on_asking(cluster: Cluster, kubelet: Kubelet) 
     pod.unready("side")
     assert pod.containers("started") == [True, True]
     pod.end()
+
+
+def test_a_pod_that_has_done_its_work_runs_until_its_sidecar_has_ended(cluster: Cluster, kubelet: Kubelet) -> None:
+    pod = Ending(cluster, "worker", restartPolicy="Never")
+    pod.shell("touch /s/main-go")
+    eventually(lambda: pod.shell("test -e /s/side-term && echo yes", "side") == "yes\n", "the sidecar's signal")
+    pod.unready("main")
+    assert cluster.pod("worker")["status"]["phase"] == "Running" and pod.containers("ready") == [True, False]
+    assert pod.condition("Initialized")[0] == "True"
+    last = pod.end("side")
+    assert last["phase"] == "Succeeded"

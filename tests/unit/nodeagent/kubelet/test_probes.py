@@ -10,22 +10,37 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import RuntimeUnreachable
+from nodeagent.kubelet.probes.check import Answer, check
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
 
 
 class Runtime:
-    """Answers a probe by its command's word: `failing` ones fail."""
+    """Answers a probe by its command's word: `failing` ones fail; nothing is answered while it is `away`."""
 
     def __init__(self) -> None:
         self.failing: set[str] = set()
+        self.away = False
         self.asked: Counter[str] = Counter()
 
     async def exec_sync(self, _container: str, command: Sequence[str], _timeout: float) -> cri.ExecSyncResponse:
         [word] = command
         self.asked[word] += 1
+        if self.away:
+            raise RuntimeUnreachable("ExecSync", "UNAVAILABLE", "away")
         return cri.ExecSyncResponse(exit_code=int(word in self.failing))
+
+
+class Sink:
+    """The messages of events, in the order of first occurrence."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, None] = {}
+
+    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.said[f"{reason} {field_path} {message}"] = None
 
 
 class Node:
@@ -35,18 +50,15 @@ class Node:
         self.runtime, self.clock = Runtime(), ManualClock()
         self.shown: dict[str, dict[str, Any]] = {}
         self.changed: list[str] = []
-        self.restart()
+        self.events = Sink()
         self.main, self.side = self._container("main"), {**self._container("side"), "restartPolicy": "Always"}
         self.pod = {
             "metadata": {"name": "p", "namespace": "n", "uid": "u"},
             "spec": {"containers": [self.main], "initContainers": [self.side]},
         }
         self.states = {name: ContainerState(name, name, State.RUNNING) for name in ("main", "side")}
-
-    def restart(self) -> None:
-        """The agent begins anew; its probes have said nothing yet."""
         runtime: Any = self.runtime
-        recorder = Recorder(None, "node")
+        recorder = Recorder(self.events, "node")
         self.probes = ProbeManager(runtime, recorder, self.clock, self.changed.append, lambda: "192.0.2.1", self._shown)
 
     def sync(self) -> None:
@@ -143,6 +155,41 @@ async def test_a_restarted_agent_believes_the_api_until_the_probes_have_spoken(n
     assert node.verdicts() == {"main": (True, False), "side": (True, True)}
     words = ["readiness"] if ending else ["readiness", "startup", "liveness"]
     assert set(asked) == {f"{name}-{word}" for name in ("main", "side") for word in words}
+
+
+async def test_a_probe_that_could_not_be_carried_out_says_nothing_of_the_container(node: Node) -> None:
+    node.sync()
+    await node.seconds(1)
+    node.changed.clear()
+    node.runtime.away = True
+    asked = await node.seconds(4)
+    assert asked["main-liveness"] == 3 * 4, "three tries a period"
+    assert node.verdicts() == BOTH and node.probes.view.liveness("main") is True and not node.changed
+    error = "probe errored and resulted in unknown state: rpc error: code = Unavailable desc = away"
+    places = ("spec.containers{main}", "spec.initContainers{side}")
+    assert set(node.events.said) == {
+        f"Unhealthy {at} {kind} {error}" for at in places for kind in ("Liveness", "Readiness")
+    }
+    node.runtime.away, node.runtime.failing = False, {"main-liveness"}
+    await node.seconds(1)
+    assert node.probes.view.liveness("main") is True, "one failure is not two"
+    await node.seconds(1)
+    assert node.probes.view.liveness("main") is False
+    assert "Unhealthy spec.containers{main} Liveness probe failed: " in node.events.said
+
+
+async def test_the_command_of_a_probe_names_variables_with_values(node: Node) -> None:
+    env = [{"name": "A", "value": "a"}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+    runtime: Any = node.runtime
+    probe = {"exec": {"command": ["$(A)-$(B)-$(C)-$$(A)"]}}
+    assert (await check(runtime, probe, {"name": "main", "env": env}, "main", "")).passed
+    assert set(node.runtime.asked) == {"a--$(C)-$(A)"}
+
+
+async def test_a_port_that_there_is_not_is_nobodys_failure(node: Node) -> None:
+    runtime: Any = node.runtime
+    answer = await check(runtime, {"tcpSocket": {"port": "web"}}, {"name": "main"}, "main", "127.0.0.1")
+    assert answer == Answer(False, "invalid port number: web", unknown=True)
 
 
 async def test_a_pod_that_has_ended_is_forgotten(node: Node) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
-from nodeagent.kubelet.status.compute import Verdict, compute_status
+from nodeagent.kubelet.status.compute import Verdict, compute_status, has_ended
 from nodeagent.kubelet.status.containers import ContainerView, Waiting
 from nodeagent.kubelet.status.manager import render_patch
 
@@ -134,7 +134,9 @@ def test_what_the_runtime_has_lost_stays_as_it_was() -> None:
 def test_a_running_container_that_vanished_is_reported_as_lost() -> None:
     first = status(pod("a"), container("a", R))
     shown = status(pod("a"), previous=first)["containerStatuses"][0]
-    assert shown["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown" and shown["restartCount"] == 1
+    lost = shown["lastState"]["terminated"]
+    assert lost["reason"] == "ContainerStatusUnknown" and shown["restartCount"] == 1
+    assert lost["message"].endswith("when the pod was deleted.  The container used to be Running")
 
 
 def test_a_verdict_fails_the_pod_once_nothing_of_it_runs() -> None:
@@ -144,6 +146,62 @@ def test_a_verdict_fails_the_pod_once_nothing_of_it_runs() -> None:
     found = status(pod("a"), container("a", E, 137), verdict=verdict)
     assert (found["phase"], found["reason"]) == ("Failed", "DeadlineExceeded")
     assert "DisruptionTarget" in {condition["type"] for condition in found["conditions"]}
+
+
+def with_sidecar(*init: str, policy: str = "Never") -> dict[str, Any]:
+    wanted = pod("a", policy=policy, init=(*init, "side"))
+    wanted["spec"]["initContainers"][-1]["restartPolicy"] = "Always"
+    return wanted
+
+
+# What has run, and what the pod shows while its sidecar still runs, and when that has ended: phase, Initialized, Ready.
+LATE_SIDECARS = {
+    "done": (
+        with_sidecar(),
+        [container("a", E)],
+        ("Running", "True", "ContainersNotReady"),
+        ("Succeeded", "True", "PodCompleted"),
+    ),
+    "failed": (
+        with_sidecar(),
+        [container("a", E, 1)],
+        ("Running", "True", "ContainersNotReady"),
+        ("Failed", "True", "PodFailed"),
+    ),
+    "done, on failure": (
+        with_sidecar(policy="OnFailure"),
+        [container("a", E)],
+        ("Running", "True", "ContainersNotReady"),
+        ("Succeeded", "True", "PodCompleted"),
+    ),
+    "failed before it began": (
+        with_sidecar("i"),
+        [container("i", E, 1)],
+        ("Pending", "False", "ContainersNotReady"),
+        ("Failed", "False", "PodFailed"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATE_SIDECARS)
+def test_a_pod_has_ended_for_others_when_its_sidecars_have(name: str) -> None:
+    wanted, containers, late, last = LATE_SIDECARS[name]
+
+    def shown(found: dict[str, Any]) -> tuple[str, str, str]:
+        return found["phase"], conditions(found)["Initialized"][0], conditions(found)["Ready"][1]
+
+    still = status(wanted, *containers, container("side", R))
+    assert shown(still) == late and has_ended(wanted, still)
+    assert shown(status(wanted, *containers, container("side", E, 137), previous=still, terminal=True)) == last
+    assert not has_ended(wanted, status(wanted, container("side", R))), "it has only begun"
+
+
+def test_a_pod_stays_initialized_while_its_sidecar_restarts() -> None:
+    wanted = with_sidecar(policy="Always")
+    again = status(wanted, container("a", R), container("side", E, 1))
+    assert conditions(again)["Initialized"] == ("True", "")
+    first = status(wanted, container("side", E, 1))
+    assert conditions(first)["Initialized"] == ("False", "ContainersNotInitialized")
 
 
 def test_a_refused_pod_has_no_containers_to_show() -> None:

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPSConnection
 from pathlib import Path
 
@@ -83,6 +84,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         for component in COMPONENTS:
             cluster.run(component)
+        admin = cluster.client("admin", "system:masters")
+        for component in COMPONENTS:  # from when on certificates are asked for is not known outside
+            served = partial(cluster.ask, component, "/metrics", admin)
+            wait_until("the authorities are known", lambda served=served: served().code == 200)
         yield cluster
     finally:
         cluster.stop()
@@ -95,8 +100,8 @@ def as_bearer(token: str) -> dict[str, str]:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: str) -> None:
     admin = cluster.client("admin", "system:masters")
-    # From when on certificates are asked for is not known outside.
-    found = wait_until("the authorities are known", lambda: _served(cluster, component, admin))
+    found = cluster.ask(component, "/metrics", admin)
+    assert found.code == 200
     assert found.headers["content-type"].startswith("text/plain; version=0.0.4") and b"# TYPE " in found.body
     assert cluster.ask(component, "/configz", admin).code == 200
 
@@ -118,11 +123,6 @@ def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: s
     unknown = cluster.ask(component, "/metrics", headers=as_bearer("nonsense"))
     assert (unknown.code, unknown.json["reason"], unknown.json["message"]) == (401, "Unauthorized", "Unauthorized")
     assert [cluster.ask(component, path).body for path in HEALTH] == [b"ok"] * 3
-
-
-def _served(cluster: Cluster, component: str, context: ssl.SSLContext) -> Answer | None:
-    answer = cluster.ask(component, "/metrics", context)
-    return answer if answer.code == 200 else None
 
 
 def test_rbac_decides(cluster: Cluster) -> None:
@@ -159,7 +159,6 @@ def _answered(cluster: Cluster, token: str) -> Answer | None:
 
 
 def test_only_the_front_proxy_names_others(cluster: Cluster) -> None:
-    wait_until("known", lambda: _served(cluster, "scheduler", cluster.client("admin", "system:masters")))
     named = {"X-Remote-User": "eve", "X-Remote-Group": "system:masters"}
     assert cluster.ask("scheduler", "/metrics", headers=named).code == 403
     proxy = cluster.client("front-proxy-client", authority="front-proxy-ca")

@@ -11,6 +11,7 @@ import itertools
 import logging
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -35,6 +36,7 @@ from .interface import (
     Storage,
     StorageError,
     Stored,
+    Unavailable,
     Unreadable,
 )
 from .served import with_resource_version
@@ -54,6 +56,7 @@ SKIPPED = Counter(
     ["resource"],
 )
 
+LAST_READS = 2.0  # seconds that a cache which is being closed is still filled for those who wait
 WAIT_TIMEOUT = 3.0  # seconds that a read waits for the cache to get where it has to (upstream's blockTimeout)
 BOOKMARK_PERIOD = 60.0
 _RETRY_PERIOD = 1.0
@@ -96,7 +99,8 @@ class Cacher(Generic[T]):
         self._revision: Revision = 0
         self._ring: Ring[T] = Ring(0, limits.ring_events, limits.ring_bytes)
         self._ready = asyncio.Event()
-        self._unreadable: Unreadable | None = None
+        self._unreadable: Unreadable | Unavailable | None = None
+        self._readers, self._unread = 0, asyncio.Event()  # who waits for what is on its way, and that nobody does
         self._crowded = False
         self._request_progress: Callable[[Revision], None] = lambda _: None
         self._watches: Watchers[T] = Watchers(prefix, reader(value))
@@ -126,15 +130,38 @@ class Cacher(Generic[T]):
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._bookmark())]
 
     async def close(self) -> None:
-        """Ends all watches and stops following. Idempotent."""
+        """Ends all watches and stops following, once those have what they wait for who came before. Idempotent."""
+        self._end_watches()
+        if self._readers:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_READS):
+                    await self._unread.wait()
         await cancel_and_wait(*self._tasks)
         self._end_watches()
+        if not self._ready.is_set():
+            self._unreadable = Unavailable("the watch cache was closed before it was filled")
+            self._ready.set()
 
     async def wait_ready(self) -> None:
-        """Returns once the cache has been filled. Raises Unreadable when it cannot be."""
-        await self._ready.wait()
+        """Returns once the cache has been filled. Raises Unreadable when it cannot be, Unavailable when it is closed
+        before."""
+        if not self._ready.is_set():
+            self._begin_read()
+            try:
+                await self._ready.wait()
+            finally:
+                self._end_read()
         if self._unreadable is not None:
             raise self._unreadable
+
+    def _begin_read(self) -> None:
+        self._readers += 1
+        self._unread.clear()
+
+    def _end_read(self) -> None:
+        self._readers -= 1
+        if not self._readers:
+            self._unread.set()
 
     async def get(self, key: str, *, fresh: Revision | None = None) -> Entry[T] | None:
         """The object, as fresh as asked. Raises FutureRevision (the cache did not get there in time), Unavailable."""
@@ -273,6 +300,15 @@ class Cacher(Generic[T]):
             start_after = page.items[-1].key
 
     async def _freshen(self, fresh: Revision | None) -> None:
+        if fresh is not None and fresh <= self._revision and self.ready:
+            return
+        self._begin_read()
+        try:
+            await self._arrive(fresh)
+        finally:
+            self._end_read()
+
+    async def _arrive(self, fresh: Revision | None) -> None:
         await self.wait_ready()
         if fresh is not None and fresh <= self._revision:
             return

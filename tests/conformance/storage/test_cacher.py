@@ -12,7 +12,7 @@ from controlplane.apiserver.storage.cache_entries import Entry, WatchEvent
 from controlplane.apiserver.storage.cache_history import EventStream
 from controlplane.apiserver.storage.cache_watch import CacheWatch, Pending
 from controlplane.apiserver.storage.cacher import Cacher, Limits
-from controlplane.apiserver.storage.interface import Compacted, FutureRevision, Storage
+from controlplane.apiserver.storage.interface import Compacted, FutureRevision, Storage, Unavailable
 
 Object = dict[str, Any]
 
@@ -267,6 +267,30 @@ async def test_a_selection_that_fails_ends_only_its_own_watch(
     await store.create(prefix + "b", pod("b"))
     await collect(good, 1)
     assert await bad.batch() == []
+
+
+async def test_who_waits_for_a_cache_that_is_closed_is_answered(store: Storage, prefix: str) -> None:
+    """A definition that changes closes the cache of its kind, with requests under way that have just opened it."""
+    last = await store.create(f"{prefix}ns/a", pod("a"))
+    cache = Cacher(store, prefix, orjson.loads)
+    cache.start()
+    reads = [asyncio.create_task(cache.get(f"{prefix}ns/a")) for _ in range(3)]
+    watching = asyncio.create_task(cache.watch(prefix, last))
+    await asyncio.sleep(0)  # they have begun
+    async with asyncio.timeout(60):
+        await cache.close()
+        assert [entry.revision for entry in await asyncio.gather(*reads)] == [last] * 3
+        assert await (await watching).batch() == [], "and its watch is over"
+
+
+async def test_a_cache_that_is_closed_unfilled_says_so(store: Storage, prefix: str) -> None:
+    cache = Cacher(store, prefix, orjson.loads)  # not started
+    reading = asyncio.create_task(cache.get(f"{prefix}ns/a"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await cache.close()
+        with pytest.raises(Unavailable):
+            await reading
 
 
 async def test_what_is_no_object_is_not_served(store: Storage, prefix: str, cacher: Cacher[Object]) -> None:

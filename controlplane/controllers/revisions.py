@@ -27,6 +27,7 @@ def revision_data(owner: Object) -> Object:
 
     kubectl finds the present template among the revisions by its bytes: fields are in the order of their names, and
     times that Go always writes are there (kubectl 1.32: pkg/polymorphichelpers, daemonSetMatch and statefulsetMatch).
+    It does not where a template holds `<`, `>` or `&`: Go's servers send them escaped, ours as they are.
     """
     template = copied(owner["spec"].get("template") or {})
     claims = [(volume.get("ephemeral") or {}).get("volumeClaimTemplate") for volume in _volumes(template)]

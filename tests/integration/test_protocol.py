@@ -384,6 +384,17 @@ def test_strangers(control_plane: ControlPlane) -> None:
     assert control_plane.request("GET", "/metrics", anonymous=True).code == 403
 
 
+def test_how_the_checks_ended(control_plane: ControlPlane) -> None:
+    assert control_plane.alone.request("GET", "/readyz").code == 200
+    told = control_plane.alone.request("GET", "/metrics/slis")
+    lines = told.body.decode().splitlines()
+    assert 'kubernetes_healthcheck{name="ping",type="readyz"} 1.0' in lines, told.body
+    assert any(
+        line.startswith('kubernetes_healthchecks_total{name="ping",status="success",type="readyz"}') for line in lines
+    )
+    assert control_plane.request("GET", "/metrics/slis", anonymous=True).code == 403
+
+
 def test_a_node_is_held_to_what_is_its(control_plane: ControlPlane) -> None:
     def as_node(path: str) -> int:
         headers = {"Impersonate-User": "system:node:n1", "Impersonate-Group": "system:nodes"}

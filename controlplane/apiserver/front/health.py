@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from controlplane.apiserver.front import responses
+from controlplane.apiserver.front import responses, slis
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str,
     name, _, one = path.strip("/").partition("/")
     chosen = {check: run for check, run in checks.items() if name == "readyz" or check not in _ONLY_READY}
     if one:
-        return await _one(one, chosen)
+        return await _one(one, name, chosen)
     excluded = set(request.query.getall("exclude", []))
     lines, failed = [], []
     for check, run in chosen.items():
@@ -33,7 +33,7 @@ async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str,
             lines.append(f"[+]{check} excluded: ok")
             continue
         try:
-            await run()
+            await _run(check, name, run)
             lines.append(f"[+]{check} ok")
         except Exception as error:
             failed.append(f"[-]{check} failed: {error}")
@@ -49,11 +49,20 @@ async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str,
     return responses.text("ok")
 
 
-async def _one(check: str, checks: Mapping[str, Check]) -> web.Response:
+async def _one(check: str, name: str, checks: Mapping[str, Check]) -> web.Response:
     if check not in checks:
         return responses.text("404 page not found\n", 404)
     try:
-        await checks[check]()
+        await _run(check, name, checks[check])
     except Exception as error:
         return responses.text(f"internal server error: {error}\n", 500)
     return responses.text("ok")
+
+
+async def _run(check: str, name: str, run: Check) -> None:
+    well = False
+    try:
+        await run()
+        well = True
+    finally:
+        slis.observe(check, name, well=well)

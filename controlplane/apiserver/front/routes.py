@@ -15,7 +15,7 @@ from controlplane.apiserver.authn.issuer import Issuer
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.discovery import documents, openapi
 from controlplane.apiserver.discovery.version import version_info
-from controlplane.apiserver.front import responses
+from controlplane.apiserver.front import responses, slis
 from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
 from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated
@@ -65,6 +65,8 @@ class Routes:
             case "/metrics":
                 await self._resources.count_objects()
                 return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
+            case "/metrics/slis":
+                return web.Response(body=slis.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
             case "/":
                 return responses.document(request, {"paths": _paths(self._resources.catalogue)})
             case "/openapi/v2":
@@ -154,5 +156,6 @@ def _group_paths(catalogue: Catalogue) -> list[str]:
 
 def _paths(catalogue: Catalogue) -> list[str]:
     groups = [f"/apis/{group}" for group in catalogue.versions() if group]
-    fixed = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-    return sorted({*fixed, *groups, *(f"/{path}" for path in _group_paths(catalogue))})
+    metered = ["/metrics", "/metrics/slis"]
+    fixed = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    return sorted({*fixed, *metered, *groups, *(f"/{path}" for path in _group_paths(catalogue))})

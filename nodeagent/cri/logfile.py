@@ -14,3 +14,13 @@ def rotated(file: BinaryIO, path: Path) -> bool:
     except OSError:
         return False
     return (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev)
+
+
+def nine_digits(moment: bytes) -> bytes:
+    """A line's time as it is shown: runtimes leave zeros at the end of its second out, upstream's readers do not
+    (RFC3339NanoFixed)."""
+    if len(moment) == 30 and moment.endswith(b"Z"):
+        return moment
+    second, rest = moment[:19], moment[19:]
+    digits = rest.removeprefix(b".").rstrip(b"Z") if rest.endswith(b"Z") else rest.removeprefix(b".")[:-6]
+    return b"%b.%b%b" % (second, digits.ljust(9, b"0"), b"Z" if rest.endswith(b"Z") else rest[-6:])

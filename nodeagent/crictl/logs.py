@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nodeagent.cri.logfile import rotated
+from nodeagent.cri.logfile import nine_digits, rotated
 
 from .complaints import Failed, say
 from .options import duration
@@ -99,7 +99,7 @@ class _Writer:
         if tag.split(b":")[0] == b"P":
             text = text.removesuffix(b"\n")
         if self._timestamps:
-            text = moment + b" " + text
+            text = nine_digits(moment) + b" " + text
         if self.left is not None:
             text = text[: self.left]
             self.left -= len(text)

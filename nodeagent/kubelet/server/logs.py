@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
-from nodeagent.cri.logfile import rotated
+from nodeagent.cri.logfile import nine_digits, rotated
 from nodeagent.kubelet.runtime.logformat import parse_line
 
 _BLOCK = 64 * 1024
@@ -115,7 +115,7 @@ class _Filter:
             return b""
         if self._options.stream != "All" and entry.stream.decode() != self._options.stream.lower():
             return b""
-        text = entry.time + b" " + entry.text if self._options.timestamps else entry.text
+        text = nine_digits(entry.time) + b" " + entry.text if self._options.timestamps else entry.text
         if self.left is not None:
             text = text[: self.left]
             self.left -= len(text)

@@ -92,7 +92,8 @@ def service_ports(service: Object, family: int) -> list[ServicePort]:
     namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
     if not _is_name(namespace) or not _is_name(name):
         return []
-    if PROXY_NAME_LABEL in (metadata.get("labels") or {}) or spec.get("type") == "ExternalName":
+    labels = metadata.get("labels") or {}
+    if PROXY_NAME_LABEL in labels or HEADLESS in labels or spec.get("type") == "ExternalName":
         return []
     cluster_ips = _addresses(spec.get("clusterIPs") or [spec.get("clusterIP")], family)
     if not cluster_ips:

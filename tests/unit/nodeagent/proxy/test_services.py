@@ -37,9 +37,10 @@ def test_not_proxied(spec: dict[str, Any]) -> None:
     assert service_ports(service(**spec), 4) == []
 
 
-def test_another_proxys_service_is_left_alone() -> None:
+@pytest.mark.parametrize("label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"])
+def test_a_service_that_a_label_takes_away_is_left_alone(label: str) -> None:
     body = service()
-    body["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "other"}
+    body["metadata"]["labels"] = {label: ""}
     assert service_ports(body, 4) == []
 
 

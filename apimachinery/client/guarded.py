@@ -16,7 +16,7 @@ from aiohttp import web
 
 from apimachinery.api.catalogue import CONFIGMAPS
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.debug import DebugServer, Handler
 from apimachinery.meta.status import ApiError
 
 from .delegation import Gate, NotDecided, shown_certificate, undecided
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 Answer = Callable[[str, str, Mapping[str, str]], Awaitable[dict[str, Any]]]
 """(method, path below the prefix, query) → JSON. Raises ApiError."""
 
+METHODS, BELOW = ("GET", "POST"), "/{below:.*}"
 _RETRY = 5.0  # seconds
 
 
@@ -43,16 +44,8 @@ class Guarded:
 
     def route(self, prefix: str, answer: Answer) -> None:
         """Serve `prefix`/…; before the server runs."""
-
-        async def serve(request: web.Request) -> web.Response:
-            try:
-                found = await answer(request.method, request.match_info["below"], request.query)
-            except ApiError as error:
-                return refused(error)
-            return web.Response(body=orjson.dumps(found), content_type="application/json")
-
-        for method in ("GET", "POST"):
-            self._server.route(prefix + "/{below:.*}", serve, method)
+        for method in METHODS:
+            self._server.route(f"{prefix}{BELOW}", answering(answer), method)
 
     async def run(self, context: ssl.SSLContext) -> None:
         """Learn the authorities, and ask clients of `context` for certificates from then on."""
@@ -81,6 +74,19 @@ class Guarded:
         except NotDecided as error:
             return undecided(request, error)
         return None
+
+
+def answering(answer: Answer) -> Handler:
+    """What serves `answer` at a route that ends with BELOW."""
+
+    async def serve(request: web.Request) -> web.Response:
+        try:
+            found = await answer(request.method, request.match_info["below"], request.query)
+        except ApiError as error:
+            return refused(error)
+        return web.Response(body=orjson.dumps(found), content_type="application/json")
+
+    return serve
 
 
 def refused(error: ApiError) -> web.Response:

@@ -139,12 +139,7 @@ def _signed(certificate: Certificate, authorities: str) -> bool:
     for authority in x509.load_pem_x509_certificates(authorities.encode()) if authorities else ():
         try:
             certificate.verify_directly_issued_by(authority)
-        except (
-            ValueError,
-            TypeError,
-            InvalidSignature,
-            UnsupportedAlgorithm,
-        ):  # another's name, another kind of key, another key
-            continue
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            continue  # another's name, another kind of key, another key
         return True
     return False

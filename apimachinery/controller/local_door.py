@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from apimachinery.client.guarded import Answer, refused
+from apimachinery.client.guarded import BELOW, METHODS, Answer, answering
 from apimachinery.meta.status import ApiError
 
 Object = dict[str, Any]
@@ -27,17 +27,9 @@ _PRIVATE = 0o177  # an umask: nobody but the owner
 
 async def serve(path: Path, answer: Answer, stop: asyncio.Event) -> None:
     """Answer at `path` until `stop` is set; a socket that somebody left there is replaced. Raises OSError."""
-
-    async def told(request: web.Request) -> web.Response:
-        try:
-            found = await answer(request.method, request.match_info["below"], request.query)
-        except ApiError as error:
-            return refused(error)
-        return web.Response(body=orjson.dumps(found), content_type="application/json")
-
     app = web.Application()
-    for method in ("GET", "POST"):
-        app.router.add_route(method, "/{below:.*}", told)
+    for method in METHODS:
+        app.router.add_route(method, BELOW, answering(answer))
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     async with AsyncExitStack() as undo:
         await runner.setup()

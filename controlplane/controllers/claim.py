@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.cache.lister import Lister
 from apimachinery.client.rest import Client
 from apimachinery.controller.owners import controller_of, owner_reference
 from apimachinery.meta import objects
@@ -51,6 +52,12 @@ def is_offered(old: Object, new: Object) -> bool:
     """Whether a change makes an object one that somebody may adopt: nobody controls it now, and somebody did or its
     labels were others."""
     return controller_of(new) is None and (controller_of(old) is not None or objects.labels(old) != objects.labels(new))
+
+
+def adopters(owners: Lister, orphan: Object, selector_of: Callable[[Object], Selector]) -> list[Object]:
+    """Who of the orphan's namespace would adopt it."""
+    own = objects.labels(orphan)
+    return [owner for owner in owners.list(objects.namespace(orphan)) if selector_of(owner).matches(own)]
 
 
 async def apply_claim(

@@ -14,7 +14,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_conflict
-from controlplane.controllers.claim import apply_claim, is_offered, plan_claim
+from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.daemonset_plan import (
     DaemonPlan,
@@ -97,7 +97,7 @@ class DaemonSetController:
         return self._next_look(key, daemon_set, owned)
 
     async def _claim(self, daemon_set: Object) -> list[Object]:
-        selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
+        selector = _selector(daemon_set)
         candidates = claimable(self._pods, daemon_set, selector)
         claim = plan_claim(daemon_set, selector, candidates)
         return await apply_claim(self._client, daemon_set, DAEMONSETS, PODS, claim)
@@ -198,9 +198,8 @@ class DaemonSetController:
 
     def _offer_orphan(self, pod: Object) -> None:
         """Wake every DaemonSet of the namespace that would adopt the pod."""
-        for daemon_set in self._sets.list(objects.namespace(pod)):
-            selector = label_selectors.from_label_selector(daemon_set["spec"].get("selector"))
-            if not selector.empty and selector.matches(objects.labels(pod)):
+        for daemon_set in adopters(self._sets, pod, _selector):
+            if not _selector(daemon_set).empty:
                 self._enqueue(daemon_set)
 
     def _pod_deleted(self, pod: Object) -> None:
@@ -222,3 +221,7 @@ class DaemonSetController:
         for daemon_set in self._sets.list():
             if placement(daemon_set, old) != placement(daemon_set, new):
                 self._enqueue(daemon_set)
+
+
+def _selector(daemon_set: Object) -> label_selectors.Selector:
+    return label_selectors.from_label_selector(daemon_set["spec"].get("selector"))

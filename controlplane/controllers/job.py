@@ -18,7 +18,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
-from controlplane.controllers.claim import apply_claim, is_offered, plan_claim
+from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable
 from controlplane.controllers.job_backoff import Backoff, after
 from controlplane.controllers.job_plan import (
@@ -134,7 +134,7 @@ class JobController:
         await self._untrack(pod for pod in strangers if live is None or not is_controlled_by(pod, live))
 
     async def _claim(self, job: Object) -> list[Object]:
-        selector = label_selectors.from_label_selector(selector_of(job))
+        selector = _selector(job)
         found = claimable(self._pods, job, selector)
         candidates = [pod for pod in found if is_controlled_by(pod, job) or pods.is_active(pod)]
         return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates), TRACKING)
@@ -255,6 +255,9 @@ class JobController:
 
     def _offer_orphan(self, pod: Object) -> None:
         """Wake every Job of the namespace that would adopt the pod."""
-        for job in self._jobs.list(objects.namespace(pod)):
-            if label_selectors.from_label_selector(selector_of(job)).matches(objects.labels(pod)):
-                self._enqueue(job)
+        for job in adopters(self._jobs, pod, _selector):
+            self._enqueue(job)
+
+
+def _selector(job: Object) -> label_selectors.Selector:
+    return label_selectors.from_label_selector(selector_of(job))

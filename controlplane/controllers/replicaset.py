@@ -24,7 +24,7 @@ from apimachinery.meta import objects, pods, times
 from apimachinery.meta.labels import Selector
 from apimachinery.meta.status import ApiError
 from controlplane.controllers import conditions
-from controlplane.controllers.claim import apply_claim, is_offered, plan_claim
+from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
 from controlplane.controllers.pod_control import (
     BURST,
@@ -262,9 +262,8 @@ class ReplicaSetController:
 
     def _offer_orphan(self, pod: Object) -> None:
         """Wake every set of the namespace that would adopt the pod."""
-        for replica_set in self._sets.list(objects.namespace(pod)):
-            if self.selector_of(replica_set).matches(objects.labels(pod)):
-                self._enqueue(replica_set)
+        for replica_set in adopters(self._sets, pod, self.selector_of):
+            self._enqueue(replica_set)
 
 
 class ReplicationControllerController(ReplicaSetController):

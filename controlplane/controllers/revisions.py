@@ -25,17 +25,13 @@ _IN_HTML = {b"&": rb"\u0026", b"<": rb"\u003c", b">": rb"\u003e"}  # encoding/js
 def revision_data(owner: Object) -> Object:
     """Return what a revision remembers: a strategic merge patch that brings the template back (`rollout undo`).
 
-    kubectl finds the present template among the revisions by its bytes: fields are in the order of their names, and
-    times that Go always writes are there (kubectl 1.32: pkg/polymorphichelpers, daemonSetMatch and statefulsetMatch).
-    It does not where a template holds `<`, `>` or `&`: Go's servers send them escaped, ours as they are.
+    The times that Go always writes are in it.
     """
     template = copied(owner["spec"].get("template") or {})
     claims = [(volume.get("ephemeral") or {}).get("volumeClaimTemplate") for volume in _volumes(template)]
     for each in (template, *filter(None, claims)):
         each["metadata"] = {**(each.get("metadata") or {}), "creationTimestamp": None}
-    data = {"spec": {"template": {**template, "$patch": "replace"}}}
-    found: Object = orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
-    return found
+    return {"spec": {"template": {**template, "$patch": "replace"}}}
 
 
 def _volumes(template: Object) -> Iterable[Object]:
@@ -43,8 +39,13 @@ def _volumes(template: Object) -> Iterable[Object]:
 
 
 def render_revision(owner: Object, resource: Resource, number: int) -> Object:
-    """Return the revision of the owner's present template."""
-    data = revision_data(owner)
+    """Return the revision of the owner's present template.
+
+    kubectl finds that among the revisions by its bytes: fields are in the order of their names (kubectl 1.32:
+    pkg/polymorphichelpers, daemonSetMatch and statefulsetMatch). It does not where a template holds `<`, `>` or `&`:
+    Go's servers send them escaped, ours as they are.
+    """
+    data = orjson.loads(orjson.dumps(revision_data(owner), option=orjson.OPT_SORT_KEYS))
     collisions = (owner.get("status") or {}).get("collisionCount")
     of_stateful_set = resource == STATEFULSETS
     value = _bytes_hash(data, collisions or 0) if of_stateful_set else compute_hash(data, collisions)

@@ -21,6 +21,6 @@ def nine_digits(moment: bytes) -> bytes:
     (RFC3339NanoFixed)."""
     if len(moment) == 30 and moment.endswith(b"Z"):
         return moment
-    second, rest = moment[:19], moment[19:]
-    digits = rest.removeprefix(b".").rstrip(b"Z") if rest.endswith(b"Z") else rest.removeprefix(b".")[:-6]
-    return b"%b.%b%b" % (second, digits.ljust(9, b"0"), b"Z" if rest.endswith(b"Z") else rest[-6:])
+    zone = b"Z" if moment.endswith(b"Z") else moment[-6:]
+    second, digits = moment[:19], moment[20 : -len(zone)]
+    return b"%b.%b%b" % (second, digits.ljust(9, b"0"), zone)

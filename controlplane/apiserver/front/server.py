@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -176,14 +176,16 @@ class Front:
     async def _answer_in_time(
         self, request: web.BaseRequest, info: RequestInfo, task: Serving, *, mutating: bool
     ) -> web.StreamResponse:
-        # A write that has begun is finished even when the client goes away: half of it would be worse.
         try:
             own = _own_limit(request)
         except ValueError as error:
             return responses.refusal(request, status.bad_request(f"{_BAD_LIMIT} - {error}"))
+        # A write that has begun is finished even when the client goes away: half of it would be worse.
         answer = self._noted(request, info) if mutating else self._answer_while_heard(request, info, task)
         try:
-            async with asyncio.timeout(own) if own else nullcontext():
+            if own is None:
+                return await self._deadlines.within(answer, task)
+            async with asyncio.timeout(own):
                 return await self._deadlines.within(answer, task)
         except TimeoutError:
             return responses.refusal(request, status.timeout(_TOO_LONG))

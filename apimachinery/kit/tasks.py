@@ -6,12 +6,14 @@ import asyncio
 import errno
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 import uvloop
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Fatal(Exception):
@@ -82,6 +84,18 @@ async def cancel_and_wait(*tasks: asyncio.Task[object]) -> None:
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(result, Exception):
             log.warning("a task ended badly while being cancelled: %r", result)
+
+
+async def to_its_end(call: Coroutine[Any, Any, T], patience: float) -> T:
+    """Wait for what is not to be broken off half done. Who is cancelled meanwhile is so when the call has ended, which
+    is waited for at most `patience` seconds; then it is broken off."""
+    task = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=patience)
+        await cancel_and_wait(task)
+        raise
 
 
 async def run_until(stop: asyncio.Event, parts: Iterable[Awaitable[None]]) -> None:

@@ -63,6 +63,7 @@ from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
 from controlplane.apiserver.front.components import Ask, Components, beside, within
 from controlplane.apiserver.front.handshake import accept_unverified
+from controlplane.apiserver.front.health import started_parts
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
 from controlplane.apiserver.front.server import REQUEST_TIMEOUT, Front
@@ -270,20 +271,13 @@ class ApiServer:
                 raise RuntimeError("process is shutting down")
 
         store = "etcd" if config.etcd_servers else "sqlite"
-        hooks = (
-            "start-system-namespaces-controller",
-            "start-service-ip-repair-controllers",
-            "rbac/bootstrap-roles",
-            "scheduling/bootstrap-system-priority-classes",
-            "bootstrap-controller",
-        )
         checks = {
             "ping": ping,
             "log": ping,
             store: storage.healthy,
             "etcd-readiness": storage.healthy,
             "informer-sync": synced,
-            **{f"poststarthook/{hook}": bootstrapped for hook in hooks},
+            **dict.fromkeys(started_parts(fairness=isinstance(self._seats, Fairness)), bootstrapped),
             "shutdown": staying,
         }
         issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)

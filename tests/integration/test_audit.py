@@ -132,6 +132,15 @@ def test_a_watch_has_a_start_and_an_end(server: ApiServer) -> None:
     assert stages == ["ResponseStarted", "ResponseComplete"]
 
 
+@pytest.mark.parametrize("path", ["pods/none/log", "pods/none/exec?command=id", "services/none/proxy/"])
+def test_whatever_may_take_long_has_a_start_and_an_end(server: ApiServer, path: str) -> None:
+    identity = path.replace("/", "-")
+    answer = server.request("GET", f"/api/v1/namespaces/default/{path}", headers={"Audit-Id": identity})
+    assert answer.code == 404
+    found = [(event["stage"], event["responseStatus"]["code"]) for event in events(server, auditID=identity)]
+    assert found == [("ResponseStarted", 404), ("ResponseComplete", 404)]
+
+
 def test_who_is_not_identified_is_written_down(server: ApiServer) -> None:
     headers = {"Audit-Id": "five", "Authorization": "Bearer nothing"}
     assert server.request("GET", MAPS, headers=headers, anonymous=True).code == 401

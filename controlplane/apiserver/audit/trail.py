@@ -46,7 +46,7 @@ class Trail:
     ) -> None:
         self._decision, self._now, self._write = decision, now, write
         self.identity = audit_id(request)
-        self._stored = info.is_resource
+        self._stored, self._long, self._begun = info.is_resource, info.long_running, False
         self.annotations: dict[str, str] = {}
         self._received = times.rfc3339_micro(now())
         self._head: Object = {
@@ -106,14 +106,17 @@ class Trail:
         self._write(event)
 
     def started(self, code: int) -> None:
-        """The head of a long answer is on its way."""
-        self.stage(STARTED, {"metadata": {}, "code": code})
+        """The head of the answer is on its way. Of long-running requests alone that is an event."""
+        if self._long and not self._begun:
+            self._begun = True
+            self.stage(STARTED, {"metadata": {}, "code": code})
 
     def completed(self, response: web.StreamResponse | None) -> None:
         """The answer is ready, or was sent; None: the request was given up."""
         if response is None:
             self.stage(COMPLETE)
             return
+        self.started(response.status)
         status: Object = {"metadata": {}, "code": response.status}
         body = response.body if isinstance(response, web.Response) else None
         if (said := response.get(SAID)) is not None and self._stored:
@@ -166,7 +169,7 @@ def remember(request: web.BaseRequest, document: Any) -> None:
 
 
 def begun(request: web.BaseRequest, code: int) -> None:
-    """Tell the trail that a long answer has begun."""
+    """Tell the trail that the head of the answer is on its way."""
     if (trail := trail_of(request)) is not None:
         trail.started(code)
 

@@ -17,6 +17,39 @@ Check = Callable[[], Awaitable[None]]
 
 PATHS = ("healthz", "livez", "readyz")
 _ONLY_READY = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
+# What upstream's server says of its parts; ours are all there before it is ready.
+_HOOKS = (
+    "start-apiserver-admission-initializer",
+    "generic-apiserver-start-informers",
+    "start-apiextensions-informers",
+    "start-apiextensions-controllers",
+    "crd-informer-synced",
+    "start-system-namespaces-controller",
+    "start-cluster-authentication-info-controller",
+    "start-service-ip-repair-controllers",
+    "rbac/bootstrap-roles",
+    "scheduling/bootstrap-system-priority-classes",
+    "bootstrap-controller",
+    "start-kube-aggregator-informers",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-registration-controller",
+    "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
+    "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
+)
+_FAIRNESS_HOOKS = (
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-filter",
+    "priority-and-fairness-config-producer",
+)
+
+
+def started_parts(*, fairness: bool) -> list[str]:
+    """The checks of what has to be done before the server is ready. fairness: whether requests wait for seats."""
+    hooks = (*_HOOKS, *(_FAIRNESS_HOOKS if fairness else ()))
+    return [*(f"poststarthook/{hook}" for hook in hooks), "autoregister-completion"]
 
 
 async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str, Check]) -> web.Response:

@@ -13,6 +13,8 @@ from apimachinery.meta import fields
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _SELECTING = ("list", "watch", "deletecollection")
+_LONG_VERBS = frozenset({"watch", "proxy"})
+_LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _NO_PLACES = frozenset((".", ".."))
 _NO_NAMES = _NO_PLACES | {""}
 _FALSE = ("0", "false")
@@ -36,6 +38,11 @@ class RequestInfo(Struct, frozen=True):
     rest: str = ""
     field_selector: str = ""
     label_selector: str = ""
+
+    @property
+    def long_running(self) -> bool:
+        """Whether its answer may take as long as it likes."""
+        return self.verb in _LONG_VERBS or (self.is_resource and self.subresource in _LONG_SUBRESOURCES)
 
 
 def is_true(query: Mapping[str, str], key: str) -> bool:

@@ -47,8 +47,6 @@ _COME_AGAIN = "5"  # seconds; upstream's WithRetryAfter
 _LEAVING = "The apiserver is shutting down, please try again later.\n"
 _EVER_SERVED = ("/readyz", "/livez", "/healthz", "/metrics")
 _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
-_LONG_VERBS = frozenset({"watch", "proxy"})
-_LONG_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 _USER: web.RequestKey[str] = web.RequestKey("user", str)
 _IDENTITY: web.RequestKey[str] = web.RequestKey("audit identity", str)
 #: Writes that come all the time and lead to nothing: they would crowd out what people want to understand.
@@ -150,7 +148,7 @@ class Front:
         info = parse(request.method, request.rel_url.raw_path, request.query)
         if self._drained is not None and not info.path.startswith(_EVER_SERVED):
             return _leaving()
-        long_running = _is_long(info, request)
+        long_running = info.long_running
         mutating = request.method in _MUTATING
         served = metering.being_served(request, info, mutating=mutating, long_running=long_running)
         served.inc()
@@ -287,7 +285,7 @@ class Front:
                 trail.impersonates(user)
         attributes = _attributes(user, info)
         watches = info.verb == "watch"
-        if self._seats is None or (not watches and _is_long(info, request)):
+        if self._seats is None or (not watches and info.long_running):
             return await self._permitted(request, info, attributes, trail)
         held = await self._seats.take(attributes)
         request[_SEATED] = held.headers
@@ -357,10 +355,6 @@ def _leaving() -> web.Response:
     response.headers["Retry-After"] = _COME_AGAIN
     response.force_close()
     return response
-
-
-def _is_long(info: RequestInfo, request: web.BaseRequest) -> bool:
-    return info.verb in _LONG_VERBS or (info.is_resource and info.subresource in _LONG_SUBRESOURCES)
 
 
 def _own_limit(request: web.BaseRequest) -> float | None:

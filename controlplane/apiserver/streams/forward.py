@@ -16,6 +16,7 @@ from msgspec import Struct
 from multidict import CIMultiDict
 
 from apimachinery.meta import status
+from controlplane.apiserver.audit import trail
 from controlplane.apiserver.streams.headers import response_headers
 from controlplane.apiserver.streams.rewrite import Rewriting
 from controlplane.apiserver.streams.target import Target
@@ -158,6 +159,7 @@ async def _stream(
     if length is not None and length.isdecimal():
         response.content_length = int(length)
     await response.prepare(request)
+    trail.begun(request, response.status)
     try:
         if begun:
             await response.write(begun)

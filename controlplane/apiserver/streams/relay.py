@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from controlplane.apiserver.audit.trail import begun
 from controlplane.apiserver.streams.forward import Sent
 from controlplane.apiserver.streams.target import Target
 from controlplane.apiserver.streams.upgrade import (
@@ -145,6 +146,7 @@ async def _splice(request: web.BaseRequest, server: _Side, head: bytes) -> None:
     client.transport, client.peer = transport, server
     transport.set_protocol(client)
     transport.write(head + bytes(server.kept))
+    begun(request, 101)
     server.kept.clear()
     server.peer = client
     if server.lost.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from apimachinery.meta.times import format_duration
 from nodeagent.cri.client import RuntimeService
-from nodeagent.cri.errors import RuntimeCallError, RuntimeTimeout
+from nodeagent.cri.errors import RuntimeCallError, RuntimeTimeout, error_for
 from nodeagent.cri.wire import encode_strings, fields
 from nodeagent.kubelet.expansion import expand
 
@@ -20,18 +22,21 @@ from .target import resolve_port
 _OUTPUT_MAX = 10 * 1024
 # How often a command that could not be run is tried at once (maxProbeRetries).
 _TRIES = 3
+_HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """passed, and what to tell people when it did not.
 
-    unknown: the probe could not be carried out, which says nothing of the container.
+    unknown: the probe could not be carried out, which says nothing of the container. warning: it passed, and people are
+    told nevertheless.
     """
 
     passed: bool
     message: str = ""
     unknown: bool = False
+    warning: bool = False
 
 
 async def check(
@@ -47,8 +52,10 @@ async def check(
             action = probe["httpGet"]
             port = resolve_port(action.get("port"), container)
             status, body = await http_get(action, action.get("host") or ip, port, timeout)
-            if 200 <= status < 400:
+            if 200 <= status < 300:
                 return Answer(True, body)
+            if 300 <= status < 400:
+                return Answer(True, f"Probe terminated redirects, Response body: {body}", warning=True)
             return Answer(False, f"HTTP probe failed with statuscode: {status}")
         if "tcpSocket" in probe:
             action = probe["tcpSocket"]
@@ -84,17 +91,35 @@ async def _exec(runtime: RuntimeService, command: list[str], container_id: str, 
 
 
 async def _grpc(host: str, port: int, service: str, timeout: float) -> Answer:
-    """grpc.health.v1.Health/Check: SERVING is 1."""
-    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    channel = grpc.aio.insecure_channel(target, options=(("grpc.enable_http_proxy", 0),))
+    """grpc.health.v1.Health/Check (GRPC Health Checking Protocol): SERVING is 1."""
+    target, within = f"[{host}]:{port}" if ":" in host else f"{host}:{port}", format_duration(timeout)
+    options = (("grpc.enable_http_proxy", 0), ("grpc.primary_user_agent", "kube-probe/1.32"))
+    channel = grpc.aio.insecure_channel(target, options=options)
+    deadline = asyncio.get_running_loop().time() + timeout
     try:
+        async with asyncio.timeout_at(deadline):
+            await channel.channel_ready()
         request = encode_strings(1, [service] if service else [])
-        answer = await channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=timeout)
+        left = deadline - asyncio.get_running_loop().time()
+        answer = await channel.unary_unary("/grpc.health.v1.Health/Check")(request, timeout=left)
+    except TimeoutError:
+        why = f'failed to connect service "{target}" within {within}: context deadline exceeded'
+        return Answer(False, f"timeout: {why}")
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-            return Answer(False, f"error: this server does not implement the grpc health protocol: {error.details()}")
-        return Answer(False, f"error: health rpc probe failed: {error.details()}")
+        return Answer(False, _refused(error, within))
     finally:
         await channel.close()
-    status = dict(fields(answer)).get(1, 0)
-    return Answer(status == 1, "" if status == 1 else f"service unhealthy (responded with {status!r})")
+    number = int(dict(fields(answer)).get(1, 0))
+    status = _HEALTH[number] if number < len(_HEALTH) else str(number)
+    if status == "SERVING":
+        return Answer(True, "service healthy")
+    return Answer(False, f'service unhealthy (responded with "{status}")')
+
+
+def _refused(error: grpc.aio.AioRpcError, within: str) -> str:
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {details}"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"timeout: health rpc did not complete within {within}"
+    return f"error: health rpc probe failed: {error_for('Check', code.name, details)}"

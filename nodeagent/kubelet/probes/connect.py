@@ -11,10 +11,12 @@ import contextlib
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 _BODY_MAX = 10 * 1024
 _REDIRECTS = 10
+_REDIRECTING = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"http": 80, "https": 443}
 
 
 class ConnectProblem(Exception):
@@ -41,28 +43,26 @@ async def tcp_connect(host: str, port: int, timeout: float) -> None:
 
 
 async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: float) -> tuple[int, str]:
-    """GET as an httpGet action says; returns (status, the body's beginning). Follows redirects to the same host.
+    """GET as an httpGet action says; returns (status, the body's beginning). Follows redirects to the same host; of one
+    elsewhere it returns the redirection itself.
 
     timeout: seconds for all of it. Raises ConnectProblem.
     """
-    scheme = (action.get("scheme") or "HTTP").lower()
     path = action.get("path") or "/"
-    path = path if path.startswith("/") else f"/{path}"
-    url = f"{scheme}://{_address(host, port)}{path}"
+    scheme, root = (action.get("scheme") or "HTTP").lower(), "" if path.startswith("/") else "/"
+    url = f"{scheme}://{_address(host, port)}{root}{path}"
     headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or ()}
     try:
         async with asyncio.timeout(timeout):
             for _ in range(_REDIRECTS):
-                status, location, body = await _request(scheme == "https", host, port, path, headers)
-                if status // 100 != 3 or not location:
+                status, location, body = await _request(url, host, port, headers)
+                if status not in _REDIRECTING or not location:
                     return status, body
-                target = urlsplit(location)
-                if target.hostname not in (None, host):
-                    # Upstream: a redirect elsewhere is a success with a warning; the other host is not asked.
-                    return 200, body
-                scheme = target.scheme or scheme
-                port = target.port or (port if target.hostname is None else 443 if scheme == "https" else 80)
-                path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+                url = urljoin(url, location)
+                target = urlsplit(url)
+                if target.hostname != host.lower() or target.scheme not in _PORTS:
+                    return status, body
+                port = target.port or _PORTS[target.scheme]
             raise ConnectProblem(f'Get "{url}": stopped after {_REDIRECTS} redirects')
     except TimeoutError:
         reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -71,8 +71,12 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
         raise ConnectProblem(f'Get "{url}": dial tcp {_address(host, port)}: connect: {_reason(error)}') from None
 
 
-async def _request(tls: bool, host: str, port: int, path: str, headers: Mapping[str, str]) -> tuple[int, str, str]:
-    reader, writer = await asyncio.open_connection(host, port, ssl=_unchecked() if tls else None)
+async def _request(url: str, host: str, port: int, headers: Mapping[str, str]) -> tuple[int, str, str]:
+    """The status, where the answer says to look instead, and the body's beginning."""
+    target = urlsplit(url)
+    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    context = _unchecked() if target.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         given = {name.lower() for name in headers}
         lines = [f"GET {path} HTTP/1.1"]
@@ -88,10 +92,10 @@ async def _request(tls: bool, host: str, port: int, path: str, headers: Mapping[
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            raise ConnectProblem(f'Get "http://{_address(host, port)}{path}": EOF') from None
+            raise ConnectProblem(f'Get "{url}": EOF') from None
         words = head[0].split(" ", 2)
         if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise ConnectProblem(f'Get "http://{_address(host, port)}{path}": malformed HTTP response "{head[0][:80]}"')
+            raise ConnectProblem(f'Get "{url}": malformed HTTP response "{head[0][:80]}"')
         location = next((line[9:].strip() for line in head[1:] if line.lower().startswith("location:")), "")
         body = b""
         with contextlib.suppress(OSError):

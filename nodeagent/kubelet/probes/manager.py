@@ -146,7 +146,10 @@ class ProbeManager:
         passed = failed = 0
         while True:
             answer = await self._ask(probe, container, key, ip, self._where(key, pod, container))
-            if not answer.passed:
+            if answer.warning:
+                message = f"{key.kind.capitalize()} probe warning: {answer.message}"
+                self._recorder.container(pod, container["name"], "Warning", "ProbeWarning", message)
+            elif not answer.passed:
                 how = "errored and resulted in unknown state" if answer.unknown else "failed"
                 message = f"{key.kind.capitalize()} probe {how}: {answer.message}"
                 self._recorder.container(pod, container["name"], "Warning", "Unhealthy", message)

@@ -13,6 +13,7 @@ from typing import Any
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.tasks import to_its_end
 from apimachinery.meta.status import ApiError
 from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 
 _SHOW_FAILURE = 2.0
+_STARTING = 10.0  # seconds that a container which is being started may take, when its pod is to end
 
 
 class StartProblem(Exception):
@@ -127,7 +129,8 @@ class Starter:
             raise StartProblem("CreateContainerError", error.message) from error
         say("Normal", "Created", f"Created container: {name}")
         try:
-            await self._runtime.start_container(container_id)
+            # Broken off, it would leave a container that "could not be started", in a pod that only was deleted.
+            await to_its_end(self._runtime.start_container(container_id), _STARTING)
         except RuntimeCallError as error:
             say("Warning", "Failed", f"Error: {error.message}")
             raise StartProblem("RunContainerError", error.message) from error

@@ -19,6 +19,7 @@ from .phase import compute_conditions, compute_phase, has_begun
 Status = dict[str, Any]
 
 _TERMINAL = ("Succeeded", "Failed")
+_OF_THE_REFUSED = ("phase", "reason", "message", "qosClass", "startTime")
 # Ours to write; every other condition belongs to somebody else and is left alone.
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -113,8 +114,10 @@ def compute_status(
         status |= {key: previous[key] for key in ("reason", "message") if previous.get(key)}
     refused = fallen.refused if fallen else phase == "Failed" and not previous.get("containerStatuses")
     if refused and not state.containers:
-        for key in old:
-            status.pop(key, None)
+        # Kubelet.rejectPod: nothing was done for it, so there is nothing else to show.
+        status = {key: status[key] for key in _OF_THE_REFUSED if key in status}
+        told = fallen.conditions if fallen else ()
+        status["conditions"] = _with_times((), told, previous.get("conditions") or (), now)
     return status
 
 

@@ -204,10 +204,11 @@ def test_a_pod_stays_initialized_while_its_sidecar_restarts() -> None:
     assert conditions(first)["Initialized"] == ("False", "ContainersNotInitialized")
 
 
-def test_a_refused_pod_has_no_containers_to_show() -> None:
+def test_a_refused_pod_has_nothing_but_its_refusal_to_show() -> None:
     found = status(pod("a"), verdict=Verdict("OutOfcpu", "Pod was rejected: …", refused=True))
-    assert found["phase"] == "Failed" and "containerStatuses" not in found
-    assert "containerStatuses" not in status(pod("a"), previous=found), "nor after a restart of the kubelet"
+    assert set(found) == {"phase", "reason", "message", "qosClass", "startTime", "conditions"}
+    assert found["phase"] == "Failed" and found["conditions"] == []
+    assert status(pod("a"), previous=found) == found, "nor after a restart of the kubelet"
 
 
 def test_transition_times_move_only_with_the_status() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ADMISSION_PLUGINS = (
     "AlwaysAdmit",
+    "NamespaceAutoProvision",
     "NamespaceLifecycle",
     "NamespaceExists",
     "LimitPodHardAntiAffinityTopology",
@@ -29,7 +30,9 @@ ADMISSION_PLUGINS = (
     "NodeRestriction",
     "TaintNodesByCondition",
     "AlwaysPullImages",
+    "ImagePolicyWebhook",
     "PodSecurity",
+    "PodNodeSelector",
     "Priority",
     "DefaultTolerationSeconds",
     "PodTolerationRestriction",
@@ -58,6 +61,7 @@ _OFF_BY_DEFAULT = frozenset(
     {"AlwaysAdmit", "NamespaceExists", "LimitPodHardAntiAffinityTopology", "NodeRestriction", "AlwaysPullImages"}
     | {"PodTolerationRestriction", "EventRateLimit", "ExtendedResourceToleration", "DenyServiceExternalIPs"}
     | {"OwnerReferencesPermissionEnforcement", "AlwaysDeny"}
+    | {"NamespaceAutoProvision", "ImagePolicyWebhook", "PodNodeSelector"}
 )
 _DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name not in _OFF_BY_DEFAULT)
 
@@ -157,7 +161,7 @@ def parse(argv: Sequence[str]) -> Config:
     servers, sqlite = flags.words("etcd-servers"), flags.text("storage-sqlite")
     if bool(servers) == bool(sqlite):
         problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
-    issuers = flags.each("service-account-issuer")
+    issuers, plugins = flags.each("service-account-issuer"), chosen_plugins(flags)
     config = Config(
         tls_cert_file=flags.file("tls-cert-file", needed=True) or Path(),
         tls_private_key_file=flags.file("tls-private-key-file", needed=True) or Path(),
@@ -204,8 +208,8 @@ def parse(argv: Sequence[str]) -> Config:
         secure_port=flags.number("secure-port", 1, 65535),
         advertise_address=flags.address("advertise-address"),
         allow_privileged=flags.is_on("allow-privileged"),
-        admission_plugins=chosen_plugins(flags),
-        admission=_admission(flags.file("admission-control-config-file"), problems),
+        admission_plugins=plugins,
+        admission=_admission(flags.file("admission-control-config-file"), plugins, problems),
         default_not_ready_toleration_seconds=flags.number("default-not-ready-toleration-seconds", 0, 1 << 40),
         default_unreachable_toleration_seconds=flags.number("default-unreachable-toleration-seconds", 0, 1 << 40),
         requestheader_client_ca_file=flags.file("requestheader-client-ca-file"),
@@ -321,9 +325,9 @@ def chosen_plugins(flags: Flags) -> tuple[str, ...]:
     return tuple(name for name in ADMISSION_PLUGINS if name in chosen)
 
 
-def _admission(file: Path | None, problems: Problems) -> AdmissionConfiguration | None:
-    if file is None or not file.is_file():
+def _admission(file: Path | None, plugins: Sequence[str], problems: Problems) -> AdmissionConfiguration | None:
+    if (file is None and "ImagePolicyWebhook" not in plugins) or (file is not None and not file.is_file()):
         return None
     from controlplane.apiserver.admission.configuration import load  # the plug-ins, which flags can do without
 
-    return load(file, problems)
+    return load(file, problems, plugins)

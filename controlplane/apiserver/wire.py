@@ -16,6 +16,7 @@ from apimachinery.api.catalogue import (
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
     FLOWSCHEMAS,
+    NAMESPACES,
     PERSISTENTVOLUMES,
     PODS,
     PRIORITYLEVELCONFIGURATIONS,
@@ -172,6 +173,7 @@ class ApiServer:
         own = enabled(known, config.runtime_config)
         registry = Registry(storage, choose, admission.chain, clock, timeline, own)
         admission.served = lambda: registry.catalogue
+        admission.namespaces = lambda: registry.of(NAMESPACES)
 
         advertise = advertised(config)
         kubernetes = KubernetesService(

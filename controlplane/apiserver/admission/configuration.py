@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path as File
 from typing import Any
 
 from msgspec import Struct, field
 
-from apimachinery.kit.config import Problems
-from apimachinery.meta import names
+from apimachinery.client.config import load_kubeconfig
+from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.meta import names, times
 from apimachinery.meta.paths import Path, Problem, duplicate, invalid
 from controlplane.apiserver.admission.event_rate_limit import DEFAULT_CACHE, Limit
+from controlplane.apiserver.admission.image_policy import ImagePolicy
 from controlplane.apiserver.admission.pod_security.plugin import Configuration as PodSecurityConfiguration
 from controlplane.apiserver.admission.pod_security.policy import LevelVersion, Policy, parse_level, parse_version
 from controlplane.apiserver.admission.resource_quota.charge import LimitedResource
@@ -29,7 +31,17 @@ _VERSIONS = {
     "EventRateLimit": ("eventratelimit.admission.k8s.io/v1alpha1",),
     "PodTolerationRestriction": ("podtolerationrestriction.admission.k8s.io/v1alpha1",),
 }
+_IMAGE_POLICY_TIMES = (
+    ("allowTTL", "allow cache", 1.0, 1.0, 1800.0, 300.0),
+    ("denyTTL", "deny cache", 1.0, 1.0, 1800.0, 30.0),
+    ("retryBackoff", "backoff", 0.001, 1e-9, 300.0, 0.5),
+)
+"""Field, what it is, seconds in its unit, the least and the most that it may be, and what it usually is."""
 _LIMIT_KINDS = ("Server", "Namespace", "User", "SourceAndObject")
+
+
+_UNVERSIONED = {"ImagePolicyWebhook": "imagePolicy", "PodNodeSelector": "podNodeSelectorPluginConfig"}
+"""Plug-ins whose configuration has no kind, and its only field. It may be the whole of the file."""
 
 
 class AdmissionConfiguration(Struct, frozen=True):
@@ -40,11 +52,15 @@ class AdmissionConfiguration(Struct, frozen=True):
     event_limits: tuple[Limit, ...] = ()
     default_tolerations: tuple[Object, ...] = ()
     allowed_tolerations: tuple[Object, ...] = ()
+    node_selectors: Mapping[str, str] = {}
+    image_policy: ImagePolicy | None = None
 
 
-def load(file: File, problems: Problems) -> AdmissionConfiguration:
-    """The file's content, checked. Problems are told, not raised."""
-    found = _plugins(file, problems)
+def load(file: File | None, problems: Problems, enabled: Collection[str] | None = None) -> AdmissionConfiguration:
+    """The file's content, checked, as far as enabled plug-ins (None: all) are in it. Problems are told, not raised."""
+    found = {} if file is None else _plugins(file, problems)
+    asked = found.keys() if enabled is None else enabled
+    found = {name: each for name, each in found.items() if name in asked}
     default, allowed = _tolerations(found.get("PodTolerationRestriction"), problems)
     return AdmissionConfiguration(
         _pod_security(found.get("PodSecurity"), problems),
@@ -52,11 +68,15 @@ def load(file: File, problems: Problems) -> AdmissionConfiguration:
         _event_limits(found.get("EventRateLimit"), problems),
         default,
         allowed,
+        _node_selectors(found.get("PodNodeSelector")),
+        _image_policy(found.get("ImagePolicyWebhook"), problems) if "ImagePolicyWebhook" in asked else None,
     )
 
 
 def _plugins(file: File, problems: Problems) -> dict[str, Object]:
     document = _document(file, problems)
+    if document and not document.get("kind") and any(field in document for field in _UNVERSIONED.values()):
+        return dict.fromkeys(_UNVERSIONED, document)
     if document is None or not _is(document, "AdmissionConfiguration", "AdmissionConfiguration", problems):
         return {}
     found: dict[str, Object] = {}
@@ -146,6 +166,50 @@ def _tolerations(
     if not document or not _is(document, "PodTolerationRestriction", "Configuration", problems):
         return (), ()
     return tuple(document.get("default") or ()), tuple(document.get("whitelist") or ())
+
+
+def _node_selectors(document: Mapping[str, Any] | None) -> dict[str, str]:
+    """PodNodeSelector's: selectors by namespace. What is no text is passed over, as upstream."""
+    said = (document or {}).get(_UNVERSIONED["PodNodeSelector"])
+    return {str(key): value for key, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
+
+
+def _image_policy(document: Mapping[str, Any] | None, problems: Problems) -> ImagePolicy | None:
+    """ImagePolicyWebhook's, without which it does not start."""
+    begin, said = 'couldn\'t init admission plugin "ImagePolicyWebhook"', (document or {}).get("imagePolicy") or {}
+    if document is None or not isinstance(said, dict):
+        problems.add(FLAG, f"{begin}: no config specified")
+        return None
+    found: dict[str, float] = {}
+    for key, what, unit, least, most, usual in _IMAGE_POLICY_TIMES:
+        try:
+            found[key] = _seconds(said.get(key) or 0, unit, least, most, usual)
+        except ValueError as error:
+            problems.add(FLAG, f"{begin}: {what}: {error}")
+            return None
+    if not said.get("kubeConfigFile"):
+        problems.add(FLAG, f"{begin}: invalid configuration: no configuration has been provided")
+        return None
+    try:
+        client = load_kubeconfig(said["kubeConfigFile"])
+    except ConfigError as error:
+        for problem in error.problems:
+            problems.add(FLAG, f"{begin}: {problem}")
+        return None
+    allow = said.get("defaultAllow") is True
+    return ImagePolicy(client, found["allowTTL"], found["denyTTL"], found["retryBackoff"], allow)
+
+
+def _seconds(value: Any, unit: float, least: float, most: float, usual: float) -> float:
+    """value: a whole number of units; 0 for the usual time, -1 for none. Raises ValueError."""
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is no whole number")
+    if value in (-1, 0):
+        return 0.0 if value else usual
+    if not least <= value * unit <= most:
+        between = f"{times.format_duration(least)} and {times.format_duration(most)}"
+        raise ValueError(f"valid value is between {between}, got {times.format_duration(value * unit)}")
+    return value * unit
 
 
 def _not_empty(word: str) -> list[str]:

@@ -40,9 +40,11 @@ from controlplane.apiserver.admission.default_toleration_seconds import DefaultT
 from controlplane.apiserver.admission.deny_service_external_ips import DenyServiceExternalIPs
 from controlplane.apiserver.admission.event_rate_limit import EventRateLimit
 from controlplane.apiserver.admission.extended_resource_toleration import ExtendedResourceToleration
+from controlplane.apiserver.admission.image_policy import ImagePolicyWebhook
 from controlplane.apiserver.admission.limit_pod_hard_anti_affinity_topology import LimitPodHardAntiAffinityTopology
 from controlplane.apiserver.admission.limit_ranger import LimitRanger
 from controlplane.apiserver.admission.lookup import Lookup
+from controlplane.apiserver.admission.namespace_auto_provision import NamespaceAutoProvision
 from controlplane.apiserver.admission.namespace_exists import NamespaceExists
 from controlplane.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from controlplane.apiserver.admission.node_restriction import NodeRestriction
@@ -50,6 +52,7 @@ from controlplane.apiserver.admission.owner_references_permission_enforcement im
     OwnerReferencesPermissionEnforcement,
 )
 from controlplane.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
+from controlplane.apiserver.admission.pod_node_selector import PodNodeSelector
 from controlplane.apiserver.admission.pod_security.plugin import PodSecurity
 from controlplane.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
 from controlplane.apiserver.admission.policies.params import Params
@@ -64,7 +67,9 @@ from controlplane.apiserver.admission.taint_nodes_by_condition import TaintNodes
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.admission.webhooks.mutating import MutatingAdmissionWebhook
 from controlplane.apiserver.admission.webhooks.validating import ValidatingAdmissionWebhook
+from controlplane.apiserver.authn.remote_reviews import RemoteReviews
 from controlplane.apiserver.config import Config
+from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.store import ObjectStore
 
@@ -77,10 +82,13 @@ class Admission:
         self._lookups: dict[Resource, Lookup] = {}
         self.served: Callable[[], Catalogue] = lambda: CATALOGUE
         """What kinds there are, custom ones too; set before the first request."""
+        self.namespaces: Callable[[], Collection]
+        """Where namespaces are made; set before the first request."""
         self._status: PolicyStatus | None = None
         if "ValidatingAdmissionPolicy" in config.admission_plugins:
             self._status = PolicyStatus(store(VALIDATINGADMISSIONPOLICIES), lambda: self.served())
         self._webhooks = WebhookClient(store(SERVICES))
+        self._images: RemoteReviews | None = None
         self.chain = Chain(self._plugins(config.admission_plugins))
 
     @property
@@ -97,6 +105,8 @@ class Admission:
     async def close(self) -> None:
         """End the connections to webhooks."""
         await self._webhooks.close()
+        if self._images is not None:
+            await self._images.close()
 
     def _by_kind(self, api_version: str, kind: str) -> Resource | None:
         return self.served().by_kind(api_version, kind)
@@ -106,11 +116,17 @@ class Admission:
             self._lookups[resource] = Lookup(self._store(resource))
         return self._lookups[resource]
 
+    def _image_policy(self, said: AdmissionConfiguration) -> ImagePolicyWebhook:
+        assert said.image_policy is not None  # which the configuration makes sure of
+        self._images = said.image_policy.reviews(self._clock)
+        return ImagePolicyWebhook(said.image_policy, self._images)
+
     def _plugins(self, names: Sequence[str]) -> list[Plugin]:
         config, lookup, store = self._config, self._lookup, self._store
         said = config.admission or AdmissionConfiguration()
         makers: dict[str, Callable[[], Plugin]] = {
             "AlwaysAdmit": AlwaysAdmit,
+            "NamespaceAutoProvision": lambda: NamespaceAutoProvision(lookup(NAMESPACES), lambda: self.namespaces()),
             "NamespaceLifecycle": lambda: NamespaceLifecycle(
                 lookup(NAMESPACES), store(NAMESPACES), self._clock.monotonic
             ),
@@ -121,7 +137,9 @@ class Admission:
             "NodeRestriction": lambda: NodeRestriction(store(PODS), store(NODES)),
             "TaintNodesByCondition": TaintNodesByCondition,
             "AlwaysPullImages": AlwaysPullImages,
+            "ImagePolicyWebhook": lambda: self._image_policy(said),
             "PodSecurity": lambda: PodSecurity(lookup(NAMESPACES), store(PODS), said.pod_security),
+            "PodNodeSelector": lambda: PodNodeSelector(lookup(NAMESPACES), said.node_selectors),
             "Priority": lambda: Priority(lookup(PRIORITYCLASSES), store(PRIORITYCLASSES)),
             "DefaultTolerationSeconds": lambda: DefaultTolerationSeconds(
                 config.default_not_ready_toleration_seconds, config.default_unreachable_toleration_seconds

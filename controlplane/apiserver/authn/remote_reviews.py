@@ -1,5 +1,5 @@
-"""Reviews that a webhook answers, TokenReview and SubjectAccessReview: a kubeconfig file says where it is and who we
-are to it (k8s.io/apiserver/pkg/util/webhook)."""
+"""Reviews that a webhook answers, TokenReview, SubjectAccessReview and ImageReview: a kubeconfig file says where it is
+and who we are to it (k8s.io/apiserver/pkg/util/webhook)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30.0)  # upstream's requestTimeout
+_SECONDS = 30  # upstream's defaultRequestTimeout
+_TIMEOUT = aiohttp.ClientTimeout(total=_SECONDS)
 _ATTEMPTS, _PAUSE, _FACTOR, _JITTER = 5, 0.5, 1.5, 0.2  # upstream's DefaultRetryBackoffWithInitialDelay
 _ANSWERS = 8192  # that are remembered
 
@@ -36,12 +37,22 @@ class _Again(Exception):
 
 
 class RemoteReviews:
-    """Asks for reviews of one kind, and remembers what it was told."""
+    """Asks for reviews of one kind, and remembers what it was told. pause: seconds before the second attempt;
+    answers: that are remembered."""
 
-    def __init__(self, config: ClientConfig, api_version: str, kind: str, clock: Clock) -> None:
-        self._config, self._clock = config, clock
+    def __init__(
+        self,
+        config: ClientConfig,
+        api_version: str,
+        kind: str,
+        clock: Clock,
+        *,
+        pause: float = _PAUSE,
+        answers: int = _ANSWERS,
+    ) -> None:
+        self._config, self._clock, self._pause, self._most = config, clock, pause, answers
         self._head = {"kind": kind, "apiVersion": api_version, "metadata": {"creationTimestamp": None}}
-        url = URL(config.server)
+        url = URL(config.server).update_query(timeout=f"{_SECONDS}s")  # as client-go tells a server how long it waits
         port = url.port or 0
         self._endpoint = Endpoint(url, str(url), url.host or "", port, url.host or "")
         self._session: aiohttp.ClientSession | None = None
@@ -59,13 +70,13 @@ class RemoteReviews:
         """Keep a status for so long."""
         self._answers[key] = self._clock.monotonic() + seconds, answer
         self._answers.move_to_end(key)
-        if len(self._answers) > _ANSWERS:
+        if len(self._answers) > self._most:
             self._answers.popitem(last=False)
 
     async def ask(self, spec: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
         """The status that the webhook gives a review with this spec. status: what a review without an answer says.
         Raises ReviewFailed, after a few attempts where another may help."""
-        body, pause = orjson.dumps({**self._head, "spec": spec, "status": status}), _PAUSE
+        body, pause = orjson.dumps({**self._head, "spec": spec, "status": status}), self._pause
         attempts = _ATTEMPTS
         while True:
             try:

@@ -93,7 +93,9 @@ async def test_an_answer_that_is_none(answer: dict[str, object]) -> None:
 
 async def test_nobody_there() -> None:
     reviews = RemoteReviews(ClientConfig("http://127.0.0.1:1"), VERSION, KIND, Hasty())
-    with pytest.raises(ReviewFailed, match=r'Post "http://127.0.0.1:1/?": dial tcp 127.0.0.1:1: connect: conn'):
+    with pytest.raises(
+        ReviewFailed, match=r'Post "http://127.0.0.1:1/\?timeout=30s": dial tcp 127.0.0.1:1: connect: conn'
+    ):
         await reviews.ask({}, {})
     await reviews.close()
 

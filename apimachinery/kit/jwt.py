@@ -1,14 +1,17 @@
-"""Signing JSON Web Tokens (RFC 7515, RFC 7519) with the keys that Kubernetes knows: ES256, ES384, ES512, RS256."""
+"""JSON Web Tokens (RFC 7515, RFC 7519): signed with the keys that Kubernetes knows (ES256, ES384, ES512, RS256), and
+verified with any of RFC 7518's asymmetric algorithms."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
@@ -21,6 +24,10 @@ CURVES: dict[str, tuple[str, hashes.HashAlgorithm, int]] = {
     "secp521r1": ("ES512", hashes.SHA512(), 66),
 }
 """Curve → its algorithm, digest and the bytes of one number."""
+_DIGESTS: dict[str, type[hashes.HashAlgorithm]] = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+ALGORITHMS = tuple(f"{family}{bits}" for family in ("ES", "PS", "RS") for bits in _DIGESTS)
+"""Those that `verifies` knows, sorted."""
+_ENCODED = re.compile(r"[A-Za-z0-9_-]*")
 
 
 def encode(data: bytes) -> str:
@@ -29,8 +36,34 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The reverse. Raises ValueError."""
+    """The reverse. Raises ValueError, for padding too."""
+    if not _ENCODED.fullmatch(text):
+        raise ValueError("illegal base64 data")
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def verifies(key: PublicKey, algorithm: object, signed: bytes, signature: bytes) -> bool:
+    """Whether `signature` (as a token has it, RFC 7518 section 3) of `signed` was made with that key and algorithm. An
+    elliptic key has one algorithm, that of its curve; an RSA key six."""
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        return False
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            family, digest = algorithm[:2], _DIGESTS[algorithm[2:]]()
+            if family == "ES":
+                return False
+            # RFC 7518, section 3.5: the salt is as long as the digest.
+            pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+            key.verify(signature, signed, pss if family == "PS" else padding.PKCS1v15(), digest)
+            return True
+        name, digest, width = CURVES[key.curve.name]
+        if algorithm != name or len(signature) != 2 * width:
+            return False
+        r, s = int.from_bytes(signature[:width], "big"), int.from_bytes(signature[width:], "big")
+        key.verify(utils.encode_dss_signature(r, s), signed, ec.ECDSA(digest))
+        return True
+    except InvalidSignature:
+        return False
 
 
 def key_id(key: PublicKey) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from apimachinery.client.config import ClientConfig
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
     from controlplane.apiserver.audit.policy import Policy as AuditPolicy
+    from controlplane.apiserver.authn.oidc.configuration import JWTAuthenticator
 
 ADMISSION_PLUGINS = (
     "AlwaysAdmit",
@@ -114,6 +115,8 @@ class Config(Struct, frozen=True):
     authorization_webhook: Webhook | None = None
     authorization_webhook_unauthorized_ttl: float = 30.0
     token_webhook: Webhook | None = None
+    jwt_authenticators: tuple[JWTAuthenticator, ...] = ()
+    jwt_algorithms: tuple[str, ...] = ()
     anonymous_auth: bool = True
     tls_choice: TLSChoice = USUAL_TLS
     bind_address: str = "0.0.0.0"
@@ -201,6 +204,8 @@ def parse(argv: Sequence[str]) -> Config:
         authorization_webhook=_webhook(flags, "authorization-webhook", "webhook authorizer", "cache-authorized-ttl"),
         authorization_webhook_unauthorized_ttl=flags.duration("authorization-webhook-cache-unauthorized-ttl"),
         token_webhook=_webhook(flags, "authentication-token-webhook", "authentication webhook", "cache-ttl"),
+        jwt_authenticators=_oidc(flags, issuers),
+        jwt_algorithms=flags.words("oidc-signing-algs"),
         anonymous_auth=flags.is_on("anonymous-auth"),
         tls_choice=flags.tls_choice(),
         bind_address=flags.address("bind-address"),
@@ -267,6 +272,14 @@ def _webhook(flags: Flags, prefix: str, what: str, ttl: str) -> Webhook | None:
         for problem in error.problems:
             flags.problems.add(f"--{prefix}-config-file", problem)
     return None
+
+
+def _oidc(flags: Flags, issuers: Sequence[str]) -> tuple[JWTAuthenticator, ...]:
+    if not flags.any_given("oidc-"):
+        return ()
+    from controlplane.apiserver.authn.oidc.from_flags import provider  # which few servers need
+
+    return provider(flags, issuers)
 
 
 def _runtime_config(flags: Flags) -> dict[str, str]:

@@ -23,6 +23,7 @@ class Flags:
     def __init__(self, argv: Sequence[str]) -> None:
         self._given, unknown = _parser().parse_known_args(list(argv))
         self.problems = Problems()
+        self._words = frozenset(word.partition("=")[0] for word in argv)
         for word in unknown:
             told = f"unknown flag: {word.partition('=')[0]}" if word[:1] == "-" else f"unexpected {word}"
             self.problems.add("arguments", told)
@@ -47,6 +48,24 @@ class Flags:
         given: list[str] = getattr(self._given, name.replace("-", "_"))
         split = (word.partition("=") for text in given for word in text.split(",") if word)
         return {key.strip(): value.strip() for key, _, value in split}
+
+    def pair_each(self, name: str) -> dict[str, str]:
+        """`KEY=VALUE` of a flag that may be given more than once, each time for one key."""
+        found: dict[str, str] = {}
+        for text in getattr(self._given, name.replace("-", "_")):
+            key, equals, value = text.partition("=")
+            if equals:
+                found[key.strip()] = value.strip()
+            else:
+                told = f'invalid argument "{text}" for "--{name}" flag: malformed pair, expect string=string'
+                self.problems.add(f"--{name}", told)
+        return found
+
+    def any_given(self, *names: str) -> bool:
+        """Whether the command line names one of the flags, with whatever value. names: those that end in - are
+        beginnings."""
+        words = (word.removeprefix("--") for word in self._words if word.startswith("--"))
+        return any(word in names or any(n.endswith("-") and word.startswith(n) for n in names) for word in words)
 
     def is_on(self, name: str) -> bool:
         """Whether a switch is true."""
@@ -179,6 +198,15 @@ def _parser() -> argparse.ArgumentParser:
     flag("audit-log-format", "json")
     flag("audit-log-mode", "blocking")
     flag("token-auth-file", text="static tokens: token,user,uid,groups")
+    flag("oidc-issuer-url", text="the OpenID Connect provider whose tokens are believed; https")
+    flag("oidc-client-id", text="the audience that such a token must name")
+    flag("oidc-ca-file", text="the provider's authority; the machine's authorities without it")
+    flag("oidc-username-claim", "sub")
+    flag("oidc-username-prefix", text="before every name; -: nothing; not given: the issuer and #, but for email")
+    flag("oidc-groups-claim", text="a string, or a list of them")
+    flag("oidc-groups-prefix")
+    flag("oidc-signing-algs", "RS256", "comma-separated; ES, PS and RS with 256, 384 and 512")
+    parser.add_argument("--oidc-required-claim", action="append", default=[], help="CLAIM=VALUE")
     flag("api-audiences")
     flag("service-cluster-ip-range", "10.96.0.0/12")
     flag("service-node-port-range", "30000-32767")

@@ -86,6 +86,7 @@ from controlplane.apiserver.streams.wire import build as build_streams
 from controlplane.apiserver.tables.render import Tables
 
 if TYPE_CHECKING:
+    from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
     from controlplane.apiserver.authn.remote_reviews import RemoteReviews
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class ApiServer:
         self.port = config.secure_port
         self._ready = self._stopping = False
         self._token_reviews: RemoteReviews | None = None
+        self._oidc: OIDCAuthenticator | None = None
         self._kubernetes: KubernetesService | None = None
         self._front_door: Front | None = None
         self._seats = _seats(config)
@@ -155,6 +157,10 @@ class ApiServer:
         for reviews in (self._token_reviews, access_reviews):
             if reviews is not None:
                 undo.push_async_callback(reviews.close)
+        self._oidc = _oidc(config, clock)
+        if self._oidc is not None:
+            undo.push_async_callback(self._oidc.close)
+            undo.push_async_callback(cancel_and_wait, asyncio.create_task(self._oidc.run()))
         authorizer = Union(_authorizers(config, policy, graph, access_reviews))
 
         addresses = [AddressPool(storage, network) for network in config.service_cluster_ip_ranges if network]
@@ -242,7 +248,9 @@ class ApiServer:
             return await registry.of(resource).store.find(namespace, name)
 
         verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
-        bearers = TokenAuthenticators(_token_authenticators(config, verifier, lookup, clock, self._token_reviews))
+        bearers = TokenAuthenticators(
+            _token_authenticators(config, verifier, lookup, clock, self._oidc, self._token_reviews)
+        )
         signing = config.service_account_signing_key_file
         signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
         authenticator = Authenticator(
@@ -420,15 +428,30 @@ def _authorizers(
     return [makers[mode]() for mode in config.authorization_modes]
 
 
+def _oidc(config: Config, clock: Clock) -> OIDCAuthenticator | None:
+    if not config.jwt_authenticators:
+        return None
+    from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
+
+    return OIDCAuthenticator(config.jwt_authenticators, config.jwt_algorithms, config.audiences, clock)
+
+
 def _token_authenticators(
-    config: Config, verifier: Verifier, lookup: Lookup, clock: Clock, reviews: RemoteReviews | None
+    config: Config,
+    verifier: Verifier,
+    lookup: Lookup,
+    clock: Clock,
+    oidc: OIDCAuthenticator | None,
+    reviews: RemoteReviews | None,
 ) -> list[TokenAuthenticator]:
-    """In upstream's order."""
+    """In upstream's order: what is asked of others comes last."""
     found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, clock)]
     if config.token_auth_file is not None:
         found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
     if config.bootstrap_token_auth:
         found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
+    if oidc is not None:
+        found.append(oidc)
     if config.token_webhook is not None and reviews is not None:
         from controlplane.apiserver.authn.webhook import WebhookTokenAuthenticator
 

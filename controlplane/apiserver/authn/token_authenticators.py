@@ -22,7 +22,8 @@ class TokenAuthenticator(Protocol):
 
 
 class TokenAuthenticators:
-    """All kinds. The first that knows the token counts; an error counts only when nobody knows it."""
+    """All kinds. The first that knows the token counts; errors count only when nobody knows it: all of them, in the
+    form of upstream's aggregate."""
 
     def __init__(self, authenticators: Sequence[TokenAuthenticator]) -> None:
         self._authenticators = tuple(authenticators)
@@ -37,7 +38,8 @@ class TokenAuthenticators:
             except TokenError as error:
                 errors.append(str(error))
         if errors:
-            raise TokenError(", ".join(errors))
+            told = list(dict.fromkeys(errors))
+            raise TokenError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
         return None
 
 

@@ -54,7 +54,7 @@ class Reviews:
         except TokenError as error:
             return {"authenticated": False, "user": {}, "error": str(error)}
         if found is None:
-            return {"authenticated": False, "user": {}}
+            return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
         user, audiences = found
         return {"authenticated": True, "user": user.to_info(), "audiences": audiences}
 

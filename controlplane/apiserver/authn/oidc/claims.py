@@ -1,0 +1,144 @@
+"""What a token says, and whether it says it to us and now (OpenID Connect Core 1.0, section 3.1.3.7). Pure.
+
+Refusals are those of github.com/coreos/go-oidc 2 and of Go's JSON decoder, as TokenReviews show them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from apimachinery.kit.jwt import decode
+from controlplane.apiserver.authn.tokens import TokenError
+
+Claims = dict[str, Any]
+
+_NOT_BEFORE_LEEWAY = 60.0
+_GOOGLE, _GOOGLE_SHORT = "https://accounts.google.com", "accounts.google.com"
+"""Google's tokens may leave the scheme out; nobody else's (OpenID Connect Core 1.0, section 15.6.2)."""
+_KINDS: dict[type, str] = {
+    bool: "bool",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+class Token(Struct, frozen=True):
+    """A token taken apart. Nothing of it is verified."""
+
+    header: dict[str, Any]
+    claims: Claims
+    signed: bytes
+    signature: bytes
+
+
+def issuer_of(token: str) -> str:
+    """Whose token it says it is, unverified; "" when that cannot be read."""
+    try:
+        _, body, _ = token.split(".")
+        found = orjson.loads(decode(body))["iss"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    if found == _GOOGLE_SHORT:
+        return _GOOGLE
+    return found if isinstance(found, str) else ""
+
+
+def parse(token: str) -> Token:
+    """Raises TokenError for what has not a token's form."""
+    try:
+        head, body, tail = token.split(".")
+        header, claims, signature = orjson.loads(decode(head)), orjson.loads(decode(body)), decode(tail)
+    except ValueError as error:
+        raise TokenError(f"oidc: malformed jwt: {error}") from None
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise TokenError("oidc: malformed jwt: neither header nor claims may be anything but an object")
+    if "crit" in header:  # RFC 7515, section 4.1.11: what is not understood must be refused, and nothing is
+        raise TokenError("oidc: malformed jwt: unsupported crit header")
+    return Token(header, claims, f"{head}.{body}".encode(), signature)
+
+
+def check(token: Token, issuer: str, audiences: Sequence[str], algorithms: Sequence[str], now: float) -> None:
+    """Everything but the signature. now: seconds since the epoch. Raises TokenError."""
+    claims = token.claims
+    said = claims.get("iss")
+    if said != issuer and not (issuer == _GOOGLE and said == _GOOGLE_SHORT):
+        told = f"expected {quoted(issuer)} got {quoted(said)}"
+        raise TokenError(f"oidc: id token issued by a different provider, {told}")
+    meant = _audience(claims.get("aud"))
+    if not set(meant) & set(audiences):
+        wanted = quoted(audiences[0]) if len(audiences) == 1 else f"in {_quoted_all(sorted(audiences))}"
+        raise TokenError(f"oidc: expected audience {wanted} got {_quoted_all(meant)}")
+    expires, begins = _seconds(claims.get("exp")), _seconds(claims.get("nbf"))
+    if expires is None or expires < now:
+        shown = "0001-01-01 00:00:00 +0000 UTC" if expires is None else _shown(expires)
+        raise TokenError(f"oidc: token is expired (Token Expiry: {shown})")
+    if begins is not None and now + _NOT_BEFORE_LEEWAY < begins:
+        told = f"current time {_shown(now)} before the nbf (not before) time: {_shown(begins)}"
+        raise TokenError(f"oidc: {told}")
+    algorithm = token.header.get("alg")
+    if algorithm not in algorithms:
+        told = f"expected {_quoted_all(algorithms)} got {quoted(algorithm)}"
+        raise TokenError(f"oidc: id token signed with unsupported algorithm, {told}")
+
+
+def string(value: Any) -> str:
+    """A claim that is a string; null is the empty one. Raises TokenError in the words of Go's decoder."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise TokenError(f"json: cannot unmarshal {_kind(value)} into Go value of type string")
+
+
+def boolean(value: Any) -> bool:
+    """A claim that is true or false; null is false. Raises TokenError in the words of Go's decoder."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise TokenError(f"json: cannot unmarshal {_kind(value)} into Go value of type bool")
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """A claim that is a string or a list of strings. Raises TokenError."""
+    if isinstance(value, list) and all(each is None or isinstance(each, str) for each in value):
+        return tuple(each or "" for each in value)
+    return () if value is None else (string(value),)
+
+
+def quoted(value: Any) -> str:
+    """As Go's %q shows a string."""
+    return json.dumps(value if isinstance(value, str) else "", ensure_ascii=False)
+
+
+def _quoted_all(values: Sequence[str]) -> str:
+    return f"[{' '.join(map(quoted, values))}]"
+
+
+def _audience(value: Any) -> tuple[str, ...]:
+    try:
+        return strings(value)
+    except TokenError as error:
+        raise TokenError(f"oidc: failed to unmarshal claims: {error}") from None
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise TokenError(f"oidc: failed to unmarshal claims: json: cannot unmarshal {_kind(value)} into a number")
+
+
+def _shown(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%d %H:%M:%S} +0000 UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g}"
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "null")

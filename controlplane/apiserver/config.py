@@ -12,6 +12,15 @@ from msgspec import Struct
 
 from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
+from controlplane.apiserver.authz.configuration import (
+    TYPES,
+    AuthorizerSettings,
+    ConfigurationFile,
+    Settings,
+    WebhookSettings,
+    usual,
+)
+from controlplane.apiserver.authz.configuration import parse as parse_authorization
 from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 
 if TYPE_CHECKING:
@@ -111,9 +120,8 @@ class Config(Struct, frozen=True):
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
     kubelet_preferred_address_types: tuple[str, ...] = ADDRESS_TYPES
-    authorization_modes: tuple[str, ...] = ("AlwaysAllow",)
-    authorization_webhook: Webhook | None = None
-    authorization_webhook_unauthorized_ttl: float = 30.0
+    authorizers: Settings = (usual("AlwaysAllow"),)
+    authorization_config: ConfigurationFile | None = None
     token_webhook: Webhook | None = None
     jwt_authenticators: tuple[JWTAuthenticator, ...] = ()
     jwt_algorithms: tuple[str, ...] = ()
@@ -152,6 +160,11 @@ class Config(Struct, frozen=True):
         return (self.service_account_issuer, *self.accepted_issuers)
 
     @property
+    def authorization_modes(self) -> tuple[str, ...]:
+        """The types of those who decide, at the start."""
+        return tuple(each.type for each in self.authorizers)
+
+    @property
     def audiences(self) -> tuple[str, ...]:
         """The audiences a token must name one of; the issuer when none are configured."""
         return self.api_audiences or (self.service_account_issuer,)
@@ -165,6 +178,7 @@ def parse(argv: Sequence[str]) -> Config:
     if bool(servers) == bool(sqlite):
         problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
     issuers, plugins = flags.each("service-account-issuer"), chosen_plugins(flags)
+    file = _authorization_file(flags, problems)
     config = Config(
         tls_cert_file=flags.file("tls-cert-file", needed=True) or Path(),
         tls_private_key_file=flags.file("tls-private-key-file", needed=True) or Path(),
@@ -200,10 +214,9 @@ def parse(argv: Sequence[str]) -> Config:
         kubelet_client_key=flags.file("kubelet-client-key"),
         kubelet_certificate_authority=flags.file("kubelet-certificate-authority"),
         kubelet_preferred_address_types=flags.words("kubelet-preferred-address-types"),
-        authorization_modes=_modes(flags, problems),
-        authorization_webhook=_webhook(flags, "authorization-webhook", "webhook authorizer", "cache-authorized-ttl"),
-        authorization_webhook_unauthorized_ttl=flags.duration("authorization-webhook-cache-unauthorized-ttl"),
-        token_webhook=_webhook(flags, "authentication-token-webhook", "authentication webhook", "cache-ttl"),
+        authorizers=_authorizers(flags, file, problems),
+        authorization_config=file,
+        token_webhook=_token_webhook(flags),
         jwt_authenticators=_oidc(flags, issuers),
         jwt_algorithms=flags.words("oidc-signing-algs"),
         anonymous_auth=flags.is_on("anonymous-auth"),
@@ -239,10 +252,42 @@ def parse(argv: Sequence[str]) -> Config:
     return config
 
 
-def _modes(flags: Flags, problems: Problems) -> tuple[str, ...]:
+def _authorization_file(flags: Flags, problems: Problems) -> ConfigurationFile | None:
+    path = flags.file("authorization-config")
+    others = ("mode", *(f"webhook-{each}" for each in ("config-file", "version", *_TTLS)))
+    if path is None:
+        return None
+    if any(flags.was_given(f"authorization-{other}") for other in others):
+        told = "can not be specified when --authorization-mode or --authorization-webhook-* flags are defined"
+        problems.add("--authorization-config", told)
+    try:
+        return ConfigurationFile(path, path.read_bytes())
+    except OSError:
+        return None  # `flags` told
+
+
+_TTLS = ("cache-authorized-ttl", "cache-unauthorized-ttl")
+
+
+def _authorizers(flags: Flags, file: ConfigurationFile | None, problems: Problems) -> Settings:
+    if file is None:
+        return _modes(flags, problems)
+    try:
+        found = parse_authorization(file.text)
+    except ConfigError as error:
+        for problem in error.problems:
+            problems.add("--authorization-config", problem)
+        return ()
+    for each in found:
+        if each.webhook is not None:
+            _client(flags, "authorization-config", each.webhook.kubeconfig)
+    return found
+
+
+def _modes(flags: Flags, problems: Problems) -> Settings:
     modes = flags.words("authorization-mode")
     for number, mode in enumerate(modes):
-        if mode not in ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"):
+        if mode not in TYPES:
             problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
         if mode in modes[:number]:
             problems.add("--authorization-mode", f'authorization-mode "{mode}" is specified more than once')
@@ -252,25 +297,47 @@ def _modes(flags: Flags, problems: Problems) -> tuple[str, ...]:
     if file and "Webhook" not in modes:
         told = "cannot specify --authorization-webhook-config-file without mode Webhook"
         problems.add("--authorization-webhook-config-file", told)
-    return modes
+    webhook = _authorization_webhook(flags)
+    return tuple(AuthorizerSettings(mode, "default", webhook) if mode == "Webhook" else usual(mode) for mode in modes)
 
 
-def _webhook(flags: Flags, prefix: str, what: str, ttl: str) -> Webhook | None:
-    """what: the kind of webhook, as upstream tells of it."""
-    file, version = flags.file(f"{prefix}-config-file"), flags.text(f"{prefix}-version")
-    seconds = flags.duration(f"{prefix}-{ttl}")
-    if file is None or not file.is_file():
+def _authorization_webhook(flags: Flags) -> WebhookSettings | None:
+    prefix = "authorization-webhook"
+    authorized, unauthorized = (flags.duration(f"{prefix}-{each}") for each in _TTLS)
+    file, version = _reviewer(flags, prefix, "webhook authorizer")
+    if file is None or _client(flags, f"{prefix}-config-file", file) is None:
         return None
+    return WebhookSettings(file, version, authorized, unauthorized)
+
+
+def _token_webhook(flags: Flags) -> Webhook | None:
+    prefix = "authentication-token-webhook"
+    seconds = flags.duration(f"{prefix}-cache-ttl")
+    file, version = _reviewer(flags, prefix, "authentication webhook")
+    client = _client(flags, f"{prefix}-config-file", file) if file is not None else None
+    return Webhook(client, version, seconds) if client is not None else None
+
+
+def _reviewer(flags: Flags, prefix: str, what: str) -> tuple[Path | None, str]:
+    """The kubeconfig file of a webhook, if there is one, and the version of reviews it is asked in. what: its kind, as
+    upstream tells of it."""
+    file, version = flags.file(f"{prefix}-config-file"), flags.text(f"{prefix}-version")
+    if file is None or not file.is_file():
+        return None, version
     if version not in ("v1", "v1beta1"):
         told = f'unsupported {what} version "{version}", supported versions are "v1", "v1beta1"'
         flags.problems.add(f"--{prefix}-version", told)
+    return file, version
+
+
+def _client(flags: Flags, flag: str, file: Path) -> ClientConfig | None:
     from apimachinery.client.config import load_kubeconfig  # which few servers need
 
     try:
-        return Webhook(load_kubeconfig(file), version, seconds)
+        return load_kubeconfig(file)
     except ConfigError as error:
         for problem in error.problems:
-            flags.problems.add(f"--{prefix}-config-file", problem)
+            flags.problems.add(f"--{flag}", problem)
     return None
 
 

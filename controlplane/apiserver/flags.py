@@ -22,6 +22,7 @@ class Flags:
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._given, unknown = _parser().parse_known_args(list(argv))
+        self._names = {word.partition("=")[0] for word in argv}
         self.problems = Problems()
         self._words = frozenset(word.partition("=")[0] for word in argv)
         for word in unknown:
@@ -31,6 +32,10 @@ class Flags:
     def text(self, name: str) -> str:
         """As it was given."""
         return str(getattr(self._given, name.replace("-", "_")))
+
+    def was_given(self, name: str) -> bool:
+        """Whether the command line says anything of it."""
+        return f"--{name}" in self._names
 
     def each(self, name: str) -> tuple[str, ...]:
         """Of a flag that may be given more than once, and must be once."""
@@ -214,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("kubelet-client-key")
     flag("kubelet-certificate-authority")
     flag("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
+    flag("authorization-config", text="an AuthorizationConfiguration; instead of the other flags of authorization")
     flag("authorization-mode", "AlwaysAllow")
     flag("authorization-webhook-config-file", text="a kubeconfig that names who decides, with the mode Webhook")
     flag("authorization-webhook-version", "v1beta1", "of the SubjectAccessReviews that are sent")

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -46,10 +46,11 @@ from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
 from controlplane.apiserver.authn.tokens import Verifier
 from controlplane.apiserver.authz.attributes import Authorizer
+from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
-from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
+from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
 from controlplane.apiserver.bootstrap.objects import ensure_objects
@@ -152,16 +153,15 @@ class ApiServer:
         feeds = [*_feeds(config, storage, policy, graph, self._seats), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(cancel_and_wait, *tasks)
-        self._token_reviews = _reviews(config.token_webhook, "authentication.k8s.io", "TokenReview", clock)
-        access_reviews = _reviews(config.authorization_webhook, "authorization.k8s.io", "SubjectAccessReview", clock)
-        for reviews in (self._token_reviews, access_reviews):
-            if reviews is not None:
-                undo.push_async_callback(reviews.close)
+        self._token_reviews = _token_reviews(config.token_webhook, clock)
+        if self._token_reviews is not None:
+            undo.push_async_callback(self._token_reviews.close)
         self._oidc = _oidc(config, clock)
         if self._oidc is not None:
             undo.push_async_callback(self._oidc.close)
             undo.push_async_callback(cancel_and_wait, asyncio.create_task(self._oidc.run()))
-        authorizer = Union(_authorizers(config, policy, graph, access_reviews))
+        authorizers = Chain(config.authorizers, _makers(policy, graph), clock)
+        undo.push_async_callback(authorizers.close)
 
         addresses = [AddressPool(storage, network) for network in config.service_cluster_ip_ranges if network]
         ports = PortPool(storage, *config.service_node_port_range)
@@ -186,7 +186,7 @@ class ApiServer:
             registry, storage, addresses, ports, clock, advertise=advertise, port=config.secure_port
         )
         self._aggregation = Aggregation(config, storage, registry, self._forwarder, clock)
-        front = self._front(storage, registry, policy, authorizer, advertise, feeds)
+        front = self._front(storage, registry, policy, authorizers, advertise, feeds)
         self.port = await front.start(
             config.bind_address, config.secure_port, _server_tls(config), share=config.permit_port_sharing
         )
@@ -208,6 +208,8 @@ class ApiServer:
             await feed.synced.wait()
         beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run())]
         beside += self._memory(storage, timeline)
+        if config.authorization_config is not None:
+            beside.append(asyncio.create_task(authorizers.follow(config.authorization_config)))
         if isinstance(self._seats, Fairness):
             beside.append(asyncio.create_task(keep_conditions(registry, self._seats, clock)))
         undo.push_async_callback(kubernetes.withdraw)
@@ -236,11 +238,11 @@ class ApiServer:
         storage: Storage,
         registry: Registry,
         policy: PolicyIndex,
-        authorizer: Union,
+        authorizers: Chain,
         advertise: str,
         feeds: list[Feed],
     ) -> Front:
-        config, clock = self.config, self._clock
+        config, clock, authorizer = self.config, self._clock, authorizers.union
 
         async def lookup(plural: str, namespace: str, name: str) -> Object | None:
             resource = CATALOGUE.find("", "v1", plural)
@@ -261,7 +263,7 @@ class ApiServer:
         tables = Tables(clock)
         probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
         components = ComponentStatuses(probes, tables)
-        reviews = Reviews(authorizer, bearers, policy, _NO_RULES if "Webhook" in config.authorization_modes else "")
+        reviews = Reviews(authorizer, bearers, policy, lambda: _NO_RULES if authorizers.asks_webhooks else "")
         subresources = Subresources(registry, reviews, tokens, streams, components)
         resources = Resources(registry, subresources, authorizer, tables)
 
@@ -394,38 +396,21 @@ def _feeds(
     return feeds
 
 
-def _reviews(webhook: Webhook | None, group: str, kind: str, clock: Clock) -> RemoteReviews | None:
+def _token_reviews(webhook: Webhook | None, clock: Clock) -> RemoteReviews | None:
     if webhook is None:
         return None
     from controlplane.apiserver.authn.remote_reviews import RemoteReviews  # few servers have one
 
-    return RemoteReviews(webhook.client, f"{group}/{webhook.version}", kind, clock)
+    return RemoteReviews(webhook.client, f"authentication.k8s.io/{webhook.version}", "TokenReview", clock)
 
 
-def _webhook_authorizer(config: Config, reviews: RemoteReviews | None) -> Authorizer:
-    from controlplane.apiserver.authz.webhook import WebhookAuthorizer
-
-    webhook = config.authorization_webhook
-    assert webhook is not None and reviews is not None
-    return WebhookAuthorizer(
-        reviews,
-        "group" if webhook.version == "v1beta1" else "groups",
-        authorized=webhook.ttl,
-        unauthorized=config.authorization_webhook_unauthorized_ttl,
-    )
-
-
-def _authorizers(
-    config: Config, policy: PolicyIndex, graph: PodGraph, reviews: RemoteReviews | None
-) -> list[Authorizer]:
-    makers: Mapping[str, Any] = {
+def _makers(policy: PolicyIndex, graph: PodGraph) -> Mapping[str, Callable[[], Authorizer]]:
+    return {
         "AlwaysAllow": AlwaysAllow,
         "AlwaysDeny": AlwaysDeny,
         "Node": lambda: NodeAuthorizer(graph),
         "RBAC": lambda: RBACAuthorizer(policy),
-        "Webhook": lambda: _webhook_authorizer(config, reviews),
     }
-    return [makers[mode]() for mode in config.authorization_modes]
 
 
 def _oidc(config: Config, clock: Clock) -> OIDCAuthenticator | None:

@@ -1,15 +1,33 @@
-"""The authorizers of --authorization-mode, one after the other."""
+"""Those who decide, one after the other."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 
+from msgspec import Struct
+
+from apimachinery.kit.metrics import Counter
 from apimachinery.meta import status
 from controlplane.apiserver.authn.user import MASTERS
 from controlplane.apiserver.authz.attributes import Attributes, Authorizer, Decision, EvaluationError, denial
 
 log = logging.getLogger(__name__)
+
+_DECISIONS = Counter(
+    "apiserver_authorization_decisions_total",
+    "Decisions that were the last word, by who made them",
+    ["type", "name", "decision"],
+)
+
+
+class Named(Struct, frozen=True):
+    """An authorizer, and what the metrics call it."""
+
+    type: str
+    name: str
+    authorizer: Authorizer
 
 
 class AlwaysAllow:
@@ -29,8 +47,9 @@ class AlwaysDeny:
 class Union:
     """The first opinion counts; system:masters may do everything, whatever is stored."""
 
-    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
-        self._authorizers = authorizers
+    def __init__(self, authorizers: Sequence[Named]) -> None:
+        self.authorizers = authorizers
+        """May be replaced at any time; a question that is being answered goes on with the old ones."""
 
     async def evaluate(self, attributes: Attributes) -> tuple[Decision, str]:
         """The decision with its reason; NO_OPINION when nobody had one. Raises EvaluationError when nobody had one, and
@@ -38,16 +57,18 @@ class Union:
         if MASTERS in attributes.user.groups:
             return Decision.ALLOW, ""
         reasons, errors = [], []
-        for authorizer in self._authorizers:
+        for each in self.authorizers:
             try:
-                decision, reason = await authorizer.authorize(attributes)
+                decision, reason = await each.authorizer.authorize(attributes)
             except EvaluationError as error:
                 log.error("failed to make an authorization decision: %s", error)
                 if error.denied:
+                    _decisions(each.type, each.name, "denied").inc()
                     raise
                 errors.append(str(error))
                 continue
             if decision is not Decision.NO_OPINION:
+                _decisions(each.type, each.name, "allowed" if decision is Decision.ALLOW else "denied").inc()
                 return decision, reason
             if reason:
                 reasons.append(reason)
@@ -67,6 +88,12 @@ class Union:
         decision, reason = await self.authorize(attributes)
         if decision is not Decision.ALLOW:
             raise refusal(attributes, reason)
+
+
+@cache
+def _decisions(kind: str, name: str, decision: str) -> Counter:
+    """Found once: finding takes longer than counting, and every request counts."""
+    return _DECISIONS.labels(kind, name, decision)
 
 
 def refusal(attributes: Attributes, reason: str) -> status.ApiError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apimachinery.api import validation
@@ -20,10 +20,10 @@ Object = dict[str, Any]
 
 class Reviews:
     """Answers reviews of authentication.k8s.io and authorization.k8s.io. incomplete: why the rules that are known may
-    not be all."""
+    at present not be all, or ""."""
 
     def __init__(
-        self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex, incomplete: str = ""
+        self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex, incomplete: Callable[[], str]
     ) -> None:
         self._authorizer, self._tokens, self._policy = authorizer, tokens, policy
         self._incomplete = incomplete
@@ -90,8 +90,9 @@ class Reviews:
         if "system:masters" in user.groups:
             resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
             others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
-        answer = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(self._incomplete)}
-        return {**answer, "evaluationError": self._incomplete} if self._incomplete else answer
+        why = self._incomplete()
+        answer = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(why)}
+        return {**answer, "evaluationError": why} if why else answer
 
 
 def attributes(user: User, resource: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Attributes:

@@ -14,7 +14,7 @@ from aiohttp import web
 from apimachinery.kit import tls
 from apimachinery.kit.certs import Authority
 from controlplane.apiserver.authn.user import ANONYMOUS, User
-from controlplane.apiserver.authz.union import AlwaysAllow, Union
+from controlplane.apiserver.authz.union import AlwaysAllow, Named, Union
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.server import Front
 
@@ -49,7 +49,7 @@ async def door(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncI
     """The same, with the front itself."""
     share, route = options.pop("share", False), options.pop("route", _route)
     deadlines = options.pop("deadlines", None)
-    front = Front(route, cast("Any", _Nobody()), Union([AlwaysAllow()]), **options)
+    front = Front(route, cast("Any", _Nobody()), Union([Named("AlwaysAllow", "alwaysallow", AlwaysAllow())]), **options)
     front._deadlines = deadlines or front._deadlines
     yield front, await front.start("127.0.0.1", port, context, share=share)
     await front.stop()

@@ -109,3 +109,35 @@ def test_webhooks(needed, tmp_path, words, told):
     with pytest.raises(ConfigError) as wrong:
         parse([*needed, "--storage-sqlite=/tmp/x", *given])
     assert len(wrong.value.problems) == 1 and told in wrong.value.problems[0]
+
+
+def test_an_authorization_config(needed, tmp_path):
+    head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers:\n"
+    good, wrong, unread = (tmp_path / name for name in ("good", "wrong", "unread"))
+    good.write_text(f"{head}- {{type: Node, name: node}}\n- {{type: RBAC, name: rbac}}\n")
+    wrong.write_text(f"{head}- {{type: Magic}}\n- {{type: RBAC, name: a}}\n")
+    (tmp_path / "none").write_text("{}")
+    hook = (
+        f"connectionInfo: {{type: KubeConfigFile, kubeConfigFile: {tmp_path}/none}}, timeout: 1s, failurePolicy: Deny, "
+        "subjectAccessReviewVersion: v1"
+    )
+    unread.write_text(f"{head}- {{type: Webhook, name: a, webhook: {{{hook}}}}}\n")
+    words = [*needed, "--storage-sqlite=/tmp/x"]
+    config = parse([*words, f"--authorization-config={good}"])
+    assert config.authorization_modes == ("Node", "RBAC") and config.authorization_config.path == good
+    assert parse(words).authorization_modes == ("AlwaysAllow",) and parse(words).authorization_config is None
+    for flags, told in (
+        ([f"--authorization-config={wrong}"], ["authorizers[0].type: Unsupported value", "expected name rbac"]),
+        (
+            [f"--authorization-config={good}", "--authorization-mode=RBAC"],
+            ["can not be specified when --authorization-mode or --authorization-webhook-* flags are defined"],
+        ),
+        ([f"--authorization-config={good}", "--authorization-webhook-version", "v1"], ["can not be specified when"]),
+        ([f"--authorization-config={unread}"], [f"{tmp_path}/none: there is no context"]),
+        (["--authorization-config=/none"], ["no such file: /none"]),
+    ):
+        with pytest.raises(ConfigError) as problems:
+            parse([*words, *flags])
+        assert len(problems.value.problems) == len(told)
+        for problem, part in zip(problems.value.problems, told, strict=True):
+            assert problem.startswith("--authorization-config: ") and part in problem

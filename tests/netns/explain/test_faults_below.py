@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.netns.cni.namespaces import Namespace
-from tests.netns.explain.conftest import Lab, soon
+from tests.netns.explain.conftest import Lab, rules, soon
 from tests.netns.explain.test_other_ways import agrees
 from tests.netns.explain.test_planted_faults import Fault, command, duplicate, judge, port_of
 
@@ -25,6 +25,9 @@ async def test_through_the_tunnel_which_is_repaired_within_ten_seconds_and_whose
     web = await lab.service("web", "b1")
     await lab.pod("slow", "default", one, bandwidth=LIMITS)
     a1, b1 = lab["a1"], lab["b1"]
+    for node in lab.world.nodes:
+        # All of them are looked at for what is missing, also who is not on the way.
+        await soon(f"rules of {node.name}", lambda node=node: f"{b1.ip}:" in rules(node))
     await soon("the Service", lambda: a1.ask(web, 80)[0] == "answers")
     for to in ((b1.ip, 81), (web, 80)):
         report = await agrees(lab, "a1", *to)

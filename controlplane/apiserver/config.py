@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
+from controlplane.apiserver.audit import options as audit_options
+from controlplane.apiserver.audit.options import AuditOptions
 from controlplane.apiserver.authz.configuration import (
     TYPES,
     AuthorizerSettings,
@@ -26,7 +28,6 @@ from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 if TYPE_CHECKING:
     from apimachinery.client.config import ClientConfig
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
-    from controlplane.apiserver.audit.policy import Policy as AuditPolicy
     from controlplane.apiserver.authn.oidc.configuration import JWTAuthenticator
 
 ADMISSION_PLUGINS = (
@@ -108,11 +109,7 @@ class Config(Struct, frozen=True):
     max_mutating_requests_inflight: int = 200
     encryption_provider_config: Path | None = None
     encryption_reload: bool = False
-    audit_policy: AuditPolicy | None = None
-    audit_log_path: str = ""
-    audit_log_maxage: int = 0
-    audit_log_maxbackup: int = 0
-    audit_log_maxsize: int = 100
+    audit: AuditOptions = AuditOptions()
     bootstrap_token_auth: bool = False
     service_cluster_ip_ranges: tuple[ipaddress.IPv4Network, ipaddress.IPv6Network | None] = (_SERVICES, None)
     service_node_port_range: tuple[int, int] = (30000, 32767)
@@ -195,11 +192,7 @@ def parse(argv: Sequence[str]) -> Config:
         max_mutating_requests_inflight=flags.number("max-mutating-requests-inflight", 0, 1_000_000),
         encryption_provider_config=_encryption(flags.file("encryption-provider-config"), problems),
         encryption_reload=flags.is_on("encryption-provider-config-automatic-reload"),
-        audit_policy=_audit_policy(flags, problems),
-        audit_log_path=flags.text("audit-log-path"),
-        audit_log_maxage=flags.number("audit-log-maxage", 0, 100_000),
-        audit_log_maxbackup=flags.number("audit-log-maxbackup", 0, 100_000),
-        audit_log_maxsize=flags.number("audit-log-maxsize", 0, 1_000_000) or 100,
+        audit=audit_options.parse(flags),
         bootstrap_token_auth=flags.is_on("enable-bootstrap-token-auth"),
         etcd_servers=servers,
         etcd_prefix=flags.text("etcd-prefix"),
@@ -369,23 +362,6 @@ def _encryption(path: Path | None, problems: Problems) -> Path | None:
         except (ValueError, OSError, ImportError) as error:
             problems.add("--encryption-provider-config", f"error while parsing file: {error}")
     return path
-
-
-def _audit_policy(flags: Flags, problems: Problems) -> AuditPolicy | None:
-    form, mode, path = flags.text("audit-log-format"), flags.text("audit-log-mode"), flags.file("audit-policy-file")
-    if form != "json":
-        problems.add("--audit-log-format", f'invalid audit log format "{form}": only json is written')
-    if mode not in ("blocking", "blocking-strict", "batch"):
-        problems.add("--audit-log-mode", f'invalid audit log mode "{mode}"')
-    if path is None or not path.is_file():
-        return None
-    from controlplane.apiserver.audit.policy import load as load_audit_policy
-
-    try:
-        return load_audit_policy(path)
-    except (ValueError, OSError) as error:
-        problems.add("--audit-policy-file", f"loading audit policy file: {error}")
-        return None
 
 
 def chosen_plugins(flags: Flags) -> tuple[str, ...]:

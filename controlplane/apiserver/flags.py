@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -120,6 +121,18 @@ class Flags:
             self.problems.add(f"--{name}", f"not a range of ports: {self.text(name)}")
         return ports
 
+    def decimal(self, name: str) -> float:
+        """A number, not negative."""
+        text = self.text(name)
+        try:
+            found = float(text)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found < math.inf:
+            self.problems.add(f"--{name}", f"{text!r} is not a number, or negative")
+            return 0.0
+        return found
+
     def duration(self, name: str) -> float:
         """Seconds, not negative."""
         try:
@@ -201,7 +214,24 @@ def _parser() -> argparse.ArgumentParser:
     flag("audit-log-maxbackup", "0", "how many of them to keep; 0: all")
     flag("audit-log-maxsize", "0", "megabytes at which the audit log is put aside; 0: 100")
     flag("audit-log-format", "json")
-    flag("audit-log-mode", "blocking")
+    flag("audit-webhook-config-file", text="a kubeconfig that names who is sent the events")
+    flag("audit-webhook-initial-backoff", "10s", "how long to wait before sending is tried again")
+    flag("audit-webhook-batch-initial-backoff", "10s")  # its old name
+    for plugin, mode, size, wait, throttle, qps, burst in (
+        ("log", "blocking", "1", "0s", False, "0", "0"),
+        ("webhook", "batch", "400", "30s", True, "10", "15"),
+    ):
+        flag(f"audit-{plugin}-mode", mode, "batch, blocking or blocking-strict")
+        flag(f"audit-{plugin}-version", "audit.k8s.io/v1")
+        flag(f"audit-{plugin}-batch-buffer-size", "10000", "how many events may wait")
+        flag(f"audit-{plugin}-batch-max-size", size, "how many go together")
+        flag(f"audit-{plugin}-batch-max-wait", wait, "after how long fewer do")
+        switch(f"audit-{plugin}-batch-throttle-enable", throttle)
+        flag(f"audit-{plugin}-batch-throttle-qps", qps, "how many batches go in a second")
+        flag(f"audit-{plugin}-batch-throttle-burst", burst, "how many of them at once")
+        switch(f"audit-{plugin}-truncate-enabled", False)
+        flag(f"audit-{plugin}-truncate-max-batch-size", "10485760")
+        flag(f"audit-{plugin}-truncate-max-event-size", "102400", "bytes beyond which an event loses its objects")
     flag("token-auth-file", text="static tokens: token,user,uid,groups")
     flag("oidc-issuer-url", text="the OpenID Connect provider whose tokens are believed; https")
     flag("oidc-client-id", text="the audience that such a token must name")

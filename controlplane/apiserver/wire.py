@@ -36,6 +36,7 @@ from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.log import LogFile
+from controlplane.apiserver.audit.sinks import LogSink, Outlet, WebhookSink
 from controlplane.apiserver.authn import front_proxy, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
@@ -73,6 +74,7 @@ from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.remote import Remote
 from controlplane.apiserver.storage.compactor import Compactor
 from controlplane.apiserver.storage.interface import Storage, StorageError
 from controlplane.apiserver.storage.keys import ROOT, root
@@ -446,16 +448,22 @@ def _token_authenticators(
 
 def _auditor(config: Config, clock: Clock) -> Auditor | None:
     """None when nothing is written, which costs nothing."""
-    if not config.audit_log_path or config.audit_policy is None:
+    options, outlets = config.audit, list[Outlet]()
+    if options.policy is None:
         return None
-    log_file = LogFile(
-        config.audit_log_path,
-        clock,
-        max_bytes=config.audit_log_maxsize * 1024 * 1024,
-        backups=config.audit_log_maxbackup,
-        age=timedelta(days=config.audit_log_maxage) if config.audit_log_maxage else None,
-    )
-    return Auditor(config.audit_policy, log_file, clock)
+    if (told := options.log) is not None:
+        log_file = LogFile(
+            told.path,
+            clock,
+            max_bytes=told.max_size * 1024 * 1024,
+            backups=told.max_backups,
+            age=timedelta(days=told.max_age) if told.max_age else None,
+        )
+        outlets.append(Outlet(LogSink(log_file), told.delivery, clock))
+    if (hook := options.webhook) is not None:
+        remote = Remote(hook.client, clock, pause=hook.backoff, again=lambda error: True)
+        outlets.append(Outlet(WebhookSink(remote), hook.delivery, clock))
+    return Auditor(options.policy, outlets, clock) if outlets else None
 
 
 def _server_tls(config: Config) -> ssl.SSLContext:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import orjson
@@ -10,26 +11,26 @@ from aiohttp import web
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter
+from apimachinery.meta import status
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.audit.log import LogFile
 from controlplane.apiserver.audit.policy import RECEIVED, STARTED, Level, Policy
+from controlplane.apiserver.audit.sinks import Outlet, failed
 from controlplane.apiserver.audit.trail import KEY, Trail, refused
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.front.request_info import RequestInfo
 
-log = logging.getLogger(__name__)
-
 _EVENTS = Counter("apiserver_audit_event_total", "Audit events written")
 _LEVELS = Counter("apiserver_audit_level_total", "Requests by the audit level that the policy gave them", ["level"])
-_ERRORS = Counter("apiserver_audit_error_total", "Audit events that could not be written", ["plugin"])
+_REJECTED = Counter("apiserver_audit_requests_rejected_total", "Requests refused because nothing could be written")
 
 
 class Auditor:
-    """Begins a trail for each request that the policy wants written."""
+    """Begins a trail for each request that the policy wants written. Every event goes to all outlets, in turn."""
 
-    def __init__(self, policy: Policy, file: LogFile, clock: Clock) -> None:
-        self._policy, self._file, self._clock = policy, file, clock
+    def __init__(self, policy: Policy, outlets: Sequence[Outlet], clock: Clock) -> None:
+        self._policy, self._outlets, self._clock = policy, outlets, clock
+        self._under_way: set[asyncio.Task[bool]] = set()
 
     def begin(self, request: web.BaseRequest, info: RequestInfo, user: User, attributes: Attributes) -> Trail | None:
         """The trail of an identified request, kept in the request too; None when nothing is to be written."""
@@ -42,7 +43,15 @@ class Auditor:
         trail.stage(RECEIVED)
         return trail
 
-    def unidentified(
+    async def admit(self, request: web.BaseRequest, trail: Trail) -> None:
+        """Returns when the trail's beginning is written, where requests wait for that. Raises ApiError 500 if it is not
+        and must be (blocking-strict); nothing more is written then."""
+        if not await trail.settled():
+            _REJECTED.inc()
+            request[KEY] = None
+            raise status.internal("failed to store audit event")
+
+    async def unidentified(
         self, request: web.BaseRequest, info: RequestInfo, attributes: Attributes, error: ApiError
     ) -> None:
         """Write down a request whose proofs did not hold. attributes: of a user without a name."""
@@ -51,18 +60,47 @@ class Auditor:
         if decision.level is not Level.NONE:
             trail = Trail(request, info, None, decision, self._clock.now, self._write)
             tried = "bearer" if request.headers.get("Authorization", "").lower().startswith("bearer ") else "x509"
-            status: dict[str, Any] = {**refused(error), "message": f"Authentication failed, attempted: {tried}"}
-            trail.stage(STARTED, status)
+            told: dict[str, Any] = {**refused(error), "message": f"Authentication failed, attempted: {tried}"}
+            trail.stage(STARTED, told)
+            await trail.settled()
 
-    def close(self) -> None:
-        """Close the log."""
-        self._file.close()
+    async def close(self) -> None:
+        """Write what still waits, and end."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        for outlet in self._outlets:
+            await outlet.close()
 
-    def _write(self, event: dict[str, Any]) -> None:
+    def _write(self, event: dict[str, Any], before: asyncio.Task[bool] | None) -> bool | asyncio.Task[bool]:
+        """Whether the request may go on, or what will tell. before: what writes the request's event before this one."""
         _EVENTS.inc()
         try:
-            self._file.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
-        except (OSError, TypeError, ValueError) as error:
-            # As upstream in its blocking mode: the request goes on.
-            _ERRORS.labels("log").inc()
-            log.error("audit: an event could not be written: %s", error)
+            line = orjson.dumps(event)
+        except (TypeError, ValueError) as error:
+            for outlet in self._outlets:
+                failed(outlet.name, error)
+            return True
+        kept = True
+        waits: list[Coroutine[Any, Any, bool]] = []
+        for outlet in self._outlets:
+            told = outlet.put(event, line)
+            if isinstance(told, bool):
+                kept = kept and told
+            else:
+                waits.append(told)
+        if not waits:
+            return kept
+        task = asyncio.create_task(_one_by_one(before, waits, kept=kept))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+async def _one_by_one(
+    before: asyncio.Task[bool] | None, waits: Sequence[Coroutine[Any, Any, bool]], *, kept: bool
+) -> bool:
+    if before is not None:
+        await asyncio.wait([before])
+    for each in waits:
+        kept = await each and kept
+    return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timedelta
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,14 +27,16 @@ class LogFile:
         self._path, self._clock = Path(path), clock
         self._max, self._backups, self._age = max_bytes, backups, age
         self._to_output = path == "-"
-        self._file: BinaryIO = sys.stdout.buffer if self._to_output else self._open()
+        self._file: BinaryIO | FileIO = sys.stdout.buffer if self._to_output else self._open()
         self._size = 0 if self._to_output else self._path.stat().st_size
 
     def write(self, line: bytes) -> None:
         """Append one line (which ends with a newline). Raises OSError."""
         if not self._to_output and self._size + len(line) > self._max and self._size:
             self._rotate()
-        self._file.write(line)
+        written = self._file.write(line)
+        while written < len(line):
+            written += self._file.write(line[written:])
         self._file.flush()
         self._size += len(line)
 
@@ -42,9 +45,10 @@ class LogFile:
         if not self._to_output:
             self._file.close()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        return self._path.open("ab")
+        # Without a buffer, which would keep what a full disk refused, and refuse to be closed.
+        return self._path.open("ab", buffering=0)
 
     def _rotate(self) -> None:
         self._file.close()

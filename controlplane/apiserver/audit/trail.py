@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import ipaddress
@@ -22,6 +23,7 @@ from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.responses import SAID
 
 Object = dict[str, Any]
+Writing = asyncio.Task[bool]
 
 KEY = web.RequestKey("audit", object)
 _IDENTITY_MAX, _AGENT_MAX = 64, 1024  # characters
@@ -33,7 +35,8 @@ _PATCH = "patch.webhook.admission.k8s.io/"
 
 
 class Trail:
-    """Collects what is known of the request, and hands an event to `write` at each stage that is not omitted."""
+    """Collects what is known of the request, and hands an event to `write` at each stage that is not omitted. `write`
+    says whether the request may go on, or gives a task that will; it is handed the one before it."""
 
     def __init__(
         self,
@@ -42,9 +45,10 @@ class Trail:
         user: User | None,
         decision: Decision,
         now: Callable[[], datetime],
-        write: Callable[[Object], None],
+        write: Callable[[Object, Writing | None], bool | Writing],
     ) -> None:
         self._decision, self._now, self._write = decision, now, write
+        self._kept: bool | Writing = True
         self.identity = audit_id(request)
         self._stored, self._long, self._begun = info.is_resource, info.long_running, False
         self.annotations: dict[str, str] = {}
@@ -103,7 +107,14 @@ class Trail:
             event["annotations"] = {
                 key: value for key, value in sorted(self.annotations.items()) if whole or not key.startswith(_PATCH)
             }
-        self._write(event)
+        self._kept = self._write(event, None if isinstance(self._kept, bool) else self._kept)
+
+    async def settled(self) -> bool:
+        """Whether the request may go on; where requests wait for their events, when the last one is written."""
+        if isinstance(self._kept, bool):
+            return self._kept
+        await asyncio.wait([self._kept])  # who gives the request up does not keep it from being written
+        return self._kept.result()
 
     def started(self, code: int) -> None:
         """The head of the answer is on its way. Of long-running requests alone that is an event."""

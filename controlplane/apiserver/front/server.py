@@ -139,7 +139,7 @@ class Front:
                 async with asyncio.timeout(_SHUTDOWN):
                     await self._listener.wait_closed()
         if self._auditor is not None:
-            self._auditor.close()
+            await self._auditor.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = asyncio.get_running_loop().time()
@@ -242,6 +242,8 @@ class Front:
         finally:
             if (trail := trail_of(request)) is not None:
                 trail.completed(response)
+                if response is not None:
+                    await trail.settled()
 
     async def _told(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         """The answer, whatever happens."""
@@ -276,9 +278,11 @@ class Front:
             user = await self._authenticator.authenticate(peer, request.headers)
         except status.ApiError as error:
             if self._auditor is not None:
-                self._auditor.unidentified(request, info, _attributes(NOBODY, info), error)
+                await self._auditor.unidentified(request, info, _attributes(NOBODY, info), error)
             raise
         trail = self._auditor.begin(request, info, user, _attributes(user, info)) if self._auditor else None
+        if self._auditor is not None and trail is not None:
+            await self._auditor.admit(request, trail)
         if "Impersonate-User" in request.headers or any(key.startswith("Impersonate-") for key in request.headers):
             user = await impersonate(user, request.headers, self._authorizer.require)
             if trail is not None:

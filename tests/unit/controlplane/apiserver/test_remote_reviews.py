@@ -59,10 +59,10 @@ async def asking(*answers: web.Response) -> AsyncIterator[tuple[RemoteReviews, H
 
 
 async def test_what_may_be_otherwise_in_a_moment_is_asked_again() -> None:
-    answers = (web.Response(status=500), web.Response(status=429), web.json_response(GOOD))
+    answers = (*(web.Response(status=code) for code in (500, 429, 504)), web.json_response(GOOD))
     async with asking(*answers) as (reviews, clock, asked):
         assert await reviews.ask({"token": "t"}, {}) == {"authenticated": True}
-        assert len(asked) == 3 and asked[0] == asked[2]
+        assert len(asked) == 4 and asked[0] == asked[3]
         assert 0.5 <= clock.slept[0] <= 0.6 and 0.75 <= clock.slept[1] <= 0.9
 
 

@@ -28,7 +28,7 @@ from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 if TYPE_CHECKING:
     from apimachinery.client.config import ClientConfig
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
-    from controlplane.apiserver.authn.oidc.configuration import JWTAuthenticator
+    from controlplane.apiserver.authn.oidc.configuration import Providers
 
 ADMISSION_PLUGINS = (
     "AlwaysAdmit",
@@ -120,9 +120,9 @@ class Config(Struct, frozen=True):
     authorizers: Settings = (usual("AlwaysAllow"),)
     authorization_config: ConfigurationFile | None = None
     token_webhook: Webhook | None = None
-    jwt_authenticators: tuple[JWTAuthenticator, ...] = ()
-    jwt_algorithms: tuple[str, ...] = ()
+    providers: Providers | None = None
     anonymous_auth: bool = True
+    anonymous_paths: tuple[str, ...] = ()
     tls_choice: TLSChoice = USUAL_TLS
     bind_address: str = "0.0.0.0"
     secure_port: int = 6443
@@ -176,6 +176,8 @@ def parse(argv: Sequence[str]) -> Config:
         problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
     issuers, plugins = flags.each("service-account-issuer"), chosen_plugins(flags)
     file = _authorization_file(flags, problems)
+    gates = flags.gates("feature-gates")
+    providers, anonymous, anonymous_paths = _providers(flags, issuers, gates)
     config = Config(
         tls_cert_file=flags.file("tls-cert-file", needed=True) or Path(),
         tls_private_key_file=flags.file("tls-private-key-file", needed=True) or Path(),
@@ -210,9 +212,9 @@ def parse(argv: Sequence[str]) -> Config:
         authorizers=_authorizers(flags, file, problems),
         authorization_config=file,
         token_webhook=_token_webhook(flags),
-        jwt_authenticators=_oidc(flags, issuers),
-        jwt_algorithms=flags.words("oidc-signing-algs"),
-        anonymous_auth=flags.is_on("anonymous-auth"),
+        providers=providers,
+        anonymous_auth=anonymous,
+        anonymous_paths=anonymous_paths,
         tls_choice=flags.tls_choice(),
         bind_address=flags.address("bind-address"),
         permit_port_sharing=flags.is_on("permit-port-sharing"),
@@ -236,7 +238,7 @@ def parse(argv: Sequence[str]) -> Config:
         runtime_config=_runtime_config(flags),
         shutdown_delay_duration=flags.duration("shutdown-delay-duration"),
         shutdown_send_retry_after=flags.is_on("shutdown-send-retry-after"),
-        feature_gates=flags.gates("feature-gates"),
+        feature_gates=gates,
         etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
         history_retention=flags.duration("history-retention"),
         verbosity=flags.number("v", 0, 10),
@@ -334,12 +336,16 @@ def _client(flags: Flags, flag: str, file: Path) -> ClientConfig | None:
     return None
 
 
-def _oidc(flags: Flags, issuers: Sequence[str]) -> tuple[JWTAuthenticator, ...]:
-    if not flags.any_given("oidc-"):
-        return ()
-    from controlplane.apiserver.authn.oidc.from_flags import provider  # which few servers need
+def _providers(
+    flags: Flags, issuers: Sequence[str], gates: Mapping[str, bool]
+) -> tuple[Providers | None, bool, tuple[str, ...]]:
+    """Those of OpenID Connect; whether people without credentials are let in, and where if not everywhere."""
+    if not flags.any_given("oidc-", "authentication-config"):
+        return None, flags.is_on("anonymous-auth"), ()
+    from controlplane.apiserver.authn.oidc.from_flags import providers  # which few servers need
 
-    return provider(flags, issuers)
+    found, anonymous = providers(flags, issuers, gates)
+    return found, anonymous.enabled, anonymous.paths
 
 
 def _runtime_config(flags: Flags) -> dict[str, str]:

@@ -233,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         flag(f"audit-{plugin}-truncate-max-batch-size", "10485760")
         flag(f"audit-{plugin}-truncate-max-event-size", "102400", "bytes beyond which an event loses its objects")
     flag("token-auth-file", text="static tokens: token,user,uid,groups")
+    flag("authentication-config", text="a file of OpenID Connect providers, and of who is let in without credentials")
     flag("oidc-issuer-url", text="the OpenID Connect provider whose tokens are believed; https")
     flag("oidc-client-id", text="the audience that such a token must name")
     flag("oidc-ca-file", text="the provider's authority; the machine's authorities without it")

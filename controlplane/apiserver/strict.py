@@ -1,8 +1,8 @@
 """Configuration files decoded strictly, as upstream's codecs with EnableStrict do: a field that is not known, a key
 that is there twice or a value of another type is a mistake.
 
-A shape says what an object may have: its Go type, and the kind of each field: "string", "duration" (seconds), another
-Shape, or a list of one of these.
+A shape says what an object may have: its Go type, and the kind of each field: "string", "bool", "duration" (seconds),
+another Shape, or a list of one of these.
 """
 
 from __future__ import annotations
@@ -99,15 +99,18 @@ class _Walk:
     def _value(self, value: Any, kind: Any, path: str, go_path: str, field: str) -> Any:
         if isinstance(kind, list):
             if not isinstance(value, list):
-                return self._refuse(value, field, f"[]{self._version}.{kind[0].go_type}")
+                return self._refuse(value, field, f"[]{self._named(kind[0])}")
             items = (self._value(each, kind[0], f"{path}[{n}]", go_path, field) for n, each in enumerate(value))
-            return [item or {} for item in items]
+            zero: Any = {} if isinstance(kind[0], Shape) else ""
+            return [zero if item is None else item for item in items]
+        if value is None:
+            return None
         if isinstance(kind, Shape):
-            if value is None:
-                return None
             if not isinstance(value, dict):
-                return self._refuse(value, field, f"{self._version}.{kind.go_type}")
+                return self._refuse(value, field, self._named(kind))
             return self.object(value, kind, path, go_path)
+        if kind == "bool":
+            return value if isinstance(value, bool) else self._refuse(value, field, kind)
         if not isinstance(value, str):
             # A metav1.Duration reads its own text, and knows of no field.
             return self._refuse(value, "value" if kind == "duration" else field, "string")
@@ -118,6 +121,9 @@ class _Walk:
         except ValueError as error:
             self.wrong.append(str(error))
             return None
+
+    def _named(self, kind: Any) -> str:
+        return f"{self._version}.{kind.go_type}" if isinstance(kind, Shape) else str(kind)
 
     def _refuse(self, value: Any, what: str, wanted: str) -> None:
         self.wrong.append(_cannot(value, what, wanted))

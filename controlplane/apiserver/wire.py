@@ -161,7 +161,12 @@ class ApiServer:
         self._oidc = _oidc(config, clock)
         if self._oidc is not None:
             undo.push_async_callback(self._oidc.close)
-            undo.push_async_callback(cancel_and_wait, asyncio.create_task(self._oidc.run()))
+            self._oidc.start()
+            if config.providers is not None and config.providers.file is not None:
+                from controlplane.apiserver.authn.oidc.reload import Reloader
+
+                reloader = Reloader(config.providers.file, self._oidc, clock)
+                undo.push_async_callback(cancel_and_wait, asyncio.create_task(reloader.run()))
         authorizers = Chain(config.authorizers, _makers(policy, graph), clock)
         undo.push_async_callback(authorizers.close)
 
@@ -258,7 +263,11 @@ class ApiServer:
         signing = config.service_account_signing_key_file
         signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
         authenticator = Authenticator(
-            bearers, clock, front_proxy=front_proxy.believed(config), anonymous=config.anonymous_auth
+            bearers,
+            clock,
+            front_proxy=front_proxy.believed(config),
+            anonymous=config.anonymous_auth,
+            anonymous_paths=config.anonymous_paths,
         )
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
         streams = build_streams(config, registry, self._forwarder)
@@ -416,11 +425,11 @@ def _makers(policy: PolicyIndex, graph: PodGraph) -> Mapping[str, Callable[[], A
 
 
 def _oidc(config: Config, clock: Clock) -> OIDCAuthenticator | None:
-    if not config.jwt_authenticators:
+    if (providers := config.providers) is None:
         return None
     from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
 
-    return OIDCAuthenticator(config.jwt_authenticators, config.jwt_algorithms, config.audiences, clock)
+    return OIDCAuthenticator(providers.jwt, providers.algorithms, config.audiences, clock)
 
 
 def _token_authenticators(

@@ -33,7 +33,7 @@ def _object(title: str, /, **fields: Type) -> ObjectType:
 
 _KIND = _object("kubernetes.GroupVersionKind", group=STRING, version=STRING, kind=STRING)
 _RESOURCE = _object("kubernetes.GroupVersionResource", group=STRING, version=STRING, resource=STRING)
-_USER = _object(
+USER = _object(
     "kubernetes.UserInfo",
     username=STRING,
     uid=STRING,
@@ -51,7 +51,7 @@ REQUEST = _object(
     name=STRING,
     namespace=STRING,
     operation=STRING,
-    userInfo=_USER,
+    userInfo=USER,
     dryRun=BOOL,
     options=DYN,
 )

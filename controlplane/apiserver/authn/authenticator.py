@@ -47,7 +47,9 @@ class FrontProxy:
 
 
 class Authenticator:
-    """Every proof the server understands. A proof that does not hold is no harm beside one that does."""
+    """Every proof the server understands. A proof that does not hold is no harm beside one that does.
+
+    anonymous: whether who shows none is let in; anonymous_paths: where, everywhere when there are none."""
 
     def __init__(
         self,
@@ -56,12 +58,14 @@ class Authenticator:
         *,
         front_proxy: FrontProxy | None = None,
         anonymous: bool = True,
+        anonymous_paths: tuple[str, ...] = (),
     ) -> None:
         self._tokens, self._clock = tokens, clock
         self._front_proxy, self._anonymous = front_proxy, anonymous
+        self._anonymous_paths = frozenset(anonymous_paths)
 
-    async def authenticate(self, peer: Peer | None, headers: Headers) -> User:
-        """The user of a request. peer: the certificate that the client showed.
+    async def authenticate(self, peer: Peer | None, headers: Headers, path: str) -> User:
+        """The user of a request. peer: the certificate that the client showed; path: what it asks for, decoded.
 
         Raises ApiError 401 when no proof holds, and for none when anonymous requests are refused.
         """
@@ -80,6 +84,8 @@ class Authenticator:
             raise status.unauthorized()
         # As upstream: whoever shows a certificate wants to be somebody.
         if not self._anonymous or peer is not None:
+            raise status.unauthorized()
+        if self._anonymous_paths and path not in self._anonymous_paths:
             raise status.unauthorized()
         return ANONYMOUS
 

@@ -51,10 +51,11 @@ class Reloading(Generic[Value]):
         return self._value
 
     def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_state(path) for path in self._paths)
+        return tuple(state(path) for path in self._paths)
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def state(path: Path) -> tuple[int, int, int] | None:
+    """What is another when a file was changed or put in another's place; None for one that cannot be seen."""
     try:
         found = path.stat()
     except OSError:

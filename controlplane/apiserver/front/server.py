@@ -275,7 +275,7 @@ class Front:
     async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         peer = peer_of(request.transport) if request.transport is not None else None
         try:
-            user = await self._authenticator.authenticate(peer, request.headers)
+            user = await self._authenticator.authenticate(peer, request.headers, info.path)
         except status.ApiError as error:
             if self._auditor is not None:
                 await self._auditor.unidentified(request, info, _attributes(NOBODY, info), error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from hashlib import sha256
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Histogram
+from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.apiserver.authn.oidc import claims
 from controlplane.apiserver.authn.oidc.configuration import JWTAuthenticator
 from controlplane.apiserver.authn.oidc.mapping import user_of
@@ -16,6 +18,8 @@ from controlplane.apiserver.authn.token_authenticators import Found, of_the_serv
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
 
+log = logging.getLogger(__name__)
+
 _LATENCY = Histogram(
     "apiserver_authentication_jwt_authenticator_latency_seconds",
     "Latency of jwt authentication operations in seconds. This is the time spent authenticating a token for cache miss "
@@ -23,6 +27,8 @@ _LATENCY = Histogram(
     ["result", "jwt_issuer_hash"],
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+_PATIENCE = 60.0  # seconds in which new providers must be found (UpdateAuthenticationConfigTimeout)
+_GRACE = 60.0  # seconds that requests under way may still use the old ones
 
 
 class OIDCAuthenticator:
@@ -33,38 +39,67 @@ class OIDCAuthenticator:
 
     def __init__(
         self,
-        providers: Sequence[JWTAuthenticator],
+        configured: Sequence[JWTAuthenticator],
         algorithms: Sequence[str],
         audiences: Sequence[str],
         clock: Clock,
     ) -> None:
         self._algorithms, self._audiences, self._clock = tuple(algorithms), tuple(audiences), clock
-        self._providers = {each.issuer.url: (each, Provider(each.issuer, clock)) for each in providers}
+        self._judges = _Judges(configured, clock)
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Look for the providers, beside what the caller does next."""
+        self._judges.start()
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why tokens of some providers cannot be judged yet."""
+        return self._judges.troubles
 
     async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Found | None:
         """As `TokenAuthenticator`."""
-        issuer = claims.issuer_of(token)
-        if issuer not in self._providers:
+        judge = self._judges.of.get(claims.issuer_of(token))
+        if judge is None:
             return None
         begun, result = self._clock.monotonic(), "failure"
         try:
-            user = await self._user(token, *self._providers[issuer])
+            user = await self._user(token, *judge)
             result = "success"
         finally:
-            named = f"sha256:{sha256(issuer.encode()).hexdigest()}"
+            named = f"sha256:{sha256(judge[0].issuer.url.encode()).hexdigest()}"
             _LATENCY.labels(result, named).observe(self._clock.monotonic() - begun)
         return of_the_server(user, self._audiences, audiences)
 
-    async def run(self) -> None:
-        """Find the providers. Returns when all were found."""
-        async with asyncio.TaskGroup() as finding:
-            for _, provider in self._providers.values():
-                finding.create_task(provider.find())
+    async def update(self, configured: Sequence[JWTAuthenticator]) -> list[str]:
+        """Judge by these providers from now on, when all of them have been found within a minute. Otherwise nothing
+        changes, and why is returned."""
+        new = _Judges(configured, self._clock)
+        new.start()
+        try:
+            if await new.found(_PATIENCE):
+                self._retire(self._judges)
+                self._judges, new = new, _Judges((), self._clock)
+                return []
+            return [*new.troubles, "context deadline exceeded"]
+        finally:
+            await new.close()
 
     async def close(self) -> None:
-        """End the connections."""
-        for _, provider in self._providers.values():
-            await provider.close()
+        """End what was started, and the connections."""
+        await cancel_and_wait(*self._retiring)
+        await self._judges.close()
+
+    def _retire(self, old: _Judges) -> None:
+        async def later() -> None:
+            try:
+                await self._clock.sleep(_GRACE)
+            finally:
+                await old.close()
+
+        task = asyncio.create_task(later())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _user(self, token: str, configured: JWTAuthenticator, provider: Provider) -> User:
         if not provider.ready:
@@ -76,3 +111,39 @@ class OIDCAuthenticator:
         except TokenError as error:
             raise TokenError(f"oidc: verify token: {error}") from None
         return user_of(configured, parsed.claims)
+
+
+class _Judges:
+    """The providers of one configuration, by issuer."""
+
+    def __init__(self, configured: Sequence[JWTAuthenticator], clock: Clock) -> None:
+        self._clock = clock
+        self.of = {each.issuer.url: (each, Provider(each.issuer, clock)) for each in configured}
+        self._finding: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._finding = [asyncio.create_task(provider.find()) for _, provider in self.of.values()]
+
+    @property
+    def troubles(self) -> list[str]:
+        return [
+            f"oidc: authenticator for issuer {claims.quoted(issuer)} is not healthy: {provider.trouble}"
+            for issuer, (_, provider) in self.of.items()
+            if not provider.ready
+        ]
+
+    async def found(self, patience: float) -> bool:
+        """Whether all providers are found within so many seconds."""
+        finding = asyncio.gather(*self._finding)
+        late = asyncio.ensure_future(self._clock.sleep(patience))
+        try:
+            done, _ = await asyncio.wait((finding, late), return_when=asyncio.FIRST_COMPLETED)
+            return finding in done
+        finally:
+            finding.cancel()
+            late.cancel()
+
+    async def close(self) -> None:
+        await cancel_and_wait(*self._finding)
+        for _, provider in self.of.values():
+            await provider.close()

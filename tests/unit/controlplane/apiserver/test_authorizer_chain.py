@@ -16,9 +16,10 @@ from apimachinery.kit.config import ConfigError
 from apimachinery.kit.metrics import REGISTRY
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision, EvaluationError
-from controlplane.apiserver.authz.chain import Chain, server_identity
+from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.configuration import parse
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
+from controlplane.apiserver.reloads import server_identity
 
 ASKED = Attributes(User("jane"), "list", "", "v1", "pods", "", "default")
 MAKERS = {"AlwaysAllow": AlwaysAllow, "AlwaysDeny": AlwaysDeny, "RBAC": AlwaysDeny}

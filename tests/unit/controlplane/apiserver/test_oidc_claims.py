@@ -123,7 +123,7 @@ def test_a_header_that_asks_for_more_than_is_understood() -> None:
 
 def user(said: claims.Claims, username: Mapping, groups: Mapping = NO_GROUPS, **required: str) -> Any:
     rules = tuple(ClaimRule(name, value) for name, value in required.items())
-    return user_of(JWTAuthenticator(Issuer(URL, ("kubernetes",)), username, groups, rules), said)
+    return user_of(JWTAuthenticator(Issuer(URL, ("kubernetes",)), username, groups, claim_rules=rules), said)
 
 
 def test_the_user() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from apimachinery.kit.certs import Authority
 from apimachinery.kit.config import ConfigError
+from apimachinery.kit.jwt import ALGORITHMS
 from controlplane.apiserver.authn.oidc.configuration import ClaimRule, Issuer, Mapping
 from controlplane.apiserver.authn.oidc.from_flags import username_prefix
 from controlplane.apiserver.config import Config, parse
@@ -24,7 +25,7 @@ def needed(tmp_path: Path) -> list[str]:
 
 
 def test_nothing_without_a_flag(needed: list[str]) -> None:
-    assert parse(needed).jwt_authenticators == ()
+    assert parse(needed).providers is None
 
 
 def test_a_provider(needed: list[str], tmp_path: Path) -> None:
@@ -44,11 +45,12 @@ def test_a_provider(needed: list[str], tmp_path: Path) -> None:
             "--oidc-signing-algs=ES256,PS512",
         ]
     )
-    (found,) = config.jwt_authenticators
+    assert config.providers is not None
+    (found,) = config.providers.jwt
     assert found.issuer == Issuer(URL, ("kubernetes",), certificate_authority=authority.read_text())
     assert (found.username, found.groups) == (Mapping("sub", f"{URL}#"), Mapping("roles", "oidc:"))
     assert found.claim_rules == (ClaimRule("amr", "mfa"), ClaimRule("hd", "a=b,c"))
-    assert config.jwt_algorithms == ("ES256", "PS512")
+    assert config.providers.algorithms == ("ES256", "PS512")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,61 @@ def test_every_problem_at_once(needed: list[str], tmp_path: Path) -> None:
         "ECDSA certificates",
         f"{about}.claimMappings.username: Required value: claim or expression is required",
         'oidc: unsupported signing alg: "HS256"',
+    ]
+
+
+FILE = """
+apiVersion: apiserver.config.k8s.io/v1beta1
+kind: AuthenticationConfiguration
+jwt:
+- issuer: {url: https://issuer.example, audiences: [kubernetes]}
+  claimMappings: {username: {claim: sub, prefix: ""}}
+"""
+ANONYMOUS = "anonymous: {enabled: true, conditions: [{path: /livez}]}\n"
+
+
+def test_a_file_of_providers(needed: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text(FILE)
+    config = parse([*needed, f"--authentication-config={file}", "--anonymous-auth=false"])
+    assert config.providers is not None and config.providers.file is not None
+    assert [each.issuer for each in config.providers.jwt] == [Issuer(URL, ("kubernetes",))]
+    assert config.providers.algorithms == ALGORITHMS and config.providers.file.data == FILE.encode()
+    assert (config.anonymous_auth, config.anonymous_paths) == (False, ())
+    file.write_text(FILE + ANONYMOUS)
+    config = parse([*needed, f"--authentication-config={file}"])
+    assert (config.anonymous_auth, config.anonymous_paths) == (True, ("/livez",))
+
+
+def test_problems_of_a_file(needed: list[str], tmp_path: Path) -> None:
+    def told(text: str | None, *flags: str) -> list[str]:
+        file = tmp_path / "file"
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(ConfigError) as wrong:
+            parse([*needed, f"--authentication-config={file}", *flags])
+        return [each.removeprefix("--authentication-config: ") for each in wrong.value.problems]
+
+    where = f'failed to load authentication configuration from file "{tmp_path / "file"}"'
+    assert told(None) == [f"{where}: open {tmp_path / 'file'}: no such file or directory"]
+    assert told("") == [f"{where}: empty config data"]
+    assert told(FILE, "--oidc-client-id=x") == ["authentication-config file and oidc-* flags are mutually exclusive"]
+    assert told(FILE + ANONYMOUS, "--anonymous-auth") == [
+        "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in "
+        "authentication configuration file"
+    ]
+    gates = "--feature-gates=StructuredAuthenticationConfiguration=false,AnonymousAuthConfigurableEndpoints=false"
+    assert told(FILE + ANONYMOUS, gates) == [
+        "set --feature-gates=StructuredAuthenticationConfiguration=true to use authentication-config file",
+        "invalid authentication configuration: anonymous: Forbidden: anonymous is not supported when "
+        "AnonymousAuthConfigurableEnpoints feature gate is disabled",
+    ]
+    assert told(FILE.replace("https", "http").replace("sub", "")) == [
+        'invalid authentication configuration: jwt[0].issuer.url: Invalid value: "http://issuer.example": URL scheme '
+        "must be https",
+        "invalid authentication configuration: jwt[0].claimMappings.username: Required value: claim or expression is "
+        "required",
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from controlplane.apiserver.audit import options as audit_options
@@ -192,7 +193,7 @@ def parse(argv: Sequence[str]) -> Config:
         priority_and_fairness=flags.is_on("enable-priority-and-fairness"),
         max_requests_inflight=flags.number("max-requests-inflight", 0, 1_000_000),
         max_mutating_requests_inflight=flags.number("max-mutating-requests-inflight", 0, 1_000_000),
-        encryption_provider_config=_encryption(flags.file("encryption-provider-config"), problems),
+        encryption_provider_config=_encryption(flags),
         encryption_reload=flags.is_on("encryption-provider-config-automatic-reload"),
         audit=audit_options.parse(flags),
         bootstrap_token_auth=flags.is_on("enable-bootstrap-token-auth"),
@@ -359,14 +360,18 @@ def _runtime_config(flags: Flags) -> dict[str, str]:
     return asked
 
 
-def _encryption(path: Path | None, problems: Problems) -> Path | None:
+def _encryption(flags: Flags) -> Path | None:
+    path, problems = flags.file("encryption-provider-config"), flags.problems
+    if path is None and flags.is_on("encryption-provider-config-automatic-reload"):
+        told = "must be set with --encryption-provider-config"
+        problems.add("--encryption-provider-config-automatic-reload", told)
     if path is not None and path.is_file():
         from controlplane.apiserver.encryption.configuration import load
 
         try:
-            load(path)
+            load(path, SystemClock())  # asks nobody yet
         except (ValueError, OSError, ImportError) as error:
-            problems.add("--encryption-provider-config", f"error while parsing file: {error}")
+            problems.add("--encryption-provider-config", str(error))
     return path
 
 

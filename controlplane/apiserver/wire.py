@@ -59,6 +59,7 @@ from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config, Webhook
 from controlplane.apiserver.discovery.enablement import enabled
+from controlplane.apiserver.encryption.current import Current
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
@@ -66,7 +67,7 @@ from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
 from controlplane.apiserver.front.components import Ask, Components, beside, within
 from controlplane.apiserver.front.handshake import accept_unverified
-from controlplane.apiserver.front.health import started_parts
+from controlplane.apiserver.front.health import RELOAD_HOOK, Check, started_parts
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
 from controlplane.apiserver.front.server import REQUEST_TIMEOUT, Front
@@ -299,8 +300,10 @@ class ApiServer:
             "log": ping,
             store: storage.healthy,
             "etcd-readiness": storage.healthy,
+            **_plugins_checked(storage),
             "informer-sync": synced,
             **dict.fromkeys(started_parts(fairness=isinstance(self._seats, Fairness)), bootstrapped),
+            **({f"poststarthook/{RELOAD_HOOK}": bootstrapped} if config.encryption_reload else {}),
             "shutdown": staying,
         }
         issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
@@ -347,10 +350,16 @@ async def open_storage(config: Config, clock: Clock) -> Storage:
         plain = PrefixedStorage(plain, begin)
     if file is None:
         return plain
-    from controlplane.apiserver.encryption.configuration import load as load_encryption
+    providers = Current(file, clock, reload=config.encryption_reload)
+    await providers.start()
+    return EncryptedStorage(plain, providers)
 
-    watched = [file] if config.encryption_reload else []
-    return EncryptedStorage(plain, Reloading("the encryption configuration", watched, lambda: load_encryption(file)))
+
+def _plugins_checked(storage: Storage) -> dict[str, Check]:
+    """The check of KMS plug-ins, where there are any or may come: one for all, as upstream where none is of KMS v1."""
+    if isinstance(storage, EncryptedStorage) and isinstance(storage.configured, Current) and storage.configured.probed:
+        return {"kms-providers": storage.configured.check}
+    return {}
 
 
 async def _open_plain(config: Config, clock: Clock) -> Storage:

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery.kit.protowire import encode_strings, fields
+
 from .channel import Channel
-from .wire import encode_strings, fields
 
 _SUBSCRIBE = "/containerd.services.events.v1.Events/Subscribe"
 _FILTERS = ['namespace==k8s.io,topic~="^/tasks/(start|exit|oom|delete|paused|resumed)$"']

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 
-from nodeagent.cri.wire import encode_varint, fields
+from apimachinery.kit.protowire import encode_varint, fields
 
 from .schema import ENUMS, MESSAGES
 

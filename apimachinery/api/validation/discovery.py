@@ -14,6 +14,7 @@ from apimachinery.api.validation.checks import (
     qualified_name,
     sentences,
 )
+from apimachinery.api.validation.syntax import domain_name
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, duplicate, internal, invalid, not_supported, required, too_many
 
@@ -53,7 +54,7 @@ def _endpoint(endpoint: Object, kind: str, path: Path) -> list[Problem]:
     for position, text in enumerate(addresses):
         place = where.index(position)
         if kind == "FQDN":
-            problems += _domain(text, place)
+            problems += domain_name(text, place)
         elif kind in ("IPv4", "IPv6"):
             address = parse_ip(text)
             if address is None or address.version != int(kind[-1]):
@@ -73,20 +74,6 @@ def _endpoint(endpoint: Object, kind: str, path: Path) -> list[Problem]:
     if len(zones) > _MAX_ZONES:
         return [*problems, too_many(where, len(zones), _MAX_ZONES)]
     return problems + [problem for position in range(len(zones)) for problem in _zone(zones, position, where)]
-
-
-def _domain(text: str, path: Path) -> list[Problem]:
-    if not text:
-        return [required(path)]
-    text = text.removesuffix(".")
-    if wrong := names.dns1123_subdomain(text):
-        return [invalid(path, text, ",".join(wrong))]
-    if "." not in text:
-        return [invalid(path, text, "should be a domain with at least two segments separated by dots")]
-    for label in text.split("."):
-        if wrong := names.dns1123_label(label):
-            return [invalid(path, label, ",".join(wrong))]
-    return []
 
 
 def _zone(zones: list[dict[str, Any]], position: int, path: Path) -> list[Problem]:

@@ -86,6 +86,21 @@ def fully_qualified_name(text: str, path: Path) -> list[Problem]:
     return []
 
 
+def domain_name(text: str, path: Path) -> list[Problem]:
+    """A domain of at least two segments (validation.IsFullyQualifiedDomainName)."""
+    if not text:
+        return [required(path)]
+    text = text.removesuffix(".")
+    if wrong := names.dns1123_subdomain(text):
+        return [invalid(path, text, ",".join(wrong))]
+    if "." not in text:
+        return [invalid(path, text, "should be a domain with at least two segments separated by dots")]
+    for label in text.split("."):
+        if wrong := names.dns1123_label(label):
+            return [invalid(path, label, ",".join(wrong))]
+    return []
+
+
 def load_balancer_ingress(found: list[dict[str, Any]], path: Path, *, modes: bool = False) -> list[Problem]:
     """What a load balancer reports. modes: whether its addresses must say their ipMode (Services)."""
     problems: list[Problem] = []

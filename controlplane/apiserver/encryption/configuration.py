@@ -7,12 +7,19 @@ import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from msgspec import Struct
+
+from apimachinery.kit.clock import Clock
 from apimachinery.meta import paths as fields
+from apimachinery.meta import times
+from controlplane.apiserver.encryption.kms import Kms
 from controlplane.apiserver.encryption.providers import CIPHERS, IDENTITY, Provider, Providers
 
 _VERSIONS = ("apiserver.config.k8s.io/v1", "v1")
-_KINDS = ("secretbox", "aesgcm", "aescbc", "identity")
+_KINDS = ("secretbox", "aesgcm", "aescbc", "identity", "kms")
+_KMS_TIMEOUT = "3s"
 _LENGTHS = {"secretbox": (32,), "aesgcm": (16, 24, 32), "aescbc": (16, 24, 32)}
 _NO_API = ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations")
 
@@ -20,8 +27,52 @@ Resource = tuple[str, str]
 """(group, plural); "*" for any."""
 
 
-def load(path: Path) -> dict[Resource, Providers]:
-    """Which providers each resource has. Raises ValueError naming every problem, OSError."""
+class Encryption(Struct, frozen=True, eq=False):
+    """The providers of each resource, and the KMS plug-ins among them in the file's order."""
+
+    resources: dict[Resource, Providers]
+    plugins: tuple[Kms, ...] = ()
+
+    @property
+    def grace(self) -> float:
+        """Seconds for which something may still be under way with it when another has taken its place."""
+        return 2 * sum(each.timeout for each in self.plugins)
+
+    async def start(self) -> None:
+        """Ask every plug-in for the first time."""
+        for each in self.plugins:
+            await each.start()
+
+    async def check(self) -> None:
+        """Raises ValueError naming the plug-ins that are not well."""
+        wrong = []
+        for position, each in enumerate(self.plugins):
+            try:
+                await each.check()
+            except ValueError as error:
+                wrong.append(f"kms-provider-{position}: {error}")
+        if wrong:
+            raise ValueError(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
+
+    async def close(self) -> None:
+        """Ask nothing any more."""
+        for each in self.plugins:
+            await each.close()
+
+
+def load(path: Path, clock: Clock) -> Encryption:
+    """What the file says. Raises ValueError naming every problem, OSError, ImportError."""
+    try:
+        document = _document(path)
+    except ValueError as error:
+        raise ValueError(f"error while parsing file: {error}") from None
+    try:
+        return build(document, clock)
+    except ValueError as error:
+        raise ValueError(f"error while building transformers: {error}") from None
+
+
+def _document(path: Path) -> dict[str, Any]:
     import yaml  # costs a server without encryption nothing
 
     try:
@@ -35,21 +86,23 @@ def load(path: Path) -> dict[Resource, Providers]:
     problems = validate(document)
     if problems:
         raise ValueError("; ".join(str(problem) for problem in problems))
-    return build(document)
+    return document
 
 
-def build(document: Mapping[str, Any]) -> dict[Resource, Providers]:
-    """The providers that a valid document spells; those of several rules about one resource add up."""
+def build(document: Mapping[str, Any], clock: Clock) -> Encryption:
+    """The providers that a valid document spells; those of several rules about one resource add up. Raises
+    ValueError."""
     found: dict[Resource, list[Provider]] = {}
+    plugins: list[Kms] = []
     for rule in document["resources"]:
-        providers = [each for entry in rule["providers"] for each in _providers(entry)]
+        providers = [each for entry in rule["providers"] for each in _providers(entry, clock, plugins)]
         for name in rule["resources"]:
             resource = _resource(name)
             for wider in ((resource[0], "*"), ("*", "*")):
                 if wider != resource and wider in found:
                     raise ValueError(f'resource "{name}" is masked by earlier rule "{wider[1]}.{wider[0]}"')
             found.setdefault(resource, []).extend(providers)
-    return {resource: Providers(providers) for resource, providers in found.items()}
+    return Encryption({resource: Providers(providers) for resource, providers in found.items()}, tuple(plugins))
 
 
 def _resource(name: str) -> Resource:
@@ -57,10 +110,16 @@ def _resource(name: str) -> Resource:
     return group, plural
 
 
-def _providers(entry: Mapping[str, Any]) -> list[Provider]:
+def _providers(entry: Mapping[str, Any], clock: Clock, plugins: list[Kms]) -> list[Provider]:
     ((kind, about),) = ((kind, about) for kind, about in entry.items() if kind in _KINDS)
     if kind == "identity":
         return [IDENTITY]
+    if kind == "kms":
+        if _version(about) == "v1":
+            told = "KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead."
+            raise ValueError(told)  # as upstream without the gate KMSv1, which opens nothing here
+        plugins.append(Kms(about["name"], about["endpoint"], _timeout(about), clock))
+        return [Provider(plugins[-1].prefix, plugins[-1])]
     return [Provider.of(kind, key["name"], base64.b64decode(key["secret"])) for key in about["keys"]]
 
 
@@ -69,6 +128,7 @@ def validate(document: Mapping[str, Any]) -> list[fields.Problem]:
     root = fields.Path("resources")
     rules = document.get("resources") or []
     problems = [] if rules else [fields.required(root, "at least one resources is required")]
+    names_of_plugins: set[str] = set()
     for position, rule in enumerate(rules):
         names, providers = root.index(position).child("resources"), root.index(position).child("providers")
         resources: list[str] = rule.get("resources") or []
@@ -79,7 +139,7 @@ def validate(document: Mapping[str, Any]) -> list[fields.Problem]:
         if not rule.get("providers"):
             problems.append(fields.required(providers, f"at least one {providers} is required"))
         for at, entry in enumerate(rule.get("providers") or ()):
-            problems += _entry(entry, providers.index(at))
+            problems += _entry(entry, providers.index(at), names_of_plugins)
     return problems
 
 
@@ -121,8 +181,8 @@ def _name(name: str, where: fields.Path) -> list[fields.Problem]:
     return [fields.invalid(where, name, detail)] if detail else []
 
 
-def _entry(entry: Any, where: fields.Path) -> list[fields.Problem]:
-    kinds = [kind for kind in (*_KINDS, "kms") if isinstance(entry, dict) and entry.get(kind) is not None]
+def _entry(entry: Any, where: fields.Path, plugins: set[str]) -> list[fields.Problem]:
+    kinds = [kind for kind in _KINDS if isinstance(entry, dict) and entry.get(kind) is not None]
     if not kinds:
         detail = "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
         return [fields.invalid(where, entry, detail)]
@@ -131,13 +191,58 @@ def _entry(entry: Any, where: fields.Path) -> list[fields.Problem]:
         return [fields.invalid(where, kinds, detail)]
     (kind,) = kinds
     if kind == "kms":
-        return [fields.forbidden(where.child("kms"), "this server has no KMS providers")]
+        return _plugin(entry[kind], where.child(kind), plugins)
     if kind not in CIPHERS:
         return []
     keys, path = (entry[kind] or {}).get("keys") or [], where.child(kind).child("keys")
     if not keys:
         return [fields.required(path, "at least one keys is required")]
     return [problem for at, key in enumerate(keys) for problem in _key(key, path.index(at), _LENGTHS[kind])]
+
+
+def _plugin(about: Mapping[str, Any], where: fields.Path, others: set[str]) -> list[fields.Problem]:
+    """others: the names of those before, to which this one's is added."""
+    name, version, endpoint = about.get("name") or "", _version(about), about.get("endpoint") or ""
+    problems = [] if name else [fields.required(where.child("name"), "name is a mandatory field for a provider")]
+    if version != "v1" and ":" in name:
+        detail = f"invalid KMS provider name {name}, must not contain ':'"
+        problems.append(fields.invalid(where.child("name"), name, detail))
+    if version != "v1" and name in others:
+        detail = f"duplicate KMS provider name {name}, names must be unique"
+        problems.append(fields.invalid(where.child("name"), name, detail))
+    others.add(name)
+    try:
+        positive = _timeout(about) > 0
+    except ValueError as error:
+        problems.append(fields.invalid(where.child("timeout"), about["timeout"], str(error)))
+    else:
+        if not positive:
+            detail = "timeout should be a positive value"
+            problems.append(fields.invalid(where.child("timeout"), about["timeout"], detail))
+    scheme = urlsplit(endpoint).scheme
+    if not endpoint:
+        detail = "endpoint is a mandatory field for a kms"
+        problems.append(fields.invalid(where.child("endpoint"), "", detail))
+    elif scheme != "unix":
+        detail = f'unsupported scheme "{scheme}" for KMS provider, only unix is supported'
+        problems.append(fields.invalid(where.child("endpoint"), endpoint, detail))
+    if version != "v1" and about.get("cachesize") is not None:
+        problems.append(
+            fields.invalid(where.child("cachesize"), about["cachesize"], "cachesize is not supported in v2")
+        )
+    if version not in ("v1", "v2"):
+        detail = "unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported"
+        problems.append(fields.invalid(where.child("apiVersion"), version, detail))
+    return problems
+
+
+def _version(about: Mapping[str, Any]) -> str:
+    return str(about.get("apiVersion") or "v1")
+
+
+def _timeout(about: Mapping[str, Any]) -> float:
+    said = about.get("timeout")
+    return times.parse_duration(_KMS_TIMEOUT if said is None else str(said))
 
 
 def _key(key: Mapping[str, Any], where: fields.Path, lengths: tuple[int, ...]) -> list[fields.Problem]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
-from controlplane.apiserver.storage.interface import Unreadable
+from controlplane.apiserver.storage.interface import Unreadable, Unwritable
 
 PREFIX = b"k8s:enc:"
 _BLOCK, _GCM_NONCE = 16, 12  # bytes
@@ -23,13 +23,23 @@ class Undecipherable(Unreadable):
     """No provider reads what is stored under a key."""
 
 
+class Locked(Exception):
+    """The key is not known yet. unlock: learns it; raises ValueError."""
+
+    def __init__(self, unlock: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("the key is not known yet")
+        self.unlock = unlock
+
+
 class _Cipher(Protocol):
     """One key of one provider. context: the key under which the value is stored."""
 
-    def encrypt(self, plain: bytes, context: bytes) -> bytes: ...
+    def encrypt(self, plain: bytes, context: bytes) -> bytes:
+        """Raises ValueError while nothing may be written."""
+        ...
 
-    def decrypt(self, stored: bytes, context: bytes) -> bytes:
-        """Raises ValueError."""
+    def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
+        """The plain value, and whether this provider would store it otherwise now. Raises ValueError, Locked."""
         ...
 
 
@@ -45,14 +55,14 @@ class SecretBox:
         nonce = os.urandom(self._nacl.crypto_secretbox_NONCEBYTES)
         return nonce + self._nacl.crypto_secretbox(plain, nonce, self._key)
 
-    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+    def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
         from nacl.exceptions import CryptoError
 
         size = self._nacl.crypto_secretbox_NONCEBYTES
         if len(stored) < size + self._nacl.crypto_secretbox_MACBYTES:
             raise ValueError("the stored data was shorter than the required size")
         try:
-            return self._nacl.crypto_secretbox_open(stored[size:], stored[:size], self._key)
+            return self._nacl.crypto_secretbox_open(stored[size:], stored[:size], self._key), False
         except CryptoError:
             raise ValueError("the stored data was not encrypted with this key") from None
 
@@ -67,9 +77,9 @@ class AesGcm:
         nonce = os.urandom(_GCM_NONCE)
         return nonce + self._cipher.encrypt(nonce, plain, context)
 
-    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+    def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
         try:
-            return self._cipher.decrypt(stored[:_GCM_NONCE], stored[_GCM_NONCE:], context)
+            return self._cipher.decrypt(stored[:_GCM_NONCE], stored[_GCM_NONCE:], context), False
         except InvalidTag:
             raise ValueError("cipher: message authentication failed") from None
 
@@ -86,13 +96,13 @@ class AesCbc:
         encryptor = Cipher(self._algorithm, modes.CBC(vector)).encryptor()
         return vector + encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
 
-    def decrypt(self, stored: bytes, context: bytes) -> bytes:
+    def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
         if len(stored) < _BLOCK or len(stored) % _BLOCK:
             raise ValueError("the stored data is not a multiple of the block size")
         decryptor = Cipher(self._algorithm, modes.CBC(stored[:_BLOCK])).decryptor()
         unpadder = padding.PKCS7(8 * _BLOCK).unpadder()
         padded = decryptor.update(stored[_BLOCK:]) + decryptor.finalize()
-        return unpadder.update(padded) + unpadder.finalize()
+        return unpadder.update(padded) + unpadder.finalize(), False
 
 
 CIPHERS: dict[str, type[SecretBox] | type[AesGcm] | type[AesCbc]] = {
@@ -124,23 +134,45 @@ class Providers:
         self._providers = tuple(providers)
 
     def write(self, plain: bytes, key: str) -> bytes:
-        """What to store."""
+        """What to store. Raises Unwritable."""
         first = self._providers[0]
         if first.cipher is None:
             return plain
-        return first.prefix + first.cipher.encrypt(plain, key.encode())
+        try:
+            return first.prefix + first.cipher.encrypt(plain, key.encode())
+        except ValueError as error:
+            raise Unwritable(str(error)) from None
+
+    async def opened(self, stored: bytes, key: str) -> tuple[bytes, bool]:
+        """As `read`, of a value whose key may have to be learned first."""
+        while True:
+            try:
+                return self.read(stored, key)
+            except Locked as locked:
+                try:
+                    await locked.unlock()
+                except ValueError as error:
+                    raise _undecipherable(key, error) from None
 
     def read(self, stored: bytes, key: str) -> tuple[bytes, bool]:
-        """The plain value, and whether it would be stored otherwise now. Raises Undecipherable."""
-        why = "no matching prefix found"
+        """The plain value, and whether it would be stored otherwise now. Raises Undecipherable, Locked."""
+        wrong: list[str] = []
         for position, provider in enumerate(self._providers):
             if provider.cipher is None:
                 if not stored.startswith(PREFIX):
                     return stored, position > 0
-                why = "identity transformer tried to read encrypted data"
             elif stored.startswith(provider.prefix):
                 try:
-                    return provider.cipher.decrypt(stored[len(provider.prefix) :], key.encode()), position > 0
+                    plain, stale = provider.cipher.decrypt(stored[len(provider.prefix) :], key.encode())
                 except ValueError as error:
-                    why = str(error)
-        raise Undecipherable(f'unable to transform key "{key}": {why}')
+                    if str(error) not in wrong:
+                        wrong.append(str(error))
+                else:
+                    return plain, stale or position > 0
+        if len(wrong) > 1:
+            raise _undecipherable(key, f"[{', '.join(wrong)}]")
+        raise _undecipherable(key, wrong[0] if wrong else "no matching prefix found")
+
+
+def _undecipherable(key: str, why: object) -> Undecipherable:
+    return Undecipherable(f'unable to transform key "{key}": {why}')

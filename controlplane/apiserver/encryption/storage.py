@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from apimachinery.api.catalogue import CATALOGUE
-from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.encryption.current import Current
 from controlplane.apiserver.storage.around import StorageAround, WatchAround
 from controlplane.apiserver.storage.interface import (
     Change,
@@ -29,8 +29,17 @@ if TYPE_CHECKING:  # the ciphers, which a server without encryption does without
 
 Result = TypeVar("Result")
 
+_ENCRYPTED = b"k8s:enc:"
 _REMEMBERED = 10_000
 """Values known to be stored with an old key; forgetting one only means that its next no-op write stays a no-op."""
+
+
+def _refuse_encrypted(value: bytes, key: str) -> None:
+    """What is encrypted cannot be served where no rule says how. Raises Undecipherable."""
+    if value.startswith(_ENCRYPTED):
+        from controlplane.apiserver.encryption.providers import Undecipherable
+
+        raise Undecipherable(f'unable to transform key "{key}": identity transformer tried to read encrypted data')
 
 
 def _built_in() -> dict[str, Resource]:
@@ -40,12 +49,19 @@ def _built_in() -> dict[str, Resource]:
     return known
 
 
-class EncryptedStorage(StorageAround):
-    """`Storage` over another one. configured: the providers of each resource, as they are now."""
+class Configured(Protocol):
+    """The providers of each resource, as they are now."""
 
-    def __init__(self, storage: Storage, configured: Reloading[Mapping[Resource, Providers]]) -> None:
+    @property
+    def value(self) -> Mapping[Resource, Providers]: ...
+
+
+class EncryptedStorage(StorageAround):
+    """`Storage` over another one. Closing it closes a `configured` that has to be."""
+
+    def __init__(self, storage: Storage, configured: Configured) -> None:
         super().__init__(storage)
-        self._configured = configured
+        self.configured = configured
         self._built_in = _built_in()
         self._stale: OrderedDict[str, Revision] = OrderedDict()
 
@@ -58,7 +74,7 @@ class EncryptedStorage(StorageAround):
         resource = self._resource_of(key)
         if resource is None:
             return None
-        configured = self._configured.value
+        configured = self.configured.value
         return next(
             (configured[each] for each in (resource, (resource[0], "*"), ("*", "*")) if each in configured), None
         )
@@ -77,10 +93,11 @@ class EncryptedStorage(StorageAround):
         providers = self.providers_of(key)
         return value if providers is None else providers.write(value, key)
 
-    def _read(self, stored: Stored, providers: Providers | None) -> Stored:
+    async def _read(self, stored: Stored, providers: Providers | None) -> Stored:
         if providers is None:
+            _refuse_encrypted(stored.value, stored.key)
             return stored
-        value, stale = providers.read(stored.value, stored.key)
+        value, stale = await providers.opened(stored.value, stored.key)
         if stale:
             self._stale[stored.key] = stored.mod_revision
             while len(self._stale) > _REMEMBERED:
@@ -91,7 +108,7 @@ class EncryptedStorage(StorageAround):
         try:
             return await writing
         except RevisionMismatch as error:
-            error.current = self._read(error.current, self.providers_of(key))
+            error.current = await self._read(error.current, self.providers_of(key))
             raise
 
     async def create(self, key: str, value: bytes, ttl: int | None = None) -> Revision:
@@ -99,14 +116,12 @@ class EncryptedStorage(StorageAround):
 
     async def get(self, key: str, *, revision: Revision = 0) -> Stored | None:
         stored = await self._storage.get(key, revision=revision)
-        return self._read(stored, self.providers_of(key)) if stored is not None else None
+        return await self._read(stored, self.providers_of(key)) if stored is not None else None
 
     async def list(self, prefix: str, *, revision: Revision = 0, limit: int = 0, start_after: str = "") -> ListPage:
         page = await self._storage.list(prefix, revision=revision, limit=limit, start_after=start_after)
         providers = self.providers_of(prefix)
-        if providers is None:
-            return page
-        return replace(page, items=[self._read(item, providers) for item in page.items])
+        return replace(page, items=[await self._read(item, providers) for item in page.items])
 
     async def update(self, key: str, value: bytes, expected_revision: Revision, ttl: int | None = None) -> Revision:
         writing = self._storage.update(key, self._written(value, key), expected_revision, ttl)
@@ -116,6 +131,11 @@ class EncryptedStorage(StorageAround):
 
     async def delete(self, key: str, expected_revision: Revision) -> Revision:
         return await self._told(key, self._storage.delete(key, expected_revision))
+
+    async def close(self) -> None:
+        await super().close()
+        if isinstance(self.configured, Current):
+            await self.configured.close()
 
     def watch(self, prefix: str, from_revision: Revision) -> Watch:
         return _PlainWatch(self._storage.watch(prefix, from_revision), self, prefix)
@@ -127,11 +147,25 @@ class _PlainWatch(WatchAround):
     def __init__(self, watch: Watch, storage: EncryptedStorage, prefix: str) -> None:
         super().__init__(watch)
         self._storage, self._prefix = storage, prefix
+        self._coming: Change | None = None
 
-    def shown(self, change: Change) -> Change:
+    async def __anext__(self) -> Change:
+        # Whoever is cancelled while a key is learned gets the same change next time.
+        if self._coming is None:
+            self._coming = await self._watch.__anext__()
+        change = await self._plain(self._coming)
+        self._coming = None
+        return change
+
+    async def _plain(self, change: Change) -> Change:
         providers = self._storage.providers_of(self._prefix)
         if providers is None:
+            for each in (change.value, change.prev_value):
+                _refuse_encrypted(each or b"", change.key)
             return change
-        value = providers.read(change.value, change.key)[0] if change.value else change.value
-        before = providers.read(change.prev_value, change.key)[0] if change.prev_value else change.prev_value
+        value, before = change.value, change.prev_value
+        if value:
+            value, _ = await providers.opened(value, change.key)
+        if before:
+            before, _ = await providers.opened(before, change.key)
         return replace(change, value=value, prev_value=before)

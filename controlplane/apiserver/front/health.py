@@ -17,6 +17,9 @@ Check = Callable[[], Awaitable[None]]
 
 PATHS = ("healthz", "livez", "readyz")
 _ONLY_READY = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
+_NOT_LIVE = frozenset({"kms-providers"})  # a restart mends no plug-in
+RELOAD_HOOK = "start-encryption-provider-config-automatic-reload"
+"""There if it was asked for."""
 # What upstream's server says of its parts; ours are all there before it is ready.
 _HOOKS = (
     "start-apiserver-admission-initializer",
@@ -55,7 +58,8 @@ def started_parts(*, fairness: bool) -> list[str]:
 async def serve_health(request: web.BaseRequest, path: str, checks: Mapping[str, Check]) -> web.Response:
     """The answer to a path such as /readyz or /livez/etcd. Anybody may ask, so why a check fails goes to the log."""
     name, _, one = path.strip("/").partition("/")
-    chosen = {check: run for check, run in checks.items() if name == "readyz" or check not in _ONLY_READY}
+    others = {"readyz": frozenset[str](), "healthz": _ONLY_READY}.get(name, _ONLY_READY | _NOT_LIVE)
+    chosen = {check: run for check, run in checks.items() if check not in others}
     if one:
         return await _one(one, name, chosen)
     excluded = set(request.query.getall("exclude", []))

@@ -29,7 +29,8 @@ async def begin_change(
 
     The first time it is the watch cache's, if that has one: reading the store is a third of what a change costs, and
     what is behind cannot do harm, for every write is a compare-and-set (as upstream's GuaranteedUpdate). What was
-    refused, or found to need no write, on an older version than the store's is tried again.
+    refused, or found to need no write, on an older version than the store's is tried again; no write also, where only
+    the read has shown that the value is encrypted with an old key.
     Raises ApiError 404, what `attempt` raises, and the conflict when `attempts` were lost.
     """
     known = None if call.dry_run else collection.remembered(call.namespace, name)
@@ -51,7 +52,7 @@ async def begin_change(
         if current["metadata"]["resourceVersion"] == version:
             if refusal is not None:
                 raise refusal
-            if found is not None:
+            if found is not None and not collection.store.is_stale(current):
                 return found
     for number in range(attempts):
         if current is None:

@@ -24,6 +24,7 @@ from controlplane.apiserver.storage.interface import (
     Stored,
     Unavailable,
     Unreadable,
+    Unwritable,
 )
 from controlplane.apiserver.storage.keys import namespace_prefix, registry_key
 from controlplane.apiserver.storage.served import spliced
@@ -67,7 +68,7 @@ def told(resource: Resource, name: str) -> Iterator[None]:
         raise too_large(error.requested, error.current) from None
     except OutcomeUnknown as error:
         raise status.timeout(f"request did not complete within the allotted timeout: {error}") from None
-    except Unreadable as error:
+    except (Unreadable, Unwritable) as error:
         raise status.internal(str(error)) from None
     except Unavailable as error:
         # Certainly not done: clients may repeat it, and those of client-go do.
@@ -148,7 +149,7 @@ class ObjectStore:
         """
         meta = current["metadata"]
         same = {**obj, "metadata": {**obj["metadata"], "resourceVersion": meta["resourceVersion"]}} == current
-        if same and not rewrite and not self._is_stale(meta):
+        if same and not rewrite and not self.is_stale(current):
             return current
         value = encode(obj)
         with told(self.resource, meta["name"]):
@@ -159,10 +160,12 @@ class ObjectStore:
         _keep(keep, made, value, revision)
         return made
 
-    def _is_stale(self, meta: Object) -> bool:
-        # Encrypted with a key that is no longer the first: a write of the same rotates it.
+    def is_stale(self, current: Object) -> bool:
+        """Whether that version was read in a form that would be stored otherwise now: encrypted with a key that is no
+        longer the first. A write of the same rotates it."""
         if not isinstance(self.storage, EncryptedStorage):
             return False
+        meta = current["metadata"]
         key = self.key(meta.get("namespace") or "", meta["name"])
         return self.storage.is_stale(key, int(meta["resourceVersion"]))
 

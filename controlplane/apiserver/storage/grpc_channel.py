@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -77,18 +78,45 @@ class Channel:
         loop = asyncio.get_running_loop()
         if loop.time() < self._failed + _RETRY_PERIOD:
             raise RpcError(Code.UNAVAILABLE, self._failure, processed=False)
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        scheme = "http" if self._tls is None else "https"
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, connection = await loop.create_connection(
-                    lambda: Http2Connection(f"{host}:{self._port}", scheme), self._host, self._port, ssl=self._tls
-                )
+                return await self._dial()
         except (OSError, TimeoutError) as error:
             self._failed = loop.time()
-            self._failure = f"failed to connect: {error or 'timed out'}"
+            self._failure = self._words(error)
             raise RpcError(Code.UNAVAILABLE, self._failure, processed=False) from error
+
+    async def _dial(self) -> Http2Connection:
+        """A new connection. Raises OSError."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        scheme = "http" if self._tls is None else "https"
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Http2Connection(f"{host}:{self._port}", scheme), self._host, self._port, ssl=self._tls
+        )
         return connection
+
+    def _words(self, error: OSError | TimeoutError) -> str:
+        """How a failed attempt is told."""
+        return f"failed to connect: {error or 'timed out'}"
+
+
+class UnixChannel(Channel):
+    """Calls over a unix socket; `@name` is one without a file. Failures are told as Go's gRPC tells them."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", 0, None)
+        self._path = path
+
+    async def _dial(self) -> Http2Connection:
+        path = f"\0{self._path[1:]}" if self._path.startswith("@") else self._path
+        _, connection = await asyncio.get_running_loop().create_unix_connection(
+            lambda: Http2Connection(self._host, "http"), path
+        )
+        return connection
+
+    def _words(self, error: OSError | TimeoutError) -> str:
+        why = os.strerror(error.errno).lower() if error.errno else "i/o timeout"
+        return f'connection error: desc = "transport: Error while dialing: dial unix {self._path}: connect: {why}"'
 
 
 def _expire(connection: Http2Connection, call: Call) -> None:

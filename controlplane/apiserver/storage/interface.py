@@ -125,6 +125,10 @@ class Unreadable(StorageError):
     """What is stored cannot be made sense of, and asking again does not help."""
 
 
+class Unwritable(StorageError):
+    """The value cannot be brought into the form in which it is to be stored; nothing was written."""
+
+
 class OutcomeUnknown(StorageError):
     """No answer to a write: it may or may not have happened, and may still happen. Read before deciding again."""
 

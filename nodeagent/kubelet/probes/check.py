@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from apimachinery.kit.protowire import encode_strings, fields
 from apimachinery.meta.times import format_duration
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError, RuntimeTimeout, error_for
-from nodeagent.cri.wire import encode_strings, fields
 from nodeagent.kubelet.expansion import expand
 
 from .connect import ConnectProblem, http_get, tcp_connect

@@ -5,6 +5,7 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from apimachinery.kit.clock import ManualClock
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.encryption.configuration import build, load
 from controlplane.apiserver.encryption.providers import IDENTITY, Provider, Providers, Undecipherable
@@ -45,8 +46,11 @@ def test_rotation_by_order():
     assert Providers([IDENTITY, new]).read(b"{}", KEY) == (b"{}", False)
     with pytest.raises(Undecipherable, match="no matching prefix found"):
         Providers([new]).read(stored, KEY)
-    with pytest.raises(Undecipherable, match="identity transformer tried to read encrypted data"):
+    with pytest.raises(Undecipherable, match="no matching prefix found"):
         Providers([IDENTITY]).read(stored, KEY)
+    assert Providers([IDENTITY, old]).read(stored, KEY) == (b"plain", True)
+    other = provider("secretbox", name="old", byte=3)
+    assert Providers([other, old]).read(stored, KEY) == (b"plain", True), "two of one name"
     damaged = stored[:-1] + bytes([stored[-1] ^ 1])
     with pytest.raises(Undecipherable, match=f'unable to transform key "{KEY}"'):
         Providers([old]).read(damaged, KEY)
@@ -58,6 +62,10 @@ SECRET = base64.b64encode(bytes(32)).decode()
 def rule(*resources, **providers):
     named = providers or {"aesgcm": {"keys": [{"name": "k", "secret": SECRET}]}}
     return {"resources": list(resources), "providers": [{kind: about} for kind, about in named.items()]}
+
+
+def built(*rules):
+    return build({"resources": list(rules)}, ManualClock()).resources
 
 
 @pytest.mark.parametrize(
@@ -80,15 +88,26 @@ def rule(*resources, **providers):
     ],
 )
 def test_which_keys_a_rule_is_about(resources, key, encrypted):
-    configured = build({"resources": [rule(*resources)]})
+    configured = built(rule(*resources))
     storage = EncryptedStorage(None, Reloading("x", [], lambda: configured))
     assert (storage.providers_of(key) is not None) is encrypted
 
 
+async def test_what_is_encrypted_where_no_rule_is(tmp_path):
+    plain = await SqliteStorage.open(tmp_path / "state.db")
+    await plain.create("/registry/configmaps/default/a", Providers([provider()]).write(b"{}", KEY))
+    storage = EncryptedStorage(plain, Reloading("x", [], dict))
+    with pytest.raises(Undecipherable, match="identity transformer tried to read encrypted data"):
+        await storage.get("/registry/configmaps/default/a")
+    with pytest.raises(Undecipherable, match="identity transformer tried to read encrypted data"):
+        await storage.list("/registry/configmaps/")
+    await storage.close()
+
+
 def test_a_later_rule_must_not_be_masked():
-    assert build({"resources": [rule("secrets"), rule("*.*", identity={})]}).keys() == {("", "secrets"), ("*", "*")}
+    assert built(rule("secrets"), rule("*.*", identity={})).keys() == {("", "secrets"), ("*", "*")}
     with pytest.raises(ValueError, match='resource "secrets" is masked by earlier rule'):
-        build({"resources": [rule("*."), rule("secrets")]})
+        built(rule("*."), rule("secrets"))
 
 
 WRONG = """
@@ -101,6 +120,9 @@ resources:
   - aesgcm: {keys: []}
   - {identity: {}, aescbc: {keys: []}}
   - kms: {name: x}
+  - kms: {apiVersion: v2, name: "a:b", endpoint: "tcp://x", timeout: 0s, cachesize: 5}
+  - kms: {apiVersion: v3, name: x, endpoint: "unix:///x", timeout: soon}
+  - kms: {apiVersion: v2, endpoint: "unix:///x"}
   - {}
 - {}
 """
@@ -110,7 +132,7 @@ def test_every_problem_is_told(tmp_path):
     path = tmp_path / "encryption.yaml"
     path.write_text(WRONG)
     with pytest.raises(ValueError, match="resources") as told:
-        load(path)
+        load(path, ManualClock())
     for sentence in (
         "the same resource cannot be specified multiple times",
         "using overlapping resources such as 'secrets' and '*.'",
@@ -122,6 +144,15 @@ def test_every_problem_is_told(tmp_path):
         'keys[1].secret: Invalid value: "REDACTED": secrets must be base64 encoded',
         "keys[2].secret: Required value: secret is a mandatory field for a key",
         "resources[0].providers[1].aesgcm.keys: Required value: at least one keys is required",
+        'resources[0].providers[3].kms.endpoint: Invalid value: "": endpoint is a mandatory field for a kms',
+        "providers[4].kms.name: Invalid value: \"a:b\": invalid KMS provider name a:b, must not contain ':'",
+        'unsupported scheme "tcp" for KMS provider, only unix is supported',
+        'providers[4].kms.timeout: Invalid value: "0s": timeout should be a positive value',
+        "providers[4].kms.cachesize: Invalid value: 5: cachesize is not supported in v2",
+        'providers[5].kms.name: Invalid value: "x": duplicate KMS provider name x, names must be unique',
+        'providers[5].kms.timeout: Invalid value: "soon": time: invalid duration "soon"',
+        'providers[5].kms.apiVersion: Invalid value: "v3": unsupported apiVersion',
+        "resources[0].providers[6].kms.name: Required value: name is a mandatory field for a provider",
         "more than one provider specified in a single element",
         "provider does not contain any of the expected providers",
         "resources[1].resources: Required value: at least one resources[1].resources is required",

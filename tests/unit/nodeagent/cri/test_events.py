@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.kit.protowire import encode_strings, fields
 from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError, RuntimeUnreachable, error_for
 from nodeagent.cri.events import TaskEvent, decode
-from nodeagent.cri.wire import encode_strings, fields
 
 
 def message(field: int, data: bytes) -> bytes:

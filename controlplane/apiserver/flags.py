@@ -213,7 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("audit-log-maxage", "0", "days to keep audit logs that were put aside; 0: for ever")
     flag("audit-log-maxbackup", "0", "how many of them to keep; 0: all")
     flag("audit-log-maxsize", "0", "megabytes at which the audit log is put aside; 0: 100")
-    flag("audit-log-format", "json")
+    switch("audit-log-compress", False)
+    flag("audit-log-format", "json", "json, or legacy: a line for people")
     flag("audit-webhook-config-file", text="a kubeconfig that names who is sent the events")
     flag("audit-webhook-initial-backoff", "10s", "how long to wait before sending is tried again")
     flag("audit-webhook-batch-initial-backoff", "10s")  # its old name

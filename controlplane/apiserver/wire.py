@@ -34,6 +34,7 @@ from apimachinery.kit.trace import Trace
 from apimachinery.meta import status
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
+from controlplane.apiserver.audit import legacy
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.log import LogFile
 from controlplane.apiserver.audit.sinks import LogSink, Outlet, WebhookSink
@@ -476,8 +477,9 @@ def _auditor(config: Config, clock: Clock) -> Auditor | None:
             max_bytes=told.max_size * 1024 * 1024,
             backups=told.max_backups,
             age=timedelta(days=told.max_age) if told.max_age else None,
+            compress=told.compress,
         )
-        outlets.append(Outlet(LogSink(log_file), told.delivery, clock))
+        outlets.append(Outlet(LogSink(log_file), told.delivery, clock, legacy.line if told.legacy else None))
     if (hook := options.webhook) is not None:
         remote = Remote(hook.client, clock, pause=hook.backoff, again=lambda error: True)
         outlets.append(Outlet(WebhookSink(remote), hook.delivery, clock))

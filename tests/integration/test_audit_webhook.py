@@ -140,13 +140,16 @@ def test_a_blocking_webhook_is_waited_for(start: Start, receiver: Receiver) -> N
     assert len(receiver.events("five")) == 10, "five attempts for each of its events"
 
 
-def test_a_strict_webhook_must_have_the_beginning(start: Start, receiver: Receiver) -> None:
-    server = start("--audit-webhook-mode=blocking-strict")
+def test_a_strict_webhook_must_have_the_beginning(start: Start, receiver: Receiver, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    server = start("--audit-webhook-mode=blocking-strict", f"--audit-log-path={log}", "--audit-log-format=legacy")
     receiver.code = 500
     answer = server.request("POST", MAPS, CONFIG, headers={"Audit-Id": "one"})
     assert answer.code == 500 and "failed to store audit event" in answer.json["message"]
     assert set(receiver.stages("one")) == {"RequestReceived"}
     assert counted(server, "requests_rejected_total") == 1
+    (line,) = (each for each in log.read_text().splitlines() if 'AUDIT: id="one"' in each)
+    assert 'user="kubernetes-admin" groups="\\"kubeadm:cluster-admins\\"' in line and f'uri="{MAPS}"' in line
     receiver.code = 200
     assert server.request("GET", f"{MAPS}/a").code == 404, "it was not made"
     assert server.request("POST", MAPS, CONFIG).code == 201

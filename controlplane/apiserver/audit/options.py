@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controlplane.apiserver.audit.policy import Policy
 
 BATCH, BLOCKING, STRICT = MODES = ("batch", "blocking", "blocking-strict")
+_FORMATS = ("legacy", "json")
 _VERSION = "audit.k8s.io/v1"
 _MOST = 2**31 - 1
 
@@ -38,13 +39,16 @@ class Delivery(Struct, frozen=True):
 
 
 class LogOptions(Struct, frozen=True):
-    """The log file. path: "-" is the standard output; max_age: days; max_size: megabytes."""
+    """The log file. path: "-" is the standard output; max_age: days; max_size: megabytes; legacy: lines for people
+    instead of JSON."""
 
     path: str
     delivery: Delivery
     max_age: int = 0
     max_backups: int = 0
     max_size: int = 100
+    compress: bool = False
+    legacy: bool = False
 
 
 class WebhookOptions(Struct, frozen=True):
@@ -85,14 +89,17 @@ def _log(flags: Flags) -> LogOptions | None:
     path, form = flags.text("audit-log-path"), flags.text("audit-log-format")
     if not path:
         return None
-    if form != "json":
-        flags.problems.add("--audit-log-format", f'invalid audit log format "{form}": only json is written')
+    if form not in _FORMATS:
+        told = f'invalid audit log format {form}, allowed formats are "{",".join(_FORMATS)}"'
+        flags.problems.add("--audit-log-format", told)
     return LogOptions(
         path,
         _delivery(flags, "log"),
         flags.number("audit-log-maxage", 0, 100_000),
         flags.number("audit-log-maxbackup", 0, 100_000),
         flags.number("audit-log-maxsize", 0, 1_000_000) or 100,
+        flags.is_on("audit-log-compress"),
+        form == "legacy",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -185,10 +185,17 @@ class Buffer:
 
 
 class Outlet:
-    """One place that events go to, as its flags say."""
+    """One place that events go to, as its flags say. render: what is written of an event instead of its JSON."""
 
-    def __init__(self, sink: LogSink | WebhookSink, delivery: Delivery, clock: Clock) -> None:
+    def __init__(
+        self,
+        sink: LogSink | WebhookSink,
+        delivery: Delivery,
+        clock: Clock,
+        render: Callable[[Object], bytes] | None = None,
+    ) -> None:
         self._sink, self._limit, self._strict = sink, delivery.limit, delivery.mode == STRICT
+        self._render = render
         self._buffer: Buffer | None = None
         if delivery.mode == BATCH:
             self._buffer = Buffer(sink, delivery.batching, clock, beside=isinstance(sink, WebhookSink))
@@ -206,6 +213,8 @@ class Outlet:
                 failed("truncate", "event is too large even after truncating")
                 return True
             line = cut
+        if self._render is not None:
+            line = self._render(event)
         if self._buffer is not None:
             self._buffer.put(line)
             return True

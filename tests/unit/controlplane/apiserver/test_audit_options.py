@@ -38,6 +38,10 @@ def test_what_they_mean(kubeconfig: str) -> None:
     assert not problems and options.log is not None and options.webhook is not None
     assert options.webhook.delivery == Delivery("batch", Batching(7, 3, 60.0), 102_400)
     assert (options.webhook.backoff, options.log.delivery.mode) == (1.0, "batch")
+    legacy = read("--audit-log-path=-", "--audit-log-format=legacy", "--audit-log-compress")[0].log
+    assert legacy is not None and legacy.legacy and legacy.compress
+    told = '--audit-log-format: invalid audit log format xml, allowed formats are "legacy,json"'
+    assert read("--audit-log-path=-", "--audit-log-format=xml")[1] == [told]
 
 
 @pytest.mark.parametrize(

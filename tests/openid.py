@@ -72,7 +72,8 @@ class Key:
 
 class OpenIDProvider:
     """Answers for its discovery document and its keys. `keys`: those it publishes; `asked`: the paths that were asked
-    for; `headers`: what its keys come with; `documents`: answers instead of the usual ones, by path."""
+    for; `bearers`: the Authorization of each; `headers`: what its keys come with; `documents`: answers instead of the
+    usual ones, by path."""
 
     def __init__(self, directory: Path, *keys: Key) -> None:
         authority = Authority.create("providers")
@@ -83,6 +84,7 @@ class OpenIDProvider:
         self.authority = directory / "provider-ca.crt"
         self.authority.write_bytes(authority.pair.cert_pem)
         self.keys, self.asked = list(keys), list[str]()
+        self.bearers: list[str] = []
         self.headers: dict[str, str] = {}
         self.documents: dict[str, Any] = {}
         self._server = self._listen(0)
@@ -137,6 +139,7 @@ class OpenIDProvider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                outer.bearers.append(self.headers.get("Authorization", ""))
                 code, headers, document = outer._respond(self.path)
                 body = document if isinstance(document, bytes) else orjson.dumps(document)
                 self.send_response(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 from collections.abc import Awaitable, Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Reloads:
 
     def __init__(self, configuration: str, clock: Clock) -> None:
         """configuration: `authentication` or `authorization`."""
-        self._total, self._last = _METRICS[configuration]
+        self._total, self._last = _metrics(configuration)
         self._clock = clock
 
     def count(self, status: str) -> None:
@@ -51,6 +52,7 @@ def server_identity() -> str:
     return f"sha256:{sha256(name.encode()).hexdigest()}"
 
 
+@cache  # a name is registered once
 def _metrics(configuration: str) -> tuple[Counter, Gauge]:
     prefix = f"apiserver_{configuration}_config_controller_automatic_reload"
     labels, about = ["status", "apiserver_id_hash"], f"of {configuration} configuration split by status and apiserver"
@@ -58,6 +60,3 @@ def _metrics(configuration: str) -> tuple[Counter, Gauge]:
         Counter(f"{prefix}s_total", f"Total number of automatic reloads {about} identity.", labels),
         Gauge(f"{prefix}_last_timestamp_seconds", f"Timestamp of the last automatic reload {about} identity.", labels),
     )
-
-
-_METRICS = {configuration: _metrics(configuration) for configuration in ("authentication", "authorization")}

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from hashlib import sha256
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Histogram
 from apimachinery.kit.tasks import cancel_and_wait
-from controlplane.apiserver.authn.oidc import claims
+from controlplane.apiserver.authn.oidc.claims import issuer_of
 from controlplane.apiserver.authn.oidc.configuration import JWTAuthenticator
-from controlplane.apiserver.authn.oidc.mapping import user_of
-from controlplane.apiserver.authn.oidc.provider import Provider
+from controlplane.apiserver.authn.oidc.judge import Judge
 from controlplane.apiserver.authn.token_authenticators import Found, of_the_server
-from controlplane.apiserver.authn.tokens import TokenError
-from controlplane.apiserver.authn.user import User
-
-log = logging.getLogger(__name__)
 
 _LATENCY = Histogram(
     "apiserver_authentication_jwt_authenticator_latency_seconds",
@@ -45,7 +39,7 @@ class OIDCAuthenticator:
         clock: Clock,
     ) -> None:
         self._algorithms, self._audiences, self._clock = tuple(algorithms), tuple(audiences), clock
-        self._judges = _Judges(configured, clock)
+        self._judges = _Judges(configured, algorithms, clock)
         self._retiring: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -59,27 +53,28 @@ class OIDCAuthenticator:
 
     async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Found | None:
         """As `TokenAuthenticator`."""
-        judge = self._judges.of.get(claims.issuer_of(token))
+        issuer = issuer_of(token)
+        judge = self._judges.of.get(issuer)
         if judge is None:
             return None
         begun, result = self._clock.monotonic(), "failure"
         try:
-            user = await self._user(token, *judge)
+            user = await judge.user(token)
             result = "success"
         finally:
-            named = f"sha256:{sha256(judge[0].issuer.url.encode()).hexdigest()}"
+            named = f"sha256:{sha256(issuer.encode()).hexdigest()}"
             _LATENCY.labels(result, named).observe(self._clock.monotonic() - begun)
         return of_the_server(user, self._audiences, audiences)
 
     async def update(self, configured: Sequence[JWTAuthenticator]) -> list[str]:
         """Judge by these providers from now on, when all of them have been found within a minute. Otherwise nothing
         changes, and why is returned."""
-        new = _Judges(configured, self._clock)
+        new = _Judges(configured, self._algorithms, self._clock)
         new.start()
         try:
             if await new.found(_PATIENCE):
                 self._retire(self._judges)
-                self._judges, new = new, _Judges((), self._clock)
+                self._judges, new = new, _Judges((), (), self._clock)
                 return []
             return [*new.troubles, "context deadline exceeded"]
         finally:
@@ -101,40 +96,25 @@ class OIDCAuthenticator:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _user(self, token: str, configured: JWTAuthenticator, provider: Provider) -> User:
-        if not provider.ready:
-            raise TokenError("oidc: authenticator not initialized")
-        try:
-            parsed, issuer = claims.parse(token), configured.issuer
-            claims.check(parsed, issuer.url, issuer.audiences, self._algorithms, self._clock.now().timestamp())
-            await provider.verify(parsed)
-        except TokenError as error:
-            raise TokenError(f"oidc: verify token: {error}") from None
-        return user_of(configured, parsed.claims)
-
 
 class _Judges:
     """The providers of one configuration, by issuer."""
 
-    def __init__(self, configured: Sequence[JWTAuthenticator], clock: Clock) -> None:
+    def __init__(self, configured: Sequence[JWTAuthenticator], algorithms: Sequence[str], clock: Clock) -> None:
         self._clock = clock
-        self.of = {each.issuer.url: (each, Provider(each.issuer, clock)) for each in configured}
-        self._finding: list[asyncio.Task[None]] = []
+        self.of = {each.issuer.url: Judge(each, algorithms, clock) for each in configured}
 
     def start(self) -> None:
-        self._finding = [asyncio.create_task(provider.find()) for _, provider in self.of.values()]
+        for judge in self.of.values():
+            judge.start()
 
     @property
     def troubles(self) -> list[str]:
-        return [
-            f"oidc: authenticator for issuer {claims.quoted(issuer)} is not healthy: {provider.trouble}"
-            for issuer, (_, provider) in self.of.items()
-            if not provider.ready
-        ]
+        return [judge.trouble for judge in self.of.values() if judge.trouble]
 
     async def found(self, patience: float) -> bool:
         """Whether all providers are found within so many seconds."""
-        finding = asyncio.gather(*self._finding)
+        finding = asyncio.gather(*(judge.found() for judge in self.of.values()))
         late = asyncio.ensure_future(self._clock.sleep(patience))
         try:
             done, _ = await asyncio.wait((finding, late), return_when=asyncio.FIRST_COMPLETED)
@@ -144,6 +124,5 @@ class _Judges:
             late.cancel()
 
     async def close(self) -> None:
-        await cancel_and_wait(*self._finding)
-        for _, provider in self.of.values():
-            await provider.close()
+        for judge in self.of.values():
+            await judge.close()

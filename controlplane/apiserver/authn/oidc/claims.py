@@ -69,6 +69,7 @@ def parse(token: str) -> Token:
 def check(token: Token, issuer: str, audiences: Sequence[str], algorithms: Sequence[str], now: float) -> None:
     """Everything but the signature. now: seconds since the epoch. Raises TokenError."""
     claims = token.claims
+    _check_sources(claims)
     said = claims.get("iss")
     if said != issuer and not (issuer == _GOOGLE and said == _GOOGLE_SHORT):
         told = f"expected {quoted(issuer)} got {quoted(said)}"
@@ -88,6 +89,37 @@ def check(token: Token, issuer: str, audiences: Sequence[str], algorithms: Seque
     if algorithm not in algorithms:
         told = f"expected {_quoted_all(algorithms)} got {quoted(algorithm)}"
         raise TokenError(f"oidc: id token signed with unsupported algorithm, {told}")
+
+
+def source_of(claims: Claims, claim: str) -> tuple[str, str] | None:
+    """Endpoint and access token (or "") by which a claim is told that checked claims do not hold; None when none is
+    named (an aggregated claim is not read, as upstream)."""
+    source = (claims.get("_claim_names") or {}).get(claim)
+    if source is None:
+        return None
+    told = claims["_claim_sources"][source] or {}
+    return (told["endpoint"], told.get("access_token") or "") if told.get("endpoint") else None
+
+
+def _check_sources(claims: Claims) -> None:
+    """Section 5.6.2, as far as it is about form."""
+    names, sources = claims.get("_claim_names") or {}, claims.get("_claim_sources") or {}
+    try:
+        for each in (names, sources):
+            if not isinstance(each, dict):
+                raise TokenError(f"json: cannot unmarshal {_kind(each)} into Go value of type map[string]string")
+        for told in sources.values():
+            if not isinstance(told, dict | None):
+                raise TokenError(f"json: cannot unmarshal {_kind(told)} into Go value of type oidc.claimSource")
+            for member in ("endpoint", "access_token"):
+                string((told or {}).get(member))
+        named = [string(source) for source in names.values()]
+    except TokenError as error:
+        raise TokenError(f"oidc: failed to unmarshal claims: {error}") from None
+    if "" in named:
+        raise TokenError("oidc: failed to obtain source from claim name")
+    if not set(named) <= sources.keys():
+        raise TokenError("oidc: source does not exist")
 
 
 def string(value: Any) -> str:

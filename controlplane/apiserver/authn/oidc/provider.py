@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -30,7 +31,7 @@ _BETWEEN = 1.0  # seconds, at least, between two questions for its keys: tokens 
 _SKEW = 30.0  # seconds before the keys expire from which they are asked for again
 
 
-class _Failed(Exception):
+class GetFailed(Exception):
     """The provider did not answer as it should; the text says why, as Go's client would."""
 
 
@@ -59,7 +60,7 @@ class Provider:
                 self._keys_url = await self._discover()
                 self.trouble = ""
                 return
-            except _Failed as error:
+            except GetFailed as error:
                 self.trouble = str(error)
                 log.error("oidc authenticator: initializing plugin: %s", error)
             await self._clock.sleep(_AGAIN)
@@ -75,7 +76,7 @@ class Provider:
                 self._asking = asyncio.create_task(self._ask_for_keys())
             try:
                 await asyncio.shield(self._asking)
-            except _Failed as error:
+            except GetFailed as error:
                 raise TokenError(f"failed to verify signature: fetching keys {error}") from None
             if jwks.any_verifies(self._keys, token.header, token.signed, token.signature):
                 return
@@ -91,38 +92,38 @@ class Provider:
 
     async def _discover(self) -> str:
         url = self._issuer.discovery_url or self._issuer.url.removesuffix("/") + WELL_KNOWN
-        status, body, _ = await self._get(url)
+        status, body, _ = await self.get(url)
         if status != "200 OK":
-            raise _Failed(f"{status}: {body.decode(errors='replace')}")
+            raise GetFailed(f"{status}: {body.decode(errors='replace')}")
         document = _json(body, "oidc: failed to decode provider discovery object: ")
         told = document.get("issuer") if isinstance(document, dict) else None
         if told != self._issuer.url:
             expected = f"expected {quoted(self._issuer.url)} got {quoted(told)}"
-            raise _Failed(f"oidc: issuer did not match the issuer returned by provider, {expected}")
+            raise GetFailed(f"oidc: issuer did not match the issuer returned by provider, {expected}")
         keys_url = document.get("jwks_uri")
         if not isinstance(keys_url, str) or not keys_url:
-            raise _Failed("oidc: the provider names no jwks_uri")
+            raise GetFailed("oidc: the provider names no jwks_uri")
         return keys_url
 
     async def _ask_for_keys(self) -> None:
         await self._clock.sleep(self._asked + _BETWEEN - self._clock.monotonic())
         self._asked = self._clock.monotonic()
         try:
-            status, body, headers = await self._get(self._keys_url)
-        except _Failed as error:
-            raise _Failed(f"oidc: get keys failed {error}") from None
+            status, body, headers = await self.get(self._keys_url)
+        except GetFailed as error:
+            raise GetFailed(f"oidc: get keys failed {error}") from None
         text = body.decode(errors="replace")
         if status != "200 OK":
-            raise _Failed(f"oidc: get keys failed: {status} {text}")
+            raise GetFailed(f"oidc: get keys failed: {status} {text}")
         now = self._clock.now().timestamp()
         try:
             self._keys = jwks.read(_json(body, ""))
-        except (ValueError, _Failed) as error:
-            raise _Failed(f"oidc: failed to decode keys: {error} {text}") from None
+        except (ValueError, GetFailed) as error:
+            raise GetFailed(f"oidc: failed to decode keys: {error} {text}") from None
         self._fresh_until = now + jwks.seconds_to_keep(headers, now)
 
-    async def _get(self, address: str) -> tuple[str, bytes, dict[str, str]]:
-        """Status line, body and headers."""
+    async def get(self, address: str, headers: Mapping[str, str] | None = None) -> tuple[str, bytes, dict[str, str]]:
+        """Status line, body and headers of an answer. Raises GetFailed."""
         if self._session is None:
             authority = self._issuer.certificate_authority
             self._session = aiohttp.ClientSession(
@@ -134,20 +135,20 @@ class Provider:
             url = URL(address)
             endpoint = Endpoint(url, address, url.host or "", url.port or 0, url.host or "")
         except ValueError as error:
-            raise _Failed(f'Get "{address}": {error}') from None
+            raise GetFailed(f'Get "{address}": {error}') from None
         try:
-            async with self._session.get(url) as answer:
+            async with self._session.get(url, headers=headers) as answer:
                 data = await body_of(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _Failed(f'Get "{address}": {words_of(error, endpoint)}') from None
+            raise GetFailed(f'Get "{address}": {words_of(error, endpoint)}') from None
         if len(data) > MAX_ANSWER:
-            raise _Failed(f'Get "{address}": the answer has more than {MAX_ANSWER} bytes')
-        headers = {name.title(): value for name, value in answer.headers.items()}
-        return f"{answer.status} {answer.reason}", data, headers
+            raise GetFailed(f'Get "{address}": the answer has more than {MAX_ANSWER} bytes')
+        told = {name.title(): value for name, value in answer.headers.items()}
+        return f"{answer.status} {answer.reason}", data, told
 
 
 def _json(body: bytes, what: str) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _Failed(f"{what}{error}") from None
+        raise GetFailed(f"{what}{error}") from None

@@ -91,6 +91,41 @@ def test_for_us_and_now(changes: dict[str, Any], why: str) -> None:
     assert _refusal(lambda: claims.check(token, URL, ("kubernetes",), ("RS256",), NOW)) == why
 
 
+SOURCES = {"a": {"endpoint": "https://e", "access_token": "t"}, "b": {}, "c": None}
+
+
+@pytest.mark.parametrize(
+    ("names", "sources", "why"),
+    [
+        ({"groups": "a"}, SOURCES, ""),
+        (None, SOURCES, ""),
+        ({"groups": "d"}, SOURCES, "oidc: source does not exist"),
+        ({"groups": "a"}, None, "oidc: source does not exist"),
+        ({"groups": ""}, SOURCES, "oidc: failed to obtain source from claim name"),
+        (
+            {"groups": 7},
+            SOURCES,
+            "oidc: failed to unmarshal claims: json: cannot unmarshal number into Go value of type ",
+        ),
+        ([], SOURCES, ""),
+        ("x", SOURCES, "oidc: failed to unmarshal claims: json: cannot unmarshal string into Go value of type map"),
+        ({}, {"a": []}, "oidc: failed to unmarshal claims: json: cannot unmarshal array into Go value of type "),
+        ({}, {"a": {"endpoint": 7}}, "oidc: failed to unmarshal claims: json: cannot unmarshal number into Go value "),
+    ],
+)
+def test_claims_that_are_told_elsewhere(names: Any, sources: Any, why: str) -> None:
+    token = claims.parse(KEYS["RS256"].sign(saying(_claim_names=names, _claim_sources=sources)))
+    told = _refusal(lambda: claims.check(token, URL, ("kubernetes",), ("RS256",), NOW))
+    assert told.startswith(why) and bool(told) is bool(why)
+
+
+@pytest.mark.parametrize(("source", "found"), [("a", ("https://e", "t")), ("b", None), ("c", None), (None, None)])
+def test_where_a_claim_is_told(source: str | None, found: tuple[str, str] | None) -> None:
+    names = {"groups": source} if source else {"roles": "a"}
+    assert claims.source_of({"_claim_names": names, "_claim_sources": SOURCES}, "groups") == found
+    assert claims.source_of({}, "groups") is None
+
+
 def test_several_audiences_and_algorithms() -> None:
     token = claims.parse(KEYS["ES256"].sign(saying(aud="c")))
     assert _refusal(lambda: claims.check(token, URL, ("b", "a"), ("ES256",), NOW)) == (

@@ -68,6 +68,15 @@ def test_secrets_are_encrypted_and_keys_rotate(etcd: str, tmp_path: Path) -> Non
     answer = server.request("GET", f"{SECRETS}/s?resourceVersion=")
     assert answer.code == 500
     assert 'unable to transform key "/registry/secrets/default/s": no matching prefix found' in answer.json["message"]
+    assert server.stop() == 0, server.log
+    forgetful = ApiServer(tmp_path / "data", etcd)
+    forgetful.start()
+    for method, path in (("GET", f"{SECRETS}/s"), ("GET", SECRETS), ("DELETE", f"{SECRETS}/s")):
+        answer = forgetful.request(method, path)
+        assert answer.code == 500 and "identity transformer tried to read encrypted data" in answer.json["message"]
+    assert forgetful.stop() == 0, forgetful.log
+
+    server.start()
     file.write_text(configuration("key3", "key2"))
     wait_until("it is read again", lambda: server.request("GET", f"{SECRETS}/s").code == 200)
     assert server.stop() == 0, server.log

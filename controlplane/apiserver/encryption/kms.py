@@ -21,7 +21,8 @@ from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import times
 from controlplane.apiserver.encryption.envelope import SEED, Source, check_key_id, hashed, unseal
 from controlplane.apiserver.encryption.kms_service import KmsError, KmsService, Status
-from controlplane.apiserver.encryption.providers import PREFIX, AesGcm, Locked
+from controlplane.apiserver.encryption.providers import AesGcm, Locked
+from controlplane.apiserver.storage.served import ENCRYPTED
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Kms:
 
     def __init__(self, name: str, endpoint: str, timeout: float, clock: Clock) -> None:
         self.name, self.timeout = name, timeout
-        self.prefix = b"%bkms:v2:%b:" % (PREFIX, name.encode())
+        self.prefix = b"%bkms:v2:%b:" % (ENCRYPTED, name.encode())
         self._service, self._clock = KmsService(endpoint, timeout), clock
         self._state: _State | None = None
         self._version = ""

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
 from controlplane.apiserver.storage.interface import Unreadable, Unwritable
+from controlplane.apiserver.storage.served import ENCRYPTED
 
-PREFIX = b"k8s:enc:"
 _BLOCK, _GCM_NONCE = 16, 12  # bytes
 
 
@@ -121,7 +121,7 @@ class Provider(Struct, frozen=True):
     @classmethod
     def of(cls, kind: str, name: str, key: bytes) -> Provider:
         """kind: one of CIPHERS."""
-        return cls(b"%bv1:%b:" % (PREFIX + kind.encode() + b":", name.encode()), CIPHERS[kind](key))
+        return cls(b"%bv1:%b:" % (ENCRYPTED + kind.encode() + b":", name.encode()), CIPHERS[kind](key))
 
 
 IDENTITY = Provider(b"")
@@ -159,7 +159,7 @@ class Providers:
         wrong: list[str] = []
         for position, provider in enumerate(self._providers):
             if provider.cipher is None:
-                if not stored.startswith(PREFIX):
+                if not stored.startswith(ENCRYPTED):
                     return stored, position > 0
             elif stored.startswith(provider.prefix):
                 try:

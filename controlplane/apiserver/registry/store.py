@@ -27,7 +27,7 @@ from controlplane.apiserver.storage.interface import (
     Unwritable,
 )
 from controlplane.apiserver.storage.keys import namespace_prefix, registry_key
-from controlplane.apiserver.storage.served import spliced
+from controlplane.apiserver.storage.served import refuse_encrypted, spliced
 
 Object = dict[str, Any]
 Keep = Callable[[Object, bytes], None]
@@ -38,8 +38,12 @@ MAX_ATTEMPTS = 100
 
 
 def decode(stored: Stored) -> Object:
-    """The object with its resourceVersion, a new dict."""
-    obj: Object = orjson.loads(stored.value)
+    """The object with its resourceVersion, a new dict. Raises Unreadable."""
+    try:
+        obj: Object = orjson.loads(stored.value)
+    except orjson.JSONDecodeError:
+        refuse_encrypted(stored.key, stored.value)
+        raise
     obj["metadata"]["resourceVersion"] = str(stored.mod_revision)
     return obj
 
@@ -105,7 +109,7 @@ class ObjectStore:
         """The newest version, or None."""
         with told(self.resource, name):
             stored = await self.storage.get(self.key(namespace, name))
-        return decode(stored) if stored else None
+            return decode(stored) if stored else None
 
     async def get(self, namespace: str, name: str) -> Object:
         """The newest version. Raises ApiError 404."""
@@ -123,7 +127,9 @@ class ObjectStore:
 
     async def all(self, namespace: str = "") -> list[Object]:
         """Every object, newest versions."""
-        return [decode(stored) for stored in (await self.page(namespace)).items]
+        page = await self.page(namespace)
+        with told(self.resource, ""):
+            return [decode(stored) for stored in page.items]
 
     async def create(self, obj: Object, ttl: int | None = None, keep: Keep | None = None) -> Object:
         """The stored object, with its resourceVersion. Raises ApiError 409 AlreadyExists."""

@@ -39,7 +39,7 @@ from .interface import (
     Unavailable,
     Unreadable,
 )
-from .served import with_resource_version
+from .served import refuse_encrypted, with_resource_version
 
 log = logging.getLogger(__name__)
 
@@ -431,6 +431,7 @@ class Cacher(Generic[T]):
         try:
             return Entry(key, revision, with_resource_version(value, revision), self._parse)
         except ValueError as error:
+            refuse_encrypted(key, value)
             log.error("%s at revision %d is not served: %s", key, revision, error)
             SKIPPED.labels(self._resource).inc()
             return None

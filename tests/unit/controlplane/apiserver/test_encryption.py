@@ -2,15 +2,20 @@
 
 import base64
 
+import orjson
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from apimachinery.api.catalogue import CONFIGMAPS, SECRETS
 from apimachinery.kit.clock import ManualClock
+from apimachinery.meta.status import ApiError
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.encryption.configuration import build, load
 from controlplane.apiserver.encryption.providers import IDENTITY, Provider, Providers, Undecipherable
 from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.registry.store import ObjectStore
+from controlplane.apiserver.storage.cacher import Cacher
+from controlplane.apiserver.storage.interface import Unreadable
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 
 KEY = "/registry/secrets/default/a"
@@ -93,15 +98,25 @@ def test_which_keys_a_rule_is_about(resources, key, encrypted):
     assert (storage.providers_of(key) is not None) is encrypted
 
 
-async def test_what_is_encrypted_where_no_rule_is(tmp_path):
+@pytest.mark.parametrize("wrapped", [True, False])
+async def test_what_nobody_says_how_to_read_is_not_left_out(tmp_path, wrapped):
     plain = await SqliteStorage.open(tmp_path / "state.db")
     await plain.create("/registry/configmaps/default/a", Providers([provider()]).write(b"{}", KEY))
-    storage = EncryptedStorage(plain, Reloading("x", [], dict))
-    with pytest.raises(Undecipherable, match="identity transformer tried to read encrypted data"):
-        await storage.get("/registry/configmaps/default/a")
-    with pytest.raises(Undecipherable, match="identity transformer tried to read encrypted data"):
-        await storage.list("/registry/configmaps/")
-    await storage.close()
+    storage = EncryptedStorage(plain, Reloading("x", [], dict)) if wrapped else plain
+    store = ObjectStore(CONFIGMAPS, storage)
+    sentence = (
+        'unable to transform key "/registry/configmaps/default/a": identity transformer tried to read encrypted data'
+    )
+    for reading in (store.get("default", "a"), store.all("default")):
+        with pytest.raises(ApiError) as refused:
+            await reading
+        assert (refused.value.code, refused.value.message) == (500, f"Internal error occurred: {sentence}")
+    cacher = Cacher(storage, "/registry/configmaps/", orjson.loads)
+    cacher.start()
+    with pytest.raises(Unreadable, match=sentence):
+        await cacher.wait_ready()
+    await cacher.close()
+    await plain.close()
 
 
 def test_a_later_rule_must_not_be_masked():
@@ -162,8 +177,6 @@ def test_every_problem_is_told(tmp_path):
 
 
 async def test_a_write_of_the_same_rotates(tmp_path):
-    from apimachinery.api.catalogue import SECRETS
-
     configured = {"value": {("", "secrets"): Providers([provider()])}}
     plain = await SqliteStorage.open(tmp_path / "state.db")
 

@@ -52,7 +52,7 @@ from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
-from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
+from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
 from controlplane.apiserver.bootstrap.objects import ensure_objects
@@ -97,8 +97,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-
-_NO_RULES = "webhook authorizer does not support user rule resolution"
 
 
 class ApiServer:
@@ -195,7 +193,7 @@ class ApiServer:
             registry, storage, addresses, ports, clock, advertise=advertise, port=config.secure_port
         )
         self._aggregation = Aggregation(config, storage, registry, self._forwarder, clock)
-        front = self._front(storage, registry, policy, authorizers, advertise, feeds)
+        front = self._front(storage, registry, policy, authorizers.union, advertise, feeds)
         self.port = await front.start(
             config.bind_address, config.secure_port, _server_tls(config), share=config.permit_port_sharing
         )
@@ -247,11 +245,11 @@ class ApiServer:
         storage: Storage,
         registry: Registry,
         policy: PolicyIndex,
-        authorizers: Chain,
+        authorizer: Union,
         advertise: str,
         feeds: list[Feed],
     ) -> Front:
-        config, clock, authorizer = self.config, self._clock, authorizers.union
+        config, clock = self.config, self._clock
 
         async def lookup(plural: str, namespace: str, name: str) -> Object | None:
             resource = CATALOGUE.find("", "v1", plural)
@@ -276,7 +274,7 @@ class ApiServer:
         tables = Tables(clock)
         probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
         components = ComponentStatuses(probes, tables)
-        reviews = Reviews(authorizer, bearers, policy, lambda: _NO_RULES if authorizers.asks_webhooks else "")
+        reviews = Reviews(authorizer, bearers, policy)
         subresources = Subresources(registry, reviews, tokens, streams, components)
         resources = Resources(registry, subresources, authorizer, tables)
 

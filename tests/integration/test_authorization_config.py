@@ -59,6 +59,14 @@ class Scene:
     def code(self, path: str, user: str) -> int:
         return self.server.request("GET", path, headers={"Impersonate-User": user}).code
 
+    def rules(self, user: str, group: str = "devs") -> Any:
+        """The status of a SelfSubjectRulesReview."""
+        headers = {"Impersonate-User": user, "Impersonate-Group": group}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        answer = self.server.request("POST", path, {"spec": {"namespace": "default"}}, headers=headers)
+        assert answer.code == 201 and answer.json["spec"] == {}
+        return answer.json["status"]
+
     def counts(self, metric: str, *labels: str) -> float:
         text = self.server.request("GET", "/metrics").body.decode()
         rows = [row for row in text.splitlines() if row.startswith(f"apiserver_authorization_{metric}{{")]
@@ -129,9 +137,23 @@ def test_failures_follow_the_policy_and_the_file_may_change(scene: Scene) -> Non
     assert scene.code(PODS, "joe") == 200
     scene.write(*BOTH)
     wait_until("nobody is asked any more", lambda: scene.code(PODS, "joe") == 403)
-    rules = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
-    told = scene.server.request("POST", rules, {"spec": {"namespace": "default"}}).json["status"]
-    assert not told["incomplete"]
+    rules = scene.rules("joe")
+    assert not rules["incomplete"] and rules["resourceRules"] and "evaluationError" not in rules
+
+
+def test_the_rules_that_somebody_has(scene: Scene) -> None:
+    """What `kubectl auth can-i --list` shows."""
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    rules = scene.rules("joe")
+    assert rules["incomplete"] and everything not in rules["resourceRules"]
+    assert rules["evaluationError"] == "webhook authorizer does not support user rule resolution"
+    scene.write(*BOTH, {"type": "AlwaysAllow", "name": "alwaysallow"})
+    wait_until("the new file counts", lambda: everything in scene.rules("joe")["resourceRules"])
+    rules = scene.rules("joe")
+    assert not rules["incomplete"] and {"verbs": ["*"], "nonResourceURLs": ["*"]} in rules["nonResourceRules"]
+    rules = scene.rules("system:node:a", "system:nodes")
+    assert rules["evaluationError"] == "node authorizer does not support user rule resolution"
+    assert everything in rules["resourceRules"], "what is known is told all the same"
 
 
 def test_a_wrong_file_is_told_whole(tmp_path: Path) -> None:

@@ -35,11 +35,6 @@ class Chain:
         self._webhooks: list[WebhookAuthorizer] = []
         self.union = Union(self._build(settings))
 
-    @property
-    def asks_webhooks(self) -> bool:
-        """Whether a webhook is among them now."""
-        return bool(self._webhooks)
-
     async def close(self) -> None:
         """End the webhooks' connections."""
         for each in self._webhooks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.api import validation
@@ -19,14 +19,10 @@ Object = dict[str, Any]
 
 
 class Reviews:
-    """Answers reviews of authentication.k8s.io and authorization.k8s.io. incomplete: why the rules that are known may
-    at present not be all, or ""."""
+    """Answers reviews of authentication.k8s.io and authorization.k8s.io."""
 
-    def __init__(
-        self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex, incomplete: Callable[[], str]
-    ) -> None:
+    def __init__(self, authorizer: Union, tokens: TokenAuthenticator, policy: PolicyIndex) -> None:
         self._authorizer, self._tokens, self._policy = authorizer, tokens, policy
-        self._incomplete = incomplete
 
     async def answer(self, call: Call, obj: Object) -> Object:
         """The review with its status. Raises ApiError 400 and 422 for one that asks nothing."""
@@ -37,6 +33,7 @@ class Reviews:
                 answer = {"userInfo": call.user.to_info()}
             case "SelfSubjectRulesReview":
                 answer = self._rules(call.user, (obj.get("spec") or {}).get("namespace") or "")
+                obj = {**obj, "spec": {}}  # upstream makes a new one
             case "SelfSubjectAccessReview":
                 answer = await self._access(call, obj, call.user)
             case _:
@@ -80,19 +77,33 @@ class Reviews:
     def _rules(self, user: User, namespace: str) -> Object:
         if not namespace:
             raise status.bad_request("no namespace on request")
-        resources, others = [], []
+        resources: list[Object] = []
+        others: list[Object] = []
+        unknown: dict[str, None] = {}  # why some rules are not known, in order
+        for kind in (each.type for each in self._authorizer.authorizers):
+            if kind == "Webhook":
+                unknown["webhook authorizer does not support user rule resolution"] = None
+            elif kind == "Node" and user.node_name is not None:
+                unknown["node authorizer does not support user rule resolution"] = None
+            elif kind == "AlwaysAllow":
+                resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
+                others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+            elif kind == "RBAC":
+                self._bound(user, namespace, resources, others)
+        answer: Object = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(unknown)}
+        if unknown:
+            told = ", ".join(unknown)
+            answer["evaluationError"] = told if len(unknown) == 1 else f"[{told}]"
+        return answer
+
+    def _bound(self, user: User, namespace: str, resources: list[Object], others: list[Object]) -> None:
+        """Add what roles allow."""
         for rule, _ in self._policy.rules_for(user, namespace):
             if rule.get("nonResourceURLs"):
                 others.append({"verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"]})
             else:
                 fields = ("verbs", "apiGroups", "resources", "resourceNames")
                 resources.append({field: rule[field] for field in fields if rule.get(field)})
-        if "system:masters" in user.groups:
-            resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
-            others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
-        why = self._incomplete()
-        answer = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(why)}
-        return {**answer, "evaluationError": why} if why else answer
 
 
 def attributes(user: User, resource: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Attributes:

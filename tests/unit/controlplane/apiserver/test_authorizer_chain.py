@@ -79,7 +79,7 @@ def counted(metric: str, **labels: str) -> float:
 
 async def test_decisions_are_counted_by_who_made_them(hook: Hook) -> None:
     chain = hook.chain("first", "second")
-    assert chain.asks_webhooks
+    assert [each.type for each in chain.union.authorizers] == ["Webhook", "Webhook", "AlwaysDeny"]
     assert await chain.union.evaluate(ASKED) == (Decision.ALLOW, "")
     assert counted("decisions_total", type="Webhook", name="first", decision="allowed") == 1
     assert counted("webhook_evaluations_total", name="first", result="success") == 1
@@ -168,7 +168,7 @@ async def test_who_is_being_asked_may_finish(hook: Hook, tmp_path: Path) -> None
             await asyncio.sleep(0.01)
     file.write_bytes(hook.written())
     await chain.look(file, text)
-    assert not chain.asks_webhooks
+    assert [each.type for each in chain.union.authorizers] == ["AlwaysDeny"]
     hook.held.set()
     assert await asking == (Decision.ALLOW, "")
     assert (await chain.union.evaluate(ASKED))[0] is Decision.DENY
@@ -181,6 +181,6 @@ async def test_a_kubeconfig_that_is_none(hook: Hook, tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("{}")
     file.write_bytes(hook.written("a"))
     await chain.look(file, text)
-    assert not chain.asks_webhooks and (await chain.union.evaluate(ASKED))[0] is Decision.DENY
+    assert len(chain.union.authorizers) == 1 and (await chain.union.evaluate(ASKED))[0] is Decision.DENY
     with pytest.raises(ConfigError):
         hook.chain("a")

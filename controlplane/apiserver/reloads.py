@@ -33,7 +33,7 @@ class Reloads:
     """How often a configuration was reloaded, and when last."""
 
     def __init__(self, configuration: str, clock: Clock) -> None:
-        """configuration: `authentication` or `authorization`."""
+        """configuration: `authentication`, `authorization` or `encryption`."""
         self._total, self._last = _metrics(configuration)
         self._clock = clock
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.apiserver.authn.reloading import Reloading
+from controlplane.apiserver.reloads import Reloads
 
 if TYPE_CHECKING:  # the ciphers, which a server without encryption does without
     from controlplane.apiserver.encryption.configuration import Encryption, Resource
@@ -28,15 +29,10 @@ class Current:
 
     def __init__(self, file: Path, clock: Clock, *, reload: bool) -> None:
         """Reads the file. Raises ValueError, OSError."""
-        from controlplane.apiserver.encryption.configuration import load
-
-        self._clock, self._reload = clock, reload
-        self._file = Reloading(
-            "the encryption configuration",
-            [file] if reload else [],
-            lambda: load(file, clock),
-            monotonic=clock.monotonic,
-        )
+        self._path, self._clock, self._reload = file, clock, reload
+        self._reloads: Reloads | None = None  # once there is something to be counted
+        watched = [file] if reload else []
+        self._file = Reloading("the encryption configuration", watched, self._load, monotonic=clock.monotonic)
         self._now = self._file.value
         self._pending: Encryption | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,7 +64,21 @@ class Current:
             if each is not None:
                 await each.close()
 
+    def _load(self) -> Encryption:
+        from controlplane.apiserver.encryption.configuration import load
+
+        try:
+            return load(self._path, self._clock)
+        except (ValueError, OSError):
+            self._count("failure")
+            raise
+
+    def _count(self, status: str) -> None:
+        if self._reloads is not None:
+            self._reloads.count(status)
+
     async def _follow(self) -> None:
+        self._reloads = Reloads("encryption", self._clock)
         said = ""
         while True:
             await self._clock.sleep(_EVERY)
@@ -84,9 +94,11 @@ class Current:
             except Exception as error:
                 if str(error) != said:
                     said = str(error)
+                    self._count("failure")
                     log.error("health check for new transformers failed, the old ones stay: %s", said)
                 continue
             old, self._now, self._pending = self._now, found, None
+            self._count("success")
             log.info("the changed encryption configuration holds")
             self._keep(self._leave(old))
 

@@ -21,6 +21,7 @@ from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import times
 from controlplane.apiserver.encryption.envelope import SEED, Source, check_key_id, hashed, unseal
 from controlplane.apiserver.encryption.kms_service import KmsError, KmsService, Status
+from controlplane.apiserver.encryption.metrics import Metrics
 from controlplane.apiserver.encryption.providers import AesGcm, Locked
 from controlplane.apiserver.storage.served import ENCRYPTED
 
@@ -78,7 +79,8 @@ class Kms:
     def __init__(self, name: str, endpoint: str, timeout: float, clock: Clock) -> None:
         self.name, self.timeout = name, timeout
         self.prefix = b"%bkms:v2:%b:" % (ENCRYPTED, name.encode())
-        self._service, self._clock = KmsService(endpoint, timeout), clock
+        self._clock, self._metrics = clock, Metrics(name, clock)
+        self._service = KmsService(endpoint, timeout, self._metrics.called)
         self._state: _State | None = None
         self._version = ""
         self._seeds: dict[bytes, tuple[float, ExtendedNonceGcm | AesGcm]] = {}
@@ -107,6 +109,7 @@ class Kms:
                 f"{times.rfc3339(state.expires)} (current time is {times.rfc3339(now)})"
             )
         self._remember(state.source.digest(), state.cipher)
+        self._metrics.used("to_storage", state.source.key_id)
         return state.source.seal(state.cipher.encrypt(plain, context))
 
     def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
@@ -117,6 +120,7 @@ class Kms:
         known = self._seeds.get(source.digest())
         if known is None:
             raise Locked(lambda: self._unlock(source))
+        self._metrics.used("from_storage", source.key_id)
         plain, stale = known[1].decrypt(data, context)
         return plain, stale or (source.key_id, source.kind) != (state.source.key_id, state.source.kind)
 
@@ -168,8 +172,10 @@ class Kms:
         try:
             check_key_id(status.key_id)
         except ValueError as error:
+            self._metrics.invalid(status.key_id)
             wrong.append(f'got invalid KMSv2 KeyID hash "{hashed(status.key_id)}": {error}')
         else:
+            self._metrics.told(status.key_id)
             try:
                 await self._follow(status.key_id)
             except ValueError as error:
@@ -234,3 +240,4 @@ class Kms:
         if digest not in self._seeds:
             self._seeds = {key: each for key, each in self._seeds.items() if each[0] > now}
         self._seeds[digest] = now + _REMEMBERED, cipher
+        self._metrics.seeds(len(self._seeds))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -20,8 +21,14 @@ class KmsError(Exception):
     """The plug-in did not do it; the text says why, as Go's gRPC would."""
 
     def __init__(self, code: Code, words: str) -> None:
-        name = "Canceled" if code is Code.CANCELLED else "".join(each.capitalize() for each in code.name.split("_"))
-        super().__init__(f"rpc error: code = {name} desc = {words}")
+        self.status = _go_name(code)
+        super().__init__(f"rpc error: code = {self.status} desc = {words}")
+
+
+def _go_name(code: Code) -> str:
+    if code in (Code.OK, Code.CANCELLED):
+        return "OK" if code is Code.OK else "Canceled"
+    return "".join(each.capitalize() for each in code.name.split("_"))
 
 
 class Status(Struct, frozen=True):
@@ -34,12 +41,12 @@ class Status(Struct, frozen=True):
 
 class KmsService:
     """endpoint: unix:///path, or unix:///@name for a socket without a file; timeout: seconds of a call, in which it
-    waits for a plug-in that is not there yet, too."""
+    waits for a plug-in that is not there yet, too; called: told of each, by method and status."""
 
-    def __init__(self, endpoint: str, timeout: float) -> None:
+    def __init__(self, endpoint: str, timeout: float, called: Callable[[str, str, float], None]) -> None:
         path = urlsplit(endpoint).path
         self._channel = UnixChannel(path[1:] if path.startswith("/@") else path)
-        self._timeout = timeout
+        self._timeout, self._called = timeout, called
 
     async def status(self) -> Status:
         """Raises KmsError."""
@@ -64,20 +71,14 @@ class KmsService:
 
     async def _call(self, method: str, request: bytes) -> dict[int, list[bytes]]:
         """The fields of the answer that have a length, by number."""
-        refusal = "context deadline exceeded"
+        path, began, status = f"/v2.KeyManagementService/{method}", time.monotonic(), _go_name(Code.OK)
         try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    try:
-                        answer = await self._channel.unary(f"/v2.KeyManagementService/{method}", request, self._timeout)
-                        break
-                    except RpcError as error:
-                        if error.processed:
-                            raise KmsError(error.code, error.details) from None
-                        refusal = f"latest balancer error: {error.details}"
-                    await asyncio.sleep(_RETRY)
-        except TimeoutError:
-            raise KmsError(Code.DEADLINE_EXCEEDED, refusal) from None
+            answer = await self._answer(path, request)
+        except KmsError as error:
+            status = error.status
+            raise
+        finally:
+            self._called(path, status, time.monotonic() - began)
         found: dict[int, list[bytes]] = {}
         try:
             for number, value in protowire.fields(answer):
@@ -86,6 +87,21 @@ class KmsService:
         except ValueError as error:
             raise _malformed(error) from None
         return found
+
+    async def _answer(self, path: str, request: bytes) -> bytes:
+        refusal = "context deadline exceeded"
+        try:
+            async with asyncio.timeout(self._timeout):
+                while True:
+                    try:
+                        return await self._channel.unary(path, request, self._timeout)
+                    except RpcError as error:
+                        if error.processed:
+                            raise KmsError(error.code, error.details) from None
+                        refusal = f"latest balancer error: {error.details}"
+                    await asyncio.sleep(_RETRY)
+        except TimeoutError:
+            raise KmsError(Code.DEADLINE_EXCEEDED, refusal) from None
 
 
 def _uid(uid: str) -> bytes:

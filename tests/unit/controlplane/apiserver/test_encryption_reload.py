@@ -12,13 +12,16 @@ import orjson
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.metrics import render
 from controlplane.apiserver.encryption.current import Current
 from controlplane.apiserver.encryption.storage import EncryptedStorage
+from controlplane.apiserver.reloads import server_identity
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 from tests.kms_plugin import KmsPlugin
 
 WHERE = "/registry/secrets/default/a"
 SECRET = base64.b64encode(bytes(32)).decode()
+RELOADS = "apiserver_encryption_config_controller_automatic_reloads_total"
 AESGCM = {"aesgcm": {"keys": [{"name": "key1", "secret": SECRET}]}}
 
 
@@ -59,7 +62,7 @@ async def until(clock: ManualClock, current: Current, wanted: bytes) -> None:
 
 
 async def test_a_changed_file_waits_for_its_plugins(file: Path, plugin: KmsPlugin) -> None:
-    clock = ManualClock()
+    clock, before = ManualClock(), (counted("success"), counted("failure"))
     write(file, AESGCM)
     current = Current(file, clock, reload=True)
     await current.start()
@@ -89,6 +92,14 @@ async def test_a_changed_file_waits_for_its_plugins(file: Path, plugin: KmsPlugi
     write(file, AESGCM)
     await until(clock, current, b"k8s:enc:aesgcm:v1:key1:")
     await current.close()
+    assert (counted("success") - before[0], counted("failure") - before[1]) == (2, 2)
+
+
+def counted(status: str) -> float:
+    """Reloads that /metrics tells of."""
+    begin = f'{RELOADS}{{apiserver_id_hash="{server_identity()}",status="{status}"}} '
+    found = [line.removeprefix(begin) for line in render().decode().splitlines() if line.startswith(begin)]
+    return float(found[0]) if found else 0.0
 
 
 async def test_what_is_written_over_before_it_held(file: Path, plugin: KmsPlugin) -> None:

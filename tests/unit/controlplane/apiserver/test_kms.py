@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from apimachinery.kit.clock import ManualClock
-from controlplane.apiserver.encryption.envelope import KEY, SEED, Source, unseal
+from apimachinery.kit.metrics import render
+from controlplane.apiserver.encryption.envelope import KEY, SEED, Source, hashed, unseal
 from controlplane.apiserver.encryption.kms import ExtendedNonceGcm, Kms
 from controlplane.apiserver.encryption.providers import IDENTITY, Locked, Provider, Providers, Undecipherable
 from controlplane.apiserver.storage.interface import Unwritable
@@ -145,6 +146,35 @@ async def test_a_new_key_of_the_plugins(server: Server, plugin: KmsPlugin) -> No
     new = server.providers.write(b"plain", WHERE)
     assert await server.providers.opened(new, WHERE) == (b"plain", False)
     assert (plugin.count("Encrypt"), plugin.count("Decrypt")) == (2, 0)
+
+
+async def test_what_metrics_say(server: Server, plugin: KmsPlugin) -> None:
+    old = server.providers.write(b"plain", WHERE)
+    plugin.key_id = "key-2"
+    await server.clock.advance(20)
+    await server.kms.check()
+    server.providers.write(b"plain", WHERE)
+    await server.providers.opened(old, WHERE)
+    plugin.key_id = ""
+    await server.clock.advance(20)
+    with pytest.raises(ValueError, match="keyID is empty"):
+        await server.kms.check()
+    told = render().decode()
+    prefix, mine = "apiserver_envelope_encryption_", 'provider_name="mine"'
+
+    def line(name: str, **labels: str) -> bool:
+        wanted = [mine, *(f'{key}="{value}"' for key, value in labels.items())]
+        lines = (each for each in told.splitlines() if each.startswith(f"{prefix}{name}{{"))
+        return any(all(word in each for word in wanted) for each in lines)
+
+    for kind, key_id in (("to_storage", "key-1"), ("to_storage", "key-2"), ("from_storage", "key-1")):
+        labels = {"transformation_type": kind, "key_id_hash": hashed(key_id)}
+        assert line("key_id_hash_total", **labels) and line("key_id_hash_last_timestamp_seconds", **labels)
+    assert line("key_id_hash_status_last_timestamp_seconds", key_id_hash=hashed("key-2"))
+    assert line("invalid_key_id_from_status_total", error="empty") and line("dek_source_cache_size")
+    method = "/v2.KeyManagementService/Encrypt"
+    assert line("kms_operations_latency_seconds_count", method_name=method, grpc_status_code="OK")
+    assert "key-1" not in told and "key-2" not in told
 
 
 async def test_a_key_between_two(server: Server, plugin: KmsPlugin) -> None:

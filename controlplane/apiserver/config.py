@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from apimachinery.client.config import ClientConfig
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
     from controlplane.apiserver.authn.oidc.configuration import Providers
+    from controlplane.apiserver.authz.abac import Policy as ABACPolicy
 
 ADMISSION_PLUGINS = (
     "AlwaysAdmit",
@@ -120,6 +121,7 @@ class Config(Struct, frozen=True):
     kubelet_preferred_address_types: tuple[str, ...] = ADDRESS_TYPES
     authorizers: Settings = (usual("AlwaysAllow"),)
     authorization_config: ConfigurationFile | None = None
+    authorization_policies: tuple[ABACPolicy, ...] = ()
     token_webhook: Webhook | None = None
     providers: Providers | None = None
     anonymous_auth: bool = True
@@ -212,6 +214,7 @@ def parse(argv: Sequence[str]) -> Config:
         kubelet_preferred_address_types=flags.words("kubelet-preferred-address-types"),
         authorizers=_authorizers(flags, file, problems),
         authorization_config=file,
+        authorization_policies=_policies(flags),
         token_webhook=_token_webhook(flags),
         providers=providers,
         anonymous_auth=anonymous,
@@ -267,17 +270,39 @@ _TTLS = ("cache-authorized-ttl", "cache-unauthorized-ttl")
 
 def _authorizers(flags: Flags, file: ConfigurationFile | None, problems: Problems) -> Settings:
     if file is None:
-        return _modes(flags, problems)
-    try:
-        found = parse_authorization(file.text)
-    except ConfigError as error:
-        for problem in error.problems:
-            problems.add("--authorization-config", problem)
-        return ()
+        found = _modes(flags, problems)
+    else:
+        try:
+            found = parse_authorization(file.text)
+        except ConfigError as error:
+            for problem in error.problems:
+                problems.add("--authorization-config", problem)
+            return ()
+    if "ABAC" in [each.type for each in found] and not flags.text("authorization-policy-file"):
+        flag = "--authorization-mode" if file is None else "--authorization-config"
+        problems.add(flag, "authorization-mode ABAC's authorization policy file not passed")
+    if file is None:
+        return found
     for each in found:
         if each.webhook is not None:
             _client(flags, "authorization-config", each.webhook.kubeconfig)
     return found
+
+
+def _policies(flags: Flags) -> tuple[ABACPolicy, ...]:
+    path = flags.file("authorization-policy-file")
+    if path is None or not path.is_file():
+        return ()
+    from controlplane.apiserver.authz.abac import load  # which few servers need
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            flags.problems.add("--authorization-policy-file", problem)
+    except OSError as error:
+        flags.problems.add("--authorization-policy-file", str(error))
+    return ()
 
 
 def _modes(flags: Flags, problems: Problems) -> Settings:
@@ -288,6 +313,9 @@ def _modes(flags: Flags, problems: Problems) -> Settings:
         if mode in modes[:number]:
             problems.add("--authorization-mode", f'authorization-mode "{mode}" is specified more than once')
     file = flags.text("authorization-webhook-config-file")
+    if flags.text("authorization-policy-file") and "ABAC" not in modes:
+        told = "cannot specify --authorization-policy-file without mode ABAC"
+        problems.add("--authorization-policy-file", told)
     if "Webhook" in modes and not file:
         problems.add("--authorization-mode", "authorization-mode Webhook's authorization config file not passed")
     if file and "Webhook" not in modes:

@@ -253,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
     flag("authorization-config", text="an AuthorizationConfiguration; instead of the other flags of authorization")
     flag("authorization-mode", "AlwaysAllow")
+    flag("authorization-policy-file", text="the policies of the mode ABAC, one a line")
     flag("authorization-webhook-config-file", text="a kubeconfig that names who decides, with the mode Webhook")
     flag("authorization-webhook-version", "v1beta1", "of the SubjectAccessReviews that are sent")
     flag("authorization-webhook-cache-authorized-ttl", "5m0s")

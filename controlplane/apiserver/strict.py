@@ -57,7 +57,12 @@ def decode(text: bytes, kind: str, versions: Sequence[str], shape: Shape) -> Dec
     if document["kind"] != kind or document["apiVersion"] not in versions:
         told = f'no kind "{document["kind"]}" is registered for version "{document["apiVersion"]}"'
         return Decoded({}, wrong=[told])
-    walk = _Walk(document["apiVersion"].rpartition("/")[2])
+    return fields_of(document, shape, document["apiVersion"].rpartition("/")[2], doubled)
+
+
+def fields_of(document: Mapping[str, Any], shape: Shape, version: str, doubled: Sequence[str] = ()) -> Decoded:
+    """As `decode`, of an object whose kind is known. doubled: what is wrong with its keys."""
+    walk = _Walk(version)
     fields = walk.object({key: document[key] for key in document if key not in ("kind", "apiVersion")}, shape, "", "")
     strange = [f'unknown field "{each}"' for each in walk.unknown]
     strange += ["\n  ".join(("yaml: unmarshal errors:", *doubled))] if doubled else []

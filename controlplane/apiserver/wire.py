@@ -47,6 +47,7 @@ from controlplane.apiserver.authn.service_accounts import Lookup, ServiceAccount
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator, TokenAuthenticators
 from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
 from controlplane.apiserver.authn.tokens import Verifier
+from controlplane.apiserver.authz.abac import ABACAuthorizer
 from controlplane.apiserver.authz.attributes import Authorizer
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.node import NodeAuthorizer
@@ -167,7 +168,7 @@ class ApiServer:
 
                 reloader = Reloader(config.providers.file, self._oidc, clock)
                 undo.push_async_callback(cancel_and_wait, asyncio.create_task(reloader.run()))
-        authorizers = Chain(config.authorizers, _makers(policy, graph), clock)
+        authorizers = Chain(config.authorizers, _makers(config, policy, graph), clock)
         undo.push_async_callback(authorizers.close)
 
         addresses = [AddressPool(storage, network) for network in config.service_cluster_ip_ranges if network]
@@ -423,10 +424,11 @@ def _token_reviews(webhook: Webhook | None, clock: Clock) -> RemoteReviews | Non
     return RemoteReviews(webhook.client, f"authentication.k8s.io/{webhook.version}", "TokenReview", clock)
 
 
-def _makers(policy: PolicyIndex, graph: PodGraph) -> Mapping[str, Callable[[], Authorizer]]:
+def _makers(config: Config, policy: PolicyIndex, graph: PodGraph) -> Mapping[str, Callable[[], Authorizer]]:
     return {
         "AlwaysAllow": AlwaysAllow,
         "AlwaysDeny": AlwaysDeny,
+        "ABAC": lambda: ABACAuthorizer(config.authorization_policies),
         "Node": lambda: NodeAuthorizer(graph),
         "RBAC": lambda: RBACAuthorizer(policy),
     }

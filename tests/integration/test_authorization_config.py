@@ -178,3 +178,29 @@ def test_a_wrong_file_is_told_whole(tmp_path: Path) -> None:
         "undefined field 'usr'",
     ):
         assert part in done.stderr
+
+
+def test_policies_in_a_file(tmp_path: Path) -> None:
+    """ABAC, beside the other authorizers."""
+    file, policies = tmp_path / "authorization.json", tmp_path / "policies"
+    head = {"apiVersion": "abac.authorization.kubernetes.io/v1beta1", "kind": "Policy"}
+    spec = {"user": "jane", "readonly": True, "apiGroup": "", "resource": "pods", "namespace": "default"}
+    policies.write_bytes(b"# of one\n" + orjson.dumps({**head, "spec": spec}) + b'\n{"user": "joe"}\n')
+    kind = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthorizationConfiguration"}
+    file.write_bytes(orjson.dumps({**kind, "authorizers": [*BOTH, {"type": "ABAC", "name": "abac"}]}))
+    flags = [f"--authorization-config={file}", f"--authorization-policy-file={policies}"]
+    server = Configured(tmp_path / "data", "sqlite", *flags)
+    server.start()
+
+    def code(method: str, path: str, user: str) -> int:
+        return server.request(method, path, headers={"Impersonate-User": user}).code
+
+    assert (code("GET", PODS, "jane"), code("GET", NODES, "jane"), code("DELETE", PODS, "jane")) == (200, 403, 403)
+    assert (code("GET", NODES, "joe"), code("GET", "/metrics", "joe"), code("GET", NODES, "eve")) == (200, 200, 403)
+    refused = server.request("GET", NODES, headers={"Impersonate-User": "eve"})
+    assert refused.json["message"].endswith("at the cluster scope: No policy matched.")
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    told = server.request("POST", path, {"spec": {"namespace": "default"}}, headers={"Impersonate-User": "jane"}).json
+    rule = {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["pods"]}
+    assert rule in told["status"]["resourceRules"]
+    assert server.stop() == 0, server.log

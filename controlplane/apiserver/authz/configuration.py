@@ -19,7 +19,7 @@ from apimachinery.meta import paths as fields
 from apimachinery.meta.times import format_duration
 from controlplane.apiserver.strict import Shape, decode
 
-TYPES = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
+TYPES = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 _VERSIONS = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _CONDITION = Shape("WebhookMatchCondition", {"expression": "string"})
 _CONNECTION = Shape("WebhookConnectionInfo", {"type": "string", "kubeConfigFile": "string"})
@@ -140,9 +140,6 @@ def validate(authorizers: list[Any]) -> Iterator[fields.Problem]:
         kind, name, webhook = each.get("type") or "", each.get("name") or "", each.get("webhook")
         if not kind:
             yield fields.required(where.child("type"))
-            continue
-        if kind == "ABAC":
-            yield fields.invalid(where.child("type"), kind, "this server has no ABAC: use RBAC or a Webhook")
             continue
         if kind not in TYPES:
             yield fields.not_supported(where.child("type"), kind, TYPES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from apimachinery.api import validation
@@ -10,6 +10,7 @@ from apimachinery.meta import status
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.abac import ABACAuthorizer
 from controlplane.apiserver.authz.attributes import Attributes, Decision, EvaluationError
 from controlplane.apiserver.authz.rbac import PolicyIndex
 from controlplane.apiserver.authz.union import Union
@@ -80,7 +81,7 @@ class Reviews:
         resources: list[Object] = []
         others: list[Object] = []
         unknown: dict[str, None] = {}  # why some rules are not known, in order
-        for kind in (each.type for each in self._authorizer.authorizers):
+        for kind, decides in ((each.type, each.authorizer) for each in self._authorizer.authorizers):
             if kind == "Webhook":
                 unknown["webhook authorizer does not support user rule resolution"] = None
             elif kind == "Node" and user.node_name is not None:
@@ -89,21 +90,24 @@ class Reviews:
                 resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
                 others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
             elif kind == "RBAC":
-                self._bound(user, namespace, resources, others)
+                _sort(resources, others, (rule for rule, _ in self._policy.rules_for(user, namespace)))
+            elif isinstance(decides, ABACAuthorizer):
+                _sort(resources, others, decides.rules_for(user, namespace))
         answer: Object = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(unknown)}
         if unknown:
             told = ", ".join(unknown)
             answer["evaluationError"] = told if len(unknown) == 1 else f"[{told}]"
         return answer
 
-    def _bound(self, user: User, namespace: str, resources: list[Object], others: list[Object]) -> None:
-        """Add what roles allow."""
-        for rule, _ in self._policy.rules_for(user, namespace):
-            if rule.get("nonResourceURLs"):
-                others.append({"verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"]})
-            else:
-                fields = ("verbs", "apiGroups", "resources", "resourceNames")
-                resources.append({field: rule[field] for field in fields if rule.get(field)})
+
+def _sort(resources: list[Object], others: list[Object], rules: Iterable[Mapping[str, Any]]) -> None:
+    """Put each rule where it belongs."""
+    for rule in rules:
+        if rule.get("nonResourceURLs"):
+            others.append({"verbs": rule["verbs"], "nonResourceURLs": rule["nonResourceURLs"]})
+        else:
+            fields = ("verbs", "apiGroups", "resources", "resourceNames")
+            resources.append({field: rule[field] for field in fields if rule.get(field)})
 
 
 def attributes(user: User, resource: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Attributes:

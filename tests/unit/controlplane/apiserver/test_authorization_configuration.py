@@ -74,13 +74,9 @@ authorizers:
         (
             [{"type": "Magic", "name": "a"}],
             [
-                'authorizers[0].type: Unsupported value: "Magic": supported values: "AlwaysAllow", "AlwaysDeny", '
-                '"Node", "RBAC", "Webhook"'
+                'authorizers[0].type: Unsupported value: "Magic": supported values: "ABAC", "AlwaysAllow", '
+                '"AlwaysDeny", "Node", "RBAC", "Webhook"'
             ],
-        ),
-        (
-            [{"type": "ABAC", "name": "abac"}],
-            ['authorizers[0].type: Invalid value: "ABAC": this server has no ABAC: use RBAC or a Webhook'],
         ),
         ([RBAC, RBAC], ['authorizers[1].type: Duplicate value: "RBAC"']),
         ([{"type": "RBAC"}], ["authorizers[0].name: Required value"]),

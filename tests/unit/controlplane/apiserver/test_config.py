@@ -98,6 +98,12 @@ def test_one_store_only(needed):
             ["--authentication-token-webhook-config-file=FILE", "--authentication-token-webhook-version=v2"],
             'unsupported authentication webhook version "v2", supported versions are "v1", "v1beta1"',
         ),
+        (["--authorization-mode=ABAC"], "authorization-mode ABAC's authorization policy file not passed"),
+        (["--authorization-policy-file=EMPTY"], "cannot specify --authorization-policy-file without mode ABAC"),
+        (
+            ["--authorization-mode=ABAC", "--authorization-policy-file=BAD"],
+            "BAD, line 1: {: couldn't get version/kind; json parse error: ",
+        ),
         (["--authentication-token-webhook-config-file=EMPTY"], "--authentication-token-webhook-config-file: "),
     ],
 )
@@ -105,7 +111,10 @@ def test_webhooks(needed, tmp_path, words, told):
     context = "contexts: [{name: a, context: {cluster: a}}]\ncurrent-context: a\n"
     (tmp_path / "FILE").write_text(f"clusters: [{{name: a, cluster: {{server: 'https://a'}}}}]\n{context}")
     (tmp_path / "EMPTY").write_text("{}")
-    given = [word.replace("=FILE", f"={tmp_path}/FILE").replace("=EMPTY", f"={tmp_path}/EMPTY") for word in words]
+    (tmp_path / "BAD").write_text("{")
+    given = words
+    for name in ("FILE", "EMPTY", "BAD"):
+        given = [word.replace(f"={name}", f"={tmp_path}/{name}") for word in given]
     with pytest.raises(ConfigError) as wrong:
         parse([*needed, "--storage-sqlite=/tmp/x", *given])
     assert len(wrong.value.problems) == 1 and told in wrong.value.problems[0]

@@ -73,11 +73,11 @@ class Key:
 class OpenIDProvider:
     """Answers for its discovery document and its keys. `keys`: those it publishes; `asked`: the paths that were asked
     for; `bearers`: the Authorization of each; `headers`: what its keys come with; `documents`: answers instead of the
-    usual ones, by path."""
+    usual ones, by path; `name`: that of its host, which its certificate has as `login.test` too."""
 
     def __init__(self, directory: Path, *keys: Key) -> None:
         authority = Authority.create("providers")
-        pair = authority.issue("provider", ips=("127.0.0.1",), server=True)
+        pair = authority.issue("provider", ips=("127.0.0.1",), dns=("login.test",), server=True)
         self._directory = directory
         (directory / "provider.crt").write_bytes(pair.cert_pem)
         (directory / "provider.key").write_bytes(pair.key_pem)
@@ -86,6 +86,7 @@ class OpenIDProvider:
         self.keys, self.asked = list(keys), list[str]()
         self.bearers: list[str] = []
         self.headers: dict[str, str] = {}
+        self.name = "127.0.0.1"
         self.documents: dict[str, Any] = {}
         self._server = self._listen(0)
         self.port = self._server.server_port
@@ -93,7 +94,7 @@ class OpenIDProvider:
     @property
     def url(self) -> str:
         """The issuer."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.name}:{self.port}"
 
     @contextmanager
     def serving(self) -> Iterator[Self]:

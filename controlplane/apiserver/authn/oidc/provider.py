@@ -20,6 +20,7 @@ from controlplane.apiserver.admission.webhooks.client import MAX_ANSWER, Endpoin
 from controlplane.apiserver.authn.oidc import jwks
 from controlplane.apiserver.authn.oidc.claims import Token, quoted
 from controlplane.apiserver.authn.oidc.configuration import Issuer
+from controlplane.apiserver.authn.oidc.proxies import proxy_for
 from controlplane.apiserver.authn.tokens import TokenError
 
 log = logging.getLogger(__name__)
@@ -133,18 +134,30 @@ class Provider:
             )
         try:
             url = URL(address)
-            endpoint = Endpoint(url, address, url.host or "", url.port or 0, url.host or "")
+            endpoint, proxy = _endpoint(url), proxy_for(url)
         except ValueError as error:
             raise GetFailed(f'Get "{address}": {error}') from None
         try:
-            async with self._session.get(url, headers=headers) as answer:
+            async with self._session.get(url, headers=headers, proxy=proxy) as answer:
                 data = await body_of(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise GetFailed(f'Get "{address}": {words_of(error, endpoint)}') from None
+            raise GetFailed(f'Get "{address}": {_words(error, endpoint, proxy)}') from None
         if len(data) > MAX_ANSWER:
             raise GetFailed(f'Get "{address}": the answer has more than {MAX_ANSWER} bytes')
         told = {name.title(): value for name, value in answer.headers.items()}
         return f"{answer.status} {answer.reason}", data, told
+
+
+def _endpoint(url: URL) -> Endpoint:
+    return Endpoint(url, str(url), url.host or "", url.port or 0, url.host or "")
+
+
+def _words(error: Exception, endpoint: Endpoint, proxy: URL | None) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return error.message
+    if isinstance(error, aiohttp.ClientProxyConnectionError) and proxy is not None:
+        return f"proxyconnect tcp: {words_of(error, _endpoint(proxy))}"
+    return words_of(error, endpoint)
 
 
 def _json(body: bytes, what: str) -> Any:

@@ -18,12 +18,13 @@ from controlplane.apiserver.authn.tokens import TokenError
 from tests.openid import Key, OpenIDProvider
 
 DEADLINE = 60.0
+KEY, NEW = Key(), Key(identity="new")
 BAD_SIGNATURE = "oidc: verify token: failed to verify signature: failed to verify id token signature"
 
 
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[OpenIDProvider]:
-    with OpenIDProvider(tmp_path, Key()).serving() as found:
+    with OpenIDProvider(tmp_path, KEY).serving() as found:
         yield found
 
 
@@ -78,8 +79,8 @@ async def test_keys_are_asked_for_when_a_token_needs_them(provider: OpenIDProvid
         found = await asked.tokens.authenticate(provider.token(), ["api", "vault"])
         assert found is not None and found[1] == ["api"]
         assert await asked.tokens.authenticate(provider.token(), ["vault"]) is None
-        assert await asked.name(Key().sign({"iss": "https://else"})) == "", "another's to judge"
-        provider.keys = [Key(identity="new")]
+        assert await asked.name(KEY.sign({"iss": "https://else"})) == "", "another's to judge"
+        provider.keys = [NEW]
         assert await asked.name(provider.token()) == "oidc:7"
         assert provider.asked[2:] == ["/keys"]
 
@@ -89,7 +90,7 @@ async def test_tokens_that_anybody_makes_up_ask_seldom(provider: OpenIDProvider)
         await asked.found()
         begun = asked.clock.monotonic()
         for _ in range(3):
-            made_up = [Key(identity="new").sign(provider.claims()) for _ in range(3)]
+            made_up = [NEW.sign(provider.claims()) for _ in range(3)]
             assert await asyncio.gather(*map(asked.name, made_up)) == [BAD_SIGNATURE] * 3
         assert provider.asked.count("/keys") == 3
         assert asked.clock.monotonic() - begun >= 1.99, "a second between two questions"
@@ -100,7 +101,7 @@ async def test_keys_are_kept_as_long_as_the_provider_says(provider: OpenIDProvid
     async with Asked(provider) as asked:
         await asked.found()
         assert await asked.name(provider.token()) == "oidc:7"
-        provider.keys = [Key(identity="new")]
+        provider.keys = [NEW]
         assert await asked.name(provider.token()) == BAD_SIGNATURE
         assert provider.asked.count("/keys") == 1
         await asked.clock.advance(271)
@@ -108,7 +109,7 @@ async def test_keys_are_kept_as_long_as_the_provider_says(provider: OpenIDProvid
 
 
 async def test_a_provider_that_is_away(tmp_path: Path) -> None:
-    provider = OpenIDProvider(tmp_path, Key())
+    provider = OpenIDProvider(tmp_path, KEY)
     with provider.serving():
         token = provider.token()
     async with Asked(provider) as asked:
@@ -117,7 +118,7 @@ async def test_a_provider_that_is_away(tmp_path: Path) -> None:
             await asked.found()
             assert await asked.name(token) == "oidc:7"
         assert await asked.name(token) == "oidc:7", "its keys are known"
-        told = await asked.name(Key(identity="new").sign(provider.claims()))
+        told = await asked.name(NEW.sign(provider.claims()))
         assert told.startswith("oidc: verify token: failed to verify signature: fetching keys oidc: get keys failed ")
         assert f'Get "{provider.url}/keys": dial tcp 127.0.0.1:{provider.port}: connect: connection refused' in told
 

@@ -48,14 +48,14 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """
     at = 0
     while at < len(data):
-        tag, at = _read_varint(data, at)
+        tag, at = read_varint(data, at)
         kind = tag & 7
         if kind == _VARINT:
-            number, at = _read_varint(data, at)
+            number, at = read_varint(data, at)
             yield tag >> 3, number
             continue
         if kind == _BYTES:
-            size, at = _read_varint(data, at)
+            size, at = read_varint(data, at)
         elif kind in (_FIXED64, _FIXED32):
             size = 8 if kind == _FIXED64 else 4
         else:
@@ -77,7 +77,8 @@ def encode_varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that begins there, and where it ends. Raises ValueError."""
     number = shift = 0
     while True:
         if at >= len(data) or shift > 63:

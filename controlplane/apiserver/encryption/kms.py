@@ -108,7 +108,7 @@ class Kms:
                 f'encryptedDEKSource with keyID hash "{hashed(state.source.key_id)}" expired at '
                 f"{times.rfc3339(state.expires)} (current time is {times.rfc3339(now)})"
             )
-        self._remember(state.source.digest(), state.cipher)
+        self._remember(state.source.tail, state.cipher)
         self._metrics.used("to_storage", state.source.key_id)
         return state.source.seal(state.cipher.encrypt(plain, context))
 
@@ -117,7 +117,7 @@ class Kms:
         the plug-in has to be asked first."""
         data, source = unseal(stored)
         state = self._current()
-        known = self._seeds.get(source.digest())
+        known = self._seeds.get(source.tail)
         if known is None:
             raise Locked(lambda: self._unlock(source))
         self._metrics.used("from_storage", source.key_id)
@@ -221,23 +221,24 @@ class Kms:
 
     async def _unlock(self, source: Source) -> None:
         """Remember what the plug-in decrypts. Who wants the same waits for the same call. Raises ValueError."""
-        digest = source.digest()
-        task = self._unlocking.get(digest)
+        tail = source.tail
+        task = self._unlocking.get(tail)
         if task is None:
-            task = self._unlocking[digest] = asyncio.create_task(self._decrypt(digest, source))
-            task.add_done_callback(lambda _: self._unlocking.pop(digest, None))
+            task = self._unlocking[tail] = asyncio.create_task(self._decrypt(source))
+            task.add_done_callback(lambda _: self._unlocking.pop(tail, None))
         await asyncio.shield(task)
 
-    async def _decrypt(self, digest: bytes, source: Source) -> None:
+    async def _decrypt(self, source: Source) -> None:
         try:
             plain = await self._service.decrypt(str(uuid4()), source)
         except KmsError as error:
             raise ValueError(f"failed to decrypt DEK, error: {error}") from None
-        self._remember(digest, ExtendedNonceGcm(plain) if source.kind == SEED else AesGcm(plain))
+        self._remember(source.tail, ExtendedNonceGcm(plain) if source.kind == SEED else AesGcm(plain))
 
-    def _remember(self, digest: bytes, cipher: ExtendedNonceGcm | AesGcm) -> None:
-        now = self._clock.monotonic()
-        if digest not in self._seeds:
+    def _remember(self, tail: bytes, cipher: ExtendedNonceGcm | AesGcm) -> None:
+        now, known = self._clock.monotonic(), tail in self._seeds
+        if not known:
             self._seeds = {key: each for key, each in self._seeds.items() if each[0] > now}
-        self._seeds[digest] = now + _REMEMBERED, cipher
-        self._metrics.seeds(len(self._seeds))
+        self._seeds[tail] = now + _REMEMBERED, cipher
+        if not known:
+            self._metrics.seeds(len(self._seeds))

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from apimachinery.kit import protowire
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.metrics import render
 from controlplane.apiserver.encryption.envelope import KEY, SEED, Source, hashed, unseal
@@ -70,6 +71,9 @@ def test_an_envelope_is_read_by_others(kind: int) -> None:
     assert (told.data, told.key_id, told.source, told.kind) == (b"data", "key-1", b"\0wrapped", kind)
     assert dict(told.annotations) == {"a.example.com": b"", "b.example.com": b"2"}
     assert unseal(told.SerializeToString()) == (b"data", source)
+    data, rest = protowire.encode_bytes(1, b"data"), source.tail
+    assert unseal(rest + data) == unseal(rest[:7] + data + rest[7:]) == (b"data", source), "in any order"
+    assert unseal(protowire.encode_bytes(1, b"old") + rest + data) == (b"data", source), "the last one counts"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ def test_what_differs_is_remembered_apart() -> None:
         Source("k", b"s", {"a.b": b"c"}),
         Source("k", b"s", {"a.bc": b""}),
     ]
-    assert len({each.digest() for each in sources}) == len(sources)
+    assert len({each.tail for each in sources}) == len(sources)
 
 
 async def test_the_plugin_is_asked_for_a_seed_and_not_for_values(server: Server, plugin: KmsPlugin) -> None:

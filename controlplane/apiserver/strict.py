@@ -1,8 +1,8 @@
 """Configuration files decoded strictly, as upstream's codecs with EnableStrict do: a field that is not known, a key
 that is there twice or a value of another type is a mistake.
 
-A shape says what an object may have: its Go type, and the kind of each field: "string", "bool", "duration" (seconds),
-another Shape, or a list of one of these.
+A shape says what an object may have: its Go type, and the kind of each field: "string", "bool", "int32", "duration"
+(seconds), another Shape, or a list of one of these.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ class _Walk:
             return self.object(value, kind, path, go_path)
         if kind == "bool":
             return value if isinstance(value, bool) else self._refuse(value, field, kind)
+        if kind == "int32":
+            return value if type(value) is int else self._refuse(value, field, kind)
         if not isinstance(value, str):
             # A metav1.Duration reads its own text, and knows of no field.
             return self._refuse(value, "value" if kind == "duration" else field, "string")

@@ -15,8 +15,9 @@ from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.reloads import Reloads
 
 if TYPE_CHECKING:  # the ciphers, which a server without encryption does without
-    from controlplane.apiserver.encryption.configuration import Encryption, Resource
+    from controlplane.apiserver.encryption.configuration import Encryption
     from controlplane.apiserver.encryption.providers import Providers
+    from controlplane.apiserver.encryption.validation import Resource
 
 log = logging.getLogger(__name__)
 

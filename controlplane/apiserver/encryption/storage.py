@@ -24,8 +24,8 @@ from controlplane.apiserver.storage.interface import (
 from controlplane.apiserver.storage.keys import ROOT, registry_prefix
 
 if TYPE_CHECKING:  # the ciphers, which a server without encryption does without
-    from controlplane.apiserver.encryption.configuration import Resource
     from controlplane.apiserver.encryption.providers import Providers
+    from controlplane.apiserver.encryption.validation import Resource
 
 Result = TypeVar("Result")
 

@@ -136,7 +136,7 @@ resources:
   - {identity: {}, aescbc: {keys: []}}
   - kms: {name: x}
   - kms: {apiVersion: v2, name: "a:b", endpoint: "tcp://x", timeout: 0s, cachesize: 5}
-  - kms: {apiVersion: v3, name: x, endpoint: "unix:///x", timeout: soon}
+  - kms: {apiVersion: v3, name: x, endpoint: "unix:///x"}
   - kms: {apiVersion: v2, endpoint: "unix:///x"}
   - {}
 - {}
@@ -165,7 +165,6 @@ def test_every_problem_is_told(tmp_path):
         'providers[4].kms.timeout: Invalid value: "0s": timeout should be a positive value',
         "providers[4].kms.cachesize: Invalid value: 5: cachesize is not supported in v2",
         'providers[5].kms.name: Invalid value: "x": duplicate KMS provider name x, names must be unique',
-        'providers[5].kms.timeout: Invalid value: "soon": time: invalid duration "soon"',
         'providers[5].kms.apiVersion: Invalid value: "v3": unsupported apiVersion',
         "resources[0].providers[6].kms.name: Required value: name is a mandatory field for a provider",
         "more than one provider specified in a single element",
@@ -174,6 +173,46 @@ def test_every_problem_is_told(tmp_path):
     ):
         assert sentence in str(told.value)
     assert "AAAA" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("provider", "sentence"),
+    [
+        ("{aesgcm: {key: []}}", 'strict decoding error: unknown field "resources[0].providers[0].aesgcm.key"'),
+        ("{kms: {name: x, timeout: soon}}", 'time: invalid duration "soon"'),
+        ("{kms: {name: x, cachesize: many}}", "KMSConfiguration"),
+        ("{secretbox: {keys: [{name: 1}]}}", "json: cannot unmarshal number into Go struct field"),
+        ("{identity: {}, identity: {}}", 'key "identity" already set in map'),
+        ("[", "yaml"),
+    ],
+)
+def test_what_no_codec_decodes(tmp_path, provider, sentence):
+    path = tmp_path / "encryption.yaml"
+    head = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
+    path.write_text(f"{head}- resources: [secrets]\n  providers:\n  - {provider}\n")
+    with pytest.raises(ValueError, match="error while parsing file: error decoding encryption provider conf") as told:
+        load(path, ManualClock())
+    assert sentence in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "told"),
+    [
+        ("EncryptionConfiguration", "apiserver.config.k8s.io/v1", ""),
+        ("EncryptionConfig", "v1", ""),
+        ("EncryptionConfiguration", "v1", 'no kind "EncryptionConfiguration" is registered for version "v1"'),
+        ("EncryptionConfig", "apiserver.config.k8s.io/v1", 'no kind "EncryptionConfig" is registered for version'),
+    ],
+)
+def test_what_the_file_is_called(tmp_path, kind, version, told):
+    path = tmp_path / "encryption.json"
+    document = {"kind": kind, "apiVersion": version, "resources": [rule("secrets")]}
+    path.write_bytes(orjson.dumps(document))
+    if told:
+        with pytest.raises(ValueError, match=told):
+            load(path, ManualClock())
+    else:
+        assert load(path, ManualClock()).resources.keys() == {("", "secrets")}
 
 
 async def test_a_write_of_the_same_rotates(tmp_path):

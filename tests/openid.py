@@ -88,7 +88,7 @@ class OpenIDProvider:
         self.headers: dict[str, str] = {}
         self.name = "127.0.0.1"
         self.documents: dict[str, Any] = {}
-        self._server = self._listen(0)
+        self._server = self._listen()
         self.port = self._server.server_port
 
     @property
@@ -98,21 +98,15 @@ class OpenIDProvider:
 
     @contextmanager
     def serving(self) -> Iterator[Self]:
-        """Itself, while it answers. May be served again afterwards, on the same port."""
-        if self._server.socket.fileno() < 0:
-            self._server = self._listen(self.port)
+        """Itself, while it answers. Before, whoever asks waits; afterwards nobody listens."""
         thread = threading.Thread(target=self._server.serve_forever)
         thread.start()
         try:
             yield self
         finally:
-            self.away()
+            self._server.shutdown()
+            self._server.server_close()
             thread.join()
-
-    def away(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """Of a token for an hour, for the client `kubernetes`. A change to None leaves a claim out."""
@@ -135,7 +129,7 @@ class OpenIDProvider:
             return 200, self.headers, {"keys": [key.public for key in self.keys]}
         return 404, {}, {"error": "not found"}
 
-    def _listen(self, port: int) -> ThreadingHTTPServer:
+    def _listen(self) -> ThreadingHTTPServer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -153,7 +147,7 @@ class OpenIDProvider:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._directory / "provider.crt", self._directory / "provider.key")
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

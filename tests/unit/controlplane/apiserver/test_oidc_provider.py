@@ -110,10 +110,9 @@ async def test_keys_are_kept_as_long_as_the_provider_says(provider: OpenIDProvid
 
 async def test_a_provider_that_is_away(tmp_path: Path) -> None:
     provider = OpenIDProvider(tmp_path, KEY)
-    with provider.serving():
-        token = provider.token()
+    token = provider.token()
     async with Asked(provider) as asked:
-        assert await asked.name(token) == "oidc: authenticator not initialized"
+        assert await asked.name(token) == "oidc: authenticator not initialized", "it does not answer yet"
         with provider.serving():
             await asked.found()
             assert await asked.name(token) == "oidc:7"

@@ -12,6 +12,7 @@ from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticators
 from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
+from controlplane.apiserver.authn.user import User
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 TOKEN = "abcdef.0123456789abcdef"
@@ -68,6 +69,32 @@ def test_extra_groups():
 async def test_a_token_is_meant_for_the_server_unless_it_says_otherwise():
     assert await authenticator().authenticate(TOKEN, ["vault"]) is None
     assert (await authenticator().authenticate(TOKEN, ["vault", "api"]))[1] == ["api"]
+
+
+class _Answering:
+    def __init__(self, answer):
+        self._answer = answer
+
+    async def authenticate(self, token, audiences=()):
+        if isinstance(self._answer, str):
+            raise TokenError(self._answer)
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [([None, None], None), (["a", None], "a"), (["a", "b"], "[a, b]"), (["a", "b", "a"], "[a, b]"), (["a", "a"], "a")],
+)
+async def test_errors_of_several(answers, error):
+    tokens = TokenAuthenticators([_Answering(each) for each in answers])
+    if error is None:
+        assert await tokens.authenticate("t") is None
+    else:
+        with pytest.raises(TokenError) as wrong:
+            await tokens.authenticate("t")
+        assert str(wrong.value) == error
+    found = (User("jane"), ["api"])
+    assert await TokenAuthenticators([*map(_Answering, answers), _Answering(found)]).authenticate("t") == found
 
 
 async def test_the_token_file(tmp_path):

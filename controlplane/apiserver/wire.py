@@ -352,7 +352,7 @@ async def open_storage(config: Config, clock: Clock) -> Storage:
         return plain
     providers = Current(file, clock, reload=config.encryption_reload)
     await providers.start()
-    return EncryptedStorage(plain, providers)
+    return EncryptedStorage(plain, providers, begin)
 
 
 def _plugins_checked(storage: Storage) -> dict[str, Check]:

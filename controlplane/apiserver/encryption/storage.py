@@ -48,17 +48,22 @@ class Configured(Protocol):
 
 
 class EncryptedStorage(StorageAround):
-    """`Storage` over another one. Closing it closes a `configured` that has to be."""
+    """`Storage` over another one. Closing it closes a `configured` that has to be. begin: what keys begin with in etcd,
+    in the place of ROOT (--etcd-prefix)."""
 
-    def __init__(self, storage: Storage, configured: Configured) -> None:
+    def __init__(self, storage: Storage, configured: Configured, begin: str = ROOT) -> None:
         super().__init__(storage)
-        self.configured = configured
+        self.configured, self._begin = configured, begin
         self._built_in = _built_in()
         self._stale: OrderedDict[str, Revision] = OrderedDict()
 
     def is_stale(self, key: str, revision: Revision) -> bool:
         """Whether that version was read in a form that would be stored otherwise now."""
         return self._stale.get(key) == revision
+
+    def outer(self, key: str) -> str:
+        """The key as etcd has it, which a value is bound to."""
+        return key if self._begin == ROOT else self._begin + key.removeprefix(ROOT)
 
     def providers_of(self, key: str) -> Providers | None:
         """The providers of the resource that a key (or prefix) belongs to; None for what is stored plainly."""
@@ -82,12 +87,12 @@ class EncryptedStorage(StorageAround):
 
     def _written(self, value: bytes, key: str) -> bytes:
         providers = self.providers_of(key)
-        return value if providers is None else providers.write(value, key)
+        return value if providers is None else providers.write(value, self.outer(key))
 
     async def _read(self, stored: Stored, providers: Providers | None) -> Stored:
         if providers is None:
             return stored
-        value, stale = await providers.opened(stored.value, stored.key)
+        value, stale = await providers.opened(stored.value, self.outer(stored.key))
         if stale:
             self._stale[stored.key] = stored.mod_revision
             while len(self._stale) > _REMEMBERED:
@@ -153,9 +158,9 @@ class _PlainWatch(WatchAround):
         providers = self._storage.providers_of(self._prefix)
         if providers is None:
             return change
-        value, before = change.value, change.prev_value
+        value, before, key = change.value, change.prev_value, self._storage.outer(change.key)
         if value:
-            value, _ = await providers.opened(value, change.key)
+            value, _ = await providers.opened(value, key)
         if before:
-            before, _ = await providers.opened(before, change.key)
+            before, _ = await providers.opened(before, key)
         return replace(change, value=value, prev_value=before)

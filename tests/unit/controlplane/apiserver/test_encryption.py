@@ -16,6 +16,7 @@ from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.cacher import Cacher
 from controlplane.apiserver.storage.interface import Unreadable
+from controlplane.apiserver.storage.prefixed import PrefixedStorage
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 
 KEY = "/registry/secrets/default/a"
@@ -117,6 +118,20 @@ async def test_what_nobody_says_how_to_read_is_not_left_out(tmp_path, wrapped):
         await cacher.wait_ready()
     await cacher.close()
     await plain.close()
+
+
+async def test_a_value_is_bound_to_the_key_that_etcd_has(tmp_path):
+    plain = await SqliteStorage.open(tmp_path / "state.db")
+    begin = "/clusters/one/"
+    configured = Reloading("x", [], lambda: {("", "secrets"): Providers([provider("aesgcm")])})
+    storage = EncryptedStorage(PrefixedStorage(plain, begin), configured, begin)
+    async with storage.watch("/registry/secrets/", 1) as watch:
+        await storage.create(KEY, b"plain")
+        assert (await anext(watch)).value == b"plain"
+    assert (await storage.get(KEY)).value == (await storage.list("/registry/secrets/")).items[0].value == b"plain"
+    body = (await plain.get("/clusters/one/secrets/default/a")).value.removeprefix(b"k8s:enc:aesgcm:v1:key1:")
+    assert AESGCM(b"\1" * 32).decrypt(body[:12], body[12:], b"/clusters/one/secrets/default/a") == b"plain"
+    await storage.close()
 
 
 def test_a_later_rule_must_not_be_masked():

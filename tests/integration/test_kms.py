@@ -36,9 +36,9 @@ class Encrypted(ApiServer):
         self.file = directory.parent / "encryption.json"
         super().__init__(directory, store, f"--encryption-provider-config={self.file}")
 
-    def configure(self, *providers: Any) -> None:
+    def configure(self, *providers: Any, resource: str = "secrets") -> None:
         """What the next start finds."""
-        rules = [{"resources": ["secrets"], "providers": [*providers, {"identity": {}}]}]
+        rules = [{"resources": [resource], "providers": [*providers, {"identity": {}}]}]
         document = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": rules}
         self.file.write_bytes(orjson.dumps(document))
 
@@ -154,6 +154,21 @@ def test_a_plugin_that_is_away(plugin: KmsPlugin, tmp_path: Path) -> None:
     wait_until("secrets are read", lambda: server.request("GET", SECRETS).code == 200)
     assert [each["metadata"]["name"] for each in server.get("secrets")["items"]] == ["s", "t"]
     assert create(server, "u") == 201
+    assert server.stop() == 0, server.log
+
+
+def test_everything_is_encrypted_and_the_plugin_comes_late(plugin: KmsPlugin, tmp_path: Path) -> None:
+    server = Encrypted(tmp_path / "data", "sqlite")
+    server.configure(provider(plugin), resource="*.*")
+    server.start()
+    assert server.stop() == 0, server.log
+    assert key_of(in_sqlite(tmp_path / "data", "/registry/namespaces/default")) == "key-1"
+    plugin.stop()
+    server.launch()
+    wait_until("it waits", lambda: "default roles: the store does not answer yet" in server.log)
+    plugin.start()
+    wait_until("it is ready", lambda: server.alive and _code(server, "/readyz") == 200)
+    assert server.get("namespace", "default")["status"] == {"phase": "Active"}
     assert server.stop() == 0, server.log
 
 

@@ -165,6 +165,12 @@ class Config(Struct, frozen=True):
         return tuple(each.type for each in self.authorizers)
 
     @property
+    def anybody_may(self) -> bool:
+        """Whether --authorization-mode allows everything to everybody: then nobody is let in without a name
+        (BuiltInAuthenticationOptions.ApplyAuthorization)."""
+        return self.authorization_config is None and "AlwaysAllow" in self.authorization_modes
+
+    @property
     def audiences(self) -> tuple[str, ...]:
         """The audiences a token must name one of; the issuer when none are configured."""
         return self.api_audiences or (self.service_account_issuer,)

@@ -97,6 +97,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NOBODY_WITHOUT_A_NAME = (
+    "AnonymousAuth is not allowed with the AlwaysAllow authorizer. Resetting AnonymousAuth to false. "
+    "You should use a different authorizer"
+)
+
 Object = dict[str, Any]
 
 
@@ -147,6 +152,8 @@ class ApiServer:
     async def start(self, undo: AsyncExitStack) -> None:
         """Serve; everything that was started is ended by `undo`."""
         config, clock = self.config, self._clock
+        if config.anonymous_auth and config.anybody_may:
+            log.warning(_NOBODY_WITHOUT_A_NAME)
         storage = await until_answered("opening the store", lambda: open_storage(config, clock), clock)
         undo.push_async_callback(storage.close)
         undo.push_async_callback(self._forwarder.close)
@@ -267,7 +274,7 @@ class ApiServer:
             bearers,
             clock,
             front_proxy=front_proxy.believed(config),
-            anonymous=config.anonymous_auth,
+            anonymous=config.anonymous_auth and not config.anybody_may,
             anonymous_paths=config.anonymous_paths,
         )
         tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)

@@ -46,6 +46,18 @@ def test_what_is_turned_off_is_nowhere(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_where_everything_is_allowed_nobody_is_let_in_without_a_name(tmp_path: Path) -> None:
+    server = ApiServer(tmp_path / "data", "sqlite", "--authorization-mode=AlwaysAllow", "--anonymous-auth=true")
+    server.start()
+    try:
+        assert server.request("GET", MAPS, anonymous=True).code == 401
+        assert server.request("GET", "/readyz", anonymous=True).code == 401
+        assert server.request("GET", MAPS, headers={"Impersonate-User": "nobody"}).code == 200
+        assert "Resetting AnonymousAuth to false" in server.log
+    finally:
+        server.stop()
+
+
 def test_two_clusters_on_one_etcd(own_etcd: str, tmp_path: Path) -> None:
     one = ApiServer(tmp_path / "one", own_etcd, "--etcd-prefix=one")
     two = ApiServer(tmp_path / "two", own_etcd, "--etcd-prefix=/clusters/two/")

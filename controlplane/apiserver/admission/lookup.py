@@ -25,7 +25,7 @@ class Lookup:
         self._store = store
         self._objects: dict[str, dict[str, Object]] = {}
         self.version = 0  # of the content, for those who derive something from it
-        self.feed = Feed(store.storage, store.resource, self._put, self._drop)
+        self.feed = Feed(store.storage, store.resource, self._put, self._drop, whole=True)
 
     async def ready(self, review: Review) -> None:
         """Wait for the first look at the store. Raises ApiError 403 when it does not come."""

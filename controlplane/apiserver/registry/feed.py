@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from apimachinery.api.catalogue import Resource
-from controlplane.apiserver.storage.interface import ChangeType, Revision, Storage, StorageError
+from controlplane.apiserver.storage.interface import ChangeType, Revision, Storage, StorageError, Unreadable
 from controlplane.apiserver.storage.keys import registry_prefix
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,21 @@ class Feed:
 
     concerns: whether an object is to be `put`, by its stored bytes; of one that is not, `drop` alone may be heard.
     Asked before anything is parsed, for what is made often and matters seldom: a pod costs 10 µs to read.
+    whole: nothing counts while one of them cannot be read. For what forbids: left out, it would let through.
     """
 
     def __init__(
-        self, storage: Storage, resource: Resource, put: Told, drop: Told, concerns: Concerns | None = None
+        self,
+        storage: Storage,
+        resource: Resource,
+        put: Told,
+        drop: Told,
+        concerns: Concerns | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self._storage, self._resource, self._prefix = storage, resource, registry_prefix(resource)
-        self._concerns = concerns
+        self._concerns, self._whole = concerns, whole
         self._followers = [(put, drop)]
         self._known: dict[str, Revision] = {}
         self.synced = asyncio.Event()
@@ -73,12 +81,16 @@ class Feed:
             self._forget(key)  # another of that name may have been told of
             self._known[key] = revision
             return
-        self._known[key] = revision
         try:
             obj = orjson.loads(value)
         except ValueError as error:
-            log.error("what is stored as %s cannot be read: %s", key, error)
+            words = f"what is stored as {key} cannot be read: {error}"
+            if self._whole:
+                raise Unreadable(words) from None
+            log.error("%s", words)
+            self._known[key] = revision
             return
+        self._known[key] = revision
         for put, _ in self._followers:
             self._tell(put, obj, key)
 

@@ -117,6 +117,23 @@ async def test_who_stumbles_over_one_object_hears_of_all_others(
     await storage.close()
 
 
+async def test_what_counts_as_a_whole_waits_for_what_cannot_be_read(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path / "store.db")
+    await storage.create("/registry/roles/a/early", role("early", "a"))
+    unreadable = await storage.create("/registry/roles/a/unreadable", b"k8s:enc:")
+    follower = Follower()
+    feed = Feed(storage, ROLES, follower.put, follower.drop, whole=True)
+    running = asyncio.create_task(feed.run())
+    assert await follower.count(1) == [("put", "early")]
+    assert not feed.synced.is_set()
+    await storage.update("/registry/roles/a/unreadable", role("unreadable", "a"), unreadable)
+    async with asyncio.timeout(60):
+        await feed.synced.wait()
+    assert await follower.count(2) == [("put", "early"), ("put", "unreadable")]
+    await cancel_and_wait(running)
+    await storage.close()
+
+
 async def test_what_does_not_concern_a_feed_is_dropped_and_never_put(tmp_path: Path) -> None:
     storage = await SqliteStorage.open(tmp_path / "store.db")
     quiet = await storage.create("/registry/roles/a/quiet", role("quiet", "a"))

@@ -14,12 +14,14 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.status.compute import Verdict
 
 from . import preemption
-from .predicates import Refusal, fits_labels, misplaced, shortages, wrong_system
+from .predicates import Refusal, misplaced, shortages, wrong_system
 from .sysctls import forbidden_sysctl
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[Pod], Refusal | None]
+
+_OF_THE_NODE = ("NodeAffinity", "TaintToleration")  # refusals for what its object says
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,15 @@ class Admission:
 
     async def _unfit(self, pod: Pod) -> Refusal | None:
         others = [other for other in self._others() if pods.uid(other) != pods.uid(pod)]
-        node = self._node.known()
-        if not fits_labels(pod, self._node.name, node):
-            # The label may be newer than what we know; and a restarted kubelet knows little at first.
-            node = await self._node.fresh() or node
+        elsewhere = misplaced(pod, self._node.name, self._node.known(), others)
+        if (
+            elsewhere is not None
+            and elsewhere.reason in _OF_THE_NODE
+            and (node := await self._node.fresh()) is not None
+        ):
+            # A label may be newer than what we know, and a taint gone; and a restarted kubelet knows little at first.
+            elsewhere = misplaced(pod, self._node.name, node, others)
         short = shortages(pod, others, self._node.allocatable())
-        elsewhere = misplaced(pod, self._node.name, node, others)
         if not pods.is_critical(pod) or not short:
             return short[0].refusal() if short else elsewhere
         if elsewhere is not None:

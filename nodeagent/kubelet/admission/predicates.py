@@ -82,7 +82,7 @@ def shortages(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, int]) -
 
 def misplaced(pod: Pod, name: str, node: Mapping[str, Any], others: Sequence[Pod]) -> Refusal | None:
     """What but resources speaks against the pod on this node. node: its object; name: its name."""
-    if not fits_labels(pod, name, node):
+    if not RequiredNodes(pod["spec"]).matches(name, (node.get("metadata") or {}).get("labels") or {}):
         return _predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
     if pod["spec"].get("nodeName") not in (None, "", name):
         return _predicate("NodeName", "node(s) didn't match the requested node name")
@@ -96,11 +96,6 @@ def misplaced(pod: Pod, name: str, node: Mapping[str, Any], others: Sequence[Pod
         if repelled is not None:
             return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
     return None
-
-
-def fits_labels(pod: Pod, name: str, node: Mapping[str, Any]) -> bool:
-    """Whether nodeSelector and the required node affinity match the node's labels."""
-    return RequiredNodes(pod["spec"]).matches(name, (node.get("metadata") or {}).get("labels") or {})
 
 
 def host_ports(pod: Pod) -> Iterator[tuple[str, str, int]]:

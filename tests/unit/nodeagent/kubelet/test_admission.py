@@ -180,10 +180,11 @@ class _Events:
 
 
 class _Node:
-    def __init__(self, *present: Pod, labels: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *present: Pod, labels: Mapping[str, str] | None = None, tainted: bool = False) -> None:
         self.present, self.events, self.ended = list(present), _Events(), []  # type: ignore[var-annotated]
         self.labels, self.asked = dict(labels or {}), 0
-        facts = NodeFacts("node", lambda: NODE, dict, self._fresh)
+        self.known = {"spec": {"taints": [{"key": "gone", "effect": "NoExecute"}]}} if tainted else {}
+        facts = NodeFacts("node", lambda: NODE, lambda: self.known, self._fresh)
         self.admission = Admission(facts, lambda: self.present, self._end, (), (), Recorder(self.events, "node"))
 
     async def _fresh(self) -> Mapping[str, Any]:
@@ -229,3 +230,9 @@ async def test_a_critical_pod_takes_the_place_of_others_but_not_their_ports() ->
 async def test_a_pod_does_not_stand_in_its_own_way() -> None:
     restarted = pod("a", {"cpu": "2"})
     assert await _Node(restarted).admission.admit(restarted) is None
+
+
+async def test_a_taint_is_looked_at_again_before_a_pod_is_refused_for_it() -> None:
+    node = _Node(tainted=True)
+    assert await node.admission.admit(pod("a")) is None and node.asked == 1
+    assert await node.admission.admit(pod("b", tolerations=[{"operator": "Exists"}])) is None and node.asked == 1

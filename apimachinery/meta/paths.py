@@ -123,8 +123,9 @@ def internal(path: Path, detail: str) -> Problem:
     return Problem("InternalError", str(path), _body("Internal error", detail))
 
 
-def aggregate(problems: Iterable[Problem]) -> str:
-    """All problems in one line, as upstream's ErrorList.ToAggregate: duplicates dropped, brackets around several."""
+def aggregate(problems: Iterable[object]) -> str:
+    """All problems, or their texts, in one line, as upstream's aggregates: duplicates dropped, brackets around
+    several."""
     texts = list(dict.fromkeys(str(problem) for problem in problems))
     return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.admission.request import admission_request
 from controlplane.apiserver.admission.versions import present
@@ -109,6 +110,5 @@ class Conditions:
         if not errors:
             return True
         if self._fail:
-            errors = list(dict.fromkeys(errors))
-            raise ExpressionError(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
+            raise ExpressionError(aggregate(errors))
         return False

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apimachinery.api.quota.amounts import Amounts, parse, pod_amounts
+from apimachinery.meta.paths import aggregate
 from apimachinery.meta.quantity import Quantity
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
@@ -35,8 +36,8 @@ class LimitRanger(Plugin):
         for limit_range in await self._found(review):
             assert review.new is not None
             check = check_pod if review.resource.plural == "pods" else check_claim
-            if problems := list(dict.fromkeys(check(limit_range, review.new))):
-                raise review.forbidden(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+            if problems := list(check(limit_range, review.new)):
+                raise review.forbidden(aggregate(problems))
 
     async def _found(self, review: Review) -> list[Object]:
         # The containers of a pod do not change, so that an update needs no look.

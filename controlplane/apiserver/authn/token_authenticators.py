@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
 
@@ -38,8 +39,7 @@ class TokenAuthenticators:
             except TokenError as error:
                 errors.append(str(error))
         if errors:
-            told = list(dict.fromkeys(errors))
-            raise TokenError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
+            raise TokenError(aggregate(errors))
         return None
 
 

@@ -30,6 +30,18 @@ class Attributes(Struct, frozen=True):
     def is_resource(self) -> bool:
         return bool(self.resource)
 
+    def of_resource(self) -> dict[str, str]:
+        """By the names that ResourceAttributes of a review has; without the selectors."""
+        return {
+            "namespace": self.namespace,
+            "verb": self.verb,
+            "group": self.group,
+            "version": self.version,
+            "resource": self.resource,
+            "subresource": self.subresource,
+            "name": self.name,
+        }
+
 
 class Decision(Enum):
     """NO_OPINION leaves it to the next authorizer; with none left it is a refusal."""

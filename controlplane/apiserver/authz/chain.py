@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authz.attributes import Authorizer
 from controlplane.apiserver.authz.configuration import AuthorizerSettings, ConfigurationFile, Settings, parse
 from controlplane.apiserver.authz.union import Named, Union
@@ -83,8 +84,7 @@ class Chain:
         self._reloads.count("success")
 
     def _failed(self, problems: list[str]) -> None:
-        told = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
-        log.error("reloading authorization config: %s", told)
+        log.error("reloading authorization config: %s", aggregate(problems))
         self._reloads.count("failure")
 
     def _build(self, settings: Settings) -> list[Named]:

@@ -103,15 +103,7 @@ def request(attributes: Attributes) -> dict[str, Any]:
     }
     if not attributes.is_resource:
         return {**seen, "nonResourceAttributes": {"path": attributes.path, "verb": attributes.verb}}
-    about: dict[str, Any] = {
-        "namespace": attributes.namespace,
-        "verb": attributes.verb,
-        "group": attributes.group,
-        "version": attributes.version,
-        "resource": attributes.resource,
-        "subresource": attributes.subresource,
-        "name": attributes.name,
-    }
+    about: dict[str, Any] = {**attributes.of_resource()}
     if found := field_requirements(attributes.field_selector):
         about["fieldSelector"] = {"requirements": found}
     if found := label_requirements(attributes.label_selector):

@@ -108,13 +108,7 @@ def render(attributes: Attributes, groups: str = "groups") -> Object:
     if not attributes.is_resource:
         return {"nonResourceAttributes": {"path": attributes.path, "verb": attributes.verb}, **spec}
     asked = {
-        "namespace": attributes.namespace,
-        "verb": attributes.verb,
-        "group": attributes.group,
-        "version": attributes.version,
-        "resource": attributes.resource,
-        "subresource": attributes.subresource,
-        "name": attributes.name,
+        **attributes.of_resource(),
         "fieldSelector": _selected(field_requirements(attributes.field_selector)),
         "labelSelector": _selected(label_requirements(attributes.label_selector)),
     }

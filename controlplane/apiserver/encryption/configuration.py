@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.encryption.kms import Kms
 from controlplane.apiserver.encryption.providers import IDENTITY, Provider, Providers
 from controlplane.apiserver.encryption.validation import KINDS, Resource, resource_of, timeout_of, validate, version_of
@@ -68,7 +69,7 @@ class Encryption(Struct, frozen=True, eq=False):
             except ValueError as error:
                 wrong.append(f"kms-provider-{position}: {error}")
         if wrong:
-            raise ValueError(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
+            raise ValueError(aggregate(wrong))
 
     async def close(self) -> None:
         """Ask nothing any more."""

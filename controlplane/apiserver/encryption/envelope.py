@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 
 from apimachinery.api.validation.syntax import domain_name
 from apimachinery.kit import protowire
-from apimachinery.meta.paths import Path
+from apimachinery.meta.paths import Path, aggregate
 
 KEY, SEED = 0, 1
 """EncryptedDEKSourceType: the source is AES-GCM's key itself (Kubernetes before 1.29), or the seed of many keys."""
@@ -59,8 +59,7 @@ class Source(Struct, frozen=True):
         if size > _ANNOTATIONS_MAX:
             wrong.append(f"total size of annotations is {size}, which exceeds the max size of {_ANNOTATIONS_MAX}")
         if wrong:
-            words = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
-            raise _Refused(f"failed to validate annotations: {words}")
+            raise _Refused(f"failed to validate annotations: {aggregate(wrong)}")
 
     def seal(self, data: bytes) -> bytes:
         """The EncryptedObject that says how `data` was encrypted."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.meta import times
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.encryption.envelope import SEED, Source, check_key_id, hashed, unseal
 from controlplane.apiserver.encryption.kms_service import KmsError, KmsService, Status
 from controlplane.apiserver.encryption.metrics import Metrics
@@ -181,8 +182,7 @@ class Kms:
             except ValueError as error:
                 wrong.append(str(error))
         if wrong:
-            words = wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
-            raise ValueError(f"kmsv2 Provider {self.name} is not healthy, error: {words}")
+            raise ValueError(f"kmsv2 Provider {self.name} is not healthy, error: {aggregate(wrong)}")
 
     async def _follow(self, key_id: str) -> None:
         """Write with that key of the plug-in's from now on: with a new seed, if it is another one."""

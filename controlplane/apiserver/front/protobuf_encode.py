@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.kit.protowire import encode_varint
 from apimachinery.meta import times
 from controlplane.apiserver.front.protobuf_messages import (
     INT_OR_STRING,
@@ -277,13 +278,7 @@ def _tag(at: int, wire: int) -> bytes:
 
 
 def _long_varint(value: int) -> bytes:
-    value &= 0xFFFFFFFFFFFFFFFF
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return encode_varint(value & 0xFFFFFFFFFFFFFFFF)
 
 
 _SHORT: Sequence[bytes] = [_long_varint(value) for value in range(1024)]

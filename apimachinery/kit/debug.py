@@ -41,6 +41,7 @@ class DebugServer:
         self._config = dict(config or {})
         self._guard: Guard | None = None
         self._app = web.Application(middlewares=[self._guarded])
+        self._app.on_response_prepare.append(unnamed)
         for name in ("healthz", "livez", "readyz"):
             self._app.router.add_get(f"/{name}", self._health)
             self._app.router.add_get(f"/{name}/{{check}}", self._one_check)
@@ -101,6 +102,11 @@ class DebugServer:
 
     async def _configz(self, _: web.Request) -> web.Response:
         return web.json_response(self._config)
+
+
+async def unnamed(_: web.Request, response: web.StreamResponse) -> None:
+    """For `on_response_prepare`: answers do not name the program that gives them, as those of Kubernetes do not."""
+    response.headers.pop("Server", None)
 
 
 async def _ping() -> None:

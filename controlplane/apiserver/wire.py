@@ -283,7 +283,7 @@ class ApiServer:
         probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
         components = ComponentStatuses(probes, tables)
         reviews = Reviews(authorizer, bearers, policy)
-        subresources = Subresources(registry, reviews, tokens, streams, components)
+        subresources = Subresources(registry, reviews, tokens, streams, components, tables)
         resources = Resources(registry, subresources, authorizer, tables)
 
         async def ping() -> None:

@@ -15,6 +15,7 @@ from apimachinery.cache.lister import Lister
 from apimachinery.client.delegation import Gate, NotDecided, shown_certificate, undecided
 from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.debug import unnamed
 from apimachinery.meta import fields, labels, status
 
 from . import objects
@@ -49,6 +50,7 @@ class MetricsApi:
     async def run(self, stop: asyncio.Event, host: str, port: int, tls: ssl.SSLContext) -> None:
         """Serve until `stop` is set. Raises OSError when the address cannot be bound."""
         app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(unnamed)
         documents: dict[str, Callable[[], Object]] = {
             "/apis": objects.group_list,
             f"/apis/{GROUP}": objects.group,

@@ -10,6 +10,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.debug import unnamed
 from apimachinery.meta import times
 
 from .proxier import Proxier
@@ -45,6 +46,7 @@ class Healthz:
     async def serve(self, host: str, port: int, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises OSError when the address cannot be bound."""
         app = web.Application()
+        app.on_response_prepare.append(unnamed)
         app.router.add_get("/healthz", lambda _: self._answer(self.healthy() and self._eligible()))
         app.router.add_get("/livez", lambda _: self._answer(self.healthy()))
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
@@ -100,6 +102,7 @@ class ServiceHealth:
             return web.json_response(body, status=200 if count and self._healthy() else 503)
 
         app = web.Application()
+        app.on_response_prepare.append(unnamed)
         app.router.add_get("/{path:.*}", answer)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()

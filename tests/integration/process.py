@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,16 @@ class ControlPlane:
     def get(self, *argv: str) -> Any:
         """`kubectl get … -o json`."""
         return orjson.loads(self.kubectl("get", *argv, "-o", "json").stdout)
+
+
+@cache
+def kubectl_version() -> tuple[int, int]:
+    """Of the kubectl that the tests find first on PATH: (1, 32)."""
+    argv = ["kubectl", "version", "--client", "-o", "json"]
+    shown = subprocess.run(argv, capture_output=True, check=True, timeout=DEADLINE).stdout
+    found = re.match(r"v(\d+)\.(\d+)\.", orjson.loads(shown)["clientVersion"]["gitVersion"])
+    assert found is not None, shown
+    return int(found[1]), int(found[2])
 
 
 @contextlib.contextmanager

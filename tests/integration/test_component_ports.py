@@ -103,6 +103,7 @@ def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: s
     found = cluster.ask(component, "/metrics", admin)
     assert found.code == 200
     assert found.headers["content-type"].startswith("text/plain; version=0.0.4") and b"# TYPE " in found.body
+    assert "server" not in found.headers, "answers do not name the program, as upstream's"
     assert cluster.ask(component, "/configz", admin).code == 200
 
     for path in ("/metrics", "/configz", "/debug/loops", "/nothing", "/healthz/ping"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from apimachinery.kit.certs import Authority
-from tests.integration.process import ROOT, ControlPlane, wait_until
+from tests.integration.process import ROOT, ControlPlane, kubectl_version, wait_until
 
 Kubectl = Callable[..., str]
 
@@ -144,7 +143,9 @@ def test_rollouts_of_what_has_controller_revisions(kubectl: Kubectl, kind: str) 
     history = ("rollout", "history", name)
     wait_until("a revision", lambda: "1 " in kubectl(*history, check=False))
     same = kubectl("rollout", "undo", name, "--to-revision=1", check=False)
-    assert "skipped rollback (current template already matches revision 1)" in same
+    # It compares with bytes of its own: since 1.34 without the times that are none, which a server of 1.32 writes.
+    skipped = "skipped rollback (current template already matches revision 1)"
+    assert (skipped if kubectl_version() < (1, 34) else "rolled back") in same
     kubectl("set", "image", name, "main=other")
     wait_until("a second revision", lambda: "2 " in kubectl(*history))
     assert "rolled back" in kubectl("rollout", "undo", name)
@@ -226,7 +227,7 @@ def test_create_makes_every_kind_it_knows(kubectl: Kubectl, namespace: str, tmp_
 def test_run_and_delete(kubectl: Kubectl) -> None:
     kubectl("run", "one", "--image=busybox", "--labels=a=b", "--port=80", "--expose", "--", "sleep", "9")
     assert kubectl("get", "service", "one", "-o", "jsonpath={.spec.selector}") == '{"a":"b"}'
-    assert 'pod "one" deleted (server dry run)' in kubectl("delete", "pod", "one", "--dry-run=server")
+    assert re.match(r'pod "one" deleted .*\(server dry run\)$', kubectl("delete", "pod", "one", "--dry-run=server"))
     kubectl("delete", "pod", "one", "--now")
     kubectl("apply", "-f", "-", stdin=DEPLOYMENT)
     wait_until("a pod", lambda: kubectl("get", "pods", "-l", "app=web", "-o", "name"))
@@ -383,30 +384,6 @@ def test_proxy(control_plane: ControlPlane, namespace: str) -> None:
         assert answer.status == 200 and orjson.loads(answer.read())["metadata"]["name"] == "default"
         http.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts?watch=1&timeoutSeconds=1")
         assert orjson.loads(http.getresponse().read().splitlines()[0])["type"] == "ADDED"
-
-
-def test_config_is_made_and_used(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    file = tmp_path / "config"
-    shutil.copyfile(control_plane.kubeconfig, file)
-
-    def config(*argv: str) -> str:
-        return control_plane.kubectl(*argv, environment={"KUBECONFIG": str(file)}).stdout
-
-    before = config("config", "current-context").strip()
-    config(
-        "config", "set-credentials", "robot", f"--token={config('create', 'token', 'default', '-n', namespace).strip()}"
-    )
-    cluster = config("config", "view", "-o", "jsonpath={.clusters[0].name}")
-    config("config", "set-context", "mine", f"--cluster={cluster}", "--user=robot", f"--namespace={namespace}")
-    config("config", "use-context", "mine")
-    assert f"system:serviceaccount:{namespace}:default" in config("auth", "whoami")
-    assert config("config", "view", "--minify", "-o", "jsonpath={..namespace}") == namespace
-    config("config", "rename-context", "mine", "ours")
-    assert {before, "ours"} <= set(config("config", "get-contexts", "-o", "name").split())
-    config("config", "use-context", before)
-    config("config", "delete-context", "ours")
-    config("config", "delete-user", "robot")
-    assert "DATA+OMITTED" in config("config", "view") and "robot" not in config("config", "get-users")
 
 
 def test_what_the_cluster_is(control_plane: ControlPlane, kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp.http import SERVER_SOFTWARE
 
 from tests.integration.ports import own_number
 from tests.integration.process import ControlPlane, wait_until
@@ -34,6 +35,9 @@ CHUNK = bytes(range(256)) * 256
 class _Backend(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     broken_off = threading.Event()
+
+    def version_string(self) -> str:
+        return SERVER_SOFTWARE  # what this project's own servers would call themselves
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -161,7 +165,7 @@ def test_headers_both_ways(control_plane: ControlPlane, pod: str) -> None:
     assert seen["host"] == f"127.0.0.1:{control_plane.port}", "the client's, as upstream"
     assert seen["x-forwarded-for"] == "127.0.0.1" and seen["x-forwarded-uri"] == f"{pod}/proxy/in/"
     assert not {"authorization", "impersonate-user", "impersonate-group", "x-remote-user"} & set(seen)
-    assert answer.headers["set-cookie"] == "a=b"
+    assert answer.headers["set-cookie"] == "a=b" and answer.headers["server"] == SERVER_SOFTWARE
 
 
 def test_head_has_no_body(control_plane: ControlPlane, pod: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict
 
 PRIVATE = "no-cache, private"
@@ -82,5 +81,5 @@ class Answer(web.Response):
 
 @lru_cache(maxsize=256)
 def _head(status: int, media: str, lines: tuple[tuple[str, str], ...]) -> bytes:
-    told = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {media}", f"Server: {SERVER_SOFTWARE}"]
+    told = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {media}"]
     return "\r\n".join([*told, *(f"{name}: {value}" for name, value in lines), ""]).encode()

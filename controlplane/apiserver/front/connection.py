@@ -8,6 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 
 class _InPlace:
@@ -48,12 +52,31 @@ class Connection(web.RequestHandler):
             self.ending.cancel()
 
 
+class _Request(web.BaseRequest):
+    """A request whose answer does not name the program that gives it, as a kube-apiserver's does not."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        # By identity: what a proxied backend says of itself is the backend's, and stays, be it the same words.
+        if response.headers.get("Server") is SERVER_SOFTWARE:
+            del response.headers["Server"]
+
+
 class Connections(web.Server):
     """Makes a Connection for each that is accepted. options: of aiohttp's request handler."""
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
         super().__init__(handler, **options)
         self._options = options
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     def __call__(self) -> Connection:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)

@@ -136,7 +136,7 @@ def joined(
     request: web.BaseRequest, head: bytes, items: Pieces, tail: bytes, media: str, separator: bytes = b","
 ) -> web.Response:
     """`head`, the items with `separator` between them, `tail`; in portions when it is much and sent as it is."""
-    body = Joined(head, items, tail, separator)
+    body = Joined(head, items, tail + b"\n", separator)
     assert body.size is not None
     audited = trail_of(request) is not None  # the log may want all of it
     if body.size < STREAMED_MIN or audited or not responses.sent_as_is(request, media):

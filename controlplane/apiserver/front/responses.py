@@ -36,9 +36,17 @@ def body(
     """A response with JSON bytes, turned into what was negotiated: another media type, indented, compressed."""
     if media != JSON:
         return document(request, orjson.loads(data), code=code, media=media, warnings=warnings, headers=headers)
-    if _pretty(request):
-        data = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    return sent(request, data, media, code=code, warnings=warnings, headers=headers)
+    return sent(request, _laid_out(request, data), media, code=code, warnings=warnings, headers=headers)
+
+
+def _laid_out(request: web.BaseRequest, data: bytes) -> bytes:
+    """JSON as Go's encoders lay it out: a line with its end, or indented and without one."""
+    return orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2) if _pretty(request) else data + b"\n"
+
+
+def indented(request: web.BaseRequest, obj: Any) -> web.Response:
+    """What is no object of the API, such as /version: JSON for people, whoever asks."""
+    return sent(request, orjson.dumps(obj, option=orjson.OPT_INDENT_2), JSON)
 
 
 def document(
@@ -125,14 +133,11 @@ def packed(response: web.Response) -> None:
 
 
 def tagged(request: web.BaseRequest, data: bytes, media: str = JSON) -> web.Response:
-    """A response that clients may keep: with an ETag, and 304 when they have it."""
+    """A response that clients may keep, of these bytes: with an ETag, and 304 when they have it."""
     tag = f'"{hashlib.sha512(data).hexdigest().upper()}"'
     if tag in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers={"Etag": tag})
-    headers = {"Etag": tag, "Vary": "Accept"}
-    if media != JSON:
-        return sent(request, data, media, headers=headers)
-    return body(request, data, headers=headers)
+    return sent(request, data, media, headers={"Etag": tag, "Vary": "Accept"})
 
 
 def discovery(request: web.BaseRequest, data: bytes, wanted: Accepted) -> web.Response:
@@ -145,6 +150,8 @@ def discovery(request: web.BaseRequest, data: bytes, wanted: Accepted) -> web.Re
         data = group_discovery_list(orjson.loads(data))
     elif wanted.media == YAML:
         data = _turned(orjson.loads(data), YAML)
+    else:
+        data = _laid_out(request, data)
     response = tagged(request, data, wanted.media)
     said = f"{wanted.media};g=apidiscovery.k8s.io;v={wanted.version};as={wanted.kind}"
     response.headers.update({"Content-Type": said, "Cache-Control": "public"})

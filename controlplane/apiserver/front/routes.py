@@ -61,14 +61,14 @@ class Routes:
             )
         match path:
             case "/version":
-                return responses.document(request, version_info())
+                return responses.indented(request, version_info())
             case "/metrics":
                 await self._resources.count_objects()
                 return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
             case "/metrics/slis":
                 return web.Response(body=slis.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
             case "/":
-                return responses.document(request, {"paths": _paths(self._resources.catalogue)})
+                return responses.indented(request, {"paths": _paths(self._resources.catalogue)})
             case "/openapi/v2":
                 if OPENAPI_V2 in request.headers.get("Accept", ""):
                     return responses.tagged(request, self._document(_PROTOBUF_NAME), OPENAPI_V2_SAID)

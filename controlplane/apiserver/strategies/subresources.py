@@ -12,8 +12,9 @@ from apimachinery.meta import status, times
 from controlplane.apiserver.admission.connect import admit_connect
 from controlplane.apiserver.audit.trail import remember
 from controlplane.apiserver.front import decode, responses
-from controlplane.apiserver.front.negotiate import accept
+from controlplane.apiserver.front.negotiate import Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
+from controlplane.apiserver.front.shapes import partial, unlike
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
@@ -27,6 +28,7 @@ from controlplane.apiserver.strategies.reviews import Reviews
 from controlplane.apiserver.strategies.scale import get_scale, update_scale
 from controlplane.apiserver.strategies.token_request import TokenRequests
 from controlplane.apiserver.streams.pods import NodeStreams
+from controlplane.apiserver.tables.render import Tables
 
 Object = dict[str, Any]
 Virtual = Callable[[web.BaseRequest, Call], Awaitable[web.StreamResponse]]
@@ -46,9 +48,10 @@ class Subresources:
         tokens: TokenRequests,
         streams: NodeStreams,
         components: ComponentStatuses,
+        tables: Tables,
     ) -> None:
         self._registry, self._reviews, self._tokens, self._streams = registry, reviews, tokens, streams
-        self._components = components
+        self._components, self._tables = components, tables
 
     async def serve(self, request: web.BaseRequest, info: RequestInfo, call: Call) -> web.StreamResponse:
         """Raises ApiError 404 for a subresource there is not, 405 for a verb it has not."""
@@ -96,9 +99,9 @@ class Subresources:
         return document
 
     async def _scale(self, request: web.BaseRequest, call: Call) -> web.Response:
-        collection = self._registry.of(call.resource)
+        collection, wanted = self._registry.of(call.resource), accept(request.headers.get("Accept", ""))
         if call.verb == "get":
-            return responses.document(request, await get_scale(collection, call))
+            return self._scale_shown(request, call, await get_scale(collection, call), wanted)
         media = None
         if call.verb == "patch":
             media = decode.media_type(request.headers.get("Content-Type"))
@@ -112,7 +115,16 @@ class Subresources:
         else:
             document = await self._document(request, call)
         scale = await update_scale(collection, call, document, media)
-        return responses.document(request, scale, warnings=call.warnings)
+        return self._scale_shown(request, call, scale, wanted)
+
+    def _scale_shown(self, request: web.BaseRequest, call: Call, scale: Object, wanted: Accepted) -> web.Response:
+        if wanted.kind == "Table":
+            scale = self._tables.scale(scale, wanted.version, call.query.get("includeObject", ""))
+        elif wanted.kind == "PartialObjectMetadataList":
+            raise unlike(wanted.kind, "not a list", "Scale", "autoscaling")
+        elif wanted.kind:
+            scale = partial(scale, wanted.version)
+        return responses.document(request, scale, media=wanted.media, warnings=call.warnings)
 
     async def _bind(self, call: Call, name: str, document: Any) -> Object:
         binding = read(call, document, "", "v1", "Binding")

@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers: the targets column has a form for every source of metrics."""
+"""Scales, and HorizontalPodAutoscalers: their targets column has a form for every source of metrics."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ def print_autoscaler(obj: Object, now: datetime) -> list[Cell]:
         state_of(obj).get("currentReplicas") or 0,
         age(obj, now),
     ]
+
+
+def print_scale(obj: Object, now: datetime) -> list[Cell]:
+    return [name(obj), spec(obj).get("replicas") or 0, state_of(obj).get("replicas") or 0, age(obj, now)]
 
 
 def _targets(obj: Object) -> str:
@@ -70,6 +74,7 @@ def _metric(metric: Mapping[str, Any], status: Mapping[str, Any]) -> str:
 
 
 PRINTERS = {
+    ("autoscaling", "Scale"): Printer(columns("Name, Desired:integer, Available:integer, Age"), print_scale),
     ("autoscaling", "HorizontalPodAutoscaler"): Printer(
         columns("Name, Reference, Targets, MinPods, MaxPods, Replicas, Age"), print_autoscaler
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from apimachinery.api.catalogue import Resource
@@ -59,27 +60,48 @@ class Tables:
                 objects = sorted(objects, key=printer.order)
             columns = [column.definition() for column in printer.columns]
             cells = [printer.cells(obj, now) for obj in objects]
-        rows: list[Object] = []
-        for obj, row in zip(objects, cells, strict=True):
-            entry: Object = {"cells": row, "object": None}
-            if printer is not None and printer.conditions is not None and (ended := printer.conditions(obj)):
-                entry["conditions"] = ended
-            if include == "Object":
-                entry["object"] = obj
-            elif include != "None":
-                entry["object"] = {
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": f"meta.k8s.io/{version}",
-                    "metadata": obj["metadata"],
-                }
-            rows.append(entry)
-        return {
-            "kind": "Table",
-            "apiVersion": f"meta.k8s.io/{version}",
-            "metadata": {},
-            "columnDefinitions": columns,
-            "rows": rows,
-        }
+        return _rendered(objects, columns, cells, version, include, printer.conditions if printer else None)
+
+    def scale(self, scale: Object, version: str, include: str) -> Object:
+        """The Table of a Scale, of whatever kind it is. version, include and errors: as of `table`."""
+        from controlplane.apiserver.tables.autoscaling import PRINTERS
+
+        self.check(include)
+        printer = PRINTERS["autoscaling", "Scale"]
+        columns, cells = [column.definition() for column in printer.columns], printer.cells(scale, self._clock.now())
+        table = _rendered([scale], columns, [cells], version, include)
+        return {**table, "metadata": {"resourceVersion": scale["metadata"].get("resourceVersion", "")}}
+
+
+def _rendered(
+    objects: list[Object],
+    columns: list[Object],
+    cells: list[list[Any]],
+    version: str,
+    include: str,
+    conditions: Callable[[Object], list[Object]] | None = None,
+) -> Object:
+    rows: list[Object] = []
+    for obj, row in zip(objects, cells, strict=True):
+        entry: Object = {"cells": row, "object": None}
+        if conditions is not None and (ended := conditions(obj)):
+            entry["conditions"] = ended
+        if include == "Object":
+            entry["object"] = obj
+        elif include != "None":
+            entry["object"] = {
+                "kind": "PartialObjectMetadata",
+                "apiVersion": f"meta.k8s.io/{version}",
+                "metadata": obj["metadata"],
+            }
+        rows.append(entry)
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": {},
+        "columnDefinitions": columns,
+        "rows": rows,
+    }
 
 
 def _printer(resource: Resource) -> Printer | None:

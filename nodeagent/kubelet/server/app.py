@@ -14,6 +14,7 @@ from aiohttp import web
 
 from apimachinery.kit import metrics
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.debug import unnamed
 from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri import messages as cri
@@ -63,6 +64,7 @@ class KubeletServer:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the port is taken."""
         app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(unnamed)
         route = app.router
         route.add_get("/healthz", self._healthz)
         route.add_get("/pods", self._pods)

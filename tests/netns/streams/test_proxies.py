@@ -124,6 +124,8 @@ def test_proxies(cluster: Cluster, web: dict[str, Any]) -> None:
     assert raw("/api/v1/nodes/node/proxy/healthz") == "ok"
     assert raw("/api/v1/nodes/node:10250/proxy/healthz") == "ok"
     assert '"kind":"PodList"' in raw("/api/v1/nodes/node/proxy/pods")
+    shown = cluster.kubectl("get", "--raw", "/api/v1/nodes/node/proxy/healthz", "-v=8", check=False)
+    assert "Audit-Id: " in shown and "Server: " not in shown, "neither server names its program"
 
 
 def test_kubectl_proxy(cluster: Cluster, web: dict[str, Any]) -> None:

@@ -51,14 +51,14 @@ async def fetched(pieces: list[bytes], headers: Mapping[str, str]) -> tuple[Mapp
 async def test_a_long_list_says_its_length() -> None:
     pieces = items(1000)
     headers, body = await fetched(pieces, {})
-    assert body == _HEAD + b",".join(pieces) + _TAIL
+    assert body == _HEAD + b",".join(pieces) + _TAIL + b"\n"
     assert headers["Content-Length"] == str(len(body)) and headers["Content-Type"] == "application/json"
 
 
 async def test_a_long_list_is_compressed_on_its_way() -> None:
     pieces = items(1000)
     headers, body = await fetched(pieces, {"Accept-Encoding": "gzip"})
-    assert gzip.decompress(body) == _HEAD + b",".join(pieces) + _TAIL
+    assert gzip.decompress(body) == _HEAD + b",".join(pieces) + _TAIL + b"\n"
     assert (headers["Content-Encoding"], headers["Vary"]) == ("gzip", "Accept-Encoding")
     assert "Content-Length" not in headers
 

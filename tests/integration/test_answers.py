@@ -1,0 +1,80 @@
+"""The bytes and headers of answers: those of a kube-apiserver, whose JSON Go has laid out."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+import orjson
+import pytest
+
+from apimachinery.client.config import load_kubeconfig
+from tests.integration.process import ControlPlane
+
+TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+OBJECTS: dict[str, tuple[str, dict[str, str]]] = {
+    "object": ("/api/v1/namespaces/default", {}),
+    "list": ("/api/v1/namespaces", {}),
+    "table": ("/api/v1/namespaces", TABLE),
+    "refusal": ("/api/v1/namespaces/nobody", {}),
+    "discovery": ("/apis/apps/v1", {}),
+    "aggregated discovery": ("/apis", AGGREGATED),
+}
+
+
+@pytest.mark.parametrize("path, headers", OBJECTS.values(), ids=OBJECTS)
+def test_an_object_is_a_line(control_plane: ControlPlane, path: str, headers: dict[str, str]) -> None:
+    body = control_plane.request("GET", path, headers={**headers, "User-Agent": "kubectl/v1.32.0"}).body
+    assert body == orjson.dumps(orjson.loads(body)) + b"\n"
+
+
+@pytest.mark.parametrize("path, headers", OBJECTS.values(), ids=OBJECTS)
+def test_an_object_is_indented_for_people(control_plane: ControlPlane, path: str, headers: dict[str, str]) -> None:
+    """Without an end of line: a shell's prompt stands behind the last brace."""
+    body = control_plane.request("GET", path, headers={**headers, "User-Agent": "curl/8.5.0"}).body
+    assert body == orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
+
+
+@pytest.mark.parametrize("agent", ["kubectl/v1.32.0", "curl/8.5.0"])
+@pytest.mark.parametrize("path", ["/version", "/"])
+def test_what_is_no_object_is_indented_for_everybody(control_plane: ControlPlane, path: str, agent: str) -> None:
+    body = control_plane.request("GET", path, headers={"User-Agent": agent}).body
+    assert body == orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
+
+
+@pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3", "/openapi/v3/apis/apps/v1"])
+def test_a_schema_is_indented_for_nobody(control_plane: ControlPlane, path: str) -> None:
+    body = control_plane.request("GET", path, headers={"User-Agent": "curl/8.5.0"}).body
+    assert body == orjson.dumps(orjson.loads(body))
+
+
+def test_a_long_list_is_a_line_too(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for number in range(4):
+        document = {"metadata": {"name": f"c{number}"}, "data": {"long": "x" * 100_000}}
+        assert control_plane.request("POST", path, document).code == 201
+    body = control_plane.request("GET", path).body
+    assert len(body) > 400_000 and body == orjson.dumps(orjson.loads(body)) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/namespaces/default", "/api/v1/nowhere", "/nowhere", "/readyz", "/metrics", "/openapi/v2"]
+)
+def test_no_answer_names_the_program(control_plane: ControlPlane, path: str) -> None:
+    for more in ({}, {"anonymous": True}, {"headers": {"Connection": "close"}}):
+        arguments: dict[str, Any] = more
+        assert "server" not in control_plane.request("GET", path, **arguments).headers
+
+
+def test_neither_does_the_answer_to_what_is_no_request(control_plane: ControlPlane) -> None:
+    context = load_kubeconfig(control_plane.kubeconfig).ssl_context()
+    assert context is not None
+    with (
+        contextlib.closing(socket.create_connection(("127.0.0.1", control_plane.port), 60)) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(b"GET /version HTTP/1.1\r\nno header\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.") and b" 400 " in answer.splitlines()[0] and b"\r\nServer:" not in answer

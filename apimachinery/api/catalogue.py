@@ -217,6 +217,7 @@ CERTIFICATESIGNINGREQUESTS = _known("certificates.k8s.io/v1", "CertificateSignin
 CUSTOMRESOURCEDEFINITIONS = _known("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 LEASES = _known("coordination.k8s.io/v1", "Lease")
 ENDPOINTSLICES = _known("discovery.k8s.io/v1", "EndpointSlice")
+NEW_EVENTS = _known("events.k8s.io/v1", "Event")
 INGRESSCLASSES = _known("networking.k8s.io/v1", "IngressClass")
 INGRESSES = _known("networking.k8s.io/v1", "Ingress")
 NETWORKPOLICIES = _known("networking.k8s.io/v1", "NetworkPolicy")

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from apimachinery.kit.clock import Clock
 
+from .event_parts import EventNames
+
 Object = dict[str, Any]
 
 REMEMBERED_MAX = 4096
@@ -44,14 +46,13 @@ class _Tokens:
 
 
 class EventCorrelator:
-    """Remembers the events of one source. combines: whether similar ones become one, from the tenth on."""
+    """Remembers the events of one source."""
 
-    def __init__(self, clock: Clock, *, combines: bool = True) -> None:
-        self._clock, self._combines = clock, combines
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._names = clock, EventNames()
         self._similar: OrderedDict[str, _Similar] = OrderedDict()
         self._observed: OrderedDict[str, _Observed] = OrderedDict()
         self._tokens: OrderedDict[str, _Tokens] = OrderedDict()
-        self._stamp = 0
 
     def observe(self, event: Object) -> bool:
         """Give a v1 Event its name, count, firstTimestamp and message; False when it is one too many to be sent.
@@ -61,13 +62,13 @@ class EventCorrelator:
         involved = event["involvedObject"]
         about = [str(involved.get(field, "")) for field in ("apiVersion", "kind", "namespace", "name", "uid")]
         similar = _digest(*about, event["type"], event["reason"])
-        if self._combines and self._are_many(similar, event["message"]):
+        if self._are_many(similar, event["message"]):
             key, event["message"] = similar, COMBINED + event["message"]
         else:
             key = _digest(*about, involved.get("fieldPath", ""), event["type"], event["reason"], event["message"])
         event["message"] = event["message"][:_MESSAGE_MAX]
         if (seen := self._observed.get(key)) is None:
-            seen = _Observed(self._name(involved["name"]), 0, event["firstTimestamp"])
+            seen = _Observed(self._names.next(involved["name"], self._clock.now()), 0, event["firstTimestamp"])
         seen.count += 1
         _remember(self._observed, key, seen)
         event["metadata"]["name"] = seen.name
@@ -85,11 +86,6 @@ class EventCorrelator:
             return False
         record.messages.pop()  # one below the limit again: the next that differs is combined, too
         return True
-
-    def _name(self, about: str) -> str:
-        """Upstream's name: the object's, and the time in hexadecimal nanoseconds. Never one twice."""
-        self._stamp = max(self._stamp + 1, int(self._clock.now().timestamp() * 1e9))
-        return f"{about}.{self._stamp:x}"
 
     def _allowed(self, about: str) -> bool:
         now = self._clock.monotonic()

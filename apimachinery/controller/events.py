@@ -1,57 +1,42 @@
-"""Events: what a component says about an object, for people (client-go tools/record).
+"""Events: what a component says about an object, for people (client-go tools/record). The scheduler says it by the
+API group events.k8s.io instead: `series_recorder.py`.
 
 Recording never blocks and never fails its caller. Equal events are counted up in one object, similar ones combined from
 the tenth on; a source that says too much about one object is cut off for a while (`event_correlator.py`). A server that
-cannot be reached is asked again, and the others wait meanwhile; drops are counted.
+cannot be reached is asked again (`event_outbox.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
 from typing import Any
 
 from apimachinery.api.catalogue import EVENTS
 from apimachinery.client.rehearsal import rehearsal
-from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.client.rest import Client
 from apimachinery.kit.clock import Clock, SystemClock
-from apimachinery.kit.metrics import Counter
-from apimachinery.meta import objects, times
+from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_not_found
 
 from .event_correlator import EventCorrelator
-
-log = logging.getLogger(__name__)
+from .event_outbox import QUEUE_MAX, EventOutbox
+from .event_parts import reference
 
 Object = dict[str, Any]
-
-QUEUE_MAX = 1000
-TRIES, RETRY_PERIOD = 12, 10.0  # of an event that the server did not hear; seconds between them
-
-_DROPPED = Counter("event_recorder_dropped_total", "Events not sent", ["component", "why"])
 
 
 class EventRecorder:
     """Sends events in the name of `component` (and of `host`, for what runs on a node). `run` must be under way.
 
-    queue_max: events that may wait to be sent. combines: as of `EventCorrelator`.
+    queue_max: events that may wait to be sent.
     """
 
     def __init__(
-        self,
-        client: Client,
-        component: str,
-        host: str = "",
-        clock: Clock | None = None,
-        *,
-        queue_max: int = QUEUE_MAX,
-        combines: bool = True,
+        self, client: Client, component: str, host: str = "", clock: Clock | None = None, *, queue_max: int = QUEUE_MAX
     ) -> None:
         self._client, self._component, self._host = client, component, host
         self._clock = clock or SystemClock()
-        self._queue: asyncio.Queue[Object] = asyncio.Queue(queue_max)
-        self._correlator = EventCorrelator(self._clock, combines=combines)
+        self._outbox = EventOutbox(client, component, self._clock, self._write, queue_max)
+        self._correlator = EventCorrelator(self._clock)
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """type: "Normal" or "Warning". reason: CamelCase, the machine's word. field_path: `spec.containers{name}`."""
@@ -59,24 +44,14 @@ class EventRecorder:
             tried.events.append((type, reason, message))
             return
         now = times.rfc3339(self._clock.now())
-        involved: Object = {
-            "apiVersion": obj.get("apiVersion", ""),
-            "kind": obj.get("kind", ""),
-            "name": objects.name(obj),
-            "uid": objects.uid(obj),
-            "resourceVersion": objects.resource_version(obj),
-        }
-        if namespace := objects.namespace(obj):
-            involved["namespace"] = namespace
-        if field_path:
-            involved["fieldPath"] = field_path
+        involved = reference(obj, field_path)
         source = {"component": self._component}
         if self._host:
             source["host"] = self._host
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"namespace": namespace or "default"},
+            "metadata": {"namespace": involved.get("namespace", "default")},
             "involvedObject": involved,
             "type": type,
             "reason": reason,
@@ -88,39 +63,16 @@ class EventRecorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
-        if not self._correlator.observe(event):
-            _DROPPED.labels(self._component, "spam").inc()
-            return
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
-            _DROPPED.labels(self._component, "queue").inc()
+        if self._correlator.observe(event):
+            self._outbox.put(event)
+        else:
+            self._outbox.dropped("spam")
 
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
-        while True:
-            event = await self._queue.get()
-            try:
-                await self._send(event)
-            except (ApiError, ApiUnreachable) as error:
-                _DROPPED.labels(self._component, "server").inc()
-                log.info("event %s on %s not sent: %s", event["reason"], event["involvedObject"]["name"], error)
-            except Exception:  # a defect, but no daemon ends for an event
-                log.exception("event %s not sent", event["reason"])
+        await self._outbox.run()
 
-    async def _send(self, event: Object) -> None:
-        """Raises ApiError: such an event will never be taken. ApiUnreachable: after the last try."""
-        for tried in range(1, TRIES + 1):
-            try:
-                await self._written(event)
-                return
-            except ApiUnreachable:
-                if tried == TRIES:
-                    raise
-            # At random at first: not all clients of a server that comes back are to ask it at once.
-            await self._client.pause(RETRY_PERIOD * (random.random() if tried == 1 else 1.0), self._clock)
-
-    async def _written(self, event: Object) -> None:
+    async def _write(self, event: Object) -> None:
         metadata = event["metadata"]
         if event["count"] > 1:
             body = {field: event[field] for field in ("count", "lastTimestamp", "message")}

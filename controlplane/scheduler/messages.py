@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from apimachinery.controller.series_recorder import NOTE_MAX
 from controlplane.scheduler.framework import Verdict
 
 NO_NODES = "no nodes available to schedule pods"
+_CUT = " ..."
 
 
 def summarize(total: int, refusals: Mapping[str, Verdict]) -> str:
@@ -33,3 +35,9 @@ def fit_error(total: int, refusals: Mapping[str, Verdict], preemption: str) -> s
         return NO_NODES
     summary = summarize(total, refusals)
     return f"{summary} preemption: {preemption}" if preemption else summary
+
+
+def truncated(message: str) -> str:
+    """As much of it as an event may say. The condition of the pod says the whole."""
+    said = message.encode()
+    return message if len(said) <= NOTE_MAX else said[: NOTE_MAX - len(_CUT)].decode(errors="ignore") + _CUT

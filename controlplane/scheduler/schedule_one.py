@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from apimachinery.api.catalogue import PODS
 from apimachinery.client.rest import ApiUnreachable, Client
-from apimachinery.controller.events import EventRecorder
+from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter, Histogram
 from apimachinery.kit.trace import Thing, current
@@ -28,7 +28,7 @@ from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import Decision, choose, decide, find_feasible
 from controlplane.scheduler.extender import ExtenderFailed, Extenders
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, Verdict, What
-from controlplane.scheduler.messages import fit_error
+from controlplane.scheduler.messages import fit_error, truncated
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
@@ -66,7 +66,7 @@ class ScheduleOne:
         queue: SchedulingQueue,
         nominator: Nominator,
         frameworks: Mapping[str, Framework],
-        recorders: Mapping[str, EventRecorder],
+        recorders: Mapping[str, SeriesRecorder],
         clock: Clock,
         rng: random.Random,
         violating: Violating,
@@ -189,7 +189,7 @@ class ScheduleOne:
                 await self._refuse(pod, *outcome)
         except ExtenderFailed as error:
             _ATTEMPTS.labels("error", pod.scheduler_name).inc()
-            self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", str(error))
+            self._complain(pod, str(error))
             self._give_up(queued)
         except (ApiError, ApiUnreachable) as error:
             # Of the evictions some may be lacking, and then nothing would change that could wake the pod.
@@ -251,7 +251,7 @@ class ScheduleOne:
                         self._frameworks[pod.scheduler_name].unreserve(pod)
                         return False
                     text = f'running PreBind plugin "{plugin.name}": {error}'
-                    self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", text)
+                    self._complain(pod, text)
                     _ATTEMPTS.labels("error", pod.scheduler_name).inc()
                     self._give_up(queued)
                     return False
@@ -277,7 +277,7 @@ class ScheduleOne:
             self._give_up(queued)
             _ATTEMPTS.labels("error", pod.scheduler_name).inc()
             message = f"binding rejected: {error}"
-            self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
+            self._complain(pod, message)
             return
         except ApiError as error:
             self._give_up(queued, again=not is_not_found(error))
@@ -285,7 +285,7 @@ class ScheduleOne:
             if not is_not_found(error):
                 message = f"binding rejected: {error.message}"
                 self._said = (pod.key, message)
-                self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
+                self._complain(pod, message)
             return
         except ApiUnreachable:
             # Nobody knows whether it was bound: the pod stays assumed until the API tells.
@@ -294,7 +294,7 @@ class ScheduleOne:
                 return
         _ATTEMPTS.labels("scheduled", pod.scheduler_name).inc()
         message = f"Successfully assigned {pod.key} to {node}"
-        self._recorders[pod.scheduler_name].event(pod.pod, "Normal", "Scheduled", message)
+        self._recorders[pod.scheduler_name].event(pod.pod, "Normal", "Scheduled", "Binding", message)
 
     async def _was_bound(self, pod: PodInfo) -> bool:
         """Ask until the API answers."""
@@ -323,9 +323,14 @@ class ScheduleOne:
         if again and self._cache.place_of(queued.pod.uid) is None:
             self._queue.put_back(queued)
 
+    def _complain(self, pod: PodInfo, message: str) -> None:
+        """The event of a pod that gets no node."""
+        recorder = self._recorders[pod.scheduler_name]
+        recorder.event(pod.pod, "Warning", "FailedScheduling", "Scheduling", truncated(message))
+
     async def _refuse(self, pod: PodInfo, message: str, victims: Victims | None) -> None:
         """Tell why the pod waits: event, PodScheduled condition, and the evictions that make room."""
-        self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
+        self._complain(pod, message)
         status: dict[str, Any] = {}
         condition = self._unschedulable(pod, message)
         if condition is not None:
@@ -384,6 +389,7 @@ class ScheduleOne:
             if not is_not_found(error):
                 raise
             return
+        note = f"Preempted by pod {pod.uid} on node {node}"
         self._recorders[pod.scheduler_name].event(
-            victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}"
+            victim.pod, "Normal", "Preempted", "Preempting", note, related=pod.pod
         )

@@ -13,8 +13,8 @@ from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
-from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.controller.serving import port_parts
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.tasks import run_until
@@ -64,8 +64,7 @@ class SchedulerDaemon:
             volumes = VolumeParts(Storage(informers), client, self._clock)
             frameworks = {each.scheduler_name: make_framework(each, volumes) for each in config.profiles}
             recorders = {
-                name: EventRecorder(client, name, clock=self._clock, queue_max=EVENTS_MAX, combines=False)
-                for name in frameworks
+                name: SeriesRecorder(client, name, clock=self._clock, queue_max=EVENTS_MAX) for name in frameworks
             }
             cache, nominator = SchedulerCache(ClusterSurroundings(informers)), Nominator()
             queue = SchedulingQueue(

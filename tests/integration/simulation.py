@@ -11,6 +11,7 @@ import dataclasses
 import ipaddress
 import itertools
 import logging
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -230,6 +231,16 @@ class Simulation:
             if asyncio.get_running_loop().time() > end:
                 raise AssertionError(f"not within {within} s: {what}")
             await asyncio.sleep(0.05)
+
+    async def kubectl(self, *argv: str) -> str:
+        """What stock kubectl prints, the administrator's. A failure fails the test with what it said."""
+        config = self.directory / "admin.conf"
+        process = await asyncio.create_subprocess_exec(
+            "kubectl", "--kubeconfig", str(config), *argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
+        return output.decode()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, EVENTS, Resource
+from apimachinery.api.catalogue import CONFIGMAPS, EVENTS, NEW_EVENTS, Resource
 from apimachinery.client.config import load_kubeconfig
 from apimachinery.client.rest import Client
 from apimachinery.meta import objects
@@ -17,7 +17,6 @@ from apimachinery.meta.status import ApiError, is_not_found
 from tests.integration.apiservers import ApiServer
 from tests.integration.process import running_etcd
 
-NEW_EVENTS = CATALOGUE.by_kind("events.k8s.io/v1", "Event")
 WITHIN = 120.0  # seconds a test waits for what takes three
 
 
@@ -42,7 +41,6 @@ async def seen(client: Client, resource: Resource, version: str) -> list[tuple[s
 
 
 async def test_an_event_goes_and_watchers_are_told(server: ApiServer) -> None:
-    assert NEW_EVENTS is not None
     async with Client(load_kubeconfig(server.kubeconfig), "tests") as client:
         version = (await client.list(EVENTS, "default"))["metadata"]["resourceVersion"]
         old = {"metadata": {"name": "old"}, "involvedObject": {"kind": "Pod", "name": "web", "namespace": "default"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -69,16 +68,6 @@ async def evict(cluster: Simulation, name: str) -> Object:
     return await cluster.client.create_subresource(PODS, name, "eviction", body, "default")
 
 
-async def kubectl(cluster: Simulation, *argv: str) -> str:
-    config = cluster.directory / "admin.conf"
-    process = await asyncio.create_subprocess_exec(
-        "kubectl", "--kubeconfig", str(config), *argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
-    return output.decode()
-
-
 async def test_a_budget_guards_its_pods(cluster: Simulation) -> None:
     """Evictions are paid for one by one; two at once never spend the same disruption; a drain waits for its turn."""
     client = cluster.client
@@ -102,7 +91,7 @@ async def test_a_budget_guards_its_pods(cluster: Simulation) -> None:
         if not pods.is_ready(pod):
             await client.delete(PODS, objects.name(pod), "default", grace_period=0)
     await allows(cluster, currentHealthy=4, disruptionsAllowed=1)
-    output = await kubectl(cluster, "drain", "worker-1", "--timeout=120s", "--force")
+    output = await cluster.kubectl("drain", "worker-1", "--timeout=120s", "--force")
     assert "node/worker-1 drained" in output
     on_nodes = {pods.node_name(pod) for pod in (await client.list(PODS, "default"))["items"] if pods.is_ready(pod)}
     assert on_nodes == {"worker-2"}
@@ -122,7 +111,7 @@ async def test_two_budgets_over_a_pod_and_pods_of_nobody(cluster: Simulation) ->
     assert caught.value.code == 500
 
     async def told() -> bool:
-        output = await kubectl(cluster, "get", "events", "-o", "jsonpath={.items[*].reason}")
+        output = await cluster.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}")
         return {"UnmanagedPods", "MultiplePodDisruptionBudgets"} <= set(output.split())
 
     await client.patch(PODS, "bare", {"metadata": {"labels": {"app": "web", "more": "x"}}}, "default")
@@ -164,7 +153,7 @@ async def missed_since(cluster: Simulation, name: str, last: str) -> None:
 
 
 async def reasons(cluster: Simulation, name: str) -> set[str]:
-    found = await kubectl(cluster, "events", "--for", f"cronjob/{name}", "-o", "jsonpath={.items[*].reason}")
+    found = await cluster.kubectl("events", "--for", f"cronjob/{name}", "-o", "jsonpath={.items[*].reason}")
     return set(found.split())
 
 

@@ -67,7 +67,7 @@ async def test_a_pod_is_bound_and_says_so(cluster: Simulation) -> None:
     assert node in ("worker-1", "worker-2")
     told = await event(cluster, "a", "Scheduled")
     assert (told["type"], told["message"]) == ("Normal", f"Successfully assigned default/a to {node}")
-    assert told["source"]["component"] == "default-scheduler"
+    assert told["reportingComponent"] == "default-scheduler"
 
 
 async def test_a_pod_that_fits_nowhere_says_why_and_is_bound_when_it_fits(cluster: Simulation) -> None:

@@ -21,9 +21,9 @@ from apimachinery.meta import times
 class Source:
     """What one source says of objects. sent: names and counts of what is left to send, with the messages."""
 
-    def __init__(self, **options: bool) -> None:
+    def __init__(self) -> None:
         self.clock = ManualClock()
-        self._correlator = EventCorrelator(self.clock, **options)
+        self._correlator = EventCorrelator(self.clock)
         self.sent: list[tuple[str, int, str]] = []
 
     def say(self, message: str, reason: str = "Created", about: str = "web", field_path: str = "") -> dict[str, Any]:
@@ -91,13 +91,6 @@ async def test_similarity_is_forgotten_after_ten_minutes_of_silence(pause: float
         source.say(f"Created pod: {number}")
     await source.clock.advance(pause)
     assert source.say("Created pod: next")["message"].startswith(COMBINED) is combined
-
-
-def test_who_wants_each_by_itself_gets_it() -> None:
-    source = Source(combines=False)
-    for number in range(20):
-        source.say(f"Created pod: {number}")
-    assert not [message for _, _, message in source.sent if message.startswith(COMBINED)]
 
 
 async def test_one_object_has_so_many_events_and_then_one_in_five_minutes() -> None:

@@ -14,7 +14,7 @@ from apimachinery.meta.labels import Selector
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide, feasible_nodes_to_find
-from controlplane.scheduler.messages import NO_NODES, fit_error
+from controlplane.scheduler.messages import NO_NODES, fit_error, truncated
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import Labels, PodInfo
 from controlplane.scheduler.preemption import plan_preemption
@@ -206,6 +206,20 @@ def test_fit_error_reads_as_upstreams() -> None:
 
 def test_fit_error_without_nodes() -> None:
     assert fit_error(0, {}, "") == NO_NODES
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        ("x" * 1024, "x" * 1024),
+        ("x" * 1025, "x" * 1020 + " ..."),
+        ("é" * 512 + ".", "é" * 510 + " ..."),
+        ("xé" + "é" * 512, "x" + "é" * 509 + " ..."),
+    ],
+    ids=["fits", "too long", "bytes count", "no half letter"],
+)
+def test_an_event_says_as_much_as_it_may(message: str, event: str) -> None:
+    assert truncated(message) == event
 
 
 def test_pod_that_names_its_nodes_looks_at_no_other() -> None:

@@ -68,6 +68,23 @@ def test_no_answer_names_the_program(control_plane: ControlPlane, path: str) -> 
         assert "server" not in control_plane.request("GET", path, **arguments).headers
 
 
+@pytest.mark.parametrize("closing", [{}, {"Connection": "close"}], ids=["kept", "closed"])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(b'{"metadata":{"name":"No"}}', "Unprocessable Entity"), (b"x" * (3 << 20) + b"x", "Request Entity Too Large")],
+    ids=["invalid", "large"],
+)
+def test_codes_are_named_as_go_names_them(
+    control_plane: ControlPlane, body: bytes, reason: str, closing: dict[str, str]
+) -> None:
+    """Whatever this Python calls them: 3.13 has newer names than 3.11."""
+    connection = control_plane.connect()
+    with contextlib.closing(connection):
+        connection.request("POST", "/api/v1/namespaces", body, {"Content-Type": "application/json", **closing})
+        answer = connection.getresponse()
+        assert (answer.reason, answer.read()[:1]) == (reason, b"{")
+
+
 def test_neither_does_the_answer_to_what_is_no_request(control_plane: ControlPlane) -> None:
     context = load_kubeconfig(control_plane.kubeconfig).ssl_context()
     assert context is not None

@@ -116,7 +116,14 @@ def build(document: Mapping[str, Any], clock: Clock) -> Encryption:
                 if wider != resource and wider in found:
                     raise ValueError(f'resource "{name}" is masked by earlier rule "{wider[1]}.{wider[0]}"')
             found.setdefault(resource, []).extend(providers)
-    return Encryption({resource: Providers(providers) for resource, providers in found.items()}, tuple(plugins))
+    return Encryption(
+        {resource: Providers(providers, _named(resource)) for resource, providers in found.items()}, tuple(plugins)
+    )
+
+
+def _named(resource: Resource) -> str:
+    group, plural = resource
+    return f"{plural}.{group}" if group else plural
 
 
 def _providers(entry: Mapping[str, Any], clock: Clock, plugins: list[Kms]) -> list[Provider]:

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import os
+import time
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from controlplane.apiserver.encryption.envelope import SEED, Source, check_key_i
 from controlplane.apiserver.encryption.kms_service import KmsError, KmsService, Status
 from controlplane.apiserver.encryption.metrics import Metrics
 from controlplane.apiserver.encryption.providers import AesGcm, Locked
+from controlplane.apiserver.encryption.transformations import PluginFailed, generated, missed
 from controlplane.apiserver.storage.served import ENCRYPTED
 
 log = logging.getLogger(__name__)
@@ -120,6 +122,7 @@ class Kms:
         state = self._current()
         known = self._seeds.get(source.tail)
         if known is None:
+            missed()
             raise Locked(lambda: self._unlock(source))
         self._metrics.used("from_storage", source.key_id)
         plain, stale = known[1].decrypt(data, context)
@@ -190,7 +193,9 @@ class Kms:
         if self._state is not None and self._state.source.key_id == key_id:
             self._state = replace(self._state, expires=expires)
             return
+        began = time.perf_counter()
         uid, seed, made = str(uuid4()), os.urandom(_SEED_SIZE), ""
+        generated(time.perf_counter() - began)
         try:
             source = await self._service.encrypt(uid, seed)
             made = source.key_id
@@ -232,7 +237,7 @@ class Kms:
         try:
             plain = await self._service.decrypt(str(uuid4()), source)
         except KmsError as error:
-            raise ValueError(f"failed to decrypt DEK, error: {error}") from None
+            raise PluginFailed(f"failed to decrypt DEK, error: {error}", error.status) from None
         self._remember(source.tail, ExtendedNonceGcm(plain) if source.kind == SEED else AesGcm(plain))
 
     def _remember(self, tail: bytes, cipher: ExtendedNonceGcm | AesGcm) -> None:

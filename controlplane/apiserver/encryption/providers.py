@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
+from controlplane.apiserver.encryption import transformations
+from controlplane.apiserver.encryption.transformations import READING, WRITING, Transformations
 from controlplane.apiserver.storage.interface import Unreadable, Unwritable
 from controlplane.apiserver.storage.served import ENCRYPTED
 
@@ -24,7 +27,9 @@ class Undecipherable(Unreadable):
 
 
 class Locked(Exception):
-    """The key is not known yet. unlock: learns it; raises ValueError."""
+    """The key is not known yet. unlock: learns it; raises ValueError. told: as Provider.told, of whose key it is."""
+
+    told: tuple[str, ...] = ()
 
     def __init__(self, unlock: Callable[[], Awaitable[None]]) -> None:
         super().__init__("the key is not known yet")
@@ -113,64 +118,87 @@ CIPHERS: dict[str, type[SecretBox] | type[AesGcm] | type[AesCbc]] = {
 
 
 class Provider(Struct, frozen=True):
-    """One key of a provider, or identity (an empty prefix). prefix: what its values begin with."""
+    """One key of a provider, or identity (an empty prefix). prefix: what its values begin with; key: the last part of
+    it, when it names the key."""
 
     prefix: bytes
     cipher: _Cipher | None = None
+    key: bytes = b""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The prefixes that metrics name."""
+        whole = self.prefix.removesuffix(self.key).decode()
+        return (self.key.decode(), whole) if self.key else (whole,)
 
     @classmethod
     def of(cls, kind: str, name: str, key: bytes) -> Provider:
         """kind: one of CIPHERS."""
-        return cls(b"%bv1:%b:" % (ENCRYPTED + kind.encode() + b":", name.encode()), CIPHERS[kind](key))
+        part = name.encode() + b":"
+        return cls(b"%bv1:%b" % (ENCRYPTED + kind.encode() + b":", part), CIPHERS[kind](key), part)
 
 
 IDENTITY = Provider(b"")
 
 
 class Providers:
-    """All that may read a resource, in order; the first one writes."""
+    """All that may read a resource, in order; the first one writes. resource: how metrics name it."""
 
-    def __init__(self, providers: Sequence[Provider]) -> None:
-        self._providers = tuple(providers)
+    def __init__(self, providers: Sequence[Provider], resource: str = "") -> None:
+        self._providers = tuple((each, each.told) for each in providers)
+        self._metrics = Transformations(resource)
 
     def write(self, plain: bytes, key: str) -> bytes:
         """What to store. Raises Unwritable."""
-        first = self._providers[0]
-        if first.cipher is None:
-            return plain
+        (first, told), began = self._providers[0], time.perf_counter()
         try:
-            return first.prefix + first.cipher.encrypt(plain, key.encode())
+            stored = plain if first.cipher is None else first.prefix + first.cipher.encrypt(plain, key.encode())
         except ValueError as error:
+            self._metrics.failed(WRITING, told, error)
             raise Unwritable(str(error)) from None
+        self._metrics.done(WRITING, told, time.perf_counter() - began)
+        return stored
 
     async def opened(self, stored: bytes, key: str) -> tuple[bytes, bool]:
         """As `read`, of a value whose key may have to be learned first."""
+        began = time.perf_counter()
         while True:
             try:
-                return self.read(stored, key)
+                return self.read(stored, key, began)
             except Locked as locked:
                 try:
                     await locked.unlock()
                 except ValueError as error:
+                    self._metrics.failed(READING, locked.told, error)
                     raise _undecipherable(key, error) from None
 
-    def read(self, stored: bytes, key: str) -> tuple[bytes, bool]:
-        """The plain value, and whether it would be stored otherwise now. Raises Undecipherable, Locked."""
+    def read(self, stored: bytes, key: str, began: float | None = None) -> tuple[bytes, bool]:
+        """The plain value, and whether it would be stored otherwise now. began: when somebody first wanted it, by
+        perf_counter. Raises Undecipherable, Locked."""
+        began = time.perf_counter() if began is None else began
         wrong: list[str] = []
-        for position, provider in enumerate(self._providers):
+        for position, (provider, told) in enumerate(self._providers):
             if provider.cipher is None:
                 if not stored.startswith(ENCRYPTED):
+                    self._metrics.done(READING, (transformations.IDENTITY,), time.perf_counter() - began)
                     return stored, position > 0
             elif stored.startswith(provider.prefix):
                 try:
                     plain, stale = provider.cipher.decrypt(stored[len(provider.prefix) :], key.encode())
+                except Locked as locked:
+                    locked.told = told
+                    raise
                 except ValueError as error:
+                    self._metrics.failed(READING, told, error)
                     if str(error) not in wrong:
                         wrong.append(str(error))
                 else:
+                    self._metrics.done(READING, told, time.perf_counter() - began)
                     return plain, stale or position > 0
         if len(wrong) > 1:
             raise _undecipherable(key, f"[{', '.join(wrong)}]")
+        if not wrong:
+            self._metrics.failed(READING, (transformations.UNKNOWN,))
         raise _undecipherable(key, wrong[0] if wrong else "no matching prefix found")
 
 

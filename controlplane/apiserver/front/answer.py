@@ -16,6 +16,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from multidict import CIMultiDict
 
+_REASONS = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
+"""Go's, where Python since 3.13 says something else."""
 PRIVATE = "no-cache, private"
 """The Cache-Control of what says nothing else."""
 
@@ -26,7 +28,7 @@ class Answer(web.Response):
     def __init__(self, data: bytes, media: str, status: int = 200) -> None:
         # In the place of the classes above, which begin with the multidict.
         self._state = {}
-        self._set_status(status, None)
+        self._set_status(status, _REASONS.get(status))
         self._body, self._media = data, media
         self._lines: Mapping[str, str] = {}
         self._identity = ""
@@ -81,5 +83,6 @@ class Answer(web.Response):
 
 @lru_cache(maxsize=256)
 def _head(status: int, media: str, lines: tuple[tuple[str, str], ...]) -> bytes:
-    told = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Type: {media}"]
+    reason = _REASONS.get(status) or HTTPStatus(status).phrase
+    told = [f"HTTP/1.1 {status} {reason}", f"Content-Type: {media}"]
     return "\r\n".join([*told, *(f"{name}: {value}" for name, value in lines), ""]).encode()

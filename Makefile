@@ -5,10 +5,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up test check unit conformance integration netns vm bench peer hostile faults clean
+.PHONY: help setup up test check unit conformance integration netns vm test-containerd2 bench peer hostile faults clean
 
 help:           ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## install system packages and .venv with the kubelab command; start nothing
 
@@ -38,6 +38,10 @@ vm: setup       ## a lab of virtual machines: up, verify, destroy
 	$(BIN)/python -m tests.vm.lab
 
 test: check conformance integration netns vm ## everything, as CI runs it
+
+test-containerd2: setup ## what only containerd 2 can, on that of Debian 14, fetched into build/containerd2
+	tests/containerd2/fetch.sh
+	KUBELAB_CONTAINERD=$(CURDIR)/build/containerd2 $(PYTEST) --timeout=900 -n auto --dist loadfile tests/containerd2
 
 bench: setup    ## measure; each figure is a ratio with its floor or peer
 	$(BIN)/python -m bench

@@ -38,23 +38,24 @@ class RuntimeService:
         answer: cri.VersionResponse = await self._call(self._stub.Version, cri.VersionRequest(version="v1"), 10)
         return answer
 
+    async def whole_status(self) -> cri.StatusResponse:
+        """Its conditions, and what its handlers and itself can do."""
+        answer: cri.StatusResponse = await self._call(self._stub.Status, cri.StatusRequest(), 10)
+        return answer
+
     async def status(self) -> dict[str, cri.RuntimeCondition]:
         """The conditions `RuntimeReady` and `NetworkReady`, by type."""
-        answer = await self._call(self._stub.Status, cri.StatusRequest(), 10)
-        return {condition.type: condition for condition in answer.status.conditions}
+        return conditions(await self.whole_status())
 
     async def handlers(self) -> dict[str, cri.RuntimeHandlerFeatures]:
         """What each handler says that it can, by its name ("" is the default); none before containerd 2.0."""
-        answer = await self._call(self._stub.Status, cri.StatusRequest(), 10)
-        return {each.name: each.features for each in answer.runtime_handlers}
-
-    async def mounts_read_only_recursively(self) -> bool:
-        """Whether the default handler says that it can."""
-        default = (await self.handlers()).get("")
-        return default is not None and bool(default.recursive_read_only_mounts)
+        return {each.name: each.features for each in (await self.whole_status()).runtime_handlers}
 
     async def sandbox_image(self) -> str:
-        """The image that sandboxes are made of, as the runtime's configuration names it; "" when it does not say."""
+        """The image that sandboxes are made of, as the runtime's configuration names it; "" when it does not say.
+
+        containerd 2 does not: it pins the image instead.
+        """
         answer = await self._call(self._stub.Status, cri.StatusRequest(verbose=True), 10)
         try:
             return str(json.loads(answer.info.get("config", "{}")).get("sandboxImage") or "")
@@ -173,6 +174,11 @@ class RuntimeService:
         """Tell the runtime the node's pod subnet (it may render a CNI configuration from its template)."""
         config = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr=pod_cidr))
         await self._call(self._stub.UpdateRuntimeConfig, cri.UpdateRuntimeConfigRequest(runtime_config=config))
+
+
+def conditions(status: cri.StatusResponse) -> dict[str, cri.RuntimeCondition]:
+    """A runtime's conditions, by type."""
+    return {condition.type: condition for condition in status.status.conditions}
 
 
 def _pod(config: cri.PodSandboxConfig) -> str:

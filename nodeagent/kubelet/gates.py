@@ -23,6 +23,7 @@ GATES: Mapping[str, bool] = {
     "PodLevelResources": False,
     "ProcMountType": False,
     "RotateKubeletServerCertificate": True,
+    "SupplementalGroupsPolicy": False,
     "UserNamespacesSupport": False,
 }
 

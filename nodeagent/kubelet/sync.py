@@ -28,6 +28,7 @@ from nodeagent.kubelet.resize.plan import IN_PROGRESS
 from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.addresses import Addresses, AddressTaken
 from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
+from nodeagent.kubelet.runtime.handlers import Handlers
 from nodeagent.kubelet.runtime.kill import Ending, Killer
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.render import render_sandbox
@@ -88,6 +89,7 @@ class PodSyncer:
         addresses: Addresses,
         starter: Starter,
         classes: RuntimeClasses,
+        handlers: Handlers,
         namespaces: UserNamespaces,
         killer: Killer,
         volumes: VolumeManager,
@@ -104,7 +106,7 @@ class PodSyncer:
     ) -> None:
         self._resizer, self._addresses = resizer, addresses
         self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
-        self._classes, self._namespaces = classes, namespaces
+        self._classes, self._handlers, self._namespaces = classes, handlers, namespaces
         self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
         self._probes, self._recorder, self._backoff = probes, recorder, backoff
         self._paths, self._node, self._clock = paths, node, clock
@@ -379,7 +381,8 @@ class PodSyncer:
     def _tell(self, pod: Pod, state: PodState, *, terminal: bool = False, after: float = 0.0) -> dict[str, Any]:
         memory = self._memory.setdefault(pods.uid(pod), _Memory())
         self._probes.sync(pod, state)
-        view = ContainerView(memory.waiting, self._probes.is_ready, self._probes.is_started)
+        recursive = self._handlers.mounts_recursively(pod)
+        view = ContainerView(memory.waiting, self._probes.is_ready, self._probes.is_started, recursive)
         status = compute_status(
             pod,
             state,

@@ -45,6 +45,7 @@ from .resize.resizer import Resizer
 from .runtime import swap as swaps
 from .runtime.addresses import Addresses
 from .runtime.classes import RuntimeClasses
+from .runtime.handlers import Handlers
 from .runtime.kill import Killer
 from .runtime.observer import Observer
 from .runtime.paced import PacedRuntime, Turns
@@ -161,12 +162,15 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
             swap=swap,
             show_allocated=config.gates["InPlacePodVerticalScalingAllocatedStatus"],
         )
+    classes = RuntimeClasses(client, clock)
+    handlers = Handlers(runtime.pods, classes)
     syncer = PodSyncer(
         runtime=runtime.pods,
         observer=observer,
         addresses=Addresses(runtime.pods, observer),
-        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts),
-        classes=RuntimeClasses(client, clock),
+        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers),
+        classes=classes,
+        handlers=handlers,
         namespaces=UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"]),
         killer=killer,
         volumes=volumes,
@@ -183,7 +187,9 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
     pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock, workers.looks)
-    watcher = NodeObserver(config, machine, node_ips, runtime.pods, runtime.images, pleg.unhealthy, recorder, clock)
+    watcher = NodeObserver(
+        config, machine, node_ips, runtime.pods, runtime.images, handlers, pleg.unhealthy, recorder, clock
+    )
     view.facts = NodeFacts(config.node_name, node_ips, render.amounts(watcher.allocatable))
     api = None
     if client is not None:

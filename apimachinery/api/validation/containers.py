@@ -207,6 +207,11 @@ def _mounts(container: dict[str, Any], pod: PodContext, path: Path) -> list[Prob
         if target in devices.values():
             text = "must not already exist as a path in volumeDevices"
             problems.append(invalid(where.child("mountPath"), target, text))
+        if "image" in pod.volumes.get(name, {}):
+            # The runtime could not be told before 1.33.
+            for each in ("subPath", "subPathExpr"):
+                if mount.get(each):
+                    problems.append(invalid(where.child(each), mount[each], "not allowed in image volume sources"))
         if sub := mount.get("subPath"):
             problems += descending_path(sub, path.child("subPath"))
         if expression := mount.get("subPathExpr"):

@@ -7,10 +7,12 @@ from typing import Any
 
 from apimachinery.kit.clock import Clock
 from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.client import conditions as runtime_conditions
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
 from nodeagent.kubelet.config import Config
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.handlers import Handlers
 
 from . import machine as machines
 from .machine import Machine
@@ -42,12 +44,13 @@ class NodeObserver:
         node_ips: tuple[str, ...],
         runtime: RuntimeService,
         image_service: ImageService,
+        handlers: Handlers,
         unhealthy: Callable[[], str | None],
         recorder: Recorder,
         clock: Clock,
     ) -> None:
         self._config, self._machine, self._ips = config, machine, node_ips
-        self._runtime, self._image_service = runtime, image_service
+        self._runtime, self._image_service, self._handlers = runtime, image_service, handlers
         self._unhealthy, self._recorder, self._clock = unhealthy, recorder, clock
         self.pressures: Callable[[], Collection[str]] = lambda: ()
         self.shutdown_problem: Callable[[], str | None] = lambda: None
@@ -74,13 +77,15 @@ class NodeObserver:
     async def look(self) -> None:
         """Ask the runtime how it is. Never raises: what goes wrong is the finding."""
         try:
-            found = await self._runtime.status()
+            status = await self._runtime.whole_status()
             if not self.runtime_version:
                 version = await self._runtime.version()
                 self.runtime_version = f"{version.runtime_name}://{version.runtime_version.removeprefix('v')}"
         except RuntimeCallError as error:
             self.runtime_problem = f"container runtime is down: {error.message}"
             return
+        self._handlers.learn(status)
+        found = runtime_conditions(status)
         ready, network = found.get("RuntimeReady"), found.get("NetworkReady")
         self.runtime_problem = None
         if ready is None or not ready.status:
@@ -107,9 +112,10 @@ class NodeObserver:
         now = conditions(health, shown.get("conditions") or (), self._clock.now())
         self._tell(now, shown.get("conditions") or ())
         others = extended_resources(shown.get("capacity") or {})
-        used = [*self.volumes_in_use()]
+        lists = {"volumesInUse": [*self.volumes_in_use()], "runtimeHandlers": self._handlers.render()}
         return {
-            **({"volumesInUse": used} if used or shown.get("volumesInUse") else {}),
+            **{key: entries for key, entries in lists.items() if entries or shown.get(key)},
+            **self._features(),
             "addresses": self._addresses(shown),
             "capacity": {**others, **self.capacity},
             "allocatable": {**others, **self.allocatable},
@@ -118,6 +124,12 @@ class NodeObserver:
             "nodeInfo": node_info(self._machine, self.runtime_version),
             "images": self._images,
         }
+
+    def _features(self) -> dict[str, Any]:
+        features = self._handlers.features
+        if features is None or not self._config.gates["SupplementalGroupsPolicy"]:
+            return {}
+        return {"features": {"supplementalGroupsPolicy": features.supplemental_groups_policy}}
 
     def _addresses(self, shown: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         name = self._config.node_name

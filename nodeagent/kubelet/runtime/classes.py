@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from apimachinery.api.catalogue import RUNTIMECLASSES
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import Clock
 from apimachinery.meta.status import ApiError, is_not_found
+from nodeagent.kubelet.pods import Pod
 
 _LIFE = 60.0
 
@@ -23,7 +22,7 @@ class RuntimeClasses:
         self._client, self._clock = client, clock
         self._known: dict[str, tuple[float, str]] = {}
 
-    async def handler(self, pod: dict[str, Any]) -> str:
+    async def handler(self, pod: Pod) -> str:
         """The handler's name, "" for the default one. Raises NoSuchClass."""
         name = pod["spec"].get("runtimeClassName")
         if not name:
@@ -42,3 +41,7 @@ class RuntimeClasses:
         handler = str(found.get("handler") or "")
         self._known[name] = self._clock.monotonic() + _LIFE, handler
         return handler
+
+    def known(self, pod: Pod) -> str:
+        """The handler as it was last looked up, "" while it was not."""
+        return self._known.get(pod["spec"].get("runtimeClassName") or "", (0.0, ""))[1]

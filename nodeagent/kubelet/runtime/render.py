@@ -182,8 +182,18 @@ def plan_mounts(
     plans = []
     for asked in container.get("volumeMounts") or ():
         target = asked["mountPath"] if asked["mountPath"].startswith("/") else f"/{asked['mountPath']}"
+        propagation = _PROPAGATION[asked.get("mountPropagation") or "None"]
+        downwards = is_recursive(asked, supported=recursive)
         if (image := images.get(asked["name"])) is not None:
-            plans.append(MountPlan(cri.Mount(container_path=target, image=image), None))
+            # It is read-only whether the mount says so or not: containerd refuses it otherwise.
+            brought = cri.Mount(
+                container_path=target,
+                image=image,
+                readonly=True,
+                propagation=propagation,
+                recursive_read_only=downwards,
+            )
+            plans.append(MountPlan(brought, None))
             continue
         volume = volumes.get(asked["name"])
         if volume is None:
@@ -197,8 +207,8 @@ def plan_mounts(
             container_path=target,
             host_path=str(volume.path),
             readonly=bool(asked.get("readOnly")) or not volume.writable,
-            propagation=_PROPAGATION[asked.get("mountPropagation") or "None"],
-            recursive_read_only=_recursive_read_only(asked, recursive),
+            propagation=propagation,
+            recursive_read_only=downwards,
         )
         plans.append(MountPlan(mount, volume.path, subpath, not volume.writable))
     return plans
@@ -209,7 +219,8 @@ def asks_recursive(container: Mapping[str, Any]) -> bool:
     return any(asked.get("recursiveReadOnly") for asked in container.get("volumeMounts") or ())
 
 
-def _recursive_read_only(asked: Mapping[str, Any], supported: bool) -> bool:
+def is_recursive(asked: Mapping[str, Any], *, supported: bool) -> bool:
+    """Whether this mount is made read-only all the way down (KEP-3857). Raises ConfigProblem when it cannot be."""
     mode = asked.get("recursiveReadOnly") or "Disabled"
     if mode == "Disabled":
         return False

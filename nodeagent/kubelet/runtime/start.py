@@ -32,6 +32,7 @@ from nodeagent.kubelet.volumes.manager import HostVolume
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
 from . import user_namespaces
+from .handlers import Handlers
 from .render import ContainerInputs, asks_recursive, mounts_over, plan_devices, plan_mounts, render_container
 from .swap import Swap
 
@@ -94,9 +95,10 @@ class Starter:
         recorder: Recorder,
         clock: Clock,
         machine: Machine,
+        handlers: Handlers,
     ) -> None:
         self._runtime, self._images, self._store, self._paths = runtime, images, store, paths
-        self._recorder, self._clock, self._machine = recorder, clock, machine
+        self._recorder, self._clock, self._machine, self._handlers = recorder, clock, machine, handlers
 
     async def look_ahead(self, pod: Pod, names: Sequence[str]) -> None:
         """Look for the images of these containers, so that `start` need not. Never raises."""
@@ -173,7 +175,7 @@ class Starter:
         env = environment.render(
             pod, container, ips=around.ips, node=around.node, services=around.services, references=references
         )
-        recursive = asks_recursive(container) and await self._runtime.mounts_read_only_recursively()
+        recursive = asks_recursive(container) and await self._handlers.can_mount_recursively(pod)
         mounts = [
             *self._volume_mounts(pod, container, around, env, mounted, recursive),
             *self._own_mounts(pod, container, around, restart_count),

@@ -8,7 +8,9 @@ from typing import Any
 
 from apimachinery.meta import times
 from nodeagent.kubelet import pods
+from nodeagent.kubelet.environment import ConfigProblem
 from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.runtime.render import is_recursive
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
 
 Status = dict[str, Any]
@@ -39,11 +41,13 @@ class ContainerView:
     """What besides the runtime decides a container's status.
 
     waiting: the last start problem by container name. ready, started: by container state, as the probes say.
+    recursive: whether the runtime makes what is below a read-only mount read-only too.
     """
 
     waiting: Mapping[str, Waiting]
     ready: Callable[[Container, ContainerState], bool]
     started: Callable[[Container, ContainerState], bool]
+    recursive: bool = False
 
 
 def running_or_ended(state: ContainerState) -> dict[str, Any]:
@@ -93,6 +97,8 @@ def compute_containers(
             "restartCount": 0,
             "started": False,
         }
+        if mounts := [_mount(asked, view.recursive) for asked in container.get("volumeMounts") or ()]:
+            status["volumeMounts"] = mounts
         if latest is None:
             _absent(status, old, default, terminal)
         else:
@@ -107,6 +113,18 @@ def compute_containers(
         status.setdefault("lastState", {})
         result.append(status)
     return result
+
+
+def _mount(asked: Mapping[str, Any], recursive: bool) -> dict[str, Any]:
+    """How a volume is mounted (KEP-3857): of a read-only mount, whether it is so all the way down."""
+    shown: dict[str, Any] = {"mountPath": asked["mountPath"], "name": asked["name"]}
+    if asked.get("readOnly"):
+        try:
+            whole = is_recursive(asked, supported=recursive)
+        except ConfigProblem:
+            whole = False
+        shown |= {"readOnly": True, "recursiveReadOnly": "Enabled" if whole else "Disabled"}
+    return shown
 
 
 def _waiting(why: Waiting) -> dict[str, str]:

@@ -54,6 +54,8 @@ oom_score = 0
 """
 
 
+# A folder whose bin/ has another containerd, ctr, shim and runc than the system's.
+_PROGRAMS = os.environ.get("KUBELAB_CONTAINERD", "")
 _CLAIMS = Path("/run")
 _INDEXES = range(1, 251)
 
@@ -79,6 +81,9 @@ class Machine:
         self.dir = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=folder))
         # A unix socket's path holds 107 bytes at most, shims included.
         self.run_dir = Path(tempfile.mkdtemp(prefix="klt-", dir="/run"))
+        # The root of a pod with users of its own is nobody here, and must get to its own files below.
+        for folder in (self.dir, self.run_dir):
+            folder.chmod(0o711)
         self.socket = self.run_dir / "containerd.sock"
         self.host_ip, self.node_ip = f"10.199.{index}.1", f"10.199.{index}.2"
         self.pod_cidr = f"10.198.{index}.0/24"
@@ -107,6 +112,7 @@ class Machine:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env={**os.environ, "PATH": f"{_PROGRAMS}/bin:{os.environ['PATH']}"} if _PROGRAMS else None,
         )
         deadline = time.monotonic() + 120
         while subprocess.run(self._ctr("version"), capture_output=True).returncode != 0:
@@ -166,7 +172,8 @@ class Machine:
         os.close(self._claim)
 
     def _ctr(self, *argv: str) -> list[str]:
-        return ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *argv]
+        program = f"{_PROGRAMS}/bin/ctr" if _PROGRAMS else "ctr"
+        return [program, "--address", str(self.socket), "--namespace", "k8s.io", *argv]
 
     def _lines(self, *argv: str) -> list[str]:
         done = subprocess.run(self._ctr(*argv), capture_output=True, text=True)

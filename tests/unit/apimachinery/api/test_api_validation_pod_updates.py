@@ -193,6 +193,16 @@ def test_mounts_and_devices(container, expected):
     assert _texts(validate_create(PODS, _pod(container, **_CLAIM))) == expected
 
 
+def test_nothing_below_an_image_is_mounted():
+    mounts = [{"name": "i", "mountPath": "/a", "subPath": "x"}, {"name": "i", "mountPath": "/b", "subPathExpr": "$(Y)"}]
+    volume = {"name": "i", "image": {"reference": "busybox"}}
+    where, why = "spec.containers[0].volumeMounts", "not allowed in image volume sources"
+    assert _texts(validate_create(PODS, _pod({"volumeMounts": mounts}, volumes=[volume]))) == [
+        f'{where}[0].subPath: Invalid value: "x": {why}',
+        f'{where}[1].subPathExpr: Invalid value: "$(Y)": {why}',
+    ]
+
+
 _USER = "spec.securityContext.windowsOptions.runAsUserName: Invalid value: "
 
 

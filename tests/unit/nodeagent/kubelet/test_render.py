@@ -158,7 +158,7 @@ def test_mounts() -> None:
         images={"i": cri.ImageSpec(image="sha256:1")},
     )
     assert brought.volume is None and brought.mount == cri.Mount(
-        container_path="/models", image=cri.ImageSpec(image="sha256:1")
+        container_path="/models", image=cri.ImageSpec(image="sha256:1"), readonly=True
     ), "only the runtime knows where it is"
     with pytest.raises(ConfigProblem, match="cannot find volume"):
         plan_mounts({"name": "c", "volumeMounts": [{"name": "no", "mountPath": "/a"}]}, volumes, {})

@@ -50,9 +50,10 @@ def status(
     *containers: ContainerState,
     waiting: dict[str, Waiting] | None = None,
     previous: dict[str, Any] | None = None,
+    recursive: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
-    view = ContainerView(waiting or {}, lambda _c, _s: True, lambda _c, _s: True)
+    view = ContainerView(waiting or {}, lambda _c, _s: True, lambda _c, _s: True, recursive)
     state = PodState("u", "p", "n", (BOX,), containers)
     return compute_status(wanted, state, view, previous=previous or {}, host_ips=["192.0.2.1"], now=NOW, **more)
 
@@ -251,3 +252,25 @@ def test_an_ephemeral_container_is_never_ready() -> None:
     entry = found["ephemeralContainerStatuses"][0]
     assert "running" in entry["state"] and entry["ready"] is False and "started" not in entry
     assert found["containerStatuses"][0]["ready"] and found["phase"] == "Running"
+
+
+@pytest.mark.parametrize(("recursive", "possible"), [(True, "Enabled"), (False, "Disabled")])
+def test_how_volumes_are_mounted(recursive: bool, possible: str) -> None:
+    modes: dict[str, dict[str, Any]] = {
+        "/w": {},
+        "/r": {"readOnly": True},
+        "/p": {"readOnly": True, "recursiveReadOnly": "IfPossible"},
+        "/odd": {"readOnly": True, "recursiveReadOnly": "Enabled", "mountPropagation": "HostToContainer"},
+    }
+    wanted = pod("a", "b")
+    mounts = [{"name": "v", "mountPath": path, **mode} for path, mode in modes.items()]
+    wanted["spec"]["containers"][0]["volumeMounts"] = mounts
+    for containers in ([], [container("a", R), container("b", R)]):
+        first, second = status(wanted, *containers, recursive=recursive)["containerStatuses"]
+        assert first["volumeMounts"] == [
+            {"name": "v", "mountPath": "/w"},
+            {"name": "v", "mountPath": "/r", "readOnly": True, "recursiveReadOnly": "Disabled"},
+            {"name": "v", "mountPath": "/p", "readOnly": True, "recursiveReadOnly": possible},
+            {"name": "v", "mountPath": "/odd", "readOnly": True, "recursiveReadOnly": "Disabled"},
+        ]
+        assert "volumeMounts" not in second

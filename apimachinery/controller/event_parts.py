@@ -22,16 +22,17 @@ class EventNames:
 
 
 def reference(obj: Object, field_path: str = "") -> Object:
-    """The ObjectReference to it (client-go tools/reference). field_path: `spec.containers{name}`."""
-    made: Object = {
-        "apiVersion": obj.get("apiVersion", ""),
-        "kind": obj.get("kind", ""),
+    """The ObjectReference to it (client-go tools/reference): what it has not is left out.
+
+    field_path: `spec.containers{name}`.
+    """
+    made = {
+        "kind": obj.get("kind"),
+        "namespace": objects.namespace(obj),
         "name": objects.name(obj),
         "uid": objects.uid(obj),
+        "apiVersion": obj.get("apiVersion"),
         "resourceVersion": objects.resource_version(obj),
+        "fieldPath": field_path,
     }
-    if namespace := objects.namespace(obj):
-        made["namespace"] = namespace
-    if field_path:
-        made["fieldPath"] = field_path
-    return made
+    return {field: value for field, value in made.items() if value}

@@ -72,5 +72,5 @@ class EventSeries:
 
 
 def _key(event: Object) -> Hashable:
-    regarding, related = (tuple((event.get(field) or {}).values()) for field in ("regarding", "related"))
+    regarding, related = (tuple(event.get(field, {}).items()) for field in ("regarding", "related"))
     return event["type"], event["action"], event["reason"], regarding, related

@@ -1,5 +1,5 @@
-"""Events: what a component says about an object, for people (client-go tools/record). The scheduler says it by the
-API group events.k8s.io instead: `series_recorder.py`.
+"""Events: what a component says about an object, for people (client-go tools/record). The scheduler and kube-proxy say
+it by the API group events.k8s.io instead: `series_recorder.py`.
 
 Recording never blocks and never fails its caller. Equal events are counted up in one object, similar ones combined from
 the tenth on; a source that says too much about one object is cut off for a while (`event_correlator.py`). A server that

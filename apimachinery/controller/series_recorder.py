@@ -1,4 +1,4 @@
-"""Events by the API group events.k8s.io (client-go tools/events), as the scheduler records them.
+"""Events by the API group events.k8s.io (client-go tools/events), as the scheduler and kube-proxy record them.
 
 They say which action led to them and what else had a part in it, and repeats become a series (`event_series.py`).
 Recording never blocks and never fails its caller; the way to the server is `event_outbox.py`.

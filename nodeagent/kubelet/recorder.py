@@ -19,7 +19,8 @@ class Recorder:
 
     def __init__(self, sink: Sink | None, node_name: str) -> None:
         self._sink = sink
-        self._node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node_name, "uid": node_name}}
+        # As upstream's reference to the node: kubectl describe node looks for this uid, too.
+        self._node = {"kind": "Node", "metadata": {"name": node_name, "uid": node_name}}
 
     def pod(self, pod: Mapping[str, Any], type: str, reason: str, message: str) -> None:
         self._say(pod, type, reason, message, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -71,12 +72,16 @@ class Healthz:
 class ServiceHealth:
     """One HTTP server on every healthCheckNodePort: 200 where the Service has endpoints on this node, else 503."""
 
-    def __init__(self, healthy: Callable[[], bool]) -> None:
-        self._healthy = healthy
+    def __init__(self, healthy: Callable[[], bool], failed: Callable[[tuple[str, str], int, str], None]) -> None:
+        """failed: is told of a port that cannot be served, of the Service (namespace, name), and why."""
+        self._healthy, self._failed = healthy, failed
         self._runners: dict[tuple[str, int], tuple[tuple[str, str], web.AppRunner]] = {}
 
     async def serve(self, proxier: Proxier) -> None:
-        """Open and close servers so that they are those of the family's Services. A port that is taken is logged."""
+        """Open and close servers so that they are those of the family's Services.
+
+        A port that is taken is told of, and tried again the next time.
+        """
         wanted = proxier.health_check_ports()
         for key, (service, runner) in list(self._runners.items()):
             if key[0] == proxier.label and wanted.get(key[1]) != service:
@@ -111,6 +116,9 @@ class ServiceHealth:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
-            log.error("cannot serve the health check of %s/%s on port %d: %s", *service, port, error.strerror)
+            place = f"[{host}]" if proxier.family == 6 else host
+            why = f"listen tcp {place}:{port}: bind: {os.strerror(error.errno or 0).lower()}"
+            log.error("Failed to start healthcheck of %s/%s on port %d: %s", *service, port, why)
+            self._failed(service, port, why)
             return
         self._runners[proxier.label, port] = (service, runner)

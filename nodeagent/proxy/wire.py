@@ -19,6 +19,7 @@ from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import Client
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
+from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
@@ -35,6 +36,7 @@ from .backend import Backend
 from .cleanup import remove_iptables, remove_nftables
 from .config import NFTABLES, PRIMARY, AddressRange, Config
 from .conntrack import forget_stale
+from .events import ProxyEvents
 from .health import DELETION_TAINT, Healthz, ServiceHealth
 from .iptables.command import Iptables
 from .iptables.rules import IptablesRules
@@ -78,16 +80,19 @@ class Proxy:
             self._serve_cni(undo)
             client = await undo.enter_async_context(Client(self._client, "kube-proxy"))
             factory = InformerFactory(client)
-            parts = _Parts(self._config, factory, self._clock)
+            recorder = SeriesRecorder(client, "kube-proxy", self._clock)
+            events = ProxyEvents(recorder, self._config.node_name)
+            parts = _Parts(self._config, factory, self._clock, events)
             told = self._config.mode == NFTABLES or Iptables(self._config.families[0]).is_nf_tables
             _ensure_sysctls(self._config)
             tasks: list[asyncio.Task[object]] = []
             undo.push_async_callback(parts.service_health.close)
             undo.push_async_callback(lambda: cancel_and_wait(*tasks))
-            tasks.append(asyncio.ensure_future(factory.run()))
+            tasks += [asyncio.ensure_future(part.run()) for part in (factory, recorder)]
             tasks += [asyncio.ensure_future(door) for door in self._doors(parts, stop)]
             tasks.append(asyncio.ensure_future(parts.run_routes()))
             tasks.append(asyncio.ensure_future(parts.run_rules(told)))
+            events.starting()
             if self._policies is not None and self._config.network_policies:
                 tasks.append(asyncio.ensure_future(self._policies(self._config.node_name, factory, self._clock)))
             if self._announcer is not None:
@@ -123,14 +128,14 @@ class Proxy:
 class _Parts:
     """The proxy's parts and the events that run between them."""
 
-    def __init__(self, config: Config, factory: InformerFactory, clock: SystemClock) -> None:
+    def __init__(self, config: Config, factory: InformerFactory, clock: SystemClock, events: ProxyEvents) -> None:
         self._config, self._clock = config, clock
         self._services, self._slices = factory.get(SERVICES), factory.get(ENDPOINTSLICES)
         self._nodes = factory.get(NODES, transform=trim)
         self._slices.lister.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
         self.proxiers = [self._proxier(family) for family in config.families]
         self.healthz = Healthz(self.proxiers, clock, 2 * config.sync_period, self._eligible)
-        self.service_health = ServiceHealth(self.healthz.healthy)
+        self.service_health = ServiceHealth(self.healthz.healthy, events.health_check_failed)
         self._loop = SyncLoop(
             self.proxiers,
             self.service_health,

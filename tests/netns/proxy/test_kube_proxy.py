@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import ENDPOINTSLICES, NODES, SERVICES
+from apimachinery.api.catalogue import ENDPOINTSLICES, NEW_EVENTS, NODES, SERVICES
 from tests.netns.cni.namespaces import WAIT, Namespace, eventually
 from tests.netns.proxy.conftest import Node, World
 
@@ -101,6 +102,41 @@ async def test_side_doors(world: World) -> None:
     assert node.get(10249, "/healthz") == (200, "ok")
     assert node.get(10249, "/proxyMode") == (200, "iptables")
     await soon("a sync", lambda: 'rules_iptables_total{ip_family="IPv4",table="nat"}' in node.get(10249, "/metrics")[1])
+
+
+async def told(world: World, selector: str) -> dict[str, Any]:
+    """The event of kube-proxy that the selector finds."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            selected = f"reportingController=kube-proxy,{selector}"
+            listed = await world.client.list(NEW_EVENTS, "default", field_selector=selected)
+            if listed["items"]:
+                return listed["items"][0]
+            await asyncio.sleep(0.1)
+
+
+async def test_it_says_that_it_starts_and_that_a_port_is_taken(world: World) -> None:
+    one, _ = world.nodes
+    started = await told(world, f"regarding.name={one.name}")
+    assert started["regarding"] == {"kind": "Node", "name": one.name, "uid": one.name}
+    assert (started["reason"], started["action"], started["type"]) == ("Starting", "StartKubeProxy", "Normal")
+
+    port = 31999
+    other = one.namespace.serve("somebody else", port)
+    world.servers.append(other)
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": port}
+    await world.service("web", [("10.244.9.9", one.name)], **spec)
+    failed = await told(world, "regarding.name=web")
+    assert failed["regarding"] == {"kind": "Service", "namespace": "default", "name": "web", "uid": "default/web"}
+    assert (failed["reason"], failed["action"], failed["type"]) == (
+        "FailedToStartServiceHealthcheck",
+        "Listen",
+        "Warning",
+    )
+    assert failed["note"] == (
+        f'node {one.name} failed to start healthcheck "default/web" on port {port}: '
+        f"listen tcp 0.0.0.0:{port}: bind: address already in use"
+    )
 
 
 async def test_health_check_node_port(world: World) -> None:

@@ -43,9 +43,8 @@ async def test_an_event_says_what_was_done_to_what_and_leaves_the_old_fields_out
             "namespace": "default",
             "name": "p",
             "uid": "u",
-            "resourceVersion": "",
         },
-        "related": {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "n", "resourceVersion": ""},
+        "related": {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "n"},
     }
 
 

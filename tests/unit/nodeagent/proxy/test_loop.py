@@ -24,7 +24,7 @@ async def test_where_the_kernel_tells_nothing_a_flush_is_repaired_within_the_pro
     rules = IptablesRules(kernel, Settings())
     proxier = Proxier("node-1", Lister(), slices, rules, 4, NodeView(), clock, lambda _: 0)
     periods = {"min_period": Config().min_sync_period, "sync_period": Config().sync_period}
-    loop = SyncLoop([proxier], ServiceHealth(lambda: True), clock, **periods)
+    loop = SyncLoop([proxier], ServiceHealth(lambda: True, lambda *_: None), clock, **periods)
     running = asyncio.ensure_future(loop.run(told_by_kernel=False))
     await clock.advance(flushed_at)
     written = kernel.kernel

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -117,8 +117,12 @@ class Proxier:
 
     async def sync(self) -> float | None:
         """Bring the kernel to what the listers say; a float asks to be called again after so many seconds."""
-        with nullcontext() if self._backend.holds else collector.paused():
+        with nullcontext() if self._backend.holds else self._much_made():
             return await self._sync()
+
+    def _much_made(self) -> AbstractContextManager[None]:
+        """Of a full write. What the first makes stays as long as the process; later ones put theirs in its place."""
+        return collector.loading() if self.last_sync is None else collector.paused()
 
     async def _sync(self) -> float | None:
         started = self._clock.monotonic()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provisioner.images import cache, layers, oci
+from provisioner.images import cache, layers, oci, wheels
 from provisioner.images.errors import ImageError
 from provisioner.images.recipes import RECIPES
 
-_PATH = "/opt/kubelab/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KEYS = {"name", "layers", "entrypoint", "cmd", "env", "user", "workdir", "ports", "stop_signal"}
 
 
@@ -64,12 +64,12 @@ def ensure_oci_image(home: Path, path: Path, report: Callable[[str], None]) -> O
     def build(target: Path) -> None:
         report(f"container images: {recipe['name']}")
         built = [layers.load_layer(folder) for folder in chain]
-        env = recipe.get("env", {})
+        path_of_venv = f"/{wheels.VENV}/bin:" if "venv" in recipe["layers"] else ""
         config = oci.make_config(
             oci.ImageConfig(
                 entrypoint=recipe.get("entrypoint", ()),
                 cmd=recipe.get("cmd", ()),
-                env={"PATH": _PATH, **env},
+                env={"PATH": path_of_venv + _PATH, **recipe.get("env", {})},
                 user=recipe.get("user", ""),
                 workdir=recipe.get("workdir", "/"),
                 ports=recipe.get("ports", ()),

@@ -41,7 +41,8 @@ REQUEST_TIMEOUT = 60.0
 """Seconds for a request that is not long-running (--request-timeout's default)."""
 HEADER_TIMEOUT = 32.0
 """Seconds that a connection's first request may take to say its headers (upstream's ReadHeaderTimeout)."""
-_LINE_MAX = 64 * 1024  # bytes of the request line and of one header; tokens and selectors are long
+_LINE_MAX = 1 << 20  # bytes of the request line, which bears the command of an exec (upstream's limit for all headers)
+_FIELD_MAX = 64 * 1024  # bytes of one header; tokens are long
 _SHUTDOWN = 2.0
 _COME_AGAIN = "5"  # seconds; upstream's WithRetryAfter
 _LEAVING = "The apiserver is shutting down, please try again later.\n"
@@ -90,7 +91,7 @@ class Front:
             logger=_http_log(),
             keepalive_timeout=180,
             max_line_size=_LINE_MAX,
-            max_field_size=_LINE_MAX,
+            max_field_size=_FIELD_MAX,
             auto_decompress=True,
         )
         loop = asyncio.get_running_loop()

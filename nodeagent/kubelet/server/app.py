@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 Status = Callable[[Pod], Mapping[str, Any]]
 
+_LINE_MAX = 1 << 20  # bytes of a request line, which bears the command of an exec; Go's servers take as many
+_FIELD_MAX = 64 * 1024  # bytes of one header
+
 
 class KubeletServer:
     """The HTTPS server. status: a pod's status as the kubelet has it."""
@@ -85,7 +88,13 @@ class KubeletServer:
         if self._system_logs is not None:
             self._system_logs.add_routes(route)
         runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1
+            app,
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=1,
+            max_line_size=_LINE_MAX,
+            max_field_size=_FIELD_MAX,
         )
         await runner.setup()
         try:

@@ -78,13 +78,16 @@ class _PortPlanner:
             self.out.chains[self.external_chain] = tuple(self._external_rules())
         if self.firewalled:
             self.out.chains[self.firewall_chain] = tuple(self._firewall_rules())
-        targets = {one: self._target(one) for one in self.where.reachable}
-        if self.where.cluster:
-            self._policy_chain(self.cluster_chain, [targets[one] for one in self.where.cluster])
+        targets = [self._target(one) for one in self.where.reachable]
         if self.where.local:
-            self._policy_chain(self.local_chain, [targets[one] for one in self.where.local])
+            by_endpoint = dict(zip(self.where.reachable, targets, strict=True))
+            if self.where.cluster:
+                self._policy_chain(self.cluster_chain, [by_endpoint[one] for one in self.where.cluster])
+            self._policy_chain(self.local_chain, [by_endpoint[one] for one in self.where.local])
+        elif targets:
+            self._policy_chain(self.cluster_chain, targets)
         note = self._note(self.port.name)
-        for endpoint, target in targets.items():
+        for endpoint, target in zip(self.where.reachable, targets, strict=True):
             self.out.chains[target.chain] = self._endpoint_rules(endpoint.ip, target, note)
         return self.out
 

@@ -43,6 +43,8 @@ def test_exec(cluster: Cluster, web: dict[str, Any], environment: dict[str, str]
     assert b"executable file not found" in told
     code, out, _ = execute("sh", "-c", "cat > /dev/null; echo ended", data=b"x" * 100_000, stdin=True)
     assert (code, out) == (0, b"ended\n"), "the end of stdin reaches the process"
+    long = "a" * 100_000
+    assert execute("echo", long) == (0, f"{long}\n".encode(), b""), "the command goes in the address, all the way"
 
 
 def test_which_protocol_kubectl_ends_up_with(cluster: Cluster, web: dict[str, Any]) -> None:

@@ -98,6 +98,14 @@ def all_containers(pod: Mapping[str, Any]) -> Iterator[tuple[Kind, Container]]:
         yield "ephemeral", container
 
 
+def common_user(pod: Mapping[str, Any]) -> int | None:
+    """The runAsUser of every container, be it said by the pod or by each; None where one says none or another."""
+    of_pod = (pod["spec"].get("securityContext") or {}).get("runAsUser")
+    said = ((container.get("securityContext") or {}).get("runAsUser") for _, container in all_containers(pod))
+    users = {of_pod if uid is None else uid for uid in said}
+    return users.pop() if len(users) == 1 else None
+
+
 def find_container(pod: Mapping[str, Any], name: str) -> tuple[Kind, Container] | None:
     for kind, container in all_containers(pod):
         if container["name"] == name:

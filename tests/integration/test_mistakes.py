@@ -97,3 +97,16 @@ def test_a_malformed_quantity_is_no_fault_of_the_server(control_plane: ControlPl
         ]
         assert [answer.code for answer in answers] == [400, 422, 422], (quantity, [answer.body for answer in answers])
         assert all("quantities must match the regular expression" in answer.json["message"] for answer in answers)
+
+
+def test_a_resource_version_on_a_new_object_is_the_last_thing_refused(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    """The store refuses it: who may not create the object, or has it wrong, reads that instead (and so of a dry run)."""
+    path, metadata = f"/api/v1/namespaces/{namespace}/configmaps", {"name": "new", "resourceVersion": "7"}
+    wrong = control_plane.request("POST", path, {"metadata": metadata, "data": {"a key": "1"}})
+    assert wrong.code == 422 and "a key" in wrong.json["message"]
+    told = control_plane.request("POST", path, {"metadata": metadata})
+    assert (told.code, told.json["message"]) == (400, "resourceVersion should not be set on objects to be created")
+    assert control_plane.request("POST", f"{path}?dryRun=All", {"metadata": metadata}).code == 201
+    assert control_plane.request("GET", f"{path}/new").code == 404

@@ -12,6 +12,8 @@ def pod(obj: Object) -> None:
     """A Pod: its spec, and what only pods get, not templates: requests from limits, service links, host ports."""
     spec = part(obj, "spec")
     pod_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1  # of pods alone: a template keeps what it says (conversion.go)
     when_absent(spec, enableServiceLinks=True)
     for container in (*items(spec, "containers"), *items(spec, "initContainers")):
         limits = container["resources"].get("limits")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
-from apimachinery.kit.metrics import Counter, Gauge
 from apimachinery.meta import status
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.fairness.defaults import CATCH_ALL, EXEMPT, flow_schemas, priority_levels
 from controlplane.apiserver.fairness.level import Level, Queue, Refused
 from controlplane.apiserver.fairness.matching import distinguisher, matches
+from controlplane.apiserver.fairness.observed import Load, forget_level, observe_level
 
 Object = Mapping[str, Any]
 
@@ -24,15 +23,6 @@ PATIENCE = 15.0
 _KNOWN = 4096  # classifications that are remembered
 _BUSY = "too many requests, please try again later."
 
-_DISPATCHED = Counter(
-    "apiserver_flowcontrol_dispatched_requests_total", "Requests given a seat", ["priority_level", "flow_schema"]
-)
-_REJECTED = Counter(
-    "apiserver_flowcontrol_rejected_requests_total", "Requests refused", ["priority_level", "flow_schema", "reason"]
-)
-_WAITING = Gauge("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait", ["priority_level"])
-_EXECUTING = Gauge("apiserver_flowcontrol_current_executing_requests", "Requests on a seat", ["priority_level"])
-
 
 class Flow(Struct, frozen=True):
     """A schema with its level, as a request meets them."""
@@ -40,7 +30,7 @@ class Flow(Struct, frozen=True):
     schema: Object
     level: Level
     headers: Mapping[str, str]
-    dispatched: Any
+    load: Load
 
 
 class Seat:
@@ -58,6 +48,7 @@ class Seat:
 
     def release(self) -> None:
         """The request is done, or needs no seat any more."""
+        self.flow.load.executing -= 1
         self.flow.level.give_back(self._queue)
         self._fairness.freed()
 
@@ -75,6 +66,7 @@ class Fairness:
         self.levels: dict[str, Level] = {}
         self._order: list[Flow] = []
         self._flows: dict[tuple[Any, ...], Flow] = {}
+        self._loads: dict[tuple[str, str], Load] = {}
         self._dirty = False
         self.changed = asyncio.Event()
         """Set when schemas or levels have changed; whoever looks clears it."""
@@ -120,20 +112,30 @@ class Fairness:
     async def take(self, asked: Attributes) -> Seat:
         """A seat. Raises ApiError 429 when there is none and nowhere to wait, or the wait was too long."""
         flow = self.classify(asked)
-        level = flow.level
-        queue = None
-        if not level.take_now():
-            name = flow.schema["metadata"]["name"]
-            apart = f"{name}/{distinguisher(flow.schema, asked)}"
-            about = f"{asked.user.name} {asked.verb} {asked.path or asked.resource}"
-            try:
-                now = asyncio.get_running_loop().time()
-                queue = await level.take(name, apart, about, now, PATIENCE)
-            except Refused as error:
-                _REJECTED.labels(level.name, name, str(error)).inc()
-                raise status.too_many_requests(_BUSY, 1) from None
-        flow.dispatched.inc()
+        load, queue, waited = flow.load, None, 0.0
+        if not flow.level.take_now():
+            queue, waited = await self._wait(flow, asked)
+        load.executing += 1
+        load.dispatched.inc()
+        load.waited.observe(waited)
         return Seat(self, flow, queue)
+
+    async def _wait(self, flow: Flow, asked: Attributes) -> tuple[Queue, float]:
+        """For a seat: the queue in which it was waited for, and the seconds. Raises ApiError 429."""
+        name = flow.schema["metadata"]["name"]
+        apart = f"{name}/{distinguisher(flow.schema, asked)}"
+        about = f"{asked.user.name} {asked.verb} {asked.path or asked.resource}"
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        flow.load.waiting += 1
+        try:
+            queue = await flow.level.take(name, apart, about, began, PATIENCE)
+        except Refused as error:
+            flow.load.refused(str(error), clock() - began)
+            raise status.too_many_requests(_BUSY, 1) from None
+        finally:
+            flow.load.waiting -= 1
+        return queue, clock() - began
 
     def freed(self) -> None:
         """A seat came free: whoever may use it now gets it."""
@@ -168,15 +170,18 @@ class Fairness:
             level = self.levels.get(name)
             if level is None or level.exempt is not exempt:
                 level = Level(name, uid, may_borrow=self.may_borrow, exempt=exempt)
-                _WAITING.labels(name).set_function(partial(_waiting, level))
-                _EXECUTING.labels(name).set_function(partial(_executing, level))
             level.uid = uid
             levels[name] = level
+        for name in self.levels.keys() - limited.keys():
+            forget_level(name)
         self.levels = levels
         for name, each in limited.items():
             self._configure(levels[name], each["spec"]["limited"], math.ceil(self._total * shares[name] / whole))
+            observe_level(levels[name])
         self.changed.set()
         self._order = self._flows_in_order()
+        for gone in self._loads.keys() - {(flow.level.name, flow.schema["metadata"]["name"]) for flow in self._order}:
+            self._loads.pop(gone).forget()
         self._flows.clear()
 
     def _configure(self, level: Level, spec: Object, seats: int) -> None:
@@ -206,16 +211,12 @@ class Fairness:
                 "X-Kubernetes-PF-FlowSchema-UID": str(schema["metadata"].get("uid") or ""),
                 "X-Kubernetes-PF-PriorityLevel-UID": level.uid,
             }
-            flows.append(Flow(schema, level, headers, _DISPATCHED.labels(name, schema["metadata"]["name"])))
+            key = (name, schema["metadata"]["name"])
+            load = self._loads.get(key)
+            if load is None:
+                load = self._loads[key] = Load(*key)
+            flows.append(Flow(schema, level, headers, load))
         return flows
-
-
-def _waiting(level: Level) -> float:
-    return level.waiting
-
-
-def _executing(level: Level) -> float:
-    return level.executing
 
 
 def _shares(limited: Object) -> int:

@@ -33,8 +33,6 @@ async def create(collection: Collection, call: Call, document: Any) -> Object:
 
 async def create_object(collection: Collection, call: Call, obj: Object, managed: list[Object] | None = None) -> Object:
     """The same from an object of the stored version that was read already; `managed`: its managedFields."""
-    if obj["metadata"].get("resourceVersion"):
-        raise status.bad_request("resourceVersion should not be set on objects to be created")
     generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for attempt in range(_NAME_ATTEMPTS):
         made = copied(obj) if generated else obj
@@ -49,7 +47,7 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
 
 
 async def _create(collection: Collection, call: Call, obj: Object, managed: list[Object] | None) -> Object:
-    strategy = collection.strategy
+    strategy, claimed = collection.strategy, obj["metadata"].get("resourceVersion")
     metadata.fill_created(collection.resource, obj, collection.clock.now(), strategy.unnamed())
     if strategy.generated:
         obj["metadata"]["generation"] = 1
@@ -73,4 +71,6 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
             if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):
                 raise status.already_exists(collection.resource, obj["metadata"]["name"])
             return obj
+        if claimed:  # the store's refusal, as upstream: who may not create it, or has it wrong, has read that instead
+            raise status.bad_request("resourceVersion should not be set on objects to be created")
         return await collection.store.create(obj, strategy.ttl(obj), call.keep)

@@ -62,8 +62,8 @@ def _fill(folder: Path, payload: Payload, gid: int | None) -> None:
                 _folder(folder / below, gid)
         place.write_bytes(file.data)
         place.chmod(file.mode if gid is None else file.mode | 0o440)
-        if gid is not None:
-            os.chown(place, -1, gid)
+        if gid is not None or file.uid is not None:
+            os.chown(place, -1 if file.uid is None else file.uid, -1 if gid is None else gid)
 
 
 def _link(volume: Path, payload: Payload) -> None:

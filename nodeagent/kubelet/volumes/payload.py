@@ -10,17 +10,18 @@ from typing import Any
 
 from nodeagent.kubelet import downward
 from nodeagent.kubelet.downward import NodeFacts
-from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.pods import Pod, common_user
 
 _DEFAULT_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a payload. mode: permission bits."""
+    """One file of a payload. mode: permission bits; uid: whose it is, None for root's."""
 
     data: bytes
     mode: int
+    uid: int | None = None
 
 
 Payload = dict[str, File]
@@ -128,15 +129,16 @@ def projected_files(
             raise PayloadProblem("ClusterTrustBundle projection is not supported in static kubelet mode")
         if "serviceAccountToken" in part:
             path = part["serviceAccountToken"]["path"]
-            payload[_safe(path)] = File(tokens[path].encode(), _token_mode(pod, mode))
+            payload[_safe(path)] = _token_file(pod, tokens[path].encode(), mode)
     return payload
 
 
-def _token_mode(pod: Pod, mode: int) -> int:
-    """A token is readable by its pod only: by its group with fsGroup, else by the user that all containers run as."""
-    if (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None:
-        return 0o640
-    return mode
+def _token_file(pod: Pod, token: bytes, mode: int) -> File:
+    """Where the pod says who reads it, nobody else does: the user that all containers run as, and with fsGroup the
+    group, which is given what is the owner's (KEP-2451)."""
+    uid = common_user(pod)
+    grouped = (pod["spec"].get("securityContext") or {}).get("fsGroup") is not None
+    return File(token, 0o600 if grouped or uid is not None else mode, uid)
 
 
 def _mode(asked: Any, otherwise: int) -> int:

@@ -130,6 +130,13 @@ def test_a_deployment():
     assert "enableServiceLinks" not in spec["template"]["spec"]
 
 
+def test_a_negative_grace_is_a_second_for_pods_alone():
+    given = {"terminationGracePeriodSeconds": -1, "containers": []}
+    assert _applied(catalogue.PODS, {"spec": dict(given)})["spec"]["terminationGracePeriodSeconds"] == 1
+    template = _applied(catalogue.DEPLOYMENTS, {"spec": {"template": {"spec": dict(given)}}})["spec"]["template"]
+    assert template["spec"]["terminationGracePeriodSeconds"] == -1
+
+
 def test_what_was_given_stays():
     body = {"spec": {"replicas": 0, "strategy": {"type": "Recreate"}, "template": {"spec": {}}}}
     spec = _applied(catalogue.DEPLOYMENTS, body)["spec"]

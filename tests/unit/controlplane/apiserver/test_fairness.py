@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes
@@ -163,6 +164,27 @@ async def test_stored_objects_count():
     fairness.drop(level)
     await asyncio.sleep(0)
     assert fairness.classify(ask(user("bob"))).schema["metadata"]["name"] == "catch-all"
+
+
+async def test_levels_and_what_is_under_way_are_told_in_metrics():
+    def told(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(f"apiserver_flowcontrol_{name}", labels)
+
+    fairness = Fairness(600)
+    low = {"priority_level": "workload-low"}
+    assert [told(f"{which}_limit_seats", **low) for which in ("nominal", "lower", "upper")] == [245, 25, 845]
+    flow = {"priority_level": "global-default", "flow_schema": "global-default"}
+    before = told("request_wait_duration_seconds_count", **flow, execute="true") or 0
+    seat = await fairness.take(ask(user("bob")))
+    assert told("current_executing_requests", **flow) == 1 and told("current_inqueue_requests", **flow) == 0
+    assert told("request_wait_duration_seconds_count", **flow, execute="true") == before + 1
+    seat.release()
+    assert told("current_executing_requests", **flow) == 0
+
+    level = next(each for each in priority_levels() if each["metadata"]["name"] == "workload-low")
+    fairness.drop(level)
+    await asyncio.sleep(0)
+    assert told("nominal_limit_seats", **low) is None and told("nominal_limit_seats", priority_level="catch-all")
 
 
 def test_hands_are_spread_and_hold_no_card_twice():

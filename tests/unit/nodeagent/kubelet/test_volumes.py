@@ -64,6 +64,30 @@ def test_projected() -> None:
     assert {path: file.data for path, file in made.items()} == {"token": b"T", "ca.crt": b"1", "namespace": b"n"}
 
 
+@pytest.mark.parametrize(
+    ("of_pod", "of_main", "mode", "uid"),
+    [
+        ({}, {}, 0o644, None),
+        ({"runAsUser": 1000}, {}, 0o600, 1000),
+        ({}, {"runAsUser": 1000}, 0o644, None),  # the other container may be anybody
+        ({"runAsUser": 1000}, {"runAsUser": 2000}, 0o644, None),
+        ({"fsGroup": 7}, {}, 0o600, None),
+        ({"runAsUser": 1000, "fsGroup": 7}, {}, 0o600, 1000),
+    ],
+)
+def test_a_token_is_for_those_who_run_the_pod(
+    of_pod: dict[str, Any], of_main: dict[str, Any], mode: int, uid: int | None
+) -> None:
+    containers = [{"name": "main", "securityContext": of_main}, {"name": "other"}]
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {"securityContext": of_pod, "containers": containers},
+    }
+    source = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
+    made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    assert made == {"token": File(b"T", mode, uid)}
+
+
 def test_the_payload_is_swapped_as_one(tmp_path: Path) -> None:
     assert write_payload(tmp_path, {"a": File(b"1", 0o600), "d/b": File(b"2", 0o644)}, now=NOW)
     first = (tmp_path / "..data").readlink()
@@ -88,6 +112,12 @@ def test_the_group_reads_what_is_filled(tmp_path: Path) -> None:
     found, folder = (tmp_path / "d/a").stat(), (tmp_path / "d").stat()
     assert (found.st_gid, found.st_mode & 0o7777) == (1234, 0o440)
     assert (folder.st_gid, folder.st_mode & 0o7777) == (1234, 0o2755)
+
+
+def test_a_file_may_be_one_users(tmp_path: Path) -> None:
+    write_payload(tmp_path, {"token": File(b"1", 0o600, 1000)}, now=NOW)
+    found = (tmp_path / "token").stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1000, 0, 0o600)
 
 
 def test_host_path_types(tmp_path: Path) -> None:

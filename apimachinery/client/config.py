@@ -6,19 +6,21 @@ import base64
 import os
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import tls
 from apimachinery.kit.config import ConfigError
 
+_NOT_HERE = ("exec", "auth-provider", "as")
 IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """One cluster and one identity. PEM as bytes; `token_file` is read again for every request (tokens rotate)."""
+    """One cluster and one identity. PEM as bytes; `token_file` is read again for every request (tokens rotate).
+    username and password: of HTTP's basic authentication."""
 
     server: str
     ca_data: bytes | None = None
@@ -27,6 +29,8 @@ class ClientConfig:
     token: str | None = None
     token_file: Path | None = None
     namespace: str = "default"
+    username: str = ""
+    password: str = ""
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The context to dial `server` with; None for plain HTTP."""
@@ -48,15 +52,55 @@ class ClientConfig:
             return self.token_file.read_text().strip()
         return self.token
 
+    def authorization(self) -> str | None:
+        """The header that says who asks, or None. Raises OSError."""
+        if token := self.bearer():
+            return f"Bearer {token}"
+        if self.username or self.password:
+            return f"Basic {_b64(f'{self.username}:{self.password}'.encode())}"
+        return None
+
 
 def load_kubeconfig(path: Path | str, context: str | None = None) -> ClientConfig:
     """Read a kubeconfig file (v1/Config), data inline or in files relative to it.
 
     context: its name; the current context when None. Raises ConfigError naming the file and what is wrong with it.
     """
+    path = Path(path)
+    document = _read(path)
+    name = context or document.get("current-context") or ""
+    chosen = _named(path, document, "contexts", "context", name)
+    cluster = _named(path, document, "clusters", "cluster", chosen.get("cluster", ""))
+    user = _named(path, document, "users", "user", chosen["user"]) if chosen.get("user") else {}
+    if not cluster.get("server"):
+        raise ConfigError([f"{path}: cluster {chosen.get('cluster')!r} has no server"])
+    return replace(
+        _identity(path, user),
+        server=cluster["server"].rstrip("/"),
+        ca_data=_data(path, cluster, "certificate-authority"),
+        namespace=chosen.get("namespace") or "default",
+    )
+
+
+def load_users(path: Path | str) -> tuple[dict[str, ClientConfig], str]:
+    """Every identity of a kubeconfig file by its name, without a server, and the name of the current context's ("" when
+    there is none). Raises ConfigError, also for an identity that has to be asked for or borrowed."""
+    path = Path(path)
+    document = _read(path)
+    found: dict[str, ClientConfig] = {}
+    for entry in document.get("users") or []:
+        name, user = str(entry.get("name")), entry.get("user") or {}
+        if foreign := [each for each in _NOT_HERE if user.get(each)]:
+            raise ConfigError([f"{path}: user {name!r}: {foreign[0]} is not supported"])
+        found[name] = _identity(path, user)
+    current = document.get("current-context")
+    chosen = [each.get("context") or {} for each in document.get("contexts") or [] if each.get("name") == current]
+    return found, str(chosen[0].get("user") or "") if current and chosen else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
     import yaml  # 10 ms, and only who reads or writes a file needs it
 
-    path = Path(path)
     try:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -65,21 +109,19 @@ def load_kubeconfig(path: Path | str, context: str | None = None) -> ClientConfi
         raise ConfigError([f"{path}: not YAML: {error}"]) from None
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: not a kubeconfig"])
-    name = context or document.get("current-context") or ""
-    chosen = _named(path, document, "contexts", "context", name)
-    cluster = _named(path, document, "clusters", "cluster", chosen.get("cluster", ""))
-    user = _named(path, document, "users", "user", chosen["user"]) if chosen.get("user") else {}
-    if not cluster.get("server"):
-        raise ConfigError([f"{path}: cluster {chosen.get('cluster')!r} has no server"])
+    return document
+
+
+def _identity(path: Path, user: dict[str, Any]) -> ClientConfig:
     token_file = user.get("tokenFile")
     return ClientConfig(
-        server=cluster["server"].rstrip("/"),
-        ca_data=_data(path, cluster, "certificate-authority"),
+        server="",
         cert_data=_data(path, user, "client-certificate"),
         key_data=_data(path, user, "client-key"),
         token=user.get("token"),
         token_file=path.parent / token_file if token_file else None,
-        namespace=chosen.get("namespace") or "default",
+        username=str(user.get("username") or ""),
+        password=str(user.get("password") or ""),
     )
 
 

@@ -121,8 +121,8 @@ class Remote:
                     timeout=self._timeout,
                     cookie_jar=aiohttp.DummyCookieJar(),
                 )
-            if token := self._config.bearer():
-                headers["Authorization"] = f"Bearer {token}"
+            if shows := self._config.authorization():
+                headers["Authorization"] = shows
             async with self._session.post(
                 self._endpoint.url, data=body, headers=headers, allow_redirects=False
             ) as answer:

@@ -63,6 +63,7 @@ class Webhook:
         (directory / "key").write_bytes(pair.key_pem)
         self.bundle = base64.b64encode(authority.pair.cert_pem).decode()
         self.asked: list[Any] = []
+        self.shown: list[str] = []  # as whom
         self.answer: Any = {"allowed": True}
         self.code = 200
         outer = self
@@ -70,6 +71,7 @@ class Webhook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 review = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.shown.append(self.headers.get("Authorization", ""))
                 body = orjson.dumps(outer.respond(review))
                 self.send_response(outer.code)
                 self.send_header("Content-Length", str(len(body)))

@@ -17,10 +17,14 @@ from controlplane.apiserver.admission.image_policy import ImagePolicy
 from controlplane.apiserver.admission.pod_security.plugin import Configuration as PodSecurityConfiguration
 from controlplane.apiserver.admission.pod_security.policy import LevelVersion, Policy, parse_level, parse_version
 from controlplane.apiserver.admission.resource_quota.charge import LimitedResource
+from controlplane.apiserver.admission.webhooks.credentials import Credentials
+from controlplane.apiserver.admission.webhooks.credentials import load as load_credentials
 
 Object = dict[str, Any]
 
 FLAG = "--admission-control-config-file"
+WEBHOOKS = ("MutatingAdmissionWebhook", "ValidatingAdmissionWebhook")
+_WEBHOOKS_BEFORE = "apiserver.config.k8s.io/v1alpha1"
 _VERSIONS = {
     "AdmissionConfiguration": ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1"),
     "PodSecurity": tuple(f"pod-security.admission.config.k8s.io/{each}" for each in ("v1", "v1beta1", "v1alpha1")),
@@ -30,6 +34,7 @@ _VERSIONS = {
     ),
     "EventRateLimit": ("eventratelimit.admission.k8s.io/v1alpha1",),
     "PodTolerationRestriction": ("podtolerationrestriction.admission.k8s.io/v1alpha1",),
+    **dict.fromkeys(WEBHOOKS, ("apiserver.config.k8s.io/v1", _WEBHOOKS_BEFORE)),
 }
 _IMAGE_POLICY_TIMES = (
     ("allowTTL", "allow cache", 1.0, 1.0, 1800.0, 300.0),
@@ -54,6 +59,8 @@ class AdmissionConfiguration(Struct, frozen=True):
     allowed_tolerations: tuple[Object, ...] = ()
     node_selectors: Mapping[str, str] = {}
     image_policy: ImagePolicy | None = None
+    webhooks: Mapping[str, Credentials] = {}
+    """By the plug-ins of WEBHOOKS: who the server is to webhooks."""
 
 
 def load(file: File | None, problems: Problems, enabled: Collection[str] | None = None) -> AdmissionConfiguration:
@@ -70,6 +77,7 @@ def load(file: File | None, problems: Problems, enabled: Collection[str] | None 
         allowed,
         _node_selectors(found.get("PodNodeSelector")),
         _image_policy(found.get("ImagePolicyWebhook"), problems) if "ImagePolicyWebhook" in asked else None,
+        {name: _credentials(name, found[name], problems) for name in WEBHOOKS if name in found},
     )
 
 
@@ -198,6 +206,24 @@ def _image_policy(document: Mapping[str, Any] | None, problems: Problems) -> Ima
         return None
     allow = said.get("defaultAllow") is True
     return ImagePolicy(client, found["allowTTL"], found["denyTTL"], found["retryBackoff"], allow)
+
+
+def _credentials(plugin: str, document: Mapping[str, Any], problems: Problems) -> Credentials:
+    """WebhookAdmissionConfiguration: where the identities are."""
+    kind = "WebhookAdmission" if document.get("apiVersion") == _WEBHOOKS_BEFORE else "WebhookAdmissionConfiguration"
+    if not _is(document, plugin, kind, problems):
+        return Credentials()
+    begin, file = f'couldn\'t init admission plugin "{plugin}"', document.get("kubeConfigFile") or ""
+    if not isinstance(file, str) or not file.startswith("/"):
+        said = invalid(Path("kubeConfigFile"), file, "must be an absolute file path")
+        problems.add(FLAG, f"{begin}: {said}")
+        return Credentials()
+    try:
+        return load_credentials(File(file))
+    except ConfigError as error:
+        for problem in error.problems:
+            problems.add(FLAG, f"{begin}: {problem}")
+        return Credentials()
 
 
 def _seconds(value: Any, unit: float, least: float, most: float, usual: float) -> float:

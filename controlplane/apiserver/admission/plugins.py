@@ -33,7 +33,7 @@ from controlplane.apiserver.admission.certificates import (
     CertificateSubjectRestriction,
 )
 from controlplane.apiserver.admission.chain import Chain, Plugin
-from controlplane.apiserver.admission.configuration import AdmissionConfiguration
+from controlplane.apiserver.admission.configuration import WEBHOOKS, AdmissionConfiguration
 from controlplane.apiserver.admission.default_ingress_class import DefaultIngressClass
 from controlplane.apiserver.admission.default_storage_class import DefaultStorageClass
 from controlplane.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
@@ -87,7 +87,8 @@ class Admission:
         self._status: PolicyStatus | None = None
         if "ValidatingAdmissionPolicy" in config.admission_plugins:
             self._status = PolicyStatus(store(VALIDATINGADMISSIONPOLICIES), lambda: self.served())
-        self._webhooks = WebhookClient(store(SERVICES))
+        said = (config.admission or AdmissionConfiguration()).webhooks
+        self._webhooks = {name: WebhookClient(store(SERVICES), said.get(name)) for name in WEBHOOKS}
         self._images: RemoteReviews | None = None
         self.chain = Chain(self._plugins(config.admission_plugins))
 
@@ -104,7 +105,8 @@ class Admission:
 
     async def close(self) -> None:
         """End the connections to webhooks."""
-        await self._webhooks.close()
+        for webhooks in self._webhooks.values():
+            await webhooks.close()
         if self._images is not None:
             await self._images.close()
 
@@ -160,7 +162,7 @@ class Admission:
             "DefaultIngressClass": lambda: DefaultIngressClass(lookup(INGRESSCLASSES)),
             "DenyServiceExternalIPs": DenyServiceExternalIPs,
             "MutatingAdmissionWebhook": lambda: MutatingAdmissionWebhook(
-                lookup(MUTATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks
+                lookup(MUTATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks["MutatingAdmissionWebhook"]
             ),
             "ValidatingAdmissionPolicy": lambda: ValidatingAdmissionPolicy(
                 lookup(VALIDATINGADMISSIONPOLICIES),
@@ -169,7 +171,9 @@ class Admission:
                 Params(self._by_kind, store),
             ),
             "ValidatingAdmissionWebhook": lambda: ValidatingAdmissionWebhook(
-                lookup(VALIDATINGWEBHOOKCONFIGURATIONS), lookup(NAMESPACES), self._webhooks
+                lookup(VALIDATINGWEBHOOKCONFIGURATIONS),
+                lookup(NAMESPACES),
+                self._webhooks["ValidatingAdmissionWebhook"],
             ),
             "ResourceQuota": lambda: ResourceQuota(
                 lookup(RESOURCEQUOTAS), store(RESOURCEQUOTAS), said.limited, self._clock

@@ -8,14 +8,17 @@ import errno
 import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from apimachinery.client.config import ClientConfig
 from apimachinery.kit import tls
 from apimachinery.meta import status
+from controlplane.apiserver.admission.webhooks.credentials import Credentials
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.streams.addresses import is_proxyable, proxyable_address
 
@@ -25,6 +28,7 @@ MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer; a patch of the largest object fits several times."""
 _CONTEXTS = 200  # authorities whose TLS contexts are kept (upstream's defaultCacheSize)
 _HTTPS = 443
+_AGENT = "kube-apiserver-admission"
 
 
 class CallFailed(Exception):
@@ -43,33 +47,39 @@ class Endpoint(Struct, frozen=True):
 
 
 class WebhookClient:
-    """`services`: where ClusterIPs are looked up; on a master kube-proxy's rules route them."""
+    """`services`: where ClusterIPs are looked up; on a master kube-proxy's rules route them. credentials: who the
+    server is to which webhook; None: nobody."""
 
-    def __init__(self, services: ObjectStore) -> None:
-        self._services = services
+    def __init__(self, services: ObjectStore, credentials: Credentials | None = None) -> None:
+        self._services, self._credentials = services, credentials or Credentials()
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: OrderedDict[bytes | None, ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[tuple[bytes | None, ClientConfig | None], ssl.SSLContext] = OrderedDict()
 
     async def post(self, config: Mapping[str, Any], body: bytes, timeout: float) -> bytes:
         """The body of a good answer. config: a WebhookClientConfig; timeout: seconds. Raises CallFailed."""
         endpoint = await self.endpoint(config, timeout)
         shown = endpoint.shown
         url = URL.build(scheme="https", host=endpoint.host, port=endpoint.port).join(endpoint.url.relative())
+        identity = self._credentials.of(endpoint.name, endpoint.port)
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, */*",
+            "Host": endpoint.url.authority,
+            "User-Agent": _AGENT,
+        }
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
             )
         try:
+            if identity is not None and (shows := identity.authorization()):
+                headers["Authorization"] = shows
             async with asyncio.timeout(timeout):
                 async with self._session.post(
                     url,
                     data=body,
-                    headers={
-                        "Content-Type": "application/json",
-                        "Accept": "application/json, */*",
-                        "Host": endpoint.url.authority,
-                    },
-                    ssl=self._context(config.get("caBundle")),
+                    headers=headers,
+                    ssl=self._context(config.get("caBundle"), identity),
                     server_hostname=endpoint.name,
                     allow_redirects=False,
                 ) as answer:
@@ -134,11 +144,14 @@ class WebhookClient:
             raise CallFailed(f'failed to call webhook: Post "{text}": address not allowed')
         return Endpoint(url, text, address, port, host)
 
-    def _context(self, bundle: str | None) -> ssl.SSLContext:
-        key = base64.b64decode(bundle) if bundle else None
+    def _context(self, bundle: str | None, identity: ClientConfig | None) -> ssl.SSLContext:
+        authority = base64.b64decode(bundle) if bundle else None
+        shown = identity if identity is not None and identity.cert_data else None
+        key = authority, shown
         found = self._contexts.get(key)
         if found is None:
-            found = self._contexts[key] = tls.client_context(key)
+            made = replace(shown, server="https://", ca_data=authority).ssl_context() if shown is not None else None
+            found = self._contexts[key] = made or tls.client_context(authority)
             if len(self._contexts) > _CONTEXTS:
                 self._contexts.popitem(last=False)
         self._contexts.move_to_end(key)

@@ -31,10 +31,12 @@ Answer = Callable[[Object], Object | web.Response]
 
 
 class WebhookServer:
-    """`asked`: the AdmissionReviews that came, by path; `answers`: what a path answers, as fields of the response."""
+    """`asked`: the AdmissionReviews that came, by path; `answers`: what a path answers, as fields of the response;
+    `authority`: whose certificates it takes, and whose it has."""
 
-    def __init__(self, port: int, bundle: bytes) -> None:
-        self.port, self.bundle = port, base64.b64encode(bundle).decode()
+    def __init__(self, port: int, authority: Authority) -> None:
+        self.port, self.authority = port, authority
+        self.bundle = base64.b64encode(authority.pair.cert_pem).decode()
         self.asked: dict[str, list[Object]] = {}
         self.answers: dict[str, Answer] = {}
 
@@ -47,7 +49,11 @@ class WebhookServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         review = orjson.loads(await request.read())
-        self.asked.setdefault(request.path, []).append({**review, "host": request.headers["Host"]})
+        shown = {name: request.headers.get(name, "") for name in ("Host", "Authorization", "User-Agent")}
+        certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
+        subject = certificate["subject"][-1][-1][-1] if certificate else ""
+        came = {**review, "host": shown["Host"], "shown": shown, "subject": subject}
+        self.asked.setdefault(request.path, []).append(came)
         answer = self.answers.get(request.path, lambda _: {"allowed": True})(review["request"])
         if isinstance(answer, web.Response):
             return answer
@@ -68,7 +74,9 @@ async def webhook_server(directory: Path, *, names: tuple[str, ...] = ("localhos
     key.write_bytes(pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    served = WebhookServer(0, authority.pair.cert_pem)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cadata=authority.pair.cert_pem.decode())
+    served = WebhookServer(0, authority)
     runner = web.ServerRunner(web.Server(served.handle))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)

@@ -33,10 +33,11 @@ class Victims:
 
 @dataclass(frozen=True, slots=True)
 class Preemption:
-    """What to evict, or why nothing would help (one of the two is empty)."""
+    """What to evict, or why nothing would help (one of the two is empty). failed: it could not be found out."""
 
     victims: Victims | None
     message: str = ""
+    failed: bool = False
 
 
 def plan_preemption(

@@ -21,20 +21,21 @@ from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter, Histogram
 from apimachinery.kit.trace import Thing, current
-from apimachinery.meta import pods, times
+from apimachinery.meta import pods
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import Decision, choose, decide, find_feasible
 from controlplane.scheduler.extender import ExtenderFailed, Extenders
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, Verdict, What
-from controlplane.scheduler.messages import fit_error, truncated
+from controlplane.scheduler.messages import fit_error
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.preemption import Preemption, Victims, find_candidates, least_harm, plan_preemption
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
 from controlplane.scheduler.snapshot import Snapshot
+from controlplane.scheduler.telling import Telling
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ class ScheduleOne:
         extenders: Extenders,
     ) -> None:
         self._client, self._cache, self._queue, self._nominator = client, cache, queue, nominator
-        self._frameworks, self._recorders, self._clock, self._rng = frameworks, recorders, clock, rng
+        self._frameworks, self._clock, self._rng = frameworks, clock, rng
+        self._telling = Telling(client, recorders, clock)
         self._violating, self._percentage, self._extenders = violating, percentage, extenders
         # Free, and taken without a pause, where no extender is asked; otherwise the others wait for its answers.
         self._deciding = asyncio.Lock()
@@ -165,7 +167,7 @@ class ScheduleOne:
     async def _make_room(
         self, framework: Framework, pod: PodInfo, snapshot: Snapshot, refusals: Mapping[str, Verdict]
     ) -> Preemption:
-        """Whom to evict, or why nobody. Awaits extenders only. Raises ExtenderFailed."""
+        """Whom to evict, or why nobody. Awaits extenders only."""
         if not len(snapshot) or not framework.preempts:
             return Preemption(None)
         if not self._extenders.concern(pod):
@@ -173,8 +175,11 @@ class ScheduleOne:
         found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start)
         if isinstance(found, str):
             return Preemption(None, found)
-        left = await self._extenders.preempt(pod, found, snapshot.by_name)
-        return Preemption(least_harm(left) if left else None)
+        try:
+            left = await self._extenders.preempt(pod, found, snapshot.by_name)
+        except ExtenderFailed as error:
+            return Preemption(None, str(error), failed=True)
+        return Preemption(least_harm(left)) if left else Preemption(None, "no candidate node for preemption")
 
     async def _schedule(self, queued: QueuedPod) -> None:
         pod = queued.pod
@@ -188,18 +193,15 @@ class ScheduleOne:
             elif outcome is not None:
                 await self._refuse(pod, *outcome)
         except ExtenderFailed as error:
-            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
-            self._complain(pod, str(error))
-            self._give_up(queued)
+            await self._fail(queued, str(error))
         except (ApiError, ApiUnreachable) as error:
             # Of the evictions some may be lacking, and then nothing would change that could wake the pod.
             log.warning("%s: %s", pod.key, error)
             self._queue.retry(pod.uid)
-        except Exception:
+        except Exception as error:
             # An object that breaks a plugin must not stop the others.
             log.exception("scheduling %s failed", pod.key)
-            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
-            self._give_up(queued)
+            await self._fail(queued, f"{type(error).__name__}: {error}")
 
     async def _conclude(self, queued: QueuedPod) -> NodeInfo | tuple[str, Victims | None] | None:
         """Decide and keep account of it: the node on which the pod is assumed now, or why it waits and whom to evict.
@@ -207,7 +209,10 @@ class ScheduleOne:
         None for a pod that needs no decision any more. Awaits extenders only. Raises ExtenderFailed.
         """
         pod = queued.pod
-        if pod.deleting or self._cache.place_of(pod.uid) is not None:
+        if pod.deleting:
+            self._telling.complain(pod, f"skip schedule deleting pod: {pod.key}")
+            return None
+        if self._cache.place_of(pod.uid) is not None:
             return None
         framework, snapshot = self._frameworks[pod.scheduler_name], self._cache.snapshot()
         with _SECONDS.time():
@@ -225,7 +230,8 @@ class ScheduleOne:
         self._said = (pod.key, message)
         refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
         # What changed while others were asked has woken nobody: then the pod is tried again without waiting for more.
-        self._queue.put_back(queued, refused_by if self._cache.snapshot() is snapshot else ())
+        waits = self._cache.snapshot() is snapshot and not preemption.failed
+        self._queue.put_back(queued, refused_by if waits else ())
         _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
         return message, preemption.victims
 
@@ -250,10 +256,7 @@ class ScheduleOne:
                     if gone():
                         self._frameworks[pod.scheduler_name].unreserve(pod)
                         return False
-                    text = f'running PreBind plugin "{plugin.name}": {error}'
-                    self._complain(pod, text)
-                    _ATTEMPTS.labels("error", pod.scheduler_name).inc()
-                    self._give_up(queued)
+                    await self._fail(queued, f'running PreBind plugin "{plugin.name}": {error}')
                     return False
         finally:
             await self._slots.acquire()
@@ -274,18 +277,14 @@ class ScheduleOne:
             else:
                 await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
         except ExtenderFailed as error:
-            self._give_up(queued)
-            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
-            message = f"binding rejected: {error}"
-            self._complain(pod, message)
+            await self._fail(queued, str(error))
             return
         except ApiError as error:
-            self._give_up(queued, again=not is_not_found(error))
-            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
             if not is_not_found(error):
-                message = f"binding rejected: {error.message}"
-                self._said = (pod.key, message)
-                self._complain(pod, message)
+                await self._fail(queued, f'running Bind plugin "DefaultBinder": {error.message}')
+                return
+            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+            self._give_up(queued, again=False)
             return
         except ApiUnreachable:
             # Nobody knows whether it was bound: the pod stays assumed until the API tells.
@@ -293,8 +292,7 @@ class ScheduleOne:
                 self._give_up(queued)
                 return
         _ATTEMPTS.labels("scheduled", pod.scheduler_name).inc()
-        message = f"Successfully assigned {pod.key} to {node}"
-        self._recorders[pod.scheduler_name].event(pod.pod, "Normal", "Scheduled", "Binding", message)
+        self._telling.scheduled(pod, node)
 
     async def _was_bound(self, pod: PodInfo) -> bool:
         """Ask until the API answers."""
@@ -323,73 +321,19 @@ class ScheduleOne:
         if again and self._cache.place_of(queued.pod.uid) is None:
             self._queue.put_back(queued)
 
-    def _complain(self, pod: PodInfo, message: str) -> None:
-        """The event of a pod that gets no node."""
-        recorder = self._recorders[pod.scheduler_name]
-        recorder.event(pod.pod, "Warning", "FailedScheduling", "Scheduling", truncated(message))
+    async def _fail(self, queued: QueuedPod, message: str) -> None:
+        """Give up for now, for an error."""
+        _ATTEMPTS.labels("error", queued.pod.scheduler_name).inc()
+        self._give_up(queued)
+        self._said = (queued.pod.key, message)
+        await self._telling.failed(queued.pod, message)
 
     async def _refuse(self, pod: PodInfo, message: str, victims: Victims | None) -> None:
-        """Tell why the pod waits: event, PodScheduled condition, and the evictions that make room."""
-        self._complain(pod, message)
-        status: dict[str, Any] = {}
-        condition = self._unschedulable(pod, message)
-        if condition is not None:
-            status["conditions"] = [condition]
+        """Tell why the pod waits, and make the room that it may get."""
         if victims is not None:
             self._nominator.nominate(pod, victims.node)
-            status["nominatedNodeName"] = victims.node
-        if status:
-            try:
-                await self._client.patch(
-                    PODS, pod.name, {"status": status}, pod.namespace, kind="strategic", subresource="status"
-                )
-            except ApiError as error:
-                if not is_not_found(error):
-                    raise
-                return
-        if victims is not None:
+        there = await self._telling.refused(pod, message, "" if victims is None else victims.node)
+        if there and victims is not None:
             for other in self._nominator.lower_than(pod, victims.node):
                 self._nominator.remove(other.uid)
-            await asyncio.gather(*(self._evict(pod, victim, victims.node) for victim in victims.pods))
-
-    def _unschedulable(self, pod: PodInfo, message: str) -> dict[str, Any] | None:
-        """Return the PodScheduled condition to write, or None when the pod carries it already."""
-        current = pods.condition(pod.pod, "PodScheduled")
-        if current is not None and (current.get("reason"), current.get("message")) == ("Unschedulable", message):
-            return None
-        now = times.rfc3339(self._clock.now())
-        since = current.get("lastTransitionTime") if current and current.get("status") == "False" else now
-        return {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastTransitionTime": since,
-        }
-
-    async def _evict(self, pod: PodInfo, victim: PodInfo, node: str) -> None:
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "PreemptionByScheduler",
-            "message": f"{pod.scheduler_name}: preempting to accommodate a higher priority pod",
-            "lastTransitionTime": times.rfc3339(self._clock.now()),
-        }
-        try:
-            await self._client.patch(
-                PODS,
-                victim.name,
-                {"status": {"conditions": [condition]}},
-                victim.namespace,
-                kind="strategic",
-                subresource="status",
-            )
-            await self._client.delete(PODS, victim.name, victim.namespace, uid=victim.uid)
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
-            return
-        note = f"Preempted by pod {pod.uid} on node {node}"
-        self._recorders[pod.scheduler_name].event(
-            victim.pod, "Normal", "Preempted", "Preempting", note, related=pod.pod
-        )
+            await asyncio.gather(*(self._telling.evict(pod, victim, victims.node) for victim in victims.pods))

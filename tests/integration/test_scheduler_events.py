@@ -11,8 +11,16 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import NEW_EVENTS, PODS, PRIORITYCLASSES
-from apimachinery.meta import objects, times
+from apimachinery.api.catalogue import (
+    NEW_EVENTS,
+    PODS,
+    PRIORITYCLASSES,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
+)
+from apimachinery.client.rehearsal import rehearsing
+from apimachinery.meta import objects, pods, times
+from apimachinery.meta.status import ApiError
 from tests.integration.simulation import Simulation, simulated_cluster
 
 Object = dict[str, Any]
@@ -134,3 +142,39 @@ async def test_an_evicted_pod_is_told_of_with_who_took_its_place(cluster: Simula
         assert {key: value for key, value in event[field].items() if key != "resourceVersion"} == about(obj)
     assert (event["type"], event["action"]) == ("Normal", "Preempting")
     assert event["note"] == f"Preempted by pod {objects.uid(high)} on node worker-1"
+
+
+async def test_a_binding_that_is_refused_is_an_error_of_the_scheduler(cluster: Simulation) -> None:
+    """Told by event and condition, with upstream's words; and tried again."""
+    client = cluster.client
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/binding"]}
+    policy = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false"}]}
+    for resource, spec in (
+        (VALIDATINGADMISSIONPOLICIES, policy),
+        (VALIDATINGADMISSIONPOLICYBINDINGS, {"policyName": "unbound", "validationActions": ["Deny"]}),
+    ):
+        await client.create(resource, {"metadata": {"name": "unbound"}, "spec": spec})
+    await client.create(PODS, pod("probe", "1", schedulerName="nobody"))
+    binding = {"metadata": {"name": "probe"}, "target": {"kind": "Node", "name": "worker-1"}}
+
+    async def in_force() -> bool:
+        try:
+            with rehearsing():
+                await client.create_subresource(PODS, "probe", "binding", binding, "default")
+        except ApiError as error:
+            return error.code == 422
+        return False
+
+    await cluster.eventually(in_force, "the policy in force")
+    await client.create(PODS, pod("web", "1"))
+    event = await said(cluster, "web", "FailedScheduling")
+    denied = "ValidatingAdmissionPolicy 'unbound' with binding 'unbound' denied request: failed expression: false"
+    assert event["note"] == f'running Bind plugin "DefaultBinder": pods "web" is forbidden: {denied}'
+
+    async def scheduled(*expected: object) -> bool:
+        found = pods.condition(await client.get(PODS, "web", "default"), "PodScheduled") or {}
+        return tuple(found.get(field) for field in ("status", "reason", "message")) == expected
+
+    await cluster.eventually(lambda: scheduled("False", "SchedulerError", event["note"]), "the same in the condition")
+    await client.delete(VALIDATINGADMISSIONPOLICYBINDINGS, "unbound")
+    await cluster.eventually(lambda: scheduled("True", None, None), "the binding")

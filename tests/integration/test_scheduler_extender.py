@@ -161,7 +161,14 @@ async def test_an_extender_that_fails_holds_up_its_pods_only(tmp_path: Path, opi
         await cluster.client.create(PODS, theirs)
         await cluster.client.create(PODS, pod("ours"))
         await bound(cluster, "ours")
-        await failed(cluster, "theirs", f"failed filter with extender at URL {url}/filter, code 500")
+        why = f"failed filter with extender at URL {url}/filter, code 500"
+        await failed(cluster, "theirs", why)
+
+        async def conditioned() -> bool:
+            found = pods.condition(await cluster.client.get(PODS, "theirs", "default"), "PodScheduled") or {}
+            return (found.get("status"), found.get("reason"), found.get("message")) == ("False", "SchedulerError", why)
+
+        await cluster.eventually(conditioned, "the same in the PodScheduled condition")
         told.broken, told.allowed = False, {"worker-2"}
         assert await bound(cluster, "theirs") == "worker-2"
 
@@ -199,6 +206,8 @@ async def test_an_extender_chooses_where_room_is_made(tmp_path: Path, opinions: 
             await cluster.client.create(PODS, pod(f"low-{number}", cpu="3", priorityClassName="low"))
         places = {await bound(cluster, f"low-{number}") for number in range(3)}
         assert places == {"worker-1", "worker-2", "worker-3"}
-        told.allowed = {"worker-2"}
+        told.allowed, told.broken = {"worker-2"}, True
         await cluster.client.create(PODS, pod("high", cpu="2", priorityClassName="high"))
+        await failed(cluster, "high", f"preemption: failed preempt with extender at URL {url}/preempt, code 500")
+        told.broken = False
         assert await bound(cluster, "high") == "worker-2"

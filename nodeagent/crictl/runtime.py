@@ -40,6 +40,8 @@ def info(options: Options, session: Session) -> int:
     entry = status_entry("RuntimeStatus", answer.get("status") or {}, answer["info"])
     if answer["runtime_handlers"]:
         entry["runtimeHandlers"] = [to_json("RuntimeHandler", handler) for handler in answer["runtime_handlers"]]
+    if answer.get("features"):
+        entry["features"] = to_json("RuntimeFeatures", answer["features"])
     print_statuses([entry], options["output"], options["template"])
     return 0
 

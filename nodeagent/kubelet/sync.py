@@ -103,8 +103,9 @@ class PodSyncer:
         node: NodeView,
         clock: Clock,
         resizer: Resizer | None = None,
+        show_users: bool = False,
     ) -> None:
-        self._resizer, self._addresses = resizer, addresses
+        self._resizer, self._addresses, self._show_users = resizer, addresses, show_users
         self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
         self._classes, self._handlers, self._namespaces = classes, handlers, namespaces
         self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
@@ -381,8 +382,13 @@ class PodSyncer:
     def _tell(self, pod: Pod, state: PodState, *, terminal: bool = False, after: float = 0.0) -> dict[str, Any]:
         memory = self._memory.setdefault(pods.uid(pod), _Memory())
         self._probes.sync(pod, state)
-        recursive = self._handlers.mounts_recursively(pod)
-        view = ContainerView(memory.waiting, self._probes.is_ready, self._probes.is_started, recursive)
+        view = ContainerView(
+            memory.waiting,
+            self._probes.is_ready,
+            self._probes.is_started,
+            recursive=self._handlers.mounts_recursively(pod),
+            users=self._show_users,
+        )
         status = compute_status(
             pod,
             state,

@@ -184,6 +184,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         node=view,
         clock=clock,
         resizer=resizer,
+        show_users=config.gates["SupplementalGroupsPolicy"],
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
     pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock, workers.looks)

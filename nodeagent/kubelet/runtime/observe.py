@@ -103,7 +103,12 @@ def _container(status: cri.ContainerStatus, sandbox_id: str) -> ContainerState:
         sandbox_id=sandbox_id,
         log_path=status.log_path,
         annotations=notes,
+        user=_user(status.user.linux) if status.user.HasField("linux") else None,
     )
+
+
+def _user(user: cri.LinuxContainerUser) -> tuple[int, int, tuple[int, ...]]:
+    return user.uid, user.gid, tuple(user.supplemental_groups)
 
 
 def _message(status: cri.ContainerStatus, notes: dict[str, str]) -> str:

@@ -19,7 +19,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """One container, dead or alive. Times are the runtime's wall clock; None when it did not come to that."""
+    """One container, dead or alive. Times are the runtime's wall clock; None when it did not come to that.
+
+    user: uid, gid and groups of its first process, as it began; None of a runtime that does not say.
+    """
 
     id: str
     name: str
@@ -37,6 +40,7 @@ class ContainerState:
     sandbox_id: str = ""
     log_path: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    user: tuple[int, int, tuple[int, ...]] | None = None
 
     @property
     def container_id(self) -> str:

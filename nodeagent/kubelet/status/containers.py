@@ -41,13 +41,14 @@ class ContainerView:
     """What besides the runtime decides a container's status.
 
     waiting: the last start problem by container name. ready, started: by container state, as the probes say.
-    recursive: whether the runtime makes what is below a read-only mount read-only too.
+    recursive: whether the runtime makes what is below a read-only mount read-only too. users: whether they are shown.
     """
 
     waiting: Mapping[str, Waiting]
     ready: Callable[[Container, ContainerState], bool]
     started: Callable[[Container, ContainerState], bool]
     recursive: bool = False
+    users: bool = False
 
 
 def running_or_ended(state: ContainerState) -> dict[str, Any]:
@@ -179,6 +180,11 @@ def _present(
         "containerID": latest.container_id,
         "restartCount": latest.restart_count,
     }
+    if view.users and latest.user is not None:
+        # As its first process began, whatever it has become since (KEP-3619).
+        uid, gid, groups = latest.user
+        linux = {"uid": uid, "gid": gid, **({"supplementalGroups": list(groups)} if groups else {})}
+        status["user"] = {"linux": linux}
     if latest.state is State.UNKNOWN and old is not None:
         status["state"] = old.get("state") or {"waiting": {}}
     if before is not None and before.state is State.EXITED:

@@ -122,7 +122,7 @@ def test_version_info_and_filesystems(crictl: Crictl) -> None:
     assert "RuntimeName:  containerd\n" in version and "RuntimeApiVersion:  v1\n" in version
     info = json.loads(crictl.out("info"))
     assert {each["type"] for each in info["status"]["conditions"]} >= {"RuntimeReady", "NetworkReady"}
-    assert info["config"]["containerd"]["snapshotter"] == "overlayfs"
+    assert info["config"]["containerd"]["defaultRuntimeName"] == "runc"
     found = json.loads(crictl.out("imagefsinfo"))["status"]["imageFilesystems"]
     assert found[0]["fsId"]["mountpoint"].endswith("overlayfs")
 
@@ -291,7 +291,7 @@ def test_an_image_is_removed_by_name(crictl: Crictl) -> None:
         (["inspect", "nothere"], "get the status of containers: get container status: rpc error: code = NotFound"),
         (["inspectp", "nothere"], "get the status of pod sandboxes: get pod sandbox status: rpc error: code = NotF"),
         (["logs", "nothere"], "rpc error: code = NotFound desc = an error occurred when try to find container"),
-        (["stop", "nothere"], 'stopping the container \\"nothere\\": rpc error: code = NotFound'),
+        (["start", "nothere"], 'starting the container \\"nothere\\": rpc error: code = NotFound'),
         (["ps", "--state", "odd"], "--state should be one of created, running, exited or unknown"),
         (["exec", "nothere", "ls"], "execing command in container nothere: rpc error: code = NotFound"),
         (["pull", "localhost:1/none/such:1"], "pulling image: rpc error"),

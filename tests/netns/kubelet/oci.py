@@ -32,15 +32,15 @@ def build_pause(directory: Path) -> Path:
     return _archive(directory / "pause.tar", PAUSE, {"pause": binary.read_bytes()}, {}, ["/pause"])
 
 
-def build_busybox(directory: Path) -> Path:
-    """Pack the machine's static busybox with a link per applet."""
+def build_busybox(directory: Path, users: str = "", members: str = "") -> Path:
+    """Pack the machine's static busybox with a link per applet. users, members: more of /etc/passwd and /etc/group."""
     binary = Path("/bin/busybox")
     applets = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True).stdout.split()
     links = {f"bin/{applet}": "/bin/busybox" for applet in applets if applet != "busybox"}
     files = {
         "bin/busybox": binary.read_bytes(),
-        "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-        "etc/group": b"root:x:0:\nnobody:x:65534:\n",
+        "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n" + users.encode(),
+        "etc/group": b"root:x:0:\nnobody:x:65534:\n" + members.encode(),
     }
     return _archive(directory / "busybox.tar", BUSYBOX, files, links, None, ["sh"])
 

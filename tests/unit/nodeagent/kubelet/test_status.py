@@ -51,9 +51,10 @@ def status(
     waiting: dict[str, Waiting] | None = None,
     previous: dict[str, Any] | None = None,
     recursive: bool = False,
+    users: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
-    view = ContainerView(waiting or {}, lambda _c, _s: True, lambda _c, _s: True, recursive)
+    view = ContainerView(waiting or {}, lambda _c, _s: True, lambda _c, _s: True, recursive, users)
     state = PodState("u", "p", "n", (BOX,), containers)
     return compute_status(wanted, state, view, previous=previous or {}, host_ips=["192.0.2.1"], now=NOW, **more)
 
@@ -274,3 +275,11 @@ def test_how_volumes_are_mounted(recursive: bool, possible: str) -> None:
             {"name": "v", "mountPath": "/odd", "readOnly": True, "recursiveReadOnly": "Disabled"},
         ]
         assert "volumeMounts" not in second
+
+
+def test_users_are_shown_behind_their_gate() -> None:
+    runs = [container("a", R, user=(7, 8, (8, 9))), container("b", R, user=(0, 0, ())), container("c", R)]
+    first, second, third = status(pod("a", "b", "c"), *runs, users=True)["containerStatuses"]
+    assert first["user"] == {"linux": {"uid": 7, "gid": 8, "supplementalGroups": [8, 9]}}
+    assert second["user"] == {"linux": {"uid": 0, "gid": 0}} and "user" not in third
+    assert not any("user" in each for each in status(pod("a", "b", "c"), *runs)["containerStatuses"])

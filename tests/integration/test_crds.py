@@ -220,3 +220,33 @@ def test_unchanged_values_are_not_judged_again(kind: Kind, namespace: str) -> No
     assert kept.code == 200, kept.body
     changed = kind.plane.request("PATCH", kind.path(namespace, "a"), {"spec": {"image": "other"}}, headers=merge)
     assert changed.code == 422
+
+
+def test_a_policy_is_checked_against_the_schema(kind: Kind, control_plane: ControlPlane) -> None:
+    rule = {"apiGroups": [kind.group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [kind.plural]}
+    expressions = (
+        "object.spec.replicas > '1'",
+        "object.spec.maxRetries < 10",
+        "object.spec.replicas > 1 && 'a' in object.metadata.labels",
+    )
+    name = f"policy.{kind.group}"
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": each} for each in expressions],
+        },
+    }
+    control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(policy))
+    found = wait_until("it is checked", lambda: control_plane.get("validatingadmissionpolicy", name).get("status"))
+    first, second = found["typeChecking"]["expressionWarnings"]
+    assert (first["fieldRef"], second["fieldRef"]) == (
+        "spec.validations[0].expression",
+        "spec.validations[1].expression",
+    )
+    assert first["warning"].startswith(f"{kind.group}/v1, Kind={kind.kind}: ERROR: ")
+    assert "found no matching overload for '_>_' applied to '(int, string)'" in first["warning"]
+    assert "undefined field 'maxRetries'" in second["warning"]
+    control_plane.kubectl("delete", "validatingadmissionpolicy", name)

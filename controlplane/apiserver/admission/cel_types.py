@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from apimachinery.api.catalogue import Resource
 from apimachinery.api.schema import SCHEMA
 from controlplane.apiserver.cel.types import (
     BOOL,
@@ -23,8 +24,10 @@ from controlplane.apiserver.cel.types import (
     list_of,
     map_of,
 )
+from controlplane.apiserver.extensions.cel_types import declared as schema_type
+from controlplane.apiserver.registry.kinds import DefinedResource
 
-Gvk = tuple[str, str, str]
+_METADATA = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 def _object(title: str, /, **fields: Type) -> ObjectType:
@@ -86,12 +89,14 @@ def declared(names: Sequence[str]) -> dict[str, Type]:
     return {**found, "variables": ObjectType("kubernetes.variables")}
 
 
-def kind_type(gvk: Gvk) -> Type | None:
-    """The type of a built-in kind's objects; None for an unknown one."""
-    if gvk not in SCHEMA:
-        return None
-    name = SCHEMA.definition_name(gvk)
-    return _named(name, {})
+def kind_type(resource: Resource) -> Type | None:
+    """The type of a kind's objects; None for one whose schema nobody has."""
+    if isinstance(resource, DefinedResource):
+        kind, _ = schema_type((resource.definition.get("schema") or {}).get("openAPIV3Schema") or {}, root=True)
+        if not isinstance(kind, ObjectType):
+            return None
+        return ObjectType(kind.name, fields={**kind.fields, "metadata": Field("metadata", _named(_METADATA, {}))})
+    return _named(SCHEMA.definition_name(resource.gvk), {}) if resource.gvk in SCHEMA else None
 
 
 def _named(name: str, made: dict[str, Type]) -> Type:

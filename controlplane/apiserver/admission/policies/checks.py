@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from apimachinery.api.catalogue import Catalogue
+from apimachinery.api.catalogue import Catalogue, Resource
 from apimachinery.meta.paths import Path, Problem, invalid
 from controlplane.apiserver.admission.cel_types import declared, kind_type
 from controlplane.apiserver.admission.expressions import VARIABLES
@@ -60,10 +60,10 @@ def webhook_problems(configuration: Mapping[str, Any]) -> list[Problem]:
 def type_warnings(policy: Mapping[str, Any], catalogue: Catalogue) -> list[Object]:
     """The expressionWarnings of a policy's status: what does not fit a kind that the policy names."""
     spec = policy.get("spec") or {}
-    kinds = [(gvk, found) for gvk in _kinds(spec, catalogue) if (found := kind_type(gvk)) is not None]
+    kinds = [(each.gvk, found) for each in _kinds(spec, catalogue) if (found := kind_type(each)) is not None]
     param = spec.get("paramKind") or {}
-    group, _, version = (param.get("apiVersion") or "").rpartition("/")
-    params = kind_type((group, version, param.get("kind") or "")) or DYN
+    of_param = catalogue.by_kind(param.get("apiVersion") or "", param.get("kind") or "")
+    params = (kind_type(of_param) if of_param is not None else None) or DYN
     warnings = []
     for position, each in enumerate(spec.get("validations") or ()):
         for field in ("expression", "messageExpression"):
@@ -120,9 +120,9 @@ def _compile(text: str | None, names: Mapping[str, Type], results: tuple[Type, .
             yield invalid(where, text, f"must evaluate to one of [{shown}] but got {kind}")
 
 
-def _kinds(spec: Mapping[str, Any], catalogue: Catalogue) -> list[Gvk]:
-    """What the resource rules name without wildcards, sorted."""
-    found: list[Gvk] = []
+def _kinds(spec: Mapping[str, Any], catalogue: Catalogue) -> list[Resource]:
+    """What the resource rules name without wildcards, one for each kind, sorted."""
+    found: dict[Gvk, Resource] = {}
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
         groups, versions = rule.get("apiGroups") or (), rule.get("apiVersions") or ()
         if any("*" in each for each in (*groups, *versions)):
@@ -132,9 +132,9 @@ def _kinds(spec: Mapping[str, Any], catalogue: Catalogue) -> list[Gvk]:
             for version in sorted(versions):
                 for plural in sorted(plurals):
                     resource = catalogue.find(group, version, plural)
-                    if resource is not None and resource.gvk not in found and len(found) < MAX_KINDS:
-                        found.append(resource.gvk)
-    return sorted(found)
+                    if resource is not None and len(found) < MAX_KINDS:
+                        found.setdefault(resource.gvk, resource)
+    return [found[gvk] for gvk in sorted(found)]
 
 
 def _spelled(gvk: Gvk) -> str:

@@ -20,6 +20,7 @@ from controlplane.controllers.revisions import delete_revisions, ensure_revision
 from controlplane.controllers.statefulset_claims import (
     claim_names,
     claim_prefix,
+    has_other_controller,
     is_leaving,
     plan_owners,
     templates,
@@ -103,8 +104,9 @@ class StatefulSetController:
         for pod in owned:
             await self._own_claims(stateful_set, pod)
         for number, revision in plan.create:
-            if any(is_leaving(claim) for claim in self._claims_of(stateful_set, number)):
+            if any(is_leaving(stateful_set, number, claim) for claim in self._claims_of(stateful_set, number)):
                 continue  # its deletion wakes us
+            self._say_conflicting(stateful_set, number)
             await self._create(stateful_set, number, revision, revisions[revision])
         for pod in plan.delete:
             self._say_ended(stateful_set, pod)
@@ -161,6 +163,15 @@ class StatefulSetController:
                 return False
             raise
         return is_controlled_by(existing, stateful_set)
+
+    def _say_conflicting(self, stateful_set: Object, number: int) -> None:
+        for claim in self._claims_of(stateful_set, number):
+            if has_other_controller(stateful_set, number, claim):
+                message = (
+                    f"PersistentVolumeClaim {objects.name(claim)} has a conflicting OwnerReference that acts as a "
+                    "manging controller, the retention policy is ignored for this claim"
+                )
+                self._recorder.event(stateful_set, "Warning", "ConflictingController", message)
 
     def _say_ended(self, stateful_set: Object, pod: Object) -> None:
         """A pod that ended and is still wanted is deleted so that another one takes its place."""

@@ -36,3 +36,10 @@ def reference(obj: Object, field_path: str = "") -> Object:
         "fieldPath": field_path,
     }
     return {field: value for field, value in made.items() if value}
+
+
+def bare(obj: Object, *, uid: str, api_version: str = "v1") -> Object:
+    """A stand-in of it for events whose reference upstream's controllers make by hand: without a resourceVersion, in
+    places without a uid or with another one, or without an apiVersion."""
+    metadata = {"name": objects.name(obj), "namespace": objects.namespace(obj), "uid": uid}
+    return {"apiVersion": api_version, "kind": obj.get("kind", ""), "metadata": metadata}

@@ -7,6 +7,7 @@ import logging
 
 from apimachinery.api.catalogue import NODES
 from apimachinery.client.rest import ApiUnreachable
+from apimachinery.controller.event_parts import bare
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods
@@ -67,9 +68,15 @@ class CloudNodeLifecycleController:
         name = objects.name(node)
         log.info("deleting node since it is no longer present in cloud provider: %s", name)
         message = f"Deleting node {name} because it does not exist in the cloud provider"
-        self._recorder.event(node, "Normal", "DeletingNode", message)
-        # By uid: a machine made anew under the same name may have registered meanwhile.
-        await self._client.delete(NODES, name, uid=objects.uid(node))
+        about = bare(node, uid=objects.uid(node), api_version="")
+        self._recorder.event(about, "Normal", "DeletingNode", message)
+        try:
+            # By uid: a machine made anew under the same name may have registered meanwhile.
+            await self._client.delete(NODES, name, uid=objects.uid(node))
+        except ApiError as error:
+            if not is_not_found(error):
+                self._recorder.event(about, "Warning", "DeletingNodeFailed", f"Failed deleting node {name}: {error}")
+            raise
 
     async def _taint(self, node: Object, *, off: bool) -> None:
         wanted = plan_shutdown(node, off)

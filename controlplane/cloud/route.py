@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 from apimachinery.api.catalogue import NODES
+from apimachinery.controller.event_parts import bare
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, times
@@ -67,7 +68,7 @@ class RouteController:
             uid = objects.uid(node)
             message = f"Could not create route {uid} {route.destination} for node {name} after {took}: {problem}"
             log.error("%s", message)
-            self._recorder.event(node, "Warning", "FailedToCreateRoute", message)
+            self._recorder.event(bare(node, uid=name, api_version=""), "Warning", "FailedToCreateRoute", message)
             return False
         log.info("Created route for node %s %s via %s", name, route.destination, route.gateway)
         return True

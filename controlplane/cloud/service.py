@@ -34,6 +34,9 @@ NAME = "service-controller"
 _SLICES_OF_SERVICE = "service"
 # Seconds: minRetryDelay, maxRetryDelay.
 _RETRY_MIN, _RETRY_MAX = 5.0, 300.0
+_NAMES_MAX = 20  # of nodes in a message
+_NO_HOSTS = ("Warning", "UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer")
+_UPDATED = ("Normal", "UpdatedLoadBalancer", "Updated load balancer with new hosts")
 
 
 class ServiceController:
@@ -101,8 +104,8 @@ class ServiceController:
                 await self._forget(key)
             elif not wants_balancer(service) or needs_cleanup(service):
                 await self._clean_up(key, service)
-            elif not objects.is_deleting(service):
-                await self._ensure(key, service)
+            elif not objects.is_deleting(service) and not await self._ensure(key, service):
+                return self._backoff.next(key)
         except CloudProblem as problem:
             assert service is not None
             log.error("error processing service %s: %s", key, problem)
@@ -115,20 +118,19 @@ class ServiceController:
         self._backoff.reset(key)
         return None
 
-    async def _ensure(self, key: str, service: Object) -> None:
+    async def _ensure(self, key: str, service: Object) -> bool:
+        """False when its hosts could not be told, which was said. Raises CloudProblem when there is no balancer."""
         asked, before = asked_for(service), self._ensured.get(key)
         hosts = self._hosts(key)
         if asked == before:
-            await self._update_hosts(service, hosts)
-            return
+            return await self._update_hosts(service, hosts)
         for reason, message in change_events(before, asked) if before is not None else ():
             self._recorder.event(service, "Normal", reason, message)
         self._recorder.event(service, "Normal", "EnsuringLoadBalancer", "Ensuring load balancer")
         # Before anything is given, so that the Service cannot go and leave it behind.
         service = await self._write_finalizers(service, wanted=True)
         if not hosts:
-            message = "There are no available nodes for LoadBalancer"
-            self._recorder.event(service, "Warning", "UnAvailableLoadBalancer", message)
+            self._recorder.event(service, *_NO_HOSTS)
         try:
             balancer = await self._balancers.ensure(service, hosts)
         except CloudProblem as problem:
@@ -136,16 +138,24 @@ class ServiceController:
         await self._write(service, balancer)
         self._ensured[key] = asked
         self._recorder.event(service, "Normal", "EnsuredLoadBalancer", "Ensured load balancer")
+        return True
 
-    async def _update_hosts(self, service: Object, hosts: list[Host]) -> None:
+    async def _update_hosts(self, service: Object, hosts: list[Host]) -> bool:
         before = await self._balancers.get(service)
-        balancer = await self._balancers.ensure(service, hosts)
+        try:
+            balancer = await self._balancers.ensure(service, hosts)
+        except CloudProblem as problem:
+            log.error("%s: its hosts are not updated: %s", objects.key(service), problem)
+            message = f"Error updating load balancer with new hosts {_some_names(hosts)} [node names limited, "
+            message += f"total number of nodes: {len(hosts)}], error: {problem}"
+            self._recorder.event(service, "Warning", "UpdateLoadBalancerFailed", message)
+            return False
         await self._write(service, balancer)
         if before is None or balancer.node != before.node:
             addresses = ", ".join(balancer.addresses)
             log.info("%s: %s announced by %s", objects.key(service), addresses, balancer.node or "nobody")
-            message = "Updated load balancer with new hosts"
-            self._recorder.event(service, "Normal", "UpdatedLoadBalancer", message)
+            self._recorder.event(service, *(_UPDATED if hosts else _NO_HOSTS))
+        return True
 
     async def _clean_up(self, key: str, service: Object) -> None:
         owned = FINALIZER in (objects.metadata(service).get("finalizers") or ())
@@ -216,3 +226,11 @@ class ServiceController:
         # Only then does it matter where the endpoints are.
         if service is not None and (service.get("spec") or {}).get("externalTrafficPolicy") == "Local":
             self._enqueue(service)
+
+
+def _some_names(hosts: list[Host]) -> str:
+    """As Go prints a slice of them."""
+    names = sorted(host.name for host in hosts[:_NAMES_MAX])
+    if len(hosts) > _NAMES_MAX:
+        names.append(f"<{len(hosts) - _NAMES_MAX} more>")
+    return f"[{' '.join(names)}]"

@@ -38,7 +38,7 @@ class EndpointSliceController:
         slices.lister.add_index(SERVICE_NAME, _service_keys)
         self._services, self._pods = context.informer(SERVICES).lister, context.informer(PODS).lister
         self._slices, self._nodes = slices.lister, nodes.lister
-        self._recorder = context.recorder(NAME)
+        self._recorder = context.recorder("endpoint-slice-controller")
         self._expected = Expectations(context.clock)
         self._written: dict[str, dict[str, int]] = {}  # by Service, uid of a slice: its generation after our last write
         # By Service: the families whose hints follow the zones' processors.

@@ -36,7 +36,7 @@ class EndpointSliceMirroring:
         services = context.informer(SERVICES)
         slices.lister.add_index(_INDEX, _keys)
         self._endpoints, self._slices, self._services = endpoints.lister, slices.lister, services.lister
-        self._recorder = context.recorder(NAME)
+        self._recorder = context.recorder("endpoint-slice-mirroring-controller")
         self._expected = Expectations(context.clock)
         self._queue = WorkQueue(context.clock, base=1.0)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apimachinery.api.catalogue import NODES
+from apimachinery.controller.event_parts import bare
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.pictures import compute_picture
 from apimachinery.controller.queue import WorkQueue
@@ -125,8 +126,7 @@ class NodeIpamController:
             return None
         cidrs = self._given.get(key) or self._take()
         if not cidrs:
-            message = f"Node {key} status is now: CIDRNotAvailable"
-            self._recorder.event(node, "Normal", "CIDRNotAvailable", message)
+            self._say(node, "CIDRNotAvailable")
             return 60.0
         # Kept until the node shows it: after a lost answer the same subnet is offered again.
         self._given[key] = cidrs
@@ -135,9 +135,14 @@ class NodeIpamController:
             await self._client.patch(NODES, key, {"spec": spec}, kind="merge")
         except ApiError as error:
             if not is_not_found(error):
+                self._say(node, "CIDRAssignmentFailed")
                 raise
             self._release(self._given.pop(key))
         return None
+
+    def _say(self, node: Object, status: str) -> None:
+        message = f"Node {objects.name(node)} status is now: {status}"
+        self._recorder.event(bare(node, uid=objects.uid(node)), "Normal", status, message)
 
     def _take(self) -> tuple[str, ...]:
         """One of each pool; of none, and empty, when one has none left."""

@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 from apimachinery.api.catalogue import LEASES, NODES, PODS
+from apimachinery.controller.event_parts import bare
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, times
@@ -245,7 +246,7 @@ class NodeLifecycleController:
                 raise
 
     def _say(self, node: Object, reason: str, message: str) -> None:
-        self._recorder.event(node, "Normal", reason, message)
+        self._recorder.event(bare(node, uid=objects.uid(node)), "Normal", reason, message)
 
 
 def _without_eviction(node: Object) -> list[Object] | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apimachinery.api.catalogue import NODES, PODS
+from apimachinery.controller.event_parts import bare
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.pictures import compute_picture
 from apimachinery.controller.queue import WorkQueue
@@ -128,7 +129,7 @@ class TaintEvictionController:
         self._since.pop(objects.uid(pod), None)
 
     def _say(self, pod: Object, message: str) -> None:
-        self._recorder.event(pod, "Normal", "TaintManagerEviction", message)
+        self._recorder.event(bare(pod, uid=""), "Normal", "TaintManagerEviction", message)
 
     def _node_changed(self, node: Object) -> None:
         if _no_execute(node):

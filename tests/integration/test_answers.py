@@ -68,6 +68,14 @@ def test_no_answer_names_the_program(control_plane: ControlPlane, path: str) -> 
         assert "server" not in control_plane.request("GET", path, **arguments).headers
 
 
+@pytest.mark.parametrize("query", ["", "?watch=1&timeoutSeconds=1", "?watch=1&timeoutSeconds=1&labelSelector=a"])
+def test_every_answer_says_who_it_is_and_who_seated_it(control_plane: ControlPlane, query: str) -> None:
+    """A watch too, which has begun to answer before anything came."""
+    headers = control_plane.request("GET", f"/api/v1/namespaces{query}", headers={"Audit-Id": "mine"}).headers
+    assert headers["audit-id"] == "mine" and headers["cache-control"] == "no-cache, private"
+    assert headers["x-kubernetes-pf-flowschema-uid"] and headers["x-kubernetes-pf-prioritylevel-uid"]
+
+
 @pytest.mark.parametrize("closing", [{}, {"Connection": "close"}], ids=["kept", "closed"])
 @pytest.mark.parametrize(
     ("body", "reason"),

@@ -166,6 +166,7 @@ def test_headers_both_ways(control_plane: ControlPlane, pod: str) -> None:
     assert seen["x-forwarded-for"] == "127.0.0.1" and seen["x-forwarded-uri"] == f"{pod}/proxy/in/"
     assert not {"authorization", "impersonate-user", "impersonate-group", "x-remote-user"} & set(seen)
     assert answer.headers["set-cookie"] == "a=b" and answer.headers["server"] == SERVER_SOFTWARE
+    assert answer.headers["audit-id"] and answer.headers["cache-control"] == "no-cache, private"
 
 
 def test_head_has_no_body(control_plane: ControlPlane, pod: str) -> None:

@@ -52,21 +52,35 @@ class Connection(web.RequestHandler):
             self.ending.cancel()
 
 
+Beginning = Callable[[web.BaseRequest, web.StreamResponse], None]
+"""Hears of an answer whose headers are about to be sent, and may change them."""
+
+
 class _Request(web.BaseRequest):
     """A request whose answer does not name the program that gives it, as a kube-apiserver's does not."""
 
+    beginning: Beginning
+
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        self.beginning(self, response)
         # By identity: what a proxied backend says of itself is the backend's, and stays, be it the same words.
         if response.headers.get("Server") is SERVER_SOFTWARE:
             del response.headers["Server"]
 
 
 class Connections(web.Server):
-    """Makes a Connection for each that is accepted. options: of aiohttp's request handler."""
+    """Makes a Connection for each that is accepted. beginning: hears of all answers but plain ones (`Answer.plain`).
+    options: of aiohttp's request handler."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        beginning: Beginning = lambda request, response: None,
+        **options: Any,
+    ) -> None:
         super().__init__(handler, **options)
         self._options = options
+        self._kind = type("Request", (_Request,), {"beginning": staticmethod(beginning)})
 
     def _make_request(
         self,
@@ -76,7 +90,8 @@ class Connections(web.Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+        made: web.BaseRequest = self._kind(message, payload, protocol, writer, task, asyncio.get_running_loop())
+        return made
 
     def __call__(self) -> Connection:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)

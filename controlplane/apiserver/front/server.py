@@ -50,6 +50,7 @@ _EVER_SERVED = ("/readyz", "/livez", "/healthz", "/metrics")
 _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
 _USER: web.RequestKey[str] = web.RequestKey("user", str)
 _IDENTITY: web.RequestKey[str] = web.RequestKey("audit identity", str)
+_UPGRADED = 101
 #: Writes that come all the time and lead to nothing: they would crowd out what people want to understand.
 _UNNOTED = frozenset({"leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"})
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -87,6 +88,7 @@ class Front:
         connections over them. Raises OSError when the address cannot be bound."""
         self._server = Connections(
             self._handle,
+            self._beginning,
             access_log=None,
             logger=_http_log(),
             keepalive_timeout=180,
@@ -262,16 +264,29 @@ class Front:
         if not response.prepared:
             if "Upgrade" in request.headers:
                 response.force_close()  # what comes after a refused upgrade is no request (CVE-2018-1002105)
-            trail = trail_of(request) if self._auditor is not None else None
-            request[_IDENTITY] = identity = trail.identity if trail is not None else audit_id(request)
-            seated = request.get(_SEATED) or {}
+            identity = self._identity(request)
             if isinstance(response, Answer) and response.plain and identity.isascii():
-                response.tell({"Cache-Control": PRIVATE, **seated}, identity)
+                response.tell({"Cache-Control": PRIVATE, **(request.get(_SEATED) or {})}, identity)
             else:
-                response.headers.setdefault("Audit-Id", identity)
-                response.headers.setdefault("Cache-Control", PRIVATE)
-                response.headers.update(seated)
+                self._head(request, response)
         return response
+
+    def _beginning(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """The same for what is sent while its handler still runs: watches, logs, what a proxied backend says."""
+        if _USER in request and response.status != _UPGRADED:
+            self._head(request, response)
+
+    def _head(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers.setdefault("Audit-Id", self._identity(request))
+        response.headers.setdefault("Cache-Control", PRIVATE)
+        response.headers.update(request.get(_SEATED) or {})
+
+    def _identity(self, request: web.BaseRequest) -> str:
+        found = request.get(_IDENTITY)
+        if found is None:
+            trail = trail_of(request) if self._auditor is not None else None
+            found = request[_IDENTITY] = trail.identity if trail is not None else audit_id(request)
+        return found
 
     async def _identified(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         peer = peer_of(request.transport) if request.transport is not None else None

@@ -287,7 +287,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runtime-config", action="append", default=[], help="GROUP/VERSION[/RESOURCE]=false,…")
     flag("shutdown-delay-duration", "0s", "how long a server that was told to end goes on serving, without being ready")
     switch("shutdown-send-retry-after", False)
-    flag("feature-gates", text="GATE=true,…; InPlacePodVerticalScaling and PodLevelResources change something here")
+    gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, SupplementalGroupsPolicy, UserNamespacesSupport"
+    flag("feature-gates", text=f"GATE=true,…; {gates} change something here")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
     flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
     parser.add_argument("-v", "--v", dest="v", default="0")

@@ -187,7 +187,7 @@ class ApiServer:
             event_ttl=config.event_ttl,
             rbac="RBAC" in config.authorization_modes,
             now=clock.now,
-            pod_level_resources=config.feature_gates.get("PodLevelResources", False),
+            gates=config.feature_gates,
         )
         timeline = Timeline(keep=max(config.history_retention, config.etcd_compaction_interval))
         known = with_pod_resize() if config.feature_gates.get("InPlacePodVerticalScaling") else CATALOGUE

@@ -10,7 +10,6 @@ import pytest
 from tests.netns.kubelet.agent import Kubelet, eventually
 from tests.netns.kubelet.cluster import Cluster, joined
 from tests.netns.kubelet.conftest import cluster as cluster
-from tests.netns.kubelet.conftest import cluster_flags as cluster_flags
 from tests.netns.kubelet.conftest import machine as machine
 
 _GATES = {"ImageVolume": True, "SupplementalGroupsPolicy": True, "UserNamespacesSupport": True}
@@ -19,6 +18,11 @@ _GATES = {"ImageVolume": True, "SupplementalGroupsPolicy": True, "UserNamespaces
 def pytest_configure() -> None:
     if not os.environ.get("KUBELAB_CONTAINERD"):
         raise pytest.UsageError("KUBELAB_CONTAINERD names no folder with containerd 2: run make test-containerd2")
+
+
+@pytest.fixture(scope="module")
+def cluster_flags() -> tuple[str, ...]:
+    return (f"--feature-gates={','.join(f'{gate}=true' for gate in _GATES)}",)
 
 
 @pytest.fixture(scope="module")

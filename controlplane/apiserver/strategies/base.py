@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from copy import deepcopy
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from apimachinery.api import validation, warnings
@@ -18,7 +19,7 @@ from apimachinery.meta.paths import Problem
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_labels import field_label
 from controlplane.apiserver.strategies import facts
-from controlplane.apiserver.strategies.gated import drop_pod_level_resources
+from controlplane.apiserver.strategies.gated import drop_gated
 
 Object = dict[str, Any]
 
@@ -28,10 +29,10 @@ Now = Callable[[], datetime]
 class Strategy:
     """The strategy of one resource (of the stored version).
 
-    pod_level_resources: the gate of that name is open.
+    gates: the feature gates that are set; all others are as they are by default.
     """
 
-    pod_level_resources = False
+    gates: Mapping[str, bool] = MappingProxyType({})
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
@@ -44,8 +45,7 @@ class Strategy:
 
     def drop_disabled(self, new: Object, old: Object | None) -> None:
         """Take away what a closed feature gate keeps from clients, before `prepare_create` and `prepare_update`."""
-        if not self.pod_level_resources:
-            drop_pod_level_resources(self.resource.kind, new, old)
+        drop_gated(self.resource.kind, new, old, self.gates)
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         """Before defaults-dependent validation: drop what a client may not say."""

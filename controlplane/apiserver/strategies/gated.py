@@ -3,6 +3,7 @@ stored object has them already (pkg/api/pod, DropDisabledPodFields and DropDisab
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Object = dict[str, Any]
@@ -19,11 +20,39 @@ _POD_SPECS = {
 }
 
 
-def drop_pod_level_resources(kind: str, new: Object, old: Object | None) -> None:
-    """`resources` of a pod as a whole (KEP-2837). kind: of the object, any. `new` is changed, `old` is not."""
+def drop_gated(kind: str, new: Object, old: Object | None, gates: Mapping[str, bool]) -> None:
+    """Take away from `new` what the closed of `gates` keep from it; one that is not named is closed. kind: any."""
     spec = _pod_spec(kind, new)
-    if spec is not None and "resources" in spec and (_pod_spec(kind, old) or {}).get("resources") is None:
-        del spec["resources"]
+    if spec is None:
+        return
+    before = _pod_spec(kind, old) or {}
+    for gate, holders in _HOLDERS.items():
+        if not gates.get(gate):
+            for field, find in holders.items():
+                if not any(holder.get(field) is not None for holder in find(before)):
+                    for holder in find(spec):
+                        holder.pop(field, None)
+
+
+def _itself(spec: Object) -> list[Object]:
+    return [spec]
+
+
+def _context(spec: Object) -> list[Object]:
+    return [spec.get("securityContext") or {}]
+
+
+def _volumes(spec: Object) -> list[Object]:
+    return spec.get("volumes") or []
+
+
+# Gate → field → what of a PodSpec may hold it. All are closed in 1.32: KEP-4639, KEP-2837, KEP-3619, KEP-127.
+_HOLDERS: Mapping[str, Mapping[str, Callable[[Object], list[Object]]]] = {
+    "ImageVolume": {"image": _volumes},
+    "PodLevelResources": {"resources": _itself},
+    "SupplementalGroupsPolicy": {"supplementalGroupsPolicy": _context},
+    "UserNamespacesSupport": {"hostUsers": _itself},
+}
 
 
 def _pod_spec(kind: str, obj: Object | None) -> Object | None:

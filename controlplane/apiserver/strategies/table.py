@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from apimachinery.api.catalogue import CUSTOMRESOURCEDEFINITIONS, Resource
 from controlplane.apiserver.authz.rbac import PolicyIndex
@@ -48,16 +49,16 @@ def strategies(
     event_ttl: float,
     rbac: bool,
     now: Now,
-    pod_level_resources: bool = False,
+    gates: Mapping[str, bool] = MappingProxyType({}),
 ) -> Callable[[Resource], Strategy]:
     """The function from a resource to its strategy.
 
-    rbac: whether escalation is refused; now: the time; pod_level_resources: the gate PodLevelResources is open.
+    rbac: whether escalation is refused; now: the time; gates: the feature gates that are set.
     """
 
     def choose(resource: Resource) -> Strategy:
         strategy = plain(resource)
-        strategy.pod_level_resources = pod_level_resources
+        strategy.gates = gates
         return strategy
 
     def plain(resource: Resource) -> Strategy:

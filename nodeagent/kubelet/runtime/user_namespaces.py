@@ -27,7 +27,7 @@ class NoUserNamespace(Exception):
 
 
 class UserNamespaces:
-    """Gives ids to pods and takes them back. enabled: the gate UserNamespacesSupport; without it no wish counts."""
+    """Gives ids to pods and takes them back. enabled: the gate UserNamespacesSupport; without it no pod may wish."""
 
     def __init__(self, runtime: RuntimeService, paths: Paths, *, enabled: bool) -> None:
         self._runtime, self._paths, self._enabled = runtime, paths, enabled
@@ -35,6 +35,8 @@ class UserNamespaces:
 
     async def ensure(self, pod: Mapping[str, Any], handler: str) -> cri.UserNamespace | None:
         """What a new sandbox is told, None for nothing. Raises NoUserNamespace, RuntimeCallError, OSError."""
+        if not self._enabled and pod["spec"].get("hostUsers") is not None:
+            raise NoUserNamespace('the feature gate "UserNamespacesSupport" is disabled: can\'t set spec.HostUsers')
         if self._wants(pod):
             await self._check(handler)
             uid = pods.uid(pod)

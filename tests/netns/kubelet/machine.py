@@ -51,6 +51,8 @@ oom_score = 0
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
     conf_dir = "{dir}/net.d"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 """
 
 

@@ -15,8 +15,14 @@ from tests.netns.kubelet.agent import Kubelet, busybox, eventually
 from tests.netns.kubelet.cluster import Cluster, joined
 from tests.netns.kubelet.machine import Machine
 
+GATES = ("ImageVolume", "UserNamespacesSupport")
 FOREVER = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
 Object = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def cluster_flags() -> tuple[str, ...]:
+    return (f"--feature-gates={','.join(f'{gate}=true' for gate in GATES)}",)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ def kubelet(machine: Machine, cluster: Cluster) -> Iterator[Kubelet]:
             "volumeBindingMode": "WaitForFirstConsumer",
         }
     )
-    with joined(cluster, featureGates={"ImageVolume": True, "UserNamespacesSupport": True}) as agent:
+    with joined(cluster, featureGates=dict.fromkeys(GATES, True)) as agent:
         yield agent
 
 

@@ -78,7 +78,13 @@ async def test_who_does_not_ask_is_with_the_nodes_users(tmp_path: Path) -> None:
     node = cri.UserNamespace(mode=cri.NODE)
     for asked in (True, None):
         assert await namespaces(tmp_path).ensure(pod("u", tmp_path, hostUsers=asked), "") == node
-    assert await namespaces(tmp_path, enabled=False).ensure(pod("u", tmp_path), "") is None
+    closed = namespaces(tmp_path, enabled=False)
+    assert await closed.ensure(pod("u", tmp_path, hostUsers=None), "") is None
+    for asked in (True, False):
+        with pytest.raises(
+            NoUserNamespace, match=r'^the feature gate "UserNamespacesSupport" is disabled: can\'t set '
+        ):
+            await closed.ensure(pod("u", tmp_path, hostUsers=asked), "")
 
 
 def test_a_containers_mounts_are_seen_with_the_same_users() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -281,8 +282,25 @@ def test_one_address_told_twice(before: Any, after: Any, expected: list[str] | N
         ("batch/v1", "CronJob", ("spec", "jobTemplate", "spec", "template", "spec")),
     ],
 )
-def test_pod_level_resources_are_dropped_unless_they_are_there(
-    api_version: str, name: str, path: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("gate", "said", "left"),
+    [
+        ("PodLevelResources", {"resources": {"limits": {"cpu": "1"}}}, {}),
+        ("UserNamespacesSupport", {"hostUsers": False}, {}),
+        (
+            "SupplementalGroupsPolicy",
+            {"securityContext": {"supplementalGroupsPolicy": "Strict"}},
+            {"securityContext": {}},
+        ),
+        (
+            "ImageVolume",
+            {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "image": {"reference": "r"}}]},
+            {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]},
+        ),
+    ],
+)
+def test_what_a_closed_gate_keeps_away_is_dropped_unless_it_is_there(
+    gate: str, said: dict[str, Any], left: dict[str, Any], api_version: str, name: str, path: tuple[str, ...]
 ) -> None:
     resource = kind(api_version, name)
 
@@ -291,11 +309,10 @@ def test_pod_level_resources_are_dropped_unless_they_are_there(
             spec = {field: spec}
         return spec
 
-    said = {"resources": {"limits": {"cpu": "1"}}}
-    for old, kept in ((None, {}), (obj({}), {}), (obj(said), said)):
-        new = obj(dict(said))
+    for old, kept in ((None, left), (obj({}), left), (obj(said), said)):
+        new = obj(deepcopy(said))
         of(resource).drop_disabled(new, old)
         assert new == obj(kept)
-    opened = strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW, pod_level_resources=True)
-    opened(resource).drop_disabled(new := obj(dict(said)), None)
+    opened = strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW, gates={gate: True})
+    opened(resource).drop_disabled(new := obj(deepcopy(said)), None)
     assert new == obj(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,9 @@ def ensure_empty_dir(
             mounts.mount_huge_pages(place, page_size(pod, medium), value(str(limit)) if limit else 0)
         made = True
     if made:
-        place.chmod(0o777)
+        mode = 0o777 | (stat.S_ISVTX if medium == "Memory" else 0)  # what a tmpfs has stays
         if gid is not None:
             os.chown(place, -1, gid)
-            place.chmod(0o2777)
+            mode |= stat.S_ISGID
+        place.chmod(mode)
     return place

@@ -257,8 +257,9 @@ def test_sub_paths(cluster: Cluster, kubelet: Kubelet) -> None:
 
 def test_memory_and_propagation(cluster: Cluster, kubelet: Kubelet, machine: Machine) -> None:
     shm = [{"name": "data", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
-    script = "df -k /data | tail -1; ! dd if=/dev/zero of=/data/x bs=1k count=2048 2>/dev/null"
-    assert " 1024 " in run(cluster, kubelet, "shm", shm, script)
+    script = "stat -c %a /data; df -k /data | tail -1; ! dd if=/dev/zero of=/data/x bs=1k count=2048 2>/dev/null"
+    mode, room = run(cluster, kubelet, "shm", shm, script).split("\n", 1)
+    assert mode == "1777" and " 1024 " in room
     shared = machine.dir / "shared"
     shared.mkdir()
     subprocess.run(machine.command("mount", "--bind", str(shared), str(shared)), check=True)

@@ -26,8 +26,10 @@ from controlplane.controllers.statefulset_claims import (
     templates,
 )
 from controlplane.controllers.statefulset_plan import (
+    POD_NAME,
     StatefulPlan,
     compute_status,
+    identity,
     ordinal,
     plan_step,
     render_claims,
@@ -103,6 +105,7 @@ class StatefulSetController:
     ) -> None:
         for pod in owned:
             await self._own_claims(stateful_set, pod)
+            await self._own_name(stateful_set, pod)
         for number, revision in plan.create:
             if any(is_leaving(stateful_set, number, claim) for claim in self._claims_of(stateful_set, number)):
                 continue  # its deletion wakes us
@@ -123,6 +126,22 @@ class StatefulSetController:
             if owners is not None and not objects.is_deleting(claim):
                 body = {**claim, "metadata": {**claim["metadata"], "ownerReferences": owners}}
                 await self._client.update(PERSISTENTVOLUMECLAIMS, body)
+
+    async def _own_name(self, stateful_set: Object, pod: Object) -> None:
+        """A Service for one pod selects by these labels: give them back to a pod that lost them."""
+        labels = identity(stateful_set, number := ordinal(stateful_set, pod))
+        lost = objects.labels(pod).get(POD_NAME) != labels[POD_NAME]
+        if not lost or objects.is_deleting(pod) or number not in wanted_ordinals(stateful_set):
+            return
+        message = f"update Pod {objects.name(pod)} in StatefulSet {objects.name(stateful_set)}"
+        body = {"metadata": {"uid": objects.uid(pod), "labels": labels}}
+        try:
+            await self._client.patch(PODS, objects.name(pod), body, objects.namespace(pod))
+        except ApiError as error:
+            said = f"{message} failed error: {error.message}"
+            self._recorder.event(stateful_set, "Warning", "FailedUpdate", said)
+            raise
+        self._recorder.event(stateful_set, "Normal", "SuccessfulUpdate", f"{message} successful")
 
     async def _claim(self, stateful_set: Object) -> list[Object]:
         selector = label_selectors.from_label_selector(stateful_set["spec"].get("selector"))

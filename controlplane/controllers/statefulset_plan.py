@@ -129,6 +129,11 @@ def claim_name(template: Object, stateful_set: Object, number: int) -> str:
     return f"{objects.name(template)}-{objects.name(stateful_set)}-{number}"
 
 
+def identity(stateful_set: Object, number: int) -> dict[str, str]:
+    """Return the labels that tell which pod of the set it is."""
+    return {POD_NAME: f"{objects.name(stateful_set)}-{number}", POD_INDEX: str(number)}
+
+
 def render_stateful_pod(stateful_set: Object, template: Object, number: int, revision: str) -> Object:
     """Return the pod of one ordinal: its stable name, host name and volumes."""
     name = f"{objects.name(stateful_set)}-{number}"
@@ -136,7 +141,7 @@ def render_stateful_pod(stateful_set: Object, template: Object, number: int, rev
     metadata, spec = pod["metadata"], pod["spec"]
     del metadata["generateName"]
     metadata["name"] = name
-    metadata["labels"].update({POD_NAME: name, POD_INDEX: str(number), HASH_LABEL: revision})
+    metadata["labels"].update({**identity(stateful_set, number), HASH_LABEL: revision})
     spec["hostname"] = name
     spec["subdomain"] = stateful_set["spec"].get("serviceName") or ""
     claims = stateful_set["spec"].get("volumeClaimTemplates") or ()

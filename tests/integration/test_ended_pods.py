@@ -1,4 +1,5 @@
-"""Pods that end though they should not: those of DaemonSets and StatefulSets are made anew, and it is told."""
+"""Pods that end though they should not: those of DaemonSets and StatefulSets are made anew, and it is told. So is what
+else is put right."""
 
 from __future__ import annotations
 
@@ -33,6 +34,24 @@ async def test_pods_that_end_are_made_anew(tmp_path: Path) -> None:
         text = "StatefulSet default/db is recreating {} Pod db-0"
         await _told(cluster, "db", ("Normal", "RecreatingTerminatedPod", text.format("terminated")))
         await _told(cluster, "db", ("Warning", "RecreatingFailedPod", text.format("failed")))
+
+
+async def test_a_pod_gets_the_name_back_that_a_service_selects_it_by(tmp_path: Path) -> None:
+    async with simulated_cluster(tmp_path / "data") as cluster:
+        await cluster.fleet.add("worker-1")
+        body = {**template(), "metadata": {"labels": {"app": "db"}}}
+        spec: Object = {"selector": {"matchLabels": {"app": "db"}}, "template": body, "serviceName": "db"}
+        await cluster.client.create(STATEFULSETS, {"metadata": {"name": "db", "namespace": "default"}, "spec": spec})
+
+        async def named() -> bool:
+            selector = "statefulset.kubernetes.io/pod-name=db-0,apps.kubernetes.io/pod-index=0"
+            return bool((await cluster.client.list(PODS, "default", label_selector=selector))["items"])
+
+        await cluster.eventually(named, "the pod")
+        lost = {"statefulset.kubernetes.io/pod-name": None, "apps.kubernetes.io/pod-index": "7"}
+        await cluster.client.patch(PODS, "db-0", {"metadata": {"labels": lost}}, "default")
+        await cluster.eventually(named, "the pod under its name")
+        await _told(cluster, "db", ("Normal", "SuccessfulUpdate", "update Pod db-0 in StatefulSet db successful"))
 
 
 async def test_nodes_that_come_and_go_are_told_of(tmp_path: Path) -> None:

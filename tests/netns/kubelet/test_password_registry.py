@@ -107,7 +107,9 @@ def pod(name: str, image: str, **spec: Any) -> dict[str, Any]:
 
 def refused(cluster: Cluster, name: str) -> bool:
     told = cluster.pod(name)["status"]["containerStatuses"][0]["state"]["waiting"]
-    assert told["reason"] in ("ErrImagePull", "ImagePullBackOff") and "401 Unauthorized" in told["message"], told
+    assert told["reason"] in ("ErrImagePull", "ImagePullBackOff"), told
+    # containerd 2 has other words.
+    assert "401 Unauthorized" in told["message"] or "no basic auth credentials" in told["message"], told
     return True
 
 

@@ -9,8 +9,10 @@ say() { printf 'containerd2: %s\n' "$*"; }
 fail() { printf 'containerd2: %s\n' "$*" >&2; exit 1; }
 
 folder=$PWD/build/containerd2
-# Who asks twice gets what is there; another suite, or half a folder, is made anew.
-[ "$(cat "$folder/suite" 2>/dev/null)" = "$suite" ] && exit 0
+# Who asks twice gets what is there; another suite, half a folder, or one that was moved, is made anew.
+if [ "$(cat "$folder/suite" 2>/dev/null)" = "$suite" ] && "$folder/bin/runc" --version >/dev/null 2>&1; then
+  exit 0
+fi
 for tool in apt-get dpkg; do
   command -v "$tool" >/dev/null || fail "no $tool: kubelab runs on Debian 12 and 13"
 done

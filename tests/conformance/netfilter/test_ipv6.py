@@ -73,7 +73,7 @@ async def health_checks(node: Node) -> AsyncIterator[None]:
     ready, stop = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        health = ServiceHealth(lambda: True)
+        health = ServiceHealth(lambda: True, lambda *_: None)
         await health.serve(node.proxier)
         ready.set()
         await asyncio.to_thread(stop.wait, WAIT)

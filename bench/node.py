@@ -109,7 +109,7 @@ async def _deaths(machine: Machine, client: Client) -> Figure:
             ids = {name: seen.container(name) for name in names}
             for name in names:
                 machine.ctr("tasks", "kill", "-s", "KILL", ids[name])
-                await seen.until(lambda name=name: seen.container(name) not in ("", ids[name]))  # type: ignore[misc]
+                await seen.until(lambda name=name: seen.container(name) not in ("", ids[name]))
             waits = _waits(lines(), set(ids.values()))
         await _delete(client, names, seen)
     note = f"p90 {sorted(waits)[int(len(waits) * 0.9)] * 1000:.0f} ms of {len(waits)}"
@@ -157,9 +157,9 @@ async def _lags(machine: Machine, seen: _Seen, names: list[str]) -> list[float]:
         held = seen.container(name)
         died = time.perf_counter()
         os.kill(pid, 9)
-        await seen.until(lambda name=name, held=held: seen.container(name) != held or seen.ended(name))  # type: ignore[misc]
+        await seen.until(lambda name=name, held=held: seen.container(name) != held or seen.ended(name))
         lags.append(time.perf_counter() - died)
-        await seen.until(lambda name=name, held=held: seen.container(name) != held)  # type: ignore[misc]
+        await seen.until(lambda name=name, held=held: seen.container(name) != held)
     return lags
 
 

@@ -40,6 +40,7 @@ def _decoders() -> dict[str, tuple[Decoder, tuple[type[Exception], ...], bytes]]
     from controlplane.apiserver.cel.errors import CelError
     from controlplane.apiserver.cel.parser import parse
     from controlplane.apiserver.front import decode, negotiate, protobuf, request_info, yaml_body
+    from controlplane.apiserver.front.protobuf_messages import MAGIC
     from controlplane.apiserver.registry import field_sets
     from controlplane.apiserver.registry.continuation import read_continue
 
@@ -72,7 +73,7 @@ def _decoders() -> dict[str, tuple[Decoder, tuple[type[Exception], ...], bytes]]
         "json": (decode.decode_json, (ApiError,), b'{"a":[1,"\\u00e9",null]}'),
         "yaml": (yaml, not_yaml, b"a: [1, 'b']\nc: |\n  d\n"),
         "protobuf": (
-            protobuf.decode, (ApiError,), protobuf.MAGIC + b"\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x04\x0a\x02\x0a\0"
+            protobuf.decode, (ApiError,), MAGIC + b"\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x04\x0a\x02\x0a\0"
         ),
         "schema": (of_json(body), not_json, orjson.dumps(pod)),
         "json patch": (

@@ -337,7 +337,7 @@ async def test_what_cannot_be_followed_is_said_on_the_object(cluster: Simulation
     target = {"kind": "Nothing", "apiVersion": "void.example/v1", "name": "x"}
     cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
-    scaler |= {"metadata": {"name": "blind", "namespace": "default"}}  # type: ignore[dict-item]
+    scaler |= {"metadata": {"name": "blind", "namespace": "default"}}
     spec = {"scaleTargetRef": target, "maxReplicas": 3, "metrics": [cpu]}
     await cluster.client.create(HORIZONTALPODAUTOSCALERS, {**scaler, "spec": spec})
     bare = {"apiVersion": "v1", "kind": "Pod", **template()}

@@ -195,7 +195,7 @@ async def test_a_wall_clock_that_jumps_restarts_nothing(cluster: Simulation) -> 
         for number, seconds in enumerate((600, -600, 86_400, -86_400), start=2):
             clock.ahead += type(clock.ahead)(seconds=seconds)
             await cluster.client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": number}}, "default")
-            await cluster.eventually(lambda count=number: _ready(cluster, "web", count), f"{number} pods", WITHIN)  # type: ignore[misc]
+            await cluster.eventually(lambda count=number: _ready(cluster, "web", count), f"{number} pods", WITHIN)
             found = {objects.uid(pod) for pod in (await cluster.client.list(PODS, "default"))["items"]}
             assert kept <= found, f"a pod went when the clock jumped by {seconds} s"
             kept = found

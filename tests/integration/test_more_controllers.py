@@ -74,7 +74,7 @@ async def test_a_budget_guards_its_pods(cluster: Simulation) -> None:
     await client.create(DEPLOYMENTS, deployment(4))
     await client.create(PODDISRUPTIONBUDGETS, budget(maxUnavailable="25%"))
     found = await allows(cluster, expectedPods=4, currentHealthy=4, desiredHealthy=3, disruptionsAllowed=1)
-    assert pods.condition(found, "DisruptionAllowed")["reason"] == "SufficientPods"  # type: ignore[index]
+    assert pods.condition(found, "DisruptionAllowed")["reason"] == "SufficientPods"
     names = [objects.name(pod) for pod in (await client.list(PODS, "default"))["items"]]
 
     # The replacements are held back, so that the budget stays spent.
@@ -84,7 +84,7 @@ async def test_a_budget_guards_its_pods(cluster: Simulation) -> None:
     assert len(refused) == 3 and all(error.code == 429 for error in refused), answers
     assert {error.message for error in refused} == {"Cannot evict pod as it would violate the pod's disruption budget."}
     spent = await allows(cluster, currentHealthy=3, disruptionsAllowed=0)
-    assert pods.condition(spent, "DisruptionAllowed")["reason"] == "InsufficientPods"  # type: ignore[index]
+    assert pods.condition(spent, "DisruptionAllowed")["reason"] == "InsufficientPods"
 
     cluster.fleet.held = lambda pod: False
     for pod in (await client.list(PODS, "default"))["items"]:

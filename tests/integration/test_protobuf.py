@@ -14,6 +14,7 @@ import pytest
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.client.config import load_kubeconfig
 from controlplane.apiserver.front import protobuf
+from controlplane.apiserver.front.protobuf_messages import MAGIC
 from tests.integration.definitions import Kind
 from tests.integration.process import Answer, ControlPlane, wait_until
 
@@ -62,7 +63,7 @@ def messages(body: bytes) -> list[tuple[str, Any]]:
 def event(message: bytes) -> tuple[str, Any]:
     # WatchEvent{type = 1, object = 2: RawExtension{raw = 1}}; the object begins with its magic number.
     kind = message[2 : 2 + message[1]].decode()
-    return kind, protobuf.decode(message[message.index(protobuf.MAGIC) :])
+    return kind, protobuf.decode(message[message.index(MAGIC) :])
 
 
 def same(found: Any, expected: Any) -> bool:

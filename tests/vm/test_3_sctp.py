@@ -116,14 +116,14 @@ def test_the_cluster_ip_answers_in_a_pod_and_on_every_machine(cluster: Cluster) 
     address = cluster.get("service", "sctp")["spec"]["clusterIP"]
     all_answer(cluster, lambda: asked_in_a_pod(cluster, address))
     for machine in cluster.lab.machines:
-        all_answer(cluster, lambda machine=machine: asked_by(cluster, machine, address, PORT))  # type: ignore[misc]
+        all_answer(cluster, lambda machine=machine: asked_by(cluster, machine, address, PORT))
 
 
 def test_the_node_port_answers_on_every_machine(cluster: Cluster) -> None:
     port = cluster.get("service", "sctp")["spec"]["ports"][0]["nodePort"]
     for machine in cluster.lab.machines:
         asking = next(each for each in cluster.lab.machines if each != machine)
-        all_answer(cluster, lambda to=machine.ip, by=asking: asked_by(cluster, by, str(to), port))  # type: ignore[misc]
+        all_answer(cluster, lambda to=machine.ip, by=asking: asked_by(cluster, by, str(to), port))
 
 
 def test_a_policy_that_names_another_port_keeps_it_out(cluster: Cluster) -> None:

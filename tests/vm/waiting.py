@@ -20,7 +20,7 @@ def until(what: str, look: Callable[[], T | None], timeout: float = 120.0, pause
             last = error
         else:
             if last:
-                return last  # type: ignore[return-value]
+                return last
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:.0f} s: {what}; last seen: {last}")
         time.sleep(pause)

@@ -13,7 +13,7 @@ VIEW = NodeView(cluster_cidr="10.244.0.0/16", node_ip="192.0.2.1", pod_cidr="10.
 def signalling(name: str, number: int, **said: object) -> ServicePort:
     shared = {"node_port": 30000 + number, "external_ips": (f"203.0.113.{number}",), "sticky_seconds": 30, **said}
     ip = f"10.96.0.{number}"
-    return ServicePort(f"default/{name}", "default", name, "", "sctp", ip, 38412, **shared)  # type: ignore[arg-type]
+    return ServicePort(f"default/{name}", "default", name, "", "sctp", ip, 38412, **shared)
 
 
 @pytest.mark.parametrize("cluster", MODES, indirect=True)

@@ -103,7 +103,7 @@ async def start(world: World, tmp_path: Path) -> tuple[Namespace, str, Process, 
 
 
 @pytest.fixture
-async def dns(world: World, tmp_path: Path):  # type: ignore[no-untyped-def]
+async def dns(world: World, tmp_path: Path):
     client, server, process, pod = await start(world, tmp_path)
     yield client, server, pod
     assert process.popen.poll() is None, process.log.read_text()[-3000:]

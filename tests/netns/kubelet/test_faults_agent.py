@@ -51,7 +51,7 @@ def test_kill_9_in_bursts_of_pods_leaves_one_sandbox_each_and_nothing_else(node:
         names = [f"burst-{turn}-{n}" for n in range(many)]
         node.create(names)
         made = chance.randrange(1, many)
-        eventually(lambda made=made: len(sandboxes(node)) >= made, f"{made} sandboxes")  # type: ignore[misc]
+        eventually(lambda made=made: len(sandboxes(node)) >= made, f"{made} sandboxes")
         node.kubelet.stop(signal.SIGKILL)
         node.kubelet.start()
         first = node.all_running(names)
@@ -61,7 +61,7 @@ def test_kill_9_in_bursts_of_pods_leaves_one_sandbox_each_and_nothing_else(node:
         assert node.all_running(names) == first, "what ran goes on"
         node.cluster.kubectl("delete", "pods", "--all", "--grace-period=1", "--wait=false")
         left = chance.randrange(1, many)
-        eventually(lambda left=left: len(sandboxes(node)) <= left, f"{left} sandboxes")  # type: ignore[misc]
+        eventually(lambda left=left: len(sandboxes(node)) <= left, f"{left} sandboxes")
         node.kubelet.stop(signal.SIGKILL)
         node.kubelet.start()
         eventually(lambda: not node.pods(), "no pod in the API", 120)
@@ -95,7 +95,7 @@ def test_a_namesake_made_while_the_agent_was_cut_off_replaces_the_old_pod(node: 
             _iptables(node, "-D")
         new = node.all_running(["name"])["name"]
         assert new != old
-        eventually(lambda old=old: old not in tasks(node), "the end of the old one")  # type: ignore[misc]
+        eventually(lambda old=old: old not in tasks(node), "the end of the old one")
         node.settles(1)
         node.delete_all()
     report("deleted and recreated under the same name while cut off", rounds=rounds)

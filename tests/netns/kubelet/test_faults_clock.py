@@ -68,9 +68,9 @@ def test_a_jump_in_a_crash_loop_makes_its_waits_neither_longer_nor_shorter(node:
         mount = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
         # The machine's own clock, which nobody moves, says when each life began.
         node.cluster.apply(pod("crash", "cat /proc/uptime >> /d/log; exit 1", container=mount, volumes=[volume]))
-        eventually(lambda lives=lives: len(_begun(lives)) == 2, "the first restart")  # type: ignore[misc]
+        eventually(lambda lives=lives: len(_begun(lives)) == 2, "the first restart")
         _move(offset, JUMPS[name])
-        eventually(lambda lives=lives: len(_begun(lives)) == 3, "the restart after the wait")  # type: ignore[misc]
+        eventually(lambda lives=lives: len(_begun(lives)) == 3, "the restart after the wait")
         _, before, after = _begun(lives)
         gaps[name] = after - before
         assert 9 < gaps[name] < 45, f"the back-off of ten seconds took {gaps[name]:.1f} s"

@@ -109,7 +109,7 @@ def test_a_killed_shim_ends_its_pod_alone_and_the_pod_comes_back(node: Node) -> 
         began = time.monotonic()
         os.kill(_shim_of(node, held), signal.SIGKILL)
         eventually(
-            lambda victim=victim, held=held: node.all_running([victim])[victim] != held,  # type: ignore[misc]
+            lambda victim=victim, held=held: node.all_running([victim])[victim] != held,
             f"the return of {victim}",
         )
         slowest = max(slowest, time.monotonic() - began)

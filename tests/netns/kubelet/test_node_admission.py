@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_refused_and_disturbs_nobody(node: Node) -> None:
         status = ended(node, name)
         assert (status["reason"], status["message"]) == (reason, f"Pod was rejected: {text}")
         assert "containerStatuses" not in status
-        eventually(lambda name=name, reason=reason: reason in node.cluster.events(name), reason)  # type: ignore[misc]
+        eventually(lambda name=name, reason=reason: reason in node.cluster.events(name), reason)
     node.settles(1)
     assert faults.restarts(node.pods()["good"]) == 0
 

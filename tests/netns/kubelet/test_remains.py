@@ -26,7 +26,7 @@ def test_only_what_nobody_owns_is_ended() -> None:
             inside = ["nsenter", f"--net=/run/netns/{name}", "sleep", "600"]
             sleepers.append(subprocess.Popen(inside))
             entered = Path(f"/proc/{sleepers[-1].pid}/ns/net"), Path("/run/netns", name)
-            eventually(lambda entered=entered: entered[0].stat().st_ino == entered[1].stat().st_ino, name)  # type: ignore[misc]
+            eventually(lambda entered=entered: entered[0].stat().st_ino == entered[1].stat().st_ino, name)
         sweep(PREFIX)
         assert [each.wait(60) < 0 for each in sleepers[:2]] == [True, True] and not Path("/run/netns", dead).exists()
         assert [each.poll() for each in sleepers[2:]] == [None, None] and Path("/run/netns", alive).exists()

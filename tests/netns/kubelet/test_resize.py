@@ -85,8 +85,8 @@ def test_a_container_gets_more_and_less_without_a_restart(cluster: Cluster, kube
     assert held(cluster, kubelet, "grows") == (10_000, 64 * MI)
     for asked, kernel in ((more, (20_000, 96 * MI)), (first, (10_000, 64 * MI))):
         assert "patched" in resize(cluster, "grows", asked)
-        eventually(lambda kernel=kernel: held(cluster, kubelet, "grows") == kernel, f"{kernel}")  # type: ignore[misc]
-        eventually(lambda asked=asked: settled(cluster, "grows", asked), "the status")  # type: ignore[misc]
+        eventually(lambda kernel=kernel: held(cluster, kubelet, "grows") == kernel, f"{kernel}")
+        eventually(lambda asked=asked: settled(cluster, "grows", asked), "the status")
     after = main(cluster, "grows")
     assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
     refused = resize(cluster, "grows", {"limits": {"cpu": None}})

@@ -320,7 +320,7 @@ def test_a_bad_pod_says_why_and_disturbs_nobody(kubelet: Kubelet) -> None:
         eventually(waits, f"{key}: {reason}")
     for key, reason in (("nocmd", "CrashLoopBackOff"), ("noimage", "ImagePullBackOff")):
         told = f"{key}: {reason}"
-        eventually(lambda key=key, reason=reason: reason_of(kubelet, names[key]) == reason, told)  # type: ignore[misc]
+        eventually(lambda key=key, reason=reason: reason_of(kubelet, names[key]) == reason, told)
     (kubelet.manifests / "broken.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: [")
     assert kubelet.running(good)["restartCount"] == 0
     eventually(lambda: "broken.yaml: couldn't parse as pod" in kubelet.output.read_text(), "the report")

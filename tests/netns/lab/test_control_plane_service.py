@@ -80,7 +80,7 @@ def test_a_service_answers(cluster: Cluster) -> None:
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     address = cluster.get("service", "web")["spec"]["clusterIP"]
     for machine in cluster.lab.machines:
-        until(machine.name, lambda m=machine: cluster.on(m, f"curl -sS -m 3 http://{address}"))  # type: ignore[misc]
+        until(machine.name, lambda m=machine: cluster.on(m, f"curl -sS -m 3 http://{address}"))
 
 
 def test_cluster_dns_is_broken_and_mended_by_its_config_map(cluster: Cluster) -> None:

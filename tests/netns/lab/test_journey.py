@@ -174,7 +174,7 @@ def test_a_deployment_is_reached_from_everywhere(cluster: Cluster, client: str) 
             until(f"{url} on {machine.name}", lambda m=machine, u=url: cluster.on(m, f"curl -sS -m 3 {u}"))
     for url in ("http://web", f"http://{spec['clusterIP']}", "http://web.default.svc.cluster.local"):
         asked = ("timeout", "10", "wget", "-qO-", url)
-        until(f"{url} in a pod", lambda asked=asked: "nginx" in _inside(cluster, client, *asked))  # type: ignore[misc]
+        until(f"{url} in a pod", lambda asked=asked: "nginx" in _inside(cluster, client, *asked))
     events = cluster.get("events", "--field-selector=type=Warning,involvedObject.kind=Service")["items"]
     assert [event["message"] for event in events] == []
 

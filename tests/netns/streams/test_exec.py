@@ -109,7 +109,7 @@ def connect(cluster: Cluster, path: str, protocols: list[str]) -> websocket.WebS
     channel = websocket.WebSocket(sslopt={"context": config.ssl_context()})
     channel.settimeout(60)
     url = f"{cluster.server.replace('https', 'wss')}{path}"
-    channel.connect(url, subprotocols=protocols)  # type: ignore[no-untyped-call]
+    channel.connect(url, subprotocols=protocols)
     return channel
 
 

@@ -92,8 +92,11 @@ def _lightkube() -> dict[tuple[str, str, str], tuple[str, bool]]:
             if "SubResource" in base:
                 continue
             info = next(each for each in node.body if isinstance(each, ast.Assign)).value
+            assert isinstance(info, ast.Call)
             words = {each.arg: each.value for each in info.keywords}
-            group, version, kind = (ast.literal_eval(each) for each in words["resource"].args)
+            resource = words["resource"]
+            assert isinstance(resource, ast.Call)
+            group, version, kind = (ast.literal_eval(each) for each in resource.args)
             found[group, version, ast.literal_eval(words["plural"])] = (kind, "Namespaced" in base)
     return found
 

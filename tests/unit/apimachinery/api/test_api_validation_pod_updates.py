@@ -1,6 +1,7 @@
 """Pods: what gates leave open, keys of labels, mounts and devices, windows options, names of generic claims."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,10 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 def _pod(container=None, **spec):
     metadata = {"name": "p", "namespace": "default", "resourceVersion": "1"}
-    pod = {"metadata": metadata, "spec": deepcopy({"containers": [{"name": "c", "image": "i", **(container or {})}]})}
+    pod: dict[str, Any] = {
+        "metadata": metadata,
+        "spec": deepcopy({"containers": [{"name": "c", "image": "i", **(container or {})}]}),
+    }
     pod["spec"].update(deepcopy(spec))
     defaults.apply(PODS, pod)
     return pod

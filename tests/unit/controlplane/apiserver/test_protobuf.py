@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.front import protobuf
+from controlplane.apiserver.front.protobuf_messages import MAGIC
 
 
 def varint(number: int) -> bytes:
@@ -26,7 +27,7 @@ def field(number: int, value: int | bytes | str) -> bytes:
 
 
 def enveloped(api_version: str, kind: str, raw: bytes) -> bytes:
-    return protobuf.MAGIC + field(1, field(1, api_version) + field(2, kind)) + field(2, raw)
+    return MAGIC + field(1, field(1, api_version) + field(2, kind)) + field(2, raw)
 
 
 def test_a_deployment_as_kubectl_creates_it():
@@ -79,7 +80,7 @@ EXTENDING = [("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("apiregis
 
 
 @given(st.sampled_from([*KINDS, *EXTENDING]), st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(about, raw):
+def test_any_bytes_are_read_or_refused(about: tuple[str, str], raw: bytes) -> None:
     try:
         document = protobuf.decode(enveloped(*about, raw))
     except ApiError as error:

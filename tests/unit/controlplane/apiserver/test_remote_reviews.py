@@ -85,7 +85,7 @@ async def test_five_attempts_and_no_more() -> None:
     ],
 )
 async def test_an_answer_that_is_none(answer: dict[str, object]) -> None:
-    async with asking(web.Response(**answer)) as (reviews, _, asked):  # type: ignore[arg-type]
+    async with asking(web.Response(**answer)) as (reviews, _, asked):
         with pytest.raises(ReviewFailed):
             await reviews.ask({}, {})
         assert len(asked) == 1

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.meta.cloud import ANNOUNCED_BY
 from controlplane.cloud.kubelab.balancers import LabBalancers, choose_address, choose_node
 from controlplane.cloud.kubelab.lab import LabFile, Pool
 from controlplane.cloud.provider import Balancer, CloudProblem, Host
 from controlplane.cloud.service_plan import (
-    ANNOUNCED_BY,
     FINALIZER,
     asked_for,
     change_events,

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from cri_api.v1 import api_pb2
-from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf import json_format
 
 from nodeagent.crictl import codec
 from nodeagent.crictl.rpc import CallFailed, Connection

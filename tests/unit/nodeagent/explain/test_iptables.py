@@ -11,7 +11,7 @@ from nodeagent.explain.verdicts import Around, Verdict
 
 def around(**said: object) -> Around:
     fields: dict[str, object] = {"src": "10.244.0.2", "dst": "10.96.0.10", "protocol": "tcp", "dport": 80, **said}
-    packet = Packet(**fields)  # type: ignore[arg-type]
+    packet = Packet(**fields)
     local = {"192.0.2.1", "127.0.0.1"}
     return Around(
         packet,

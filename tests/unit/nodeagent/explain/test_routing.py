@@ -47,7 +47,7 @@ HOST = Host(
     ],
 )
 def test_look_up(dst: str, said: dict[str, object], kind: str, via: str) -> None:
-    packet = Packet(**{"src": "10.0.0.9", "dst": dst, "protocol": "tcp", "dport": 80, **said})  # type: ignore[arg-type]
+    packet = Packet(**{"src": "10.0.0.9", "dst": dst, "protocol": "tcp", "dport": 80, **said})
     route = look_up(HOST, packet)
     assert route is not None
     assert (route.kind, route.gateway or route.device) == (kind, via)

@@ -88,7 +88,7 @@ def ask(world: World, packet: Packet) -> Outcome:
 
 
 def udp(**said: object) -> Packet:
-    return replace(Packet(A, VIP, "udp", 53), **said)  # type: ignore[arg-type]
+    return replace(Packet(A, VIP, "udp", 53), **said)
 
 
 def found(outcome: Outcome) -> list[str]:

@@ -40,7 +40,7 @@ def state(*containers: ContainerState, boxes: tuple[SandboxState, ...] = (BOX,))
 EXITED, RUNNING, CREATED, UNKNOWN = State.EXITED, State.RUNNING, State.CREATED, State.UNKNOWN
 GONE = SandboxState("box", 3, False)
 
-CASES = {
+CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "nothing there": (
         pod("ab"),
         state(boxes=()),

@@ -181,7 +181,7 @@ class _Events:
 
 class _Node:
     def __init__(self, *present: Pod, labels: Mapping[str, str] | None = None, tainted: bool = False) -> None:
-        self.present, self.events, self.ended = list(present), _Events(), []  # type: ignore[var-annotated]
+        self.present, self.events, self.ended = list(present), _Events(), []
         self.labels, self.asked = dict(labels or {}), 0
         self.known = {"spec": {"taints": [{"key": "gone", "effect": "NoExecute"}]}} if tainted else {}
         facts = NodeFacts("node", lambda: NODE, lambda: self.known, self._fresh)

@@ -11,7 +11,7 @@ from nodeagent.kubelet.runtime.paced import Turns
 
 class _Visits:
     def __init__(self, turns: Turns) -> None:
-        self.turns, self.inside, self.most, self.order = turns, 0, 0, []  # type: ignore[var-annotated]
+        self.turns, self.inside, self.most, self.order = turns, 0, 0, []
         self.leave = asyncio.Event()
 
     async def visit(self, name: str, *, first: bool = False) -> None:

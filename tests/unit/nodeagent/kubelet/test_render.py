@@ -166,7 +166,7 @@ def test_mounts() -> None:
         plan_mounts(asked, volumes, {})
 
 
-QOS = {
+QOS: dict[str, list[dict[str, Any]]] = {
     "BestEffort": [{}],
     "Burstable": [{"requests": {"cpu": "1"}}, {"limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "500m"}}],
     "Guaranteed": [{"limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "1000m", "memory": "1Mi"}}],

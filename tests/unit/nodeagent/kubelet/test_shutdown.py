@@ -69,7 +69,7 @@ class StandIn(ServiceInterface):
 
     def __init__(self) -> None:
         super().__init__("org.freedesktop.login1.Manager")
-        self.delay, self.asked = 5_000_000, []  # type: ignore[var-annotated]
+        self.delay, self.asked = 5_000_000, []
         self.locks: list[int] = []
 
     @dbus_property(access=PropertyAccess.READ, name="InhibitDelayMaxUSec")
@@ -105,7 +105,7 @@ class Systemd(ServiceInterface):
         self._logind, self._overrides = logind, overrides
 
     @method(name="KillUnit")
-    def kill(self, unit: "s", who: "s", number: "i") -> "":  # type: ignore[valid-type]  # noqa: F821, F722, UP037
+    def kill(self, unit: "s", who: "s", number: "i") -> "":  # type: ignore[name-defined, valid-type]  # noqa: F821, F722, UP037
         assert (unit, who, number) == ("systemd-logind.service", "all", 1)
         text = (self._overrides / "99-kubelet.conf").read_text()
         self._logind.delay = int(text.rpartition("InhibitDelayMaxSec=")[2]) * 1_000_000
@@ -127,7 +127,7 @@ class Node:
     """A manager with pods that end when they are told."""
 
     def __init__(self, tmp_path: Path, *periods: Period, pods: list[Pod]) -> None:
-        self.active, self.ended, self.kicks = pods, [], 0  # type: ignore[var-annotated]
+        self.active, self.ended, self.kicks = pods, [], 0
         self.may_end = asyncio.Event()
         self.events: list[str] = []
         hands = Hands(lambda: list(self.active), self._end, self._kick)

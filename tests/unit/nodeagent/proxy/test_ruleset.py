@@ -81,7 +81,7 @@ def ruleset(state: Iterable[tuple[ServicePort, list[Endpoint]]]) -> Ruleset:
 
 @given(STATES, STATES)
 def test_a_difference_leads_from_one_state_to_the_other(before: object, after: object) -> None:
-    old, new = ruleset(before), ruleset(after)  # type: ignore[arg-type]
+    old, new = ruleset(before), ruleset(after)
     kernel = empty_kernel()
     restore(kernel, render(plan_whole(parse(save(kernel)), old)))
     assert is_whole(parse(save(kernel)), old)
@@ -96,8 +96,8 @@ def test_a_difference_leads_from_one_state_to_the_other(before: object, after: o
 @given(STATES, STATES)
 def test_everything_anew_over_whatever_is_there(before: object, after: object) -> None:
     kernel = empty_kernel()
-    restore(kernel, render(plan_whole({}, ruleset(before))))  # type: ignore[arg-type]
-    new = ruleset(after)  # type: ignore[arg-type]
+    restore(kernel, render(plan_whole({}, ruleset(before))))
+    new = ruleset(after)
     restore(kernel, render(plan_whole(parse(save(kernel)), new)))
     assert is_whole(parse(save(kernel)), new)
     for table, chains in BUILTIN.items():
@@ -172,7 +172,7 @@ def test_cleanup_leaves_what_was_there_before(state: object) -> None:
     kernel = empty_kernel()
     kernel["nat"]["PREROUTING"].append("-p tcp -j MINE")
     kernel["nat"]["MINE"] = ["-j RETURN"]
-    restore(kernel, render(plan_whole(parse(save(kernel)), ruleset(state))))  # type: ignore[arg-type]
+    restore(kernel, render(plan_whole(parse(save(kernel)), ruleset(state))))
     restore(kernel, render_cleanup(parse(save(kernel))))
     expected = empty_kernel()
     expected["nat"]["PREROUTING"].append("-p tcp -j MINE")

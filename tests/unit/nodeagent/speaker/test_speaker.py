@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery.kit.config import ConfigError
+from apimachinery.meta.cloud import ANNOUNCED_BY
 from nodeagent.proxy.config import parse
 from nodeagent.speaker.arp import BROADCAST, parse_question, render_announcements, render_answer
 from nodeagent.speaker.language import Question
-from nodeagent.speaker.plan import ANNOUNCED_BY, plan_announced
+from nodeagent.speaker.plan import plan_announced
 
 MAC, HIS = bytes.fromhex("525400000001"), bytes.fromhex("525400000002")
 IP, HIS_IP = bytes([10, 0, 0, 200]), bytes([10, 0, 0, 1])

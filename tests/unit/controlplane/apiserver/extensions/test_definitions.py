@@ -119,7 +119,7 @@ def test_every_place_with_every_value(path: tuple[Any, ...]) -> None:
         if problems:
             continue
         state = plan_status(obj, [], "2024-01-01T00:00:00Z")
-        served = build({**obj, "status": state}, None)  # type: ignore[arg-type]  # nothing is converted here
+        served = build({**obj, "status": state}, None)  # nothing is converted here
         assert served is not None and served.served == served_versions(obj["spec"])
         for resource in served.resources.values():
             assert resource.rules.selects_as_stored  # one version, as it was made

@@ -28,7 +28,7 @@ def published(schema: Object, *, swagger: bool = True) -> Object:
         subresources=(),
         storage_group="stable.example.com",
         storage_version="v1",
-        rules=None,  # type: ignore[arg-type]
+        rules=None,
         definition={"name": "v1", "schema": {"openAPIV3Schema": schema}},
         listed_as="CronTabList",
         versions={},
@@ -38,7 +38,7 @@ def published(schema: Object, *, swagger: bool = True) -> Object:
 
 def spec(schema: Object, *, swagger: bool = True) -> Object:
     found: Object = published({"type": "object", "properties": {"spec": schema}}, swagger=swagger)
-    return found["properties"]["spec"]  # type: ignore[no-any-return]
+    return found["properties"]["spec"]
 
 
 def test_an_object_of_any_fields_lists_none_in_version_2() -> None:

@@ -38,7 +38,7 @@ def rules(
     }
     if conversion is not None:
         definition["conversion"] = conversion
-    return VersionRules(definition, version, None, settled=settled)  # type: ignore[arg-type]  # nothing is converted
+    return VersionRules(definition, version, None, settled=settled)  # nothing is converted
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_a_status_update_and_the_metadata() -> None:
     claims, levels = kind("v1", "PersistentVolumeClaim"), kind("flowcontrol.apiserver.k8s.io/v1", "FlowSchema")
     for resource, kept in ((claims, {"x": "y"}), (levels, None)):
         old = _object(spec={"a": 1}, status={})
-        new = {"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"a": 2}, "status": {"b": 1}}
+        new: dict[str, Any] = {"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"a": 2}, "status": {"b": 1}}
         of(resource).prepare_status(call(resource, "status"), new, old)
         assert (new["spec"], new["status"], new["metadata"].get("labels")) == ({"a": 1}, {"b": 1}, kept)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from aiohttp import web
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # A node that a cluster autoscaler is about to delete should get no new connections (KEP-3836).
 DELETION_TAINT = "ToBeDeletedByClusterAutoscaler"
+
+_Serves = tuple[tuple[str, str], tuple[str, ...]]  # the Service (namespace, name), and the addresses to answer on
 
 
 class Healthz:
@@ -66,37 +69,43 @@ class Healthz:
             "currentTime": times.rfc3339_micro(now),
             "nodeEligible": self._eligible(),
         }
-        return web.json_response(body, status=200 if well else 503)
+        return _json(body, 200 if well else 503)
 
 
 class ServiceHealth:
-    """One HTTP server on every healthCheckNodePort: 200 where the Service has endpoints on this node, else 503."""
+    """One HTTP server on every healthCheckNodePort: 200 where the Service has endpoints on this node, else 503.
+
+    A balancer may share out by the number of them, which a header tells.
+    """
 
     def __init__(self, healthy: Callable[[], bool], failed: Callable[[tuple[str, str], int, str], None]) -> None:
         """failed: is told of a port that cannot be served, of the Service (namespace, name), and why."""
         self._healthy, self._failed = healthy, failed
-        self._runners: dict[tuple[str, int], tuple[tuple[str, str], web.AppRunner]] = {}
+        self._runners: dict[tuple[str, int], tuple[_Serves, web.AppRunner]] = {}
 
     async def serve(self, proxier: Proxier) -> None:
         """Open and close servers so that they are those of the family's Services.
 
         A port that is taken is told of, and tried again the next time.
         """
-        wanted = proxier.health_check_ports()
-        for key, (service, runner) in list(self._runners.items()):
-            if key[0] == proxier.label and wanted.get(key[1]) != service:
+        hosts = proxier.health_check_hosts()
+        wanted = {port: (service, hosts) for port, service in proxier.health_check_ports().items()}
+        for key, (serves, runner) in list(self._runners.items()):
+            if key[0] == proxier.label and wanted.get(key[1]) != serves:
                 await runner.cleanup()
                 del self._runners[key]
-        for port, service in wanted.items():
+        for port, serves in wanted.items():
             if (proxier.label, port) not in self._runners:
-                await self._open(proxier, port, service)
+                await self._open(proxier, port, serves)
 
     async def close(self) -> None:
         for _, runner in self._runners.values():
             await runner.cleanup()
         self._runners.clear()
 
-    async def _open(self, proxier: Proxier, port: int, service: tuple[str, str]) -> None:
+    async def _open(self, proxier: Proxier, port: int, serves: _Serves) -> None:
+        service, hosts = serves
+
         async def answer(_: web.Request) -> web.Response:
             count = proxier.local_ready(*service)
             body = {
@@ -104,7 +113,8 @@ class ServiceHealth:
                 "localEndpoints": count,
                 "serviceProxyHealthy": self._healthy(),
             }
-            return web.json_response(body, status=200 if count and self._healthy() else 503)
+            well = 200 if count and self._healthy() else 503
+            return _json(body, well, {"X-Load-Balancing-Endpoint-Weight": str(count)})
 
         app = web.Application()
         app.on_response_prepare.append(unnamed)
@@ -112,8 +122,8 @@ class ServiceHealth:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
-            host = "0.0.0.0" if proxier.family == 4 else "::"
-            await web.TCPSite(runner, host, port).start()
+            for host in hosts:
+                await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
             place = f"[{host}]" if proxier.family == 6 else host
@@ -121,4 +131,9 @@ class ServiceHealth:
             log.error("Failed to start healthcheck of %s/%s on port %d: %s", *service, port, why)
             self._failed(service, port, why)
             return
-        self._runners[proxier.label, port] = (service, runner)
+        self._runners[proxier.label, port] = (serves, runner)
+
+
+def _json(body: object, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    plain = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=json.dumps(body), status=status, headers={**plain, **(headers or {})})

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 ForgetStale = Callable[[stale.Wanted], int]
 """Forgets the connections that are stale by these targets; returns how many. Blocks; called on a thread."""
+Answering = Callable[[NodeView], tuple[str, ...] | None]
+"""The node's addresses that node ports answer on; None for all of them."""
 
 SLICES_OF_SERVICE = "service"
 _NOTED_MAX = 200  # Services of one sync that are noted in the trace; a start notes none
@@ -56,11 +58,13 @@ class Proxier:
         clock: Clock,
         forget_stale: ForgetStale,
         take_over: Callable[[], Awaitable[None]] | None = None,
+        answering: Answering | None = None,
     ) -> None:
         self.family = family
         self._node_name, self._services, self._slices = node_name, service_lister, slice_lister
         self._backend, self._view = backend, view
         self._clock, self._forget_stale, self._take_over = clock, forget_stale, take_over
+        self._answering = answering
         self._planned = Planned(self._plan)
         self._with_health_check: set[str] = set()
         self._changed: set[str] = set()
@@ -105,6 +109,11 @@ class Proxier:
         """How many ready endpoints a Service has on this node: what its health check port answers."""
         planned = self._planned.get(f"{namespace}/{service}", [])
         return len({one.ip for _, endpoints in planned for one in endpoints if one.local and one.ready})
+
+    def health_check_hosts(self) -> tuple[str, ...]:
+        """The addresses that health checks answer on: those of node ports."""
+        found = None if self._answering is None else self._answering(self._view)
+        return ("0.0.0.0" if self.family == 4 else "::",) if found is None else found
 
     def health_check_ports(self) -> dict[int, tuple[str, str]]:
         """Port → (namespace, name), of Services whose external traffic stays on the node."""

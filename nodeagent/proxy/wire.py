@@ -196,6 +196,7 @@ class _Parts:
             self._clock,
             functools.partial(forget_stale, family),
             functools.partial(other, family),
+            settings.answering,
         )
 
     def _eligible(self) -> bool:

@@ -151,6 +151,21 @@ async def test_health_check_node_port(world: World) -> None:
     assert json.loads(one.get(port, "/")[1]) == {
         "service": {"namespace": "default", "name": "web"}, "localEndpoints": 1, "serviceProxyHealthy": True,
     }  # fmt: skip
+    said = one.namespace.run("curl", "-s", "-D-", "-o/dev/null", f"http://127.0.0.1:{port}/").lower()
+    assert "content-type: application/json\r\n" in said
+    assert "x-content-type-options: nosniff" in said and "x-load-balancing-endpoint-weight: 1" in said
+
+
+async def test_health_checks_answer_where_node_ports_do(world: World) -> None:
+    one = world.nodes[0]
+    assert one.process is not None
+    one.process.stop(9)
+    one.start(flags=("--nodeport-addresses", "192.0.2.0/24"))
+    port = 31000
+    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": port}
+    await world.service("web", [("10.244.9.9", one.name)], **spec)
+    await soon("the server", lambda: f" {one.ip}:{port} " in one.namespace.run("ss", "-Hltn", f"sport = {port}"))
+    assert one.namespace.run("ss", "-Hltn", f"sport = {port}").count("LISTEN") == 1
 
 
 async def test_cleanup_leaves_nothing_of_ours_and_all_of_others(world: World) -> None:

@@ -14,6 +14,8 @@ from tests.integration.process import ControlPlane
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+PARTIAL = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}
+MARKS, ESCAPED = "<&>\u2028\u2029", rb"\u003c\u0026\u003e\u2028\u2029"
 OBJECTS: dict[str, tuple[str, dict[str, str]]] = {
     "object": ("/api/v1/namespaces/default", {}),
     "list": ("/api/v1/namespaces", {}),
@@ -24,30 +26,36 @@ OBJECTS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+def laid_out(body: bytes, option: int | None = None) -> bytes:
+    """What Go's encoder makes of the same document."""
+    written = orjson.dumps(orjson.loads(body), option=option)
+    return written.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
+
+
 @pytest.mark.parametrize("path, headers", OBJECTS.values(), ids=OBJECTS)
 def test_an_object_is_a_line(control_plane: ControlPlane, path: str, headers: dict[str, str]) -> None:
     body = control_plane.request("GET", path, headers={**headers, "User-Agent": "kubectl/v1.32.0"}).body
-    assert body == orjson.dumps(orjson.loads(body)) + b"\n"
+    assert body == laid_out(body) + b"\n"
 
 
 @pytest.mark.parametrize("path, headers", OBJECTS.values(), ids=OBJECTS)
 def test_an_object_is_indented_for_people(control_plane: ControlPlane, path: str, headers: dict[str, str]) -> None:
     """Without an end of line: a shell's prompt stands behind the last brace."""
     body = control_plane.request("GET", path, headers={**headers, "User-Agent": "curl/8.5.0"}).body
-    assert body == orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
+    assert body == laid_out(body, orjson.OPT_INDENT_2)
 
 
 @pytest.mark.parametrize("agent", ["kubectl/v1.32.0", "curl/8.5.0"])
 @pytest.mark.parametrize("path", ["/version", "/"])
 def test_what_is_no_object_is_indented_for_everybody(control_plane: ControlPlane, path: str, agent: str) -> None:
     body = control_plane.request("GET", path, headers={"User-Agent": agent}).body
-    assert body == orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2)
+    assert body == laid_out(body, orjson.OPT_INDENT_2)
 
 
 @pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3", "/openapi/v3/apis/apps/v1"])
 def test_a_schema_is_indented_for_nobody(control_plane: ControlPlane, path: str) -> None:
     body = control_plane.request("GET", path, headers={"User-Agent": "curl/8.5.0"}).body
-    assert body == orjson.dumps(orjson.loads(body))
+    assert body == laid_out(body)
 
 
 def test_a_long_list_is_a_line_too(control_plane: ControlPlane, namespace: str) -> None:
@@ -56,7 +64,29 @@ def test_a_long_list_is_a_line_too(control_plane: ControlPlane, namespace: str) 
         document = {"metadata": {"name": f"c{number}"}, "data": {"long": "x" * 100_000}}
         assert control_plane.request("POST", path, document).code == 201
     body = control_plane.request("GET", path).body
-    assert len(body) > 400_000 and body == orjson.dumps(orjson.loads(body)) + b"\n"
+    assert len(body) > 400_000 and body == laid_out(body) + b"\n"
+
+
+@pytest.mark.parametrize("headers", [{}, TABLE, PARTIAL], ids=["whole", "table", "metadata"])
+@pytest.mark.parametrize("query", ["", "?watch=1&timeoutSeconds=1", "?resourceVersion=0", "/<&>"])
+def test_what_looks_like_markup_is_escaped(
+    control_plane: ControlPlane, namespace: str, query: str, headers: dict[str, str]
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    document = {"metadata": {"name": "marks", "annotations": {"said": MARKS}}, "data": {"page": MARKS}}
+    made = control_plane.request("POST", path, document)
+    assert made.code == 201 and made.body.count(ESCAPED) == 2 and orjson.loads(made.body)["data"]["page"] == MARKS
+    if not headers:
+        assert control_plane.request("GET", f"{path}/marks").body == made.body
+    body = control_plane.request("GET", path + query, headers=headers).body
+    assert not any(mark.encode() in body for mark in MARKS) and rb"\u003c" in body
+
+
+def test_what_looks_like_markup_is_not_escaped_in_yaml(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    control_plane.request("POST", path, {"metadata": {"name": "marks"}, "data": {"page": "<&>"}})
+    body = control_plane.request("GET", f"{path}/marks", headers={"Accept": "application/yaml"}).body
+    assert b"page: <&>" in body
 
 
 @pytest.mark.parametrize(

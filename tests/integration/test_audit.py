@@ -74,6 +74,13 @@ def test_what_was_answered_is_written_down_in_any_form(server: ApiServer, accept
     assert [item["metadata"]["name"] for item in gone["responseObject"]["items"]] == [name]
 
 
+def test_an_ampersand_is_written_as_go_writes_it(server: ApiServer) -> None:
+    """So does whoever looks for a query in the log."""
+    server.request("GET", f"{MAPS}?limit=1&resourceVersion=0", headers={"Audit-Id": "and"})
+    assert events(server, auditID="and")[-1]["requestURI"] == f"{MAPS}?limit=1&resourceVersion=0"
+    assert rb"?limit=1\u0026resourceVersion=0" in (server.directory.parent / "audit.log").read_bytes()
+
+
 def test_the_event_of_a_write(server: ApiServer) -> None:
     headers = {"Audit-Id": "one", "User-Agent": "tester"}
     answer = server.request("POST", f"{MAPS}?fieldManager=me", CONFIG, headers=headers)

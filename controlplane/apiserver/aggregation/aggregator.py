@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
+from apimachinery.kit import go_json
 from controlplane.apiserver.aggregation import documents
 from controlplane.apiserver.aggregation.apiservices import ApiServices
 from controlplane.apiserver.aggregation.proxy import AggregatorProxy
@@ -95,7 +96,7 @@ class Aggregator:
             return None
         groups, versions = self._index.priorities()
         items = documents.merged_discovery(local.get("items") or [], self._remote.discovery, groups, versions)
-        return responses.discovery(request, orjson.dumps({**local, "items": items}), wanted)
+        return responses.discovery(request, go_json.encode({**local, "items": items}), wanted)
 
     async def _openapi_v2(self, request: web.BaseRequest, info: RequestInfo, user: User) -> web.StreamResponse | None:
         response = await self._local(self._plain(request, "application/json"), info, user)
@@ -106,7 +107,7 @@ class Aggregator:
             if local is None:
                 return None
             merged = documents.merged_openapi(local, sorted(self._remote.openapi_v2.items()))
-            kept = self._kept["openapi/v2"] = state, orjson.dumps(merged)
+            kept = self._kept["openapi/v2"] = state, go_json.encode(merged)
         if OPENAPI_V2 not in request.headers.get("Accept", ""):
             return responses.tagged(request, kept[1])
         written = self._kept.get("openapi/v2 in protobuf")

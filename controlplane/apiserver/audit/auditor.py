@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-import orjson
 from aiohttp import web
 
+from apimachinery.kit import go_json
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter
 from apimachinery.meta import status
@@ -75,7 +75,7 @@ class Auditor:
         """Whether the request may go on, or what will tell. before: what writes the request's event before this one."""
         _EVENTS.inc()
         try:
-            line = orjson.dumps(event)
+            line = go_json.encode(event)
         except (TypeError, ValueError) as error:
             for outlet in self._outlets:
                 failed(outlet.name, error)

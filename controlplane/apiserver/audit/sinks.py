@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-import orjson
-
+from apimachinery.kit import go_json
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter
 from apimachinery.kit.tasks import cancel_and_wait
@@ -237,5 +236,5 @@ def truncated(event: Object, limit: int) -> bytes | None:
         return None
     less = {key: value for key, value in event.items() if key not in ("requestObject", "responseObject")}
     annotations = {**event.get("annotations", {}), "audit.k8s.io/truncated": "true"}
-    found = orjson.dumps({**less, "annotations": dict(sorted(annotations.items()))})
+    found = go_json.encode({**less, "annotations": dict(sorted(annotations.items()))})
     return found if len(found) < limit else None

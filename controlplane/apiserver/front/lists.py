@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.kit import go_json
 from controlplane.apiserver.audit.trail import trail_of
 from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, Accepted
@@ -52,8 +53,8 @@ async def answer(
         items = await _partial(items, wanted.version)
     elif not served_as_stored(resource, collection.resource):
         objects = await converted_all([orjson.loads(item) for item in items], resource)
-        items = [orjson.dumps(obj) for obj in objects]
-    head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
+        items = [go_json.encode(obj) for obj in objects]
+    head = go_json.encode({"kind": kind, "apiVersion": version, "metadata": metadata})
     start = head[:-1] + b',"items":['
     if items and not wanted.kind and not isinstance(resource, DefinedResource):
         return joined(request, start + b"{", _untyped(items, resource), b"]}", wanted.media, b",{")
@@ -70,7 +71,7 @@ def _untyped(items: Sequence[bytes], resource: Resource) -> list[bytes | memoryv
 
 
 def _without_type(item: bytes) -> bytes:
-    return orjson.dumps(untyped(orjson.loads(item)))
+    return go_json.encode(untyped(orjson.loads(item)))
 
 
 async def _table(
@@ -83,10 +84,10 @@ async def _table(
     for begin in range(0, len(items), step):
         objects = await converted_all([orjson.loads(item) for item in items[begin : begin + step]], call.resource)
         found = tables.table(call.resource, objects, wanted.version, include)["rows"]
-        rows += [orjson.dumps(row) for row in found]
+        rows += [go_json.encode(row) for row in found]
         await asyncio.sleep(0)
     del table["rows"]
-    head = orjson.dumps({**table, "metadata": metadata})
+    head = go_json.encode({**table, "metadata": metadata})
     return joined(request, head[:-1] + b',"rows":[', rows, b"]}", wanted.media)
 
 
@@ -127,7 +128,7 @@ async def _protobuf(
 async def _partial(items: Sequence[bytes], version: str) -> list[bytes]:
     found: list[bytes] = []
     for begin in range(0, len(items), _DECODED):
-        found += [orjson.dumps(partial(orjson.loads(item), version)) for item in items[begin : begin + _DECODED]]
+        found += [go_json.encode(partial(orjson.loads(item), version)) for item in items[begin : begin + _DECODED]]
         await asyncio.sleep(0)
     return found
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from apimachinery.kit import go_json
 from apimachinery.meta.status import ApiError, NoSuchPath
 from controlplane.apiserver.front.answer import Answer
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, Accepted, preferred
@@ -18,10 +19,6 @@ GZIP_MIN = 128 * 1024  # bytes; upstream's threshold
 SAID: web.ResponseKey[Any] = web.ResponseKey("said", object)
 """The document of an answer whose body is not JSON, for those who write down what was answered."""
 _PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
-
-
-def encode(document: Any) -> bytes:
-    return orjson.dumps(document)
 
 
 def body(
@@ -41,12 +38,12 @@ def body(
 
 def _laid_out(request: web.BaseRequest, data: bytes) -> bytes:
     """JSON as Go's encoders lay it out: a line with its end, or indented and without one."""
-    return orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2) if _pretty(request) else data + b"\n"
+    return go_json.encode(orjson.loads(data), indented=True) if _pretty(request) else data + b"\n"
 
 
 def indented(request: web.BaseRequest, obj: Any) -> web.Response:
     """What is no object of the API, such as /version: JSON for people, whoever asks."""
-    return sent(request, orjson.dumps(obj, option=orjson.OPT_INDENT_2), JSON)
+    return sent(request, go_json.encode(obj, indented=True), JSON)
 
 
 def document(
@@ -65,7 +62,7 @@ def document(
         if media == PROTOBUF and not _has_protobuf(obj):
             media = JSON
     if media == JSON:
-        return body(request, orjson.dumps(obj), code=code, warnings=warnings, headers=headers)
+        return body(request, go_json.encode(obj), code=code, warnings=warnings, headers=headers)
     response = sent(request, _turned(obj, media), media, code=code, warnings=warnings, headers=headers)
     response[SAID] = obj
     return response

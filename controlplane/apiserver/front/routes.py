@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.api.catalogue import Catalogue
-from apimachinery.kit import metrics
+from apimachinery.kit import go_json, metrics
 from apimachinery.meta import status
 from controlplane.apiserver.authn.issuer import Issuer
 from controlplane.apiserver.authn.user import User
@@ -80,7 +80,7 @@ class Routes:
         if (published := self._issuer.document(path)) is not None:
             document, media = published
             return web.Response(
-                body=orjson.dumps(document),
+                body=go_json.encode(document),
                 headers={"Content-Type": media, "Cache-Control": "public, max-age=3600"},
             )
         if path.startswith("/openapi/v3/"):
@@ -117,7 +117,7 @@ class Routes:
             from controlplane.apiserver.front.openapi_protobuf import openapi_v2  # for old clients only
 
             return openapi_v2(openapi.document_v2(catalogue))
-        return orjson.dumps(self._made(name, catalogue))
+        return go_json.encode(self._made(name, catalogue))
 
     def _made(self, name: str, catalogue: Catalogue) -> Any:
         if name in ("api", "apis"):

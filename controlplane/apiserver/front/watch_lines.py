@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.kit import go_json
 from apimachinery.meta import status
 from controlplane.apiserver.front.negotiate import JSON, Accepted
 from controlplane.apiserver.front.shapes import partial
@@ -96,7 +97,7 @@ class Lines:
 
 
 def _json_line(kind: str, obj: Object) -> bytes:
-    return orjson.dumps({"type": kind, "object": obj}) + b"\n"
+    return go_json.encode({"type": kind, "object": obj}) + b"\n"
 
 
 def _framed(line: bytes) -> bytes:

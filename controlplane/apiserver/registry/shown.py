@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from apimachinery.kit import go_json
 from controlplane.apiserver.storage.cache_entries import Entry
 from controlplane.apiserver.storage.interface import Revision
 
@@ -92,7 +93,7 @@ class Shown(Generic[T]):
         made: dict[Key, Entry[T]] = {}
         for entry, before, obj in zip(entries, objects, shown, strict=True):
             key = entry.key, entry.revision
-            made[key] = entry if obj is before else Entry(*key, orjson.dumps(obj), self._parse)
+            made[key] = entry if obj is before else Entry(*key, go_json.encode(obj), self._parse)
         return made
 
     def _answered(self, keys: list[Key], task: asyncio.Task[dict[Key, Entry[T]]]) -> None:

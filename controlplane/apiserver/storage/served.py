@@ -4,6 +4,8 @@ import re
 
 import orjson
 
+from apimachinery.kit import go_json
+
 from .interface import Revision, Unreadable
 
 ENCRYPTED = b"k8s:enc:"
@@ -25,7 +27,7 @@ def with_resource_version(value: bytes, revision: Revision) -> bytes:
     if not isinstance(tree, dict) or not isinstance(tree.setdefault("metadata", {}), dict):
         raise ValueError("not an API object")
     tree["metadata"]["resourceVersion"] = str(revision)
-    return orjson.dumps(tree)
+    return go_json.encode(tree)
 
 
 def refuse_encrypted(key: str, value: bytes) -> None:
@@ -43,7 +45,7 @@ def spliced(value: bytes, revision: Revision) -> bytes | None:
     at = head.end()
     rest = value[at:]
     comma = b"" if rest.startswith(b"}") else b","
-    return b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, rest)
+    return go_json.escaped(b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, rest))
 
 
 def renumbered(served: bytes, revision: Revision) -> bytes:
@@ -53,4 +55,4 @@ def renumbered(served: bytes, revision: Revision) -> bytes:
         return b"%b%d%b" % (served[: found.end()], revision, served[served.index(b'"', found.end()) :])
     tree = orjson.loads(served)
     tree["metadata"]["resourceVersion"] = str(revision)
-    return orjson.dumps(tree)
+    return go_json.encode(tree)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from apimachinery.kit import metrics
+from apimachinery.kit import go_json, metrics
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.debug import unnamed
 from apimachinery.kit.trace import Trace
@@ -283,5 +283,5 @@ def _bare_pod(found: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _json(content: Any) -> web.Response:
-    body = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS, default=str)
+    body = go_json.escaped(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS, default=str))
     return web.Response(body=body, content_type="application/json")

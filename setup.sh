@@ -11,7 +11,7 @@ packages=(
   mmdebstrap debian-archive-keyring e2fsprogs dosfstools mtools fdisk syslinux syslinux-common cpio zstd busybox-static
   gcc libc6-dev binutils pkg-config
   # nodes as network namespaces, and the tests
-  containerd runc etcd-server etcd-client docker-registry containernetworking-plugins iptables nftables conntrack
+  containerd runc etcd-server etcd-client docker-registry containernetworking-plugins iptables nftables conntrack keepalived
   iproute2 procps curl dbus-daemon
   python3 python3-venv python3-dev
 )

@@ -112,7 +112,7 @@ def load(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add an image to the lab's registry, from which every machine pulls."""
+    """Add an image to the registry of every master, from which the machines pull."""
     home = find_home()
     place = find_lab(home, lab)
     archive = Path(what)
@@ -122,8 +122,10 @@ def load(
         if not matches:
             raise BadInput([f"{what} is neither a file nor one of {', '.join(image.name for image in built.values())}"])
         archive = matches[0].archive
-    url = f"http://{place.load().master.ip}:5000"
-    pushed = _explained(lambda: images.load_image(url, archive, name))
+    pushed: list[str] = []
+    for master in place.load().all_masters:
+        url = f"http://{master.ip}:5000"
+        pushed = _explained(functools.partial(images.load_image, url, archive, name))
     print(json.dumps({"pushed": pushed}) if as_json else "\n".join(pushed))
 
 

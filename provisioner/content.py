@@ -38,6 +38,7 @@ _NODE_LAUNCHERS = ("kubelet", "kube-proxy")
 #: containerd's names of registries → what it asks when the lab's own has no such image. `_default` is every other
 #: registry, which is asked by its own name.
 _MIRRORED = {"docker.io": "https://registry-1.docker.io", "registry.k8s.io": "https://registry.k8s.io", "_default": ""}
+_KEEPALIVED, _CHECK = "/etc/keepalived/keepalived.conf", "/etc/keepalived/check-apiserver.sh"
 _MASTER_CONFS = ("admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf")
 
 
@@ -86,7 +87,7 @@ def machine_files(
         text = render("cni-launcher.py.j2", interpreter=interpreter, module=module)
         files[f"/opt/cni/bin/{name}"] = _text(text, 0o755)
     for registry, server in _MIRRORED.items():
-        text = render("hosts.toml.j2", server=server, registry=lab.master.name)
+        text = render("hosts.toml.j2", server=server, registries=[each.name for each in lab.all_masters])
         files[f"/etc/containerd/certs.d/{registry}/hosts.toml"] = _text(text)
     if machine.is_master:
         files |= _master_files(lab, machine, secrets, code)
@@ -100,6 +101,8 @@ def machine_units(lab: Lab, machine: Machine, files: Mapping[str, File]) -> list
     units = []
     if machine.is_master:
         units.append(Unit("docker-registry.service", ()))
+        if lab.shared_ip:
+            units.append(Unit("keepalived.service", (f"{SYSTEMD}/keepalived.service", _KEEPALIVED, _CHECK)))
     if machine.is_master and service:
         pki = tuple(path for path in files if path.startswith("/etc/kubernetes/pki/"))
         etcd = tuple(path for path in pki if path.startswith("/etc/kubernetes/pki/etcd/"))
@@ -124,6 +127,8 @@ def _master_files(lab: Lab, machine: Machine, secrets: Path, code: str) -> dict[
     for name in _MASTER_CONFS:
         files[f"/etc/kubernetes/{name}"] = _secret(secrets / name)
     files["/root/.kube/config"] = _secret(secrets / "admin.conf")
+    if lab.shared_ip:
+        files |= _shared_address(lab, machine)
     if lab.control_plane is ControlPlane.STATIC_PODS:
         for name, text in manifests.render_manifests(lab, machine, code).items():
             files[f"/etc/kubernetes/manifests/{name}"] = _text(text, 0o600)
@@ -140,6 +145,16 @@ def _master_files(lab: Lab, machine: Machine, secrets: Path, code: str) -> dict[
         unit = render("control-plane.service.j2", flags=flags)
         files[f"{SYSTEMD}/kubelab-control-plane.service"] = _text(unit)
     return files
+
+
+def _shared_address(lab: Lab, machine: Machine) -> dict[str, File]:
+    """What has one master at a time hold the API servers' address. The first is preferred at the start alone."""
+    priority = 100 - lab.all_masters.index(machine)
+    return {
+        _KEEPALIVED: _text(render("keepalived.conf.j2", lab=lab, machine=machine, priority=priority, check=_CHECK)),
+        _CHECK: _text(render("check-apiserver.sh.j2"), 0o755),
+        f"{SYSTEMD}/keepalived.service": _text(render("keepalived.service.j2")),
+    }
 
 
 def _text(text: str, mode: int = 0o644) -> File:

@@ -10,11 +10,11 @@ from enum import StrEnum
 Network = ipaddress.IPv4Network
 NetworkV6 = ipaddress.IPv6Network
 
-#: Position of the first master and the first worker in the lab's network; .1 is the host.
-FIRST_MASTER, FIRST_WORKER = 11, 21
+#: Positions in the lab's network: the masters' shared address, the first master, the first worker; .1 is the host.
+SHARED_ADDRESS, FIRST_MASTER, FIRST_WORKER = 10, 11, 21
 #: Pod addresses per node: one network of this prefix length each, as the controller manager hands them out.
 NODE_CIDR_PREFIX, NODE_CIDR_PREFIX_V6 = 24, 64
-MAX_MASTERS = 1
+MAX_MASTERS = 5
 #: 64 nodes: what the network's address plan, and a host of ordinary size, can hold.
 MAX_WORKERS = 64
 MIB = 1024 * 1024
@@ -137,8 +137,18 @@ class Lab:
 
     @property
     def master(self) -> Machine:
-        """The first master: it holds the registry and answers for the API."""
+        """The first master."""
         return self.machines[0]
+
+    @property
+    def all_masters(self) -> tuple[Machine, ...]:
+        """By number."""
+        return self.machines[: self.masters.count]
+
+    @property
+    def shared_ip(self) -> str:
+        """The address that the API servers of several masters answer on together; "" where there is one master."""
+        return str(self.network[SHARED_ADDRESS]) if self.masters.count > 1 else ""
 
     @property
     def pod_cidrs(self) -> str:
@@ -198,8 +208,8 @@ class Lab:
 
     @property
     def endpoint(self) -> str:
-        """The API server's URL."""
-        return f"https://{self.master.ip}:6443"
+        """The URL of the API server, or of whichever of several holds their address."""
+        return f"https://{self.shared_ip or self.master.ip}:6443"
 
     @property
     def hosts(self) -> dict[str, str]:

@@ -293,11 +293,9 @@ class _Reader:
         if lab.masters.count < 1:
             self.at("masters", "a lab needs a master")
         if lab.masters.count > MAX_MASTERS:
-            self.at(
-                "masters",
-                f"{lab.masters.count} masters need a load balancer before their API servers, "
-                "which is not built yet: use 1",
-            )
+            self.at("masters", f"{lab.masters.count} is more than {MAX_MASTERS}")
+        elif lab.masters.count > 1 and lab.control_plane is ControlPlane.SERVICE:
+            self.at("masters", "controlPlane: service is for one master; several run it as static pods")
         if lab.workers.count > MAX_WORKERS:
             self.at("workers", f"{lab.workers.count} is more than {MAX_WORKERS}")
         elif FIRST_WORKER + lab.workers.count >= lab.network.num_addresses:
@@ -344,11 +342,14 @@ class _Reader:
         if not int(network[2]) <= first <= last <= int(network[-2]):
             inside = f"{network[2]} to {network[-2]}"
             self.at(key, f"{shown} is not within {inside}, the addresses of {network} but the host's")
-        for machine in lab.machines:
-            for ip in map(ipaddress.ip_address, machine.ips):
-                if ip.version == network.version and first <= int(ip) <= last:
-                    self.at(key, f"{shown} has {ip}, the address of {machine.name}")
-                    return
+        held = [(ip, f"of {machine.name}") for machine in lab.machines for ip in machine.ips]
+        if lab.shared_ip:
+            held.append((lab.shared_ip, "of the API servers"))
+        for text, whose in held:
+            ip = ipaddress.ip_address(text)
+            if ip.version == network.version and first <= int(ip) <= last:
+                self.at(key, f"{shown} has {ip}, the address {whose}")
+                return
 
     def _check_networks(self, lab: Lab) -> None:
         self._check_overlaps(("network", lab.network), ("podCIDR", lab.pod_cidr), ("serviceCIDR", lab.service_cidr))

@@ -53,6 +53,7 @@ _PRIVATE = (
     "/var/log/containers",
     "/run/containerd",
     "/run/kubelab",
+    "/run/keepalived",
     "/run/netns",
     "/run/lock",
 )
@@ -135,7 +136,7 @@ class NetnsDriver:
             raise LabError(f"{machine.name}: there is no such machine", advice="kubelab up makes it.")
         self.power_off(machine)
         node = self._node(machine)
-        for volatile in ("run/containerd", "run/kubelab", "run/netns"):
+        for volatile in ("run/containerd", "run/kubelab", "run/keepalived", "run/netns"):
             shutil.rmtree(node / "root" / volatile, ignore_errors=True)
         self._add_network(machine)
         script = render(

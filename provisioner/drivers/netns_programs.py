@@ -16,6 +16,7 @@ PACKAGES = {
     "etcd": "etcd-server",
     "kubectl": "kubernetes-client",
     "docker-registry": "docker-registry",
+    "keepalived": "keepalived",
 }
 
 

@@ -78,13 +78,14 @@ class ControlPlaneCurrent:
     def run(self, context: Context, changed: frozenset[str]) -> None:
         lab = context.lab
         # What no wait asks for may have failed as well: the registry.
-        if ended := Endings(context, lab.master).look():
-            advice = _advice(lab.master, ended.name)
-            raise StepFailed(lab.master.name, "control-plane", ended.why, console=ended.lines, advice=advice)
+        for master in lab.all_masters:
+            if ended := Endings(context, master).look():
+                advice = _advice(master, ended.name)
+                raise StepFailed(master.name, "control-plane", ended.why, console=ended.lines, advice=advice)
         if lab.control_plane is ControlPlane.SERVICE:
             return
         code = code_digest(context.source, CONTROL_PLANE)
-        names = [f"{component}-{lab.master.name}" for component in STATIC_PODS]
+        names = [f"{component}-{master.name}" for master in lab.all_masters for component in STATIC_PODS]
 
         async def look(client: Client) -> str | None:
             pods = (await client.list(PODS, "kube-system", label_selector="tier=control-plane"))["items"]

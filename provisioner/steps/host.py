@@ -61,16 +61,18 @@ class Keys:
     def run(self, context: Context, changed: frozenset[str]) -> None:
         lab, home = context.lab, context.home
         ensure_keys(home.ssh, lab)
-        masters = {machine.name: machine.ip for machine in lab.machines if machine.is_master}
+        masters = {machine.name: machine.ip for machine in lab.all_masters}
         ensure_cluster_pki(
             home.secrets,
             Cluster(
                 endpoint=lab.endpoint,
                 api_names=["localhost"],
+                api_ips=[ip for ip in ("127.0.0.1", lab.shared_ip) if ip],
                 service_ip=lab.service_ip,
                 dns_domain=lab.dns_domain,
                 masters=masters,
                 nodes=[machine.name for machine in lab.machines],
+                local_endpoint="https://127.0.0.1:6443" if lab.shared_ip else "",
             ),
         )
         for machine in lab.machines:

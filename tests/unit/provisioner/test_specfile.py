@@ -162,7 +162,8 @@ def test_everything_wrong_with_ipv6_is_told_at_once() -> None:
         ("name: a\n\0", "lab.yaml:2: not YAML: it holds the character U+0000"),
         ("[1, 2]: 3", "lab.yaml:1: document: a key must be a single word"),
         ("a: " + "[" * 3000, "nested too deeply"),
-        ("masters: 3", "need a load balancer"),
+        ("masters: 6", "masters: 6 is more than 5"),
+        ("masters: 3\ncontrolPlane: service", "is for one master"),
         ("workers: 65", "workers: 65 is more than 64"),
     ],
 )

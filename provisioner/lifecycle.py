@@ -163,7 +163,8 @@ def check_change(old: Lab, new: Lab) -> list[str]:
         ("controlPlane", old.control_plane, new.control_plane),
         ("cloudProvider", old.cloud_provider, new.cloud_provider),
         ("zones", old.zones, new.zones),
-        ("masters", old.masters, new.masters),
+        ("masters", old.masters.count, new.masters.count),
+        ("masters' size", old.masters.size, new.masters.size),
         ("workers' size", old.workers.size, new.workers.size),
     ):
         if before != after and not (gets_cloud and name in ("cloudProvider", "zones")):

@@ -68,6 +68,9 @@ class Size:
     memory: int
     disk: int
 
+    def __str__(self) -> str:
+        return f"vcpus {self.vcpus}, memory {self.memory // MIB}Mi, disk {self.disk // MIB}Mi"
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:

@@ -92,6 +92,25 @@ def test_changed_code_makes_another_static_pod(secrets: Path) -> None:
     assert len(texts) == 2
 
 
+def test_several_masters_share_an_address(secrets: Path, tmp_path: Path) -> None:
+    lab = parse_lab("masters: 2")
+    masters = {machine.name: machine.ip for machine in lab.all_masters}
+    ensure_cluster_pki(tmp_path, Cluster(endpoint=lab.endpoint, masters=masters, nodes=[*masters, "worker-1"]))
+    for machine in lab.all_masters:
+        ensure_kubelet_serving(tmp_path, machine.name, [machine.ip])
+    first, second = (files(tmp_path, name, lab) for name in masters)
+    assert lab.endpoint == "https://192.168.60.10:6443"
+    assert "keepalived.service" in [unit.name for unit in machine_units(lab, lab.master, first)]
+    one, two = (given["/etc/keepalived/keepalived.conf"].data.decode() for given in (first, second))
+    assert "192.168.60.10/32" in one and "priority 100" in one and "priority 99" in two
+    assert "unicast_src_ip 192.168.60.11" in one and "\n        192.168.60.12\n" in one
+    registries = first["/etc/containerd/certs.d/docker.io/hosts.toml"].data.decode()
+    assert registries.index("http://master-1:5000") < registries.index("http://master-2:5000")
+    members = "--initial-cluster=master-1=https://192.168.60.11:2380,master-2=https://192.168.60.12:2380"
+    assert members in first["/etc/kubernetes/manifests/etcd.yaml"].data.decode()
+    assert not [path for path in files(secrets, "master-1") if "keepalived" in path]
+
+
 def test_control_plane_as_a_service_has_units_and_no_static_pods(secrets: Path) -> None:
     lab = parse_lab("controlPlane: service")
     given = files(secrets, "master-1", lab)

@@ -130,6 +130,11 @@ def test_a_lab_may_grow_and_nothing_else() -> None:
     assert check_change(LAB, parse_lab("workers: 3")) == []
     found = check_change(LAB, parse_lab("workers: 1\nnetwork: 10.1.0.0/24\ncontrolPlane: service\n"))
     assert [problem.split(":")[0] for problem in found] == ["network", "controlPlane", "workers"]
+    assert check_change(LAB, parse_lab("masters: 3\nworkers: {memory: 2Gi}")) == [
+        "masters: the lab lab was made with 1 and cannot become 3",
+        "workers' size: the lab lab was made with vcpus 1, memory 1280Mi, disk 12288Mi "
+        "and cannot become vcpus 1, memory 2048Mi, disk 12288Mi",
+    ]
 
 
 def test_a_lab_may_get_a_cloud_and_its_zones_and_keeps_them() -> None:

@@ -273,6 +273,10 @@ def test_a_cloud() -> None:
             "lab.yaml:2: loadBalancers: 192.168.60.20-192.168.60.30 has 192.168.60.21, the address of worker-1",
         ),
         (
+            "masters: 3\ncloudProvider: external\nloadBalancers: 192.168.60.9-192.168.60.10",
+            "lab.yaml:3: loadBalancers: 192.168.60.9-192.168.60.10 has 192.168.60.10, the address of the API servers",
+        ),
+        (
             "cloudProvider: external\nnetwork: 192.168.60.0/26\nworkers: 25",
             "lab.yaml:1: loadBalancers: 192.168.60.43-192.168.60.62, the default, has 192.168.60.43, the address of",
         ),

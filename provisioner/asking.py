@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from apimachinery.kit.config import ConfigError
 from apimachinery.meta.status import ApiError
 from provisioner.errors import BadInput, LabError
 from provisioner.history import Kind, find_kind
-from provisioner.home import find_kubeconfig
+from provisioner.home import find_home, find_kubeconfig, find_lab, known_labs
 
 Answer = TypeVar("Answer")
 
@@ -26,6 +27,18 @@ def config_of(kubeconfig: Path | None, lab: str | None, context: str | None) -> 
         return load_kubeconfig(find_kubeconfig(kubeconfig, lab), context)
     except ConfigError as error:
         raise BadInput([str(error)]) from None
+
+
+def masters_of(config: ClientConfig, kubeconfig: Path | None, lab: str | None) -> dict[str, ClientConfig]:
+    """The API server of every master, by its machine's name, where `config` dials an address that several share: what
+    a component remembers or leads is known to the server beside it alone."""
+    home = find_home()
+    if kubeconfig is not None or (lab is None and len(known_labs(home)) != 1):
+        return {}
+    found = find_lab(home, lab).load()
+    if not found.shared_ip or config.server != found.endpoint:
+        return {}
+    return {master.name: replace(config, server=f"https://{master.ip}:6443") for master in found.all_masters}
 
 
 def ask(questions: Coroutine[Any, Any, Answer]) -> Answer:

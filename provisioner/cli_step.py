@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -16,11 +16,11 @@ from rich.console import Console
 from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError
-from provisioner.asking import ask, config_of
+from provisioner.asking import ask, config_of, masters_of
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
 from provisioner.doors import ApiDoor, Door, host_doors
 from provisioner.errors import BadInput, LabError
-from provisioner.home import find_home, find_lab, known_labs
+from provisioner.home import find_home
 from provisioner.stepping import complete_key, find_loop, render_list, render_rehearsal, render_waiting
 
 Object = dict[str, Any]
@@ -58,24 +58,17 @@ def step(
     config = config_of(kubeconfig, lab, context)
     if namespace:
         config = replace(config, namespace=namespace)
-    session = _Session(config, _masters(kubeconfig, lab, config), host_doors(find_home(), config), as_json=as_json)
+    others = [*masters_of(config, kubeconfig, lab).values()]
+    session = _Session(config, others, host_doors(find_home(), config), as_json=as_json)
     ask(session.run(loop, key, pause=pause, resume=resume, everything=everything, yes=yes))
 
 
-def _masters(kubeconfig: object, lab: str | None, config: ClientConfig) -> list[str]:
-    """Where else a leading component may be asked: the API servers of the lab's other masters."""
-    home = find_home()
-    if kubeconfig is not None or (lab is None and len(known_labs(home)) != 1):
-        return []
-    place = find_lab(home, lab)
-    servers = [f"https://{machine.ip}:6443" for machine in place.load().machines if machine.is_master]
-    return [server for server in servers if server != config.server] if config.server in servers else []
-
-
 class _Session:
-    """One command. others: API servers beside the config's. beside: components that no API server reaches."""
+    """One command. others: the API servers that share the config's address. beside: components that none reaches."""
 
-    def __init__(self, config: ClientConfig, others: list[str], beside: Sequence[Door], *, as_json: bool) -> None:
+    def __init__(
+        self, config: ClientConfig, others: list[ClientConfig], beside: Sequence[Door], *, as_json: bool
+    ) -> None:
         self._config, self._others, self._beside, self._as_json = config, others, beside, as_json
         self._silent: dict[str, str] = {}
         self._out = Console(highlight=False, soft_wrap=True)
@@ -168,15 +161,9 @@ class _Session:
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[list[Client]]:
-        first = Client(self._config, "kubelab")
-        more = [Client(replace(self._config, server=server), "kubelab") for server in self._others]
-        clients = [first, *more]
-        opened = [await client.__aenter__() for client in clients]
-        try:
-            yield opened
-        finally:
-            for client in opened:
-                await client.__aexit__(None, None, None)
+        async with AsyncExitStack() as stack:
+            configs = [self._config, *self._others]
+            yield [await stack.enter_async_context(Client(config, "kubelab")) for config in configs]
 
 
 async def _post(door: Door, loop: str, what: str, key: str = "") -> Object:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from apimachinery.api.catalogue import NODES
 from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.meta.status import ApiError
-from provisioner.asking import ask, config_of, find_resource
+from provisioner.asking import ask, config_of, find_resource, masters_of
 from provisioner.cli_options import AsJson, Context, Kubeconfig, LabName, Namespace
 from provisioner.doors import ROOT, ApiDoor, Door, host_doors
 from provisioner.errors import BadInput, LabError
@@ -49,7 +50,8 @@ def trace(
     if not kind or not name:
         raise BadInput(["the name of an object is missing: kubelab trace KIND NAME"])
     config = config_of(kubeconfig, lab, context)
-    found = ask(_gather(config, host_doors(find_home(), config), kind, namespace, name))
+    masters = masters_of(config, kubeconfig, lab)
+    found = ask(_gather(config, masters, host_doors(find_home(), config), kind, namespace, name))
     steps, silent = found
     if as_json:
         print(json.dumps({"steps": [_as_json(step) for step in steps], "silent": silent}, indent=2))
@@ -67,15 +69,30 @@ def trace(
 
 
 async def _gather(
-    config: ClientConfig, beside: Sequence[Door], word: str, namespace: str, name: str
+    config: ClientConfig,
+    masters: Mapping[str, ClientConfig],
+    beside: Sequence[Door],
+    word: str,
+    namespace: str,
+    name: str,
 ) -> tuple[list[Step], dict[str, str]]:
-    """The timeline, and why who does not speak of it does not. beside: components that no API server reaches."""
+    """The timeline, and why who does not speak of it does not.
+
+    masters: the API servers that share the address of `config`. beside: components that no API server reaches.
+    """
     async with Client(config, "kubelab") as client:
         kind = await find_resource(client, word)
         documents: list[Document] = []
         silent: dict[str, str] = {}
-        for door in [*(ApiDoor(client, component) for component in await _components(client)), *beside]:
-            await _fetch(door.ask("GET", "trace"), "", door.component, documents, silent)
+        components = await _components(client)
+        async with AsyncExitStack() as stack:
+            doors: list[tuple[str, Door]] = [("", door) for door in beside]
+            for master, other in (masters or {"": config}).items():
+                server = await stack.enter_async_context(Client(other, "kubelab"))
+                doors += [(master, ApiDoor(server, component)) for component in components]
+            for master, door in doors:
+                where = f"{door.component} {master}".strip()
+                await _fetch(door.ask("GET", "trace"), master, where, documents, silent)
         for node in (await client.list(NODES))["items"] or []:
             machine = node["metadata"]["name"]
             path = f"/api/v1/nodes/{machine}/proxy/debug/trace"

@@ -45,7 +45,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What one component answered. node: "" for the control plane. sent, received: the reader's clock."""
+    """What one component answered. node: "" for the control plane of one master. sent, received: the reader's clock."""
 
     body: Mapping[str, Any]
     node: str

@@ -54,7 +54,8 @@ def ask(questions: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 async def find_resource(client: Client, word: str) -> Kind:
-    """What `word` names, as kubectl understands it. Raises BadInput, ApiError, ApiUnreachable."""
+    """What `word` names, as kubectl understands it: a group whose own server is away has nothing of that name. Raises
+    BadInput, ApiError, ApiUnreachable."""
 
     async def get(path: str) -> dict[str, Any]:
         answer: dict[str, Any] = orjson.loads(await client.raw("GET", path))
@@ -62,7 +63,14 @@ async def find_resource(client: Client, word: str) -> Kind:
 
     groups = (await get("/apis"))["groups"]
     paths = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
-    found = find_kind([await get(path) for path in paths], word)
+    documents = []
+    for path in paths:
+        try:
+            documents.append(await get(path))
+        except ApiError as error:
+            if error.code != 503:
+                raise
+    found = find_kind(documents, word)
     if found is None:
         raise BadInput([f'the server doesn\'t have a resource type "{word}"'])
     return found

@@ -54,7 +54,11 @@ def render_look(lab: Lab) -> str:
     """A command that prints ``Id``, ``NRestarts`` and ``ActiveState`` of the master's units, and NAME=LOG of its static
     pods, where a log's name is the number of containers before. One process: each costs an emulated machine dearly."""
     static = lab.control_plane is ControlPlane.STATIC_PODS
-    units = ("docker-registry", "containerd", "kubelet", *(() if static else ("etcd", "kubelab-control-plane")))
+    units = ["docker-registry", "containerd", "kubelet"]
+    if not static:
+        units += ["etcd", "kubelab-control-plane"]
+    if lab.shared_ip:
+        units.append("keepalived")
     command = f"systemctl show --property=Id,NRestarts,ActiveState {' '.join(units)}"
     if static:
         names = " ".join(("etcd", *STATIC_PODS))

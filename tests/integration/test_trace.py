@@ -153,3 +153,23 @@ def test_a_dry_run_and_a_rehearsal_leave_no_trace(plane: ControlPlane) -> None:
     assert [step["detail"]["user"] for step in steps_of(plane, "cm", "tried") if step["what"] == "request"] == [
         "kubernetes-admin"
     ]
+
+
+def test_a_group_whose_own_server_is_away_is_not_asked_twice(plane: ControlPlane) -> None:
+    """Such as metrics.k8s.io, while metrics-server starts."""
+    path = "/api/v1/namespaces/default/configmaps"
+    assert plane.request("POST", path, {"metadata": {"name": "kept"}}).code == 201
+    spec = {
+        "group": "away.example.com",
+        "version": "v1",
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+        "insecureSkipTLSVerify": True,
+        "service": {"namespace": "default", "name": "nobody"},
+    }
+    made = {"metadata": {"name": "v1.away.example.com"}, "spec": spec}
+    services = "/apis/apiregistration.k8s.io/v1/apiservices"
+    assert plane.request("POST", services, made).code == 201
+    wait_until("it is away", lambda: plane.request("GET", "/apis/away.example.com/v1").code == 503)
+    assert steps_of(plane, "configmap", "kept")
+    assert "doesn't have a resource type" in trace(plane, "strange", "x", code=2)

@@ -204,3 +204,5 @@ def test_control_plane_runs_as_the_lab_says(cluster: Cluster, master: Machine) -
         pods = cluster.kubectl("-n", "kube-system", "get", "pods", "-o", "name")
         for name in names:
             assert f"pod/{name.removesuffix('.yaml')}-{master.name}" in pods
+    if cluster.lab.shared_ip:
+        assert cluster.on(master, "systemctl is-active keepalived") == "active"

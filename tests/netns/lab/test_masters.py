@@ -5,6 +5,9 @@ The tests build on each other, in the order of the file.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -98,10 +101,25 @@ def test_clients_dial_the_shared_address_and_masters_their_own(cluster: Cluster)
     assert _holder(cluster) is not None
 
 
-def test_a_lost_master_is_not_missed(cluster: Cluster) -> None:
+def _kubelab(*words: str) -> str:
+    argv = [sys.executable, "-m", "provisioner", *words, "--lab=masters"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_what_each_master_did_is_one_story(cluster: Cluster) -> None:
     cluster.kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2", "--port=80")
     cluster.kubectl("expose", "deployment", "web")
     until("two pods", lambda: cluster.ready_pods("app=web", 2))
+    asked = until("who holds the address", lambda: _holder(cluster))
+    steps = json.loads(_kubelab("trace", "deployment", "web", "--json"))["steps"]
+    assert (steps[0]["where"], steps[0]["what"]) == (f"kube-apiserver {asked.name}", "request")
+    for component in COMPONENTS[2:]:
+        assert f"{component} {_leader(cluster, component)}" in {step["where"] for step in steps}
+    loops = json.loads(_kubelab("step", "--list", "--json"))
+    assert {loop["component"] for loop in loops["loops"]} == set(COMPONENTS[2:]) and not loops["silent"]
+
+
+def test_a_lost_master_is_not_missed(cluster: Cluster) -> None:
     lost = until("who holds the address", lambda: _holder(cluster))
     cluster.driver.power_off(lost)
     until("another holds the address", lambda: _holder(cluster))

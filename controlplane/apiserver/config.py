@@ -150,6 +150,8 @@ class Config(Struct, frozen=True):
     shutdown_delay_duration: float = 0.0
     shutdown_send_retry_after: bool = False
     feature_gates: Mapping[str, bool] = {}
+    etcd_healthcheck_timeout: float = 2.0
+    etcd_readycheck_timeout: float = 2.0
     etcd_compaction_interval: float = 300.0
     history_retention: float = 3600.0
     verbosity: int = 0
@@ -249,6 +251,8 @@ def parse(argv: Sequence[str]) -> Config:
         shutdown_delay_duration=flags.duration("shutdown-delay-duration"),
         shutdown_send_retry_after=flags.is_on("shutdown-send-retry-after"),
         feature_gates=gates,
+        etcd_healthcheck_timeout=flags.duration("etcd-healthcheck-timeout"),
+        etcd_readycheck_timeout=flags.duration("etcd-readycheck-timeout"),
         etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
         history_retention=flags.duration("history-retention"),
         verbosity=flags.number("v", 0, 10),

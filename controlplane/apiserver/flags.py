@@ -289,6 +289,8 @@ def _parser() -> argparse.ArgumentParser:
     switch("shutdown-send-retry-after", False)
     gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, SupplementalGroupsPolicy, UserNamespacesSupport"
     flag("feature-gates", text=f"GATE=true,…; {gates} change something here")
+    flag("etcd-healthcheck-timeout", "2s", "how long the store may take when /livez or /readyz asks it")
+    flag("etcd-readycheck-timeout", "2s", "how long it may take when /readyz asks whether it is ready")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")
     flag("history-retention", "1h0m0s", "how long every revision can be read and watched (ours)")
     parser.add_argument("-v", "--v", dest="v", default="0")

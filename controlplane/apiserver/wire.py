@@ -79,7 +79,7 @@ from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.remote import Remote
 from controlplane.apiserver.storage.compactor import Compactor
-from controlplane.apiserver.storage.interface import Storage, StorageError
+from controlplane.apiserver.storage.interface import Storage, StorageError, Unavailable
 from controlplane.apiserver.storage.keys import ROOT, root
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
@@ -305,8 +305,8 @@ class ApiServer:
         checks = {
             "ping": ping,
             "log": ping,
-            store: storage.healthy,
-            "etcd-readiness": storage.healthy,
+            store: _answers_within(config.etcd_healthcheck_timeout, storage),
+            "etcd-readiness": _answers_within(config.etcd_readycheck_timeout, storage),
             **_plugins_checked(storage),
             "informer-sync": synced,
             **dict.fromkeys(started_parts(fairness=isinstance(self._seats, Fairness)), bootstrapped),
@@ -360,6 +360,19 @@ async def open_storage(config: Config, clock: Clock) -> Storage:
     providers = Current(file, clock, reload=config.encryption_reload)
     await providers.start()
     return EncryptedStorage(plain, providers, begin)
+
+
+def _answers_within(seconds: float, storage: Storage) -> Check:
+    """Whoever asks for health wants to know soon; requests may wait longer for the store."""
+
+    async def check() -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await storage.healthy()
+        except TimeoutError:
+            raise Unavailable("error getting data from etcd: context deadline exceeded") from None
+
+    return check
 
 
 def _plugins_checked(storage: Storage) -> dict[str, Check]:

@@ -128,6 +128,11 @@ def test_a_write_without_an_answer_says_that_it_does_not_know(own_etcd: Etcd, tm
     assert answer.code in (503, 504), answer.body  # the read before the write may be what gets no answer
     created = server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "n"}}, timeout=60)
     assert (created.code, created.json["reason"]) == (504, "Timeout"), created.body
+    ready = server.request("GET", "/readyz/etcd", timeout=60)
+    assert (ready.code, ready.body) == (
+        500,
+        b"internal server error: error getting data from etcd: context deadline exceeded\n",
+    )
     own_etcd.thaw()
 
     def settled() -> bool:

@@ -184,6 +184,8 @@ def _process(port: int, *argv: str) -> Iterator[int]:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
                 client.settimeout(0.2)
                 client.connect(("127.0.0.1", port))
+                if client.getsockname()[1] == port:
+                    continue  # it would hear itself: nobody has taken the port yet
                 try:
                     client.send(query)
                     assert reading.rcode(client.recv(4096)) == message.NOERROR

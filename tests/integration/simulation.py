@@ -41,6 +41,17 @@ Object = dict[str, Any]
 DEADLINE = 120.0
 
 
+def a_pod(name: str, cpu: str = "100m", **spec: Any) -> Object:
+    """A pod of the default namespace that asks for `cpu`, and ends at once."""
+    container = {"name": "main", "image": "nginx", "resources": {"requests": {"cpu": cpu}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
+    }
+
+
 class Fleet:
     """Simulated nodes and the kubelets on them. watched: a controller takes the taint off nodes that are ready."""
 

@@ -16,6 +16,7 @@ from apimachinery.meta import objects, pods
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.wire import build as build_scheduler
 from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.simulation import a_pod as pod
 
 Object = dict[str, Any]
 
@@ -29,16 +30,6 @@ async def cluster(tmp_path: Path, etcd_of_two: str) -> AsyncIterator[Simulation]
         await simulation.fleet.add("worker-1")
         await simulation.fleet.add("worker-2")
         yield simulation
-
-
-def pod(name: str, cpu: str = "100m", **spec: Any) -> Object:
-    container = {"name": "main", "image": "nginx", "resources": {"requests": {"cpu": cpu}}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
-    }
 
 
 async def bound(cluster: Simulation, name: str) -> str:

@@ -22,6 +22,7 @@ from apimachinery.client.rehearsal import rehearsing
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError
 from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.simulation import a_pod as pod
 
 Object = dict[str, Any]
 
@@ -33,16 +34,6 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
     async with simulated_cluster(tmp_path / "data") as simulation:
         await simulation.fleet.add("worker-1")
         yield simulation
-
-
-def pod(name: str, cpu: str, **spec: Any) -> Object:
-    container = {"name": "main", "image": "nginx", "resources": {"requests": {"cpu": cpu}}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
-    }
 
 
 async def said(cluster: Simulation, name: str, reason: str) -> Object:

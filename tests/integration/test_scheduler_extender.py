@@ -20,6 +20,7 @@ from controlplane.scheduler.config_extenders import ExtenderConfig
 from controlplane.scheduler.wire import build as build_scheduler
 from tests.integration.ports import free_port
 from tests.integration.simulation import Simulation, simulated_cluster
+from tests.integration.simulation import a_pod as pod
 
 Object = dict[str, Any]
 
@@ -98,16 +99,6 @@ async def cluster_with(directory: Path, *extenders: ExtenderConfig) -> AsyncIter
             yield simulation
         finally:
             await cancel_and_wait(task)
-
-
-def pod(name: str, cpu: str = "100m", **spec: Any) -> Object:
-    container = {"name": "main", "image": "nginx", "resources": {"requests": {"cpu": cpu}}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
-    }
 
 
 async def bound(cluster: Simulation, name: str) -> str:

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from provisioner import lifecycle
-from provisioner.home import LabHome, find_home
+from provisioner.home import LabHome
 from provisioner.plan import plan_up
 from provisioner.specfile import parse_lab
+from tests.netns.lab.labs import home_of
 from tests.netns.lab.leftovers import footprint, leftovers
 
 TEXT = """
@@ -40,11 +40,8 @@ Object = dict[str, Any]
 
 @pytest.fixture
 def place() -> Iterator[LabHome]:
-    """The lab's home; whatever the tests do, the lab is destroyed."""
-    place = LabHome(find_home(), LAB.name)
-    lifecycle.destroy(place, LAB)  # of a run that was killed
-    yield place
-    lifecycle.destroy(place, LAB)
+    with home_of(LAB) as place:
+        yield place
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import pytest
 from apimachinery.meta.attachments import MANAGED
 from apimachinery.meta.cloud import ANNOUNCED_BY
 from provisioner import cloudmanager, lifecycle
-from provisioner.home import LabHome, find_home
-from provisioner.progress import make_progress
+from provisioner.home import LabHome
 from provisioner.specfile import parse_lab
+from tests.netns.lab.labs import bring_up, home_of
 from tests.netns.lab.leftovers import footprint, leftovers
 from tests.vm import test_3_ipv6 as ipv6
 from tests.vm.cluster import Cluster
@@ -63,18 +63,15 @@ spec:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[LabHome]:
-    """The lab's home; whatever the tests do, the lab is destroyed."""
-    place = LabHome(find_home(), LAB.name)
-    lifecycle.destroy(place, LAB)  # of a run that was killed
-    yield place
-    lifecycle.destroy(place, LAB)
+    with home_of(LAB) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
 def cluster(place: LabHome) -> Cluster:
-    lifecycle.bring_up(BEFORE, find_home(), lambda steps: make_progress(steps, as_json=False))
+    bring_up(BEFORE)
     assert cloudmanager.find(place) == []
-    lifecycle.bring_up(LAB, find_home(), lambda steps: make_progress(steps, as_json=False))
+    bring_up(LAB)
     return Cluster(place)
 
 

@@ -15,14 +15,15 @@ import pytest
 
 from provisioner import lifecycle
 from provisioner.errors import StepFailed
-from provisioner.home import LabHome, find_home
-from provisioner.progress import make_progress
+from provisioner.home import LabHome
 from provisioner.specfile import parse_lab
+from tests.netns.lab.labs import bring_up, home_of
 from tests.netns.lab.leftovers import footprint, leftovers
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
 
-LAB = """
+LAB = parse_lab(
+    """
 name: asservice
 driver: netns
 workers: 1
@@ -32,6 +33,7 @@ serviceCIDR: 10.176.0.0/20
 controlPlane: service
 metricsServer: false
 """
+)
 UNITS = ("etcd", "kubelab-control-plane")
 STUB = """
 stub.test:53 {
@@ -44,21 +46,14 @@ stub.test:53 {
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[LabHome]:
-    """The lab's home; whatever the tests do, the lab is destroyed."""
-    place = LabHome(find_home(), "asservice")
-    lifecycle.destroy(place, parse_lab(LAB))  # of a run that was killed
-    yield place
-    lifecycle.destroy(place, parse_lab(LAB))
+    with home_of(LAB) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
 def cluster(place: LabHome) -> Cluster:
-    _bring_up()
+    bring_up(LAB)
     return Cluster(place)
-
-
-def _bring_up() -> None:
-    lifecycle.bring_up(parse_lab(LAB), find_home(), lambda steps: make_progress(steps, as_json=False))
 
 
 def _process(cluster: Cluster, unit: str) -> int | None:
@@ -143,13 +138,13 @@ def test_a_taken_port_is_named_and_up_continues_once_it_is_free(cluster: Cluster
         until("the port is taken", lambda: f"pid={holder}," in cluster.on(master, "ss -Hltnp sport = :6443"))
         cluster.on(master, "systemctl start kubelab-control-plane")
         with pytest.raises(StepFailed, match=r"kubelab-control-plane ended .* times") as failed:
-            _bring_up()
+            bring_up(LAB)
         assert (failed.value.scope, failed.value.step) == (master.name, "api")
         assert any("6443" in line and "address already in use" in line for line in failed.value.console)
         assert "kubelab logs master-1 kubelab-control-plane" in failed.value.advice
     finally:
         cluster.on(master, f"kill {holder}")
-    _bring_up()
+    bring_up(LAB)
 
 
 def test_nothing_is_left(cluster: Cluster) -> None:

@@ -21,9 +21,9 @@ import pytest
 
 from provisioner import lifecycle
 from provisioner.home import LabHome, find_home
-from provisioner.progress import make_progress
 from provisioner.spec import Machine
 from provisioner.specfile import parse_lab
+from tests.netns.lab.labs import bring_up
 from tests.netns.lab.leftovers import footprint, leftovers
 from tests.vm.cluster import Cluster, condition
 from tests.vm.waiting import until
@@ -77,7 +77,7 @@ spec:
 
 
 def _up() -> lifecycle.Brought:
-    return lifecycle.bring_up(parse_lab(LAB), find_home(), lambda steps: make_progress(steps, as_json=False))
+    return bring_up(parse_lab(LAB))
 
 
 @pytest.fixture(scope="module")

@@ -12,25 +12,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from provisioner import lifecycle
-from provisioner.home import LabHome, find_home
-from provisioner.progress import make_progress
+from provisioner.home import LabHome
 from provisioner.spec import Machine
 from provisioner.specfile import parse_lab
+from tests.netns.lab.labs import bring_up, home_of
 from tests.vm.cluster import Cluster
 from tests.vm.waiting import until
 
-LAB = """
+LAB = parse_lab(
+    """
 name: masters
 driver: netns
 masters: 3
 workers: 1
-network: 192.168.75.0/24
-podCIDR: 10.75.0.0/16
-serviceCIDR: 10.175.0.0/20
+network: 192.168.73.0/24
+podCIDR: 10.73.0.0/16
+serviceCIDR: 10.173.0.0/20
 metricsServer: false
 """
-SHARED = "192.168.75.10"
+)
+SHARED = "192.168.73.10"
 ETCD = "/etc/kubernetes/pki/etcd"
 ETCDCTL = f"etcdctl --cacert={ETCD}/ca.crt --cert={ETCD}/healthcheck-client.crt --key={ETCD}/healthcheck-client.key"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -38,21 +39,14 @@ COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedul
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[LabHome]:
-    """The lab's home; whatever the tests do, the lab is destroyed."""
-    place = LabHome(find_home(), "masters")
-    lifecycle.destroy(place, parse_lab(LAB))  # of a run that was killed
-    yield place
-    lifecycle.destroy(place, parse_lab(LAB))
+    with home_of(LAB) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
 def cluster(place: LabHome) -> Cluster:
-    _bring_up()
+    bring_up(LAB)
     return Cluster(place)
-
-
-def _bring_up() -> None:
-    lifecycle.bring_up(parse_lab(LAB), find_home(), lambda steps: make_progress(steps, as_json=False))
 
 
 def _answers(cluster: Cluster) -> bool:
@@ -144,7 +138,7 @@ def test_without_a_majority_nothing_is_decided_and_pods_run_on(cluster: Cluster)
 
 
 def test_masters_that_come_back_are_one_cluster_again(cluster: Cluster) -> None:
-    _bring_up()
+    bring_up(LAB)
     cluster.wait_nodes_ready()
     assert _answers(cluster) and len(cluster.pods("app=web")) == 3
     health = cluster.on(cluster.lab.master, f"{ETCDCTL} endpoint health --cluster 2>&1")

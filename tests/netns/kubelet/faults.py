@@ -103,6 +103,7 @@ class Leftovers:
 
     sandboxes: int
     containers: int
+    namespaces: int
     interfaces: int
     addresses: int
     root_mounts: int
@@ -111,7 +112,7 @@ class Leftovers:
 
     @classmethod
     def of_pods(cls, pods: int, containers: int) -> Leftovers:
-        return cls(pods, containers, pods, pods, pods + containers, pods, pods)
+        return cls(pods, containers, pods, pods, pods, pods + containers, pods, pods)
 
     @classmethod
     def look(cls, node: Node) -> Leftovers:
@@ -128,6 +129,7 @@ class Leftovers:
         return cls(
             sandboxes=len(pauses),
             containers=len(running) - len(pauses),
+            namespaces=len(list(Path(f"/proc/{machine.containerd_pid}/root/run/netns").glob("cni-*"))),
             # Its own uplink is a veth as well.
             interfaces=len([line for line in links if " eth0@" not in line]),
             addresses=len(list(addresses.glob("10.*"))) if addresses.is_dir() else 0,

@@ -1,7 +1,8 @@
 """A node as a network namespace with a real containerd of its own, undone completely by `stop`.
 
 The namespace has a veth to the machine (`host_ip` outside, `node_ip` inside) and the reference bridge plugin's network
-for pods. containerd runs in a mount namespace of its own; what must see its mounts is started by `command`.
+for pods. containerd runs in a mount namespace of its own, with a `/run/netns` of its own that ends with it; what must
+see its mounts is started by `command`.
 """
 
 from __future__ import annotations
@@ -105,12 +106,13 @@ class Machine:
     def start_containerd(self) -> None:
         log = (self.dir / "containerd.log").open("ab")
         enter = ["unshare", "-m", "--propagation", "unchanged"]
+        own = "mount --make-rshared / && mount --make-rprivate /run/netns && mount -t tmpfs netns /run/netns && "
         if self._mounts is not None:
             # What was mounted before it was killed is there still, for it and for the agent.
-            enter = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{self._mounts}"]
-        script = f"mount --make-rshared / && exec containerd --config {self.dir}/config.toml"
+            enter, own = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{self._mounts}"], ""
+        script = f"exec containerd --config {self.dir}/config.toml"
         self._process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.name}", *enter, "sh", "-c", script],
+            ["nsenter", f"--net=/run/netns/{self.name}", *enter, "sh", "-c", own + script],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -154,16 +156,9 @@ class Machine:
         for shim in self._shims():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(shim, signal.SIGKILL)
-        namespaces: list[Path] = []
         if self._process is not None:
-            with contextlib.suppress(OSError):
-                namespaces = remains.pod_namespaces(self._process.pid)
             self._process.kill()
             self._process.wait()
-        # Nobody asked the plugin to take down the pods that were there to the end.
-        for namespace in namespaces:
-            with contextlib.suppress(OSError):
-                namespace.unlink()
         if self._mounts is not None:
             os.close(self._mounts)
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True)

@@ -55,12 +55,3 @@ def remove_cgroups(name: str) -> None:
         for folder, _, _ in os.walk(root / name, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
-
-
-def pod_namespaces(containerd: int) -> list[Path]:
-    """The network namespaces of pods that are mounted for this containerd and not for us."""
-    theirs, ours = (
-        {line.split()[4] for line in Path("/proc", who, "mountinfo").read_text().splitlines()}
-        for who in (str(containerd), "self")
-    )
-    return [Path(path) for path in theirs - ours if path.startswith(f"{_NAMESPACES}/cni-")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -44,12 +44,14 @@ class Channel:
     async def close(self) -> None:
         await self.grpc.close()
 
-    async def call(self, rpc: Any, request: Any, timeout: float | None) -> Any:
+    async def call(
+        self, rpc: Any, request: Any, timeout: float | None, metadata: Sequence[tuple[str, str]] = ()
+    ) -> Any:
         """Call `rpc` (a stub's method). timeout: seconds, None for none. Raises RuntimeCallError and its kinds."""
         began = time.monotonic()
         failed = True
         try:
-            answer = await rpc(request, timeout=timeout)
+            answer = await rpc(request, timeout=timeout, metadata=metadata)
             failed = False
             return answer
         except grpc.aio.AioRpcError as error:

@@ -15,7 +15,9 @@ from cri_api.v1.api_pb2_grpc import RuntimeServiceStub
 
 from . import messages as cri
 from .channel import Channel
+from .errors import RuntimeCallError
 from .noted import noted
+from .tasks import delete_task, lost_task
 
 # Pulling the pause image and the CNI plugin are inside RunPodSandbox (upstream gives it twice the request timeout).
 _SANDBOX_TIMEOUT = 240.0
@@ -112,8 +114,15 @@ class RuntimeService:
             await self._call(self._stub.StopContainer, request, grace + _STOP_MARGIN)
 
     async def remove_container(self, container_id: str) -> None:
-        """Remove the container, killing it if it runs. Absent is success."""
-        await self._call(self._stub.RemoveContainer, cri.RemoveContainerRequest(container_id=container_id))
+        """Remove the container, killing it if it runs, with a task that a broken-off start left. Absent is success."""
+        request = cri.RemoveContainerRequest(container_id=container_id)
+        try:
+            await self._call(self._stub.RemoveContainer, request)
+        except RuntimeCallError as error:
+            if not lost_task(error):
+                raise
+            await delete_task(self._channel, container_id)
+            await self._call(self._stub.RemoveContainer, request)
 
     async def list_containers(self, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
         """Containers whose labels include `labels`, in no order."""

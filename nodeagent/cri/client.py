@@ -114,15 +114,19 @@ class RuntimeService:
             await self._call(self._stub.StopContainer, request, grace + _STOP_MARGIN)
 
     async def remove_container(self, container_id: str) -> None:
-        """Remove the container, killing it if it runs, with a task that a broken-off start left. Absent is success."""
+        """Remove the container, killing it if it runs. Absent is success."""
         request = cri.RemoveContainerRequest(container_id=container_id)
         try:
             await self._call(self._stub.RemoveContainer, request)
         except RuntimeCallError as error:
             if not lost_task(error):
                 raise
-            await delete_task(self._channel, container_id)
+            await self.delete_lost_task(container_id)
             await self._call(self._stub.RemoveContainer, request)
+
+    async def delete_lost_task(self, container_id: str) -> None:
+        """Delete the task that containerd may have of a container that could not be started. None is success."""
+        await delete_task(self._channel, container_id)
 
     async def list_containers(self, labels: Mapping[str, str] | None = None) -> list[cri.Container]:
         """Containers whose labels include `labels`, in no order."""

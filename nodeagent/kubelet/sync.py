@@ -342,6 +342,9 @@ class PodSyncer:
             count = latest.restart_count + 1
             if latest.state is State.EXITED:
                 self._check_backoff(pod, container, latest.id)
+                if latest.reason == "StartError":
+                    # Killed while it started this one, an agent leaves more of it than the CRI knows.
+                    await self._runtime.delete_lost_task(latest.id)
         else:
             count = self._restarts_shown(pod, name)
         target = container.get("targetContainerName")

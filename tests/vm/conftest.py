@@ -20,12 +20,16 @@ def _cluster() -> Cluster:
     return Cluster(find_lab(find_home(), os.environ.get("KUBELAB_LAB")))
 
 
+#: What machines of the netns driver have not: a kernel of their own, and systemd-logind.
+OF_MACHINES = ("test_3_sctp.py", "test_5_shutdown.py")
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """What IPv6 does is looked at where the machines have it, SCTP where they have a kernel of their own."""
-    if collection_path.name not in ("test_3_ipv6.py", "test_3_sctp.py"):
+    """What IPv6 does is looked at where the machines have it; some things only on machines of their own."""
+    if collection_path.name not in ("test_3_ipv6.py", *OF_MACHINES):
         return None
     lab = find_lab(find_home(), os.environ.get("KUBELAB_LAB")).load()
-    absent = lab.network_v6 is None if collection_path.name == "test_3_ipv6.py" else lab.driver is Driver.NETNS
+    absent = lab.driver is Driver.NETNS if collection_path.name in OF_MACHINES else lab.network_v6 is None
     return absent or None
 
 

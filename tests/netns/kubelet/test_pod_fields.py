@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,6 +139,34 @@ def test_its_environment(cluster: Cluster, kubelet: Kubelet) -> None:
     assert found["KUBERNETES_SERVICE_HOST"]
     alone = dict(line.split("=", 1) for line in said(cluster, "unlinked"))
     assert "MY_DB_SERVICE_HOST" not in alone and alone["KUBERNETES_SERVICE_HOST"] == found["KUBERNETES_SERVICE_HOST"]
+
+
+def test_its_projected_volume(cluster: Cluster, kubelet: Kubelet) -> None:
+    """Several sources in one folder, with the modes that each asks for, and a token for somebody else's eyes."""
+    cluster.kubectl("create", "configmap", "settings", "--from-literal=level=high", "--from-literal=left=out")
+    cluster.kubectl("create", "secret", "generic", "keys", "--from-literal=key=hush")
+    sources = [
+        {"configMap": {"name": "settings", "items": [{"key": "level", "path": "deep/er/level", "mode": 0o400}]}},
+        {"secret": {"name": "keys"}},
+        {"secret": {"name": "nobody", "optional": True}},
+        {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+        {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}},
+    ]
+    look = (
+        "cd /all; cat deep/er/level key; echo; cat labels; echo; cat token; echo; stat -L -c %a deep/er/level key token"
+    )
+    volumes = [{"name": "all", "projected": {"sources": sources, "defaultMode": 0o440}}]
+    made = once("projected", look, container={"volumeMounts": [{"name": "all", "mountPath": "/all"}]}, volumes=volumes)
+    made["metadata"]["labels"] = {"tier": "back"}
+    cluster.apply(made)
+    words, labels, token, *modes = said(cluster, "projected")
+    assert (words, labels, modes) == ("highhush", 'tier="back"', ["400", "440", "440"])
+    middle = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    assert claims["aud"] == ["vault"] and claims["kubernetes.io"]["pod"]["name"] == "projected"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cluster.whoami(token)
+    assert "Unauthorized" in refused.value.stderr
 
 
 def test_its_processes(cluster: Cluster, kubelet: Kubelet) -> None:

@@ -20,8 +20,8 @@ def _cluster() -> Cluster:
     return Cluster(find_lab(find_home(), os.environ.get("KUBELAB_LAB")))
 
 
-#: What machines of the netns driver have not: a kernel of their own, memory of their own, systemd-logind.
-OF_MACHINES = ("test_3_memory.py", "test_3_sctp.py", "test_5_shutdown.py")
+#: What machines of the netns driver have not: a kernel, memory and disks of their own, systemd-logind.
+OF_MACHINES = ("test_3_disks.py", "test_3_memory.py", "test_3_sctp.py", "test_5_shutdown.py")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

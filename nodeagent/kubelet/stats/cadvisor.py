@@ -63,6 +63,13 @@ _NETWORK: tuple[_Row, ...] = tuple(
         ("packets_dropped", "dropped", f"packets dropped while {doing}"),
     )
 )
+# Name, what it says, the field and the operation that are shown of a device.
+_DEVICE: tuple[tuple[str, str, str, str], ...] = (
+    ("container_fs_reads_bytes_total", "Cumulative count of bytes read", "bytes", "Read"),
+    ("container_fs_reads_total", "Cumulative count of reads completed", "served", "Read"),
+    ("container_fs_writes_bytes_total", "Cumulative count of bytes written", "bytes", "Write"),
+    ("container_fs_writes_total", "Cumulative count of writes completed", "served", "Write"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,14 @@ def _network_and_disk(out: _Families, each: Series) -> None:
     at = each.usage.at
     for interface in each.interfaces:
         out.add_all(_NETWORK, interface, at, {**each.labels, "interface": interface.name})
+    for block in each.details.io if each.details is not None else ():
+        labels = {**each.labels, "device": block.device}
+        for name, text, field, operation in _DEVICE:
+            out.add(name, text, getattr(block, field).get(operation, 0), at, labels)
+        numbered = {**labels, "major": str(block.major), "minor": str(block.minor)}
+        for operation, count in sorted(block.bytes.items()):
+            out.add("container_blkio_device_usage_total", "Blkio Device bytes usage", count, at,
+                    {**numbered, "operation": operation})  # fmt: skip
     if each.disk is not None:
         used, device, size = each.disk
         labels = {**each.labels, "device": device}

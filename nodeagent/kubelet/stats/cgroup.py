@@ -13,6 +13,9 @@ from pathlib import Path
 
 from nodeagent.kubelet.cgroups.tree import Tree
 
+from . import block_io
+from .block_io import BlockIo
+
 _TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # What v1 says of "no limit": the greatest number of pages.
 _UNLIMITED = 1 << 62
@@ -40,7 +43,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What only /metrics/cadvisor shows. Times in nanoseconds, memory in bytes; shares as v1 counts them."""
+    """What only /metrics/cadvisor shows. Times in nanoseconds, memory in bytes; shares as v1 counts them.
+
+    io: the block devices that were read from or written to.
+    """
 
     cpu_user: int
     cpu_system: int
@@ -59,6 +65,7 @@ class Details:
     shares: int
     quota: int
     period: int
+    io: tuple[BlockIo, ...] = ()
 
 
 def parse_flat(text: str) -> dict[str, int]:
@@ -154,6 +161,7 @@ class Reader:
             shares=2 + ((weight - 1) * 262142) // 9999,
             quota=0 if quota == "max" else int(quota),
             period=int(period or 0),
+            io=block_io.read_v2(folder),
         )
 
     def _details_v1(self, path: str, usage: Usage) -> Details:
@@ -179,6 +187,7 @@ class Reader:
             shares=_number(cpu / "cpu.shares"),
             quota=max(0, _number(cpu / "cpu.cfs_quota_us")),
             period=_number(cpu / "cpu.cfs_period_us"),
+            io=block_io.read_v1(self._tree.folder("blkio", path)),
         )
 
 

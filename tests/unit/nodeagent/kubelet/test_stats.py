@@ -12,6 +12,7 @@ from nodeagent.kubelet.cgroups.tree import Tree
 from nodeagent.kubelet.eviction.usage import Disk
 from nodeagent.kubelet.node.machine import Filesystem, Machine
 from nodeagent.kubelet.observed import operation_type
+from nodeagent.kubelet.stats.block_io import BlockIo, read_v1, read_v2
 from nodeagent.kubelet.stats.cadvisor import Series, labelled, render_cadvisor
 from nodeagent.kubelet.stats.cgroup import Reader, Usage
 from nodeagent.kubelet.stats.claims import render_claims
@@ -40,6 +41,8 @@ V2 = {
     "pids.current": "3\n",
     "pids.max": "max\n",
     "cgroup.procs": "100\n101\n",
+    # A line of no figures is what the kernel has of a device that was not used.
+    "io.stat": "8:16 \n9999:1 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n",
 }
 V1 = {
     "cpuacct/cpuacct.usage": "1234567000\n",
@@ -59,6 +62,9 @@ V1 = {
     "memory/cgroup.procs": "100\n101\n",
     "pids/pids.current": "3\n",
     "pids/pids.max": "max\n",
+    "blkio/blkio.bfq.io_service_bytes_recursive": "Total 0\n",
+    "blkio/blkio.throttle.io_service_bytes_recursive": "9999:1 Read 4096\n9999:1 Write 8192\nTotal 12288\n",
+    "blkio/blkio.throttle.io_serviced_recursive": "9999:1 Read 1\n9999:1 Write 2\n9999:1 Total 3\nTotal 3\n",
 }
 
 
@@ -89,6 +95,10 @@ def test_both_versions_tell_the_same(tmp_path: Path, version: str) -> None:
     assert (details.failures, details.oom_kills) == (12, 1)
     assert (details.processes, details.threads, details.threads_most) == (2, 3, 0)
     assert (details.quota, details.period) == (20_000, 100_000) and abs(details.shares - 102) < 27
+    [device] = details.io
+    assert (device.major, device.minor, device.device) == (9999, 1, "")
+    assert (device.bytes["Read"], device.bytes["Write"]) == (4096, 8192)
+    assert (device.served["Read"], device.served["Write"]) == (1, 2)
     assert details.cpu_user == 1_000_000_000 and 230_000_000 <= details.cpu_system < 240_000_000
 
 
@@ -271,8 +281,24 @@ def test_cadvisor_metrics(tmp_path: Path) -> None:
         'machine_cpu_cores{boot_id="b",machine_id="m",system_uuid="u"} 2' in lines
         and "container_scrape_error 0" in lines
     )
+    on = 'container="main",device="",id="/k/podx/c1",image="busybox"'
+    rest = 'name="c1",namespace="n"'
+    assert f'container_fs_writes_bytes_total{{{on},{rest},pod="p"}} 8192 1700000000500' in lines
+    assert f'container_fs_reads_total{{{on},{rest},pod="p"}} 1 1700000000500' in lines
+    numbered = f'{on},major="9999",minor="1",{rest},operation="Write",pod="p"'
+    assert f"container_blkio_device_usage_total{{{numbered}}} 8192 1700000000500" in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert names == sorted(set(names))
+
+
+def test_a_device_by_its_name(tmp_path: Path) -> None:
+    devices, cgroup = tmp_path / "devices", tmp_path / "cgroup"
+    for folder in (devices, cgroup, tmp_path / "vda"):
+        folder.mkdir()
+    (devices / "253:0").symlink_to(tmp_path / "vda")
+    (cgroup / "io.stat").write_text("253:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n")
+    assert read_v2(cgroup, devices) == (BlockIo(253, 0, "/dev/vda", {"Read": 1, "Write": 2}, {"Read": 3, "Write": 4}),)
+    assert read_v1(cgroup, devices) == ()
 
 
 def test_the_machine_is_told_alike_on_both_versions() -> None:

@@ -11,6 +11,10 @@ from apimachinery.meta.build import show_build
 from nodeagent.kubelet import pods
 
 _TYPE = ["operation_type"]
+_HANDLER = ["runtime_handler"]
+_STARTUP_BUCKETS = (
+    0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600,
+)  # fmt: skip
 _REQUEST = ["method", "path", "server_type", "long_running"]
 _LONG_RUNNING = ("exec", "attach", "portforward", "debug")
 _KNOWN = frozenset([
@@ -53,6 +57,36 @@ _WORKER_SECONDS = Histogram(
     "[ALPHA] Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
     _TYPE,
 )
+_POD_START_SECONDS = Histogram(
+    "kubelet_pod_start_duration_seconds",
+    "[ALPHA] Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
+    buckets=_STARTUP_BUCKETS,
+)
+_WORKER_START_SECONDS = Histogram(
+    "kubelet_pod_worker_start_duration_seconds",
+    "[ALPHA] Duration in seconds from kubelet seeing a pod to starting a worker.",
+)
+_POD_CONTAINERS = Histogram(
+    "kubelet_containers_per_pod_count", "[ALPHA] The number of containers per pod.", buckets=(1, 2, 4, 8, 16)
+)
+_SANDBOX_SECONDS = Histogram(
+    "kubelet_run_podsandbox_duration_seconds",
+    "[ALPHA] Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.",
+    _HANDLER,
+)
+_SANDBOX_ERRORS = Counter(
+    "kubelet_run_podsandbox_errors",
+    "[ALPHA] Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.",
+    _HANDLER,
+)
+_STARTED_CONTAINERS = Counter(
+    "kubelet_started_containers", "[ALPHA] Cumulative number of containers started", ["container_type"]
+)
+_STARTED_CONTAINERS_ERRORS = Counter(
+    "kubelet_started_containers_errors",
+    "[ALPHA] Cumulative number of errors when starting containers",
+    ["container_type", "code"],
+)
 _REQUESTS = Counter(
     "kubelet_http_requests", "[ALPHA] Number of the http requests received since the server started", _REQUEST
 )
@@ -60,7 +94,10 @@ _REQUEST_SECONDS = Histogram(
     "kubelet_http_requests_duration_seconds", "[ALPHA] Duration in seconds to serve http requests", _REQUEST
 )
 _IN_FLIGHT = Gauge("kubelet_http_inflight_requests", "[ALPHA] Number of the inflight http requests", _REQUEST)
-# A counter without "_total", which the library knows none of.
+# Counters without "_total", which the library knows none of.
+_EVICTIONS = Gauge(
+    "kubelet_evictions", "[ALPHA] Cumulative number of pod evictions by eviction signal", ["eviction_signal"]
+)
 _PLUGIN_ERRORS = Gauge(
     "kubelet_credential_provider_plugin_errors",
     "[ALPHA] Number of errors from credential provider plugin",
@@ -119,6 +156,40 @@ def relisted(seconds: float, since: float | None, now: float) -> None:
 def synced(kind: str, seconds: float) -> None:
     """A pass over a pod. kind: create for its first, then sync."""
     _WORKER_SECONDS.labels(kind).observe(seconds)
+
+
+def pod_seen(containers: int) -> None:
+    """A pod that is new here. containers: of the regular ones."""
+    _POD_CONTAINERS.observe(containers)
+
+
+def worker_started(seconds: float) -> None:
+    """seconds: since the pod was seen first."""
+    _WORKER_START_SECONDS.observe(seconds)
+
+
+def pod_started(seconds: float) -> None:
+    """It runs. seconds: since it was seen first."""
+    _POD_START_SECONDS.observe(seconds)
+
+
+def sandbox_ran(handler: str, seconds: float, *, failed: bool) -> None:
+    """handler: of the pod's RuntimeClass, "" for the runtime's default."""
+    _SANDBOX_SECONDS.labels(handler).observe(seconds)
+    if failed:
+        _SANDBOX_ERRORS.labels(handler).inc()
+
+
+def container_started(kind: str, error: str = "") -> None:
+    """kind: "container", "init_container" or "ephemeral_container". error: the reason for which it was not."""
+    _STARTED_CONTAINERS.labels(kind).inc()
+    if error:
+        _STARTED_CONTAINERS_ERRORS.labels(kind, error).inc()
+
+
+def evicted(signal: str) -> None:
+    """A pod had to go. signal: the eviction signal, or the limit that it did not keep ("emptydirfs.limit")."""
+    _EVICTIONS.labels(signal).inc()
 
 
 class Request:

@@ -10,9 +10,10 @@ from typing import Any
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta.times import format_duration
+from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
-from nodeagent.kubelet import dns, pods
+from nodeagent.kubelet import dns, observed, pods
 from nodeagent.kubelet.actions import Actions, compute_actions
 from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.cgroups import Cgroups
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 # The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
 RETRY, RESYNC = 10.0, 60.0
+# What the metrics call the kinds of containers.
+_KINDS = {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}
 # How long the start of containers may take before the pod's address is told without them.
 _SOON = 0.5
 
@@ -76,6 +79,7 @@ class _Memory:
     verdict: Verdict | None = None
     deadline: float | None = None
     resize: str = ""
+    seen: float | None = None  # by the monotonic clock; None once it runs
 
 
 class PodSyncer:
@@ -117,7 +121,7 @@ class PodSyncer:
     async def sync_pod(self, pod: Pod) -> Outcome:
         """Bring a pod that is to run to where it should be. Raises RuntimeCallError when the runtime is not there."""
         uid = pods.uid(pod)
-        memory = self._memory.setdefault(uid, _Memory())
+        memory = self._memory.setdefault(uid, _Memory(seen=self._clock.monotonic()))
         state = await self._observer.observe(uid)
         if self._past_deadline(pod, memory):
             memory.verdict = Verdict(
@@ -284,7 +288,7 @@ class PodSyncer:
                 users = await self._namespaces.ensure(pod, handler)
                 apply_to_sandbox(users, config)
                 sandbox_id, _ = await asyncio.gather(
-                    self._runtime.run_pod_sandbox(config, handler),
+                    self._run_sandbox(config, handler),
                     self._starter.look_ahead(pod, [*plan.start_init, *plan.start]),
                 )
             except (RuntimeCallError, NoSuchClass, NoUserNamespace) as error:
@@ -312,6 +316,15 @@ class PodSyncer:
             )
         return Surroundings(sandbox_id, config, now.ips, volumes, services, secrets, facts, users)
 
+    async def _run_sandbox(self, config: cri.PodSandboxConfig, handler: str) -> str:
+        began, failed = self._clock.monotonic(), True
+        try:
+            identity = await self._runtime.run_pod_sandbox(config, handler)
+            failed = False
+            return identity
+        finally:
+            observed.sandbox_ran(handler, self._clock.monotonic() - began, failed=failed)
+
     def _no_sandbox(self, pod: Pod, why: Exception) -> None:
         self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
 
@@ -325,7 +338,7 @@ class PodSyncer:
             found = pods.find_container(pod, name)
             assert found is not None
             try:
-                await self._start_one(pod, found[1], state, around)
+                await self._start_one(pod, *found, state, around)
                 memory.waiting.pop(name, None)
             except StartProblem as error:
                 memory.waiting[name] = Waiting(error.reason, str(error))
@@ -334,7 +347,9 @@ class PodSyncer:
                     return again
         return again
 
-    async def _start_one(self, pod: Pod, container: Container, state: PodState, around: Surroundings) -> None:
+    async def _start_one(
+        self, pod: Pod, kind: pods.Kind, container: Container, state: PodState, around: Surroundings
+    ) -> None:
         name = container["name"]
         latest = state.latest(name)
         count = 0
@@ -352,7 +367,12 @@ class PodSyncer:
         if target:
             held = state.latest(target)
             target_id = held.id if held else ""
-        await self._starter.start(pod, container, around, count, target_id)
+        try:
+            await self._starter.start(pod, container, around, count, target_id)
+        except StartProblem as error:
+            observed.container_started(_KINDS[kind], error.reason)
+            raise
+        observed.container_started(_KINDS[kind])
 
     def _restarts_shown(self, pod: Pod, name: str) -> int:
         """The count to go on from when the runtime has lost the container that the API still shows."""
@@ -402,6 +422,9 @@ class PodSyncer:
             terminal=terminal,
             verdict=memory.verdict,
         )
+        if memory.seen is not None and status["phase"] == "Running":
+            observed.pod_started(self._clock.monotonic() - memory.seen)
+            memory.seen = None
         if self._resizer is not None:
             shown = (status.get(kind) or () for kind in ("containerStatuses", "initContainerStatuses"))
             behind = self._resizer.show(pod, state, [each for statuses in shown for each in statuses])

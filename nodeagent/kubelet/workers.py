@@ -45,6 +45,7 @@ class _Worker:
     uid: str
     pod: Pod | None
     full_name: str
+    seen: float = 0.0  # by the monotonic clock
     phase: Phase = Phase.SYNCING
     end: bool = False
     removed: bool = False
@@ -96,8 +97,9 @@ class PodWorkers:
         uid = pods.uid(pod)
         worker = self._workers.get(uid)
         if worker is None:
-            worker = _Worker(uid, pod, pods.full_name(pod))
+            worker = _Worker(uid, pod, pods.full_name(pod), self._clock.monotonic())
             self._workers[uid] = worker
+            observed.pod_seen(len(pods.regular_containers(pod)))
             if pods.is_terminal(pod):
                 worker.end = True
             self._read_deletion(worker, pod)
@@ -246,6 +248,8 @@ class PodWorkers:
             worker.wake.clear()
             assert worker.pod is not None
             again, began = RETRY, self._clock.monotonic()
+            if not worker.synced:
+                observed.worker_started(began - worker.seen)
             sync = asyncio.ensure_future(self._syncer.sync_pod(worker.pod))
             try:
                 if not await self._unless_hurried(worker, sync):

@@ -18,17 +18,18 @@ def has_limits(pod: Pod) -> bool:
     return any(_empty_dirs(pod)) or "ephemeral-storage" in pod_requests(pod, section="limits")
 
 
-def excess(pod: Pod, usage: PodUsage, *, dedicated: bool) -> str | None:
-    """The message with which a pod that is over a limit is evicted; None while it keeps to them.
+def excess(pod: Pod, usage: PodUsage, *, dedicated: bool) -> tuple[str, str] | None:
+    """(limit, message) with which a pod that is over a limit is evicted; None while it keeps to them.
 
     dedicated: images and writable layers are on a disk of their own, so a container's limit is about its logs only.
     """
     for name, limit in _empty_dirs(pod):
         if usage.volumes.get(name, Disk()).used > limit.value > 0:
-            return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
+            return "emptydirfs.limit", f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
     total = pod_requests(pod, section="limits").get("ephemeral-storage")
     if total is not None and usage.disk(frozenset((ROOTFS, LOGS, VOLUMES))).used > total:
-        return f"Pod ephemeral local storage usage exceeds the total limit of containers {format_bytes(total)}. "
+        text = f"Pod ephemeral local storage usage exceeds the total limit of containers {format_bytes(total)}. "
+        return "ephemeralpodfs.limit", text
     limits = {
         container["name"]: parse(str(((container.get("resources") or {}).get("limits") or {})["ephemeral-storage"]))
         for container in pods.regular_containers(pod)
@@ -38,7 +39,8 @@ def excess(pod: Pod, usage: PodUsage, *, dedicated: bool) -> str | None:
         allowed = limits.get(container.name)
         used = (container.logs or Disk()) + (Disk() if dedicated else container.rootfs or Disk())
         if allowed is not None and used.used > allowed.value > 0:
-            return f'Container {container.name} exceeded its local ephemeral storage limit "{allowed}". '
+            text = f'Container {container.name} exceeded its local ephemeral storage limit "{allowed}". '
+            return "ephemeralcontainerfs.limit", text
     return None
 
 

@@ -11,7 +11,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import taints
 from apimachinery.meta.pod_resources import qos_class
 from nodeagent.cri.errors import RuntimeCallError
-from nodeagent.kubelet import pods
+from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.status.compute import Verdict
@@ -172,7 +172,7 @@ class EvictionManager:
                 "message": text,
             }
             grace = _GRACE_HARD if worst.hard else self._policy.soft_grace
-            if await self._evict(pod, Verdict(REASON, text, (condition,)), grace):
+            if await self._evict(pod, Verdict(REASON, text, (condition,)), grace, worst.signal):
                 return True
         log.info("Eviction manager: unable to evict any pods from the node")
         return False
@@ -184,15 +184,17 @@ class EvictionManager:
         usages, evicted = await self._measure.usage(limited, disks=True), False
         for pod in limited:
             usage = usages.get(pods.uid(pod))
-            text = excess(pod, usage, dedicated=self._measure.layout.dedicated) if usage is not None else None
-            if text is not None:
-                evicted = await self._evict(pod, Verdict(REASON, text), _GRACE_HARD) or evicted
+            over = excess(pod, usage, dedicated=self._measure.layout.dedicated) if usage is not None else None
+            if over is not None:
+                limit, text = over
+                evicted = await self._evict(pod, Verdict(REASON, text), _GRACE_HARD, limit) or evicted
         return evicted
 
-    async def _evict(self, pod: Pod, verdict: Verdict, grace: int) -> bool:
+    async def _evict(self, pod: Pod, verdict: Verdict, grace: int, signal: str) -> bool:
         if pods.is_critical(pod):
             log.error("Eviction manager: cannot evict a critical pod %s", pods.describe(pod))
             return False
         self._recorder.pod(pod, "Warning", REASON, verdict.message)
         await self._hands.end(pod, verdict, grace)
+        observed.evicted(signal)
         return True

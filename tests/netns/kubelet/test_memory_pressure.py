@@ -83,5 +83,7 @@ def test_who_goes_when_memory_runs_short(node: Node) -> None:
     assert all(restarts(after[name]) == 0 for name in before)
     told = {"EvictionThresholdMet", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"}
     eventually(lambda: told <= set(node.cluster.events("node")), "the events of the node")
+    metrics = node.kubelet.get("/metrics").decode()
+    assert 'kubelet_evictions{eviction_signal="allocatableMemory.available"} 1.0' in metrics
     node.delete_all()
     node.settles(0)

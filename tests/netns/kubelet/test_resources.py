@@ -223,4 +223,9 @@ def test_the_kubelets_own_metrics(kubelet: Kubelet) -> None:
     asked = {"method": "GET", "path": "pods", "server_type": "readwrite", "long_running": "false"}
     assert value(text, "kubelet_http_requests_total", **asked) >= 1
     assert value(text, "kubelet_pod_worker_duration_seconds_count", operation_type="create") >= 1
+    assert value(text, "kubelet_pod_start_duration_seconds_count") >= 1
+    assert value(text, "kubelet_pod_worker_start_duration_seconds_count") >= 1
+    assert value(text, "kubelet_containers_per_pod_count_bucket", le="1.0") >= 1
+    assert value(text, "kubelet_run_podsandbox_duration_seconds_count", runtime_handler="") >= 1
+    assert value(text, "kubelet_started_containers_total", container_type="container") >= 1
     kubelet.remove_static("counted")

@@ -201,7 +201,7 @@ def test_messages_are_upstreams() -> None:
         pytest.param(
             {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]},
             PodUsage(volumes={"v": Disk(MI + 1)}),
-            'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ',
+            ("emptydirfs.limit", 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '),
             id="emptyDir",
         ),
         pytest.param(
@@ -213,7 +213,10 @@ def test_messages_are_upstreams() -> None:
         pytest.param(
             {"containers": [{"name": "c", "resources": {"limits": {"ephemeral-storage": "2Mi"}}}]},
             PodUsage(containers=(ContainerUsage("c", 0, Disk(MI), Disk(MI + 1)),)),
-            "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
+            (
+                "ephemeralpodfs.limit",
+                "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
+            ),
             id="pod",
         ),
         pytest.param(
@@ -224,12 +227,12 @@ def test_messages_are_upstreams() -> None:
                 ]
             },
             PodUsage(containers=(ContainerUsage("a", 0, Disk(MI), Disk(1)), ContainerUsage("b", 0, Disk(), Disk()))),
-            'Container a exceeded its local ephemeral storage limit "1Mi". ',
+            ("ephemeralcontainerfs.limit", 'Container a exceeded its local ephemeral storage limit "1Mi". '),
             id="container",
         ),
     ],
 )
-def test_limits_on_local_storage(spec: dict[str, Any], usage: PodUsage, expected: str | None) -> None:
+def test_limits_on_local_storage(spec: dict[str, Any], usage: PodUsage, expected: tuple[str, str] | None) -> None:
     limited = pod("p", **spec)
     assert has_limits(limited)
     assert excess(limited, usage, dedicated=False) == expected

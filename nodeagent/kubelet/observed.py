@@ -9,6 +9,7 @@ from typing import Any
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
 from apimachinery.meta.build import show_build
 from nodeagent.kubelet import pods
+from nodeagent.kubelet.runtime.state import READY
 
 _TYPE = ["operation_type"]
 _HANDLER = ["runtime_handler"]
@@ -219,7 +220,7 @@ def show_node(
     major, minor, *_ = version.removeprefix("v").split(".")
     _NODE.labels(name).set(1)
     show_build({"gitVersion": version, "major": major, "minor": minor})
-    _RUNNING_PODS.set_function(lambda: sum("ready" in found.values() for found in seen().values()))
+    _RUNNING_PODS.set_function(lambda: sum(READY in found.values() for found in seen().values()))
 
     def in_state(state: str) -> Callable[[], float]:
         return lambda: sum(list(found.values()).count(state) for found in seen().values())

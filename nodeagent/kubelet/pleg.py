@@ -19,7 +19,8 @@ from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
 from nodeagent.cri.events import TaskEvent, task_events
 from nodeagent.kubelet import observed
 from nodeagent.kubelet.runtime import labels
-from nodeagent.kubelet.runtime.observer import Fingerprint, Observer
+from nodeagent.kubelet.runtime.observer import Observer
+from nodeagent.kubelet.runtime.state import NOT_READY, READY, State
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +93,11 @@ class Pleg:
         sandboxes, containers = await asyncio.gather(
             self._runtime.list_pod_sandboxes(), self._runtime.list_containers()
         )
-        found: dict[str, Fingerprint] = {}
+        found: dict[str, dict[str, str]] = {}
         for sandbox in sandboxes:
             uid = sandbox.labels.get(labels.POD_UID)
             if uid:
-                state = "ready" if sandbox.state == cri.SANDBOX_READY else "notready"
+                state = READY if sandbox.state == cri.SANDBOX_READY else NOT_READY
                 found.setdefault(uid, {})[sandbox.id] = state
         for container in containers:
             uid = container.labels.get(labels.POD_UID)
@@ -181,7 +182,7 @@ class Pleg:
         """Wait until the CRI shows the end that the event told of, then tell."""
         try:
             for pause in _SETTLE:
-                if self._state(identity) in ("Exited", "notready"):
+                if self._state(identity) in (State.EXITED.value, NOT_READY):
                     return
                 owner = self._observer.owners.get(identity)
                 if owner is None or not self._looks(owner):
@@ -200,7 +201,7 @@ class Pleg:
         return self._observer.seen.get(uid, {}).get(identity, "")
 
     async def _ended(self, identity: str) -> bool:
-        if self._state(identity) != "ready":
+        if self._state(identity) != READY:
             try:
                 return (await self._runtime.container_status(identity)).state == cri.CONTAINER_EXITED
             except ContainerNotFound:

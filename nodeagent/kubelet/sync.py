@@ -121,6 +121,8 @@ class PodSyncer:
     async def sync_pod(self, pod: Pod) -> Outcome:
         """Bring a pod that is to run to where it should be. Raises RuntimeCallError when the runtime is not there."""
         uid = pods.uid(pod)
+        if uid not in self._memory:
+            self._volumes.look_ahead(pod)
         memory = self._memory.setdefault(uid, _Memory(seen=self._clock.monotonic()))
         state = await self._observer.observe(uid)
         if self._past_deadline(pod, memory):
@@ -368,11 +370,12 @@ class PodSyncer:
             held = state.latest(target)
             target_id = held.id if held else ""
         try:
-            await self._starter.start(pod, container, around, count, target_id)
+            started = await self._starter.start(pod, container, around, count, target_id)
         except StartProblem as error:
             observed.container_started(_KINDS[kind], error.reason)
             raise
         observed.container_started(_KINDS[kind])
+        self._observer.learn_started(pods.uid(pod), started)
 
     def _restarts_shown(self, pod: Pod, name: str) -> int:
         """The count to go on from when the runtime has lost the container that the API still shows."""

@@ -15,7 +15,7 @@ from nodeagent.cri.errors import ContainerNotFound
 
 from .observe import sandbox_state
 from .observer import Observer
-from .state import PodState, SandboxState
+from .state import READY, PodState, SandboxState
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -68,7 +68,7 @@ class Addresses:
     def _ready_but(self, uid: str) -> set[str]:
         """The sandboxes of other pods, as they were last seen."""
         seen = self._observer.seen.items()
-        return {box for other, found in seen if other != uid for box, how in found.items() if how == "ready"}
+        return {box for other, found in seen if other != uid for box, how in found.items() if how == READY}
 
     def _rival(self, sandbox: SandboxState, others: set[str]) -> str | None:
         """Who has an address of the sandbox by right: those let in before, and of the others the older ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from nodeagent.cri import messages as cri
@@ -11,9 +11,11 @@ from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import ContainerNotFound
 
 from . import labels
-from .state import ContainerState, PodState, SandboxState, State
+from .state import NOT_READY, READY, ContainerState, Fingerprint, PodState, SandboxState, State
 from .termination import read_message
 
+_Status = cri.PodSandboxStatus | cri.ContainerStatus
+_Ask = Callable[[str], Awaitable[_Status]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _STATES = {
@@ -24,26 +26,42 @@ _STATES = {
 }
 
 
-async def observe_pod(runtime: RuntimeService, uid: str) -> PodState:
-    """Everything the runtime has with this pod's uid. A container that vanishes meanwhile is left out."""
+async def observe_pod(runtime: RuntimeService, uid: str, expected: Fingerprint | None = None) -> PodState:
+    """Everything the runtime has with this pod's uid. A container that vanishes meanwhile is left out.
+
+    expected: what was seen before; it is asked about beside the listings, not after them.
+    """
     selector = {labels.POD_UID: uid}
-    sandboxes, containers = await asyncio.gather(
-        runtime.list_pod_sandboxes(selector), runtime.list_containers(selector)
+    asks: dict[str, _Ask] = {
+        identity: runtime.pod_sandbox_status if state in (READY, NOT_READY) else runtime.container_status
+        for identity, state in (expected or {}).items()
+    }
+    sandboxes, containers, found = await asyncio.gather(
+        runtime.list_pod_sandboxes(selector), runtime.list_containers(selector), _answers(asks)
     )
-    found = await asyncio.gather(
-        *(_or_none(runtime.pod_sandbox_status, sandbox.id) for sandbox in sandboxes),
-        *(_or_none(runtime.container_status, container.id) for container in containers),
-    )
-    sandbox_of = {container.id: container.pod_sandbox_id for container in containers}
+    # What the listing shows otherwise than the answer beside it has changed between the two.
+    late: dict[str, _Ask] = {box.id: runtime.pod_sandbox_status for box in sandboxes if _differs(box, found)}
+    late |= {each.id: runtime.container_status for each in containers if _differs(each, found)}
+    found |= await _answers(late)
     return pod_state(
         uid,
-        [status for status in found if isinstance(status, cri.PodSandboxStatus)],
-        [status for status in found if isinstance(status, cri.ContainerStatus)],
-        sandbox_of,
+        [status for box in sandboxes if isinstance(status := found[box.id], cri.PodSandboxStatus)],
+        [status for each in containers if isinstance(status := found[each.id], cri.ContainerStatus)],
+        {container.id: container.pod_sandbox_id for container in containers},
     )
 
 
-async def _or_none(ask: Callable[[str], Awaitable[object]], identity: str) -> object:
+def _differs(listed: cri.PodSandbox | cri.Container, found: Mapping[str, _Status | None]) -> bool:
+    status = found.get(listed.id)
+    return status is None or status.state != listed.state
+
+
+async def _answers(asks: Mapping[str, _Ask]) -> dict[str, _Status | None]:
+    answers = await asyncio.gather(*(_or_none(ask, identity) for identity, ask in asks.items()))
+    return dict(zip(asks, answers, strict=True))
+
+
+async def _or_none(ask: _Ask, identity: str) -> _Status | None:
     try:
         return await ask(identity)
     except ContainerNotFound:

@@ -7,10 +7,7 @@ from dataclasses import replace
 from nodeagent.cri.client import RuntimeService
 
 from .observe import observe_pod, sandbox_state
-from .state import PodState
-
-Fingerprint = dict[str, str]
-"""What a listing shows of a pod: container or sandbox id → its state."""
+from .state import NOT_READY, READY, Fingerprint, PodState, State
 
 
 class Observer:
@@ -23,7 +20,7 @@ class Observer:
 
     async def observe(self, uid: str) -> PodState:
         """Everything the runtime has of a pod, now. Raises RuntimeCallError."""
-        state = await observe_pod(self._runtime, uid)
+        state = await observe_pod(self._runtime, uid, self.seen.get(uid))
         self.learn(uid, fingerprint(state))
         return state
 
@@ -40,6 +37,10 @@ class Observer:
         self.learn(state.uid, fingerprint(fresh))
         return fresh
 
+    def learn_started(self, uid: str, container_id: str) -> None:
+        """Note a container that was just started: its end is somebody's, and the next look expects it."""
+        self.learn(uid, {**self.seen.get(uid, {}), container_id: State.RUNNING.value})
+
     def learn(self, uid: str, found: Fingerprint) -> bool:
         """Note what was found of a pod; True when it differs from before."""
         if self.seen.get(uid, {}) == found:
@@ -55,6 +56,6 @@ class Observer:
 
 
 def fingerprint(state: PodState) -> Fingerprint:
-    found = {sandbox.id: "ready" if sandbox.ready else "notready" for sandbox in state.sandboxes}
+    found = {sandbox.id: READY if sandbox.ready else NOT_READY for sandbox in state.sandboxes}
     found |= {container.id: container.state.value for container in state.containers}
     return found

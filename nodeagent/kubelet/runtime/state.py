@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+Fingerprint = Mapping[str, str]
+"""What a listing shows of a pod: id → READY or NOT_READY of a sandbox, the value of its State of a container."""
+
+READY, NOT_READY = "ready", "notready"
+
 
 class State(Enum):
     """A container's state as the CRI tells it."""

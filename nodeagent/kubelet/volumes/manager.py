@@ -82,6 +82,12 @@ class VolumeManager:
         self._attempts = Attempts(clock)
         self._since: dict[str, float] = {}
 
+    def look_ahead(self, pod: Pod) -> None:
+        """Ask for the tokens that the pod's volumes will hold, so that `ensure` need not wait for them."""
+        for volume in pod["spec"].get("volumes") or ():
+            for source in _token_sources(volume.get("projected") or {}):
+                self._tokens.look_ahead(pod, source)
+
     async def ensure(self, pod: Pod, ips: Sequence[str], node: NodeFacts) -> dict[str, HostVolume]:
         """Set up and refresh every volume of the pod; returns them by name. Raises VolumeProblem."""
         uid = pods.uid(pod)
@@ -212,14 +218,11 @@ class VolumeManager:
         wanted: list[tuple[str, str]] = []
         if kind in ("configMap", "secret"):
             wanted = [(kind, source["name"] if kind == "configMap" else source["secretName"])]
-        token_sources = []
         for part in source.get("sources") or ():
             wanted += [(key, part[key]["name"]) for key in ("configMap", "secret") if key in part]
-            if "serviceAccountToken" in part:
-                token_sources.append(part["serviceAccountToken"])
         *objects, tokens = await asyncio.gather(
             *(self._store.get(key, namespace, name, since) for key, name in wanted),
-            self._all_tokens(pod, token_sources),
+            self._all_tokens(pod, _token_sources(source)),
         )
         found: dict[tuple[str, str], Any] = dict(zip(wanted, objects, strict=True))
 
@@ -233,6 +236,11 @@ class VolumeManager:
 
     async def _all_tokens(self, pod: Pod, sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         return {source["path"]: await self._tokens.token(pod, source) for source in sources}
+
+
+def _token_sources(projected: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    parts = projected.get("sources") or ()
+    return [part["serviceAccountToken"] for part in parts if "serviceAccountToken" in part]
 
 
 def _fs_group(pod: Pod) -> int | None:

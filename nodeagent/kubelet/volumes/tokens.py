@@ -33,27 +33,48 @@ class TokenManager:
     def __init__(self, client: Client | None, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._tokens: dict[tuple[str, str, int], _Token] = {}
+        self._asking: dict[tuple[str, str, int], asyncio.Task[str]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    def look_ahead(self, pod: Pod, source: Mapping[str, Any]) -> None:
+        """Ask for a token that `token` will be asked for soon; what goes wrong, that tells."""
+        if self._client is not None and _key(pod, source) not in self._tokens:
+            self._ask(pod, source)
 
     async def token(self, pod: Pod, source: Mapping[str, Any]) -> str:
         """The token for a serviceAccountToken source. Raises ApiAway, ApiUnreachable or ApiError.
 
         While it cannot be renewed, the old one is served: it may still be good.
         """
-        audience, seconds = str(source.get("audience") or ""), int(source.get("expirationSeconds") or 3607)
-        key = (uid(pod), audience, seconds)
-        kept = self._tokens.get(key)
+        kept = self._tokens.get(_key(pod, source))
         if kept is not None and self._clock.monotonic() < kept.renew_at:
             return kept.text
         if self._client is None:
             raise ApiAway("service account tokens need an API server")
         try:
-            async with self._turns:
-                answer = await self._request(pod, audience, seconds)
+            return await asyncio.shield(self._ask(pod, source))
         except Exception:
             if kept is not None:
                 return kept.text
             raise
+
+    def _ask(self, pod: Pod, source: Mapping[str, Any]) -> asyncio.Task[str]:
+        """The request for a token that is under way, or a new one."""
+        key = _key(pod, source)
+        if (asking := self._asking.get(key)) is None:
+            asking = self._asking[key] = asyncio.create_task(self._renew(pod, key))
+            asking.add_done_callback(lambda task: self._asked(key, task))
+        return asking
+
+    def _asked(self, key: tuple[str, str, int], task: asyncio.Task[str]) -> None:
+        self._asking.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever waits for the token raises it; after a look ahead it may be nobody
+
+    async def _renew(self, pod: Pod, key: tuple[str, str, int]) -> str:
+        _, audience, seconds = key
+        async with self._turns:
+            answer = await self._request(pod, audience, seconds)
         expires = times.parse(answer["status"]["expirationTimestamp"])
         life = (expires - self._clock.now()).total_seconds()
         renew = self._clock.monotonic() + min(life * _RENEW_FRACTION, _RENEW_AT_MOST)
@@ -75,3 +96,9 @@ class TokenManager:
         """The pod is gone."""
         for key in [key for key in self._tokens if key[0] == pod_uid]:
             del self._tokens[key]
+        for key in [key for key in self._asking if key[0] == pod_uid]:
+            self._asking[key].cancel()
+
+
+def _key(pod: Pod, source: Mapping[str, Any]) -> tuple[str, str, int]:
+    return uid(pod), str(source.get("audience") or ""), int(source.get("expirationSeconds") or 3607)

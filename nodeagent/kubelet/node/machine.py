@@ -61,9 +61,13 @@ def memory_available(root: Path = Path("/")) -> int:
 
 
 def processes(root: Path = Path("/")) -> tuple[int, int]:
-    """(how many tasks there are, how many there may be)."""
+    """(how many tasks there are, how many there may be).
+
+    Of a small machine the memory for them is at its end long before their numbers (pkg/kubelet/stats/pidlimit).
+    """
     running = _text(root / "proc/loadavg").split()[3].partition("/")[2]
-    return int(running), int(_text(root / "proc/sys/kernel/pid_max") or 0)
+    limits = [_text(root / "proc/sys/kernel" / name) for name in ("pid_max", "threads-max")]
+    return int(running), min((int(limit) for limit in limits if limit), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_what_is_reserved_is_kept_from_pods(kubelet: Kubelet) -> None:
 
     kept = (64 + 36) << 20
     eventually(lambda: abs(limit() - (total() - kept)) < 1 << 20, "the limit of all pods")
-    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    most = min(int(Path("/proc/sys/kernel", name).read_text()) for name in ("pid_max", "threads-max"))
     assert cgroup(machine, tree, "pids", "/kubepods", "pids.max", "pids.max") == str(most - 1000)
 
 

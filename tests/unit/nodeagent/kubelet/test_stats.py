@@ -10,7 +10,7 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.cgroups.tree import Tree
 from nodeagent.kubelet.eviction.usage import Disk
-from nodeagent.kubelet.node.machine import Filesystem, Machine
+from nodeagent.kubelet.node.machine import Filesystem, Machine, processes
 from nodeagent.kubelet.observed import operation_type
 from nodeagent.kubelet.stats.block_io import BlockIo, read_v1, read_v2
 from nodeagent.kubelet.stats.cadvisor import Series, labelled, render_cadvisor
@@ -322,3 +322,13 @@ def test_the_machine_is_told_alike_on_both_versions() -> None:
 )
 def test_operations_are_called_as_upstream_calls_them(method: str, operation: str) -> None:
     assert operation_type(method) == operation
+
+
+def test_processes_are_limited_by_what_ends_first(tmp_path: Path) -> None:
+    (kernel := tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/loadavg").write_text("0.10 0.20 0.30 1/250 4711\n")
+    assert processes(tmp_path) == (250, 0)
+    (kernel / "pid_max").write_text("4194304\n")
+    assert processes(tmp_path) == (250, 4194304)
+    (kernel / "threads-max").write_text("15471\n")
+    assert processes(tmp_path) == (250, 15471)

@@ -20,6 +20,7 @@ PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LEADING_ZEROS = re.compile(r"(?<![0-9a-f:])0+(?=[0-9])")
 _DEFAULT_STICKY_SECONDS = 10800
 _NO_ZONES: frozenset[str] = frozenset()
 _NO_CONDITIONS: Mapping[str, Any] = {}
@@ -202,11 +203,17 @@ def _address(text: object, family: int) -> str | None:
     text = str(text)
     try:
         if family == 4:
-            return text if socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text)) == text else None
+            return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text))
         parsed = ipaddress.ip_address(text)
     except (OSError, ValueError):
-        return None
+        plain = _without_zeros(text)
+        return None if plain == text else _address(plain, family)
     return str(parsed) if parsed.version == family and "%" not in text else None
+
+
+def _without_zeros(text: str) -> str:
+    """The API server takes `010.0.0.1` for 10.0.0.1, as upstream; what it let in has to be served, or kept out."""
+    return _LEADING_ZEROS.sub("", text) if "." in text and ":" not in text else text
 
 
 def _is_no_endpoint(ip: str) -> bool:
@@ -225,7 +232,7 @@ def _networks(texts: Iterable[object], family: int) -> list[str]:
     found = []
     for text in texts:
         try:
-            parsed = ipaddress.ip_network(str(text).strip(), strict=False)
+            parsed = ipaddress.ip_network(_without_zeros(str(text).strip()), strict=False)
         except ValueError:
             continue
         if parsed.version == family:

@@ -75,6 +75,18 @@ def test_conditions_that_are_not_said_mean_ready() -> None:
     assert endpoint == Endpoint("10.244.1.2", 8080, ready=True, serving=True, terminating=False, local=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "address"), [("010.0.00.1", "10.0.0.1"), ("192.0.2.008", "192.0.2.8"), ("0.0.0.0", "0.0.0.0")]
+)
+def test_leading_zeros_are_let_through_as_the_api_lets_them(text: str, address: str) -> None:
+    """A source range that got lost would open a balancer's address to everybody."""
+    ranges = [f"{text}/32", "010.0.0.0/8 "]
+    body = service(type="LoadBalancer", clusterIP="010.96.0.9", externalIPs=[text], loadBalancerSourceRanges=ranges)
+    [port] = service_ports(body, 4)
+    assert (port.cluster_ip, port.external_ips) == ("10.96.0.9", (address,))
+    assert port.source_ranges == (f"{address}/32", "10.0.0.0/8")
+
+
 def test_an_address_in_two_slices_counts_once_and_ready_wins() -> None:
     late = slice_of({"addresses": ["10.244.1.2"], "conditions": {"ready": False}})
     early = {**slice_of({"addresses": ["10.244.1.2"]}), "metadata": {"name": "web-0", "namespace": "default"}}
@@ -84,7 +96,18 @@ def test_an_address_in_two_slices_counts_once_and_ready_wins() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "fd00::1", "10.0.0.1/8", "x", "10.0.0.1%lo", None],
+    [
+        "127.0.0.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "224.0.0.1",
+        "fd00::1",
+        "10.0.0.1/8",
+        "x",
+        "10.0.0.1%lo",
+        "0127.0.0.1",
+        None,
+    ],
 )
 def test_addresses_that_are_refused(address: Any) -> None:
     assert found(slice_of({"addresses": [address]})) == []

@@ -182,12 +182,12 @@ def _endpoint(entry: Mapping[str, Any], port: int, node: str, family: int) -> En
     if ip is None or ((":" in ip or ip.partition(".")[0] in _SUSPECT) and _is_no_endpoint(ip)):
         return None
     conditions = entry.get("conditions") or _NO_CONDITIONS
-    ready = conditions.get("ready") is not False
-    serving, terminating = conditions.get("serving"), bool(conditions.get("terminating"))
+    # What is not said is true of ready and of serving, each by itself, as upstream's proxy has it.
+    ready, serving = conditions.get("ready") is not False, conditions.get("serving") is not False
     hints = entry.get("hints")
     zones = frozenset([str(zone.get("name")) for zone in hints.get("forZones") or ()]) if hints else _NO_ZONES
     local = entry.get("nodeName") == node
-    return Endpoint(ip, port, ready, ready if serving is None else bool(serving), terminating, local, zones)
+    return Endpoint(ip, port, ready, serving, bool(conditions.get("terminating")), local, zones)
 
 
 def _is_name(value: object) -> bool:

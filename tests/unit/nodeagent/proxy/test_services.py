@@ -76,6 +76,16 @@ def test_conditions_that_are_not_said_mean_ready() -> None:
 
 
 @pytest.mark.parametrize(
+    ("conditions", "serving"),
+    [({"ready": False}, True), ({"ready": False, "serving": False}, False), ({"ready": False, "serving": True}, True)],
+)
+def test_serving_that_is_not_said_is_true_whatever_ready_says(conditions: dict[str, bool], serving: bool) -> None:
+    conditions = {**conditions, "terminating": True}
+    [endpoint] = found(slice_of({"addresses": ["10.244.1.2"], "conditions": conditions}))
+    assert (endpoint.ready, endpoint.serving, endpoint.terminating) == (False, serving, True)
+
+
+@pytest.mark.parametrize(
     ("text", "address"), [("010.0.00.1", "10.0.0.1"), ("192.0.2.008", "192.0.2.8"), ("0.0.0.0", "0.0.0.0")]
 )
 def test_leading_zeros_are_let_through_as_the_api_lets_them(text: str, address: str) -> None:

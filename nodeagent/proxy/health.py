@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from aiohttp import web
 
@@ -23,6 +24,25 @@ log = logging.getLogger(__name__)
 DELETION_TAINT = "ToBeDeletedByClusterAutoscaler"
 
 _Serves = tuple[tuple[str, str], tuple[str, ...]]  # the Service (namespace, name), and the addresses to answer on
+
+
+class Eligibility:
+    """Whether the node may get new traffic: not when it is about to be deleted, or being deleted.
+
+    A Node that is gone leaves what it said last: its machine, tainted before, is not to be offered again.
+    """
+
+    def __init__(self) -> None:
+        self._eligible = True
+
+    def __call__(self) -> bool:
+        return self._eligible
+
+    def seen(self, node: dict[str, Any]) -> None:
+        """The node's own Node, as it is or as it was when it was deleted."""
+        taints = (node.get("spec") or {}).get("taints") or []
+        leaving = any(taint.get("key") == DELETION_TAINT for taint in taints)
+        self._eligible = not leaving and not node["metadata"].get("deletionTimestamp")
 
 
 class Healthz:

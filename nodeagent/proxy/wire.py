@@ -37,7 +37,7 @@ from .cleanup import remove_iptables, remove_nftables
 from .config import NFTABLES, PRIMARY, AddressRange, Config
 from .conntrack import forget_stale
 from .events import ProxyEvents
-from .health import DELETION_TAINT, Healthz, ServiceHealth
+from .health import Eligibility, Healthz, ServiceHealth
 from .iptables.command import Iptables
 from .iptables.rules import IptablesRules
 from .loop import SyncLoop
@@ -134,7 +134,8 @@ class _Parts:
         self._nodes = factory.get(NODES, transform=trim)
         self._slices.lister.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
         self.proxiers = [self._proxier(family) for family in config.families]
-        self.healthz = Healthz(self.proxiers, clock, 2 * config.sync_period, self._eligible)
+        self._eligibility = Eligibility()
+        self.healthz = Healthz(self.proxiers, clock, 2 * config.sync_period, self._eligibility)
         self.service_health = ServiceHealth(self.healthz.healthy, events.health_check_failed)
         self._loop = SyncLoop(
             self.proxiers,
@@ -199,11 +200,6 @@ class _Parts:
             settings.answering,
         )
 
-    def _eligible(self) -> bool:
-        node = self._nodes.lister.get(self._config.node_name)
-        taints = ((node or {}).get("spec") or {}).get("taints") or []
-        return not any(taint.get("key") == DELETION_TAINT for taint in taints)
-
     def _service_changed(self, service: Object) -> None:
         for proxier in self.proxiers:
             proxier.service_changed(objects.key(service))
@@ -218,6 +214,7 @@ class _Parts:
         self._queue.add(_ROUTES)
         if objects.name(node) != self._config.node_name:
             return
+        self._eligibility.seen(node)
         network = node_network(node)
         for proxier in self.proxiers:
             family = proxier.family

@@ -21,7 +21,7 @@ from nodeagent.proxy.iptables.plan import plan_port
 from nodeagent.proxy.iptables.ruleset import JUMPS, assemble, is_ours
 from nodeagent.proxy.nftables.plan import plan_port as plan_elements
 from nodeagent.proxy.nftables.table import fixed_chains
-from nodeagent.proxy.node import NodeView, Settings
+from nodeagent.proxy.node import NodeView, Settings, include_localhost
 from nodeagent.routes.nodes import node_network
 
 from .account_nft import judge_table, read_elements
@@ -69,10 +69,11 @@ def _circumstances(cluster: Cluster, node: NodeSnapshot, family: int) -> tuple[S
         labels=objects.labels(own),
         masquerade_all=bool(detail.get("masqueradeAll")),
     )
+    localhost = bool(detail.get("localhostNodePorts", True)) and include_localhost(said.get("nodePortAddresses") or [])
     settings = Settings(
         family=family,
         masquerade_bit=int(detail.get("masqueradeBit", 14)),
-        localhost_node_ports=bool(detail.get("localhostNodePorts", True)) and family == 4,
+        localhost_node_ports=localhost and family == 4,
     )
     return settings, view
 

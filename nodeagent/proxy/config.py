@@ -17,9 +17,10 @@ from apimachinery.kit.config import Problems, boolean
 from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
 
+from .node import PRIMARY, include_localhost
+
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IPTABLES, NFTABLES = "iptables", "nftables"
-PRIMARY = "primary"  # of nodePortAddresses: the address that the Node object has
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -62,6 +63,12 @@ class Config:
     announce: tuple[AddressRange, ...] = ()
     cleanup: bool = False
     verbosity: int = 0
+
+    @property
+    def serves_localhost(self) -> bool:
+        """Whether node ports answer on 127.0.0.1: in iptables mode, unless other addresses were chosen."""
+        wanted = self.mode != NFTABLES and self.localhost_node_ports and 4 in self.families
+        return wanted and include_localhost(self.node_port_addresses)
 
     @property
     def families(self) -> tuple[int, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+PRIMARY = "primary"  # of nodePortAddresses: the address that the Node object has
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +14,7 @@ class NodeView:
     """What is known of the node. cluster_cidr: the pod network of the family, empty when not known.
 
     pod_cidr: this node's part of it, the same. node_ip: the node's own address, the same.
+    chosen_addresses: those of the machine's addresses that node ports were told to answer on; None: all of them.
     """
 
     cluster_cidr: str = ""
@@ -18,6 +22,7 @@ class NodeView:
     node_ip: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     masquerade_all: bool = False
+    chosen_addresses: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +30,12 @@ class Settings:
     """What is the same for every service. masquerade_bit: of the packet mark, 0 to 31.
 
     localhost_node_ports: whether node ports answer on 127.0.0.1 (IPv4, iptables; needs the sysctl route_localnet).
-    node_port_addresses: the node's own addresses that node ports answer on; None for all of them.
-    primary_node_port_address: only on the address of the Node object, whatever node_port_addresses says.
+    primary_node_port_address: whether they answer only on the address of the Node object.
     """
 
     family: int = 4
     masquerade_bit: int = 14
     localhost_node_ports: bool = True
-    node_port_addresses: tuple[str, ...] | None = None
     primary_node_port_address: bool = False
     tcp_liberal: bool = False
 
@@ -41,7 +44,26 @@ class Settings:
         return f"{1 << self.masquerade_bit:#010x}"
 
     def answering(self, view: NodeView) -> tuple[str, ...] | None:
-        """The addresses that node ports answer on; None for all of the node's."""
+        """The addresses that node ports were told to answer on; None for all of the node's."""
         if self.primary_node_port_address:
             return (view.node_ip,) if view.node_ip else ()
-        return self.node_port_addresses
+        return view.chosen_addresses
+
+    def translated(self, view: NodeView) -> tuple[str, ...] | None:
+        """The same for rules: loopback addresses only where packets from there can leave by other interfaces."""
+        found = self.answering(view)
+        if found is None or (self.localhost_node_ports and self.family == 4):
+            return found
+        return tuple(ip for ip in found if not ipaddress.ip_address(ip).is_loopback)
+
+
+def include_localhost(networks: Sequence[str]) -> bool:
+    """Whether node ports that answer within `networks`, or on PRIMARY, do on IPv4's loopback too.
+
+    None of IPv4 stands for all of it.
+    """
+    if PRIMARY in networks:
+        return False
+    found = [network for text in networks if (network := ipaddress.ip_network(text)).version == 4]
+    loopback = ipaddress.ip_network("127.0.0.0/8")
+    return not found or any(network.overlaps(loopback) for network in found)

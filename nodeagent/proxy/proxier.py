@@ -34,6 +34,8 @@ ForgetStale = Callable[[stale.Wanted], int]
 """Forgets the connections that are stale by these targets; returns how many. Blocks; called on a thread."""
 Answering = Callable[[NodeView], tuple[str, ...] | None]
 """The node's addresses that node ports answer on; None for all of them."""
+Chosen = Callable[[], tuple[str, ...] | None]
+"""The machine's addresses, as they are now, of those that node ports were told to answer on; may raise OSError."""
 
 SLICES_OF_SERVICE = "service"
 _NOTED_MAX = 200  # Services of one sync that are noted in the trace; a start notes none
@@ -59,12 +61,13 @@ class Proxier:
         forget_stale: ForgetStale,
         take_over: Callable[[], Awaitable[None]] | None = None,
         answering: Answering | None = None,
+        chosen: Chosen | None = None,
     ) -> None:
         self.family = family
         self._node_name, self._services, self._slices = node_name, service_lister, slice_lister
         self._backend, self._view = backend, view
         self._clock, self._forget_stale, self._take_over = clock, forget_stale, take_over
-        self._answering = answering
+        self._answering, self._chosen = answering, chosen
         self._planned = Planned(self._plan)
         self._with_health_check: set[str] = set()
         self._changed: set[str] = set()
@@ -105,6 +108,19 @@ class Proxier:
             self._view = view
             self._all_changed = True
 
+    def _addresses_changed(self) -> bool:
+        """Whether the machine got or lost an address that node ports answer on."""
+        if self._chosen is None:
+            return False
+        try:
+            found = self._chosen()
+        except OSError as error:
+            log.error("%s: cannot read the node's addresses: %s", self.label, error)
+            return False
+        changed, self._view = found != self._view.chosen_addresses, replace(self._view, chosen_addresses=found)
+        self._all_changed |= changed
+        return changed
+
     def local_ready(self, namespace: str, service: str) -> int:
         """How many ready endpoints a Service has on this node: what its health check port answers."""
         planned = self._planned.get(f"{namespace}/{service}", [])
@@ -135,6 +151,7 @@ class Proxier:
 
     async def _sync(self) -> float | None:
         started = self._clock.monotonic()
+        self._addresses_changed()
         changed, before = self._take_changed()
         triggers, self._triggers = self._triggers, {}
         whole = not self._backend.holds
@@ -152,8 +169,8 @@ class Proxier:
         return again
 
     async def verify(self) -> bool:
-        """Whether the kernel holds what it was given. If not, the next `sync` writes everything anew."""
-        if not self._backend.holds:
+        """Whether the kernel holds what it should. If not what it was given, the next `sync` writes everything anew."""
+        if not self._backend.holds or self._addresses_changed():
             return False
         try:
             whole = await self._backend.is_whole()

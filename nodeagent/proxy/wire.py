@@ -34,7 +34,7 @@ from nodeagent.routes.nodes import node_network, trim
 from . import observed, services
 from .backend import Backend
 from .cleanup import remove_iptables, remove_nftables
-from .config import NFTABLES, PRIMARY, AddressRange, Config
+from .config import NFTABLES, AddressRange, Config
 from .conntrack import forget_stale
 from .events import ProxyEvents
 from .health import Eligibility, Healthz, ServiceHealth
@@ -43,7 +43,7 @@ from .iptables.rules import IptablesRules
 from .loop import SyncLoop
 from .nftables.kernel import NftKernel
 from .nftables.rules import NftablesRules
-from .node import NodeView, Settings
+from .node import PRIMARY, NodeView, Settings
 from .proxier import SLICES_OF_SERVICE, Proxier
 
 log = logging.getLogger(__name__)
@@ -177,8 +177,7 @@ class _Parts:
         settings = Settings(
             family=family,
             masquerade_bit=config.masquerade_bit,
-            localhost_node_ports=config.localhost_node_ports and family == 4,
-            node_port_addresses=_node_addresses(config.node_port_addresses, family),
+            localhost_node_ports=config.serves_localhost and family == 4,
             primary_node_port_address=config.node_port_addresses == (PRIMARY,),
             tcp_liberal=config.tcp_liberal,
         )
@@ -198,6 +197,7 @@ class _Parts:
             functools.partial(forget_stale, family),
             functools.partial(other, family),
             settings.answering,
+            functools.partial(_chosen_addresses, config.node_port_addresses, family),
         )
 
     def _service_changed(self, service: Object) -> None:
@@ -245,14 +245,14 @@ def build(
 
 def _ensure_sysctls(config: Config) -> None:
     """As upstream: node ports on 127.0.0.1 need packets from there to leave by other interfaces; no other is set."""
-    if config.mode != NFTABLES and config.localhost_node_ports and 4 in config.families:
+    if config.serves_localhost:
         path = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
         if path.read_text().strip() != "1":
             path.write_text("1")
 
 
-def _node_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] | None:
-    """This machine's addresses within the networks; None when none is given: all of them."""
+def _chosen_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] | None:
+    """This machine's addresses within the networks; None when none is given: all of them. Raises OSError."""
     if networks == (PRIMARY,):
         return None
     mine = [network for text in networks if (network := ipaddress.ip_network(text)).version == family]
@@ -264,7 +264,7 @@ def _node_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] |
             for link in links.list_links(netlink)
             for address in links.list_addresses(netlink, link.index)
         ]
-    return tuple(str(ip) for ip in held if any(ip in network for network in mine))
+    return tuple(sorted({str(ip) for ip in held if any(ip in network for network in mine)}))
 
 
 def _shown(config: Config) -> dict[str, Any]:

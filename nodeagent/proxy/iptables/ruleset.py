@@ -205,7 +205,7 @@ def is_ours(chain: str) -> bool:
 def _node_port_jumps(settings: Settings, node: NodeView) -> list[str]:
     words = "kubernetes service nodeports; NOTE: this must be the last rule in this chain"
     note = f'-m comment --comment "{words}"'
-    addresses = settings.answering(node)
+    addresses = settings.translated(node)
     if addresses is not None:
         return [f"{note} -d {address} -j {names.NODEPORTS}" for address in addresses]
     to = "-m addrtype --dst-type LOCAL"

@@ -65,7 +65,7 @@ class NftablesRules:
         """What is no Service's first: it is what theirs lead to."""
         if whole or view != self._view:
             self._view = view
-            elements = {(names.NODEPORT_IPS, ip): ("", "") for ip in self._settings.answering(view) or ()}
+            elements = {(names.NODEPORT_IPS, ip): ("", "") for ip in self._settings.translated(view) or ()}
             yield FIXED, PortPlan(chains=fixed_chains(self._settings, view), elements=elements)
         for key in changed:
             yield key, merge(plan_port(port, found, view) for port, found in ports.get(key, ()))

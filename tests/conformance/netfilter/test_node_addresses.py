@@ -18,12 +18,13 @@ async def test_node_ports_answer_on_the_chosen_addresses_alone(cluster: Cluster)
     node.namespace.run("ip", "address", "add", f"{CHOSEN}/24", "dev", "up0")
     port = ServicePort("default/web", "default", "web", "", "tcp", "10.96.0.50", 80, node_port=NODE_PORT)
     ports = {"default/web": [(port, [Endpoint(one.ip, PORT, True, True, False, False)])]}
-    settings = Settings(node_port_addresses=(CHOSEN,))
+    settings = Settings()
     if isinstance(node.mode, NftablesMode):
         rules: NftablesRules | IptablesRules = NftablesRules(node.mode, settings, SystemClock())
     else:
         rules = IptablesRules(node.mode, settings)
-    await rules.write(ports, set(ports), NodeView(cluster_cidr="10.244.0.0/16", node_ip=OTHER))
+    view = NodeView(cluster_cidr="10.244.0.0/16", node_ip=OTHER, chosen_addresses=(CHOSEN,))
+    await rules.write(ports, set(ports), view)
     assert cluster.outside.ask(CHOSEN, NODE_PORT).startswith("one from ")
     assert node.namespace.ask(CHOSEN, NODE_PORT).startswith("one from ")
     for asking in (cluster.outside, node.namespace):

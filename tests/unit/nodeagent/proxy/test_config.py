@@ -28,7 +28,7 @@ def test_file_and_flags(tmp_path: Path) -> None:
     assert (config.node_name, config.kubeconfig) == ("node-8", Path("/etc/kubernetes/proxy.conf"))
     assert config.cluster_cidrs == ("10.244.0.0/16", "fd00::/56") and config.families == (4, 6)
     assert (config.masquerade_bit, config.min_sync_period, config.sync_period) == (13, 1.0, 30.0)
-    assert config.localhost_node_ports is False
+    assert config.localhost_node_ports is False and not config.serves_localhost
     assert config.metrics == ("127.0.0.1", 10249) and config.healthz == ("127.0.0.1", 1)
     assert config.node_port_addresses == ("192.0.2.0/24",)
 
@@ -76,3 +76,22 @@ def test_node_ports_answer_on_the_nodes_own_address_in_nftables_mode(
     flags: list[str], addresses: tuple[str, ...]
 ) -> None:
     assert parse(["--kubeconfig=x", *flags]).node_port_addresses == addresses
+
+
+@pytest.mark.parametrize(
+    ("flags", "served"),
+    [
+        ([], True),
+        (["--nodeport-addresses=192.0.2.0/24"], False),
+        (["--nodeport-addresses=192.0.2.0/24,127.0.0.1/32"], True),
+        (["--nodeport-addresses=0.0.0.0/0"], True),
+        (["--nodeport-addresses=2001:db8::/64"], True),
+        (["--nodeport-addresses=primary"], False),
+        (["--iptables-localhost-nodeports=false"], False),
+        (["--proxy-mode=nftables", "--nodeport-addresses=127.0.0.0/8"], False),
+        (["--cluster-cidr=fd00::/56"], False),
+    ],
+)
+def test_localhost_is_opened_only_where_node_ports_are_to_answer_on_it(flags: list[str], served: bool) -> None:
+    """What opens it, the sysctl route_localnet, is a danger of its own."""
+    assert parse(["--kubeconfig=x", *flags]).serves_localhost is served

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.cache.lister import Lister
+from apimachinery.kit.clock import ManualClock
 from nodeagent.proxy.iptables import names
 from nodeagent.proxy.iptables.plan import PortPlan, plan_port
 from nodeagent.proxy.iptables.rules import IptablesRules
@@ -13,6 +15,7 @@ from nodeagent.proxy.iptables.ruleset import JUMPS, Ruleset, assemble, diff, ren
 from nodeagent.proxy.iptables.saved import SavedTable, is_whole, parse, plan_whole, render_cleanup
 from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.proxy.planned import Planned, ServicePorts
+from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 Kernel = dict[str, dict[str, list[str]]]
@@ -188,3 +191,34 @@ def test_the_node_port_jump_is_last() -> None:
 
 def test_mark_is_written_as_upstream_writes_it() -> None:
     assert Settings().mark == "0x00004000"
+
+
+def test_node_ports_answer_on_loopback_only_where_packets_from_there_get_out() -> None:
+    view = NodeView(chosen_addresses=("127.0.0.1", "192.0.2.1"))
+    six = NodeView(chosen_addresses=("2001:db8::1", "::1"))
+    for settings, seen, expected in (
+        (Settings(), view, ["127.0.0.1", "192.0.2.1"]),
+        (Settings(localhost_node_ports=False), view, ["192.0.2.1"]),
+        (Settings(family=6), six, ["2001:db8::1"]),
+    ):
+        jumps = assemble([], settings, seen).nat[names.SERVICES]
+        assert [jump.split(" -d ")[1].split()[0] for jump in jumps] == expected
+        assert settings.answering(seen) == seen.chosen_addresses  # health checks are nobody's packets to translate
+
+
+async def test_an_address_that_the_machine_gets_later_is_answered_on() -> None:
+    slices, kernel, held = Lister(), Model(), ["192.0.2.1"]
+    slices.add_index(SLICES_OF_SERVICE, lambda _: ())
+    rules, settings = IptablesRules(kernel, Settings()), Settings()
+    proxier = Proxier(
+        "node-1", Lister(), slices, rules, 4, NodeView(), ManualClock(), lambda _: 0, None, settings.answering,
+        lambda: tuple(held),
+    )  # fmt: skip
+    await proxier.sync()
+    assert await proxier.verify()
+    held.append("192.0.2.2")
+    assert not await proxier.verify()
+    await proxier.sync()
+    assert await proxier.verify()
+    assert [rule.split(" -d ")[1].split()[0] for rule in kernel.kernel["nat"][names.SERVICES]] == held
+    assert proxier.health_check_hosts() == tuple(held)

@@ -74,6 +74,7 @@ def _circumstances(cluster: Cluster, node: NodeSnapshot, family: int) -> tuple[S
         family=family,
         masquerade_bit=int(detail.get("masqueradeBit", 14)),
         localhost_node_ports=localhost and family == 4,
+        tcp_liberal=node.host.sysctl("net.netfilter.nf_conntrack_tcp_be_liberal") != 0,
     )
     return settings, view
 

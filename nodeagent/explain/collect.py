@@ -27,7 +27,7 @@ NETNS = Path("/run/netns")
 PROXY_METRICS = "http://127.0.0.1:10249"
 _TIMEOUT = 60.0  # seconds for one command: large rule sets on an emulated processor
 _SYSCTLS = (
-    "net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_tcp_be_liberal",
     "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward",
 )  # fmt: skip
 _PER_LINK = ("forwarding", "rp_filter", "accept_local", "route_localnet", "src_valid_mark")

@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
 
 from .node import PRIMARY, include_localhost
+from .tracking import OPTIONS, Tracking, read_tracking
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IPTABLES, NFTABLES = "iptables", "nftables"
+_TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -52,7 +54,7 @@ class Config:
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     node_port_addresses: tuple[str, ...] = ()
-    tcp_liberal: bool = False
+    tracking: Tracking = field(default_factory=Tracking)
     node_routes: bool = True
     pod_network: Mode = Mode.AUTO
     network_policies: bool = True
@@ -107,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
          help="let node ports answer on 127.0.0.1")  # fmt: skip
     flag("--nodeport-addresses", dest="node_port_addresses",
          help="subnets of the addresses node ports answer on; primary: the node's own")  # fmt: skip
+    for name, option in OPTIONS.items():
+        alone = {"nargs": "?", "const": True} if option.type is boolean else {}
+        flag(option.flag, dest=_TRACKING + name, type=option.type, help=option.help, **alone)
     flag("--node-routes", type=boolean, nargs="?", const=True, help="keep routes to the other nodes' pods")
     flag("--pod-network", help="routes to other nodes' pods: auto (VXLAN to nodes of other segments), host-gw or vxlan")
     flag("--network-policies", type=boolean, nargs="?", const=True, help="enforce NetworkPolicies with nftables")
@@ -150,10 +155,10 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
         "masquerade_bit": of_mode.get("masqueradeBit"),
         "masquerade_all": of_mode.get("masqueradeAll"),
         "localhost_node_ports": iptables.get("localhostNodePorts"),
-        "tcp_liberal": conntrack.get("tcpBeLiberal"),
     }
     # An empty value in the file means the default, as upstream; a period of 0s as well.
-    return {key: value for key, value in read.items() if value not in (None, "", [], "0s")}
+    found = {key: value for key, value in read.items() if value not in (None, "", [], "0s")}
+    return found | {_TRACKING + name: conntrack.get(option.key) for name, option in OPTIONS.items()}
 
 
 def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
@@ -176,6 +181,8 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     for key in ("cni_conf_dir", "cni_socket"):
         if key in given:
             given[key] = Path(given[key]) if given[key] else None
+    of_tracking = {name: given.pop(_TRACKING + name, None) for name in OPTIONS}
+    given["tracking"] = read_tracking(of_tracking, problems)
     config = replace(Config(node_name=os.uname().nodename.strip().lower()), **given)
     if not _NODE_NAME.fullmatch(config.node_name):
         problems.add("hostnameOverride", f"{config.node_name!r} is no node name")

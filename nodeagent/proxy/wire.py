@@ -45,6 +45,7 @@ from .nftables.kernel import NftKernel
 from .nftables.rules import NftablesRules
 from .node import PRIMARY, NodeView, Settings
 from .proxier import SLICES_OF_SERVICE, Proxier
+from .tracking import set_up
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +83,9 @@ class Proxy:
             factory = InformerFactory(client)
             recorder = SeriesRecorder(client, "kube-proxy", self._clock)
             events = ProxyEvents(recorder, self._config.node_name)
-            parts = _Parts(self._config, factory, self._clock, events)
+            tcp_liberal = _ensure_sysctls(self._config)
+            parts = _Parts(self._config, factory, self._clock, events, tcp_liberal=tcp_liberal)
             told = self._config.mode == NFTABLES or Iptables(self._config.families[0]).is_nf_tables
-            _ensure_sysctls(self._config)
             tasks: list[asyncio.Task[object]] = []
             undo.push_async_callback(parts.service_health.close)
             undo.push_async_callback(lambda: cancel_and_wait(*tasks))
@@ -128,8 +129,10 @@ class Proxy:
 class _Parts:
     """The proxy's parts and the events that run between them."""
 
-    def __init__(self, config: Config, factory: InformerFactory, clock: SystemClock, events: ProxyEvents) -> None:
-        self._config, self._clock = config, clock
+    def __init__(
+        self, config: Config, factory: InformerFactory, clock: SystemClock, events: ProxyEvents, *, tcp_liberal: bool
+    ) -> None:
+        self._config, self._clock, self._tcp_liberal = config, clock, tcp_liberal
         self._services, self._slices = factory.get(SERVICES), factory.get(ENDPOINTSLICES)
         self._nodes = factory.get(NODES, transform=trim)
         self._slices.lister.add_index(SLICES_OF_SERVICE, lambda one: filter(None, (services.slice_service(one),)))
@@ -179,7 +182,7 @@ class _Parts:
             masquerade_bit=config.masquerade_bit,
             localhost_node_ports=config.serves_localhost and family == 4,
             primary_node_port_address=config.node_port_addresses == (PRIMARY,),
-            tcp_liberal=config.tcp_liberal,
+            tcp_liberal=self._tcp_liberal,
         )
         backend: Backend
         if config.mode == NFTABLES:
@@ -243,12 +246,16 @@ def build(
     return Proxy(config, client, cni_agent, policies, announcer)
 
 
-def _ensure_sysctls(config: Config) -> None:
-    """As upstream: node ports on 127.0.0.1 need packets from there to leave by other interfaces; no other is set."""
+def _ensure_sysctls(config: Config) -> bool:
+    """As upstream: those of tracking, and node ports on 127.0.0.1 need packets from there to leave by other interfaces.
+
+    Returns whether TCP is tracked liberally.
+    """
     if config.serves_localhost:
         path = Path("/proc/sys/net/ipv4/conf/all/route_localnet")
         if path.read_text().strip() != "1":
             path.write_text("1")
+    return set_up(config.tracking)
 
 
 def _chosen_addresses(networks: tuple[str, ...], family: int) -> tuple[str, ...] | None:

@@ -70,6 +70,16 @@ def test_nothing_is_said_of_rules_as_they_should_be() -> None:
     assert judged(saved()) == []
 
 
+def test_where_tcp_is_tracked_liberally_no_rule_drops_what_is_invalid() -> None:
+    plans = [plan_port(port, behind, VIEW) for port, behind in ports()]
+    text = render(plan_whole({}, assemble(plans, Settings(tcp_liberal=True), VIEW))).replace("\n-I ", "\n-A ")
+    host = Host("node n1", routes=ROUTES, tables=parse_saved(text))
+    snapshot = NodeSnapshot("n1", host, [], [], PROXY)
+    assert [one.kind for one in judge_node(CLUSTER, snapshot, 4, [])] == ["flushed"]
+    host.sysctls = {"net.netfilter.nf_conntrack_tcp_be_liberal": "1"}
+    assert judge_node(CLUSTER, snapshot, 4, []) == []
+
+
 def test_a_missing_rule_and_a_missing_chain() -> None:
     lines = [
         line for line in saved().splitlines() if not line.startswith("-A KUBE-SERVICES") or "10.96.0.50" not in line

@@ -71,8 +71,8 @@ class Healthz:
         """Until `stop` is set. Raises OSError when the address cannot be bound."""
         app = web.Application()
         app.on_response_prepare.append(unnamed)
-        app.router.add_get("/healthz", lambda _: self._answer(self.healthy() and self._eligible()))
-        app.router.add_get("/livez", lambda _: self._answer(self.healthy()))
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/livez", self._livez)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -81,7 +81,13 @@ class Healthz:
         finally:
             await runner.cleanup()
 
-    async def _answer(self, well: bool) -> web.Response:
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return self._answer(self.healthy() and self._eligible())
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return self._answer(self.healthy())
+
+    def _answer(self, well: bool) -> web.Response:
         now = self._clock.now()
         behind = 0.0 if self._behind_since is None else self._clock.monotonic() - self._behind_since
         body = {

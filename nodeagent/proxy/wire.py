@@ -36,6 +36,7 @@ from .backend import Backend
 from .cleanup import remove_iptables, remove_nftables
 from .config import NFTABLES, AddressRange, Config
 from .conntrack import forget_stale
+from .doors import keep_open
 from .events import ProxyEvents
 from .health import Eligibility, Healthz, ServiceHealth
 from .iptables.command import Iptables
@@ -117,12 +118,13 @@ class Proxy:
     def _doors(self, parts: _Parts, stop: asyncio.Event) -> list[Any]:
         doors: list[Any] = []
         if self._config.healthz is not None:
-            doors.append(parts.healthz.serve(*self._config.healthz, stop))
+            healthz = functools.partial(parts.healthz.serve, *self._config.healthz)
+            doors.append(keep_open("Healthz", healthz, stop, self._clock))
         if self._config.metrics is not None:
             server = DebugServer(*self._config.metrics, config={"kubeproxy.config.k8s.io": _shown(self._config)})
             server.route("/proxyMode", functools.partial(_proxy_mode, self._config.mode))
             server.route("/debug/trace", self._shown_trace)
-            doors.append(server.run(stop))
+            doors.append(keep_open("Metrics", server.run, stop, self._clock))
         return doors
 
 

@@ -48,12 +48,13 @@ class Eligibility:
 class Healthz:
     """GET /healthz and /livez: 200 while rules are no older than `limit` seconds behind; else 503.
 
+    Before anything is known that rules would be behind of, as with the API away at the start, all is well.
     eligible: whether the node may get new traffic; /livez does not ask it (KEP-3836).
     """
 
     def __init__(self, proxiers: Sequence[Proxier], clock: Clock, limit: float, eligible: Callable[[], bool]) -> None:
         self._proxiers, self._clock, self._limit, self._eligible = proxiers, clock, limit, eligible
-        self._behind_since: float | None = clock.monotonic()
+        self._behind_since: float | None = None
 
     def queued(self) -> None:
         """A change waits to be written."""
@@ -89,7 +90,7 @@ class Healthz:
 
     def _answer(self, well: bool) -> web.Response:
         now = self._clock.now()
-        behind = 0.0 if self._behind_since is None else self._clock.monotonic() - self._behind_since
+        behind = 0.0 if well or self._behind_since is None else self._clock.monotonic() - self._behind_since
         body = {
             "lastUpdated": times.rfc3339_micro(now - timedelta(seconds=behind)),
             "currentTime": times.rfc3339_micro(now),

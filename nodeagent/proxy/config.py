@@ -22,6 +22,8 @@ from .tracking import OPTIONS, Tracking, read_tracking
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IPTABLES, NFTABLES = "iptables", "nftables"
+# Upstream's sentence, as it is.
+_ONE_OR_TWO = "must be a either a single CIDR or dual-stack pair of CIDRs (e.g. [10.100.0.0/16, fde4:8dba:82e1::/48]"
 _TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
@@ -55,6 +57,7 @@ class Config:
     localhost_node_ports: bool = True
     node_port_addresses: tuple[str, ...] = ()
     tracking: Tracking = field(default_factory=Tracking)
+    oom_score_adj: int = -999
     node_routes: bool = True
     pod_network: Mode = Mode.AUTO
     network_policies: bool = True
@@ -109,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
          help="let node ports answer on 127.0.0.1")  # fmt: skip
     flag("--nodeport-addresses", dest="node_port_addresses",
          help="subnets of the addresses node ports answer on; primary: the node's own")  # fmt: skip
+    flag("--oom-score-adj", type=int, help="what makes the kernel end others first when memory is short: -999")
     for name, option in OPTIONS.items():
         alone = {"nargs": "?", "const": True} if option.type is boolean else {}
         flag(option.flag, dest=_TRACKING + name, type=option.type, help=option.help, **alone)
@@ -150,6 +154,7 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
         "healthz": document.get("healthzBindAddress"),
         "metrics": document.get("metricsBindAddress"),
         "node_port_addresses": document.get("nodePortAddresses"),
+        "oom_score_adj": document.get("oomScoreAdj"),
         "sync_period": of_mode.get("syncPeriod"),
         "min_sync_period": of_mode.get("minSyncPeriod"),
         "masquerade_bit": of_mode.get("masqueradeBit"),
@@ -168,6 +173,9 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     for key, where in (("cluster_cidrs", "clusterCIDR"), ("node_port_addresses", "nodePortAddresses")):
         if key in given and given[key] != (PRIMARY,):
             given[key] = _networks(given[key], where, problems)
+    families = [ipaddress.ip_network(cidr).version for cidr in given.get("cluster_cidrs", ())]
+    if len(set(families)) < len(families):
+        problems.add("clusterCIDR", _ONE_OR_TWO)
     for key, where, port in (("healthz", "healthzBindAddress", 10256), ("metrics", "metricsBindAddress", 10249)):
         if key in given:
             given[key] = _address(str(given[key]), port, where, problems)
@@ -183,6 +191,8 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
             given[key] = Path(given[key]) if given[key] else None
     of_tracking = {name: given.pop(_TRACKING + name, None) for name in OPTIONS}
     given["tracking"] = read_tracking(of_tracking, problems)
+    if "node_name" in given:
+        given["node_name"] = str(given["node_name"]).strip().lower()
     config = replace(Config(node_name=os.uname().nodename.strip().lower()), **given)
     if not _NODE_NAME.fullmatch(config.node_name):
         problems.add("hostnameOverride", f"{config.node_name!r} is no node name")
@@ -190,6 +200,10 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
         problems.add("mode", f"{config.mode!r} is not supported; iptables and nftables are")
     if config.mode == NFTABLES and not config.node_port_addresses:
         config = replace(config, node_port_addresses=(PRIMARY,))
+    if config.min_sync_period > config.sync_period:
+        problems.add("iptables.syncPeriod", "must be greater than or equal to iptables.minSyncPeriod")
+    if not -1000 <= config.oom_score_adj <= 1000:
+        problems.add("oomScoreAdj", f"must be within the range [-1000, 1000], not {config.oom_score_adj}")
     if not 0 <= config.masquerade_bit <= 31:
         problems.add("iptables.masqueradeBit", f"must be within the range [0, 31], not {config.masquerade_bit}")
     if config.kubeconfig is None and not config.cleanup:

@@ -38,6 +38,7 @@ def main(
     logs.setup(config.verbosity)
     process.set_title("kube-proxy", argv)
     if client is not None:
+        process.set_oom_score_adj(config.oom_score_adj)
         return run_daemon(wire.build(config, client, cni_agent, policies, announcer).run)
     try:
         asyncio.run(cleanup.clean_up(config.cni_conf_dir, config.cni_data_dir))

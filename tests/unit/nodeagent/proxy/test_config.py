@@ -18,6 +18,7 @@ metricsBindAddress: ""
 mode: ""
 iptables: {masqueradeBit: 13, minSyncPeriod: 1s, syncPeriod: 0s, localhostNodePorts: false}
 nodePortAddresses: ["192.0.2.0/24"]
+oomScoreAdj: -500
 """
 
 
@@ -30,7 +31,7 @@ def test_file_and_flags(tmp_path: Path) -> None:
     assert (config.masquerade_bit, config.min_sync_period, config.sync_period) == (13, 1.0, 30.0)
     assert config.localhost_node_ports is False and not config.serves_localhost
     assert config.metrics == ("127.0.0.1", 10249) and config.healthz == ("127.0.0.1", 1)
-    assert config.node_port_addresses == ("192.0.2.0/24",)
+    assert config.node_port_addresses == ("192.0.2.0/24",) and config.oom_score_adj == -500
 
 
 def test_every_problem_at_once() -> None:
@@ -41,8 +42,26 @@ def test_every_problem_at_once() -> None:
             "--pod-network=ipip",
         ])  # fmt: skip
     text = "\n".join(caught.value.problems)
-    for words in ("Node_1", "ipvs", "10.0.0.0/33", "range [0, 31]", "soon", "nowhere", "kubeconfig", "ipip"):
+    for words in ("node_1", "ipvs", "10.0.0.0/33", "range [0, 31]", "soon", "nowhere", "kubeconfig", "ipip"):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--cluster-cidr=10.0.0.0/8,10.244.0.0/16"], "clusterCIDR: must be a either a single CIDR or dual-stack pair"),
+        (["--iptables-min-sync-period=31s"], "iptables.syncPeriod: must be greater than or equal to"),
+        (["--oom-score-adj=-1001"], "oomScoreAdj: must be within the range [-1000, 1000]"),
+    ],
+)
+def test_what_upstream_refuses_is_refused(flags: list[str], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(["--kubeconfig=x", *flags])
+    assert [one.startswith(problem) for one in caught.value.problems] == [True]
+
+
+def test_a_nodes_name_is_in_small_letters() -> None:
+    assert parse(["--kubeconfig=x", "--hostname-override= Node-1 "]).node_name == "node-1"
 
 
 @pytest.mark.parametrize(

@@ -204,15 +204,34 @@ def _address(text: object, family: int) -> str | None:
     try:
         if family == 4:
             return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text))
-        parsed = ipaddress.ip_address(text)
     except (OSError, ValueError):
-        plain = _without_zeros(text)
-        return None if plain == text else _address(plain, family)
-    return str(parsed) if parsed.version == family and "%" not in text else None
+        pass  # not in its usual form
+    parsed = _sloppy_address(text)
+    return str(parsed) if parsed is not None and parsed.version == family else None
+
+
+# The API server takes `010.0.0.1` and `::ffff:10.0.0.1` for 10.0.0.1, and networks alike, as upstream: what it let in
+# has to be served, or kept out.
+
+
+def _sloppy_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(_without_zeros(text))
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return parsed
+    return None if parsed.scope_id is not None else parsed.ipv4_mapped or parsed
+
+
+def _sloppy_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Raises ValueError."""
+    parsed = ipaddress.ip_network(_without_zeros(text), strict=False)
+    mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Network) else None
+    return parsed if mapped is None else ipaddress.IPv4Network((mapped, parsed.prefixlen - 96))
 
 
 def _without_zeros(text: str) -> str:
-    """The API server takes `010.0.0.1` for 10.0.0.1, as upstream; what it let in has to be served, or kept out."""
     return _LEADING_ZEROS.sub("", text) if "." in text and ":" not in text else text
 
 
@@ -232,7 +251,7 @@ def _networks(texts: Iterable[object], family: int) -> list[str]:
     found = []
     for text in texts:
         try:
-            parsed = ipaddress.ip_network(_without_zeros(str(text).strip()), strict=False)
+            parsed = _sloppy_network(str(text).strip())
         except ValueError:
             continue
         if parsed.version == family:

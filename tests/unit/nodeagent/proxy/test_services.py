@@ -97,6 +97,15 @@ def test_leading_zeros_are_let_through_as_the_api_lets_them(text: str, address: 
     assert port.source_ranges == (f"{address}/32", "10.0.0.0/8")
 
 
+def test_ipv4_written_in_ipv6_is_ipv4() -> None:
+    ranges = ["::ffff:10.0.0.0/104", "::ffff:192.0.2.1/128", "2001:db8::/64", "::/0"]
+    body = service(externalIPs=["::ffff:192.0.2.5"], loadBalancerSourceRanges=ranges)
+    body["spec"]["clusterIPs"] = ["10.96.0.9", "fd00::9"]
+    four, six = service_ports(body, 4)[0], service_ports(body, 6)[0]
+    assert (four.external_ips, six.external_ips) == (("192.0.2.5",), ())
+    assert (four.source_ranges, six.source_ranges) == (("10.0.0.0/8", "192.0.2.1/32"), ("2001:db8::/64", "::/0"))
+
+
 def test_an_address_in_two_slices_counts_once_and_ready_wins() -> None:
     late = slice_of({"addresses": ["10.244.1.2"], "conditions": {"ready": False}})
     early = {**slice_of({"addresses": ["10.244.1.2"]}), "metadata": {"name": "web-0", "namespace": "default"}}

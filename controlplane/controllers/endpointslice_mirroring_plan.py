@@ -8,6 +8,7 @@ from typing import Any
 from apimachinery.api.catalogue import ENDPOINTS
 from apimachinery.controller.owners import owner_reference
 from apimachinery.meta import objects
+from apimachinery.meta.addresses import parse_ip
 from apimachinery.meta.endpoints import HEADLESS, LAST_CHANGE, SERVICE_NAME
 from controlplane.controllers.endpoints_of_pods import LEADER, MANAGED_BY
 from controlplane.controllers.endpointslice_plan import SlicePlan
@@ -58,8 +59,6 @@ def plan_mirrors(endpoints: Object | None, existing: Sequence[Object]) -> SliceP
 
 def _wanted(endpoints: Object, plan: SlicePlan) -> dict[Key, _Ends]:
     """Return the endpoints of each slice. What is left out becomes an event, in upstream's words."""
-    from apimachinery.api.validation.checks import parse_ip  # two megabytes, seldom asked for
-
     found: dict[Key, _Ends] = {}
     invalid = skipped = 0
     for subset in endpoints.get("subsets") or ():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.meta import objects
+from apimachinery.meta.addresses import plain_network
 from apimachinery.meta.pods import MIRROR
 
 Object = dict[str, Any]
@@ -81,12 +82,11 @@ def policy_types(spec: Mapping[str, Any]) -> frozenset[str]:
 
 def block_networks(block: Mapping[str, Any]) -> Sequence[str]:
     """An ipBlock as networks that do not overlap, its exceptions taken out; none where it cannot be read."""
-    try:
-        left: list[Any] = [ipaddress.ip_network(block["cidr"], strict=False)]
-        holes = [ipaddress.ip_network(text, strict=False) for text in block.get("except") or ()]
-    except (ValueError, KeyError):
+    found = [plain_network(str(text)) for text in (block.get("cidr"), *(block.get("except") or ()))]
+    if None in found:
         return ()
-    for hole in holes:
+    left: list[Any] = found[:1]
+    for hole in found[1:]:
         left = [piece for network in left for piece in _without(network, hole)]
     return [str(network) for network in sorted(left)]
 

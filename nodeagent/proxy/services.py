@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from apimachinery.meta.addresses import parse_ip, plain_network
 from apimachinery.meta.endpoints import HEADLESS, SERVICE_NAME
 
 Object = dict[str, Any]
@@ -20,7 +21,6 @@ PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_LEADING_ZEROS = re.compile(r"(?<![0-9a-f:])0+(?=[0-9])")
 _DEFAULT_STICKY_SECONDS = 10800
 _NO_ZONES: frozenset[str] = frozenset()
 _NO_CONDITIONS: Mapping[str, Any] = {}
@@ -205,34 +205,9 @@ def _address(text: object, family: int) -> str | None:
         if family == 4:
             return socket.inet_ntoa(socket.inet_pton(socket.AF_INET, text))
     except (OSError, ValueError):
-        pass  # not in its usual form
-    parsed = _sloppy_address(text)
+        pass  # not in its usual form: the API server lets `010.0.0.1` in, and what is let in has to be served
+    parsed = parse_ip(text)
     return str(parsed) if parsed is not None and parsed.version == family else None
-
-
-# The API server takes `010.0.0.1` and `::ffff:10.0.0.1` for 10.0.0.1, and networks alike, as upstream: what it let in
-# has to be served, or kept out.
-
-
-def _sloppy_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        parsed = ipaddress.ip_address(_without_zeros(text))
-    except ValueError:
-        return None
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return parsed
-    return None if parsed.scope_id is not None else parsed.ipv4_mapped or parsed
-
-
-def _sloppy_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Raises ValueError."""
-    parsed = ipaddress.ip_network(_without_zeros(text), strict=False)
-    mapped = parsed.network_address.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Network) else None
-    return parsed if mapped is None else ipaddress.IPv4Network((mapped, parsed.prefixlen - 96))
-
-
-def _without_zeros(text: str) -> str:
-    return _LEADING_ZEROS.sub("", text) if "." in text and ":" not in text else text
 
 
 def _is_no_endpoint(ip: str) -> bool:
@@ -248,12 +223,5 @@ def _addresses(texts: Iterable[object], family: int) -> list[str]:
 
 
 def _networks(texts: Iterable[object], family: int) -> list[str]:
-    found = []
-    for text in texts:
-        try:
-            parsed = _sloppy_network(str(text).strip())
-        except ValueError:
-            continue
-        if parsed.version == family:
-            found.append(str(parsed))
-    return found
+    found = [plain_network(str(text).strip()) for text in texts]
+    return [str(network) for network in found if network is not None and network.version == family]

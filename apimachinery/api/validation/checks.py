@@ -1,11 +1,12 @@
 """Checks that many kinds share, with upstream's sentences (pkg/apis/core and apimachinery/pkg/api/validation)."""
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from apimachinery.api.validation.go_values import go_int_or_string, go_quantity
 from apimachinery.meta import names, quantity
+from apimachinery.meta.addresses import parse_cidr, parse_ip
 from apimachinery.meta.labels import from_label_selector
 from apimachinery.meta.paths import (
     Path,
@@ -143,31 +144,6 @@ def restore(left: dict[str, Any], old: Object, name: str) -> None:
 
 def _blank(value: Any) -> bool:
     return value is None or value == "" or value == {} or value == []
-
-
-def parse_cidr(text: str) -> IPv4Network | IPv6Network | None:
-    """The network that an address and a prefix length name, or None. Sloppy as `parse_ip`; no netmask, no zone."""
-    host, slash, length = text.partition("/")
-    address, length = parse_ip(host), length.lstrip("0") or length[:1]
-    if address is None or not slash or not (length.isascii() and length.isdigit()):
-        return None
-    if len(length) > 3 or int(length) > (128 if ":" in host else 32):
-        return None
-    return ip_network(f"{host if ':' in host else address}/{length}", strict=False)
-
-
-def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, or None. As upstream's sloppy parser has it: leading zeros in IPv4 are let through, zones are not,
-    and an IPv4 address written in IPv6 is the IPv4 address."""
-    try:
-        if "%" in text:
-            return None
-        if "." in text and ":" not in text:
-            text = ".".join(str(int(part)) if part.isascii() and part.isdigit() else part for part in text.split("."))
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def ip(text: str, path: Path) -> list[Problem]:

@@ -10,12 +10,12 @@ from apimachinery.api.validation.checks import (
     labels,
     one_of,
     ordinary_ip,
-    parse_ip,
     qualified_name,
     sentences,
 )
 from apimachinery.api.validation.syntax import domain_name
 from apimachinery.meta import names
+from apimachinery.meta.addresses import parse_ip
 from apimachinery.meta.paths import Path, Problem, duplicate, internal, invalid, not_supported, required, too_many
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")

@@ -5,12 +5,12 @@ from apimachinery.api.validation.checks import (
     dns_label,
     dns_subdomain,
     immutable,
-    parse_ip,
     sentences,
 )
 from apimachinery.api.validation.metadata import path_segment
 from apimachinery.api.validation.syntax import domain_path, load_balancer_ingress
 from apimachinery.meta import names
+from apimachinery.meta.addresses import parse_ip
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required, too_long
 
 _SPEC = Path("spec")

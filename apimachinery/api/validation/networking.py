@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from apimachinery.api.validation.checks import Object, cidr, label_selector, parse_cidr, sentences
+from apimachinery.api.validation.checks import Object, cidr, label_selector, sentences
 from apimachinery.meta import names
+from apimachinery.meta.addresses import parse_cidr
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 
 _SPEC = Path("spec")

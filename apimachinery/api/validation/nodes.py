@@ -1,8 +1,9 @@
 """Nodes (pkg/apis/core/validation)."""
 
-from apimachinery.api.validation.checks import Object, cidr, parse_cidr, quantity_value
+from apimachinery.api.validation.checks import Object, cidr, quantity_value
 from apimachinery.api.validation.go_values import go_strings
 from apimachinery.api.validation.scheduling import taints
+from apimachinery.meta.addresses import parse_cidr
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid
 
 _SPEC = Path("spec")

@@ -7,11 +7,11 @@ from apimachinery.api.validation.checks import (
     Object,
     dns_subdomain,
     ip,
-    parse_ip,
     qualified_name,
     sentences,
 )
 from apimachinery.meta import names
+from apimachinery.meta.addresses import parse_ip
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required, too_long
 
 _REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"

@@ -5,7 +5,8 @@ import pytest
 from apimachinery.api import defaults
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.api.validation import validate_create, validate_update
-from apimachinery.api.validation.checks import cidr, ordinary_ip, parse_cidr, parse_ip
+from apimachinery.api.validation.checks import cidr, ordinary_ip
+from apimachinery.meta.addresses import parse_cidr, parse_ip
 from apimachinery.meta.paths import Path
 
 

@@ -167,6 +167,11 @@ def test_merged_ranges_hold_the_same_ports(ranges):
     assert all(any(low <= first and last <= high for low, high in merged) for first, last in ranges)
 
 
+def test_a_block_is_read_as_the_api_reads_it():
+    assert block_networks({"cidr": "010.0.0.0/8", "except": ["010.000.0.0/9"]}) == ["10.128.0.0/9"]
+    assert block_networks({"cidr": "::ffff:10.0.0.0/104"}) == ["10.0.0.0/8"]
+
+
 def test_a_block_that_cannot_be_read_allows_nobody():
-    assert block_networks({"cidr": "10.0.0.0/99"}) == ()
+    assert block_networks({"cidr": "10.0.0.0/99"}) == () == block_networks({})
     assert block_networks({"cidr": "10.0.0.0/8", "except": ["; flush ruleset"]}) == ()

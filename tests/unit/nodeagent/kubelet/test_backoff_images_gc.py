@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.kubelet.backoff import CrashBackoff
-from nodeagent.kubelet.gc import plan_containers, plan_sandboxes
+from nodeagent.kubelet.gc import Collector, plan_containers, plan_sandboxes
 from nodeagent.kubelet.image_gc import ImageUse, Policy, plan_images, plan_old
 from nodeagent.kubelet.images import pull_policy, with_default_tag
+from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 
 
@@ -52,7 +54,23 @@ def dead(name: str, n: int, **more: Any) -> ContainerState:
 def test_one_dead_container_is_kept_beside_the_current_one() -> None:
     running = ContainerState("a9", "a", State.RUNNING)
     state = PodState("u", containers=(running, dead("a", 3), dead("a", 2), dead("a", 1), dead("b", 1), dead("b", 0)))
-    assert plan_containers(state) == ["a2", "a1"]
+    assert [container.id for container in plan_containers(state)] == ["a2", "a1"]
+
+
+async def test_a_dead_container_goes_with_its_logs(tmp_path: Path) -> None:
+    class Runtime:
+        removed: ClassVar[list[str]] = []
+
+        async def remove_container(self, container_id: str) -> None:
+            self.removed.append(container_id)
+
+    for name in ("1.log", "1.log.20240101-000000.gz", "1.log.20240101-000001", "2.log", "3.log", "10.log"):
+        (tmp_path / name).touch()
+    state = PodState("u", containers=tuple(dead("a", n, log_path=f"{tmp_path}/{n}.log") for n in (3, 2, 1)))
+    runtime: Any = Runtime()
+    await Collector(runtime, Paths(tmp_path)).pod(state)
+    assert runtime.removed == ["a1"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["10.log", "2.log", "3.log"]
 
 
 def test_old_sandboxes_go_when_they_are_empty() -> None:

@@ -13,7 +13,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 
-from .render import Node, differs, new_node, with_whole_addresses
+from .render import DEFAULT_LABELS, Node, differs, new_node, with_whole_addresses
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _RETRY_MIN, _RETRY_MAX = 0.2, 7.0
 
 
 class NodeLoop:
-    """Our Node and its Lease. observe: makes the status from what the Node has now. `known`: the Node as last read."""
+    """Our Node and its Lease. observe: makes the status from the Node as it is now. `known`: the Node as last read."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class NodeLoop:
             self._registered.set()
             self._tell_registered()
         shown = node.get("status") or {}
-        status = await self._observe(shown)
+        status = await self._observe(node)
         if differs(shown, status) or self._clock.monotonic() - self._reported >= self._report:
             body = {"status": with_whole_addresses(status)}
             await self.client.patch(NODES, self._name, body, kind="strategic", subresource="status")
@@ -116,10 +116,13 @@ class NodeLoop:
         return made
 
     async def _reconcile(self, node: Node) -> Node:
-        """A node that was there before: give it today's labels and annotations; its taints are the administrator's by
-        now."""
+        """A node that was there before: give it today's standard labels and annotations.
+
+        The labels of --node-labels and the taints are the administrator's by now (updateDefaultLabels).
+        """
         changed = {}
-        for field, wanted in (("labels", self.labels), ("annotations", self._annotations)):
+        standard = {key: text for key, text in self.labels.items() if key in DEFAULT_LABELS}
+        for field, wanted in (("labels", standard), ("annotations", self._annotations)):
             have = node["metadata"].get(field) or {}
             if missing := {key: text for key, text in wanted.items() if have.get(key) != text}:
                 changed[field] = missing

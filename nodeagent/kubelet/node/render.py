@@ -17,8 +17,23 @@ from .machine import Machine
 
 VERSION = "v1.32.0"
 
-# Labels that a kubelet may set on itself at all (NodeRestriction checks the same).
 _IMAGES_MAX = 50
+# The labels that a Node gets again when its kubelet is started again.
+DEFAULT_LABELS = frozenset(
+    (
+        "beta.kubernetes.io/arch",
+        "beta.kubernetes.io/instance-type",
+        "beta.kubernetes.io/os",
+        "failure-domain.beta.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "kubernetes.io/arch",
+        "kubernetes.io/hostname",
+        "kubernetes.io/os",
+        "node.kubernetes.io/instance-type",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+    )
+)
 
 Node = dict[str, Any]
 

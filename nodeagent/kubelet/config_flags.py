@@ -99,6 +99,8 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "authentication-token-webhook-cache-ttl": ("authentication.webhook.cacheTTL", str),
     "authorization-mode": ("authorization.mode", str),
     "max-pods": ("maxPods", int),
+    "pods-per-core": ("podsPerCore", int),
+    "node-status-max-images": ("nodeStatusMaxImages", int),
     "pod-max-pids": ("podPidsLimit", int),
     "pod-cidr": ("podCIDR", str),
     "provider-id": ("providerID", str),

@@ -217,6 +217,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 provider_id=config.provider_id,
                 update=config.status_update,
                 report=config.status_report,
+                lease=config.lease_seconds,
                 register=config.register_node,
                 registered=mirrors.kick,
             ),

@@ -18,13 +18,15 @@ from .render import DEFAULT_LABELS, Node, differs, new_node, with_whole_addresse
 log = logging.getLogger(__name__)
 
 _LEASE_NAMESPACE = "kube-node-lease"
-_LEASE_DURATION = 40
-_LEASE_PERIOD = 10.0
+_LEASE_RENEWALS = 4  # in its duration (nodeLeaseRenewIntervalFraction)
 _RETRY_MIN, _RETRY_MAX = 0.2, 7.0
 
 
 class NodeLoop:
-    """Our Node and its Lease. observe: makes the status from the Node as it is now. `known`: the Node as last read."""
+    """Our Node and its Lease. observe: makes the status from the Node as it is now. `known`: the Node as last read.
+
+    update, report: seconds between looks at the node, and until a status is sent that has not changed. lease: seconds.
+    """
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class NodeLoop:
         provider_id: str,
         update: float,
         report: float,
+        lease: int,
         register: bool,
         registered: Callable[[], None],
     ) -> None:
@@ -47,6 +50,7 @@ class NodeLoop:
         self._annotations = annotations
         self._update, self._report, self._register = update, report, register
         self._tell_registered = registered
+        self._lease_seconds = lease
         self._reported = -report
         self.known: Node = {}
         self._uid = ""
@@ -133,19 +137,18 @@ class NodeLoop:
     async def _lease_forever(self) -> None:
         await self._registered.wait()
         while True:
-            wait = _LEASE_PERIOD
+            wait = self._lease_seconds / _LEASE_RENEWALS
             try:
                 await self._renew()
             except (ApiError, ApiUnreachable) as error:
                 log.warning("Failed to ensure lease exists, will retry: %s", error)
-                wait = 1.0
+                wait = min(wait, 1.0)
             await self._clock.sleep(wait)
 
     async def _renew(self) -> None:
         now = times.rfc3339_micro(self._clock.now())
         try:
-            body = {"spec": {"renewTime": now, "holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION}}
-            await self.client.patch(LEASES, self._name, body, _LEASE_NAMESPACE, kind="merge")
+            await self.client.patch(LEASES, self._name, {"spec": self._held(now)}, _LEASE_NAMESPACE, kind="merge")
         except ApiError as error:
             if not is_not_found(error):
                 raise
@@ -157,5 +160,8 @@ class NodeLoop:
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self._name, "namespace": _LEASE_NAMESPACE, "ownerReferences": [owner]},
-            "spec": {"holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION, "renewTime": now},
+            "spec": self._held(now),
         }
+
+    def _held(self, now: str) -> Node:
+        return {"holderIdentity": self._name, "leaseDurationSeconds": self._lease_seconds, "renewTime": now}

@@ -30,6 +30,7 @@ from .render import (
     images,
     node_info,
     percent_or_bytes,
+    pods_at_most,
 )
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,9 @@ class NodeObserver:
             percent_or_bytes(hard.get("memory.available", "0"), machine.memory),
             percent_or_bytes(hard.get("nodefs.available", "0"), disk),
         )
-        self.capacity = capacity(machine, config.max_pods, disk)
-        self.allocatable = allocatable(machine, config.max_pods, disk, self.reserve)
+        most = pods_at_most(machine, config.max_pods, config.pods_per_core)
+        self.capacity = capacity(machine, most, disk)
+        self.allocatable = allocatable(machine, most, disk, self.reserve)
 
     async def look(self) -> None:
         """Ask the runtime how it is. Never raises: what goes wrong is the finding."""
@@ -178,7 +180,7 @@ class NodeObserver:
         if now - self._images_at < _IMAGES_EVERY:
             return
         try:
-            self._images = images(await self._image_service.list_images())
+            self._images = images(await self._image_service.list_images(), self._config.status_max_images)
             self._images_at = now
         except RuntimeCallError:
             return

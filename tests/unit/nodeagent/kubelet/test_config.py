@@ -119,6 +119,25 @@ def test_an_empty_map_is_a_setting(tmp_path: Path) -> None:
     assert config.healthz_port == 0 and config.resolv_conf is None
 
 
+@pytest.mark.parametrize(
+    ("text", "flags", "periods"),
+    [
+        ("", (), (10, 300)),
+        ("nodeStatusUpdateFrequency: 20s\n", (), (20, 20)),
+        ("nodeStatusUpdateFrequency: 20s\nnodeStatusReportFrequency: 1m\n", (), (20, 60)),
+        ("nodeStatusUpdateFrequency: 0s\n", (), (10, 300)),
+        ("", ("--node-status-update-frequency=20s",), (20, 300)),
+    ],
+)
+def test_how_often_the_node_is_told_of(
+    tmp_path: Path, text: str, flags: tuple[str, ...], periods: tuple[int, int]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(HEAD + text)
+    config = load([f"--config={file}", *flags])
+    assert (config.status_update, config.status_report) == periods
+
+
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     told = "\n".join(
         problems(

@@ -129,6 +129,17 @@ async def test_a_machine_that_was_started_anew_is_told_of(tmp_path: Path) -> Non
     assert watched.sink.said == [("Warning", "Rebooted", "Node n has been rebooted, boot id: boot-3")]
 
 
+async def test_what_is_configured_bounds_pods_and_images(tmp_path: Path) -> None:
+    async def seen(*flags: str) -> tuple[str, str, int]:
+        status = await Watched(tmp_path, *flags).observer.observe({})
+        return status["capacity"]["pods"], status["allocatable"]["pods"], len(status["images"])
+
+    assert await seen() == ("110", "110", 50)
+    assert await seen("--pods-per-core=3", "--node-status-max-images=7") == ("6", "6", 7)
+    assert await seen("--pods-per-core=99", "--node-status-max-images=-1") == ("110", "110", 60)
+    assert await seen("--node-status-max-images=0") == ("110", "110", 0)
+
+
 async def test_a_cordon_is_told_of(watched: Watched) -> None:
     node: dict[str, Any] = {"spec": {}, "status": await watched.observer.observe({})}
     watched.sink.reasons()
@@ -139,6 +150,12 @@ async def test_a_cordon_is_told_of(watched: Watched) -> None:
         ("Normal", "NodeNotSchedulable", "Node n status is now: NodeNotSchedulable"),
         ("Normal", "NodeSchedulable", "Node n status is now: NodeSchedulable"),
     ]
+
+
+SETTINGS: Any = {
+    "taints": (), "annotations": {}, "provider_id": "", "update": 10, "report": 300, "lease": 40, "register": True,
+    "registered": lambda: None,
+}  # fmt: skip
 
 
 class Api:
@@ -162,9 +179,25 @@ async def test_a_node_that_was_there_gets_its_standard_labels_again_and_no_other
     async def observe(_: Any) -> dict[str, Any]:
         return {"phase": "x"}
 
-    settings: Any = {"taints": (), "annotations": {}, "provider_id": "", "update": 10, "report": 300, "register": True}
-    loop = NodeLoop(api, "n", observe, ManualClock(), labels=labels, registered=lambda: None, **settings)
+    loop = NodeLoop(api, "n", observe, ManualClock(), labels=labels, **SETTINGS)
     running = asyncio.create_task(loop.run())
     await loop.wait_registered()
     await cancel_and_wait(running)
     assert api.patches[0] == {"metadata": {"labels": {"topology.kubernetes.io/zone": "z"}}}
+
+
+async def test_the_lease_lasts_and_is_renewed_as_configured() -> None:
+    api: Any = Api({"metadata": {"name": "n", "uid": "u"}})
+    clock = ManualClock()
+
+    async def observe(_: Any) -> dict[str, Any]:
+        return {}
+
+    loop = NodeLoop(api, "n", observe, clock, labels={}, **{**SETTINGS, "lease": 8})
+    running = asyncio.create_task(loop.run())
+    await loop.wait_registered()
+    for _ in range(3):
+        await clock.advance(2)
+    await cancel_and_wait(running)
+    renewals = [patch["spec"] for patch in api.patches if "spec" in patch]
+    assert len(renewals) == 4 and {each["leaseDurationSeconds"] for each in renewals} == {8}

@@ -175,7 +175,9 @@ class _Events:
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said.append((obj["metadata"]["name"], reason, message))
 
 

@@ -14,7 +14,7 @@ from nodeagent.kubelet.eviction.local_storage import excess, has_limits
 from nodeagent.kubelet.eviction.manager import EvictionManager, Hands, Policy
 from nodeagent.kubelet.eviction.measure import Layout, directory_usage, node_memory
 from nodeagent.kubelet.eviction.plan import Memory, Observation, assess, thresholds_met
-from nodeagent.kubelet.eviction.ranking import disk_parts, message, rank
+from nodeagent.kubelet.eviction.ranking import disk_parts, event_annotations, message, rank
 from nodeagent.kubelet.eviction.thresholds import Threshold, parse_amount, parse_thresholds, with_derived
 from nodeagent.kubelet.eviction.usage import ContainerUsage, Disk, PodUsage
 from nodeagent.kubelet.pods import Pod
@@ -193,6 +193,9 @@ def test_messages_are_upstreams() -> None:
         "Container c was using 3Ki, request is 0, has larger consumption of ephemeral-storage. "
     )
     assert message("pids", pod("p"), None, [], seen) == "The node was low on resource: pids. "
+    assert event_annotations("pids", pod("p"), None) == {}
+    told = {"offending_containers": "", "offending_containers_usage": "", "starved_resource": "pids"}
+    assert event_annotations("pids", pod("p"), usage) == told
 
 
 @pytest.mark.parametrize(
@@ -275,9 +278,13 @@ class _Machine:
 class _Events:
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
+        self.annotations: dict[str, Any] = {}
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said.append((obj["metadata"]["name"], reason))
+        self.annotations[obj["metadata"]["name"]] = more.get("annotations")
 
 
 class _Node:
@@ -344,6 +351,12 @@ async def test_a_full_disk_is_first_helped_by_collecting(frees: int, evicted: li
     assert node.reclaimed == ["containers", "images"]
     assert [name for name, _, _ in node.ended] == evicted
     assert node.manager.conditions == ("DiskPressure",)
+    if evicted:
+        assert node.events.annotations["a"] == {
+            "offending_containers": "c",
+            "offending_containers_usage": "1Gi",
+            "starved_resource": "ephemeral-storage",
+        }
 
 
 async def test_pods_over_their_own_limit_go_without_any_pressure() -> None:

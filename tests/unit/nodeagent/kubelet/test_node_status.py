@@ -51,7 +51,9 @@ class Sink:
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said.append((type, reason, message))
 
     def reasons(self) -> list[str]:

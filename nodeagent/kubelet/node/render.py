@@ -46,13 +46,6 @@ class Reserve:
     disk_eviction: int = 0
 
 
-def percent_or_bytes(text: str, capacity: int) -> int:
-    """An eviction threshold in bytes: "100Mi", or "10%" of the capacity."""
-    if text.endswith("%"):
-        return int(capacity * float(text[:-1]) / 100)
-    return value(text)
-
-
 def pods_at_most(machine: Machine, max_pods: int, per_core: int) -> int:
     """How many pods the node takes. per_core: for each processor, 0 for any number."""
     return min(machine.cpus * per_core, max_pods) if per_core > 0 else max_pods

@@ -12,6 +12,7 @@ from nodeagent.cri.client import conditions as runtime_conditions
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
 from nodeagent.kubelet.config import Config
+from nodeagent.kubelet.eviction import thresholds
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.handlers import Handlers
 
@@ -29,7 +30,6 @@ from .render import (
     external_addresses,
     images,
     node_info,
-    percent_or_bytes,
     pods_at_most,
 )
 
@@ -76,8 +76,8 @@ class NodeObserver:
         hard = config.eviction_hard
         self.reserve = Reserve(
             reserved,
-            percent_or_bytes(hard.get("memory.available", "0"), machine.memory),
-            percent_or_bytes(hard.get("nodefs.available", "0"), disk),
+            thresholds.reserved(hard, thresholds.MEMORY, machine.memory),
+            thresholds.reserved(hard, thresholds.NODEFS, disk),
         )
         most = pods_at_most(machine, config.max_pods, config.pods_per_core)
         self.capacity = capacity(machine, most, disk)

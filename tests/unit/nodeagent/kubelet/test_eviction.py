@@ -15,7 +15,7 @@ from nodeagent.kubelet.eviction.manager import EvictionManager, Hands, Policy
 from nodeagent.kubelet.eviction.measure import Layout, directory_usage, node_memory
 from nodeagent.kubelet.eviction.plan import Memory, Observation, assess, thresholds_met
 from nodeagent.kubelet.eviction.ranking import disk_parts, event_annotations, message, rank
-from nodeagent.kubelet.eviction.thresholds import Threshold, parse_amount, parse_thresholds, with_derived
+from nodeagent.kubelet.eviction.thresholds import Threshold, parse_amount, parse_thresholds, reserved, with_derived
 from nodeagent.kubelet.eviction.usage import ContainerUsage, Disk, PodUsage
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
@@ -60,9 +60,17 @@ def test_thresholds_are_read_and_the_derived_ones_follow() -> None:
         split=False,
     )
     assert [(t.signal, t.amount.share) for t in own_disk] == [
-        ("imagefs.available", 0.15),
-        ("containerfs.available", 0.15),
+        ("imagefs.available", parse_amount("15%").share),
+        ("containerfs.available", parse_amount("15%").share),
     ]
+
+
+def test_a_share_is_kept_in_single_precision_and_what_is_switched_off_keeps_nothing() -> None:
+    disk = 101_203_873_792
+    assert reserved({"nodefs.available": "10%"}, "nodefs.available", disk) == 10_120_387_530
+    assert reserved({"nodefs.available": "1Gi"}, "nodefs.available", disk) == GI
+    for off in ({"nodefs.available": "100%"}, {"nodefs.available": "0%"}, {"memory.available": "1Gi"}):
+        assert reserved(off, "nodefs.available", disk) == 0
 
 
 @pytest.mark.parametrize(
@@ -189,7 +197,7 @@ def test_messages_are_upstreams() -> None:
     assert message("memory", pod("p", memory="1Gi"), usage, met, seen).endswith("available: 50Mi. ")
     disk = message("ephemeral-storage", pod("p"), usage, [hard("nodefs.available", "10%")], seen)
     assert disk == (
-        "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 5Gi. "
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 10737418400, available: 5Gi. "
         "Container c was using 3Ki, request is 0, has larger consumption of ephemeral-storage. "
     )
     assert message("pids", pod("p"), None, [], seen) == "The node was low on resource: pids. "

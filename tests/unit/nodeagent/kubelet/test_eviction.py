@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from nodeagent.cri import messages as cri
 from nodeagent.kubelet import pods
+from nodeagent.kubelet.cgroups import Cgroups
+from nodeagent.kubelet.cgroups.tree import Tree
 from nodeagent.kubelet.eviction import thresholds as signals
 from nodeagent.kubelet.eviction.local_storage import excess, has_limits
 from nodeagent.kubelet.eviction.manager import EvictionManager, Hands, Policy
-from nodeagent.kubelet.eviction.measure import Layout, directory_usage, node_memory
+from nodeagent.kubelet.eviction.measure import Layout, Meter, directory_usage, node_memory
 from nodeagent.kubelet.eviction.plan import Memory, Observation, assess, thresholds_met
 from nodeagent.kubelet.eviction.ranking import disk_parts, event_annotations, message, rank
 from nodeagent.kubelet.eviction.thresholds import Threshold, parse_amount, parse_thresholds, reserved, with_derived
 from nodeagent.kubelet.eviction.usage import ContainerUsage, Disk, PodUsage
+from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.status.compute import Verdict
@@ -266,6 +271,41 @@ def test_a_directory_is_counted_as_du_does(tmp_path: Any) -> None:
 def test_node_memory_is_total_less_working_set() -> None:
     text = "MemTotal:  1000 kB\nMemFree: 100 kB\nMemAvailable: 900 kB\nInactive(file):  300 kB\n"
     assert node_memory(text) == Observation(400 * 1024, 1000 * 1024)
+
+
+class _Runtime:
+    """Two lives of a container and an init container that has ended, each with a layer of 1 MiB."""
+
+    async def list_containers(self) -> list[cri.Container]:
+        found = []
+        for name, attempt, state in (
+            ("c", 1, cri.CONTAINER_RUNNING),
+            ("c", 0, cri.CONTAINER_EXITED),
+            ("init", 0, cri.CONTAINER_EXITED),
+        ):
+            labels = {"io.kubernetes.pod.uid": "p", "io.kubernetes.container.name": name}
+            metadata = cri.ContainerMetadata(name=name, attempt=attempt)
+            found.append(cri.Container(id=f"{name}{attempt}", metadata=metadata, labels=labels, state=state))
+        return found
+
+    async def container_stats(self) -> list[cri.ContainerStats]:
+        layer = cri.FilesystemUsage(used_bytes=cri.UInt64Value(value=MI), inodes_used=cri.UInt64Value(value=1))
+        return [
+            cri.ContainerStats(attributes=cri.ContainerAttributes(id=each.id), writable_layer=layer)
+            for each in await self.list_containers()
+        ]
+
+
+async def test_only_what_runs_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "cgroup" / "kubepods" / "podp").mkdir(parents=True)
+    (tmp_path / "cgroup" / "cgroup.controllers").touch()
+    (tmp_path / "cgroup" / "kubepods" / "podp" / "memory.current").write_text(f"{GI}\n")
+    runtime: Any = _Runtime()
+    groups = Cgroups("/", Tree(tmp_path / "cgroup"))
+    meter = Meter(runtime, runtime, Paths(tmp_path, tmp_path / "logs"), groups, GI)
+    found = await meter.usage([pod("p")], disks=True)
+    assert [(each.name, each.rootfs) for each in found["p"].containers] == [("c", Disk(MI, 1))]
+    assert found["p"].memory == GI
 
 
 class _Machine:

@@ -87,6 +87,7 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "address": ("address", str),
     "port": ("port", int),
     "read-only-port": ("readOnlyPort", int),
+    "enable-debugging-handlers": ("enableDebuggingHandlers", boolean),
     "healthz-bind-address": ("healthzBindAddress", str),
     "healthz-port": ("healthzPort", int),
     "tls-cert-file": ("tlsCertFile", str),

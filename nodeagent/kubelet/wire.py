@@ -330,6 +330,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 configuration=config.shown(),
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
+                debugging=config.enable_debugging_handlers,
                 clock=clock,
                 trace=agent.trace,
             )

@@ -8,11 +8,14 @@ from typing import Any, ClassVar
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from nodeagent.cri import messages as cri
 from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.gc import Collector, plan_containers, plan_sandboxes
-from nodeagent.kubelet.image_gc import ImageUse, Policy, plan_images, plan_old
+from nodeagent.kubelet.image_gc import ImageCollector, ImageUse, Policy, plan_images, plan_old
 from nodeagent.kubelet.images import pull_policy, with_default_tag
+from nodeagent.kubelet.node.machine import Filesystem
 from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 
 
@@ -90,6 +93,40 @@ MANY = [
 def test_images_go_by_last_use_and_the_young_are_spared() -> None:
     assert [image.id for image in plan_images(MANY, 15, 1000, 120)] == ["never", "old"]
     assert plan_images(MANY, 0, 1000, 120) == []
+
+
+class Images:
+    """A runtime with an image that nobody uses."""
+
+    def __init__(self) -> None:
+        self.left = ["unused"]
+
+    async def list_images(self) -> list[cri.Image]:
+        return [cri.Image(id=image, size=10) for image in self.left]
+
+    async def list_containers(self) -> list[cri.Container]:
+        return []
+
+    async def sandbox_image(self) -> str:
+        return ""
+
+    async def remove(self, image: str) -> None:
+        self.left.remove(image)
+
+
+@pytest.mark.parametrize(
+    ("policy", "left"),
+    [(Policy(high=99), []), (Policy(high=100), ["unused"]), (Policy(high=100, max_age=9999), [])],
+)
+async def test_a_full_disk_is_not_looked_at_where_the_high_mark_is_all_of_it(policy: Policy, left: list[str]) -> None:
+    images: Any = Images()
+
+    async def disk() -> Filesystem:
+        return Filesystem(1000, 0, 0, 0)
+
+    collector = ImageCollector(images, images, disk, {}, policy, Recorder(None, "n"), ManualClock())
+    await collector.run_once()
+    assert images.left == left
 
 
 def test_images_go_by_age_once_they_have_been_watched_long_enough() -> None:

@@ -227,6 +227,15 @@ def test_messages_are_upstreams() -> None:
             id="just full",
         ),
         pytest.param(
+            {"containers": [{"name": n, "resources": {"limits": {"ephemeral-storage": "2M"}}} for n in "cd"]},
+            PodUsage(volumes={"v": Disk(4 * MI)}),
+            (
+                "ephemeralpodfs.limit",
+                "Pod ephemeral local storage usage exceeds the total limit of containers 4M. ",
+            ),
+            id="in the suffixes of the limits",
+        ),
+        pytest.param(
             {"containers": [{"name": "c", "resources": {"limits": {"ephemeral-storage": "2Mi"}}}]},
             PodUsage(containers=(ContainerUsage("c", 0, Disk(MI), Disk(MI + 1)),)),
             (

@@ -8,6 +8,7 @@ cannot be reached is asked again (`event_outbox.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.api.catalogue import EVENTS
@@ -38,8 +39,20 @@ class EventRecorder:
         self._outbox = EventOutbox(client, component, self._clock, self._write, queue_max)
         self._correlator = EventCorrelator(self._clock)
 
-    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
-        """type: "Normal" or "Warning". reason: CamelCase, the machine's word. field_path: `spec.containers{name}`."""
+    def event(
+        self,
+        obj: Object,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """type: "Normal" or "Warning". reason: CamelCase, the machine's word. field_path: `spec.containers{name}`.
+
+        annotations: of the event.
+        """
         if (tried := rehearsal()) is not None:
             tried.events.append((type, reason, message))
             return
@@ -51,7 +64,10 @@ class EventRecorder:
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"namespace": involved.get("namespace", "default")},
+            "metadata": {
+                "namespace": involved.get("namespace", "default"),
+                **({"annotations": dict(annotations)} if annotations else {}),
+            },
             "involvedObject": involved,
             "type": type,
             "reason": reason,

@@ -205,6 +205,9 @@ def read_document(path: Path, problems: Problems, warnings: list[str]) -> Docume
         strict.append("\n  ".join(["yaml: unmarshal errors:", *repeated]))
     body = {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
     _walk(body, "", found, strict, problems, where)
+    if "nodeStatusUpdateFrequency" in found:
+        # A file from before there were leases means both: how often to look, and how often to tell.
+        found.setdefault("nodeStatusReportFrequency", found["nodeStatusUpdateFrequency"])
     if strict:
         told = ", ".join(strict)
         warnings.append(f"using lenient decoding as strict decoding failed: strict decoding error: {told}")

@@ -14,6 +14,7 @@ from apimachinery.meta.feature_gates import refusals
 from apimachinery.meta.times import parse_duration
 
 from . import gates
+from .config_eviction import check_eviction
 from .config_file import Document
 
 # Field → (flag, least, most): between, inclusive.
@@ -42,10 +43,6 @@ _HAIRPIN = ("none", "hairpin-veth", "promiscuous-bridge")
 _ENFORCED = (
     "pods", "system-reserved", "kube-reserved", "system-reserved-compressible", "kube-reserved-compressible", "none",
 )  # fmt: skip
-_SIGNALS = (
-    "memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree",
-    "containerfs.available", "containerfs.inodesFree", "pid.available", "allocatableMemory.available",
-)  # fmt: skip
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _LABEL_KEY = re.compile(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
 _LABEL_VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
@@ -72,7 +69,7 @@ def check(document: Document, problems: Problems) -> None:
     _check_shutdown(document, resolved, wrong)
     _check_enforcement(document, wrong)
     _check_logs(document, wrong)
-    _check_eviction(document, wrong)
+    check_eviction(document, wrong)
     _check_ours(document, wrong)
     for taint in document.get("registerWithTaints") or ():
         if not valid_taint(taint):
@@ -275,37 +272,6 @@ def _check_logs(document: Document, wrong: Any) -> None:
         wrong(f'pod logs path "{path}" mut contains ASCII characters only')
 
 
-def _check_eviction(document: Document, wrong: Any) -> None:
-    for field in ("evictionHard", "evictionSoft", "evictionMinimumReclaim"):
-        for signal, amount in (document.get(field) or {}).items():
-            if signal not in _SIGNALS:
-                wrong(f"{field}: unsupported eviction signal {signal}")
-            elif not _is_threshold(amount):
-                wrong(f"{field}: invalid eviction threshold {amount} for {signal}")
-    grace = document.get("evictionSoftGracePeriod") or {}
-    for signal in document.get("evictionSoft") or {}:
-        if signal not in grace:
-            wrong(f"grace period must be specified for the soft eviction threshold {signal}")
-    for signal, period in grace.items():
-        try:
-            negative = parse_duration(period) < 0
-        except ValueError as error:
-            wrong(f"evictionSoftGracePeriod: {signal}: {error}")
-            continue
-        if signal not in _SIGNALS:
-            wrong(f"evictionSoftGracePeriod: unsupported eviction signal {signal}")
-        if negative:
-            wrong(f"invalid eviction grace period specified: {period} for signal {signal}, must be a positive value")
-    for field in ("systemReserved", "kubeReserved"):
-        for key, amount in (document.get(field) or {}).items():
-            if key not in ("cpu", "memory", "ephemeral-storage", "pid"):
-                wrong(f'{field}: cannot reserve "{key}" resource')
-            elif not quantity.is_quantity(amount):
-                wrong(f'{field}: failed to parse quantity "{amount}" for "{key}" resource')
-            elif amount.startswith("-"):
-                wrong(f'{field}: resource quantity for "{key}" cannot be negative: {amount}')
-
-
 def _check_ours(document: Document, wrong: Any) -> None:
     """What this kubelet, unlike upstream's, cannot do; and what upstream finds only while it runs."""
     if document["authorization.mode"] not in ("Webhook", "AlwaysAllow"):
@@ -322,12 +288,3 @@ def _check_ours(document: Document, wrong: Any) -> None:
             ipaddress.ip_address(server)
         except ValueError:
             wrong(f'Invalid DNS server IP "{server}"')
-
-
-def _is_threshold(text: str) -> bool:
-    if text.endswith("%"):
-        try:
-            return 0 <= float(text[:-1]) <= 100
-        except ValueError:
-            return False
-    return quantity.is_quantity(text) and not text.startswith("-")

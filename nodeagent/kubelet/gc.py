@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+from pathlib import Path
 
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.paths import Paths
-from nodeagent.kubelet.runtime.state import PodState, State
+from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +18,15 @@ log = logging.getLogger(__name__)
 _KEEP_DEAD = 1
 
 
-def plan_containers(state: PodState, keep: int = _KEEP_DEAD) -> list[str]:
+def plan_containers(state: PodState, keep: int = _KEEP_DEAD) -> list[ContainerState]:
     """The dead containers of a live pod to remove: of each name all but the newest `keep` besides the current one."""
-    doomed: list[str] = []
+    doomed: list[ContainerState] = []
     by_name: dict[str, int] = {}
     for container in state.containers:
         seen = by_name.get(container.name, 0)
         by_name[container.name] = seen + 1
         if seen > keep and container.state in (State.EXITED, State.CREATED):
-            doomed.append(container.id)
+            doomed.append(container)
     return doomed
 
 
@@ -43,8 +44,8 @@ class Collector:
 
     async def pod(self, state: PodState) -> None:
         """Thin out the dead containers and sandboxes of a live pod. Raises RuntimeCallError."""
-        for container_id in plan_containers(state):
-            await self._runtime.remove_container(container_id)
+        for container in plan_containers(state):
+            await self._remove(container)
         for sandbox_id in plan_sandboxes(state):
             await self._runtime.remove_pod_sandbox(sandbox_id)
 
@@ -52,11 +53,19 @@ class Collector:
         """Remove everything of a pod that has ended: the disk is full. Raises RuntimeCallError."""
         for container in state.containers:
             if container.state is not State.RUNNING:
-                await self._runtime.remove_container(container.id)
+                await self._remove(container)
         for box in state.sandboxes:
             if not box.ready:
                 with contextlib.suppress(RuntimeCallError):
                     await self._runtime.remove_pod_sandbox(box.id)
+
+    async def _remove(self, container: ContainerState) -> None:
+        """Remove a container that does not run, and first its logs, rotated ones too."""
+        if container.log_path:
+            path = Path(container.log_path)
+            for file in path.parent.glob(f"{path.name}*"):
+                file.unlink(missing_ok=True)
+        await self._runtime.remove_container(container.id)
 
     def logs(self, alive: set[str]) -> None:
         """Delete the log directories of pods that are gone, and symlinks that lead nowhere. alive: uids."""

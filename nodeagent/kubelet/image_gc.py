@@ -25,7 +25,8 @@ class ImageGcFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """high, low: percent of the disk. min_age, max_age: seconds; max_age 0 keeps unused images for ever."""
+    """high, low: percent of the disk; high 100 looks at no disk. min_age, max_age: seconds; max_age 0 keeps unused
+    images for ever."""
 
     high: int = 85
     low: int = 80
@@ -106,6 +107,8 @@ class ImageCollector:
         now = self._clock.monotonic()
         old = plan_old(unused, now, self._policy, now - self._began)
         await self._remove(old)
+        if self._policy.high == 100 and not self._policy.max_age:
+            return
         disk = await self._disk()
         if disk.size == 0:
             text = "invalid capacity 0 on image filesystem"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,20 +16,16 @@ from typing import Any
 
 from apimachinery.kit.backoff import Backoff
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.times import format_duration
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
 from nodeagent.kubelet.credential_plugins import CredentialPlugins
 from nodeagent.kubelet.credentials import credentials
 from nodeagent.kubelet.pods import Container, Pod, uid
+from nodeagent.kubelet.references import fault
 
 log = logging.getLogger(__name__)
-
-# A reference as the distribution specification spells it: host and port, lower-case path, tag, digest.
-_REFERENCE = re.compile(
-    r"^(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
-    r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
-)
 
 _AHEAD = 10.0
 
@@ -99,7 +95,7 @@ class ImageManager:
         """Ask for images that should be there, while the sandbox is being made. Never raises: `ensure` asks again."""
         for container in containers:
             asked = container.get("image") or ""
-            if not _REFERENCE.match(asked) or pull_policy(container) == "Always":
+            if fault(asked) is not None or pull_policy(container) == "Always":
                 continue
             image = with_default_tag(asked)
             with contextlib.suppress(RuntimeCallError):
@@ -125,11 +121,8 @@ class ImageManager:
     ) -> cri.Image:
         """The image for a container, pulled if its policy says so. Raises ImageProblem, RuntimeUnreachable."""
         asked = container.get("image") or ""
-        if not _REFERENCE.match(asked):
-            message = (
-                f'Failed to apply default image tag "{asked}": couldn\'t parse image name "{asked}": '
-                "invalid reference format"
-            )
+        if (why := fault(asked)) is not None:
+            message = f'Failed to apply default image tag "{asked}": couldn\'t parse image name "{asked}": {why}'
             say("Warning", "InspectFailed", message)
             raise ImageProblem("InvalidImageName", message)
         image, policy = with_default_tag(asked), pull_policy(container)
@@ -186,7 +179,7 @@ class ImageManager:
         found = await self._images.status(reference) or await self._images.status(image)
         if found is None:
             raise ImageProblem("ErrImagePull", f'image "{asked}" vanished after it was pulled')
-        took, waited = _seconds(ended - began), _seconds(ended - started)
+        took, waited = _milliseconds(ended - began), _milliseconds(ended - started)
         say(
             "Normal",
             "Pulled",
@@ -214,5 +207,6 @@ class ImageManager:
         return self._backoff.remaining(f"{uid(pod)}_{with_default_tag(container.get('image') or '')}")
 
 
-def _seconds(duration: float) -> str:
-    return f"{duration * 1000:.0f}ms" if duration < 1 else f"{duration:.3f}s".replace("000s", "s")
+def _milliseconds(duration: float) -> str:
+    """As Go shows a duration that is cut off after the milliseconds."""
+    return format_duration(math.floor(duration * 1000) / 1000)

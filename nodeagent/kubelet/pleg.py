@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.times import format_duration
 from nodeagent.cri import messages as cri
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
@@ -78,7 +79,7 @@ class Pleg:
             return "pleg has yet to be successful"
         age = self._clock.monotonic() - self._last
         if age > THRESHOLD:
-            return f"pleg was last seen active {age:.0f}s ago; threshold is 3m0s"
+            return f"pleg was last seen active {format_duration(age)} ago; threshold is {format_duration(THRESHOLD)}"
         return None
 
     async def run(self) -> None:

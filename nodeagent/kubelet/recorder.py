@@ -11,7 +11,16 @@ from nodeagent.kubelet import pods
 class Sink(Protocol):
     """Where events go: `apimachinery.controller.events.EventRecorder`."""
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None: ...
+    def event(
+        self,
+        obj: dict[str, Any],
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        field_path: str = "",
+        annotations: Mapping[str, str] | None = None,
+    ) -> None: ...
 
 
 class Recorder:
@@ -22,8 +31,16 @@ class Recorder:
         # As upstream's reference to the node: kubectl describe node looks for this uid, too.
         self._node = {"kind": "Node", "metadata": {"name": node_name, "uid": node_name}}
 
-    def pod(self, pod: Mapping[str, Any], type: str, reason: str, message: str) -> None:
-        self._say(pod, type, reason, message, "")
+    def pod(
+        self,
+        pod: Mapping[str, Any],
+        type: str,
+        reason: str,
+        message: str,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """annotations: of the event."""
+        self._say(pod, type, reason, message, "", annotations)
 
     def container(self, pod: Mapping[str, Any], name: str, type: str, reason: str, message: str) -> None:
         """About one container: the event names its place in the spec."""
@@ -37,8 +54,16 @@ class Recorder:
         if self._sink is not None:
             self._sink.event(self._node, type, reason, message)
 
-    def _say(self, pod: Mapping[str, Any], type: str, reason: str, message: str, path: str) -> None:
+    def _say(
+        self,
+        pod: Mapping[str, Any],
+        type: str,
+        reason: str,
+        message: str,
+        path: str,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         if self._sink is None:
             return
         subject = {"apiVersion": "v1", "kind": "Pod", "metadata": dict(pod["metadata"])}
-        self._sink.event(subject, type, reason, message, field_path=path)
+        self._sink.event(subject, type, reason, message, field_path=path, annotations=annotations)

@@ -217,6 +217,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 provider_id=config.provider_id,
                 update=config.status_update,
                 report=config.status_report,
+                lease=config.lease_seconds,
                 register=config.register_node,
                 registered=mirrors.kick,
             ),
@@ -329,6 +330,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 configuration=config.shown(),
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
+                debugging=config.enable_debugging_handlers,
                 clock=clock,
                 trace=agent.trace,
             )

@@ -88,7 +88,8 @@ class Admission:
             return elsewhere
         doomed = preemption.plan_preemption(pod, others, short)
         if doomed is None:
-            missing = ", ".join(f"(res: {shortage.resource}, q: {shortage.missing})" for shortage in short)
+            lacking = preemption.beyond_help(pod, others, short)
+            missing = ", ".join(f"(res: {resource}, q: {amount})" for resource, amount in lacking.items())
             return Refusal(
                 "UnexpectedAdmissionError",
                 "Unexpected error while attempting to recover from admission failure: preemption: error finding a set "

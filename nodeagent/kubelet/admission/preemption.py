@@ -37,6 +37,12 @@ def plan_preemption(pod: Pod, active: Iterable[Pod], short: Sequence[Shortage]) 
     return [*first, *middle, *last]
 
 
+def beyond_help(pod: Pod, active: Iterable[Pod], short: Sequence[Shortage]) -> Needs:
+    """What would be missing still if every pod of lesser rank were ended."""
+    needs = {shortage.resource: shortage.missing for shortage in short}
+    return _without(needs, [other for other in active if _may_preempt(pod, other)])
+
+
 def _may_preempt(pod: Pod, other: Pod) -> bool:
     if pods.is_critical(pod) and not pods.is_critical(other):
         return True

@@ -20,7 +20,7 @@ from . import thresholds as signals
 from .local_storage import excess, has_limits
 from .measure import Layout
 from .plan import Assessment, Memory, Observation, Observations, assess, thresholds_met
-from .ranking import REASON, disk_parts, message, rank
+from .ranking import REASON, disk_parts, event_annotations, message, rank
 from .thresholds import Threshold, with_derived
 from .usage import PodUsage
 
@@ -164,7 +164,8 @@ class EvictionManager:
         usages = await self._measure.usage(active, disks=disk)
         parts = disk_parts(worst.signal, dedicated=layout.dedicated, split=layout.split)
         for pod in rank(worst.signal, active, usages, parts):
-            text = message(worst.resource, pod, usages.get(pods.uid(pod)), met, observations)
+            usage = usages.get(pods.uid(pod))
+            text = message(worst.resource, pod, usage, met, observations)
             condition = {
                 "type": "DisruptionTarget",
                 "status": "True",
@@ -172,7 +173,8 @@ class EvictionManager:
                 "message": text,
             }
             grace = _GRACE_HARD if worst.hard else self._policy.soft_grace
-            if await self._evict(pod, Verdict(REASON, text, (condition,)), grace, worst.signal):
+            notes = event_annotations(worst.resource, pod, usage)
+            if await self._evict(pod, Verdict(REASON, text, (condition,)), grace, worst.signal, notes):
                 return True
         log.info("Eviction manager: unable to evict any pods from the node")
         return False
@@ -190,11 +192,13 @@ class EvictionManager:
                 evicted = await self._evict(pod, Verdict(REASON, text), _GRACE_HARD, limit) or evicted
         return evicted
 
-    async def _evict(self, pod: Pod, verdict: Verdict, grace: int, signal: str) -> bool:
+    async def _evict(
+        self, pod: Pod, verdict: Verdict, grace: int, signal: str, notes: Mapping[str, str] | None = None
+    ) -> bool:
         if pods.is_critical(pod):
             log.error("Eviction manager: cannot evict a critical pod %s", pods.describe(pod))
             return False
-        self._recorder.pod(pod, "Warning", REASON, verdict.message)
+        self._recorder.pod(pod, "Warning", REASON, verdict.message, notes)
         await self._hands.end(pod, verdict, grace)
         observed.evicted(signal)
         return True

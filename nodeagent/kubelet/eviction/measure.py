@@ -87,11 +87,16 @@ class Meter:
         return found
 
     async def usage(self, active: Collection[Pod], *, disks: bool) -> dict[str, PodUsage]:
-        """What these pods use, by uid. disks: also what they have written. Raises RuntimeCallError."""
+        """What these pods use, by uid. disks: also what they have written. Raises RuntimeCallError.
+
+        As upstream, of containers that run: what others left in their layers is nobody's excess any more.
+        """
         listed = await self._runtime.list_containers()
         layers = await self._layers() if disks else {}
         by_pod: dict[str, list[cri.Container]] = {}
         for container in listed:
+            if container.state != cri.CONTAINER_RUNNING:
+                continue
             by_pod.setdefault(container.labels.get(labels.POD_UID, ""), []).append(container)
         found = {}
         for pod in active:
@@ -116,34 +121,22 @@ class Meter:
         for container in containers:
             inside = working_set(tree.folder("memory", self._cgroups.container_path(path, container.id)))
             if inside is None and layers is None:
-                continue  # It has ended, and left nothing that matters now.
+                continue  # It has ended meanwhile.
             name = container.labels.get(labels.CONTAINER_NAME, "")
             logs = directory_usage(self._paths.pod_log_dir(pod) / name) if layers is not None else None
             layer = layers.get(container.id, Disk()) if layers is not None else None
             measured.append(ContainerUsage(name, inside, layer, logs))
         volumes = dict(self._volumes(pod)) if layers is not None else {}
-        return PodUsage(
-            memory, _number(tree.folder("pids", path) / "pids.current") or 0, tuple(_one_log(measured)), volumes
-        )
+        processes = _number(tree.folder("pids", path) / "pids.current") or 0
+        return PodUsage(memory, processes, tuple(measured), volumes)
 
     def _volumes(self, pod: Pod) -> Iterator[tuple[str, Disk]]:
         for volume in pod["spec"].get("volumes") or ():
             source = volume.get("emptyDir")
-            if source is not None and source.get("medium") != "Memory":
+            if source is not None and not source.get("medium"):
                 yield volume["name"], directory_usage(self._paths.volume(pods.uid(pod), "empty-dir", volume["name"]))
             elif "configMap" in volume:
                 yield volume["name"], directory_usage(self._paths.volume(pods.uid(pod), "configmap", volume["name"]))
-
-
-def _one_log(measured: list[ContainerUsage]) -> Iterator[ContainerUsage]:
-    """All lives of a container log to one directory: it is counted once."""
-    seen = set()
-    for container in measured:
-        if container.name in seen and container.logs is not None:
-            yield ContainerUsage(container.name, container.memory, container.rootfs, Disk())
-        else:
-            yield container
-        seen.add(container.name)
 
 
 def node_memory(meminfo: str) -> Observation:

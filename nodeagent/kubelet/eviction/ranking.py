@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apimachinery.meta.pod_resources import pod_requests
@@ -74,6 +74,25 @@ def message(
         seen = observations[threshold.signal]
         spell = format_bytes if resource in ("memory", "ephemeral-storage") else format_value
         text += f"Threshold quantity: {threshold.amount.shown(seen.capacity)}, available: {spell(seen.available)}. "
+    for name, used, request in _offenders(resource, pod, usage):
+        text += f"Container {name} was using {used}, request is {request}, has larger consumption of {resource}. "
+    return text
+
+
+def event_annotations(resource: str, pod: Pod, usage: PodUsage | None) -> dict[str, str]:
+    """What the event about the eviction says to programs; nothing of a pod that could not be measured."""
+    if usage is None:
+        return {}
+    found = list(_offenders(resource, pod, usage))
+    return {
+        "offending_containers": ",".join(name for name, _, _ in found),
+        "offending_containers_usage": ",".join(used for _, used, _ in found),
+        "starved_resource": resource,
+    }
+
+
+def _offenders(resource: str, pod: Pod, usage: PodUsage | None) -> Iterator[tuple[str, str, str]]:
+    """(name, what it uses, what it asked for) of each container that uses more than it asked for."""
     specs = {c["name"]: c for kind, c in pods.all_containers(pod) if kind != "ephemeral"}
     for container in usage.containers if usage is not None else ():
         spec, used = specs.get(container.name), _used(resource, container)
@@ -81,11 +100,7 @@ def message(
             continue
         request = parse(str(((spec.get("resources") or {}).get("requests") or {}).get(resource) or "0"))
         if used > request.value:
-            text += (
-                f"Container {container.name} was using {format_bytes(used)}, request is {request}, "
-                f"has larger consumption of {resource}. "
-            )
-    return text
+            yield container.name, format_bytes(used), str(request)
 
 
 def _used(resource: str, container: ContainerUsage) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -68,9 +69,20 @@ class Threshold:
 def parse_amount(text: str) -> Amount:
     """ "100Mi" or "10%". Raises ValueError."""
     if text.endswith("%"):
-        return Amount(share=float(text[:-1]) / 100)
+        return Amount(share=_single(_single(float(text[:-1])) / 100))
     quantity = parse(text)
     return Amount(quantity.value, text=str(quantity))
+
+
+def _single(number: float) -> float:
+    """Rounded to single precision, in which upstream keeps shares: allocatable shows the difference."""
+    return float(struct.unpack("f", struct.pack("f", number))[0])
+
+
+def reserved(hard: Mapping[str, str], signal: str, capacity: int) -> int:
+    """What a hard threshold keeps from pods; nothing when it is switched off (HardEvictionReservation)."""
+    thresholds = parse_thresholds(hard, {}, {}, {})
+    return next((t.amount.of(capacity) for t in thresholds if t.signal == signal), 0)
 
 
 def parse_thresholds(

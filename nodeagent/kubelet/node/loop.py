@@ -13,18 +13,20 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 
-from .render import Node, differs, new_node, with_whole_addresses
+from .render import DEFAULT_LABELS, Node, differs, new_node, with_whole_addresses
 
 log = logging.getLogger(__name__)
 
 _LEASE_NAMESPACE = "kube-node-lease"
-_LEASE_DURATION = 40
-_LEASE_PERIOD = 10.0
+_LEASE_RENEWALS = 4  # in its duration (nodeLeaseRenewIntervalFraction)
 _RETRY_MIN, _RETRY_MAX = 0.2, 7.0
 
 
 class NodeLoop:
-    """Our Node and its Lease. observe: makes the status from what the Node has now. `known`: the Node as last read."""
+    """Our Node and its Lease. observe: makes the status from the Node as it is now. `known`: the Node as last read.
+
+    update, report: seconds between looks at the node, and until a status is sent that has not changed. lease: seconds.
+    """
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class NodeLoop:
         provider_id: str,
         update: float,
         report: float,
+        lease: int,
         register: bool,
         registered: Callable[[], None],
     ) -> None:
@@ -47,6 +50,7 @@ class NodeLoop:
         self._annotations = annotations
         self._update, self._report, self._register = update, report, register
         self._tell_registered = registered
+        self._lease_seconds = lease
         self._reported = -report
         self.known: Node = {}
         self._uid = ""
@@ -96,7 +100,7 @@ class NodeLoop:
             self._registered.set()
             self._tell_registered()
         shown = node.get("status") or {}
-        status = await self._observe(shown)
+        status = await self._observe(node)
         if differs(shown, status) or self._clock.monotonic() - self._reported >= self._report:
             body = {"status": with_whole_addresses(status)}
             await self.client.patch(NODES, self._name, body, kind="strategic", subresource="status")
@@ -116,10 +120,13 @@ class NodeLoop:
         return made
 
     async def _reconcile(self, node: Node) -> Node:
-        """A node that was there before: give it today's labels and annotations; its taints are the administrator's by
-        now."""
+        """A node that was there before: give it today's standard labels and annotations.
+
+        The labels of --node-labels and the taints are the administrator's by now (updateDefaultLabels).
+        """
         changed = {}
-        for field, wanted in (("labels", self.labels), ("annotations", self._annotations)):
+        standard = {key: text for key, text in self.labels.items() if key in DEFAULT_LABELS}
+        for field, wanted in (("labels", standard), ("annotations", self._annotations)):
             have = node["metadata"].get(field) or {}
             if missing := {key: text for key, text in wanted.items() if have.get(key) != text}:
                 changed[field] = missing
@@ -130,19 +137,18 @@ class NodeLoop:
     async def _lease_forever(self) -> None:
         await self._registered.wait()
         while True:
-            wait = _LEASE_PERIOD
+            wait = self._lease_seconds / _LEASE_RENEWALS
             try:
                 await self._renew()
             except (ApiError, ApiUnreachable) as error:
                 log.warning("Failed to ensure lease exists, will retry: %s", error)
-                wait = 1.0
+                wait = min(wait, 1.0)
             await self._clock.sleep(wait)
 
     async def _renew(self) -> None:
         now = times.rfc3339_micro(self._clock.now())
         try:
-            body = {"spec": {"renewTime": now, "holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION}}
-            await self.client.patch(LEASES, self._name, body, _LEASE_NAMESPACE, kind="merge")
+            await self.client.patch(LEASES, self._name, {"spec": self._held(now)}, _LEASE_NAMESPACE, kind="merge")
         except ApiError as error:
             if not is_not_found(error):
                 raise
@@ -154,5 +160,8 @@ class NodeLoop:
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self._name, "namespace": _LEASE_NAMESPACE, "ownerReferences": [owner]},
-            "spec": {"holderIdentity": self._name, "leaseDurationSeconds": _LEASE_DURATION, "renewTime": now},
+            "spec": self._held(now),
         }
+
+    def _held(self, now: str) -> Node:
+        return {"holderIdentity": self._name, "leaseDurationSeconds": self._lease_seconds, "renewTime": now}

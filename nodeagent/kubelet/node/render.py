@@ -17,8 +17,22 @@ from .machine import Machine
 
 VERSION = "v1.32.0"
 
-# Labels that a kubelet may set on itself at all (NodeRestriction checks the same).
-_IMAGES_MAX = 50
+# The labels that a Node gets again when its kubelet is started again.
+DEFAULT_LABELS = frozenset(
+    (
+        "beta.kubernetes.io/arch",
+        "beta.kubernetes.io/instance-type",
+        "beta.kubernetes.io/os",
+        "failure-domain.beta.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "kubernetes.io/arch",
+        "kubernetes.io/hostname",
+        "kubernetes.io/os",
+        "node.kubernetes.io/instance-type",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+    )
+)
 
 Node = dict[str, Any]
 
@@ -32,11 +46,9 @@ class Reserve:
     disk_eviction: int = 0
 
 
-def percent_or_bytes(text: str, capacity: int) -> int:
-    """An eviction threshold in bytes: "100Mi", or "10%" of the capacity."""
-    if text.endswith("%"):
-        return int(capacity * float(text[:-1]) / 100)
-    return value(text)
+def pods_at_most(machine: Machine, max_pods: int, per_core: int) -> int:
+    """How many pods the node takes. per_core: for each processor, 0 for any number."""
+    return min(machine.cpus * per_core, max_pods) if per_core > 0 else max_pods
 
 
 def capacity(machine: Machine, max_pods: int, disk: int) -> dict[str, str]:
@@ -159,15 +171,15 @@ def _pressure(under: bool, bad: str, good: str, bad_text: str, good_text: str) -
     return "False", f"KubeletHas{good}", f"kubelet has {good_text}{tail}"
 
 
-def images(found: Sequence[cri.Image]) -> list[dict[str, Any]]:
-    """The largest images, named by digest and tag."""
+def images(found: Sequence[cri.Image], most: int) -> list[dict[str, Any]]:
+    """The largest images, named by digest and tag. most: of them, -1 for all."""
     rows = [
         {"names": [*image.repo_digests, *image.repo_tags][:5], "sizeBytes": int(image.size)}
         for image in found
         if image.repo_tags or image.repo_digests
     ]
     rows.sort(key=lambda row: (-int(str(row["sizeBytes"])), row["names"]))
-    return rows[:_IMAGES_MAX]
+    return rows[:most] if most >= 0 else rows
 
 
 def node_info(machine: Machine, runtime: str, swap: bool = False) -> dict[str, Any]:

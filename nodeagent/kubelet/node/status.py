@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from nodeagent.cri.client import conditions as runtime_conditions
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
 from nodeagent.kubelet.config import Config
+from nodeagent.kubelet.eviction import thresholds
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.handlers import Handlers
 
@@ -28,10 +30,15 @@ from .render import (
     external_addresses,
     images,
     node_info,
-    percent_or_bytes,
+    pods_at_most,
 )
 
+log = logging.getLogger(__name__)
+
 _IMAGES_EVERY = 60.0
+# A runtime that is restarted is no reason to move pods (maxWaitForContainerRuntime).
+_MISSED_FOR = 30.0
+_UNKNOWN_YET = "container runtime status check may not have completed yet"
 
 
 class NodeObserver:
@@ -55,12 +62,13 @@ class NodeObserver:
         self.pressures: Callable[[], Collection[str]] = lambda: ()
         self.shutdown_problem: Callable[[], str | None] = lambda: None
         self.volumes_in_use: Callable[[], Collection[str]] = lambda: ()
-        self._told: dict[str, str] = {}
+        self._unschedulable = False
+        self._answered: float | None = None
         self.runtime_version = ""
         self._images: list[dict[str, Any]] = []
         self._images_at = -_IMAGES_EVERY
-        self.network_problem: str | None = "container runtime status check may not have completed yet"
-        self.runtime_problem: str | None = "container runtime status check may not have completed yet"
+        self.network_problem: str | None = _UNKNOWN_YET
+        self.runtime_problem: str | None = _UNKNOWN_YET
         disk = machines.filesystem(config.root_dir).size
         reserved = dict(config.system_reserved)
         for key, amount in config.kube_reserved.items():
@@ -68,11 +76,12 @@ class NodeObserver:
         hard = config.eviction_hard
         self.reserve = Reserve(
             reserved,
-            percent_or_bytes(hard.get("memory.available", "0"), machine.memory),
-            percent_or_bytes(hard.get("nodefs.available", "0"), disk),
+            thresholds.reserved(hard, thresholds.MEMORY, machine.memory),
+            thresholds.reserved(hard, thresholds.NODEFS, disk),
         )
-        self.capacity = capacity(machine, config.max_pods, disk)
-        self.allocatable = allocatable(machine, config.max_pods, disk, self.reserve)
+        most = pods_at_most(machine, config.max_pods, config.pods_per_core)
+        self.capacity = capacity(machine, most, disk)
+        self.allocatable = allocatable(machine, most, disk, self.reserve)
 
     async def look(self) -> None:
         """Ask the runtime how it is. Never raises: what goes wrong is the finding."""
@@ -82,15 +91,18 @@ class NodeObserver:
                 version = await self._runtime.version()
                 self.runtime_version = f"{version.runtime_name}://{version.runtime_version.removeprefix('v')}"
         except RuntimeCallError as error:
-            self.runtime_problem = f"container runtime is down: {error.message}"
+            log.warning("Container runtime sanity check failed: %s", error.message)
+            if self._answered is not None and self._clock.monotonic() - self._answered >= _MISSED_FOR:
+                self.runtime_problem = "container runtime is down"
             return
+        self._answered = self._clock.monotonic()
         self._handlers.learn(status)
         found = runtime_conditions(status)
         ready, network = found.get("RuntimeReady"), found.get("NetworkReady")
         self.runtime_problem = None
         if ready is None or not ready.status:
-            reason = f"{ready.reason} {ready.message}".strip() if ready is not None else "condition missing"
-            self.runtime_problem = f"container runtime not ready: RuntimeReady=false reason:{reason}"
+            reason, text = (ready.reason, ready.message) if ready is not None else ("", "condition missing")
+            self.runtime_problem = f"container runtime not ready: RuntimeReady=false reason:{reason} message:{text}"
         self.network_problem = None
         if network is None or not network.status:
             reason, text = (network.reason, network.message) if network is not None else ("", "condition missing")
@@ -98,19 +110,23 @@ class NodeObserver:
                 f"container runtime network not ready: NetworkReady=false reason:{reason} message:{text}"
             )
 
-    async def observe(self, shown: Mapping[str, Any]) -> dict[str, Any]:
-        """The Node's status now. shown: its status as the API has it."""
+    async def observe(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """The Node's status now. node: as the API has it, empty while it has none."""
         await self.look()
         if self.runtime_problem is None:
             await self._list_images()
-        found = (self.runtime_problem, self.network_problem, self._unhealthy(), self.shutdown_problem())
-        problems = [text for text in found if text]
+        shown = node.get("status") or {}
+        stale = self._unhealthy()
+        pleg = f"PLEG is not healthy: {stale}" if stale else None
+        found = (self.runtime_problem, pleg, self.network_problem, self.shutdown_problem())
+        problems = list(dict.fromkeys(text for text in found if text))
         pressures = self.pressures()
         health = Health(
             problems, "MemoryPressure" in pressures, "DiskPressure" in pressures, "PIDPressure" in pressures
         )
         now = conditions(health, shown.get("conditions") or (), self._clock.now())
         self._tell(now, shown.get("conditions") or ())
+        self._tell_others(node)
         others = extended_resources(shown.get("capacity") or {})
         lists = {"volumesInUse": [*self.volumes_in_use()], "runtimeHandlers": self._handlers.render()}
         return {
@@ -138,21 +154,33 @@ class NodeObserver:
         return addresses(name, self._ips)
 
     def _tell(self, now: Sequence[Mapping[str, str]], shown: Sequence[Mapping[str, Any]]) -> None:
-        """An event for every condition that is not as it was (recordNodeStatusEvent)."""
-        before = {condition["type"]: condition["status"] for condition in shown} | self._told
+        """An event for every condition that is not as the API has it; that a new Node is not ready yet is no news."""
+        before = {condition["type"]: condition["status"] for condition in shown}
         for condition in now:
-            if before.get(condition["type"]) != condition["status"]:
-                reason = condition_event(condition["type"], condition["status"])
-                text = f"Node {self._config.node_name} status is now: {reason}"
-                self._recorder.node("Normal", reason, text)
-            self._told[condition["type"]] = condition["status"]
+            kind, status = condition["type"], condition["status"]
+            if before.get(kind) != status and (kind in before or kind != "Ready"):
+                self._tell_status(condition_event(kind, status))
+
+    def _tell_others(self, node: Mapping[str, Any]) -> None:
+        """Events for a machine that was started anew, and for a cordon that was set or lifted."""
+        boot = ((node.get("status") or {}).get("nodeInfo") or {}).get("bootID")
+        if boot and boot != self._machine.boot_id:
+            text = f"Node {self._config.node_name} has been rebooted, boot id: {self._machine.boot_id}"
+            self._recorder.node("Warning", "Rebooted", text)
+        unschedulable = bool((node.get("spec") or {}).get("unschedulable"))
+        if unschedulable != self._unschedulable:
+            self._unschedulable = unschedulable
+            self._tell_status("NodeNotSchedulable" if unschedulable else "NodeSchedulable")
+
+    def _tell_status(self, reason: str) -> None:
+        self._recorder.node("Normal", reason, f"Node {self._config.node_name} status is now: {reason}")
 
     async def _list_images(self) -> None:
         now = self._clock.monotonic()
         if now - self._images_at < _IMAGES_EVERY:
             return
         try:
-            self._images = images(await self._image_service.list_images())
+            self._images = images(await self._image_service.list_images(), self._config.status_max_images)
             self._images_at = now
         except RuntimeCallError:
             return

@@ -25,7 +25,7 @@ from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime import labels
 from nodeagent.kubelet.sources.registry import PodRegistry
 
-from . import auth, logs, lookup
+from . import auth, disabled, logs, lookup
 from .measurements import Measurements
 from .neighbours import neighbours
 from .system_logs import SystemLogs
@@ -40,7 +40,7 @@ _FIELD_MAX = 64 * 1024  # bytes of one header
 
 
 class KubeletServer:
-    """The HTTPS server. status: a pod's status as the kubelet has it."""
+    """The HTTPS server. status: a pod's status as the kubelet has it. debugging: it reaches into containers."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class KubeletServer:
         configuration: Mapping[str, Any],
         checkpoints: Path,
         system_logs: SystemLogs | None,
+        debugging: bool,
         clock: Clock,
         trace: Trace,
     ) -> None:
@@ -63,32 +64,12 @@ class KubeletServer:
         self._registry, self._status, self._runtime = registry, status, runtime
         self._measured, self._configuration, self._clock = measured, configuration, clock
         self._checkpoints, self._system_logs, self._trace = checkpoints, system_logs, trace
+        self._debugging = debugging
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the port is taken."""
-        app = web.Application(middlewares=[self._guard])
-        app.on_response_prepare.append(unnamed)
-        route = app.router
-        route.add_get("/healthz", self._healthz)
-        route.add_get("/pods", self._pods)
-        for path in ("/runningpods", "/runningpods/"):
-            route.add_get(path, self._running_pods)
-        route.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
-        for verb, handler in (("exec", self._exec), ("attach", self._attach)):
-            route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{container}}", handler)
-            route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{uid}}/{{container}}", handler)
-        for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
-            route.add_route("*", path, self._port_forward)
-        route.add_post("/run/{namespace}/{pod}/{container}", self._run_command)
-        self._measured.add_routes(route)
-        route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
-        route.add_get("/metrics", self._metrics)
-        route.add_get("/configz", self._configz)
-        route.add_get("/debug/trace", self._traces)
-        if self._system_logs is not None:
-            self._system_logs.add_routes(route)
         runner = web.AppRunner(
-            app,
+            self.application(),
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,
@@ -102,6 +83,37 @@ class KubeletServer:
             await stop.wait()
         finally:
             await runner.cleanup()
+
+    def application(self) -> web.Application:
+        """Everything that is answered, behind the gate."""
+        app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(unnamed)
+        route = app.router
+        route.add_get("/healthz", self._healthz)
+        route.add_get("/pods", self._pods)
+        self._measured.add_routes(route)
+        route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
+        route.add_get("/metrics", self._metrics)
+        route.add_get("/configz", self._configz)
+        route.add_get("/debug/trace", self._traces)
+        if self._debugging:
+            self._add_debugging(route)
+        else:
+            disabled.add_routes(route)
+        return app
+
+    def _add_debugging(self, route: web.UrlDispatcher) -> None:
+        for path in ("/runningpods", "/runningpods/"):
+            route.add_get(path, self._running_pods)
+        route.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
+        for verb, handler in (("exec", self._exec), ("attach", self._attach)):
+            route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{container}}", handler)
+            route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{uid}}/{{container}}", handler)
+        for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
+            route.add_route("*", path, self._port_forward)
+        route.add_post("/run/{namespace}/{pod}/{container}", self._run_command)
+        if self._system_logs is not None:
+            self._system_logs.add_routes(route)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -64,3 +64,12 @@ async def test_of_a_burst_so_many_wait_and_the_others_are_dropped() -> None:
         recorder.event(POD, "Normal", "Last", "")
         await server.until(4)
         assert [event["reason"] for event in server.held.values()] == ["Reason0", "Reason1", "Reason2", "Last"]
+
+
+async def test_an_event_bears_its_annotations() -> None:
+    async with telling(Recording(SystemClock())) as (recorder, server):
+        recorder.event(POD, "Warning", "Evicted", "", annotations={"starved_resource": "memory"})
+        recorder.event(POD, "Normal", "Created", "")
+        await server.until(2)
+        annotations = [event["metadata"].get("annotations") for event in server.held.values()]
+        assert annotations == [{"starved_resource": "memory"}, None]

@@ -175,7 +175,9 @@ class _Events:
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said.append((obj["metadata"]["name"], reason, message))
 
 
@@ -223,8 +225,9 @@ async def test_a_critical_pod_takes_the_place_of_others_but_not_their_ports() ->
     assert name == "lesser" and verdict.reason == "Preempting"
     assert verdict.message == "Preempted in order to admit critical pod"
     assert verdict.conditions[0]["message"] == "Pod was preempted by Kubelet to accommodate a critical pod."
-    nothing = await node.admission.admit(pod("hopeless", {"cpu": "9"}, **CRITICAL))
+    nothing = await _Node(lesser).admission.admit(pod("hopeless", {"cpu": "9"}, **CRITICAL))
     assert nothing is not None and nothing.reason == "UnexpectedAdmissionError"
+    assert nothing.message.endswith("no set of running pods found to reclaim resources: [(res: cpu, q: 7000), ]")
 
 
 async def test_a_pod_does_not_stand_in_its_own_way() -> None:

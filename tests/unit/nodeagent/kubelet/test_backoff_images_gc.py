@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from nodeagent.cri import messages as cri
 from nodeagent.kubelet.backoff import CrashBackoff
-from nodeagent.kubelet.gc import plan_containers, plan_sandboxes
-from nodeagent.kubelet.image_gc import ImageUse, Policy, plan_images, plan_old
+from nodeagent.kubelet.gc import Collector, plan_containers, plan_sandboxes
+from nodeagent.kubelet.image_gc import ImageCollector, ImageUse, Policy, plan_images, plan_old
 from nodeagent.kubelet.images import pull_policy, with_default_tag
+from nodeagent.kubelet.node.machine import Filesystem
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 
 
@@ -52,7 +57,23 @@ def dead(name: str, n: int, **more: Any) -> ContainerState:
 def test_one_dead_container_is_kept_beside_the_current_one() -> None:
     running = ContainerState("a9", "a", State.RUNNING)
     state = PodState("u", containers=(running, dead("a", 3), dead("a", 2), dead("a", 1), dead("b", 1), dead("b", 0)))
-    assert plan_containers(state) == ["a2", "a1"]
+    assert [container.id for container in plan_containers(state)] == ["a2", "a1"]
+
+
+async def test_a_dead_container_goes_with_its_logs(tmp_path: Path) -> None:
+    class Runtime:
+        removed: ClassVar[list[str]] = []
+
+        async def remove_container(self, container_id: str) -> None:
+            self.removed.append(container_id)
+
+    for name in ("1.log", "1.log.20240101-000000.gz", "1.log.20240101-000001", "2.log", "3.log", "10.log"):
+        (tmp_path / name).touch()
+    state = PodState("u", containers=tuple(dead("a", n, log_path=f"{tmp_path}/{n}.log") for n in (3, 2, 1)))
+    runtime: Any = Runtime()
+    await Collector(runtime, Paths(tmp_path)).pod(state)
+    assert runtime.removed == ["a1"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["10.log", "2.log", "3.log"]
 
 
 def test_old_sandboxes_go_when_they_are_empty() -> None:
@@ -72,6 +93,40 @@ MANY = [
 def test_images_go_by_last_use_and_the_young_are_spared() -> None:
     assert [image.id for image in plan_images(MANY, 15, 1000, 120)] == ["never", "old"]
     assert plan_images(MANY, 0, 1000, 120) == []
+
+
+class Images:
+    """A runtime with an image that nobody uses."""
+
+    def __init__(self) -> None:
+        self.left = ["unused"]
+
+    async def list_images(self) -> list[cri.Image]:
+        return [cri.Image(id=image, size=10) for image in self.left]
+
+    async def list_containers(self) -> list[cri.Container]:
+        return []
+
+    async def sandbox_image(self) -> str:
+        return ""
+
+    async def remove(self, image: str) -> None:
+        self.left.remove(image)
+
+
+@pytest.mark.parametrize(
+    ("policy", "left"),
+    [(Policy(high=99), []), (Policy(high=100), ["unused"]), (Policy(high=100, max_age=9999), [])],
+)
+async def test_a_full_disk_is_not_looked_at_where_the_high_mark_is_all_of_it(policy: Policy, left: list[str]) -> None:
+    images: Any = Images()
+
+    async def disk() -> Filesystem:
+        return Filesystem(1000, 0, 0, 0)
+
+    collector = ImageCollector(images, images, disk, {}, policy, Recorder(None, "n"), ManualClock())
+    await collector.run_once()
+    assert images.left == left
 
 
 def test_images_go_by_age_once_they_have_been_watched_long_enough() -> None:

@@ -119,6 +119,25 @@ def test_an_empty_map_is_a_setting(tmp_path: Path) -> None:
     assert config.healthz_port == 0 and config.resolv_conf is None
 
 
+@pytest.mark.parametrize(
+    ("text", "flags", "periods"),
+    [
+        ("", (), (10, 300)),
+        ("nodeStatusUpdateFrequency: 20s\n", (), (20, 20)),
+        ("nodeStatusUpdateFrequency: 20s\nnodeStatusReportFrequency: 1m\n", (), (20, 60)),
+        ("nodeStatusUpdateFrequency: 0s\n", (), (10, 300)),
+        ("", ("--node-status-update-frequency=20s",), (20, 300)),
+    ],
+)
+def test_how_often_the_node_is_told_of(
+    tmp_path: Path, text: str, flags: tuple[str, ...], periods: tuple[int, int]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(HEAD + text)
+    config = load([f"--config={file}", *flags])
+    assert (config.status_update, config.status_report) == periods
+
+
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     told = "\n".join(
         problems(
@@ -185,6 +204,18 @@ def test_unknown_and_repeated_fields_are_warned_of_and_the_last_setting_counts(t
         ("evictionSoft: {memory.available: 1Gi}",
          "grace period must be specified for the soft eviction threshold memory.available"),
         ("evictionHard: {memory: 1Gi}", "evictionHard: unsupported eviction signal memory"),
+        ("evictionHard: {memory.available: '0'}",
+         "evictionHard: eviction threshold memory.available must be positive: 0"),
+        ("evictionHard: {memory.available: 101%}",
+         "evictionHard: eviction percentage threshold memory.available must be <= 100%: 101%"),
+        ("evictionSoft: {memory.available: -1%}",
+         "evictionSoft: eviction percentage threshold memory.available must be >= 0%: -1%"),
+        ("evictionHard: {memory.available: much}",
+         "evictionHard: invalid eviction threshold much for memory.available"),
+        ("evictionMinimumReclaim: {memory.available: 0%}",
+         "evictionMinimumReclaim: eviction percentage minimum reclaim memory.available must be positive: 0%"),
+        ("evictionMinimumReclaim: {memory.available: '-1'}",
+         "evictionMinimumReclaim: negative eviction minimum reclaim specified for memory.available"),
         ("kubeReserved: {disk: 1Gi}", 'kubeReserved: cannot reserve "disk" resource'),
         ("tlsCipherSuites: [TLS_NONE]", "Cipher suite TLS_NONE not supported or doesn't exist"),
         ("tlsMinVersion: VersionTLS9", 'unknown tls version "VersionTLS9"'),

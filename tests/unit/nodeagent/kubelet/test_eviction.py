@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from nodeagent.cri import messages as cri
 from nodeagent.kubelet import pods
+from nodeagent.kubelet.cgroups import Cgroups
+from nodeagent.kubelet.cgroups.tree import Tree
 from nodeagent.kubelet.eviction import thresholds as signals
 from nodeagent.kubelet.eviction.local_storage import excess, has_limits
 from nodeagent.kubelet.eviction.manager import EvictionManager, Hands, Policy
-from nodeagent.kubelet.eviction.measure import Layout, directory_usage, node_memory
+from nodeagent.kubelet.eviction.measure import Layout, Meter, directory_usage, node_memory
 from nodeagent.kubelet.eviction.plan import Memory, Observation, assess, thresholds_met
-from nodeagent.kubelet.eviction.ranking import disk_parts, message, rank
-from nodeagent.kubelet.eviction.thresholds import Threshold, parse_amount, parse_thresholds, with_derived
+from nodeagent.kubelet.eviction.ranking import disk_parts, event_annotations, message, rank
+from nodeagent.kubelet.eviction.thresholds import Threshold, parse_amount, parse_thresholds, reserved, with_derived
 from nodeagent.kubelet.eviction.usage import ContainerUsage, Disk, PodUsage
+from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.status.compute import Verdict
@@ -60,9 +65,17 @@ def test_thresholds_are_read_and_the_derived_ones_follow() -> None:
         split=False,
     )
     assert [(t.signal, t.amount.share) for t in own_disk] == [
-        ("imagefs.available", 0.15),
-        ("containerfs.available", 0.15),
+        ("imagefs.available", parse_amount("15%").share),
+        ("containerfs.available", parse_amount("15%").share),
     ]
+
+
+def test_a_share_is_kept_in_single_precision_and_what_is_switched_off_keeps_nothing() -> None:
+    disk = 101_203_873_792
+    assert reserved({"nodefs.available": "10%"}, "nodefs.available", disk) == 10_120_387_530
+    assert reserved({"nodefs.available": "1Gi"}, "nodefs.available", disk) == GI
+    for off in ({"nodefs.available": "100%"}, {"nodefs.available": "0%"}, {"memory.available": "1Gi"}):
+        assert reserved(off, "nodefs.available", disk) == 0
 
 
 @pytest.mark.parametrize(
@@ -189,10 +202,13 @@ def test_messages_are_upstreams() -> None:
     assert message("memory", pod("p", memory="1Gi"), usage, met, seen).endswith("available: 50Mi. ")
     disk = message("ephemeral-storage", pod("p"), usage, [hard("nodefs.available", "10%")], seen)
     assert disk == (
-        "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 5Gi. "
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 10737418400, available: 5Gi. "
         "Container c was using 3Ki, request is 0, has larger consumption of ephemeral-storage. "
     )
     assert message("pids", pod("p"), None, [], seen) == "The node was low on resource: pids. "
+    assert event_annotations("pids", pod("p"), None) == {}
+    told = {"offending_containers": "", "offending_containers_usage": "", "starved_resource": "pids"}
+    assert event_annotations("pids", pod("p"), usage) == told
 
 
 @pytest.mark.parametrize(
@@ -209,6 +225,15 @@ def test_messages_are_upstreams() -> None:
             PodUsage(volumes={"v": Disk(MI)}),
             None,
             id="just full",
+        ),
+        pytest.param(
+            {"containers": [{"name": n, "resources": {"limits": {"ephemeral-storage": "2M"}}} for n in "cd"]},
+            PodUsage(volumes={"v": Disk(4 * MI)}),
+            (
+                "ephemeralpodfs.limit",
+                "Pod ephemeral local storage usage exceeds the total limit of containers 4M. ",
+            ),
+            id="in the suffixes of the limits",
         ),
         pytest.param(
             {"containers": [{"name": "c", "resources": {"limits": {"ephemeral-storage": "2Mi"}}}]},
@@ -257,6 +282,41 @@ def test_node_memory_is_total_less_working_set() -> None:
     assert node_memory(text) == Observation(400 * 1024, 1000 * 1024)
 
 
+class _Runtime:
+    """Two lives of a container and an init container that has ended, each with a layer of 1 MiB."""
+
+    async def list_containers(self) -> list[cri.Container]:
+        found = []
+        for name, attempt, state in (
+            ("c", 1, cri.CONTAINER_RUNNING),
+            ("c", 0, cri.CONTAINER_EXITED),
+            ("init", 0, cri.CONTAINER_EXITED),
+        ):
+            labels = {"io.kubernetes.pod.uid": "p", "io.kubernetes.container.name": name}
+            metadata = cri.ContainerMetadata(name=name, attempt=attempt)
+            found.append(cri.Container(id=f"{name}{attempt}", metadata=metadata, labels=labels, state=state))
+        return found
+
+    async def container_stats(self) -> list[cri.ContainerStats]:
+        layer = cri.FilesystemUsage(used_bytes=cri.UInt64Value(value=MI), inodes_used=cri.UInt64Value(value=1))
+        return [
+            cri.ContainerStats(attributes=cri.ContainerAttributes(id=each.id), writable_layer=layer)
+            for each in await self.list_containers()
+        ]
+
+
+async def test_only_what_runs_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "cgroup" / "kubepods" / "podp").mkdir(parents=True)
+    (tmp_path / "cgroup" / "cgroup.controllers").touch()
+    (tmp_path / "cgroup" / "kubepods" / "podp" / "memory.current").write_text(f"{GI}\n")
+    runtime: Any = _Runtime()
+    groups = Cgroups("/", Tree(tmp_path / "cgroup"))
+    meter = Meter(runtime, runtime, Paths(tmp_path, tmp_path / "logs"), groups, GI)
+    found = await meter.usage([pod("p")], disks=True)
+    assert [(each.name, each.rootfs) for each in found["p"].containers] == [("c", Disk(MI, 1))]
+    assert found["p"].memory == GI
+
+
 class _Machine:
     """Numbers as a machine would have them; ending a pod frees its memory."""
 
@@ -275,9 +335,13 @@ class _Machine:
 class _Events:
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
+        self.annotations: dict[str, Any] = {}
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said.append((obj["metadata"]["name"], reason))
+        self.annotations[obj["metadata"]["name"]] = more.get("annotations")
 
 
 class _Node:
@@ -344,6 +408,12 @@ async def test_a_full_disk_is_first_helped_by_collecting(frees: int, evicted: li
     assert node.reclaimed == ["containers", "images"]
     assert [name for name, _, _ in node.ended] == evicted
     assert node.manager.conditions == ("DiskPressure",)
+    if evicted:
+        assert node.events.annotations["a"] == {
+            "offending_containers": "c",
+            "offending_containers_usage": "1Gi",
+            "starved_resource": "ephemeral-storage",
+        }
 
 
 async def test_pods_over_their_own_limit_go_without_any_pressure() -> None:

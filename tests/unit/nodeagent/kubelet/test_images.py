@@ -15,6 +15,7 @@ from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.credentials import credentials, matches
 from nodeagent.kubelet.images import ImageManager, ImageProblem
+from nodeagent.kubelet.references import fault
 
 
 def secret(auths: dict[str, Any], kind: str = ".dockerconfigjson") -> dict[str, Any]:
@@ -153,3 +154,39 @@ async def test_names_that_are_none(image: str) -> None:
             pod("u"), {"name": "c", "image": image}, lambda *_: None, (), cri.PodSandboxConfig()
         )
     assert failed.value.reason == "InvalidImageName"
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ("Nginx", "invalid reference format: repository name (library/Nginx) must be lowercase"),
+        ("docker.io/Nginx:1", "invalid reference format: repository name (library/Nginx) must be lowercase"),
+        ("reg.example/Team/a:V1", "invalid reference format: repository name (Team/a) must be lowercase"),
+        ("a" * 64, f"invalid repository name ({'a' * 64}), cannot specify 64-byte hexadecimal strings"),
+        ("a b", "invalid reference format"),
+        ("nginx:1\n", "invalid reference format"),
+        ("Team/nginx:V1", None),
+        ("reg.example:5000/a/b:V1", None),
+    ],
+)
+def test_what_is_wrong_with_a_name(image: str, why: str | None) -> None:
+    assert fault(image) == why
+
+
+@pytest.mark.parametrize(
+    ("took", "shown"), [(0.25, "250ms"), (1.5, "1.5s"), (2.0, "2s"), (12.3409, "12.34s"), (62.345, "1m2.345s")]
+)
+async def test_how_long_a_pull_took_is_told_as_go_does(took: float, shown: str) -> None:
+    registry: Any = Registry()
+    clock, said = ManualClock(), list[str]()
+    task = asyncio.create_task(
+        ImageManager(registry, clock).ensure(
+            pod("u"), {"name": "c", "image": "a:1"}, lambda *line: said.append(line[2]), (), cri.PodSandboxConfig()
+        )
+    )
+    while not registry.running:
+        await asyncio.sleep(0)
+    await clock.advance(took)
+    registry.go.set()
+    await task
+    assert said[-1] == (f'Successfully pulled image "a:1" in {shown} ({shown} including waiting). Image size: 5 bytes.')

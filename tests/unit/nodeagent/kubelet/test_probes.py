@@ -39,7 +39,9 @@ class Sink:
     def __init__(self) -> None:
         self.said: dict[str, None] = {}
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said[f"{reason} {field_path} {message}"] = None
 
 

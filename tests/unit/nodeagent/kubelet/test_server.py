@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.trace import Trace
+from nodeagent.kubelet.server.app import KubeletServer
 from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
 from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, forwarded_ports, running_container
 from nodeagent.kubelet.server.system_logs import listing, resolve
+from nodeagent.kubelet.sources.registry import PodRegistry
 
 NOW = datetime(2025, 1, 1, 0, 0, 10, tzinfo=UTC)
 
@@ -251,3 +255,34 @@ async def test_a_flood_of_tokens_does_not_fill_the_memory() -> None:
     for number in range(1500):
         await gate.authenticate(None, f"Bearer {number}")
     assert len(gate._tokens) == 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "open_answer"),
+    [
+        ("/exec/n/p/c", 400),
+        ("/attach/n/p/c", 400),
+        ("/portForward/n/p", 404),
+        ("/containerLogs/n/p/c", 404),
+        ("/logs/", 404),
+        ("/healthz", 200),
+        ("/pods", 200),
+    ],
+)
+async def test_endpoints_into_containers_can_be_closed(tmp_path: Path, path: str, open_answer: int) -> None:
+    gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
+    nothing: Any = None
+    measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
+
+    async def ask(debugging: bool) -> tuple[int, str]:
+        server = KubeletServer(
+            address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
+            measured=measured, configuration={}, checkpoints=tmp_path, system_logs=None, debugging=debugging,
+            clock=ManualClock(), trace=Trace("kubelet"),
+        )  # fmt: skip
+        async with TestClient(TestServer(server.application())) as client, client.get(path) as answer:
+            return answer.status, await answer.text()
+
+    assert (await ask(True))[0] == open_answer
+    expected = (405, "Debug endpoints are disabled.\n") if open_answer != 200 else await ask(True)
+    assert await ask(False) == expected

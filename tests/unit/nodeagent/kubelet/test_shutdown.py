@@ -135,7 +135,9 @@ class Node:
             periods, lambda: Logind.connect(tmp_path), hands, Recorder(self, "node"), SystemClock()
         )
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.events.append(f"{reason}: {message}")
 
     def _kick(self) -> None:

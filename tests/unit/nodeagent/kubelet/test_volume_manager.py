@@ -40,7 +40,7 @@ class Said:
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "", **more: Any) -> None:
         self.messages.append(f"{reason}: {message}")
 
 

@@ -1,0 +1,205 @@
+"""What the Node says of the runtime, and which events tell of the node."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.api.catalogue import Resource
+from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.tasks import cancel_and_wait
+from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.kubelet.config import Config, load
+from nodeagent.kubelet.node.loop import NodeLoop
+from nodeagent.kubelet.node.machine import Machine
+from nodeagent.kubelet.node.status import NodeObserver
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.handlers import Handlers
+
+MACHINE = Machine(2, 1 << 30, 0, "m", "u", "boot-2", "6.1", "Debian", "amd64")
+AT_FIRST = ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"]
+
+
+class Runtime:
+    """A runtime with some images; away while `problem` says so, not ready while `unready` does."""
+
+    def __init__(self) -> None:
+        self.problem, self.unready = "", ("", "")
+        self.images = [cri.Image(id=str(n), repo_tags=[f"i:{n}"], size=n) for n in range(60)]
+
+    async def whole_status(self) -> cri.StatusResponse:
+        if self.problem:
+            raise RuntimeCallError("Status", "UNAVAILABLE", self.problem)
+        reason, text = self.unready
+        ready = cri.RuntimeCondition(type="RuntimeReady", status=not reason, reason=reason, message=text)
+        network = cri.RuntimeCondition(type="NetworkReady", status=True)
+        return cri.StatusResponse(status=cri.RuntimeStatus(conditions=[ready, network]))
+
+    async def version(self) -> cri.VersionResponse:
+        return cri.VersionResponse(runtime_name="containerd", runtime_version="v1.6.0")
+
+    async def list_images(self) -> list[cri.Image]:
+        return self.images
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, str]] = []
+
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
+        self.said.append((type, reason, message))
+
+    def reasons(self) -> list[str]:
+        said, self.said = self.said, []
+        return [reason for _, reason, _ in said]
+
+
+class Watched:
+    """An observer of `MACHINE`, with what it needs."""
+
+    def __init__(self, tmp_path: Path, *flags: str, machine: Machine = MACHINE) -> None:
+        self.clock, self.sink, self.runtime = ManualClock(), Sink(), Runtime()
+        self.stale: str | None = None
+        runtime: Any = self.runtime
+        classes: Any = None
+        self.config: Config = load(["--hostname-override=n", f"--root-dir={tmp_path}", *flags])
+        recorder = Recorder(self.sink, "n")
+        self.observer = NodeObserver(
+            self.config, machine, ("10.0.0.1",), runtime, runtime, Handlers(runtime, classes), lambda: self.stale,
+            recorder, self.clock,
+        )  # fmt: skip
+
+    async def ready(self) -> tuple[str, str]:
+        status = await self.observer.observe({})
+        found = next(each for each in status["conditions"] if each["type"] == "Ready")
+        return found["status"], found["message"]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+async def test_a_runtime_may_be_away_for_half_a_minute(watched: Watched) -> None:
+    assert await watched.ready() == ("True", "kubelet is posting ready status")
+    watched.runtime.problem = "connection refused"
+    await watched.clock.advance(29)
+    assert (await watched.ready())[0] == "True"
+    await watched.clock.advance(1)
+    assert await watched.ready() == ("False", "container runtime is down")
+    watched.stale = "pleg was last seen active 3m1s ago; threshold is 3m0s"
+    assert await watched.ready() == ("False", f"[container runtime is down, PLEG is not healthy: {watched.stale}]")
+    watched.stale, watched.runtime.problem = None, ""
+    assert (await watched.ready())[0] == "True"
+
+
+async def test_a_runtime_that_is_not_ready_says_why(watched: Watched) -> None:
+    watched.runtime.unready = ("Busy", "wait a moment")
+    assert await watched.ready() == (
+        "False",
+        "container runtime not ready: RuntimeReady=false reason:Busy message:wait a moment",
+    )
+
+
+async def test_before_the_runtime_has_answered_one_reason_is_told_once(watched: Watched) -> None:
+    watched.runtime.problem = "no such file"
+    assert await watched.ready() == ("False", "container runtime status check may not have completed yet")
+
+
+async def test_a_new_node_tells_no_readiness_and_a_node_that_was_given_up_tells_all(watched: Watched) -> None:
+    node = {"status": await watched.observer.observe({})}
+    assert watched.sink.reasons() == AT_FIRST
+    await watched.observer.observe(node)
+    assert watched.sink.reasons() == []
+    for condition in node["status"]["conditions"]:
+        condition["status"] = "Unknown"
+    await watched.observer.observe(node)
+    assert watched.sink.reasons() == [*AT_FIRST, "NodeReady"]
+
+
+async def test_a_machine_that_was_started_anew_is_told_of(tmp_path: Path) -> None:
+    before = {"status": await Watched(tmp_path).observer.observe({})}
+    watched = Watched(tmp_path, machine=dataclasses.replace(MACHINE, boot_id="boot-3"))
+    await watched.observer.observe(before)
+    assert watched.sink.said == [("Warning", "Rebooted", "Node n has been rebooted, boot id: boot-3")]
+
+
+async def test_what_is_configured_bounds_pods_and_images(tmp_path: Path) -> None:
+    async def seen(*flags: str) -> tuple[str, str, int]:
+        status = await Watched(tmp_path, *flags).observer.observe({})
+        return status["capacity"]["pods"], status["allocatable"]["pods"], len(status["images"])
+
+    assert await seen() == ("110", "110", 50)
+    assert await seen("--pods-per-core=3", "--node-status-max-images=7") == ("6", "6", 7)
+    assert await seen("--pods-per-core=99", "--node-status-max-images=-1") == ("110", "110", 60)
+    assert await seen("--node-status-max-images=0") == ("110", "110", 0)
+
+
+async def test_a_cordon_is_told_of(watched: Watched) -> None:
+    node: dict[str, Any] = {"spec": {}, "status": await watched.observer.observe({})}
+    watched.sink.reasons()
+    for unschedulable in (True, True, False):
+        node["spec"]["unschedulable"] = unschedulable
+        await watched.observer.observe(node)
+    assert watched.sink.said == [
+        ("Normal", "NodeNotSchedulable", "Node n status is now: NodeNotSchedulable"),
+        ("Normal", "NodeSchedulable", "Node n status is now: NodeSchedulable"),
+    ]
+
+
+SETTINGS: Any = {
+    "taints": (), "annotations": {}, "provider_id": "", "update": 10, "report": 300, "lease": 40, "register": True,
+    "registered": lambda: None,
+}  # fmt: skip
+
+
+class Api:
+    """An API server with one Node; keeps what it is patched with."""
+
+    def __init__(self, node: dict[str, Any]) -> None:
+        self.node, self.patches = node, list[dict[str, Any]]()
+
+    async def get(self, _: Resource, name: str) -> dict[str, Any]:
+        return self.node
+
+    async def patch(self, _: Resource, name: str, body: dict[str, Any], *args: str, **how: str) -> dict[str, Any]:
+        self.patches.append(body)
+        return self.node
+
+
+async def test_a_node_that_was_there_gets_its_standard_labels_again_and_no_others() -> None:
+    labels = {"kubernetes.io/os": "linux", "topology.kubernetes.io/zone": "z", "team": "mine"}
+    api: Any = Api({"metadata": {"name": "n", "uid": "u", "labels": {"kubernetes.io/os": "linux"}}})
+
+    async def observe(_: Any) -> dict[str, Any]:
+        return {"phase": "x"}
+
+    loop = NodeLoop(api, "n", observe, ManualClock(), labels=labels, **SETTINGS)
+    running = asyncio.create_task(loop.run())
+    await loop.wait_registered()
+    await cancel_and_wait(running)
+    assert api.patches[0] == {"metadata": {"labels": {"topology.kubernetes.io/zone": "z"}}}
+
+
+async def test_the_lease_lasts_and_is_renewed_as_configured() -> None:
+    api: Any = Api({"metadata": {"name": "n", "uid": "u"}})
+    clock = ManualClock()
+
+    async def observe(_: Any) -> dict[str, Any]:
+        return {}
+
+    loop = NodeLoop(api, "n", observe, clock, labels={}, **{**SETTINGS, "lease": 8})
+    running = asyncio.create_task(loop.run())
+    await loop.wait_registered()
+    for _ in range(3):
+        await clock.advance(2)
+    await cancel_and_wait(running)
+    renewals = [patch["spec"] for patch in api.patches if "spec" in patch]
+    assert len(renewals) == 4 and {each["leaseDurationSeconds"] for each in renewals} == {8}

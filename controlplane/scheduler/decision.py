@@ -88,7 +88,7 @@ def find_feasible(
     """The first half of `decide`."""
     total = len(snapshot)
     wanted = feasible_nodes_to_find(total, percentage)
-    verdict_of = _judge(framework, pod, snapshot, nominated or {})
+    verdict_of = judge_beside(framework, pod, snapshot, nominated or {})
     feasible: list[NodeInfo] = []
     refusals: dict[str, Verdict] = {}
     evaluated = 0
@@ -137,7 +137,7 @@ def _candidates(pod: PodInfo, snapshot: Snapshot, start: int, refusals: dict[str
     return [snapshot.by_name[name] for name in sorted(names) if name in snapshot.by_name]
 
 
-def _judge(framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated) -> Filter:
+def judge_beside(framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated) -> Filter:
     """Return the judge of one node that also counts the pods nominated to it.
 
     A node must fit with and without them: they may never arrive, and a pod with affinity to them must not rely on it.

@@ -18,6 +18,9 @@ from apimachinery.meta.pod_resources import Amounts, pod_requests
 # (upstream pkg/scheduler/util/pod_resources.go).
 ASSUMED_REQUESTS: Mapping[str, int] = {"cpu": 100, "memory": 200 * 1024 * 1024}
 
+#: The reason of the DisruptionTarget condition of those who make room.
+PREEMPTED = "PreemptionByScheduler"
+
 Labels = Mapping[str, str]
 
 # What of a pod on a node is read whenever it comes, counts or goes.
@@ -112,6 +115,12 @@ class PodInfo:
     def nominated_node(self) -> str:
         """The node on which preemption made room for this pod, or an empty string."""
         return str((self.pod.get("status") or {}).get("nominatedNodeName") or "")
+
+    @property
+    def preempted(self) -> bool:
+        """True while the pod goes because preemption chose it."""
+        going = pods.condition(self.pod, "DisruptionTarget") if self.deleting else None
+        return going is not None and (going.get("status"), going.get("reason")) == ("True", PREEMPTED)
 
     def counts_like(self, other: PodInfo) -> bool:
         """Tell whether it means to every rule about nodes and other pods what `other` does, which has no node yet."""

@@ -170,9 +170,10 @@ class ScheduleOne:
         """Whom to evict, or why nobody. Awaits extenders only."""
         if not len(snapshot) or not framework.preempts:
             return Preemption(None)
+        nominated = self._nominator.nominated()
         if not self._extenders.concern(pod):
-            return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start)
-        found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start)
+            return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
+        found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
         if isinstance(found, str):
             return Preemption(None, found)
         try:

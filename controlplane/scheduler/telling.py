@@ -13,7 +13,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.messages import truncated
-from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.pod_info import PREEMPTED, PodInfo
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Telling:
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
-            "reason": "PreemptionByScheduler",
+            "reason": PREEMPTED,
             "message": f"{pod.scheduler_name}: preempting to accommodate a higher priority pod",
             "lastTransitionTime": times.rfc3339(self._clock.now()),
         }

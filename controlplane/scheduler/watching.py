@@ -43,6 +43,7 @@ _STORAGE = {
 _CONTAINER = ("name", "image", "resources", "ports", "restartPolicy")
 # The volumes that tie a pod to nodes.
 _VOLUMES = ("persistentVolumeClaim", "ephemeral", "gcePersistentDisk", "awsElasticBlockStore", "rbd", "iscsi")
+_CONDITIONS = ("PodScheduled", "DisruptionTarget")
 _METADATA = (
     "name",
     "namespace",
@@ -74,7 +75,7 @@ def scheduling_facts(pod: Object) -> Object:
         "status": {
             "phase": status.get("phase"),
             "nominatedNodeName": status.get("nominatedNodeName"),
-            "conditions": [c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"],
+            "conditions": [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS],
         },
     }
 

@@ -1,8 +1,15 @@
-"""Builders of the few fields of Nodes and Pods that scheduling reads."""
+"""Builders of the few fields of Nodes and Pods that scheduling reads, and what is said of those that do not fit."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from controlplane.scheduler.decision import decide
+from controlplane.scheduler.messages import fit_error
+from controlplane.scheduler.plugins import make_framework
+from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.preemption import plan_preemption
+from controlplane.scheduler.snapshot import snapshot_of
 
 Object = dict[str, Any]
 
@@ -62,3 +69,13 @@ def pod(
         },
         "status": {"phase": "Pending"},
     }
+
+
+def explain(candidate: Object, nodes: list[Object], running: list[Object]) -> str:
+    """What the event of a pod says that fits nowhere and for which nobody is evicted."""
+    framework, snapshot = make_framework(), snapshot_of(nodes, running)
+    info = PodInfo(candidate)
+    decision = decide(framework, info, snapshot)
+    assert decision.node is None
+    preemption = plan_preemption(framework, info, snapshot, decision.refusals)
+    return fit_error(len(snapshot), decision.refusals, preemption.message)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import pytest
 
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta.labels import Selector
-from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide, feasible_nodes_to_find
 from controlplane.scheduler.messages import NO_NODES, fit_error, truncated
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import Labels, PodInfo
-from controlplane.scheduler.preemption import plan_preemption
 from controlplane.scheduler.snapshot import snapshot_of
-from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
+from tests.unit.controlplane.scheduler.objects_for_scheduling import explain, node, pod
 
 Object = dict[str, Any]
 FRAMEWORK = make_framework()
@@ -185,15 +182,6 @@ def test_sampling_visits_every_node_in_turn() -> None:
     assert len(seen) == 1000
 
 
-def explain(candidate: Object, nodes: list[Object], running: list[Object]) -> str:
-    snapshot = snapshot_of(nodes, running)
-    info = PodInfo(candidate)
-    decision = decide(FRAMEWORK, info, snapshot)
-    assert decision.node is None
-    preemption = plan_preemption(FRAMEWORK, info, snapshot, decision.refusals)
-    return fit_error(len(snapshot), decision.refusals, preemption.message)
-
-
 def test_fit_error_reads_as_upstreams() -> None:
     master = node("master", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}])
     busy = [pod(f"q{i}", cpu="3", on=f"w{i}") for i in range(2)]
@@ -238,27 +226,6 @@ def test_pod_that_names_its_nodes_looks_at_no_other() -> None:
     assert (decision.node, decision.evaluated) == ("n7", 1)
 
 
-def test_preemption_takes_the_least_harm() -> None:
-    """One victim of the lowest priority, though the other node would do as well."""
-    running = [
-        pod("small", cpu="2", on="a", priority=5),
-        pod("middle", cpu="2", on="a", priority=7),
-        pod("large", cpu="4", on="b", priority=9),
-    ]
-    snapshot = snapshot_of([node("a"), node("b")], running)
-    candidate = PodInfo(pod("p", cpu="2", priority=10))
-    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
-    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals).victims
-    assert victims is not None
-    assert (victims.node, [p.name for p in victims.pods]) == ("a", ["small"])
-
-
-def test_preemption_never() -> None:
-    running = [pod("low", cpu="4", on="a")]
-    candidate = pod("p", cpu="2", priority=10, preemptionPolicy="Never")
-    assert explain(candidate, [node("a")], running).endswith("preemption: not eligible due to preemptionPolicy=Never.")
-
-
 def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
     snapshot = snapshot_of([node("a", cpu="2")], [])
     waiting = PodInfo(pod("first", cpu="2", priority=10))
@@ -267,50 +234,3 @@ def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
     assert decide(FRAMEWORK, later, snapshot).node == "a"
     higher = PodInfo(pod("higher", cpu="1", priority=11))
     assert decide(FRAMEWORK, higher, snapshot, nominated={"a": [waiting]}).node == "a"
-
-
-def _budget(allowed: int, disrupted: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "b", "namespace": "default"},
-        "spec": {"selector": {"matchLabels": {"app": "guarded"}}},
-        "status": {"disruptionsAllowed": allowed, "disruptedPods": dict.fromkeys(disrupted, "t")},
-    }
-
-
-def _victims(budgets: list[dict[str, Any]]) -> tuple[str, set[str], int]:
-    """Of a pod that needs one of two pods gone on `a` (guarded), or two of two on `b` (not)."""
-    guarded = [pod(f"g{n}", cpu="2", priority=1, on="a", labels={"app": "guarded"}) for n in (1, 2)]
-    free = [pod(f"f{n}", cpu="1", priority=1, on="b") for n in (1, 2)]
-    snapshot = snapshot_of([node("a", cpu="4"), node("b", cpu="2")], [*guarded, *free])
-    candidate = PodInfo(pod("p", cpu="2", priority=10))
-    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
-    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, budgets)).victims
-    assert victims is not None
-    return victims.node, {each.name for each in victims.pods}, victims.violations
-
-
-def test_preemption_goes_where_no_budget_is_broken() -> None:
-    assert _victims([])[:2] == ("a", {"g2"})
-    assert _victims([_budget(1)])[0] == "a"
-    assert _victims([_budget(0)]) == ("b", {"f1", "f2"}, 0)
-
-
-def test_preemption_spares_those_whose_turn_would_break_a_budget() -> None:
-    """One may go: the first in the order of importance; the second would be one too many, and is spared."""
-    assert _victims([_budget(1)]) == ("a", {"g1"}, 0)
-
-
-def test_preemption_does_not_count_again_who_is_being_evicted() -> None:
-    pods = [PodInfo(pod(f"g{n}", labels={"app": "guarded"})) for n in (1, 2)]
-    assert violating([_budget(1)], pods) == {pods[1].uid}
-    assert violating([_budget(1, disrupted=("g1",))], pods) == frozenset()
-    assert violating([{**_budget(0), "spec": {"selector": {}}}], pods) == frozenset()
-
-
-def test_preemption_breaks_a_budget_where_nothing_else_helps() -> None:
-    snapshot = snapshot_of([node("a", cpu="2")], [pod("g", cpu="2", priority=1, on="a", labels={"app": "guarded"})])
-    candidate = PodInfo(pod("p", cpu="2", priority=10))
-    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
-    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, [_budget(0)])).victims
-    assert victims is not None
-    assert (victims.node, victims.violations) == ("a", 1)

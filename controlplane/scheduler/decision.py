@@ -63,7 +63,9 @@ def decide(
     nominated: pods that wait for room made on a node; those of equal or higher priority count as if they were there.
     rng: breaks ties; without it the first of the best wins. percentage: see `feasible_nodes_to_find`.
     """
-    found = find_feasible(framework, pod, snapshot, start=start, nominated=nominated, percentage=percentage)
+    found = where_room_was_made(framework, pod, snapshot, nominated) or find_feasible(
+        framework, pod, snapshot, start=start, nominated=nominated, percentage=percentage
+    )
     return choose(framework, pod, snapshot, found, rng=rng)
 
 
@@ -74,6 +76,16 @@ class Feasible:
     nodes: list[NodeInfo]
     refusals: dict[str, Verdict]
     evaluated: int
+
+
+def where_room_was_made(
+    framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated | None
+) -> Feasible | None:
+    """The node that the pod is nominated to, if it fits there now: then no other is looked at, nor any skipped."""
+    node = snapshot.by_name.get(pod.nominated_node)
+    if node is None or not judge_beside(framework, pod, snapshot, nominated or {})(node).fits:
+        return None
+    return Feasible([node], {}, 0)
 
 
 def find_feasible(

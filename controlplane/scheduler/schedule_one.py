@@ -25,7 +25,7 @@ from apimachinery.meta import pods
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
-from controlplane.scheduler.decision import Decision, choose, decide, find_feasible
+from controlplane.scheduler.decision import Decision, choose, decide, find_feasible, where_room_was_made
 from controlplane.scheduler.extender import ExtenderFailed, Extenders
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, Verdict, What
 from controlplane.scheduler.messages import fit_error
@@ -158,6 +158,9 @@ class ScheduleOne:
     async def _decide_with_others(self, framework: Framework, pod: PodInfo, snapshot: Snapshot) -> Decision:
         """The decision that extenders have a say in. Raises ExtenderFailed."""
         nominated, percentage = self._nominator.nominated(), self._share(framework)
+        awaited = where_room_was_made(framework, pod, snapshot, nominated)
+        if awaited is not None and (await self._extenders.filter(pod, awaited.nodes))[0]:
+            return choose(framework, pod, snapshot, awaited)
         found = find_feasible(framework, pod, snapshot, start=self._start, nominated=nominated, percentage=percentage)
         found.nodes, refused = await self._extenders.filter(pod, found.nodes)
         found.refusals |= refused

@@ -226,6 +226,19 @@ def test_pod_that_names_its_nodes_looks_at_no_other() -> None:
     assert (decision.node, decision.evaluated) == ("n7", 1)
 
 
+def test_the_node_where_room_was_made_is_taken_though_another_is_better() -> None:
+    snapshot = snapshot_of([node("a"), node("b")], [pod("q", cpu="2", on="a")])
+    candidate = pod("p", cpu="1", priority=10)
+    assert decide(FRAMEWORK, PodInfo(candidate), snapshot).node == "b"
+    candidate["status"]["nominatedNodeName"] = "a"
+    decision = decide(FRAMEWORK, PodInfo(candidate), snapshot)
+    assert (decision.node, decision.evaluated) == ("a", 0)
+    full = snapshot_of([node("a"), node("b")], [pod("q", cpu="4", on="a")])
+    assert decide(FRAMEWORK, PodInfo(candidate), full).node == "b"
+    candidate["status"]["nominatedNodeName"] = "gone"
+    assert decide(FRAMEWORK, PodInfo(candidate), snapshot).node == "b"
+
+
 def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
     snapshot = snapshot_of([node("a", cpu="2")], [])
     waiting = PodInfo(pod("first", cpu="2", priority=10))

@@ -34,11 +34,22 @@ class Victims:
 
 @dataclass(frozen=True, slots=True)
 class Preemption:
-    """What to evict, or why nothing would help (one of the two is empty). failed: it could not be found out."""
+    """What to evict, or why nothing would help (one of the two is empty).
+
+    failed: it could not be found out. waits: the pod may still get the node that it is nominated to.
+    """
 
     victims: Victims | None
     message: str = ""
     failed: bool = False
+    waits: bool = False
+
+    @property
+    def nominated(self) -> str | None:
+        """The node that the pod waits for now, "" for none; None where that stays as it is."""
+        if self.victims is not None:
+            return self.victims.node
+        return None if self.failed or self.waits else ""
 
 
 def plan_preemption(
@@ -58,7 +69,7 @@ def plan_preemption(
     Costs one run of all filters per node that is tried and per victim that is spared.
     """
     found = find_candidates(framework, pod, snapshot, refusals, violating, start, nominated)
-    return Preemption(least_harm(found)) if isinstance(found, list) else Preemption(None, found)
+    return found if isinstance(found, Preemption) else Preemption(least_harm(found))
 
 
 def least_harm(candidates: Sequence[Victims]) -> Victims:
@@ -74,12 +85,12 @@ def find_candidates(
     violating: Violating = no_budgets,
     start: int = 0,
     nominated: Nominated | None = None,
-) -> list[Victims] | str:
+) -> list[Victims] | Preemption:
     """The nodes that evictions would make fit, one of which breaks no budget if one was found, or why there is none.
 
     Of a large cluster so many as the profile's `candidates` say; otherwise as `plan_preemption`."""
     if refrains := _refrains(pod, snapshot, refusals):
-        return refrains
+        return Preemption(None, refrains, waits=True)
     useless: dict[str, Verdict] = {}
     hopeful: list[NodeInfo] = []
     for node in snapshot.nodes:
@@ -101,7 +112,7 @@ def find_candidates(
         found.append(victims)
         if len(found) >= wanted and any(not each.violations for each in found):
             break
-    return found or summarize(len(snapshot), useless)
+    return found or Preemption(None, summarize(len(snapshot), useless))
 
 
 def _refrains(pod: PodInfo, snapshot: Snapshot, refusals: Mapping[str, Verdict]) -> str:

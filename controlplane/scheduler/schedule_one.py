@@ -32,7 +32,7 @@ from controlplane.scheduler.messages import fit_error
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
-from controlplane.scheduler.preemption import Preemption, Victims, find_candidates, least_harm, plan_preemption
+from controlplane.scheduler.preemption import Preemption, find_candidates, least_harm, plan_preemption
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
 from controlplane.scheduler.snapshot import Snapshot
 from controlplane.scheduler.telling import Telling
@@ -177,13 +177,15 @@ class ScheduleOne:
         if not self._extenders.concern(pod):
             return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
         found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
-        if isinstance(found, str):
-            return Preemption(None, found)
+        if isinstance(found, Preemption):
+            return found
         try:
             left = await self._extenders.preempt(pod, found, snapshot.by_name)
         except ExtenderFailed as error:
             return Preemption(None, str(error), failed=True)
-        return Preemption(least_harm(left)) if left else Preemption(None, "no candidate node for preemption")
+        if not left:
+            return Preemption(None, "no candidate node for preemption", waits=True)
+        return Preemption(least_harm(left))
 
     async def _schedule(self, queued: QueuedPod) -> None:
         pod = queued.pod
@@ -207,7 +209,7 @@ class ScheduleOne:
             log.exception("scheduling %s failed", pod.key)
             await self._fail(queued, f"{type(error).__name__}: {error}")
 
-    async def _conclude(self, queued: QueuedPod) -> NodeInfo | tuple[str, Victims | None] | None:
+    async def _conclude(self, queued: QueuedPod) -> NodeInfo | tuple[str, Preemption] | None:
         """Decide and keep account of it: the node on which the pod is assumed now, or why it waits and whom to evict.
 
         None for a pod that needs no decision any more. Awaits extenders only. Raises ExtenderFailed.
@@ -237,7 +239,7 @@ class ScheduleOne:
         waits = self._cache.snapshot() is snapshot and not preemption.failed
         self._queue.put_back(queued, refused_by if waits else ())
         _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
-        return message, preemption.victims
+        return message, preemption
 
     async def _prepare(self, queued: QueuedPod, node: NodeInfo, plugins: Sequence[ReservePlugin]) -> bool:
         """Do what must be done before the binding; False when it failed and the choice was taken back.
@@ -329,15 +331,19 @@ class ScheduleOne:
         """Give up for now, for an error."""
         _ATTEMPTS.labels("error", queued.pod.scheduler_name).inc()
         self._give_up(queued)
+        self._nominator.remove(queued.pod.uid)
         self._said = (queued.pod.key, message)
         await self._telling.failed(queued.pod, message)
 
-    async def _refuse(self, pod: PodInfo, message: str, victims: Victims | None) -> None:
+    async def _refuse(self, pod: PodInfo, message: str, preemption: Preemption) -> None:
         """Tell why the pod waits, and make the room that it may get."""
-        if victims is not None:
-            self._nominator.nominate(pod, victims.node)
-        there = await self._telling.refused(pod, message, "" if victims is None else victims.node)
-        if there and victims is not None:
+        victims, node = preemption.victims, preemption.nominated
+        if node is not None:
+            self._nominator.nominate(pod, node)
+        if not await self._telling.refused(pod, message, node):
+            self._nominator.remove(pod.uid)
+        elif victims is not None:
+            await asyncio.gather(*(self._telling.evict(pod, victim, victims.node) for victim in victims.pods))
             for other in self._nominator.lower_than(pod, victims.node):
                 self._nominator.remove(other.uid)
-            await asyncio.gather(*(self._telling.evict(pod, victim, victims.node) for victim in victims.pods))
+                await self._telling.waits_no_more(other)

@@ -137,16 +137,16 @@ class Watching:
             before = PodInfo(old) if old is not None and known else None
             self._queue.move(Change(What.POD_UPDATE if known else What.POD_ADD, before, pod))
         elif pod.scheduler_name in self._frameworks and not self._cache.is_assumed(pod.uid):
-            if pod.nominated_node:
-                self._nominator.nominate(pod, pod.nominated_node)
+            self._nominator.follow(pod, PodInfo(old) if old is not None else None)
             self._queue.add(pod)
 
     def pod_gone(self, last: Object) -> None:
         """A pod was deleted or has ended: what it held is free."""
         pod = PodInfo(last)
         self._queue.delete(pod.uid)
-        self._nominator.remove(pod.uid)
-        if self._cache.remove_pod(pod.uid):
+        awaited = self._nominator.remove(pod.uid)
+        # Room that was kept for a pod is as free as what it held.
+        if self._cache.remove_pod(pod.uid) or awaited:
             self._queue.move(Change(What.POD_DELETE, old=pod))
 
     def node_changed(self, node: Object) -> None:

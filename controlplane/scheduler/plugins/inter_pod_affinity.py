@@ -89,7 +89,8 @@ class InterPodAffinity:
         low, high = min(scores, default=0), max(scores, default=0)
         if low == high:
             return [0] * len(scores)
-        return [MAX_SCORE * (score - low) // (high - low) for score in scores]
+        # In upstream's order and in floating point, for the same cut: 29 of 100 make 28.
+        return [int(MAX_SCORE * ((score - low) / (high - low))) for score in scores]
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
         """Changes of pods that a term speaks of, and of the nodes' topology labels."""

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from apimachinery.meta import labels as label_selectors
+from apimachinery.meta.labels import Selector
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.messages import fit_error
 from controlplane.scheduler.plugins import make_framework
-from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.pod_info import Labels, PodInfo
 from controlplane.scheduler.preemption import plan_preemption
 from controlplane.scheduler.snapshot import snapshot_of
 
 Object = dict[str, Any]
+
+
+class OneService:
+    """Surroundings in which every pod labelled app=web belongs to one Service."""
+
+    def namespace_labels(self) -> dict[str, Labels]:
+        return {}
+
+    def owner_selector(self, pod: PodInfo) -> Selector | None:
+        return label_selectors.from_set({"app": "web"}) if pod.labels.get("app") == "web" else None
 
 
 def node(

@@ -8,28 +8,16 @@ from typing import Any
 
 import pytest
 
-from apimachinery.meta import labels as label_selectors
-from apimachinery.meta.labels import Selector
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide, feasible_nodes_to_find
 from controlplane.scheduler.messages import NO_NODES, fit_error, truncated
 from controlplane.scheduler.plugins import make_framework
-from controlplane.scheduler.pod_info import Labels, PodInfo
+from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import snapshot_of
-from tests.unit.controlplane.scheduler.objects_for_scheduling import explain, node, pod
+from tests.unit.controlplane.scheduler.objects_for_scheduling import OneService, explain, node, pod
 
 Object = dict[str, Any]
 FRAMEWORK = make_framework()
-
-
-class OneService:
-    """Surroundings in which every pod labelled app=web belongs to one Service."""
-
-    def namespace_labels(self) -> dict[str, Labels]:
-        return {}
-
-    def owner_selector(self, pod: PodInfo) -> Selector | None:
-        return label_selectors.from_set({"app": "web"}) if pod.labels.get("app") == "web" else None
 
 
 def test_three_replicas_spread_over_two_workers() -> None:

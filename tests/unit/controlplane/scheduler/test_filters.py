@@ -274,6 +274,7 @@ SKEWED = "node(s) didn't match pod topology spread constraints"
         pytest.param(["a"], spread(), {"a": (SKEWED,), "b": ()}, id="one ahead"),
         pytest.param(["a"], spread(2), {"a": (), "b": ()}, id="skew of two"),
         pytest.param(["a", "b"], spread(), {"a": (), "b": ()}, id="level"),
+        pytest.param(["a", "a"], spread(labelSelector={}), {"a": (), "b": ()}, id="a selector of everything"),
         pytest.param(["a", "b"], spread(minDomains=3), {"a": (SKEWED,), "b": (SKEWED,)}, id="too few domains"),
     ],
 )

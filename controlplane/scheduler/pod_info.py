@@ -178,9 +178,11 @@ class PodInfo:
 
     @cached_property
     def host_ports(self) -> tuple[HostPort, ...]:
-        """Ports the pod occupies on its node."""
+        """Ports the pod occupies on its node, as long as it runs: those of its start are not among them."""
         found = []
-        for container in pods.containers(self.pod):
+        starting = self.spec.get("initContainers") or ()
+        sidecars = [container for container in starting if container.get("restartPolicy") == "Always"]
+        for container in (*sidecars, *(self.spec.get("containers") or ())):
             for port in container.get("ports") or ():
                 number = int(port.get("hostPort") or 0)
                 if number > 0:

@@ -141,7 +141,7 @@ def choose(
 def _candidates(pod: PodInfo, snapshot: Snapshot, start: int, refusals: dict[str, Verdict]) -> Sequence[NodeInfo]:
     """Return the nodes to judge, in order; those that a pod naming its nodes rules out are refused here."""
     names = pod.required_nodes.names
-    if names is None:
+    if not names:  # none that can match: the rule refuses the whole pod
         start %= max(len(snapshot.nodes), 1)
         return snapshot.nodes if start == 0 else snapshot.nodes[start:] + snapshot.nodes[:start]
     elsewhere = Verdict("NodeAffinity", ("node(s) didn't satisfy plugin(s) [NodeAffinity]",), resolvable=False)

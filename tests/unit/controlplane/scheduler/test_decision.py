@@ -214,6 +214,16 @@ def test_pod_that_names_its_nodes_looks_at_no_other() -> None:
     assert (decision.node, decision.evaluated) == ("n7", 1)
 
 
+def test_a_pod_whose_terms_contradict_themselves_can_go_nowhere() -> None:
+    fields = [{"key": "metadata.name", "operator": "In", "values": [name]} for name in "ab"]
+    terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    assert explain(pod("p", affinity=affinity), [node("a"), node("b")], []) == (
+        "0/2 nodes are available: pod affinity terms conflict. "
+        "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+    )
+
+
 def test_the_node_where_room_was_made_is_taken_though_another_is_better() -> None:
     snapshot = snapshot_of([node("a"), node("b")], [pod("q", cpu="2", on="a")])
     candidate = pod("p", cpu="1", priority=10)

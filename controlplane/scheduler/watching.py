@@ -156,7 +156,8 @@ class Watching:
 
     def node_gone(self, node: Object) -> None:
         """A node was deleted; its pods follow by themselves."""
-        self._cache.remove_node(objects.name(node))
+        if before := self._cache.remove_node(objects.name(node)):
+            self._queue.move(Change(What.NODE_DELETE, old=before))
 
     def storage_changed(self, what: What, obj: Object) -> None:
         """A claim, a volume, or what is known of drivers changed."""

@@ -129,7 +129,8 @@ class PodTopologySpread:
         ]
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """Pods of the pod's namespace that a constraint counts, and nodes whose labels or taints changed."""
+        """Pods of the pod's namespace that a constraint counts, nodes whose labels or taints changed, and nodes that
+        are gone: with the last one of it goes a domain, perhaps the emptiest."""
         if not pod.spread_constraints:
             return self._hard_defaults
         if change.what in (What.POD_ADD, What.POD_UPDATE, What.POD_DELETE):
@@ -139,6 +140,9 @@ class PodTopologySpread:
                 for p in seen
                 for c in pod.spread_constraints
             )
+        if change.what is What.NODE_DELETE and isinstance(change.old, NodeInfo):
+            labels = change.old.labels
+            return all(constraint.topology_key in labels for constraint in pod.spread_constraints if constraint.hard)
         return node_facts_changed(change, lambda node: (node.labels, node.taints))
 
     def _constraints(self, pod: PodInfo, snapshot: Snapshot) -> Sequence[SpreadConstraint]:

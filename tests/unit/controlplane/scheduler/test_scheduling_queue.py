@@ -7,11 +7,14 @@ import asyncio
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.framework import Change, What
 from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
+from controlplane.scheduler.watching import Watching
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 FRAMEWORK = make_framework()
@@ -78,6 +81,22 @@ async def test_only_a_helpful_change_wakes(change: Change, wakes: bool) -> None:
     assert queue.move(change) == (1 if wakes else 0)
     await clock.advance(1.1)
     assert (await pop_now(queue) is not None) == wakes
+
+
+async def test_a_node_that_goes_wakes_who_waits_for_another_domain() -> None:
+    """The emptiest zone may have gone with it; a node without a zone was in none."""
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    queue, cache = make_queue(ManualClock()), SchedulerCache()
+    for name, labels in (("zoned", {"zone": "1"}), ("plain", {})):
+        cache.set_node(node(name, labels=labels))
+    watching = Watching(cache, queue, Nominator(), {"default-scheduler": FRAMEWORK})
+    for refused_by in ("PodTopologySpread", "NodeResourcesFit"):
+        queue.add(PodInfo(pod(refused_by, topologySpreadConstraints=[spread])))
+        queue.put_back(await queue.pop(), {refused_by})
+    watching.node_gone(node("plain"))
+    assert queue.lengths()["unschedulable"] == 2
+    watching.node_gone(node("zoned"))
+    assert [each["key"] for each in queue.later() if each["after"] is None] == ["default/NodeResourcesFit"]
 
 
 async def test_unschedulable_pods_are_tried_again_after_five_minutes() -> None:

@@ -62,6 +62,32 @@ async def test_backoff_doubles_to_ten_seconds() -> None:
         popped = await pop_now(queue)
 
 
+async def test_who_was_tried_comes_behind_those_who_came_meanwhile() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("old")))
+    tried = await queue.pop()
+    await clock.advance(0.1)
+    queue.add(PodInfo(pod("new")))
+    await clock.advance(0.1)
+    queue.put_back(tried)
+    await clock.advance(1.1)
+    assert [(await queue.pop()).pod.name for _ in range(2)] == ["new", "old"]
+
+
+async def test_backoff_begins_when_the_try_ends() -> None:
+    """A try may take minutes, while volumes are provisioned."""
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p")))
+    tried = await queue.pop()
+    await clock.advance(600)
+    queue.put_back(tried)
+    assert await pop_now(queue) is None
+    await clock.advance(1.1)
+    assert await pop_now(queue) is not None
+
+
 CHANGES = [
     pytest.param(Change(What.NODE_ADD, None, node_info(cpu="8")), True, id="larger node"),
     pytest.param(Change(What.NODE_ADD, None, node_info(cpu="4")), False, id="node too small"),

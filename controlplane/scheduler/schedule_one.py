@@ -26,6 +26,7 @@ from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import Decision, choose, decide, find_feasible, where_room_was_made
+from controlplane.scheduler.extender import NAME as EXTENDER
 from controlplane.scheduler.extender import ExtenderFailed, Extenders
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, Verdict, What
 from controlplane.scheduler.messages import fit_error
@@ -234,10 +235,12 @@ class ScheduleOne:
         preemption = await self._make_room(framework, pod, snapshot, decision.refusals)
         message = fit_error(len(snapshot), decision.refusals, preemption.message)
         self._said = (pod.key, message)
-        refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
+        refused_by = {verdict.plugin for verdict in decision.refusals.values()}
+        if len(decision.refusals) < len(snapshot):
+            refused_by.add(EXTENDER)  # it left nodes out and did not say why
         # What changed while others were asked has woken nobody: then the pod is tried again without waiting for more.
         waits = self._cache.snapshot() is snapshot and not preemption.failed
-        self._queue.put_back(queued, refused_by if waits else ())
+        self._queue.put_back(queued, refused_by or {_NO_NODES} if waits else ())
         _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
         return message, preemption
 

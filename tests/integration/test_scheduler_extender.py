@@ -33,6 +33,7 @@ class Opinions:
         self.allowed: set[str] | None = None
         self.liked = ""
         self.broken = False
+        self.silent = False  # about why nodes are refused
         self.patience: dict[str, asyncio.Event] = {}  # until then the binding of a pod waits
         self.cluster: Simulation | None = None
 
@@ -49,7 +50,7 @@ class Opinions:
             failed = {
                 name: "not wanted here" for name in names if self.allowed is not None and name not in self.allowed
             }
-            return web.json_response({"nodes": {"items": kept}, "failedNodes": failed})
+            return web.json_response({"nodes": {"items": kept}, "failedNodes": {} if self.silent else failed})
         if verb == "prioritize":
             names = [node["metadata"]["name"] for node in body["nodes"]["items"]]
             return web.json_response([{"host": name, "score": 10 if name == self.liked else 0} for name in names])
@@ -133,6 +134,27 @@ async def test_an_extender_filters_ranks_and_binds(tmp_path: Path, opinions: tup
         told.allowed = set()
         await cluster.client.create(PODS, pod("nowhere"))
         await failed(cluster, "nowhere", "0/3 nodes are available: 3 not wanted here.")
+
+
+async def test_what_an_extender_leaves_out_without_a_word_may_be_let_in_after_any_change(
+    tmp_path: Path, opinions: tuple[Opinions, str]
+) -> None:
+    told, url = opinions
+    async with cluster_with(tmp_path / "data", ExtenderConfig(url, "filter")) as cluster:
+        on_first = {"kubernetes.io/hostname": "worker-1"}
+        await cluster.client.create(PODS, pod("full", cpu="4", nodeSelector=on_first))
+        await bound(cluster, "full")
+        told.silent, told.allowed = True, set()
+        await cluster.client.create(PODS, pod("waits", cpu="1"))
+        useless = "preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod"
+        await failed(
+            cluster,
+            "waits",
+            f"0/3 nodes are available: 1 Insufficient cpu. {useless}, 2 Preemption is not helpful for scheduling.",
+        )
+        told.allowed = None
+        await cluster.client.create(PODS, pod("other", cpu="10m"))
+        await bound(cluster, "waits")
 
 
 async def test_an_extender_that_fails_holds_up_its_pods_only(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:

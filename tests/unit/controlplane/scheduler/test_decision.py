@@ -184,6 +184,10 @@ def test_fit_error_without_nodes() -> None:
     assert fit_error(0, {}, "") == NO_NODES
 
 
+def test_fit_error_where_an_extender_says_nothing() -> None:
+    assert fit_error(1, {}, "why not.") == "0/1 nodes are available: preemption: why not."
+
+
 @pytest.mark.parametrize(
     ("message", "event"),
     [

@@ -61,7 +61,11 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     # One thread decides here, whatever is said; it is checked all the same.
     fields.number("parallelism", document, 1, default=16, words="should be an integer value greater than zero")
     percentage = fields.number("percentageOfNodesToScore", document, 0, 100)
-    profiles = tuple(_profile(fields, *each) for each in fields.objects("profiles", document)) or (Profile(),)
+    said = fields.objects("profiles", document)
+    profiles = tuple(_profile(fields, *each) for each in said) or (Profile(),)
+    for where, one in said:
+        if len(said) > 1 and not one.get("schedulerName"):
+            problems.add(f"{where}.schedulerName", "Required value")
     names = [profile.scheduler_name for profile in profiles]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -100,6 +104,10 @@ def _profile(fields: Fields, path: str, said: Mapping[str, Any]) -> Profile:
     if said.get("percentageOfNodesToScore") is not None:
         profile = replace(profile, percentage=fields.number("percentageOfNodesToScore", said, 0, 100, path))
     profile = read_plugins(fields, f"{path}.plugins", fields.object("plugins", said, path), profile)
+    seen: set[str] = set()
     for where, one in fields.objects("pluginConfig", said, path):
+        if (name := fields.text("name", one, where)) in seen:
+            fields.problems.add(where, f'Duplicate value: "{name}"')
+        seen.add(name)
         profile = read_arguments(fields, where, one, profile)
     return profile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,34 @@ async def test_only_a_helpful_change_wakes(change: Change, wakes: bool) -> None:
     assert queue.move(change) == (1 if wakes else 0)
     await clock.advance(1.1)
     assert (await pop_now(queue) is not None) == wakes
+
+
+def _near(kind: str, **labels: str) -> dict[str, Any]:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+
+
+WEB, DB = PodInfo(pod("q", labels={"app": "web"})), PodInfo(pod("q", labels={"app": "db"}))
+AVERSE = PodInfo(pod("q", **_near("podAntiAffinity", app="p")))
+NEAR, FAR = _near("podAffinity", app="web"), _near("podAntiAffinity", app="web")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "change", "wakes"),
+    [
+        pytest.param(NEAR, Change(What.POD_ADD, None, WEB), True, id="who is wanted comes"),
+        pytest.param(NEAR, Change(What.POD_ADD, None, DB), False, id="another comes"),
+        pytest.param(NEAR, Change(What.POD_UPDATE, DB, WEB), True, id="another becomes wanted"),
+        pytest.param(NEAR, Change(What.POD_UPDATE, WEB, WEB), False, id="nothing new"),
+        pytest.param(NEAR, Change(What.POD_DELETE, WEB), False, id="who is wanted goes"),
+        pytest.param(FAR, Change(What.POD_DELETE, WEB), True, id="who is not wanted goes"),
+        pytest.param(FAR, Change(What.POD_DELETE, DB), False, id="another goes"),
+        pytest.param(FAR, Change(What.POD_UPDATE, WEB, DB), True, id="who is not wanted becomes another"),
+        pytest.param({}, Change(What.POD_DELETE, AVERSE), True, id="who did not want it goes"),
+    ],
+)
+def test_affinity_waits_for_the_pods_it_speaks_of(waiting: dict[str, Any], change: Change, wakes: bool) -> None:
+    assert FRAMEWORK.may_help(PodInfo(pod("p", labels={"app": "p"}, **waiting)), ["InterPodAffinity"], change) == wakes
 
 
 async def test_a_node_that_goes_wakes_who_waits_for_another_domain() -> None:

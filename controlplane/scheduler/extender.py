@@ -163,9 +163,17 @@ class Extenders:
         """Whether any wants to be asked about the pod."""
         return any(each.interested(pod) for each in self._all)
 
-    def binder(self, pod: PodInfo) -> Extender | None:
-        """Who binds the pod instead of us."""
-        return next((each for each in self._all if each.config.bind_verb and each.interested(pod)), None)
+    async def bind(self, pod: PodInfo, node: str) -> bool:
+        """Have the pod bound by the one who does that instead of us; False when nobody did. Raises ExtenderFailed."""
+        for each in self._all:
+            if each.config.bind_verb and each.interested(pod):
+                try:
+                    await each.bind(pod, node)
+                except ExtenderFailed as error:
+                    _leave_out(each, error)
+                else:
+                    return True
+        return False
 
     async def filter(self, pod: PodInfo, nodes: Sequence[NodeInfo]) -> tuple[list[NodeInfo], dict[str, Verdict]]:
         """What every one of them leaves, and why not the others. Raises ExtenderFailed."""

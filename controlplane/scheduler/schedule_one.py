@@ -279,11 +279,8 @@ class ScheduleOne:
             "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.pod["metadata"].get("uid")},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        binder = self._extenders.binder(pod)
         try:
-            if binder is not None:
-                await binder.bind(pod, node)
-            else:
+            if not await self._extenders.bind(pod, node):
                 await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
         except ExtenderFailed as error:
             await self._fail(queued, str(error))

@@ -158,9 +158,10 @@ async def test_what_an_extender_leaves_out_without_a_word_may_be_let_in_after_an
 
 
 async def test_an_extender_that_fails_holds_up_its_pods_only(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:
+    """And one that may be left out holds up nobody, not even those that it should bind."""
     told, url = opinions
     managed = ExtenderConfig(url, "filter", managed=frozenset({"example.com/foo"}), ignored=frozenset())
-    away = ExtenderConfig("http://127.0.0.1:1", "filter", ignorable=True)
+    away = ExtenderConfig("http://127.0.0.1:1", "filter", bind_verb="bind", ignorable=True)
     async with cluster_with(tmp_path / "data", away, managed) as cluster:
         told.broken = True
         theirs = pod("theirs")

@@ -38,40 +38,40 @@ class Opinions:
         self.cluster: Simulation | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The protocol of k8s.io/kube-scheduler/extender/v1."""
+        """The protocol of k8s.io/kube-scheduler/extender/v1; of an answer's names the case does not matter."""
         verb, body = request.match_info["verb"], await request.json()
         self.asked.append((verb, body))
         if self.broken:
             return web.Response(status=500)
         if verb == "filter":
-            nodes = body["nodes"]["items"]
+            nodes = body["Nodes"]["items"]
             names = [node["metadata"]["name"] for node in nodes]
             kept = [node for node in nodes if self.allowed is None or node["metadata"]["name"] in self.allowed]
             failed = {
                 name: "not wanted here" for name in names if self.allowed is not None and name not in self.allowed
             }
-            return web.json_response({"nodes": {"items": kept}, "failedNodes": {} if self.silent else failed})
+            return web.json_response({"Nodes": {"items": kept}, "FailedNodes": {} if self.silent else failed})
         if verb == "prioritize":
-            names = [node["metadata"]["name"] for node in body["nodes"]["items"]]
-            return web.json_response([{"host": name, "score": 10 if name == self.liked else 0} for name in names])
+            names = [node["metadata"]["name"] for node in body["Nodes"]["items"]]
+            return web.json_response([{"Host": name, "Score": 10 if name == self.liked else 0} for name in names])
         if verb == "preempt":
-            told = body["nodeNameToVictims"]
+            told = body["NodeNameToVictims"]
             kept_victims = {
-                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["pods"]]}
+                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["Pods"]]}
                 for node, victims in told.items()
                 if self.allowed is None or node in self.allowed
             }
             return web.json_response({"nodeNameToMetaVictims": kept_victims})
         assert verb == "bind" and self.cluster is not None
-        if body["podName"] in self.patience:
-            await self.patience[body["podName"]].wait()
+        if body["PodName"] in self.patience:
+            await self.patience[body["PodName"]].wait()
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
-            "metadata": {"name": body["podName"], "uid": body["podUID"], "annotations": {"example.com/by": "extender"}},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": body["node"]},
+            "metadata": {"name": body["PodName"], "uid": body["PodUID"], "annotations": {"example.com/by": "extender"}},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": body["Node"]},
         }
-        await self.cluster.client.create_subresource(PODS, body["podName"], "binding", binding, body["podNamespace"])
+        await self.cluster.client.create_subresource(PODS, body["PodName"], "binding", binding, body["PodNamespace"])
         return web.json_response({})
 
 
@@ -129,8 +129,9 @@ async def test_an_extender_filters_ranks_and_binds(tmp_path: Path, opinions: tup
         assert {await bound(cluster, f"p{n}") for n in range(10)} == {"worker-3"}
         assert [verb for verb, _ in told.asked].count("bind") == 10
         question = next(body for verb, body in told.asked if verb == "filter")
-        assert question["pod"]["spec"]["terminationGracePeriodSeconds"] == 0  # whole, not what our rules read of it
-        assert question["nodes"]["items"][0]["status"]["conditions"]
+        assert question["Pod"]["spec"]["terminationGracePeriodSeconds"] == 0  # whole, not what our rules read of it
+        assert question["Nodes"]["items"][0]["status"]["conditions"]
+        assert list(question) == ["Pod", "Nodes", "NodeNames"]
         told.allowed = set()
         await cluster.client.create(PODS, pod("nowhere"))
         await failed(cluster, "nowhere", "0/3 nodes are available: 3 not wanted here.")
@@ -195,7 +196,7 @@ async def test_a_binding_that_takes_its_time_holds_up_nobody(tmp_path: Path, opi
         await cluster.client.create(PODS, pod("slow"))
 
         async def begun() -> bool:
-            return ("bind", "slow") in [(verb, body.get("podName")) for verb, body in told.asked]
+            return ("bind", "slow") in [(verb, body.get("PodName")) for verb, body in told.asked]
 
         await cluster.eventually(begun, "the binding of slow under way")
         for number in range(5):

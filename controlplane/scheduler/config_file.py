@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apimachinery.client.component import DEFAULT_LEASE, Lease
+from apimachinery.client.component import DEFAULT_LEASE, DEFAULT_LEASE_NAMESPACE, Lease
 from apimachinery.kit.config import Problems
 from controlplane.scheduler.config_extenders import ExtenderConfig, read_extenders
 from controlplane.scheduler.config_fields import Fields
@@ -21,6 +21,20 @@ _FIELDS = (
     "apiVersion", "kind", "clientConnection", "extenders", "leaderElection", "parallelism", "percentageOfNodesToScore",
     "podInitialBackoffSeconds", "podMaxBackoffSeconds", "profiles",
 )  # fmt: skip
+_ELECTION = (
+    "leaseDuration", "renewDeadline", "retryPeriod", "leaderElect", "resourceLock", "resourceName", "resourceNamespace",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAt:
+    """Which lease leads: schedulers of different leases run beside one another."""
+
+    namespace: str = DEFAULT_LEASE_NAMESPACE
+    name: str = "kube-scheduler"
+
+
+DEFAULT_LEASE_AT = LeaseAt()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class FileConfig:
     kubeconfig: str = ""
     leader_elect: bool | None = None
     leader_lease: Lease = DEFAULT_LEASE
+    lease: LeaseAt = DEFAULT_LEASE_AT
     percentage_of_nodes_to_score: int = 0
     profiles: tuple[Profile, ...] = (Profile(),)
     extenders: tuple[ExtenderConfig, ...] = ()
@@ -73,7 +88,7 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     extenders = read_extenders(fields, document)
     ignored = frozenset(name for each in extenders for name in each.ignored)
     election = fields.object("leaderElection", document)
-    times = ("leaseDuration", "renewDeadline", "retryPeriod")
+    times = _ELECTION[:3]
     lease, renew, retry = (
         fields.seconds(name, election, "leaderElection", default=usual)
         for name, usual in zip(times, DEFAULT_LEASE, strict=True)
@@ -82,10 +97,24 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
         kubeconfig=fields.text("kubeconfig", fields.object("clientConnection", document), "clientConnection"),
         leader_elect=election.get("leaderElect"),
         leader_lease=(lease, renew, retry),
+        lease=_lease_at(fields, election),
         percentage_of_nodes_to_score=percentage,
         profiles=tuple(replace(each, fit=replace(each.fit, ignored=each.fit.ignored | ignored)) for each in profiles),
         extenders=extenders,
         backoffs=_backoffs(fields, document),
+    )
+
+
+def _lease_at(fields: Fields, election: Mapping[str, Any]) -> LeaseAt:
+    path, usual = "leaderElection", DEFAULT_LEASE_AT
+    fields.only(path, election, _ELECTION)
+    lock = fields.text("resourceLock", election, path) or "leases"
+    if lock != "leases" and election.get("leaderElect") is not False:
+        told = f'Invalid value: "{lock}": resourceLock value must be "leases"'
+        fields.problems.add(f"{path}.resourceLock", told)
+    return LeaseAt(
+        fields.text("resourceNamespace", election, path) or usual.namespace,
+        fields.text("resourceName", election, path) or usual.name,
     )
 
 

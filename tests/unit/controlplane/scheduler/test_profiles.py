@@ -10,7 +10,7 @@ import pytest
 from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
 from controlplane.scheduler.config import parse
-from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, read_file
+from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, LeaseAt, read_file
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
@@ -146,6 +146,11 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             {"profiles": [{"plugins": {"filter": {"enabled": [{"name": "NodeName"}, {"name": "NodeName"}]}}}]},
             'profiles[0].plugins.filter.enabled[1].name: plugin "NodeName" already registered as "FilterPlugin"',
             id="enabled-twice",
+        ),
+        pytest.param(
+            {"leaderElection": {"resourceLock": "endpoints"}},
+            'leaderElection.resourceLock: Invalid value: "endpoints": resourceLock value must be "leases"',
+            id="lock",
         ),
         pytest.param(
             {"parallelism": 0},
@@ -289,7 +294,7 @@ def test_preferences_of_running_pods_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> None:
-    said = {"leaderElect": False, "leaseDuration": "6s", "renewDeadline": "4s"}
+    said = {"leaderElect": False, "leaseDuration": "6s", "renewDeadline": "4s", "resourceName": "mine"}
     assert read(tmp_path, leaderElection=said).leader_lease == (6.0, 4.0, 2.0)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(
@@ -298,5 +303,8 @@ def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> No
     argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
     found = parse([*argv, "--leader-elect-retry-period=1s"])
     assert (found.leader_elect, found.leader_lease) == (False, (6.0, 4.0, 1.0))
+    assert found.lease == LeaseAt("kube-system", "mine")
+    elsewhere = ["--leader-elect-resource-name=theirs", "--leader-elect-resource-namespace=lab"]
+    assert parse([*argv, *elsewhere]).lease == LeaseAt("lab", "theirs")
     with pytest.raises(ConfigError, match="3 s > 4 s > 2 s > 0 does not hold"):
         parse([*argv, "--leader-elect-lease-duration=3s"])

@@ -18,8 +18,9 @@ from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
 _FIELDS = (
-    "apiVersion", "kind", "clientConnection", "extenders", "leaderElection", "parallelism", "percentageOfNodesToScore",
-    "podInitialBackoffSeconds", "podMaxBackoffSeconds", "profiles",
+    "apiVersion", "kind", "clientConnection", "enableContentionProfiling", "enableProfiling", "extenders",
+    "leaderElection", "parallelism", "percentageOfNodesToScore", "podInitialBackoffSeconds", "podMaxBackoffSeconds",
+    "profiles",
 )  # fmt: skip
 _ELECTION = (
     "leaseDuration", "renewDeadline", "retryPeriod", "leaderElect", "resourceLock", "resourceName", "resourceNamespace",
@@ -75,6 +76,9 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     fields.only("", document, _FIELDS)
     # One thread decides here, whatever is said; it is checked all the same.
     fields.number("parallelism", document, 1, default=16, words="should be an integer value greater than zero")
+    # There are no profiles of a program to serve here; as with --profiling, hardened configurations turn them off.
+    for name in ("enableProfiling", "enableContentionProfiling"):
+        fields.switch(name, document)
     percentage = fields.number("percentageOfNodesToScore", document, 0, 100)
     said = fields.objects("profiles", document)
     profiles = tuple(_profile(fields, *each) for each in said) or (Profile(),)

@@ -152,6 +152,7 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             'leaderElection.resourceLock: Invalid value: "endpoints": resourceLock value must be "leases"',
             id="lock",
         ),
+        pytest.param({"enableProfiling": "no"}, "enableProfiling: must be true or false", id="profiling"),
         pytest.param(
             {"parallelism": 0},
             "parallelism: Invalid value: 0: should be an integer value greater than zero",
@@ -254,6 +255,7 @@ def test_the_rest_of_the_file(tmp_path: Path) -> None:
     }  # fmt: skip
     found = read(
         tmp_path, podInitialBackoffSeconds=2, podMaxBackoffSeconds=30, parallelism=4, extenders=[extender],
+        enableProfiling=False, enableContentionProfiling=False,
         profiles=[{"percentageOfNodesToScore": 7}],
     )  # fmt: skip
     assert [found.backoffs.after(tries) for tries in (1, 2, 3, 9)] == [2, 4, 8, 30]

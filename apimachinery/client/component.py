@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Lease = tuple[float, float, float]
 DEFAULT_LEASE: Lease = (15.0, 10.0, 2.0)
+DEFAULT_LEASE_NAMESPACE = "kube-system"
 _LEASE = {
     "--leader-elect-lease-duration": "how long the lease holds when it is not renewed (15s)",
     "--leader-elect-renew-deadline": "how long the leader tries to renew it; less than that (10s)",
@@ -56,12 +57,14 @@ class ComponentConfig:
         """The identity in the leader election lease."""
         return self.identity or socket.gethostname()
 
-    def elector(self, client: Client, name: str, clock: Clock) -> LeaderElector:
-        """Who asks for the component's lease, which `client` writes: `name` in kube-system."""
+    def elector(
+        self, client: Client, name: str, clock: Clock, namespace: str = DEFAULT_LEASE_NAMESPACE
+    ) -> LeaderElector:
+        """Who asks for the component's lease, which `client` writes: `name` in `namespace`."""
         from apimachinery.client.leader import LeaderElector  # with aiohttp; flags are told wrong before it is loaded
 
         lease, renew, retry = self.leader_lease
-        return LeaderElector(client, name, "kube-system", self.holder, clock, lease=lease, renew=renew, retry=retry)
+        return LeaderElector(client, name, namespace, self.holder, clock, lease=lease, renew=renew, retry=retry)
 
     def server_context(self, name: str) -> ssl.SSLContext:
         """The server's side of TLS, with a certificate made now when none was given."""

@@ -45,11 +45,12 @@ class SchedulerCache:
             self._holders = {}
         return known, info
 
-    def remove_node(self, name: str) -> None:
-        """Forget the node. Its pods stay counted until they are deleted."""
+    def remove_node(self, name: str) -> NodeInfo | None:
+        """Forget the node, and return it as it was. Its pods stay counted until they are deleted."""
         info = self._nodes.get(name)
         if info is None:
-            return
+            return None
+        before = info.clone()
         if info.pods:
             self._writable(name).node = None
         else:
@@ -57,6 +58,7 @@ class SchedulerCache:
         self._present = [info for info in self._nodes.values() if info.node is not None]
         self._places = {info.name: at for at, info in enumerate(self._present)}
         self._holders = {}
+        return before
 
     def set_pod(self, pod: PodInfo, node: str) -> None:
         """Count a bound pod on its node; confirms an assumed one, moves one that was assumed elsewhere.

@@ -10,7 +10,7 @@ from pathlib import Path
 from apimachinery.client.component import ComponentConfig, add_flags, read_flags
 from apimachinery.kit.config import Problems
 from controlplane.scheduler.config_extenders import ExtenderConfig
-from controlplane.scheduler.config_file import FileConfig, read_file
+from controlplane.scheduler.config_file import DEFAULT_LEASE_AT, FileConfig, LeaseAt, read_file
 from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 
@@ -25,6 +25,7 @@ class SchedulerConfig(ComponentConfig):
     percentage_of_nodes_to_score: int = 0
     extenders: tuple[ExtenderConfig, ...] = ()
     backoffs: Backoffs = DEFAULT_BACKOFFS
+    lease: LeaseAt = DEFAULT_LEASE_AT
 
 
 def parse(argv: Sequence[str]) -> SchedulerConfig:
@@ -32,6 +33,9 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
     parser = argparse.ArgumentParser("kube-scheduler", description="Binds pending pods to nodes.", allow_abbrev=False)
     parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
     add_flags(parser, DEFAULT_PORT)
+    parser.add_argument("--leader-elect-resource-name", help="the lease that leads (kube-scheduler)")
+    parser.add_argument("--leader-elect-resource-namespace", help="its namespace (kube-system)")
+    parser.add_argument("--leader-elect-resource-lock", choices=("leases",), help="what leads: leases")
     args = parser.parse_args(argv)
     problems = Problems()
     file = read_file(args.config, problems) if args.config is not None else FileConfig()
@@ -49,4 +53,8 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
         percentage_of_nodes_to_score=file.percentage_of_nodes_to_score,
         extenders=file.extenders,
         backoffs=file.backoffs,
+        lease=LeaseAt(
+            args.leader_elect_resource_namespace or file.lease.namespace,
+            args.leader_elect_resource_name or file.lease.name,
+        ),
     )

@@ -36,7 +36,7 @@ def read_arguments(fields: Fields, path: str, said: Mapping[str, Any], profile: 
             return replace(profile, added_affinity=_affinity(fields, where, args))
         case "NodeResourcesBalancedAllocation":
             fields.only(where, args, (*_META, "resources"))
-            return replace(profile, balanced=tuple(_resources(fields, where, args)) or profile.balanced)
+            return replace(profile, balanced=tuple(_balanced(fields, where, args)) or profile.balanced)
         case "NodeResourcesFit":
             return replace(profile, fit=_fit(fields, where, args))
         case "PodTopologySpread":
@@ -63,7 +63,9 @@ def _candidates(fields: Fields, path: str, args: Mapping[str, Any]) -> Candidate
         ),
     )  # fmt: skip
     if found == Candidates(0, 0):
-        fields.problems.add(path, "both minCandidateNodesPercentage and minCandidateNodesAbsolute cannot be zero")
+        both = ("minCandidateNodesPercentage", "minCandidateNodesAbsolute")
+        for field, other in (both, both[::-1]):
+            fields.problems.add(f"{path}.{field}", f"Invalid value: 0: cannot be zero at the same time as {other}")
     return found
 
 
@@ -88,47 +90,89 @@ def _fit(fields: Fields, path: str, args: Mapping[str, Any]) -> Fit:
     if strategy not in ("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"):
         supported = '"LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"'
         fields.problems.add(f"{path}.type", f'Unsupported value: "{strategy}": supported values: {supported}')
-    weights = _resources(fields, path, said) or {"cpu": 1, "memory": 1}
+    weights = _weights(fields, path, said) or {"cpu": 1, "memory": 1}
+    shape = _shape(fields, path, said, wanted=strategy == "RequestedToCapacityRatio")
+    return Fit(strategy, tuple(weights.items()), shape, frozenset(ignored), frozenset(groups))
+
+
+def _shape(fields: Fields, path: str, said: Mapping[str, Any], *, wanted: bool) -> tuple[tuple[int, int], ...]:
     where = f"{path}.requestedToCapacityRatio"
+    if said.get("requestedToCapacityRatio") is None:
+        if wanted:
+            fields.problems.add(where, "Required value: must be specified when type is RequestedToCapacityRatio")
+        return ()
+    if not wanted:
+        fields.problems.add(where, "Forbidden: must be nil when type is not RequestedToCapacityRatio")
+    ends, heights = "not in valid range [0, 100]", "not in valid range [0, 10]"
     shape = tuple(
-        (fields.number("utilization", one, 0, 100, each), fields.number("score", one, 0, 10, each))
+        (
+            fields.number("utilization", one, 0, 100, each, words=ends),
+            fields.number("score", one, 0, 10, each, words=heights),
+        )
         for each, one in fields.objects("shape", fields.object("requestedToCapacityRatio", said, path), where)
     )
-    if strategy == "RequestedToCapacityRatio":
-        if not shape:
-            fields.problems.add(f"{where}.shape", "at least one point must be specified")
-        if any(before[0] >= after[0] for before, after in pairwise(shape)):
-            fields.problems.add(f"{where}.shape", "utilization values must be sorted in increasing order")
-    return Fit(strategy, tuple(weights.items()), shape, frozenset(ignored), frozenset(groups))
+    if wanted and not shape:
+        fields.problems.add(f"{where}.shape", "Required value: at least one point must be specified")
+    for index, (before, after) in enumerate(pairwise(shape), start=1):
+        if wanted and before[0] >= after[0]:
+            told = f"Invalid value: {after[0]}: values must be sorted in increasing order"
+            fields.problems.add(f"{where}.shape[{index}].utilization", told)
+            break
+    return shape
 
 
 def _spread(fields: Fields, path: str, args: Mapping[str, Any]) -> Spread | None:
     fields.only(path, args, (*_META, "defaultingType", "defaultConstraints"))
-    said, kind = fields.objects("defaultConstraints", args, path), args.get("defaultingType", "System")
+    said, kind = fields.objects("defaultConstraints", args, path), args.get("defaultingType") or "System"
     if kind not in ("System", "List"):
-        told = f'Unsupported value: "{kind}": supported values: "List", "System"'
+        told = f'Unsupported value: "{kind}": supported values: "System", "List"'
         fields.problems.add(f"{path}.defaultingType", told)
     if kind == "System":
         if said:
-            words = "when .defaultingType is System, default constraints cannot be specified"
-            fields.problems.add(f"{path}.defaultConstraints", words)
+            words = 'Invalid value: "System": when .defaultConstraints are not empty'
+            fields.problems.add(f"{path}.defaultingType", words)
         return None
+    seen: set[tuple[Any, Any]] = set()
     for where, one in said:
-        fields.number("maxSkew", one, 1, path=where)
+        fields.number("maxSkew", {"maxSkew": 0, **one}, 1, path=where, words="not in valid range (0, inf)")
         if one.get("labelSelector") is not None:
-            words = "constraint must not define a selector, as they deduced for each pod"
+            words = "Forbidden: constraint must not define a selector, as they deduced for each pod"
             fields.problems.add(f"{where}.labelSelector", words)
         when = one.get("whenUnsatisfiable")
-        if when not in ("DoNotSchedule", "ScheduleAnyway"):
+        if not when:
+            fields.problems.add(f"{where}.whenUnsatisfiable", "Required value: can not be empty")
+        elif when not in ("DoNotSchedule", "ScheduleAnyway"):
             supported = 'supported values: "DoNotSchedule", "ScheduleAnyway"'
             fields.problems.add(f"{where}.whenUnsatisfiable", f'Unsupported value: "{when}": {supported}')
         if not one.get("topologyKey"):
-            fields.problems.add(f"{where}.topologyKey", "can not be empty")
+            fields.problems.add(f"{where}.topologyKey", "Required value: can not be empty")
+        pair = (one.get("topologyKey"), when)
+        if pair in seen:
+            fields.problems.add(where, f'Duplicate value: "{{{pair[0]}, {pair[1]}}}"')
+        seen.add(pair)
     return tuple(spread_constraint(one) for _, one in said)
 
 
-def _resources(fields: Fields, path: str, said: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        fields.text("name", one, where): fields.number("weight", one, 1, 100, where, default=1)
-        for where, one in fields.objects("resources", said, path)
-    }
+def _weights(fields: Fields, path: str, said: Mapping[str, Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for where, one in fields.objects("resources", said, path):
+        name = fields.text("name", one, where)
+        words = f"resource weight of {name} not in valid range (0, 100]"
+        found[name] = _weight(fields, where, one, 100, words)
+    return found
+
+
+def _balanced(fields: Fields, path: str, said: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    for where, one in fields.objects("resources", said, path):
+        name = fields.text("name", one, where)
+        if name in found:
+            fields.problems.add(f"{where}.name", f'Duplicate value: "{name}"')
+        found.append(name)
+        _weight(fields, where, one, 1, "must be 1")
+    return found
+
+
+def _weight(fields: Fields, path: str, said: Mapping[str, Any], high: int, words: str) -> int:
+    """0 means the usual one."""
+    return fields.number("weight", said, 1, high, path, default=1, words=words) if said.get("weight") != 0 else 1

@@ -41,8 +41,9 @@ class ExtenderConfig:
 
 
 def read_extenders(fields: Fields, said: Mapping[str, Any]) -> tuple[ExtenderConfig, ...]:
-    """The extenders of a configuration; at most one of them binds."""
-    found = tuple(_extender(fields, where, one) for where, one in fields.objects("extenders", said))
+    """The extenders of a configuration; at most one of them binds, and each resource is managed by one."""
+    seen: set[str] = set()
+    found = tuple(_extender(fields, where, one, seen) for where, one in fields.objects("extenders", said))
     binders = sum(1 for one in found if one.bind_verb)
     if binders > 1:
         told = f"found {binders} extenders implementing bind"
@@ -50,7 +51,7 @@ def read_extenders(fields: Fields, said: Mapping[str, Any]) -> tuple[ExtenderCon
     return found
 
 
-def _extender(fields: Fields, path: str, said: Mapping[str, Any]) -> ExtenderConfig:
+def _extender(fields: Fields, path: str, said: Mapping[str, Any], seen: set[str]) -> ExtenderConfig:
     fields.only(path, said, _FIELDS)
     tls = fields.object("tlsConfig", said, path)
     fields.only(f"{path}.tlsConfig", tls, _TLS)
@@ -67,9 +68,10 @@ def _extender(fields: Fields, path: str, said: Mapping[str, Any]) -> ExtenderCon
         name = fields.text("name", one, where)
         if "/" not in name or name.partition("/")[0].endswith("kubernetes.io"):
             fields.problems.add(f"{where}.name", f'Invalid value: "{name}": is an invalid extended resource name')
-        if name in managed:
+        if name in seen:
             told = "duplicate extender managed resource name"
             fields.problems.add(f"{where}.name", f'Invalid value: "{name}": {told}')
+        seen.add(name)
         managed[name] = fields.switch("ignoredByScheduler", one, where)
     return ExtenderConfig(
         url=url.rstrip("/"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apimachinery.client.component import DEFAULT_LEASE, Lease
+from apimachinery.client.component import DEFAULT_LEASE, DEFAULT_LEASE_NAMESPACE, Lease
 from apimachinery.kit.config import Problems
 from controlplane.scheduler.config_extenders import ExtenderConfig, read_extenders
 from controlplane.scheduler.config_fields import Fields
@@ -18,9 +18,24 @@ from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
 _FIELDS = (
-    "apiVersion", "kind", "clientConnection", "extenders", "leaderElection", "parallelism", "percentageOfNodesToScore",
-    "podInitialBackoffSeconds", "podMaxBackoffSeconds", "profiles",
+    "apiVersion", "kind", "clientConnection", "enableContentionProfiling", "enableProfiling", "extenders",
+    "leaderElection", "parallelism", "percentageOfNodesToScore", "podInitialBackoffSeconds", "podMaxBackoffSeconds",
+    "profiles",
 )  # fmt: skip
+_ELECTION = (
+    "leaseDuration", "renewDeadline", "retryPeriod", "leaderElect", "resourceLock", "resourceName", "resourceNamespace",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAt:
+    """Which lease leads: schedulers of different leases run beside one another."""
+
+    namespace: str = DEFAULT_LEASE_NAMESPACE
+    name: str = "kube-scheduler"
+
+
+DEFAULT_LEASE_AT = LeaseAt()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,7 @@ class FileConfig:
     kubeconfig: str = ""
     leader_elect: bool | None = None
     leader_lease: Lease = DEFAULT_LEASE
+    lease: LeaseAt = DEFAULT_LEASE_AT
     percentage_of_nodes_to_score: int = 0
     profiles: tuple[Profile, ...] = (Profile(),)
     extenders: tuple[ExtenderConfig, ...] = ()
@@ -60,8 +76,15 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     fields.only("", document, _FIELDS)
     # One thread decides here, whatever is said; it is checked all the same.
     fields.number("parallelism", document, 1, default=16, words="should be an integer value greater than zero")
+    # There are no profiles of a program to serve here; as with --profiling, hardened configurations turn them off.
+    for name in ("enableProfiling", "enableContentionProfiling"):
+        fields.switch(name, document)
     percentage = fields.number("percentageOfNodesToScore", document, 0, 100)
-    profiles = tuple(_profile(fields, *each) for each in fields.objects("profiles", document)) or (Profile(),)
+    said = fields.objects("profiles", document)
+    profiles = tuple(_profile(fields, *each) for each in said) or (Profile(),)
+    for where, one in said:
+        if len(said) > 1 and not one.get("schedulerName"):
+            problems.add(f"{where}.schedulerName", "Required value")
     names = [profile.scheduler_name for profile in profiles]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -69,7 +92,7 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     extenders = read_extenders(fields, document)
     ignored = frozenset(name for each in extenders for name in each.ignored)
     election = fields.object("leaderElection", document)
-    times = ("leaseDuration", "renewDeadline", "retryPeriod")
+    times = _ELECTION[:3]
     lease, renew, retry = (
         fields.seconds(name, election, "leaderElection", default=usual)
         for name, usual in zip(times, DEFAULT_LEASE, strict=True)
@@ -78,10 +101,24 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
         kubeconfig=fields.text("kubeconfig", fields.object("clientConnection", document), "clientConnection"),
         leader_elect=election.get("leaderElect"),
         leader_lease=(lease, renew, retry),
+        lease=_lease_at(fields, election),
         percentage_of_nodes_to_score=percentage,
         profiles=tuple(replace(each, fit=replace(each.fit, ignored=each.fit.ignored | ignored)) for each in profiles),
         extenders=extenders,
         backoffs=_backoffs(fields, document),
+    )
+
+
+def _lease_at(fields: Fields, election: Mapping[str, Any]) -> LeaseAt:
+    path, usual = "leaderElection", DEFAULT_LEASE_AT
+    fields.only(path, election, _ELECTION)
+    lock = fields.text("resourceLock", election, path) or "leases"
+    if lock != "leases" and election.get("leaderElect") is not False:
+        told = f'Invalid value: "{lock}": resourceLock value must be "leases"'
+        fields.problems.add(f"{path}.resourceLock", told)
+    return LeaseAt(
+        fields.text("resourceNamespace", election, path) or usual.namespace,
+        fields.text("resourceName", election, path) or usual.name,
     )
 
 
@@ -100,6 +137,10 @@ def _profile(fields: Fields, path: str, said: Mapping[str, Any]) -> Profile:
     if said.get("percentageOfNodesToScore") is not None:
         profile = replace(profile, percentage=fields.number("percentageOfNodesToScore", said, 0, 100, path))
     profile = read_plugins(fields, f"{path}.plugins", fields.object("plugins", said, path), profile)
+    seen: set[str] = set()
     for where, one in fields.objects("pluginConfig", said, path):
+        if (name := fields.text("name", one, where)) in seen:
+            fields.problems.add(where, f'Duplicate value: "{name}"')
+        seen.add(name)
         profile = read_arguments(fields, where, one, profile)
     return profile

@@ -63,7 +63,9 @@ def decide(
     nominated: pods that wait for room made on a node; those of equal or higher priority count as if they were there.
     rng: breaks ties; without it the first of the best wins. percentage: see `feasible_nodes_to_find`.
     """
-    found = find_feasible(framework, pod, snapshot, start=start, nominated=nominated, percentage=percentage)
+    found = where_room_was_made(framework, pod, snapshot, nominated) or find_feasible(
+        framework, pod, snapshot, start=start, nominated=nominated, percentage=percentage
+    )
     return choose(framework, pod, snapshot, found, rng=rng)
 
 
@@ -74,6 +76,16 @@ class Feasible:
     nodes: list[NodeInfo]
     refusals: dict[str, Verdict]
     evaluated: int
+
+
+def where_room_was_made(
+    framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated | None
+) -> Feasible | None:
+    """The node that the pod is nominated to, if it fits there now: then no other is looked at, nor any skipped."""
+    node = snapshot.by_name.get(pod.nominated_node)
+    if node is None or not judge_beside(framework, pod, snapshot, nominated or {})(node).fits:
+        return None
+    return Feasible([node], {}, 0)
 
 
 def find_feasible(
@@ -88,7 +100,7 @@ def find_feasible(
     """The first half of `decide`."""
     total = len(snapshot)
     wanted = feasible_nodes_to_find(total, percentage)
-    verdict_of = _judge(framework, pod, snapshot, nominated or {})
+    verdict_of = judge_beside(framework, pod, snapshot, nominated or {})
     feasible: list[NodeInfo] = []
     refusals: dict[str, Verdict] = {}
     evaluated = 0
@@ -129,7 +141,7 @@ def choose(
 def _candidates(pod: PodInfo, snapshot: Snapshot, start: int, refusals: dict[str, Verdict]) -> Sequence[NodeInfo]:
     """Return the nodes to judge, in order; those that a pod naming its nodes rules out are refused here."""
     names = pod.required_nodes.names
-    if names is None:
+    if not names:  # none that can match: the rule refuses the whole pod
         start %= max(len(snapshot.nodes), 1)
         return snapshot.nodes if start == 0 else snapshot.nodes[start:] + snapshot.nodes[:start]
     elsewhere = Verdict("NodeAffinity", ("node(s) didn't satisfy plugin(s) [NodeAffinity]",), resolvable=False)
@@ -137,7 +149,7 @@ def _candidates(pod: PodInfo, snapshot: Snapshot, start: int, refusals: dict[str
     return [snapshot.by_name[name] for name in sorted(names) if name in snapshot.by_name]
 
 
-def _judge(framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated) -> Filter:
+def judge_beside(framework: Framework, pod: PodInfo, snapshot: Snapshot, nominated: Nominated) -> Filter:
     """Return the judge of one node that also counts the pods nominated to it.
 
     A node must fit with and without them: they may never arrive, and a pod with affinity to them must not rely on it.

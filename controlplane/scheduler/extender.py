@@ -1,7 +1,8 @@
 """Extenders: others who are asked over HTTP which nodes a pod may go to, which it likes, whom to evict, and to bind it.
 
-Upstream's pkg/scheduler/extender.go and k8s.io/kube-scheduler/extender/v1: JSON by POST to `urlPrefix/verb`. They are
-asked after our own rules, one after the other, and hold up other decisions meanwhile.
+Upstream's pkg/scheduler/extender.go and k8s.io/kube-scheduler/extender/v1: JSON by POST to `urlPrefix/verb`. Its fields
+are named as in Go (`NodeNames`), except within pods and nodes. They are asked after our own rules, one after the other,
+and hold up other decisions meanwhile.
 """
 
 from __future__ import annotations
@@ -57,19 +58,19 @@ class Extender:
     async def filter(self, pod: PodInfo, nodes: Sequence[NodeInfo]) -> tuple[list[NodeInfo], dict[str, Verdict]]:
         """The nodes that it leaves, and why not the others, as far as it says."""
         answer = await self._ask(self.config.filter_verb, self._question(pod, nodes))
-        if answer.get("error"):
-            raise ExtenderFailed(str(answer["error"]))
+        _raise_error(answer)
         by_name = {node.name: node for node in nodes}
-        if self.config.knows_nodes and answer.get("nodenames") is not None:
-            names = list(answer["nodenames"])
+        named = _said(answer, "NodeNames")
+        if self.config.knows_nodes and named is not None:
+            names = list(named)
         else:
-            names = [node["metadata"]["name"] for node in (answer.get("nodes") or {}).get("items") or ()]
+            names = [node["metadata"]["name"] for node in (_said(answer, "Nodes") or {}).get("items") or ()]
         for name in names:
             if name not in by_name:
                 told = f'extender "{self.config.url}" claims a filtered node "{name}" which is not found in the input'
                 raise ExtenderFailed(f"{told} node list")
-        refused = {name: Verdict(NAME, (str(why),)) for name, why in (answer.get("failedNodes") or {}).items()}
-        for name, why in (answer.get("failedAndUnresolvableNodes") or {}).items():
+        refused = {name: Verdict(NAME, (str(why),)) for name, why in (_said(answer, "FailedNodes") or {}).items()}
+        for name, why in (_said(answer, "FailedAndUnresolvableNodes") or {}).items():
             refused[name] = Verdict(NAME, (str(why),), resolvable=False)
         return [by_name[name] for name in names], refused
 
@@ -77,49 +78,47 @@ class Extender:
         """What it adds to the total score of nodes; it counts from 0 to 10, times its weight."""
         answer = await self._ask(self.config.prioritize_verb, self._question(pod, nodes))
         factor = self.config.weight * (MAX_SCORE // _MAX_PRIORITY)
-        return {str(one["host"]): int(one["score"]) * factor for one in answer or ()}
+        return {str(_said(one, "Host")): int(_said(one, "Score") or 0) * factor for one in answer or ()}
 
     async def preempt(
         self, pod: PodInfo, candidates: Sequence[Victims], nodes: Mapping[str, NodeInfo]
     ) -> list[Victims]:
         """The candidates that it leaves, perhaps with other victims."""
-        question: Object = {"pod": pod.pod}
+        question: Object = {"Pod": pod.pod, "NodeNameToVictims": None, "NodeNameToMetaVictims": None}
         if self.config.knows_nodes:
-            question["nodeNameToMetaVictims"] = {
-                one.node: {"pods": [{"uid": each.uid} for each in one.pods], "numPDBViolations": one.violations}
+            question["NodeNameToMetaVictims"] = {
+                one.node: {"Pods": [{"UID": each.uid} for each in one.pods], "NumPDBViolations": one.violations}
                 for one in candidates
             }
         else:
-            question["nodeNameToVictims"] = {
-                one.node: {"pods": [each.pod for each in one.pods], "numPDBViolations": one.violations}
+            question["NodeNameToVictims"] = {
+                one.node: {"Pods": [each.pod for each in one.pods], "NumPDBViolations": one.violations}
                 for one in candidates
             }
         answer = await self._ask(self.config.preempt_verb, question)
         found = []
-        for name, victims in (answer.get("nodeNameToMetaVictims") or {}).items():
+        for name, victims in (_said(answer, "NodeNameToMetaVictims") or {}).items():
             there = nodes[name].pods if name in nodes else {}
-            uids = [str(each.get("uid")) for each in (victims or {}).get("pods") or ()]
+            uids = [str(_said(each, "UID")) for each in _said(victims, "Pods") or ()]
             if not uids:
                 raise ExtenderFailed(f'expected at least one victim pod on node "{name}"')
             for uid in uids:
                 if uid not in there:
                     told = f"extender: {self.config.url} claims to preempt pod (UID: {uid}) on node: {name}"
                     raise ExtenderFailed(f"{told}, but the pod is not found on that node")
-            violations = int(victims.get("numPDBViolations") or 0)
+            violations = int(_said(victims, "NumPDBViolations") or 0)
             found.append(Victims(name, tuple(there[uid] for uid in uids), violations))
         return found
 
     async def bind(self, pod: PodInfo, node: str) -> None:
         """Let it bind the pod."""
-        question = {"podName": pod.name, "podNamespace": pod.namespace, "podUID": pod.uid, "node": node}
-        answer = await self._ask(self.config.bind_verb, question)
-        if answer and answer.get("error"):
-            raise ExtenderFailed(str(answer["error"]))
+        question = {"PodName": pod.name, "PodNamespace": pod.namespace, "PodUID": pod.uid, "Node": node}
+        _raise_error(await self._ask(self.config.bind_verb, question))
 
     def _question(self, pod: PodInfo, nodes: Sequence[NodeInfo]) -> Object:
         if self.config.knows_nodes:
-            return {"pod": pod.pod, "nodenames": [node.name for node in nodes]}
-        return {"pod": pod.pod, "nodes": {"metadata": {}, "items": [node.node for node in nodes]}}
+            return {"Pod": pod.pod, "Nodes": None, "NodeNames": [node.name for node in nodes]}
+        return {"Pod": pod.pod, "Nodes": {"metadata": {}, "items": [node.node for node in nodes]}, "NodeNames": None}
 
     async def _ask(self, verb: str, question: Object) -> Any:
         url = f"{self.config.url}/{verb}"
@@ -163,9 +162,17 @@ class Extenders:
         """Whether any wants to be asked about the pod."""
         return any(each.interested(pod) for each in self._all)
 
-    def binder(self, pod: PodInfo) -> Extender | None:
-        """Who binds the pod instead of us."""
-        return next((each for each in self._all if each.config.bind_verb and each.interested(pod)), None)
+    async def bind(self, pod: PodInfo, node: str) -> bool:
+        """Have the pod bound by the one who does that instead of us; False when nobody did. Raises ExtenderFailed."""
+        for each in self._all:
+            if each.config.bind_verb and each.interested(pod):
+                try:
+                    await each.bind(pod, node)
+                except ExtenderFailed as error:
+                    _leave_out(each, error)
+                else:
+                    return True
+        return False
 
     async def filter(self, pod: PodInfo, nodes: Sequence[NodeInfo]) -> tuple[list[NodeInfo], dict[str, Verdict]]:
         """What every one of them leaves, and why not the others. Raises ExtenderFailed."""
@@ -205,6 +212,16 @@ class Extenders:
                 except ExtenderFailed as error:
                     _leave_out(each, error)
         return candidates
+
+
+def _said(answer: Mapping[str, Any] | None, name: str) -> Any:
+    """A field of an answer, None where it is missing. The case of its letters does not matter, as to Go's decoder."""
+    return next((value for key, value in (answer or {}).items() if key.lower() == name.lower()), None)
+
+
+def _raise_error(answer: Mapping[str, Any] | None) -> None:
+    if error := _said(answer, "Error"):
+        raise ExtenderFailed(str(error))
 
 
 def _leave_out(extender: Extender, error: ExtenderFailed) -> None:

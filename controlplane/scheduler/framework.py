@@ -56,6 +56,7 @@ class What(Enum):
 
     NODE_ADD = "Node/Add"
     NODE_UPDATE = "Node/Update"
+    NODE_DELETE = "Node/Delete"
     POD_ADD = "AssignedPod/Add"
     POD_UPDATE = "AssignedPod/Update"
     POD_DELETE = "AssignedPod/Delete"

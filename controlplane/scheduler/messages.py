@@ -22,7 +22,7 @@ def summarize(total: int, refusals: Mapping[str, Verdict]) -> str:
         if verdict.whole_pod:
             return f"{head}: {', '.join(verdict.reasons)}."
     if not counts:
-        return head + "."
+        return head + ":"
     return f"{head}: {', '.join(sorted(f'{count} {reason}' for reason, count in counts.items()))}."
 
 

@@ -15,19 +15,28 @@ class Nominator:
         self._by_node: dict[str, dict[str, PodInfo]] = {}
 
     def nominate(self, pod: PodInfo, node: str) -> None:
-        """The pod waits for `node`."""
+        """The pod waits for `node`, for none if that is empty."""
         self.remove(pod.uid)
-        self._node_of[pod.uid] = node
-        self._by_node.setdefault(node, {})[pod.uid] = pod
+        if node:
+            self._node_of[pod.uid] = node
+            self._by_node.setdefault(node, {})[pod.uid] = pod
 
-    def remove(self, uid: str) -> None:
-        """The pod waits no longer: bound, gone, or it no longer fits there."""
+    def follow(self, pod: PodInfo, before: PodInfo | None) -> None:
+        """The API shows a waiting pod, and had shown it as `before`: its nomination is taken over, or was taken back.
+
+        What was nominated here stays until the API shows it."""
+        shown = pod.nominated_node or (before is not None and before.nominated_node)
+        self.nominate(pod, pod.nominated_node if shown else self._node_of.get(pod.uid, ""))
+
+    def remove(self, uid: str) -> bool:
+        """The pod waits no longer: bound, gone, or it no longer fits there. False when it did not."""
         node = self._node_of.pop(uid, None)
         if node is not None:
             pods = self._by_node[node]
             del pods[uid]
             if not pods:
                 del self._by_node[node]
+        return node is not None
 
     def nominated(self) -> Mapping[str, Collection[PodInfo]]:
         """Return the waiting pods by node."""

@@ -18,6 +18,9 @@ from apimachinery.meta.pod_resources import Amounts, pod_requests
 # (upstream pkg/scheduler/util/pod_resources.go).
 ASSUMED_REQUESTS: Mapping[str, int] = {"cpu": 100, "memory": 200 * 1024 * 1024}
 
+#: The reason of the DisruptionTarget condition of those who make room.
+PREEMPTED = "PreemptionByScheduler"
+
 Labels = Mapping[str, str]
 
 # What of a pod on a node is read whenever it comes, counts or goes.
@@ -113,6 +116,12 @@ class PodInfo:
         """The node on which preemption made room for this pod, or an empty string."""
         return str((self.pod.get("status") or {}).get("nominatedNodeName") or "")
 
+    @property
+    def preempted(self) -> bool:
+        """True while the pod goes because preemption chose it."""
+        going = pods.condition(self.pod, "DisruptionTarget") if self.deleting else None
+        return going is not None and (going.get("status"), going.get("reason")) == ("True", PREEMPTED)
+
     def counts_like(self, other: PodInfo) -> bool:
         """Tell whether it means to every rule about nodes and other pods what `other` does, which has no node yet."""
         spec, before = self.spec, other.spec
@@ -169,9 +178,11 @@ class PodInfo:
 
     @cached_property
     def host_ports(self) -> tuple[HostPort, ...]:
-        """Ports the pod occupies on its node."""
+        """Ports the pod occupies on its node, as long as it runs: those of its start are not among them."""
         found = []
-        for container in pods.containers(self.pod):
+        starting = self.spec.get("initContainers") or ()
+        sidecars = [container for container in starting if container.get("restartPolicy") == "Always"]
+        for container in (*sidecars, *(self.spec.get("containers") or ())):
             for port in container.get("ports") or ():
                 number = int(port.get("hostPort") or 0)
                 if number > 0:

@@ -44,7 +44,8 @@ DEFAULT_BACKOFFS = Backoffs()
 
 @dataclass(slots=True)
 class QueuedPod:
-    """A pod on its way through the queue. Times are monotonic seconds; backoff: seconds from `tried`."""
+    """A pod on its way through the queue. Times are monotonic seconds; added: also when it came back last, behind
+    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended."""
 
     pod: PodInfo
     added: float
@@ -180,6 +181,7 @@ class SchedulingQueue:
         refused_by: the plugins whose refusals made it so; empty for an error, after which only backoff is due.
         """
         queued.refused_by = frozenset(refused_by)
+        queued.added = queued.tried = self._clock.monotonic()
         if self._find(queued.pod.uid) is not None:
             return
         if queued.refused_by:

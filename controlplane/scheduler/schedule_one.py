@@ -25,14 +25,15 @@ from apimachinery.meta import pods
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
-from controlplane.scheduler.decision import Decision, choose, decide, find_feasible
+from controlplane.scheduler.decision import Decision, choose, decide, find_feasible, where_room_was_made
+from controlplane.scheduler.extender import NAME as EXTENDER
 from controlplane.scheduler.extender import ExtenderFailed, Extenders
 from controlplane.scheduler.framework import Change, Framework, PreBindFailed, ReservePlugin, Verdict, What
 from controlplane.scheduler.messages import fit_error
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.pod_info import PodInfo
-from controlplane.scheduler.preemption import Preemption, Victims, find_candidates, least_harm, plan_preemption
+from controlplane.scheduler.preemption import Preemption, find_candidates, least_harm, plan_preemption
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
 from controlplane.scheduler.snapshot import Snapshot
 from controlplane.scheduler.telling import Telling
@@ -158,6 +159,9 @@ class ScheduleOne:
     async def _decide_with_others(self, framework: Framework, pod: PodInfo, snapshot: Snapshot) -> Decision:
         """The decision that extenders have a say in. Raises ExtenderFailed."""
         nominated, percentage = self._nominator.nominated(), self._share(framework)
+        awaited = where_room_was_made(framework, pod, snapshot, nominated)
+        if awaited is not None and (await self._extenders.filter(pod, awaited.nodes))[0]:
+            return choose(framework, pod, snapshot, awaited)
         found = find_feasible(framework, pod, snapshot, start=self._start, nominated=nominated, percentage=percentage)
         found.nodes, refused = await self._extenders.filter(pod, found.nodes)
         found.refusals |= refused
@@ -170,16 +174,19 @@ class ScheduleOne:
         """Whom to evict, or why nobody. Awaits extenders only."""
         if not len(snapshot) or not framework.preempts:
             return Preemption(None)
+        nominated = self._nominator.nominated()
         if not self._extenders.concern(pod):
-            return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start)
-        found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start)
-        if isinstance(found, str):
-            return Preemption(None, found)
+            return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
+        found = find_candidates(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
+        if isinstance(found, Preemption):
+            return found
         try:
             left = await self._extenders.preempt(pod, found, snapshot.by_name)
         except ExtenderFailed as error:
             return Preemption(None, str(error), failed=True)
-        return Preemption(least_harm(left)) if left else Preemption(None, "no candidate node for preemption")
+        if not left:
+            return Preemption(None, "no candidate node for preemption", waits=True)
+        return Preemption(least_harm(left))
 
     async def _schedule(self, queued: QueuedPod) -> None:
         pod = queued.pod
@@ -203,7 +210,7 @@ class ScheduleOne:
             log.exception("scheduling %s failed", pod.key)
             await self._fail(queued, f"{type(error).__name__}: {error}")
 
-    async def _conclude(self, queued: QueuedPod) -> NodeInfo | tuple[str, Victims | None] | None:
+    async def _conclude(self, queued: QueuedPod) -> NodeInfo | tuple[str, Preemption] | None:
         """Decide and keep account of it: the node on which the pod is assumed now, or why it waits and whom to evict.
 
         None for a pod that needs no decision any more. Awaits extenders only. Raises ExtenderFailed.
@@ -228,12 +235,14 @@ class ScheduleOne:
         preemption = await self._make_room(framework, pod, snapshot, decision.refusals)
         message = fit_error(len(snapshot), decision.refusals, preemption.message)
         self._said = (pod.key, message)
-        refused_by = {verdict.plugin for verdict in decision.refusals.values()} or {_NO_NODES}
+        refused_by = {verdict.plugin for verdict in decision.refusals.values()}
+        if len(decision.refusals) < len(snapshot):
+            refused_by.add(EXTENDER)  # it left nodes out and did not say why
         # What changed while others were asked has woken nobody: then the pod is tried again without waiting for more.
         waits = self._cache.snapshot() is snapshot and not preemption.failed
-        self._queue.put_back(queued, refused_by if waits else ())
+        self._queue.put_back(queued, refused_by or {_NO_NODES} if waits else ())
         _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
-        return message, preemption.victims
+        return message, preemption
 
     async def _prepare(self, queued: QueuedPod, node: NodeInfo, plugins: Sequence[ReservePlugin]) -> bool:
         """Do what must be done before the binding; False when it failed and the choice was taken back.
@@ -270,11 +279,8 @@ class ScheduleOne:
             "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.pod["metadata"].get("uid")},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        binder = self._extenders.binder(pod)
         try:
-            if binder is not None:
-                await binder.bind(pod, node)
-            else:
+            if not await self._extenders.bind(pod, node):
                 await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
         except ExtenderFailed as error:
             await self._fail(queued, str(error))
@@ -325,15 +331,19 @@ class ScheduleOne:
         """Give up for now, for an error."""
         _ATTEMPTS.labels("error", queued.pod.scheduler_name).inc()
         self._give_up(queued)
+        self._nominator.remove(queued.pod.uid)
         self._said = (queued.pod.key, message)
         await self._telling.failed(queued.pod, message)
 
-    async def _refuse(self, pod: PodInfo, message: str, victims: Victims | None) -> None:
+    async def _refuse(self, pod: PodInfo, message: str, preemption: Preemption) -> None:
         """Tell why the pod waits, and make the room that it may get."""
-        if victims is not None:
-            self._nominator.nominate(pod, victims.node)
-        there = await self._telling.refused(pod, message, "" if victims is None else victims.node)
-        if there and victims is not None:
+        victims, node = preemption.victims, preemption.nominated
+        if node is not None:
+            self._nominator.nominate(pod, node)
+        if not await self._telling.refused(pod, message, node):
+            self._nominator.remove(pod.uid)
+        elif victims is not None:
+            await asyncio.gather(*(self._telling.evict(pod, victim, victims.node) for victim in victims.pods))
             for other in self._nominator.lower_than(pod, victims.node):
                 self._nominator.remove(other.uid)
-            await asyncio.gather(*(self._telling.evict(pod, victim, victims.node) for victim in victims.pods))
+                await self._telling.waits_no_more(other)

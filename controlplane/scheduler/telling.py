@@ -13,7 +13,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import pods, times
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.scheduler.messages import truncated
-from controlplane.scheduler.pod_info import PodInfo
+from controlplane.scheduler.pod_info import PREEMPTED, PodInfo
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,11 @@ class Telling:
         recorder = self._recorders[pod.scheduler_name]
         recorder.event(pod.pod, "Warning", "FailedScheduling", "Scheduling", truncated(message))
 
-    async def refused(self, pod: PodInfo, message: str, nominated: str) -> bool:
-        """It waits, perhaps for room on the node `nominated`. False when the pod is gone. Raises ApiError or
-        ApiUnreachable."""
+    async def refused(self, pod: PodInfo, message: str, nominated: str | None) -> bool:
+        """It waits, for room on the node `nominated` or, if that is "", for no node; None leaves that as it is. False
+        when the pod is gone. Raises ApiError or ApiUnreachable."""
         self.complain(pod, message)
-        status: Object = {}
-        if (condition := self._not_scheduled(pod, "Unschedulable", message)) is not None:
-            status["conditions"] = [condition]
-        if nominated:
-            status["nominatedNodeName"] = nominated
+        status = self._waiting(pod, "Unschedulable", message, nominated)
         try:
             if status:
                 await self._patch(pod, {"status": status})
@@ -57,24 +53,31 @@ class Telling:
     async def failed(self, pod: PodInfo, message: str) -> None:
         """Something else than a refusal went wrong. Never raises: the object itself may be what is wrong.
 
-        The condition is written only where the pod is as it was read: another scheduler may have bound it.
+        The status is written only where the pod is as it was read: another scheduler may have bound it.
         """
         try:
             self.complain(pod, message)
-            if (condition := self._not_scheduled(pod, "SchedulerError", message)) is not None:
+            if status := self._waiting(pod, "SchedulerError", message, ""):
                 read = {field: pod.pod["metadata"].get(field) for field in ("uid", "resourceVersion")}
-                await self._patch(pod, {"metadata": read, "status": {"conditions": [condition]}})
+                await self._patch(pod, {"metadata": read, "status": status})
         except (ApiError, ApiUnreachable) as error:
-            log.info("%s: its condition was not written: %s", pod.key, error)
+            log.info("%s: its status was not written: %s", pod.key, error)
         except Exception:
             log.exception("telling that %s failed", pod.key)
+
+    async def waits_no_more(self, pod: PodInfo) -> None:
+        """A more important pod gets the node that it is nominated to."""
+        try:
+            await self._patch(pod, {"status": {"nominatedNodeName": None}})
+        except (ApiError, ApiUnreachable) as error:
+            log.info("%s: its nomination was not taken back: %s", pod.key, error)
 
     async def evict(self, pod: PodInfo, victim: PodInfo, node: str) -> None:
         """The victim makes room for the pod. Raises ApiError or ApiUnreachable."""
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
-            "reason": "PreemptionByScheduler",
+            "reason": PREEMPTED,
             "message": f"{pod.scheduler_name}: preempting to accommodate a higher priority pod",
             "lastTransitionTime": times.rfc3339(self._clock.now()),
         }
@@ -91,6 +94,15 @@ class Telling:
 
     async def _patch(self, pod: PodInfo, body: Object) -> None:
         await self._client.patch(PODS, pod.name, body, pod.namespace, kind="strategic", subresource="status")
+
+    def _waiting(self, pod: PodInfo, reason: str, message: str, nominated: str | None) -> Object:
+        """What is to be written of a pod without node, as a patch of its status; empty when it is there already."""
+        status: Object = {}
+        if (condition := self._not_scheduled(pod, reason, message)) is not None:
+            status["conditions"] = [condition]
+        if nominated is not None and nominated != pod.nominated_node:
+            status["nominatedNodeName"] = nominated or None
+        return status
 
     def _not_scheduled(self, pod: PodInfo, reason: str, message: str) -> Object | None:
         """Return the PodScheduled condition to write, or None when the pod carries it already."""

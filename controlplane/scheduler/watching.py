@@ -43,6 +43,7 @@ _STORAGE = {
 _CONTAINER = ("name", "image", "resources", "ports", "restartPolicy")
 # The volumes that tie a pod to nodes.
 _VOLUMES = ("persistentVolumeClaim", "ephemeral", "gcePersistentDisk", "awsElasticBlockStore", "rbd", "iscsi")
+_CONDITIONS = ("PodScheduled", "DisruptionTarget")
 _METADATA = (
     "name",
     "namespace",
@@ -74,7 +75,7 @@ def scheduling_facts(pod: Object) -> Object:
         "status": {
             "phase": status.get("phase"),
             "nominatedNodeName": status.get("nominatedNodeName"),
-            "conditions": [c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"],
+            "conditions": [c for c in status.get("conditions") or () if c.get("type") in _CONDITIONS],
         },
     }
 
@@ -136,16 +137,16 @@ class Watching:
             before = PodInfo(old) if old is not None and known else None
             self._queue.move(Change(What.POD_UPDATE if known else What.POD_ADD, before, pod))
         elif pod.scheduler_name in self._frameworks and not self._cache.is_assumed(pod.uid):
-            if pod.nominated_node:
-                self._nominator.nominate(pod, pod.nominated_node)
+            self._nominator.follow(pod, PodInfo(old) if old is not None else None)
             self._queue.add(pod)
 
     def pod_gone(self, last: Object) -> None:
         """A pod was deleted or has ended: what it held is free."""
         pod = PodInfo(last)
         self._queue.delete(pod.uid)
-        self._nominator.remove(pod.uid)
-        if self._cache.remove_pod(pod.uid):
+        awaited = self._nominator.remove(pod.uid)
+        # Room that was kept for a pod is as free as what it held.
+        if self._cache.remove_pod(pod.uid) or awaited:
             self._queue.move(Change(What.POD_DELETE, old=pod))
 
     def node_changed(self, node: Object) -> None:
@@ -155,7 +156,8 @@ class Watching:
 
     def node_gone(self, node: Object) -> None:
         """A node was deleted; its pods follow by themselves."""
-        self._cache.remove_node(objects.name(node))
+        if before := self._cache.remove_node(objects.name(node)):
+            self._queue.move(Change(What.NODE_DELETE, old=before))
 
     def storage_changed(self, what: What, obj: Object) -> None:
         """A claim, a volume, or what is known of drivers changed."""

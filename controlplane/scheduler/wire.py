@@ -55,7 +55,7 @@ class SchedulerDaemon:
             own = client = await undo.enter_async_context(Client(config.client, NAME))
             elector: LeaderElector | None = None
             if config.leader_elect:
-                elector = config.elector(own, NAME, self._clock)
+                elector = config.elector(own, config.lease.name, self._clock, config.lease.namespace)
                 # Only who surely leads binds; the lease itself is written with the other client.
                 fenced = FencedClient(config.client, NAME, elector.holds)
                 client = await undo.enter_async_context(fenced)

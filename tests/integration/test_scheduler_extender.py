@@ -33,44 +33,45 @@ class Opinions:
         self.allowed: set[str] | None = None
         self.liked = ""
         self.broken = False
+        self.silent = False  # about why nodes are refused
         self.patience: dict[str, asyncio.Event] = {}  # until then the binding of a pod waits
         self.cluster: Simulation | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The protocol of k8s.io/kube-scheduler/extender/v1."""
+        """The protocol of k8s.io/kube-scheduler/extender/v1; of an answer's names the case does not matter."""
         verb, body = request.match_info["verb"], await request.json()
         self.asked.append((verb, body))
         if self.broken:
             return web.Response(status=500)
         if verb == "filter":
-            nodes = body["nodes"]["items"]
+            nodes = body["Nodes"]["items"]
             names = [node["metadata"]["name"] for node in nodes]
             kept = [node for node in nodes if self.allowed is None or node["metadata"]["name"] in self.allowed]
             failed = {
                 name: "not wanted here" for name in names if self.allowed is not None and name not in self.allowed
             }
-            return web.json_response({"nodes": {"items": kept}, "failedNodes": failed})
+            return web.json_response({"Nodes": {"items": kept}, "FailedNodes": {} if self.silent else failed})
         if verb == "prioritize":
-            names = [node["metadata"]["name"] for node in body["nodes"]["items"]]
-            return web.json_response([{"host": name, "score": 10 if name == self.liked else 0} for name in names])
+            names = [node["metadata"]["name"] for node in body["Nodes"]["items"]]
+            return web.json_response([{"Host": name, "Score": 10 if name == self.liked else 0} for name in names])
         if verb == "preempt":
-            told = body["nodeNameToVictims"]
+            told = body["NodeNameToVictims"]
             kept_victims = {
-                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["pods"]]}
+                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["Pods"]]}
                 for node, victims in told.items()
                 if self.allowed is None or node in self.allowed
             }
             return web.json_response({"nodeNameToMetaVictims": kept_victims})
         assert verb == "bind" and self.cluster is not None
-        if body["podName"] in self.patience:
-            await self.patience[body["podName"]].wait()
+        if body["PodName"] in self.patience:
+            await self.patience[body["PodName"]].wait()
         binding = {
             "apiVersion": "v1",
             "kind": "Binding",
-            "metadata": {"name": body["podName"], "uid": body["podUID"], "annotations": {"example.com/by": "extender"}},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": body["node"]},
+            "metadata": {"name": body["PodName"], "uid": body["PodUID"], "annotations": {"example.com/by": "extender"}},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": body["Node"]},
         }
-        await self.cluster.client.create_subresource(PODS, body["podName"], "binding", binding, body["podNamespace"])
+        await self.cluster.client.create_subresource(PODS, body["PodName"], "binding", binding, body["PodNamespace"])
         return web.json_response({})
 
 
@@ -128,17 +129,40 @@ async def test_an_extender_filters_ranks_and_binds(tmp_path: Path, opinions: tup
         assert {await bound(cluster, f"p{n}") for n in range(10)} == {"worker-3"}
         assert [verb for verb, _ in told.asked].count("bind") == 10
         question = next(body for verb, body in told.asked if verb == "filter")
-        assert question["pod"]["spec"]["terminationGracePeriodSeconds"] == 0  # whole, not what our rules read of it
-        assert question["nodes"]["items"][0]["status"]["conditions"]
+        assert question["Pod"]["spec"]["terminationGracePeriodSeconds"] == 0  # whole, not what our rules read of it
+        assert question["Nodes"]["items"][0]["status"]["conditions"]
+        assert list(question) == ["Pod", "Nodes", "NodeNames"]
         told.allowed = set()
         await cluster.client.create(PODS, pod("nowhere"))
         await failed(cluster, "nowhere", "0/3 nodes are available: 3 not wanted here.")
 
 
+async def test_what_an_extender_leaves_out_without_a_word_may_be_let_in_after_any_change(
+    tmp_path: Path, opinions: tuple[Opinions, str]
+) -> None:
+    told, url = opinions
+    async with cluster_with(tmp_path / "data", ExtenderConfig(url, "filter")) as cluster:
+        on_first = {"kubernetes.io/hostname": "worker-1"}
+        await cluster.client.create(PODS, pod("full", cpu="4", nodeSelector=on_first))
+        await bound(cluster, "full")
+        told.silent, told.allowed = True, set()
+        await cluster.client.create(PODS, pod("waits", cpu="1"))
+        useless = "preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod"
+        await failed(
+            cluster,
+            "waits",
+            f"0/3 nodes are available: 1 Insufficient cpu. {useless}, 2 Preemption is not helpful for scheduling.",
+        )
+        told.allowed = None
+        await cluster.client.create(PODS, pod("other", cpu="10m"))
+        await bound(cluster, "waits")
+
+
 async def test_an_extender_that_fails_holds_up_its_pods_only(tmp_path: Path, opinions: tuple[Opinions, str]) -> None:
+    """And one that may be left out holds up nobody, not even those that it should bind."""
     told, url = opinions
     managed = ExtenderConfig(url, "filter", managed=frozenset({"example.com/foo"}), ignored=frozenset())
-    away = ExtenderConfig("http://127.0.0.1:1", "filter", ignorable=True)
+    away = ExtenderConfig("http://127.0.0.1:1", "filter", bind_verb="bind", ignorable=True)
     async with cluster_with(tmp_path / "data", away, managed) as cluster:
         told.broken = True
         theirs = pod("theirs")
@@ -172,7 +196,7 @@ async def test_a_binding_that_takes_its_time_holds_up_nobody(tmp_path: Path, opi
         await cluster.client.create(PODS, pod("slow"))
 
         async def begun() -> bool:
-            return ("bind", "slow") in [(verb, body.get("podName")) for verb, body in told.asked]
+            return ("bind", "slow") in [(verb, body.get("PodName")) for verb, body in told.asked]
 
         await cluster.eventually(begun, "the binding of slow under way")
         for number in range(5):

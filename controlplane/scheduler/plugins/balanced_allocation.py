@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from controlplane.scheduler.framework import MAX_SCORE, Score
 from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.plugins.node_resources_fit import concerns
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
 
@@ -24,10 +25,11 @@ class BalancedAllocation:
         if pod.best_effort:
             return None
         wanted = pod.requests
+        resources = [name for name in self._resources if concerns(name, wanted)]
 
         def score(node: NodeInfo) -> int:
             shares = []
-            for name in self._resources:
+            for name in resources:
                 capacity = node.allocatable.get(name, 0)
                 if capacity:
                     used = node.requested.get(name, 0) + wanted.get(name, 0)

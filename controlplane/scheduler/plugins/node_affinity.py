@@ -26,6 +26,12 @@ class NodeAffinity:
         affinity = {"affinity": {"nodeAffinity": dict(added or {})}}
         self._enforced, self._preferred = RequiredNodes(affinity), preferred_terms(affinity)
 
+    def refuse(self, pod: PodInfo, snapshot: Snapshot) -> Verdict | None:
+        """Refuse a pod whose every term names nodes that are not the same node."""
+        if pod.required_nodes.names != frozenset():
+            return None
+        return Verdict(self.name, ("pod affinity terms conflict",), resolvable=False, whole_pod=True)
+
     def filter_for(self, pod: PodInfo, snapshot: Snapshot) -> Filter | None:
         """Judge by nodeSelector and the required terms."""
         enforced, required = self._enforced, pod.required_nodes

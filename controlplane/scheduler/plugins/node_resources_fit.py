@@ -13,6 +13,8 @@ from controlplane.scheduler.snapshot import Snapshot
 
 LEAST_ALLOCATED = Fit()
 
+_EVERYBODYS = ("cpu", "memory", "ephemeral-storage")
+
 Share = Callable[[int, int], int]
 """(used with the pod, capacity) → 0 to 100."""
 
@@ -27,6 +29,11 @@ def insufficient(wanted: Amounts, node: NodeInfo) -> tuple[str, ...]:
         if amount > allocatable.get(name, 0) - requested.get(name, 0):
             lacking.append(f"Insufficient {name}")
     return tuple(lacking)
+
+
+def concerns(name: str, wanted: Amounts) -> bool:
+    """Whether a resource counts when nodes are scored: devices and the like only for pods that ask for them."""
+    return name in _EVERYBODYS or bool(wanted.get(name))
 
 
 def _least(fit: Fit) -> Share:
@@ -90,7 +97,8 @@ class NodeResourcesFit:
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Score by the weighted mean of the resources' scores, 0 to 100."""
-        wanted, weights, share, ratio = pod.scoring_requests, self._weights, self._share, self._ratio
+        wanted, share, ratio = pod.scoring_requests, self._share, self._ratio
+        weights = [(name, weight) for name, weight in self._weights if concerns(name, wanted)]
 
         def score(node: NodeInfo) -> int:
             total = weight_sum = 0

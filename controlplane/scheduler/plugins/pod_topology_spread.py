@@ -43,6 +43,7 @@ class PodTopologySpread:
     scores_alone = False
 
     def __init__(self, defaults: Sequence[SpreadConstraint] | None = None) -> None:
+        self._system = defaults is None
         self._defaults = _SYSTEM if defaults is None else tuple(defaults)
         self._hard_defaults = any(each.hard for each in self._defaults)
 
@@ -88,13 +89,14 @@ class PodTopologySpread:
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Score by the number of matching pods in the node's domains; fewer is better."""
-        own = bool(pod.spread_constraints)
         soft = [c for c in self._constraints(pod, snapshot) if not c.hard]
         if not soft or not nodes:
             return None
         keys = [c.topology_key for c in soft]
-        ignored = {n.name for n in nodes if own and not all(key in n.labels for key in keys)}
-        counts = [{} if c.topology_key == HOSTNAME else _domain_counts(c, pod, snapshot, nodes, ignored) for c in soft]
+        # Nodes need every label, but for the system's defaults: without a zone, pods still spread over hosts.
+        needed = keys if pod.spread_constraints or not self._system else []
+        ignored = {n.name for n in nodes if not all(key in n.labels for key in needed)}
+        counts = [{} if c.topology_key == HOSTNAME else _domain_counts(c, pod, snapshot, nodes, needed) for c in soft]
         # Many domains make each count smaller, so a count weighs more there.
         weights = [
             math.log((len(nodes) - len(ignored) if c.topology_key == HOSTNAME else len(count)) + 2)
@@ -127,7 +129,8 @@ class PodTopologySpread:
         ]
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """Pods of the pod's namespace that a constraint counts, and nodes whose labels or taints changed."""
+        """Pods of the pod's namespace that a constraint counts, nodes whose labels or taints changed, and nodes that
+        are gone: with the last one of it goes a domain, perhaps the emptiest."""
         if not pod.spread_constraints:
             return self._hard_defaults
         if change.what in (What.POD_ADD, What.POD_UPDATE, What.POD_DELETE):
@@ -137,6 +140,9 @@ class PodTopologySpread:
                 for p in seen
                 for c in pod.spread_constraints
             )
+        if change.what is What.NODE_DELETE and isinstance(change.old, NodeInfo):
+            labels = change.old.labels
+            return all(constraint.topology_key in labels for constraint in pod.spread_constraints if constraint.hard)
         return node_facts_changed(change, lambda node: (node.labels, node.taints))
 
     def _constraints(self, pod: PodInfo, snapshot: Snapshot) -> Sequence[SpreadConstraint]:
@@ -156,7 +162,9 @@ def _counts(constraint: SpreadConstraint, pod: PodInfo, node: NodeInfo) -> bool:
 def _matching(selector: Selector, namespace: str) -> Callable[[NodeInfo], int]:
     """Counts a node's pods that the selector matches; pods being deleted are leaving and do not count.
 
-    O(pods of the node) after it has changed."""
+    One that matches everything counts nothing. O(pods of the node) after it has changed."""
+    if selector.empty:
+        return lambda node: 0
     matches, question = selector.matches, f"{namespace}\0{selector.nothing}\0{selector}"
 
     def count(node: NodeInfo) -> int:
@@ -171,14 +179,16 @@ def _matching(selector: Selector, namespace: str) -> Callable[[NodeInfo], int]:
 
 
 def _domain_counts(
-    constraint: SpreadConstraint, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo], ignored: set[str]
+    constraint: SpreadConstraint, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo], needed: Sequence[str]
 ) -> Mapping[str, int]:
-    """Count matching pods per value of the key, over the domains that hold a feasible node."""
+    """Count matching pods per value of the key, over the domains that hold a feasible node.
+
+    needed: labels without which a node does not take part. Nodes without the key are one domain where it is not."""
     key = constraint.topology_key
-    count = {n.labels[key]: 0 for n in nodes if key in n.labels and n.name not in ignored}
+    count = {n.labels.get(key, ""): 0 for n in nodes if all(each in n.labels for each in needed)}
     matches = _matching(constraint.selector, pod.namespace)
     for node in snapshot.nodes:
-        value = node.labels.get(key)
-        if value in count and _counts(constraint, pod, node):
+        value = node.labels.get(key, "")
+        if value in count and all(each in node.labels for each in needed) and _counts(constraint, pod, node):
             count[value] += matches(node)
     return count

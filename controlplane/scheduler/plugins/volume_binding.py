@@ -149,8 +149,8 @@ class VolumeBinding:
                 self._check_reach(current, node)
                 continue
             if claim in plan.provision and objects.annotations(current).get(volumes.SELECTED_NODE) != node.name:
-                key = objects.key(claim)
-                raise PreBindFailed(f'binding volumes: provisioning failed for PVC "{key}"')
+                told = "provisioning failed" if objects.annotations(current) else "selectedNode annotation reset"
+                raise PreBindFailed(f'binding volumes: {told} for PVC "{objects.name(claim)}"')
             every = False
         return every
 
@@ -158,7 +158,8 @@ class VolumeBinding:
         volume = self._storage.volumes.get(claim["spec"]["volumeName"])
         if volume is not None and not volumes.reaches(volume, node.labels):
             name = objects.name(volume)
-            raise PreBindFailed(f'binding volumes: pv "{name}" node affinity doesn\'t match node "{node.name}"')
+            told = f'pv "{name}" node affinity doesn\'t match node "{node.name}": no matching NodeSelectorTerms'
+            raise PreBindFailed(f"binding volumes: {told}")
 
     async def _either(self, changed: asyncio.Event) -> None:
         changed.clear()

@@ -9,12 +9,14 @@ from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
 from controlplane.scheduler.storage import Storage
 
-# Each label and the name it had, or has, for the same.
+# Each label and the name that it has today: the old ones of a volume are found in the new ones of nodes, not the other
+# way round.
 _TOPOLOGY = {
-    "topology.kubernetes.io/zone": "failure-domain.beta.kubernetes.io/zone",
-    "topology.kubernetes.io/region": "failure-domain.beta.kubernetes.io/region",
+    "topology.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region": "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
 }
-_TOPOLOGY |= {old: new for new, old in _TOPOLOGY.items()}
 REASON = "node(s) had no available volume zone"
 
 

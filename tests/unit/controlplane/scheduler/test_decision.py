@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import pytest
 
-from apimachinery.meta import labels as label_selectors
-from apimachinery.meta.labels import Selector
-from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import decide, feasible_nodes_to_find
 from controlplane.scheduler.messages import NO_NODES, fit_error, truncated
 from controlplane.scheduler.plugins import make_framework
-from controlplane.scheduler.pod_info import Labels, PodInfo
-from controlplane.scheduler.preemption import plan_preemption
+from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import snapshot_of
-from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
+from tests.unit.controlplane.scheduler.objects_for_scheduling import OneService, explain, node, pod
 
 Object = dict[str, Any]
 FRAMEWORK = make_framework()
-
-
-class OneService:
-    """Surroundings in which every pod labelled app=web belongs to one Service."""
-
-    def namespace_labels(self) -> dict[str, Labels]:
-        return {}
-
-    def owner_selector(self, pod: PodInfo) -> Selector | None:
-        return label_selectors.from_set({"app": "web"}) if pod.labels.get("app") == "web" else None
 
 
 def test_three_replicas_spread_over_two_workers() -> None:
@@ -185,15 +170,6 @@ def test_sampling_visits_every_node_in_turn() -> None:
     assert len(seen) == 1000
 
 
-def explain(candidate: Object, nodes: list[Object], running: list[Object]) -> str:
-    snapshot = snapshot_of(nodes, running)
-    info = PodInfo(candidate)
-    decision = decide(FRAMEWORK, info, snapshot)
-    assert decision.node is None
-    preemption = plan_preemption(FRAMEWORK, info, snapshot, decision.refusals)
-    return fit_error(len(snapshot), decision.refusals, preemption.message)
-
-
 def test_fit_error_reads_as_upstreams() -> None:
     master = node("master", taints=[{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}])
     busy = [pod(f"q{i}", cpu="3", on=f"w{i}") for i in range(2)]
@@ -206,6 +182,10 @@ def test_fit_error_reads_as_upstreams() -> None:
 
 def test_fit_error_without_nodes() -> None:
     assert fit_error(0, {}, "") == NO_NODES
+
+
+def test_fit_error_where_an_extender_says_nothing() -> None:
+    assert fit_error(1, {}, "why not.") == "0/1 nodes are available: preemption: why not."
 
 
 @pytest.mark.parametrize(
@@ -238,25 +218,27 @@ def test_pod_that_names_its_nodes_looks_at_no_other() -> None:
     assert (decision.node, decision.evaluated) == ("n7", 1)
 
 
-def test_preemption_takes_the_least_harm() -> None:
-    """One victim of the lowest priority, though the other node would do as well."""
-    running = [
-        pod("small", cpu="2", on="a", priority=5),
-        pod("middle", cpu="2", on="a", priority=7),
-        pod("large", cpu="4", on="b", priority=9),
-    ]
-    snapshot = snapshot_of([node("a"), node("b")], running)
-    candidate = PodInfo(pod("p", cpu="2", priority=10))
-    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
-    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals).victims
-    assert victims is not None
-    assert (victims.node, [p.name for p in victims.pods]) == ("a", ["small"])
+def test_a_pod_whose_terms_contradict_themselves_can_go_nowhere() -> None:
+    fields = [{"key": "metadata.name", "operator": "In", "values": [name]} for name in "ab"]
+    terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    assert explain(pod("p", affinity=affinity), [node("a"), node("b")], []) == (
+        "0/2 nodes are available: pod affinity terms conflict. "
+        "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+    )
 
 
-def test_preemption_never() -> None:
-    running = [pod("low", cpu="4", on="a")]
-    candidate = pod("p", cpu="2", priority=10, preemptionPolicy="Never")
-    assert explain(candidate, [node("a")], running).endswith("preemption: not eligible due to preemptionPolicy=Never.")
+def test_the_node_where_room_was_made_is_taken_though_another_is_better() -> None:
+    snapshot = snapshot_of([node("a"), node("b")], [pod("q", cpu="2", on="a")])
+    candidate = pod("p", cpu="1", priority=10)
+    assert decide(FRAMEWORK, PodInfo(candidate), snapshot).node == "b"
+    candidate["status"]["nominatedNodeName"] = "a"
+    decision = decide(FRAMEWORK, PodInfo(candidate), snapshot)
+    assert (decision.node, decision.evaluated) == ("a", 0)
+    full = snapshot_of([node("a"), node("b")], [pod("q", cpu="4", on="a")])
+    assert decide(FRAMEWORK, PodInfo(candidate), full).node == "b"
+    candidate["status"]["nominatedNodeName"] = "gone"
+    assert decide(FRAMEWORK, PodInfo(candidate), snapshot).node == "b"
 
 
 def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
@@ -267,50 +249,3 @@ def test_room_made_for_a_nominated_pod_is_kept_for_it() -> None:
     assert decide(FRAMEWORK, later, snapshot).node == "a"
     higher = PodInfo(pod("higher", cpu="1", priority=11))
     assert decide(FRAMEWORK, higher, snapshot, nominated={"a": [waiting]}).node == "a"
-
-
-def _budget(allowed: int, disrupted: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "metadata": {"name": "b", "namespace": "default"},
-        "spec": {"selector": {"matchLabels": {"app": "guarded"}}},
-        "status": {"disruptionsAllowed": allowed, "disruptedPods": dict.fromkeys(disrupted, "t")},
-    }
-
-
-def _victims(budgets: list[dict[str, Any]]) -> tuple[str, set[str], int]:
-    """Of a pod that needs one of two pods gone on `a` (guarded), or two of two on `b` (not)."""
-    guarded = [pod(f"g{n}", cpu="2", priority=1, on="a", labels={"app": "guarded"}) for n in (1, 2)]
-    free = [pod(f"f{n}", cpu="1", priority=1, on="b") for n in (1, 2)]
-    snapshot = snapshot_of([node("a", cpu="4"), node("b", cpu="2")], [*guarded, *free])
-    candidate = PodInfo(pod("p", cpu="2", priority=10))
-    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
-    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, budgets)).victims
-    assert victims is not None
-    return victims.node, {each.name for each in victims.pods}, victims.violations
-
-
-def test_preemption_goes_where_no_budget_is_broken() -> None:
-    assert _victims([])[:2] == ("a", {"g2"})
-    assert _victims([_budget(1)])[0] == "a"
-    assert _victims([_budget(0)]) == ("b", {"f1", "f2"}, 0)
-
-
-def test_preemption_spares_those_whose_turn_would_break_a_budget() -> None:
-    """One may go: the first in the order of importance; the second would be one too many, and is spared."""
-    assert _victims([_budget(1)]) == ("a", {"g1"}, 0)
-
-
-def test_preemption_does_not_count_again_who_is_being_evicted() -> None:
-    pods = [PodInfo(pod(f"g{n}", labels={"app": "guarded"})) for n in (1, 2)]
-    assert violating([_budget(1)], pods) == {pods[1].uid}
-    assert violating([_budget(1, disrupted=("g1",))], pods) == frozenset()
-    assert violating([{**_budget(0), "spec": {"selector": {}}}], pods) == frozenset()
-
-
-def test_preemption_breaks_a_budget_where_nothing_else_helps() -> None:
-    snapshot = snapshot_of([node("a", cpu="2")], [pod("g", cpu="2", priority=1, on="a", labels={"app": "guarded"})])
-    candidate = PodInfo(pod("p", cpu="2", priority=10))
-    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
-    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, [_budget(0)])).victims
-    assert victims is not None
-    assert (victims.node, victims.violations) == ("a", 1)

@@ -48,6 +48,8 @@ def pod_terms(kind: str, key: str = "kubernetes.io/hostname", **labels: str) -> 
 
 CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
 AFFINITY_REASON = "node(s) didn't match Pod's node affinity/selector"
+PORT = {"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}
+WITH_PORT = pod("p", containers=[PORT])
 ONE_NODE_CASES: list[tuple[str, Object, Object, list[Object], tuple[str, ...]]] = [
     ("fits", pod("p", cpu="1", memory="1Gi"), node("n"), [], ()),
     ("exact fit", pod("p", cpu="4"), node("n", cpu="4"), [], ()),
@@ -96,6 +98,14 @@ ONE_NODE_CASES: list[tuple[str, Object, Object, list[Object], tuple[str, ...]]] 
         ("Insufficient cpu",),
     ),
     ("overhead adds up", pod("p", cpu="4", overhead={"cpu": "1m"}), node("n", cpu="4"), [], ("Insufficient cpu",)),
+    ("a port of its start", WITH_PORT, node("n"), [pod("q", on="n", initContainers=[PORT])], ()),
+    (
+        "a sidecar's port",
+        WITH_PORT,
+        node("n"),
+        [pod("q", on="n", initContainers=[{**PORT, "restartPolicy": "Always"}])],
+        ("node(s) didn't have free ports for the requested pod ports",),
+    ),
     ("cordoned", pod("p"), node("n", unschedulable=True), [], ("node(s) were unschedulable",)),
     (
         "cordon tolerated",
@@ -274,6 +284,7 @@ SKEWED = "node(s) didn't match pod topology spread constraints"
         pytest.param(["a"], spread(), {"a": (SKEWED,), "b": ()}, id="one ahead"),
         pytest.param(["a"], spread(2), {"a": (), "b": ()}, id="skew of two"),
         pytest.param(["a", "b"], spread(), {"a": (), "b": ()}, id="level"),
+        pytest.param(["a", "a"], spread(labelSelector={}), {"a": (), "b": ()}, id="a selector of everything"),
         pytest.param(["a", "b"], spread(minDomains=3), {"a": (SKEWED,), "b": (SKEWED,)}, id="too few domains"),
     ],
 )

@@ -6,34 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
 from controlplane.scheduler.config import parse
-from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, read_file
+from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, LeaseAt, read_file
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.profiles import DEFAULT_FILTERS, DEFAULT_SCORES, Fit, Profile
 from controlplane.scheduler.snapshot import snapshot_of
+from tests.unit.controlplane.scheduler.files_for_scheduling import arguments, profile, read
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
-
-
-def read(tmp_path: Path, **document: Any) -> FileConfig:
-    path, problems = tmp_path / "scheduler.yaml", Problems()
-    path.write_text(yaml.safe_dump({"apiVersion": API_VERSION, "kind": KIND, **document}))
-    found = read_file(path, problems)
-    problems.raise_if_any()
-    return found
-
-
-def profile(tmp_path: Path, **said: Any) -> Profile:
-    return read(tmp_path, profiles=[said]).profiles[0]
-
-
-def arguments(tmp_path: Path, name: str, **args: Any) -> Profile:
-    return profile(tmp_path, pluginConfig=[{"name": name, "args": args}])
 
 
 def test_a_file_that_says_nothing_is_the_default(tmp_path: Path) -> None:
@@ -47,7 +31,7 @@ def test_profiles_by_schedulerName(tmp_path: Path) -> None:
         clientConnection={"kubeconfig": "/k"},
         leaderElection={"leaderElect": False},
         percentageOfNodesToScore=30,
-        profiles=[{}, {"schedulerName": "other"}],
+        profiles=[{"schedulerName": "default-scheduler"}, {"schedulerName": "other"}],
     )
     assert (found.kubeconfig, found.leader_elect, found.percentage_of_nodes_to_score) == ("/k", False, 30)
     assert [each.scheduler_name for each in found.profiles] == ["default-scheduler", "other"]
@@ -113,7 +97,22 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             id="percentage",
         ),
         pytest.param(
-            {"profiles": [{}, {}]}, 'profiles[1].schedulerName: Duplicate value: "default-scheduler"', id="twice"
+            {"profiles": [{"schedulerName": "a"}, {"schedulerName": "a"}]},
+            'profiles[1].schedulerName: Duplicate value: "a"',
+            id="twice",
+        ),
+        pytest.param(
+            {"profiles": [{"schedulerName": "a"}, {}]}, "profiles[1].schedulerName: Required value", id="no-name"
+        ),
+        pytest.param(
+            {"profiles": [{"pluginConfig": [{"name": "NodeAffinity"}, {"name": "NodeAffinity"}]}]},
+            'profiles[0].pluginConfig[1]: Duplicate value: "NodeAffinity"',
+            id="arguments-twice",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": f"http://{e}", "managedResources": [{"name": "a/b"}]} for e in "ef"]},
+            'extenders[1].managedResources[0].name: Invalid value: "a/b": duplicate extender managed resource name',
+            id="managed-twice",
         ),
         pytest.param(
             {"profiles": [{"plugins": {"score": {"enabled": [{"name": "Nonsense"}]}}}]},
@@ -148,6 +147,12 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             'profiles[0].plugins.filter.enabled[1].name: plugin "NodeName" already registered as "FilterPlugin"',
             id="enabled-twice",
         ),
+        pytest.param(
+            {"leaderElection": {"resourceLock": "endpoints"}},
+            'leaderElection.resourceLock: Invalid value: "endpoints": resourceLock value must be "leases"',
+            id="lock",
+        ),
+        pytest.param({"enableProfiling": "no"}, "enableProfiling: must be true or false", id="profiling"),
         pytest.param(
             {"parallelism": 0},
             "parallelism: Invalid value: 0: should be an integer value greater than zero",
@@ -192,7 +197,8 @@ def test_what_is_wrong_is_told_by_its_path(tmp_path: Path, said: Any, problem: s
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
-    strategy = {"type": "Least", "requestedToCapacityRatio": {"shape": [{"utilization": 101, "score": 11}]}}
+    shape = [{"utilization": 101, "score": 11}]
+    strategy = {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}, "kind": "x"}
     with pytest.raises(ConfigError) as refused:
         arguments(tmp_path, "NodeResourcesFit", scoringStrategy=strategy, ignored=1)
     assert len(refused.value.problems) == 4
@@ -235,57 +241,10 @@ def test_default_constraints_of_a_profile_also_filter(tmp_path: Path) -> None:
     constraint = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
     found = arguments(tmp_path, "PodTopologySpread", defaultingType="List", defaultConstraints=[constraint])
     assert found.spread is not None and found.spread[0].hard
-    with pytest.raises(ConfigError, match="cannot be specified"):
+    with pytest.raises(
+        ConfigError, match=r"defaultingType: Invalid value: \"System\": when .defaultConstraints are not empty"
+    ):
         arguments(tmp_path, "PodTopologySpread", defaultConstraints=[constraint])
-
-
-ARGUMENTS = [
-    pytest.param(
-        "DefaultPreemption",
-        {"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 0},
-        "args: both minCandidateNodesPercentage and minCandidateNodesAbsolute cannot be zero",
-        id="no-candidates",
-    ),
-    pytest.param(
-        "DefaultPreemption",
-        {"minCandidateNodesPercentage": 101},
-        "args.minCandidateNodesPercentage: Invalid value: 101: not in valid range [0, 100]",
-        id="candidates",
-    ),
-    pytest.param(
-        "InterPodAffinity",
-        {"hardPodAffinityWeight": 101},
-        "args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
-        id="hard-weight",
-    ),
-    pytest.param(
-        "VolumeBinding",
-        {"bindTimeoutSeconds": -1},
-        "args.bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should not be a negative value",
-        id="bind-timeout",
-    ),
-    pytest.param(
-        "NodeResourcesFit",
-        {"ignoredResourceGroups": ["example.com/foo"]},
-        "args.ignoredResourceGroups[0]: Invalid value: \"example.com/foo\": resource group name can't contain '/'",
-        id="ignored-group",
-    ),
-    pytest.param(
-        "NodeAffinity",
-        {"addedAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}},
-        "args.addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: "
-        "must have at least one node selector term",
-        id="added-affinity",
-    ),
-    pytest.param("NodeName", {}, 'name: "NodeName" takes no arguments here', id="no-arguments"),
-]
-
-
-@pytest.mark.parametrize(("name", "args", "problem"), ARGUMENTS)
-def test_arguments_that_are_refused(tmp_path: Path, name: str, args: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        arguments(tmp_path, name, **args)
-    assert f"profiles[0].pluginConfig[0].{problem}" in refused.value.problems
 
 
 def test_the_rest_of_the_file(tmp_path: Path) -> None:
@@ -296,6 +255,7 @@ def test_the_rest_of_the_file(tmp_path: Path) -> None:
     }  # fmt: skip
     found = read(
         tmp_path, podInitialBackoffSeconds=2, podMaxBackoffSeconds=30, parallelism=4, extenders=[extender],
+        enableProfiling=False, enableContentionProfiling=False,
         profiles=[{"percentageOfNodesToScore": 7}],
     )  # fmt: skip
     assert [found.backoffs.after(tries) for tries in (1, 2, 3, 9)] == [2, 4, 8, 30]
@@ -336,7 +296,7 @@ def test_preferences_of_running_pods_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> None:
-    said = {"leaderElect": False, "leaseDuration": "6s", "renewDeadline": "4s"}
+    said = {"leaderElect": False, "leaseDuration": "6s", "renewDeadline": "4s", "resourceName": "mine"}
     assert read(tmp_path, leaderElection=said).leader_lease == (6.0, 4.0, 2.0)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(
@@ -345,5 +305,8 @@ def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> No
     argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
     found = parse([*argv, "--leader-elect-retry-period=1s"])
     assert (found.leader_elect, found.leader_lease) == (False, (6.0, 4.0, 1.0))
+    assert found.lease == LeaseAt("kube-system", "mine")
+    elsewhere = ["--leader-elect-resource-name=theirs", "--leader-elect-resource-namespace=lab"]
+    assert parse([*argv, *elsewhere]).lease == LeaseAt("lab", "theirs")
     with pytest.raises(ConfigError, match="3 s > 4 s > 2 s > 0 does not hold"):
         parse([*argv, "--leader-elect-lease-duration=3s"])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
+from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.framework import Change, What
 from controlplane.scheduler.node_info import NodeInfo
+from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.queue import QueuedPod, SchedulingQueue
+from controlplane.scheduler.watching import Watching
 from tests.unit.controlplane.scheduler.objects_for_scheduling import node, pod
 
 FRAMEWORK = make_framework()
@@ -59,6 +63,32 @@ async def test_backoff_doubles_to_ten_seconds() -> None:
         popped = await pop_now(queue)
 
 
+async def test_who_was_tried_comes_behind_those_who_came_meanwhile() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("old")))
+    tried = await queue.pop()
+    await clock.advance(0.1)
+    queue.add(PodInfo(pod("new")))
+    await clock.advance(0.1)
+    queue.put_back(tried)
+    await clock.advance(1.1)
+    assert [(await queue.pop()).pod.name for _ in range(2)] == ["new", "old"]
+
+
+async def test_backoff_begins_when_the_try_ends() -> None:
+    """A try may take minutes, while volumes are provisioned."""
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p")))
+    tried = await queue.pop()
+    await clock.advance(600)
+    queue.put_back(tried)
+    assert await pop_now(queue) is None
+    await clock.advance(1.1)
+    assert await pop_now(queue) is not None
+
+
 CHANGES = [
     pytest.param(Change(What.NODE_ADD, None, node_info(cpu="8")), True, id="larger node"),
     pytest.param(Change(What.NODE_ADD, None, node_info(cpu="4")), False, id="node too small"),
@@ -78,6 +108,50 @@ async def test_only_a_helpful_change_wakes(change: Change, wakes: bool) -> None:
     assert queue.move(change) == (1 if wakes else 0)
     await clock.advance(1.1)
     assert (await pop_now(queue) is not None) == wakes
+
+
+def _near(kind: str, **labels: str) -> dict[str, Any]:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+
+
+WEB, DB = PodInfo(pod("q", labels={"app": "web"})), PodInfo(pod("q", labels={"app": "db"}))
+AVERSE = PodInfo(pod("q", **_near("podAntiAffinity", app="p")))
+NEAR, FAR = _near("podAffinity", app="web"), _near("podAntiAffinity", app="web")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "change", "wakes"),
+    [
+        pytest.param(NEAR, Change(What.POD_ADD, None, WEB), True, id="who is wanted comes"),
+        pytest.param(NEAR, Change(What.POD_ADD, None, DB), False, id="another comes"),
+        pytest.param(NEAR, Change(What.POD_UPDATE, DB, WEB), True, id="another becomes wanted"),
+        pytest.param(NEAR, Change(What.POD_UPDATE, WEB, WEB), False, id="nothing new"),
+        pytest.param(NEAR, Change(What.POD_DELETE, WEB), False, id="who is wanted goes"),
+        pytest.param(FAR, Change(What.POD_DELETE, WEB), True, id="who is not wanted goes"),
+        pytest.param(FAR, Change(What.POD_DELETE, DB), False, id="another goes"),
+        pytest.param(FAR, Change(What.POD_UPDATE, WEB, DB), True, id="who is not wanted becomes another"),
+        pytest.param({}, Change(What.POD_DELETE, AVERSE), True, id="who did not want it goes"),
+    ],
+)
+def test_affinity_waits_for_the_pods_it_speaks_of(waiting: dict[str, Any], change: Change, wakes: bool) -> None:
+    assert FRAMEWORK.may_help(PodInfo(pod("p", labels={"app": "p"}, **waiting)), ["InterPodAffinity"], change) == wakes
+
+
+async def test_a_node_that_goes_wakes_who_waits_for_another_domain() -> None:
+    """The emptiest zone may have gone with it; a node without a zone was in none."""
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    queue, cache = make_queue(ManualClock()), SchedulerCache()
+    for name, labels in (("zoned", {"zone": "1"}), ("plain", {})):
+        cache.set_node(node(name, labels=labels))
+    watching = Watching(cache, queue, Nominator(), {"default-scheduler": FRAMEWORK})
+    for refused_by in ("PodTopologySpread", "NodeResourcesFit"):
+        queue.add(PodInfo(pod(refused_by, topologySpreadConstraints=[spread])))
+        queue.put_back(await queue.pop(), {refused_by})
+    watching.node_gone(node("plain"))
+    assert queue.lengths()["unschedulable"] == 2
+    watching.node_gone(node("zoned"))
+    assert [each["key"] for each in queue.later() if each["after"] is None] == ["default/NodeResourcesFit"]
 
 
 async def test_unschedulable_pods_are_tried_again_after_five_minutes() -> None:

@@ -172,11 +172,24 @@ def test_where_the_volumes_are(held: list[Object], chosen: str | None, text: str
     assert found == chosen and text in said
 
 
-def test_zones_of_labelled_volumes() -> None:
-    labelled = [node("z1", labels={"topology.kubernetes.io/zone": "a"})]
-    world = World(claim(bound="v"), volume("v", labels={"topology.kubernetes.io/zone": "b__c"}))
-    made = decide(world.framework, PodInfo(user()), snapshot_of(labelled, []))
-    assert made.refusals["z1"].reasons == ("node(s) had no available volume zone",)
+ZONE, OLD_ZONE = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
+
+
+@pytest.mark.parametrize(
+    ("of_node", "of_volume", "fits"),
+    [
+        pytest.param({ZONE: "a"}, {ZONE: "b__c"}, False, id="elsewhere"),
+        pytest.param({ZONE: "b"}, {ZONE: "b__c"}, True, id="one of them"),
+        pytest.param({ZONE: "b"}, {OLD_ZONE: "b"}, True, id="an old volume"),
+        pytest.param({OLD_ZONE: "b"}, {ZONE: "b"}, False, id="an old node"),
+    ],
+)
+def test_zones_of_labelled_volumes(of_node: dict[str, str], of_volume: dict[str, str], fits: bool) -> None:
+    world = World(claim(bound="v"), volume("v", labels=of_volume))
+    made = decide(world.framework, PodInfo(user()), snapshot_of([node("z1", labels=of_node)], []))
+    assert (made.node is not None) == fits
+    if not fits:
+        assert made.refusals["z1"].reasons == ("node(s) had no available volume zone",)
 
 
 def test_one_volume_is_not_given_twice() -> None:
@@ -250,7 +263,14 @@ async def test_the_wait_ends_when_the_claim_is_bound() -> None:
     await _beside(world.binding.pre_bind(wanted, chosen, lambda: False), bind())
 
 
-async def test_the_wait_ends_when_the_provisioner_gives_up() -> None:
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        ({"volume.kubernetes.io/storage-provisioner": "d"}, 'provisioning failed for PVC "c"'),
+        (None, 'selectedNode annotation reset for PVC "c"'),
+    ],
+)
+async def test_the_wait_ends_when_the_provisioner_gives_up(left: Object | None, text: str) -> None:
     world = World(claim(of="w"), storage_class("w"))
     wanted, chosen = PodInfo(user()), snapshot_of(NODES, []).by_name["n1"]
     world.framework.reserve(wanted, chosen)
@@ -259,10 +279,10 @@ async def test_the_wait_ends_when_the_provisioner_gives_up() -> None:
         while not world.api.updated:
             await world.clock.advance(0.1)
         refused = claim(of="w")
-        refused["metadata"]["resourceVersion"] = "9"
+        refused["metadata"] |= {"resourceVersion": "9", "annotations": left}
         world.put(refused)
 
-    with pytest.raises(PreBindFailed, match='provisioning failed for PVC "default/c"'):
+    with pytest.raises(PreBindFailed, match=f"^binding volumes: {text}$"):
         await _beside(world.binding.pre_bind(wanted, chosen, lambda: False), give_up())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,22 +16,36 @@ _ATTEMPTS = 4
 """How often each of two dozen groups is asked: of a server that refuses some, all would hardly ever answer at once."""
 
 
-async def served_resources(client: Client, *verbs: str) -> list[Resource]:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the API server serves. missing: the versions of groups that gave no answer: an aggregated server is away."""
+
+    resources: list[Resource]
+    missing: list[str]
+
+    def why_missing(self) -> str:
+        """Say what is missing, as client-go does; empty when nothing is."""
+        said = ", ".join(f"{each}: stale GroupVersion discovery: {each}" for each in sorted(self.missing))
+        return f"unable to retrieve the complete list of server APIs: {said}" if said else ""
+
+
+async def served_resources(client: Client, *verbs: str) -> Served:
     """Return the resources that support all of `verbs`, in the preferred version of their group.
 
-    Raises ApiError or ApiUnreachable when a group's answer is missing: a partial list must not pass for the whole.
+    Raises ApiError or ApiUnreachable when nobody says which groups there are.
     """
     groups = orjson.loads(await client.raw("GET", "/apis"))["groups"]
-    versions = [group["preferredVersion"]["groupVersion"] for group in groups]
-    paths = ["/api/v1", *(f"/apis/{version}" for version in versions)]
-    lists = await asyncio.gather(*(_resources(client, path) for path in paths))
-    return [
+    versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+    lists = await asyncio.gather(*(_of_version(client, version) for version in versions))
+    found = [
         resource
         for each in lists
+        if each is not None
         for entry in each.get("resources") or ()
         if "/" not in entry["name"] and set(verbs) <= set(entry.get("verbs") or ())
         for resource in (_resource(each["groupVersion"], entry),)
     ]
+    return Served(found, [version for version, each in zip(versions, lists, strict=True) if each is None])
 
 
 class ServedKinds:
@@ -70,6 +85,14 @@ async def served_versions(client: Client, group: str) -> list[str]:
         raise
     preferred = found["preferredVersion"]["version"]
     return [preferred, *(each["version"] for each in found["versions"] if each["version"] != preferred)]
+
+
+async def _of_version(client: Client, version: str) -> dict[str, Any] | None:
+    """Return what one version of a group holds; None when that cannot be had."""
+    try:
+        return await _resources(client, f"/apis/{version}" if "/" in version else f"/api/{version}")
+    except (ApiError, ApiUnreachable):
+        return None
 
 
 async def _resources(client: Client, path: str) -> dict[str, Any]:

@@ -29,8 +29,10 @@ Object = dict[str, Any]
 
 NAME = "garbage-collector-controller"
 # Events own nothing, are owned by nothing, and are many.
-IGNORED = frozenset({"Event"})
+IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 DISCOVERY_PERIOD = 30.0
+SYNC_PATIENCE = 30.0
+"""Seconds after which kinds that cannot be listed (a webhook of theirs is away) no longer hold up all others."""
 REMEMBERED_ABSENT = 500
 
 
@@ -77,6 +79,7 @@ class GarbageCollector:
         self._graph = OwnershipGraph()
         self._resources: dict[tuple[str, str], Resource] = {}
         self._informers: dict[Resource, Informer] = {}
+        self._missing = ""
         self._absent: OrderedDict[str, None] = OrderedDict()
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=20)
@@ -112,11 +115,14 @@ class GarbageCollector:
         return "waits for its dependents to go" if owner.deletes_dependents else "there"
 
     async def run(self) -> None:
-        """Work until cancelled; the first deletion happens after every kind has synced."""
+        """Work until cancelled; the first deletion happens after every kind has synced that can be listed."""
         while not await self._discover():
             await self._clock.sleep(1.0)
-        for informer in list(self._informers.values()):
-            await informer.wait_synced()
+        try:
+            async with asyncio.timeout(SYNC_PATIENCE):
+                await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
+        except TimeoutError:
+            log.warning("%s: not all kinds could be listed, proceeding anyway", NAME)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.loop.run())
             group.create_task(self._keep_discovering())
@@ -303,7 +309,10 @@ class GarbageCollector:
             await self._discover()
 
     async def _discover(self) -> bool:
-        """Watch every kind that can be deleted; returns False when a server did not answer, or oddly."""
+        """Watch every kind that can be deleted; returns False when none is known, or a server answered oddly.
+
+        A group whose server is away is asked for again later. Until then its objects keep what they own.
+        """
         try:
             served = await served_resources(self._client, "list", "watch", "delete")
         except (ApiError, ApiUnreachable) as error:
@@ -312,13 +321,17 @@ class GarbageCollector:
         except Exception:  # the words of somebody's aggregated server
             log.exception("%s: discovery", NAME)
             return False
-        for resource in served:
-            if resource in self._informers or resource.kind in IGNORED:
+        missing = served.why_missing()
+        if missing and missing != self._missing:
+            log.warning("%s: discovery: %s", NAME, missing)
+        self._missing = missing
+        for resource in served.resources:
+            if resource in self._informers or (resource.group, resource.plural) in IGNORED:
                 continue
             self._resources[(resource.api_version, resource.kind)] = resource
             informer = self._informers[resource] = self._context.informers.get(resource, transform=metadata_only)
             self._listen(informer, resource)
-        return True
+        return bool(served.resources)
 
     def _listen(self, informer: Informer, resource: Resource) -> None:
         def seen(obj: Object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import orjson
 import pytest
@@ -14,7 +16,43 @@ from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.tasks import cancel_and_wait
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.context import Context
+from controlplane.controllers.discovery import served_resources
 from controlplane.controllers.garbage_collector import GarbageCollector
+
+Answer = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@asynccontextmanager
+async def served(answer: Answer) -> AsyncIterator[ClientConfig]:
+    """A server with one handler for all paths."""
+    application = web.Application()
+    application.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield ClientConfig(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_group_that_is_away_does_not_hide_the_others() -> None:
+    entry = {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["list", "delete"]}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.startswith("/apis/"):
+            return web.Response(status=503, text="service unavailable\n")
+        groups = [{"name": name, "preferredVersion": {"groupVersion": f"{name}/v1"}} for name in ("y", "x")]
+        found = {"groups": groups} if request.path == "/apis" else {"groupVersion": "v1", "resources": [entry]}
+        return web.json_response(found)
+
+    async with served(answer) as config, Client(config, "test") as client:
+        found = await served_resources(client, "list", "delete")
+    assert [each.plural for each in found.resources] == ["pods"]
+    assert found.why_missing() == (
+        "unable to retrieve the complete list of server APIs: "
+        "x/v1: stale GroupVersion discovery: x/v1, y/v1: stale GroupVersion discovery: y/v1"
+    )
 
 
 @pytest.mark.parametrize("odd", [b'{"resources":7}', b"[]", b"not JSON", b'{"resources":[{}],"groupVersion":"x/v1"}'])
@@ -32,21 +70,12 @@ async def test_odd_words_of_an_aggregated_server_do_not_end_the_collector(
         body = odd if request.path == "/apis/x/v1" else orjson.dumps(found)
         return web.Response(body=body, content_type="application/json")
 
-    application = web.Application()
-    application.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    config = ClientConfig(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    try:
-        async with Client(config, "test") as client:
-            collector = GarbageCollector(Context(client, ControllersConfig(config), SystemClock()))
-            running = asyncio.create_task(collector.run())
-            async with asyncio.timeout(60):
-                for _ in range(2):
-                    while await asked.get() != "/apis":
-                        pass
-            assert not running.done() and f"{collector.name}: discovery" in caplog.text
-            await cancel_and_wait(running)
-    finally:
-        await runner.cleanup()
+    async with served(answer) as config, Client(config, "test") as client:
+        collector = GarbageCollector(Context(client, ControllersConfig(config), SystemClock()))
+        running = asyncio.create_task(collector.run())
+        async with asyncio.timeout(60):
+            for _ in range(2):
+                while await asked.get() != "/apis":
+                    pass
+        assert not running.done() and f"{collector.name}: discovery" in caplog.text
+        await cancel_and_wait(running)

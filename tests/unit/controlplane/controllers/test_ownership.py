@@ -102,3 +102,8 @@ def test_a_terminating_namespace_says_what_it_waits_for() -> None:
     )
     assert found["NamespaceDeletionContentFailure"]["status"] == "False"
     assert not remains.empty
+    remains.failures += ["second", "first"]
+    found = {c["type"]: c for c in plan_conditions({"status": {}}, remains, "what is missing", NOW)}
+    assert found["NamespaceDeletionDiscoveryFailure"]["message"] == "what is missing"
+    failed = "Failed to delete all resource types, 2 remaining: first, second"
+    assert found["NamespaceDeletionContentFailure"]["message"] == failed

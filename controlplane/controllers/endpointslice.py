@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from apimachinery.api.catalogue import ENDPOINTSLICES, NODES, PODS, SERVICES
@@ -62,7 +62,7 @@ class EndpointSliceController:
     async def reconcile(self, key: str) -> float | None:
         """Bring the slices of one Service up to date. Those of a deleted Service are the garbage collector's."""
         service = self._services.get_by_key(key)
-        if service is None or objects.is_deleting(service):
+        if service is None:
             self._expected.forget(key)
             self._written.pop(key, None)
             self._proportional.pop(key, None)
@@ -117,18 +117,15 @@ class EndpointSliceController:
                 if not is_not_found(error):
                     raise
 
-        calls = [
-            *(create(each) for each in plan.create),
-            *(update(each) for each in plan.update),
-            *(delete(each) for each in plan.delete),
-        ]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        for failure in results:
-            if isinstance(failure, Exception):
-                namespace, name = objects.namespace(service), objects.name(service)
-                message = f"Error updating Endpoint Slices for Service {namespace}/{name}: {failure}"
-                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
-                raise failure
+        # One step after the other: what is deleted first would be missing until the rest is there.
+        try:
+            for step, slices in ((create, plan.create), (update, plan.update), (delete, plan.delete)):
+                await _all(step, slices)
+        except Exception as failure:
+            namespace, name = objects.namespace(service), objects.name(service)
+            message = f"Error updating Endpoint Slices for Service {namespace}/{name}: {failure}"
+            self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
+            raise
 
     def _node_updated(self, old: Object, new: Object) -> None:
         if is_counted(old) != is_counted(new) or facts(old) != facts(new):
@@ -149,6 +146,14 @@ class EndpointSliceController:
         """Someone, we or another, changed a slice of ours: look whether it is still right."""
         for key in _service_keys(changed):
             self._queue.add(key)
+
+
+async def _all(step: Callable[[Object], Awaitable[None]], slices: Iterable[Object]) -> None:
+    """Take one step with each slice. Raises the first failure, once all have ended."""
+    results = await asyncio.gather(*(step(each) for each in slices), return_exceptions=True)
+    for failure in results:
+        if isinstance(failure, Exception):
+            raise failure
 
 
 def is_stale(shown: Iterable[Object], written: Mapping[str, int]) -> bool:

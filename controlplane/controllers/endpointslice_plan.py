@@ -1,7 +1,8 @@
 """Which EndpointSlices to create, change or delete so that they list a Service's endpoints (KEP-752). Pure.
 
 Slices hold endpoints with equal ports, at most MAX_ENDPOINTS each. Endpoints stay in the slice where they are, so that
-a change of one pod rewrites one slice.
+a change of one pod rewrites one slice. A slice that nobody needs any more becomes one that is needed: who follows them
+sees it change, and never a Service without endpoints in between.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ MAX_ENDPOINTS = 100
 
 @dataclass(frozen=True, slots=True)
 class SlicePlan:
-    """What to write. `update` holds whole slices, with the resourceVersion they are based on.
+    """What to write, in this order. `update` holds whole slices, with the resourceVersion they are based on.
 
     events: about the Service. proportional: endpoints have hints in proportion to zones, for the families that could.
     """
@@ -83,13 +84,23 @@ def plan_slices(
     plan = SlicePlan()
     pods_here = [pod for pod in selected if belongs(pod)]
     families = service["spec"].get("ipFamilies") or ["IPv4"]
+    # Slices of an earlier Service of this name are the garbage collector's, which may come at any moment.
+    ours = [each for each in existing if _is_of(service, each)]
     for family in families:
         wanted = _wanted(service, pods_here, family, nodes)
-        of_family = [each for each in existing if each.get("addressType") == family]
+        of_family = [each for each in ours if each.get("addressType") == family]
         _hint(service, family, wanted, of_family, nodes, proportional, plan)
         _plan_family(service, family, wanted, of_family, plan)
-    plan.delete.extend(each for each in existing if each.get("addressType") not in families)
+    plan.delete.extend(each for each in ours if each.get("addressType") not in families)
+    plan.delete.extend(each for each in existing if not _is_of(service, each))
+    if objects.is_deleting(service):
+        plan.create.clear()  # the garbage collector would meet them one by one
     return plan
+
+
+def _is_of(service: Object, each: Object) -> bool:
+    owners = each["metadata"].get("ownerReferences") or ()
+    return any(owner.get("uid") == objects.uid(service) and owner.get("kind") == "Service" for owner in owners)
 
 
 def _wanted(
@@ -144,6 +155,15 @@ def _hinted(existing: Sequence[Object]) -> dict[str, str]:
     }
 
 
+@dataclass(slots=True)
+class _Changes:
+    """Of the slices of one family: to be made, to be written, no longer needed."""
+
+    create: list[Object] = field(default_factory=list)
+    update: list[Object] = field(default_factory=list)
+    obsolete: list[Object] = field(default_factory=list)
+
+
 def _plan_family(
     service: Object,
     family: str,
@@ -154,12 +174,22 @@ def _plan_family(
     by_ports: dict[Ports, list[Object]] = {}
     for each in existing:
         by_ports.setdefault(_ports_of(each), []).append(each)
-    # Without any endpoint one empty slice stays, so that the Service is known to be served.
-    groups: Mapping[Ports, Mapping[str, Object]] = wanted or {(): {}}
-    for ports, endpoints in groups.items():
-        _plan_group(service, family, ports, endpoints, by_ports.pop(ports, []), plan, placeholder=not wanted)
-    for obsolete in by_ports.values():
-        plan.delete.extend(obsolete)
+    changes = _Changes()
+    for ports, endpoints in wanted.items():
+        _plan_group(service, family, ports, endpoints, by_ports.pop(tuple(sorted(ports)), []), changes)
+    for group in by_ports.values():
+        changes.obsolete.extend(group)
+    if len(changes.obsolete) == len(existing) and not changes.create:
+        # Without any endpoint one empty slice stays, so that the Service is known to be served.
+        empty = _new_slice(service, family, ())
+        if [_facts(each) for each in changes.obsolete] == [_facts(empty)]:
+            return
+        changes.create.append(empty)
+    while changes.create and changes.obsolete:
+        changes.update.append(_reused(changes.obsolete.pop(0), changes.create.pop()))
+    plan.create.extend(changes.create)
+    plan.update.extend(changes.update)
+    plan.delete.extend(changes.obsolete)
 
 
 def _plan_group(
@@ -168,44 +198,59 @@ def _plan_group(
     ports: Ports,
     wanted: Mapping[str, Object],
     existing: Sequence[Object],
-    plan: SlicePlan,
-    *,
-    placeholder: bool,
+    changes: _Changes,
 ) -> None:
+    """New endpoints fill what is written anyway, the fullest first. The rest goes together into one slice: the
+    fullest of the others that has room for it, or a new one."""
     left = dict(wanted)
-    kept: list[tuple[Object, list[Object]]] = []
+    changed: list[Object] = []
+    unchanged: list[Object] = []
     for each in existing:
-        endpoints = [
-            left.pop(uid)
-            for old in each.get("endpoints") or ()
-            if (uid := (old.get("targetRef") or {}).get("uid", "")) in left
-        ]
-        kept.append((each, endpoints))
+        kept = [left.pop(uid) for old in each.get("endpoints") or () if (uid := _uid_of(old)) in left]
+        written = {**each, "endpoints": kept, "metadata": {**each["metadata"], "labels": slice_labels(service)}}
+        if not kept and each.get("endpoints"):
+            changes.obsolete.append(each)
+        elif _content(written) == _content(each):
+            unchanged.append(written)
+        else:
+            changed.append(written)
     new = list(left.values())
-    # New endpoints go where something changes anyway, then into the fullest slice with room.
-    for _, endpoints in sorted(kept, key=lambda pair: (not _shrank(*pair), -len(pair[1]))):
-        room = MAX_ENDPOINTS - len(endpoints)
-        endpoints += new[:room]
-        del new[:room]
-    for each, endpoints in kept:
-        if not endpoints and not (placeholder and each is kept[0][0]):
-            plan.delete.append(each)
-            continue
-        changed = {**each, "endpoints": endpoints, "metadata": _metadata(service, each)}
-        if _content(changed) != _content(each):
-            plan.update.append(changed)
-    missing = placeholder and not kept
-    while new or missing:
-        plan.create.append(_new_slice(service, family, ports, new[:MAX_ENDPOINTS]))
-        del new[:MAX_ENDPOINTS]
-        missing = False
+    for each in sorted(changed, key=_fullness, reverse=True):
+        _move(new, each)
+    while new:
+        fitting = [each for each in unchanged if _fullness(each) + len(new) <= MAX_ENDPOINTS]
+        if fitting and len(new) < MAX_ENDPOINTS:
+            filled = max(fitting, key=_fullness)
+            unchanged.remove(filled)
+            changed.append(filled)
+        else:
+            filled = _new_slice(service, family, ports)
+            changes.create.append(filled)
+        _move(new, filled)
+    changes.update.extend(changed)
 
 
-def _shrank(existing: Object, endpoints: Sequence[Object]) -> bool:
-    return len(endpoints) < len(existing.get("endpoints") or ())
+def _move(new: list[Object], each: Object) -> None:
+    room = MAX_ENDPOINTS - _fullness(each)
+    each["endpoints"] += new[:room]
+    del new[:room]
 
 
-def _new_slice(service: Object, family: str, ports: Ports, endpoints: list[Object]) -> Object:
+def _fullness(each: Object) -> int:
+    return len(each["endpoints"])
+
+
+def _uid_of(endpoint: Object) -> str:
+    return str((endpoint.get("targetRef") or {}).get("uid", ""))
+
+
+def _reused(obsolete: Object, wanted: Object) -> Object:
+    """The slice `obsolete` as it has to be written so that it is `wanted`."""
+    metadata = {**obsolete["metadata"], "labels": wanted["metadata"]["labels"]}
+    return {**obsolete, "metadata": metadata, "endpoints": wanted["endpoints"], "ports": wanted["ports"]}
+
+
+def _new_slice(service: Object, family: str, ports: Ports) -> Object:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -216,7 +261,7 @@ def _new_slice(service: Object, family: str, ports: Ports, endpoints: list[Objec
             "ownerReferences": [owner_reference(service, SERVICES)],
         },
         "addressType": family,
-        "endpoints": endpoints,
+        "endpoints": [],
         "ports": render_ports(ports, keep_empty_name=True),
     }
 
@@ -231,16 +276,18 @@ def slice_labels(service: Object) -> dict[str, str]:
     return labels
 
 
-def _metadata(service: Object, existing: Object) -> Object:
-    return {**existing["metadata"], "labels": slice_labels(service)}
-
-
 def _ports_of(existing: Object) -> Ports:
-    return tuple(
-        (port.get("name") or "", port.get("protocol") or "TCP", int(port["port"]), port.get("appProtocol") or "")
-        for port in existing.get("ports") or ()
+    """Sorted: their order makes no other slice."""
+    ports = (
+        (each.get("name") or "", each.get("protocol") or "TCP", each.get("port") or 0, each.get("appProtocol") or "")
+        for each in existing.get("ports") or ()
     )
+    return tuple(sorted(ports))
 
 
 def _content(existing: Object) -> tuple[Any, ...]:
     return objects.labels(existing), existing.get("endpoints") or []
+
+
+def _facts(existing: Object) -> tuple[Any, ...]:
+    return *_content(existing), _ports_of(existing)

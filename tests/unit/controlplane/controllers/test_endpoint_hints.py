@@ -71,7 +71,10 @@ def test_auto_goes_before_prefer_close_and_says_once_that_it_works() -> None:
     again = plan_slices(
         auto,
         pods,
-        [{**each, "metadata": {"labels": each["metadata"]["labels"]}} for each in plan.create],
+        [
+            {**each, "metadata": {key: each["metadata"][key] for key in ("labels", "ownerReferences")}}
+            for each in plan.create
+        ],
         NODES,
         plan.proportional,
     )

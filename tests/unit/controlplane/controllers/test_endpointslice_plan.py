@@ -102,6 +102,63 @@ def test_one_changed_pod_rewrites_one_slice() -> None:
     assert (len(plan.create), len(plan.update), len(plan.delete)) == (0, 1, 0)
 
 
+def test_a_slice_that_is_not_needed_becomes_one_that_is() -> None:
+    """The first endpoint and the last, and other ports: the slice keeps its name, and there is always one."""
+    existing = stored(plan_slices(service(), [], [], {}), [])
+    (empty,) = existing
+    for pods, changed in (
+        ([pod("a", ready=True)], service()),
+        ([pod("a", ready=True)], service(ports=[{"port": 80, "targetPort": 9090}])),
+        ([], service()),
+    ):
+        plan = plan_slices(changed, pods, existing, {})
+        assert (plan.create, plan.delete) == ([], []) and len(plan.update) == 1
+        existing = stored(plan, existing)
+        (now,) = existing
+        assert now["metadata"]["name"] == empty["metadata"]["name"]
+        assert [each["targetRef"]["name"] for each in now["endpoints"]] == [each["metadata"]["name"] for each in pods]
+    assert now["ports"] == empty["ports"] == []
+    assert plan_slices(service(), [], existing, {}) == SlicePlan()
+
+
+def test_what_is_new_goes_together_into_one_slice() -> None:
+    """A slice that is not written anyway is filled only when it holds all of it; otherwise there is a new one."""
+    pods = [pod(f"p{i}", ready=True) for i in range(195)]
+    existing = stored(plan_slices(service(), pods, [], {}), [])
+    more = [pod(f"q{i}", ready=True) for i in range(10)]
+    plan = plan_slices(service(), pods + more[:5], existing, {})
+    assert (len(plan.create), [len(each["endpoints"]) for each in plan.update]) == (0, [100])
+    plan = plan_slices(service(), pods + more, existing, {})
+    assert ([len(each["endpoints"]) for each in plan.create], plan.update) == ([10], [])
+    pods[194] = pod("p194")
+    plan = plan_slices(service(), pods + more, existing, {})
+    assert [len(each["endpoints"]) for each in (*plan.create, *plan.update)] == [5, 100]
+
+
+def test_the_order_of_ports_changes_nothing() -> None:
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81}]
+    existing = stored(plan_slices(service(ports=ports), [pod("a")], [], {}), [])
+    assert plan_slices(service(ports=ports[::-1]), [pod("a")], existing, {}) == SlicePlan()
+
+
+def test_slices_of_an_earlier_service_are_not_taken_over() -> None:
+    existing = stored(plan_slices(service(), [pod("a")], [], {}), [])
+    again = service()
+    again["metadata"]["uid"] = "another"
+    plan = plan_slices(again, [pod("a")], existing, {})
+    assert (len(plan.create), plan.update, plan.delete) == (1, [], existing)
+    assert plan.create[0]["metadata"]["ownerReferences"][0]["uid"] == "another"
+
+
+def test_a_service_that_goes_keeps_its_slices_right_and_gets_no_more() -> None:
+    pods = [pod(f"p{i}", ready=True) for i in range(100)]
+    existing = stored(plan_slices(service(), pods, [], {}), [])
+    going = service()
+    going["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
+    plan = plan_slices(going, [pod("p0"), *pods[1:], pod("more")], existing, {})
+    assert plan.create == [] and plan.update[0]["endpoints"][0]["conditions"]["ready"] is False
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.sets(st.integers(0, 259), max_size=260), min_size=1, max_size=5))
 def test_slices_always_list_each_pod_once(rounds: list[set[int]]) -> None:

@@ -1,9 +1,4 @@
-"""Which EndpointSlices to create, change or delete so that they list a Service's endpoints (KEP-752). Pure.
-
-Slices hold endpoints with equal ports, at most MAX_ENDPOINTS each. Endpoints stay in the slice where they are, so that
-a change of one pod rewrites one slice. A slice that nobody needs any more becomes one that is needed: who follows them
-sees it change, and never a Service without endpoints in between.
-"""
+"""Which EndpointSlices to create, change or delete so that they list a Service's endpoints (KEP-752). Pure."""
 
 from __future__ import annotations
 
@@ -11,29 +6,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from apimachinery.api.catalogue import SERVICES
-from apimachinery.controller.owners import owner_reference
 from apimachinery.meta import objects, pods
-from apimachinery.meta.endpoints import HEADLESS, SERVICE_NAME
 from controlplane.controllers.endpoint_hints import Event, Unfit, give_hints, is_proportional, weigh_zones
 from controlplane.controllers.endpoints_of_pods import (
-    MANAGED_BY,
     ZONE,
     belongs,
     hostname_in,
-    is_headless,
     is_of_family,
     pod_ips,
-    render_ports,
     resolve_ports,
     target_ref,
 )
+from controlplane.controllers.endpointslice_packing import Ports, pack_family
 
 Object = dict[str, Any]
-Ports = tuple[tuple[str, str, int, str], ...]
-
-MANAGER = "endpointslice-controller.k8s.io"
-MAX_ENDPOINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +27,7 @@ class SlicePlan:
     """What to write, in this order. `update` holds whole slices, with the resourceVersion they are based on.
 
     events: about the Service. proportional: endpoints have hints in proportion to zones, for the families that could.
+    unplaced: pods that are left out, because there is no Node of theirs: nobody can say whether they still run.
     """
 
     create: list[Object] = field(default_factory=list)
@@ -48,6 +35,7 @@ class SlicePlan:
     delete: list[Object] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     proportional: set[str] = field(default_factory=set)
+    unplaced: list[Object] = field(default_factory=list)
 
 
 def render_endpoint(service: Object, pod: Object, addresses: Sequence[str], nodes: Mapping[str, Object]) -> Object:
@@ -83,6 +71,9 @@ def plan_slices(
     """
     plan = SlicePlan()
     pods_here = [pod for pod in selected if belongs(pod)]
+    if not service["spec"].get("publishNotReadyAddresses"):
+        plan.unplaced.extend(pod for pod in pods_here if pods.node_name(pod) not in nodes)
+        pods_here = [pod for pod in pods_here if pods.node_name(pod) in nodes]
     families = service["spec"].get("ipFamilies") or ["IPv4"]
     # Slices of an earlier Service of this name are the garbage collector's, which may come at any moment.
     ours = [each for each in existing if _is_of(service, each)]
@@ -90,7 +81,10 @@ def plan_slices(
         wanted = _wanted(service, pods_here, family, nodes)
         of_family = [each for each in ours if each.get("addressType") == family]
         _hint(service, family, wanted, of_family, nodes, proportional, plan)
-        _plan_family(service, family, wanted, of_family, plan)
+        changes = pack_family(service, family, wanted, of_family)
+        plan.create.extend(changes.create)
+        plan.update.extend(changes.update)
+        plan.delete.extend(changes.obsolete)
     plan.delete.extend(each for each in ours if each.get("addressType") not in families)
     plan.delete.extend(each for each in existing if not _is_of(service, each))
     if objects.is_deleting(service):
@@ -153,141 +147,3 @@ def _hinted(existing: Sequence[Object]) -> dict[str, str]:
         for endpoint in each.get("endpoints") or ()
         if (zones := (endpoint.get("hints") or {}).get("forZones"))
     }
-
-
-@dataclass(slots=True)
-class _Changes:
-    """Of the slices of one family: to be made, to be written, no longer needed."""
-
-    create: list[Object] = field(default_factory=list)
-    update: list[Object] = field(default_factory=list)
-    obsolete: list[Object] = field(default_factory=list)
-
-
-def _plan_family(
-    service: Object,
-    family: str,
-    wanted: Mapping[Ports, Mapping[str, Object]],
-    existing: Sequence[Object],
-    plan: SlicePlan,
-) -> None:
-    by_ports: dict[Ports, list[Object]] = {}
-    for each in existing:
-        by_ports.setdefault(_ports_of(each), []).append(each)
-    changes = _Changes()
-    for ports, endpoints in wanted.items():
-        _plan_group(service, family, ports, endpoints, by_ports.pop(tuple(sorted(ports)), []), changes)
-    for group in by_ports.values():
-        changes.obsolete.extend(group)
-    if len(changes.obsolete) == len(existing) and not changes.create:
-        # Without any endpoint one empty slice stays, so that the Service is known to be served.
-        empty = _new_slice(service, family, ())
-        if [_facts(each) for each in changes.obsolete] == [_facts(empty)]:
-            return
-        changes.create.append(empty)
-    while changes.create and changes.obsolete:
-        changes.update.append(_reused(changes.obsolete.pop(0), changes.create.pop()))
-    plan.create.extend(changes.create)
-    plan.update.extend(changes.update)
-    plan.delete.extend(changes.obsolete)
-
-
-def _plan_group(
-    service: Object,
-    family: str,
-    ports: Ports,
-    wanted: Mapping[str, Object],
-    existing: Sequence[Object],
-    changes: _Changes,
-) -> None:
-    """New endpoints fill what is written anyway, the fullest first. The rest goes together into one slice: the
-    fullest of the others that has room for it, or a new one."""
-    left = dict(wanted)
-    changed: list[Object] = []
-    unchanged: list[Object] = []
-    for each in existing:
-        kept = [left.pop(uid) for old in each.get("endpoints") or () if (uid := _uid_of(old)) in left]
-        written = {**each, "endpoints": kept, "metadata": {**each["metadata"], "labels": slice_labels(service)}}
-        if not kept and each.get("endpoints"):
-            changes.obsolete.append(each)
-        elif _content(written) == _content(each):
-            unchanged.append(written)
-        else:
-            changed.append(written)
-    new = list(left.values())
-    for each in sorted(changed, key=_fullness, reverse=True):
-        _move(new, each)
-    while new:
-        fitting = [each for each in unchanged if _fullness(each) + len(new) <= MAX_ENDPOINTS]
-        if fitting and len(new) < MAX_ENDPOINTS:
-            filled = max(fitting, key=_fullness)
-            unchanged.remove(filled)
-            changed.append(filled)
-        else:
-            filled = _new_slice(service, family, ports)
-            changes.create.append(filled)
-        _move(new, filled)
-    changes.update.extend(changed)
-
-
-def _move(new: list[Object], each: Object) -> None:
-    room = MAX_ENDPOINTS - _fullness(each)
-    each["endpoints"] += new[:room]
-    del new[:room]
-
-
-def _fullness(each: Object) -> int:
-    return len(each["endpoints"])
-
-
-def _uid_of(endpoint: Object) -> str:
-    return str((endpoint.get("targetRef") or {}).get("uid", ""))
-
-
-def _reused(obsolete: Object, wanted: Object) -> Object:
-    """The slice `obsolete` as it has to be written so that it is `wanted`."""
-    metadata = {**obsolete["metadata"], "labels": wanted["metadata"]["labels"]}
-    return {**obsolete, "metadata": metadata, "endpoints": wanted["endpoints"], "ports": wanted["ports"]}
-
-
-def _new_slice(service: Object, family: str, ports: Ports) -> Object:
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": f"{objects.name(service)}-",
-            "namespace": objects.namespace(service),
-            "labels": slice_labels(service),
-            "ownerReferences": [owner_reference(service, SERVICES)],
-        },
-        "addressType": family,
-        "endpoints": [],
-        "ports": render_ports(ports, keep_empty_name=True),
-    }
-
-
-def slice_labels(service: Object) -> dict[str, str]:
-    """Return the labels of the Service's slices: its own, and the three that name service and manager."""
-    labels = {k: v for k, v in objects.labels(service).items() if k not in (HEADLESS, MANAGED_BY, SERVICE_NAME)}
-    labels[SERVICE_NAME] = objects.name(service)
-    labels[MANAGED_BY] = MANAGER
-    if is_headless(service):
-        labels[HEADLESS] = ""
-    return labels
-
-
-def _ports_of(existing: Object) -> Ports:
-    """Sorted: their order makes no other slice."""
-    ports = (
-        (each.get("name") or "", each.get("protocol") or "TCP", each.get("port") or 0, each.get("appProtocol") or "")
-        for each in existing.get("ports") or ()
-    )
-    return tuple(sorted(ports))
-
-
-def _content(existing: Object) -> tuple[Any, ...]:
-    return objects.labels(existing), existing.get("endpoints") or []
-
-
-def _facts(existing: Object) -> tuple[Any, ...]:
-    return *_content(existing), _ports_of(existing)

@@ -108,7 +108,7 @@ INFORMATION = "Insufficient Node information: allocatable CPU or zone not specif
             "(2 endpoints, 2 zones)", id="overload",
         ),
         pytest.param(
-            list(NODES.values()), [*on("n1", "x"), *on("gone", "y")],
+            [*NODES.values(), node("n3", "", ready=False)], [*on("n1", "x"), *on("n3", "y")],
             "One or more endpoints do not have a zone specified", id="an endpoint without zone",
         ),
     ],

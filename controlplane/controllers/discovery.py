@@ -18,10 +18,14 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the API server serves. missing: the versions of groups that gave no answer: an aggregated server is away."""
+    """What the API server serves. missing: the versions of groups that gave no answer: an aggregated server is away.
+
+    versions: all of every group, also those that are not preferred.
+    """
 
     resources: list[Resource]
     missing: list[str]
+    versions: frozenset[str]
 
     def why_missing(self) -> str:
         """Say what is missing, as client-go does; empty when nothing is."""
@@ -45,7 +49,9 @@ async def served_resources(client: Client, *verbs: str) -> Served:
         if "/" not in entry["name"] and set(verbs) <= set(entry.get("verbs") or ())
         for resource in (_resource(each["groupVersion"], entry),)
     ]
-    return Served(found, [version for version, each in zip(versions, lists, strict=True) if each is None])
+    missing = [version for version, each in zip(versions, lists, strict=True) if each is None]
+    every = {each["groupVersion"] for group in groups for each in group.get("versions") or ()}
+    return Served(found, missing, frozenset(every.union(versions)))
 
 
 class ServedKinds:

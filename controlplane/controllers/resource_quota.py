@@ -23,7 +23,7 @@ from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_conflict, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.discovery import served_resources
-from controlplane.controllers.garbage_collector import metadata_only
+from controlplane.controllers.owners_plan import metadata_only
 
 log = logging.getLogger(__name__)
 

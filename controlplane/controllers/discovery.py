@@ -34,24 +34,31 @@ class Served:
 
 
 async def served_resources(client: Client, *verbs: str) -> Served:
-    """Return the resources that support all of `verbs`, in the preferred version of their group.
+    """Return the resources that support all of `verbs`, each in its group's preferred version or else in the first.
 
     Raises ApiError or ApiUnreachable when nobody says which groups there are.
     """
     groups = orjson.loads(await client.raw("GET", "/apis"))["groups"]
-    versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+    versions = ["v1", *(version for group in groups for version in _versions_of(group))]
     lists = await asyncio.gather(*(_of_version(client, version) for version in versions))
-    found = [
-        resource
-        for each in lists
-        if each is not None
-        for entry in each.get("resources") or ()
-        if "/" not in entry["name"] and set(verbs) <= set(entry.get("verbs") or ())
-        for resource in (_resource(each["groupVersion"], entry),)
-    ]
+    found: dict[tuple[str, str], tuple[Resource, frozenset[str]]] = {}
+    for each in lists:
+        if each is None:
+            continue
+        for entry in each.get("resources") or ():
+            if "/" not in entry["name"]:
+                made = _resource(each["groupVersion"], entry)
+                found.setdefault((made.group, made.plural), (made, frozenset(entry.get("verbs") or ())))
     missing = [version for version, each in zip(versions, lists, strict=True) if each is None]
-    every = {each["groupVersion"] for group in groups for each in group.get("versions") or ()}
-    return Served(found, missing, frozenset(every.union(versions)))
+    able = [resource for resource, offered in found.values() if offered.issuperset(verbs)]
+    return Served(able, missing, frozenset(versions))
+
+
+def _versions_of(group: dict[str, Any]) -> list[str]:
+    """The group's versions, the preferred one first."""
+    preferred = group["preferredVersion"]["groupVersion"]
+    others = (each["groupVersion"] for each in group.get("versions") or ())
+    return [preferred, *(each for each in others if each != preferred)]
 
 
 class ServedKinds:

@@ -295,7 +295,9 @@ class GarbageCollector:
             log.warning("%s: discovery: %s", NAME, missing)
         self._missing, self._versions = missing, served.versions
         for resource in served.resources:
-            if resource in self._informers or (resource.group, resource.plural) in IGNORED:
+            known = self._resources.get((resource.group, resource.kind))
+            watched = known is not None and known.api_version in served.versions
+            if watched or (resource.group, resource.plural) in IGNORED:
                 continue
             self._resources[(resource.group, resource.kind)] = resource
             informer = self._informers[resource] = self._context.informers.get(resource, transform=metadata_only)

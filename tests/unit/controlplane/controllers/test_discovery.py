@@ -55,6 +55,31 @@ async def test_a_group_that_is_away_does_not_hide_the_others() -> None:
     )
 
 
+async def test_a_kind_is_found_in_the_preferred_version_or_the_first_that_has_it() -> None:
+    def entry(name: str) -> dict[str, object]:
+        return {"name": name, "kind": name.title(), "namespaced": True, "verbs": ["list", "delete"]}
+
+    versions = [{"groupVersion": f"x/{name}", "version": name} for name in ("v1alpha1", "v1beta1", "v1")]
+    held = {"v1": ["foos"], "v1beta1": ["foos", "bars"], "v1alpha1": ["foos", "bazes", "bazes/status"]}
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/apis":
+            return web.json_response({"groups": [{"name": "x", "preferredVersion": versions[2], "versions": versions}]})
+        version = request.path.rpartition("/")[2]
+        names = held[version] if request.path.startswith("/apis/x/") else []
+        listed = {"groupVersion": f"x/{version}", "resources": [entry(name) for name in names]}
+        return web.json_response(listed)
+
+    async with served(answer) as config, Client(config, "test") as client:
+        found = await served_resources(client, "list", "delete")
+    assert {each.plural: each.version for each in found.resources} == {
+        "foos": "v1",
+        "bars": "v1beta1",
+        "bazes": "v1alpha1",
+    }
+    assert found.versions == {"v1", "x/v1", "x/v1beta1", "x/v1alpha1"} and not found.missing
+
+
 @pytest.mark.parametrize("odd", [b'{"resources":7}', b"[]", b"not JSON", b'{"resources":[{}],"groupVersion":"x/v1"}'])
 async def test_odd_words_of_an_aggregated_server_do_not_end_the_collector(
     odd: bytes, caplog: pytest.LogCaptureFixture

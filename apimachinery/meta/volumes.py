@@ -159,6 +159,8 @@ def find_match(
         if size < wanted or mode(volume) != kind or objects.is_deleting(volume):
             continue
         near = node is None or reaches(volume, node)
+        if reference and node is None and not has_access_modes(claim, volume):
+            continue  # upstream's controller looks among those that offer them; its scheduler takes what is set aside
         if reference:
             return volume if near else None
         if node is None and delayed:

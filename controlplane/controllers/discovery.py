@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,22 +16,49 @@ _ATTEMPTS = 4
 """How often each of two dozen groups is asked: of a server that refuses some, all would hardly ever answer at once."""
 
 
-async def served_resources(client: Client, *verbs: str) -> list[Resource]:
-    """Return the resources that support all of `verbs`, in the preferred version of their group.
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the API server serves. missing: the versions of groups that gave no answer: an aggregated server is away.
 
-    Raises ApiError or ApiUnreachable when a group's answer is missing: a partial list must not pass for the whole.
+    versions: all of every group, also those that are not preferred.
+    """
+
+    resources: list[Resource]
+    missing: list[str]
+    versions: frozenset[str]
+
+    def why_missing(self) -> str:
+        """Say what is missing, as client-go does; empty when nothing is."""
+        said = ", ".join(f"{each}: stale GroupVersion discovery: {each}" for each in sorted(self.missing))
+        return f"unable to retrieve the complete list of server APIs: {said}" if said else ""
+
+
+async def served_resources(client: Client, *verbs: str) -> Served:
+    """Return the resources that support all of `verbs`, each in its group's preferred version or else in the first.
+
+    Raises ApiError or ApiUnreachable when nobody says which groups there are.
     """
     groups = orjson.loads(await client.raw("GET", "/apis"))["groups"]
-    versions = [group["preferredVersion"]["groupVersion"] for group in groups]
-    paths = ["/api/v1", *(f"/apis/{version}" for version in versions)]
-    lists = await asyncio.gather(*(_resources(client, path) for path in paths))
-    return [
-        resource
-        for each in lists
-        for entry in each.get("resources") or ()
-        if "/" not in entry["name"] and set(verbs) <= set(entry.get("verbs") or ())
-        for resource in (_resource(each["groupVersion"], entry),)
-    ]
+    versions = ["v1", *(version for group in groups for version in _versions_of(group))]
+    lists = await asyncio.gather(*(_of_version(client, version) for version in versions))
+    found: dict[tuple[str, str], tuple[Resource, frozenset[str]]] = {}
+    for each in lists:
+        if each is None:
+            continue
+        for entry in each.get("resources") or ():
+            if "/" not in entry["name"]:
+                made = _resource(each["groupVersion"], entry)
+                found.setdefault((made.group, made.plural), (made, frozenset(entry.get("verbs") or ())))
+    missing = [version for version, each in zip(versions, lists, strict=True) if each is None]
+    able = [resource for resource, offered in found.values() if offered.issuperset(verbs)]
+    return Served(able, missing, frozenset(versions))
+
+
+def _versions_of(group: dict[str, Any]) -> list[str]:
+    """The group's versions, the preferred one first."""
+    preferred = group["preferredVersion"]["groupVersion"]
+    others = (each["groupVersion"] for each in group.get("versions") or ())
+    return [preferred, *(each for each in others if each != preferred)]
 
 
 class ServedKinds:
@@ -70,6 +98,14 @@ async def served_versions(client: Client, group: str) -> list[str]:
         raise
     preferred = found["preferredVersion"]["version"]
     return [preferred, *(each["version"] for each in found["versions"] if each["version"] != preferred)]
+
+
+async def _of_version(client: Client, version: str) -> dict[str, Any] | None:
+    """Return what one version of a group holds; None when that cannot be had."""
+    try:
+        return await _resources(client, f"/apis/{version}" if "/" in version else f"/api/{version}")
+    except (ApiError, ApiUnreachable):
+        return None
 
 
 async def _resources(client: Client, path: str) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from apimachinery.client.rest import ApiUnreachable
 from apimachinery.controller.expectations import Expectations
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
-from apimachinery.meta import objects
+from apimachinery.meta import objects, pods
 from apimachinery.meta.endpoints import SERVICE_NAME
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.endpoint_hints import facts, is_counted, is_proportional
 from controlplane.controllers.endpoints_of_pods import service_selector, slice_keys
-from controlplane.controllers.endpointslice_plan import MANAGER, SlicePlan, plan_slices
+from controlplane.controllers.endpointslice_packing import MANAGER
+from controlplane.controllers.endpointslice_plan import SlicePlan, plan_slices
 from controlplane.controllers.pod_control import is_namespace_terminating
 from controlplane.controllers.service_watch import ServiceWatch
 from controlplane.controllers.trigger_times import TriggerTimes, with_last_change
@@ -25,6 +26,8 @@ from controlplane.controllers.trigger_times import TriggerTimes, with_last_chang
 Object = dict[str, Any]
 
 NAME = "endpointslice-controller"
+_UNPLACED = 10.0
+"""Seconds until it is looked again whether pods without a Node have one, or are gone."""
 
 
 class EndpointSliceController:
@@ -62,7 +65,7 @@ class EndpointSliceController:
     async def reconcile(self, key: str) -> float | None:
         """Bring the slices of one Service up to date. Those of a deleted Service are the garbage collector's."""
         service = self._services.get_by_key(key)
-        if service is None or objects.is_deleting(service):
+        if service is None:
             self._expected.forget(key)
             self._written.pop(key, None)
             self._proportional.pop(key, None)
@@ -88,7 +91,14 @@ class EndpointSliceController:
         self._proportional[key] = plan.proportional
         for kind, reason, message in plan.events:
             self._recorder.event(service, kind, reason, message)
-        return None
+        if not plan.unplaced:
+            return None
+        skipped = (
+            f"skipping Pod {objects.name(pod)} for Service {key}: Node {pods.node_name(pod)} Not Found"
+            for pod in sorted(plan.unplaced, key=objects.name)
+        )
+        self._complain(service, *skipped)
+        return _UNPLACED
 
     async def _apply(self, key: str, service: Object, plan: SlicePlan) -> None:
         if plan.create:
@@ -117,18 +127,19 @@ class EndpointSliceController:
                 if not is_not_found(error):
                     raise
 
-        calls = [
-            *(create(each) for each in plan.create),
-            *(update(each) for each in plan.update),
-            *(delete(each) for each in plan.delete),
-        ]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        for failure in results:
-            if isinstance(failure, Exception):
-                namespace, name = objects.namespace(service), objects.name(service)
-                message = f"Error updating Endpoint Slices for Service {namespace}/{name}: {failure}"
-                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
-                raise failure
+        # One step after the other: what is deleted first would be missing until the rest is there.
+        for step, slices in ((create, plan.create), (update, plan.update), (delete, plan.delete)):
+            results = await asyncio.gather(*(step(each) for each in slices), return_exceptions=True)
+            for each, failure in zip(slices, results, strict=True):
+                if isinstance(failure, Exception):
+                    what = f"failed to {step.__name__} {objects.name(each)}".rstrip()
+                    self._complain(service, f"{what} EndpointSlice for Service {key}: {failure}")
+                    raise failure
+
+    def _complain(self, service: Object, *problems: str) -> None:
+        said = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+        message = f"Error updating Endpoint Slices for Service {objects.key(service)}: {said}"
+        self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
 
     def _node_updated(self, old: Object, new: Object) -> None:
         if is_counted(old) != is_counted(new) or facts(old) != facts(new):

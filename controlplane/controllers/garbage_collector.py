@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
@@ -21,49 +19,18 @@ from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_conflict, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.discovery import served_resources
+from controlplane.controllers.owners_plan import Absent, Owners, coordinates, metadata_only, plan_deletion
 from controlplane.controllers.ownership_graph import FOREGROUND, ORPHAN, Item, OwnershipGraph, owner_references
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-
 NAME = "garbage-collector-controller"
 # Events own nothing, are owned by nothing, and are many.
-IGNORED = frozenset({"Event"})
+IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
 DISCOVERY_PERIOD = 30.0
-REMEMBERED_ABSENT = 500
-
-
-def metadata_only(obj: Object) -> Object:
-    """An informer transform: keep of an object what the graph reads."""
-    metadata = obj["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "ownerReferences", "finalizers", "deletionTimestamp")
-    return {
-        "apiVersion": obj.get("apiVersion", ""),
-        "kind": obj.get("kind", ""),
-        "metadata": {key: metadata[key] for key in kept if key in metadata},
-    }
-
-
-@dataclass(slots=True)
-class Owners:
-    """An object's owner references, sorted: the owner exists, is gone, or waits in foreground deletion."""
-
-    solid: list[Object] = field(default_factory=list)
-    dangling: list[Object] = field(default_factory=list)
-    waiting: list[Object] = field(default_factory=list)
-
-
-def plan_deletion(owners: Owners, *, has_dependents: bool, finalizers: frozenset[str]) -> str | None:
-    """Return how to delete an object: Foreground, Background or Orphan; None when an owner keeps it."""
-    if owners.solid or not (owners.dangling or owners.waiting):
-        return None
-    if owners.waiting and has_dependents:
-        # The owner waits for this one, so this one must wait for its own.
-        return "Foreground"
-    if ORPHAN in finalizers:
-        return "Orphan"
-    return "Foreground" if FOREGROUND in finalizers else "Background"
+SYNC_PATIENCE = 30.0
+"""Seconds after which kinds that cannot be listed (a webhook of theirs is away) no longer hold up all others."""
 
 
 class GarbageCollector:
@@ -75,16 +42,19 @@ class GarbageCollector:
         self._context, self._client, self._clock = context, context.client, context.clock
         self._recorder = context.recorder(NAME)
         self._graph = OwnershipGraph()
-        self._resources: dict[tuple[str, str], Resource] = {}
+        self._resources: dict[tuple[str, str], Resource] = {}  # by group and kind
+        self._versions: frozenset[str] = frozenset()
         self._informers: dict[Resource, Informer] = {}
-        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._missing = ""
+        self._absent = Absent()
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=20)
 
     def recall(self, other: GarbageCollector) -> None:
         """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
         self._graph, self._resources = other._graph.copy(), dict(other._resources)
-        self._absent = OrderedDict(other._absent)
+        self._versions = other._versions
+        self._absent = other._absent.copy()
 
     def picture(self, loop: str, key: str) -> Object:
         """Each owner that should be there and whether it is; what an object that waits to go still waits for."""
@@ -93,7 +63,8 @@ class GarbageCollector:
             return {"object": None, "rows": []}
         about = {"kind": item.kind, "key": f"{item.namespace}/{item.name}".lstrip("/"), "deleting": item.deleting}
         rows: list[list[Any]] = [
-            [f"owner {ref.get('kind', '')} {ref.get('name', '')}", "there", self._state_of(ref)] for ref in item.owners
+            [f"owner {ref.get('kind', '')} {ref.get('name', '')}", "there", self._state_of(item, ref)]
+            for ref in item.owners
         ]
         if item.virtual:
             rows.append(["is there", "as those say that it owns", "not seen"])
@@ -103,20 +74,23 @@ class GarbageCollector:
             rows.append(["dependents that name it", 0, len(item.dependents)])
         return {"object": about, "rows": rows}
 
-    def _state_of(self, reference: Object) -> str:
+    def _state_of(self, item: Item, reference: Object) -> str:
         owner = self._graph.items.get(reference["uid"])
-        if reference["uid"] in self._absent:
+        if self._absent.holds(reference, item.namespace):
             return "gone"
         if owner is None or owner.virtual:
             return "not seen"
         return "waits for its dependents to go" if owner.deletes_dependents else "there"
 
     async def run(self) -> None:
-        """Work until cancelled; the first deletion happens after every kind has synced."""
+        """Work until cancelled; the first deletion happens after every kind has synced that can be listed."""
         while not await self._discover():
             await self._clock.sleep(1.0)
-        for informer in list(self._informers.values()):
-            await informer.wait_synced()
+        try:
+            async with asyncio.timeout(SYNC_PATIENCE):
+                await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
+        except TimeoutError:
+            log.warning("%s: not all kinds could be listed, proceeding anyway", NAME)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.loop.run())
             group.create_task(self._keep_discovering())
@@ -126,13 +100,14 @@ class GarbageCollector:
         item = self._graph.items.get(key)
         if item is None:
             return None
-        resource = item.resource or self._resources.get((item.api_version, item.kind))
+        resource = item.resource or self._resource_of(item.api_version, item.kind)
         if resource is None:
             # An owner of a kind that is not served: nobody can say whether it exists.
             return DISCOVERY_PERIOD
         live = await self._live(resource, item.namespace, item.name)
         if live is None or objects.uid(live) != item.uid:
-            self._note_absent(item.uid)
+            namespace = item.namespace if resource.namespaced else ""
+            self._absent.note((item.api_version, item.kind, item.name, item.uid, namespace))
             if item.virtual:
                 self._enqueue(self._graph.remove(item.uid))
             return None
@@ -170,25 +145,26 @@ class GarbageCollector:
     async def _sort(self, item: Item, references: list[Object]) -> Owners:
         owners = Owners()
         for reference in references:
-            resource = self._resources.get((reference.get("apiVersion", ""), reference.get("kind", "")))
+            resource = self._resource_of(reference.get("apiVersion", ""), reference.get("kind", ""))
             # Before what is remembered: such an owner is never looked for, so that its end is nothing to the dependent.
             if resource is not None and resource.namespaced and not item.namespace:
                 self._complain(item, reference)
                 owners.solid.append(reference)
                 continue
-            if reference["uid"] in self._absent:
+            if self._absent.holds(reference, item.namespace):
                 owners.dangling.append(reference)
                 continue
             if resource is None:
                 owners.solid.append(reference)
                 continue
-            live = await self._live(resource, item.namespace if resource.namespaced else "", reference["name"])
+            namespace = item.namespace if resource.namespaced else ""
+            live = await self._live(resource, namespace, reference["name"])
             if live is None or objects.uid(live) != reference["uid"]:
                 elsewhere = self._graph.items.get(reference["uid"])
                 if elsewhere is not None and not elsewhere.virtual and elsewhere.namespace != item.namespace:
                     self._complain(item, reference)
                 else:
-                    self._note_absent(reference["uid"])
+                    self._absent.note((*coordinates(reference), namespace))
                 owners.dangling.append(reference)
             elif objects.is_deleting(live) and FOREGROUND in (live["metadata"].get("finalizers") or ()):
                 owners.waiting.append(reference)
@@ -287,11 +263,10 @@ class GarbageCollector:
         message = f'ownerRef {where} does not exist in namespace "{item.namespace}"'
         self._recorder.event(about, "Warning", "OwnerRefInvalidNamespace", message)
 
-    def _note_absent(self, uid: str) -> None:
-        """A uid never comes back, so its absence may be remembered."""
-        self._absent[uid] = None
-        if len(self._absent) > REMEMBERED_ABSENT:
-            self._absent.popitem(last=False)
+    def _resource_of(self, api_version: str, kind: str) -> Resource | None:
+        """The kind in the version that we watch, whichever served one is named; None for what nobody serves."""
+        group = api_version.rpartition("/")[0]
+        return self._resources.get((group, kind)) if api_version in self._versions else None
 
     def _enqueue(self, uids: set[str]) -> None:
         for uid in uids:
@@ -303,7 +278,10 @@ class GarbageCollector:
             await self._discover()
 
     async def _discover(self) -> bool:
-        """Watch every kind that can be deleted; returns False when a server did not answer, or oddly."""
+        """Watch every kind that can be deleted; returns False when none is known, or a server answered oddly.
+
+        A group whose server is away is asked for again later. Until then its objects keep what they own.
+        """
         try:
             served = await served_resources(self._client, "list", "watch", "delete")
         except (ApiError, ApiUnreachable) as error:
@@ -312,20 +290,27 @@ class GarbageCollector:
         except Exception:  # the words of somebody's aggregated server
             log.exception("%s: discovery", NAME)
             return False
-        for resource in served:
-            if resource in self._informers or resource.kind in IGNORED:
+        missing = served.why_missing()
+        if missing and missing != self._missing:
+            log.warning("%s: discovery: %s", NAME, missing)
+        self._missing, self._versions = missing, served.versions
+        for resource in served.resources:
+            known = self._resources.get((resource.group, resource.kind))
+            watched = known is not None and known.api_version in served.versions
+            if watched or (resource.group, resource.plural) in IGNORED:
                 continue
-            self._resources[(resource.api_version, resource.kind)] = resource
+            self._resources[(resource.group, resource.kind)] = resource
             informer = self._informers[resource] = self._context.informers.get(resource, transform=metadata_only)
             self._listen(informer, resource)
-        return True
+        return bool(served.resources)
 
     def _listen(self, informer: Informer, resource: Resource) -> None:
         def seen(obj: Object) -> None:
             self._enqueue(self._graph.observe(resource, obj))
 
         def gone(obj: Object) -> None:
-            self._note_absent(objects.uid(obj))
+            named = (resource.api_version, resource.kind, objects.name(obj), objects.uid(obj))
+            self._absent.note((*named, objects.namespace(obj)))
             self._enqueue(self._graph.remove(objects.uid(obj)))
 
         informer.add_handler(seen, lambda _, new: seen(new), gone)

@@ -88,6 +88,7 @@ class PodAutoscaler:
         if history is None:
             history = self._histories[key] = History([(now, current)])
         status["currentReplicas"] = current
+        status["currentMetrics"] = None  # they are of this look or of none
         if current == 0 and least != 0:
             message = "scaling is disabled since the replica count of the target is zero"
             self._put(status, "ScalingActive", "False", "ScalingDisabled", message)
@@ -144,15 +145,17 @@ class PodAutoscaler:
         target = Target(found_status.get("selector") or "", current, int(found_status.get("replicas") or 0))
         self._check_selector(key, hpa, status, target.selector)
         metrics = hpa["spec"].get("metrics") or ()
-        replicas, name, errors, found = 0, "", [], []
-        for metric in metrics:
+        # One for each metric, in the order of the spec: that is how kubectl finds the value to a target.
+        found: list[Object] = [{"type": ""} for _ in metrics]
+        status["currentMetrics"] = found
+        replicas, name, errors = 0, "", []
+        for number, metric in enumerate(metrics):
             try:
-                proposal, title, current_value = await self._sources.ask(hpa, metric, target)
+                proposal, title, found[number] = await self._sources.ask(hpa, metric, target)
             except MetricError as error:
                 self._recorder.event(hpa, "Warning", error.reason, str(error))
                 errors.append((metric, error))
                 continue
-            found.append(current_value)
             if replicas == 0 or proposal.replicas > replicas:
                 replicas, name = proposal.replicas, title
         if errors and (len(errors) >= len(metrics) or replicas < current):
@@ -163,7 +166,6 @@ class PodAutoscaler:
             raise MetricError(first.reason, f"{counts}, first error is: {reason_and_words(metric)[1]}: {first}")
         message = f"the HPA was able to successfully calculate a replica count from {name}"
         self._put(status, "ScalingActive", "True", "ValidMetricFound", message)
-        status["currentMetrics"] = found
         return replicas, name
 
     def _check_selector(self, key: str, hpa: Object, status: Object, text: str) -> None:
@@ -206,7 +208,7 @@ class PodAutoscaler:
         return path, scale
 
     async def _write(self, hpa: Object, status: Object) -> None:
-        if status == (hpa.get("status") or {}):
+        if _said(status) == _said(hpa.get("status") or {}):
             return
         status.setdefault("desiredReplicas", 0)
         try:
@@ -235,3 +237,8 @@ class PodAutoscaler:
     def _changed(self, old: Object, new: Object) -> None:
         if old.get("spec") != new.get("spec"):
             self._queue.add(objects.key(new))
+
+
+def _said(status: Object) -> Object:
+    """What is there: a list that is null says as much as one that is not."""
+    return {key: value for key, value in status.items() if value is not None}

@@ -18,6 +18,7 @@ DOWN_WINDOW = 300.0
 """Seconds that recommendations count against scaling down (--horizontal-pod-autoscaler-downscale-stabilization)."""
 _LONGEST = 3600.0
 
+_READY = ("ReadyForNewScale", "recommended size matches current size")
 _UP_STABILIZED = "recent recommendations were lower than current one, applying the lowest recent recommendation"
 _DOWN_STABILIZED = "recent recommendations were higher than current one, applying the highest recent recommendation"
 _WITHIN = ("DesiredWithinRange", "the desired count is within the acceptable range")
@@ -43,25 +44,31 @@ class History:
         self.recommended = [each for each in self.recommended if each[0] > now - _LONGEST] + [(now, replicas)]
 
 
-def window(behavior: Object | None, direction: str, down: float = DOWN_WINDOW) -> float:
+def window(behavior: Object, direction: str, down: float = DOWN_WINDOW) -> float:
     """The stabilization window of "scaleUp" or "scaleDown", in seconds. down: of the latter, where it is not said."""
-    seconds = ((behavior or {}).get(direction) or {}).get("stabilizationWindowSeconds")
+    seconds = (behavior.get(direction) or {}).get("stabilizationWindowSeconds")
     return float(seconds) if seconds is not None else (down if direction == "scaleDown" else 0.0)
 
 
 def stabilize(
     behavior: Object | None, history: History, current: int, desired: int, now: float, down_window: float = DOWN_WINDOW
 ) -> Verdict:
-    """Return the recommendation nearest to `current` among the recent ones."""
+    """Return the recommendation nearest to `current` among the recent ones.
+
+    Without a behavior it is the largest of them, also on the way up: a load that comes in bursts is met at once.
+    """
 
     def recent(seconds: float) -> list[int]:
         return [replicas for at, replicas in history.recommended if at > now - seconds]
 
+    if not behavior:
+        found = max([desired, *recent(down_window)])
+        return (found, *(_READY if found == desired else ("ScaleDownStabilized", _DOWN_STABILIZED)))
     up = min([desired, *recent(window(behavior, "scaleUp"))])
     down = max([desired, *recent(window(behavior, "scaleDown", down_window))])
     found = min(max(current, up), down)
     if found == desired:
-        return found, "ReadyForNewScale", "recommended size matches current size"
+        return found, *_READY
     if desired >= current:
         return found, "ScaleUpStabilized", _UP_STABILIZED
     return found, "ScaleDownStabilized", _DOWN_STABILIZED
@@ -97,8 +104,8 @@ def _up_limit(behavior: Object | None, history: History, current: int, now: floa
     def proposed(start: int, policy: Mapping[str, Any]) -> int:
         if policy["type"] == "Pods":
             return start + int(policy["value"])
-        # Rounded up: it would otherwise never leave a small number.
-        return ceil(start * (100 + int(policy["value"])) / 100)
+        # Rounded up: it would otherwise never leave a small number. In upstream's order: 50 and 10 percent are 56.
+        return ceil(start * (1 + int(policy["value"]) / 100))
 
     choose = min if rules.get("selectPolicy") == "Min" else max
     return max(current, _apply(rules, history, current, now, proposed, choose))
@@ -112,7 +119,7 @@ def _down_limit(behavior: Object, history: History, current: int, now: float) ->
     def proposed(start: int, policy: Mapping[str, Any]) -> int:
         if policy["type"] == "Pods":
             return start - int(policy["value"])
-        return int(start * (100 - int(policy["value"])) / 100)
+        return int(start * (1 - int(policy["value"]) / 100))
 
     choose = max if rules.get("selectPolicy") == "Min" else min
     return min(current, _apply(rules, history, current, now, proposed, choose))

@@ -138,7 +138,7 @@ def propose(
     values = {name: each.value for name, each in samples.items() if name not in groups.unready | groups.ignored}
     requests = compute_requests(targets, resource, container) if utilization is not None else {}
     if not values:
-        raise ValueError("did not receive metrics for any ready pods")
+        raise ValueError("did not receive metrics for targeted pods (pods might be unready)")
 
     def measure() -> tuple[float, Proposal]:
         if utilization is None:

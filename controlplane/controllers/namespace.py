@@ -51,16 +51,16 @@ class Remains:
 def plan_conditions(namespace: Object, remains: Remains, discovery: str, now: datetime) -> list[Object]:
     """Return the conditions that tell what a terminating namespace waits for.
 
-    discovery: why the kinds of content could not be listed, or empty.
+    discovery: why not all kinds of content are known, or empty.
     """
     found: list[Object] = list((namespace.get("status") or {}).get("conditions") or [])
     content = ", ".join(f"{kind} has {count} resource instances" for kind, count in sorted(remains.content.items()))
     holders = ", ".join(f"{name} in {n} resource instances" for name, n in sorted(remains.finalizers.items()))
-    failures = "; ".join(remains.failures)
+    failures = ", ".join(sorted(remains.failures))
     rows = (
         (
             "NamespaceDeletionDiscoveryFailure",
-            discovery and f"Discovery failed for some groups: {discovery}",
+            discovery,
             ("DiscoveryFailed", "ResourcesDiscovered", "All resources successfully discovered"),
         ),
         (
@@ -116,7 +116,7 @@ class ContentDeleter:
                 try:
                     await self._delete_kind(namespace, resource, remains)
                 except (ApiError, ApiUnreachable) as error:
-                    remains.failures.append(f"{resource.group_resource}: {error}")
+                    remains.failures.append(str(error))
 
         await asyncio.gather(*(one(resource) for resource in resources))
         return remains
@@ -183,12 +183,7 @@ class NamespaceController:
         if FINALIZER not in ((namespace.get("spec") or {}).get("finalizers") or ()):
             return None
         namespace = await self._terminating(namespace)
-        discovery = ""
-        resources: list[Resource] = []
-        try:
-            resources = [r for r in await served_resources(self._client, "list", "delete") if r.namespaced]
-        except (ApiError, ApiUnreachable) as error:
-            discovery = str(error)
+        resources, discovery = await self._discover()
         remains = await self._deleter.delete_all(key, resources)
         if remains.empty and not discovery:
             await self._finalize(namespace)
@@ -196,8 +191,19 @@ class NamespaceController:
         found = plan_conditions(namespace, remains, discovery, self._clock.now())
         await self._write_conditions(namespace, found)
         if remains.failures or discovery:
-            raise RuntimeError(f"content of namespace {key}: {'; '.join([*remains.failures, discovery])}")
+            said = ", ".join(text for text in (discovery, *remains.failures) if text)
+            raise ApiUnreachable(f"content of namespace {key}: {said}")
         return _LOOK_AGAIN if remains.wait > 0 else 0.5
+
+    async def _discover(self) -> tuple[list[Resource], str]:
+        """Return what a namespace may hold, and what of it is not known: what is, is deleted all the same."""
+        try:
+            served = await served_resources(self._client, "list", "delete")
+        except (ApiError, ApiUnreachable) as error:
+            return [], str(error)
+        missing = served.why_missing()
+        failing = f"Discovery failed for some groups, {len(served.missing)} failing: {missing}" if missing else ""
+        return [each for each in served.resources if each.namespaced], failing
 
     async def _terminating(self, namespace: Object) -> Object:
         if (namespace.get("status") or {}).get("phase") == "Terminating":

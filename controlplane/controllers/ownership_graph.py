@@ -50,6 +50,12 @@ class Item:
         """True while orphaning deletion waits for the dependents to be let go."""
         return self.deleting and ORPHAN in self.finalizers
 
+    def is_named_by(self, reference: Object, namespace: str) -> bool:
+        """Tell whether a reference of an object in `namespace` has the item's coordinates, not only its uid."""
+        own = (self.api_version, self.kind, self.name)
+        named = own == tuple(reference.get(key, "") for key in ("apiVersion", "kind", "name"))
+        return named and self.namespace in ("", namespace)
+
     def blocks(self, owner_uid: str) -> bool:
         """Tell whether the item must be gone before the owner, in foreground deletion, may go."""
         return any(ref["uid"] == owner_uid and ref.get("blockOwnerDeletion") for ref in self.owners)
@@ -130,8 +136,8 @@ class OwnershipGraph:
                     item.namespace, virtual=True,
                 )  # fmt: skip
                 look.add(uid)
-            elif uid not in before and owner.namespace not in ("", item.namespace):
-                look.add(item.uid)  # there it owns nothing, which is to be said (upstream: OwnerRefInvalidNamespace)
+            elif uid not in before and not owner.is_named_by(reference, item.namespace):
+                look.add(item.uid)  # perhaps nobody owns it: one in another namespace does not, nor one misnamed
             owner.dependents.add(item.uid)
             if owner.deletes_dependents:
                 look.add(uid)

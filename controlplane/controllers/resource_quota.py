@@ -23,7 +23,7 @@ from apimachinery.meta import objects
 from apimachinery.meta.status import ApiError, is_conflict, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.discovery import served_resources
-from controlplane.controllers.garbage_collector import metadata_only
+from controlplane.controllers.owners_plan import metadata_only
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,10 @@ class ResourceQuotaController:
         if about not in self._informers:
             if about in self._unknown:
                 return None
-            found = [each for each in await served_resources(self._client, "list", "watch") if _is(each, about)]
+            served = await served_resources(self._client, "list", "watch")
+            found = [each for each in served.resources if _is(each, about)]
+            if not found and any(each.rpartition("/")[0] == about[0] for each in served.missing):
+                return None  # its server is away: it is asked for again when the quota is counted next
             if not found:
                 self._unknown.add(about)
                 log.warning("%s: nothing is known of %s", NAME, ".".join(part for part in reversed(about) if part))

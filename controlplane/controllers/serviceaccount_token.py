@@ -43,7 +43,8 @@ def plan_secret(secret: Object, account: Object, signer: Signer, root_ca: bytes)
     data = dict(secret.get("data") or {})
     if root_ca:
         data["ca.crt"] = base64.b64encode(root_ca).decode()
-    data["namespace"] = base64.b64encode(namespace.encode()).decode()
+    if not data.get("namespace"):
+        data["namespace"] = base64.b64encode(namespace.encode()).decode()
     if not data.get("token"):
         token = signer.sign(claims(namespace, account, objects.name(secret)))
         data["token"] = base64.b64encode(token.encode()).decode()
@@ -67,8 +68,11 @@ class ServiceAccountTokens:
         self._secrets, self._accounts = secrets.lister, accounts.lister
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue)
-        secrets.add_handler(lambda secret: self._queue.add(objects.key(secret)))
+        secrets.add_handler(self._secret_changed, on_delete=self._secret_changed)
         accounts.add_handler(on_delete=self._account_gone)
+
+    def _secret_changed(self, secret: Object) -> None:
+        self._queue.add(objects.key(secret))
 
     def _account_gone(self, account: Object) -> None:
         for secret in self._secrets.list(objects.namespace(account)):
@@ -83,6 +87,8 @@ class ServiceAccountTokens:
         """Fill in the Secret, or delete it when its account is gone."""
         namespace, name = objects.split_key(key)
         secret = self._secrets.get(name, namespace)
+        if secret is None:
+            await self._forget(namespace, name)
         if secret is None or objects.is_deleting(secret):
             return None
         wanted = objects.annotations(secret)
@@ -102,3 +108,16 @@ class ServiceAccountTokens:
             if not is_not_found(error) and not is_conflict(error):
                 raise
         return None
+
+    async def _forget(self, namespace: str, name: str) -> None:
+        """No account lists a token that is gone."""
+        for account in self._accounts.list(namespace):
+            listed = account.get("secrets") or []
+            kept = [each for each in listed if each.get("name") != name]
+            if len(kept) == len(listed):
+                continue
+            try:
+                await self._client.update(SERVICEACCOUNTS, {**account, "secrets": kept})
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise

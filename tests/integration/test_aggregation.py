@@ -359,6 +359,35 @@ def test_an_autoscaler_reads_its_metrics(control_plane: ControlPlane, namespace:
     assert "memory: 400%/100%" in shown
 
 
+def test_a_namespace_waits_for_a_group_that_is_away(
+    control_plane: ControlPlane, namespace: str, backend: Backend
+) -> None:
+    """What is known goes all the same, and the namespace says what it waits for."""
+    plane = control_plane
+    create(plane, API.rpartition("/")[0], api_service(namespace, insecureSkipTLSVerify=True))
+    wait_reason(plane, "ServiceNotFound")
+    path = f"/api/v1/namespaces/{namespace}-going"
+    create(plane, "/api/v1/namespaces", {"metadata": {"name": f"{namespace}-going"}})
+    create(plane, f"{path}/configmaps", {"metadata": {"name": "content"}})
+    assert plane.request("DELETE", path).code == 200
+
+    def said() -> dict[str, Any]:
+        found = (plane.request("GET", path).json.get("status") or {}).get("conditions") or []
+        return {each["type"]: each for each in found}
+
+    failure = wait_until("it says so", lambda: said().get("NamespaceDeletionDiscoveryFailure"))
+    assert (failure["status"], failure["reason"], failure["message"]) == (
+        "True",
+        "DiscoveryFailed",
+        "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: "
+        "metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1",
+    )
+    assert said()["NamespaceDeletionContentFailure"]["reason"] == "ContentDeleted"
+    assert plane.request("GET", f"{path}/configmaps/content").code == 404
+    assert plane.request("DELETE", API).code == 200
+    wait_until("it is gone", lambda: plane.request("GET", path).code == 404)
+
+
 def test_a_server_that_is_gone(control_plane: ControlPlane, namespace: str, backend: Backend) -> None:
     plane = control_plane
     serve(plane, namespace, backend)

@@ -186,8 +186,17 @@ def test_a_token_kept_in_a_secret(control_plane: ControlPlane, namespace: str) -
     token = base64.b64decode(held["token"]).decode()
     code, user = whoami(control_plane, token)
     assert (code, user["username"]) == (201, f"system:serviceaccount:{namespace}:default")
+    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+    listed = {"secrets": [{"name": "kept"}, {"name": "another"}]}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    assert control_plane.request("PATCH", account, listed, headers=headers).code == 200
     control_plane.kubectl("delete", "secret", "kept", "-n", namespace)
     assert whoami(control_plane, token)[0] == 401
+
+    def known() -> Any:
+        return control_plane.request("GET", account).json.get("secrets")
+
+    wait_until("the account no longer lists it", lambda: known() == [{"name": "another"}])
     orphan = secret("orphan", namespace, "kubernetes.io/service-account-token", {}, annotations={**about})
     orphan["metadata"]["annotations"] = {"kubernetes.io/service-account.name": "nobody"}
     control_plane.request("POST", path, orphan)

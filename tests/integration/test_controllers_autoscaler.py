@@ -233,3 +233,16 @@ async def test_what_cannot_be_measured_or_is_ambiguous_is_said_and_scales_nothin
     found, _ = await said(cluster, "another", "ScalingActive", "AmbiguousSelector")
     expected = "pods by selector app=web are controlled by multiple HPAs: [{another default} {web default}]"
     assert found["message"] == expected
+
+
+async def test_what_is_shown_stands_where_its_target_does(cluster: Simulation, metrics: Metrics) -> None:
+    names = await deploy(cluster, 4)
+    metrics.set(pods={"rate": dict.fromkeys(names, "10")})
+    await autoscale(cluster, "web", external(type="Value", value="1"), per_pod("10"))
+    _, status = await said(cluster, "web", "ScalingActive", "ValidMetricFound")
+    shown = {"metric": {"name": "rate"}, "current": {"averageValue": "10"}}
+    assert status["currentMetrics"] == [{"type": ""}, {"type": "Pods", "pods": shown}]
+    await cluster.client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 0}}, "default")
+    await cluster.client.patch(HORIZONTALPODAUTOSCALERS, "web", {"spec": {"maxReplicas": 19}}, "default")
+    _, status = await said(cluster, "web", "ScalingActive", "ScalingDisabled")
+    assert (status["currentReplicas"], status.get("currentMetrics")) == (0, None)

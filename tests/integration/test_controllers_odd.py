@@ -332,6 +332,40 @@ async def test_owners_in_another_namespace_are_none(cluster: Simulation) -> None
     assert (await client.get(CLUSTERROLES, "owned"))["metadata"]["ownerReferences"] == [reference]
 
 
+async def test_an_owner_that_one_misnames_is_not_gone_for_the_others(cluster: Simulation) -> None:
+    client, plain = cluster.client, {"apiVersion": "v1", "kind": "ConfigMap"}
+    owner = await client.create(CONFIGMAPS, {**plain, "metadata": {"name": "owner", "namespace": "default"}})
+    right = {**plain, "name": "owner", "uid": objects.uid(owner)}
+
+    async def own(name: str, *references: Object) -> None:
+        metadata = {"name": name, "namespace": "default", "ownerReferences": [*references]}
+        await client.create(CONFIGMAPS, {**plain, "metadata": metadata})
+
+    await own("misnaming", {**right, "name": "another"})
+    await own("mistaken", {**right, "kind": "Secret"})
+    await gone(cluster, CONFIGMAPS, "misnaming")
+    await gone(cluster, CONFIGMAPS, "mistaken")
+    await own("owned", right, {**right, "name": "never", "uid": "there"})
+
+    async def looked_at() -> bool:
+        return (await client.get(CONFIGMAPS, "owned", "default"))["metadata"]["ownerReferences"] == [right]
+
+    await cluster.eventually(looked_at, "the owner that is there stays")
+
+
+async def test_an_owner_may_be_named_in_any_version(cluster: Simulation) -> None:
+    client = cluster.client
+    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}, "maxReplicas": 2}
+    metadata: Object = {"name": "owner", "namespace": "default"}
+    owner = await client.create(HORIZONTALPODAUTOSCALERS, {"metadata": metadata, "spec": spec})
+    kind = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler"}
+    reference = {**kind, "name": "owner", "uid": objects.uid(owner)}
+    metadata = {"name": "owned", "namespace": "default", "ownerReferences": [reference]}
+    await client.create(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    await client.delete(HORIZONTALPODAUTOSCALERS, "owner", "default")
+    await gone(cluster, CONFIGMAPS, "owned")
+
+
 async def test_what_cannot_be_followed_is_said_on_the_object(cluster: Simulation) -> None:
     """An autoscaler of nothing, a budget of pods that nobody scales: an event, and others are served."""
     target = {"kind": "Nothing", "apiVersion": "void.example/v1", "name": "x"}

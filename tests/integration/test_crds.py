@@ -204,6 +204,35 @@ def test_namespace_deletion_and_garbage_collection(kind: Kind, control_plane: Co
     assert kind.plane.request("GET", kind.path(name, "other")).code == 404
 
 
+def test_a_namespace_is_emptied_of_kinds_that_are_only_in_other_versions(
+    kind: Kind, control_plane: ControlPlane
+) -> None:
+    """The group prefers v1, which has only the first kind."""
+    other, name = Kind(control_plane), f"going-{next(_NUMBERS)}"
+    other.group, other.name = kind.group, f"{other.plural}.{kind.group}"
+    other.api_version = f"{kind.group}/v1alpha1"
+    other.definition["metadata"]["name"], other.definition["spec"]["group"] = other.name, kind.group
+    other.version["name"] = "v1alpha1"
+    other.apply()
+    control_plane.kubectl("create", "namespace", name)
+    held = other.object("held")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    assert control_plane.request("POST", other.path(name, version="v1alpha1"), held).code == 201
+    assert control_plane.request("DELETE", f"/api/v1/namespaces/{name}").code == 200
+
+    def waits() -> bool:
+        found = control_plane.request("GET", f"/api/v1/namespaces/{name}").json["status"].get("conditions") or []
+        message = f"Some resources are remaining: {other.name} has 1 resource instances"
+        return any(each["message"] == message for each in found)
+
+    wait_until("the namespace waits for it", waits)
+    control_plane.kubectl(
+        "patch", other.name, "held", "-n", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}'
+    )
+    control_plane.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=120s")
+    control_plane.kubectl("delete", "crd", other.name)
+
+
 def test_unchanged_values_are_not_judged_again(kind: Kind, namespace: str) -> None:
     kind.create(namespace, "a", image="long!")
     kind.spec["properties"]["image"]["maxLength"] = 2

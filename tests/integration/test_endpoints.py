@@ -42,7 +42,8 @@ async def test_both_tell_since_when_they_are_true_and_leftovers_go(tmp_path: Pat
 async def test_endpoints_that_are_refused_are_told_of(tmp_path: Path) -> None:
     async with simulated_cluster(tmp_path / "data", scheduler=False) as cluster:
         client = cluster.client
-        quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/endpoints": "0"}}}
+        hard = {"count/endpoints": "0", "count/endpointslices.discovery.k8s.io": "0"}
+        quota = {"metadata": {"name": "none"}, "spec": {"hard": hard}}
         await client.create(RESOURCEQUOTAS, quota, "default")
 
         async def counted() -> bool:
@@ -65,6 +66,18 @@ async def test_endpoints_that_are_refused_are_told_of(tmp_path: Path) -> None:
             return any(each["type"] == "Warning" and each["message"].startswith(begin) for each in events)
 
         await cluster.eventually(told, "the event of the refusal")
+        of = 'EndpointSlice for Service default/web: endpointslices.discovery.k8s.io "web-'
+        refused = f"Error updating Endpoint Slices for Service default/web: failed to create {of}"
+
+        async def told_of_slices() -> bool:
+            label = "kubernetes.io/service-name=web"
+            for each in (await client.list(ENDPOINTSLICES, "default", label_selector=label))["items"]:
+                await client.delete(ENDPOINTSLICES, objects.name(each), "default")
+            selector = "involvedObject.kind=Service,reason=FailedToUpdateEndpointSlices"
+            events = (await client.list(EVENTS, "default", field_selector=selector))["items"]
+            return any(each["message"].startswith(refused) for each in events)
+
+        await cluster.eventually(told_of_slices, "the event of the slices' refusal")
         await client.delete(RESOURCEQUOTAS, "none", "default")
         await cluster.eventually(there, "the Endpoints, once nobody refuses them")
 

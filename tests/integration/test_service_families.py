@@ -100,6 +100,7 @@ def test_a_slice_for_each_family(plane: DualStack) -> None:
         return sorted(item["addressType"] for item in items)
 
     wait_until("a slice for each family, without endpoints", lambda: kinds() == ["IPv4", "IPv6"])
+    assert plane.request("POST", "/api/v1/nodes", {"metadata": {"name": "nowhere"}}).code == 201
     assert plane.request("POST", PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}).code == 201
     ips = ["10.200.0.9", "fd00:200::9"]
     status = {

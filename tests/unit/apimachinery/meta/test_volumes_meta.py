@@ -62,6 +62,9 @@ FOR_US = {"name": "c", "namespace": "ns"}
         pytest.param(
             claim("2Gi"), [volume("z", "1Gi", claimRef=FOR_US), volume("a", "2Gi")], {}, "a", id="set-aside-too-small"
         ),
+        pytest.param(
+            claim(modes=("ReadWriteMany",)), [volume("a", claimRef=FOR_US)], {}, None, id="set-aside-for-fewer-nodes"
+        ),
         pytest.param(claim(), [volume("a")], {"delayed": True}, None, id="waits-for-its-pod"),
         pytest.param(claim(), [volume("a", claimRef=FOR_US)], {"delayed": True}, "a", id="set-aside-does-not-wait"),
         pytest.param(claim(), [volume("a"), volume("b")], {"excluded": {"a"}}, "b", id="spoken-for"),

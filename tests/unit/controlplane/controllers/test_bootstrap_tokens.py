@@ -67,3 +67,5 @@ def test_a_token_secret_is_filled_in_once():
     assert claims["kubernetes.io/serviceaccount/secret.name"] == "s"
     assert filled["metadata"]["annotations"]["kubernetes.io/service-account.uid"] == "u"
     assert plan_secret(filled, account, signer, b"CA") is None
+    other = {**filled, "data": {**filled["data"], "namespace": "Yg=="}}
+    assert plan_secret(other, account, signer, b"CA") is None, "somebody's own namespace is his business"

@@ -71,7 +71,10 @@ def test_auto_goes_before_prefer_close_and_says_once_that_it_works() -> None:
     again = plan_slices(
         auto,
         pods,
-        [{**each, "metadata": {"labels": each["metadata"]["labels"]}} for each in plan.create],
+        [
+            {**each, "metadata": {key: each["metadata"][key] for key in ("labels", "ownerReferences")}}
+            for each in plan.create
+        ],
         NODES,
         plan.proportional,
     )
@@ -105,7 +108,7 @@ INFORMATION = "Insufficient Node information: allocatable CPU or zone not specif
             "(2 endpoints, 2 zones)", id="overload",
         ),
         pytest.param(
-            list(NODES.values()), [*on("n1", "x"), *on("gone", "y")],
+            [*NODES.values(), node("n3", "", ready=False)], [*on("n1", "x"), *on("n3", "y")],
             "One or more endpoints do not have a zone specified", id="an endpoint without zone",
         ),
     ],

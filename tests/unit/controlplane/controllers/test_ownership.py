@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apimachinery.api.catalogue import DEPLOYMENTS, PODS, REPLICASETS
-from controlplane.controllers.garbage_collector import Owners, plan_deletion
 from controlplane.controllers.namespace import Remains, plan_conditions
+from controlplane.controllers.owners_plan import Absent, Owners, plan_deletion
 from controlplane.controllers.ownership_graph import FOREGROUND, OwnershipGraph
 from tests.unit.controlplane.controllers.objects_for_controllers import NOW, controller_ref, pod, replica_set
 
@@ -71,6 +71,25 @@ def test_foreground_deletion_waits_for_blocking_dependents() -> None:
     assert graph.blocking(graph.items["uid-rs"]) == []
 
 
+def test_who_misnames_an_owner_is_looked_at() -> None:
+    graph, owner = OwnershipGraph(), replica_set("rs", 1)
+    graph.observe(REPLICASETS, owner)
+    misnaming = pod("a", owner=owner)
+    misnaming["metadata"]["ownerReferences"] = [{**controller_ref(owner), "name": "another"}]
+    assert graph.observe(PODS, misnaming) == {"uid-a"}
+    assert graph.observe(PODS, pod("b", owner=owner)) == set()
+
+
+def test_absence_is_of_a_name_not_of_a_uid_alone() -> None:
+    absent, right = Absent(), {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "u"}
+    absent.note(("v1", "Secret", "owner", "u", "default"))
+    absent.note(("v1", "ConfigMap", "owner", "u", "other"))
+    assert not absent.holds(right, "default")
+    assert absent.holds(right, "other") and absent.holds({**right, "kind": "Secret"}, "default")
+    absent.note(("v1", "Node", "n", "u", ""))
+    assert absent.copy().holds({**right, "kind": "Node", "name": "n"}, "default")
+
+
 def test_a_forgotten_virtual_owner_leaves_no_trace() -> None:
     graph, owner = OwnershipGraph(), replica_set("rs", 1)
     graph.observe(PODS, pod("a", owner=owner))
@@ -102,3 +121,8 @@ def test_a_terminating_namespace_says_what_it_waits_for() -> None:
     )
     assert found["NamespaceDeletionContentFailure"]["status"] == "False"
     assert not remains.empty
+    remains.failures += ["second", "first"]
+    found = {c["type"]: c for c in plan_conditions({"status": {}}, remains, "what is missing", NOW)}
+    assert found["NamespaceDeletionDiscoveryFailure"]["message"] == "what is missing"
+    failed = "Failed to delete all resource types, 2 remaining: first, second"
+    assert found["NamespaceDeletionContentFailure"]["message"] == failed

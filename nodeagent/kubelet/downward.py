@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.quantity import milli, value
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -73,9 +74,5 @@ def _node_amount(node: NodeFacts, resource: str, section: str) -> int:
 
 
 def _map_text(values: Mapping[str, str] | None) -> str:
-    """`key="value"` a line, sorted, the value quoted as Go's %q does for plain text."""
-    lines = []
-    for key in sorted(values or {}):
-        text = (values or {})[key].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        lines.append(f'{key}="{text}"')
-    return "\n".join(lines)
+    """`key="value"` a line, sorted, the value quoted as Go does."""
+    return "\n".join(f"{key}={quoted(text)}" for key, text in sorted((values or {}).items()))

@@ -242,7 +242,7 @@ class PodSyncer:
         elif plan.kill:
             await asyncio.gather(
                 *(
-                    self._killer.kill_container(pod, kill.container, Ending(kill.message, kill.reason), state)
+                    self._killer.kill_container(pod, kill.container, Ending(kill.message, kill.reason), state.ips)
                     for kill in plan.kill.values()
                 )
             )

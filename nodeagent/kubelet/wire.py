@@ -168,7 +168,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         runtime=runtime.pods,
         observer=observer,
         addresses=Addresses(runtime.pods, observer),
-        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers),
+        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers, killer),
         classes=classes,
         handlers=handlers,
         namespaces=UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"]),

@@ -42,11 +42,13 @@ async def tcp_connect(host: str, port: int, timeout: float) -> None:
     writer.close()
 
 
-async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: float) -> tuple[int, str]:
+async def http_get(
+    action: Mapping[str, Any], host: str, port: int, timeout: float, agent: str = "kube-probe/1.32"
+) -> tuple[int, str]:
     """GET as an httpGet action says; returns (status, the body's beginning). Follows redirects to the same host; of one
     elsewhere it returns the redirection itself.
 
-    timeout: seconds for all of it. Raises ConnectProblem.
+    timeout: seconds for all of it. agent: who asks, unless a header says. Raises ConnectProblem.
     """
     path = action.get("path") or "/"
     scheme, root = (action.get("scheme") or "HTTP").lower(), "" if path.startswith("/") else "/"
@@ -55,7 +57,7 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
     try:
         async with asyncio.timeout(timeout):
             for _ in range(_REDIRECTS):
-                status, location, body = await _request(url, host, port, headers)
+                status, location, body = await _request(url, host, port, headers, agent)
                 if status not in _REDIRECTING or not location:
                     return status, body
                 url = urljoin(url, location)
@@ -71,7 +73,7 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
         raise ConnectProblem(f'Get "{url}": dial tcp {_address(host, port)}: connect: {_reason(error)}') from None
 
 
-async def _request(url: str, host: str, port: int, headers: Mapping[str, str]) -> tuple[int, str, str]:
+async def _request(url: str, host: str, port: int, headers: Mapping[str, str], agent: str) -> tuple[int, str, str]:
     """The status, where the answer says to look instead, and the body's beginning."""
     target = urlsplit(url)
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
@@ -83,7 +85,7 @@ async def _request(url: str, host: str, port: int, headers: Mapping[str, str]) -
         if "host" not in given:
             lines.append(f"Host: {_address(host, port)}")
         if "user-agent" not in given:
-            lines.append("User-Agent: kube-probe/1.32")
+            lines.append(f"User-Agent: {agent}")
         if "accept" not in given:
             lines.append("Accept: */*")
         lines += [f"{name}: {text}" for name, text in headers.items() if text]

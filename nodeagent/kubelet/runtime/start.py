@@ -33,7 +33,9 @@ from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
 from . import user_namespaces
 from .handlers import Handlers
+from .kill import Ending, Killer
 from .render import ContainerInputs, asks_recursive, mounts_over, plan_devices, plan_mounts, render_container
+from .state import ContainerState, State
 from .swap import Swap
 
 log = logging.getLogger(__name__)
@@ -96,7 +98,9 @@ class Starter:
         clock: Clock,
         machine: Machine,
         handlers: Handlers,
+        killer: Killer,
     ) -> None:
+        self._killer = killer
         self._runtime, self._images, self._store, self._paths = runtime, images, store, paths
         self._recorder, self._clock, self._machine, self._handlers = recorder, clock, machine, handlers
 
@@ -271,12 +275,19 @@ class Starter:
             return
         ip = around.ips[0] if around.ips else (around.node.host_ips or ("",))[0]
         try:
-            await run_hook(self._runtime, self._clock, handler, container_id, container, ip)
+            await run_hook(self._runtime, self._clock, handler, container_id, container, ip, whose=pods.describe(pod))
         except HookFailed as error:
             log.error("PostStart hook of %s failed: %s", json.dumps(container["name"]), error)
             self._recorder.container(pod, container["name"], "Warning", "FailedPostStartHook", "PostStartHook failed")
-            await self._runtime.stop_container(container_id, pods.grace_period(pod))
+            await self._end(pod, ContainerState(container_id, container["name"], State.RUNNING), around)
             raise StartProblem("PostStartHookError", str(error)) from error
+
+    async def _end(self, pod: Pod, container: ContainerState, around: Surroundings) -> None:
+        """End a container whose hook has failed, as any other: its preStop hook runs, and its end is told."""
+        try:
+            await self._killer.kill_container(pod, container, Ending("FailedPostStartHook"), around.ips)
+        except RuntimeCallError as error:
+            log.error("Failed to kill container %s: %s", container.name, error)
 
     def remove_logs(self, pod: Mapping[str, Any]) -> None:
         """Delete the pod's log directory: the pod is gone from the API."""

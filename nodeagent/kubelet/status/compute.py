@@ -14,6 +14,7 @@ from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime.state import PodState
 
 from .containers import ContainerView, compute_containers
+from .ending import end_containers
 from .phase import compute_conditions, compute_phase, has_begun
 
 Status = dict[str, Any]
@@ -112,6 +113,8 @@ def compute_status(
         status |= {"reason": fallen.reason, "message": fallen.message}
     else:
         status |= {key: previous[key] for key in ("reason", "message") if previous.get(key)}
+    if ended:
+        end_containers(pod, init, regular, previous)
     refused = fallen.refused if fallen else phase == "Failed" and not previous.get("containerStatuses")
     if refused and not state.containers:
         # Kubelet.rejectPod: nothing was done for it, so there is nothing else to show.

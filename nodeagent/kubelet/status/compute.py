@@ -13,13 +13,15 @@ from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime.state import PodState
 
-from .containers import ContainerView, compute_containers
+from .containers import ContainerView, compute_containers, shorten_messages
 from .ending import end_containers
 from .phase import compute_conditions, compute_phase, has_begun
 
 Status = dict[str, Any]
 
 _TERMINAL = ("Succeeded", "Failed")
+# Bytes of last words that all containers of a pod may leave together (MaxPodTerminationMessageLogLength).
+_WORDS_MAX = 12 * 1024
 _OF_THE_REFUSED = ("phase", "reason", "message", "qosClass", "startTime")
 # Ours to write; every other condition belongs to somebody else and is left alone.
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -113,6 +115,7 @@ def compute_status(
         status |= {"reason": fallen.reason, "message": fallen.message}
     else:
         status |= {key: previous[key] for key in ("reason", "message") if previous.get(key)}
+    shorten_messages([*init, *regular], _WORDS_MAX // max(1, len(init) + len(regular)))
     if ended:
         end_containers(pod, init, regular, previous)
     refused = fallen.refused if fallen else phase == "Failed" and not previous.get("containerStatuses")

@@ -106,6 +106,15 @@ def compute_containers(
     return result
 
 
+def shorten_messages(statuses: Sequence[Status], limit: int) -> None:
+    """Cut the last words of containers to `limit` bytes, in place."""
+    for status in statuses:
+        for key in ("state", "lastState"):
+            ended = (status.get(key) or {}).get("terminated") or {}
+            if len(words := ended.get("message", "").encode()) > limit:
+                status[key] = {"terminated": {**ended, "message": words[:limit].decode(errors="ignore")}}
+
+
 def _mount(asked: Mapping[str, Any], recursive: bool) -> dict[str, Any]:
     """How a volume is mounted (KEP-3857): of a read-only mount, whether it is so all the way down."""
     shown: dict[str, Any] = {"mountPath": asked["mountPath"], "name": asked["name"]}

@@ -201,6 +201,17 @@ def test_what_vanishes_of_a_deleted_pod_is_no_restart() -> None:
     assert status(wanted, previous=before)["containerStatuses"][0]["restartCount"] == 0
 
 
+def test_the_last_words_of_all_containers_are_12_kib_at_the_most() -> None:
+    words = "ä" * 2048
+    lone = status(pod("a"), container("a", E, 1, message=words))["containerStatuses"]
+    assert lone[0]["state"]["terminated"]["message"] == words
+    ends = [container(name, E, 1, message=words) for name in "abcdi"]
+    found = status(pod(*"abcd", init=("i",)), *ends, container("a", E, 1, 1, message=words))
+    shown = [each["state"]["terminated"]["message"] for each in found["containerStatuses"]]
+    assert {*shown, found["initContainerStatuses"][0]["state"]["terminated"]["message"]} == {"ä" * 1228}, "2457 bytes"
+    assert found["containerStatuses"][0]["lastState"]["terminated"]["message"] == "ä" * 1228
+
+
 def test_a_verdict_fails_the_pod_once_nothing_of_it_runs() -> None:
     verdict = Verdict("DeadlineExceeded", "too long", ({"type": "DisruptionTarget", "status": "True"},))
     still = status(pod("a"), container("a", R), verdict=verdict)

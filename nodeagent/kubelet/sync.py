@@ -279,7 +279,7 @@ class PodSyncer:
             pod,
             attempt=plan.attempt,
             cgroup_parent=parent,
-            resolver=dns.pod_resolver(pod, self._node.resolver, self._node.cluster_dns, self._node.cluster_domain),
+            resolver=self._resolver(pod),
             cluster_domain=self._node.cluster_domain,
             paths=self._paths,
         )
@@ -317,6 +317,15 @@ class PodSyncer:
                 f"{text}; attempting to pull the image may not succeed.",
             )
         return Surroundings(sandbox_id, config, now.ips, volumes, services, secrets, facts, users)
+
+    def _resolver(self, pod: Pod) -> Resolver:
+        def warn(reason: str, message: str) -> None:
+            if reason == dns.MISSING:
+                self._recorder.node("Warning", reason, dns.NO_CLUSTER_DNS)
+            self._recorder.pod(pod, "Warning", reason, message)
+
+        node = self._node
+        return dns.pod_resolver(pod, node.resolver, node.cluster_dns, node.cluster_domain, warn)
 
     async def _run_sandbox(self, config: cri.PodSandboxConfig, handler: str) -> str:
         began, failed = self._clock.monotonic(), True

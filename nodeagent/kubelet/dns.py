@@ -12,7 +12,8 @@ from nodeagent.kubelet import pods
 _NAMESERVERS_MAX = 3
 # Search paths, characters of one of them, and of all with a space between.
 _SEARCH_MAX, _PATH_CHARS, _SEARCH_CHARS = 32, 253, 2048
-_HOSTNAME_MAX = 63
+# Of the first part of a name; of the whole, where the kernel is to be told it.
+_HOSTNAME_MAX, _NODENAME_MAX = 63, 64
 
 MISSING = "MissingClusterDNS"
 NO_CLUSTER_DNS = (
@@ -22,6 +23,10 @@ NO_CLUSTER_DNS = (
 
 Warn = Callable[[str, str], None]
 """(reason, message): something about a pod's names is not as it asks."""
+
+
+class NameTooLong(Exception):
+    """The pod's host name is more than the kernel takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,20 @@ def pod_hostname(pod: Mapping[str, Any], cluster_domain: str) -> tuple[str, str]
     subdomain = spec.get("subdomain")
     domain = f"{subdomain}.{pod['metadata']['namespace']}.svc.{cluster_domain}" if subdomain else ""
     return name, domain
+
+
+def kernel_hostname(pod: Mapping[str, Any], cluster_domain: str) -> str:
+    """What the kernel is told as the host name: the full domain with setHostnameAsFQDN. Raises NameTooLong."""
+    name, domain = pod_hostname(pod, cluster_domain)
+    if not (pod["spec"].get("setHostnameAsFQDN") and domain):
+        return name
+    whole = f"{name}.{domain}"
+    if len(whole) > _NODENAME_MAX:
+        raise NameTooLong(
+            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {whole} is too long "
+            f"({_NODENAME_MAX} characters is the max, {len(whole)} characters requested)"
+        )
+    return whole
 
 
 def render_hosts(pod: Mapping[str, Any], ips: Sequence[str], host_file: str, cluster_domain: str) -> str:

@@ -50,13 +50,15 @@ def field_value(pod: Pod, path: str, ips: Sequence[str], node: NodeFacts) -> str
 
 
 def resource_value(pod: Pod, reference: Mapping[str, Any], container: str, node: NodeFacts) -> str:
-    """A container's request or limit, divided and rounded up; an unset limit is what the node can give."""
+    """A container's request or limit, divided and rounded up; a limit of nothing or zero is what the node can give."""
     name = reference.get("containerName") or container
     found = pods.find_container(pod, name)
     if found is None:
         raise ValueError(f"container {name} not found")
     section, _, resource = str(reference["resource"]).partition(".")
     listed = ((found[1].get("resources") or {}).get(section) or {}).get(resource)
+    if section == "limits" and listed is not None and not milli(str(listed)):
+        listed = None
     divisor = str(reference.get("divisor") or "1")
     if divisor == "0":
         divisor = "1"

@@ -234,8 +234,11 @@ class PodSyncer:
     async def _act(self, pod: Pod, state: PodState, plan: Actions, memory: _Memory) -> tuple[float, bool]:
         """Do what is to be done; returns (seconds until the next pass, whether it came to starting containers)."""
         if plan.kill_pod:
+            if plan.replaces_sandbox:
+                message = "Pod sandbox changed, it will be killed and re-created."
+                self._recorder.pod(pod, "Normal", "SandboxChanged", message)
             if state.sandboxes:
-                await self._kill_old(pod, state)
+                await self._killer.kill_pod(pod, state)
                 state = await self._observer.observe(pods.uid(pod))
             if not plan.create_sandbox:
                 return 0.0, False
@@ -258,14 +261,6 @@ class PodSyncer:
             return RETRY, False
         return await self._start_all(pod, state, plan, around, memory), True
 
-    async def _kill_old(self, pod: Pod, state: PodState) -> None:
-        newest = state.sandbox
-        if newest is not None and any(sandbox.ready for sandbox in state.sandboxes):
-            self._recorder.pod(
-                pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
-            )
-        await self._killer.kill_pod(pod, state)
-
     async def _surroundings(self, pod: Pod, state: PodState, plan: Actions) -> Surroundings | None:
         """Volumes, cgroup and sandbox: what containers are started into. None when the sandbox could not be made."""
         uid, facts, sandbox_id = pods.uid(pod), self._node.facts, plan.sandbox_id
@@ -275,14 +270,18 @@ class PodSyncer:
         services = self._node.services(pod["metadata"]["namespace"], pod["spec"].get("enableServiceLinks") is not False)
         parent = await self._cgroups.ensure_pod(pod) if self._cgroups is not None else ""
         volumes = await self._volumes.ensure(pod, state.ips, facts)
-        config = render_sandbox(
-            pod,
-            attempt=plan.attempt,
-            cgroup_parent=parent,
-            resolver=self._resolver(pod),
-            cluster_domain=self._node.cluster_domain,
-            paths=self._paths,
-        )
+        try:
+            config = render_sandbox(
+                pod,
+                attempt=plan.attempt,
+                cgroup_parent=parent,
+                resolver=self._resolver(pod),
+                cluster_domain=self._node.cluster_domain,
+                paths=self._paths,
+            )
+        except dns.NameTooLong as error:
+            self._no_sandbox(pod, error)
+            return None
         now = state
         if plan.create_sandbox:
             try:

@@ -51,6 +51,18 @@ def test_sandbox() -> None:
     assert list(made.dns_config.servers) == ["10.96.0.10"] and made.linux.cgroup_parent == "/kubepods/podu"
 
 
+def test_a_whole_domain_as_host_name_is_64_characters_at_the_most() -> None:
+    named = {"subdomain": "s", "setHostnameAsFQDN": True}
+    rest = ".s.n.svc.cluster.local"
+    assert sandbox(pod(hostname="h" * 42, **named)).hostname == "h" * 42 + rest
+    with pytest.raises(dns.NameTooLong) as refused:
+        sandbox(pod(hostname="h" * 43, **named))
+    assert str(refused.value) == (
+        f"failed to construct FQDN from pod hostname and cluster domain, FQDN {'h' * 43}{rest} is too long "
+        "(64 characters is the max, 65 characters requested)"
+    )
+
+
 def test_host_namespaces() -> None:
     made = sandbox(pod({"ports": [{"containerPort": 80, "hostPort": 80}]}, hostNetwork=True, hostPID=True))
     options = made.linux.security_context.namespace_options

@@ -61,14 +61,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class NodeView:
-    """What a pass needs to know of the node; filled by the node's own loops."""
+    """What a pass needs to know of the node; filled by the node's own loops.
+
+    services: the service environment of a namespace, with links or without; None before services have been read.
+    """
 
     facts: NodeFacts
     resolver: Resolver
     cluster_dns: tuple[str, ...]
     cluster_domain: str
     network_problem: str | None = None
-    services: Callable[[str, bool], Mapping[str, str]] = lambda _namespace, _links: {}
+    services: Callable[[str, bool], Mapping[str, str] | None] = lambda _namespace, _links: {}
 
 
 @dataclass(slots=True)

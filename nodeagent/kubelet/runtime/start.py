@@ -45,6 +45,10 @@ _SHOW_FAILURE = 2.0
 _STARTING = 10.0  # seconds that a container which is being started may take, when its pod is to end
 
 
+class ServicesUnread(ConfigProblem):
+    """The agent has just begun, and does not know the cluster's services yet."""
+
+
 class StartProblem(Exception):
     """A container could not be started. reason: as in its waiting state. retry_in: seconds, if it is known."""
 
@@ -57,14 +61,15 @@ class StartProblem(Exception):
 class Surroundings:
     """What a pod's containers are started into.
 
-    ips: of the sandbox. services: service environment. secrets: of imagePullSecrets. users: its user namespace.
+    ips: of the sandbox. services: service environment, None when it is not known yet. secrets: of imagePullSecrets.
+    users: its user namespace.
     """
 
     sandbox_id: str
     sandbox_config: cri.PodSandboxConfig
     ips: tuple[str, ...]
     volumes: Mapping[str, HostVolume]
-    services: Mapping[str, str]
+    services: Mapping[str, str] | None
     secrets: Sequence[Mapping[str, Any]]
     node: NodeFacts
     users: cri.UserNamespace | None = None
@@ -127,7 +132,8 @@ class Starter:
             config = await self._configure(pod, container, image, mounted, around, restart_count, target_id)
         except (ConfigProblem, SubPathProblem, ApiAway, ApiUnreachable, ApiError, OSError) as error:
             say("Warning", "Failed", f"Error: {error}")
-            raise StartProblem("CreateContainerConfigError", str(error)) from error
+            soon = _SHOW_FAILURE if isinstance(error, ServicesUnread) else None
+            raise StartProblem("CreateContainerConfigError", str(error), soon) from error
         try:
             container_id = await self._runtime.create_container(around.sandbox_id, config, around.sandbox_config)
         except RuntimeCallError as error:
@@ -175,9 +181,12 @@ class Starter:
         self._paths.container_log(pod, container["name"], restart_count).parent.mkdir(
             parents=True, exist_ok=True, mode=0o755
         )
+        if around.services is None and not pods.is_static(pod):
+            # Without KUBERNETES_SERVICE_HOST it would not find the API for as long as it runs.
+            raise ServicesUnread("services have not yet been read at least once, cannot construct envvars")
         references = await self._references(pod, container)
         env = environment.render(
-            pod, container, ips=around.ips, node=around.node, services=around.services, references=references
+            pod, container, ips=around.ips, node=around.node, services=around.services or {}, references=references
         )
         recursive = asks_recursive(container) and await self._handlers.can_mount_recursively(pod)
         mounts = [

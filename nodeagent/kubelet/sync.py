@@ -30,7 +30,7 @@ from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.addresses import Addresses, AddressTaken
 from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
 from nodeagent.kubelet.runtime.handlers import Handlers
-from nodeagent.kubelet.runtime.kill import Ending, Killer
+from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.render import render_sandbox
 from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
@@ -168,6 +168,10 @@ class PodSyncer:
             self._ending[uid] = pod, state
         try:
             await self._killer.kill_pod(pod, state, grace)
+        except KillFailed as error:
+            if pod is not None:
+                self._recorder.pod(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
+            raise
         finally:
             self._ending.pop(uid, None)
         state = await self._observer.observe(uid)

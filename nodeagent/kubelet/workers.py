@@ -18,6 +18,7 @@ from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
 from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.kill import KillFailed
 from nodeagent.kubelet.status.compute import Verdict
 from nodeagent.kubelet.sync import RETRY, PodSyncer
 
@@ -263,6 +264,8 @@ class PodWorkers:
             except RuntimeUnreachable as error:
                 log.warning("pod %s: the runtime does not answer: %s", worker.full_name, error.message)
                 again = 1.0
+            except KillFailed as error:
+                log.warning("pod %s: the old sandbox could not be ended: %s", worker.full_name, error)
             except RuntimeCallError as error:
                 self._failed(worker, error)
             except Exception as error:

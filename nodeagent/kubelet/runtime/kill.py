@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.go_print import quoted
 from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.lifecycle import HookFailed, run_hook
 from nodeagent.kubelet.pods import Pod
@@ -33,6 +35,22 @@ class Ending:
     message: str = ""
     reason: str = ""
     grace: int | None = None
+
+
+class KillFailed(RuntimeCallError):
+    """Something of a pod could not be ended. The text names what, as PodSyncResult's of upstream."""
+
+    def __init__(self, problems: Sequence[tuple[str, str, RuntimeCallError]]) -> None:
+        first = problems[0][2]
+        super().__init__(first.method, first.code, first.message)
+        told = dict.fromkeys(
+            f"failed to {quoted(action)} for {quoted(target)} with {action}Error: {quoted(str(why))}"
+            for action, target, why in problems
+        )
+        self._text = next(iter(told)) if len(told) == 1 else f"[{', '.join(told)}]"
+
+    def __str__(self) -> str:
+        return self._text
 
 
 class Killer:
@@ -73,7 +91,7 @@ class Killer:
         return int(self._clock.monotonic() - began)
 
     async def kill_pod(self, pod: Pod | None, state: PodState, grace: int | None = None) -> None:
-        """End every container, then stop every sandbox. Raises RuntimeCallError.
+        """End every container, then stop every sandbox. Raises KillFailed.
 
         preStop hooks run at once, those of sidecars too; the signal comes to sidecars last, in reverse order.
         """
@@ -81,8 +99,14 @@ class Killer:
         order = None
         if pod is not None and any(pods.is_sidecar(container) for container in pods.init_containers(pod)):
             order = EndingOrder(pod, {container.name for container in alive}, self._clock)
-        await _all([self.kill_container(pod, each, Ending(grace=grace), state.ips, order) for each in alive])
-        await _all([self._runtime.stop_pod_sandbox(sandbox.id) for sandbox in state.sandboxes])
+        ending = Ending(grace=grace)
+        ends = [self.kill_container(pod, each, ending, state.ips, order) for each in alive]
+        failed = [("KillContainer", each.name, why) for each, why in zip(alive, await _failures(ends), strict=True)]
+        stops = [self._runtime.stop_pod_sandbox(sandbox.id) for sandbox in state.sandboxes]
+        # What could not be ended by itself may end with its sandbox.
+        failed += [("KillPodSandbox", state.uid, why) for why in await _failures(stops)]
+        if problems := [(action, target, why) for action, target, why in failed if why is not None]:
+            raise KillFailed(problems)
 
     async def remove_pod(self, state: PodState) -> None:
         """Remove every container and sandbox of a pod that has ended. Raises RuntimeCallError."""
@@ -134,8 +158,17 @@ class Killer:
             log.warning("PreStop hook of container %s did not complete in %d seconds", container.name, grace)
 
 
-async def _all(calls: list[Any]) -> None:
-    """Run all to their end, then raise the first failure."""
-    for result in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(result, BaseException):
+async def _failures(calls: Sequence[Awaitable[None]]) -> list[RuntimeCallError | None]:
+    """Run all to their end; what each failed with. Raises what is not of the runtime."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, RuntimeCallError):
             raise result
+    return [result if isinstance(result, RuntimeCallError) else None for result in results]
+
+
+async def _all(calls: Sequence[Awaitable[None]]) -> None:
+    """Run all to their end, then raise the first failure."""
+    for failure in await _failures(calls):
+        if failure is not None:
+            raise failure

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.kubelet import dns
+from nodeagent.kubelet.backoff import CrashBackoff
+from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.lifecycle import HookFailed, run_hook
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
-from nodeagent.kubelet.runtime.kill import Ending, Killer
+from nodeagent.kubelet.runtime.addresses import Addresses
+from nodeagent.kubelet.runtime.classes import RuntimeClasses
+from nodeagent.kubelet.runtime.handlers import Handlers
+from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
+from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
+from nodeagent.kubelet.status.manager import StatusManager
+from nodeagent.kubelet.sync import NodeView, PodSyncer
 from nodeagent.kubelet.workers import PodWorkers
 
 
@@ -155,6 +168,77 @@ async def test_a_server_has_only_to_answer_a_hook(node: Node, server: tuple[int,
 async def test_nobody_answers_a_hook(node: Node, server: tuple[int, list[bytes]]) -> None:
     with pytest.raises(HookFailed, match=r'^HTTP lifecycle hook \(/x\) for Container "main" in Pod "p_n\(u\)" failed'):
         await hook(node, {"httpGet": {"path": "/x", "port": 1}})
+
+
+class Broken(Runtime):
+    """Has a sandbox and a container, and can end neither."""
+
+    box = cri.PodSandboxStatus(
+        id="box", metadata=cri.PodSandboxMetadata(name="p", namespace="n", uid="u"), state=cri.SANDBOX_READY
+    )
+    main = cri.ContainerStatus(id="c", metadata=cri.ContainerMetadata(name="main"), state=cri.CONTAINER_RUNNING)
+
+    async def list_pod_sandboxes(self, _selector: Any) -> list[cri.PodSandbox]:
+        return [cri.PodSandbox(id="box", state=cri.SANDBOX_READY)]
+
+    async def list_containers(self, _selector: Any) -> list[cri.Container]:
+        return [cri.Container(id="c", pod_sandbox_id="box", state=cri.CONTAINER_RUNNING)]
+
+    async def pod_sandbox_status(self, _sandbox: str) -> cri.PodSandboxStatus:
+        return self.box
+
+    async def container_status(self, _container: str) -> cri.ContainerStatus:
+        return self.main
+
+    async def stop_container(self, container: str, grace: int) -> None:
+        raise RuntimeCallError("StopContainer", "UNKNOWN", f"cannot stop {container}")
+
+    async def stop_pod_sandbox(self, sandbox: str) -> None:
+        raise RuntimeCallError("StopPodSandbox", "UNKNOWN", 'failed to destroy network for sandbox "box"')
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.said.append(f"{type} {reason} {message}")
+
+
+async def test_what_could_not_be_ended_is_told(tmp_path: Path) -> None:
+    clock, sink = ManualClock(), Sink()
+    runtime: Any = Broken(clock)
+    nothing: Any = None
+    recorder = Recorder(sink, "node")
+    observer = Observer(runtime)
+    syncer = PodSyncer(
+        runtime=runtime,
+        observer=observer,
+        addresses=Addresses(runtime, observer),
+        starter=nothing,
+        classes=RuntimeClasses(None, clock),
+        handlers=Handlers(runtime, RuntimeClasses(None, clock)),
+        namespaces=nothing,
+        killer=Killer(runtime, clock, recorder),
+        volumes=nothing,
+        cgroups=None,
+        store=nothing,
+        status=StatusManager(None, lambda _: None, clock),
+        probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
+        recorder=recorder,
+        backoff=CrashBackoff(clock),
+        paths=Paths(tmp_path),
+        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c"),
+        clock=clock,
+    )
+    with pytest.raises(KillFailed):
+        await syncer.sync_terminating(pod(container("main")), "u", 1)
+    unknown = "rpc error: code = Unknown desc ="
+    assert sink.said[-1] == (
+        'Warning FailedKillPod error killing pod: [failed to "KillContainer" for "main" with KillContainerError: '
+        f'"{unknown} cannot stop c", failed to "KillPodSandbox" for "u" with KillPodSandboxError: '
+        f'"{unknown} failed to destroy network for sandbox \\"box\\""]'
+    )
 
 
 class Syncer:

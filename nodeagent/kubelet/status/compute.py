@@ -96,12 +96,13 @@ def compute_status(
             previous.get("conditions") or (),
             now,
         ),
-        "containerStatuses": regular,
+        # By name, as upstream shows them; init containers stay in the order in which they run.
+        "containerStatuses": sorted(regular, key=_name),
     }
     if init:
         status["initContainerStatuses"] = init
     if ephemeral:
-        status["ephemeralContainerStatuses"] = ephemeral
+        status["ephemeralContainerStatuses"] = sorted(ephemeral, key=_name)
     if host_ips:
         status["hostIP"] = host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in host_ips]
@@ -131,6 +132,10 @@ def has_ended(pod: Pod, status: Mapping[str, Any]) -> bool:
     """Whether the pod with this status has come to its end, so that what still runs of it (sidecars) is to go too."""
     init, regular = status.get("initContainerStatuses") or (), status.get("containerStatuses") or ()
     return status["phase"] in _TERMINAL or compute_phase(pod, init, regular, terminal=False) in _TERMINAL
+
+
+def _name(status: Mapping[str, Any]) -> str:
+    return str(status["name"])
 
 
 def _with_times(

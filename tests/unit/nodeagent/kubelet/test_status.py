@@ -110,6 +110,20 @@ def test_a_pod_before_its_containers_says_why() -> None:
     assert plain["state"] == {"waiting": {"reason": "ContainerCreating"}} and plain["restartCount"] == 0
 
 
+def test_statuses_are_listed_by_name_and_named_in_the_order_of_the_spec() -> None:
+    wanted = pod("web", "agent", init=("second", "first"))
+    wanted["spec"]["ephemeralContainers"] = [{"name": "z", "image": "busybox"}, {"name": "y", "image": "busybox"}]
+    found = status(wanted)
+    shown = {key: [each["name"] for each in found[key]] for key in found if key.endswith("Statuses")}
+    assert shown == {
+        "containerStatuses": ["agent", "web"],
+        "initContainerStatuses": ["second", "first"],
+        "ephemeralContainerStatuses": ["y", "z"],
+    }
+    ready = next(condition for condition in found["conditions"] if condition["type"] == "Ready")
+    assert ready["message"] == "containers with unready status: [web agent]"
+
+
 def test_back_off_shows_waiting_with_the_last_end() -> None:
     found = status(pod("a"), container("a", E, 3, 2), waiting={"a": Waiting("CrashLoopBackOff", "back-off 20s")})
     shown = found["containerStatuses"][0]

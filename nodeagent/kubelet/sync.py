@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
 from apimachinery.meta.times import format_duration
 from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 # The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
 RETRY, RESYNC = 10.0, 60.0
+_LATE = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 # What the metrics call the kinds of containers.
 _KINDS = {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}
 # How long the start of containers may take before the pod's address is told without them.
@@ -80,7 +82,7 @@ class _Memory:
 
     waiting: dict[str, Waiting] = field(default_factory=dict)
     verdict: Verdict | None = None
-    deadline: float | None = None
+    began: float | None = None  # when the pod did, by the monotonic clock
     resize: str = ""
     seen: float | None = None  # by the monotonic clock; None once it runs
 
@@ -128,10 +130,9 @@ class PodSyncer:
             self._volumes.look_ahead(pod)
         memory = self._memory.setdefault(uid, _Memory(seen=self._clock.monotonic()))
         state = await self._observer.observe(uid)
-        if self._past_deadline(pod, memory):
-            memory.verdict = Verdict(
-                "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
-            )
+        if memory.verdict is None and self._until_deadline(pod, memory) <= 0:
+            memory.verdict = _LATE
+            self._recorder.pod(pod, "Normal", _LATE.reason, _LATE.message)
         status = self._tell(pod, state)
         if memory.verdict is not None or has_ended(pod, status):
             return Outcome(terminal=True)
@@ -157,7 +158,7 @@ class PodSyncer:
             again = min(again, self._at_once(pod, state, memory))
         if has_ended(asked, status):
             return Outcome(terminal=True)
-        return Outcome(again_in=min(again, self._until_deadline(memory)))
+        return Outcome(again_in=min(again, self._until_deadline(pod, memory)))
 
     async def sync_terminating(self, pod: Pod | None, uid: str, grace: int | None) -> None:
         """End everything that runs of the pod. Raises RuntimeCallError when that did not succeed yet."""
@@ -454,14 +455,11 @@ class PodSyncer:
 
     # --- activeDeadlineSeconds
 
-    def _past_deadline(self, pod: Pod, memory: _Memory) -> bool:
+    def _until_deadline(self, pod: Pod, memory: _Memory) -> float:
+        """Seconds. The deadline may be moved at any time, and counts from the pod's start, whoever saw that."""
+        if memory.began is None:
+            began = self._status.previous(pod).get("startTime")
+            age = (self._clock.now() - times.parse(began)).total_seconds() if began else 0.0
+            memory.began = self._clock.monotonic() - max(0.0, age)
         seconds = pod["spec"].get("activeDeadlineSeconds")
-        if seconds is None:
-            memory.deadline = None
-            return False
-        if memory.deadline is None:
-            memory.deadline = self._clock.monotonic() + float(seconds)
-        return self._clock.monotonic() >= memory.deadline
-
-    def _until_deadline(self, memory: _Memory) -> float:
-        return RESYNC if memory.deadline is None else max(0.0, memory.deadline - self._clock.monotonic())
+        return RESYNC if seconds is None else max(0.0, memory.began + float(seconds) - self._clock.monotonic())

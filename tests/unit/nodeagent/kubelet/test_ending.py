@@ -205,32 +205,41 @@ class Sink:
         self.said.append(f"{type} {reason} {message}")
 
 
-async def test_what_could_not_be_ended_is_told(tmp_path: Path) -> None:
-    clock, sink = ManualClock(), Sink()
-    runtime: Any = Broken(clock)
+class Volumes:
+    def look_ahead(self, _pod: Any) -> None:
+        pass
+
+
+def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, folder: Path, api: dict[str, Any] | None) -> PodSyncer:
+    """Of a node without a network. api: the pod as the API has it."""
     nothing: Any = None
-    recorder = Recorder(sink, "node")
-    observer = Observer(runtime)
-    syncer = PodSyncer(
+    volumes: Any = Volumes()
+    recorder, observer, classes = Recorder(sink, "node"), Observer(runtime), RuntimeClasses(None, clock)
+    return PodSyncer(
         runtime=runtime,
         observer=observer,
         addresses=Addresses(runtime, observer),
         starter=nothing,
-        classes=RuntimeClasses(None, clock),
-        handlers=Handlers(runtime, RuntimeClasses(None, clock)),
+        classes=classes,
+        handlers=Handlers(runtime, classes),
         namespaces=nothing,
         killer=Killer(runtime, clock, recorder),
-        volumes=nothing,
+        volumes=volumes,
         cgroups=None,
         store=nothing,
-        status=StatusManager(None, lambda _: None, clock),
+        status=StatusManager(None, lambda _: api, clock),
         probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
         recorder=recorder,
         backoff=CrashBackoff(clock),
-        paths=Paths(tmp_path),
-        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c"),
+        paths=Paths(folder),
+        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem="none"),
         clock=clock,
     )
+
+
+async def test_what_could_not_be_ended_is_told(tmp_path: Path) -> None:
+    clock, sink = ManualClock(), Sink()
+    syncer = make_syncer(Broken(clock), clock, sink, tmp_path, None)
     with pytest.raises(KillFailed):
         await syncer.sync_terminating(pod(container("main")), "u", 1)
     unknown = "rpc error: code = Unknown desc ="
@@ -239,6 +248,18 @@ async def test_what_could_not_be_ended_is_told(tmp_path: Path) -> None:
         f'"{unknown} cannot stop c", failed to "KillPodSandbox" for "u" with KillPodSandboxError: '
         f'"{unknown} failed to destroy network for sandbox \\"box\\""]'
     )
+
+
+async def test_a_deadline_counts_from_the_pods_start_and_may_be_moved(tmp_path: Path) -> None:
+    clock, sink, wanted = ManualClock(), Sink(), pod(container("main"))
+    began = {**wanted, "status": {"phase": "Running", "startTime": "2024-12-31T23:58:20Z"}}  # 100 seconds ago
+    syncer = make_syncer(Broken(clock), clock, sink, tmp_path, began)
+    wanted["spec"]["activeDeadlineSeconds"] = 101
+    assert not (await syncer.sync_pod(wanted)).terminal
+    wanted["spec"]["activeDeadlineSeconds"] = 100
+    assert (await syncer.sync_pod(wanted)).terminal and (await syncer.sync_pod(wanted)).terminal
+    late = "Normal DeadlineExceeded Pod was active on the node longer than the specified deadline"
+    assert sink.said.count(late) == 1
 
 
 class Syncer:

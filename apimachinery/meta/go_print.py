@@ -1,5 +1,6 @@
 """Values as Go prints them."""
 
+import json
 from typing import Any
 
 
@@ -14,3 +15,8 @@ def plain(value: Any, nothing: str = "<nil>") -> str:
     if isinstance(value, list):
         return "[" + " ".join(plain(each, nothing) for each in value) + "]"
     return str(value)
+
+
+def quoted(text: str) -> str:
+    """A string by the verb %q; letters stay as they are, some control characters have JSON's numbers."""
+    return json.dumps(text, ensure_ascii=False)

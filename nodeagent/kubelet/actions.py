@@ -38,6 +38,11 @@ class Actions:
     kill: dict[str, Kill] = field(default_factory=dict)
 
     @property
+    def replaces_sandbox(self) -> bool:
+        """Whether the pod had a sandbox, alive or dead, that another is made for."""
+        return self.create_sandbox and bool(self.sandbox_id)
+
+    @property
     def nothing(self) -> bool:
         return not (
             self.kill_pod or self.create_sandbox or self.start_init or self.start or self.start_ephemeral or self.kill

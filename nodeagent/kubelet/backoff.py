@@ -33,10 +33,10 @@ class CrashBackoff:
 
     def remaining(self, key: str, container_id: str) -> float:
         """Seconds until `key` may be started again after the end of `container_id`; 0 when it may now."""
-        entry = self._entries.get(key)
-        if entry is None:
+        ended, entry = self.saw_end(container_id), self._entries.get(key)
+        if entry is None or self._is_stale(entry, ended):
             return 0.0
-        return max(0.0, self.saw_end(container_id) + entry.delay - self._clock.monotonic())
+        return max(0.0, ended + entry.delay - self._clock.monotonic())
 
     def delay(self, key: str) -> float:
         """The whole wait in force, in seconds."""
@@ -46,11 +46,15 @@ class CrashBackoff:
     def next(self, key: str, container_id: str) -> None:
         """Note that `key` is being started again after the end of `container_id`."""
         ended, entry = self.saw_end(container_id), self._entries.get(key)
-        if entry is None or ended - entry.last > 2 * self._cap:
+        if entry is None or self._is_stale(entry, ended):
             self._entries[key] = _Entry(self._base, self._clock.monotonic())
             return
         entry.delay = min(entry.delay * 2, self._cap)
         entry.last = self._clock.monotonic()
+
+    def _is_stale(self, entry: _Entry, ended: float) -> bool:
+        """Whether the container that ended now had run for so long that its crashes before are forgiven."""
+        return ended - entry.last > 2 * self._cap
 
     def forget(self, prefix: str, container_ids: set[str]) -> None:
         """Drop the keys that begin with `prefix` and what is known of these containers: their pod is gone."""

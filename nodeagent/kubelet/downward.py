@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.quantity import milli, value
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -49,13 +50,15 @@ def field_value(pod: Pod, path: str, ips: Sequence[str], node: NodeFacts) -> str
 
 
 def resource_value(pod: Pod, reference: Mapping[str, Any], container: str, node: NodeFacts) -> str:
-    """A container's request or limit, divided and rounded up; an unset limit is what the node can give."""
+    """A container's request or limit, divided and rounded up; a limit of nothing or zero is what the node can give."""
     name = reference.get("containerName") or container
     found = pods.find_container(pod, name)
     if found is None:
         raise ValueError(f"container {name} not found")
     section, _, resource = str(reference["resource"]).partition(".")
     listed = ((found[1].get("resources") or {}).get(section) or {}).get(resource)
+    if section == "limits" and listed is not None and not milli(str(listed)):
+        listed = None
     divisor = str(reference.get("divisor") or "1")
     if divisor == "0":
         divisor = "1"
@@ -73,9 +76,5 @@ def _node_amount(node: NodeFacts, resource: str, section: str) -> int:
 
 
 def _map_text(values: Mapping[str, str] | None) -> str:
-    """`key="value"` a line, sorted, the value quoted as Go's %q does for plain text."""
-    lines = []
-    for key in sorted(values or {}):
-        text = (values or {})[key].replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        lines.append(f'{key}="{text}"')
-    return "\n".join(lines)
+    """`key="value"` a line, sorted, the value quoted as Go does."""
+    return "\n".join(f"{key}={quoted(text)}" for key, text in sorted((values or {}).items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +11,6 @@ from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.expansion import expand
 from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.volumes.payload import secret_data
-
-_ENV_NAME = re.compile(r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")
 
 
 class ConfigProblem(Exception):
@@ -128,7 +125,8 @@ def _from_whole(pod: Pod, source: Mapping[str, Any], references: References) -> 
         kind = "secret"
     if found is None and not reference.get("optional"):
         raise ConfigProblem(f'{kind} "{reference["name"]}" not found')
-    return {f"{prefix}{key}": text for key, text in data.items() if _ENV_NAME.match(f"{prefix}{key}")}
+    # Every key is a name: those that begin with a digit too (RelaxedEnvironmentVariableValidation, open since 1.32).
+    return {f"{prefix}{key}": text for key, text in data.items()}
 
 
 def _from_one(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta import times
 from apimachinery.meta.times import format_duration
 from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
@@ -30,7 +31,7 @@ from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.addresses import Addresses, AddressTaken
 from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
 from nodeagent.kubelet.runtime.handlers import Handlers
-from nodeagent.kubelet.runtime.kill import Ending, Killer
+from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.render import render_sandbox
 from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 # The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
 RETRY, RESYNC = 10.0, 60.0
+_LATE = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 # What the metrics call the kinds of containers.
 _KINDS = {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}
 # How long the start of containers may take before the pod's address is told without them.
@@ -61,14 +63,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class NodeView:
-    """What a pass needs to know of the node; filled by the node's own loops."""
+    """What a pass needs to know of the node; filled by the node's own loops.
+
+    services: the service environment of a namespace, with links or without; None before services have been read.
+    """
 
     facts: NodeFacts
     resolver: Resolver
     cluster_dns: tuple[str, ...]
     cluster_domain: str
     network_problem: str | None = None
-    services: Callable[[str, bool], Mapping[str, str]] = lambda _namespace, _links: {}
+    services: Callable[[str, bool], Mapping[str, str] | None] = lambda _namespace, _links: {}
 
 
 @dataclass(slots=True)
@@ -77,7 +82,7 @@ class _Memory:
 
     waiting: dict[str, Waiting] = field(default_factory=dict)
     verdict: Verdict | None = None
-    deadline: float | None = None
+    began: float | None = None  # when the pod did, by the monotonic clock
     resize: str = ""
     seen: float | None = None  # by the monotonic clock; None once it runs
 
@@ -125,10 +130,9 @@ class PodSyncer:
             self._volumes.look_ahead(pod)
         memory = self._memory.setdefault(uid, _Memory(seen=self._clock.monotonic()))
         state = await self._observer.observe(uid)
-        if self._past_deadline(pod, memory):
-            memory.verdict = Verdict(
-                "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
-            )
+        if memory.verdict is None and self._until_deadline(pod, memory) <= 0:
+            memory.verdict = _LATE
+            self._recorder.pod(pod, "Normal", _LATE.reason, _LATE.message)
         status = self._tell(pod, state)
         if memory.verdict is not None or has_ended(pod, status):
             return Outcome(terminal=True)
@@ -154,7 +158,7 @@ class PodSyncer:
             again = min(again, self._at_once(pod, state, memory))
         if has_ended(asked, status):
             return Outcome(terminal=True)
-        return Outcome(again_in=min(again, self._until_deadline(memory)))
+        return Outcome(again_in=min(again, self._until_deadline(pod, memory)))
 
     async def sync_terminating(self, pod: Pod | None, uid: str, grace: int | None) -> None:
         """End everything that runs of the pod. Raises RuntimeCallError when that did not succeed yet."""
@@ -165,6 +169,10 @@ class PodSyncer:
             self._ending[uid] = pod, state
         try:
             await self._killer.kill_pod(pod, state, grace)
+        except KillFailed as error:
+            if pod is not None:
+                self._recorder.pod(pod, "Warning", "FailedKillPod", f"error killing pod: {error}")
+            raise
         finally:
             self._ending.pop(uid, None)
         state = await self._observer.observe(uid)
@@ -234,15 +242,18 @@ class PodSyncer:
     async def _act(self, pod: Pod, state: PodState, plan: Actions, memory: _Memory) -> tuple[float, bool]:
         """Do what is to be done; returns (seconds until the next pass, whether it came to starting containers)."""
         if plan.kill_pod:
+            if plan.replaces_sandbox:
+                message = "Pod sandbox changed, it will be killed and re-created."
+                self._recorder.pod(pod, "Normal", "SandboxChanged", message)
             if state.sandboxes:
-                await self._kill_old(pod, state)
+                await self._killer.kill_pod(pod, state)
                 state = await self._observer.observe(pods.uid(pod))
             if not plan.create_sandbox:
                 return 0.0, False
         elif plan.kill:
             await asyncio.gather(
                 *(
-                    self._killer.kill_container(pod, kill.container, Ending(kill.message, kill.reason), state)
+                    self._killer.kill_container(pod, kill.container, Ending(kill.message, kill.reason), state.ips)
                     for kill in plan.kill.values()
                 )
             )
@@ -258,14 +269,6 @@ class PodSyncer:
             return RETRY, False
         return await self._start_all(pod, state, plan, around, memory), True
 
-    async def _kill_old(self, pod: Pod, state: PodState) -> None:
-        newest = state.sandbox
-        if newest is not None and any(sandbox.ready for sandbox in state.sandboxes):
-            self._recorder.pod(
-                pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
-            )
-        await self._killer.kill_pod(pod, state)
-
     async def _surroundings(self, pod: Pod, state: PodState, plan: Actions) -> Surroundings | None:
         """Volumes, cgroup and sandbox: what containers are started into. None when the sandbox could not be made."""
         uid, facts, sandbox_id = pods.uid(pod), self._node.facts, plan.sandbox_id
@@ -275,14 +278,18 @@ class PodSyncer:
         services = self._node.services(pod["metadata"]["namespace"], pod["spec"].get("enableServiceLinks") is not False)
         parent = await self._cgroups.ensure_pod(pod) if self._cgroups is not None else ""
         volumes = await self._volumes.ensure(pod, state.ips, facts)
-        config = render_sandbox(
-            pod,
-            attempt=plan.attempt,
-            cgroup_parent=parent,
-            resolver=dns.pod_resolver(pod, self._node.resolver, self._node.cluster_dns, self._node.cluster_domain),
-            cluster_domain=self._node.cluster_domain,
-            paths=self._paths,
-        )
+        try:
+            config = render_sandbox(
+                pod,
+                attempt=plan.attempt,
+                cgroup_parent=parent,
+                resolver=self._resolver(pod),
+                cluster_domain=self._node.cluster_domain,
+                paths=self._paths,
+            )
+        except dns.NameTooLong as error:
+            self._no_sandbox(pod, error)
+            return None
         now = state
         if plan.create_sandbox:
             try:
@@ -317,6 +324,15 @@ class PodSyncer:
                 f"{text}; attempting to pull the image may not succeed.",
             )
         return Surroundings(sandbox_id, config, now.ips, volumes, services, secrets, facts, users)
+
+    def _resolver(self, pod: Pod) -> Resolver:
+        def warn(reason: str, message: str) -> None:
+            if reason == dns.MISSING:
+                self._recorder.node("Warning", reason, dns.NO_CLUSTER_DNS)
+            self._recorder.pod(pod, "Warning", reason, message)
+
+        node = self._node
+        return dns.pod_resolver(pod, node.resolver, node.cluster_dns, node.cluster_domain, warn)
 
     async def _run_sandbox(self, config: cri.PodSandboxConfig, handler: str) -> str:
         began, failed = self._clock.monotonic(), True
@@ -439,14 +455,11 @@ class PodSyncer:
 
     # --- activeDeadlineSeconds
 
-    def _past_deadline(self, pod: Pod, memory: _Memory) -> bool:
+    def _until_deadline(self, pod: Pod, memory: _Memory) -> float:
+        """Seconds. The deadline may be moved at any time, and counts from the pod's start, whoever saw that."""
+        if memory.began is None:
+            began = self._status.previous(pod).get("startTime")
+            age = (self._clock.now() - times.parse(began)).total_seconds() if began else 0.0
+            memory.began = self._clock.monotonic() - max(0.0, age)
         seconds = pod["spec"].get("activeDeadlineSeconds")
-        if seconds is None:
-            memory.deadline = None
-            return False
-        if memory.deadline is None:
-            memory.deadline = self._clock.monotonic() + float(seconds)
-        return self._clock.monotonic() >= memory.deadline
-
-    def _until_deadline(self, memory: _Memory) -> float:
-        return RESYNC if memory.deadline is None else max(0.0, memory.deadline - self._clock.monotonic())
+        return RESYNC if seconds is None else max(0.0, memory.began + float(seconds) - self._clock.monotonic())

@@ -109,7 +109,9 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     swap = _swap(config, machine, cgroups, recorder)
     services = Informer(client, SERVICES) if client is not None else None
 
-    def service_variables(namespace: str, links: bool) -> Mapping[str, str]:
+    def service_variables(namespace: str, links: bool) -> Mapping[str, str] | None:
+        if services is not None and not services.has_synced:
+            return None
         found = services.lister.list() if services is not None else []
         return environment.service_variables(found, namespace, links=links)
 
@@ -168,7 +170,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         runtime=runtime.pods,
         observer=observer,
         addresses=Addresses(runtime.pods, observer),
-        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers),
+        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers, killer),
         classes=classes,
         handlers=handlers,
         namespaces=UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"]),

@@ -18,6 +18,7 @@ from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
 from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.kill import KillFailed
 from nodeagent.kubelet.status.compute import Verdict
 from nodeagent.kubelet.sync import RETRY, PodSyncer
 
@@ -51,6 +52,7 @@ class _Worker:
     removed: bool = False
     grace: int | None = None
     forced: int | None = None
+    given: int | None = None  # the grace of the end that is under way; None for what a container says
     admitted: bool = False
     synced: bool = False
     cleaned: bool = False  # of its containers too: it is being deleted
@@ -127,7 +129,7 @@ class PodWorkers:
         worker.end = True
         if grace is not None:
             worker.forced = grace if worker.forced is None else min(grace, worker.forced)
-        worker.hurry.set()
+        _hasten(worker)
         worker.wake.set()
         # Upstream's killPodNow: half as much again as the grace, and ten seconds at least.
         if grace is None:
@@ -151,7 +153,7 @@ class PodWorkers:
             return
         worker.removed = worker.end = True
         worker.wake.set()
-        worker.hurry.set()
+        _hasten(worker)
 
     def kill_unknown(self, uid: str) -> None:
         """The runtime has something of a pod that no source knows: end it and clean up."""
@@ -186,11 +188,9 @@ class PodWorkers:
         if not pod["metadata"].get("deletionTimestamp"):
             return
         grace = pods.grace_period(pod)
-        shorter = worker.grace is None or grace < worker.grace
         worker.end = True
-        if shorter:
-            worker.grace = grace
-            worker.hurry.set()
+        worker.grace = grace if worker.grace is None else min(grace, worker.grace)
+        _hasten(worker)
 
     async def _run(self, worker: _Worker) -> None:
         try:
@@ -264,6 +264,8 @@ class PodWorkers:
             except RuntimeUnreachable as error:
                 log.warning("pod %s: the runtime does not answer: %s", worker.full_name, error.message)
                 again = 1.0
+            except KillFailed as error:
+                log.warning("pod %s: the old sandbox could not be ended: %s", worker.full_name, error)
             except RuntimeCallError as error:
                 self._failed(worker, error)
             except Exception as error:
@@ -312,7 +314,8 @@ class PodWorkers:
                 await self._clock.sleep(_TERMINATING_RETRY)
 
     def _terminate(self, worker: _Worker) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._syncer.sync_terminating(worker.pod, worker.uid, _grace(worker)))
+        worker.given = _grace(worker)
+        return asyncio.ensure_future(self._syncer.sync_terminating(worker.pod, worker.uid, worker.given))
 
     def _clean(self, worker: _Worker) -> asyncio.Future[None]:
         return asyncio.ensure_future(self._clean_up(worker, deleting=worker.removed or worker.grace is not None))
@@ -336,6 +339,17 @@ class PodWorkers:
 
 
 def _grace(worker: _Worker) -> int | None:
-    """The shorter of what the pod's deletion and what the node itself gives it; None for what the pod says."""
+    """The shorter of what the pod's deletion and what the node itself gives it, else what the pod says; a second at the
+    least, so that hooks run (calculateEffectiveGracePeriod). None when the pod is not known."""
     given = [grace for grace in (worker.grace, worker.forced) if grace is not None]
-    return min(given) if given else None
+    if not given and worker.pod is None:
+        return None
+    return max(1, min(given) if given or worker.pod is None else pods.grace_period(worker.pod))
+
+
+def _hasten(worker: _Worker) -> None:
+    """Break off what is being done for a pod that is to end: its start, or an end that was to take longer."""
+    grace = _grace(worker)
+    shorter = grace is not None and worker.given is not None and grace < worker.given
+    if worker.phase is Phase.SYNCING or (worker.phase is Phase.TERMINATING and shorter):
+        worker.hurry.set()

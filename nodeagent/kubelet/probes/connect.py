@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -42,20 +42,22 @@ async def tcp_connect(host: str, port: int, timeout: float) -> None:
     writer.close()
 
 
-async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: float) -> tuple[int, str]:
+async def http_get(
+    action: Mapping[str, Any], host: str, port: int, timeout: float, agent: str = "kube-probe/1.32"
+) -> tuple[int, str]:
     """GET as an httpGet action says; returns (status, the body's beginning). Follows redirects to the same host; of one
     elsewhere it returns the redirection itself.
 
-    timeout: seconds for all of it. Raises ConnectProblem.
+    timeout: seconds for all of it. agent: who asks, unless a header says. Raises ConnectProblem.
     """
     path = action.get("path") or "/"
     scheme, root = (action.get("scheme") or "HTTP").lower(), "" if path.startswith("/") else "/"
     url = f"{scheme}://{_address(host, port)}{root}{path}"
-    headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or ()}
+    headers = [(str(header["name"]), str(header.get("value") or "")) for header in action.get("httpHeaders") or ()]
     try:
         async with asyncio.timeout(timeout):
             for _ in range(_REDIRECTS):
-                status, location, body = await _request(url, host, port, headers)
+                status, location, body = await _request(url, host, port, headers, agent)
                 if status not in _REDIRECTING or not location:
                     return status, body
                 url = urljoin(url, location)
@@ -71,22 +73,16 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
         raise ConnectProblem(f'Get "{url}": dial tcp {_address(host, port)}: connect: {_reason(error)}') from None
 
 
-async def _request(url: str, host: str, port: int, headers: Mapping[str, str]) -> tuple[int, str, str]:
+async def _request(
+    url: str, host: str, port: int, headers: Sequence[tuple[str, str]], agent: str
+) -> tuple[int, str, str]:
     """The status, where the answer says to look instead, and the body's beginning."""
     target = urlsplit(url)
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     context = _unchecked() if target.scheme == "https" else None
     reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
-        given = {name.lower() for name in headers}
-        lines = [f"GET {path} HTTP/1.1"]
-        if "host" not in given:
-            lines.append(f"Host: {_address(host, port)}")
-        if "user-agent" not in given:
-            lines.append("User-Agent: kube-probe/1.32")
-        if "accept" not in given:
-            lines.append("Accept: */*")
-        lines += [f"{name}: {text}" for name, text in headers.items() if text]
+        lines = [f"GET {path} HTTP/1.1", *_headers(headers, _address(host, port), agent)]
         writer.write(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode())
         await writer.drain()
         try:
@@ -103,6 +99,14 @@ async def _request(url: str, host: str, port: int, headers: Mapping[str, str]) -
         return int(words[1]), location, body.decode(errors="replace")
     finally:
         writer.close()
+
+
+def _headers(asked: Sequence[tuple[str, str]], address: str, agent: str) -> list[str]:
+    """The lines of the headers asked for, and of the usual ones; an empty one takes the usual away, but not Host."""
+    usual = {"host": f"Host: {address}", "user-agent": f"User-Agent: {agent}", "accept": "Accept: */*"}
+    given = {name.lower() for name, text in asked if text or name.lower() != "host"}
+    lines = [line for name, line in usual.items() if name not in given]
+    return lines + [f"{name}: {text}" for name, text in asked if text or name.lower() not in usual]
 
 
 def _address(host: str, port: int) -> str:

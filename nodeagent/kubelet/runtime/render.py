@@ -32,11 +32,12 @@ _PROPAGATION = {
 def render_sandbox(
     pod: Pod, *, attempt: int, cgroup_parent: str, resolver: Resolver, cluster_domain: str, paths: Paths
 ) -> cri.PodSandboxConfig:
-    """The pod's sandbox. attempt: how many sandboxes the pod had before. cgroup_parent: the pod's cgroup."""
+    """The pod's sandbox. attempt: how many sandboxes the pod had before. cgroup_parent: the pod's cgroup.
+
+    Raises NameTooLong.
+    """
     metadata = pod["metadata"]
-    hostname, domain = dns.pod_hostname(pod, cluster_domain)
-    if pod["spec"].get("setHostnameAsFQDN") and domain:
-        hostname = f"{hostname}.{domain}"
+    hostname = dns.kernel_hostname(pod, cluster_domain)
     sysctls = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
     return cri.PodSandboxConfig(
         metadata=cri.PodSandboxMetadata(

@@ -33,7 +33,9 @@ from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
 
 from . import user_namespaces
 from .handlers import Handlers
+from .kill import Ending, Killer
 from .render import ContainerInputs, asks_recursive, mounts_over, plan_devices, plan_mounts, render_container
+from .state import ContainerState, State
 from .swap import Swap
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,10 @@ log = logging.getLogger(__name__)
 
 _SHOW_FAILURE = 2.0
 _STARTING = 10.0  # seconds that a container which is being started may take, when its pod is to end
+
+
+class ServicesUnread(ConfigProblem):
+    """The agent has just begun, and does not know the cluster's services yet."""
 
 
 class StartProblem(Exception):
@@ -55,14 +61,15 @@ class StartProblem(Exception):
 class Surroundings:
     """What a pod's containers are started into.
 
-    ips: of the sandbox. services: service environment. secrets: of imagePullSecrets. users: its user namespace.
+    ips: of the sandbox. services: service environment, None when it is not known yet. secrets: of imagePullSecrets.
+    users: its user namespace.
     """
 
     sandbox_id: str
     sandbox_config: cri.PodSandboxConfig
     ips: tuple[str, ...]
     volumes: Mapping[str, HostVolume]
-    services: Mapping[str, str]
+    services: Mapping[str, str] | None
     secrets: Sequence[Mapping[str, Any]]
     node: NodeFacts
     users: cri.UserNamespace | None = None
@@ -96,7 +103,9 @@ class Starter:
         clock: Clock,
         machine: Machine,
         handlers: Handlers,
+        killer: Killer,
     ) -> None:
+        self._killer = killer
         self._runtime, self._images, self._store, self._paths = runtime, images, store, paths
         self._recorder, self._clock, self._machine, self._handlers = recorder, clock, machine, handlers
 
@@ -123,7 +132,8 @@ class Starter:
             config = await self._configure(pod, container, image, mounted, around, restart_count, target_id)
         except (ConfigProblem, SubPathProblem, ApiAway, ApiUnreachable, ApiError, OSError) as error:
             say("Warning", "Failed", f"Error: {error}")
-            raise StartProblem("CreateContainerConfigError", str(error)) from error
+            soon = _SHOW_FAILURE if isinstance(error, ServicesUnread) else None
+            raise StartProblem("CreateContainerConfigError", str(error), soon) from error
         try:
             container_id = await self._runtime.create_container(around.sandbox_id, config, around.sandbox_config)
         except RuntimeCallError as error:
@@ -171,9 +181,12 @@ class Starter:
         self._paths.container_log(pod, container["name"], restart_count).parent.mkdir(
             parents=True, exist_ok=True, mode=0o755
         )
+        if around.services is None and not pods.is_static(pod):
+            # Without KUBERNETES_SERVICE_HOST it would not find the API for as long as it runs.
+            raise ServicesUnread("services have not yet been read at least once, cannot construct envvars")
         references = await self._references(pod, container)
         env = environment.render(
-            pod, container, ips=around.ips, node=around.node, services=around.services, references=references
+            pod, container, ips=around.ips, node=around.node, services=around.services or {}, references=references
         )
         recursive = asks_recursive(container) and await self._handlers.can_mount_recursively(pod)
         mounts = [
@@ -271,12 +284,19 @@ class Starter:
             return
         ip = around.ips[0] if around.ips else (around.node.host_ips or ("",))[0]
         try:
-            await run_hook(self._runtime, self._clock, handler, container_id, container, ip)
+            await run_hook(self._runtime, self._clock, handler, container_id, container, ip, whose=pods.describe(pod))
         except HookFailed as error:
             log.error("PostStart hook of %s failed: %s", json.dumps(container["name"]), error)
             self._recorder.container(pod, container["name"], "Warning", "FailedPostStartHook", "PostStartHook failed")
-            await self._runtime.stop_container(container_id, pods.grace_period(pod))
+            await self._end(pod, ContainerState(container_id, container["name"], State.RUNNING), around)
             raise StartProblem("PostStartHookError", str(error)) from error
+
+    async def _end(self, pod: Pod, container: ContainerState, around: Surroundings) -> None:
+        """End a container whose hook has failed, as any other: its preStop hook runs, and its end is told."""
+        try:
+            await self._killer.kill_container(pod, container, Ending("FailedPostStartHook"), around.ips)
+        except RuntimeCallError as error:
+            log.error("Failed to kill container %s: %s", container.name, error)
 
     def remove_logs(self, pod: Mapping[str, Any]) -> None:
         """Delete the pod's log directory: the pod is gone from the API."""

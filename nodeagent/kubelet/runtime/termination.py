@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from .logformat import parse_line
@@ -22,12 +23,16 @@ def read_message(file: str, log: str, *, fall_back: bool) -> str:
 
 
 def _read_file(file: str) -> str:
-    """The first 4 KiB. The container owns the file: what is not a plain file is not opened."""
+    """The last 4 KiB. The container owns the file: what is not a plain file is not read."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
     with os.fdopen(descriptor, "rb") as opened:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return ""
+        opened.seek(max(0, found.st_size - _FILE_MAX))
         return opened.read(_FILE_MAX).decode(errors="replace")
 
 
@@ -35,7 +40,7 @@ def _log_tail(log: Path) -> str:
     try:
         with log.open("rb") as opened:
             opened.seek(max(0, log.stat().st_size - 16 * _LOG_BYTES))
-            lines = opened.read().splitlines()[-_LOG_LINES:]
+            lines = opened.read().removesuffix(b"\n").split(b"\n")[-_LOG_LINES:]
     except OSError:
         return ""
     pieces = []

@@ -13,12 +13,15 @@ from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime.state import PodState
 
-from .containers import ContainerView, compute_containers
+from .containers import ContainerView, compute_containers, shorten_messages
+from .ending import end_containers
 from .phase import compute_conditions, compute_phase, has_begun
 
 Status = dict[str, Any]
 
 _TERMINAL = ("Succeeded", "Failed")
+# Bytes of last words that all containers of a pod may leave together (MaxPodTerminationMessageLogLength).
+_WORDS_MAX = 12 * 1024
 _OF_THE_REFUSED = ("phase", "reason", "message", "qosClass", "startTime")
 # Ours to write; every other condition belongs to somebody else and is left alone.
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -93,12 +96,13 @@ def compute_status(
             previous.get("conditions") or (),
             now,
         ),
-        "containerStatuses": regular,
+        # By name, as upstream shows them; init containers stay in the order in which they run.
+        "containerStatuses": sorted(regular, key=_name),
     }
     if init:
         status["initContainerStatuses"] = init
     if ephemeral:
-        status["ephemeralContainerStatuses"] = ephemeral
+        status["ephemeralContainerStatuses"] = sorted(ephemeral, key=_name)
     if host_ips:
         status["hostIP"] = host_ips[0]
         status["hostIPs"] = [{"ip": ip} for ip in host_ips]
@@ -112,6 +116,9 @@ def compute_status(
         status |= {"reason": fallen.reason, "message": fallen.message}
     else:
         status |= {key: previous[key] for key in ("reason", "message") if previous.get(key)}
+    shorten_messages([*init, *regular], _WORDS_MAX // max(1, len(init) + len(regular)))
+    if ended:
+        end_containers(pod, init, regular, previous)
     refused = fallen.refused if fallen else phase == "Failed" and not previous.get("containerStatuses")
     if refused and not state.containers:
         # Kubelet.rejectPod: nothing was done for it, so there is nothing else to show.
@@ -125,6 +132,10 @@ def has_ended(pod: Pod, status: Mapping[str, Any]) -> bool:
     """Whether the pod with this status has come to its end, so that what still runs of it (sidecars) is to go too."""
     init, regular = status.get("initContainerStatuses") or (), status.get("containerStatuses") or ()
     return status["phase"] in _TERMINAL or compute_phase(pod, init, regular, terminal=False) in _TERMINAL
+
+
+def _name(status: Mapping[str, Any]) -> str:
+    return str(status["name"])
 
 
 def _with_times(

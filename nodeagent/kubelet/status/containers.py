@@ -13,19 +13,9 @@ from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.runtime.render import is_recursive
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
 
-Status = dict[str, Any]
+from .ending import VANISHED
 
-_LOST = {
-    "exitCode": 137,
-    "reason": "ContainerStatusUnknown",
-    "message": "The container could not be located when the pod was terminated",
-    "startedAt": None,
-    "finishedAt": None,
-}
-_VANISHED = {
-    **_LOST,
-    "message": "The container could not be located when the pod was deleted.  The container used to be Running",
-}
+Status = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +91,7 @@ def compute_containers(
         if mounts := [_mount(asked, view.recursive) for asked in container.get("volumeMounts") or ()]:
             status["volumeMounts"] = mounts
         if latest is None:
-            _absent(status, old, default, terminal)
+            _absent(status, old, default, deleted=bool(pod["metadata"].get("deletionTimestamp")))
         else:
             _present(status, container, latest, before, old, view, is_init)
         problem = view.waiting.get(name)
@@ -114,6 +104,15 @@ def compute_containers(
         status.setdefault("lastState", {})
         result.append(status)
     return result
+
+
+def shorten_messages(statuses: Sequence[Status], limit: int) -> None:
+    """Cut the last words of containers to `limit` bytes, in place."""
+    for status in statuses:
+        for key in ("state", "lastState"):
+            ended = (status.get(key) or {}).get("terminated") or {}
+            if len(words := ended.get("message", "").encode()) > limit:
+                status[key] = {"terminated": {**ended, "message": words[:limit].decode(errors="ignore")}}
 
 
 def _mount(asked: Mapping[str, Any], recursive: bool) -> dict[str, Any]:
@@ -142,25 +141,20 @@ def _may_wait(pod: Pod, container: Container, latest: ContainerState | None) -> 
     return policy == "Always" or (policy == "OnFailure" and latest.exit_code != 0)
 
 
-def _absent(status: Status, old: Status | None, default: Waiting, terminal: bool) -> None:
+def _absent(status: Status, old: Status | None, default: Waiting, *, deleted: bool) -> None:
     """The runtime has no such container: not yet, or not any more."""
     if old is not None:
+        state, past = old.get("state") or {}, old.get("lastState") or {}
         status["restartCount"] = old.get("restartCount", 0)
-        ended = (old.get("state") or {}).get("terminated")
-        if ended:
+        if "terminated" in state:
             # It ended and has been removed since: what was known stays known.
             status |= {key: old[key] for key in ("image", "imageID", "containerID") if key in old}
-            status["state"] = old["state"]
-            status["lastState"] = old.get("lastState") or {}
+            status |= {"state": state, "lastState": past}
             return
-        if (old.get("state") or {}).get("running"):
-            if terminal:
-                status["state"] = {"terminated": dict(_LOST)}
-                return
-            status["lastState"] = {"terminated": dict(_VANISHED)}
-            status["restartCount"] = old.get("restartCount", 0) + 1
-        else:
-            status["lastState"] = old.get("lastState") or {}
+        if "running" in state:
+            past = past if "terminated" in past else {"terminated": dict(VANISHED)}
+            status["restartCount"] += not deleted
+        status["lastState"] = past
     status["state"] = {"waiting": _waiting(default)}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 
+from .ending import never_ran
+
 Status = Mapping[str, Any]
 
 
@@ -104,7 +106,10 @@ def compute_conditions(
 
 def has_begun(regular: Sequence[Status]) -> bool:
     """Whether any regular container has started: then the pod is initialized, whatever its sidecars do since."""
-    return any("running" in status["state"] or "terminated" in status["state"] for status in regular)
+    return any(
+        "running" in status["state"] or ("terminated" in status["state"] and not never_ran(status))
+        for status in regular
+    )
 
 
 def _initialized(pod: Pod, phase: str, init: Sequence[Status], regular: Sequence[Status]) -> dict[str, str]:

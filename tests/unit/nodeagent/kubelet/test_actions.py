@@ -188,3 +188,10 @@ def test_nothing_is_restarted_in_a_pod_that_is_being_deleted() -> None:
     wanted = pod("ab")
     wanted["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
     assert compute_actions(wanted, state(container("a"), container("b", EXITED, 1))).start == []
+
+
+def test_a_sandbox_is_replaced_dead_or_alive_and_the_first_replaces_none() -> None:
+    assert compute_actions(pod(), state(container("a", EXITED), boxes=(GONE,))).replaces_sandbox
+    assert compute_actions(pod(), state(container("a"), boxes=(BOX, SandboxState("other", 1, True)))).replaces_sandbox
+    assert not compute_actions(pod(), state(boxes=())).replaces_sandbox
+    assert not compute_actions(pod(policy="Never"), state(container("a", EXITED))).replaces_sandbox

@@ -33,6 +33,7 @@ async def test_a_crashing_container_waits_longer_each_time_and_a_stable_one_star
     assert waits == [0, 10, 20, 40, 80, 160, 300, 300]
     await clock.advance(601)
     backoff.saw_end("stable")
+    assert backoff.remaining("k", "stable") == 0, "it starts at once, whatever it had to wait before"
     backoff.next("k", "stable")
     assert backoff.delay("k") == 10
 

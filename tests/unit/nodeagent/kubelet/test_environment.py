@@ -83,6 +83,9 @@ def test_resource_value(resource: str, divisor: str, result: str) -> None:
 def test_an_unset_limit_is_what_the_node_can_give() -> None:
     assert resource_value(pod(), {"resource": "limits.cpu"}, "c", NODE) == "2"
     assert resource_value(pod(), {"resource": "limits.memory", "divisor": "1Gi"}, "c", NODE) == "4"
+    nothing = pod(resources={"limits": {"cpu": "0", "memory": "0"}, "requests": {"cpu": "0"}})
+    assert resource_value(nothing, {"resource": "limits.cpu"}, "c", NODE) == "2", "zero is no limit"
+    assert resource_value(nothing, {"resource": "requests.cpu"}, "c", NODE) == "0"
 
 
 def made(
@@ -105,7 +108,7 @@ def test_later_values_win_and_may_refer_to_earlier_ones() -> None:
 
 
 SECRETS = References(
-    {"m": {"data": {"k": "v", "bad key": "x"}}, "none": None}, {"s": {"data": {"k": base64.b64encode(b"w").decode()}}}
+    {"m": {"data": {"k": "v", "1.a": "x"}}, "none": None}, {"s": {"data": {"k": base64.b64encode(b"w").decode()}}}
 )
 
 
@@ -122,7 +125,8 @@ def test_values_from_config_maps_and_secrets() -> None:
         ],
     }
     assert referenced(container) == ({"m", "none"}, {"s"})
-    assert made(container, SECRETS) == {"P_k": "v", "k": "w", "X": "w"}
+    assert made(container, SECRETS) == {"P_k": "v", "P_1.a": "x", "k": "w", "X": "w"}
+    assert made({"envFrom": [{"configMapRef": {"name": "m"}}]}, SECRETS) == {"k": "v", "1.a": "x"}
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
-"""A look at one pod: one round trip where nothing is new, and never older than the listing."""
+"""A look at one pod: one round trip where nothing is new, and never older than the listing; last words."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import ContainerNotFound
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.state import PodState, State
+from nodeagent.kubelet.runtime.termination import read_message
 
 Status = cri.PodSandboxStatus | cri.ContainerStatus
 
@@ -92,3 +95,15 @@ async def test_what_is_gone_is_left_out() -> None:
     observer.learn("uid", {"c1": "Running"})
     assert shown(await observer.observe("uid")) == {}, "c1 is listed no more, c2 went after the listing"
     assert (observer.seen, observer.owners) == ({}, {})
+
+
+def test_last_words_are_the_end_of_the_file_or_of_the_log(tmp_path: Path) -> None:
+    file, log = tmp_path / "file", tmp_path / "log"
+    file.write_text("begun " + "x" * 4090 + " ended")
+    assert read_message(str(file), "", fall_back=True) == "x" * 4090 + " ended"
+    file.write_text("")
+    log.write_bytes(b"2025-01-01T00:00:00Z stdout F 10%\r20%\r\n2025-01-01T00:00:01Z stderr F no\n")
+    assert read_message(str(file), str(log), fall_back=True) == "10%\r20%\r\nno\n"
+    assert read_message(str(file), str(log), fall_back=False) == ""
+    os.mkfifo(tmp_path / "pipe")
+    assert read_message(str(tmp_path / "pipe"), "", fall_back=False) == ""

@@ -66,6 +66,27 @@ async def test_http(path: str, answer: Answer) -> None:
         assert await ask({"httpGet": {"path": path, "port": port}}) == answer
 
 
+async def test_the_headers_of_a_request() -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST) as server:
+        port = server.sockets[0].getsockname()[1]
+        headers = [("X", "1"), ("X", "2"), ("Y", ""), ("Accept", ""), ("Host", "example.org")]
+        listed = [{"name": name, "value": text} for name, text in headers]
+        await ask({"httpGet": {"path": "/", "port": port, "httpHeaders": listed}})
+        await ask({"httpGet": {"path": "/", "port": port}})
+    lines = [request.decode().splitlines()[1:-2] for request in asked]
+    assert lines == [
+        ["User-Agent: kube-probe/1.32", "X: 1", "X: 2", "Y: ", "Host: example.org"],
+        [f"Host: {HOST}:{port}", "User-Agent: kube-probe/1.32", "Accept: */*"],
+    ]
+
+
 async def test_http_that_redirects_for_ever() -> None:
     async with web({"/loop": ("302 Found", "/loop", "")}) as port:
         answer = await ask({"httpGet": {"path": "/loop", "port": port}})

@@ -191,7 +191,7 @@ async def test_the_command_of_a_probe_names_variables_with_values(node: Node) ->
 async def test_a_port_that_there_is_not_is_nobodys_failure(node: Node) -> None:
     runtime: Any = node.runtime
     answer = await check(runtime, {"tcpSocket": {"port": "web"}}, {"name": "main"}, "main", "127.0.0.1")
-    assert answer == Answer(False, "invalid port number: web", unknown=True)
+    assert answer == Answer(False, 'strconv.Atoi: parsing "web": invalid syntax', unknown=True)
 
 
 async def test_a_pod_that_has_ended_is_forgotten(node: Node) -> None:

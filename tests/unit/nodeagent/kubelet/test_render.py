@@ -51,6 +51,18 @@ def test_sandbox() -> None:
     assert list(made.dns_config.servers) == ["10.96.0.10"] and made.linux.cgroup_parent == "/kubepods/podu"
 
 
+def test_a_whole_domain_as_host_name_is_64_characters_at_the_most() -> None:
+    named = {"subdomain": "s", "setHostnameAsFQDN": True}
+    rest = ".s.n.svc.cluster.local"
+    assert sandbox(pod(hostname="h" * 42, **named)).hostname == "h" * 42 + rest
+    with pytest.raises(dns.NameTooLong) as refused:
+        sandbox(pod(hostname="h" * 43, **named))
+    assert str(refused.value) == (
+        f"failed to construct FQDN from pod hostname and cluster domain, FQDN {'h' * 43}{rest} is too long "
+        "(64 characters is the max, 65 characters requested)"
+    )
+
+
 def test_host_namespaces() -> None:
     made = sandbox(pod({"ports": [{"containerPort": 80, "hostPort": 80}]}, hostNetwork=True, hostPID=True))
     options = made.linux.security_context.namespace_options
@@ -224,6 +236,48 @@ def test_dns(spec: dict[str, Any], servers: Any, searches: Any, options: Any) ->
     assert dns.pod_resolver(pod(**spec), HOST, ["10.96.0.10"], "c") == dns.Resolver(servers, searches, options)
 
 
+def warned(wanted: dict[str, Any], host: dns.Resolver, servers: tuple[str, ...]) -> tuple[dns.Resolver, list[str]]:
+    said: list[str] = []
+    found = dns.pod_resolver(wanted, host, servers, "c", lambda reason, message: said.append(f"{reason} {message}"))
+    return found, said
+
+
+def test_a_resolver_is_cut_to_what_libraries_take_and_the_pod_is_told() -> None:
+    config = {"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"], "searches": ["l" * 254, *"abcdefghijklmnopqrstuvwxyz"]}
+    found, said = warned(pod(dnsConfig=config), HOST, ("10.96.0.10",))
+    assert (found.servers, len(found.searches)) == (("10.96.0.10", "1.1.1.1", "2.2.2.2"), 29)
+    assert said == [
+        "DNSConfigForming Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver "
+        "line is: 10.96.0.10 1.1.1.1 2.2.2.2",
+        "DNSConfigForming Search Line limits were exceeded, some search paths have been omitted, the applied search "
+        "line is: n.svc.c svc.c c corp.example a b d e f g h i j k l m n o p q r s t u v w x y z",
+    ]
+    many = [f"{number}{'s' * 197}" for number in range(10, 30)]
+    found, said = warned(pod(dnsPolicy="None", dnsConfig={"searches": many}), HOST, ())
+    assert list(found.searches) == many[:10] and len(said) == 1, "ten and their spaces are 1999 characters"
+    assert warned(pod(), HOST, ("10.96.0.10",))[1] == []
+
+
+def test_without_a_cluster_dns_the_nodes_is_used_and_the_pod_is_told() -> None:
+    found, said = warned(pod(), HOST, ())
+    assert found == HOST
+    assert said == [
+        'MissingClusterDNS pod: "p_n(u)". kubelet does not have ClusterDNS IP configured and cannot create Pod using '
+        '"ClusterFirst" policy. Falling back to "Default" policy.'
+    ]
+    assert warned(pod(hostNetwork=True), HOST, ()) == (HOST, [])
+
+
+def test_a_node_without_a_resolv_conf_resolves_nothing() -> None:
+    assert warned(pod(dnsPolicy="Default"), dns.Resolver(), ())[0] == dns.Resolver(("127.0.0.1",), (".",))
+    assert warned(pod(), dns.Resolver(), ("10.96.0.10",))[0].searches == ("n.svc.c", "svc.c", "c")
+
+
+def test_what_counts_of_a_resolv_conf() -> None:
+    text = "domain x\nsearch old\nsearch a.example. . b\noptions ndots:1\n; c\nnameserver 192.0.2.1\nnameserver\n"
+    assert dns.parse_resolv_conf(text) == dns.Resolver(("192.0.2.1",), ("a.example", "b"), ("ndots:1",))
+
+
 def test_hosts() -> None:
     text = dns.render_hosts(
         pod(hostname="h", subdomain="s", hostAliases=[{"ip": "1.2.3.4", "hostnames": ["x", "y"]}]),
@@ -231,5 +285,6 @@ def test_hosts() -> None:
         "",
         "c",
     )
+    assert "\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\n" in text
     assert "10.0.0.1\th.s.n.svc.c\th\n" in text and text.endswith("1.2.3.4\tx\ty\n")
     assert dns.render_hosts(pod(hostNetwork=True), [], "127.0.0.1 me\n", "c").splitlines()[1] == "127.0.0.1 me"

@@ -110,6 +110,20 @@ def test_a_pod_before_its_containers_says_why() -> None:
     assert plain["state"] == {"waiting": {"reason": "ContainerCreating"}} and plain["restartCount"] == 0
 
 
+def test_statuses_are_listed_by_name_and_named_in_the_order_of_the_spec() -> None:
+    wanted = pod("web", "agent", init=("second", "first"))
+    wanted["spec"]["ephemeralContainers"] = [{"name": "z", "image": "busybox"}, {"name": "y", "image": "busybox"}]
+    found = status(wanted)
+    shown = {key: [each["name"] for each in found[key]] for key in found if key.endswith("Statuses")}
+    assert shown == {
+        "containerStatuses": ["agent", "web"],
+        "initContainerStatuses": ["second", "first"],
+        "ephemeralContainerStatuses": ["y", "z"],
+    }
+    ready = next(condition for condition in found["conditions"] if condition["type"] == "Ready")
+    assert ready["message"] == "containers with unready status: [web agent]"
+
+
 def test_back_off_shows_waiting_with_the_last_end() -> None:
     found = status(pod("a"), container("a", E, 3, 2), waiting={"a": Waiting("CrashLoopBackOff", "back-off 20s")})
     shown = found["containerStatuses"][0]
@@ -139,6 +153,77 @@ def test_a_running_container_that_vanished_is_reported_as_lost() -> None:
     lost = shown["lastState"]["terminated"]
     assert lost["reason"] == "ContainerStatusUnknown" and shown["restartCount"] == 1
     assert lost["message"].endswith("when the pod was deleted.  The container used to be Running")
+
+
+def ends(found: dict[str, Any], key: str = "containerStatuses") -> list[Any]:
+    """What is shown of each container: its exit code and the reason of its end, or why it waits."""
+    return [
+        (state["terminated"]["exitCode"], state["terminated"].get("reason"))
+        if "terminated" in (state := each["state"])
+        else state["waiting"]["reason"]
+        for each in found[key]
+    ]
+
+
+UNKNOWN = (137, "ContainerStatusUnknown")
+
+
+def test_a_container_that_never_started_has_failed_when_its_pod_is_ended() -> None:
+    wanted, why = pod("a", "b", policy="Never"), {"b": Waiting("ImagePullBackOff", "x")}
+    before = status(wanted, container("a", R), waiting=why)
+    found = status(wanted, container("a", E), waiting=why, previous=before, terminal=True)
+    assert (found["phase"], ends(found)) == ("Failed", [(0, None), UNKNOWN])
+    late = Verdict("DeadlineExceeded", "too long")
+    assert ends(status(pod("a"), waiting={"a": Waiting("ErrImagePull")}, verdict=late)) == [UNKNOWN]
+    lost = status(pod("a"), previous=status(pod("a"), container("a", R)), terminal=True)
+    assert (
+        ends(lost) == [UNKNOWN]
+        and "used to be Running" in lost["containerStatuses"][0]["lastState"]["terminated"]["message"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("containers", "init", "regular"),
+    [
+        ([], [UNKNOWN, "PodInitializing"], ["PodInitializing"]),
+        ([container("i", E, 1)], [(1, None), "PodInitializing"], ["PodInitializing"]),
+        ([container("i", E), container("j", C)], [(0, None), "ContainerCreating"], ["PodInitializing"]),
+        ([container("i", E), container("j", E)], [(0, None), (0, None)], [UNKNOWN]),
+        ([container("a", E, 3)], [UNKNOWN, "PodInitializing"], [(3, None)]),
+    ],
+    ids=["nothing ran", "the first failed", "the second was made", "all passed", "forgotten"],
+)
+def test_containers_whose_turn_had_not_come_keep_waiting(containers: Any, init: Any, regular: Any) -> None:
+    wanted = pod("a", policy="Never", init=("i", "j"))
+    previous: dict[str, Any] = {"phase": "Pending", "containerStatuses": [{"name": "a", "state": {"waiting": {}}}]}
+    found = status(wanted, *containers, previous=previous, terminal=True)
+    assert (ends(found, "initContainerStatuses"), ends(found)) == (init, regular)
+    again = status(wanted, *containers, previous=found, terminal=True)
+    assert again == found, "told twice, it is the same"
+
+
+def test_a_pod_whose_last_sidecar_ran_had_its_regular_containers_turn() -> None:
+    wanted = with_sidecar()
+    before = status(wanted, container("side", R), waiting={"a": Waiting("ErrImagePull")})
+    assert ends(status(wanted, container("side", E, 137), previous=before, terminal=True)) == [UNKNOWN]
+
+
+def test_what_vanishes_of_a_deleted_pod_is_no_restart() -> None:
+    wanted = pod("a")
+    before = status(wanted, container("a", R))
+    wanted["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
+    assert status(wanted, previous=before)["containerStatuses"][0]["restartCount"] == 0
+
+
+def test_the_last_words_of_all_containers_are_12_kib_at_the_most() -> None:
+    words = "ä" * 2048
+    lone = status(pod("a"), container("a", E, 1, message=words))["containerStatuses"]
+    assert lone[0]["state"]["terminated"]["message"] == words
+    ends = [container(name, E, 1, message=words) for name in "abcdi"]
+    found = status(pod(*"abcd", init=("i",)), *ends, container("a", E, 1, 1, message=words))
+    shown = [each["state"]["terminated"]["message"] for each in found["containerStatuses"]]
+    assert {*shown, found["initContainerStatuses"][0]["state"]["terminated"]["message"]} == {"ä" * 1228}, "2457 bytes"
+    assert found["containerStatuses"][0]["lastState"]["terminated"]["message"] == "ä" * 1228
 
 
 def test_a_verdict_fails_the_pod_once_nothing_of_it_runs() -> None:

@@ -1,0 +1,116 @@
+"""What keeps a container from starting, and what ends it when it has just started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.kit.clock import ManualClock
+from nodeagent.cri import messages as cri
+from nodeagent.kubelet.downward import NodeFacts
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime.kill import Killer
+from nodeagent.kubelet.runtime.start import Machine, Starter, StartProblem, Surroundings
+
+
+class Runtime:
+    """Notes what it is asked for. The command `fail` fails."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    async def create_container(self, *_: Any) -> str:
+        return "c1"
+
+    async def start_container(self, container: str) -> None:
+        self.noted.append(f"start {container}")
+
+    async def stop_container(self, container: str, grace: int) -> None:
+        self.noted.append(f"stop {container} {grace}")
+
+    async def exec_sync(self, _container: str, command: Sequence[str], _timeout: float) -> cri.ExecSyncResponse:
+        self.noted.append(command[0])
+        return cri.ExecSyncResponse(exit_code=int(command[0] == "fail"))
+
+
+class Images:
+    async def ensure(self, *_: Any) -> cri.Image:
+        return cri.Image(id="sha256:1")
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.said.append(f"{type} {reason} {message}")
+
+
+class Node:
+    def __init__(self, folder: Path) -> None:
+        self.runtime, self.sink, clock = Runtime(), Sink(), ManualClock()
+        calls: Any = self.runtime
+        images: Any = Images()
+        nothing: Any = None
+        recorder = Recorder(self.sink, "node")
+        self.starter = Starter(
+            calls,
+            images,
+            nothing,
+            Paths(folder / "kubelet", folder / "pods", folder / "containers"),
+            recorder,
+            clock,
+            Machine(2**30, cgroup_v2=True, cluster_domain="c"),
+            nothing,
+            Killer(calls, clock, recorder),
+        )
+        (folder / "kubelet" / "pods" / "u").mkdir(parents=True)
+
+    async def start(self, pod: dict[str, Any], services: Mapping[str, str] | None) -> StartProblem | None:
+        around = Surroundings("box", cri.PodSandboxConfig(), ("10.0.0.1",), {}, services, (), NodeFacts("node"))
+        try:
+            await self.starter.start(pod, pod["spec"]["containers"][0], around, 0)
+        except StartProblem as problem:
+            return problem
+        return None
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def pod(**container: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+        "spec": {
+            "containers": [{"name": "main", "image": "busybox", **container}],
+            "terminationGracePeriodSeconds": 7,
+        },
+    }
+
+
+async def test_a_hook_that_fails_ends_the_container_with_its_own_last_hook(node: Node) -> None:
+    hooks = {kind: {"exec": {"command": [word]}} for kind, word in (("postStart", "fail"), ("preStop", "bye"))}
+    problem = await node.start(pod(lifecycle=hooks), {})
+    assert problem is not None and problem.reason == "PostStartHookError"
+    assert str(problem).startswith('Exec lifecycle hook ([fail]) for Container "main"')
+    assert node.runtime.noted == ["start c1", "fail", "bye", "stop c1 7"]
+    assert node.sink.said[-2:] == [
+        "Warning FailedPostStartHook PostStartHook failed",
+        "Normal Killing FailedPostStartHook",
+    ]
+
+
+async def test_nothing_starts_before_services_have_been_read_but_static_pods(node: Node) -> None:
+    wanted = pod()
+    problem = await node.start(wanted, None)
+    why = "services have not yet been read at least once, cannot construct envvars"
+    assert problem is not None and (problem.reason, str(problem)) == ("CreateContainerConfigError", why)
+    assert node.sink.said == [f"Warning Failed Error: {why}"] and not node.runtime.noted
+    wanted["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
+    assert await node.start(wanted, None) is None and node.runtime.noted == ["start c1"]

@@ -15,7 +15,7 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_conflict
 from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
+from controlplane.controllers.context import Context, claimable, index_by_controller
 from controlplane.controllers.daemonset_plan import (
     DaemonPlan,
     compute_status,
@@ -25,7 +25,13 @@ from controlplane.controllers.daemonset_plan import (
     render_daemon_pod,
 )
 from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_of, is_namespace_terminating
-from controlplane.controllers.revisions import HASH_LABEL, delete_revisions, ensure_revision, plan_history
+from controlplane.controllers.revisions import (
+    HASH_LABEL,
+    claim_revisions,
+    delete_revisions,
+    ensure_revision,
+    plan_history,
+)
 
 Object = dict[str, Any]
 
@@ -72,7 +78,7 @@ class DaemonSetController:
             return None
         if objects.is_deleting(daemon_set):
             return None
-        revisions = self._revisions.by_index(BY_CONTROLLER, objects.uid(daemon_set))
+        revisions = await claim_revisions(self._client, daemon_set, DAEMONSETS, self._revisions)
         try:
             current = await ensure_revision(self._client, daemon_set, DAEMONSETS, revisions)
         except ApiError as error:

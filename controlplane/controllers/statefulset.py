@@ -14,9 +14,9 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
+from controlplane.controllers.context import Context, claimable, index_by_controller
 from controlplane.controllers.pod_control import is_namespace_terminating
-from controlplane.controllers.revisions import delete_revisions, ensure_revision, plan_history
+from controlplane.controllers.revisions import claim_revisions, delete_revisions, ensure_revision, plan_history
 from controlplane.controllers.statefulset_claims import (
     claim_names,
     claim_prefix,
@@ -72,7 +72,7 @@ class StatefulSetController:
         stateful_set = self._sets.get_by_key(key)
         if stateful_set is None or objects.is_deleting(stateful_set):
             return None
-        revisions = self._revisions.by_index(BY_CONTROLLER, objects.uid(stateful_set))
+        revisions = await claim_revisions(self._client, stateful_set, STATEFULSETS, self._revisions)
         try:
             update = await ensure_revision(self._client, stateful_set, STATEFULSETS, revisions)
         except ApiError as error:

@@ -25,6 +25,7 @@ from apimachinery.api.catalogue import (
     SERVICEACCOUNTS,
     SERVICES,
     STATEFULSETS,
+    Resource,
 )
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
@@ -388,6 +389,31 @@ async def test_a_stateful_set_starts_in_order_and_keeps_names(cluster: Simulatio
     await cluster.eventually(again, "web-1 again, another pod of the same name")
     await client.patch(STATEFULSETS, "web", {"spec": {"replicas": 1}}, "default")
     assert [objects.name(pod) for pod in await ready_pods(cluster, 1)] == ["web-0"]
+
+
+@pytest.mark.parametrize("resource", [STATEFULSETS, DAEMONSETS], ids=lambda resource: resource.kind)
+async def test_what_is_made_anew_keeps_pods_and_history(cluster: Simulation, resource: Resource) -> None:
+    """`--cascade=orphan`, then the same again: how the claim templates of a StatefulSet are exchanged."""
+    client, spec = cluster.client, {"replicas": 2, "serviceName": "web"} if resource is STATEFULSETS else {}
+    await client.create(resource, workload(resource.kind, **spec))
+    before = {objects.uid(pod) for pod in await ready_pods(cluster, 2)}
+    (revision,) = (await client.list(CONTROLLERREVISIONS, "default"))["items"]
+    await client.delete(resource, "web", "default", propagation="Orphan")
+    await gone(cluster, resource, "web")
+    again = await client.create(resource, workload(resource.kind, **spec))
+    updated = "updatedReplicas" if resource is STATEFULSETS else "updatedNumberScheduled"
+
+    async def taken_over() -> bool:
+        listed = (await client.list(CONTROLLERREVISIONS, "default"))["items"]
+        owners = [each["metadata"].get("ownerReferences") or [{}] for each in (*listed, *await live_pods(cluster))]
+        status = (await client.get(resource, "web", "default")).get("status") or {}
+        return {o[0].get("uid") for o in owners} == {objects.uid(again)} and status.get(updated) == 2
+
+    await cluster.eventually(taken_over, "pods and history with their new owner, and up to date")
+    assert {objects.uid(pod) for pod in await live_pods(cluster)} == before
+    kept = (await client.list(CONTROLLERREVISIONS, "default"))["items"]
+    assert [objects.uid(each) for each in kept] == [objects.uid(revision)]
+    assert not ((await client.get(resource, "web", "default"))["status"]).get("collisionCount")
 
 
 async def test_a_job_counts_each_pod_once(cluster: Simulation) -> None:

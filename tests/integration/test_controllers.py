@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from apimachinery.api.catalogue import (
     NODES,
     PODS,
     REPLICASETS,
+    RESOURCEQUOTAS,
     SERVICEACCOUNTS,
     SERVICES,
     STATEFULSETS,
@@ -187,6 +189,35 @@ async def test_recreate_and_a_paused_deployment(cluster: Simulation) -> None:
     await client.patch(DEPLOYMENTS, "web", {"spec": {"paused": None}}, "default")
     await rolled_out(cluster, 3)
     assert {pod["spec"]["containers"][0]["image"] for pod in await ready_pods(cluster, 3)} == {"nginx:2"}
+
+
+async def test_a_replica_set_that_is_refused_is_named(cluster: Simulation) -> None:
+    client, hard = cluster.client, {"count/replicasets.apps": "0"}
+    await client.create(RESOURCEQUOTAS, {"metadata": {"name": "none", "namespace": "default"}, "spec": {"hard": hard}})
+
+    async def counted() -> bool:
+        found = await client.get(RESOURCEQUOTAS, "none", "default")
+        return bool((found.get("status") or {}).get("hard") == hard)
+
+    await cluster.eventually(counted, "the quota")
+    await client.create(DEPLOYMENTS, workload("Deployment"))
+
+    async def refused() -> Object | None:
+        return pods.condition(await client.get(DEPLOYMENTS, "web", "default"), "Progressing")
+
+    condition = await cluster.eventually(refused, "the condition")
+    assert (condition["status"], condition["reason"]) == ("False", "ReplicaSetCreateError")
+    name = r"web-[a-z0-9]{8,10}"
+    text = (
+        rf'Failed to create new replica set "({name})": replicasets\.apps "\1" is forbidden: exceeded quota: none, .*'
+    )
+    assert re.fullmatch(text, condition["message"])
+
+    async def told() -> bool:
+        events = (await client.list(EVENTS, "default", field_selector="reason=ReplicaSetCreateError"))["items"]
+        return condition["message"] in [each["message"] for each in events]
+
+    await cluster.eventually(told, "the event")
 
 
 async def test_orphans_are_adopted_and_released(cluster: Simulation) -> None:

@@ -402,6 +402,21 @@ async def test_daemon_pods_follow_the_nodes_and_their_template(cluster: Simulati
     assert sorted(r["revision"] for r in (await client.list(CONTROLLERREVISIONS, "default"))["items"]) == [1, 2]
 
 
+async def test_a_daemon_pod_that_goes_slowly_holds_up_no_other_node(cluster: Simulation) -> None:
+    client, held = cluster.client, template()
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await client.create(DAEMONSETS, workload("DaemonSet", template=held))
+    await ready_pods(cluster, 2)
+    await client.patch(DAEMONSETS, "web", {"spec": {"template": template("nginx:2")}}, "default")
+    await cluster.eventually(lambda: _count(cluster, 1), "one pod on its way out")
+    await cluster.fleet.add("worker-3")
+
+    async def served() -> bool:
+        return "worker-3" in {pods.node_name(pod) for pod in await live_pods(cluster)}
+
+    await cluster.eventually(served, "a pod on the new node")
+
+
 async def test_a_stateful_set_starts_in_order_and_keeps_names(cluster: Simulation) -> None:
     client = cluster.client
     await client.create(STATEFULSETS, workload("StatefulSet", replicas=3, serviceName="web"))

@@ -25,20 +25,19 @@ NAME = "taint-eviction-controller"
 def plan_eviction(node_taints: Sequence[Mapping[str, Any]], tolerations: Sequence[Mapping[str, Any]]) -> float | None:
     """Return how many seconds the pod may stay: 0 for not at all, None for ever.
 
-    Every NoExecute taint must be tolerated; the shortest tolerationSeconds of the tolerations used counts.
+    Every NoExecute taint must be tolerated. Of each the first toleration that does so is used, and of those used the
+    shortest tolerationSeconds counts.
     """
     shortest: float | None = None
     for taint in node_taints:
         if taint.get("effect") != taints.NO_EXECUTE:
             continue
-        matching = [t for t in tolerations if taints.tolerates(t, taint)]
-        if not matching:
+        used = next((t for t in tolerations if taints.tolerates(t, taint)), None)
+        if used is None:
             return 0.0
-        for toleration in matching:
-            seconds = toleration.get("tolerationSeconds")
-            if seconds is not None:
-                limit = max(0.0, float(seconds))
-                shortest = limit if shortest is None else min(shortest, limit)
+        if (seconds := used.get("tolerationSeconds")) is not None:
+            limit = max(0.0, float(seconds))
+            shortest = limit if shortest is None else min(shortest, limit)
     return shortest
 
 

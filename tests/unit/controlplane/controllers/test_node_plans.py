@@ -133,8 +133,13 @@ def test_eviction_rates_that_were_told_otherwise() -> None:
                 {"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": 300},
                 {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 20},
             ],
-            20.0,
-            id="the shortest",
+            300.0,
+            id="the first that tolerates the taint",
+        ),
+        pytest.param(
+            [{"operator": "Exists"}, {"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": 20}],
+            None,
+            id="the first, for ever",
         ),
         pytest.param([{"key": NOT_READY, "operator": "Exists"}], 0.0, id="another taint's"),
         pytest.param([{"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": -1}], 0.0, id="negative"),
@@ -142,6 +147,14 @@ def test_eviction_rates_that_were_told_otherwise() -> None:
 )
 def test_how_long_a_pod_may_stay(tolerations: list[Object], expected: float | None) -> None:
     assert plan_eviction(no_execute(UNREACHABLE), tolerations) == expected
+
+
+def test_of_several_taints_the_shortest_toleration_counts() -> None:
+    tolerations = [
+        {"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": 300},
+        {"key": NOT_READY, "operator": "Exists", "tolerationSeconds": 20},
+    ]
+    assert plan_eviction([*no_execute(UNREACHABLE), *no_execute(NOT_READY)], tolerations) == 20.0
 
 
 def test_other_effects_do_not_evict() -> None:

@@ -111,6 +111,13 @@ def test_eviction_rates(zones: dict[str, list[bool]], rates: dict[str, float]) -
     assert health.eviction_rates(zones, normal=0.1) == rates
 
 
+def test_a_label_takes_a_node_out_of_the_judgement_of_its_zone() -> None:
+    nodes = [node("n1"), node("n2", "False"), node("n3", "Unknown"), node("n4")]
+    nodes[1]["metadata"]["labels"] = {"node.kubernetes.io/exclude-disruption": ""}
+    nodes[3]["metadata"]["labels"] = {"topology.kubernetes.io/zone": "b", "node.kubernetes.io/exclude-disruption": "x"}
+    assert health.readiness_by_zone(nodes) == {"": [True, False]}
+
+
 def test_eviction_rates_that_were_told_otherwise() -> None:
     zones = {"": [False] * 3 + [True] * 4}
     assert health.eviction_rates(zones, normal=0.1) == {"": 0.1}

@@ -139,7 +139,8 @@ def _failure(sets: Sequence[Object], new: Object | None) -> Condition | None:
 
 def _with_failure(found: list[Condition], failure: Condition, stamp: str) -> list[Condition]:
     status, reason, message = failure["status"], failure.get("reason", ""), failure.get("message", "")
-    return conditions.put(found, "ReplicaFailure", status, reason, message, stamp, update_time=True)
+    since = failure.get("lastTransitionTime") or stamp  # since when the set says so
+    return conditions.put(found, "ReplicaFailure", status, reason, message, since, update_time=True)
 
 
 def pausing_condition(deployment: Object, now: datetime) -> list[Condition] | None:

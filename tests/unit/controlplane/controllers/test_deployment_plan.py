@@ -220,6 +220,15 @@ def test_progress_deadline(waited: int, reason: str) -> None:
     assert target == before
 
 
+def test_a_failure_is_as_old_as_its_replica_set_says() -> None:
+    target, sets = deployment(3), [replica_set("a", 3, available=0)]
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no room"}
+    sets[0]["status"]["conditions"] = [{**failure, "lastTransitionTime": ago(60)}]
+    status = with_progress(target, compute_status(target, sets, sets[0], NOW), sets, sets[0], NOW)
+    found = next(c for c in status["conditions"] if c["type"] == "ReplicaFailure")
+    assert found == {**failure, "lastTransitionTime": ago(60), "lastUpdateTime": ago(60)}
+
+
 def test_a_set_whose_pods_still_go_leaves_no_room() -> None:
     """4 wanted, 1 more allowed: the old set was sized 3, and has 4 pods yet."""
     subject = deployment(4, strategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}})

@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.api.catalogue import NODES, PODS
+from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import ManualClock
 from controlplane.controllers import node_health as health
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.context import Context
 from controlplane.controllers.node_ipam import SubnetPool
 from controlplane.controllers.pod_gc import plan_out_of_service, plan_terminated, plan_unscheduled
-from controlplane.controllers.taint_eviction import plan_eviction
+from controlplane.controllers.taint_eviction import TaintEvictionController, plan_eviction
 from tests.unit.controlplane.controllers.objects_for_controllers import ago, node, pod
 
 Object = dict[str, Any]
@@ -162,6 +168,24 @@ def test_of_several_taints_the_shortest_toleration_counts() -> None:
         {"key": NOT_READY, "operator": "Exists", "tolerationSeconds": 20},
     ]
     assert plan_eviction([*no_execute(UNREACHABLE), *no_execute(NOT_READY)], tolerations) == 20.0
+
+
+async def test_an_exchanged_taint_does_not_begin_the_time_anew() -> None:
+    """A node whose runtime failed, and that then fell silent."""
+    config, clock = ClientConfig("http://127.0.0.1:1"), ManualClock()
+    context = Context(Client(config, "test"), ControllersConfig(config), clock)
+    controller, nodes = TaintEvictionController(context), context.informer(NODES).lister
+    tolerations = [{"operator": "Exists", "tolerationSeconds": 300}]
+    context.informer(PODS).lister.put(pod("app", node="n1", tolerations=tolerations))
+    nodes.put(node("n1", "False", taints=no_execute(NOT_READY)))
+    assert await controller.reconcile("default/app") == 300
+    await clock.advance(100)
+    nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
+    assert await controller.reconcile("default/app") == 200
+    nodes.put(node("n1"))
+    assert await controller.reconcile("default/app") is None
+    nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
+    assert await controller.reconcile("default/app") == 300, "it was well in between"
 
 
 def test_other_effects_do_not_evict() -> None:

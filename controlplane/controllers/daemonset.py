@@ -120,10 +120,7 @@ class DaemonSetController:
                 where = f"{objects.key(pod)} on node {pods.node_name(pod)}"
                 message = f"Found succeeded daemon pod {where}, will try to delete it"
                 self._recorder.event(daemon_set, "Normal", "SucceededDaemonPod", message)
-        if plan.create:
-            self._expected.expect_creations(key, len(plan.create))
-        if doomed and not plan.create:
-            self._expected.expect_deletions(key, {objects.uid(pod) for pod in doomed})
+        self._expected.expect(key, len(plan.create), {objects.uid(pod) for pod in doomed})
 
         async def delete(pod: Object) -> None:
             try:

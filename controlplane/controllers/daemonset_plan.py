@@ -135,7 +135,9 @@ def plan_pods(
         known.add(name)
         here = [pod for pod in grouped.get(name, ()) if not objects.is_deleting(pod)]
         run, stay = placement(daemon_set, node)
-        if run and not grouped.get(name):
+        living = [pod for pod in here if not pods.is_terminal(pod)]
+        # With surge nobody waits for the old pod to be gone.
+        if run and not (living if surge else grouped.get(name)):
             create.append(name)
         if not here:
             continue
@@ -146,7 +148,6 @@ def plan_pods(
         failed += broken
         # A daemon has not done its work when it ends, well or not: as when its node is shut down.
         delete += [pod for pod in here if pods.is_terminal(pod)]
-        living = [pod for pod in here if not pods.is_terminal(pod)]
         delete += _outlived(daemon_set, living, revision_hash, now) if surge else living[1:]
     # Unbound pods for nodes that are gone.
     for name, stray in grouped.items():

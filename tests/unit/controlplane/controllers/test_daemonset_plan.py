@@ -102,6 +102,8 @@ def test_a_pod_that_is_only_kept_is_not_waited_for() -> None:
     assert (found.create, found.delete) == (("n1",), ())
     going = pod("going", node="n1", deleting=True)
     assert plan.plan_pods(daemon_set(), [node("n1")], [going], "new", NOW).create == ()
+    surging = daemon_set(updateStrategy=rolling(1, 0))
+    assert plan.plan_pods(surging, [node("n1")], [going], "new", NOW).create == ("n1",)
 
 
 @pytest.mark.parametrize(

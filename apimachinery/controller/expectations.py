@@ -27,13 +27,17 @@ class Expectations:
         self._clock = clock
         self._expected: dict[str, _Expected] = {}
 
+    def expect(self, key: str, count: int, uids: set[str]) -> None:
+        """Before creating and deleting: `count` additions will be seen, and these will be seen to go."""
+        self._expected[key] = _Expected(self._clock.monotonic(), count, set(uids))
+
     def expect_creations(self, key: str, count: int) -> None:
         """Before creating: `count` additions will be seen."""
-        self._expected[key] = _Expected(self._clock.monotonic(), creations=count)
+        self.expect(key, count, set())
 
     def expect_deletions(self, key: str, uids: set[str]) -> None:
         """Before deleting: these will be seen to go."""
-        self._expected[key] = _Expected(self._clock.monotonic(), deletions=set(uids))
+        self.expect(key, 0, uids)
 
     def creation_observed(self, key: str) -> None:
         """An addition was seen, or a creation failed and will not be."""

@@ -15,7 +15,8 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_conflict
 from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
+from controlplane.controllers.context import Context, claimable, index_by_controller
+from controlplane.controllers.daemonset_backoff import FailureBackoff
 from controlplane.controllers.daemonset_plan import (
     DaemonPlan,
     compute_status,
@@ -24,14 +25,18 @@ from controlplane.controllers.daemonset_plan import (
     plan_rolling,
     render_daemon_pod,
 )
-from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_of, is_namespace_terminating
-from controlplane.controllers.revisions import HASH_LABEL, delete_revisions, ensure_revision, plan_history
+from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_of, is_namespace_terminating, slow_start
+from controlplane.controllers.revisions import (
+    HASH_LABEL,
+    claim_revisions,
+    delete_revisions,
+    ensure_revision,
+    plan_history,
+)
 
 Object = dict[str, Any]
 
 NAME = "daemonset-controller"
-# How long a failed daemon pod is left before it is replaced once more, doubled each time up to the second, in seconds.
-_BACKOFF, _BACKOFF_MAX = 1.0, 900.0
 
 
 class DaemonSetController:
@@ -49,7 +54,7 @@ class DaemonSetController:
         self._recorder = context.recorder(NAME)
         self._control = PodControl(context.client, self._recorder)
         self._expected = Expectations(context.clock)
-        self._failures: dict[tuple[str, str], tuple[int, float]] = {}
+        self._failures = FailureBackoff()
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=2)
         sets.add_handler(self._enqueue, on_delete=self._enqueue)
@@ -72,7 +77,7 @@ class DaemonSetController:
             return None
         if objects.is_deleting(daemon_set):
             return None
-        revisions = self._revisions.by_index(BY_CONTROLLER, objects.uid(daemon_set))
+        revisions = await claim_revisions(self._client, daemon_set, DAEMONSETS, self._revisions)
         try:
             current = await ensure_revision(self._client, daemon_set, DAEMONSETS, revisions)
         except ApiError as error:
@@ -85,16 +90,18 @@ class DaemonSetController:
             return DOUBT_PERIOD
         failure: Exception | None = None
         if self._expected.satisfied(key):
-            failure = await self._apply(key, daemon_set, plan_pods(daemon_set, nodes, owned), revision_hash)
+            plan = plan_pods(daemon_set, nodes, owned, revision_hash, self._clock.now())
+            failure = await self._apply(key, daemon_set, plan, revision_hash)
             rolling = (daemon_set["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate"
             if failure is None and rolling and self._expected.satisfied(key):
+                owned = await self._claim(daemon_set)  # what was just done is shown already
                 step = plan_rolling(daemon_set, nodes, owned, revision_hash, self._clock.now())
                 failure = await self._apply(key, daemon_set, step, revision_hash)
             await self._clean_history(daemon_set, owned, [*revisions, current], current)
         await self._write_status(daemon_set, compute_status(daemon_set, nodes, owned, revision_hash, self._clock.now()))
         if failure is not None:
             raise failure
-        return self._next_look(key, daemon_set, owned)
+        return self._next_look(daemon_set, owned)
 
     async def _claim(self, daemon_set: Object) -> list[Object]:
         selector = _selector(daemon_set)
@@ -104,7 +111,7 @@ class DaemonSetController:
 
     async def _apply(self, key: str, daemon_set: Object, plan: DaemonPlan, revision_hash: str) -> Exception | None:
         """Create and delete; pods that keep failing wait out their node's backoff."""
-        postponed = {objects.uid(pod) for pod in plan.failed if not self._may_retry(key, daemon_set, pod)}
+        postponed = {objects.uid(pod) for pod in plan.failed if not self._may_retry(daemon_set, pod)}
         doomed = [pod for pod in plan.delete if objects.uid(pod) not in postponed]
         if not plan.create and not doomed:
             return None
@@ -113,19 +120,7 @@ class DaemonSetController:
                 where = f"{objects.key(pod)} on node {pods.node_name(pod)}"
                 message = f"Found succeeded daemon pod {where}, will try to delete it"
                 self._recorder.event(daemon_set, "Normal", "SucceededDaemonPod", message)
-        if plan.create:
-            self._expected.expect_creations(key, len(plan.create))
-        if doomed and not plan.create:
-            self._expected.expect_deletions(key, {objects.uid(pod) for pod in doomed})
-
-        async def create(node: str) -> None:
-            try:
-                await self._control.create(daemon_set, render_daemon_pod(daemon_set, node, revision_hash))
-            except (ApiError, ApiUnreachable) as error:
-                self._expected.creation_observed(key)
-                if isinstance(error, ApiError) and is_namespace_terminating(error):
-                    return
-                raise
+        self._expected.expect(key, len(plan.create), {objects.uid(pod) for pod in doomed})
 
         async def delete(pod: Object) -> None:
             try:
@@ -136,17 +131,26 @@ class DaemonSetController:
             if gone:
                 self._expected.deletion_observed(key, objects.uid(pod))
 
-        return await all_of([*(create(node) for node in plan.create), *(delete(pod) for pod in doomed)])
+        refused = await self._create(key, daemon_set, plan.create, revision_hash)
+        return await all_of([delete(pod) for pod in doomed]) or refused
 
-    def _may_retry(self, key: str, daemon_set: Object, pod: Object) -> bool:
+    async def _create(self, key: str, daemon_set: Object, nodes: Sequence[str], revision_hash: str) -> Exception | None:
+        """Create a pod for each of the nodes; returns the first failure, after which no further are tried."""
+        names = iter(nodes)
+
+        async def create() -> None:
+            await self._control.create(daemon_set, render_daemon_pod(daemon_set, next(names), revision_hash))
+
+        created, failure = await slow_start(len(nodes), create)
+        for _ in range(len(nodes) - created):
+            self._expected.creation_observed(key)
+        return None if isinstance(failure, ApiError) and is_namespace_terminating(failure) else failure
+
+    def _may_retry(self, daemon_set: Object, pod: Object) -> bool:
         """Count a failed pod of a node once per pod; tell whether its backoff is over."""
-        node, now = pods.node_name(pod), self._clock.monotonic()
-        count, until = self._failures.get((key, node), (0, 0.0))
-        if now < until:
+        if not self._failures.may_retry(_failure_key(daemon_set, pod), self._clock.monotonic()):
             return False
-        delay = min(_BACKOFF_MAX, _BACKOFF * 2.0 ** min(count, 16))
-        self._failures[(key, node)] = (count + 1, now + delay)
-        message = f"Found failed daemon pod {objects.key(pod)} on node {node}, will try to kill it"
+        message = f"Found failed daemon pod {objects.key(pod)} on node {pods.node_name(pod)}, will try to kill it"
         self._recorder.event(daemon_set, "Warning", "FailedDaemonPod", message)
         return True
 
@@ -168,15 +172,14 @@ class DaemonSetController:
         if status != (daemon_set.get("status") or {}):
             await self._client.update(DAEMONSETS, {**daemon_set, "status": status}, "status")
 
-    def _next_look(self, key: str, daemon_set: Object, owned: Sequence[Object]) -> float | None:
+    def _next_look(self, daemon_set: Object, owned: Sequence[Object]) -> float | None:
         """Return when a ready pod becomes available, or a failed one may be replaced."""
         min_ready, now = int(daemon_set["spec"].get("minReadySeconds") or 0), self._clock.now()
         waits = [wait for pod in owned if (wait := pods.available_in(pod, min_ready, now))]
         mono = self._clock.monotonic()
         for pod in owned:
-            until = self._failures.get((key, pods.node_name(pod)), (0, 0.0))[1]
-            if pods.phase(pod) == "Failed" and until > mono:
-                waits.append(until - mono)
+            if pods.phase(pod) == "Failed" and (left := self._failures.left(_failure_key(daemon_set, pod), mono)):
+                waits.append(left)
         return min(waits) if waits else None
 
     def _enqueue(self, daemon_set: Object) -> None:
@@ -192,6 +195,9 @@ class DaemonSetController:
 
     def _pod_updated(self, old: Object, new: Object) -> None:
         for key in {controller_key(old, DAEMONSETS), controller_key(new, DAEMONSETS)} - {None}:
+            if objects.is_deleting(new) and not objects.is_deleting(old):
+                # Its end may be far; meanwhile the other nodes are served.
+                self._expected.deletion_observed(str(key), objects.uid(new))
             self._queue.add(str(key))
         if is_offered(old, new):
             self._offer_orphan(new)
@@ -221,6 +227,12 @@ class DaemonSetController:
         for daemon_set in self._sets.list():
             if placement(daemon_set, old) != placement(daemon_set, new):
                 self._enqueue(daemon_set)
+
+
+def _failure_key(daemon_set: Object, pod: Object) -> tuple[str, int, str]:
+    """Another generation of the set may have mended what failed."""
+    generation = int((daemon_set.get("status") or {}).get("observedGeneration") or 0)
+    return objects.uid(daemon_set), generation, pods.node_name(pod)
 
 
 def _selector(daemon_set: Object) -> label_selectors.Selector:

@@ -13,11 +13,13 @@ from apimachinery.api.catalogue import DAEMONSETS
 from apimachinery.meta import objects, pods, taints
 from apimachinery.meta.node_selector import RequiredNodes
 from controlplane.controllers.deployment_plan import scaled_value
-from controlplane.controllers.pod_control import BURST, render_pod
+from controlplane.controllers.pod_control import render_pod
 from controlplane.controllers.revisions import HASH_LABEL
 
 Object = dict[str, Any]
 
+BURST = 250
+"""Pods created or deleted in one reconciliation."""
 GENERATION_LABEL = "pod-template-generation"
 """Which of the templates that there have been a pod was made of, as the API server counts them."""
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -44,16 +46,22 @@ class DaemonPlan:
 
 
 def tolerations(spec: Mapping[str, Any]) -> list[Object]:
-    """Return the pod's tolerations with those that every daemon pod has."""
-    found = list(spec.get("tolerations") or ())
+    """Return the pod's tolerations with those that every daemon pod has, which take the place of limited ones."""
+    found: list[Object] = list(spec.get("tolerations") or ())
     standard = list(_TOLERATED)
     if spec.get("hostNetwork"):
         standard.append((taints.NETWORK_UNAVAILABLE, taints.NO_SCHEDULE))
     for key, effect in standard:
         wanted = {"key": key, "operator": "Exists", "effect": effect}
-        if wanted not in found:
+        same = [_without_limit(each) == wanted for each in found]
+        found = [wanted if is_same else each for each, is_same in zip(found, same, strict=True)]
+        if not any(same):
             found.append(wanted)
     return found
+
+
+def _without_limit(toleration: Object) -> Object:
+    return {field: value for field, value in toleration.items() if field != "tolerationSeconds" and value}
 
 
 def placement(daemon_set: Object, node: Object) -> tuple[bool, bool]:
@@ -80,10 +88,16 @@ def target_node(pod: Object) -> str:
 
 
 def by_node(owned: Iterable[Object]) -> dict[str, list[Object]]:
-    """Group pods by the node they are on or meant for."""
+    """Group pods by the node they are on or meant for, the oldest first, those that are bound before others.
+
+    A pod that has ended and is deleted may be kept by a finalizer, and is nothing to wait for; one that is meant for no
+    node is somebody else's work.
+    """
     found: dict[str, list[Object]] = {}
-    for pod in owned:
-        found.setdefault(target_node(pod), []).append(pod)
+    for pod in sorted(owned, key=_rank):
+        node = target_node(pod)
+        if node and not (pods.is_terminal(pod) and objects.is_deleting(pod)):
+            found.setdefault(node, []).append(pod)
     return found
 
 
@@ -106,7 +120,9 @@ def render_daemon_pod(daemon_set: Object, node: str, revision_hash: str) -> Obje
     return pod
 
 
-def plan_pods(daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Object]) -> DaemonPlan:
+def plan_pods(
+    daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Object], revision_hash: str, now: datetime
+) -> DaemonPlan:
     """Compare nodes with pods: one running pod where it should be, none elsewhere."""
     create: list[str] = []
     delete: list[Object] = []
@@ -119,7 +135,9 @@ def plan_pods(daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Objec
         known.add(name)
         here = [pod for pod in grouped.get(name, ()) if not objects.is_deleting(pod)]
         run, stay = placement(daemon_set, node)
-        if run and not grouped.get(name):
+        living = [pod for pod in here if not pods.is_terminal(pod)]
+        # With surge nobody waits for the old pod to be gone.
+        if run and not (living if surge else grouped.get(name)):
             create.append(name)
         if not here:
             continue
@@ -130,15 +148,25 @@ def plan_pods(daemon_set: Object, nodes: Sequence[Object], owned: Sequence[Objec
         failed += broken
         # A daemon has not done its work when it ends, well or not: as when its node is shut down.
         delete += [pod for pod in here if pods.is_terminal(pod)]
-        living = sorted((pod for pod in here if not pods.is_terminal(pod)), key=_creation)
-        # With surge, an old and a new pod may be side by side for a while.
-        if not surge:
-            delete += living[1:]
+        delete += _outlived(daemon_set, living, revision_hash, now) if surge else living[1:]
     # Unbound pods for nodes that are gone.
     for name, stray in grouped.items():
         if name not in known:
             delete += [pod for pod in stray if not pods.node_name(pod) and not objects.is_deleting(pod)]
     return DaemonPlan(tuple(create[:BURST]), tuple(delete[:BURST]), tuple(failed))
+
+
+def _outlived(daemon_set: Object, living: Sequence[Object], revision_hash: str, now: datetime) -> list[Object]:
+    """Return which of a node's pods go during an update with surge.
+
+    One of the present revision and one of another stay side by side as long as the other is ready and ours is not
+    available.
+    """
+    new = [pod for pod in living if objects.labels(pod).get(HASH_LABEL) == revision_hash]
+    old = [pod for pod in living if objects.labels(pod).get(HASH_LABEL) != revision_hash]
+    min_ready = int(daemon_set["spec"].get("minReadySeconds") or 0)
+    replaced = new and old and (not pods.is_ready(old[0]) or pods.available_in(new[0], min_ready, now) == 0)
+    return [*new[1:], *(old if replaced else old[1:])]
 
 
 def plan_rolling(
@@ -209,7 +237,7 @@ def compute_status(
     desired = current = misscheduled = ready = available = updated = 0
     for node in nodes:
         run, _ = placement(daemon_set, node)
-        here = sorted(grouped.get(objects.name(node), ()), key=_creation)
+        here = grouped.get(objects.name(node), ())
         if not run:
             misscheduled += bool(here)
             continue
@@ -217,8 +245,7 @@ def compute_status(
         if not here:
             continue
         current += 1
-        # The newest of the present revision speaks for the node.
-        pod = next((p for p in here if objects.labels(p).get(HASH_LABEL) == revision_hash), here[0])
+        pod = here[0]  # the oldest speaks for the node: with surge the old one, as long as it is there
         ready += pods.is_ready(pod)
         available += pods.available_in(pod, min_ready, now) == 0
         updated += objects.labels(pod).get(HASH_LABEL) == revision_hash
@@ -240,5 +267,5 @@ def compute_status(
     return status
 
 
-def _creation(pod: Object) -> tuple[str, str]:
-    return (pod["metadata"].get("creationTimestamp") or "", objects.name(pod))
+def _rank(pod: Object) -> tuple[bool, str, str]:
+    return (not pods.node_name(pod), pod["metadata"].get("creationTimestamp") or "", objects.name(pod))

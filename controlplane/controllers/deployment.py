@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from apimachinery.api.catalogue import DEPLOYMENTS, PODS, REPLICASETS
@@ -39,11 +40,13 @@ from controlplane.controllers.deployment_plan import (
     split,
 )
 from controlplane.controllers.deployment_status import (
+    CREATE_ERROR,
     compute_status,
     has_deadline,
     is_complete,
     pausing_condition,
     seconds_to_deadline,
+    with_create_error,
     with_progress,
 )
 from controlplane.controllers.pod_control import is_namespace_terminating
@@ -177,7 +180,7 @@ class DeploymentController:
         except ApiError as error:
             if not is_already_exists(error):
                 if not is_namespace_terminating(error):
-                    await self._fail(deployment, error)
+                    await self._fail(deployment, objects.name(rendered), error)
                 raise
             created = await self._resolve_collision(deployment, rendered)
         else:
@@ -217,17 +220,14 @@ class DeploymentController:
         status = {**(deployment.get("status") or {}), "conditions": updated}
         return await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
 
-    async def _fail(self, deployment: Object, error: ApiError) -> None:
-        message = f'Failed to create new replica set "{objects.name(deployment)}": {error.message}'
-        self._recorder.event(deployment, "Warning", "ReplicaSetCreateError", message)
-        stamp = times.rfc3339(self._clock.now())
-        found = (deployment.get("status") or {}).get("conditions") or []
-        updated = conditions.put(
-            found, "Progressing", "False", "ReplicaSetCreateError", error.message, stamp, update_time=True
-        )
-        if updated != found:
-            status = {**(deployment.get("status") or {}), "conditions": updated}
-            await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
+    async def _fail(self, deployment: Object, name: str, error: ApiError) -> None:
+        """Say that the ReplicaSet of that name cannot be made; a status that cannot be written is no new trouble."""
+        message = f'Failed to create new replica set "{name}": {error.message}'
+        self._recorder.event(deployment, "Warning", CREATE_ERROR, message)
+        status = with_create_error(deployment, message, self._clock.now())
+        if status is not None:
+            with suppress(ApiError):
+                await self._client.update(DEPLOYMENTS, {**deployment, "status": status}, "status")
 
     async def _scale(self, deployment: Object, plan: Sequence[Scale]) -> list[Object]:
         """Write the planned sizes; returns the sets as written."""

@@ -24,6 +24,8 @@ REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
+_MOST_HISTORY = 2000
+"""Bytes that the annotation revision-history may have; the oldest revisions go first."""
 _NOT_COPIED = frozenset(
     {
         "kubectl.kubernetes.io/last-applied-configuration",
@@ -180,9 +182,16 @@ def new_annotations(deployment: Object, current: Mapping[str, str], to_revision:
     if not before.isdigit() or int(before) < to_revision:
         annotations[REVISION] = str(to_revision)
         if before.isdigit() and int(before) > 0:
-            history = [h for h in annotations.get(REVISION_HISTORY, "").split(",") if h]
-            annotations[REVISION_HISTORY] = ",".join([*history, before])
+            annotations[REVISION_HISTORY] = _with_revision(annotations.get(REVISION_HISTORY, ""), before)
     return {**annotations, **size_annotations(deployment)}
+
+
+def _with_revision(history: str, last: str) -> str:
+    """Append to the history of revisions what still has room."""
+    every = [*(each for each in history.split(",") if each), last]
+    while len(every) > 1 and len(",".join(every)) > _MOST_HISTORY:
+        every.pop(0)
+    return ",".join(every)
 
 
 def size_annotations(deployment: Object) -> dict[str, str]:
@@ -268,7 +277,7 @@ def plan_proportional(deployment: Object, new: Object | None, old: Sequence[Obje
     if len(active) <= 1:
         target = active[0] if active else (new or (max(old, key=revision) if old else None))
         return [] if target is None else [Scale(target, wanted(deployment))]
-    if new is not None and counted([new], "availableReplicas") >= wanted(deployment) == size(new):
+    if new is not None and _is_saturated(deployment, new):
         return [Scale(new, size(new)), *(Scale(each, 0) for each in old if size(each) > 0)]
     if not is_rolling(deployment):
         return [Scale(each, 0) for each in old if size(each) > 0]
@@ -288,16 +297,24 @@ def plan_proportional(deployment: Object, new: Object | None, old: Sequence[Obje
     return [Scale(each, sizes[objects.uid(each)]) for each in ordered]
 
 
+def _is_saturated(deployment: Object, new: Object) -> bool:
+    """Tell whether the new set alone is the Deployment, and was when it was sized: not while it is being scaled."""
+    available, recorded = counted([new], "availableReplicas"), objects.annotations(new).get(DESIRED)
+    return available == size(new) == wanted(deployment) and recorded == str(wanted(deployment))
+
+
 def _fraction(deployment: Object, replica_set: Object, to_add: int, added: int) -> int:
     """Return the part of `to_add` that falls to this set, by its share of the old maximum."""
     recorded = objects.annotations(replica_set).get(MAXIMUM, "")
+    if to_add == added:
+        return 0
+    if wanted(deployment) == 0:
+        return -size(replica_set)
     if not recorded.isdigit() or int(recorded) == 0:
         # Without a record of the old maximum the present total stands in.
         recorded = str((deployment.get("status") or {}).get("replicas") or 0)
         if int(recorded) == 0:
             return 0
-    if wanted(deployment) == 0:
-        return -size(replica_set)
     limit = wanted(deployment) + max_surge(deployment)
     exact = size(replica_set) * limit / int(recorded)
     rounded = floor(exact + 0.5)

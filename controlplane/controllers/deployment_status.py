@@ -15,6 +15,7 @@ Object = dict[str, Any]
 
 # progressDeadlineSeconds of a Deployment that wants none (MaxInt32).
 NO_DEADLINE = 2**31 - 1
+CREATE_ERROR = "ReplicaSetCreateError"
 
 
 def has_deadline(deployment: Object) -> bool:
@@ -138,7 +139,8 @@ def _failure(sets: Sequence[Object], new: Object | None) -> Condition | None:
 
 def _with_failure(found: list[Condition], failure: Condition, stamp: str) -> list[Condition]:
     status, reason, message = failure["status"], failure.get("reason", ""), failure.get("message", "")
-    return conditions.put(found, "ReplicaFailure", status, reason, message, stamp, update_time=True)
+    since = failure.get("lastTransitionTime") or stamp  # since when the set says so
+    return conditions.put(found, "ReplicaFailure", status, reason, message, since, update_time=True)
 
 
 def pausing_condition(deployment: Object, now: datetime) -> list[Condition] | None:
@@ -157,3 +159,13 @@ def pausing_condition(deployment: Object, now: datetime) -> list[Condition] | No
         ("DeploymentPaused", "Deployment is paused") if wants_pause else ("DeploymentResumed", "Deployment is resumed")
     )
     return conditions.put(found, "Progressing", "Unknown", reason, message, times.rfc3339(now), update_time=True)
+
+
+def with_create_error(deployment: Object, message: str, now: datetime) -> Object | None:
+    """Return the status that tells that the new ReplicaSet cannot be made, or None when there is nothing to write."""
+    before = deployment.get("status") or {}
+    found = list(before.get("conditions") or [])
+    if not has_deadline(deployment):
+        return None
+    updated = conditions.put(found, "Progressing", "False", CREATE_ERROR, message, times.rfc3339(now), update_time=True)
+    return {**before, "conditions": updated} if updated != found else None

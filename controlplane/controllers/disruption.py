@@ -21,6 +21,7 @@ from controlplane.controllers.disruption_plan import (
     needs_scale,
     plan_failure,
     plan_status,
+    selector_text,
     stale_target_in,
 )
 from controlplane.controllers.scales import Scales, UnknownScale
@@ -109,7 +110,7 @@ class DisruptionController:
                 raise
 
     def _say_unmanaged(self, pdb: Object) -> None:
-        selector = label_selectors.format_label_selector(pdb["spec"].get("selector"))
+        selector = selector_text(pdb["spec"].get("selector") or {})
         message = (
             f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a "
             "result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To "

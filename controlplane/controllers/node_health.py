@@ -6,7 +6,7 @@ nothing new, so neither our clock's jumps nor the node's matter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -26,6 +26,7 @@ _CONDITION_TAINTS: tuple[tuple[str, str, str], ...] = (
     ("NetworkUnavailable", "True", taints.NETWORK_UNAVAILABLE),
     ("PIDPressure", "True", taints.PID_PRESSURE),
 )
+_EXCLUDED = "node.kubernetes.io/exclude-disruption"
 _OURS = frozenset(key for _, _, key in _CONDITION_TAINTS) | {taints.UNSCHEDULABLE}
 
 
@@ -136,6 +137,15 @@ def plan_no_execute(node: Object, *, evict: bool, stamp: str) -> list[Object] | 
     if wanted is None:
         return kept
     return [*kept, {"key": wanted, "effect": taints.NO_EXECUTE, "timeAdded": stamp}]
+
+
+def readiness_by_zone(nodes: Iterable[Object]) -> dict[str, list[bool]]:
+    """Return for each zone which of its nodes are Ready; without those that a label takes out of the judgement."""
+    zones: dict[str, list[bool]] = {}
+    for node in nodes:
+        if _EXCLUDED not in (node["metadata"].get("labels") or {}):
+            zones.setdefault(zone_of(node), []).append(ready_status(node) == "True")
+    return zones
 
 
 def zone_state(ready: Sequence[bool], unhealthy: float) -> Zone:

@@ -25,6 +25,7 @@ from controlplane.controllers.node_health import (
     is_silent,
     plan_no_execute,
     plan_no_schedule,
+    readiness_by_zone,
     ready_status,
     unknown_conditions,
     zone_of,
@@ -191,9 +192,7 @@ class NodeLifecycleController:
 
         A node without a Ready condition counts as down in its zone and is left alone.
         """
-        zones: dict[str, list[bool]] = {}
-        for node in nodes:
-            zones.setdefault(zone_of(node), []).append(ready_status(node) == "True")
+        zones = readiness_by_zone(nodes)
         rates = eviction_rates(
             zones,
             normal=self._config.node_eviction_rate,
@@ -217,7 +216,7 @@ class NodeLifecycleController:
         stamp = times.rfc3339(self._clock.now())
         for node in nodes:
             zone, now = zone_of(node), self._clock.monotonic()
-            rate = rates[zone]
+            rate = rates.get(zone, self._config.node_eviction_rate)  # of a zone without a node that counts
             evict = rate > 0 and now >= self._may_evict_at.get(zone, 0.0)
             wanted = plan_no_execute(node, evict=evict, stamp=stamp)
             if all_down:

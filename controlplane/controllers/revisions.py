@@ -8,11 +8,15 @@ from typing import Any
 import orjson
 
 from apimachinery.api.catalogue import CONTROLLERREVISIONS, STATEFULSETS, Resource
+from apimachinery.cache.lister import Lister
 from apimachinery.client.rest import Client
-from apimachinery.controller.owners import is_controlled_by, owner_reference
+from apimachinery.controller.owners import controller_of, is_controlled_by, owner_reference
+from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects
 from apimachinery.meta.objects import copied
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
+from controlplane.controllers.claim import apply_claim, plan_claim
+from controlplane.controllers.context import claimable
 from controlplane.controllers.template_hash import compute_hash, meaningful, safe_encode
 
 Object = dict[str, Any]
@@ -89,6 +93,16 @@ def plan_history(revisions: Sequence[Object], live: Iterable[str], limit: int) -
     return idle[: max(0, len(idle) - limit)]
 
 
+async def claim_revisions(client: Client, owner: Object, resource: Resource, lister: Lister) -> list[Object]:
+    """Return the owner's revisions, those of a former owner that left them behind (`--cascade=orphan`) included.
+
+    Without them the pods that were left as well would be of no known template, and all be replaced. Raises ApiError.
+    """
+    selector = label_selectors.from_label_selector(owner["spec"].get("selector"))
+    claim = plan_claim(owner, selector, claimable(lister, owner, selector))
+    return await apply_claim(client, owner, resource, CONTROLLERREVISIONS, claim)
+
+
 async def ensure_revision(client: Client, owner: Object, resource: Resource, revisions: Sequence[Object]) -> Object:
     """Return the revision of the owner's present template, creating it or making it the newest again.
 
@@ -107,7 +121,9 @@ async def ensure_revision(client: Client, owner: Object, resource: Resource, rev
         if not is_already_exists(error):
             raise
     existing = await client.get(CONTROLLERREVISIONS, objects.name(wanted), objects.namespace(owner))
-    if is_controlled_by(existing, owner) and find_equal(owner, [existing]):
+    # One of nobody is ours as soon as the lister shows it.
+    is_free = controller_of(existing) is None or is_controlled_by(existing, owner)
+    if is_free and find_equal(owner, [existing]):
         return existing
     raise ApiError(409, "Conflict", f"controller revision name {objects.name(wanted)!r} is taken, hashing anew")
 

@@ -14,14 +14,14 @@ from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from controlplane.controllers.claim import apply_claim, plan_claim
-from controlplane.controllers.context import BY_CONTROLLER, Context, claimable, index_by_controller
+from controlplane.controllers.context import Context, claimable, index_by_controller
 from controlplane.controllers.pod_control import is_namespace_terminating
-from controlplane.controllers.revisions import delete_revisions, ensure_revision, plan_history
+from controlplane.controllers.revisions import claim_revisions, delete_revisions, ensure_revision, plan_history
 from controlplane.controllers.statefulset_claims import (
     claim_names,
     claim_prefix,
     has_other_controller,
-    is_leaving,
+    is_stale,
     plan_owners,
     templates,
 )
@@ -70,9 +70,12 @@ class StatefulSetController:
     async def reconcile(self, key: str) -> float | None:
         """Take the next step of one StatefulSet and write its status."""
         stateful_set = self._sets.get_by_key(key)
-        if stateful_set is None or objects.is_deleting(stateful_set):
+        if stateful_set is None:
             return None
-        revisions = self._revisions.by_index(BY_CONTROLLER, objects.uid(stateful_set))
+        if objects.is_deleting(stateful_set):
+            await self._tell_of_the_rest(stateful_set)
+            return None
+        revisions = await claim_revisions(self._client, stateful_set, STATEFULSETS, self._revisions)
         try:
             update = await ensure_revision(self._client, stateful_set, STATEFULSETS, revisions)
         except ApiError as error:
@@ -100,14 +103,23 @@ class StatefulSetController:
         await delete_revisions(self._client, plan_history(revisions, live, limit))
         return self._next_available(stateful_set, owned)
 
+    async def _tell_of_the_rest(self, stateful_set: Object) -> None:
+        """Of a set that waits for its pods to go (`--cascade=foreground`) the status alone follows them."""
+        before = stateful_set.get("status") or {}
+        current, update = before.get("currentRevision"), before.get("updateRevision")
+        if current and update:
+            owned, now = await self._claim(stateful_set), self._clock.now()
+            await self._write_status(stateful_set, compute_status(stateful_set, owned, current, update, now))
+
     async def _apply(
         self, stateful_set: Object, plan: StatefulPlan, owned: Sequence[Object], revisions: Mapping[str, Object]
     ) -> None:
         for pod in owned:
             await self._own_claims(stateful_set, pod)
             await self._own_name(stateful_set, pod)
+            await self._restore_claims(stateful_set, pod)
         for number, revision in plan.create:
-            if any(is_leaving(stateful_set, number, claim) for claim in self._claims_of(stateful_set, number)):
+            if any(is_stale(stateful_set, number, claim) for claim in self._claims_of(stateful_set, number)):
                 continue  # its deletion wakes us
             self._say_conflicting(stateful_set, number)
             await self._create(stateful_set, number, revision, revisions[revision])
@@ -126,6 +138,12 @@ class StatefulSetController:
             if owners is not None and not objects.is_deleting(claim):
                 body = {**claim, "metadata": {**claim["metadata"], "ownerReferences": owners}}
                 await self._client.update(PERSISTENTVOLUMECLAIMS, body)
+
+    async def _restore_claims(self, stateful_set: Object, pod: Object) -> None:
+        """A pod that waits for a claim which somebody deleted would wait for ever."""
+        number = ordinal(stateful_set, pod)
+        if pods.phase(pod) == "Pending" and not objects.is_deleting(pod) and number in wanted_ordinals(stateful_set):
+            await self._create_claims(stateful_set, number)
 
     async def _own_name(self, stateful_set: Object, pod: Object) -> None:
         """A Service for one pod selects by these labels: give them back to a pod that lost them."""
@@ -156,18 +174,19 @@ class StatefulSetController:
 
     async def _create(self, stateful_set: Object, number: int, revision_name: str, revision: Object) -> None:
         """Create the ordinal's claims, then its pod, of the template that the revision remembers."""
-        for claim in render_claims(stateful_set, number):
-            await self._create_claim(stateful_set, number, claim)
         template = {k: v for k, v in revision["data"]["spec"]["template"].items() if k != "$patch"}
         pod = render_stateful_pod(stateful_set, template, number, revision_name)
         set_name, pod_name = objects.name(stateful_set), objects.name(pod)
         try:
+            await self._create_claims(stateful_set, number)
             await self._client.create(PODS, pod)
         except ApiError as error:
             if is_namespace_terminating(error):
                 return
-            if is_already_exists(error) and await self._is_ours(stateful_set, pod):
-                return  # the lister does not show it yet
+            if is_already_exists(error):
+                if await self._is_ours(stateful_set, pod):
+                    return  # the lister does not show it yet
+                raise  # of another's pod nothing is told, as upstream
             message = f"create Pod {pod_name} in StatefulSet {set_name} failed error: {error.message}"
             self._recorder.event(stateful_set, "Warning", "FailedCreate", message)
             raise
@@ -201,6 +220,22 @@ class StatefulSetController:
         message = f"StatefulSet {objects.key(stateful_set)} is recreating {word} Pod {objects.name(pod)}"
         kind = "Warning" if failed else "Normal"
         self._recorder.event(stateful_set, kind, f"Recreating{word.title()}Pod", message)
+
+    async def _create_claims(self, stateful_set: Object, number: int) -> None:
+        """Create the claims that the ordinal lacks. Raises ApiError with all that stands in the way."""
+        there = {objects.name(claim): claim for claim in self._claims_of(stateful_set, number)}
+        troubles = []
+        for claim in render_claims(stateful_set, number):
+            name = objects.name(claim)
+            try:
+                if name not in there:
+                    await self._create_claim(stateful_set, number, claim)
+                elif objects.is_deleting(there[name]):
+                    troubles.append(f"pvc {name} is being deleted")
+            except ApiError as error:
+                troubles.append(f"failed to create PVC {name}: {error.message}")
+        if troubles:
+            raise ApiError(500, "InternalError", troubles[0] if len(troubles) == 1 else f"[{', '.join(troubles)}]")
 
     async def _create_claim(self, stateful_set: Object, number: int, claim: Object) -> None:
         name, set_name = objects.name(claim), objects.name(stateful_set)

@@ -63,10 +63,8 @@ def has_other_controller(stateful_set: Object, number: int, claim: Object) -> bo
     return controller is not None and _names(controller) not in (_pod(stateful_set, number), _set(stateful_set))
 
 
-def is_leaving(stateful_set: Object, number: int, claim: Object) -> bool:
+def is_stale(stateful_set: Object, number: int, claim: Object) -> bool:
     """Whether the claim goes with a pod that was one too many: a new pod of the ordinal waits for a new claim."""
-    if objects.is_deleting(claim):
-        return True
     pod, owners = _pod(stateful_set, number), claim["metadata"].get("ownerReferences") or ()
     return _deletes(stateful_set, "whenScaled") and any(_names(each) == pod for each in owners)
 

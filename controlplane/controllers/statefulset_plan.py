@@ -95,10 +95,12 @@ def plan_step(stateful_set: Object, owned: Sequence[Object], current: str, updat
             # Nothing further before this one is available.
             return StatefulPlan(tuple(create), tuple(delete))
     surplus = sorted((n for n in by_ordinal if n not in wanted), reverse=True)
+    broken = [n for n in surplus if objects.is_deleting(by_ordinal[n]) or not pods.is_ready(by_ordinal[n])]
     for number in surplus:
         pod = by_ordinal[number]
-        # Of several that are not available, only the first may go: those after it wait for it to recover.
-        waits = not parallel and not healthy(pod) and any(not healthy(by_ordinal[n]) for n in surplus if n < number)
+        # Of those that are not ready only the lowest may go: the others wait for it to recover. One that is ready may
+        # go when it has been so for minReadySeconds.
+        waits = not parallel and not healthy(pod) and broken[-1:] != [number]
         if not objects.is_deleting(pod) and not waits:
             delete.append(pod)
         if not parallel:
@@ -187,7 +189,10 @@ def render_claims(stateful_set: Object, number: int) -> list[Object]:
 
 
 def compute_status(stateful_set: Object, owned: Sequence[Object], current: str, update: str, now: datetime) -> Object:
-    """Count the pods; the update revision becomes the current one when every pod has it and is available."""
+    """Count the pods; the update revision becomes the current one when every pod has it and is available.
+
+    With strategy OnDelete it never does, as upstream.
+    """
     min_ready = int(stateful_set["spec"].get("minReadySeconds") or 0)
     mine = [pod for pod in owned if ordinal(stateful_set, pod) >= 0]
     staying = [pod for pod in mine if not objects.is_deleting(pod)]
@@ -203,7 +208,8 @@ def compute_status(stateful_set: Object, owned: Sequence[Object], current: str, 
         "updateRevision": update,
         "collisionCount": int((stateful_set.get("status") or {}).get("collisionCount") or 0),
     }
-    if status["updatedReplicas"] == wanted == status["readyReplicas"] == status["replicas"]:
+    rolling = (stateful_set["spec"].get("updateStrategy") or {}).get("type") != "OnDelete"
+    if rolling and status["updatedReplicas"] == wanted == status["readyReplicas"] == status["replicas"]:
         status["currentRevision"], status["currentReplicas"] = update, status["updatedReplicas"]
     kept = (
         "observedGeneration",

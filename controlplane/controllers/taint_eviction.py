@@ -1,6 +1,7 @@
 """Taint eviction: deletes pods that do not, or no longer, tolerate a NoExecute taint of their node (KEP-3902).
 
-tolerationSeconds count on the monotonic clock from when we first saw the taint: a jump of the wall clock evicts nobody.
+tolerationSeconds count on the monotonic clock from when we first saw such a taint on the node: a jump of the wall clock
+evicts nobody.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ NAME = "taint-eviction-controller"
 def plan_eviction(node_taints: Sequence[Mapping[str, Any]], tolerations: Sequence[Mapping[str, Any]]) -> float | None:
     """Return how many seconds the pod may stay: 0 for not at all, None for ever.
 
-    Every NoExecute taint must be tolerated; the shortest tolerationSeconds of the tolerations used counts.
+    Every NoExecute taint must be tolerated. Of each the first toleration that does so is used, and of those used the
+    shortest tolerationSeconds counts.
     """
     shortest: float | None = None
     for taint in node_taints:
         if taint.get("effect") != taints.NO_EXECUTE:
             continue
-        matching = [t for t in tolerations if taints.tolerates(t, taint)]
-        if not matching:
+        used = next((t for t in tolerations if taints.tolerates(t, taint)), None)
+        if used is None:
             return 0.0
-        for toleration in matching:
-            seconds = toleration.get("tolerationSeconds")
-            if seconds is not None:
-                limit = max(0.0, float(seconds))
-                shortest = limit if shortest is None else min(shortest, limit)
+        if (seconds := used.get("tolerationSeconds")) is not None:
+            limit = max(0.0, float(seconds))
+            shortest = limit if shortest is None else min(shortest, limit)
     return shortest
 
 
@@ -52,8 +52,8 @@ class TaintEvictionController:
         self._node_informer, self._pod_informer = context.informer(NODES), context.informer(PODS)
         self._nodes, self._pods = self._node_informer.lister, self._pod_informer.lister
         self._recorder = context.recorder(NAME)
-        # When a pod's stay began to be limited, by uid, and the taints that limit it.
-        self._since: dict[str, tuple[frozenset[tuple[str, str]], float]] = {}
+        # When a pod's stay began to be limited, by uid: not-ready that turns into unreachable does not begin anew.
+        self._since: dict[str, float] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=8)
         self._node_informer.add_handler(self._node_changed, self._node_updated)
@@ -76,7 +76,7 @@ class TaintEvictionController:
             picture["rows"].append([f"{taint['key']} of {pods.node_name(pod)}", "tolerated", how])
         since = self._since.get(objects.uid(pod))
         if since is not None:
-            picture["rows"].append(["seconds with them", 0, round(self._clock.monotonic() - since[1], 1)])
+            picture["rows"].append(["seconds with them", 0, round(self._clock.monotonic() - since, 1)])
         return picture
 
     async def run(self) -> None:
@@ -98,11 +98,7 @@ class TaintEvictionController:
             if self._since.pop(uid, None) is not None:
                 self._say(pod, f"Cancelling deletion of Pod {key}")
             return None
-        which = frozenset((t["key"], t.get("value") or "") for t in evicting)
-        since = self._since.setdefault(uid, (which, self._clock.monotonic()))
-        if since[0] != which and not since[0] & which:
-            since = self._since[uid] = (which, self._clock.monotonic())
-        left = since[1] + seconds - self._clock.monotonic()
+        left = self._since.setdefault(uid, self._clock.monotonic()) + seconds - self._clock.monotonic()
         if left > 0:
             return left
         await self._evict(pod, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from apimachinery.api.catalogue import (
     NODES,
     PODS,
     REPLICASETS,
+    RESOURCEQUOTAS,
     SERVICEACCOUNTS,
     SERVICES,
     STATEFULSETS,
+    Resource,
 )
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
@@ -186,6 +189,35 @@ async def test_recreate_and_a_paused_deployment(cluster: Simulation) -> None:
     await client.patch(DEPLOYMENTS, "web", {"spec": {"paused": None}}, "default")
     await rolled_out(cluster, 3)
     assert {pod["spec"]["containers"][0]["image"] for pod in await ready_pods(cluster, 3)} == {"nginx:2"}
+
+
+async def test_a_replica_set_that_is_refused_is_named(cluster: Simulation) -> None:
+    client, hard = cluster.client, {"count/replicasets.apps": "0"}
+    await client.create(RESOURCEQUOTAS, {"metadata": {"name": "none", "namespace": "default"}, "spec": {"hard": hard}})
+
+    async def counted() -> bool:
+        found = await client.get(RESOURCEQUOTAS, "none", "default")
+        return bool((found.get("status") or {}).get("hard") == hard)
+
+    await cluster.eventually(counted, "the quota")
+    await client.create(DEPLOYMENTS, workload("Deployment"))
+
+    async def refused() -> Object | None:
+        return pods.condition(await client.get(DEPLOYMENTS, "web", "default"), "Progressing")
+
+    condition = await cluster.eventually(refused, "the condition")
+    assert (condition["status"], condition["reason"]) == ("False", "ReplicaSetCreateError")
+    name = r"web-[a-z0-9]{8,10}"
+    text = (
+        rf'Failed to create new replica set "({name})": replicasets\.apps "\1" is forbidden: exceeded quota: none, .*'
+    )
+    assert re.fullmatch(text, condition["message"])
+
+    async def told() -> bool:
+        events = (await client.list(EVENTS, "default", field_selector="reason=ReplicaSetCreateError"))["items"]
+        return condition["message"] in [each["message"] for each in events]
+
+    await cluster.eventually(told, "the event")
 
 
 async def test_orphans_are_adopted_and_released(cluster: Simulation) -> None:
@@ -370,6 +402,21 @@ async def test_daemon_pods_follow_the_nodes_and_their_template(cluster: Simulati
     assert sorted(r["revision"] for r in (await client.list(CONTROLLERREVISIONS, "default"))["items"]) == [1, 2]
 
 
+async def test_a_daemon_pod_that_goes_slowly_holds_up_no_other_node(cluster: Simulation) -> None:
+    client, held = cluster.client, template()
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await client.create(DAEMONSETS, workload("DaemonSet", template=held))
+    await ready_pods(cluster, 2)
+    await client.patch(DAEMONSETS, "web", {"spec": {"template": template("nginx:2")}}, "default")
+    await cluster.eventually(lambda: _count(cluster, 1), "one pod on its way out")
+    await cluster.fleet.add("worker-3")
+
+    async def served() -> bool:
+        return "worker-3" in {pods.node_name(pod) for pod in await live_pods(cluster)}
+
+    await cluster.eventually(served, "a pod on the new node")
+
+
 async def test_a_stateful_set_starts_in_order_and_keeps_names(cluster: Simulation) -> None:
     client = cluster.client
     await client.create(STATEFULSETS, workload("StatefulSet", replicas=3, serviceName="web"))
@@ -388,6 +435,31 @@ async def test_a_stateful_set_starts_in_order_and_keeps_names(cluster: Simulatio
     await cluster.eventually(again, "web-1 again, another pod of the same name")
     await client.patch(STATEFULSETS, "web", {"spec": {"replicas": 1}}, "default")
     assert [objects.name(pod) for pod in await ready_pods(cluster, 1)] == ["web-0"]
+
+
+@pytest.mark.parametrize("resource", [STATEFULSETS, DAEMONSETS], ids=lambda resource: resource.kind)
+async def test_what_is_made_anew_keeps_pods_and_history(cluster: Simulation, resource: Resource) -> None:
+    """`--cascade=orphan`, then the same again: how the claim templates of a StatefulSet are exchanged."""
+    client, spec = cluster.client, {"replicas": 2, "serviceName": "web"} if resource is STATEFULSETS else {}
+    await client.create(resource, workload(resource.kind, **spec))
+    before = {objects.uid(pod) for pod in await ready_pods(cluster, 2)}
+    (revision,) = (await client.list(CONTROLLERREVISIONS, "default"))["items"]
+    await client.delete(resource, "web", "default", propagation="Orphan")
+    await gone(cluster, resource, "web")
+    again = await client.create(resource, workload(resource.kind, **spec))
+    updated = "updatedReplicas" if resource is STATEFULSETS else "updatedNumberScheduled"
+
+    async def taken_over() -> bool:
+        listed = (await client.list(CONTROLLERREVISIONS, "default"))["items"]
+        owners = [each["metadata"].get("ownerReferences") or [{}] for each in (*listed, *await live_pods(cluster))]
+        status = (await client.get(resource, "web", "default")).get("status") or {}
+        return {o[0].get("uid") for o in owners} == {objects.uid(again)} and status.get(updated) == 2
+
+    await cluster.eventually(taken_over, "pods and history with their new owner, and up to date")
+    assert {objects.uid(pod) for pod in await live_pods(cluster)} == before
+    kept = (await client.list(CONTROLLERREVISIONS, "default"))["items"]
+    assert [objects.uid(each) for each in kept] == [objects.uid(revision)]
+    assert not ((await client.get(resource, "web", "default"))["status"]).get("collisionCount")
 
 
 async def test_a_job_counts_each_pod_once(cluster: Simulation) -> None:

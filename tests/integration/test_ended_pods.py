@@ -54,6 +54,29 @@ async def test_a_pod_gets_the_name_back_that_a_service_selects_it_by(tmp_path: P
         await _told(cluster, "db", ("Normal", "SuccessfulUpdate", "update Pod db-0 in StatefulSet db successful"))
 
 
+async def test_the_status_follows_the_pods_of_a_set_that_is_deleted(tmp_path: Path) -> None:
+    async with simulated_cluster(tmp_path / "data") as cluster:
+        client = cluster.client
+        await cluster.fleet.add("worker-1")
+        body = {**template(), "metadata": {"labels": {"app": "db"}, "finalizers": ["example.com/hold"]}}
+        spec: Object = {
+            "selector": {"matchLabels": {"app": "db"}},
+            "template": body,
+            "serviceName": "db",
+            "replicas": 2,
+        }
+        await client.create(STATEFULSETS, {"metadata": {"name": "db", "namespace": "default"}, "spec": spec})
+
+        async def replicas(count: int) -> bool:
+            return bool((await client.get(STATEFULSETS, "db", "default"))["status"].get("replicas") == count)
+
+        await cluster.eventually(lambda: replicas(2), "both pods")
+        await client.delete(STATEFULSETS, "db", "default", propagation="Foreground")
+        await client.delete(PODS, "db-1", "default")
+        await client.patch(PODS, "db-1", {"metadata": {"finalizers": None}}, "default")
+        await cluster.eventually(lambda: replicas(1), "one pod left")
+
+
 async def test_nodes_that_come_and_go_are_told_of(tmp_path: Path) -> None:
     async with simulated_cluster(tmp_path / "data", grace=15.0, scheduler=False) as cluster:
         await cluster.fleet.add("worker-1")

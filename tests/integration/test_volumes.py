@@ -369,3 +369,39 @@ async def test_a_stateful_set_keeps_and_drops_its_claims(cluster: Simulation) ->
     await cluster.client.delete(STATEFULSETS, "web", "default")
     await gone(cluster, PERSISTENTVOLUMECLAIMS, "data-web-0")
     await gone(cluster, PERSISTENTVOLUMES, first["spec"]["volumeName"])
+
+
+async def test_a_pod_of_a_stateful_set_gets_its_claim_anew(cluster: Simulation) -> None:
+    client = cluster.client
+    spec = {
+        "serviceName": "web",
+        "selector": {"matchLabels": {"app": "web"}},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {**claim()["spec"], "storageClassName": ""}}],
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}},
+    }
+    body = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web", "namespace": "default"}}
+    await client.create(STATEFULSETS, {**body, "spec": spec})
+    pod = await phase(cluster, PODS, "web-0", "Pending")
+    first = await phase(cluster, PERSISTENTVOLUMECLAIMS, "data-web-0", "Pending")
+
+    async def another(resource: Resource, name: str, than: Object) -> Object | None:
+        found = [each for each in (await client.list(resource, "default"))["items"] if objects.name(each) == name]
+        return found[0] if found and objects.uid(found[0]) != objects.uid(than) else None
+
+    await client.delete(PERSISTENTVOLUMECLAIMS, "data-web-0", "default")
+    second = await cluster.eventually(
+        lambda: another(PERSISTENTVOLUMECLAIMS, "data-web-0", first), "another claim for the pod that waits"
+    )
+    held = {"metadata": {"finalizers": ["example.com/hold"]}}
+    await client.patch(PERSISTENTVOLUMECLAIMS, "data-web-0", held, "default")
+    await client.delete(PERSISTENTVOLUMECLAIMS, "data-web-0", "default")
+    await client.delete(PODS, "web-0", "default")
+    text = "create Pod web-0 in StatefulSet web failed error: pvc data-web-0 is being deleted"
+
+    async def told() -> bool:
+        return text in [each["message"] for each in (await client.list(EVENTS, "default"))["items"]]
+
+    await cluster.eventually(told, "what the pod waits for")
+    await client.patch(PERSISTENTVOLUMECLAIMS, "data-web-0", {"metadata": {"finalizers": None}}, "default")
+    await cluster.eventually(lambda: another(PERSISTENTVOLUMECLAIMS, "data-web-0", second), "a third claim")
+    await cluster.eventually(lambda: another(PODS, "web-0", pod), "another pod")

@@ -22,6 +22,15 @@ async def test_a_deletion_seen_twice_counts_once() -> None:
     assert expectations.satisfied("a")
 
 
+async def test_both_are_waited_for_at_once() -> None:
+    expectations = Expectations(ManualClock())
+    expectations.expect("a", 1, {"u1"})
+    expectations.creation_observed("a")
+    assert not expectations.satisfied("a")
+    expectations.deletion_observed("a", "u1")
+    assert expectations.satisfied("a")
+
+
 async def test_after_five_minutes_the_lister_is_believed_again() -> None:
     clock = ManualClock()
     expectations = Expectations(clock)

@@ -9,6 +9,7 @@ import pytest
 from apimachinery.api.catalogue import DAEMONSETS
 from apimachinery.meta.node_selector import RequiredNodes
 from controlplane.controllers import daemonset_plan as plan
+from controlplane.controllers.daemonset_backoff import FailureBackoff
 from controlplane.controllers.revisions import HASH_LABEL, find_equal, plan_history, render_revision
 from tests.unit.controlplane.controllers.objects_for_controllers import NOW, node, pod, template
 
@@ -87,11 +88,61 @@ def test_pods_follow_nodes() -> None:
         pod("unwanted", node="n3"), pod("broken", node="n2", phase="Failed"),
         pod("ended", node="n4", phase="Succeeded"),
     ]  # fmt: skip
-    found = plan.plan_pods(daemon_set(), nodes, owned)
+    found = plan.plan_pods(daemon_set(), nodes, owned, "new", NOW)
     assert found.create == ()
     assert {p["metadata"]["name"] for p in found.delete} == {"double", "unwanted", "broken", "ended"}
     assert [p["metadata"]["name"] for p in found.failed] == ["broken"]
-    assert plan.plan_pods(daemon_set(), [*nodes, node("n5")], owned).create == ("n5",)
+    assert plan.plan_pods(daemon_set(), [*nodes, node("n5")], owned, "new", NOW).create == ("n5",)
+
+
+def test_a_pod_that_is_only_kept_is_not_waited_for() -> None:
+    """A finalizer keeps what has ended and is deleted. What is meant for no node is left to its scheduler."""
+    kept = pod("kept", node="n1", phase="Failed", deleting=True)
+    found = plan.plan_pods(daemon_set(), [node("n1")], [kept, pod("adopted", node="")], "new", NOW)
+    assert (found.create, found.delete) == (("n1",), ())
+    going = pod("going", node="n1", deleting=True)
+    assert plan.plan_pods(daemon_set(), [node("n1")], [going], "new", NOW).create == ()
+    surging = daemon_set(updateStrategy=rolling(1, 0))
+    assert plan.plan_pods(surging, [node("n1")], [going], "new", NOW).create == ("n1",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gone"),
+    [
+        pytest.param({"ready": True}, {}, set(), id="side by side"),
+        pytest.param({}, {}, {"old"}, id="the old one is not ready"),
+        pytest.param({"ready": True}, {"ready": True, "ready_for": 59}, set(), id="not yet available"),
+        pytest.param({"ready": True}, {"ready": True, "ready_for": 60}, {"old"}, id="available"),
+    ],
+)
+def test_side_by_side_with_surge(old: Object, new: Object, gone: set[str]) -> None:
+    owned = [
+        pod("old", labels={HASH_LABEL: "old"}, age=100, **old), pod("older", labels={HASH_LABEL: "old"}, age=99),
+        pod("new", labels={HASH_LABEL: "new"}, age=50, **new), pod("newer", labels={HASH_LABEL: "new"}, age=49),
+    ]  # fmt: skip
+    subject = daemon_set(updateStrategy=rolling(1, 0), minReadySeconds=60)
+    found = plan.plan_pods(subject, [node("n1")], owned, "new", NOW)
+    assert {p["metadata"]["name"] for p in found.delete} == {"older", "newer"} | gone
+
+
+def test_a_limit_of_a_daemons_own_tolerations_is_taken_off() -> None:
+    limited = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
+    other = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 5}
+    found = plan.tolerations({"tolerations": [{**limited, "tolerationSeconds": 30}, other]})
+    assert found[:2] == [limited, other]
+    assert found.count(limited) == 1
+
+
+def test_pods_that_keep_failing_are_replaced_ever_more_slowly() -> None:
+    backoff, now, waits = FailureBackoff(), 1000.0, []
+    for _ in range(12):
+        assert backoff.may_retry("n1", now)
+        assert not backoff.may_retry("n1", now)
+        waits.append(backoff.left("n1", now))
+        now += waits[-1]
+    assert waits == [*(2.0**each for each in range(10)), 900.0, 900.0]
+    assert backoff.may_retry("n2", now), "another node's or generation's"
+    assert backoff.may_retry("n1", now + 901) and backoff.left("n1", now + 901) == 1.0, "the quiet is long enough"
 
 
 def old_and_new(old: str, new: str = "") -> list[Object]:
@@ -125,6 +176,16 @@ def test_status() -> None:
         "currentNumberScheduled": 1, "numberMisscheduled": 1, "desiredNumberScheduled": 2, "numberReady": 1,
         "updatedNumberScheduled": 1, "numberAvailable": 1, "numberUnavailable": 1, "observedGeneration": 1,
     }  # fmt: skip
+
+
+def test_the_old_pod_speaks_for_its_node_as_long_as_it_is_there() -> None:
+    owned = [
+        pod("old", node="n1", ready=True, labels={HASH_LABEL: "old"}, age=100),
+        pod("new", node="n1", labels={HASH_LABEL: "new"}, age=10),
+    ]
+    status = plan.compute_status(daemon_set(updateStrategy=rolling(1, 0)), [node("n1")], owned, "new", NOW)
+    assert (status["numberReady"], status["numberAvailable"]) == (1, 1)
+    assert "updatedNumberScheduled" not in status and "numberUnavailable" not in status
 
 
 def test_revisions_remember_templates() -> None:

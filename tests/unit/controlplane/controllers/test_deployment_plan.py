@@ -114,6 +114,26 @@ def test_proportional_scaling(replicas: int, sizes: dict[str, int], expected: di
         assert {step.replica_set["metadata"]["name"]: step.to for step in steps} == expected
 
 
+def test_a_set_that_was_sized_for_more_is_not_saturated() -> None:
+    """Half rolled out, and halved: the old pods are not all taken because the new ones happen to be enough."""
+    target = deployment(5, image="v2", strategy=rolling(0, 1))
+    new = replica_set("new", 5, image="v2", desired=10, maximum=10, age=10)
+    old = replica_set("old", 5, desired=10, maximum=10, age=1000)
+    assert {step.replica_set["metadata"]["name"]: step.to for step in plan.plan_proportional(target, new, [old])} == {
+        "new": 3, "old": 2,
+    }  # fmt: skip
+    new["metadata"]["annotations"][plan.DESIRED] = "5"
+    assert [step.to for step in plan.plan_proportional(target, new, [old])] == [5, 0]
+
+
+def test_the_history_of_revisions_forgets_the_oldest() -> None:
+    current = {plan.REVISION: "9000", plan.REVISION_HISTORY: ",".join(str(each) for each in range(1000, 1400))}
+    assert len(current[plan.REVISION_HISTORY]) == 1999
+    found = plan.new_annotations(deployment(), current, 9001)
+    assert found[plan.REVISION] == "9001"
+    assert found[plan.REVISION_HISTORY].split(",") == [*(str(each) for each in range(1001, 1400)), "9000"]
+
+
 def test_recreate_waits_for_the_old_pods() -> None:
     target = deployment(3, image="v2", strategy={"type": "Recreate"})
     new, old = replica_set("new", 0, image="v2"), replica_set("old", 3)
@@ -198,6 +218,15 @@ def test_progress_deadline(waited: int, reason: str) -> None:
     found = next(c for c in status["conditions"] if c["type"] == "Progressing")
     assert found["reason"] == reason
     assert target == before
+
+
+def test_a_failure_is_as_old_as_its_replica_set_says() -> None:
+    target, sets = deployment(3), [replica_set("a", 3, available=0)]
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no room"}
+    sets[0]["status"]["conditions"] = [{**failure, "lastTransitionTime": ago(60)}]
+    status = with_progress(target, compute_status(target, sets, sets[0], NOW), sets, sets[0], NOW)
+    found = next(c for c in status["conditions"] if c["type"] == "ReplicaFailure")
+    assert found == {**failure, "lastTransitionTime": ago(60), "lastUpdateTime": ago(60)}
 
 
 def test_a_set_whose_pods_still_go_leaves_no_room() -> None:

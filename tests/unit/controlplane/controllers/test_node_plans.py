@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.api.catalogue import NODES, PODS
+from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import ManualClock
 from controlplane.controllers import node_health as health
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.context import Context
 from controlplane.controllers.node_ipam import SubnetPool
 from controlplane.controllers.pod_gc import plan_out_of_service, plan_terminated, plan_unscheduled
-from controlplane.controllers.taint_eviction import plan_eviction
+from controlplane.controllers.taint_eviction import TaintEvictionController, plan_eviction
 from tests.unit.controlplane.controllers.objects_for_controllers import ago, node, pod
 
 Object = dict[str, Any]
@@ -111,6 +117,13 @@ def test_eviction_rates(zones: dict[str, list[bool]], rates: dict[str, float]) -
     assert health.eviction_rates(zones, normal=0.1) == rates
 
 
+def test_a_label_takes_a_node_out_of_the_judgement_of_its_zone() -> None:
+    nodes = [node("n1"), node("n2", "False"), node("n3", "Unknown"), node("n4")]
+    nodes[1]["metadata"]["labels"] = {"node.kubernetes.io/exclude-disruption": ""}
+    nodes[3]["metadata"]["labels"] = {"topology.kubernetes.io/zone": "b", "node.kubernetes.io/exclude-disruption": "x"}
+    assert health.readiness_by_zone(nodes) == {"": [True, False]}
+
+
 def test_eviction_rates_that_were_told_otherwise() -> None:
     zones = {"": [False] * 3 + [True] * 4}
     assert health.eviction_rates(zones, normal=0.1) == {"": 0.1}
@@ -133,8 +146,13 @@ def test_eviction_rates_that_were_told_otherwise() -> None:
                 {"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": 300},
                 {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 20},
             ],
-            20.0,
-            id="the shortest",
+            300.0,
+            id="the first that tolerates the taint",
+        ),
+        pytest.param(
+            [{"operator": "Exists"}, {"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": 20}],
+            None,
+            id="the first, for ever",
         ),
         pytest.param([{"key": NOT_READY, "operator": "Exists"}], 0.0, id="another taint's"),
         pytest.param([{"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": -1}], 0.0, id="negative"),
@@ -142,6 +160,32 @@ def test_eviction_rates_that_were_told_otherwise() -> None:
 )
 def test_how_long_a_pod_may_stay(tolerations: list[Object], expected: float | None) -> None:
     assert plan_eviction(no_execute(UNREACHABLE), tolerations) == expected
+
+
+def test_of_several_taints_the_shortest_toleration_counts() -> None:
+    tolerations = [
+        {"key": UNREACHABLE, "operator": "Exists", "tolerationSeconds": 300},
+        {"key": NOT_READY, "operator": "Exists", "tolerationSeconds": 20},
+    ]
+    assert plan_eviction([*no_execute(UNREACHABLE), *no_execute(NOT_READY)], tolerations) == 20.0
+
+
+async def test_an_exchanged_taint_does_not_begin_the_time_anew() -> None:
+    """A node whose runtime failed, and that then fell silent."""
+    config, clock = ClientConfig("http://127.0.0.1:1"), ManualClock()
+    context = Context(Client(config, "test"), ControllersConfig(config), clock)
+    controller, nodes = TaintEvictionController(context), context.informer(NODES).lister
+    tolerations = [{"operator": "Exists", "tolerationSeconds": 300}]
+    context.informer(PODS).lister.put(pod("app", node="n1", tolerations=tolerations))
+    nodes.put(node("n1", "False", taints=no_execute(NOT_READY)))
+    assert await controller.reconcile("default/app") == 300
+    await clock.advance(100)
+    nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
+    assert await controller.reconcile("default/app") == 200
+    nodes.put(node("n1"))
+    assert await controller.reconcile("default/app") is None
+    nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
+    assert await controller.reconcile("default/app") == 300, "it was well in between"
 
 
 def test_other_effects_do_not_evict() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.controllers.statefulset_claims import claim_names, has_other_controller, is_leaving, plan_owners
+from controlplane.controllers.statefulset_claims import claim_names, has_other_controller, is_stale, plan_owners
 
 Object = dict[str, Any]
 
@@ -81,6 +81,6 @@ def test_a_policy_that_is_taken_back() -> None:
 def test_claims_that_go_with_their_pod() -> None:
     assert claim_names(stateful_set(), 3) == ["data-web-3"]
     deletes = stateful_set(**DELETES)
-    assert is_leaving(deletes, 0, claim(POD)) and not is_leaving(deletes, 0, claim(SET))
-    assert not is_leaving(deletes, 1, claim(POD)), "it is another pod's"
-    assert not is_leaving(stateful_set(), 0, claim(POD)), "claims are kept"
+    assert is_stale(deletes, 0, claim(POD)) and not is_stale(deletes, 0, claim(SET))
+    assert not is_stale(deletes, 1, claim(POD)), "it is another pod's"
+    assert not is_stale(stateful_set(), 0, claim(POD)), "claims are kept"

@@ -65,6 +65,14 @@ PARTITION = {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"part
             stateful_set(0), [member(0), member(1), member(2, ready=False)], ([], ["db-2"]), id="the one broken may go"
         ),
         pytest.param(
+            stateful_set(0, minReadySeconds=60), [member(0), member(1, ready_for=59)], ([], []),
+            id="down waits for who is not available yet"
+        ),
+        pytest.param(
+            stateful_set(0, minReadySeconds=60), [member(0), member(1, ready_for=60)], ([], ["db-1"]),
+            id="down from who is available"
+        ),
+        pytest.param(
             stateful_set(0, **PARALLEL), [member(i, ready=False) for i in range(2)], ([], ["db-1", "db-0"]),
             id="parallel down of broken ones"
         ),
@@ -110,6 +118,12 @@ def test_the_update_revision_becomes_current_when_all_have_it() -> None:
     owned[0] = member(0, "r1")
     status = plan.compute_status(stateful_set(), owned, "r1", "r2", NOW)
     assert (status["currentRevision"], status["currentReplicas"], status["updatedReplicas"]) == ("r1", 1, 2)
+
+
+def test_on_delete_the_current_revision_stays() -> None:
+    status = plan.compute_status(stateful_set(**ON_DELETE), [member(i) for i in range(3)], "r1", "r2", NOW)
+    assert (status["currentRevision"], status["updateRevision"], status["updatedReplicas"]) == ("r1", "r2", 3)
+    assert "currentReplicas" not in status
 
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.randoms(use_true_random=False))

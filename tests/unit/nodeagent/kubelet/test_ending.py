@@ -201,7 +201,9 @@ class Sink:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def event(self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "") -> None:
+    def event(
+        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
+    ) -> None:
         self.said.append(f"{type} {reason} {message}")
 
 

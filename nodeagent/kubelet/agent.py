@@ -30,11 +30,11 @@ from .pleg import Pleg
 from .pods import Pod
 from .probes.manager import ProbeManager
 from .recorder import Recorder
+from .sandboxes import NodeView
 from .sources.mirrors import MirrorManager
 from .sources.registry import PodRegistry
 from .sources.static import StaticSource
 from .status.manager import StatusManager
-from .sync import NodeView
 from .wire_guards import Guards
 from .workers import PodWorkers
 

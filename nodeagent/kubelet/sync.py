@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
-from apimachinery.meta.times import format_duration
-from nodeagent.cri import messages as cri
-from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
-from nodeagent.kubelet import dns, observed, pods
+from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.actions import Actions, compute_actions
-from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.cgroups import Cgroups
-from nodeagent.kubelet.credentials import pull_secrets
-from nodeagent.kubelet.dns import Resolver
-from nodeagent.kubelet.downward import NodeFacts
-from nodeagent.kubelet.objects import ObjectStore
-from nodeagent.kubelet.paths import Paths
-from nodeagent.kubelet.pods import Container, Pod
+from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.resize.plan import IN_PROGRESS
 from nodeagent.kubelet.resize.resizer import Resizer
-from nodeagent.kubelet.runtime.addresses import Addresses, AddressTaken
-from nodeagent.kubelet.runtime.classes import NoSuchClass, RuntimeClasses
 from nodeagent.kubelet.runtime.handlers import Handlers
 from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
 from nodeagent.kubelet.runtime.observer import Observer
-from nodeagent.kubelet.runtime.render import render_sandbox
-from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
-from nodeagent.kubelet.runtime.state import PodState, State
-from nodeagent.kubelet.runtime.user_namespaces import NoUserNamespace, UserNamespaces, apply_to_sandbox
+from nodeagent.kubelet.runtime.state import PodState
+from nodeagent.kubelet.runtime.user_namespaces import UserNamespaces
+from nodeagent.kubelet.sandboxes import NodeView, Sandboxes
+from nodeagent.kubelet.starting import RESYNC, RETRY, Starting
 from nodeagent.kubelet.status.compute import Verdict, compute_status, has_ended
 from nodeagent.kubelet.status.containers import ContainerView, Waiting
 from nodeagent.kubelet.status.manager import StatusManager
@@ -44,11 +32,7 @@ from nodeagent.kubelet.volumes.manager import VolumeManager, VolumeProblem
 
 log = logging.getLogger(__name__)
 
-# The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
-RETRY, RESYNC = 10.0, 60.0
 _LATE = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-# What the metrics call the kinds of containers.
-_KINDS = {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}
 # How long the start of containers may take before the pod's address is told without them.
 _SOON = 0.5
 
@@ -59,21 +43,6 @@ class Outcome:
 
     terminal: bool = False
     again_in: float = RESYNC
-
-
-@dataclass(slots=True)
-class NodeView:
-    """What a pass needs to know of the node; filled by the node's own loops.
-
-    services: the service environment of a namespace, with links or without; None before services have been read.
-    """
-
-    facts: NodeFacts
-    resolver: Resolver
-    cluster_dns: tuple[str, ...]
-    cluster_domain: str
-    network_problem: str | None = None
-    services: Callable[[str, bool], Mapping[str, str] | None] = lambda _namespace, _links: {}
 
 
 @dataclass(slots=True)
@@ -93,33 +62,26 @@ class PodSyncer:
     def __init__(
         self,
         *,
-        runtime: RuntimeService,
         observer: Observer,
-        addresses: Addresses,
-        starter: Starter,
-        classes: RuntimeClasses,
+        sandboxes: Sandboxes,
+        starting: Starting,
+        killer: Killer,
         handlers: Handlers,
         namespaces: UserNamespaces,
-        killer: Killer,
         volumes: VolumeManager,
         cgroups: Cgroups | None,
-        store: ObjectStore,
         status: StatusManager,
         probes: ProbeManager,
         recorder: Recorder,
-        backoff: CrashBackoff,
-        paths: Paths,
         node: NodeView,
         clock: Clock,
         resizer: Resizer | None = None,
         show_users: bool = False,
     ) -> None:
-        self._resizer, self._addresses, self._show_users = resizer, addresses, show_users
-        self._runtime, self._observer, self._starter, self._killer = runtime, observer, starter, killer
-        self._classes, self._handlers, self._namespaces = classes, handlers, namespaces
-        self._volumes, self._cgroups, self._store, self._status = volumes, cgroups, store, status
-        self._probes, self._recorder, self._backoff = probes, recorder, backoff
-        self._paths, self._node, self._clock = paths, node, clock
+        self._observer, self._sandboxes, self._starting, self._killer = observer, sandboxes, starting, killer
+        self._handlers, self._namespaces, self._volumes, self._cgroups = handlers, namespaces, volumes, cgroups
+        self._status, self._probes, self._recorder = status, probes, recorder
+        self._node, self._clock, self._resizer, self._show_users = node, clock, resizer, show_users
         self._memory: dict[str, _Memory] = {}
         self._ending: dict[str, tuple[Pod, PodState]] = {}
 
@@ -207,7 +169,7 @@ class PodSyncer:
                 await self._clock.sleep(0.05)
         if pod is not None:
             self._tell(pod, state, terminal=True)
-        self._backoff.forget(uid, {container.id for container in state.containers})
+        self._starting.forget(uid, {container.id for container in state.containers})
 
     def forget(self, uid: str) -> None:
         """The pod is gone from every source and from the node."""
@@ -258,166 +220,17 @@ class PodSyncer:
                 )
             )
             state = await self._observer.observe(pods.uid(pod))
-        self._note_ends(state)
+        self._starting.note_ends(state)
         try:
-            around = await self._surroundings(pod, state, plan)
+            # Most containers start at once: then there is one thing to tell, not two.
+            around = await self._sandboxes.ensure(pod, state, plan, lambda now: self._tell(pod, now, after=_SOON))
         except VolumeProblem as error:
             for message in error.messages:
                 self._recorder.pod(pod, "Warning", "FailedMount", message)
             return error.retry_in, False
         if around is None:
             return RETRY, False
-        return await self._start_all(pod, state, plan, around, memory), True
-
-    async def _surroundings(self, pod: Pod, state: PodState, plan: Actions) -> Surroundings | None:
-        """Volumes, cgroup and sandbox: what containers are started into. None when the sandbox could not be made."""
-        uid, facts, sandbox_id = pods.uid(pod), self._node.facts, plan.sandbox_id
-        self._paths.pod(uid).mkdir(parents=True, exist_ok=True)
-        self._paths.pod_log_dir(pod).mkdir(parents=True, exist_ok=True)
-        # Asked before the first await: one pass uses one set of services.
-        services = self._node.services(pod["metadata"]["namespace"], pod["spec"].get("enableServiceLinks") is not False)
-        parent = await self._cgroups.ensure_pod(pod) if self._cgroups is not None else ""
-        volumes = await self._volumes.ensure(pod, state.ips, facts)
-        try:
-            config = render_sandbox(
-                pod,
-                attempt=plan.attempt,
-                cgroup_parent=parent,
-                resolver=self._resolver(pod),
-                cluster_domain=self._node.cluster_domain,
-                paths=self._paths,
-            )
-        except dns.NameTooLong as error:
-            self._no_sandbox(pod, error)
-            return None
-        now = state
-        if plan.create_sandbox:
-            try:
-                handler = await self._classes.handler(pod)
-                users = await self._namespaces.ensure(pod, handler)
-                apply_to_sandbox(users, config)
-                sandbox_id, _ = await asyncio.gather(
-                    self._run_sandbox(config, handler),
-                    self._starter.look_ahead(pod, [*plan.start_init, *plan.start]),
-                )
-            except (RuntimeCallError, NoSuchClass, NoUserNamespace) as error:
-                self._no_sandbox(pod, error)
-                return None
-            now = await self._observer.observe_new_sandbox(state, sandbox_id)
-        else:
-            apply_to_sandbox(users := self._namespaces.held(pod), config)
-        try:
-            await self._addresses.claim(now)
-        except AddressTaken as error:
-            self._no_sandbox(pod, error)
-            return None
-        if plan.create_sandbox:
-            # Most containers start at once: then there is one thing to tell, not two.
-            self._tell(pod, now, after=_SOON)
-        secrets, missing = await pull_secrets(self._store, pod)
-        if missing:
-            text = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
-            self._recorder.pod(
-                pod,
-                "Warning",
-                "FailedToRetrieveImagePullSecret",
-                f"{text}; attempting to pull the image may not succeed.",
-            )
-        return Surroundings(sandbox_id, config, now.ips, volumes, services, secrets, facts, users)
-
-    def _resolver(self, pod: Pod) -> Resolver:
-        def warn(reason: str, message: str) -> None:
-            if reason == dns.MISSING:
-                self._recorder.node("Warning", reason, dns.NO_CLUSTER_DNS)
-            self._recorder.pod(pod, "Warning", reason, message)
-
-        node = self._node
-        return dns.pod_resolver(pod, node.resolver, node.cluster_dns, node.cluster_domain, warn)
-
-    async def _run_sandbox(self, config: cri.PodSandboxConfig, handler: str) -> str:
-        began, failed = self._clock.monotonic(), True
-        try:
-            identity = await self._runtime.run_pod_sandbox(config, handler)
-            failed = False
-            return identity
-        finally:
-            observed.sandbox_ran(handler, self._clock.monotonic() - began, failed=failed)
-
-    def _no_sandbox(self, pod: Pod, why: Exception) -> None:
-        self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
-
-    async def _start_all(
-        self, pod: Pod, state: PodState, plan: Actions, around: Surroundings, memory: _Memory
-    ) -> float:
-        """Start what is planned, one after the other; returns how long until the next pass."""
-        again = RESYNC
-        init = {container["name"] for container in pods.init_containers(pod)}
-        for name in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
-            found = pods.find_container(pod, name)
-            assert found is not None
-            try:
-                await self._start_one(pod, *found, state, around)
-                memory.waiting.pop(name, None)
-            except StartProblem as error:
-                memory.waiting[name] = Waiting(error.reason, str(error))
-                again = min(again, RETRY if error.retry_in is None else error.retry_in)
-                if name in init:
-                    return again
-        return again
-
-    async def _start_one(
-        self, pod: Pod, kind: pods.Kind, container: Container, state: PodState, around: Surroundings
-    ) -> None:
-        name = container["name"]
-        latest = state.latest(name)
-        count = 0
-        if latest is not None:
-            count = latest.restart_count + 1
-            if latest.state is State.EXITED:
-                self._check_backoff(pod, container, latest.id)
-                if latest.reason == "StartError":
-                    # Killed while it started this one, an agent leaves more of it than the CRI knows.
-                    await self._runtime.delete_lost_task(latest.id)
-        else:
-            count = self._restarts_shown(pod, name)
-        target = container.get("targetContainerName")
-        target_id = ""
-        if target:
-            held = state.latest(target)
-            target_id = held.id if held else ""
-        try:
-            started = await self._starter.start(pod, container, around, count, target_id)
-        except StartProblem as error:
-            observed.container_started(_KINDS[kind], error.reason)
-            raise
-        observed.container_started(_KINDS[kind])
-        self._observer.learn_started(pods.uid(pod), started)
-
-    def _restarts_shown(self, pod: Pod, name: str) -> int:
-        """The count to go on from when the runtime has lost the container that the API still shows."""
-        previous = self._status.previous(pod)
-        for key in ("containerStatuses", "initContainerStatuses"):
-            for status in previous.get(key) or ():
-                if status["name"] == name:
-                    return int(status.get("restartCount") or 0)
-        return 0
-
-    def _check_backoff(self, pod: Pod, container: Container, ended: str) -> None:
-        name = container["name"]
-        key = f"{pods.uid(pod)}_{name}_{pods.container_hash(container)}"
-        left = self._backoff.remaining(key, ended)
-        if left > 0:
-            wait = format_duration(self._backoff.delay(key))
-            message = f"back-off {wait} restarting failed container={name} pod={pods.describe(pod)}"
-            say = f"Back-off restarting failed container {name} in pod {pods.describe(pod)}"
-            self._recorder.container(pod, name, "Warning", "BackOff", say)
-            raise StartProblem("CrashLoopBackOff", message, left)
-        self._backoff.next(key, ended)
-
-    def _note_ends(self, state: PodState) -> None:
-        for container in state.containers:
-            if container.state is State.EXITED:
-                self._backoff.saw_end(container.id)
+        return await self._starting.start_all(pod, state, plan, around, memory.waiting), True
 
     # --- telling
 

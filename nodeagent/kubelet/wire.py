@@ -52,6 +52,7 @@ from .runtime.paced import PacedRuntime, Turns
 from .runtime.start import Machine, Starter
 from .runtime.swap import Swap
 from .runtime.user_namespaces import UserNamespaces
+from .sandboxes import NodeView, Sandboxes
 from .server.app import KubeletServer
 from .server.auth import Gate
 from .server.certificate import Serving
@@ -59,8 +60,9 @@ from .server.system_logs import SystemLogs
 from .sources.mirrors import MirrorManager
 from .sources.registry import PodRegistry
 from .sources.static import StaticSource
+from .starting import Starting
 from .status.manager import StatusManager
-from .sync import NodeView, PodSyncer
+from .sync import PodSyncer
 from .volumes import mounts
 from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
@@ -166,23 +168,35 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         )
     classes = RuntimeClasses(client, clock)
     handlers = Handlers(runtime.pods, classes)
+    starter = Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers, killer)
+    namespaces = UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"])
+    backoff = CrashBackoff(clock, config.crash_backoff_max)
     syncer = PodSyncer(
-        runtime=runtime.pods,
         observer=observer,
-        addresses=Addresses(runtime.pods, observer),
-        starter=Starter(runtime.pods, images, store, paths, recorder, clock, facts, handlers, killer),
-        classes=classes,
-        handlers=handlers,
-        namespaces=UserNamespaces(runtime.pods, paths, enabled=config.gates["UserNamespacesSupport"]),
+        sandboxes=Sandboxes(
+            runtime=runtime.pods,
+            observer=observer,
+            addresses=Addresses(runtime.pods, observer),
+            starter=starter,
+            classes=classes,
+            namespaces=namespaces,
+            volumes=volumes,
+            cgroups=cgroups,
+            store=store,
+            recorder=recorder,
+            paths=paths,
+            node=view,
+            clock=clock,
+        ),
+        starting=Starting(runtime.pods, observer, starter, status, recorder, backoff),
         killer=killer,
+        handlers=handlers,
+        namespaces=namespaces,
         volumes=volumes,
         cgroups=cgroups,
-        store=store,
         status=status,
         probes=probes,
         recorder=recorder,
-        backoff=CrashBackoff(clock, config.crash_backoff_max),
-        paths=paths,
         node=view,
         clock=clock,
         resizer=resizer,

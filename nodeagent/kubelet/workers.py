@@ -19,8 +19,9 @@ from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.kill import KillFailed
+from nodeagent.kubelet.starting import RETRY
 from nodeagent.kubelet.status.compute import Verdict
-from nodeagent.kubelet.sync import RETRY, PodSyncer
+from nodeagent.kubelet.sync import PodSyncer
 
 log = logging.getLogger(__name__)
 

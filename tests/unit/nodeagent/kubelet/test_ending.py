@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,20 +12,18 @@ from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import dns
-from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.lifecycle import HookFailed, run_hook
-from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
-from nodeagent.kubelet.runtime.addresses import Addresses
 from nodeagent.kubelet.runtime.classes import RuntimeClasses
 from nodeagent.kubelet.runtime.handlers import Handlers
 from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
+from nodeagent.kubelet.sandboxes import NodeView
 from nodeagent.kubelet.status.manager import StatusManager
-from nodeagent.kubelet.sync import NodeView, PodSyncer
+from nodeagent.kubelet.sync import PodSyncer
 from nodeagent.kubelet.workers import PodWorkers
 
 
@@ -212,36 +209,31 @@ class Volumes:
         pass
 
 
-def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, folder: Path, api: dict[str, Any] | None) -> PodSyncer:
+def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any] | None) -> PodSyncer:
     """Of a node without a network. api: the pod as the API has it."""
     nothing: Any = None
     volumes: Any = Volumes()
     recorder, observer, classes = Recorder(sink, "node"), Observer(runtime), RuntimeClasses(None, clock)
     return PodSyncer(
-        runtime=runtime,
         observer=observer,
-        addresses=Addresses(runtime, observer),
-        starter=nothing,
-        classes=classes,
+        sandboxes=nothing,
+        starting=nothing,
+        killer=Killer(runtime, clock, recorder),
         handlers=Handlers(runtime, classes),
         namespaces=nothing,
-        killer=Killer(runtime, clock, recorder),
         volumes=volumes,
         cgroups=None,
-        store=nothing,
         status=StatusManager(None, lambda _: api, clock),
         probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
         recorder=recorder,
-        backoff=CrashBackoff(clock),
-        paths=Paths(folder),
         node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem="none"),
         clock=clock,
     )
 
 
-async def test_what_could_not_be_ended_is_told(tmp_path: Path) -> None:
+async def test_what_could_not_be_ended_is_told() -> None:
     clock, sink = ManualClock(), Sink()
-    syncer = make_syncer(Broken(clock), clock, sink, tmp_path, None)
+    syncer = make_syncer(Broken(clock), clock, sink, None)
     with pytest.raises(KillFailed):
         await syncer.sync_terminating(pod(container("main")), "u", 1)
     unknown = "rpc error: code = Unknown desc ="
@@ -252,10 +244,10 @@ async def test_what_could_not_be_ended_is_told(tmp_path: Path) -> None:
     )
 
 
-async def test_a_deadline_counts_from_the_pods_start_and_may_be_moved(tmp_path: Path) -> None:
+async def test_a_deadline_counts_from_the_pods_start_and_may_be_moved() -> None:
     clock, sink, wanted = ManualClock(), Sink(), pod(container("main"))
     began = {**wanted, "status": {"phase": "Running", "startTime": "2024-12-31T23:58:20Z"}}  # 100 seconds ago
-    syncer = make_syncer(Broken(clock), clock, sink, tmp_path, began)
+    syncer = make_syncer(Broken(clock), clock, sink, began)
     wanted["spec"]["activeDeadlineSeconds"] = 101
     assert not (await syncer.sync_pod(wanted)).terminal
     wanted["spec"]["activeDeadlineSeconds"] = 100

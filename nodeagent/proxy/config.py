@@ -24,6 +24,7 @@ _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IPTABLES, NFTABLES = "iptables", "nftables"
 # Upstream's sentence, as it is.
 _ONE_OR_TWO = "must be a either a single CIDR or dual-stack pair of CIDRs (e.g. [10.100.0.0/16, fde4:8dba:82e1::/48]"
+_LOCAL = "ClusterCIDR"  # how traffic from pods is told from other traffic
 _TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     flag("--nodeport-addresses", dest="node_port_addresses",
          help="subnets of the addresses node ports answer on; primary: the node's own")  # fmt: skip
     flag("--oom-score-adj", type=int, help="what makes the kernel end others first when memory is short: -999")
+    flag("--detect-local-mode", help="how traffic of pods is known: ClusterCIDR, by the pod network")
     for name, option in OPTIONS.items():
         alone = {"nargs": "?", "const": True} if option.type is boolean else {}
         flag(option.flag, dest=_TRACKING + name, type=option.type, help=option.help, **alone)
@@ -143,13 +145,14 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         problems.add(str(path), f"not a {KIND} of {API_VERSION}")
         return {}
-    of_mode = document.get(NFTABLES if document.get("mode") == NFTABLES else IPTABLES) or {}
-    iptables, conntrack = document.get("iptables") or {}, document.get("conntrack") or {}
-    connection = document.get("clientConnection") or {}
+    iptables, conntrack = _section(document, IPTABLES, problems), _section(document, "conntrack", problems)
+    of_mode = _section(document, NFTABLES, problems) if document.get("mode") == NFTABLES else iptables
+    connection = _section(document, "clientConnection", problems)
     read = {
         "node_name": document.get("hostnameOverride"),
         "kubeconfig": Path(connection["kubeconfig"]) if connection.get("kubeconfig") else None,
         "mode": document.get("mode"),
+        "detect_local_mode": document.get("detectLocalMode"),
         "cluster_cidrs": document.get("clusterCIDR"),
         "healthz": document.get("healthzBindAddress"),
         "metrics": document.get("metricsBindAddress"),
@@ -164,6 +167,14 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
     # An empty value in the file means the default, as upstream; a period of 0s as well.
     found = {key: value for key, value in read.items() if value not in (None, "", [], "0s")}
     return found | {_TRACKING + name: conntrack.get(option.key) for name, option in OPTIONS.items()}
+
+
+def _section(document: Mapping[str, Any], key: str, problems: Problems) -> Mapping[str, Any]:
+    found = document.get(key) or {}
+    if isinstance(found, dict):
+        return found
+    problems.add(key, f"{found!r} is no object")
+    return {}
 
 
 def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
@@ -189,6 +200,8 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     for key in ("cni_conf_dir", "cni_socket"):
         if key in given:
             given[key] = Path(given[key]) if given[key] else None
+    if (local := given.pop("detect_local_mode", _LOCAL)) != _LOCAL:
+        problems.add("detectLocalMode", f"{local!r} is not supported; {_LOCAL} is")
     of_tracking = {name: given.pop(_TRACKING + name, None) for name in OPTIONS}
     given["tracking"] = read_tracking(of_tracking, problems)
     if "node_name" in given:

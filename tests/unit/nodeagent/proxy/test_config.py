@@ -46,6 +46,19 @@ def test_every_problem_at_once() -> None:
         assert words in text
 
 
+def test_a_file_that_is_odd(tmp_path: Path) -> None:
+    (file := tmp_path / "config.yaml").write_text(
+        "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
+        "detectLocalMode: NodeCIDR\niptables: [1]\nclientConnection: {kubeconfig: /k}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse([f"--config={file}"])
+    assert caught.value.problems == [
+        "iptables: [1] is no object",
+        "detectLocalMode: 'NodeCIDR' is not supported; ClusterCIDR is",
+    ]
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [

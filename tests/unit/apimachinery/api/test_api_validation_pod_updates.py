@@ -270,3 +270,19 @@ def test_a_pods_own_claim_must_have_a_name():
     assert _texts(validate_create(PODS, pod)) == [
         f'spec.volumes[0].name: Invalid value: "v": PVC name "{"p" * 253}-v": must be no more than 253 characters'
     ]
+
+
+def test_a_pods_own_claim_is_not_named_as_another_volume():
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    pod = _pod(
+        volumes=[
+            {"name": "other", "persistentVolumeClaim": {"claimName": "p-v"}},
+            {"name": "v", "ephemeral": {"volumeClaimTemplate": template}},
+        ]
+    )
+    assert _texts(validate_create(PODS, pod)) == [
+        'spec.volumes[0].persistentVolumeClaim.claimName: Invalid value: "p-v": must not reference a PVC that gets '
+        "created for an ephemeral volume"
+    ]
+    pod["metadata"]["name"] = "q"
+    assert not validate_create(PODS, pod)

@@ -117,6 +117,10 @@ def _workload(resource, **spec):
             ["spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type"],
         ),
         (
+            _pod({"volumes": [{"name": "v", "emptyDir": {}, "downwardAPI": {}}]}),
+            ["spec.volumes[0].downwarAPI: Forbidden: may not specify more than 1 volume type"],
+        ),
+        (
             _pod({"volumes": [{"name": "v"}, {"name": "v"}]}),
             ['spec.volumes[1].name: Duplicate value: "v"'],
         ),

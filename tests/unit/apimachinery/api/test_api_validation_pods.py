@@ -112,6 +112,29 @@ def _workload(resource, **spec):
             _pod({"volumes": [{"name": "v", "hostPath": {"path": ""}}]}),
             ["spec.volumes[0].hostPath.path: Required value"],
         ),
+        (_pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.host"}}}]), []),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]),
+            [
+                'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Unsupported value: "status.phase": supported '
+                'values: "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", '
+                '"spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"'
+            ],
+        ),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v2", "fieldPath": "metadata.name"}}}]),
+            [
+                'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.name": error '
+                "converting fieldPath: unsupported pod version: v2"
+            ],
+        ),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name['a']"}}}]),
+            [
+                "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.name['a']\": error "
+                "converting fieldPath: field label does not support subscript: metadata.name['a']"
+            ],
+        ),
         (
             _pod({"volumes": [{"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}]}),
             ["spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type"],

@@ -50,12 +50,8 @@ def resource_name(name: str, path: Path) -> list[Problem]:
 
 def container_resource_name(name: str, path: Path) -> list[Problem]:
     """A resource that a container may ask for."""
-    problems = qualified_name(name, path)
-    if problems:
-        return problems
+    problems = resource_name(name, path)
     if "/" not in name:
-        if name not in STANDARD_RESOURCES and not is_quota_huge_page(name):
-            problems.append(invalid(path, name, "must be a standard resource type or fully qualified"))
         if name not in STANDARD_CONTAINER_RESOURCES and not is_huge_page(name):
             problems.append(invalid(path, name, "must be a standard resource for containers"))
     elif not is_native_resource(name) and not is_extended_resource(name):

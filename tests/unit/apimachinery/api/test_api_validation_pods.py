@@ -19,6 +19,12 @@ _LABEL = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 
+_NAME_PART = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+
 
 def _texts(problems):
     return [str(problem) for problem in problems]
@@ -180,6 +186,14 @@ def _workload(resource, **spec):
                     "must be a standard resource type or fully qualified",
                     "must be a standard resource for containers",
                 )
+            ],
+        ),
+        (
+            _pod(resources={"limits": {"g pus": "1"}}),
+            [
+                f'spec.containers[0].resources.{kind}[g pus]: Invalid value: "g pus": {text}'
+                for kind in ("limits", "requests")
+                for text in (_NAME_PART, "must be a standard resource for containers")
             ],
         ),
         (

@@ -279,6 +279,15 @@ def test_an_update_of_a_pod(change, expected):
     assert (found == []) if expected is None else (len(found) == 1 and found[0].startswith(expected))
 
 
+def test_a_later_deadline_is_all_that_is_told():
+    old = _pod({"activeDeadlineSeconds": 10})
+    new = deepcopy(old)
+    new["spec"].update(activeDeadlineSeconds=20, nodeName="n")
+    assert _texts(validate_update(PODS, new, old)) == [
+        "spec.activeDeadlineSeconds: Invalid value: 20: must be less than or equal to previous value"
+    ]
+
+
 def test_the_refusal_names_what_changed():
     old = _pod()
     new = deepcopy(old)

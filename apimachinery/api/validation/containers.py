@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from apimachinery.api.validation.checks import Object, dns_label, one_of, sentences
+from apimachinery.api.validation.checks import Object, dns_label, one_of, one_of_given, sentences
 from apimachinery.api.validation.environment import environment, environment_from
 from apimachinery.api.validation.probes import lifecycle, probe
 from apimachinery.api.validation.resources import requirements
@@ -77,8 +77,7 @@ def init_containers(
         where = path.index(position)
         problems += _common(container, pod, where)
         policy = container.get("restartPolicy")
-        if policy is not None:
-            problems += one_of(policy, ("Always",), where.child("restartPolicy"))
+        problems += one_of_given(policy, ("Always",), where.child("restartPolicy"))
         name = container.get("name", "")
         if name in seen:
             problems.append(duplicate(where.child("name"), name))
@@ -220,12 +219,11 @@ def _mounts(container: dict[str, Any], pod: PodContext, path: Path) -> list[Prob
                 problems.append(invalid(where.child("subPathExpr"), expression, text))
             problems += descending_path(expression, path.child("subPathExpr"))
         propagation = mount.get("mountPropagation")
-        if propagation is not None:
-            supported = ("Bidirectional", "HostToContainer", "None")
-            problems += one_of(propagation, supported, path.child("mountPropagation"))
-            if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
-                text = "Bidirectional mount propagation is available only to privileged containers"
-                problems.append(forbidden(path.child("mountPropagation"), text))
+        supported = ("Bidirectional", "HostToContainer", "None")
+        problems += one_of_given(propagation, supported, path.child("mountPropagation"))
+        if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
+            text = "Bidirectional mount propagation is available only to privileged containers"
+            problems.append(forbidden(path.child("mountPropagation"), text))
         problems += _recursive(mount, path.child("recursiveReadOnly"))
     return problems
 

@@ -110,14 +110,6 @@ def _workload(resource, **spec):
                 "fieldPath: field label not supported: spec.foo"
             ],
         ),
-        (
-            _pod(volumeMounts=[{"name": "v", "mountPath": "/v"}]),
-            ['spec.containers[0].volumeMounts[0].name: Not found: "v"'],
-        ),
-        (
-            _pod({"volumes": [{"name": "v", "hostPath": {"path": ""}}]}),
-            ["spec.volumes[0].hostPath.path: Required value"],
-        ),
         (_pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.host"}}}]), []),
         (
             _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]),
@@ -140,6 +132,14 @@ def _workload(resource, **spec):
                 "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.name['a']\": error "
                 "converting fieldPath: field label does not support subscript: metadata.name['a']"
             ],
+        ),
+        (
+            _pod(volumeMounts=[{"name": "v", "mountPath": "/v"}]),
+            ['spec.containers[0].volumeMounts[0].name: Not found: "v"'],
+        ),
+        (
+            _pod({"volumes": [{"name": "v", "hostPath": {"path": ""}}]}),
+            ["spec.volumes[0].hostPath.path: Required value"],
         ),
         (
             _pod({"volumes": [{"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}]}),

@@ -62,7 +62,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
     ("", "v1", "Namespace"): Rules(
         create=namespaces.namespace_create, status=namespaces.namespace_status, name=names.dns1123_label
     ),
-    ("", "v1", "Node"): Rules(nodes.node, nodes.node_update, nodes.node_update),
+    ("", "v1", "Node"): Rules(nodes.node, nodes.node_update, nodes.node_status),
     ("", "v1", "PersistentVolume"): Rules(
         persistent_volumes.persistent_volume, persistent_volumes.persistent_volume_update
     ),

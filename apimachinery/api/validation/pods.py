@@ -90,7 +90,7 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False, name: str =
     known, wrong = volumes(spec.get("volumes") or [], path.child("volumes"), name)
     problems += wrong
     claims = frozenset(each.get("name", "") for each in spec.get("resourceClaims") or ())
-    context = PodContext(known, claims, grace, is_pod)
+    context = PodContext(known, claims, grace, is_pod, spec.get("restartPolicy") or "")
     regular, initial = spec.get("containers") or [], spec.get("initContainers") or []
     ephemeral = spec.get("ephemeralContainers") or []
     problems += containers(regular, context, path.child("containers"))

@@ -30,22 +30,26 @@ def pod_security(context: Object, spec: Object, path: Path) -> list[Problem]:
     problems = _ids(context, ("fsGroup", "runAsUser", "runAsGroup"), path)
     for position, group in enumerate(context.get("supplementalGroups") or ()):
         problems += _identity(group, path.child("supplementalGroups").index(position))
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        text = "ShareProcessNamespace and HostPID cannot both be enabled"
+        problems.append(invalid(path.child("shareProcessNamespace"), True, text))
     seen: set[str] = set()
     for position, sysctl in enumerate(context.get("sysctls") or ()):
         problems += _sysctl(sysctl.get("name", ""), seen, spec, path.child("sysctls").index(position).child("name"))
-    for field, supported in (
-        ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
-        ("supplementalGroupsPolicy", ("Merge", "Strict")),
-    ):
-        problems += one_of_given(context.get(field), supported, path.child(field))
+    change, where = context.get("fsGroupChangePolicy"), path.child("fsGroupChangePolicy")
+    problems += one_of_given(change, ("Always", "OnRootMismatch"), where)
+    problems += _profile(context, "seccompProfile", "seccomp", path)
     problems += windows_options(context.get("windowsOptions"), path.child("windowsOptions"))
-    return problems + _profiles(context, path)
+    problems += _profile(context, "appArmorProfile", "AppArmor", path)
+    groups, where = context.get("supplementalGroupsPolicy"), path.child("supplementalGroupsPolicy")
+    return problems + one_of_given(groups, ("Merge", "Strict"), where)
 
 
 def container_security(context: Object, path: Path) -> list[Problem]:
     """A container's securityContext."""
     problems = _ids(context, ("runAsUser", "runAsGroup"), path)
     problems += one_of_given(context.get("procMount"), ("Default", "Unmasked"), path.child("procMount"))
+    problems += _profile(context, "seccompProfile", "seccomp", path)
     if context.get("allowPrivilegeEscalation") is False:
         text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
         if context.get("privileged"):
@@ -54,19 +58,16 @@ def container_security(context: Object, path: Path) -> list[Problem]:
             text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             problems.append(invalid(path, context, text))
     problems += windows_options(context.get("windowsOptions"), path.child("windowsOptions"))
-    return problems + _profiles(context, path)
+    return problems + _profile(context, "appArmorProfile", "AppArmor", path)
 
 
 def host_namespaces(spec: Object, path: Path) -> list[Problem]:
-    """What must not be combined with a user namespace, and sharing one process namespace with the host's."""
+    """What must not be combined with a user namespace."""
     problems: list[Problem] = []
     if spec.get("hostUsers") is False:
         for field, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if spec.get(field):
                 problems.append(forbidden(path.child(shown), "when `pod.Spec.HostUsers` is false"))
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        text = "ShareProcessNamespace and HostPID cannot both be enabled"
-        problems.append(invalid(path.child("securityContext").child("shareProcessNamespace"), True, text))
     return problems
 
 
@@ -113,25 +114,25 @@ def _go_seccomp(kind: str) -> Verbatim:
     return Verbatim(f'core.SeccompProfile{{Type:"{kind}", LocalhostProfile:{go_pointer("string", "")}}}')
 
 
-def _profiles(context: Object, path: Path) -> list[Problem]:
+def _profile(context: Object, field: str, word: str, path: Path) -> list[Problem]:
+    """The profile in that field of a context; `word` is what upstream calls its kind."""
+    profile = context.get(field)
+    if profile is None:
+        return []
+    where, kind, local = path.child(field), profile.get("type", ""), profile.get("localhostProfile")
+    place, seccomp = where.child("localhostProfile"), field == "seccompProfile"
     problems: list[Problem] = []
-    for field, word in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
-        profile = context.get(field)
-        if profile is None:
-            continue
-        where, kind, local = path.child(field), profile.get("type", ""), profile.get("localhostProfile")
-        if not kind:
-            problems.append(required(where.child("type"), f"type is required when {field} is set"))
-        elif kind not in _PROFILES:
-            problems.append(not_supported(where.child("type"), kind, _PROFILES))
-        place, seccomp = where.child("localhostProfile"), field == "seccompProfile"
-        if kind == "Localhost":
-            # Upstream takes a seccomp profile without a name for one.
-            if local is None or not (local or seccomp):
-                problems.append(required(place, f"must be set when {word} type is Localhost"))
-            else:
-                problems += descending_path(local, place) if seccomp else _apparmor_name(local, place)
-        elif local is not None and (seccomp or kind in _PROFILES):
-            shown = _go_seccomp(kind) if seccomp else local
-            problems.append(invalid(place, shown, f"can only be set when {word} type is Localhost"))
+    if not kind:
+        problems.append(required(where.child("type"), f"type is required when {field} is set"))
+    elif kind not in _PROFILES:
+        problems.append(not_supported(where.child("type"), kind, _PROFILES))
+    if kind == "Localhost":
+        # Upstream takes a seccomp profile without a name for one.
+        if local is None or not (local or seccomp):
+            problems.append(required(place, f"must be set when {word} type is Localhost"))
+        else:
+            problems += descending_path(local, place) if seccomp else _apparmor_name(local, place)
+    elif local is not None and (seccomp or kind in _PROFILES):
+        shown = _go_seccomp(kind) if seccomp else local
+        problems.append(invalid(place, shown, f"can only be set when {word} type is Localhost"))
     return problems

@@ -347,3 +347,23 @@ def test_what_is_given_is_not_empty(spec, expected):
 def test_a_seccomp_profile_is_named_where_it_is_the_nodes(profile, expected):
     pod = _pod(securityContext={"seccompProfile": profile})
     assert _texts(validate_create(PODS, pod)) == [f"spec.securityContext.seccompProfile.{text}" for text in expected]
+
+
+def test_a_security_context_is_gone_through_in_upstreams_order():
+    bad = {"type": "A"}
+    context = {
+        "seccompProfile": bad,
+        "appArmorProfile": bad,
+        "windowsOptions": {"runAsUserName": ""},
+        "allowPrivilegeEscalation": False,
+        "privileged": True,
+    }
+    fields = ["seccompProfile.type", "", "windowsOptions.runAsUserName", "appArmorProfile.type"]
+    found = validate_create(PODS, _pod(container={"securityContext": context}))
+    assert [each.path for each in found] == [
+        f"spec.containers[0].securityContext.{field}".strip(".") for field in fields
+    ]
+    own = {**context, "supplementalGroupsPolicy": "A", "fsGroupChangePolicy": "A"}
+    fields = ["shareProcessNamespace", "fsGroupChangePolicy", *filter(None, fields), "supplementalGroupsPolicy"]
+    found = validate_create(PODS, _pod(securityContext=own, shareProcessNamespace=True, hostPID=True))
+    assert [each.path for each in found] == [f"spec.securityContext.{field}" for field in fields]

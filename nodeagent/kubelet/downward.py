@@ -37,6 +37,7 @@ def field_value(pod: Pod, path: str, ips: Sequence[str], node: NodeFacts) -> str
         "metadata.uid": metadata["uid"],
         "metadata.labels": _map_text(metadata.get("labels")),
         "metadata.annotations": _map_text(metadata.get("annotations")),
+        "spec.host": spec.get("nodeName") or node.name,  # as the first clients called it
         "spec.nodeName": spec.get("nodeName") or node.name,
         "spec.serviceAccountName": spec.get("serviceAccountName") or "",
         "status.hostIP": node.host_ips[0] if node.host_ips else "",

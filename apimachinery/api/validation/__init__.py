@@ -9,7 +9,7 @@ from typing import Any
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.validation import events, pod_updates, pods
 from apimachinery.api.validation.certificates import signing_request_approval
-from apimachinery.api.validation.metadata import object_meta, object_meta_update, path_segment
+from apimachinery.api.validation.metadata import object_meta, object_meta_update, path_segment, standard_finalizers
 from apimachinery.api.validation.namespaces import namespace_finalize
 from apimachinery.api.validation.pod_resize import pod_resize
 from apimachinery.api.validation.reviews import access_review
@@ -25,22 +25,33 @@ def _rules(resource: Resource) -> Rules:
     return RULES.get(resource.gvk) or Rules()
 
 
+def _finalizers(rules: Rules, obj: Object) -> list[Problem]:
+    return [] if rules.any_finalizers else standard_finalizers(obj)
+
+
+def _meta_update(new: Object, old: Object) -> list[Problem]:
+    return object_meta_update(new, old) + standard_finalizers(new)
+
+
 def validate_create(resource: Resource, obj: Object) -> list[Problem]:
     """What a new object is refused for. Its name must already have been generated."""
     rules = _rules(resource)
-    return object_meta(obj, resource.namespaced, rules.name) + rules.check(obj) + rules.create(obj)
+    problems = object_meta(obj, resource.namespaced, rules.name) + _finalizers(rules, obj)
+    return problems + rules.check(obj) + rules.create(obj)
 
 
 def validate_update(resource: Resource, new: Object, old: Object) -> list[Problem]:
     """What a change of an object (not of its status) is refused for."""
     rules = _rules(resource)
     problems, changes = rules.check(new), rules.update(new, old)
-    return object_meta_update(new, old) + (changes + problems if rules.change_first else problems + changes)
+    meta = object_meta_update(new, old) + _finalizers(rules, new)
+    return meta + (changes + problems if rules.change_first else problems + changes)
 
 
 def validate_status_update(resource: Resource, new: Object, old: Object) -> list[Problem]:
     """What a write to the status subresource is refused for."""
-    return object_meta_update(new, old) + _rules(resource).status(new, old)
+    rules = _rules(resource)
+    return object_meta_update(new, old) + _finalizers(rules, new) + rules.status(new, old)
 
 
 def validate_name(resource: Resource, name: str) -> list[str]:
@@ -55,12 +66,12 @@ def validate_binding(obj: Object) -> list[Problem]:
 
 def validate_finalize(new: Object, old: Object) -> list[Problem]:
     """What a write to namespaces/finalize is refused for."""
-    return object_meta_update(new, old) + namespace_finalize(new, old)
+    return _meta_update(new, old) + namespace_finalize(new, old)
 
 
 def validate_approval(new: Object, old: Object) -> list[Problem]:
     """What a write to certificatesigningrequests/approval is refused for."""
-    return object_meta_update(new, old) + signing_request_approval(new, old)
+    return _meta_update(new, old) + signing_request_approval(new, old)
 
 
 def validate_event_create(obj: Object, *, new_style: bool) -> list[Problem]:
@@ -85,9 +96,9 @@ def validate_access_review(kind: str, obj: Object, namespace: str) -> list[Probl
 
 def validate_ephemeral_containers_update(new: Object, old: Object) -> list[Problem]:
     """What a write to pods/ephemeralcontainers is refused for."""
-    return object_meta_update(new, old) + pods.pod(new) + pod_updates.ephemeral_containers_update(new, old)
+    return _meta_update(new, old) + pods.pod(new) + pod_updates.ephemeral_containers_update(new, old)
 
 
 def validate_pod_resize(new: Object, old: Object) -> list[Problem]:
     """What a write to pods/resize is refused for."""
-    return object_meta_update(new, old) + pods.pod(new) + pod_resize(new, old)
+    return _meta_update(new, old) + pods.pod(new) + pod_resize(new, old)

@@ -48,6 +48,11 @@ def one_of(value: str | None, supported: tuple[str, ...], path: Path) -> list[Pr
     return [] if value in supported else [not_supported(path, value, supported)]
 
 
+def one_of_given(value: str | None, supported: tuple[str, ...], path: Path) -> list[Problem]:
+    """An enumeration that may be absent: where it is given, an empty text is no member of it."""
+    return [] if value is None or value in supported else [not_supported(path, value, supported)]
+
+
 def dns_label(value: str, path: Path) -> list[Problem]:
     """An RFC 1123 label."""
     return sentences(names.dns1123_label(value), value, path)

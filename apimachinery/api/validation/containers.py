@@ -6,16 +6,18 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from apimachinery.api.validation.checks import Object, dns_label, one_of, sentences
+from apimachinery.api.validation.checks import Object, dns_label, one_of, one_of_given, sentences
 from apimachinery.api.validation.environment import environment, environment_from
+from apimachinery.api.validation.go_values import go_struct
 from apimachinery.api.validation.probes import lifecycle, probe
-from apimachinery.api.validation.resources import requirements
+from apimachinery.api.validation.resources import requirements, resize_policies
 from apimachinery.api.validation.security import container_security
 from apimachinery.api.validation.volume_sources import descending_path
 from apimachinery.meta import names
 from apimachinery.meta.paths import (
     Path,
     Problem,
+    Verbatim,
     duplicate,
     forbidden,
     invalid,
@@ -46,6 +48,7 @@ class PodContext(Struct, frozen=True):
     claims: frozenset[str] = frozenset()
     grace_seconds: int | None = None
     is_pod: bool = False
+    restart_policy: str = ""
 
 
 def containers(found: list[dict[str, Any]], pod: PodContext, path: Path) -> list[Problem]:
@@ -77,21 +80,19 @@ def init_containers(
         where = path.index(position)
         problems += _common(container, pod, where)
         policy = container.get("restartPolicy")
-        if policy is not None:
-            problems += one_of(policy, ("Always",), where.child("restartPolicy"))
+        problems += one_of_given(policy, ("Always",), where.child("restartPolicy"))
         name = container.get("name", "")
         if name in seen:
             problems.append(duplicate(where.child("name"), name))
         elif name:
             seen.add(name)
         problems += _host_ports([container], path)
-        if policy == "Always":
-            problems += _running(container, pod, where)
-            continue
-        for field_name in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
-            if container.get(field_name) is not None:
-                text = "may not be set for init containers without restartPolicy=Always"
-                problems.append(forbidden(where.child(field_name), text))
+        problems += _running(container, pod, where) if policy == "Always" else _not_running(container, where)
+        if policies := container.get("resizePolicy"):
+            kind = "core.ContainerResizePolicy"
+            each = ", ".join(go_struct(kind, ("resourceName", "restartPolicy"), one) for one in policies)
+            shown = Verbatim(f"[]{kind}{{{each}}}")
+            problems.append(invalid(where.child("resizePolicy"), shown, "must not be set for init containers"))
     return problems
 
 
@@ -138,6 +139,8 @@ def _common(container: dict[str, Any], pod: PodContext, path: Path) -> list[Prob
     problems += _devices(container, pod, path.child("volumeDevices"))
     problems += one_of(container.get("imagePullPolicy"), _PULL, path.child("imagePullPolicy"))
     problems += requirements(container.get("resources") or {}, set(pod.claims), path.child("resources"))
+    policies = container.get("resizePolicy") or []
+    problems += resize_policies(policies, pod.restart_policy, path.child("resizePolicy"))
     problems += container_security(container.get("securityContext") or {}, path.child("securityContext"))
     return problems
 
@@ -148,6 +151,16 @@ def _running(container: dict[str, Any], pod: PodContext, path: Path) -> list[Pro
         if container.get(name) is not None:
             problems += probe(name, container[name], path.child(name))
     return problems
+
+
+def _not_running(container: Object, path: Path) -> list[Problem]:
+    """What only a container has that stays."""
+    text = "may not be set for init containers without restartPolicy=Always"
+    return [
+        forbidden(path.child(name), text)
+        for name in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+        if container.get(name) is not None
+    ]
 
 
 def _ports(ports: list[dict[str, Any]], path: Path) -> list[Problem]:
@@ -220,12 +233,11 @@ def _mounts(container: dict[str, Any], pod: PodContext, path: Path) -> list[Prob
                 problems.append(invalid(where.child("subPathExpr"), expression, text))
             problems += descending_path(expression, path.child("subPathExpr"))
         propagation = mount.get("mountPropagation")
-        if propagation is not None:
-            supported = ("Bidirectional", "HostToContainer", "None")
-            problems += one_of(propagation, supported, path.child("mountPropagation"))
-            if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
-                text = "Bidirectional mount propagation is available only to privileged containers"
-                problems.append(forbidden(path.child("mountPropagation"), text))
+        supported = ("Bidirectional", "HostToContainer", "None")
+        problems += one_of_given(propagation, supported, path.child("mountPropagation"))
+        if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
+            text = "Bidirectional mount propagation is available only to privileged containers"
+            problems.append(forbidden(path.child("mountPropagation"), text))
         problems += _recursive(mount, path.child("recursiveReadOnly"))
     return problems
 

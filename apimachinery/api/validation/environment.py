@@ -19,6 +19,8 @@ _POD_FIELDS = (
     "status.podIPs",
 )
 VOLUME_FIELDS = ("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid")
+# What a field's label may be at all; of these each place supports some.
+_LABELS = frozenset((*_POD_FIELDS, *VOLUME_FIELDS, "spec.restartPolicy", "spec.schedulerName", "status.phase"))
 _RESOURCES = (
     "limits.cpu",
     "limits.ephemeral-storage",
@@ -91,27 +93,30 @@ def _key_selector(selector: Object, path: Path) -> list[Problem]:
 
 
 def field_selector(selector: Object, supported: tuple[str, ...], path: Path) -> list[Problem]:
-    """A field of the pod: one of `supported`, or one entry of its labels or annotations."""
-    if not selector.get("apiVersion"):
+    """A field of the pod: one of `supported`, or one entry of its labels or annotations.
+
+    spec.host is what the first clients called spec.nodeName.
+    """
+    version, text = selector.get("apiVersion"), selector.get("fieldPath", "")
+    if not version:
         return [required(path.child("apiVersion"))]
-    text = selector.get("fieldPath", "")
+    where = path.child("fieldPath")
     if not text:
-        return [required(path.child("fieldPath"))]
-    subscript = re.fullmatch(r"(.*)\['(.*)'\]", text)
-    if subscript is None:
-        if text in supported:
-            return []
-        if text in _POD_FIELDS or text in VOLUME_FIELDS:
-            return [not_supported(path.child("fieldPath"), text, supported)]
-        detail = f"error converting fieldPath: field label not supported: {text}"
-        return [invalid(path.child("fieldPath"), text, detail)]
-    holder, key = subscript.groups()
-    if holder == "metadata.annotations":
-        return qualified_name(key.lower(), path)
-    if holder == "metadata.labels":
-        return qualified_name(key, path)
-    detail = f'error converting fieldPath: field label does not support subscript: "{text}"'
-    return [invalid(path.child("fieldPath"), text, detail)]
+        return [required(where)]
+    subscript = re.fullmatch(r"(.+?)\['(.*)'\]", text, re.DOTALL)
+    holder, key = subscript.groups() if subscript else ("spec.nodeName" if text == "spec.host" else text, None)
+    wrong = ""
+    if version != "v1":
+        wrong = f"unsupported pod version: {version}"
+    elif key is not None and holder not in ("metadata.annotations", "metadata.labels"):
+        wrong = f"field label does not support subscript: {text}"
+    elif key is None and holder not in _LABELS:
+        wrong = f"field label not supported: {text}"
+    if wrong:
+        return [invalid(where, text, f"error converting fieldPath: {wrong}")]
+    if key is not None:
+        return qualified_name(key.lower() if holder == "metadata.annotations" else key, path)
+    return [] if holder in supported else [not_supported(where, holder, supported)]
 
 
 def resource_selector(selector: Object, path: Path, in_volume: bool = False) -> list[Problem]:

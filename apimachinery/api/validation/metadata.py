@@ -20,6 +20,7 @@ from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required,
 _ANNOTATIONS_LIMIT = 256 * 1024
 _FINALIZER_ORPHAN = "orphan"
 _FINALIZER_FOREGROUND = "foregroundDeletion"
+_STANDARD_FINALIZERS = ("kubernetes", _FINALIZER_ORPHAN, _FINALIZER_FOREGROUND)
 
 
 def object_meta(obj: Object, namespaced: bool, name_check: NameCheck, path: Path | None = None) -> list[Problem]:
@@ -60,6 +61,22 @@ def object_meta_update(new: Object, old: Object) -> list[Problem]:
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         problems += immutable(meta.get(field), before.get(field), path.child(field))
     return _common(meta, path) + problems
+
+
+def standard_finalizers(obj: Object) -> list[Problem]:
+    """Finalizers of an object whose kind upstream judges with the core group's rules for metadata."""
+    path = Path("metadata.finalizers")
+    found = (obj.get("metadata") or {}).get("finalizers") or ()
+    return [
+        problem for position, each in enumerate(found) for problem in standard_finalizer(each, path.index(position))
+    ]
+
+
+def standard_finalizer(text: str, path: Path) -> list[Problem]:
+    """A finalizer without a domain: one of Kubernetes' own."""
+    if "/" in text or text in _STANDARD_FINALIZERS:
+        return []
+    return [invalid(path, text, "name is neither a standard finalizer name nor is it fully qualified")]
 
 
 def template_meta(meta: Object, path: Path) -> list[Problem]:

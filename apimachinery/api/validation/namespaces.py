@@ -1,10 +1,10 @@
 """Namespaces (pkg/apis/core/validation)."""
 
 from apimachinery.api.validation.checks import Object, qualified_name
+from apimachinery.api.validation.metadata import standard_finalizer
 from apimachinery.meta.paths import Path, Problem, invalid
 
 _FINALIZERS = Path("spec.finalizers")
-_STANDARD = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def namespace_create(obj: Object) -> list[Problem]:
@@ -34,8 +34,4 @@ def namespace_status(new: Object, old: Object) -> list[Problem]:
 
 def finalizer_name(text: str, path: Path) -> list[Problem]:
     """A finalizer of ours or a name with its domain."""
-    problems = qualified_name(text, path)
-    if "/" not in text and text not in _STANDARD:
-        detail = "name is neither a standard finalizer name nor is it fully qualified"
-        problems.append(invalid(path, text, detail))
-    return problems
+    return qualified_name(text, path) + standard_finalizer(text, path)

@@ -50,6 +50,11 @@ def node_update(new: Object, old: Object) -> list[Problem]:
     return problems
 
 
+def node_status(new: Object, old: Object) -> list[Problem]:
+    """What an update of a status may say: amounts of resources, and what any update may."""
+    return _amounts(new) + node_update(new, old)
+
+
 def _subnets(spec: Object) -> list[str]:
     """The pod subnets; a podCIDR alone stands for a list of one."""
     return spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])

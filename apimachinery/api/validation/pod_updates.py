@@ -35,7 +35,10 @@ def pod_update(new: Object, old: Object) -> list[Problem]:
         problems += found
         if stop:
             return problems
-    problems += _deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"), path)
+    found, stop = _deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"), path)
+    problems += found
+    if stop:
+        return problems
     problems += _tolerations(spec.get("tolerations") or [], before.get("tolerations") or [], path.child("tolerations"))
     problems += _gates(spec.get("schedulingGates") or [], before.get("schedulingGates") or [], path)
     if same(spec, before):
@@ -133,16 +136,17 @@ def _images(new: list[dict[str, Any]], old: list[dict[str, Any]], path: Path) ->
     return problems, False
 
 
-def _deadline(new: int | None, old: int | None, path: Path) -> list[Problem]:
+def _deadline(new: int | None, old: int | None, path: Path) -> tuple[list[Problem], bool]:
+    """What is wrong with a new deadline, and whether upstream looks no further then."""
     where = path.child("activeDeadlineSeconds")
     if new is None:
         text = "must not update from a positive integer to nil value"
-        return [] if old is None else [invalid(where, None, text)]
+        return [] if old is None else [invalid(where, None, text)], False
     if not 0 <= new <= _MAX_INT32:
-        return sentences([names.range_error(0, _MAX_INT32)], new, where)
+        return sentences([names.range_error(0, _MAX_INT32)], new, where), True
     if old is not None and old < new:
-        return [invalid(where, new, "must be less than or equal to previous value")]
-    return []
+        return [invalid(where, new, "must be less than or equal to previous value")], True
+    return [], False
 
 
 def _tolerations(new: list[dict[str, Any]], old: list[dict[str, Any]], path: Path) -> list[Problem]:

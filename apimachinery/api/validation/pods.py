@@ -90,7 +90,7 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False, name: str =
     known, wrong = volumes(spec.get("volumes") or [], path.child("volumes"), name)
     problems += wrong
     claims = frozenset(each.get("name", "") for each in spec.get("resourceClaims") or ())
-    context = PodContext(known, claims, grace, is_pod)
+    context = PodContext(known, claims, grace, is_pod, spec.get("restartPolicy") or "")
     regular, initial = spec.get("containers") or [], spec.get("initContainers") or []
     ephemeral = spec.get("ephemeralContainers") or []
     problems += containers(regular, context, path.child("containers"))
@@ -112,7 +112,7 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False, name: str =
     problems += spread_constraints(constraints, path.child("topologySpreadConstraints"))
     problems += host_processes(spec, path)
     problems += host_namespaces(spec, path)
-    for field in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
+    for field in ("serviceAccountName", "nodeName"):
         if spec.get(field):
             problems += dns_subdomain(spec[field], path.child(field))
     deadline = spec.get("activeDeadlineSeconds")
@@ -123,6 +123,10 @@ def pod_spec(spec: dict[str, Any], path: Path, is_pod: bool = False, name: str =
             problems += dns_label(spec[field], path.child(field))
     problems += tolerations(spec.get("tolerations") or [], path.child("tolerations"))
     problems += _host_aliases(spec.get("hostAliases") or [], path.child("hostAliases"))
+    if spec.get("priorityClassName"):
+        problems += dns_subdomain(spec["priorityClassName"], path.child("priorityClassName"))
+    if spec.get("runtimeClassName") is not None:
+        problems += dns_subdomain(spec["runtimeClassName"], path.child("runtimeClassName"))
     if spec.get("preemptionPolicy") is not None:
         supported = ("PreemptLowerPriority", "Never")
         problems += one_of(spec["preemptionPolicy"], supported, path.child("preemptionPolicy"))

@@ -7,12 +7,16 @@ from apimachinery.api.validation.checks import (
     Object,
     is_extended_resource,
     is_native_resource,
+    one_of,
     qualified_name,
     quantity_value,
 )
 from apimachinery.meta import quantity
-from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_found, not_supported, required
+from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_found, not_supported, required
 from apimachinery.meta.pod_resources import POD_LEVEL_RESOURCES
+
+_RESIZABLE = ("cpu", "memory")
+_RESIZE_RESTARTS = ("NotRequired", "RestartContainer")
 
 NameCheck = Callable[[str, Path], list[Problem]]
 
@@ -50,12 +54,8 @@ def resource_name(name: str, path: Path) -> list[Problem]:
 
 def container_resource_name(name: str, path: Path) -> list[Problem]:
     """A resource that a container may ask for."""
-    problems = qualified_name(name, path)
-    if problems:
-        return problems
+    problems = resource_name(name, path)
     if "/" not in name:
-        if name not in STANDARD_RESOURCES and not is_quota_huge_page(name):
-            problems.append(invalid(path, name, "must be a standard resource type or fully qualified"))
         if name not in STANDARD_CONTAINER_RESOURCES and not is_huge_page(name):
             problems.append(invalid(path, name, "must be a standard resource for containers"))
     elif not is_native_resource(name) and not is_extended_resource(name):
@@ -99,6 +99,25 @@ def requirements(
             problems.append(required(where))
         elif claim["name"] not in claim_names:
             problems.append(not_found(where, claim["name"]))
+    return problems
+
+
+def resize_policies(found: list[dict[str, Any]], restart: str, path: Path) -> list[Problem]:
+    """`resizePolicy` of a container: what a resize of cpu and memory restarts (KEP-1287). restart: the pod's policy.
+
+    Upstream names the list, not the element.
+    """
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for position, policy in enumerate(found):
+        name, choice = policy.get("resourceName", ""), policy.get("restartPolicy", "")
+        if name in seen:
+            problems.append(duplicate(path.index(position), name))
+        seen.add(name)
+        problems += one_of(name, _RESIZABLE, path)
+        problems += one_of(choice, _RESIZE_RESTARTS, path)
+        if restart == "Never" and choice != "NotRequired":
+            problems.append(invalid(path, choice, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
     return problems
 
 

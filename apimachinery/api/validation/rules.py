@@ -28,6 +28,7 @@ class Rules(Struct, frozen=True):
     """check: on create and update. create: on create only. update, status: what a change (of the status) may do.
 
     change_first: upstream names what a change may not do before what is wrong with the object.
+    any_finalizers: upstream judges the metadata without the core group's rules, which want finalizers to have a domain.
     """
 
     check: Check = nothing
@@ -36,3 +37,4 @@ class Rules(Struct, frozen=True):
     create: Check = nothing
     name: NameCheck = names.dns1123_subdomain
     change_first: bool = False
+    any_finalizers: bool = False

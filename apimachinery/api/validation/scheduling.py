@@ -10,6 +10,7 @@ from apimachinery.api.validation.checks import (
     dns_subdomain,
     label_selector,
     one_of,
+    one_of_given,
     operator_values,
     qualified_name,
     sentences,
@@ -223,8 +224,7 @@ def spread_constraints(found: list[dict[str, Any]], path: Path) -> list[Problem]
                 text = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
                 problems.append(invalid(where.child("minDomains"), domains, text))
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
-            if constraint.get(name) is not None:
-                problems += one_of(constraint[name], ("Honor", "Ignore"), where.child(name))
+            problems += one_of_given(constraint.get(name), ("Honor", "Ignore"), where.child(name))
         problems += _spread_keys(constraint, where.child("matchLabelKeys"))
         problems += label_selector(constraint.get("labelSelector"), where.child("labelSelector"))
     return problems

@@ -2,11 +2,22 @@
 
 import re
 
-from apimachinery.api.validation.checks import Object, one_of, sentences
+from apimachinery.api.validation.checks import Object, one_of_given, sentences
+from apimachinery.api.validation.go_values import go_pointer
 from apimachinery.api.validation.volume_sources import descending_path
 from apimachinery.api.validation.windows import windows_options
 from apimachinery.meta import names
-from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, not_supported, required, too_long
+from apimachinery.meta.paths import (
+    Path,
+    Problem,
+    Verbatim,
+    duplicate,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 
 _MAX_ID = 2**31 - 1
 _MAX_PROFILE = 4095  # bytes of a profile's path: PATH_MAX - 1
@@ -19,26 +30,26 @@ def pod_security(context: Object, spec: Object, path: Path) -> list[Problem]:
     problems = _ids(context, ("fsGroup", "runAsUser", "runAsGroup"), path)
     for position, group in enumerate(context.get("supplementalGroups") or ()):
         problems += _identity(group, path.child("supplementalGroups").index(position))
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        text = "ShareProcessNamespace and HostPID cannot both be enabled"
+        problems.append(invalid(path.child("shareProcessNamespace"), True, text))
     seen: set[str] = set()
     for position, sysctl in enumerate(context.get("sysctls") or ()):
         problems += _sysctl(sysctl.get("name", ""), seen, spec, path.child("sysctls").index(position).child("name"))
-    if context.get("fsGroupChangePolicy") is not None:
-        supported = ("Always", "OnRootMismatch")
-        problems += one_of(context["fsGroupChangePolicy"], supported, path.child("fsGroupChangePolicy"))
-    if context.get("supplementalGroupsPolicy") is not None:
-        problems += one_of(
-            context["supplementalGroupsPolicy"], ("Merge", "Strict"), path.child("supplementalGroupsPolicy")
-        )
+    change, where = context.get("fsGroupChangePolicy"), path.child("fsGroupChangePolicy")
+    problems += one_of_given(change, ("Always", "OnRootMismatch"), where)
+    problems += _profile(context, "seccompProfile", "seccomp", path)
     problems += windows_options(context.get("windowsOptions"), path.child("windowsOptions"))
-    return problems + _profiles(context, path)
+    problems += _profile(context, "appArmorProfile", "AppArmor", path)
+    groups, where = context.get("supplementalGroupsPolicy"), path.child("supplementalGroupsPolicy")
+    return problems + one_of_given(groups, ("Merge", "Strict"), where)
 
 
 def container_security(context: Object, path: Path) -> list[Problem]:
     """A container's securityContext."""
     problems = _ids(context, ("runAsUser", "runAsGroup"), path)
-    proc_mount = context.get("procMount")
-    if proc_mount is not None and proc_mount not in ("Default", "Unmasked"):
-        problems.append(not_supported(path.child("procMount"), proc_mount, ("Default", "Unmasked")))
+    problems += one_of_given(context.get("procMount"), ("Default", "Unmasked"), path.child("procMount"))
+    problems += _profile(context, "seccompProfile", "seccomp", path)
     if context.get("allowPrivilegeEscalation") is False:
         text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
         if context.get("privileged"):
@@ -47,19 +58,16 @@ def container_security(context: Object, path: Path) -> list[Problem]:
             text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             problems.append(invalid(path, context, text))
     problems += windows_options(context.get("windowsOptions"), path.child("windowsOptions"))
-    return problems + _profiles(context, path)
+    return problems + _profile(context, "appArmorProfile", "AppArmor", path)
 
 
 def host_namespaces(spec: Object, path: Path) -> list[Problem]:
-    """What must not be combined with a user namespace, and sharing one process namespace with the host's."""
+    """What must not be combined with a user namespace."""
     problems: list[Problem] = []
     if spec.get("hostUsers") is False:
         for field, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
             if spec.get(field):
                 problems.append(forbidden(path.child(shown), "when `pod.Spec.HostUsers` is false"))
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        text = "ShareProcessNamespace and HostPID cannot both be enabled"
-        problems.append(invalid(path.child("securityContext").child("shareProcessNamespace"), True, text))
     return problems
 
 
@@ -101,26 +109,30 @@ def _apparmor_name(name: str, path: Path) -> list[Problem]:
     return problems
 
 
-def _profiles(context: Object, path: Path) -> list[Problem]:
+def _go_seccomp(kind: str) -> Verbatim:
+    """A seccompProfile with a name, which upstream shows as a whole."""
+    return Verbatim(f'core.SeccompProfile{{Type:"{kind}", LocalhostProfile:{go_pointer("string", "")}}}')
+
+
+def _profile(context: Object, field: str, word: str, path: Path) -> list[Problem]:
+    """The profile in that field of a context; `word` is what upstream calls its kind."""
+    profile = context.get(field)
+    if profile is None:
+        return []
+    where, kind, local = path.child(field), profile.get("type", ""), profile.get("localhostProfile")
+    place, seccomp = where.child("localhostProfile"), field == "seccompProfile"
     problems: list[Problem] = []
-    for field, word in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
-        profile = context.get(field)
-        if profile is None:
-            continue
-        where, kind, local = path.child(field), profile.get("type", ""), profile.get("localhostProfile")
-        if not kind:
-            problems.append(required(where.child("type"), f"type is required when {field} is set"))
-        elif kind not in _PROFILES:
-            problems.append(not_supported(where.child("type"), kind, _PROFILES))
-        if kind == "Localhost":
-            if not local:
-                text = f"must be set when {word} type is Localhost"
-                problems.append(required(where.child("localhostProfile"), text))
-            elif field == "seccompProfile":
-                problems += descending_path(local, where.child("localhostProfile"))
-            else:
-                problems += _apparmor_name(local, where.child("localhostProfile"))
-        elif local is not None and kind in _PROFILES:
-            text = f"can only be set when {word} type is Localhost"
-            problems.append(invalid(where.child("localhostProfile"), local, text))
+    if not kind:
+        problems.append(required(where.child("type"), f"type is required when {field} is set"))
+    elif kind not in _PROFILES:
+        problems.append(not_supported(where.child("type"), kind, _PROFILES))
+    if kind == "Localhost":
+        # Upstream takes a seccomp profile without a name for one.
+        if local is None or not (local or seccomp):
+            problems.append(required(place, f"must be set when {word} type is Localhost"))
+        else:
+            problems += descending_path(local, place) if seccomp else _apparmor_name(local, place)
+    elif local is not None and (seccomp or kind in _PROFILES):
+        shown = _go_seccomp(kind) if seccomp else local
+        problems.append(invalid(place, shown, f"can only be set when {word} type is Localhost"))
     return problems

@@ -57,12 +57,12 @@ _STORAGE = ("storage.k8s.io", "v1")
 RULES: dict[tuple[str, str, str], Rules] = {
     ("", "v1", "ConfigMap"): Rules(config.config_map, config.config_map_update, change_first=True),
     ("", "v1", "Endpoints"): Rules(endpoints.endpoints),
-    ("", "v1", "Event"): Rules(lambda obj: events.event(obj, new_style=False)),
+    ("", "v1", "Event"): Rules(lambda obj: events.event(obj, new_style=False), any_finalizers=True),
     ("", "v1", "LimitRange"): Rules(limits.limit_range),
     ("", "v1", "Namespace"): Rules(
         create=namespaces.namespace_create, status=namespaces.namespace_status, name=names.dns1123_label
     ),
-    ("", "v1", "Node"): Rules(nodes.node, nodes.node_update, nodes.node_update),
+    ("", "v1", "Node"): Rules(nodes.node, nodes.node_update, nodes.node_status),
     ("", "v1", "PersistentVolume"): Rules(
         persistent_volumes.persistent_volume, persistent_volumes.persistent_volume_update
     ),
@@ -87,18 +87,23 @@ RULES: dict[tuple[str, str, str], Rules] = {
         change_first=True,
     ),
     ("", "v1", "ServiceAccount"): Rules(),
-    (*_REGISTRATION, "MutatingWebhookConfiguration"): Rules(update=webhooks.webhooks_update, create=webhooks.webhooks),
+    (*_REGISTRATION, "MutatingWebhookConfiguration"): Rules(
+        update=webhooks.webhooks_update, create=webhooks.webhooks, any_finalizers=True
+    ),
     (*_REGISTRATION, "ValidatingAdmissionPolicy"): Rules(
         update=admission_policies.admission_policy_update,
         status=admission_policies.admission_policy_status,
         create=admission_policies.admission_policy,
+        any_finalizers=True,
     ),
-    (*_REGISTRATION, "ValidatingAdmissionPolicyBinding"): Rules(admission_policies.admission_policy_binding),
+    (*_REGISTRATION, "ValidatingAdmissionPolicyBinding"): Rules(
+        admission_policies.admission_policy_binding, any_finalizers=True
+    ),
     (*_REGISTRATION, "ValidatingWebhookConfiguration"): Rules(
-        update=webhooks.webhooks_update, create=webhooks.webhooks
+        update=webhooks.webhooks_update, create=webhooks.webhooks, any_finalizers=True
     ),
     ("apiregistration.k8s.io", "v1", "APIService"): Rules(
-        api_services.api_service, status=api_services.api_service_status, name=path_segment
+        api_services.api_service, status=api_services.api_service_status, name=path_segment, any_finalizers=True
     ),
     (*_APPS, "ControllerRevision"): Rules(revisions.controller_revision, revisions.controller_revision_update),
     (*_APPS, "DaemonSet"): Rules(workloads.daemon_set, workloads.selector_update, workload_status.daemon_set_status),
@@ -121,7 +126,7 @@ RULES: dict[tuple[str, str, str], Rules] = {
         create=certificates.signing_request,
         name=path_segment,
     ),
-    ("coordination.k8s.io", "v1", "Lease"): Rules(leases.lease),
+    ("coordination.k8s.io", "v1", "Lease"): Rules(leases.lease, any_finalizers=True),
     ("discovery.k8s.io", "v1", "EndpointSlice"): Rules(discovery.endpoint_slice, discovery.endpoint_slice_update),
     (*_FLOW, "FlowSchema"): Rules(flow_control.flow_schema, status=flow_control.flow_control_status),
     (*_FLOW, "PriorityLevelConfiguration"): Rules(flow_control.priority_level, status=flow_control.flow_control_status),
@@ -131,9 +136,9 @@ RULES: dict[tuple[str, str, str], Rules] = {
     (*_NET, "IngressClass"): Rules(ingress.ingress_class, ingress.ingress_class_update, change_first=True),
     (*_NET, "NetworkPolicy"): Rules(networking.network_policy),
     ("node.k8s.io", "v1", "RuntimeClass"): Rules(classes.runtime_class, classes.runtime_class_update),
-    # Upstream asks nothing of a budget's name but that it fits into a URL.
+    # Upstream asks nothing of a budget's metadata but that its name fits into a URL.
     ("policy", "v1", "PodDisruptionBudget"): Rules(
-        policy.disruption_budget, status=policy.disruption_budget_status, name=path_segment
+        policy.disruption_budget, status=policy.disruption_budget_status, name=path_segment, any_finalizers=True
     ),
     (*_RBAC, "ClusterRole"): Rules(rbac.cluster_role, name=path_segment),
     (*_RBAC, "ClusterRoleBinding"): Rules(rbac.cluster_role_binding, rbac.binding_update, name=path_segment),

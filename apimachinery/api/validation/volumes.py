@@ -18,6 +18,8 @@ from apimachinery.meta import names, quantity
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+# What upstream calls a source that is one too many.
+_MISSPELT = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 
 
@@ -25,6 +27,7 @@ def volumes(found: list[dict[str, Any]], path: Path, pod_name: str = "") -> tupl
     """The sound volumes by name, and all problems. pod_name: of a pod that has one, which names its own claims."""
     problems: list[Problem] = []
     known: dict[str, Object] = {}
+    made = {f"{pod_name}-{each.get('name', '')}" for each in found if pod_name and each.get("ephemeral") is not None}
     for position, volume in enumerate(found):
         where = path.index(position)
         name = volume.get("name", "")
@@ -42,6 +45,10 @@ def volumes(found: list[dict[str, Any]], path: Path, pod_name: str = "") -> tupl
         if not wrong:
             known[name] = volume
         problems += wrong
+        named = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if named in made:
+            text = "must not reference a PVC that gets created for an ephemeral volume"
+            problems.append(invalid(where.child("persistentVolumeClaim", "claimName"), named, text))
     return known, problems
 
 
@@ -54,7 +61,7 @@ def _source(volume: Object, name: str, path: Path) -> list[Problem]:
     problems = check(volume[first], where) if check else check_source(first, volume[first], where, False)
     if first == "iscsi" and portal_too_long(name, volume[first]):
         problems.append(invalid(path.child("name"), name, PORTAL_TOO_LONG))
-    shown = ("cephFS" if kind == "cephfs" else kind for kind in given[1:])
+    shown = (_MISSPELT.get(kind, kind) for kind in given[1:])
     return problems + [forbidden(path.child(kind), "may not specify more than 1 volume type") for kind in shown]
 
 

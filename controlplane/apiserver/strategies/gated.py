@@ -46,9 +46,14 @@ def _volumes(spec: Object) -> list[Object]:
     return spec.get("volumes") or []
 
 
-# Gate → field → what of a PodSpec may hold it. All are closed in 1.32: KEP-4639, KEP-2837, KEP-3619, KEP-127.
+def _containers(spec: Object) -> list[Object]:
+    return [each for kind in ("containers", "initContainers", "ephemeralContainers") for each in spec.get(kind) or ()]
+
+
+# Gate → field → what of a PodSpec may hold it. All are closed in 1.32: KEP-4639, KEP-1287, KEP-2837, KEP-3619, KEP-127.
 _HOLDERS: Mapping[str, Mapping[str, Callable[[Object], list[Object]]]] = {
     "ImageVolume": {"image": _volumes},
+    "InPlacePodVerticalScaling": {"resizePolicy": _containers},
     "PodLevelResources": {"resources": _itself},
     "SupplementalGroupsPolicy": {"supplementalGroupsPolicy": _context},
     "UserNamespacesSupport": {"hostUsers": _itself},

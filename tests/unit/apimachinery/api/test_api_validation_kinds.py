@@ -6,7 +6,7 @@ import pytest
 
 from apimachinery.api import catalogue
 from apimachinery.api.catalogue import CONFIGMAPS
-from apimachinery.api.validation import validate_binding, validate_create, validate_update
+from apimachinery.api.validation import validate_binding, validate_create, validate_status_update, validate_update
 from tests.unit.apimachinery.api.objects_for_validation import made, texts
 
 _FIXED = "field is immutable when `immutable` is set"
@@ -214,3 +214,15 @@ def test_new_objects(resource, fields, expected):
 )
 def test_bindings(binding, expected):
     assert texts(validate_binding(binding)) == expected
+
+
+def test_a_nodes_status_has_whole_and_positive_amounts():
+    old = made(catalogue.NODES)
+    given = {"capacity": {"example.com/dongle": "1500m"}, "allocatable": {"memory": "-1"}}
+    new = made(catalogue.NODES, status=given)
+    first, second = texts(validate_status_update(catalogue.NODES, new, old))
+    assert first.startswith("status.capacity.example.com/dongle: Invalid value: resource.Quantity{")
+    assert first.endswith(": must be an integer")
+    assert second == 'status.allocatable.memory: Invalid value: "-1": must be greater than or equal to 0'
+    whole = made(catalogue.NODES, status={"capacity": {"example.com/dongle": "4"}})
+    assert not validate_status_update(catalogue.NODES, whole, old)

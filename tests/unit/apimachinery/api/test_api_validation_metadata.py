@@ -4,7 +4,7 @@ import pytest
 
 from apimachinery.api import catalogue
 from apimachinery.api.catalogue import CONFIGMAPS, SERVICES
-from apimachinery.api.validation import validate_create, validate_name, validate_update
+from apimachinery.api.validation import validate_create, validate_name, validate_status_update, validate_update
 from tests.unit.apimachinery.api.objects_for_validation import made, texts
 
 
@@ -86,3 +86,23 @@ def test_names(resource, name, good):
 def test_a_namespace_on_a_cluster_scoped_object():
     body = made(catalogue.NODES, metadata={"namespace": "x"})
     assert texts(validate_create(catalogue.NODES, body)) == ["metadata.namespace: Forbidden: not allowed on this type"]
+
+
+@pytest.mark.parametrize("finalizer", ["example.com/hold", "kubernetes", "orphan", "foregroundDeletion"])
+def test_finalizers_with_a_domain_and_those_of_kubernetes(finalizer):
+    assert not validate_create(CONFIGMAPS, made(CONFIGMAPS, metadata={"finalizers": [finalizer]}))
+
+
+def test_other_finalizers_without_a_domain():
+    told = [
+        'metadata.finalizers[1]: Invalid value: "hold": name is neither a standard finalizer name nor is it fully '
+        "qualified"
+    ]
+    held = {"finalizers": ["a.b/c", "hold"]}
+    new, old = made(CONFIGMAPS, metadata=held), made(CONFIGMAPS)
+    assert texts(validate_create(CONFIGMAPS, new)) == told
+    assert texts(validate_update(CONFIGMAPS, new, old)) == told
+    nodes = [made(catalogue.NODES, metadata=metadata) for metadata in (held, None)]
+    assert texts(validate_status_update(catalogue.NODES, *nodes)) == told
+    # Upstream does not judge the metadata of a Lease by the core group's rules.
+    assert not validate_create(catalogue.LEASES, made(catalogue.LEASES, metadata=held))

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from apimachinery.api import defaults
+from apimachinery.api.catalogue import PODS
+from apimachinery.api.validation import validate_create
 from apimachinery.api.validation.pod_resize import pod_resize
 
 Object = dict[str, Any]
@@ -62,3 +65,50 @@ def test_static_and_windows_pods() -> None:
     assert [str(each) for each in pod_resize(OLD, mirror)] == ["<nil>: Forbidden: static pods cannot be resized"]
     windows = {**OLD, "spec": {**OLD["spec"], "os": {"name": "windows"}}}
     assert [str(each) for each in pod_resize(OLD, windows)] == ["<nil>: Forbidden: windows pods cannot be resized"]
+
+
+def asking(policies: list[Object], kind: str = "containers", **spec: Any) -> Object:
+    """A pod one of whose containers has these policies."""
+    containers: Object = {"containers": [{"name": "c", "image": "i"}], "initContainers": [{"name": "d", "image": "i"}]}
+    containers[kind][0]["resizePolicy"] = policies
+    obj: Object = {"metadata": {"name": "p", "namespace": "default"}, "spec": {**containers, **spec}}
+    defaults.apply(PODS, obj)
+    return obj
+
+
+_CPU = {"resourceName": "cpu", "restartPolicy": "RestartContainer"}
+_WHERE = "spec.containers[0].resizePolicy"
+
+
+@pytest.mark.parametrize(
+    ("obj", "told"),
+    [
+        (asking([_CPU, {"resourceName": "memory", "restartPolicy": "NotRequired"}]), []),
+        (asking([_CPU, _CPU]), [f'{_WHERE}[1]: Duplicate value: "cpu"']),
+        (
+            asking([{"resourceName": "storage"}]),
+            [
+                f'{_WHERE}: Unsupported value: "storage": supported values: "cpu", "memory"',
+                f"{_WHERE}: Required value",
+            ],
+        ),
+        (
+            asking([{"resourceName": "cpu", "restartPolicy": "Never"}]),
+            [f'{_WHERE}: Unsupported value: "Never": supported values: "NotRequired", "RestartContainer"'],
+        ),
+        (
+            asking([_CPU], restartPolicy="Never"),
+            [f"{_WHERE}: Invalid value: \"RestartContainer\": must be 'NotRequired' when `restartPolicy` is 'Never'"],
+        ),
+        (
+            asking([_CPU], "initContainers"),
+            [
+                "spec.initContainers[0].resizePolicy: Invalid value: []core.ContainerResizePolicy{"
+                'core.ContainerResizePolicy{ResourceName:"cpu", RestartPolicy:"RestartContainer"}}: '
+                "must not be set for init containers"
+            ],
+        ),
+    ],
+)
+def test_what_a_resize_restarts(obj: Object, told: list[str]) -> None:
+    assert [str(problem) for problem in validate_create(PODS, obj)] == told

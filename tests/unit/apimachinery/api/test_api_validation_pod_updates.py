@@ -270,3 +270,100 @@ def test_a_pods_own_claim_must_have_a_name():
     assert _texts(validate_create(PODS, pod)) == [
         f'spec.volumes[0].name: Invalid value: "v": PVC name "{"p" * 253}-v": must be no more than 253 characters'
     ]
+
+
+def test_a_pods_own_claim_is_not_named_as_another_volume():
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    pod = _pod(
+        volumes=[
+            {"name": "other", "persistentVolumeClaim": {"claimName": "p-v"}},
+            {"name": "v", "ephemeral": {"volumeClaimTemplate": template}},
+        ]
+    )
+    assert _texts(validate_create(PODS, pod)) == [
+        'spec.volumes[0].persistentVolumeClaim.claimName: Invalid value: "p-v": must not reference a PVC that gets '
+        "created for an ephemeral volume"
+    ]
+    pod["metadata"]["name"] = "q"
+    assert not validate_create(PODS, pod)
+
+
+_SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"runtimeClassName": ""}, f'spec.runtimeClassName: Invalid value: "": {_SUBDOMAIN}'),
+        (
+            {"initContainers": [{"name": "i", "image": "i", "restartPolicy": ""}]},
+            'spec.initContainers[0].restartPolicy: Unsupported value: "": supported values: "Always"',
+        ),
+        (
+            {"securityContext": {"fsGroupChangePolicy": ""}},
+            'spec.securityContext.fsGroupChangePolicy: Unsupported value: "": supported values: "Always", '
+            '"OnRootMismatch"',
+        ),
+        (
+            _spread(nodeTaintsPolicy=""),
+            'spec.topologySpreadConstraints[0].nodeTaintsPolicy: Unsupported value: "": supported values: "Honor", '
+            '"Ignore"',
+        ),
+    ],
+)
+def test_what_is_given_is_not_empty(spec, expected):
+    assert _texts(validate_create(PODS, _pod(**spec))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ({"type": "Localhost", "localhostProfile": ""}, []),
+        (
+            {"type": "Localhost"},
+            ["localhostProfile: Required value: must be set when seccomp type is Localhost"],
+        ),
+        (
+            {"type": "RuntimeDefault", "localhostProfile": "a"},
+            [
+                'localhostProfile: Invalid value: core.SeccompProfile{Type:"RuntimeDefault", '
+                "LocalhostProfile:(*string)(0xc000000000)}: can only be set when seccomp type is Localhost"
+            ],
+        ),
+        (
+            {"localhostProfile": "a"},
+            [
+                "type: Required value: type is required when seccompProfile is set",
+                'localhostProfile: Invalid value: core.SeccompProfile{Type:"", '
+                "LocalhostProfile:(*string)(0xc000000000)}: can only be set when seccomp type is Localhost",
+            ],
+        ),
+    ],
+)
+def test_a_seccomp_profile_is_named_where_it_is_the_nodes(profile, expected):
+    pod = _pod(securityContext={"seccompProfile": profile})
+    assert _texts(validate_create(PODS, pod)) == [f"spec.securityContext.seccompProfile.{text}" for text in expected]
+
+
+def test_a_security_context_is_gone_through_in_upstreams_order():
+    bad = {"type": "A"}
+    context = {
+        "seccompProfile": bad,
+        "appArmorProfile": bad,
+        "windowsOptions": {"runAsUserName": ""},
+        "allowPrivilegeEscalation": False,
+        "privileged": True,
+    }
+    fields = ["seccompProfile.type", "", "windowsOptions.runAsUserName", "appArmorProfile.type"]
+    found = validate_create(PODS, _pod(container={"securityContext": context}))
+    assert [each.path for each in found] == [
+        f"spec.containers[0].securityContext.{field}".strip(".") for field in fields
+    ]
+    own = {**context, "supplementalGroupsPolicy": "A", "fsGroupChangePolicy": "A"}
+    fields = ["shareProcessNamespace", "fsGroupChangePolicy", *filter(None, fields), "supplementalGroupsPolicy"]
+    found = validate_create(PODS, _pod(securityContext=own, shareProcessNamespace=True, hostPID=True))
+    assert [each.path for each in found] == [f"spec.securityContext.{field}" for field in fields]

@@ -19,6 +19,12 @@ _LABEL = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 
+_NAME_PART = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+
 
 def _texts(problems):
     return [str(problem) for problem in problems]
@@ -104,6 +110,29 @@ def _workload(resource, **spec):
                 "fieldPath: field label not supported: spec.foo"
             ],
         ),
+        (_pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.host"}}}]), []),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.phase"}}}]),
+            [
+                'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Unsupported value: "status.phase": supported '
+                'values: "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", '
+                '"spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"'
+            ],
+        ),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"apiVersion": "v2", "fieldPath": "metadata.name"}}}]),
+            [
+                'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "metadata.name": error '
+                "converting fieldPath: unsupported pod version: v2"
+            ],
+        ),
+        (
+            _pod(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name['a']"}}}]),
+            [
+                "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.name['a']\": error "
+                "converting fieldPath: field label does not support subscript: metadata.name['a']"
+            ],
+        ),
         (
             _pod(volumeMounts=[{"name": "v", "mountPath": "/v"}]),
             ['spec.containers[0].volumeMounts[0].name: Not found: "v"'],
@@ -115,6 +144,10 @@ def _workload(resource, **spec):
         (
             _pod({"volumes": [{"name": "v", "emptyDir": {}, "secret": {"secretName": "s"}}]}),
             ["spec.volumes[0].secret: Forbidden: may not specify more than 1 volume type"],
+        ),
+        (
+            _pod({"volumes": [{"name": "v", "emptyDir": {}, "downwardAPI": {}}]}),
+            ["spec.volumes[0].downwarAPI: Forbidden: may not specify more than 1 volume type"],
         ),
         (
             _pod({"volumes": [{"name": "v"}, {"name": "v"}]}),
@@ -153,6 +186,14 @@ def _workload(resource, **spec):
                     "must be a standard resource type or fully qualified",
                     "must be a standard resource for containers",
                 )
+            ],
+        ),
+        (
+            _pod(resources={"limits": {"g pus": "1"}}),
+            [
+                f'spec.containers[0].resources.{kind}[g pus]: Invalid value: "g pus": {text}'
+                for kind in ("limits", "requests")
+                for text in (_NAME_PART, "must be a standard resource for containers")
             ],
         ),
         (
@@ -236,6 +277,15 @@ def test_an_update_of_a_pod(change, expected):
     change(new["spec"])
     found = _texts(validate_update(PODS, new, old))
     assert (found == []) if expected is None else (len(found) == 1 and found[0].startswith(expected))
+
+
+def test_a_later_deadline_is_all_that_is_told():
+    old = _pod({"activeDeadlineSeconds": 10})
+    new = deepcopy(old)
+    new["spec"].update(activeDeadlineSeconds=20, nodeName="n")
+    assert _texts(validate_update(PODS, new, old)) == [
+        "spec.activeDeadlineSeconds: Invalid value: 20: must be less than or equal to previous value"
+    ]
 
 
 def test_the_refusal_names_what_changed():

@@ -48,6 +48,7 @@ def pod(**container: Any) -> dict[str, Any]:
         ("metadata.labels['a']", "1"),
         ("metadata.labels['z']", ""),
         ("metadata.labels", 'a="1"\nb="q\\""'),
+        ("spec.host", "node1"),
         ("spec.nodeName", "node1"),
         ("spec.serviceAccountName", "sa"),
         ("status.podIP", "10.0.0.1"),

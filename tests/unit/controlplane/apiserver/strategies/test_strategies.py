@@ -288,6 +288,11 @@ def test_one_address_told_twice(before: Any, after: Any, expected: list[str] | N
         ("PodLevelResources", {"resources": {"limits": {"cpu": "1"}}}, {}),
         ("UserNamespacesSupport", {"hostUsers": False}, {}),
         (
+            "InPlacePodVerticalScaling",
+            {"containers": [{"name": "c", "resizePolicy": [{"resourceName": "cpu"}]}], "initContainers": []},
+            {"containers": [{"name": "c"}], "initContainers": []},
+        ),
+        (
             "SupplementalGroupsPolicy",
             {"securityContext": {"supplementalGroupsPolicy": "Strict"}},
             {"securityContext": {}},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -112,7 +112,7 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
         review = Review(call, "DELETE", None, current, options.document())
         await collection.admission.mutate(review)
         await collection.admission.validate(review)
-        marked = _mark(collection, current, options)
+        marked = mark(collection.strategy, current, options, collection.clock.now())
         try:
             if marked is None:
                 if call.dry_run:
@@ -174,17 +174,18 @@ def is_finished(strategy: Strategy, obj: Object) -> bool:
 
 
 def _check_preconditions(collection: Collection, current: Object, options: DeleteOptions) -> None:
-    meta = current["metadata"]
-    for word, asked, have in (
-        ("UID", options.uid, meta.get("uid")),
-        ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
+    meta, resource = current["metadata"], collection.resource
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind  # upstream's words: not the plural
+    for word, asked, have, what in (
+        ("UID", options.uid, meta.get("uid"), "deleted and then recreated"),
+        ("ResourceVersion", options.resource_version, meta["resourceVersion"], "modified"),
     ):
         if asked and asked != have:
             raise status.conflict(
-                collection.resource,
+                kind,
                 meta["name"],
                 f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-                "The object might have been deleted and then recreated",
+                f"The object might have been {what}",
             )
 
 
@@ -197,36 +198,29 @@ def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) ->
     return others + {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
 
 
-def _mark(collection: Collection, current: Object, options: DeleteOptions) -> Object | None:
+def mark(strategy: Strategy, current: Object, options: DeleteOptions, now: datetime) -> Object | None:
     """The object as it waits for its end (the current one when nothing changes), or None to remove it now."""
-    strategy, meta = collection.strategy, dict(current["metadata"])
+    meta = dict(current["metadata"])
+    begun, left = meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds") or 0
+    if begun and left:
+        if options.grace is None or options.grace >= left:
+            return current  # an end that is awaited is only brought forward
+        # A shorter wish is counted from the first one.
+        grace, ends = options.grace, times.parse(begun) + timedelta(seconds=options.grace - left)
+        if ends < now:
+            grace, ends = min(grace, 1), now
+    elif begun:
+        grace, ends = 0, min(times.parse(begun), now)
+    else:
+        grace = strategy.grace(current, options.grace) or 0
+        ends = now + timedelta(seconds=grace)
+        if meta.get("generation"):
+            meta["generation"] += 1
+    meta["deletionTimestamp"], meta["deletionGracePeriodSeconds"] = times.rfc3339(ends), grace
     finalizers = _finalizers(meta.get("finalizers") or [], options, orphans=strategy.orphans)
     if finalizers:
         meta["finalizers"] = finalizers
     else:
         meta.pop("finalizers", None)
     marked = {**current, "metadata": meta}
-    grace = strategy.grace(current, options.grace)
-    now = collection.clock.now()
-    if grace:
-        if meta.get("deletionTimestamp"):
-            left = meta.get("deletionGracePeriodSeconds") or 0
-            if grace >= left:
-                return marked
-            # A shorter wish shortens what was granted, counted from the first one.
-            begun = times.parse(meta["deletionTimestamp"]) - timedelta(seconds=left)
-            meta["deletionTimestamp"] = times.rfc3339(begun + timedelta(seconds=grace))
-        else:
-            meta["deletionTimestamp"] = times.rfc3339(now + timedelta(seconds=grace))
-            if meta.get("generation"):
-                meta["generation"] += 1
-        meta["deletionGracePeriodSeconds"] = grace
-        return strategy.ending(marked)
-    if not strategy.held(marked):
-        return None
-    if not meta.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = times.rfc3339(now)
-        if meta.get("generation"):
-            meta["generation"] += 1
-    meta["deletionGracePeriodSeconds"] = 0
-    return strategy.ending(marked)
+    return strategy.ending(marked) if grace or strategy.held(marked) else None

@@ -251,6 +251,12 @@ def test_a_pod_is_bound_once_and_deleted_gracefully(control_plane: ControlPlane,
     made = control_plane.request("POST", path, {"metadata": {"name": "p"}, "spec": spec})
     assert made.code == 201 and made.json["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "elsewhere"}}
+    for below, kind, body in (("binding", "Binding", binding), ("eviction", "Eviction", {})):
+        for name in ({}, {"name": "q"}):
+            refused = control_plane.request("POST", f"{path}/p/{below}", {**body, "metadata": name})
+            assert (refused.code, refused.json["message"]) == (
+                400, f"name in URL does not match name in {kind} object"
+            )  # fmt: skip
     assert control_plane.request("POST", f"{path}/p/binding", binding).code == 201
     assert control_plane.request("POST", f"{path}/p/binding", binding).code == 409
     answer = control_plane.request("DELETE", f"{path}/p").json

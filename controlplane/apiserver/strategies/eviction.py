@@ -32,8 +32,7 @@ _SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction s
 async def evict(registry: Registry, collection: Collection, call: Call, document: Any) -> Object:
     """Delete the pod if its budget allows. Raises ApiError 404, 409, 429 (not now), 500 (more than one budget)."""
     eviction = read(call, document, "policy", "v1", "Eviction")
-    name = eviction["metadata"].get("name")
-    if name and name != call.name:
+    if eviction["metadata"].get("name") != call.name:
         raise status.bad_request("name in URL does not match name in Eviction object")
     asked = eviction.get("deleteOptions") or {}
     call.dry_run = call.dry_run or bool(asked.get("dryRun"))

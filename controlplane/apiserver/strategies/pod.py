@@ -99,11 +99,12 @@ def bound(pod: Object, binding: Object, now: str) -> Object:
         raise status.invalid("Binding", meta["name"], [problem])
     if not target.get("name"):
         raise status.invalid("Binding", meta["name"], [required(Path("target").child("name"))])
-    uid = (binding.get("metadata") or {}).get("uid")
-    if uid and uid != meta["uid"]:
-        raise _conflict(
-            meta["name"], f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
-        )
+    asked = binding.get("metadata") or {}
+    for word, field in (("UID", "uid"), ("ResourceVersion", "resourceVersion")):
+        want, have = asked.get(field), meta.get(field)
+        if want and want != have:
+            detail = f"Precondition failed: {word} in precondition: {want}, {word} in object meta: {have}"
+            raise _conflict(meta["name"], detail)
     spec = pod["spec"]
     if meta.get("deletionTimestamp"):
         raise _conflict(meta["name"], f"pod {meta['name']} is being deleted, cannot be assigned to a host")
@@ -116,7 +117,7 @@ def bound(pod: Object, binding: Object, now: str) -> Object:
     ]
     conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now})
     metadata = dict(meta)
-    if annotations := (binding.get("metadata") or {}).get("annotations"):
+    if annotations := asked.get("annotations"):
         metadata["annotations"] = {**(meta.get("annotations") or {}), **annotations}
     return {
         **pod,

@@ -53,6 +53,12 @@ def test_binding_sets_the_node_and_says_so():
         ({"spec": {"nodeName": "n0"}}, {"target": {"name": "n1"}}, 409, 'already assigned to node "n0"'),
         ({"metadata": {"deletionTimestamp": "x"}}, {"target": {"name": "n1"}}, 409, "is being deleted"),
         ({}, {"metadata": {"uid": "u2"}, "target": {"name": "n1"}}, 409, "UID in precondition"),
+        (
+            {"metadata": {"resourceVersion": "8"}},
+            {"metadata": {"resourceVersion": "7"}, "target": {"name": "n1"}},
+            409,
+            "ResourceVersion in precondition: 7, ResourceVersion in object meta: 8",
+        ),
         ({}, {"target": {"kind": "Pod", "name": "n1"}}, 422, "target.kind"),
         ({}, {"target": {}}, 422, "target.name"),
     ],

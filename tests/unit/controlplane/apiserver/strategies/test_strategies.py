@@ -214,6 +214,21 @@ def test_a_pods_quality_of_service_is_only_backfilled() -> None:
         assert new["status"]["qosClass"] == stored
 
 
+def test_the_status_of_a_signing_request_leaves_its_verdict_as_it_is() -> None:
+    requests = kind("certificates.k8s.io/v1", "CertificateSigningRequest")
+    stamp = {"lastUpdateTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    approved = {"type": "Approved", "status": "True", "reason": "Auto", **stamp}
+    failed = {"type": "Failed", "status": "True", **stamp}
+    old = {"metadata": {"name": "a"}, "spec": {}, "status": {"conditions": [approved]}}
+    for said, stored in (
+        ([failed, {"type": "Approved", "status": "True"}], [failed, approved]),
+        ([failed], [failed]),  # validation refuses it
+    ):
+        new = {"metadata": {"name": "a"}, "spec": {}, "status": {"conditions": said}}
+        of(requests).prepare_status(call(requests, "status"), new, old)
+        assert new["status"]["conditions"] == stored
+
+
 @pytest.mark.parametrize(
     ("before", "after", "left"),
     [

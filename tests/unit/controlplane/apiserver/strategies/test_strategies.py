@@ -160,6 +160,19 @@ def test_a_claims_sources_say_the_same() -> None:
     assert claim["spec"] == both  # validation refuses them
 
 
+def test_the_topology_of_an_endpoint_is_not_written() -> None:
+    resource = kind("discovery.k8s.io/v1", "EndpointSlice")
+    endpoint = {"addresses": ["10.0.0.1"]}
+    stored = {**endpoint, "deprecatedTopology": {"a": "b"}}
+    new = _object(endpoints=[dict(stored)])
+    of(resource).prepare_create(call(resource), new)
+    assert new["endpoints"] == [endpoint]
+    for old, kept in (([stored], stored), ([], endpoint)):
+        new = _object(endpoints=[dict(stored)])
+        of(resource).prepare_update(call(resource), new, _object(endpoints=old))
+        assert new["endpoints"] == [kept]
+
+
 def test_a_lease_asks_for_no_coordination() -> None:
     resource = kind("coordination.k8s.io/v1", "Lease")
     strategy = of(resource)

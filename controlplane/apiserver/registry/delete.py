@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, Problem, invalid, not_supported
 from controlplane.apiserver.admission.chain import Review
@@ -107,7 +108,7 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
     """The object, and whether it is gone from the store (False: it ends later)."""
 
     async def attempt(current: Object) -> tuple[Object, bool]:
-        _check_preconditions(collection, current, options)
+        check_preconditions(collection.resource, current, options)
         collection.strategy.check_delete(call, current)
         review = Review(call, "DELETE", None, current, options.document())
         await collection.admission.mutate(review)
@@ -173,20 +174,17 @@ def is_finished(strategy: Strategy, obj: Object) -> bool:
     return bool(meta.get("deletionTimestamp")) and not meta.get("deletionGracePeriodSeconds") and not strategy.held(obj)
 
 
-def _check_preconditions(collection: Collection, current: Object, options: DeleteOptions) -> None:
-    meta, resource = current["metadata"], collection.resource
+def check_preconditions(resource: Resource, current: Object, options: DeleteOptions) -> None:
+    """Raises ApiError 409 for another object or version than the options name."""
+    meta = current["metadata"]
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind  # upstream's words: not the plural
     for word, asked, have, what in (
         ("UID", options.uid, meta.get("uid"), "deleted and then recreated"),
         ("ResourceVersion", options.resource_version, meta["resourceVersion"], "modified"),
     ):
         if asked and asked != have:
-            raise status.conflict(
-                kind,
-                meta["name"],
-                f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-                f"The object might have been {what}",
-            )
+            detail = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
+            raise status.conflict(kind, meta["name"], f"{detail}The object might have been {what}")
 
 
 def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) -> list[str]:

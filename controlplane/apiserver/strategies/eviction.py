@@ -16,7 +16,7 @@ from apimachinery.meta import disruptions, labels, pods, status, times
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
+from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, delete_object, delete_options
 from controlplane.apiserver.registry.registry import Registry
 
 Object = dict[str, Any]
@@ -158,15 +158,7 @@ async def _delete(collection: Collection, call: Call, options: DeleteOptions) ->
     """Mark the pod as a disruption's target, then delete it. Raises ApiError 404, 409."""
 
     async def mark(current: Object) -> Object:
-        meta = current["metadata"]
-        for word, asked, have in (
-            ("UID", options.uid, meta.get("uid")),
-            ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
-        ):
-            if asked and asked != have:
-                detail = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-                detail += "The object might have been modified" if word == "ResourceVersion" else _ANEW
-                raise status.conflict(PODS, meta["name"], detail)
+        check_preconditions(PODS, current, options)
         return targeted(current, collection.clock.now())
 
     if not call.dry_run:
@@ -174,9 +166,6 @@ async def _delete(collection: Collection, call: Call, options: DeleteOptions) ->
         if options.resource_version:
             options = replace(options, resource_version=marked["metadata"]["resourceVersion"])
     await delete_object(collection, call, call.name, options)
-
-
-_ANEW = "The object might have been deleted and then recreated"
 
 
 def targeted(pod: Object, now: datetime) -> Object:

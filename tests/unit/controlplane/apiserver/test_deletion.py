@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import PODS
-from controlplane.apiserver.registry.delete import DeleteOptions, mark
+from apimachinery.api.catalogue import DEPLOYMENTS, PODS, Resource
+from apimachinery.meta.status import ApiError
+from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, mark
 from controlplane.apiserver.strategies.pod import PodStrategy
 
 NOW = datetime(2026, 1, 2, 12, 0, 10, 500_000, tzinfo=UTC)
@@ -55,3 +56,26 @@ def test_an_end_that_is_awaited_is_not_put_off_nor_changed(phase: str, asked: in
 def test_without_grace_it_is_gone() -> None:
     for obj in (pod(finalizers=[]), pod(grace=60, ends="01:05", finalizers=[])):
         assert mark(STRATEGY, obj, DeleteOptions(grace=0), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "options", "told"),
+    [
+        (
+            PODS,
+            DeleteOptions(uid="v"),
+            'Pod "web": the UID in the precondition (v) does not match the UID in record (u)',
+        ),
+        (
+            DEPLOYMENTS,
+            DeleteOptions(resource_version="7"),
+            'Deployment.apps "web": the ResourceVersion in the precondition',
+        ),
+    ],
+)
+def test_who_means_another_object_is_told_of_its_kind(resource: Resource, options: DeleteOptions, told: str) -> None:
+    obj = pod(uid="u", resourceVersion="8")
+    with pytest.raises(ApiError) as refused:
+        check_preconditions(resource, obj, options)
+    assert refused.value.code == 409
+    assert refused.value.message.startswith(f"Operation cannot be fulfilled on {told}")

@@ -18,6 +18,7 @@ from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, delete_object, delete_options
 from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.strategies.pod_fields import with_condition
 
 Object = dict[str, Any]
 
@@ -171,7 +172,6 @@ async def _delete(collection: Collection, call: Call, options: DeleteOptions) ->
 def targeted(pod: Object, now: datetime) -> Object:
     """Return the pod with the condition that says who ends it; the same pod when it says so already."""
     state = pod.get("status") or {}
-    found = [each for each in state.get("conditions") or () if each.get("type") != "DisruptionTarget"]
     current = pods.condition(pod, "DisruptionTarget")
     wanted = {
         "type": "DisruptionTarget",
@@ -181,7 +181,5 @@ def targeted(pod: Object, now: datetime) -> Object:
     }
     if current is not None and all(current.get(field) == value for field, value in wanted.items()):
         return pod
-    same = current is not None and current.get("status") == "True"
-    since = (current or {}).get("lastTransitionTime") if same else None
-    condition = {**wanted, "lastProbeTime": None, "lastTransitionTime": since or times.rfc3339(now)}
-    return {**pod, "status": {**state, "conditions": [*found, condition]}}
+    conditions = with_condition(state.get("conditions") or [], wanted, times.rfc3339(now))
+    return {**pod, "status": {**state, "conditions": conditions}}

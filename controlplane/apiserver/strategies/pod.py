@@ -10,7 +10,7 @@ from apimachinery.meta.paths import Path, Problem, not_supported, required
 from apimachinery.meta.pod_resources import qos_class
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
-from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles
+from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles, with_condition
 from controlplane.apiserver.strategies.pod_resize import prepare_resize, settle_resize_policies
 
 
@@ -112,10 +112,8 @@ def bound(pod: Object, binding: Object, now: str) -> Object:
         raise _conflict(meta["name"], f'pod {meta["name"]} is already assigned to node "{spec["nodeName"]}"')
     if spec.get("schedulingGates"):
         raise _conflict(meta["name"], f"pod {meta['name']} has non-empty .spec.schedulingGates")
-    conditions = [
-        each for each in (pod.get("status") or {}).get("conditions") or [] if each.get("type") != "PodScheduled"
-    ]
-    conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now})
+    before = (pod.get("status") or {}).get("conditions") or []
+    conditions = with_condition(before, {"type": "PodScheduled", "status": "True"}, now)
     metadata = dict(meta)
     if annotations := asked.get("annotations"):
         metadata["annotations"] = {**(meta.get("annotations") or {}), **annotations}

@@ -229,6 +229,12 @@ def test_preconditions_of_a_deletion(api: Api) -> None:
     wrong = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "other"}}
     answer = api.plane.request("DELETE", f"{api.path}/a", wrong)
     assert answer.code == 409 and "UID in the precondition" in answer.json["message"]
+    wrong["preconditions"] = {"resourceVersion": "1"}
+    answer = api.plane.request("DELETE", f"{api.path}/a", wrong)
+    assert answer.json["message"] == (
+        'Operation cannot be fulfilled on ConfigMap "a": the ResourceVersion in the precondition (1) does not match '
+        f"the ResourceVersion in record ({made['resourceVersion']}). The object might have been modified"
+    )
     right = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": made["uid"]}}
     assert api.plane.request("DELETE", f"{api.path}/a", right).json["status"] == "Success"
 
@@ -245,10 +251,18 @@ def test_a_pod_is_bound_once_and_deleted_gracefully(control_plane: ControlPlane,
     made = control_plane.request("POST", path, {"metadata": {"name": "p"}, "spec": spec})
     assert made.code == 201 and made.json["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "elsewhere"}}
+    for below, kind, body in (("binding", "Binding", binding), ("eviction", "Eviction", {})):
+        for name in ({}, {"name": "q"}):
+            refused = control_plane.request("POST", f"{path}/p/{below}", {**body, "metadata": name})
+            assert (refused.code, refused.json["message"]) == (
+                400, f"name in URL does not match name in {kind} object"
+            )  # fmt: skip
     assert control_plane.request("POST", f"{path}/p/binding", binding).code == 201
     assert control_plane.request("POST", f"{path}/p/binding", binding).code == 409
     answer = control_plane.request("DELETE", f"{path}/p").json
     assert answer["metadata"]["deletionGracePeriodSeconds"] == 30
+    for again in ("", "?gracePeriodSeconds=60"):
+        assert control_plane.request("DELETE", f"{path}/p{again}").json["metadata"] == answer["metadata"]
     assert control_plane.request("GET", f"{path}/p").code == 200
     assert control_plane.request("DELETE", f"{path}/p?gracePeriodSeconds=0").code == 200
     assert control_plane.request("GET", f"{path}/p").code == 404

@@ -54,8 +54,8 @@ def families(answer: Answer) -> tuple[str, list[str]]:
     ({"clusterIP": "fd00:201::77"}, ("SingleStack", ["IPv6"])),
     ({"ipFamilyPolicy": "PreferDualStack"}, ("PreferDualStack", ["IPv4", "IPv6"])),
     ({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}, ("RequireDualStack", ["IPv6", "IPv4"])),
-    ({"ipFamilies": ["IPv6", "IPv4"]}, ("RequireDualStack", ["IPv6", "IPv4"])),
-    ({"clusterIP": "10.201.7.7", "clusterIPs": ["10.201.7.7", "fd00:201::78"]}, ("RequireDualStack", ["IPv4", "IPv6"])),
+    ({"ipFamilyPolicy": "PreferDualStack", "clusterIP": "10.201.7.7", "clusterIPs": ["10.201.7.7", "fd00:201::78"]},
+     ("PreferDualStack", ["IPv4", "IPv6"])),
 ])  # fmt: skip
 def test_new_services(plane: DualStack, spec: dict[str, Any], expected: tuple[str, list[str]]) -> None:
     made = create(plane, "made", **spec)
@@ -86,6 +86,15 @@ def test_a_second_family_comes_and_goes(plane: DualStack) -> None:
 def test_headless_without_a_selector_takes_every_family(plane: DualStack) -> None:
     spec = create(plane, "outside", clusterIP="None", ipFamilyPolicy="PreferDualStack").json["spec"]
     assert (spec["clusterIPs"], spec["ipFamilies"]) == (["None"], ["IPv4", "IPv6"])
+    spec = create(plane, "unsaid", clusterIP="None").json["spec"]
+    assert (spec["ipFamilyPolicy"], spec["ipFamilies"]) == ("RequireDualStack", ["IPv4", "IPv6"])
+
+
+def test_two_families_need_a_policy(plane: DualStack) -> None:
+    refused = create(plane, "two", ipFamilies=["IPv6", "IPv4"])
+    assert refused.code == 422
+    words = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"
+    assert f'spec.ipFamilyPolicy: Invalid value: "SingleStack": {words}' in refused.json["message"]
 
 
 def test_a_slice_for_each_family(plane: DualStack) -> None:

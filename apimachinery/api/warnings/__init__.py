@@ -100,6 +100,8 @@ def for_update(resource: Resource, new: Object, old: Object) -> list[str]:
         return []
     if kind in _BY_GENERATION and _generation(new) == _generation(old):
         return []
+    if kind == ("", "ServiceAccount"):
+        return [text for text in kinds.service_account(new) if text not in kinds.service_account(old)]
     found = _TEMPLATES.get(kind) or _CREATE.get(kind)
     return list(found(new)) if found else []
 

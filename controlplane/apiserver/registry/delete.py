@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from msgspec import Struct
 
+from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, Problem, invalid, not_supported
 from controlplane.apiserver.admission.chain import Review
@@ -107,12 +108,12 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
     """The object, and whether it is gone from the store (False: it ends later)."""
 
     async def attempt(current: Object) -> tuple[Object, bool]:
-        _check_preconditions(collection, current, options)
+        check_preconditions(collection.resource, current, options)
         collection.strategy.check_delete(call, current)
         review = Review(call, "DELETE", None, current, options.document())
         await collection.admission.mutate(review)
         await collection.admission.validate(review)
-        marked = _mark(collection, current, options)
+        marked = mark(collection.strategy, current, options, collection.clock.now())
         try:
             if marked is None:
                 if call.dry_run:
@@ -173,19 +174,17 @@ def is_finished(strategy: Strategy, obj: Object) -> bool:
     return bool(meta.get("deletionTimestamp")) and not meta.get("deletionGracePeriodSeconds") and not strategy.held(obj)
 
 
-def _check_preconditions(collection: Collection, current: Object, options: DeleteOptions) -> None:
+def check_preconditions(resource: Resource, current: Object, options: DeleteOptions) -> None:
+    """Raises ApiError 409 for another object or version than the options name."""
     meta = current["metadata"]
-    for word, asked, have in (
-        ("UID", options.uid, meta.get("uid")),
-        ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind  # upstream's words: not the plural
+    for word, asked, have, what in (
+        ("UID", options.uid, meta.get("uid"), "deleted and then recreated"),
+        ("ResourceVersion", options.resource_version, meta["resourceVersion"], "modified"),
     ):
         if asked and asked != have:
-            raise status.conflict(
-                collection.resource,
-                meta["name"],
-                f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-                "The object might have been deleted and then recreated",
-            )
+            detail = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
+            raise status.conflict(kind, meta["name"], f"{detail}The object might have been {what}")
 
 
 def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) -> list[str]:
@@ -197,36 +196,29 @@ def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) ->
     return others + {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
 
 
-def _mark(collection: Collection, current: Object, options: DeleteOptions) -> Object | None:
+def mark(strategy: Strategy, current: Object, options: DeleteOptions, now: datetime) -> Object | None:
     """The object as it waits for its end (the current one when nothing changes), or None to remove it now."""
-    strategy, meta = collection.strategy, dict(current["metadata"])
+    meta = dict(current["metadata"])
+    begun, left = meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds") or 0
+    if begun and left:
+        if options.grace is None or options.grace >= left:
+            return current  # an end that is awaited is only brought forward
+        # A shorter wish is counted from the first one.
+        grace, ends = options.grace, times.parse(begun) + timedelta(seconds=options.grace - left)
+        if ends < now:
+            grace, ends = min(grace, 1), now
+    elif begun:
+        grace, ends = 0, min(times.parse(begun), now)
+    else:
+        grace = strategy.grace(current, options.grace) or 0
+        ends = now + timedelta(seconds=grace)
+        if meta.get("generation"):
+            meta["generation"] += 1
+    meta["deletionTimestamp"], meta["deletionGracePeriodSeconds"] = times.rfc3339(ends), grace
     finalizers = _finalizers(meta.get("finalizers") or [], options, orphans=strategy.orphans)
     if finalizers:
         meta["finalizers"] = finalizers
     else:
         meta.pop("finalizers", None)
     marked = {**current, "metadata": meta}
-    grace = strategy.grace(current, options.grace)
-    now = collection.clock.now()
-    if grace:
-        if meta.get("deletionTimestamp"):
-            left = meta.get("deletionGracePeriodSeconds") or 0
-            if grace >= left:
-                return marked
-            # A shorter wish shortens what was granted, counted from the first one.
-            begun = times.parse(meta["deletionTimestamp"]) - timedelta(seconds=left)
-            meta["deletionTimestamp"] = times.rfc3339(begun + timedelta(seconds=grace))
-        else:
-            meta["deletionTimestamp"] = times.rfc3339(now + timedelta(seconds=grace))
-            if meta.get("generation"):
-                meta["generation"] += 1
-        meta["deletionGracePeriodSeconds"] = grace
-        return strategy.ending(marked)
-    if not strategy.held(marked):
-        return None
-    if not meta.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = times.rfc3339(now)
-        if meta.get("generation"):
-            meta["generation"] += 1
-    meta["deletionGracePeriodSeconds"] = 0
-    return strategy.ending(marked)
+    return strategy.ending(marked) if grace or strategy.held(marked) else None

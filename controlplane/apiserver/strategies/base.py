@@ -25,6 +25,8 @@ Object = dict[str, Any]
 
 Now = Callable[[], datetime]
 
+_GATED = ("", "apps", "batch")
+
 
 class Strategy:
     """The strategy of one resource (of the stored version).
@@ -45,7 +47,8 @@ class Strategy:
 
     def drop_disabled(self, new: Object, old: Object | None) -> None:
         """Take away what a closed feature gate keeps from clients, before `prepare_create` and `prepare_update`."""
-        drop_gated(self.resource.kind, new, old, self.gates)
+        if self.resource.group in _GATED:  # others may have kinds of the same names
+            drop_gated(self.resource.kind, new, old, self.gates)
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         """Before defaults-dependent validation: drop what a client may not say."""

@@ -16,8 +16,9 @@ from apimachinery.meta import disruptions, labels, pods, status, times
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
-from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
+from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, delete_object, delete_options
 from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.strategies.pod_fields import with_condition
 
 Object = dict[str, Any]
 
@@ -32,8 +33,7 @@ _SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction s
 async def evict(registry: Registry, collection: Collection, call: Call, document: Any) -> Object:
     """Delete the pod if its budget allows. Raises ApiError 404, 409, 429 (not now), 500 (more than one budget)."""
     eviction = read(call, document, "policy", "v1", "Eviction")
-    name = eviction["metadata"].get("name")
-    if name and name != call.name:
+    if eviction["metadata"].get("name") != call.name:
         raise status.bad_request("name in URL does not match name in Eviction object")
     asked = eviction.get("deleteOptions") or {}
     call.dry_run = call.dry_run or bool(asked.get("dryRun"))
@@ -159,15 +159,7 @@ async def _delete(collection: Collection, call: Call, options: DeleteOptions) ->
     """Mark the pod as a disruption's target, then delete it. Raises ApiError 404, 409."""
 
     async def mark(current: Object) -> Object:
-        meta = current["metadata"]
-        for word, asked, have in (
-            ("UID", options.uid, meta.get("uid")),
-            ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
-        ):
-            if asked and asked != have:
-                detail = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-                detail += "The object might have been modified" if word == "ResourceVersion" else _ANEW
-                raise status.conflict(PODS, meta["name"], detail)
+        check_preconditions(PODS, current, options)
         return targeted(current, collection.clock.now())
 
     if not call.dry_run:
@@ -177,13 +169,9 @@ async def _delete(collection: Collection, call: Call, options: DeleteOptions) ->
     await delete_object(collection, call, call.name, options)
 
 
-_ANEW = "The object might have been deleted and then recreated"
-
-
 def targeted(pod: Object, now: datetime) -> Object:
     """Return the pod with the condition that says who ends it; the same pod when it says so already."""
     state = pod.get("status") or {}
-    found = [each for each in state.get("conditions") or () if each.get("type") != "DisruptionTarget"]
     current = pods.condition(pod, "DisruptionTarget")
     wanted = {
         "type": "DisruptionTarget",
@@ -193,7 +181,5 @@ def targeted(pod: Object, now: datetime) -> Object:
     }
     if current is not None and all(current.get(field) == value for field, value in wanted.items()):
         return pod
-    same = current is not None and current.get("status") == "True"
-    since = (current or {}).get("lastTransitionTime") if same else None
-    condition = {**wanted, "lastProbeTime": None, "lastTransitionTime": since or times.rfc3339(now)}
-    return {**pod, "status": {**state, "conditions": [*found, condition]}}
+    conditions = with_condition(state.get("conditions") or [], wanted, times.rfc3339(now))
+    return {**pod, "status": {**state, "conditions": conditions}}

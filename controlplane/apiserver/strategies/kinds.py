@@ -120,11 +120,23 @@ class LimitRangeStrategy(Strategy):
 
 
 class EndpointSliceStrategy(Strategy):
-    """`endpointslices`: labels count as a change."""
+    """`endpointslices`: labels count as a change; what v1 may not write of the topology is dropped."""
+
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        _no_topology(obj)
+
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        if not same(new.get("endpoints"), old.get("endpoints")):
+            _no_topology(new)
 
     def spec_changed(self, new: Object, old: Object) -> bool:
         labels = (each["metadata"].get("labels") for each in (new, old))
         return super().spec_changed(new, old) or not same(*labels)
+
+
+def _no_topology(obj: Object) -> None:
+    for endpoint in obj.get("endpoints") or ():
+        endpoint.pop("deprecatedTopology", None)
 
 
 class DriverStrategy(Strategy):

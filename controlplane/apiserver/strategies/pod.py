@@ -10,7 +10,7 @@ from apimachinery.meta.paths import Path, Problem, not_supported, required
 from apimachinery.meta.pod_resources import qos_class
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
-from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles
+from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles, with_condition
 from controlplane.apiserver.strategies.pod_resize import prepare_resize, settle_resize_policies
 
 
@@ -99,11 +99,12 @@ def bound(pod: Object, binding: Object, now: str) -> Object:
         raise status.invalid("Binding", meta["name"], [problem])
     if not target.get("name"):
         raise status.invalid("Binding", meta["name"], [required(Path("target").child("name"))])
-    uid = (binding.get("metadata") or {}).get("uid")
-    if uid and uid != meta["uid"]:
-        raise _conflict(
-            meta["name"], f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
-        )
+    asked = binding.get("metadata") or {}
+    for word, field in (("UID", "uid"), ("ResourceVersion", "resourceVersion")):
+        want, have = asked.get(field), meta.get(field)
+        if want and want != have:
+            detail = f"Precondition failed: {word} in precondition: {want}, {word} in object meta: {have}"
+            raise _conflict(meta["name"], detail)
     spec = pod["spec"]
     if meta.get("deletionTimestamp"):
         raise _conflict(meta["name"], f"pod {meta['name']} is being deleted, cannot be assigned to a host")
@@ -111,12 +112,10 @@ def bound(pod: Object, binding: Object, now: str) -> Object:
         raise _conflict(meta["name"], f'pod {meta["name"]} is already assigned to node "{spec["nodeName"]}"')
     if spec.get("schedulingGates"):
         raise _conflict(meta["name"], f"pod {meta['name']} has non-empty .spec.schedulingGates")
-    conditions = [
-        each for each in (pod.get("status") or {}).get("conditions") or [] if each.get("type") != "PodScheduled"
-    ]
-    conditions.append({"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now})
+    before = (pod.get("status") or {}).get("conditions") or []
+    conditions = with_condition(before, {"type": "PodScheduled", "status": "True"}, now)
     metadata = dict(meta)
-    if annotations := (binding.get("metadata") or {}).get("annotations"):
+    if annotations := asked.get("annotations"):
         metadata["annotations"] = {**(meta.get("annotations") or {}), **annotations}
     return {
         **pod,

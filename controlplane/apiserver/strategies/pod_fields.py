@@ -16,6 +16,17 @@ _DEFAULT, _UNCONFINED, _LOCAL = "runtime/default", "unconfined", "localhost/"
 _MAX_PROFILE = 4095
 
 
+def with_condition(conditions: list[Object], wanted: Object, now: str) -> list[Object]:
+    """The conditions of a pod with this one where that of its type is, or last; it turned now unless its status is the
+    same (UpdatePodCondition)."""
+    kinds = [each.get("type") for each in conditions]
+    place = kinds.index(wanted["type"]) if wanted["type"] in kinds else len(kinds)
+    before = conditions[place] if place < len(kinds) else {}
+    since = before.get("lastTransitionTime") if before.get("status") == wanted["status"] else None
+    made = {**wanted, "lastProbeTime": None, "lastTransitionTime": since or now}
+    return [*conditions[:place], made, *conditions[place + 1 :]]
+
+
 def settle_affinity(pod: Object) -> None:
     """The pod's own values of `matchLabelKeys` and `mismatchLabelKeys` become part of the selector (KEP-3633)."""
     labels = pod["metadata"].get("labels") or {}

@@ -8,16 +8,18 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.services import needs_health_check
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, Problem, invalid
 from controlplane.apiserver.registry.allocator import AddressPool, Exhausted, Pool, PortPool, Taken
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
 from controlplane.apiserver.strategies.service_families import family_of, settle_families
-from controlplane.apiserver.strategies.service_fields import drop_unused, settle_addresses
+from controlplane.apiserver.strategies.service_fields import drop_unused, keep_node_ports, settle_addresses
 
 _CLUSTER_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 _PORT_TYPES = ("NodePort", "LoadBalancer")
+_PORT_TAKEN = "provided port is already allocated"
 
 
 def addresses_of(service: Mapping[str, Any]) -> list[str]:
@@ -65,7 +67,7 @@ class ServiceStrategy(Strategy):
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
                 if not spec.get(field) and before.get(field):
                     keep(spec, before, field)
-        _patch_node_ports(spec, before)
+        keep_node_ports(spec, before)
 
     def claim(self, call: Call, new: Object, old: Object | None) -> AbstractAsyncContextManager[None]:
         return self._claim(call, new, old)
@@ -139,36 +141,53 @@ class ServiceStrategy(Strategy):
         return next((pool for pool in self.addresses if pool.family == family), None)
 
     async def _claim_ports(self, call: Call, new: Object, old: Object | None, undo: AsyncExitStack) -> None:
-        spec, name = new["spec"], new["metadata"]["name"]
-        kind = spec.get("type", "ClusterIP")
-        if kind not in _PORT_TYPES or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False):
-            return
         held = set(node_ports(old).values()) if old is not None else set()
-        # One port number may serve TCP and UDP of the same Service.
-        mine: dict[int, set[str]] = {}
-        for position, port in enumerate(spec.get("ports") or []):
-            protocol = port.get("protocol") or "TCP"
-            number = port.get("nodePort")
-            path = Path("spec").child("ports").index(position).child("nodePort")
-            if number:
+        if new["spec"].get("type") in _PORT_TYPES:
+            await self._claim_node_ports(call, new, old is None, held, undo)
+        if needs_health_check(new["spec"]):
+            await self._claim_health_check(call, new, held, undo)
+
+    async def _claim_node_ports(
+        self, call: Call, new: Object, created: bool, held: set[int], undo: AsyncExitStack
+    ) -> None:
+        spec, name = new["spec"], new["metadata"]["name"]
+        # Without these ports a balancer still gets those that are asked for by number.
+        wanted = spec["type"] != "LoadBalancer" or spec.get("allocateLoadBalancerNodePorts") is not False
+        ports = spec.get("ports") or []
+        # A new Service has one node port for a port that serves TCP and UDP; a changed one gets one for each.
+        shared = {port.get("port"): port["nodePort"] for port in reversed(ports) if port.get("nodePort")}
+        mine: set[int] = set()
+        for position, port in enumerate(ports):
+            if not port.get("nodePort") and not wanted:
+                continue
+            number = port.get("nodePort") or (shared.get(port.get("port")) if created else None)
+            if number and number not in held and number not in mine:
+                path = Path("spec").child("ports").index(position).child("nodePort")
                 if number not in self.ports:
-                    low, high = self.ports.first, self.ports.first + self.ports.size - 1
-                    detail = f"provided port is not in the valid range. The range of valid ports is {low}-{high}"
-                    raise self._refuse(name, [invalid(path, number, detail)])
-                if number not in held and number not in mine:
-                    problem = invalid(path, number, "provided port is already allocated")
-                    await self._take(self.ports, number, name, undo, call, problem)
-            else:
-                shared = [each for each, used in mine.items() if protocol not in used and _same(spec, port, each)]
-                number = shared[0] if shared else await self._any_port(name, undo)
-                port["nodePort"] = number
-            mine.setdefault(number, set()).add(protocol)
-        if (
-            kind == "LoadBalancer"
-            and spec.get("externalTrafficPolicy") == "Local"
-            and not spec.get("healthCheckNodePort")
-        ):
+                    raise self._refuse(name, [invalid(path, number, self._out_of_range())])
+                await self._take(self.ports, number, name, undo, call, invalid(path, number, _PORT_TAKEN))
+            port["nodePort"] = number or await self._any_port(name, undo)
+            mine.add(port["nodePort"])
+            shared.setdefault(port.get("port"), port["nodePort"])
+
+    async def _claim_health_check(self, call: Call, new: Object, held: set[int], undo: AsyncExitStack) -> None:
+        spec, name = new["spec"], new["metadata"]["name"]
+        number = spec.get("healthCheckNodePort")
+        if not number:
             spec["healthCheckNodePort"] = await self._any_port(name, undo)
+        elif number not in held:
+            failed = f"failed to allocate requested HealthCheck NodePort {number}: "
+            if number not in self.ports:
+                raise status.internal(failed + self._out_of_range())
+            try:
+                await self.ports.claim(number, name)
+            except Taken:
+                raise status.internal(failed + _PORT_TAKEN) from None
+            undo.push_async_callback(self.ports.release, number)
+
+    def _out_of_range(self) -> str:
+        low, high = self.ports.first, self.ports.first + self.ports.size - 1
+        return f"provided port is not in the valid range. The range of valid ports is {low}-{high}"
 
     async def _any_port(self, name: str, undo: AsyncExitStack) -> int:
         try:
@@ -205,23 +224,3 @@ def _number(pool: AddressPool, text: str) -> int | None:
     except ValueError:
         return None
     return number if number in pool else None
-
-
-def _same(spec: Object, port: Object, number: int) -> bool:
-    return any(each.get("nodePort") == number and each.get("port") == port.get("port") for each in spec["ports"])
-
-
-def _patch_node_ports(spec: Object, before: Object) -> None:
-    """Ports that a client sends back without their node port keep it (patchAllocatedValues)."""
-    if spec.get("type") not in _PORT_TYPES or before.get("type") not in _PORT_TYPES:
-        return
-    known = {
-        (port.get("protocol") or "TCP", port.get("port")): port.get("nodePort") for port in before.get("ports") or []
-    }
-    used = {port["nodePort"] for port in spec.get("ports") or [] if port.get("nodePort")}
-    for port in spec.get("ports") or []:
-        old = known.get((port.get("protocol") or "TCP", port.get("port")))
-        if not port.get("nodePort") and old and old not in used:
-            port["nodePort"] = old
-    if not spec.get("healthCheckNodePort"):
-        keep(spec, before, "healthCheckNodePort")

@@ -12,7 +12,7 @@ from controlplane.apiserver.strategies.base import Object
 IPV4, IPV6 = "IPv4", "IPv6"
 _SINGLE, _PREFER, _REQUIRE = "SingleStack", "PreferDualStack", "RequireDualStack"
 _POLICY, _FAMILIES, _ADDRESSES = Path("spec.ipFamilyPolicy"), Path("spec.ipFamilies"), Path("spec.clusterIPs")
-_TOO_MANY = "must be RequireDualStack or PreferDualStack when multiple {} are specified"
+_TOO_MANY = "must be 'RequireDualStack' or 'PreferDualStack' when multiple {} are specified"
 _NOT_RELEASED = "must be 'SingleStack' to release the secondary {}"
 
 
@@ -28,8 +28,7 @@ def settle_families(spec: Object, before: Mapping[str, Any] | None, served: Sequ
     if before is not None and _still_prefers(spec, before):
         return []  # a Service does not follow a cluster that becomes dual-stack
     if not spec.get("ipFamilyPolicy"):
-        two = len(spec.get("clusterIPs") or ()) == 2 or len(spec.get("ipFamilies") or ()) == 2
-        spec["ipFamilyPolicy"] = _REQUIRE if two else _SINGLE
+        spec["ipFamilyPolicy"] = _REQUIRE if _is_anybodys(spec) else _SINGLE
     problems = _settle_update(spec, before) if before is not None else []
     problems += _policy_problems(spec)
     problems += _infer(spec, served)
@@ -37,7 +36,7 @@ def settle_families(spec: Object, before: Mapping[str, Any] | None, served: Sequ
         return problems
     families: list[str] = spec.setdefault("ipFamilies", [])
     dual = spec["ipFamilyPolicy"] != _SINGLE
-    if spec.get("clusterIPs") == ["None"] and not spec.get("selector"):
+    if _is_anybodys(spec):
         # Headless and without a selector: whoever writes its endpoints may have families that the cluster has not.
         families += [] if families else [served[0]]
         families += [_other(families[0])] if dual and len(families) == 1 else []
@@ -53,6 +52,10 @@ def settle_families(spec: Object, before: Mapping[str, Any] | None, served: Sequ
         families += [] if families else [served[0]]
         families += [_other(families[0])] if dual and len(families) == 1 and len(served) == 2 else []
     return problems
+
+
+def _is_anybodys(spec: Mapping[str, Any]) -> bool:
+    return spec.get("clusterIPs") == ["None"] and not spec.get("selector")
 
 
 def _still_prefers(spec: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

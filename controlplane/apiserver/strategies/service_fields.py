@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery.api.validation.services import externally_accessible, needs_health_check
-from controlplane.apiserver.strategies.base import Object
+from controlplane.apiserver.strategies.base import Object, keep
 
 _ADDRESS_FIELDS = ("ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 
@@ -39,6 +39,20 @@ def drop_unused(spec: Object, before: Object) -> None:
             _drop_same(spec, before, field)
     if externally_accessible(before) and not externally_accessible(spec):
         _drop_same(spec, before, "externalTrafficPolicy")
+
+
+def keep_node_ports(spec: Object, before: Object) -> None:
+    """Ports that a client sends back without their node port keep it (patchAllocatedValues): that of the port of the
+    same name, whatever else of it changed; in place."""
+    if _has_ports(before) and _has_ports(spec):
+        used = _ports(before) & _ports(spec)
+        known = {port.get("name") or "": port.get("nodePort") for port in before.get("ports") or ()}
+        for port in spec.get("ports") or ():
+            old = known.get(port.get("name") or "")
+            if not port.get("nodePort") and old and old not in used:
+                port["nodePort"] = old
+    if needs_health_check(before) and needs_health_check(spec) and not spec.get("healthCheckNodePort"):
+        keep(spec, before, "healthCheckNodePort")
 
 
 def _drop_same(spec: Object, before: Object, field: str) -> None:

@@ -38,6 +38,8 @@ class SigningRequestStrategy(Strategy):
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
         super().prepare_status(call, new, old)
         keep(new, old, "spec")
+        for kind in ("Approved", "Denied"):
+            _keep_verdict(new, old, kind)
         _date(new, old, times.rfc3339(self._now()))
 
     def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
@@ -49,6 +51,17 @@ class SigningRequestStrategy(Strategy):
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {**super().fields(obj), "spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
+
+
+def _keep_verdict(new: Object, old: Object, kind: str) -> None:
+    """The status says nothing else of a verdict than the approval did (preserveConditionInstances). One that comes or
+    goes is left for validation, which refuses it."""
+    conditions, before = ((each.get("status") or {}).get("conditions") or [] for each in (new, old))
+    held = [each for each in before if each.get("type") == kind]
+    if held and len(held) == sum(each.get("type") == kind for each in conditions):
+        kept = iter(held)
+        conditions = [next(kept) if each.get("type") == kind else each for each in conditions]
+        new["status"] = {**new["status"], "conditions": conditions}
 
 
 def _date(new: Object, old: Object, now: str) -> None:

@@ -128,6 +128,8 @@ class Subresources:
 
     async def _bind(self, call: Call, name: str, document: Any) -> Object:
         binding = read(call, document, "", "v1", "Binding")
+        if binding["metadata"].get("name") != name:
+            raise status.bad_request("name in URL does not match name in Binding object")
         collection = self._registry.of(PODS)
         await collection.admission.admit(call, binding, ("", "v1", "Binding"))
         now = times.rfc3339(collection.clock.now())

@@ -32,23 +32,36 @@ class ClaimStrategy(Strategy):
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         super().prepare_create(call, obj)
+        self._own_namespace(obj)
         _known_source(obj)
         _one_source(obj)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         super().prepare_update(call, new, old)
         before = old.get("spec") or {}
-        if before.get("dataSource") is None and before.get("dataSourceRef") is None:
-            _known_source(new)
+        if before.get("dataSourceRef") is None:
+            self._own_namespace(new)
+            if before.get("dataSource") is None:
+                _known_source(new)
         _one_source(new)
+
+    def _own_namespace(self, obj: Object) -> None:
+        """A source in another namespace is dropped while the gate for it is closed (KEP-3294)."""
+        spec = obj.get("spec") or {}
+        if (spec.get("dataSourceRef") or {}).get("namespace") and not self.gates.get("CrossNamespaceVolumeDataSource"):
+            del spec["dataSourceRef"]
 
 
 def _known_source(obj: Object) -> None:
     """`dataSource` is dropped unless it names a claim or a snapshot: it was so before `dataSourceRef`, which names
-    anything (KEP-1495)."""
+    anything; who gives both knows that (KEP-1495)."""
     spec = obj.get("spec") or {}
     source = spec.get("dataSource")
-    if source is not None and (source.get("kind"), source.get("apiGroup") or "") not in _SOURCES:
+    if (
+        spec.get("dataSourceRef") is None
+        and source is not None
+        and (source.get("kind"), source.get("apiGroup") or "") not in _SOURCES
+    ):
         del spec["dataSource"]
 
 

@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 
 from apimachinery.api import catalogue, warnings
-from apimachinery.api.catalogue import CATALOGUE, DEPLOYMENTS, PODS, SERVICES
+from apimachinery.api.catalogue import CATALOGUE, DEPLOYMENTS, PODS, SERVICEACCOUNTS, SERVICES
 from apimachinery.api.warnings.pods import pod_warnings
 from apimachinery.meta.paths import Path
 
@@ -136,6 +136,9 @@ def test_a_workload_is_told_again_when_its_specification_changes():
     assert warnings.for_update(DEPLOYMENTS, deployment(1), deployment(1)) == []
     assert warnings.for_update(DEPLOYMENTS, deployment(2), deployment(1)) == [text]
     assert warnings.for_update(PODS, _pod(name="a.b"), _pod(name="a.b")) == []
+    old, limited = {"metadata": {}}, {"metadata": {"annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}}
+    assert len(warnings.for_update(SERVICEACCOUNTS, limited, old)) == 1
+    assert warnings.for_update(SERVICEACCOUNTS, limited, limited) == []
 
 
 @pytest.mark.parametrize(

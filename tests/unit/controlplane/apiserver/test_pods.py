@@ -47,12 +47,29 @@ def test_binding_sets_the_node_and_says_so():
     assert result["status"]["conditions"][-1]["type"] == "PodScheduled"
 
 
+def test_binding_turns_the_condition_in_its_place():
+    held = [
+        {"type": "PodScheduled", "status": "False", "lastTransitionTime": "2024-01-02T11:55:00Z"},
+        {"type": "example.com/gate", "status": "True"},
+    ]
+    now = "2024-01-02T12:00:00Z"
+    result = bound(pod(conditions=held), {"target": {"name": "n1"}}, now)
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    assert result["status"]["conditions"] == [scheduled, held[1]]
+
+
 @pytest.mark.parametrize(
     ("change", "binding", "code", "sentence"),
     [
         ({"spec": {"nodeName": "n0"}}, {"target": {"name": "n1"}}, 409, 'already assigned to node "n0"'),
         ({"metadata": {"deletionTimestamp": "x"}}, {"target": {"name": "n1"}}, 409, "is being deleted"),
         ({}, {"metadata": {"uid": "u2"}, "target": {"name": "n1"}}, 409, "UID in precondition"),
+        (
+            {"metadata": {"resourceVersion": "8"}},
+            {"metadata": {"resourceVersion": "7"}, "target": {"name": "n1"}},
+            409,
+            "ResourceVersion in precondition: 7, ResourceVersion in object meta: 8",
+        ),
         ({}, {"target": {"kind": "Pod", "name": "n1"}}, 422, "target.kind"),
         ({}, {"target": {}}, 422, "target.name"),
     ],

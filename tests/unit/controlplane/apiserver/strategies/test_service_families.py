@@ -20,6 +20,7 @@ def settled(served: list[str], before: dict[str, Any] | None = None, **spec: Any
     (ONE, {}, ("SingleStack", ["IPv4"], None)),
     (ONE, {"ipFamilyPolicy": "PreferDualStack"}, ("PreferDualStack", ["IPv4"], None)),
     (ONE, {"clusterIPs": ["None"], "ipFamilyPolicy": "RequireDualStack"}, ("RequireDualStack", TWO, ["None"])),
+    (ONE, {"clusterIPs": ["None"]}, ("RequireDualStack", TWO, ["None"])),
     (TWO, {"clusterIPs": ["None"], "selector": {"a": "b"}}, ("SingleStack", ["IPv4"], ["None"])),
     (TWO, {"clusterIPs": ["fd00::1"]}, ("SingleStack", ["IPv6"], ["fd00::1"])),
     (TWO, {"clusterIPs": ["fd00::1"], "ipFamilyPolicy": "PreferDualStack"},
@@ -34,9 +35,10 @@ def test_new(served: list[str], spec: dict[str, Any], expected: tuple[Any, ...])
     (ONE, {"ipFamilies": ["IPv6"]}, "not configured on this cluster"),
     (ONE, {"clusterIPs": ["fd00::1"]}, "IPv6 is not configured on this cluster"),
     (TWO, {"ipFamilies": TWO, "ipFamilyPolicy": "SingleStack"},
-     "must be RequireDualStack or PreferDualStack when multiple IP families are specified"),
+     "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"),
     (TWO, {"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilyPolicy": "SingleStack"},
-     "must be RequireDualStack or PreferDualStack when multiple cluster IPs are specified"),
+     "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified"),
+    (TWO, {"ipFamilies": TWO}, "when multiple IP families are specified"),
 ])  # fmt: skip
 def test_refused(served: list[str], spec: dict[str, Any], words: str) -> None:
     found = settled(served, **spec)

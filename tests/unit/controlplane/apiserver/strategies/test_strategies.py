@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,7 +148,29 @@ def test_a_claims_sources_say_the_same() -> None:
     assert kept["spec"]["dataSource"] == strange
     foreign = _object(spec={"dataSourceRef": {**source, "namespace": "b"}})
     of(resource).prepare_create(call(resource), foreign)
-    assert "dataSource" not in foreign["spec"]
+    assert foreign["spec"] == {}
+    gates = {"CrossNamespaceVolumeDataSource": True}
+    opened = strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW, gates=gates)(resource)
+    foreign = _object(spec={"dataSourceRef": {**source, "namespace": "b"}})
+    opened.prepare_create(call(resource), foreign)
+    assert foreign["spec"] == {"dataSourceRef": {**source, "namespace": "b"}}
+    both = {"dataSource": strange, "dataSourceRef": source}
+    claim = _object(spec=deepcopy(both))
+    of(resource).prepare_create(call(resource), claim)
+    assert claim["spec"] == both  # validation refuses them
+
+
+def test_the_topology_of_an_endpoint_is_not_written() -> None:
+    resource = kind("discovery.k8s.io/v1", "EndpointSlice")
+    endpoint = {"addresses": ["10.0.0.1"]}
+    stored = {**endpoint, "deprecatedTopology": {"a": "b"}}
+    new = _object(endpoints=[dict(stored)])
+    of(resource).prepare_create(call(resource), new)
+    assert new["endpoints"] == [endpoint]
+    for old, kept in (([stored], stored), ([], endpoint)):
+        new = _object(endpoints=[dict(stored)])
+        of(resource).prepare_update(call(resource), new, _object(endpoints=old))
+        assert new["endpoints"] == [kept]
 
 
 def test_a_lease_asks_for_no_coordination() -> None:
@@ -212,6 +235,21 @@ def test_a_pods_quality_of_service_is_only_backfilled() -> None:
         new = {**_pod(), "status": dict(said)}
         of(pods).prepare_status(call(pods, "status"), new, old)
         assert new["status"]["qosClass"] == stored
+
+
+def test_the_status_of_a_signing_request_leaves_its_verdict_as_it_is() -> None:
+    requests = kind("certificates.k8s.io/v1", "CertificateSigningRequest")
+    stamp = {"lastUpdateTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    approved = {"type": "Approved", "status": "True", "reason": "Auto", **stamp}
+    failed = {"type": "Failed", "status": "True", **stamp}
+    old = {"metadata": {"name": "a"}, "spec": {}, "status": {"conditions": [approved]}}
+    for said, stored in (
+        ([failed, {"type": "Approved", "status": "True"}], [failed, approved]),
+        ([failed], [failed]),  # validation refuses it
+    ):
+        new = {"metadata": {"name": "a"}, "spec": {}, "status": {"conditions": said}}
+        of(requests).prepare_status(call(requests, "status"), new, old)
+        assert new["status"]["conditions"] == stored
 
 
 @pytest.mark.parametrize(
@@ -302,6 +340,26 @@ def test_one_address_told_twice(before: Any, after: Any, expected: list[str] | N
             {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "image": {"reference": "r"}}]},
             {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]},
         ),
+        (
+            "SELinuxChangePolicy",
+            {"securityContext": {"seLinuxChangePolicy": "Recursive"}},
+            {"securityContext": {}},
+        ),
+        (
+            "ClusterTrustBundleProjection",
+            {"volumes": [{"name": "a", "projected": {"sources": [{"clusterTrustBundle": {"path": "p"}}]}}]},
+            {"volumes": [{"name": "a", "projected": {"sources": [{}]}}]},
+        ),
+        (
+            "DynamicResourceAllocation",
+            {"resourceClaims": [{"name": "r"}], "containers": [{"resources": {"claims": [{"name": "r"}]}}]},
+            {"containers": [{"resources": {}}]},
+        ),
+        (
+            "InPlacePodVerticalScaling",
+            {"containers": [{"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]}]},
+            {"containers": [{}]},
+        ),
     ],
 )
 def test_what_a_closed_gate_keeps_away_is_dropped_unless_it_is_there(
@@ -321,3 +379,42 @@ def test_what_a_closed_gate_keeps_away_is_dropped_unless_it_is_there(
     opened = strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW, gates={gate: True})
     opened(resource).drop_disabled(new := obj(deepcopy(said)), None)
     assert new == obj(said)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "name", "said", "left"),
+    [
+        ("v1", "PersistentVolume", {"spec": {"volumeAttributesClassName": "c"}}, {"spec": {}}),
+        ("v1", "PersistentVolumeClaim", {"spec": {"volumeAttributesClassName": "c"}}, {"spec": {}}),
+        (
+            "v1",
+            "PersistentVolumeClaim",
+            {"status": {"currentVolumeAttributesClassName": "c", "modifyVolumeStatus": {"status": "Pending"}}},
+            {"status": {}},
+        ),
+        (
+            "apps/v1",
+            "StatefulSet",
+            {"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0, "maxUnavailable": 2}}}},
+            {"spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}}},
+        ),
+    ],
+)
+def test_closed_gates_of_other_kinds(api_version: str, name: str, said: dict[str, Any], left: dict[str, Any]) -> None:
+    resource = kind(api_version, name)
+    for old, kept in ((None, left), (left, left), (said, said)):
+        new = deepcopy(said)
+        of(resource).drop_disabled(new, old)
+        assert new == kept
+    gates = {"VolumeAttributesClass": True, "MaxUnavailableStatefulSet": True}
+    opened = strategies(_NOBODY, _NOBODY, _NOBODY, event_ttl=60, rbac=False, now=lambda: _NOW, gates=gates)
+    opened(resource).drop_disabled(new := deepcopy(said), None)
+    assert new == said
+
+
+def test_gates_are_of_the_kinds_of_kubernetes() -> None:
+    """A defined kind may have the name of one."""
+    resource = replace(kind("apps/v1", "StatefulSet"), group="apps.example.com")
+    said = {"spec": {"template": {"spec": {"hostUsers": False}}}}
+    of(resource).drop_disabled(new := deepcopy(said), None)
+    assert new == said

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from apimachinery.kit.jwt import decode
 from tests.integration.apiservers import ApiServer
 from tests.integration.process import ROOT, wait_until
 
@@ -118,6 +119,16 @@ def test_a_refusal_and_somebody_else(server: ApiServer) -> None:
     status = event["responseStatus"]
     assert (status["code"], status["status"], status["reason"]) == (403, "Failure", "Forbidden")
     assert status["message"].startswith('configmaps "a" is forbidden: User "bob" cannot delete resource')
+
+
+def test_which_token_was_issued(server: ApiServer) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    server.request("POST", accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    made = server.request("POST", f"{accounts}/robot/token", asked, headers={"Audit-Id": "token"}).json
+    claims = orjson.loads(decode(made["status"]["token"].split(".")[1]))
+    annotations = events(server, auditID="token")[-1]["annotations"]
+    assert annotations["authentication.kubernetes.io/issued-credential-id"] == f"JTI={claims['jti']}"
 
 
 def test_secrets_stay_out_of_the_log(server: ApiServer) -> None:

@@ -19,6 +19,9 @@ from controlplane.apiserver.registry.call import Call
 
 Object = dict[str, Any]
 
+_INVALID = "invalid bearer token"
+"""Said first of every token that proves nothing: upstream's server has a token of its own, which is compared first."""
+
 
 class Reviews:
     """Answers reviews of authentication.k8s.io and authorization.k8s.io."""
@@ -51,9 +54,9 @@ class Reviews:
         try:
             found = await self._tokens.authenticate(token, spec.get("audiences") or [])
         except TokenError as error:
-            return {"authenticated": False, "user": {}, "error": str(error)}
+            return {"authenticated": False, "user": {}, "error": aggregate([_INVALID, *error.reasons])}
         if found is None:
-            return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+            return {"authenticated": False, "user": {}, "error": _INVALID}
         user, audiences = found
         return {"authenticated": True, "user": user.to_info(), "audiences": audiences}
 

@@ -237,6 +237,19 @@ def test_only_a_pod_that_was_given_a_node_is_read_for_the_graph():
     assert not may_be_on_a_node(encode(waiting))
 
 
+async def test_a_node_reads_the_secrets_of_volumes_that_a_pod_spells_out():
+    graph = PodGraph()
+    csi = {"name": "c", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "publish"}}}
+    others = [
+        {"name": "r", "rbd": {"secretRef": {"name": "ring"}}},
+        {"name": "f", "azureFile": {"secretName": "share"}},
+    ]
+    graph.put(pod(volumes=[csi, *others, {"name": "i", "iscsi": {"secretRef": None}}]))
+    for name in ("publish", "ring", "share"):
+        assert (await NodeAuthorizer(graph).authorize(of_node("get", "secrets", name, "a")))[0] is Decision.ALLOW, name
+        assert not graph.needs("n2", ("secrets", "a", name))
+
+
 async def test_a_volume_that_is_gone_and_a_mirror_pod_give_nothing():
     graph = PodGraph()
     claim = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}

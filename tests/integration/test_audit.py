@@ -150,6 +150,17 @@ def test_a_watch_has_a_start_and_an_end(server: ApiServer) -> None:
     assert stages == ["ResponseStarted", "ResponseComplete"]
 
 
+def test_a_watch_that_its_client_leaves_was_answered(server: ApiServer) -> None:
+    connection = server.connect()
+    connection.request("GET", f"{MAPS}?watch=1", headers={"Audit-Id": "left", "User-Agent": "x" * 1025})
+    assert connection.getresponse().status == 200
+    connection.close()
+    wait_until("the end", lambda: len(events(server, auditID="left")) > 1)
+    started, complete = events(server, auditID="left")
+    assert started["responseStatus"] == complete["responseStatus"] == {"metadata": {}, "code": 200}
+    assert complete["userAgent"] == "x" * 1024 + "...TRUNCATED"
+
+
 @pytest.mark.parametrize("path", ["pods/none/log", "pods/none/exec?command=id", "services/none/proxy/"])
 def test_whatever_may_take_long_has_a_start_and_an_end(server: ApiServer, path: str) -> None:
     identity = path.replace("/", "-")

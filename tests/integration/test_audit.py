@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from apimachinery.kit.jwt import decode
 from tests.integration.apiservers import ApiServer
 from tests.integration.process import ROOT, wait_until
 
@@ -120,6 +121,16 @@ def test_a_refusal_and_somebody_else(server: ApiServer) -> None:
     assert status["message"].startswith('configmaps "a" is forbidden: User "bob" cannot delete resource')
 
 
+def test_which_token_was_issued(server: ApiServer) -> None:
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    server.request("POST", accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    made = server.request("POST", f"{accounts}/robot/token", asked, headers={"Audit-Id": "token"}).json
+    claims = orjson.loads(decode(made["status"]["token"].split(".")[1]))
+    annotations = events(server, auditID="token")[-1]["annotations"]
+    assert annotations["authentication.kubernetes.io/issued-credential-id"] == f"JTI={claims['jti']}"
+
+
 def test_secrets_stay_out_of_the_log(server: ApiServer) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"key": "hidden-value"}}
     server.request("POST", "/api/v1/namespaces/default/secrets", secret, headers={"Audit-Id": "three"})
@@ -137,6 +148,17 @@ def test_a_watch_has_a_start_and_an_end(server: ApiServer) -> None:
     wait_until("the end", lambda: len(events(server, auditID="four")) > 1)
     stages = [event["stage"] for event in events(server, auditID="four")]
     assert stages == ["ResponseStarted", "ResponseComplete"]
+
+
+def test_a_watch_that_its_client_leaves_was_answered(server: ApiServer) -> None:
+    connection = server.connect()
+    connection.request("GET", f"{MAPS}?watch=1", headers={"Audit-Id": "left", "User-Agent": "x" * 1025})
+    assert connection.getresponse().status == 200
+    connection.close()
+    wait_until("the end", lambda: len(events(server, auditID="left")) > 1)
+    started, complete = events(server, auditID="left")
+    assert started["responseStatus"] == complete["responseStatus"] == {"metadata": {}, "code": 200}
+    assert complete["userAgent"] == "x" * 1024 + "...TRUNCATED"
 
 
 @pytest.mark.parametrize("path", ["pods/none/log", "pods/none/exec?command=id", "services/none/proxy/"])

@@ -106,7 +106,8 @@ def test_a_file(server: ApiServer, pair: tuple[OpenIDProvider, OpenIDProvider], 
             "'oidc:banned')' failed: banned",
         ),
     ):
-        assert review(server, one.token(**{**jane, **changes})) == {"authenticated": False, "user": {}, "error": why}
+        refused = {"authenticated": False, "user": {}, "error": f"[invalid bearer token, {why}]"}
+        assert review(server, one.token(**{**jane, **changes})) == refused
     for path, code in (("/livez", 200), ("/version", 200), ("/readyz", 401), ("/livez/ping", 401), ("/api", 401)):
         assert server.request("GET", path, anonymous=True).code == code, path
 

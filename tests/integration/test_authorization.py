@@ -72,6 +72,29 @@ def test_nobody_grants_more_than_they_hold(control_plane: ControlPlane, maker: s
     wait_until("bob may bind", lambda: control_plane.kubectl(*binding, check=False).returncode == 0)
 
 
+def test_a_bound_role_that_is_not_there_is_told(control_plane: ControlPlane, maker: str) -> None:
+    def said(*argv: str) -> str:
+        done = control_plane.kubectl(*argv, *BOB, check=False)
+        return done.stdout + done.stderr
+
+    control_plane.kubectl("create", "rolebinding", "gone", "--role=gone", "--user=bob", "-n", maker)
+    refused = (
+        'Error from server (Forbidden): secrets is forbidden: User "bob" cannot list resource "secrets" in API group '
+        f'"" in the namespace "{maker}": RBAC: role.rbac.authorization.k8s.io "gone" not found\n'
+    )
+    wait_until("the reason", lambda: said("get", "secrets", "-n", maker) == refused)
+    exact = GRANT.replace('verbs: ["*"]', "verbs: [create, get, patch, update]")
+    control_plane.kubectl("apply", "-n", maker, "-f", "-", stdin=exact)
+    more = ("create", "role", "more", "--verb=delete", "--resource=pods", "-n", maker)
+    wait_until("bob holds less", lambda: "is forbidden" in said(*more, "--dry-run=server"))
+    assert said(*more).endswith('; resolution errors: [roles.rbac.authorization.k8s.io "gone" not found]\n')
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": maker}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    answer = control_plane.request("POST", path, review, headers={"Impersonate-User": "bob"}).json["status"]
+    assert answer["evaluationError"] == 'role.rbac.authorization.k8s.io "gone" not found'
+    assert answer["incomplete"] is False and answer["resourceRules"]
+
+
 def test_aggregating_takes_a_cluster_administrator(control_plane: ControlPlane, namespace: str) -> None:
     argv = ("create", "clusterrole", f"maker-{namespace}", "--verb=create,escalate")
     control_plane.kubectl(*argv, "--resource=clusterroles.rbac.authorization.k8s.io")

@@ -83,7 +83,8 @@ def server(provider: OpenIDProvider, tmp_path: Path) -> Iterator[ApiServer]:
 def test_a_login(server: ApiServer, provider: OpenIDProvider, tmp_path: Path) -> None:
     jane = {"email": "jane@example.org", "hd": "example.org", "groups": ["devs"], "jti": "42"}
     refused = review(server, provider.token(**jane))
-    assert refused == {"authenticated": False, "user": {}, "error": "oidc: authenticator not initialized"}, "away"
+    told = "[invalid bearer token, oidc: authenticator not initialized]"
+    assert refused == {"authenticated": False, "user": {}, "error": told}, "away"
     with provider.serving():
         wait_until("the provider is found", lambda: whoami(server, provider.token(**jane)))
         assert whoami(server, provider.token(**jane)) == {
@@ -107,7 +108,8 @@ def test_a_login(server: ApiServer, provider: OpenIDProvider, tmp_path: Path) ->
 
         assert whoami(server, provider.token(email="joe@example.org", hd="else")) is None
         assert review(server, provider.token(**jane, exp=1))["error"] == (
-            "oidc: verify token: oidc: token is expired (Token Expiry: 1970-01-01 00:00:01 +0000 UTC)"
+            "[invalid bearer token, oidc: verify token: oidc: token is expired "
+            "(Token Expiry: 1970-01-01 00:00:01 +0000 UTC)]"
         )
         assert review(server, "anything")["error"] == "invalid bearer token"
         assert provider.asked.count("/keys") == 1

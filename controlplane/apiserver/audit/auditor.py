@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -52,15 +53,17 @@ class Auditor:
             raise status.internal("failed to store audit event")
 
     async def unidentified(
-        self, request: web.BaseRequest, info: RequestInfo, attributes: Attributes, error: ApiError
+        self, request: web.BaseRequest, info: RequestInfo, attributes: Attributes, error: ApiError, *, certificate: bool
     ) -> None:
-        """Write down a request whose proofs did not hold. attributes: of a user without a name."""
+        """Write down a request whose proofs did not hold. attributes: of a user without a name; certificate: whether
+        the client showed one."""
         decision = self._policy.decide(attributes)
         _LEVELS.labels(str(decision.level)).inc()
         if decision.level is not Level.NONE:
             trail = Trail(request, info, None, decision, self._clock.now, self._write)
-            tried = "bearer" if request.headers.get("Authorization", "").lower().startswith("bearer ") else "x509"
-            told: dict[str, Any] = {**refused(error), "message": f"Authentication failed, attempted: {tried}"}
+            tried = _tried(request, certificate=certificate)
+            why = f"attempted: {', '.join(tried)}" if tried else "no credentials provided"
+            told: dict[str, Any] = {**refused(error), "message": f"Authentication failed, {why}"}
             trail.stage(STARTED, told)
             await trail.settled()
 
@@ -104,3 +107,22 @@ async def _one_by_one(
     for each in waits:
         kept = await each and kept
     return kept
+
+
+def _tried(request: web.BaseRequest, *, certificate: bool) -> list[str]:
+    """By which proofs somebody meant to be known; also those that this server does not read."""
+    scheme, _, held = request.headers.get("Authorization", "").strip().partition(" ")
+    ways = {
+        "basic": scheme.lower() == "basic" and _is_basic(held),
+        "bearer": scheme.lower() == "bearer" and bool(held),
+        "access_token": bool(request.query.get("access_token", "").strip()),
+        "x509": certificate,
+    }
+    return [way for way, was_tried in ways.items() if was_tried]
+
+
+def _is_basic(text: str) -> bool:
+    try:
+        return b":" in base64.b64decode(text, validate=True)
+    except ValueError:
+        return False

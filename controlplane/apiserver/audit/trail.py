@@ -28,6 +28,7 @@ Writing = asyncio.Task[bool]
 KEY = web.RequestKey("audit", object)
 _IDENTITY_MAX, _AGENT_MAX = 64, 1024  # characters
 _STATUS = b'{"kind":"Status"'
+_CLOSED: Object = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
 
 
 _PATCH = "patch.webhook.admission.k8s.io/"
@@ -50,7 +51,8 @@ class Trail:
         self._decision, self._now, self._write = decision, now, write
         self._kept: bool | Writing = True
         self.identity = audit_id(request)
-        self._stored, self._long, self._begun = info.is_resource, info.long_running, False
+        self._stored, self._long = info.is_resource, info.long_running
+        self._begun: Object | None = None  # what the head of the answer said, of long-running requests
         self.annotations: dict[str, str] = {}
         self._received = times.rfc3339_micro(now())
         self._head: Object = {
@@ -65,7 +67,7 @@ class Trail:
         }
         self._about: Object = {
             "sourceIPs": _sources(request),
-            "userAgent": request.headers.get("User-Agent", "")[:1024],
+            "userAgent": _agent(request.headers.get("User-Agent", "")),
         }
         if info.is_resource:
             self._about["objectRef"] = _reference(info)
@@ -118,14 +120,13 @@ class Trail:
 
     def started(self, code: int) -> None:
         """The head of the answer is on its way. Of long-running requests alone that is an event."""
-        if self._long and not self._begun:
-            self._begun = True
-            self.stage(STARTED, {"metadata": {}, "code": code})
+        self._start({"metadata": {}, "code": code})
 
     def completed(self, response: web.StreamResponse | None) -> None:
         """The answer is ready, or was sent; None: the request was given up."""
         if response is None:
-            self.stage(COMPLETE)
+            self._start(_CLOSED)
+            self.stage(COMPLETE, self._begun or _CLOSED)
             return
         self.started(response.status)
         status: Object = {"metadata": {}, "code": response.status}
@@ -143,6 +144,11 @@ class Trail:
             if self._decision.level >= Level.REQUEST_RESPONSE and body:
                 self._objects["responseObject"] = self._trimmed(orjson.loads(body))
         self.stage(COMPLETE, status)
+
+    def _start(self, status: Object) -> None:
+        if self._long and self._begun is None:
+            self._begun = status
+            self.stage(STARTED, status)
 
     def _trimmed(self, document: Any) -> Any:
         if not self._decision.omit_managed_fields or not isinstance(document, dict):
@@ -183,6 +189,10 @@ def begun(request: web.BaseRequest, code: int) -> None:
     """Tell the trail that the head of the answer is on its way."""
     if (trail := trail_of(request)) is not None:
         trail.started(code)
+
+
+def _agent(text: str) -> str:
+    return text if len(text) <= _AGENT_MAX else f"{text[:_AGENT_MAX]}...TRUNCATED"
 
 
 def _answered(status: Object, code: int) -> Object:

@@ -42,7 +42,7 @@ class FrontProxy:
         name = next((headers[key] for key in self._usernames if headers.get(key)), "")
         if not name:
             return None
-        groups = tuple(value for key in self._groups for value in headers.getall(key, []))
+        groups = tuple(value for key in self._groups for value in headers.getall(key, []) if value)
         return authenticated(name, groups, extra=_extra(headers, self._extras))
 
 
@@ -118,6 +118,6 @@ def _extra(headers: Headers, prefixes: tuple[str, ...]) -> dict[str, tuple[str, 
     for prefix in prefixes:
         for header in headers:
             if header.lower().startswith(prefix.lower()):
-                key = unquote(header[len(prefix) :]).lower()
+                key = unquote(header[len(prefix) :].lower())
                 found.setdefault(key, tuple(headers.getall(header)))
     return found

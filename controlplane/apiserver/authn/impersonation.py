@@ -22,7 +22,7 @@ async def impersonate(user: User, headers: Headers, authorize: Callable[[Attribu
     groups = tuple(headers.getall("Impersonate-Group", []))
     uid = headers.get("Impersonate-Uid", "")
     extra = {
-        unquote(key[len(_EXTRA) :]).lower(): tuple(headers.getall(key))
+        unquote(key[len(_EXTRA) :].lower()): tuple(headers.getall(key))
         for key in headers
         if key.lower().startswith(_EXTRA)
     }

@@ -19,6 +19,11 @@ Lookup = Callable[[str, str, str], Awaitable[dict[str, Any] | None]]
 _CACHED_SECONDS = 10.0  # upstream's success TTL of the token cache
 _CACHED_MAX = 4096
 _LEGACY = "kubernetes.io/serviceaccount"
+_MARKED = (
+    "the token in secret {secret} for service account {account} has been marked invalid. Use tokens from the "
+    "TokenRequest API or manually created secret-based tokens, or remove the "
+    "'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token"
+)
 _GONE_AFTER = 60.0  # seconds after deletionTimestamp in which a bound object still counts
 
 
@@ -48,7 +53,7 @@ class ServiceAccountAuthenticator:
         user = await self._user(claims)
         named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         found = user, [audience for audience in wanted if audience in named]
-        self._known[key] = now + min(_CACHED_SECONDS, claims["exp"] - wall), *found
+        self._known[key] = now + _CACHED_SECONDS, *found
         while len(self._known) > _CACHED_MAX:
             self._known.popitem(last=False)
         return found
@@ -62,20 +67,20 @@ class ServiceAccountAuthenticator:
         name = str(account.get("name") or "")
         if claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
             raise TokenError("the token's subject is not its service account")
-        found = await self._check("serviceaccounts", namespace, account)
+        found = await self._account(namespace, account)
         extra: dict[str, tuple[str, ...]] = {}
         if claims.get("jti"):
             extra["authentication.kubernetes.io/credential-id"] = (f"JTI={claims['jti']}",)
         if secret := bound.get("secret"):
-            await self._check("secrets", namespace, secret)
+            await self._bound("secret", namespace, secret)
         if node := bound.get("node"):
             extra["authentication.kubernetes.io/node-name"] = (str(node.get("name")),)
             if node.get("uid"):
                 extra["authentication.kubernetes.io/node-uid"] = (str(node["uid"]),)
             if not bound.get("pod"):
-                await self._check("nodes", "", node)
+                await self._bound("node", "", node)
         if pod := bound.get("pod"):
-            await self._check("pods", namespace, pod)
+            await self._bound("pod", namespace, pod)
             extra["authentication.kubernetes.io/pod-name"] = (str(pod["name"]),)
             extra["authentication.kubernetes.io/pod-uid"] = (str(pod["uid"]),)
         groups = (SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}")
@@ -88,27 +93,46 @@ class ServiceAccountAuthenticator:
             for field in ("namespace", "service-account.name", "service-account.uid", "secret.name")
         )
         if not (namespace and name and secret) or claims.get("sub") != f"system:serviceaccount:{namespace}:{name}":
-            raise TokenError("the token's claims are not those of a service account")
+            raise TokenError("sub claim is invalid")
         kept = await self._lookup("secrets", namespace, secret)
         if kept is None or kept["metadata"].get("deletionTimestamp"):
             raise TokenError("Token has been invalidated")
         if kept.get("data", {}).get("token") != base64.b64encode(token.encode()).decode():
             raise TokenError("Token does not match server's copy")
+        account = await self._found("serviceaccounts", namespace, name)
+        if account["metadata"].get("deletionTimestamp"):
+            raise TokenError(f"ServiceAccount {namespace}/{name} has been deleted")
+        if (have := account["metadata"].get("uid")) != uid:
+            raise TokenError(f"ServiceAccount UID ({have}) does not match claim ({uid})")
         if (kept["metadata"].get("labels") or {}).get("kubernetes.io/legacy-token-invalid-since"):
-            raise TokenError("the token in secret is marked as invalid")
-        await self._check("serviceaccounts", namespace, {"name": name, "uid": uid})
+            raise TokenError(_MARKED.format(secret=f"{namespace}/{secret}", account=f"{namespace}/{name}"))
         groups = (SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}")
         return authenticated(str(claims["sub"]), groups, uid)
 
-    async def _check(self, plural: str, namespace: str, reference: dict[str, Any]) -> dict[str, Any]:
-        name = str(reference.get("name") or "")
+    async def _account(self, namespace: str, reference: dict[str, Any]) -> dict[str, Any]:
+        name, uid = str(reference.get("name") or ""), str(reference.get("uid") or "")
+        found = await self._found("serviceaccounts", namespace, name)
+        if self._is_long_gone(found):
+            raise TokenError(f"service account {namespace}/{name} has been deleted")
+        if (have := found["metadata"].get("uid")) != uid:
+            raise TokenError(f"service account UID ({have}) does not match claim ({uid})")
+        return found
+
+    async def _bound(self, kind: str, namespace: str, reference: dict[str, Any]) -> None:
+        """What the token is bound to besides its account."""
+        uid = str(reference.get("uid") or "")
+        found = await self._lookup(f"{kind}s", namespace, str(reference.get("name") or ""))
+        if found is None or self._is_long_gone(found):
+            raise TokenError("service account token has been invalidated")
+        if (have := found["metadata"].get("uid")) != uid:
+            raise TokenError(f"{kind} UID ({have}) does not match service account {kind} ref claim ({uid})")
+
+    async def _found(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         found = await self._lookup(plural, namespace, name)
         if found is None:
-            raise TokenError(f"{plural} {namespace}/{name} of the token does not exist")
-        meta = found["metadata"]
-        if meta.get("uid") != reference.get("uid"):
-            raise TokenError(f"{plural} {namespace}/{name} is another one than the token was issued for")
-        deleted = meta.get("deletionTimestamp")
-        if deleted and self._clock.now().timestamp() > times.parse(deleted).timestamp() + _GONE_AFTER:
-            raise TokenError(f"{plural} {namespace}/{name} of the token was deleted")
+            raise TokenError(f'{plural} "{name}" not found')
         return found
+
+    def _is_long_gone(self, obj: dict[str, Any]) -> bool:
+        deleted = obj["metadata"].get("deletionTimestamp")
+        return bool(deleted) and self._clock.now().timestamp() > times.parse(deleted).timestamp() + _GONE_AFTER

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
 
@@ -31,15 +30,15 @@ class TokenAuthenticators:
 
     async def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Found | None:
         """As `TokenAuthenticator`."""
-        errors = []
+        errors: list[str] = []
         for each in self._authenticators:
             try:
                 if (found := await each.authenticate(token, audiences)) is not None:
                     return found
             except TokenError as error:
-                errors.append(str(error))
+                errors += error.reasons
         if errors:
-            raise TokenError(aggregate(errors))
+            raise TokenError(*errors)
         return None
 
 

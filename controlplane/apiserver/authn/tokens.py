@@ -15,13 +15,21 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from apimachinery.kit.jwt import PublicKey, decode, key_id, verifies
+from apimachinery.meta.go_print import quoted
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.reloading import Reloading
 
 LEGACY_ISSUER = "kubernetes/serviceaccount"
+_LEEWAY = 60.0  # seconds
 
 
 class TokenError(Exception):
-    """The token proves nothing; the text says why, for the log."""
+    """The token proves nothing; the text says why, for the log and for who reviews it. reasons: one each way of reading
+    it that failed."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__(aggregate(reasons))
+        self.reasons = reasons
 
 
 def load_public_keys(path: Path) -> list[PublicKey]:
@@ -96,17 +104,31 @@ class Verifier:
             raise TokenError("invalid signature")
         if claims["iss"] == LEGACY_ISSUER:
             return claims
-        expires, starts = claims.get("exp"), claims.get("nbf")
-        if not isinstance(expires, int | float) or now > expires:
-            raise TokenError("token has expired")
-        if isinstance(starts, int | float) and now < starts - 60:
-            raise TokenError("token is not valid yet")
         named = claims.get("aud")
-        named = [named] if isinstance(named, str) else named
-        wanted = set(audiences or self.audiences)
-        if not isinstance(named, list) or not wanted.intersection(str(each) for each in named):
-            raise TokenError(f"token audiences {named!r} is invalid for the target audiences {sorted(wanted)!r}")
+        named = [str(each) for each in named] if isinstance(named, list) else [str(named)] if named else []
+        wanted = list(audiences or self.audiences)
+        if not set(wanted).intersection(named):
+            told = f"{_quoted_all(named)} is invalid for the target audiences {_quoted_all(wanted)}"
+            raise TokenError(f"token audiences {told}")
+        _check_times(claims, now)
         return claims
+
+
+def _check_times(claims: Mapping[str, Any], now: float) -> None:
+    """Clocks may differ by a minute; a token that names no end has none. Raises TokenError."""
+    starts, expires, issued = (
+        each if isinstance(each := claims.get(field), int | float) else None for field in ("nbf", "exp", "iat")
+    )
+    if starts is not None and now + _LEEWAY < starts:
+        raise TokenError("service account token is not valid yet")
+    if expires is not None and now - _LEEWAY > expires:
+        raise TokenError("service account token has expired")
+    if issued is not None and now + _LEEWAY < issued:
+        raise TokenError("service account token is issued in the future")
+
+
+def _quoted_all(words: Sequence[str]) -> str:
+    return f"[{' '.join(map(quoted, words))}]"
 
 
 def _verifies(key: PublicKey, algorithm: object, signed: bytes, signature: bytes) -> bool:

@@ -45,6 +45,7 @@ ANONYMOUS = User("system:anonymous", groups=(UNAUTHENTICATED,))
 
 
 def authenticated(name: str, groups: tuple[str, ...], uid: str = "", extra: Mapping[str, Any] | None = None) -> User:
-    """A user whose identity was proven: with the group that says so."""
-    named = groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED)
-    return User(name, uid, named, extra or {})
+    """A user whose identity was proven: with the group that says so. A proxy, or a webhook, may also say that it is
+    nobody, who stays that."""
+    known = name == ANONYMOUS.name or AUTHENTICATED in groups or UNAUTHENTICATED in groups
+    return User(name, uid, groups if known else (*groups, AUTHENTICATED), extra or {})

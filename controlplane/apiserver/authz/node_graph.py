@@ -40,6 +40,14 @@ _SECRETS = (
 )
 
 
+# Those of volumes that a pod spells out itself (VisitPodSecretNames).
+_INLINE = (
+    ("azureFile", "secretName"),
+    ("csi", "nodePublishSecretRef"),
+    *((source, "secretRef") for source in ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")),
+)
+
+
 def may_be_on_a_node(pod: bytes) -> bool:
     """Whether a stored pod can be in the graph: what is on no node, as every pod when it is made, need not be read to
     know that it is in no node's part of it."""
@@ -142,6 +150,10 @@ def references(pod: Object) -> Iterator[Reference]:
             yield "configmaps", namespace, config.get("name") or ""
         for source in (volume.get("projected") or {}).get("sources") or ():
             yield from _sources(namespace, source, "configMap", "secret")
+        for source, field in _INLINE:
+            held = volume.get(source) or {}
+            if name := held.get(field) if source == "azureFile" else (held.get(field) or {}).get("name"):
+                yield "secrets", namespace, name
 
 
 def _sources(namespace: str, source: Object, config_map: str, secret: str) -> Iterator[Reference]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.authz.policy import GROUP
 from controlplane.apiserver.authz.rules import Rule, allows
 
 Object = Mapping[str, Any]
@@ -47,12 +49,22 @@ class PolicyIndex:
     def rules_for(self, user: User, namespace: str) -> Iterator[tuple[Rule, Object]]:
         """Each rule that holds for the user in `namespace` ("" for cluster scope only), with the binding giving it."""
         by_subject = self._index()
-        subjects = [("User", user.name), *(("Group", group) for group in user.groups)]
-        for subject in subjects:
+        for subject in _subjects(user):
             for space, binding in by_subject.get(subject, ()):
                 if space in ("", namespace):
                     for rule in self.role_rules(binding["roleRef"], space) or ():
                         yield rule, binding
+
+    def missing_roles(self, user: User, namespace: str) -> list[tuple[str, str]]:
+        """Kind and name of each role that is bound to the user in `namespace` but is not there."""
+        by_subject = self._index()
+        missing: dict[tuple[str, str], None] = {}
+        for subject in _subjects(user):
+            for space, binding in by_subject.get(subject, ()):
+                reference = binding["roleRef"]
+                if space in ("", namespace) and self.role_rules(reference, space) is None:
+                    missing[str(reference.get("kind")), str(reference.get("name"))] = None
+        return list(missing)
 
     def _index(self) -> dict[tuple[str, str], list[tuple[str, Object]]]:
         if self._by_subject is None:
@@ -84,7 +96,19 @@ class RBACAuthorizer:
                 subject = _subject_of(binding, attributes.user)
                 role = f'{reference["kind"]} "{reference["name"]}"'
                 return Decision.ALLOW, f"RBAC: allowed by {where} of {role} to {subject}"
-        return Decision.NO_OPINION, ""
+        told = roles_not_found(self.policy, attributes.user, attributes.namespace)
+        return Decision.NO_OPINION, f"RBAC: {told}" if told else ""
+
+
+def roles_not_found(policy: PolicyIndex, user: User, namespace: str) -> str:
+    """That roles bound to the user are not there, in the words of upstream's authorizer, which names their kind in the
+    singular; "" when they all are."""
+    missing = policy.missing_roles(user, namespace)
+    return aggregate(f'{kind.lower()}.{GROUP} "{name}" not found' for kind, name in missing) if missing else ""
+
+
+def _subjects(user: User) -> list[tuple[str, str]]:
+    return [("User", user.name), *(("Group", group) for group in user.groups)]
 
 
 def _subject_of(binding: Object, user: User) -> str:

@@ -41,7 +41,7 @@ class AlwaysDeny:
     """--authorization-mode=AlwaysDeny."""
 
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
-        return Decision.DENY, "Everything is forbidden."
+        return Decision.NO_OPINION, "Everything is forbidden."
 
 
 class Union:
@@ -74,7 +74,7 @@ class Union:
                 reasons.append(reason)
         if errors:
             raise EvaluationError(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
-        return Decision.NO_OPINION, ", ".join(reasons)
+        return Decision.NO_OPINION, "\n".join(reasons)
 
     async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
         """As `evaluate`, for those who were asked for something else: raises ApiError 500 when nobody could decide."""

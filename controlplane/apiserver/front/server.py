@@ -294,7 +294,8 @@ class Front:
             user = await self._authenticator.authenticate(peer, request.headers, info.path)
         except status.ApiError as error:
             if self._auditor is not None:
-                await self._auditor.unidentified(request, info, _attributes(NOBODY, info), error)
+                shown = peer is not None
+                await self._auditor.unidentified(request, info, _attributes(NOBODY, info), error, certificate=shown)
             raise
         trail = self._auditor.begin(request, info, user, _attributes(user, info)) if self._auditor else None
         if self._auditor is not None and trail is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.user import MASTERS
+from controlplane.apiserver.authz.policy import GROUP
 from controlplane.apiserver.authz.rbac import PolicyIndex
 from controlplane.apiserver.authz.rules import Rule, compact, describe, uncovered
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy
 
-_GROUP = "rbac.authorization.k8s.io"
 _EVERYTHING: list[Rule] = [
     {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
     {"verbs": ["*"], "nonResourceURLs": ["*"]},
@@ -33,7 +34,7 @@ class RBACStrategy(Strategy):
             return
         if "roleRef" in new:
             await self._authorize_binding(call, new)
-        elif not await call.allowed("escalate", _GROUP, self.resource.plural, namespace=call.namespace, name=call.name):
+        elif not await call.allowed("escalate", GROUP, self.resource.plural, namespace=call.namespace, name=call.name):
             self._confirm(call, new, new.get("rules") or [])
             aggregates = new.get("aggregationRule") or (old or {}).get("aggregationRule")
             # It can gather anything, and it keeps what it gathered from being taken away.
@@ -44,11 +45,11 @@ class RBACStrategy(Strategy):
     async def _authorize_binding(self, call: Call, binding: Object) -> None:
         reference = binding["roleRef"]
         plural, name = "roles" if reference.get("kind") == "Role" else "clusterroles", str(reference.get("name"))
-        if await call.allowed("bind", _GROUP, plural, namespace=call.namespace, name=name):
+        if await call.allowed("bind", GROUP, plural, namespace=call.namespace, name=name):
             return
         rules = self._policy.role_rules(reference, call.namespace)
         if rules is None:
-            raise status.not_found(f"{plural}.{_GROUP}", name)
+            raise status.not_found(f"{plural}.{GROUP}", name)
         self._confirm(call, binding, rules)
 
     def _lacking(self, call: Call, wanted: list[Rule]) -> list[Rule]:
@@ -63,6 +64,10 @@ class RBACStrategy(Strategy):
                 f'user "{call.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently '
                 "held:\n" + "\n".join(told)
             )
+            if missing := self._policy.missing_roles(call.user, call.namespace):
+                # The registry is asked here, which names resources; the authorizer names kinds.
+                unknown = aggregate(f'{kind.lower()}s.{GROUP} "{name}" not found' for kind, name in missing)
+                detail += f"; resolution errors: [{unknown}]"
             raise status.forbidden(self.resource, obj["metadata"]["name"], detail)
 
 

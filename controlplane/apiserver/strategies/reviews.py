@@ -7,16 +7,20 @@ from typing import Any
 
 from apimachinery.api import validation
 from apimachinery.meta import status
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.abac import ABACAuthorizer
 from controlplane.apiserver.authz.attributes import Attributes, Decision, EvaluationError
-from controlplane.apiserver.authz.rbac import PolicyIndex
+from controlplane.apiserver.authz.rbac import PolicyIndex, roles_not_found
 from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.registry.call import Call
 
 Object = dict[str, Any]
+
+_INVALID = "invalid bearer token"
+"""Said first of every token that proves nothing: upstream's server has a token of its own, which is compared first."""
 
 
 class Reviews:
@@ -50,9 +54,9 @@ class Reviews:
         try:
             found = await self._tokens.authenticate(token, spec.get("audiences") or [])
         except TokenError as error:
-            return {"authenticated": False, "user": {}, "error": str(error)}
+            return {"authenticated": False, "user": {}, "error": aggregate([_INVALID, *error.reasons])}
         if found is None:
-            return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+            return {"authenticated": False, "user": {}, "error": _INVALID}
         user, audiences = found
         return {"authenticated": True, "user": user.to_info(), "audiences": audiences}
 
@@ -80,23 +84,25 @@ class Reviews:
             raise status.bad_request("no namespace on request")
         resources: list[Object] = []
         others: list[Object] = []
-        unknown: dict[str, None] = {}  # why some rules are not known, in order
+        unknown: list[str] = []  # whose rules are not known, in order
+        missing = ""
         for kind, decides in ((each.type, each.authorizer) for each in self._authorizer.authorizers):
             if kind == "Webhook":
-                unknown["webhook authorizer does not support user rule resolution"] = None
+                unknown.append("webhook authorizer does not support user rule resolution")
             elif kind == "Node" and user.node_name is not None:
-                unknown["node authorizer does not support user rule resolution"] = None
+                unknown.append("node authorizer does not support user rule resolution")
             elif kind == "AlwaysAllow":
                 resources.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
                 others.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
             elif kind == "RBAC":
                 _sort(resources, others, (rule for rule, _ in self._policy.rules_for(user, namespace)))
+                missing = roles_not_found(self._policy, user, namespace)
             elif isinstance(decides, ABACAuthorizer):
                 _sort(resources, others, decides.rules_for(user, namespace))
         answer: Object = {"resourceRules": resources, "nonResourceRules": others, "incomplete": bool(unknown)}
-        if unknown:
-            told = ", ".join(unknown)
-            answer["evaluationError"] = told if len(unknown) == 1 else f"[{told}]"
+        # A role that is not there is told, but makes nothing incomplete.
+        if errors := [*unknown, *([missing] if missing else ())]:
+            answer["evaluationError"] = aggregate(errors)
         return answer
 
 

@@ -10,6 +10,7 @@ from apimachinery.api.catalogue import NODES, PODS, SECRETS, Resource
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.jwt import Signer
 from apimachinery.meta import status, times
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.registry.body import read
@@ -22,7 +23,7 @@ _MIN, _MAX = 600, 1 << 32  # seconds (ValidateTokenRequest)
 _DEFAULT = 3600
 # What a kubelet asks for is given a year, and the warning time is kept in a claim (ServiceAccountTokenMaxExpiration).
 _EXTENDED, _WARN_AFTER = 365 * 24 * 3600, 3607
-_BINDABLE: dict[tuple[str, str], Resource] = {("v1", "Pod"): PODS, ("v1", "Secret"): SECRETS, ("v1", "Node"): NODES}
+_BINDABLE: dict[str, Resource] = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}  # of the core group
 
 
 class TokenRequests:
@@ -37,16 +38,15 @@ class TokenRequests:
     async def create(self, call: Call, document: Any) -> Object:
         """The TokenRequest with its token. Raises ApiError 400, 404, 409, 422."""
         request = read(call, document, "authentication.k8s.io", "v1", "TokenRequest")
-        account = await self._registry.of(call.resource).store.get(call.namespace, call.name)
         name = request["metadata"].get("name")
         if name and name != call.name:
-            raise status.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
-            )
+            told = "must match the service account name if specified"
+            raise self._refuse([invalid(Path("metadata").child("name"), name, told)], call.name)
         collection = self._registry.of(call.resource)
+        account = await collection.store.get(call.namespace, call.name)
         await collection.admission.admit(call, request, ("authentication.k8s.io", "v1", "TokenRequest"))
         spec = request.setdefault("spec", {})
-        seconds = spec.get("expirationSeconds") or _DEFAULT
+        seconds = _DEFAULT if spec.get("expirationSeconds") is None else spec["expirationSeconds"]
         path = Path("spec").child("expirationSeconds")
         if seconds < _MIN:
             raise self._refuse([invalid(path, seconds, "may not specify a duration less than 10 minutes")])
@@ -62,54 +62,61 @@ class TokenRequests:
         lifetime = seconds
         if reference := spec.get("boundObjectRef"):
             await self._bind(call, reference, bound)
-            if reference.get("kind") == "Pod" and seconds == _WARN_AFTER and audiences == list(self._audiences):
+            if reference.get("kind") == "Pod" and seconds == _WARN_AFTER and self._are_ours(audiences):
                 lifetime = _EXTENDED
                 bound["warnafter"] = int(now.timestamp()) + _WARN_AFTER
-        begun = int(now.timestamp())
+        begun, identity = int(now.timestamp()), str(uuid.uuid4())
+        call.annotate("authentication.kubernetes.io/issued-credential-id", f"JTI={identity}")
         claims = {
             "aud": audiences,
             "exp": begun + lifetime,
             "iat": begun,
             "iss": self._issuer,
-            "jti": str(uuid.uuid4()),
+            "jti": identity,
             "kubernetes.io": bound,
             "nbf": begun,
             "sub": f"system:serviceaccount:{call.namespace}:{call.name}",
         }
         spec["audiences"], spec["expirationSeconds"] = audiences, seconds
         spec.setdefault("boundObjectRef", None)
-        expires = times.rfc3339(now + timedelta(seconds=lifetime))
+        # Also of a token that lives longer: who asked for the hour is to ask again within it.
+        expires = times.rfc3339(now + timedelta(seconds=seconds))
         answered = {"token": self._signer.value.sign(claims), "expirationTimestamp": expires}
         where = {"name": call.name, "namespace": call.namespace, "creationTimestamp": times.rfc3339(now)}
         return {**request, "metadata": where, "spec": spec, "status": answered}
 
     async def _bind(self, call: Call, reference: Object, bound: Object) -> None:
         kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
-        resource = _BINDABLE.get((reference.get("apiVersion") or "v1", kind))
+        group, _, version = str(reference.get("apiVersion") or "").rpartition("/")
+        resource = _BINDABLE.get(kind) if not group else None
         if resource is None:
-            raise status.bad_request(f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={kind}")
+            raise status.bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
         namespace = call.namespace if resource.namespaced else ""
         found = await self._registry.of(resource).store.get(namespace, name)
         uid = found["metadata"]["uid"]
+        if kind == "Pod":
+            account = (found.get("spec") or {}).get("serviceAccountName")
+            if account != call.name:
+                raise status.bad_request(
+                    f"cannot bind token for serviceaccount {quoted(call.name)} to pod running with different "
+                    "serviceaccount name."
+                )
         if reference.get("uid") and reference["uid"] != uid:
             raise status.conflict(
-                resource,
+                kind,
                 name,
                 f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record. "
                 "The object might have been deleted and then recreated",
             )
         if kind == "Pod":
-            account = (found.get("spec") or {}).get("serviceAccountName")
-            if account != call.name:
-                name = f'"{call.name}"'
-                raise status.bad_request(
-                    f"cannot bind token for serviceaccount {name} to pod running with different serviceaccount name."
-                )
             node = (found.get("spec") or {}).get("nodeName")
             if node:
                 host = await self._registry.of(NODES).store.find("", node)
                 bound["node"] = {"name": node, **({"uid": host["metadata"]["uid"]} if host else {})}
         bound[kind.lower()] = {"name": name, "uid": uid}
 
-    def _refuse(self, problems: list[Any]) -> status.ApiError:
-        return status.invalid("TokenRequest.authentication.k8s.io", "", problems)
+    def _are_ours(self, audiences: list[str]) -> bool:
+        return set(audiences) <= set(self._audiences)
+
+    def _refuse(self, problems: list[Any], name: str = "") -> status.ApiError:
+        return status.invalid("TokenRequest.authentication.k8s.io", name, problems)

@@ -85,18 +85,22 @@ async def test_decisions_are_counted_by_who_made_them(hook: Hook) -> None:
     assert counted("webhook_evaluations_total", name="first", result="success") == 1
     assert counted("webhook_duration_seconds_count", name="first", result="success") == 1
     await chain.close()
-    before = counted("decisions_total", type="AlwaysDeny", name="alwaysdeny", decision="denied")
-    hook.status = {"allowed": False, "reason": "who knows"}
+    hook.status = {"allowed": False, "denied": True, "reason": "who knows"}
     chain = hook.chain("first", "second")
     assert (await chain.union.evaluate(ASKED))[0] is Decision.DENY
-    assert counted("decisions_total", type="AlwaysDeny", name="alwaysdeny", decision="denied") == before + 1
+    assert counted("decisions_total", type="Webhook", name="first", decision="denied") == 1
+    await chain.close()
+    hook.status = {"allowed": False, "reason": "who knows"}
+    chain = hook.chain("first", "second")
+    told = "who knows\nwho knows\nEverything is forbidden."
+    assert await chain.union.evaluate(ASKED) == (Decision.NO_OPINION, told)
     await chain.close()
 
 
 async def test_a_webhook_that_is_not_concerned_is_not_asked(hook: Hook) -> None:
     condition = {"expression": "request.resourceAttributes.namespace != 'default'"}
     chain = hook.chain("excluded", matchConditions=[condition])
-    assert (await chain.union.evaluate(ASKED))[0] is Decision.DENY and not hook.asked
+    assert (await chain.union.evaluate(ASKED))[0] is Decision.NO_OPINION and not hook.asked
     await chain.close()
 
 
@@ -171,7 +175,7 @@ async def test_who_is_being_asked_may_finish(hook: Hook, tmp_path: Path) -> None
     assert [each.type for each in chain.union.authorizers] == ["AlwaysDeny"]
     hook.held.set()
     assert await asking == (Decision.ALLOW, "")
-    assert (await chain.union.evaluate(ASKED))[0] is Decision.DENY
+    assert (await chain.union.evaluate(ASKED))[0] is Decision.NO_OPINION
     await chain.close()
 
 
@@ -181,6 +185,6 @@ async def test_a_kubeconfig_that_is_none(hook: Hook, tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_text("{}")
     file.write_bytes(hook.written("a"))
     await chain.look(file, text)
-    assert len(chain.union.authorizers) == 1 and (await chain.union.evaluate(ASKED))[0] is Decision.DENY
+    assert len(chain.union.authorizers) == 1 and (await chain.union.evaluate(ASKED))[0] is Decision.NO_OPINION
     with pytest.raises(ConfigError):
         hook.chain("a")

@@ -9,6 +9,7 @@ from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.policy import cluster_role_bindings, cluster_roles
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.rules import allows, compact, describe, uncovered
+from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Named, Union
 from controlplane.apiserver.bootstrap.roles import plan_update
 from controlplane.apiserver.registry.store import encode
 
@@ -86,6 +87,38 @@ async def test_bindings_hold_where_they_are():
     assert await decide(policy, ask(namespace="b")) is Decision.ALLOW
     policy.drop(everywhere)
     assert await decide(policy, ask(namespace="b")) is Decision.NO_OPINION
+
+
+async def test_roles_that_are_not_there_are_told():
+    policy = PolicyIndex()
+    bob = {"kind": "User", "name": "bob"}
+    policy.put(binding("a", "gone", bob, {"kind": "Group", "name": "devs"}))
+    assert await RBACAuthorizer(policy).authorize(ask()) == (
+        Decision.NO_OPINION,
+        'RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found',
+    )
+    policy.put(binding("b", "away", bob, namespace="a", kind="Role"))
+    assert (await RBACAuthorizer(policy).authorize(ask(namespace="a")))[1] == (
+        'RBAC: [clusterrole.rbac.authorization.k8s.io "gone" not found, '
+        'role.rbac.authorization.k8s.io "away" not found]'
+    )
+    assert (await RBACAuthorizer(policy).authorize(ask(user=User("eve"), namespace="a")))[1] == ""
+    policy.put(role("away", READ, namespace="a"))
+    assert await decide(policy, ask(namespace="a")) is Decision.ALLOW
+
+
+async def test_why_nobody_had_an_opinion_is_told_a_line_each():
+    policy = PolicyIndex()
+    policy.put(binding("a", "gone", {"kind": "Group", "name": "system:nodes"}))
+    both = [Named("Node", "node", NodeAuthorizer(PodGraph())), Named("RBAC", "rbac", RBACAuthorizer(policy))]
+    asked = of_node("get", "secrets", "s", "a")
+    assert await Union(both).evaluate(asked) == (
+        Decision.NO_OPINION,
+        "no relationship found between node 'n1' and this object\n"
+        'RBAC: clusterrole.rbac.authorization.k8s.io "gone" not found',
+    )
+    others = [Named("AlwaysDeny", "alwaysdeny", AlwaysDeny()), Named("RBAC", "rbac", AlwaysAllow())]
+    assert await Union(others).evaluate(asked) == (Decision.ALLOW, "")
 
 
 async def test_a_service_account_of_another_namespace():
@@ -202,6 +235,19 @@ def test_only_a_pod_that_was_given_a_node_is_read_for_the_graph():
     del waiting["spec"]["nodeName"]
     waiting["metadata"]["managedFields"] = [{"fieldsV1": {"f:spec": {"f:nodeName": {}, "f:nodeSelector": {}}}}]
     assert not may_be_on_a_node(encode(waiting))
+
+
+async def test_a_node_reads_the_secrets_of_volumes_that_a_pod_spells_out():
+    graph = PodGraph()
+    csi = {"name": "c", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "publish"}}}
+    others = [
+        {"name": "r", "rbd": {"secretRef": {"name": "ring"}}},
+        {"name": "f", "azureFile": {"secretName": "share"}},
+    ]
+    graph.put(pod(volumes=[csi, *others, {"name": "i", "iscsi": {"secretRef": None}}]))
+    for name in ("publish", "ring", "share"):
+        assert (await NodeAuthorizer(graph).authorize(of_node("get", "secrets", name, "a")))[0] is Decision.ALLOW, name
+        assert not graph.needs("n2", ("secrets", "a", name))
 
 
 async def test_a_volume_that_is_gone_and_a_mirror_pod_give_nothing():

@@ -38,18 +38,36 @@ def test_one_of_several_keys():
 @pytest.mark.parametrize(
     ("changes", "now", "why"),
     [
-        ({}, NOW + 61, "expired"),
-        ({"nbf": NOW + 600}, NOW, "not valid yet"),
-        ({"aud": ["other"]}, NOW, "audiences"),
-        ({"aud": []}, NOW, "audiences"),
+        ({}, NOW + 121, "^service account token has expired$"),
+        ({"nbf": NOW + 61}, NOW, "^service account token is not valid yet$"),
+        ({"iat": NOW + 61}, NOW, "^service account token is issued in the future$"),
+        (
+            {"aud": ["other", "one"], "exp": NOW - 600},
+            NOW,
+            r'^token audiences \["other" "one"\] is invalid for the target audiences \["https://us"\]$',
+        ),
+        ({"aud": []}, NOW, r"^token audiences \[\] is invalid"),
         ({"iss": "https://them"}, NOW, "issuer"),
-        ({"exp": None}, NOW, "expired"),
     ],
 )
 def test_refused_claims(changes, now, why):
     token = Signer(KEYS["ES256"]).sign(claims(**changes))
     with pytest.raises(TokenError, match=why):
         verifier(KEYS["ES256"]).verify(token, now)
+
+
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        ({}, NOW + 120),
+        ({"nbf": NOW + 60, "iat": NOW + 60}, NOW),
+        ({"exp": None}, NOW + 10**9),
+        ({"aud": "https://us"}, NOW),
+    ],
+)
+def test_clocks_may_differ_by_a_minute(changes, now):
+    token = Signer(KEYS["ES256"]).sign(claims(**changes))
+    assert verifier(KEYS["ES256"]).verify(token, now)["sub"] == "x"
 
 
 def test_a_foreign_signature():

@@ -7,6 +7,8 @@ from typing import Any
 from apimachinery.meta import status
 from apimachinery.meta.objects import copied
 from controlplane.apiserver.admission.chain import Review
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.authz.union import refusal
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
@@ -66,6 +68,7 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     async with strategy.claim(call, obj, None):
         collection.refuse(obj["metadata"]["name"], strategy.validate_create(call, obj))
         strategy.warn(call, obj, None)
+        await _permit(call, obj)
         await collection.admission.validate(review)
         if call.dry_run:
             if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):
@@ -74,3 +77,23 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
         if claimed:  # the store's refusal, as upstream: who may not create it, or has it wrong, has read that instead
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         return await collection.store.create(obj, strategy.ttl(obj), call.keep)
+
+
+async def _permit(call: Call, obj: Object) -> None:
+    """Raises ApiError 403 when a PUT or an apply would create what the user may change, but not create. The request
+    itself was allowed as an update; told after validation, as upstream (withAuthorization)."""
+    if call.verb == "create":
+        return
+    wanted = Attributes(
+        call.user,
+        "create",
+        call.resource.group,
+        call.resource.version,
+        call.resource.plural,
+        call.subresource,
+        call.namespace,
+        obj["metadata"]["name"],
+    )
+    decision, reason = await call.authorize(wanted)
+    if decision is not Decision.ALLOW:
+        raise refusal(wanted, reason)

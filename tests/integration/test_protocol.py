@@ -214,6 +214,17 @@ def test_the_time_that_a_client_gives(api: Api) -> None:
     assert told["message"] == "Timeout: request did not complete within the allotted timeout"
 
 
+def test_nothing_is_written_for_an_answer_that_nobody_reads(api: Api) -> None:
+    api.create("there")
+    page, table = {"Accept": "text/html"}, {"Accept": TABLE}
+    assert api.plane.request("POST", api.path, {"metadata": {"name": "a"}}, headers=page).code == 406
+    assert api.plane.request("DELETE", f"{api.path}/there", headers=page).code == 406
+    assert api.plane.request("DELETE", api.path, headers=page).code == 406
+    assert names(api.list()) == ["there"]
+    # A Status has no other shape, and is told as it is.
+    assert api.plane.request("DELETE", f"{api.path}/there", headers=table).json["status"] == "Success"
+
+
 def test_deletion_waits_for_finalizers(api: Api) -> None:
     document = {"metadata": {"name": "held", "finalizers": ["example.com/keep"]}}
     assert api.plane.request("POST", api.path, document).code == 201

@@ -37,6 +37,8 @@ from controlplane.apiserver.tables.render import Tables
 
 Object = dict[str, Any]
 
+_WRITING = ("create", "update", "patch", "delete", "deletecollection")
+
 
 class Resources:
     """Serves every path under /api and /apis that names a resource."""
@@ -94,6 +96,8 @@ class Resources:
         if (virtual := self._subresources.virtual(resource)) is not None:
             return await virtual(request, call)
         collection = self._registry.of(resource)
+        if info.verb in _WRITING:
+            _wanted(request, call)  # an answer that the client would not read is refused before anything is written
         match info.verb:
             case "get":
                 return await self._get(request, call, collection)
@@ -192,8 +196,7 @@ class Resources:
         return responses.document(request, listed, warnings=call.warnings)
 
     def _written(self, request: web.BaseRequest, call: Call, obj: Object, code: int) -> web.Response:
-        wanted = _wanted(request, call, transforms=obj.get("kind") != "Status")
-        return self._shown(request, call, obj, wanted, code)
+        return self._shown(request, call, obj, _wanted(request, call), code)
 
     def _shown(self, request: web.BaseRequest, call: Call, obj: Object, wanted: Accepted, code: int) -> web.Response:
         if not wanted.kind and wanted.media == JSON and (served := call.served(obj)) is not None:
@@ -208,9 +211,8 @@ class Resources:
         return responses.document(request, obj, code=code, media=wanted.media, warnings=call.warnings)
 
 
-def _wanted(request: web.BaseRequest, call: Call, *, transforms: bool = True) -> Accepted:
-    protobuf = not isinstance(call.resource, DefinedResource)
-    return accept(request.headers.get("Accept", ""), transforms=transforms, protobuf=protobuf)
+def _wanted(request: web.BaseRequest, call: Call) -> Accepted:
+    return accept(request.headers.get("Accept", ""), protobuf=not isinstance(call.resource, DefinedResource))
 
 
 def _not_allowed() -> status.ApiError:

@@ -37,14 +37,11 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
     """The same from an object of the stored version that was read already; `managed`: its managedFields."""
     generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for attempt in range(_NAME_ATTEMPTS):
-        made = copied(obj) if generated else obj
         try:
-            return await _create(collection, call, made, managed)
+            return await _create(collection, call, copied(obj) if generated else obj, managed)
         except status.ApiError as error:
-            if not generated or not status.is_already_exists(error):
+            if not generated or not status.is_already_exists(error) or attempt == _NAME_ATTEMPTS - 1:
                 raise
-            if attempt == _NAME_ATTEMPTS - 1:
-                raise status.generate_name_conflict(collection.resource, made["metadata"]["name"]) from None
     raise AssertionError("the loop returns or raises")
 
 
@@ -71,12 +68,32 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
         await _permit(call, obj)
         await collection.admission.validate(review)
         if call.dry_run:
-            if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):
-                raise status.already_exists(collection.resource, obj["metadata"]["name"])
+            if there := await _there(collection, obj):
+                raise _taken(collection, obj, there)
             return obj
         if claimed:  # the store's refusal, as upstream: who may not create it, or has it wrong, has read that instead
             raise status.bad_request("resourceVersion should not be set on objects to be created")
-        return await collection.store.create(obj, strategy.ttl(obj), call.keep)
+        try:
+            return await collection.store.create(obj, strategy.ttl(obj), call.keep)
+        except status.ApiError as error:
+            if not status.is_already_exists(error):
+                raise
+            raise _taken(collection, obj, await _there(collection, obj)) from None
+
+
+async def _there(collection: Collection, obj: Object) -> Object | None:
+    meta = obj["metadata"]
+    return await collection.store.find(meta.get("namespace") or "", meta["name"])
+
+
+def _taken(collection: Collection, obj: Object, there: Object | None) -> status.ApiError:
+    """409 for a name that `there` has, in upstream's words: they tell of one that only waits for its end."""
+    meta = obj["metadata"]
+    told = status.generate_name_conflict if meta.get("generateName") else status.already_exists
+    error = told(collection.resource, meta["name"])
+    if there is None or not there["metadata"].get("deletionTimestamp"):
+        return error
+    return status.ApiError(error.code, error.reason, f"object is being deleted: {error.message}", error.details)
 
 
 async def _permit(call: Call, obj: Object) -> None:

@@ -244,6 +244,24 @@ def test_preconditions_of_a_deletion(api: Api) -> None:
     assert api.plane.request("DELETE", f"{api.path}/a", right).json["status"] == "Success"
 
 
+def test_deleting_a_page_of_a_collection(api: Api) -> None:
+    for name in "abc":
+        api.create(name, labels={"of": "these"})
+    path = f"{api.path}?labelSelector=of%3Dthese"
+    assert api.plane.request("DELETE", f"{path}&resourceVersionMatch=Exact").code == 422
+    first = api.plane.request("DELETE", f"{path}&limit=2").json
+    assert names(first) == ["a", "b"] and "deletionTimestamp" not in first["items"][0]["metadata"]
+    assert names(api.list()) == ["c"]
+    again = api.plane.request("DELETE", f"{path}&limit=2&continue={first['metadata']['continue']}").json
+    assert names(again) == ["c"] and "continue" not in again["metadata"]
+    listed = api.list()
+    assert names(listed) == []
+    rest = api.plane.request("DELETE", path).json
+    assert rest["items"] == [] and int(rest["metadata"]["resourceVersion"]) >= int(
+        listed["metadata"]["resourceVersion"]
+    )
+
+
 def test_generated_names_differ(api: Api) -> None:
     made = [api.plane.request("POST", api.path, {"metadata": {"generateName": "g-"}}).json for _ in range(5)]
     found = {obj["metadata"]["name"] for obj in made}

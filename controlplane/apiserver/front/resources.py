@@ -183,14 +183,14 @@ class Resources:
         return delete_options(document, call.query)
 
     async def _delete_collection(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
-        options = await self._delete_options(request, call)
+        listing = list_options(call.query, watch=False, revision_at=self._registry.revision_at)
         chosen = selection(collection.strategy, call.resource, call.query)
-        deleted = await delete_collection(collection, call, options, chosen)
-        revision = max((int(obj["metadata"]["resourceVersion"]) for obj in deleted), default=0)
+        options = await self._delete_options(request, call)
+        deleted, about = await delete_collection(collection, call, options, chosen, listing)
         listed = {
             "kind": call.resource.list_kind,
             "apiVersion": call.resource.api_version,
-            "metadata": {"resourceVersion": str(revision)} if revision else {},
+            "metadata": about,
             "items": deleted if isinstance(call.resource, DefinedResource) else [untyped(obj) for obj in deleted],
         }
         return responses.document(request, listed, warnings=call.warnings)

@@ -26,6 +26,7 @@ Object = dict[str, Any]
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 _POLICIES = ("Background", "Foreground", "Orphan")
+_WHOLE = ListOptions()
 
 
 class DeleteOptions(Struct, frozen=True):
@@ -130,11 +131,12 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
 
 
 async def delete_collection(
-    collection: Collection, call: Call, options: DeleteOptions, selection: Selection
-) -> list[Object]:
-    """Delete every object that is selected; those that vanish meanwhile do not matter. The objects deleted."""
-    deleted = []
-    for obj in await _selected(collection, call.namespace, selection):
+    collection: Collection, call: Call, options: DeleteOptions, selection: Selection, listing: ListOptions = _WHOLE
+) -> tuple[list[Object], Object]:
+    """Delete what a list would show: with a limit, the objects of that page alone. Those that vanish meanwhile do not
+    matter. The objects as they were before, and the ListMeta. Raises ApiError, also as list_page."""
+    selected, about = await _selected(collection, call.namespace, selection, listing)
+    for obj in selected:
         meta = obj["metadata"]
         here = Call(
             call.user, call.resource, "delete", meta.get("namespace") or "", meta["name"], call.authorize,
@@ -142,22 +144,28 @@ async def delete_collection(
             annotations=call.annotations,
         )  # fmt: skip
         try:
-            deleted.append((await delete_object(collection, here, meta["name"], options))[0])
+            await delete_object(collection, here, meta["name"], options)
         except status.ApiError as error:
             if not status.is_not_found(error):
                 raise
-    return await converted_all(deleted, call.resource)
+    return await converted_all(selected, call.resource), about
 
 
-async def _selected(collection: Collection, namespace: str, selection: Selection) -> list[Object]:
-    if selection.made is not None:
-        page = (await list_page(collection, namespace, selection, ListOptions())).page
-        return [orjson.loads(entry.served) for entry in page.entries]
-    return [
+async def _selected(
+    collection: Collection, namespace: str, selection: Selection, listing: ListOptions
+) -> tuple[list[Object], Object]:
+    named = bool(listing.limit or listing.continue_) or listing.revision is not None
+    if named or selection.made is not None:
+        listed = await list_page(collection, namespace, selection, listing)
+        return [orjson.loads(entry.served) for entry in listed.page.entries], listed.metadata()
+    # Not the watch cache, which a kind that is only ever cleared away would get by it.
+    objects, revision = await collection.store.all_at(namespace)
+    chosen = [
         obj
-        for obj in await collection.store.all(namespace)
+        for obj in objects
         if selection.matches((obj["metadata"].get("labels") or {}, collection.strategy.fields(obj)))
     ]
+    return chosen, {"resourceVersion": str(revision)}
 
 
 async def take_away(collection: Collection, current: Object, last: Object) -> Object:

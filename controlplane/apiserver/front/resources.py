@@ -116,7 +116,8 @@ class Resources:
                 return await self._patch(request, call, collection)
             case "delete":
                 options = await self._delete_options(request, call)
-                return self._written(request, call, await delete(collection, call, options), 200)
+                obj, gone = await delete(collection, call, options)
+                return self._written(request, call, obj, 202 if options.orphan is False and not gone else 200)
             case _:
                 return await self._delete_collection(request, call, collection)
 

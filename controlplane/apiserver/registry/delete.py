@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted, converted_all
-from controlplane.apiserver.registry.options import ListOptions
+from controlplane.apiserver.registry.options import ListOptions, boolean
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.read import list_page
 from controlplane.apiserver.registry.selection import Selection
@@ -25,7 +25,7 @@ from controlplane.apiserver.strategies.base import Strategy
 Object = dict[str, Any]
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
 _WHOLE = ListOptions()
 
 
@@ -53,62 +53,67 @@ class DeleteOptions(Struct, frozen=True):
 
 def delete_options(document: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
     """The options in a body (decoded DeleteOptions) or, when that says nothing, in the query. Raises ApiError 422."""
-    problems: list[Problem] = []
     grace = document.get("gracePeriodSeconds")
     if grace is None and "gracePeriodSeconds" in query:
         text = query["gracePeriodSeconds"]
         if not text.removeprefix("-").isdecimal() or len(text) > 10:
             raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
         grace = int(text)
-    policy = document.get("propagationPolicy") or query.get("propagationPolicy") or ""
+    policy = document.get("propagationPolicy", query.get("propagationPolicy"))
     orphan = document.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
-        orphan = query["orphanDependents"] in ("1", "t", "T", "true", "TRUE", "True")
-    if policy and orphan is not None:
-        problems.append(
-            invalid(Path("propagationPolicy"), policy, "orphanDependents and deletionPropagation cannot be both set")
-        )
-    elif policy and policy not in _POLICIES:
-        problems.append(not_supported(Path("propagationPolicy"), policy, [*_POLICIES, "nil"]))
+        orphan = boolean(query["orphanDependents"])
+    if problems := _option_problems(policy, orphan):
+        raise status.invalid("DeleteOptions.meta.k8s.io", "", problems)
     if grace is not None and grace < 0:
         # Upstream takes a negative grace for one second, the least that is still graceful.
         grace = 1
-    if problems:
-        raise status.invalid("DeleteOptions.meta.k8s.io", "", problems)
     preconditions = document.get("preconditions") or {}
-    return DeleteOptions(
-        grace, preconditions.get("uid") or "", preconditions.get("resourceVersion") or "", policy, orphan
-    )
+    uid = preconditions.get("uid") or query.get("uid") or ""
+    return DeleteOptions(grace, uid, preconditions.get("resourceVersion") or "", policy or "", orphan)
 
 
-async def delete(collection: Collection, call: Call, options: DeleteOptions) -> Object:
-    """The answer to a deletion: the object while it is still there, a Status once it is gone.
+def _option_problems(policy: str | None, orphan: bool | None) -> list[Problem]:
+    """ValidateDeleteOptions; None is what nobody has said."""
+    path, problems = Path("propagationPolicy"), []
+    if policy is not None and orphan is not None:
+        problems.append(invalid(path, policy, "orphanDependents and deletionPropagation cannot be both set"))
+    if policy is not None and policy not in _POLICIES:
+        problems.append(not_supported(path, policy, [*_POLICIES, "nil"]))
+    return problems
+
+
+async def delete(collection: Collection, call: Call, options: DeleteOptions) -> tuple[Object, bool]:
+    """The answer to a deletion: the object while it is still there, a Status once it is gone; and whether it is.
 
     Raises ApiError 403, 404, 409.
     """
     obj, gone = await delete_object(collection, call, call.name, options)
     if not gone or collection.strategy.returns_deleted:
-        return await converted(obj, call.resource)
+        return await converted(obj, call.resource), gone
     details = {
         "name": call.name,
         "group": collection.resource.group,
         "kind": collection.resource.plural,
         "uid": obj["metadata"].get("uid"),
     }
-    return {
+    answer = {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
         "details": {key: value for key, value in details.items() if value},
     }
+    return answer, gone
 
 
 async def delete_object(collection: Collection, call: Call, name: str, options: DeleteOptions) -> tuple[Object, bool]:
     """The object, and whether it is gone from the store (False: it ends later)."""
+    resource = collection.resource
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
 
     async def attempt(current: Object) -> tuple[Object, bool]:
-        _check_preconditions(collection, current, options)
+        _check_preconditions(kind, current, options)
         collection.strategy.check_delete(call, current)
         review = Review(call, "DELETE", None, current, options.document())
         await collection.admission.mutate(review)
@@ -181,60 +186,68 @@ def is_finished(strategy: Strategy, obj: Object) -> bool:
     return bool(meta.get("deletionTimestamp")) and not meta.get("deletionGracePeriodSeconds") and not strategy.held(obj)
 
 
-def _check_preconditions(collection: Collection, current: Object, options: DeleteOptions) -> None:
+_MODIFIED = "The object might have been modified"
+_ANEW = "The object might have been deleted and then recreated"
+
+
+def _check_preconditions(kind: str, current: Object, options: DeleteOptions) -> None:
+    """Raises ApiError 409. kind: with its group, which upstream's sentence says in the resource's place."""
     meta = current["metadata"]
-    for word, asked, have in (
-        ("UID", options.uid, meta.get("uid")),
-        ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
+    for word, asked, have, why in (
+        ("UID", options.uid, meta.get("uid"), _ANEW),
+        ("ResourceVersion", options.resource_version, meta["resourceVersion"], _MODIFIED),
     ):
         if asked and asked != have:
-            raise status.conflict(
-                collection.resource,
-                meta["name"],
-                f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-                "The object might have been deleted and then recreated",
-            )
+            sentence = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). {why}"
+            raise status.conflict(kind, meta["name"], sentence)
 
 
-def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) -> list[str]:
+def _finalizers(present: list[str], options: DeleteOptions, strategy: Strategy) -> list[str]:
     """What keeps the object: what is asked for counts, then what it has, then the kind's habit."""
     others = [each for each in present if each not in (ORPHAN, FOREGROUND)]
+    if not strategy.owns:
+        return others
     policy = options.propagation or {True: "Orphan", False: "Background", None: ""}[options.orphan]
     if not policy:
-        return [*present, ORPHAN] if orphans and others == present else list(present)
+        return [*present, ORPHAN] if strategy.orphans and others == present else list(present)
     return others + {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
 
 
 def _mark(collection: Collection, current: Object, options: DeleteOptions) -> Object | None:
     """The object as it waits for its end (the current one when nothing changes), or None to remove it now."""
     strategy, meta = collection.strategy, dict(current["metadata"])
-    finalizers = _finalizers(meta.get("finalizers") or [], options, orphans=strategy.orphans)
+    grace, left = strategy.grace(current, options.grace), meta.get("deletionGracePeriodSeconds") or 0
+    if meta.get("deletionTimestamp") and grace is not None:
+        # Who waits may only be made to wait less, by somebody who says how long; finalizers stay as they are.
+        grace = options.grace if left else None
+        if left and (grace is None or grace >= left):
+            return current
+    _set_finalizers(meta, _finalizers(meta.get("finalizers") or [], options, strategy))
+    marked = {**current, "metadata": meta}
+    if not grace and not strategy.held(marked):
+        return None
+    _set_end(meta, collection.clock.now(), grace, left)
+    return strategy.ending(marked)
+
+
+def _set_finalizers(meta: Object, finalizers: list[str]) -> None:
     if finalizers:
         meta["finalizers"] = finalizers
     else:
         meta.pop("finalizers", None)
-    marked = {**current, "metadata": meta}
-    grace = strategy.grace(current, options.grace)
-    now = collection.clock.now()
-    if grace:
-        if meta.get("deletionTimestamp"):
-            left = meta.get("deletionGracePeriodSeconds") or 0
-            if grace >= left:
-                return marked
-            # A shorter wish shortens what was granted, counted from the first one.
-            begun = times.parse(meta["deletionTimestamp"]) - timedelta(seconds=left)
-            meta["deletionTimestamp"] = times.rfc3339(begun + timedelta(seconds=grace))
-        else:
-            meta["deletionTimestamp"] = times.rfc3339(now + timedelta(seconds=grace))
-            if meta.get("generation"):
-                meta["generation"] += 1
-        meta["deletionGracePeriodSeconds"] = grace
-        return strategy.ending(marked)
-    if not strategy.held(marked):
-        return None
-    if not meta.get("deletionTimestamp"):
-        meta["deletionTimestamp"] = times.rfc3339(now)
+
+
+def _set_end(meta: Object, now: datetime, grace: int | None, left: int) -> None:
+    """When it ends: so many seconds of grace after the deletion began, which was `left` seconds before the time that is
+    there already; without grace now, or at an earlier time that is there."""
+    before = meta.get("deletionTimestamp")
+    if before is None:
+        when = now + timedelta(seconds=grace or 0)
         if meta.get("generation"):
             meta["generation"] += 1
-    meta["deletionGracePeriodSeconds"] = 0
-    return strategy.ending(marked)
+    elif grace is None:
+        when = min(times.parse(before), now)
+    else:
+        when = times.parse(before) - timedelta(seconds=left - grace)
+    meta["deletionTimestamp"] = times.rfc3339(when)
+    meta["deletionGracePeriodSeconds"] = grace or 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS
+from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, EVENTS, PODS, Resource
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain
@@ -18,10 +18,12 @@ from controlplane.apiserver.registry.apply import apply
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.create import create
+from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.registry.update import update
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 from controlplane.apiserver.strategies.base import Strategy
+from controlplane.apiserver.strategies.pod import PodStrategy
 
 Object = dict[str, Any]
 
@@ -45,7 +47,7 @@ async def storage(tmp_path: Path) -> AsyncIterator[SqliteStorage]:
     await found.close()
 
 
-def collection_of(storage: SqliteStorage, resource: Any) -> Collection:
+def collection_of(storage: SqliteStorage, resource: Resource) -> Collection:
     return Collection(ObjectStore(resource, storage), Strategy(resource), Chain([]), ManualClock())
 
 
@@ -86,3 +88,95 @@ async def test_a_name_that_is_taken_until_its_end(storage: SqliteStorage, dry_ru
         with pytest.raises(ApiError) as refused:
             await create(maps, call, {"metadata": meta})
         assert (refused.value.reason, refused.value.message) == ("AlreadyExists", sentence)
+
+
+@pytest.mark.parametrize(
+    ("document", "query", "sentences"),
+    [
+        ({"propagationPolicy": "Some"}, {}, ['Unsupported value: "Some": supported values: "Foreground"']),
+        ({"propagationPolicy": ""}, {}, ['Unsupported value: "": supported values: "Foreground", "Background"']),
+        ({}, {"propagationPolicy": "Some", "orphanDependents": "x"}, ["cannot be both set", "Unsupported value"]),
+    ],
+)
+def test_options_of_a_deletion_that_are_refused(document: Object, query: Object, sentences: list[str]) -> None:
+    with pytest.raises(ApiError) as refused:
+        delete_options(document, query)
+    assert all(sentence in refused.value.message for sentence in sentences), refused.value.message
+
+
+def test_options_of_a_deletion_in_the_query() -> None:
+    assert delete_options({}, {"uid": "u", "orphanDependents": "yes"}) == DeleteOptions(uid="u", orphan=True)
+    assert delete_options({}, {"orphanDependents": "False"}) == DeleteOptions(orphan=False)
+
+
+async def test_preconditions_name_the_kind(storage: SqliteStorage) -> None:
+    leases = collection_of(storage, LEASES)
+    meta = {"name": "a", "namespace": "n", "uid": "u"}
+    made = await leases.store.create({"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": meta})
+    version = made["metadata"]["resourceVersion"]
+    call = Call(User("u"), LEASES, "delete", "n", "a", _all)
+    start = 'Operation cannot be fulfilled on Lease.coordination.k8s.io "a": the '
+    for options, sentence in (
+        (
+            DeleteOptions(uid="v"),
+            "UID in the precondition (v) does not match the UID in record (u). "
+            "The object might have been deleted and then recreated",
+        ),
+        (
+            DeleteOptions(resource_version="9"),
+            f"ResourceVersion in the precondition (9) does not match the ResourceVersion in record ({version}). "
+            "The object might have been modified",
+        ),
+    ):
+        with pytest.raises(ApiError) as refused:
+            await delete_object(leases, call, "a", options)
+        assert (refused.value.code, refused.value.message) == (409, start + sentence)
+
+
+async def test_events_own_nothing(storage: SqliteStorage) -> None:
+    """The garbage collector does not look at them: one that waited for it would wait for ever."""
+    events = collection_of(storage, EVENTS)
+    await events.store.create({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "n"}})
+    call = Call(User("u"), EVENTS, "delete", "n", "e", _all)
+    _, gone = await delete_object(events, call, "e", DeleteOptions(propagation="Foreground"))
+    assert gone and await events.store.find("n", "e") is None
+
+
+class Ending:
+    """A pod that has been deleted, with a minute to go."""
+
+    def __init__(self, storage: SqliteStorage) -> None:
+        self._pods = Collection(ObjectStore(PODS, storage), PodStrategy(PODS), Chain([]), ManualClock())
+        self._call = Call(User("u"), PODS, "delete", "n", "p", _all)
+
+    async def begin(self, **more: Any) -> Object:
+        meta = {"name": "p", "namespace": "n", "generation": 1, **more}
+        spec = {"nodeName": "node", "terminationGracePeriodSeconds": 30}
+        await self._pods.store.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        return await self.again(DeleteOptions(grace=60))
+
+    async def again(self, options: DeleteOptions) -> Object:
+        """What is left of its metadata; {} when it is gone."""
+        obj, gone = await delete_object(self._pods, self._call, "p", options)
+        return {} if gone else obj["metadata"]
+
+
+async def test_only_who_says_so_shortens_what_a_pod_was_granted(storage: SqliteStorage) -> None:
+    pod = Ending(storage)
+    begun = await pod.begin()
+    assert (begun["deletionGracePeriodSeconds"], begun["generation"]) == (60, 2)
+    for options in (DeleteOptions(), DeleteOptions(grace=90), DeleteOptions(propagation="Foreground")):
+        assert await pod.again(options) == begun
+    shorter = await pod.again(DeleteOptions(grace=10))
+    assert (shorter["deletionGracePeriodSeconds"], shorter["generation"]) == (10, 2)
+    assert shorter["deletionTimestamp"] < begun["deletionTimestamp"]
+    assert await pod.again(DeleteOptions(grace=0)) == {}
+
+
+async def test_a_pod_whose_time_is_over_ends_with_its_finalizers(storage: SqliteStorage) -> None:
+    pod = Ending(storage)
+    begun = await pod.begin(finalizers=["foregroundDeletion"])
+    over = await pod.again(DeleteOptions(grace=0))
+    assert over["deletionGracePeriodSeconds"] == 0 and over["deletionTimestamp"] < begun["deletionTimestamp"]
+    assert await pod.again(DeleteOptions()) == over
+    assert await pod.again(DeleteOptions(propagation="Background")) == {}

@@ -15,7 +15,7 @@ from controlplane.apiserver.admission.chain import Chain
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.registry.apply import apply
-from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
@@ -180,3 +180,24 @@ async def test_a_pod_whose_time_is_over_ends_with_its_finalizers(storage: Sqlite
     assert over["deletionGracePeriodSeconds"] == 0 and over["deletionTimestamp"] < begun["deletionTimestamp"]
     assert await pod.again(DeleteOptions()) == over
     assert await pod.again(DeleteOptions(propagation="Background")) == {}
+
+
+def test_options_of_a_write_in_upstreams_order() -> None:
+    query = {"fieldManager": "a\tb", "fieldValidation": "Some", "force": "true"}
+    with pytest.raises(ApiError) as refused:
+        check_options("PatchOptions", query, ["None"])
+    causes = [(cause["field"], cause["message"]) for cause in (refused.value.details or {})["causes"]]
+    assert [field for field, _ in causes] == ["force", "fieldManager", "dryRun", "fieldValidation"]
+    assert causes[1][1] == 'Invalid value: "a\\tb": invalid character U+0009 (at position 1)'
+    with pytest.raises(ApiError, match="fieldManager: Too long: may not be more than 128 bytes"):
+        check_options("CreateOptions", {"fieldManager": "ä" * 65}, [])
+    with pytest.raises(ApiError, match="fieldManager: Required value: is required for apply patch"):
+        check_options("PatchOptions", {"force": "true"}, [], applying=True)
+
+
+@pytest.mark.parametrize(
+    ("agent", "manager"),
+    [("kubectl/v1", "kubectl"), ("a\tb/1", "ab"), ("x" * 129, "x" * 128), ("é" * 70, "é" * 64), ("ud\udcff/1", "ud")],
+)
+def test_the_manager_that_a_user_agent_names(agent: str, manager: str) -> None:
+    assert Call(User("u"), CONFIGMAPS, "update", "n", "a", _all, user_agent=agent).field_manager == manager

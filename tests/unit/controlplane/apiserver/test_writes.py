@@ -201,3 +201,19 @@ def test_options_of_a_write_in_upstreams_order() -> None:
 )
 def test_the_manager_that_a_user_agent_names(agent: str, manager: str) -> None:
     assert Call(User("u"), CONFIGMAPS, "update", "n", "a", _all, user_agent=agent).field_manager == manager
+
+
+async def test_an_update_of_another_object_of_that_name(storage: SqliteStorage) -> None:
+    """Also where the resourceVersion is another one, of which a client would read the object anew and try again."""
+    maps = collection_of(storage, CONFIGMAPS)
+    meta = {"name": "a", "namespace": "n", "uid": "new"}
+    await maps.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    call = Call(User("u"), CONFIGMAPS, "update", "n", "a", _all)
+    with pytest.raises(ApiError) as refused:
+        await update(maps, call, {"metadata": {**meta, "uid": "old", "resourceVersion": "999"}})
+    assert refused.value.code == 409
+    assert refused.value.message == (
+        'Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, '
+        "Key: /registry/configmaps/n/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+        "UID in precondition: old, UID in object meta: new"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status, times
-from apimachinery.meta.paths import Path, Verbatim, forbidden, invalid, required
+from apimachinery.meta.paths import Path, Verbatim, invalid, required
 from controlplane.apiserver.registry.call import Call
 
 Object = dict[str, Any]
@@ -48,10 +48,8 @@ def place(call: Call, obj: Object) -> None:
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
         meta["namespace"] = call.namespace
-    elif meta.get("namespace"):
-        # Upstream validates it away; a cluster-scoped object has none.
-        problem = forbidden(Path("metadata").child("namespace"), "not allowed on this type")
-        raise status.invalid(call.resource, meta.get("name") or "", [problem])
+    else:
+        meta.pop("namespace", None)  # many a manifest says one for a kind that has none; nobody is told, as upstream
     if call.name and not meta.get("name"):
         meta["name"] = call.name
     if call.name and meta["name"] != call.name:

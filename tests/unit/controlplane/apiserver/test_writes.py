@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, EVENTS, PODS, Resource
+from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, EVENTS, NAMESPACES, PODS, Resource
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain
@@ -217,3 +217,15 @@ async def test_an_update_of_another_object_of_that_name(storage: SqliteStorage) 
         "Key: /registry/configmaps/n/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
         "UID in precondition: old, UID in object meta: new"
     )
+
+
+async def test_a_namespace_of_what_has_none_is_passed_over(storage: SqliteStorage) -> None:
+    namespaces = collection_of(storage, NAMESPACES)
+    made = await create(namespaces, Call(User("u"), NAMESPACES, "create", "", "", _all), _in_a_namespace())
+    assert "namespace" not in made["metadata"]
+    changed, _ = await update(namespaces, Call(User("u"), NAMESPACES, "update", "", "a", _all), _in_a_namespace(b="c"))
+    assert "namespace" not in changed["metadata"] and changed["metadata"]["labels"]["b"] == "c"
+
+
+def _in_a_namespace(**labels: str) -> Object:
+    return {"metadata": {"name": "a", "namespace": "n", "labels": labels}}

@@ -262,6 +262,25 @@ def test_deleting_a_page_of_a_collection(api: Api) -> None:
     )
 
 
+def test_operations_that_say_what_none_does(api: Api) -> None:
+    api.create("a")
+    headers = {"Content-Type": "application/json-patch+json"}
+    operation = b'[{"op": "add", "path": "/data", "value": {"x": "1", "x": "2"}, "valeu": {}}]'
+    answer = api.plane.request("PATCH", f"{api.path}/a", operation, headers=headers)
+    assert answer.code == 200 and answer.json["data"] == {"x": "2"}
+    told = answer.headers["warning"]  # the last of them
+    assert told == '299 - "json patch duplicate field \\"[0].value.x\\""'
+    answer = api.plane.request("PATCH", f"{api.path}/a?fieldValidation=Strict", operation, headers=headers)
+    assert answer.code == 422
+    assert 'strict decoding error: json patch unknown field "[0].valeu", json patch dup' in answer.json["message"]
+    answer = api.plane.request("PATCH", f"{api.path}/a?fieldValidation=Ignore", operation, headers=headers)
+    assert answer.code == 200 and "warning" not in answer.headers
+    many = [{"op": "test", "path": "/kind", "value": "ConfigMap"}] * 10_001
+    answer = api.plane.request("PATCH", f"{api.path}/a", many, headers=headers)
+    most = "The allowed maximum operations in a JSON patch is 10000, got 10001"
+    assert (answer.code, answer.json["message"]) == (413, f"Request entity too large: {most}")
+
+
 def test_generated_names_differ(api: Api) -> None:
     made = [api.plane.request("POST", api.path, {"metadata": {"generateName": "g-"}}).json for _ in range(5)]
     found = {obj["metadata"]["name"] for obj in made}

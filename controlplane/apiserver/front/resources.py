@@ -162,8 +162,10 @@ class Resources:
         dry_run = request.query.getall("dryRun", [])
         call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == patches.APPLY)
         data = await decode.read_body(request)
-        doubled = None if media == patches.JSON else call.collected
+        doubled = call.collected
         document = await decode.yaml_of(data, doubled) if media == patches.APPLY else decode.decode_json(data, doubled)
+        if media == patches.JSON:
+            patches.look_at_operations(call, document)
         remember(request, document)
         if media == patches.APPLY:
             obj, created = await apply(collection, call, document)

@@ -214,6 +214,17 @@ def test_the_time_that_a_client_gives(api: Api) -> None:
     assert told["message"] == "Timeout: request did not complete within the allotted timeout"
 
 
+def test_nothing_is_written_for_an_answer_that_nobody_reads(api: Api) -> None:
+    api.create("there")
+    page, table = {"Accept": "text/html"}, {"Accept": TABLE}
+    assert api.plane.request("POST", api.path, {"metadata": {"name": "a"}}, headers=page).code == 406
+    assert api.plane.request("DELETE", f"{api.path}/there", headers=page).code == 406
+    assert api.plane.request("DELETE", api.path, headers=page).code == 406
+    assert names(api.list()) == ["there"]
+    # A Status has no other shape, and is told as it is.
+    assert api.plane.request("DELETE", f"{api.path}/there", headers=table).json["status"] == "Success"
+
+
 def test_deletion_waits_for_finalizers(api: Api) -> None:
     document = {"metadata": {"name": "held", "finalizers": ["example.com/keep"]}}
     assert api.plane.request("POST", api.path, document).code == 201
@@ -237,6 +248,43 @@ def test_preconditions_of_a_deletion(api: Api) -> None:
     )
     right = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": made["uid"]}}
     assert api.plane.request("DELETE", f"{api.path}/a", right).json["status"] == "Success"
+
+
+def test_deleting_a_page_of_a_collection(api: Api) -> None:
+    for name in "abc":
+        api.create(name, labels={"of": "these"})
+    path = f"{api.path}?labelSelector=of%3Dthese"
+    assert api.plane.request("DELETE", f"{path}&resourceVersionMatch=Exact").code == 422
+    first = api.plane.request("DELETE", f"{path}&limit=2").json
+    assert names(first) == ["a", "b"] and "deletionTimestamp" not in first["items"][0]["metadata"]
+    assert names(api.list()) == ["c"]
+    again = api.plane.request("DELETE", f"{path}&limit=2&continue={first['metadata']['continue']}").json
+    assert names(again) == ["c"] and "continue" not in again["metadata"]
+    listed = api.list()
+    assert names(listed) == []
+    rest = api.plane.request("DELETE", path).json
+    assert rest["items"] == [] and int(rest["metadata"]["resourceVersion"]) >= int(
+        listed["metadata"]["resourceVersion"]
+    )
+
+
+def test_operations_that_say_what_none_does(api: Api) -> None:
+    api.create("a")
+    headers = {"Content-Type": "application/json-patch+json"}
+    operation = b'[{"op": "add", "path": "/data", "value": {"x": "1", "x": "2"}, "valeu": {}}]'
+    answer = api.plane.request("PATCH", f"{api.path}/a", operation, headers=headers)
+    assert answer.code == 200 and answer.json["data"] == {"x": "2"}
+    told = answer.headers["warning"]  # the last of them
+    assert told == '299 - "json patch duplicate field \\"[0].value.x\\""'
+    answer = api.plane.request("PATCH", f"{api.path}/a?fieldValidation=Strict", operation, headers=headers)
+    assert answer.code == 422
+    assert 'strict decoding error: json patch unknown field "[0].valeu", json patch dup' in answer.json["message"]
+    answer = api.plane.request("PATCH", f"{api.path}/a?fieldValidation=Ignore", operation, headers=headers)
+    assert answer.code == 200 and "warning" not in answer.headers
+    many = [{"op": "test", "path": "/kind", "value": "ConfigMap"}] * 10_001
+    answer = api.plane.request("PATCH", f"{api.path}/a", many, headers=headers)
+    most = "The allowed maximum operations in a JSON patch is 10000, got 10001"
+    assert (answer.code, answer.json["message"]) == (413, f"Request entity too large: {most}")
 
 
 def test_generated_names_differ(api: Api) -> None:

@@ -6,7 +6,7 @@ malformed (`malformed` is True: the API answers 400) or that does not apply to t
 
 from apimachinery.meta.patches.errors import PatchError
 from apimachinery.meta.patches.merge import diff_merge, merge_patch
-from apimachinery.meta.patches.operations import json_patch
+from apimachinery.meta.patches.operations import MAX_OPERATIONS, json_patch
 from apimachinery.meta.patches.strategic import (
     FieldMeta,
     PatchMeta,
@@ -16,6 +16,7 @@ from apimachinery.meta.patches.strategic import (
 )
 
 __all__ = [
+    "MAX_OPERATIONS",
     "FieldMeta",
     "PatchError",
     "PatchMeta",

@@ -76,4 +76,6 @@ def denial(attributes: Attributes, reason: str) -> str:
         resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
         text = f'User "{user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}"'
         text += f' in the namespace "{attributes.namespace}"' if attributes.namespace else " at the cluster scope"
+    # What a client has made up must not read as HTML where a browser shows it.
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"{text}: {reason}" if reason else text

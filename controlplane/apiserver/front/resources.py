@@ -37,6 +37,8 @@ from controlplane.apiserver.tables.render import Tables
 
 Object = dict[str, Any]
 
+_WRITING = ("create", "update", "patch", "delete", "deletecollection")
+
 
 class Resources:
     """Serves every path under /api and /apis that names a resource."""
@@ -94,6 +96,8 @@ class Resources:
         if (virtual := self._subresources.virtual(resource)) is not None:
             return await virtual(request, call)
         collection = self._registry.of(resource)
+        if info.verb in _WRITING:
+            _wanted(request, call)  # an answer that the client would not read is refused before anything is written
         match info.verb:
             case "get":
                 return await self._get(request, call, collection)
@@ -112,7 +116,8 @@ class Resources:
                 return await self._patch(request, call, collection)
             case "delete":
                 options = await self._delete_options(request, call)
-                return self._written(request, call, await delete(collection, call, options), 200)
+                obj, gone = await delete(collection, call, options)
+                return self._written(request, call, obj, 202 if options.orphan is False and not gone else 200)
             case _:
                 return await self._delete_collection(request, call, collection)
 
@@ -157,8 +162,10 @@ class Resources:
         dry_run = request.query.getall("dryRun", [])
         call.dry_run = check_options("PatchOptions", call.query, dry_run, applying=media == patches.APPLY)
         data = await decode.read_body(request)
-        doubled = None if media == patches.JSON else call.collected
+        doubled = call.collected
         document = await decode.yaml_of(data, doubled) if media == patches.APPLY else decode.decode_json(data, doubled)
+        if media == patches.JSON:
+            patches.look_at_operations(call, document)
         remember(request, document)
         if media == patches.APPLY:
             obj, created = await apply(collection, call, document)
@@ -179,21 +186,20 @@ class Resources:
         return delete_options(document, call.query)
 
     async def _delete_collection(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
-        options = await self._delete_options(request, call)
+        listing = list_options(call.query, watch=False, revision_at=self._registry.revision_at)
         chosen = selection(collection.strategy, call.resource, call.query)
-        deleted = await delete_collection(collection, call, options, chosen)
-        revision = max((int(obj["metadata"]["resourceVersion"]) for obj in deleted), default=0)
+        options = await self._delete_options(request, call)
+        deleted, about = await delete_collection(collection, call, options, chosen, listing)
         listed = {
             "kind": call.resource.list_kind,
             "apiVersion": call.resource.api_version,
-            "metadata": {"resourceVersion": str(revision)} if revision else {},
+            "metadata": about,
             "items": deleted if isinstance(call.resource, DefinedResource) else [untyped(obj) for obj in deleted],
         }
         return responses.document(request, listed, warnings=call.warnings)
 
     def _written(self, request: web.BaseRequest, call: Call, obj: Object, code: int) -> web.Response:
-        wanted = _wanted(request, call, transforms=obj.get("kind") != "Status")
-        return self._shown(request, call, obj, wanted, code)
+        return self._shown(request, call, obj, _wanted(request, call), code)
 
     def _shown(self, request: web.BaseRequest, call: Call, obj: Object, wanted: Accepted, code: int) -> web.Response:
         if not wanted.kind and wanted.media == JSON and (served := call.served(obj)) is not None:
@@ -208,9 +214,8 @@ class Resources:
         return responses.document(request, obj, code=code, media=wanted.media, warnings=call.warnings)
 
 
-def _wanted(request: web.BaseRequest, call: Call, *, transforms: bool = True) -> Accepted:
-    protobuf = not isinstance(call.resource, DefinedResource)
-    return accept(request.headers.get("Accept", ""), transforms=transforms, protobuf=protobuf)
+def _wanted(request: web.BaseRequest, call: Call) -> Accepted:
+    return accept(request.headers.get("Accept", ""), protobuf=not isinstance(call.resource, DefinedResource))
 
 
 def _not_allowed() -> status.ApiError:

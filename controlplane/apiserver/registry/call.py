@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
-from apimachinery.meta.paths import Path, forbidden, invalid, not_supported, required, too_long
+from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required, too_long
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 
@@ -18,7 +18,7 @@ Authorize = Callable[[Attributes], Awaitable[tuple[Decision, str]]]
 
 MAX_WARNINGS = 100
 _FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
-_MANAGER_MAX = 128  # characters
+_MANAGER_MAX = 128  # bytes
 
 
 class Call(Struct):
@@ -85,7 +85,7 @@ class Call(Struct):
     @property
     def field_manager(self) -> str:
         """The query's fieldManager, or what the user agent says before its first slash."""
-        return self.query.get("fieldManager") or self.user_agent.partition("/")[0][:128]
+        return self.query.get("fieldManager") or _agent(self.user_agent)
 
     async def allowed(self, verb: str, group: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
         """Whether the user could do something else."""
@@ -98,20 +98,47 @@ class Call(Struct):
 def check_options(kind: str, query: Mapping[str, str], dry_run: list[str], *, applying: bool = False) -> bool:
     """Whether the options of a write ask for a dry run. kind: "CreateOptions", …; raises ApiError 422."""
     problems = []
-    if any(word != "All" for word in dry_run):
-        problems.append(not_supported(Path("dryRun"), dry_run, ["All"]))
-    validation = query.get("fieldValidation", "")
-    if validation and validation not in _FIELD_VALIDATION:
-        problems.append(not_supported(Path("fieldValidation"), validation, ["", *_FIELD_VALIDATION]))
-    manager = query.get("fieldManager", "")
-    if len(manager) > _MANAGER_MAX:
-        problems.append(too_long(Path("fieldManager"), _MANAGER_MAX))
-    elif not manager.isprintable():
-        problems.append(invalid(Path("fieldManager"), manager, "should only contain printable characters"))
+    validation, manager = query.get("fieldValidation", ""), query.get("fieldManager", "")
     if applying and not manager:
         problems.append(required(Path("fieldManager"), "is required for apply patch"))
     if kind == "PatchOptions" and not applying and "force" in query:
         problems.append(forbidden(Path("force"), "may not be specified for non-apply patch"))
+    problems += _manager_problems(manager)
+    if any(word != "All" for word in dry_run):
+        problems.append(not_supported(Path("dryRun"), dry_run, ["All"]))
+    if validation and validation not in _FIELD_VALIDATION:
+        problems.append(not_supported(Path("fieldValidation"), validation, ["", *_FIELD_VALIDATION]))
     if problems:
         raise status.invalid(f"{kind}.meta.k8s.io", "", problems)
     return bool(dry_run)
+
+
+def _manager_problems(manager: str) -> list[Problem]:
+    """ValidateFieldManager."""
+    path, problems, position = Path("fieldManager"), [], 0
+    if _size(manager) > _MANAGER_MAX:
+        problems.append(too_long(path, _MANAGER_MAX))
+    for character in manager:
+        if not character.isprintable():
+            sentence = f"invalid character U+{ord(character):04X} (at position {position})"
+            problems.append(invalid(path, manager, sentence))
+        position += _size(character)
+    return problems
+
+
+def _agent(text: str) -> str:
+    """What a user agent says before its first slash, as a field manager: printable, and not too long."""
+    begin = text.partition("/")[0]
+    if begin.isascii() and begin.isprintable():
+        return begin[:_MANAGER_MAX]
+    found, room = "", _MANAGER_MAX
+    for character in filter(str.isprintable, begin):
+        room -= _size(character)
+        if room < 0:
+            break
+        found += character
+    return found
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))

@@ -7,6 +7,8 @@ from typing import Any
 from apimachinery.meta import status
 from apimachinery.meta.objects import copied
 from controlplane.apiserver.admission.chain import Review
+from controlplane.apiserver.authz.attributes import Attributes, Decision
+from controlplane.apiserver.authz.union import refusal
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
@@ -35,14 +37,11 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
     """The same from an object of the stored version that was read already; `managed`: its managedFields."""
     generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for attempt in range(_NAME_ATTEMPTS):
-        made = copied(obj) if generated else obj
         try:
-            return await _create(collection, call, made, managed)
+            return await _create(collection, call, copied(obj) if generated else obj, managed)
         except status.ApiError as error:
-            if not generated or not status.is_already_exists(error):
+            if not generated or not status.is_already_exists(error) or attempt == _NAME_ATTEMPTS - 1:
                 raise
-            if attempt == _NAME_ATTEMPTS - 1:
-                raise status.generate_name_conflict(collection.resource, made["metadata"]["name"]) from None
     raise AssertionError("the loop returns or raises")
 
 
@@ -66,11 +65,52 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     async with strategy.claim(call, obj, None):
         collection.refuse(obj["metadata"]["name"], strategy.validate_create(call, obj))
         strategy.warn(call, obj, None)
+        await _permit(call, obj)
         await collection.admission.validate(review)
         if call.dry_run:
-            if await collection.store.find(obj["metadata"].get("namespace") or "", obj["metadata"]["name"]):
-                raise status.already_exists(collection.resource, obj["metadata"]["name"])
+            if there := await _there(collection, obj):
+                raise _taken(collection, obj, there)
             return obj
         if claimed:  # the store's refusal, as upstream: who may not create it, or has it wrong, has read that instead
             raise status.bad_request("resourceVersion should not be set on objects to be created")
-        return await collection.store.create(obj, strategy.ttl(obj), call.keep)
+        try:
+            return await collection.store.create(obj, strategy.ttl(obj), call.keep)
+        except status.ApiError as error:
+            if not status.is_already_exists(error):
+                raise
+            raise _taken(collection, obj, await _there(collection, obj)) from None
+
+
+async def _there(collection: Collection, obj: Object) -> Object | None:
+    meta = obj["metadata"]
+    return await collection.store.find(meta.get("namespace") or "", meta["name"])
+
+
+def _taken(collection: Collection, obj: Object, there: Object | None) -> status.ApiError:
+    """409 for a name that `there` has, in upstream's words: they tell of one that only waits for its end."""
+    meta = obj["metadata"]
+    told = status.generate_name_conflict if meta.get("generateName") else status.already_exists
+    error = told(collection.resource, meta["name"])
+    if there is None or not there["metadata"].get("deletionTimestamp"):
+        return error
+    return status.ApiError(error.code, error.reason, f"object is being deleted: {error.message}", error.details)
+
+
+async def _permit(call: Call, obj: Object) -> None:
+    """Raises ApiError 403 when a PUT or an apply would create what the user may change, but not create. The request
+    itself was allowed as an update; told after validation, as upstream (withAuthorization)."""
+    if call.verb == "create":
+        return
+    wanted = Attributes(
+        call.user,
+        "create",
+        call.resource.group,
+        call.resource.version,
+        call.resource.plural,
+        call.subresource,
+        call.namespace,
+        obj["metadata"]["name"],
+    )
+    decision, reason = await call.authorize(wanted)
+    if decision is not Decision.ALLOW:
+        raise refusal(wanted, reason)

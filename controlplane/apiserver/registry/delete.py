@@ -16,7 +16,7 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted, converted_all
-from controlplane.apiserver.registry.options import ListOptions
+from controlplane.apiserver.registry.options import ListOptions, boolean
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.read import list_page
 from controlplane.apiserver.registry.selection import Selection
@@ -26,7 +26,8 @@ from controlplane.apiserver.strategies.base import Strategy
 Object = dict[str, Any]
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
+_WHOLE = ListOptions()
 
 
 class DeleteOptions(Struct, frozen=True):
@@ -53,55 +54,58 @@ class DeleteOptions(Struct, frozen=True):
 
 def delete_options(document: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
     """The options in a body (decoded DeleteOptions) or, when that says nothing, in the query. Raises ApiError 422."""
-    problems: list[Problem] = []
     grace = document.get("gracePeriodSeconds")
     if grace is None and "gracePeriodSeconds" in query:
         text = query["gracePeriodSeconds"]
         if not text.removeprefix("-").isdecimal() or len(text) > 10:
             raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
         grace = int(text)
-    policy = document.get("propagationPolicy") or query.get("propagationPolicy") or ""
+    policy = document.get("propagationPolicy", query.get("propagationPolicy"))
     orphan = document.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
-        orphan = query["orphanDependents"] in ("1", "t", "T", "true", "TRUE", "True")
-    if policy and orphan is not None:
-        problems.append(
-            invalid(Path("propagationPolicy"), policy, "orphanDependents and deletionPropagation cannot be both set")
-        )
-    elif policy and policy not in _POLICIES:
-        problems.append(not_supported(Path("propagationPolicy"), policy, [*_POLICIES, "nil"]))
+        orphan = boolean(query["orphanDependents"])
+    if problems := _option_problems(policy, orphan):
+        raise status.invalid("DeleteOptions.meta.k8s.io", "", problems)
     if grace is not None and grace < 0:
         # Upstream takes a negative grace for one second, the least that is still graceful.
         grace = 1
-    if problems:
-        raise status.invalid("DeleteOptions.meta.k8s.io", "", problems)
     preconditions = document.get("preconditions") or {}
-    return DeleteOptions(
-        grace, preconditions.get("uid") or "", preconditions.get("resourceVersion") or "", policy, orphan
-    )
+    uid = preconditions.get("uid") or query.get("uid") or ""
+    return DeleteOptions(grace, uid, preconditions.get("resourceVersion") or "", policy or "", orphan)
 
 
-async def delete(collection: Collection, call: Call, options: DeleteOptions) -> Object:
-    """The answer to a deletion: the object while it is still there, a Status once it is gone.
+def _option_problems(policy: str | None, orphan: bool | None) -> list[Problem]:
+    """ValidateDeleteOptions; None is what nobody has said."""
+    path, problems = Path("propagationPolicy"), []
+    if policy is not None and orphan is not None:
+        problems.append(invalid(path, policy, "orphanDependents and deletionPropagation cannot be both set"))
+    if policy is not None and policy not in _POLICIES:
+        problems.append(not_supported(path, policy, [*_POLICIES, "nil"]))
+    return problems
+
+
+async def delete(collection: Collection, call: Call, options: DeleteOptions) -> tuple[Object, bool]:
+    """The answer to a deletion: the object while it is still there, a Status once it is gone; and whether it is.
 
     Raises ApiError 403, 404, 409.
     """
     obj, gone = await delete_object(collection, call, call.name, options)
     if not gone or collection.strategy.returns_deleted:
-        return await converted(obj, call.resource)
+        return await converted(obj, call.resource), gone
     details = {
         "name": call.name,
         "group": collection.resource.group,
         "kind": collection.resource.plural,
         "uid": obj["metadata"].get("uid"),
     }
-    return {
+    answer = {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
         "details": {key: value for key, value in details.items() if value},
     }
+    return answer, gone
 
 
 async def delete_object(collection: Collection, call: Call, name: str, options: DeleteOptions) -> tuple[Object, bool]:
@@ -131,11 +135,12 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
 
 
 async def delete_collection(
-    collection: Collection, call: Call, options: DeleteOptions, selection: Selection
-) -> list[Object]:
-    """Delete every object that is selected; those that vanish meanwhile do not matter. The objects deleted."""
-    deleted = []
-    for obj in await _selected(collection, call.namespace, selection):
+    collection: Collection, call: Call, options: DeleteOptions, selection: Selection, listing: ListOptions = _WHOLE
+) -> tuple[list[Object], Object]:
+    """Delete what a list would show: with a limit, the objects of that page alone. Those that vanish meanwhile do not
+    matter. The objects as they were before, and the ListMeta. Raises ApiError, also as list_page."""
+    selected, about = await _selected(collection, call.namespace, selection, listing)
+    for obj in selected:
         meta = obj["metadata"]
         here = Call(
             call.user, call.resource, "delete", meta.get("namespace") or "", meta["name"], call.authorize,
@@ -143,22 +148,28 @@ async def delete_collection(
             annotations=call.annotations,
         )  # fmt: skip
         try:
-            deleted.append((await delete_object(collection, here, meta["name"], options))[0])
+            await delete_object(collection, here, meta["name"], options)
         except status.ApiError as error:
             if not status.is_not_found(error):
                 raise
-    return await converted_all(deleted, call.resource)
+    return await converted_all(selected, call.resource), about
 
 
-async def _selected(collection: Collection, namespace: str, selection: Selection) -> list[Object]:
-    if selection.made is not None:
-        page = (await list_page(collection, namespace, selection, ListOptions())).page
-        return [orjson.loads(entry.served) for entry in page.entries]
-    return [
+async def _selected(
+    collection: Collection, namespace: str, selection: Selection, listing: ListOptions
+) -> tuple[list[Object], Object]:
+    named = bool(listing.limit or listing.continue_) or listing.revision is not None
+    if named or selection.made is not None:
+        listed = await list_page(collection, namespace, selection, listing)
+        return [orjson.loads(entry.served) for entry in listed.page.entries], listed.metadata()
+    # Not the watch cache, which a kind that is only ever cleared away would get by it.
+    objects, revision = await collection.store.all_at(namespace)
+    chosen = [
         obj
-        for obj in await collection.store.all(namespace)
+        for obj in objects
         if selection.matches((obj["metadata"].get("labels") or {}, collection.strategy.fields(obj)))
     ]
+    return chosen, {"resourceVersion": str(revision)}
 
 
 async def take_away(collection: Collection, current: Object, last: Object) -> Object:
@@ -174,51 +185,69 @@ def is_finished(strategy: Strategy, obj: Object) -> bool:
     return bool(meta.get("deletionTimestamp")) and not meta.get("deletionGracePeriodSeconds") and not strategy.held(obj)
 
 
+_MODIFIED = "The object might have been modified"
+_ANEW = "The object might have been deleted and then recreated"
+
+
 def check_preconditions(resource: Resource, current: Object, options: DeleteOptions) -> None:
     """Raises ApiError 409 for another object or version than the options name."""
     meta = current["metadata"]
     kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind  # upstream's words: not the plural
-    for word, asked, have, what in (
-        ("UID", options.uid, meta.get("uid"), "deleted and then recreated"),
-        ("ResourceVersion", options.resource_version, meta["resourceVersion"], "modified"),
+    for word, asked, have, why in (
+        ("UID", options.uid, meta.get("uid"), _ANEW),
+        ("ResourceVersion", options.resource_version, meta["resourceVersion"], _MODIFIED),
     ):
         if asked and asked != have:
-            detail = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). "
-            raise status.conflict(kind, meta["name"], f"{detail}The object might have been {what}")
+            sentence = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). {why}"
+            raise status.conflict(kind, meta["name"], sentence)
 
 
-def _finalizers(present: list[str], options: DeleteOptions, *, orphans: bool) -> list[str]:
+def _finalizers(present: list[str], options: DeleteOptions, strategy: Strategy) -> list[str]:
     """What keeps the object: what is asked for counts, then what it has, then the kind's habit."""
     others = [each for each in present if each not in (ORPHAN, FOREGROUND)]
+    if not strategy.owns:
+        return others
     policy = options.propagation or {True: "Orphan", False: "Background", None: ""}[options.orphan]
     if not policy:
-        return [*present, ORPHAN] if orphans and others == present else list(present)
+        return [*present, ORPHAN] if strategy.orphans and others == present else list(present)
     return others + {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
 
 
 def mark(strategy: Strategy, current: Object, options: DeleteOptions, now: datetime) -> Object | None:
     """The object as it waits for its end (the current one when nothing changes), or None to remove it now."""
     meta = dict(current["metadata"])
-    begun, left = meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds") or 0
-    if begun and left:
-        if options.grace is None or options.grace >= left:
-            return current  # an end that is awaited is only brought forward
-        # A shorter wish is counted from the first one.
-        grace, ends = options.grace, times.parse(begun) + timedelta(seconds=options.grace - left)
-        if ends < now:
-            grace, ends = min(grace, 1), now
-    elif begun:
-        grace, ends = 0, min(times.parse(begun), now)
-    else:
-        grace = strategy.grace(current, options.grace) or 0
-        ends = now + timedelta(seconds=grace)
-        if meta.get("generation"):
-            meta["generation"] += 1
-    meta["deletionTimestamp"], meta["deletionGracePeriodSeconds"] = times.rfc3339(ends), grace
-    finalizers = _finalizers(meta.get("finalizers") or [], options, orphans=strategy.orphans)
+    grace, left = strategy.grace(current, options.grace), meta.get("deletionGracePeriodSeconds") or 0
+    if meta.get("deletionTimestamp") and grace is not None:
+        # Who waits may only be made to wait less, by somebody who says how long; finalizers stay as they are.
+        grace = options.grace if left else None
+        if left and (grace is None or grace >= left):
+            return current
+    _set_finalizers(meta, _finalizers(meta.get("finalizers") or [], options, strategy))
+    marked = {**current, "metadata": meta}
+    if not grace and not strategy.held(marked):
+        return None
+    _set_end(meta, now, grace, left)
+    return strategy.ending(marked)
+
+
+def _set_finalizers(meta: Object, finalizers: list[str]) -> None:
     if finalizers:
         meta["finalizers"] = finalizers
     else:
         meta.pop("finalizers", None)
-    marked = {**current, "metadata": meta}
-    return strategy.ending(marked) if grace or strategy.held(marked) else None
+
+
+def _set_end(meta: Object, now: datetime, grace: int | None, left: int) -> None:
+    """When it ends: so many seconds of grace after the deletion began, which was `left` seconds before the time that is
+    there already; without grace now, or at an earlier time that is there."""
+    before = meta.get("deletionTimestamp")
+    if before is None:
+        when = now + timedelta(seconds=grace or 0)
+        if meta.get("generation"):
+            meta["generation"] += 1
+    elif grace is None:
+        when = min(times.parse(before), now)
+    else:
+        when = times.parse(before) - timedelta(seconds=left - grace)
+    meta["deletionTimestamp"] = times.rfc3339(when)
+    meta["deletionGracePeriodSeconds"] = grace or 0

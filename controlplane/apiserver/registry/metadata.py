@@ -9,7 +9,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status, times
-from apimachinery.meta.paths import Path, Verbatim, forbidden, invalid, required
+from apimachinery.meta.paths import Path, Verbatim, invalid, required
 from controlplane.apiserver.registry.call import Call
 
 Object = dict[str, Any]
@@ -48,10 +48,8 @@ def place(call: Call, obj: Object) -> None:
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
         meta["namespace"] = call.namespace
-    elif meta.get("namespace"):
-        # Upstream validates it away; a cluster-scoped object has none.
-        problem = forbidden(Path("metadata").child("namespace"), "not allowed on this type")
-        raise status.invalid(call.resource, meta.get("name") or "", [problem])
+    else:
+        meta.pop("namespace", None)  # many a manifest says one for a kind that has none; nobody is told, as upstream
     if call.name and not meta.get("name"):
         meta["name"] = call.name
     if call.name and meta["name"] != call.name:
@@ -77,17 +75,9 @@ def fill_created(resource: Resource, obj: Object, now: datetime, unnamed: str = 
     meta["creationTimestamp"] = times.rfc3339(now)
 
 
-def fill_updated(resource: Resource, new: Object, old: Object) -> None:
-    """What no update changes comes from the stored object; managedFields too where the client says none.
-
-    Raises ApiError 409 for another object's uid."""
+def fill_updated(new: Object, old: Object) -> None:
+    """What no update changes comes from the stored object; managedFields too where the client says none."""
     meta, before = new["metadata"], old["metadata"]
-    if meta.get("uid") and meta["uid"] != before.get("uid"):
-        raise status.conflict(
-            resource,
-            before["name"],
-            f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {before.get('uid')}",
-        )
     kept = (*_SYSTEM_FIELDS, "generation", "namespace", "name", "generateName")
     for field in kept if meta.get("managedFields") else (*kept, "managedFields"):
         if field in before:
@@ -121,6 +111,16 @@ def set_managers(obj: Object, entries: list[Object]) -> None:
         obj["metadata"]["managedFields"] = entries
     else:
         obj["metadata"].pop("managedFields", None)
+
+
+def check_uid(resource: Resource, key: str, asked: Object, current: Object) -> None:
+    """Raises ApiError 409 for a PUT that means another object of that name, in the words of upstream's store. key: that
+    of the object."""
+    wanted, have = asked["metadata"].get("uid"), current["metadata"].get("uid") or ""
+    if wanted and wanted != have:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}"
+        sentence = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+        raise status.conflict(resource, current["metadata"]["name"], sentence)
 
 
 def check_patched(resource: Resource, obj: Object, current: Object, *, unconditional: bool = True) -> None:

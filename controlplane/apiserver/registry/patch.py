@@ -10,7 +10,7 @@ import orjson
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
 from apimachinery.meta.go_print import plain
-from apimachinery.meta.patches import PatchError, json_patch, merge_patch, strategic_merge_into
+from apimachinery.meta.patches import MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge_into
 from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
@@ -30,12 +30,29 @@ ACCEPTED = (JSON, MERGE, STRATEGIC, APPLY)
 
 _ACCEPTED_BY_DEFINED = (JSON, MERGE, APPLY)
 
+_OPERATION = ("op", "path", "from", "value")
+
 _ATTEMPTS = 5  # upstream's MaxRetryWhenPatchConflicts
 
 
 def accepted(resource: Resource) -> tuple[str, ...]:
     """The media types of patches that a kind takes: strategic merge needs a type in Go."""
     return _ACCEPTED_BY_DEFINED if isinstance(resource, DefinedResource) else ACCEPTED
+
+
+def look_at_operations(call: Call, document: Any) -> None:
+    """Fields of a JSON patch's operations that no operation has are told as doubled keys are, each in upstream's words:
+    a typing error in `value` would set null."""
+    if call.collected is None or not isinstance(document, list):
+        return
+    unknown = [
+        f'unknown field "[{position}].{key}"'
+        for position, operation in enumerate(document)
+        if isinstance(operation, dict)
+        for key in operation
+        if key not in _OPERATION
+    ]
+    call.doubled[:] = [f"json patch {sentence}" for sentence in (*unknown, *call.doubled)]
 
 
 def patched(call: Call, current: Object, document: Any, media: str) -> Object:
@@ -49,6 +66,9 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
             for each in document:
                 if not isinstance(each, dict):
                     raise status.bad_request(_not_a_patch(each, media, "handlers.jsonPatchOp"))
+            if len(document) > MAX_OPERATIONS:
+                most = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(document)}"
+                raise status.request_entity_too_large(most)
             result = json_patch(current, document)
         elif not isinstance(document, dict):
             raise status.bad_request(_not_a_patch(document, media, "map[string]interface {}"))

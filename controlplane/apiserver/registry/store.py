@@ -127,9 +127,13 @@ class ObjectStore:
 
     async def all(self, namespace: str = "") -> list[Object]:
         """Every object, newest versions."""
+        return (await self.all_at(namespace))[0]
+
+    async def all_at(self, namespace: str = "") -> tuple[list[Object], int]:
+        """The same, and the revision at which it was so."""
         page = await self.page(namespace)
         with told(self.resource, ""):
-            return [decode(stored) for stored in page.items]
+            return [decode(stored) for stored in page.items], page.revision
 
     async def create(self, obj: Object, ttl: int | None = None, keep: Keep | None = None) -> Object:
         """The stored object, with its resourceVersion. Raises ApiError 409 AlreadyExists."""

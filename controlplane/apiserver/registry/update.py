@@ -34,6 +34,7 @@ async def update(collection: Collection, call: Call, document: Any) -> tuple[Obj
     has_version = (asked["metadata"].get("resourceVersion") or "0") != "0"
 
     async def change(current: Object) -> Object:
+        metadata.check_uid(collection.resource, collection.store.key(call.namespace, name), asked, current)
         metadata.check_version(collection.resource, asked, current, unconditional=unconditional)
         return copied(asked)
 
@@ -66,7 +67,7 @@ async def change_object(
     async def attempt(stored: Object) -> tuple[Object, bool]:
         current = await converted(stored, collection.resource)
         new = await change(copied(current))
-        metadata.fill_updated(collection.resource, new, current)
+        metadata.fill_updated(new, current)
         try:
             rewrite = current is not stored
             return await _write(collection, call, new, current, managed, rewrite=rewrite), False

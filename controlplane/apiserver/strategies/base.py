@@ -43,6 +43,8 @@ class Strategy:
         self.create_on_update = resource.kind in facts.CREATED_ON_UPDATE
         self.unconditional_update = resource.kind not in facts.CONDITIONAL
         self.returns_deleted = resource.kind in facts.RETURNED
+        self.owns = resource.kind != "Event" or resource.group != ""
+        """Whether its objects can own others (DefaultGarbageCollectionPolicy other than Unsupported)."""
         self.orphans = resource.kind in facts.ORPHANING and resource.group in ("", "batch")
 
     def drop_disabled(self, new: Object, old: Object | None) -> None:

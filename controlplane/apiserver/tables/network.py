@@ -21,7 +21,7 @@ from controlplane.apiserver.tables.columns import (
     state,
 )
 
-_SHOWN_ENDPOINTS = 3
+_SHOWN = 3
 
 
 def print_service(obj: Object, now: datetime) -> list[Cell]:
@@ -66,7 +66,8 @@ def print_endpoints(obj: Object, now: datetime) -> list[Cell]:
         for port in subset.get("ports") or [{}]:
             for address in subset.get("addresses") or []:
                 found.append(_host_port(address["ip"], port["port"]) if port.get("port") else address["ip"])
-    return [name(obj), _some(found), age(obj, now)]
+    # Subsets without one that is ready leave it empty, as upstream.
+    return [name(obj), _some(found) if obj.get("subsets") else NONE, age(obj, now)]
 
 
 def _host_port(ip: str, port: int) -> str:
@@ -74,42 +75,44 @@ def _host_port(ip: str, port: int) -> str:
 
 
 def _some(found: list[str]) -> str:
-    if len(found) > _SHOWN_ENDPOINTS:
-        return f"{','.join(found[:_SHOWN_ENDPOINTS])} + {len(found) - _SHOWN_ENDPOINTS} more..."
-    return joined(found)
+    more = len(found) - _SHOWN
+    return ",".join(found[:_SHOWN]) + (f" + {more} more..." if more > 0 else "")
 
 
 def print_slice(obj: Object, now: datetime) -> list[Cell]:
     numbers = [_port(port) for port in obj.get("ports") or []]
-    shown = ",".join(numbers[:3]) + (f" + {len(numbers) - 3} more..." if len(numbers) > 3 else "")
     addresses = [address for each in obj.get("endpoints") or [] for address in each.get("addresses") or []]
-    if obj.get("ports") is None:
-        shown = UNSET
-    return [name(obj), obj.get("addressType") or "", shown or UNSET, _slice_some(addresses), age(obj, now)]
+    return [
+        name(obj),
+        obj.get("addressType") or "",
+        _some(numbers) or UNSET,
+        _some(addresses) or UNSET,
+        age(obj, now),
+    ]
 
 
 def _port(port: Any) -> str:
     return str(port["port"]) if port.get("port") else port.get("name") or "*"
 
 
-def _slice_some(found: list[str]) -> str:
-    if not found:
-        return UNSET
-    return ",".join(found[:3]) + (f" + {len(found) - 3} more..." if len(found) > 3 else "")
-
-
 def print_ingress(obj: Object, now: datetime) -> list[Cell]:
-    rules = spec(obj).get("rules") or []
-    hosts = [rule["host"] for rule in rules if rule.get("host")]
-    more = f" + {len(rules) - 3} more..." if len(hosts) > 3 else ""
     return [
         name(obj),
         spec(obj).get("ingressClassName") or NONE,
-        ",".join(hosts[:3]) + more or "*",
+        _hosts([rule.get("host") or "" for rule in spec(obj).get("rules") or []]),
         ",".join(_balancers(obj)),
         "80, 443" if spec(obj).get("tls") else "80",
         age(obj, now),
     ]
+
+
+def _hosts(hosts: list[str]) -> str:
+    """Those of the rules that name one. Once there are three, every rule behind them is more, with a host or not, and
+    those without one before them are counted too, as upstream."""
+    at = [position for position, host in enumerate(hosts) if host][:_SHOWN]
+    shown = ",".join(hosts[position] for position in at) or "*"
+    ended = len(at) == _SHOWN and at[-1] < len(hosts) - 1
+    return f"{shown} + {len(hosts) - _SHOWN} more..." if ended else shown
 
 
 def print_ingress_class(obj: Object, now: datetime) -> list[Cell]:

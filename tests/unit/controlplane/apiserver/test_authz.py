@@ -323,3 +323,8 @@ def test_reconciliation_adds_what_is_missing_and_leaves_alone_who_asks_for_it():
     changed = plan_update(view, {**view, "rules": [], "aggregationRule": {"clusterRoleSelectors": [{}]}})
     assert changed["rules"] == []
     assert changed["aggregationRule"]["clusterRoleSelectors"] == [{}, *view["aggregationRule"]["clusterRoleSelectors"]]
+
+
+def test_a_denial_is_no_html():
+    asked = Attributes(User("a&b"), "get", path="/<script>")
+    assert denial(asked, "<why>") == 'User "a&amp;b" cannot get path "/&lt;script&gt;": <why>'

@@ -83,9 +83,7 @@ async def test_a_deleted_namespace_is_looked_at_in_the_store(storage):
 
 
 async def test_the_accounts_token_is_mounted(storage):
-    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)))
-    with pytest.raises(ApiError, match="error looking up service account a/default"):
-        await plugin.mutate(Review(call(PODS), "CREATE", pod()))
+    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)), ManualClock())
     await put(storage, SERVICEACCOUNTS, {"metadata": {"name": "default", "namespace": "a"}})
     obj = pod()
     await plugin.mutate(Review(call(PODS), "CREATE", obj))
@@ -98,7 +96,7 @@ async def test_the_accounts_token_is_mounted(storage):
 
 
 async def test_no_token_where_none_is_wanted(storage):
-    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)))
+    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)), ManualClock())
     account = {"metadata": {"name": "default", "namespace": "a"}, "automountServiceAccountToken": False}
     await put(storage, SERVICEACCOUNTS, account)
     obj = pod()

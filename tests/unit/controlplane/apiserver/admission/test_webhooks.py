@@ -12,6 +12,7 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.matching import rule_matches
+from controlplane.apiserver.admission.request import options
 from tests.unit.controlplane.apiserver.admission.reviews import deny, pod, review
 from tests.unit.controlplane.apiserver.admission.webhook_server import EVERYTHING, hook, plugin
 
@@ -71,6 +72,13 @@ async def test_what_is_sent(server, storage):
             "fieldManager": "kubectl-edit",
         },
     }
+
+
+@pytest.mark.parametrize(("operation", "kind"), [("CREATE", "CreateOptions"), ("UPDATE", "UpdateOptions")])
+def test_a_patch_is_told_with_the_options_of_what_it_comes_to(operation, kind):
+    asked = review(pod(), operation=operation, old=pod() if operation == "UPDATE" else None)
+    asked.call.verb, asked.call.query = "patch", {"fieldManager": "kubectl", "force": "true"}
+    assert options(asked) == {"kind": kind, "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl"}
 
 
 @pytest.mark.parametrize(

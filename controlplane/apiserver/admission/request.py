@@ -45,10 +45,10 @@ def options(review: Review) -> Object | None:
         return None
     kind = _KINDS[review.operation]
     found: Object = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
-    if review.options is not None:
-        return {**found, **review.options}
     if call.dry_run:
         found["dryRun"] = ["All"]
+    if review.options is not None:
+        return {**found, **review.options}
     if kind != "DeleteOptions":
         found |= {field: call.query[field] for field in ("fieldManager", "fieldValidation") if call.query.get(field)}
     return found

@@ -81,6 +81,14 @@ def test_a_patch_is_told_with_the_options_of_what_it_comes_to(operation, kind):
     assert options(asked) == {"kind": kind, "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl"}
 
 
+def test_a_deletion_is_told_with_its_options_and_that_it_is_a_dry_run():
+    asked = review(None, operation="DELETE", old=pod(), dry_run=True)
+    asked.options = {"gracePeriodSeconds": 5}
+    assert options(asked) == {
+        "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "dryRun": ["All"], "gracePeriodSeconds": 5
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("said", "code", "message"),
     [

@@ -267,6 +267,12 @@ async def test_an_answer_that_does_not_say_what_it_is(server, storage):
     )
 
 
+async def test_a_webhook_that_knows_no_version_of_ours(server, storage):
+    async with plugin(storage, hook(server, admissionReviewVersions=["v2"])) as validating:
+        with pytest.raises(ApiError, match="could not create admission objects: webhook does not accept known"):
+            await validating.validate(review(pod()))
+
+
 async def test_a_failure_may_be_ignored(server, storage):
     server.answers["/"] = lambda _: web.Response(status=500)
     asked = review(pod())

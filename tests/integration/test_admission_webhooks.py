@@ -58,6 +58,23 @@ def test_a_mutating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook) 
     kubectl("delete", "mutatingwebhookconfiguration", configuration["metadata"]["name"])
 
 
+def test_who_changes_an_object_sees_no_generated_name(kubectl: Kubectl, namespace: str, webhook: Webhook) -> None:
+    webhook.answer = {"allowed": True}
+    configuration = webhook.configuration("MutatingWebhookConfiguration", namespace, "configmaps")
+    kubectl.apply(configuration)
+    meta = {"generateName": "m-", "namespace": namespace}
+    text = orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}).decode()
+    wait_until("the webhook is asked", lambda: kubectl.attempt("create", "-f", "-", stdin=text) and webhook.asked)
+    request = webhook.asked[-1]
+    assert "name" not in request and not {"name", "uid", "creationTimestamp"} & request["object"]["metadata"].keys()
+    kubectl("delete", "mutatingwebhookconfiguration", configuration["metadata"]["name"])
+    spec = {"serviceAccountName": "gone", "containers": [{"name": "c", "image": "i"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "generateName": "web-"}, "spec": spec}
+    assert (
+        f'pods "web-" is forbidden: error looking up service account {namespace}/gone: serviceaccount "gone" not found'
+    ) in kubectl.refused("create", "-f", "-", stdin=orjson.dumps(pod).decode())
+
+
 def test_a_validating_webhook(kubectl: Kubectl, namespace: str, webhook: Webhook) -> None:
     webhook.answer = {"allowed": False, "status": {"message": "not today", "code": 403, "reason": "Forbidden"}}
     configuration = webhook.configuration(

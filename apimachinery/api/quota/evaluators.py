@@ -10,6 +10,7 @@ from apimachinery.api.quota import scopes
 from apimachinery.api.quota.amounts import ONE, ZERO, Amounts, parse, pod_amounts, whole
 from apimachinery.meta import times
 from apimachinery.meta.pod_resources import pod_level
+from apimachinery.meta.quantity import NANO, Quantity
 
 Object = Mapping[str, Any]
 
@@ -163,7 +164,9 @@ class Claims(Evaluator):
         if asked is not None:
             # A claim that was grown, and shrunk again, still uses what was allocated.
             allocated = parse((obj.get("status") or {}).get("allocatedResources")).get("storage", ZERO)
-            found["requests.storage"] = max(asked, allocated)
+            # Whole bytes: what a quota has used must be an integer.
+            most = max(asked, allocated)
+            found["requests.storage"] = Quantity(most.value * NANO, most.format)
             if prefix:
                 found[f"{prefix}requests.storage"] = found["requests.storage"]
         return found

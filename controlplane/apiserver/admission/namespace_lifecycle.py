@@ -42,9 +42,9 @@ class NamespaceLifecycle(Plugin):
         if found is None:
             raise status.not_found(self._store.resource, call.namespace)
         if found["metadata"].get("deletionTimestamp") or (found.get("status") or {}).get("phase") == "Terminating":
-            name = (review.new or {}).get("metadata", {}).get("name", "")
-            sentence = f"unable to create new content in namespace {call.namespace} because it is being terminated"
-            error = status.forbidden(call.resource, name, sentence)
+            error = review.forbidden(
+                f"unable to create new content in namespace {call.namespace} because it is being terminated"
+            )
             causes = [
                 {
                     "reason": "NamespaceTerminating",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apimachinery.meta.pods import MIRROR
+from controlplane.apiserver.admission import pod_secrets
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.registry.store import ObjectStore
 
@@ -209,11 +210,7 @@ def _references(spec: Mapping[str, Any]) -> list[str]:
     ]
     taken = [each for container in containers for each in container.get("envFrom") or ()]
     taken += [env.get("valueFrom") or {} for container in containers for env in container.get("env") or ()]
-    if (
-        spec.get("imagePullSecrets")
-        or any("secret" in each for each in (*volumes, *sources))
-        or any("secretRef" in each or "secretKeyRef" in each for each in taken)
-    ):
+    if pod_secrets.names_any(spec):
         found.append("secrets")
     if any("configMap" in each for each in (*volumes, *sources)) or any(
         "configMapRef" in each or "configMapKeyRef" in each for each in taken

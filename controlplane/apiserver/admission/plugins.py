@@ -135,7 +135,7 @@ class Admission:
             "NamespaceExists": lambda: NamespaceExists(lookup(NAMESPACES)),
             "LimitPodHardAntiAffinityTopology": LimitPodHardAntiAffinityTopology,
             "LimitRanger": lambda: LimitRanger(lookup(LIMITRANGES)),
-            "ServiceAccount": lambda: ServiceAccount(lookup(SERVICEACCOUNTS)),
+            "ServiceAccount": lambda: ServiceAccount(lookup(SERVICEACCOUNTS), self._clock),
             "NodeRestriction": lambda: NodeRestriction(store(PODS), store(NODES)),
             "TaintNodesByCondition": TaintNodesByCondition,
             "AlwaysPullImages": AlwaysPullImages,

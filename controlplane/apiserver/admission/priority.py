@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from apimachinery.api.catalogue import PRIORITYCLASSES
-from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
 from controlplane.apiserver.registry.store import ObjectStore
@@ -38,13 +37,12 @@ class Priority(Plugin):
         found = await self._class(review, spec.get("priorityClassName") or "")
         value = (found or {}).get("value") or 0
         policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
-        name = review.new["metadata"].get("name", "")
         if spec.get("priority") not in (None, value):
             detail = (
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority "
                 f"admission controller computed {value} from the given PriorityClass name"
             )
-            raise status.forbidden(review.call.resource, name, detail)
+            raise review.forbidden(detail)
         if found is not None:
             _set(review, spec, "priorityClassName", found["metadata"]["name"])
         _set(review, spec, "priority", value)
@@ -53,26 +51,24 @@ class Priority(Plugin):
                 f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod spec; "
                 f"priority admission controller computed {policy} from the given PriorityClass name"
             )
-            raise status.forbidden(review.call.resource, name, detail)
+            raise review.forbidden(detail)
         _set(review, spec, "preemptionPolicy", policy)
 
     async def validate(self, review: Review) -> None:
-        if not review.is_for(PRIORITYCLASSES.group, PRIORITYCLASSES.plural) or review.operation != "CREATE":
+        if not review.is_for(PRIORITYCLASSES.group, PRIORITYCLASSES.plural):
             return
-        assert review.new is not None
-        if review.new.get("globalDefault"):
-            for other in await self._store.all():
-                if other.get("globalDefault"):
-                    name = other["metadata"]["name"]
-                    detail = f"PriorityClass {name} is already marked as default. Only one default can exist"
-                    raise status.forbidden(review.call.resource, review.new["metadata"]["name"], detail)
+        if review.operation not in ("CREATE", "UPDATE") or review.new is None or not review.new.get("globalDefault"):
+            return
+        for other in await self._store.all():
+            name = other["metadata"]["name"]
+            if other.get("globalDefault") and name != review.name:
+                raise review.forbidden(f"PriorityClass {name} is already marked as default. Only one default can exist")
 
     async def _class(self, review: Review, name: str) -> dict[str, Any] | None:
         if name:
             found = await self._classes.find("", name)
             if found is None:
-                pod = (review.new or {})["metadata"].get("name", "")
-                raise status.forbidden(review.call.resource, pod, f"no PriorityClass with name {name} was found")
+                raise review.forbidden(f"no PriorityClass with name {name} was found")
             return found
         await self._classes.ready(review)
         defaults = [each for each in self._classes.all() if each.get("globalDefault")]

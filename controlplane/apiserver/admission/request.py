@@ -10,8 +10,8 @@ from controlplane.apiserver.admission.versions import kind_of
 
 Object = dict[str, Any]
 
-_KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions", "delete": "DeleteOptions"}
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+# By operation, not by verb: a patch is told as the creation or the update that it comes to.
+_KINDS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
 def admission_request(review: Review, resource: Resource) -> Object:
@@ -43,18 +43,14 @@ def options(review: Review) -> Object | None:
     call = review.call
     if review.operation == "CONNECT":
         return None
-    kind = "CreateOptions" if review.operation == "CREATE" else _KINDS.get(call.verb, "UpdateOptions")
-    if review.operation == "DELETE":
-        kind = "DeleteOptions"
+    kind = _KINDS[review.operation]
     found: Object = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
-    if review.options is not None:
-        return {**found, **review.options}
     if call.dry_run:
         found["dryRun"] = ["All"]
+    if review.options is not None:
+        return {**found, **review.options}
     if kind != "DeleteOptions":
         found |= {field: call.query[field] for field in ("fieldManager", "fieldValidation") if call.query.get(field)}
-        if kind == "PatchOptions" and call.query.get("force"):
-            found["force"] = call.query["force"] in _TRUE
     return found
 
 

@@ -47,9 +47,7 @@ async def create_object(collection: Collection, call: Call, obj: Object, managed
 
 async def _create(collection: Collection, call: Call, obj: Object, managed: list[Object] | None) -> Object:
     strategy, claimed = collection.strategy, obj["metadata"].get("resourceVersion")
-    metadata.fill_created(collection.resource, obj, collection.clock.now(), strategy.unnamed())
-    if strategy.generated:
-        obj["metadata"]["generation"] = 1
+    metadata.clear_created(obj)
     if managed is None:
         # Before admission, as upstream: what plug-ins and the strategy fill in is nobody's, and webhooks are shown it.
         said = {field: obj[field] for field in obj if field != "status"} if strategy.has_status else obj
@@ -58,6 +56,10 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
     review = Review(call, "CREATE", obj)
     await collection.admission.mutate(review)
     metadata.unite_owners(call, obj, metadata.AFTER_ADMISSION)
+    # After admission, as upstream: who changes an object sees it without uid, and without a name that is generated.
+    metadata.fill_created(collection.resource, obj, collection.clock.now(), strategy.unnamed())
+    if strategy.generated:
+        obj["metadata"]["generation"] = 1
     strategy.drop_disabled(obj, None)
     strategy.prepare_create(call, obj)
     metadata.set_managers(obj, managed)

@@ -58,13 +58,18 @@ def place(call: Call, obj: Object) -> None:
         )
 
 
+def clear_created(obj: Object) -> None:
+    """Nothing that the server says comes from the client."""
+    for field in (*_SYSTEM_FIELDS, "resourceVersion", "generation", "managedFields"):
+        obj["metadata"].pop(field, None)
+
+
 def fill_created(resource: Resource, obj: Object, now: datetime, unnamed: str = "") -> None:
     """uid, creationTimestamp; nothing of the sort from the client. unnamed: the name of an object that has none.
 
     Raises ApiError 422 without any name."""
+    clear_created(obj)
     meta = obj["metadata"]
-    for field in (*_SYSTEM_FIELDS, "resourceVersion", "generation", "managedFields"):
-        meta.pop(field, None)
     if not meta.get("name"):
         base = meta.get("generateName")
         if not base and not unnamed:

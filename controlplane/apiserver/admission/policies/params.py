@@ -30,9 +30,8 @@ class Params:
         found = self._by_kind(*kind)
         if found is None:
             group_version, name = kind
-            raise Misconfigured(
-                f"failed to find resource referenced by paramKind: '{group_version.removeprefix('/')}, Kind={name}'"
-            )
+            shown = group_version if "/" in group_version else f"/{group_version}"  # the core group has no name
+            raise Misconfigured(f"failed to find resource referenced by paramKind: '{shown}, Kind={name}'")
         return found
 
     async def collect(

@@ -19,6 +19,10 @@ class Refused(Exception):
     """The request may not be; the message is upstream's."""
 
 
+class NotCovered(Exception):
+    """The object is in scopes that are only for who has a quota for them; the message is upstream's."""
+
+
 class LimitedResource(Struct, frozen=True):
     """What may only be used where a quota covers it (the plug-in's configuration).
 
@@ -48,7 +52,7 @@ def plan_charges(
 ) -> list[Charge]:
     """The quotas to charge, none when the request uses nothing more. old: None for a creation.
 
-    Raises Refused; ValueError for a malformed quantity or scope.
+    Raises Refused, NotCovered; ValueError for a malformed quantity or scope.
     """
     interesting: list[tuple[Object, Amounts]] = []
     covered: set[str] = set()
@@ -119,4 +123,4 @@ def _check_covered(
             f"{{{each.get('scopeName')} {each.get('operator', '')} [{' '.join(each.get('values') or ())}]}}"
             for each in uncovered
         )
-        raise Refused(f"insufficient quota to match these scopes: [{shown}]")
+        raise NotCovered(f"insufficient quota to match these scopes: [{shown}]")

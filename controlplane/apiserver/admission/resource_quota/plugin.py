@@ -12,7 +12,13 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Plugin, Review
 from controlplane.apiserver.admission.lookup import Lookup
-from controlplane.apiserver.admission.resource_quota.charge import Charge, LimitedResource, Refused, plan_charges
+from controlplane.apiserver.admission.resource_quota.charge import (
+    Charge,
+    LimitedResource,
+    NotCovered,
+    Refused,
+    plan_charges,
+)
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS, ObjectStore
 
 Object = dict[str, Any]
@@ -72,6 +78,9 @@ class ResourceQuota(Plugin):
             return plan_charges(quotas, measure, review.new, review.old, self._clock.now(), self._limited)
         except Refused as refusal:
             raise review.forbidden(str(refusal)) from None
+        except NotCovered as refusal:
+            # Upstream says it without naming the object, as an error of the server's.
+            raise status.ApiError(500, "", str(refusal)) from None
 
     async def _write(self, charge: Charge) -> bool:
         state = charge.quota.get("status") or {}

@@ -19,6 +19,7 @@ from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.admission.webhooks.dispatch import ask
 from controlplane.apiserver.admission.webhooks.hooks import Hook, Hooks
 from controlplane.apiserver.admission.webhooks.told import describe_patch
+from controlplane.apiserver.admission.webhooks.verdict import operations
 
 Object = dict[str, Any]
 
@@ -71,18 +72,21 @@ class MutatingAdmissionWebhook(Plugin):
             memory.left = deepcopy(review.new)
 
     async def _ask(self, hook: Hook, review: Review, resource: Resource, key: str) -> bool:
-        """Whether the webhook changed the object."""
-        found = await ask(self._client, hook, review, resource, f"failed-open.{_MUTATION}{key}", mutating=True)
+        """Whether the webhook changed the object, which is noted also when the request is refused."""
         who: Object = {"configuration": hook.configuration, "webhook": hook.name}
         changed = False
-        if found is not None and found.patch:
-            changed = self._patch(hook, review, resource, found.patch)
-            if changed:
-                secret = review.resource is SECRETS
-                review.tell(*describe_patch(found.patch, secret=secret), by=f'webhook "{hook.name}"')
-            patched = {**who, "patch": found.patch, "patchType": "JSONPatch"}
-            review.call.annotate(_PATCH + key, orjson.dumps(patched).decode())
-        review.call.annotate(_MUTATION + key, orjson.dumps({**who, "mutated": changed}).decode())
+        try:
+            found = await ask(self._client, hook, review, resource, f"failed-open.{_MUTATION}{key}", mutating=True)
+            patch = operations(found.patch) if found is not None else []
+            if patch:
+                changed = self._patch(hook, review, resource, patch)
+                if changed:
+                    secret = review.resource is SECRETS
+                    review.tell(*describe_patch(patch, secret=secret), by=f'webhook "{hook.name}"')
+                patched = {**who, "patch": patch, "patchType": "JSONPatch"}
+                review.call.annotate(_PATCH + key, orjson.dumps(patched).decode())
+        finally:
+            review.call.annotate(_MUTATION + key, orjson.dumps({**who, "mutated": changed}).decode())
         return changed
 
     def _patch(self, hook: Hook, review: Review, resource: Resource, patch: list[Any]) -> bool:

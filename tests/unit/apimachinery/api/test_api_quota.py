@@ -97,6 +97,8 @@ def test_claims_count_by_class_too():
     }
     shrunk = {"spec": spec, "status": {"allocatedResources": {"storage": "20Gi"}}}
     assert used(shrunk, plural="persistentvolumeclaims")["requests.storage"] == "20Gi"
+    fraction = {"spec": {"resources": {"requests": {"storage": "1500m"}}}}
+    assert used(fraction, plural="persistentvolumeclaims")["requests.storage"] == "2", "whole bytes"
 
 
 def test_everything_else_is_counted():

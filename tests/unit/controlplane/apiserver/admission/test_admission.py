@@ -55,8 +55,13 @@ async def test_a_namespace_must_be_there_and_alive(storage):
     await put(storage, NAMESPACES, {"metadata": {"name": "a"}, "status": {"phase": "Terminating"}})
     with pytest.raises(ApiError) as refused:
         await plugin.mutate(review)
-    assert refused.value.code == 403 and "because it is being terminated" in refused.value.message
+    assert (refused.value.code, refused.value.message) == (
+        403,
+        'pods "p" is forbidden: unable to create new content in namespace a because it is being terminated',
+    )
     assert refused.value.details["causes"][0]["reason"] == "NamespaceTerminating"
+    with pytest.raises(ApiError, match='pods "web-" is forbidden: unable to create new content'):
+        await plugin.mutate(Review(call(PODS), "CREATE", pod() | {"metadata": {"generateName": "web-"}}))
 
 
 async def test_a_deleted_namespace_is_looked_at_in_the_store(storage):
@@ -78,9 +83,7 @@ async def test_a_deleted_namespace_is_looked_at_in_the_store(storage):
 
 
 async def test_the_accounts_token_is_mounted(storage):
-    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)))
-    with pytest.raises(ApiError, match="error looking up service account a/default"):
-        await plugin.mutate(Review(call(PODS), "CREATE", pod()))
+    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)), ManualClock())
     await put(storage, SERVICEACCOUNTS, {"metadata": {"name": "default", "namespace": "a"}})
     obj = pod()
     await plugin.mutate(Review(call(PODS), "CREATE", obj))
@@ -93,7 +96,7 @@ async def test_the_accounts_token_is_mounted(storage):
 
 
 async def test_no_token_where_none_is_wanted(storage):
-    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)))
+    plugin = ServiceAccount(Lookup(ObjectStore(SERVICEACCOUNTS, storage)), ManualClock())
     account = {"metadata": {"name": "default", "namespace": "a"}, "automountServiceAccountToken": False}
     await put(storage, SERVICEACCOUNTS, account)
     obj = pod()
@@ -123,8 +126,21 @@ async def test_priority_comes_from_the_class(storage):
     obj = pod(priorityClassName="high")
     await plugin.mutate(Review(call(PODS), "CREATE", obj))
     assert (obj["spec"]["priority"], obj["spec"]["preemptionPolicy"]) == (1000, "Never")
-    with pytest.raises(ApiError, match="no PriorityClass with name nope"):
-        await plugin.mutate(Review(call(PODS), "CREATE", pod(priorityClassName="nope")))
+    unnamed = pod(priorityClassName="nope") | {"metadata": {"generateName": "web-"}}
+    with pytest.raises(ApiError, match='pods "web-" is forbidden: no PriorityClass with name nope was found'):
+        await plugin.mutate(Review(call(PODS), "CREATE", unnamed))
     with pytest.raises(ApiError, match="must not be provided"):
         await plugin.mutate(Review(call(PODS), "CREATE", pod(priority=5)))
     await cancel_and_wait(feed)
+
+
+async def test_one_priority_class_is_the_default(storage):
+    store = ObjectStore(PRIORITYCLASSES, storage)
+    plugin = Priority(Lookup(store), store)
+    await put(storage, PRIORITYCLASSES, {"metadata": {"name": "low"}, "value": 1, "globalDefault": True})
+    low = await store.get("", "low")
+    await plugin.validate(Review(call(PRIORITYCLASSES, namespace=""), "UPDATE", low, low))
+    for operation in ("CREATE", "UPDATE"):
+        other = {"metadata": {"name": "high"}, "value": 2, "globalDefault": True}
+        with pytest.raises(ApiError, match="PriorityClass low is already marked as default"):
+            await plugin.validate(Review(call(PRIORITYCLASSES, namespace=""), operation, other, other))

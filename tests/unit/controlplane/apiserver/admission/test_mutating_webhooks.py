@@ -1,12 +1,17 @@
 """Webhooks that change the object: patches, their order, the second round."""
 
+import base64
+
 import orjson
+import pytest
+from aiohttp import web
 
 from apimachinery.api.catalogue import (
     CONFIGMAPS,
     DEPLOYMENTS,
     MUTATINGWEBHOOKCONFIGURATIONS,
 )
+from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain, Plugin
 from controlplane.apiserver.admission.webhooks.told import describe_patch
 from tests.unit.controlplane.apiserver.admission.reviews import pod, put, review
@@ -45,6 +50,54 @@ async def test_a_patch_is_applied_and_defaulted(server, storage):
     assert said == {"configuration": "config", "webhook": "check.example.com", "mutated": True}
     assert "patch.webhook.admission.k8s.io/round_0_index_0" in annotations
     assert asked.told == [('webhook "check.example.com"', '+spec.containers[-]: {"name":"side","image":"s"}')]
+
+
+def reviewed(request, **response):
+    """An answer whose patch is as it stands."""
+    said = {"uid": request["uid"], **response}
+    return web.json_response({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": said})
+
+
+def encoded(text):
+    return base64.b64encode(text).decode()
+
+
+@pytest.mark.parametrize(
+    ("patch", "sentence"),
+    [
+        (b'{"op": "remove"}', "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+        (b'"text"', "json: cannot unmarshal string into Go value of type jsonpatch.Patch"),
+        (b'["text"]', "json: cannot unmarshal string into Go value of type jsonpatch.Operation"),
+        (b"- op", "invalid character ' ' in numeric literal"),
+    ],
+)
+async def test_what_is_no_patch_is_an_error_whatever_the_failure_policy(server, storage, patch, sentence):
+    answer = {"allowed": True, "patch": encoded(patch), "patchType": "JSONPatch"}
+    server.answers["/"] = lambda request: reviewed(request, **answer)
+    asked = review(pod())
+    async with plugin(storage, hook(server, failurePolicy="Ignore"), mutating=True) as mutating:
+        with pytest.raises(ApiError) as refused:
+            await mutating.mutate(asked)
+    assert refused.value.message == f"Internal error occurred: {sentence}"
+    said = orjson.loads(asked.call.annotations["mutation.webhook.admission.k8s.io/round_0_index_0"])
+    assert said["mutated"] is False, "noted for refused requests too"
+
+
+@pytest.mark.parametrize(("patch", "at"), [('[{"op":', 0), ("W10=!", 4), ("W10", 0), ("W3t9XQ", 4)])
+async def test_a_patch_that_is_not_in_base64_is_a_failed_call(server, storage, patch, at):
+    answer = {"allowed": True, "patch": patch, "patchType": "JSONPatch"}
+    server.answers["/"] = lambda request: reviewed(request, **answer)
+    async with plugin(storage, hook(server), mutating=True) as mutating:
+        with pytest.raises(ApiError, match=f"failed to call webhook: illegal base64 data at input byte {at}$"):
+            await mutating.mutate(review(pod()))
+
+
+async def test_a_refusal_does_not_look_into_the_patch(server, storage):
+    answer = {"allowed": False, "patch": encoded(b"{}"), "patchType": "JSONPatch"}
+    server.answers["/"] = lambda request: reviewed(request, **answer)
+    async with plugin(storage, hook(server), mutating=True) as mutating:
+        with pytest.raises(ApiError, match="denied the request without explanation"):
+            await mutating.mutate(review(pod()))
 
 
 async def test_webhooks_see_what_those_before_them_did(server, storage):

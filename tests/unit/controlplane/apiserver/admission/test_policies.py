@@ -244,12 +244,13 @@ async def test_parameters_that_are_not_there(storage):
     )
 
 
-async def test_an_unknown_parameter_kind(storage):
-    kind = {"paramKind": {"apiVersion": "rules.example.com/v1", "kind": "Limit"}}
+@pytest.mark.parametrize(("version", "shown"), [("rules.example.com/v1", "rules.example.com/v1"), ("v1", "/v1")])
+async def test_an_unknown_parameter_kind(storage, version, shown):
+    kind = {"paramKind": {"apiVersion": version, "kind": "Limit"}}
     error = await refused(storage, policy("true", **kind), binding())
     assert error.message == (
         "pods \"p\" is forbidden: ValidatingAdmissionPolicy 'p' denied request: failed to configure policy: failed to "
-        "find resource referenced by paramKind: 'rules.example.com/v1, Kind=Limit'"
+        f"find resource referenced by paramKind: '{shown}, Kind=Limit'"
     )
 
 

@@ -9,7 +9,12 @@ from apimachinery.api.quota.evaluators import evaluator
 from apimachinery.kit.clock import SystemClock
 from apimachinery.meta import status
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.admission.resource_quota.charge import LimitedResource, Refused, plan_charges
+from controlplane.apiserver.admission.resource_quota.charge import (
+    LimitedResource,
+    NotCovered,
+    Refused,
+    plan_charges,
+)
 from controlplane.apiserver.admission.resource_quota.plugin import ResourceQuota
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.storage.sqlite import SqliteStorage
@@ -80,10 +85,22 @@ def test_what_is_limited_must_be_covered():
         charges([], asking("1"), limited=limited)
     high = {"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}
     limited = (LimitedResource("", "pods", (), (high,)),)
-    with pytest.raises(Refused, match=r"insufficient quota to match these scopes: \[{PriorityClass In \[high\]}\]"):
+    with pytest.raises(NotCovered, match=r"insufficient quota to match these scopes: \[{PriorityClass In \[high\]}\]"):
         charges([], pod(priorityClassName="high"), limited=limited)
     covering = quota({"pods": "1"}, scopeSelector={"matchExpressions": [high]})
     assert charges([covering], pod(priorityClassName="high"), limited=limited) == {"q": {"pods": "1"}}
+
+
+async def test_a_scope_that_nobody_covers_is_told_as_upstream_does(storage):
+    high = {"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}
+    async with lookup(storage, RESOURCEQUOTAS) as quotas:
+        limited = (LimitedResource("", "pods", (), (high,)),)
+        plugin = ResourceQuota(quotas, ObjectStore(RESOURCEQUOTAS, storage), limited, SystemClock())
+        with pytest.raises(ApiError) as refused:
+            await plugin.validate(review(pod(priorityClassName="high")))
+    assert (refused.value.code, refused.value.reason, refused.value.message) == (
+        500, "", "insufficient quota to match these scopes: [{PriorityClass In [high]}]"
+    )  # fmt: skip
 
 
 async def test_the_status_is_charged(storage):

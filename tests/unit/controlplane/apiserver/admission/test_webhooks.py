@@ -12,6 +12,7 @@ from apimachinery.api.catalogue import (
 )
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.matching import rule_matches
+from controlplane.apiserver.admission.request import options
 from tests.unit.controlplane.apiserver.admission.reviews import deny, pod, review
 from tests.unit.controlplane.apiserver.admission.webhook_server import EVERYTHING, hook, plugin
 
@@ -71,6 +72,21 @@ async def test_what_is_sent(server, storage):
             "fieldManager": "kubectl-edit",
         },
     }
+
+
+@pytest.mark.parametrize(("operation", "kind"), [("CREATE", "CreateOptions"), ("UPDATE", "UpdateOptions")])
+def test_a_patch_is_told_with_the_options_of_what_it_comes_to(operation, kind):
+    asked = review(pod(), operation=operation, old=pod() if operation == "UPDATE" else None)
+    asked.call.verb, asked.call.query = "patch", {"fieldManager": "kubectl", "force": "true"}
+    assert options(asked) == {"kind": kind, "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl"}
+
+
+def test_a_deletion_is_told_with_its_options_and_that_it_is_a_dry_run():
+    asked = review(None, operation="DELETE", old=pod(), dry_run=True)
+    asked.options = {"gracePeriodSeconds": 5}
+    assert options(asked) == {
+        "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "dryRun": ["All"], "gracePeriodSeconds": 5
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -212,10 +228,23 @@ async def test_dry_runs(server, storage):
             web.Response(status=302, headers={"Location": "https://127.0.0.1:1/"}),
             "the server responded with the status code 302",
         ),
-        (web.Response(text="<html>"), "couldn't get version/kind; json parse error"),
+        (
+            web.Response(text="<html>"),
+            "failed to call webhook: couldn't get version/kind; json parse error: invalid character '<' looking for "
+            "beginning of value",
+        ),
+        (
+            web.json_response([]),
+            "json: cannot unmarshal array into Go value of type struct { APIVersion string "
+            r'"json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }',
+        ),
+        (
+            web.json_response({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1", "response": {}}),
+            "failed to call webhook: converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion",
+        ),
         (web.json_response({"kind": "AdmissionReview"}), "webhook response was absent"),
     ],
-    ids=["uid", "patch", "500", "404", "redirect", "no json", "no response"],
+    ids=["uid", "patch", "500", "404", "redirect", "no json", "a list", "v1beta1", "no response"],
 )
 async def test_a_webhook_that_fails_refuses(server, storage, answer, sentence):
     server.answers["/"] = lambda _: answer
@@ -225,6 +254,23 @@ async def test_a_webhook_that_fails_refuses(server, storage, answer, sentence):
     assert refused.value.code == 500
     assert refused.value.message.startswith('Internal error occurred: failed calling webhook "check.example.com": ')
     assert sentence in refused.value.message
+
+
+async def test_an_answer_that_does_not_say_what_it_is(server, storage):
+    server.answers["/"] = lambda request: web.json_response({"response": {"uid": request["uid"], "allowed": True}})
+    async with plugin(storage, hook(server)) as validating:
+        with pytest.raises(ApiError) as refused:
+            await validating.validate(review(pod()))
+    assert refused.value.message.endswith(
+        "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, "
+        "got /, Kind="
+    )
+
+
+async def test_a_webhook_that_knows_no_version_of_ours(server, storage):
+    async with plugin(storage, hook(server, admissionReviewVersions=["v2"])) as validating:
+        with pytest.raises(ApiError, match="could not create admission objects: webhook does not accept known"):
+            await validating.validate(review(pod()))
 
 
 async def test_a_failure_may_be_ignored(server, storage):

@@ -210,6 +210,10 @@ def test_columns() -> None:
             {"name": "B", "type": "boolean", "jsonPath": ".b", "priority": 1},
             {"name": "D", "type": "date", "jsonPath": ".d"},
             {"name": "L", "type": "string", "jsonPath": ".l[*].n"},
+            {"name": "M", "type": "string", "jsonPath": ".l[1].n"},
+            {"name": "N", "type": "string", "jsonPath": ".nothing"},
+            {"name": "X", "type": "string", "jsonPath": ".l[}"},
+            {"name": "Y", "type": "string", "jsonPath": ".s"},
         ]
     )
     obj = {
@@ -217,11 +221,12 @@ def test_columns() -> None:
         "s": "text",
         "b": False,
         "d": "2024-01-01T00:00:00Z",
-        "l": [{"n": 1}, {"n": {"a": 2}}],
+        "l": [{"n": 1}, {"n": {"b": 1, "a": 2}}],
+        "nothing": None,
     }
     now = datetime(2024, 1, 1, 1, 0, tzinfo=UTC)
-    assert columns.cells(obj, now) == ["x", "text", None, False, "60m", '1,{"a":2}']
-    assert [each["priority"] for each in columns.definitions] == [0, 0, 0, 1, 0, 0]
+    assert columns.cells(obj, now) == ["x", "text", None, False, "60m", "1", '{"a":2,"b":1}', "<no value>"]
+    assert [each["priority"] for each in columns.definitions] == [0, 0, 0, 1, 0, 0, 0, 0]
     assert [each["name"] for each in Columns(None).definitions] == ["Name", "Age"]
 
 

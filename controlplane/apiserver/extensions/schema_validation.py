@@ -16,7 +16,8 @@ from controlplane.apiserver.extensions import structural
 from controlplane.apiserver.extensions.go_values import SCHEMA_KEYS, go_schema, go_value
 from controlplane.apiserver.extensions.list_validation import list_problems, type_must
 from controlplane.apiserver.extensions.rule_validation import form_problems, rule_problems
-from controlplane.apiserver.extensions.values import check
+from controlplane.apiserver.extensions.rules import Rules
+from controlplane.apiserver.extensions.values import ABSENT, check
 
 Schema = Mapping[str, Any]
 
@@ -282,7 +283,7 @@ def _defaults(node: structural.Node, path: Path) -> Iterator[Problem]:
         structural.fill_defaults(value, node)
         # The default is the root of what is judged: it has no name in the sentences.
         where = str(path.child("default"))
-        for problem in check(node.schema, value, ""):
+        for problem in check(node.schema, value, "") or _default_by_rules(node, value):
             inside = "" if problem.path == "<nil>" else problem.path
             dot = "." if inside and not inside.startswith("[") else ""
             yield Problem(problem.type, f"{where}{dot}{inside}", problem.message)
@@ -292,3 +293,9 @@ def _defaults(node: structural.Node, path: Path) -> Iterator[Problem]:
         yield from _defaults(node.extra, path.child("additionalProperties"))
     if node.items is not None:
         yield from _defaults(node.items, path.child("items"))
+
+
+def _default_by_rules(node: structural.Node, value: Any) -> list[Problem]:
+    """The CEL rules over a default, as a value that was there before and as one that was not."""
+    rules = Rules.of(node.schema, root=node.embedded)
+    return (rules.check(value, value, None) or rules.check(value, ABSENT, None)) if rules is not None else []

@@ -92,16 +92,8 @@ def _stored_versions(state: Object, spec: Object) -> list[Problem]:
     if (wanted := storage_version(spec)) and wanted not in stored:
         problems.append(invalid(path, go_strings(stored), f"must have the storage version {wanted}"))
     known = {each.get("name") or "" for each in spec.get("versions") or ()}
-    return problems + [
-        invalid(path.index(at), name, _missing(name)) for at, name in enumerate(stored) if name not in known
-    ]
-
-
-def _missing(name: str) -> str:
-    return (
-        f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until "
-        f"a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
-    )
+    text = "must appear in spec.versions"
+    return problems + [invalid(path.index(at), name, text) for at, name in enumerate(stored) if name not in known]
 
 
 def _approval(obj: Object, old: Object | None) -> list[Problem]:

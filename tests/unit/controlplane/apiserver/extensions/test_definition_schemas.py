@@ -97,3 +97,14 @@ def test_defaults_in_the_envelope() -> None:
     assert texts(changed(lambda schema: schema["properties"].update(kind=kind))) == [
         f"{_ROOT}.properties[kind].default: Forbidden: must not be set in top-level kind"
     ]
+
+
+def test_defaults_that_break_their_own_rules() -> None:
+    rule = {"rule": "self > 0", "message": "none"}
+    field = {"type": "integer", "default": 0, "x-kubernetes-validations": [rule]}
+    place = f"{_ROOT}.properties[spec].properties[n].default"
+    assert texts(changed(lambda s: s["properties"]["spec"]["properties"].update(n=field))) == [
+        f'{place}: Invalid value: "integer": none'
+    ]
+    good = {**field, "default": 1}
+    assert texts(changed(lambda s: s["properties"]["spec"]["properties"].update(n=good))) == []

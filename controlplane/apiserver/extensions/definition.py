@@ -14,7 +14,8 @@ Object = dict[str, Any]
 
 ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""In the order in which discovery shows them."""
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 
 

@@ -58,12 +58,10 @@ class DefinedStrategy(Strategy):
         return call.resource.subresource("status") is not None
 
     def prepare_create(self, call: Call, obj: Object) -> None:
-        _warn(call)
         if self._has_status(call):
             obj.pop("status", None)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
-        _warn(call)
         if self._has_status(call):
             keep(new, old, "status")
 
@@ -131,14 +129,6 @@ class DefinedStrategy(Strategy):
         if label not in known:
             raise ValueError(f"field label not supported: {label}")
         return label
-
-
-def _warn(call: Call) -> None:
-    """Tell a client of a deprecated version."""
-    if isinstance(call.resource, DefinedResource) and isinstance(call.resource.rules, VersionRules):
-        warning = call.resource.rules.warning
-        if warning:
-            call.warn(warning)
 
 
 def _by_rules(

@@ -179,6 +179,21 @@ def test_names_that_are_taken(make_kind: Callable[..., Kind]) -> None:
     second.plane.kubectl("wait", "--for=condition=Established", f"crd/{second.name}", "--timeout=120s")
 
 
+def test_the_end_of_a_definition_that_was_never_established(make_kind: Callable[..., Kind]) -> None:
+    first, second = make_kind().apply(), make_kind()
+    second.definition["spec"]["group"] = first.group
+    second.definition["spec"]["names"]["kind"] = first.kind
+    second.name = f"{second.plural}.{first.group}"
+    second.definition["metadata"] = {"name": second.name, "finalizers": ["example.com/x"]}
+    second.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(second.definition))
+    second.plane.kubectl("wait", "--for=condition=NamesAccepted=false", f"crd/{second.name}", "--timeout=120s")
+    second.plane.kubectl("delete", "crd", second.name, "--wait=false")
+    second.plane.kubectl("wait", "--for=condition=Terminating=false", f"crd/{second.name}", "--timeout=120s")
+    conditions = second.plane.get("crd", second.name)["status"]["conditions"]
+    assert [each["reason"] for each in conditions if each["type"] == "Terminating"] == ["NeverEstablished"]
+    second.plane.kubectl("patch", "crd", second.name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
 def test_a_name_that_its_owner_gives_up(make_kind: Callable[..., Kind]) -> None:
     first, second = make_kind().apply(), make_kind()
     spec = second.definition["spec"]

@@ -15,7 +15,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import fields, labels, status, times
 from controlplane.apiserver.authn.user import MASTERS, User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
-from controlplane.apiserver.extensions.definition import FINALIZER, NAMES_ACCEPTED, is_true
+from controlplane.apiserver.extensions.definition import ESTABLISHED, FINALIZER, NAMES_ACCEPTED, TERMINATING, is_true
 from controlplane.apiserver.extensions.names import plan_status, with_condition
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.delete import DeleteOptions, delete_collection, take_away
@@ -132,10 +132,10 @@ class DefinitionController:
         finalizers = [each for each in meta["finalizers"] if each != FINALIZER]
         try:
             if finalizers:
-                sentence = "removed all instances"
-                state = with_condition(
-                    current["status"], "Terminating", "False", "InstanceDeletionCompleted", sentence, now
-                )
+                had_objects = is_true(current, ESTABLISHED)
+                reason = "InstanceDeletionCompleted" if had_objects else "NeverEstablished"
+                sentence = "removed all instances" if had_objects else "resource was never established"
+                state = with_condition(current["status"], TERMINATING, "False", reason, sentence, now)
                 await definitions.store.replace(
                     {**current, "metadata": {**meta, "finalizers": finalizers}, "status": state}, current
                 )

@@ -55,6 +55,11 @@ def is_true(definition: Object, kind: str) -> bool:
     return found is not None and found.get("status") == "True"
 
 
+def is_protected(group: str) -> bool:
+    """Whether the group is the community's own: its kinds need an approval (KEP-1111)."""
+    return f".{group}".endswith((".k8s.io", ".kubernetes.io"))
+
+
 def storage_version(spec: Object) -> str:
     """The name of the version that is stored."""
     return next((str(each.get("name") or "") for each in spec.get("versions") or () if each.get("storage")), "")

@@ -16,7 +16,7 @@ from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.api.validation.webhook_clients import client_config
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
-from controlplane.apiserver.extensions.definition import ESTABLISHED, is_true, storage_version
+from controlplane.apiserver.extensions.definition import ESTABLISHED, is_protected, is_true, storage_version
 from controlplane.apiserver.extensions.go_values import go_versions
 from controlplane.apiserver.extensions.schema_validation import root_problems, schema_problems
 from controlplane.apiserver.extensions.version_validation import columns, deprecation, selectable, subresources
@@ -98,7 +98,7 @@ def _stored_versions(state: Object, spec: Object) -> list[Problem]:
 
 def _approval(obj: Object, old: Object | None) -> list[Problem]:
     group = (obj.get("spec") or {}).get("group") or ""
-    if not group.endswith((".k8s.io", ".kubernetes.io")) and group not in ("k8s.io", "kubernetes.io"):
+    if not is_protected(group):
         return []
     annotations = obj["metadata"].get("annotations") or {}
     said = annotations.get(_APPROVAL) or ""

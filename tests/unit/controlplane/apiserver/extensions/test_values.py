@@ -254,3 +254,13 @@ def test_names_are_given_and_refused() -> None:
         ("NamesAccepted", "True"),
         ("Established", "True"),
     ]
+
+
+@pytest.mark.parametrize("group", ["k8s.io", "a.kubernetes.io"])
+def test_groups_that_need_an_approval(group: str) -> None:
+    definition = _definition("cats")
+    definition["spec"]["group"] = group
+    definition["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, we don't ask"}
+    found = plan_status(definition, [], "t1")["conditions"][-1]
+    assert (found["type"], found["reason"]) == ("KubernetesAPIApprovalPolicyConformant", "UnapprovedAnnotation")
+    assert found["message"] == 'not approved: "unapproved, we don\'t ask"'

@@ -211,9 +211,7 @@ def _envelope(properties: Schema, path: Path, level: str) -> Iterator[Problem]:
     where = path.child("properties").key("metadata")
     if metadata.get("type") != "object":
         yield invalid(where.child("type"), metadata.get("type") or "", "must be object")
-    others = {
-        key for key, value in metadata.items() if value and key not in ("type", "properties", "default", "description")
-    }
+    others = {key for key, value in metadata.items() if value and key not in ("type", "properties", "default")}
     if level == ROOT and (others or set(metadata.get("properties") or ()) - {"name", "generateName"}):
         yield forbidden(
             where, "must not specify anything other than name and generateName, but metadata is implicitly specified"
@@ -222,12 +220,12 @@ def _envelope(properties: Schema, path: Path, level: str) -> Iterator[Problem]:
 
 def _junctors(schema: Schema, path: Path, level: str) -> Iterator[Problem]:
     """Value validations that are nested may restrict what the structure has, and add nothing to it."""
-    either = bool(schema.get("x-kubernetes-int-or-string"))
     for key in _JUNCTORS:
-        if key == "anyOf" and either and schema.get(key) == _INT_OR_STRING:
+        # The types of an integer or a text may be named wherever both are.
+        if key == "anyOf" and schema.get(key) == _INT_OR_STRING:
             continue
         for at, each in enumerate(schema.get(key) or ()):
-            skip = key == "allOf" and at == 0 and either and each.get("anyOf") == _INT_OR_STRING
+            skip = key == "allOf" and at == 0 and each.get("anyOf") == _INT_OR_STRING
             yield from _nested(each, schema, path, path.child(key).index(at), skip)
     if isinstance(schema.get("not"), dict):
         yield from _nested(schema["not"], schema, path, path.child("not"), False)

@@ -108,3 +108,18 @@ def test_defaults_that_break_their_own_rules() -> None:
     ]
     good = {**field, "default": 1}
     assert texts(changed(lambda s: s["properties"]["spec"]["properties"].update(n=good))) == []
+
+
+def test_an_integer_or_a_text_may_be_spelled_out() -> None:
+    either = [{"type": "integer"}, {"type": "string"}]
+    for key, found in (("anyOf", either), ("allOf", [{"anyOf": either}])):
+        field = {"x-kubernetes-preserve-unknown-fields": True, key: found}
+        assert texts(changed(lambda s, f=field: s["properties"]["spec"]["properties"].update(x=f))) == []
+
+
+def test_metadata_is_not_even_described() -> None:
+    metadata = {"type": "object", "description": "Whose."}
+    assert texts(changed(lambda s: s["properties"].update(metadata=metadata))) == [
+        f"{_ROOT}.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but "
+        "metadata is implicitly specified"
+    ]

@@ -165,11 +165,11 @@ def test_conditions_on_the_way_to_available(control_plane: ControlPlane, namespa
     assert wait_reason(plane, "ServicePortError")["message"] == text
     spec = {"spec": {"ports": [{"port": 443, "name": "https"}]}}
     assert plane.request("PATCH", f"{services}/metrics", spec, headers=MERGE).code == 200
-    text = f'cannot find endpointslices for service/metrics in "{namespace}"'
+    text = f'cannot find endpoints for service/metrics in "{namespace}"'
     assert wait_reason(plane, "EndpointsNotFound")["message"] == text
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
     create(plane, slices, slice_of(backend.port))
-    text = f'endpointslices for service/metrics in "{namespace}" have no addresses with port name "https"'
+    text = f'endpoints for service/metrics in "{namespace}" have no addresses with port name "https"'
     assert wait_reason(plane, "MissingEndpoints")["message"] == text
     named = {"ports": [{"name": "https", "port": backend.port, "protocol": "TCP"}]}
     assert plane.request("PATCH", f"{slices}/metrics-1", named, headers=MERGE).code == 200

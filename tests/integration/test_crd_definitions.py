@@ -94,7 +94,7 @@ def test_what_may_not_change(kind: Kind) -> None:
     asked = kind.plane.request("GET", f"{CRDS}/{kind.name}").json
     asked["spec"]["versions"] = [renamed]
     refused = kind.plane.request("PUT", f"{CRDS}/{kind.name}", asked)
-    assert 'status.storedVersions[0]: Invalid value: "v1": missing from spec.versions' in refused.json["message"]
+    assert 'status.storedVersions[0]: Invalid value: "v1": must appear in spec.versions' in refused.json["message"]
 
 
 def test_stored_versions_are_taken_away_by_status(make_kind: Callable[..., Kind]) -> None:
@@ -179,6 +179,34 @@ def test_names_that_are_taken(make_kind: Callable[..., Kind]) -> None:
     second.plane.kubectl("wait", "--for=condition=Established", f"crd/{second.name}", "--timeout=120s")
 
 
+def test_the_end_of_a_definition_that_was_never_established(make_kind: Callable[..., Kind]) -> None:
+    first, second = make_kind().apply(), make_kind()
+    second.definition["spec"]["group"] = first.group
+    second.definition["spec"]["names"]["kind"] = first.kind
+    second.name = f"{second.plural}.{first.group}"
+    second.definition["metadata"] = {"name": second.name, "finalizers": ["example.com/x"]}
+    second.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(second.definition))
+    second.plane.kubectl("wait", "--for=condition=NamesAccepted=false", f"crd/{second.name}", "--timeout=120s")
+    second.plane.kubectl("delete", "crd", second.name, "--wait=false")
+    second.plane.kubectl("wait", "--for=condition=Terminating=false", f"crd/{second.name}", "--timeout=120s")
+    conditions = second.plane.get("crd", second.name)["status"]["conditions"]
+    assert [each["reason"] for each in conditions if each["type"] == "Terminating"] == ["NeverEstablished"]
+    second.plane.kubectl("patch", "crd", second.name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
+def test_a_name_that_its_owner_gives_up(make_kind: Callable[..., Kind]) -> None:
+    first, second = make_kind().apply(), make_kind()
+    spec = second.definition["spec"]
+    spec["group"] = first.group
+    spec["names"]["shortNames"] = first.definition["spec"]["names"]["shortNames"]
+    second.name = second.definition["metadata"]["name"] = f"{second.plural}.{first.group}"
+    second.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(second.definition))
+    second.plane.kubectl("wait", "--for=condition=NamesAccepted=false", f"crd/{second.name}", "--timeout=120s")
+    patch = '{"spec": {"names": {"shortNames": null}}}'
+    first.plane.kubectl("patch", "crd", first.name, "--type=merge", "-p", patch)
+    second.plane.kubectl("wait", "--for=condition=Established", f"crd/{second.name}", "--timeout=120s")
+
+
 def test_deletion_takes_the_objects_along(kind: Kind, namespace: str) -> None:
     kind.create(namespace, "plain")
     held = kind.plane.request(
@@ -196,7 +224,9 @@ def test_deletion_takes_the_objects_along(kind: Kind, namespace: str) -> None:
 
     wait_until("deletion is in progress", lambda: terminating() == "InstanceDeletionInProgress")
     wait_until("only the held one is left", lambda: len(_names(kind, namespace)) == 1)
-    assert kind.plane.request("POST", kind.path(namespace), kind.object("new")).code == 405
+    refused = kind.plane.request("POST", kind.path(namespace), kind.object("new"))
+    assert refused.code == 405
+    assert refused.json["message"] == "create not allowed while custom resource definition is terminating"
     merge = {"Content-Type": "application/merge-patch+json"}
     kind.plane.request("PATCH", kind.path(namespace, "held"), {"metadata": {"finalizers": None}}, headers=merge)
     wait_until("the definition is gone", lambda: kind.plane.request("GET", f"{CRDS}/{kind.name}").code == 404)

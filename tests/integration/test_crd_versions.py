@@ -48,7 +48,10 @@ def test_versions_without_conversion(make_kind: Callable[..., Kind], namespace: 
     body = {**kind.object("b"), "apiVersion": f"{kind.group}/v1beta1"}
     made = kind.plane.request("POST", kind.path(namespace, "", "v1beta1"), body)
     assert made.code == 201 and made.json["apiVersion"] == f"{kind.group}/v1beta1"
-    assert f"{kind.group}/v1beta1 {kind.kind} is deprecated" in made.headers["warning"]
+    told = f"{kind.group}/v1beta1 {kind.kind} is deprecated; use {kind.group}/v1 {kind.kind}"
+    every = kind.plane.request("GET", kind.path(namespace, "", "v1beta1"))
+    assert all(told in answer.headers["warning"] for answer in (made, old, every))
+    assert "warning" not in kind.plane.request("GET", kind.path(namespace, "a")).headers
     group = kind.plane.request("GET", f"/apis/{kind.group}").json
     assert [each["version"] for each in group["versions"]] == ["v1", "v1beta1"]
     # The other version becomes the stored one: what is stored in the first is served in either.

@@ -43,7 +43,7 @@ def test_kubectl(kind: Kind, namespace: str) -> None:
     assert "What is wanted." in kubectl("explain", f"{kind.plural}.spec").stdout
     listed = kubectl("api-resources", f"--api-group={kind.group}", "-o", "wide", "--no-headers").stdout.split()
     assert listed[:5] == [kind.plural, short, kind.api_version, "true", kind.kind]
-    assert "create,delete,deletecollection,get,list,patch,update,watch" in listed[5]
+    assert "delete,deletecollection,get,list,patch,create,update,watch" in listed[5]
     kubectl("diff", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(kind.object("a", replicas=3)))
     kubectl("delete", short, "a", "-n", namespace)
 

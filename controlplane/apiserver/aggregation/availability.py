@@ -66,10 +66,10 @@ def compute_condition(
     if port is None:
         return _false("ServicePortError", f"{where} is not listening on port {number}")
     if not slices:
-        return _false("EndpointsNotFound", f'cannot find endpointslices for service/{name} in "{namespace}"')
+        return _false("EndpointsNotFound", f'cannot find endpoints for service/{name} in "{namespace}"')
     port_name = port.get("name") or ""
     if not any(_serves(each, port_name) for each in slices):
-        text = f'endpointslices for {where} have no addresses with port name "{port_name}"'
+        text = f'endpoints for {where} have no addresses with port name "{port_name}"'
         return _false("MissingEndpoints", text)
     return None
 

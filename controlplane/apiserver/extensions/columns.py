@@ -34,7 +34,7 @@ class Columns:
             try:
                 steps = parse(column.get("jsonPath") or "")
             except BadPath:
-                continue  # refused when it was written; upstream leaves such a column out, too
+                break  # upstream shows those before it
             said = column.get("description") or (_AGE_SAYS if column is _AGE else "")
             said = said or f"Custom resource definition column (in JSONPath format): {column.get('jsonPath')}"
             self._columns.append((column["type"], steps))
@@ -56,9 +56,9 @@ class Columns:
 def _cell(kind: str, found: list[Any], now: datetime) -> Any:
     if not found:
         return None
+    value = found[0]  # the first of several
     if kind == "string":
-        return _text(found[0]) if len(found) == 1 else ",".join(map(_text, found))
-    value = found[0]
+        return _text(value)
     if kind == "integer":
         return int(value) if type(value) in (int, float) else None
     if kind == "number":
@@ -79,7 +79,9 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return go_float(value)
     return (
-        json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
         if isinstance(value, dict | list)
+        else "<no value>"
+        if value is None
         else spelled(value)
     )

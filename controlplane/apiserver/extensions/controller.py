@@ -15,7 +15,7 @@ from apimachinery.kit.clock import Clock
 from apimachinery.meta import fields, labels, status, times
 from controlplane.apiserver.authn.user import MASTERS, User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
-from controlplane.apiserver.extensions.definition import FINALIZER, is_true
+from controlplane.apiserver.extensions.definition import ESTABLISHED, FINALIZER, NAMES_ACCEPTED, TERMINATING, is_true
 from controlplane.apiserver.extensions.names import plan_status, with_condition
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.delete import DeleteOptions, delete_collection, take_away
@@ -84,16 +84,17 @@ class DefinitionController:
         group = name.partition(".")[2]
         if current is None:
             # Its names are free: whoever waited for them may have them.
-            for each in everything:
-                if each["spec"]["group"] == group and not is_true(each, "NamesAccepted"):
-                    self._wanted.add(each["metadata"]["name"])
+            self._try_again(everything, group)
             return
         now = times.rfc3339(self._clock.now())
         others = [each for each in everything if each["spec"]["group"] == group and each["metadata"]["name"] != name]
         state = plan_status(current, others, now)
         if state != current.get("status"):
+            names_before = (current.get("status") or {}).get("acceptedNames")
             try:
                 current = await store.replace({**current, "status": state}, current)
+                if state["acceptedNames"] != names_before:
+                    self._try_again(others, group)  # a name may have been given up
             except status.ApiError as error:
                 if not status.is_conflict(error) and not status.is_not_found(error):
                     raise
@@ -101,6 +102,12 @@ class DefinitionController:
                 return
         if current["metadata"].get("deletionTimestamp") and FINALIZER in (current["metadata"].get("finalizers") or ()):
             await self._finalize(name, current, now)
+
+    def _try_again(self, definitions: list[Object], group: str) -> None:
+        """Those of the group that wait for a name."""
+        for each in definitions:
+            if each["spec"]["group"] == group and not is_true(each, NAMES_ACCEPTED):
+                self._wanted.add(each["metadata"]["name"])
 
     async def _finalize(self, name: str, current: Object, now: str) -> None:
         """Delete the objects, wait for them, let the definition go."""
@@ -125,10 +132,10 @@ class DefinitionController:
         finalizers = [each for each in meta["finalizers"] if each != FINALIZER]
         try:
             if finalizers:
-                sentence = "removed all instances"
-                state = with_condition(
-                    current["status"], "Terminating", "False", "InstanceDeletionCompleted", sentence, now
-                )
+                had_objects = is_true(current, ESTABLISHED)
+                reason = "InstanceDeletionCompleted" if had_objects else "NeverEstablished"
+                sentence = "removed all instances" if had_objects else "resource was never established"
+                state = with_condition(current["status"], TERMINATING, "False", reason, sentence, now)
                 await definitions.store.replace(
                     {**current, "metadata": {**meta, "finalizers": finalizers}, "status": state}, current
                 )

@@ -9,14 +9,17 @@ from typing import Any
 
 import orjson
 
+from apimachinery.api.validation.checks import labels as check_labels
+from apimachinery.api.validation.metadata import annotations as check_annotations
 from apimachinery.meta import status
+from apimachinery.meta.paths import Path
 from controlplane.apiserver.admission.webhooks.client import CallFailed, WebhookClient
 
 Object = dict[str, Any]
 
 TIMEOUT = 30.0
 """Seconds (upstream's default for conversion webhooks)."""
-_KEPT = ("name", "namespace", "uid")
+_KEPT = {"name": "name", "namespace": "namespace", "uid": "UID"}
 
 
 class Converter:
@@ -52,45 +55,76 @@ class Converter:
             raise _failed(f"{where}: {str(e).removeprefix('failed to call webhook: ')}") from None
         except orjson.JSONDecodeError as e:
             raise _failed(f"{where}: {e}") from None
-        problem = _problem(answer, review, objects, api_version)
+        problem = answer_problem(answer, review, objects, api_version)
         if problem:
             raise _failed(f"conversion webhook for {group}/{version}, Kind={about.get('kind')} {problem}")
         found: list[Object] = answer["response"]["convertedObjects"]
         return found
 
 
-def _problem(answer: Any, review: Object, objects: list[Object], api_version: str) -> str:
-    """What is wrong with an answer, as the end of the sentence about the webhook; "" for nothing."""
-    response = answer.get("response") if isinstance(answer, dict) else None
+def answer_problem(answer: Any, review: Object, objects: list[Object], api_version: str) -> str:
+    """What is wrong with an answer, as the end of the sentence about the webhook; "" for nothing. An answer of v1beta1
+    may be of any kind and name any request."""
+    answer = answer if isinstance(answer, dict) else {}
+    strict = not str(review["apiVersion"]).endswith("/v1beta1")
+    if strict and (answer.get("apiVersion"), answer.get("kind")) != (review["apiVersion"], review["kind"]):
+        have = f"{answer.get('apiVersion') or '/'}, Kind={answer.get('kind') or ''}"
+        return f"failed: expected webhook response of {review['apiVersion']}, Kind={review['kind']}, got {have}"
+    response = answer.get("response")
     if not isinstance(response, dict):
-        return "failed: returned response is nil"
-    if answer.get("apiVersion") != review["apiVersion"] or answer.get("kind") != "ConversionReview":
-        have = f"{answer.get('apiVersion')}, Kind={answer.get('kind')}"
-        return f"failed: expected {review['apiVersion']}, Kind=ConversionReview, got {have}"
-    if response.get("uid") != review["request"]["uid"]:
-        return f'failed: expected response.uid="{review["request"]["uid"]}", got "{response.get("uid")}"'
+        return "failed: no response provided"
+    if strict and response.get("uid") != review["request"]["uid"]:
+        return f'failed: expected response.uid="{review["request"]["uid"]}", got "{response.get("uid") or ""}"'
     result = response.get("result") or {}
     if result.get("status") != "Success":
-        said = result.get("message")
-        return f"failed: {said}" if said else "failed: Internal error"
-    converted = response.get("convertedObjects")
-    if not isinstance(converted, list) or len(converted) != len(objects):
-        count = len(converted) if isinstance(converted, list) else 0
-        return f"returned {count} objects, expected {len(objects)}"
+        said = f"response.result.status was '{result.get('status') or ''}', not 'Success'"
+        return f"failed: {result.get('message') or said}"
+    converted = response.get("convertedObjects") or []
+    if len(converted) != len(objects):
+        return f"returned {len(converted)} objects, expected {len(objects)}"
     for at, (made, obj) in enumerate(zip(converted, objects, strict=True)):
-        if not isinstance(made, dict) or not isinstance(made.get("metadata"), dict):
-            return f"returned invalid converted object at index {at}: metadata: Required value"
-        if made.get("apiVersion") != api_version:
-            return (
-                f"returned invalid converted object at index {at}: invalid apiVersion: "
-                f"expected {api_version}, got {made.get('apiVersion')}"
-            )
-        if made.get("kind") != obj.get("kind"):
-            return f"returned invalid converted object at index {at}: invalid kind: {made.get('kind')}"
-        for field in _KEPT:
-            if (made["metadata"].get(field) or "") != (obj["metadata"].get(field) or ""):
-                return f"returned invalid metadata in object at index {at}: metadata.{field}: field is immutable"
+        if problem := _object_problem(made if isinstance(made, dict) else {}, obj, api_version):
+            return f"returned invalid converted object at index {at}: {problem}"
+        if problem := _metadata_problem(made["metadata"], obj["metadata"]):
+            return f"returned invalid metadata in object at index {at}: {problem}"
     return ""
+
+
+def _object_problem(made: Object, obj: Object, api_version: str) -> str:
+    have, kind = made.get("apiVersion") or "", made.get("kind") or ""
+    if have != api_version:
+        return f"invalid groupVersion (expected {api_version}, received {have})"
+    if kind != obj.get("kind"):
+        return f"invalid kind (expected {obj.get('kind')}, received {kind})"
+    metadata = made.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = made["metadata"] = {}
+    for field, word in _KEPT.items():
+        wanted, found = obj["metadata"].get(field) or "", metadata.get(field) or ""
+        if wanted != found:
+            return f"must have the same {word}: {wanted} != {found}"
+    return ""
+
+
+def _metadata_problem(made: Object, before: Object) -> str:
+    """Labels and annotations are what a webhook may change."""
+    for field, check in (("labels", check_labels), ("annotations", check_annotations)):
+        found = made.get(field) or {}
+        for key, value in found.items():
+            if not isinstance(value, str):
+                return f"metadata.{field}[{key}] must be a string, but is {_go_type(value)} in converted object"
+        if found != (before.get(field) or {}):
+            # Upstream names the second without its s.
+            problems = check(found, Path("metadata").child(field.removesuffix("s") if field != "labels" else field))
+            if problems:
+                texts = ", ".join(map(str, problems))
+                return texts if len(problems) == 1 else f"[{texts}]"
+    return ""
+
+
+def _go_type(value: Any) -> str:
+    names = {dict: "map[string]interface {}", list: "[]interface {}", int: "int64", float: "float64", bool: "bool"}
+    return names.get(type(value), "<nil>")
 
 
 def _restored(made: Object, obj: Object) -> Object:

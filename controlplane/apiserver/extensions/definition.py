@@ -14,7 +14,8 @@ Object = dict[str, Any]
 
 ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
-_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""In the order in which discovery shows them."""
 _SUBRESOURCE_VERBS = ("get", "patch", "update")
 
 
@@ -52,6 +53,11 @@ def is_true(definition: Object, kind: str) -> bool:
     """Whether that condition says True."""
     found = condition(definition, kind)
     return found is not None and found.get("status") == "True"
+
+
+def is_protected(group: str) -> bool:
+    """Whether the group is the community's own: its kinds need an approval (KEP-1111)."""
+    return f".{group}".endswith((".k8s.io", ".kubernetes.io"))
 
 
 def storage_version(spec: Object) -> str:

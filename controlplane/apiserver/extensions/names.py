@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from controlplane.apiserver.extensions.definition import ESTABLISHED, NAMES_ACCEPTED
+from controlplane.apiserver.extensions.definition import ESTABLISHED, NAMES_ACCEPTED, is_protected
 
 Object = dict[str, Any]
 
@@ -74,7 +75,7 @@ def _established(state: Object) -> bool:
 
 def _approval(definition: Object, state: Object, now: str) -> Object:
     group = definition["spec"]["group"]
-    if not group.endswith((".k8s.io", ".kubernetes.io")):
+    if not is_protected(group):
         return state
     said = (definition["metadata"].get("annotations") or {}).get(_APPROVAL)
     kind = "KubernetesAPIApprovalPolicyConformant"
@@ -85,7 +86,7 @@ def _approval(definition: Object, state: Object, now: str) -> Object:
         )
         return with_condition(state, kind, "False", "MissingAnnotation", sentence, now)
     if said.startswith("unapproved"):
-        sentence = f"not approved: {said!r}".replace("'", '"')
+        sentence = f"not approved: {json.dumps(said, ensure_ascii=False)}"
         return with_condition(state, kind, "False", "UnapprovedAnnotation", sentence, now)
     return with_condition(state, kind, "True", "ApprovedAnnotation", f"approved in {said}", now)
 

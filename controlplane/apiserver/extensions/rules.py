@@ -41,6 +41,31 @@ class Rule:
         return str(self.said.get("message") or self.said["rule"]).strip()
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A value and the one that an update found there. known: the nearest pair above; where items of a list cannot be
+    told apart, only the whole list shows that they are as they were."""
+
+    value: Any
+    old: Any
+    path: str
+    known: tuple[Any, Any] | None
+
+    def is_unchanged(self) -> bool:
+        if self.old is not ABSENT:
+            return bool(self.value == self.old)
+        return self.known is not None and bool(self.known[0] == self.known[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One look at an object."""
+
+    problems: list[Problem]
+    budget: Budget
+    warn: Warn | None
+
+
 class Exhausted(Exception):
     """The budget is used up; nothing further is run."""
 
@@ -84,65 +109,67 @@ class Rules:
                 found._more = rules
         return found
 
-    def check(self, value: Any, old: Any, warn: Warn) -> list[Problem]:
-        """What is wrong with an object. old: ABSENT on create."""
+    def check(self, value: Any, old: Any, warn: Warn | None) -> list[Problem]:
+        """What is wrong with an object. old: ABSENT on create; warn: is told what is wrong with parts that are as they
+        were. None: they are judged like any other."""
         problems: list[Problem] = []
         try:
-            self._check(value, old, "", problems, Budget(BUDGET), warn)
+            self._check(_Place(value, old, "", None), _Run(problems, Budget(BUDGET), warn))
         except Exhausted:
             pass
         return problems
 
-    def _check(self, value: Any, old: Any, path: str, problems: list[Problem], budget: Budget, warn: Warn) -> None:
+    def _check(self, place: _Place, run: _Run) -> None:
+        value, old, path = place.value, place.old, place.path
         if value is None:
             return
         if self._rules:
-            self._evaluate(value, None if old is ABSENT else old, path, problems, budget, warn)
+            self._evaluate(place, run)
+        known = (value, old) if old is not ABSENT else place.known
         if isinstance(value, dict):
             before = old if isinstance(old, dict) and self._schema.get("x-kubernetes-map-type") != "atomic" else {}
             for name, inner in value.items():
                 rules = self._fields.get(name, self._more)
                 if rules is not None:
                     here = f"{path}[{name}]" if name not in self._fields else f"{path}.{name}" if path else name
-                    rules._check(inner, before.get(name, ABSENT), here, problems, budget, warn)
+                    rules._check(_Place(inner, before.get(name, ABSENT), here, known), run)
         elif isinstance(value, list) and self._items is not None:
             same = correlation(self._schema, old)
             for position, item in enumerate(value):
-                self._items._check(item, same(item), f"{path}[{position}]", problems, budget, warn)
+                self._items._check(_Place(item, same(item), f"{path}[{position}]", known), run)
 
-    def _evaluate(self, value: Any, old: Any, path: str, problems: list[Problem], budget: Budget, warn: Warn) -> None:
+    def _evaluate(self, place: _Place, run: _Run) -> None:
         kind = str(self._schema.get("type") or "")
-        where = Path(path) if path else Path()
-        read = self._read or _as_it_is
-        unchanged = old is not None and value == old
+        where = Path(place.path) if place.path else Path()
+        read, old = self._read or _as_it_is, None if place.old is ABSENT else place.old
         for rule in self._rules:
             optional = bool(rule.said.get("optionalOldSelf"))
             if rule.uses_old and old is None and not optional:
                 continue
-            bindings: Object = {"self": read(value)}
+            bindings: Object = {"self": read(place.value)}
             if optional:
                 bindings["oldSelf"] = NONE if old is None else Optional.of(read(old))
             elif rule.uses_old:
                 bindings["oldSelf"] = read(old)
             try:
-                if budget.left <= 0:
-                    problems.append(invalid(where, kind, _OUT_OF_BUDGET))
+                if run.budget.left <= 0:
+                    run.problems.append(invalid(where, kind, _OUT_OF_BUDGET))
                     raise Exhausted
-                result = rule.program.evaluate(bindings, budget)
+                result = rule.program.evaluate(bindings, run.budget)
             except CostExceeded as e:
                 limit = "no further validation rules will be run due to call cost exceeds limit for rule"
-                problems.append(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
+                run.problems.append(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
                 raise Exhausted from None
             except CelError as e:
-                problems.append(invalid(where, kind, _failure(e, rule)))
+                run.problems.append(invalid(where, kind, _failure(e, rule)))
                 continue
             if result is True:
                 continue
-            problem = _problem(rule, where, kind, self._sentence(rule, bindings, budget))
-            if unchanged and not rule.uses_old:
-                warn(str(problem))
+            problem = _problem(rule, where, kind, self._sentence(rule, bindings, run.budget))
+            if run.warn is not None and not rule.uses_old and place.is_unchanged():
+                run.warn(str(problem))
             else:
-                problems.append(problem)
+                run.problems.append(problem)
 
     def _sentence(self, rule: Rule, bindings: Object, budget: Budget) -> str:
         if rule.message is not None:

@@ -16,7 +16,8 @@ from controlplane.apiserver.extensions import structural
 from controlplane.apiserver.extensions.go_values import SCHEMA_KEYS, go_schema, go_value
 from controlplane.apiserver.extensions.list_validation import list_problems, type_must
 from controlplane.apiserver.extensions.rule_validation import form_problems, rule_problems
-from controlplane.apiserver.extensions.values import check
+from controlplane.apiserver.extensions.rules import Rules
+from controlplane.apiserver.extensions.values import ABSENT, check
 
 Schema = Mapping[str, Any]
 
@@ -210,9 +211,7 @@ def _envelope(properties: Schema, path: Path, level: str) -> Iterator[Problem]:
     where = path.child("properties").key("metadata")
     if metadata.get("type") != "object":
         yield invalid(where.child("type"), metadata.get("type") or "", "must be object")
-    others = {
-        key for key, value in metadata.items() if value and key not in ("type", "properties", "default", "description")
-    }
+    others = {key for key, value in metadata.items() if value and key not in ("type", "properties", "default")}
     if level == ROOT and (others or set(metadata.get("properties") or ()) - {"name", "generateName"}):
         yield forbidden(
             where, "must not specify anything other than name and generateName, but metadata is implicitly specified"
@@ -221,12 +220,12 @@ def _envelope(properties: Schema, path: Path, level: str) -> Iterator[Problem]:
 
 def _junctors(schema: Schema, path: Path, level: str) -> Iterator[Problem]:
     """Value validations that are nested may restrict what the structure has, and add nothing to it."""
-    either = bool(schema.get("x-kubernetes-int-or-string"))
     for key in _JUNCTORS:
-        if key == "anyOf" and either and schema.get(key) == _INT_OR_STRING:
+        # The types of an integer or a text may be named wherever both are.
+        if key == "anyOf" and schema.get(key) == _INT_OR_STRING:
             continue
         for at, each in enumerate(schema.get(key) or ()):
-            skip = key == "allOf" and at == 0 and either and each.get("anyOf") == _INT_OR_STRING
+            skip = key == "allOf" and at == 0 and each.get("anyOf") == _INT_OR_STRING
             yield from _nested(each, schema, path, path.child(key).index(at), skip)
     if isinstance(schema.get("not"), dict):
         yield from _nested(schema["not"], schema, path, path.child("not"), False)
@@ -282,7 +281,7 @@ def _defaults(node: structural.Node, path: Path) -> Iterator[Problem]:
         structural.fill_defaults(value, node)
         # The default is the root of what is judged: it has no name in the sentences.
         where = str(path.child("default"))
-        for problem in check(node.schema, value, ""):
+        for problem in check(node.schema, value, "") or _default_by_rules(node, value):
             inside = "" if problem.path == "<nil>" else problem.path
             dot = "." if inside and not inside.startswith("[") else ""
             yield Problem(problem.type, f"{where}{dot}{inside}", problem.message)
@@ -292,3 +291,9 @@ def _defaults(node: structural.Node, path: Path) -> Iterator[Problem]:
         yield from _defaults(node.extra, path.child("additionalProperties"))
     if node.items is not None:
         yield from _defaults(node.items, path.child("items"))
+
+
+def _default_by_rules(node: structural.Node, value: Any) -> list[Problem]:
+    """The CEL rules over a default, as a value that was there before and as one that was not."""
+    rules = Rules.of(node.schema, root=node.embedded)
+    return (rules.check(value, value, None) or rules.check(value, ABSENT, None)) if rules is not None else []

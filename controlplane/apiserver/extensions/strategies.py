@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.meta import names
 from apimachinery.meta.objects import copied
-from apimachinery.meta.paths import Path, Problem, invalid, required
-from controlplane.apiserver.extensions import structural
-from controlplane.apiserver.extensions.paths import dotted, find
+from apimachinery.meta.paths import Path, Problem, invalid
+from controlplane.apiserver.extensions.object_problems import (
+    embedded_problems,
+    finalizer_warnings,
+    replicas_problems,
+    status_problems,
+)
+from controlplane.apiserver.extensions.unique_items import unique_problems
 from controlplane.apiserver.extensions.values import ABSENT, check
 from controlplane.apiserver.extensions.version import VersionRules
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
+
+_BLOCKING = (
+    *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
+    "FieldValueTypeInvalid",
+)
+_NOT_CHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation"
+)
 
 
 class DefinedStrategy(Strategy):
@@ -44,12 +58,10 @@ class DefinedStrategy(Strategy):
         return call.resource.subresource("status") is not None
 
     def prepare_create(self, call: Call, obj: Object) -> None:
-        _warn(call)
         if self._has_status(call):
             obj.pop("status", None)
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
-        _warn(call)
         if self._has_status(call):
             keep(new, old, "status")
 
@@ -71,21 +83,35 @@ class DefinedStrategy(Strategy):
 
     def validate_create(self, call: Call, obj: Object) -> list[Problem]:
         problems = object_meta(obj, self.resource.namespaced, names.dns1123_subdomain)
-        return problems + self._values(call, obj, ABSENT)
-
-    def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
-        return object_meta_update(new, old) + self._values(call, new, old)
-
-    def _values(self, call: Call, obj: Object, old: Any) -> list[Problem]:
         rules = self._rules(call)
         seen = rules.convert(obj)
-        before = old if old is ABSENT else rules.convert(old)
-        problems = check(rules.schema, seen, "", before)
-        for path, inner in structural.embedded_objects(seen, rules.node):
-            problems += _embedded(inner, path)
-        if rules.rules is not None and not problems:
-            problems += rules.rules.check(seen, before, call.warn)
-        return problems + _scale(call, seen)
+        problems += check(rules.schema, seen, "")
+        problems += replicas_problems(call.resource, seen)
+        problems += embedded_problems(rules.node, seen)
+        problems += unique_problems(rules.schema, seen, Path())
+        return problems + _by_rules(rules, problems, seen, ABSENT, call.warn)
+
+    def validate_update(self, call: Call, new: Object, old: Object) -> list[Problem]:
+        problems = object_meta_update(new, old)
+        rules = self._rules(call)
+        seen, before = rules.convert(new), rules.convert(old)
+        if call.subresource == "status":
+            # What else is stored is not judged, and what the status was says nothing for it.
+            problems += status_problems(rules.schema, seen)
+            problems += replicas_problems(call.resource, seen, only_status=True)
+        else:
+            problems += check(rules.schema, seen, "", before)
+            problems += replicas_problems(call.resource, seen)
+            problems += embedded_problems(rules.node, seen)
+        if twice := list(unique_problems(rules.schema, seen, Path())):
+            problems += twice if not list(unique_problems(rules.schema, before, Path())) else []
+        warn = None if call.subresource == "status" else call.warn
+        return problems + _by_rules(rules, problems, seen, before, warn)
+
+    def warn(self, call: Call, new: Object, old: Object | None) -> None:
+        if call.subresource != "status":
+            for text in finalizer_warnings(new, old):
+                call.warn(text)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         """Every version's, of the object as it is given: true of its own version, and where no webhook converts."""
@@ -105,38 +131,12 @@ class DefinedStrategy(Strategy):
         return label
 
 
-def _warn(call: Call) -> None:
-    """Tell a client of a deprecated version."""
-    if isinstance(call.resource, DefinedResource) and isinstance(call.resource.rules, VersionRules):
-        warning = call.resource.rules.warning
-        if warning:
-            call.warn(warning)
-
-
-def _embedded(obj: Object, path: str) -> list[Problem]:
-    """apiVersion and kind of an object within an object."""
-    where = Path(path)
-    problems = []
-    for field in ("apiVersion", "kind"):
-        value = obj.get(field)
-        if not value:
-            problems.append(required(where.child(field), "must not be empty"))
-        elif not isinstance(value, str):
-            problems.append(invalid(where.child(field), value, "must be a string"))
-    return problems
-
-
-def _scale(call: Call, obj: Object) -> list[Problem]:
-    """Replicas, where the definition says they are, are no negative numbers."""
-    resource = call.resource
-    if not isinstance(resource, DefinedResource) or resource.subresource("scale") is None:
+def _by_rules(
+    rules: VersionRules, problems: list[Problem], obj: Object, old: Any, warn: Callable[[str], None] | None
+) -> list[Problem]:
+    """What the CEL rules say, unless the object's form is so wrong that they might not be able to read it."""
+    if rules.rules is None:
         return []
-    about = resource.definition["subresources"]["scale"]
-    problems = []
-    for key in ("specReplicasPath", "statusReplicasPath"):
-        for value in find(obj, dotted(about[key])):
-            if type(value) is int and value < 0:
-                problems.append(invalid(Path(about[key]), value, "should be a non-negative integer"))
-            elif type(value) is int and value > 2**31 - 1:
-                problems.append(invalid(Path(about[key]), value, f"should be less than or equal to {2**31 - 1}"))
-    return problems
+    if any(each.type in _BLOCKING for each in problems):
+        return [invalid(Path(), None, _NOT_CHECKED)]
+    return rules.rules.check(obj, old, warn)

@@ -16,7 +16,7 @@ from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.api.validation.webhook_clients import client_config
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
-from controlplane.apiserver.extensions.definition import ESTABLISHED, is_true, storage_version
+from controlplane.apiserver.extensions.definition import ESTABLISHED, is_protected, is_true, storage_version
 from controlplane.apiserver.extensions.go_values import go_versions
 from controlplane.apiserver.extensions.schema_validation import root_problems, schema_problems
 from controlplane.apiserver.extensions.version_validation import columns, deprecation, selectable, subresources
@@ -92,21 +92,13 @@ def _stored_versions(state: Object, spec: Object) -> list[Problem]:
     if (wanted := storage_version(spec)) and wanted not in stored:
         problems.append(invalid(path, go_strings(stored), f"must have the storage version {wanted}"))
     known = {each.get("name") or "" for each in spec.get("versions") or ()}
-    return problems + [
-        invalid(path.index(at), name, _missing(name)) for at, name in enumerate(stored) if name not in known
-    ]
-
-
-def _missing(name: str) -> str:
-    return (
-        f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until "
-        f"a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
-    )
+    text = "must appear in spec.versions"
+    return problems + [invalid(path.index(at), name, text) for at, name in enumerate(stored) if name not in known]
 
 
 def _approval(obj: Object, old: Object | None) -> list[Problem]:
     group = (obj.get("spec") or {}).get("group") or ""
-    if not group.endswith((".k8s.io", ".kubernetes.io")) and group not in ("k8s.io", "kubernetes.io"):
+    if not is_protected(group):
         return []
     annotations = obj["metadata"].get("annotations") or {}
     said = annotations.get(_APPROVAL) or ""

@@ -9,6 +9,7 @@ from typing import Any
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status
 from apimachinery.meta.objects import copied
+from apimachinery.meta.versions import preference as version_order
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.extensions import structural
 from controlplane.apiserver.extensions.columns import Columns
@@ -63,13 +64,22 @@ class VersionRules:
     def cells(self, obj: Object, now: datetime) -> list[Any]:
         return self._columns.cells(obj, now)
 
-    @property
+    @cached_property
     def warning(self) -> str:
         """What a client of a deprecated version is told; "" for one that is not."""
         if not self._version.get("deprecated"):
             return ""
-        said = self._version.get("deprecationWarning")
-        return str(said) if said else f"{self.api_version} {self._spec['names']['kind']} is deprecated"
+        said, kind = self._version.get("deprecationWarning"), self._spec["names"]["kind"]
+        if said:
+            return str(said)
+        mine = version_order(self._version["name"])
+        better = [
+            each["name"]
+            for each in self._spec["versions"]
+            if each.get("served") and not each.get("deprecated") and version_order(each["name"]) < mine
+        ]
+        use = f"; use {self._spec['group']}/{min(better, key=version_order)} {kind}" if better else ""
+        return f"{self.api_version} {kind} is deprecated{use}"
 
     def read(self, call: Call, obj: Object, where: str) -> Object:
         call.check_fields(self.drop_unknown(obj, where), where)

@@ -64,7 +64,7 @@ def selectable(version: Object, path: Path) -> Iterator[Problem]:
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
     if fields and schema is None:
         top = "validations.schema is included"
-        own = "`version.schema.openAPIV3Schema` is not included"
+        own = "version.schema.openAPIV3Schema is not included"
         wanted = top if str(path) == "spec.selectableFields" else own
         yield invalid(path, "", f"selectableFields may only be set when {wanted}")
         return

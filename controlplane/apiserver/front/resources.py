@@ -80,12 +80,16 @@ class Resources:
         )
         if (trail := trail_of(request)) is not None:
             call.annotations = trail.annotations
+        if isinstance(resource, DefinedResource) and resource.rules.warning:
+            call.warn(resource.rules.warning)
         verbs = resource.verbs
         if info.subresource:
             about = resource.subresource(info.subresource)
             if about is None or info.subresource not in WHOLE:
                 return await self._subresources.serve(request, info, call)
             verbs = about.verbs
+        if info.verb == "create" and isinstance(resource, DefinedResource) and "create" not in verbs and not info.name:
+            raise _not_allowed("create not allowed while custom resource definition is terminating")
         if info.verb not in verbs or (info.verb in ("update", "patch") and not info.name):
             raise _not_allowed()
         if info.verb == "create" and info.name:
@@ -139,7 +143,7 @@ class Resources:
         options = get_options(call.query, self._registry.revision_at)
         entry = await get_entry(collection, call.namespace, call.name, options)
         if not wanted.kind and served_as_stored(call.resource, collection.resource):
-            return responses.body(request, entry.served, media=wanted.media)
+            return responses.body(request, entry.served, media=wanted.media, warnings=call.warnings)
         obj = await converted(orjson.loads(entry.served), call.resource)
         return self._shown(request, call, obj, wanted, 200)
 
@@ -152,7 +156,9 @@ class Resources:
         options = list_options(call.query, watch=False, revision_at=self._registry.revision_at)
         chosen = selection(collection.strategy, call.resource, call.query, call.name)
         listed = await list_page(collection, call.namespace, chosen, options)
-        return await lists.answer(request, call, collection, listed, wanted, self._tables)
+        response = await lists.answer(request, call, collection, listed, wanted, self._tables)
+        responses.warn(response, call.warnings)
+        return response
 
     async def _patch(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:
         media = decode.media_type(request.headers.get("Content-Type"))
@@ -218,6 +224,7 @@ def _wanted(request: web.BaseRequest, call: Call) -> Accepted:
     return accept(request.headers.get("Accept", ""), protobuf=not isinstance(call.resource, DefinedResource))
 
 
-def _not_allowed() -> status.ApiError:
-    sentence = "the server does not allow this method on the requested resource"
+def _not_allowed(
+    sentence: str = "the server does not allow this method on the requested resource",
+) -> status.ApiError:
     return status.ApiError(405, "MethodNotAllowed", sentence, {})

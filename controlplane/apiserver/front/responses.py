@@ -103,9 +103,14 @@ def sent(
         gzip = packer()
         response.body = gzip.compress(data) + gzip.flush()
         packed(response)
+    warn(response, warnings)
+    return response
+
+
+def warn(response: web.Response, warnings: Iterable[str]) -> None:
+    """Tell the client, by a response that has not begun."""
     for warning in warnings:
         response.headers.add("Warning", f"299 - {_quoted(warning)}")
-    return response
 
 
 def sent_as_is(request: web.BaseRequest, media: str) -> bool:

@@ -26,6 +26,11 @@ class KindRules(Protocol):
         ...
 
     @property
+    def warning(self) -> str:
+        """What every client of this version is told; "" for one that is not deprecated."""
+        ...
+
+    @property
     def patch_meta(self) -> PatchMeta:
         """Which lists are keyed, for server-side apply."""
         ...

@@ -40,15 +40,13 @@ def endpoints(*addresses: str, ready: bool | None = True, name: str = "https", f
             'service/s in "ns" is not listening on port 443',
             id="another port",
         ),
-        pytest.param(
-            service(), [], "EndpointsNotFound", 'cannot find endpointslices for service/s in "ns"', id="no slices"
-        ),
+        pytest.param(service(), [], "EndpointsNotFound", 'cannot find endpoints for service/s in "ns"', id="no slices"),
         *(
             pytest.param(
                 service(),
                 [each],
                 "MissingEndpoints",
-                'endpointslices for service/s in "ns" have no addresses with port name "https"',
+                'endpoints for service/s in "ns" have no addresses with port name "https"',
                 id=name,
             )
             for name, each in {

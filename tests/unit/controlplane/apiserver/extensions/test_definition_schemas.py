@@ -97,3 +97,29 @@ def test_defaults_in_the_envelope() -> None:
     assert texts(changed(lambda schema: schema["properties"].update(kind=kind))) == [
         f"{_ROOT}.properties[kind].default: Forbidden: must not be set in top-level kind"
     ]
+
+
+def test_defaults_that_break_their_own_rules() -> None:
+    rule = {"rule": "self > 0", "message": "none"}
+    field = {"type": "integer", "default": 0, "x-kubernetes-validations": [rule]}
+    place = f"{_ROOT}.properties[spec].properties[n].default"
+    assert texts(changed(lambda s: s["properties"]["spec"]["properties"].update(n=field))) == [
+        f'{place}: Invalid value: "integer": none'
+    ]
+    good = {**field, "default": 1}
+    assert texts(changed(lambda s: s["properties"]["spec"]["properties"].update(n=good))) == []
+
+
+def test_an_integer_or_a_text_may_be_spelled_out() -> None:
+    either = [{"type": "integer"}, {"type": "string"}]
+    for key, found in (("anyOf", either), ("allOf", [{"anyOf": either}])):
+        field = {"x-kubernetes-preserve-unknown-fields": True, key: found}
+        assert texts(changed(lambda s, f=field: s["properties"]["spec"]["properties"].update(x=f))) == []
+
+
+def test_metadata_is_not_even_described() -> None:
+    metadata = {"type": "object", "description": "Whose."}
+    assert texts(changed(lambda s: s["properties"].update(metadata=metadata))) == [
+        f"{_ROOT}.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but "
+        "metadata is implicitly specified"
+    ]

@@ -26,17 +26,28 @@ CASES: list[tuple[str, dict[str, Any], Any, list[str]]] = [
     ("exclusive", {"type": "integer", "maximum": 3, "exclusiveMaximum": True}, 3, ["x: Invalid value: 3: x in body should be less than 3"]),
     ("multiple", {"type": "integer", "multipleOf": 3}, 4, ["x: Invalid value: 4: x in body should be a multiple of 3"]),
     ("max-items", {"type": "array", "maxItems": 1, "items": {"type": "integer"}}, [1, 2], ["x: Too many: 2: must have at most 1 items"]),
-    ("min-items", {"type": "array", "minItems": 1, "items": {"type": "integer"}}, [], ["x: Invalid value: []interface {}{}: x in body should have at least 1 items"]),
+    ("min-items", {"type": "array", "minItems": 1, "items": {"type": "integer"}}, [], ["x: Invalid value: 0: x in body should have at least 1 items"]),
+    ("min-properties", {"type": "object", "minProperties": 2}, {"a": 1}, ["x: Invalid value: 1: x in body should have at least 2 properties"]),
     ("max-properties", {"type": "object", "maxProperties": 1}, {"a": 1, "b": 2}, ["x: Too many: 2: must have at most 1 items"]),
     ("format", {"type": "string", "format": "date-time"}, "today", ['x: Invalid value: "today": x in body must be of type date-time: "today"']),
     ("good-format", {"type": "string", "format": "ipv4"}, "10.0.0.1", []),
     ("unknown-format", {"type": "string", "format": "nonsense"}, "x", []),
-    ("int32", {"type": "integer", "format": "int32"}, 2**31, ["x: Invalid value: 2147483648: Checked value must be of type integer with format int32"]),
+    ("int32-is-no-bound", {"type": "integer", "format": "int32"}, 2**31, []),
+    ("format-of-a-number", {"type": "string", "format": "date-time"}, 5, ['x: Invalid value: "int64": x in body must be of type date-time: "int64"']),
+    ("first-bound-of-a-text", {"type": "string", "maxLength": 2, "pattern": "^a"}, "bbb", ["x: Too long: may not be more than 2 bytes"]),
+    ("float-bound", {"type": "number", "maximum": 3}, 3.5, ["x: Invalid value: 3.5: x in body should be less than or equal to 3"]),
+    ("bounds-in-order", {"type": "integer", "maximum": 0, "multipleOf": 2}, 1, ["x: Invalid value: 1: x in body should be a multiple of 2", "x: Invalid value: 1: x in body should be less than or equal to 0"]),
+    ("type-and-enum", {"type": "string", "enum": ["a"]}, 1, ['x: Invalid value: "integer": x in body must be of type string: "integer"', 'x: Unsupported value: 1: supported values: "a"']),
+    ("null-is-never-listed", {"type": "string", "nullable": True, "enum": ["a", None]}, None, ['x: Unsupported value: "null": supported values: "a", "null"']),
+    ("neither", {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}, True, ['x: Invalid value: "boolean": x in body must be of type integer,string: "boolean"', '<nil>: Invalid value: "": "x" must validate at least one schema (anyOf)', 'x: Invalid value: "boolean": x in body must be of type integer: "boolean"']),
+    ("nearest-alternative", {"type": "object", "oneOf": [{"required": ["b"]}, {"required": ["c", "d"], "properties": {"a": {"enum": [1]}}}]}, {"a": 1}, ['<nil>: Invalid value: "": "x" must validate one and only one schema (oneOf). Found none valid', "x.c: Required value", "x.d: Required value"]),
+    ("items-before-their-number", {"type": "array", "maxItems": 1, "items": {"type": "integer"}}, [1, "a"], ['x[1]: Invalid value: "string": x[1] in body must be of type integer: "string"', "x: Too many: 2: must have at most 1 items"]),
     ("enum", {"type": "integer", "enum": [1, 2]}, 3, ['x: Unsupported value: 3: supported values: "1", "2"']),
     ("nested", {"type": "object", "properties": {"l": {"type": "array", "items": {"type": "object", "required": ["a"]}}}}, {"l": [{}]}, ["x.l[0].a: Required value"]),
     ("one-of", {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": 1, "b": 2}, ['<nil>: Invalid value: "": "x" must validate one and only one schema (oneOf). Found 2 valid alternatives']),
     ("any-of", {"type": "object", "anyOf": [{"required": ["a"]}]}, {}, ['<nil>: Invalid value: "": "x" must validate at least one schema (anyOf)', "x.a: Required value"]),
-    ("all-of", {"type": "integer", "allOf": [{"minimum": 3}]}, 1, ["x: Invalid value: 1: x in body should be greater than or equal to 3", '<nil>: Invalid value: "": "x" must validate all the schemas (allOf)']),
+    ("all-of", {"type": "integer", "allOf": [{"minimum": 3}]}, 1, ["x: Invalid value: 1: x in body should be greater than or equal to 3", '<nil>: Invalid value: "": "x" must validate all the schemas (allOf). None validated']),
+    ("some-of-all", {"type": "integer", "allOf": [{"minimum": 3}, {"minimum": 0}]}, 1, ["x: Invalid value: 1: x in body should be greater than or equal to 3", '<nil>: Invalid value: "": "x" must validate all the schemas (allOf)']),
     ("not", {"type": "integer", "not": {"minimum": 3}}, 4, ['<nil>: Invalid value: "": "x" must not validate the schema (not)']),
 ]  # fmt: skip
 
@@ -62,6 +73,12 @@ SMALL = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 1
 )
 def test_only_what_changed_is_judged(value: Any, old: Any, count: int) -> None:
     assert len(check(SMALL, value, "", old)) == count
+
+
+def test_alternatives_are_judged_again_but_not_what_is_below_them() -> None:
+    schema = {"type": "object", "properties": {"a": {}}, "allOf": [{"properties": {"a": {"maxLength": 1}}}, {"required": ["b"]}]}  # fmt: skip
+    found = check(schema, {"a": "long", "c": 1}, "x", {"a": "long"})
+    assert [str(each) for each in found] == ["x.b: Required value", '<nil>: Invalid value: "": "x" must validate all the schemas (allOf)']  # fmt: skip
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3), max_leaves=10))  # fmt: skip
@@ -104,6 +121,13 @@ def test_rules_below_know_their_old_value() -> None:
     schema = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": {"type": "object", "properties": {"k": {"type": "string"}, "v": RULE}}}  # fmt: skip
     found = _messages(schema, [{"k": "b", "v": 1}, {"k": "a", "v": 1}], [{"k": "a", "v": 5}, {"k": "b", "v": 0}])
     assert found == ['[1].v: Invalid value: "integer": failed rule: self >= oldSelf']
+
+
+def test_rules_of_items_are_ratcheted_with_their_list() -> None:
+    schema = {"type": "array", "items": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 1"}]}}
+    sentence = '[0]: Invalid value: "integer": failed rule: self > 1'
+    assert _messages(schema, [1], [1]) == [f"warning {sentence}"]
+    assert _messages(schema, [1, 2], [1]) == [sentence]
 
 
 def test_typed_values_in_rules() -> None:
@@ -186,6 +210,10 @@ def test_columns() -> None:
             {"name": "B", "type": "boolean", "jsonPath": ".b", "priority": 1},
             {"name": "D", "type": "date", "jsonPath": ".d"},
             {"name": "L", "type": "string", "jsonPath": ".l[*].n"},
+            {"name": "M", "type": "string", "jsonPath": ".l[1].n"},
+            {"name": "N", "type": "string", "jsonPath": ".nothing"},
+            {"name": "X", "type": "string", "jsonPath": ".l[}"},
+            {"name": "Y", "type": "string", "jsonPath": ".s"},
         ]
     )
     obj = {
@@ -193,11 +221,12 @@ def test_columns() -> None:
         "s": "text",
         "b": False,
         "d": "2024-01-01T00:00:00Z",
-        "l": [{"n": 1}, {"n": {"a": 2}}],
+        "l": [{"n": 1}, {"n": {"b": 1, "a": 2}}],
+        "nothing": None,
     }
     now = datetime(2024, 1, 1, 1, 0, tzinfo=UTC)
-    assert columns.cells(obj, now) == ["x", "text", None, False, "60m", '1,{"a":2}']
-    assert [each["priority"] for each in columns.definitions] == [0, 0, 0, 1, 0, 0]
+    assert columns.cells(obj, now) == ["x", "text", None, False, "60m", "1", '{"a":2,"b":1}', "<no value>"]
+    assert [each["priority"] for each in columns.definitions] == [0, 0, 0, 1, 0, 0, 0, 0]
     assert [each["name"] for each in Columns(None).definitions] == ["Name", "Age"]
 
 
@@ -225,3 +254,13 @@ def test_names_are_given_and_refused() -> None:
         ("NamesAccepted", "True"),
         ("Established", "True"),
     ]
+
+
+@pytest.mark.parametrize("group", ["k8s.io", "a.kubernetes.io"])
+def test_groups_that_need_an_approval(group: str) -> None:
+    definition = _definition("cats")
+    definition["spec"]["group"] = group
+    definition["metadata"]["annotations"] = {"api-approved.kubernetes.io": "unapproved, we don't ask"}
+    found = plan_status(definition, [], "t1")["conditions"][-1]
+    assert (found["type"], found["reason"]) == ("KubernetesAPIApprovalPolicyConformant", "UnapprovedAnnotation")
+    assert found["message"] == 'not approved: "unapproved, we don\'t ask"'

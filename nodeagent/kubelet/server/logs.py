@@ -108,14 +108,19 @@ class _Filter:
         self._options = options
         self._since = options.since.strftime("%Y-%m-%dT%H:%M:%S.%f").encode() if options.since else b""
         self.left = options.limit
+        self._begins = True
 
     def apply(self, line: bytes) -> bytes:
         entry = parse_line(line)
-        if entry is None or entry.time.rstrip(b"Z") < self._since:
+        if entry is None:
+            return b""
+        # A long line is several entries: it has one time, where it begins.
+        begins, self._begins = self._begins, not entry.text or entry.text.endswith(b"\n")
+        if entry.time.rstrip(b"Z") < self._since:
             return b""
         if self._options.stream != "All" and entry.stream.decode() != self._options.stream.lower():
             return b""
-        text = nine_digits(entry.time) + b" " + entry.text if self._options.timestamps else entry.text
+        text = nine_digits(entry.time) + b" " + entry.text if self._options.timestamps and begins else entry.text
         if self.left is not None:
             text = text[: self.left]
             self.left -= len(text)
@@ -150,6 +155,9 @@ async def read_log(
                     return
                 continue
             if not options.follow or ended:
+                # Nobody waits for the end of a line that was never finished, as of a node that lost its power.
+                if rest and not options.follow:
+                    yield chosen.apply(rest)
                 return
             if rotated(file, path):
                 file.close()

@@ -134,6 +134,10 @@ async def test_reading(tmp_path: Path) -> None:
     assert (await read(log, tail=1, timestamps=True)).startswith(b"2025-01-01T00:00:09.000000000Z line 9")
     log.write_bytes(b"2025-01-01T00:00:00Z stderr P par\n2025-01-01T00:00:00Z stderr F tial\nnonsense\n")
     assert await read(log) == b"partial\n"
+    # The parts of a long line show one time.
+    assert await read(log, timestamps=True) == b"2025-01-01T00:00:00.000000000Z partial\n"
+    log.write_bytes(LINES + b"2025-01-01T00:00:10Z stdout F unfini")
+    assert await read(log, tail=1) == b"unfini"
 
 
 def test_tail_over_blocks(tmp_path: Path) -> None:

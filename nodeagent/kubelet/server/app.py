@@ -224,8 +224,8 @@ class KubeletServer:
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         streams, pod = _streams(request), self._pod(request)
-        container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
-        return await pass_on(request, await self._runtime.attach_url(container_id, **streams))
+        container_id, tty = lookup.attached_container(pod, self._status(pod), request.match_info["container"])
+        return await pass_on(request, await self._runtime.attach_url(container_id, **{**streams, "tty": tty}))
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         pod = self._pod(request)

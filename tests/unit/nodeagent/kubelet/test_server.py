@@ -15,7 +15,13 @@ from apimachinery.kit.trace import Trace
 from nodeagent.kubelet.server.app import KubeletServer
 from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
-from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, forwarded_ports, running_container
+from nodeagent.kubelet.server.lookup import (
+    NotThere,
+    attached_container,
+    container_for_logs,
+    forwarded_ports,
+    running_container,
+)
 from nodeagent.kubelet.server.system_logs import listing, resolve
 from nodeagent.kubelet.sources.registry import PodRegistry
 
@@ -69,6 +75,8 @@ def test_which_container_a_log_request_means() -> None:
     assert container_for_logs(POD, status({"running": {}}, ENDED), "c", previous=True) == "0"
     crashed = status({"waiting": {"reason": "CrashLoopBackOff"}}, ENDED)
     assert container_for_logs(POD, crashed, "c", previous=False) == "0"
+    unmade = status({"terminated": {"exitCode": 128}}, ENDED, container_id="containerd://9")
+    assert container_for_logs(POD, unmade, "c", previous=False) == "0"
     assert running_container(POD, status({"running": {}}), "c") == "1"
 
 
@@ -91,6 +99,9 @@ def test_which_container_a_log_request_means() -> None:
             400,
             'container "c" in pod "p" is waiting to start: trying and failing to pull image',
         ),
+        # As of a container that is gone (ContainerStatusUnknown), or that was never made.
+        ("c", {"terminated": {"exitCode": 137}}, False, 400, 'container "c" in pod "p" is terminated'),
+        ("c", {}, False, 400, 'container "c" in pod "p" is waiting to start - no logs yet'),
     ],
 )
 def test_what_is_not_there(name: str, state: dict[str, Any], previous: bool, code: int, text: str) -> None:
@@ -111,6 +122,15 @@ def test_only_a_running_container_is_executed_in() -> None:
         with pytest.raises(NotThere) as refused:
             running_container(POD, status(state), name)
         assert (refused.value.status, str(refused.value)) == (500, f'container not found ("{name}")')
+
+
+def test_whether_a_container_has_a_terminal_is_its_own_say() -> None:
+    for spec, tty in (({"name": "c"}, False), ({"name": "c", "tty": True}, True)):
+        pod = {**POD, "spec": {"containers": [spec]}}
+        assert attached_container(pod, status({"running": {}}), "c") == ("1", tty)
+    with pytest.raises(NotThere) as refused:
+        attached_container(POD, status({"waiting": {}}), "c")
+    assert (refused.value.status, str(refused.value)) == (500, "container c not found in pod p_n")
 
 
 LINES = b"".join(b"2025-01-01T00:00:0%d.000000000Z stdout F line %d\n" % (n, n) for n in range(10))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nodeagent.cri.logfile import nine_digits, rotated
+from nodeagent.cri.logfile import missing, nine_digits, rotated
 
 from .complaints import Failed, say
 from .options import duration
@@ -57,10 +57,12 @@ def logs(options: Options, session: Session) -> int:
 
     try:
         _read(Path(path), options, since, running)
+    except FileNotFoundError:
+        raise Failed(missing(Path(path))) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise Failed(f"failed to try resolving symlinks in path {path!r}: {(error.strerror or '').lower()}") from None
+        raise Failed(f'failed to open log file "{path}": open {path}: {(error.strerror or "").lower()}') from None
     return 0
 
 

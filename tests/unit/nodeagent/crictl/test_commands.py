@@ -72,3 +72,7 @@ def test_the_parts_of_a_long_line_show_one_time(
     assert runtime.run("logs", "-t", "1") == 0
     said = capfdbinary.readouterr().out
     assert said == b"2025-01-01T00:00:00.000000000Z partial\n2025-01-01T00:00:02.000000000Z unfini"
+    log.unlink()
+    assert runtime.run("logs", "1") == 1
+    said = capfdbinary.readouterr().err
+    assert f"lstat {log}: no such file or directory".encode() in said

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.trace import Trace
+from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import error_for
 from nodeagent.kubelet.server.app import KubeletServer
 from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
-from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
+from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, runs, send_log, tail_offset
 from nodeagent.kubelet.server.lookup import (
     NotThere,
     attached_container,
@@ -158,6 +161,46 @@ async def test_reading(tmp_path: Path) -> None:
     assert await read(log, timestamps=True) == b"2025-01-01T00:00:00.000000000Z partial\n"
     log.write_bytes(LINES + b"2025-01-01T00:00:10Z stdout F unfini")
     assert await read(log, tail=1) == b"unfini"
+
+
+class Runtime:
+    """A runtime that knows one container's log, or fails."""
+
+    def __init__(self, path: str = "", error: str = "") -> None:
+        self.path, self.error = path, error
+
+    async def container_status(self, _: str) -> cri.ContainerStatus:
+        if self.error:
+            raise error_for("ContainerStatus", self.error, "why")
+        return cri.ContainerStatus(log_path=self.path, state=cri.CONTAINER_RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        (Runtime(error="NOT_FOUND"), "unable to retrieve container logs for containerd://1"),
+        (Runtime(error="UNAVAILABLE"), "unable to retrieve container logs for containerd://1"),
+        (
+            Runtime(path="/proc/1/nothing/there/0.log"),
+            'failed to try resolving symlinks in path "/proc/1/nothing/there/0.log": '
+            "lstat /proc/1/nothing: no such file or directory",
+        ),
+    ],
+)
+async def test_a_log_that_is_lost_is_told_in_its_place(runtime: Any, said: str) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await send_log(request, runtime, "1", LogOptions(), ManualClock())
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with TestClient(TestServer(app)) as client, client.get("/") as found:
+        assert (found.status, await found.text()) == (200, said)
+
+
+@pytest.mark.parametrize(("error", "goes_on"), [("", True), ("UNAVAILABLE", True), ("NOT_FOUND", False)])
+async def test_following_outlives_a_restart_of_the_runtime(error: str, goes_on: bool) -> None:
+    runtime: Any = Runtime(error=error)
+    assert await runs(runtime, "1") is goes_on
 
 
 def test_tail_over_blocks(tmp_path: Path) -> None:

@@ -130,10 +130,12 @@ class KubeletServer:
         if user is None:
             return web.Response(status=401, text="Unauthorized")
         verb, subresource = auth.attributes(request.method, request.path)
-        if not await self._gate.authorize(user, verb, subresource):
-            return web.Response(status=403, text=auth.forbidden(user, verb, subresource))
         try:
+            if not await self._gate.authorize(user, verb, subresource):
+                return web.Response(status=403, text=auth.forbidden(user, verb, subresource))
             answer: web.StreamResponse = await handler(request)
+        except auth.Undecided as error:
+            return web.Response(status=500, text=str(error))
         except lookup.NotThere as error:
             return web.Response(status=error.status, text=str(error))
         except RuntimeCallError as error:

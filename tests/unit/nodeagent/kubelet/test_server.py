@@ -16,7 +16,7 @@ from apimachinery.kit.trace import Trace
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import error_for
 from nodeagent.kubelet.server.app import KubeletServer
-from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
+from nodeagent.kubelet.server.auth import Gate, Undecided, User, attributes, user_of_certificate
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, runs, send_log, tail_offset
 from nodeagent.kubelet.server.lookup import (
     NotThere,
@@ -260,8 +260,19 @@ def test_a_listing_is_escaped(folder: Path) -> None:
     assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text
 
 
+def server(gate: Gate, folder: Path, debugging: bool = True) -> KubeletServer:
+    """A server of a node without pods."""
+    nothing: Any = None
+    measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
+    return KubeletServer(
+        address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
+        measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
+        clock=ManualClock(), trace=Trace("kubelet"),
+    )  # fmt: skip
+
+
 class Reviewer:
-    """An API that reviews: the token "good" is bob's, and bob may get statistics. Counts what it is asked."""
+    """An API that reviews: the token "good" is bob's, and bob may get statistics. asked: all reviews."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -309,9 +320,13 @@ async def test_answers_are_kept_for_a_while() -> None:
     assert await gate.authenticate(None, "Bearer good") == bob and len(api.asked) == 6
     api.away = True
     assert await gate.authorize(bob, "get", "stats")  # still remembered
-    assert not await gate.authorize(bob, "get", "log")
+    with pytest.raises(Undecided) as undecided:
+        await gate.authorize(bob, "get", "log")
+    assert str(undecided.value) == "Authorization error (user=bob, verb=get, resource=nodes, subresource=log)"
     await clock.advance(300)
-    assert await gate.authenticate(None, "Bearer good") is None and not await gate.authorize(bob, "get", "stats")
+    assert await gate.authenticate(None, "Bearer good") is None
+    with pytest.raises(Undecided):
+        await gate.authorize(bob, "get", "stats")
     api.away = False
     assert await gate.authorize(bob, "get", "stats")  # silence was not remembered
 
@@ -322,6 +337,24 @@ async def test_a_flood_of_tokens_does_not_fill_the_memory() -> None:
     for number in range(1500):
         await gate.authenticate(None, f"Bearer {number}")
     assert len(gate._tokens) == 1000
+
+
+@pytest.mark.parametrize(
+    ("away", "answer"),
+    [
+        (False, (403, "Forbidden (user=bob, verb=get, resource=nodes, subresource(s)=[proxy])\n")),
+        (True, (500, "Authorization error (user=bob, verb=get, resource=nodes, subresource=proxy)")),
+    ],
+)
+async def test_a_refusal_is_not_a_silence(tmp_path: Path, away: bool, answer: tuple[int, str]) -> None:
+    api: Any = Reviewer()
+    gate = Gate(api, "n", ManualClock(), anonymous=False, webhook=True, always_allow=False, ttls=(1, 1, 1))
+    assert await gate.authenticate(None, "Bearer good") is not None
+    api.away = away
+    headers = {"Authorization": "Bearer good"}
+    async with TestClient(TestServer(server(gate, tmp_path).application()), headers=headers) as client:
+        found = await client.get("/pods")
+        assert (found.status, await found.text()) == answer
 
 
 @pytest.mark.parametrize(
@@ -338,16 +371,12 @@ async def test_a_flood_of_tokens_does_not_fill_the_memory() -> None:
 )
 async def test_endpoints_into_containers_can_be_closed(tmp_path: Path, path: str, open_answer: int) -> None:
     gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
-    nothing: Any = None
-    measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
 
     async def ask(debugging: bool) -> tuple[int, str]:
-        server = KubeletServer(
-            address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
-            measured=measured, configuration={}, checkpoints=tmp_path, system_logs=None, debugging=debugging,
-            clock=ManualClock(), trace=Trace("kubelet"),
-        )  # fmt: skip
-        async with TestClient(TestServer(server.application())) as client, client.get(path) as answer:
+        async with (
+            TestClient(TestServer(server(gate, tmp_path, debugging).application())) as client,
+            client.get(path) as answer,
+        ):
             return answer.status, await answer.text()
 
     assert (await ask(True))[0] == open_answer

@@ -128,3 +128,11 @@ def test_host_path_types(tmp_path: Path) -> None:
     with pytest.raises(PayloadProblem, match="is not a socket file"):
         check_host_path({"path": str(tmp_path / "f"), "type": "Socket"})
     assert check_host_path({"path": str(tmp_path / "absent")}) == tmp_path / "absent"
+    for below, kind, told in (
+        ("absent/f", "FileOrCreate", "open {}/absent/f: no such file or directory"),
+        ("f/d", "DirectoryOrCreate", "mkdir {}/f/d: not a directory"),
+        ("../d", "", "invalid HostPath `{}/../d`: must not contain '..'"),
+    ):
+        with pytest.raises(PayloadProblem) as refused:
+            check_host_path({"path": f"{tmp_path}/{below}", "type": kind})
+        assert str(refused.value) == told.format(tmp_path)

@@ -53,7 +53,7 @@ def test_optional_may_be_missing() -> None:
 
 def test_projected() -> None:
     pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {}}
-    source = {
+    source: dict[str, Any] = {
         "sources": [
             {"serviceAccountToken": {"path": "token"}},
             {"configMap": {"name": "m", "items": [{"key": "a", "path": "ca.crt"}]}},
@@ -62,6 +62,10 @@ def test_projected() -> None:
     }
     made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
     assert {path: file.data for path, file in made.items()} == {"token": b"T", "ca.crt": b"1", "namespace": b"n"}
+    source["sources"] += [{"secret": {"name": "no"}}, {"configMap": {"name": "nor"}}, {"secret": {"name": "no"}}]
+    with pytest.raises(PayloadProblem) as refused:
+        projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    assert str(refused.value) == '[secret "no" not found, configmap "nor" not found]'
 
 
 @pytest.mark.parametrize(

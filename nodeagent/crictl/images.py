@@ -46,8 +46,10 @@ def _refers(image: Message, pattern: str) -> bool:
         compiled = re.compile(pattern)
     except re.error as error:
         raise Failed(f"filter images: {error}") from None
-    repository = names(image)[2]
-    return bool(compiled.search(repository)) or repository == pattern
+    pairs, _, repository = names(image)
+    # An image that was imported has no digest; upstream finds it by no name then.
+    repositories = {name for name, _ in pairs} if repository == _NONE else {repository}
+    return any(compiled.search(each) or each == pattern for each in repositories)
 
 
 def _until(images: list[Message], wanted: str) -> list[Message]:

@@ -118,6 +118,7 @@ def test_which_containers(
 IMAGES = [
     {"id": "sha256:a", "repo_tags": ["r.io/busybox:1"], "repo_digests": ["r.io/busybox@sha256:1"]},
     {"id": "sha256:b", "repo_tags": [], "repo_digests": ["r.io/web@sha256:2"]},
+    {"id": "sha256:c", "repo_tags": ["r.io/imported:1"], "repo_digests": []},
 ]
 
 
@@ -126,8 +127,9 @@ IMAGES = [
     [
         ("reference=busybox$", ["sha256:a"]),
         ("reference=busybox:1", []),
+        ("reference=imported$", ["sha256:c"]),
         ("dangling=true", ["sha256:b"]),
-        ("dangling=false", ["sha256:a"]),
+        ("dangling=false", ["sha256:a", "sha256:c"]),
         ("dangling=maybe", []),
     ],
 )
@@ -154,7 +156,7 @@ def test_pruning_goes_on_where_an_image_cannot_be_looked_up(
         return {"image": IMAGES[1]}
 
     runtime.answers |= {
-        "ListImages": lambda _: {"images": IMAGES[1:]},
+        "ListImages": lambda _: {"images": IMAGES[1:2]},
         "ListContainers": lambda _: {"containers": [CONTAINER]},
         "ImageStatus": status,
         "RemoveImage": lambda _: {},

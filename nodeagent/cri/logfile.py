@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def missing(path: Path) -> str:
+    """What is said of a log that cannot be opened: it names the first part of the way that is not there."""
+    absent = next((each for each in (*reversed(path.parents), path) if not os.path.lexists(each)), path)
+    return f'failed to try resolving symlinks in path "{path}": lstat {absent}: no such file or directory'
+
+
 def rotated(file: BinaryIO, path: Path) -> bool:
     """Whether another file has taken the place of the open one. False while there is none."""
     try:

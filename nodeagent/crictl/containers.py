@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import sandboxes
+from .client import get
 from .complaints import Failed, say
 from .files import container_config, pod_config
 from .images import credentials, pull_image
 from .rpc import CallFailed
 
 if TYPE_CHECKING:
+    from .codec import Message
     from .options import Options
     from .session import Session
 
@@ -29,6 +31,7 @@ def create(options: Options, session: Session) -> int:
     """`crictl create`: prints the container's id."""
     if len(options.arguments) != 3:
         return session.help()
+    _check_pulling(options)
     pod, config, sandbox = options.arguments
     pull = (session.settings.pull_image_on_create and not options["no-pull"]) or options["with-pull"]
     try:
@@ -42,6 +45,7 @@ def run(options: Options, session: Session) -> int:
     """`crictl run`: a sandbox and a container in it, started; prints the container's id."""
     if len(options.arguments) != 2:
         return session.help()
+    _check_pulling(options)
     config, sandbox = options.arguments
     pull = (not session.settings.disable_pull_on_run and not options["no-pull"]) or options["with-pull"]
     try:
@@ -57,15 +61,37 @@ def run(options: Options, session: Session) -> int:
 
 
 def _create(session: Session, options: Options, pod: str, config: str, sandbox: str, *, pull: bool) -> str:
-    if options["no-pull"] and options["with-pull"]:
-        raise Failed("conflict: no-pull and with-pull are both set")
     wanted, around = container_config(config), pod_config(sandbox)
     if pull:
-        say("info", "Pulling container image: " + wanted["image"]["image"])
-        pull_image(session, wanted["image"], credentials(options), around, options["pull-timeout"])
+        _pull(session, options, wanted, around)
     request = {"pod_sandbox_id": pod, "config": wanted, "sandbox_config": around}
     answer = session.runtime.call("CreateContainer", request, timeout=options["cancel-timeout"] or None)
     return str(answer["container_id"])
+
+
+def _check_pulling(options: Options) -> None:
+    """Before anything is made. Raises Failed."""
+    if options["no-pull"] and options["with-pull"]:
+        raise Failed("conflict: no-pull and with-pull are both set")
+
+
+def _pull(session: Session, options: Options, wanted: Message, around: Message) -> None:
+    """Pull the container's image, and those that are mounted into it."""
+    auth, image = credentials(options), wanted["image"]
+    say("info", f"Pulling container image: {image['image']}")
+    names = [image["image"]]
+    for mount in wanted.get("mounts") or ():
+        if mounted := get(mount, "image", "image"):
+            say("info", f"Pulling image {image['image']} to be mounted to container path: {mount['container_path']}")
+            names.append(mounted)
+    for name in names:
+        pull_image(
+            session,
+            {"image": name, "annotations": image.get("annotations") or {}},
+            auth,
+            around,
+            options["pull-timeout"],
+        )
 
 
 def start(options: Options, session: Session) -> int:
@@ -133,7 +159,10 @@ def remove(options: Options, session: Session) -> int:
         if not options["keep-logs"] and status["log_path"]:
             _remove_logs(each, status["log_path"])
 
-    return sandboxes.for_chosen(options, session, lambda: session.runtime.call("ListContainers")["containers"], one)
+    def everything() -> Any:
+        return session.runtime.call("ListContainers")["containers"]
+
+    return sandboxes.for_chosen(options, session, "containers", everything, one)
 
 
 def _remove_logs(container: str, path: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .client import get
 from .complaints import Failed, say
 from .listing import labels_of
-from .output import print_message, print_statuses, status_entry
+from .output import info_line, print_message, print_statuses, status_entry
 from .rpc import CallFailed
 from .sandboxes import for_each
 from .tables import short, size, table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _NONE = "<none>"
+_STATUS_FAILED = 'image status request for "{}" failed'
 
 
 def list_images(session: Session, name: str, filters: tuple[str, ...]) -> list[Message]:
@@ -28,7 +29,7 @@ def list_images(session: Session, name: str, filters: tuple[str, ...]) -> list[M
     for each in filters:
         key, _, wanted = each.partition("=")
         if key == "dangling":
-            images = [image for image in images if (not image["repo_tags"]) == (wanted == "true")]
+            images = [image for image in images if wanted == ("false" if image["repo_tags"] else "true")]
         elif key == "reference":
             images = [image for image in images if _refers(image, wanted)]
         elif key == "before":
@@ -45,7 +46,10 @@ def _refers(image: Message, pattern: str) -> bool:
         compiled = re.compile(pattern)
     except re.error as error:
         raise Failed(f"filter images: {error}") from None
-    return any(compiled.search(name) for name in (*image["repo_tags"], *image["repo_digests"]))
+    pairs, _, repository = names(image)
+    # An image that was imported has no digest; upstream finds it by no name then.
+    repositories = {name for name, _ in pairs} if repository == _NONE else {repository}
+    return any(compiled.search(each) or each == pattern for each in repositories)
 
 
 def _until(images: list[Message], wanted: str) -> list[Message]:
@@ -59,8 +63,8 @@ def _until(images: list[Message], wanted: str) -> list[Message]:
     return found
 
 
-def names(image: Message) -> tuple[list[tuple[str, str]], str]:
-    """((repository, tag) of every tag, digest)."""
+def names(image: Message) -> tuple[list[tuple[str, str]], str, str]:
+    """((repository, tag) of every tag, digest, the digest's repository)."""
     repository = digest = _NONE
     if image["repo_digests"]:
         repository, sign, digest = image["repo_digests"][0].partition("@")
@@ -70,7 +74,7 @@ def names(image: Message) -> tuple[list[tuple[str, str]], str]:
     for tag in image["repo_tags"]:
         name, sign, text = tag.rpartition(":")
         pairs.append((repository if name == _NONE else name, text) if sign else ("errorRepoTag", "errorRepoTag"))
-    return pairs or [(repository, _NONE)], digest
+    return pairs or [(repository, _NONE)], digest, repository
 
 
 def images(options: Options, session: Session) -> int:
@@ -95,7 +99,7 @@ def images(options: Options, session: Session) -> int:
         ["IMAGE", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "SIZE", *(["PINNED"] if pinned else [])],
     ]
     for image in found:
-        pairs, digest = names(image)
+        pairs, digest, _ = names(image)
         whole = options["no-trunc"]
         for repository, tag in pairs:
             row = [repository, tag, *([digest if whole else short(digest, "sha256:")] if digests else [])]
@@ -140,7 +144,8 @@ def inspecti(options: Options, session: Session) -> int:
         if form == "table":
             lines = [f"ID: {image['id']}", *(f"Tag: {tag}" for tag in image["repo_tags"])]
             lines += [f"Digest: {digest}" for digest in image["repo_digests"]]
-            print("\n".join([*lines, f"Size: {size(image['size'], 3)}"]))
+            lines.append(f"Size: {size(image['size'], 3)}")
+            print("\n".join([*lines, info_line(info)] if verbose else lines))
         else:
             found.append(status_entry("Image", image, info))
     print_statuses(found, form, options["template"])
@@ -209,7 +214,11 @@ def remove(options: Options, session: Session) -> int:
                 ids[image["id"]] = None
     if prune:
         for container in session.runtime.call("ListContainers")["containers"]:
-            used, _ = _status(session, get(container, "image", "image") or "", 'image status request for "{}" failed')
+            try:
+                used, _ = _status(session, get(container, "image", "image") or "", _STATUS_FAILED)
+            except Failed as error:
+                say("error", str(error))
+                continue
             if used is not None:
                 ids.pop(used["id"], None)
     if not ids:
@@ -219,7 +228,7 @@ def remove(options: Options, session: Session) -> int:
         return session.help()
 
     def one(each: str) -> None:
-        image, _ = _status(session, each, 'image status request for "{}" failed')
+        image, _ = _status(session, each, _STATUS_FAILED)
         if image is None:
             raise Failed(f"no such image {each}")
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .client import get
 from .complaints import Failed, say
 from .listing import ago, list_containers, list_pods, map_lines, moment
-from .output import print_statuses, status_entry
+from .output import info_line, print_statuses, status_entry
 from .rpc import CallFailed
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def _statuses(
         if form == "table":
             print("\n".join(_container(status) if call == "ContainerStatus" else _pod(status)))
             if verbose:
-                info = " ".join(f"{name}:{answer['info'][name]}" for name in sorted(answer["info"]))
-                print(f"Info: map[{info}]")
+                print(info_line(answer["info"]))
             continue
         entry = status_entry(call, status, answer["info"])
         entry["status"] |= _times(call, status)
@@ -98,7 +97,9 @@ def _container(status: Message) -> list[str]:
     if status["state"] != "CONTAINER_CREATED":
         lines.append(f"Started: {ago(status['started_at'])}")
     if status["state"] == "CONTAINER_EXITED":
-        lines += [f"Finished: {ago(status['finished_at'])}", f"Exit Code: {status['exit_code']}"]
+        if status["finished_at"] > 0:
+            lines.append(f"Finished: {ago(status['finished_at'])}")
+        lines.append(f"Exit Code: {status['exit_code']}")
     return lines + map_lines("Labels", status["labels"]) + map_lines("Annotations", status["annotations"])
 
 

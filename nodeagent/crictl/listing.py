@@ -42,22 +42,22 @@ def labels_of(listed: Sequence[str]) -> dict[str, str]:
 
 
 def matcher(pattern: str) -> Any:
-    """A search for a pattern; everything matches "". Raises Failed."""
+    """A search for a pattern; everything matches "", and nothing what is no pattern, as upstream."""
     if not pattern:
         return lambda _: True
     import re
 
     try:
         return re.compile(pattern).search
-    except re.error as error:
-        raise Failed(f'invalid regular expression "{pattern}": {error}') from None
+    except re.error:
+        return lambda _: False
 
 
 def _first(found: list[Message], options: Options) -> list[Message]:
-    """The newest of what was found, as many as --latest and --last say."""
+    """The newest of what was found, as many as --last or else --latest says."""
     found = sorted(found, key=lambda each: -int(each["created_at"]))
-    count = 1 if options["latest"] else options["last"]
-    return found[:count] if count > 0 else found
+    count = options["last"] if options["last"] > 0 else int(options["latest"])
+    return found[:count] if count else found
 
 
 def list_containers(session: Session, options: Options) -> list[Message]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nodeagent.cri.logfile import nine_digits, rotated
+from nodeagent.cri.logfile import missing, nine_digits, rotated
 
 from .complaints import Failed, say
 from .options import duration
@@ -57,10 +57,12 @@ def logs(options: Options, session: Session) -> int:
 
     try:
         _read(Path(path), options, since, running)
+    except FileNotFoundError:
+        raise Failed(missing(Path(path))) from None
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise Failed(f"failed to try resolving symlinks in path {path!r}: {(error.strerror or '').lower()}") from None
+        raise Failed(f'failed to open log file "{path}": open {path}: {(error.strerror or "").lower()}') from None
     return 0
 
 
@@ -87,18 +89,20 @@ class _Writer:
     def __init__(self, options: Options, since: str) -> None:
         self._timestamps, self._since = options["timestamps"], since.encode()
         self.left = options["limit-bytes"] if options["limit-bytes"] >= 0 else None
+        self._begins = True
 
     def write(self, line: bytes) -> None:
         parts = line.split(b" ", 3)
         if len(parts) != 4 or parts[1] not in (b"stdout", b"stderr"):
             return
         moment, stream, tag, text = parts
-        if _utc(moment) < self._since:
-            return
-        # A partial line goes on in the next one.
+        # A partial line goes on in the next one, which shows no time then.
         if tag.split(b":")[0] == b"P":
             text = text.removesuffix(b"\n")
-        if self._timestamps:
+        begins, self._begins = self._begins, not text or text.endswith(b"\n")
+        if _utc(moment) < self._since:
+            return
+        if self._timestamps and begins:
             text = nine_digits(moment) + b" " + text
         if self.left is not None:
             text = text[: self.left]
@@ -142,6 +146,8 @@ def _read(path: Path, options: Options, since: str, running: Callable[[], bool])
                     rest = b""
                 continue
             if not options["follow"] or ended:
+                if rest and not options["follow"]:
+                    writer.write(rest)
                 return
             if rotated(file, path):
                 file.close()

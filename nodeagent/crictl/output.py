@@ -117,6 +117,11 @@ def print_statuses(statuses: list[dict[str, Any]], form: str, template: str) -> 
         raise Failed(f"unsupported format: {json.dumps(form)}")
 
 
+def info_line(info: dict[str, str]) -> str:
+    """The runtime's own information below a table, as Go prints a map."""
+    return f"Info: map[{' '.join(f'{name}:{info[name]}' for name in sorted(info))}]"
+
+
 def status_entry(message: str, content: Message, info: dict[str, str]) -> dict[str, Any]:
     """A message with the runtime's own information beside it, which is JSON in strings."""
     entry: dict[str, Any] = {"status": to_json(message, content)}

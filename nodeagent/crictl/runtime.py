@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .codec import to_json
 from .complaints import Failed
-from .output import message_json, print_message, print_statuses, status_entry
+from .output import print_message, print_statuses, status_entry
 from .rpc import CallFailed
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ def runtime_config(options: Options, session: Session) -> int:
     try:
         answer = session.runtime.call("RuntimeConfig")
     except CallFailed as error:
-        raise Failed(f"call RuntimeConfig RPC: {error}") from None
-    print(message_json("RuntimeConfigResponse", answer))
+        raise Failed(f"get runtime config: call RuntimeConfig RPC: {error}") from None
+    if answer.get("linux") is not None:
+        print(f"cgroup driver:   {answer['linux']['cgroup_driver']}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .complaints import Failed
+from .complaints import Failed, say
 from .files import pod_config
 from .rpc import CallFailed
 
@@ -67,13 +67,18 @@ def remove(options: Options, session: Session) -> int:
             raise Failed(f'removing the pod sandbox "{each}": {error}') from None
         print(f"Removed sandbox {each}")
 
-    return for_chosen(options, session, lambda: session.runtime.call("ListPodSandbox")["items"], one)
+    return for_chosen(options, session, "pods", lambda: session.runtime.call("ListPodSandbox")["items"], one)
 
 
-def for_chosen(options: Options, session: Session, everything: Callable[[], Any], one: Callable[[str], None]) -> int:
+def for_chosen(
+    options: Options, session: Session, what: str, everything: Callable[[], Any], one: Callable[[str], None]
+) -> int:
     """`for_each` of the ids on the command line, or with --all of everything; help where neither is given."""
     if options["all"]:
-        return for_each([each["id"] for each in everything()], one)
+        ids = [each["id"] for each in everything()]
+        if not ids:
+            say("info", f"No {what} to remove")
+        return for_each(ids, one)
     return for_each(options.arguments, one) if options.arguments else session.help()
 
 

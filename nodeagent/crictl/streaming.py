@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from apimachinery.kit import spdy
 
-from .complaints import Exit, Failed, say
+from .complaints import Failed, say
 from .listing import list_containers
 from .rpc import CallFailed
+from .sandboxes import for_each
 from .upgraded import CHUNK, Upgraded, exit_problem
 
 if TYPE_CHECKING:
@@ -49,17 +50,20 @@ def execute(options: Options, session: Session) -> int:
             return session.help()
     if options["ignore-errors"] and not options["quiet"]:
         say("warning", "The `--ignore-errors` option has been set all errors returned by the command will be ignored.")
-    for each in ids:
+
+    def one(each: str) -> None:
         if several and not options["quiet"]:
             print(f"{each}:", flush=True)
-        try:
-            if options["sync"]:
-                _execute_sync(session, each, command, options["timeout"])
-            else:
-                _execute(session, each, command, options)
-        except (Failed, Exit):
-            if not options["ignore-errors"]:
-                raise
+        if options["sync"]:
+            _execute_sync(session, each, command, options["timeout"])
+        else:
+            _execute(session, each, command, options)
+
+    try:
+        return for_each(ids, one)
+    except Failed:
+        if not options["ignore-errors"]:
+            raise
     return 0
 
 
@@ -76,14 +80,15 @@ def _execute_sync(session: Session, container: str, command: Sequence[str], time
         answer = session.runtime.call("ExecSync", request, timeout=timeout or 0)
     except CallFailed as error:
         raise Failed(f"execing command in container {container} synchronously: {error}") from None
-    for output in (answer["stdout"], answer["stderr"]):
-        sys.stdout.buffer.write(output + b"\n")
-    sys.stdout.buffer.flush()
+    # As upstream: of what failed only the standard error is told, in the complaint.
     if answer["exit_code"]:
         wanted = " ".join(command)
         status = f"command '{wanted}' exited with {answer['exit_code']}"
         stderr = answer["stderr"].decode("utf-8", "replace")
         raise Failed(f"execing command in container {container} synchronously: {status}: {stderr}")
+    for output in (answer["stdout"], answer["stderr"]):
+        sys.stdout.buffer.write(output + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _execute(session: Session, container: str, command: Sequence[str], options: Options) -> None:

@@ -18,3 +18,8 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         return variables.get(name, match.group(0))
 
     return _REFERENCE.sub(one, text)
+
+
+def references(text: str) -> set[str]:
+    """The names that `expand` looks for."""
+    return {match[1] for match in _REFERENCE.finditer(text) if match[1] is not None}

@@ -13,7 +13,7 @@ from nodeagent.kubelet import dns, pods, qos
 from nodeagent.kubelet.cgroups.settings import page_size_text
 from nodeagent.kubelet.dns import Resolver
 from nodeagent.kubelet.environment import ConfigProblem
-from nodeagent.kubelet.expansion import expand
+from nodeagent.kubelet.expansion import expand, references
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.volumes.manager import HostVolume
@@ -158,13 +158,14 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
 class MountPlan:
     """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume.
 
-    read_only_volume: nothing may be made in it. volume: None for what the runtime brings itself.
+    read_only_volume: nothing may be made in it. volume: None for what the runtime brings itself. name: the volume's.
     """
 
     mount: cri.Mount
     volume: Path | None
     subpath: str = ""
     read_only_volume: bool = False
+    name: str = ""
 
 
 def plan_mounts(
@@ -201,9 +202,10 @@ def plan_mounts(
             raise ConfigProblem(f'cannot find volume "{asked["name"]}" to mount into container "{container["name"]}"')
         subpath = asked.get("subPath") or ""
         if asked.get("subPathExpr"):
+            if missing := sorted(name for name in references(asked["subPathExpr"]) if not env.get(name)):
+                # Also of what is empty: the whole volume would be mounted.
+                raise ConfigProblem(f"missing value for {', '.join(missing)}")
             subpath = expand(asked["subPathExpr"], env)
-            if "$(" in subpath:
-                raise ConfigProblem(f'missing value for "{subpath}"')
         mount = cri.Mount(
             container_path=target,
             host_path=str(volume.path),
@@ -211,7 +213,7 @@ def plan_mounts(
             propagation=propagation,
             recursive_read_only=downwards,
         )
-        plans.append(MountPlan(mount, volume.path, subpath, not volume.writable))
+        plans.append(MountPlan(mount, volume.path, subpath, not volume.writable, asked["name"]))
     return plans
 
 

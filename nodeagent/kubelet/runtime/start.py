@@ -29,7 +29,7 @@ from nodeagent.kubelet.pods import Container, Pod
 from nodeagent.kubelet.qos import MemoryQos
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes.manager import HostVolume
-from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_subpath
+from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_mount
 
 from . import user_namespaces
 from .handlers import Handlers
@@ -242,7 +242,8 @@ class Starter:
             if plan.subpath:
                 folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
                 target = folder / str(index)
-                bind_subpath(plan.volume, plan.subpath, target, read_only=plan.read_only_volume)
+                name, read_only = plan.name, plan.read_only_volume
+                bind_mount(name, container["name"], plan.volume, plan.subpath, target, read_only=read_only)
                 plan.mount.host_path = str(target)
             elif not plan.volume.exists():
                 # A hostPath without a type: docker's old habit, kept by every runtime since.

@@ -19,7 +19,7 @@ from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
-from nodeagent.cri.errors import ContainerNotFound, RuntimeCallError
+from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.pods import Pod
 from nodeagent.kubelet.runtime import labels
@@ -130,10 +130,12 @@ class KubeletServer:
         if user is None:
             return web.Response(status=401, text="Unauthorized")
         verb, subresource = auth.attributes(request.method, request.path)
-        if not await self._gate.authorize(user, verb, subresource):
-            return web.Response(status=403, text=auth.forbidden(user, verb, subresource))
         try:
+            if not await self._gate.authorize(user, verb, subresource):
+                return web.Response(status=403, text=auth.forbidden(user, verb, subresource))
             answer: web.StreamResponse = await handler(request)
+        except auth.Undecided as error:
+            return web.Response(status=500, text=str(error))
         except lookup.NotThere as error:
             return web.Response(status=error.status, text=str(error))
         except RuntimeCallError as error:
@@ -195,26 +197,7 @@ class KubeletServer:
         container_id = lookup.container_for_logs(
             pod, self._status(pod), request.match_info["container"], previous=options.previous
         )
-        try:
-            path = (await self._runtime.container_status(container_id)).log_path
-        except ContainerNotFound:
-            return web.Response(status=404, text=f"unable to retrieve container logs for containerd://{container_id}")
-
-        async def running() -> bool:
-            try:
-                return (await self._runtime.container_status(container_id)).state == 1
-            except RuntimeCallError:
-                return False
-
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        try:
-            async for piece in logs.read_log(Path(path), options, running, self._clock):
-                await response.write(piece)
-        except OSError as error:
-            await response.write(f"failed to try resolving symlinks in path {path!r}: {error.strerror}\n".encode())
-        return response
+        return await logs.send_log(request, self._runtime, container_id, options, self._clock)
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
         streams, pod = _streams(request), self._pod(request)
@@ -224,8 +207,8 @@ class KubeletServer:
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         streams, pod = _streams(request), self._pod(request)
-        container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
-        return await pass_on(request, await self._runtime.attach_url(container_id, **streams))
+        container_id, tty = lookup.attached_container(pod, self._status(pod), request.match_info["container"])
+        return await pass_on(request, await self._runtime.attach_url(container_id, **{**streams, "tty": tty}))
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         pod = self._pod(request)

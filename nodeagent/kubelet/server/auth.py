@@ -36,6 +36,10 @@ class User:
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
+class Undecided(Exception):
+    """Whether a request is allowed could not be asked. The text is the answer's."""
+
+
 def attributes(method: str, path: str) -> tuple[str, str]:
     """(verb, subresource of nodes) that a request asks for."""
     top = path.strip("/").partition("/")[0]
@@ -86,7 +90,9 @@ class Gate:
         return User("system:anonymous", ("system:unauthenticated",)) if self._anonymous else None
 
     async def authorize(self, user: User, verb: str, subresource: str) -> bool:
-        """Whether the user may. Cluster administrators always may: they repair what the API server cannot answer."""
+        """Whether the user may. Cluster administrators always may: they repair what the API server cannot answer.
+
+        Raises Undecided when it does not."""
         if self._always_allow or "system:masters" in user.groups:
             return True
         key = (user, verb, subresource)
@@ -94,8 +100,6 @@ class Gate:
         if kept is not None and kept[0] > self._clock.monotonic():
             return kept[1]
         allowed = await self._review_access(user, verb, subresource)
-        if allowed is None:
-            return False
         life = self._allowed_ttl if allowed else self._denied_ttl
         _keep(self._answers, key, (self._clock.monotonic() + life, allowed))
         return allowed
@@ -121,9 +125,9 @@ class Gate:
         _keep(self._tokens, key, (self._clock.monotonic() + self._token_ttl, user))
         return user
 
-    async def _review_access(self, user: User, verb: str, subresource: str) -> bool | None:
+    async def _review_access(self, user: User, verb: str, subresource: str) -> bool:
         if self._client is None:
-            return None
+            return False
         asked = {"verb": verb, "group": "", "version": "v1", "resource": "nodes", "subresource": subresource}
         spec: dict[str, Any] = {"user": user.name, "groups": list(user.groups), "uid": user.uid}
         if user.extra:
@@ -137,7 +141,8 @@ class Gate:
             answer = await self._client.create(SUBJECTACCESSREVIEWS, review)
         except (ApiError, ApiUnreachable) as error:
             log.error("Authorization error: %s", error)
-            return None
+            what = f"user={user.name}, verb={verb}, resource=nodes, subresource={subresource}"
+            raise Undecided(f"Authorization error ({what})") from error
         return bool((answer.get("status") or {}).get("allowed"))
 
 
@@ -150,4 +155,4 @@ def _keep(cache: OrderedDict[Any, Any], key: Any, entry: Any) -> None:
 
 def forbidden(user: User, verb: str, subresource: str) -> str:
     """The body of a 403."""
-    return f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource={subresource})"
+    return f"Forbidden (user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{subresource}])\n"

@@ -9,9 +9,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from aiohttp import web
+
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
-from nodeagent.cri.logfile import nine_digits, rotated
+from nodeagent.cri import messages as cri
+from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
+from nodeagent.cri.logfile import missing, nine_digits, rotated
 from nodeagent.kubelet.runtime.logformat import parse_line
 
 _BLOCK = 64 * 1024
@@ -108,14 +113,19 @@ class _Filter:
         self._options = options
         self._since = options.since.strftime("%Y-%m-%dT%H:%M:%S.%f").encode() if options.since else b""
         self.left = options.limit
+        self._begins = True
 
     def apply(self, line: bytes) -> bytes:
         entry = parse_line(line)
-        if entry is None or entry.time.rstrip(b"Z") < self._since:
+        if entry is None:
+            return b""
+        # A long line is several entries: it has one time, where it begins.
+        begins, self._begins = self._begins, not entry.text or entry.text.endswith(b"\n")
+        if entry.time.rstrip(b"Z") < self._since:
             return b""
         if self._options.stream != "All" and entry.stream.decode() != self._options.stream.lower():
             return b""
-        text = nine_digits(entry.time) + b" " + entry.text if self._options.timestamps else entry.text
+        text = nine_digits(entry.time) + b" " + entry.text if self._options.timestamps and begins else entry.text
         if self.left is not None:
             text = text[: self.left]
             self.left -= len(text)
@@ -150,6 +160,9 @@ async def read_log(
                     return
                 continue
             if not options.follow or ended:
+                # Nobody waits for the end of a line that was never finished, as of a node that lost its power.
+                if rest and not options.follow:
+                    yield chosen.apply(rest)
                 return
             if rotated(file, path):
                 file.close()
@@ -163,3 +176,36 @@ async def read_log(
             await clock.sleep(_POLL)
     finally:
         file.close()
+
+
+async def runs(runtime: RuntimeService, container_id: str) -> bool:
+    """Whether a log may still grow. While the runtime is being restarted its containers go on."""
+    try:
+        return bool((await runtime.container_status(container_id)).state == cri.CONTAINER_RUNNING)
+    except RuntimeUnreachable:
+        return True
+    except RuntimeCallError:
+        return False
+
+
+async def send_log(
+    request: web.Request, runtime: RuntimeService, container_id: str, options: LogOptions, clock: Clock
+) -> web.StreamResponse:
+    """Answer with the log of a container. As upstream, what goes wrong from here on is the answer's text."""
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    try:
+        path = Path((await runtime.container_status(container_id)).log_path)
+    except RuntimeCallError:
+        await response.write(f"unable to retrieve container logs for containerd://{container_id}".encode())
+        return response
+    try:
+        async for piece in read_log(path, options, lambda: runs(runtime, container_id), clock):
+            await response.write(piece)
+    except FileNotFoundError:
+        await response.write(missing(path).encode())
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        await response.write(f'failed to open log file "{path}": open {path}: {why}'.encode())
+    return response

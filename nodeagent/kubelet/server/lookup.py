@@ -38,13 +38,18 @@ def container_for_logs(pod: Pod, status: Mapping[str, Any], name: str, *, previo
         if not last.get("containerID"):
             raise NotThere(400, f'previous terminated container "{name}" in pod "{pod_name}" not found')
         return _bare(last["containerID"])
-    for current in ("running", "terminated"):
-        if current in state and entry.get("containerID"):
-            return _bare(entry["containerID"])
-    if last.get("containerID"):
-        return _bare(last["containerID"])
-    waiting = state.get("waiting") or {}
-    reason = waiting.get("reason") or "unknown"
+    if "running" in state:
+        return _bare(entry.get("containerID", ""))
+    ended = state.get("terminated")
+    # The container that was to follow may never have been made: then the one before it has the log.
+    for known in (ended or {}, last):
+        if known.get("containerID"):
+            return _bare(known["containerID"])
+    if ended is not None or last:
+        raise NotThere(400, f'container "{name}" in pod "{pod_name}" is terminated')
+    if "waiting" not in state:
+        raise NotThere(400, f'container "{name}" in pod "{pod_name}" is waiting to start - no logs yet')
+    reason = state["waiting"].get("reason") or ""
     if reason in ("ErrImagePull", "ImagePullBackOff"):
         why = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
         raise NotThere(400, f'container "{name}" in pod "{pod_name}" is waiting to start: {why[reason]}')
@@ -60,6 +65,18 @@ def running_container(pod: Pod, status: Mapping[str, Any], name: str) -> str:
     if "running" not in (entry.get("state") or {}):
         raise NotThere(500, f'container not found ("{name}")')
     return _bare(entry.get("containerID", ""))
+
+
+def attached_container(pod: Pod, status: Mapping[str, Any], name: str) -> tuple[str, bool]:
+    """The id of the running container `name`, and whether it has a terminal, whatever who attaches asks for.
+
+    Raises NotThere."""
+    try:
+        running = running_container(pod, status, name)
+    except NotThere:
+        raise NotThere(500, f"container {name} not found in pod {pods.full_name(pod)}") from None
+    found = pods.find_container(pod, name)
+    return running, found is not None and bool(found[1].get("tty"))
 
 
 def forwarded_ports(listed: Sequence[str]) -> list[int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery.meta.paths import aggregate
 from nodeagent.kubelet import downward
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.pods import Pod, common_user
@@ -116,20 +117,34 @@ def projected_files(
     ips: Sequence[str],
     node: NodeFacts,
 ) -> Payload:
-    """The files of a projected volume. tokens: the bound token of each serviceAccountToken source, by its path."""
+    """The files of a projected volume. tokens: the bound token of each serviceAccountToken source, by its path.
+
+    Raises PayloadProblem with what is wrong with any of its sources.
+    """
     mode = _mode(source.get("defaultMode"), _DEFAULT_MODE)
     payload: Payload = {}
-    for part in source.get("sources") or ():
-        for kind in ("configMap", "secret"):
+    problems: list[PayloadProblem] = []
+
+    def files(part: Mapping[str, Any]) -> Payload:
+        for kind in ("secret", "configMap"):
             if kind in part:
-                payload |= object_files(part[kind], kind, part[kind]["name"], mode, lookup)
+                return object_files(part[kind], kind, part[kind]["name"], mode, lookup)
         if "downwardAPI" in part:
-            payload |= downward_files(pod, part["downwardAPI"].get("items"), mode, ips, node)
+            return downward_files(pod, part["downwardAPI"].get("items"), mode, ips, node)
         if "clusterTrustBundle" in part:
             raise PayloadProblem("ClusterTrustBundle projection is not supported in static kubelet mode")
-        if "serviceAccountToken" in part:
-            path = part["serviceAccountToken"]["path"]
-            payload[_safe(path)] = _token_file(pod, tokens[path].encode(), mode)
+        if "serviceAccountToken" not in part:
+            return {}
+        path = part["serviceAccountToken"]["path"]
+        return {_safe(path): _token_file(pod, tokens[path].encode(), mode)}
+
+    for part in source.get("sources") or ():
+        try:
+            payload |= files(part)
+        except PayloadProblem as error:
+            problems.append(error)
+    if problems:
+        raise PayloadProblem(aggregate(problems))
     return payload
 
 

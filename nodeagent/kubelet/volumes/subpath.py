@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 from collections import deque
@@ -20,6 +21,10 @@ from pathlib import Path
 
 from . import mounts
 
+log = logging.getLogger(__name__)
+
+# Ways in which a folder that is missing cannot be made.
+_UNMADE = (errno.ENOENT, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 # The kernel's own limit of links in one path; and ours of steps in all, which bounds what one path may cost (10 ms).
 _LINKS, _STEPS = 40, 4096
 # Folders below each other: each is a descriptor as long as the walk takes.
@@ -37,7 +42,9 @@ def open_below(root: Path, relative: str, *, create: bool = True) -> int:
     """
     parts = _parts(relative)
     if ".." in parts or relative.startswith("/"):
-        raise SubPathProblem(f"subPath {relative!r} must not contain '..' or be absolute")
+        if relative.startswith("/"):
+            raise SubPathProblem(f"error SubPath `{relative}` must not be an absolute path")
+        raise SubPathProblem(f"unable to provision SubPath `{relative}`: must not contain '..'")
     try:
         return _walk(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), parts, create)
     except OSError as error:
@@ -124,3 +131,21 @@ def bind_subpath(volume: Path, relative: str, target: Path, *, read_only: bool =
         mounts.bind(f"/proc/self/fd/{descriptor}", str(target))
     finally:
         os.close(descriptor)
+
+
+def bind_mount(
+    mount: str, container: str, volume: Path, relative: str, target: Path, *, read_only: bool = False
+) -> None:
+    """`bind_subpath` for a volume mount. Raises SubPathProblem with what the pod's owner is told.
+
+    Why it failed is logged only: it could tell of the node's files.
+    """
+    try:
+        bind_subpath(volume, relative, target, read_only=read_only)
+    except (SubPathProblem, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        log.error("Failed to prepare subPath for volumeMount %s of container %s: %s", mount, container, error)
+        what = "create subPath directory" if cause.errno in _UNMADE else "prepare subPath"
+        raise SubPathProblem(f'failed to {what} for volumeMount "{mount}" of container "{container}"') from error

@@ -245,7 +245,7 @@ def test_who_may_ask_the_kubelet(cluster: Cluster, kubelet: Kubelet) -> None:
     code, text = kubelet.refusal("/pods", token=token)
     assert (code, text) == (
         403,
-        "Forbidden (user=system:serviceaccount:default:default, verb=get, resource=nodes, subresource=proxy)",
+        "Forbidden (user=system:serviceaccount:default:default, verb=get, resource=nodes, subresource(s)=[proxy])\n",
     )
     cluster.kubectl("create", "clusterrole", "reader", "--verb=get", "--resource=nodes/proxy")
     cluster.kubectl("create", "clusterrolebinding", "reader", "--clusterrole=reader", "--serviceaccount=default:reader")

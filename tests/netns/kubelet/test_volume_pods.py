@@ -249,7 +249,8 @@ def test_sub_paths(cluster: Cluster, kubelet: Kubelet) -> None:
 
     def refused() -> bool:
         waiting = kubelet.container("evil")["state"].get("waiting") or {}
-        return waiting.get("reason") == "CreateContainerConfigError" and "leads out of the volume" in waiting["message"]
+        told = 'failed to prepare subPath for volumeMount "data" of container "main"'
+        return waiting.get("reason") == "CreateContainerConfigError" and waiting["message"] == told
 
     eventually(refused, "the refusal")
     cluster.kubectl("delete", "configmap", "sub")

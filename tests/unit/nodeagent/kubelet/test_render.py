@@ -142,7 +142,7 @@ def test_run_as_non_root(context: dict[str, Any], image: cri.Image, message: str
 
 def test_mounts() -> None:
     volumes = {"v": HostVolume(Path("/v")), "ro": HostVolume(Path("/ro"), writable=False)}
-    asked = {
+    asked: dict[str, Any] = {
         "name": "c",
         "volumeMounts": [
             {"name": "v", "mountPath": "/a"},
@@ -174,8 +174,11 @@ def test_mounts() -> None:
     ), "only the runtime knows where it is"
     with pytest.raises(ConfigProblem, match="cannot find volume"):
         plan_mounts({"name": "c", "volumeMounts": [{"name": "no", "mountPath": "/a"}]}, volumes, {})
-    with pytest.raises(ConfigProblem, match="missing value"):
-        plan_mounts(asked, volumes, {})
+    for env in ({}, {"A": ""}):
+        with pytest.raises(ConfigProblem, match=r"^missing value for A$"):
+            plan_mounts(asked, volumes, env)
+    asked["volumeMounts"][2]["subPathExpr"] = "$$(A)"
+    assert plan_mounts(asked, volumes, {})[2].subpath == "$(A)"
 
 
 QOS: dict[str, list[dict[str, Any]]] = {

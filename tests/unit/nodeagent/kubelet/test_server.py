@@ -7,15 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.trace import Trace
+from nodeagent.cri import messages as cri
+from nodeagent.cri.errors import error_for
 from nodeagent.kubelet.server.app import KubeletServer
-from nodeagent.kubelet.server.auth import Gate, User, attributes, user_of_certificate
-from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, tail_offset
-from nodeagent.kubelet.server.lookup import NotThere, container_for_logs, forwarded_ports, running_container
+from nodeagent.kubelet.server.auth import Gate, Undecided, User, attributes, user_of_certificate
+from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, runs, send_log, tail_offset
+from nodeagent.kubelet.server.lookup import (
+    NotThere,
+    attached_container,
+    container_for_logs,
+    forwarded_ports,
+    running_container,
+)
 from nodeagent.kubelet.server.system_logs import listing, resolve
 from nodeagent.kubelet.sources.registry import PodRegistry
 
@@ -69,6 +78,8 @@ def test_which_container_a_log_request_means() -> None:
     assert container_for_logs(POD, status({"running": {}}, ENDED), "c", previous=True) == "0"
     crashed = status({"waiting": {"reason": "CrashLoopBackOff"}}, ENDED)
     assert container_for_logs(POD, crashed, "c", previous=False) == "0"
+    unmade = status({"terminated": {"exitCode": 128}}, ENDED, container_id="containerd://9")
+    assert container_for_logs(POD, unmade, "c", previous=False) == "0"
     assert running_container(POD, status({"running": {}}), "c") == "1"
 
 
@@ -91,6 +102,9 @@ def test_which_container_a_log_request_means() -> None:
             400,
             'container "c" in pod "p" is waiting to start: trying and failing to pull image',
         ),
+        # As of a container that is gone (ContainerStatusUnknown), or that was never made.
+        ("c", {"terminated": {"exitCode": 137}}, False, 400, 'container "c" in pod "p" is terminated'),
+        ("c", {}, False, 400, 'container "c" in pod "p" is waiting to start - no logs yet'),
     ],
 )
 def test_what_is_not_there(name: str, state: dict[str, Any], previous: bool, code: int, text: str) -> None:
@@ -111,6 +125,15 @@ def test_only_a_running_container_is_executed_in() -> None:
         with pytest.raises(NotThere) as refused:
             running_container(POD, status(state), name)
         assert (refused.value.status, str(refused.value)) == (500, f'container not found ("{name}")')
+
+
+def test_whether_a_container_has_a_terminal_is_its_own_say() -> None:
+    for spec, tty in (({"name": "c"}, False), ({"name": "c", "tty": True}, True)):
+        pod = {**POD, "spec": {"containers": [spec]}}
+        assert attached_container(pod, status({"running": {}}), "c") == ("1", tty)
+    with pytest.raises(NotThere) as refused:
+        attached_container(POD, status({"waiting": {}}), "c")
+    assert (refused.value.status, str(refused.value)) == (500, "container c not found in pod p_n")
 
 
 LINES = b"".join(b"2025-01-01T00:00:0%d.000000000Z stdout F line %d\n" % (n, n) for n in range(10))
@@ -134,6 +157,50 @@ async def test_reading(tmp_path: Path) -> None:
     assert (await read(log, tail=1, timestamps=True)).startswith(b"2025-01-01T00:00:09.000000000Z line 9")
     log.write_bytes(b"2025-01-01T00:00:00Z stderr P par\n2025-01-01T00:00:00Z stderr F tial\nnonsense\n")
     assert await read(log) == b"partial\n"
+    # The parts of a long line show one time.
+    assert await read(log, timestamps=True) == b"2025-01-01T00:00:00.000000000Z partial\n"
+    log.write_bytes(LINES + b"2025-01-01T00:00:10Z stdout F unfini")
+    assert await read(log, tail=1) == b"unfini"
+
+
+class Runtime:
+    """A runtime that knows one container's log, or fails."""
+
+    def __init__(self, path: str = "", error: str = "") -> None:
+        self.path, self.error = path, error
+
+    async def container_status(self, _: str) -> cri.ContainerStatus:
+        if self.error:
+            raise error_for("ContainerStatus", self.error, "why")
+        return cri.ContainerStatus(log_path=self.path, state=cri.CONTAINER_RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "said"),
+    [
+        (Runtime(error="NOT_FOUND"), "unable to retrieve container logs for containerd://1"),
+        (Runtime(error="UNAVAILABLE"), "unable to retrieve container logs for containerd://1"),
+        (
+            Runtime(path="/proc/1/nothing/there/0.log"),
+            'failed to try resolving symlinks in path "/proc/1/nothing/there/0.log": '
+            "lstat /proc/1/nothing: no such file or directory",
+        ),
+    ],
+)
+async def test_a_log_that_is_lost_is_told_in_its_place(runtime: Any, said: str) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await send_log(request, runtime, "1", LogOptions(), ManualClock())
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with TestClient(TestServer(app)) as client, client.get("/") as found:
+        assert (found.status, await found.text()) == (200, said)
+
+
+@pytest.mark.parametrize(("error", "goes_on"), [("", True), ("UNAVAILABLE", True), ("NOT_FOUND", False)])
+async def test_following_outlives_a_restart_of_the_runtime(error: str, goes_on: bool) -> None:
+    runtime: Any = Runtime(error=error)
+    assert await runs(runtime, "1") is goes_on
 
 
 def test_tail_over_blocks(tmp_path: Path) -> None:
@@ -193,8 +260,19 @@ def test_a_listing_is_escaped(folder: Path) -> None:
     assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text
 
 
+def server(gate: Gate, folder: Path, debugging: bool = True) -> KubeletServer:
+    """A server of a node without pods."""
+    nothing: Any = None
+    measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
+    return KubeletServer(
+        address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
+        measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
+        clock=ManualClock(), trace=Trace("kubelet"),
+    )  # fmt: skip
+
+
 class Reviewer:
-    """An API that reviews: the token "good" is bob's, and bob may get statistics. Counts what it is asked."""
+    """An API that reviews: the token "good" is bob's, and bob may get statistics. asked: all reviews."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -242,9 +320,13 @@ async def test_answers_are_kept_for_a_while() -> None:
     assert await gate.authenticate(None, "Bearer good") == bob and len(api.asked) == 6
     api.away = True
     assert await gate.authorize(bob, "get", "stats")  # still remembered
-    assert not await gate.authorize(bob, "get", "log")
+    with pytest.raises(Undecided) as undecided:
+        await gate.authorize(bob, "get", "log")
+    assert str(undecided.value) == "Authorization error (user=bob, verb=get, resource=nodes, subresource=log)"
     await clock.advance(300)
-    assert await gate.authenticate(None, "Bearer good") is None and not await gate.authorize(bob, "get", "stats")
+    assert await gate.authenticate(None, "Bearer good") is None
+    with pytest.raises(Undecided):
+        await gate.authorize(bob, "get", "stats")
     api.away = False
     assert await gate.authorize(bob, "get", "stats")  # silence was not remembered
 
@@ -255,6 +337,24 @@ async def test_a_flood_of_tokens_does_not_fill_the_memory() -> None:
     for number in range(1500):
         await gate.authenticate(None, f"Bearer {number}")
     assert len(gate._tokens) == 1000
+
+
+@pytest.mark.parametrize(
+    ("away", "answer"),
+    [
+        (False, (403, "Forbidden (user=bob, verb=get, resource=nodes, subresource(s)=[proxy])\n")),
+        (True, (500, "Authorization error (user=bob, verb=get, resource=nodes, subresource=proxy)")),
+    ],
+)
+async def test_a_refusal_is_not_a_silence(tmp_path: Path, away: bool, answer: tuple[int, str]) -> None:
+    api: Any = Reviewer()
+    gate = Gate(api, "n", ManualClock(), anonymous=False, webhook=True, always_allow=False, ttls=(1, 1, 1))
+    assert await gate.authenticate(None, "Bearer good") is not None
+    api.away = away
+    headers = {"Authorization": "Bearer good"}
+    async with TestClient(TestServer(server(gate, tmp_path).application()), headers=headers) as client:
+        found = await client.get("/pods")
+        assert (found.status, await found.text()) == answer
 
 
 @pytest.mark.parametrize(
@@ -271,16 +371,12 @@ async def test_a_flood_of_tokens_does_not_fill_the_memory() -> None:
 )
 async def test_endpoints_into_containers_can_be_closed(tmp_path: Path, path: str, open_answer: int) -> None:
     gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
-    nothing: Any = None
-    measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
 
     async def ask(debugging: bool) -> tuple[int, str]:
-        server = KubeletServer(
-            address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
-            measured=measured, configuration={}, checkpoints=tmp_path, system_logs=None, debugging=debugging,
-            clock=ManualClock(), trace=Trace("kubelet"),
-        )  # fmt: skip
-        async with TestClient(TestServer(server.application())) as client, client.get(path) as answer:
+        async with (
+            TestClient(TestServer(server(gate, tmp_path, debugging).application())) as client,
+            client.get(path) as answer,
+        ):
             return answer.status, await answer.text()
 
     assert (await ask(True))[0] == open_answer

@@ -14,7 +14,7 @@ import pytest
 
 from nodeagent.kubelet.volumes.atomic import write_payload
 from nodeagent.kubelet.volumes.payload import File
-from nodeagent.kubelet.volumes.subpath import SubPathProblem, open_below
+from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_mount, open_below
 
 ITERATIONS = 10_000
 
@@ -43,6 +43,24 @@ def test_missing_folders_get_the_mode_of_the_volume(volume: Path) -> None:
     assert {(volume / part).stat().st_mode & 0o7777 for part in ("x", "x/y")} == {0o2770}
     with pytest.raises(SubPathProblem, match="No such file"):
         open_below(volume, "absent", create=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("evil", 'failed to prepare subPath for volumeMount "v" of container "c"'),
+        ("file/x", 'failed to prepare subPath for volumeMount "v" of container "c"'),
+        ("absent", 'failed to create subPath directory for volumeMount "v" of container "c"'),
+        ("/etc", "error SubPath `/etc` must not be an absolute path"),
+        ("a/../b", "unable to provision SubPath `a/../b`: must not contain '..'"),
+    ],
+)
+def test_what_is_told_says_nothing_of_the_node(volume: Path, path: str, told: str) -> None:
+    (volume / "evil").symlink_to("/etc")
+    (volume / "file").write_text("")
+    with pytest.raises(SubPathProblem) as refused:
+        bind_mount("v", "c", volume, path, volume / "target", read_only=True)
+    assert str(refused.value) == told
 
 
 def test_the_key_of_a_config_map(volume: Path) -> None:

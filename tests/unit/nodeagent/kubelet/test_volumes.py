@@ -53,7 +53,7 @@ def test_optional_may_be_missing() -> None:
 
 def test_projected() -> None:
     pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {}}
-    source = {
+    source: dict[str, Any] = {
         "sources": [
             {"serviceAccountToken": {"path": "token"}},
             {"configMap": {"name": "m", "items": [{"key": "a", "path": "ca.crt"}]}},
@@ -62,6 +62,10 @@ def test_projected() -> None:
     }
     made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
     assert {path: file.data for path, file in made.items()} == {"token": b"T", "ca.crt": b"1", "namespace": b"n"}
+    source["sources"] += [{"secret": {"name": "no"}}, {"configMap": {"name": "nor"}}, {"secret": {"name": "no"}}]
+    with pytest.raises(PayloadProblem) as refused:
+        projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    assert str(refused.value) == '[secret "no" not found, configmap "nor" not found]'
 
 
 @pytest.mark.parametrize(
@@ -128,3 +132,11 @@ def test_host_path_types(tmp_path: Path) -> None:
     with pytest.raises(PayloadProblem, match="is not a socket file"):
         check_host_path({"path": str(tmp_path / "f"), "type": "Socket"})
     assert check_host_path({"path": str(tmp_path / "absent")}) == tmp_path / "absent"
+    for below, kind, told in (
+        ("absent/f", "FileOrCreate", "open {}/absent/f: no such file or directory"),
+        ("f/d", "DirectoryOrCreate", "mkdir {}/f/d: not a directory"),
+        ("../d", "", "invalid HostPath `{}/../d`: must not contain '..'"),
+    ):
+        with pytest.raises(PayloadProblem) as refused:
+            check_host_path({"path": f"{tmp_path}/{below}", "type": kind})
+        assert str(refused.value) == told.format(tmp_path)

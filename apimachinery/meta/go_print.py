@@ -1,6 +1,7 @@
 """Values as Go prints them."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -20,3 +21,8 @@ def plain(value: Any, nothing: str = "<nil>") -> str:
 def quoted(text: str) -> str:
     """A string by the verb %q; letters stay as they are, some control characters have JSON's numbers."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def quoted_all(texts: Iterable[str]) -> str:
+    """A list of strings by the same verb."""
+    return f"[{' '.join(map(quoted, texts))}]"

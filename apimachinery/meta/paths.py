@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from apimachinery.meta.go_print import quoted
+
 
 class Path(Struct, frozen=True, eq=False, gc=False):
     """A place in an object. Immutable; every step returns a new path. `str(path)` is upstream's spelling.
@@ -86,7 +88,7 @@ def type_invalid(path: Path, value: Any, detail: str) -> Problem:
 
 def not_supported(path: Path, value: Any, supported: Iterable[str]) -> Problem:
     """The value is not one of an enumeration. Give `supported` in the order it is to be listed (upstream sorts)."""
-    values = ", ".join(_quote(word) for word in supported)
+    values = ", ".join(quoted(word) for word in supported)
     detail = f"supported values: {values}" if values else ""
     return Problem("FieldValueNotSupported", str(path), _body(f"Unsupported value: {render_value(value)}", detail))
 
@@ -139,7 +141,7 @@ def render_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _quote(value)
+        return quoted(value)
     if isinstance(value, int | float):
         return str(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
@@ -147,7 +149,3 @@ def render_value(value: Any) -> str:
 
 def _body(head: str, detail: str) -> str:
     return f"{head}: {detail}" if detail else head
-
-
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

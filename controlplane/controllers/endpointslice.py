@@ -13,6 +13,7 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods
 from apimachinery.meta.endpoints import SERVICE_NAME
+from apimachinery.meta.paths import aggregate
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.endpoint_hints import facts, is_counted, is_proportional
@@ -137,8 +138,7 @@ class EndpointSliceController:
                     raise failure
 
     def _complain(self, service: Object, *problems: str) -> None:
-        said = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
-        message = f"Error updating Endpoint Slices for Service {objects.key(service)}: {said}"
+        message = f"Error updating Endpoint Slices for Service {objects.key(service)}: {aggregate(problems)}"
         self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
 
     def _node_updated(self, old: Object, new: Object) -> None:

@@ -12,6 +12,7 @@ from apimachinery.controller.owners import controller_key, controller_of, is_con
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods
+from apimachinery.meta.paths import aggregate
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from controlplane.controllers.claim import apply_claim, plan_claim
 from controlplane.controllers.context import Context, claimable, index_by_controller
@@ -235,7 +236,7 @@ class StatefulSetController:
             except ApiError as error:
                 troubles.append(f"failed to create PVC {name}: {error.message}")
         if troubles:
-            raise ApiError(500, "InternalError", troubles[0] if len(troubles) == 1 else f"[{', '.join(troubles)}]")
+            raise ApiError(500, "InternalError", aggregate(troubles))
 
     async def _create_claim(self, stateful_set: Object, number: int, claim: Object) -> None:
         name, set_name = objects.name(claim), objects.name(stateful_set)

@@ -8,18 +8,14 @@ from apimachinery.meta import quantity
 from apimachinery.meta.times import parse_duration
 
 from .config_file import Document
-
-_SIGNALS = (
-    "memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree",
-    "containerfs.available", "containerfs.inodesFree", "pid.available", "allocatableMemory.available",
-)  # fmt: skip
+from .eviction.thresholds import SIGNALS
 
 
 def check_eviction(document: Document, wrong: Callable[[str], None]) -> None:
     """Call `wrong` with everything that is wrong with thresholds and reservations."""
     for field in ("evictionHard", "evictionSoft", "evictionMinimumReclaim"):
         for signal, amount in (document.get(field) or {}).items():
-            if signal not in _SIGNALS:
+            if signal not in SIGNALS:
                 wrong(f"{field}: unsupported eviction signal {signal}")
             elif problem := _threshold_problem(signal, amount, reclaim=field == "evictionMinimumReclaim"):
                 wrong(f"{field}: {problem}")
@@ -33,7 +29,7 @@ def check_eviction(document: Document, wrong: Callable[[str], None]) -> None:
         except ValueError as error:
             wrong(f"evictionSoftGracePeriod: {signal}: {error}")
             continue
-        if signal not in _SIGNALS:
+        if signal not in SIGNALS:
             wrong(f"evictionSoftGracePeriod: unsupported eviction signal {signal}")
         if negative:
             wrong(f"invalid eviction grace period specified: {period} for signal {signal}, must be a positive value")

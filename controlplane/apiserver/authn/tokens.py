@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from apimachinery.kit.jwt import PublicKey, decode, key_id, verifies
-from apimachinery.meta.go_print import quoted
+from apimachinery.meta.go_print import quoted_all
 from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn.reloading import Reloading
 
@@ -108,7 +108,7 @@ class Verifier:
         named = [str(each) for each in named] if isinstance(named, list) else [str(named)] if named else []
         wanted = list(audiences or self.audiences)
         if not set(wanted).intersection(named):
-            told = f"{_quoted_all(named)} is invalid for the target audiences {_quoted_all(wanted)}"
+            told = f"{quoted_all(named)} is invalid for the target audiences {quoted_all(wanted)}"
             raise TokenError(f"token audiences {told}")
         _check_times(claims, now)
         return claims
@@ -125,10 +125,6 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
         raise TokenError("service account token has expired")
     if issued is not None and now + _LEEWAY < issued:
         raise TokenError("service account token is issued in the future")
-
-
-def _quoted_all(words: Sequence[str]) -> str:
-    return f"[{' '.join(map(quoted, words))}]"
 
 
 def _verifies(key: PublicKey, algorithm: object, signed: bytes, signature: bytes) -> bool:

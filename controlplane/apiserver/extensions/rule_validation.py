@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
 from controlplane.apiserver.cel.errors import CelError
 from controlplane.apiserver.cel.estimate import worst_cost
@@ -155,20 +155,16 @@ def _costs(node: _Node, rule: Object, names: Mapping[str, Any], path: Path, tota
             yield forbidden(path.child(key), exceeded(f"estimated {key} cost", cost, RULE_LIMIT))
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
 def _go_rule(rule: Object) -> Verbatim:
     """A rule as Go prints the struct; what is pointed at has some address."""
     texts = [
-        f"{go}:{_quoted(str(rule.get(key) or ''))}"
+        f"{go}:{quoted(str(rule.get(key) or ''))}"
         for go, key in (("Rule", "rule"), ("Message", "message"), ("MessageExpression", "messageExpression"))
     ]
     reason = "nil" if rule.get("reason") is None else "0xc000000000"
     old = "nil" if rule.get("optionalOldSelf") is None else "0xc000000000"
     texts.append(f"Reason:(*apiextensions.FieldValueErrorReason)({reason})")
-    texts.append(f"FieldPath:{_quoted(str(rule.get('fieldPath') or ''))}")
+    texts.append(f"FieldPath:{quoted(str(rule.get('fieldPath') or ''))}")
     texts.append(f"OptionalOldSelf:(*bool)({old})")
     return Verbatim("apiextensions.ValidationRule{" + ", ".join(texts) + "}")
 

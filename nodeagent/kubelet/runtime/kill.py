@@ -11,6 +11,7 @@ from typing import Any
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta.go_print import quoted
+from apimachinery.meta.paths import aggregate
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import pods
@@ -43,11 +44,10 @@ class KillFailed(RuntimeCallError):
     def __init__(self, problems: Sequence[tuple[str, str, RuntimeCallError]]) -> None:
         first = problems[0][2]
         super().__init__(first.method, first.code, first.message)
-        told = dict.fromkeys(
+        self._text = aggregate(
             f"failed to {quoted(action)} for {quoted(target)} with {action}Error: {quoted(str(why))}"
             for action, target, why in problems
         )
-        self._text = next(iter(told)) if len(told) == 1 else f"[{', '.join(told)}]"
 
     def __str__(self) -> str:
         return self._text

@@ -50,6 +50,12 @@ class Node:
         """Pods with one idle container, bound to this node: there is no wait for a scheduler in the figures."""
         self.cluster.apply(*(pod(name, **more) for name in names))
 
+    def condition(self, kind: str) -> dict[str, Any]:
+        """A condition of the Node."""
+        listed = self.cluster.get("node", "node")["status"]["conditions"]
+        found: dict[str, Any] = next(entry for entry in listed if entry["type"] == kind)
+        return found
+
     def pods(self) -> dict[str, dict[str, Any]]:
         """The API's pods by name."""
         listed = json.loads(self.cluster.kubectl("get", "pods", "-o=json"))

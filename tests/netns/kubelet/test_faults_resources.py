@@ -58,12 +58,6 @@ def _empty(node: Node) -> Iterator[None]:
     node.settles(0)
 
 
-def condition(node: Node, kind: str) -> dict[str, Any]:
-    listed = node.cluster.get("node", "node")["status"]["conditions"]
-    found: dict[str, Any] = next(entry for entry in listed if entry["type"] == kind)
-    return found
-
-
 def test_a_full_disk_is_collected_then_the_hog_is_evicted_and_the_node_recovers(node: Node) -> None:
     mounts = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
     volumes = [{"name": "d", "emptyDir": {}}]
@@ -73,7 +67,7 @@ def test_a_full_disk_is_collected_then_the_hog_is_evicted_and_the_node_recovers(
     began = time.monotonic()
     node.cluster.apply(pod("hog", f"{FILL}; {IDLE}", container=mounts, volumes=volumes))
     pressed = eventually(
-        lambda: found if (found := condition(node, "DiskPressure"))["status"] == "True" else None, "DiskPressure"
+        lambda: found if (found := node.condition("DiskPressure"))["status"] == "True" else None, "DiskPressure"
     )
     noticed = time.monotonic() - began
     assert pressed is not None
@@ -99,12 +93,12 @@ def test_a_full_disk_is_collected_then_the_hog_is_evicted_and_the_node_recovers(
     images = node.machine.ctr("images", "ls", "-q")
     assert oci.PAUSE in images, "sandboxes are made of it"
     assert BALLAST not in images and oci.BUSYBOX in images, "what nobody uses was thrown away first"
-    eventually(lambda: condition(node, "DiskPressure")["status"] == "False", "the end of the pressure")
+    eventually(lambda: node.condition("DiskPressure")["status"] == "False", "the end of the pressure")
     assert node.all_running(["bystander"]) == before and restarts(node.pods()["bystander"]) == 0
     told = {"EvictionThresholdMet", "NodeHasDiskPressure", "NodeHasNoDiskPressure"}
     eventually(lambda: told <= set(node.cluster.events("node")), "the events of the node")
     eventually(lambda: "Evicted" in node.cluster.events("hog"), "the event of the pod")
-    assert condition(node, "Ready")["status"] == "True"
+    assert node.condition("Ready")["status"] == "True"
     node.cluster.apply(pod("after"))
     node.all_running(["after"])
     report("disk full", pressure_after_s=f"{noticed:.1f}", evicted="the hog alone", agent="kept reporting")
@@ -120,7 +114,7 @@ def test_an_empty_dir_over_its_limit_ends_its_pod(node: Node) -> None:
     assert fat is not None
     text = 'Usage of EmptyDir volume "d" exceeds the limit "2Mi". '
     assert (fat["status"]["reason"], fat["status"]["message"]) == ("Evicted", text)
-    assert condition(node, "DiskPressure")["status"] == "False"
+    assert node.condition("DiskPressure")["status"] == "False"
 
 
 def test_greedy_pods_hurt_themselves_alone(node: Node) -> None:
@@ -151,7 +145,7 @@ def test_greedy_pods_hurt_themselves_alone(node: Node) -> None:
     eventually(lambda: "0123456789abcdef" in node.kubelet.log("flood", "?tailLines=3"), "lines in the new file")
     assert _processes(node, "forks") <= 64
     assert node.all_running(["bystander"]) == before and restarts(node.pods()["bystander"]) == 0
-    assert condition(node, "Ready")["status"] == "True"
+    assert node.condition("Ready")["status"] == "True"
     node.cluster.apply(pod("another"))
     node.all_running(["another"])
     report("greedy pods", out_of_memory=ended["reason"], processes_at_most=64, log_files=len(files), others_disturbed=0)

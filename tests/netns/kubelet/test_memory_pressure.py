@@ -30,12 +30,6 @@ def node() -> Iterator[Node]:
         yield made
 
 
-def condition(node: Node) -> dict[str, Any]:
-    listed = node.cluster.get("node", "node")["status"]["conditions"]
-    found: dict[str, Any] = next(entry for entry in listed if entry["type"] == "MemoryPressure")
-    return found
-
-
 def fills(name: str, megabytes: int, **spec: Any) -> dict[str, Any]:
     """A pod that holds so much memory, in files."""
     container = {"volumeMounts": [{"name": "m", "mountPath": "/m"}], **spec.pop("container", {})}
@@ -54,8 +48,8 @@ def test_who_goes_when_memory_runs_short(node: Node) -> None:
     )
     before = node.all_running(["within", "important"])
     node.cluster.apply(fills("greedy", 380, container=small))
-    eventually(lambda: condition(node)["status"] == "True", "MemoryPressure")
-    pressed = condition(node)
+    eventually(lambda: node.condition("MemoryPressure")["status"] == "True", "MemoryPressure")
+    pressed = node.condition("MemoryPressure")
     assert (pressed["reason"], pressed["message"]) == (
         "KubeletHasInsufficientMemory",
         "kubelet has insufficient memory available",
@@ -78,7 +72,7 @@ def test_who_goes_when_memory_runs_short(node: Node) -> None:
     assert "node.kubernetes.io/memory-pressure" in [taint["key"] for taint in taints]
     assert node.all_running(["within", "important"]) == before, "the others are left alone"
     node.all_running(["burstable"])
-    eventually(lambda: condition(node)["status"] == "False", "the end of the pressure")
+    eventually(lambda: node.condition("MemoryPressure")["status"] == "False", "the end of the pressure")
     after = node.pods()
     assert all(restarts(after[name]) == 0 for name in before)
     told = {"EvictionThresholdMet", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"}

@@ -28,12 +28,6 @@ def node() -> Iterator[Node]:
         yield made
 
 
-def condition(node: Node) -> dict[str, Any]:
-    listed = node.cluster.get("node", "node")["status"]["conditions"]
-    found: dict[str, Any] = next(entry for entry in listed if entry["type"] == "PIDPressure")
-    return found
-
-
 def forks(name: str, many: int, **spec: Any) -> dict[str, Any]:
     """A pod of so many processes, which wait."""
     script = f"mkfifo /f; i=0; while [ $i -lt {many} ]; do read line < /f & i=$((i+1)); done; wait"
@@ -45,10 +39,10 @@ def test_who_goes_when_process_numbers_run_short(node: Node) -> None:
     node.cluster.apply({**priority, "metadata": {"name": "important"}, "value": 1000})
     node.cluster.apply(pod("few"), forks("important", 100, priorityClassName="important"))
     before = node.all_running(["few", "important"])
-    assert condition(node)["reason"] == "KubeletHasSufficientPID"
+    assert node.condition("PIDPressure")["reason"] == "KubeletHasSufficientPID"
     node.cluster.apply(forks("greedy", GREED))
-    eventually(lambda: condition(node)["status"] == "True", "PIDPressure")
-    pressed = condition(node)
+    eventually(lambda: node.condition("PIDPressure")["status"] == "True", "PIDPressure")
+    pressed = node.condition("PIDPressure")
     assert (pressed["reason"], pressed["message"]) == (
         "KubeletHasInsufficientPID",
         "kubelet has insufficient PID available",
@@ -69,7 +63,7 @@ def test_who_goes_when_process_numbers_run_short(node: Node) -> None:
     taints = node.cluster.get("node", "node")["spec"].get("taints") or []
     assert "node.kubernetes.io/pid-pressure" in [taint["key"] for taint in taints]
     assert node.all_running(["few", "important"]) == before, "the others are left alone"
-    eventually(lambda: condition(node)["status"] == "False", "the end of the pressure")
+    eventually(lambda: node.condition("PIDPressure")["status"] == "False", "the end of the pressure")
     after = node.pods()
     assert all(restarts(after[name]) == 0 for name in before)
     told = {"EvictionThresholdMet", "NodeHasInsufficientPID", "NodeHasSufficientPID"}

@@ -5,7 +5,6 @@ Refusals are those of github.com/coreos/go-oidc 2 and of Go's JSON decoder, as T
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +13,7 @@ import orjson
 from msgspec import Struct
 
 from apimachinery.kit.jwt import decode
+from apimachinery.meta import go_print
 from controlplane.apiserver.authn.tokens import TokenError
 
 Claims = dict[str, Any]
@@ -76,8 +76,8 @@ def check(token: Token, issuer: str, audiences: Sequence[str], algorithms: Seque
         raise TokenError(f"oidc: id token issued by a different provider, {told}")
     meant = _audience(claims.get("aud"))
     if not set(meant) & set(audiences):
-        wanted = quoted(audiences[0]) if len(audiences) == 1 else f"in {_quoted_all(sorted(audiences))}"
-        raise TokenError(f"oidc: expected audience {wanted} got {_quoted_all(meant)}")
+        wanted = quoted(audiences[0]) if len(audiences) == 1 else f"in {go_print.quoted_all(sorted(audiences))}"
+        raise TokenError(f"oidc: expected audience {wanted} got {go_print.quoted_all(meant)}")
     expires, begins = _seconds(claims.get("exp")), _seconds(claims.get("nbf"))
     if expires is None or expires < now:
         shown = "0001-01-01 00:00:00 +0000 UTC" if expires is None else _shown(expires)
@@ -87,7 +87,7 @@ def check(token: Token, issuer: str, audiences: Sequence[str], algorithms: Seque
         raise TokenError(f"oidc: {told}")
     algorithm = token.header.get("alg")
     if algorithm not in algorithms:
-        told = f"expected {_quoted_all(algorithms)} got {quoted(algorithm)}"
+        told = f"expected {go_print.quoted_all(algorithms)} got {quoted(algorithm)}"
         raise TokenError(f"oidc: id token signed with unsupported algorithm, {told}")
 
 
@@ -144,12 +144,8 @@ def strings(value: Any) -> tuple[str, ...]:
 
 
 def quoted(value: Any) -> str:
-    """As Go's %q shows a string."""
-    return json.dumps(value if isinstance(value, str) else "", ensure_ascii=False)
-
-
-def _quoted_all(values: Sequence[str]) -> str:
-    return f"[{' '.join(map(quoted, values))}]"
+    """As Go shows a string; what is none, as an empty one."""
+    return go_print.quoted(value if isinstance(value, str) else "")
 
 
 def _audience(value: Any) -> tuple[str, ...]:

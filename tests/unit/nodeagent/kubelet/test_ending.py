@@ -25,6 +25,7 @@ from nodeagent.kubelet.sandboxes import NodeView
 from nodeagent.kubelet.status.manager import StatusManager
 from nodeagent.kubelet.sync import PodSyncer
 from nodeagent.kubelet.workers import PodWorkers
+from tests.unit.nodeagent.kubelet.sink import Sink
 
 
 class Runtime:
@@ -192,16 +193,6 @@ class Broken(Runtime):
 
     async def stop_pod_sandbox(self, sandbox: str) -> None:
         raise RuntimeCallError("StopPodSandbox", "UNKNOWN", 'failed to destroy network for sandbox "box"')
-
-
-class Sink:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def event(
-        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
-    ) -> None:
-        self.said.append(f"{type} {reason} {message}")
 
 
 class Volumes:

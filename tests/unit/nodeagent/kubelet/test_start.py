@@ -15,6 +15,7 @@ from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.kill import Killer
 from nodeagent.kubelet.runtime.start import Machine, Starter, StartProblem, Surroundings
+from tests.unit.nodeagent.kubelet.sink import Sink
 
 
 class Runtime:
@@ -40,16 +41,6 @@ class Runtime:
 class Images:
     async def ensure(self, *_: Any) -> cri.Image:
         return cri.Image(id="sha256:1")
-
-
-class Sink:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def event(
-        self, obj: dict[str, Any], type: str, reason: str, message: str, *, field_path: str = "", **more: Any
-    ) -> None:
-        self.said.append(f"{type} {reason} {message}")
 
 
 class Node:

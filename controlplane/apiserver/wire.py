@@ -56,7 +56,7 @@ from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
-from controlplane.apiserver.bootstrap.objects import ensure_objects
+from controlplane.apiserver.bootstrap.objects import ensure_namespaces, ensure_objects
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.config import Config, Webhook
@@ -202,14 +202,16 @@ class ApiServer:
         )
         self._aggregation = Aggregation(config, storage, registry, self._forwarder, clock)
         front = self._front(storage, registry, policy, authorizers.union, advertise, feeds)
+        undo.push_async_callback(front.stop)
+        undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
+        # Before anybody is heard: who asks for a new cluster's server all the time, as its kubelets do, would write the
+        # first events of its nodes into a namespace that is not there yet, with rights that are not given yet.
+        await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
+        await until_answered("system namespaces", lambda: ensure_namespaces(registry, clock), clock)
         self.port = await front.start(
             config.bind_address, config.secure_port, _server_tls(config), share=config.permit_port_sharing
         )
-        undo.push_async_callback(front.stop)
-        undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
-
         published = front_proxy.published(config)
-        await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
         await until_answered("flow control", lambda: ensure_flow_control(registry, clock), clock)
         await until_answered(
             "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, published), clock

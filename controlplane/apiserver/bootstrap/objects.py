@@ -26,9 +26,13 @@ _DESCRIPTIONS = {
 _AUTHENTICATION = "extension-apiserver-authentication"
 
 
-async def ensure_objects(registry: Registry, clock: Clock, client_ca: Path | None, front_proxy: Object) -> None:
-    """Create what is missing. front_proxy: the --requestheader-* entries of the authentication ConfigMap."""
+async def ensure_namespaces(registry: Registry, clock: Clock) -> None:
+    """Create those of SYSTEM_NAMESPACES that are missing."""
     await asyncio.gather(*(_namespace(registry, clock, name) for name in SYSTEM_NAMESPACES))
+
+
+async def ensure_objects(registry: Registry, clock: Clock, client_ca: Path | None, front_proxy: Object) -> None:
+    """Create what else is missing. front_proxy: the --requestheader-* entries of the authentication ConfigMap."""
     data = dict(front_proxy)
     if client_ca is not None:
         data["client-ca-file"] = client_ca.read_text()

@@ -174,6 +174,7 @@ class PodSyncer:
     def forget(self, uid: str) -> None:
         """The pod is gone from every source and from the node."""
         self._memory.pop(uid, None)
+        self._status.forget(uid)
         if self._resizer is not None:
             self._resizer.forget(uid)
 

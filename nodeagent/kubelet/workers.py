@@ -1,4 +1,5 @@
-"""One worker per pod: its latest wish wins, and a pod goes one way only: syncing → terminating → terminated.
+"""One worker per pod: its latest wish wins, and a pod goes one way only: syncing → terminating → terminated. What comes
+back meanwhile starts anew after that.
 
 Upstream's pkg/kubelet/pod_workers.go. What belongs to one pod is done by one task, so nothing about a pod is locked.
 """
@@ -51,6 +52,7 @@ class _Worker:
     phase: Phase = Phase.SYNCING
     end: bool = False
     removed: bool = False
+    back: Pod | None = None  # removed, and there again before it was gone: it starts anew then
     grace: int | None = None
     forced: int | None = None
     given: int | None = None  # the grace of the end that is under way; None for what a container says
@@ -108,6 +110,10 @@ class PodWorkers:
             self._read_deletion(worker, pod)
             worker.task = asyncio.create_task(self._run(worker), name=f"pod {pods.describe(pod)}")
             return
+        if worker.removed:
+            # A manifest that was taken away and put back is the same pod (upstream's restartRequested).
+            worker.back = pod
+            return
         before, worker.pod = worker.pod, pod
         self._read_deletion(worker, pod)
         if before is None or not pods.asks_the_same(before, pod):
@@ -153,6 +159,7 @@ class PodWorkers:
         if worker is None:
             return
         worker.removed = worker.end = True
+        worker.back = None
         worker.wake.set()
         _hasten(worker)
 
@@ -214,6 +221,8 @@ class PodWorkers:
             self._workers.pop(worker.uid, None)
             if worker.removed:
                 self._syncer.forget(worker.uid)
+        if worker.back is not None:
+            self.update(worker.back)
 
     async def _admitted(self, worker: _Worker) -> bool:
         assert worker.pod is not None

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 # Requests under way at a time. Each more is a connection with a handshake of its own; what changes while a pod waits
 # for its turn goes with the same request. Upstream sends one after the other.
 _SENDERS = 4
+_TIMES = ("startTime", "conditions")
 
 Published = Callable[[Pod], Pod | None]
 """The pod as the API has it: itself, or a static pod's mirror; None when the API does not have it (yet)."""
@@ -71,7 +72,10 @@ class StatusManager:
         held = self.get(pods.uid(pod))
         shown = self._published(pod) or {}
         if held is None:
-            return shown.get("status") or {}
+            known: Status = shown.get("status") or {}
+            # Of a static pod the mirror tells times, and no more: the file that it tells of may have been taken away and
+            # put back (updateStatusInternal).
+            return {k: v for k, v in known.items() if k in _TIMES} if pods.is_static(pod) else known
         # Readiness gates and the like are written by others.
         foreign = [c for c in (shown.get("status") or {}).get("conditions") or () if c["type"] not in OWNED]
         return {**held, "conditions": [*held["conditions"], *foreign]} if foreign else held

@@ -205,6 +205,13 @@ def test_a_static_pod_has_a_mirror_that_comes_back(cluster: Cluster, kubelet: Ku
         return cluster.pod(name)["status"]["containerStatuses"][0].get("containerID")
 
     eventually(lambda: shown() == container, "the same container")
+    (manifest,) = kubelet.manifests.glob("mirrored*")
+    away = kubelet.manifests.parent / manifest.name
+    manifest.rename(away)
+    eventually(lambda: name not in kubelet.pods(), "the file that is missed")
+    away.rename(manifest)
+    eventually(lambda: shown() not in (container, None), "another container of the same file")
+    assert cluster.ready(name)["status"]["phase"] == "Running"
     kubelet.remove_static("mirrored")
     eventually(lambda: name not in cluster.kubectl("get", "pods"), "the mirror to go")
 

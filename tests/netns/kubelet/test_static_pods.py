@@ -378,3 +378,16 @@ def test_memory_stays_small(kubelet: Kubelet) -> None:
     resident = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS"))
     assert resident < 90 * 1024, f"{resident} KiB"
     assert Path(f"/proc/{kubelet.pid}/comm").read_text() == "kubelet\n"
+
+
+def test_a_manifest_that_is_put_back_while_its_pod_ends_runs_again(kubelet: Kubelet) -> None:
+    """As whoever restores etcd moves the manifests of a master away and back: the same file is the same uid."""
+    slow = "trap 'sleep 2; exit 0' TERM; while true; do sleep 0.1; done"
+    name = kubelet.static("again", {"containers": [busybox(slow)]})
+    before = kubelet.running(name)["containerID"]
+    (manifest,) = kubelet.manifests.iterdir()
+    away = kubelet.manifests.parent / manifest.name
+    manifest.rename(away)
+    eventually(lambda: name not in kubelet.pods(), "the file that is missed")
+    away.rename(manifest)
+    eventually(lambda: name in kubelet.pods() and kubelet.running(name)["containerID"] != before, "another container")

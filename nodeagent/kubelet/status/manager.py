@@ -73,8 +73,8 @@ class StatusManager:
         shown = self._published(pod) or {}
         if held is None:
             known: Status = shown.get("status") or {}
-            # Of a static pod the mirror tells times, and no more: the file that it tells of may have been taken away and
-            # put back (updateStatusInternal).
+            # Of a static pod the mirror tells times, and no more: its file may have been taken away and put back since
+            # (updateStatusInternal).
             return {k: v for k, v in known.items() if k in _TIMES} if pods.is_static(pod) else known
         # Readiness gates and the like are written by others.
         foreign = [c for c in (shown.get("status") or {}).get("conditions") or () if c["type"] not in OWNED]

@@ -253,3 +253,11 @@ def test_a_rolling_update_that_a_stateful_set_names_itself_stays_as_it_is():
     silent = {"spec": {}}
     defaults.apply(catalogue.STATEFULSETS, silent)
     assert silent["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+
+
+@pytest.mark.parametrize("resource", [catalogue.JOBS, catalogue.CRONJOBS], ids=str)
+def test_a_failure_policy_looks_for_conditions_that_are_true(resource):
+    pattern = {"type": "DisruptionTarget"}
+    job = {"podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [pattern]}]}}
+    defaults.apply(resource, {"spec": job if resource is catalogue.JOBS else {"jobTemplate": {"spec": job}}})
+    assert pattern == {"type": "DisruptionTarget", "status": "True"}

@@ -261,3 +261,41 @@ def test_a_failure_policy_looks_for_conditions_that_are_true(resource):
     job = {"podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [pattern]}]}}
     defaults.apply(resource, {"spec": job if resource is catalogue.JOBS else {"jobTemplate": {"spec": job}}})
     assert pattern == {"type": "DisruptionTarget", "status": "True"}
+
+
+def _below(path, value):
+    if not path:
+        return value
+    inner = _below(path[1:], value)
+    return [inner] if path[0] == 0 else {path[0]: inner}
+
+
+_FINE = {"cpu": "100u", "memory": "1500m", "a.example/x": "1e-9"}
+_ROUND = {"cpu": "1m", "memory": "1500m", "a.example/x": "1e-3"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "path"),
+    [
+        (catalogue.PODS, ("spec", "containers", 0, "resources", "limits")),
+        (catalogue.PODS, ("spec", "initContainers", 0, "resources", "requests")),
+        (catalogue.PODS, ("spec", "overhead")),
+        (catalogue.PODS, ("spec", "volumes", 0, "ephemeral", "volumeClaimTemplate", "spec", "resources", "requests")),
+        (catalogue.DEPLOYMENTS, ("spec", "template", "spec", "containers", 0, "resources", "limits")),
+        (catalogue.NODES, ("status", "capacity")),
+        (catalogue.LIMITRANGES, ("spec", "limits", 0, "max")),
+        (catalogue.RESOURCEQUOTAS, ("spec", "hard")),
+        (catalogue.PERSISTENTVOLUMES, ("spec", "capacity")),
+        (catalogue.PERSISTENTVOLUMECLAIMS, ("spec", "resources", "requests")),
+        (catalogue.RUNTIMECLASSES, ("overhead", "podFixed")),
+    ],
+    ids=str,
+)
+def test_amounts_are_no_finer_than_a_thousandth(resource, path):
+    amounts = dict(_FINE)
+    defaults.apply(resource, _below(path, amounts))
+    assert amounts == _ROUND
+
+
+def test_requests_are_taken_from_rounded_limits():
+    assert _container(resources={"limits": {"cpu": "100u"}})["resources"]["requests"] == {"cpu": "1m"}

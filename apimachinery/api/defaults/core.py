@@ -32,12 +32,15 @@ def limit_range(obj: Object) -> None:
         round_up(item, "max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
         if item.get("type") != "Container":
             continue
-        limits, requests = part(item, "default"), part(item, "defaultRequest")
+        limits, requests = dict(item.get("default") or {}), dict(item.get("defaultRequest") or {})
         for name, amount in (item.get("max") or {}).items():
             limits.setdefault(name, amount)
         for amounts in (limits, item.get("min") or {}):
             for name, amount in amounts.items():
                 requests.setdefault(name, amount)
+        for field, amounts in (("default", limits), ("defaultRequest", requests)):
+            if amounts:
+                item[field] = amounts
 
 
 def resource_quota(obj: Object) -> None:

@@ -299,3 +299,15 @@ def test_amounts_are_no_finer_than_a_thousandth(resource, path):
 
 def test_requests_are_taken_from_rounded_limits():
     assert _container(resources={"limits": {"cpu": "100u"}})["resources"]["requests"] == {"cpu": "1m"}
+
+
+def test_a_limit_without_amounts_defaults_nothing():
+    item = {"type": "Container"}
+    defaults.apply(catalogue.LIMITRANGES, {"spec": {"limits": [item]}})
+    assert item == {"type": "Container"}
+
+
+def test_an_empty_behaviour_is_completed():
+    behavior = {}
+    defaults.apply(catalogue.HORIZONTALPODAUTOSCALERS, {"spec": {"behavior": behavior}})
+    assert [behavior[way]["selectPolicy"] for way in ("scaleUp", "scaleDown")] == ["Max", "Max"]

@@ -75,6 +75,12 @@ def test_a_deployments_annotations_count_as_a_change() -> None:
     assert not of(kind("apps/v1", "ReplicaSet")).spec_changed(new, old)
 
 
+def test_a_priority_class_keeps_its_generation() -> None:
+    classes = of(kind("scheduling.k8s.io/v1", "PriorityClass"))
+    assert classes.generated
+    assert not classes.spec_changed(_object(description="new"), _object())
+
+
 def test_a_slices_labels_count_as_a_change() -> None:
     slices = of(kind("discovery.k8s.io/v1", "EndpointSlice"))
     old, new = _object(ports=[]), _object()

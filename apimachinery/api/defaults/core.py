@@ -1,6 +1,6 @@
 """Defaults of the small kinds: Namespace, Node, Secret, quotas and limits, RBAC bindings, classes of pods."""
 
-from apimachinery.api.defaults.fill import Object, items, part, round_up, when_absent, when_empty
+from apimachinery.api.defaults.fill import Object, agree, items, part, round_up, when_absent, when_empty
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -14,11 +14,12 @@ def namespace(obj: Object) -> None:
 
 
 def node(obj: Object) -> None:
-    """A Node: all of its capacity can be allocated unless it says otherwise."""
+    """A Node: all of its capacity can be allocated unless it says otherwise; its subnets in both fields."""
     status = part(obj, "status")
     if status.get("capacity") and status.get("allocatable") is None:
         status["allocatable"] = dict(status["capacity"])
     round_up(status, "capacity", "allocatable")
+    agree(obj.get("spec"), "podCIDR", "podCIDRs")
 
 
 def secret(obj: Object) -> None:

@@ -47,3 +47,17 @@ def round_up(holder: Mapping[str, Any] | None, *names: str) -> None:
         for name, amount in amounts.items():
             if isinstance(amount, str) and amount.endswith(_FINE):
                 amounts[name] = quantity.rounded(amount)
+
+
+def agree(holder: Object | None, one: str, many: str, key: str = "") -> None:
+    """A field and the newer list that begins with its value: each follows from the other where it is missing. Where
+    they differ the field alone counts, since older clients patch only that (conversion.go). key: where an item of the
+    list has its value; "" for a list of plain ones."""
+    if holder is None:
+        return
+    first, listed = holder.get(one), holder.get(many)
+    begun = (listed[0].get(key) if key else listed[0]) if listed else None
+    if not first and begun:
+        holder[one] = begun
+    elif first and first != begun:
+        holder[many] = [{key: first} if key else first]

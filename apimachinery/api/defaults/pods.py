@@ -1,6 +1,6 @@
 """Defaults of pods and pod templates (pkg/apis/core/v1/defaults.go)."""
 
-from apimachinery.api.defaults.fill import Object, items, part, round_up, when_absent, when_empty
+from apimachinery.api.defaults.fill import Object, agree, items, part, round_up, when_absent, when_empty
 from apimachinery.api.defaults.storage import claim_spec, source
 from apimachinery.api.quota.amounts import pod_amounts
 from apimachinery.meta.pod_resources import POD_LEVEL_RESOURCES
@@ -24,6 +24,7 @@ def pod(obj: Object) -> None:
         if spec.get("hostNetwork"):
             for port in items(container, "ports"):
                 when_empty(port, hostPort=port.get("containerPort", 0))
+    agree(obj.get("status"), "podIP", "podIPs", "ip")
     if (spec.get("resources") or {}).get("limits"):
         _pod_requests(obj, spec["resources"])
 

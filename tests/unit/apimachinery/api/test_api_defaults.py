@@ -311,3 +311,22 @@ def test_an_empty_behaviour_is_completed():
     behavior = {}
     defaults.apply(catalogue.HORIZONTALPODAUTOSCALERS, {"spec": {"behavior": behavior}})
     assert [behavior[way]["selectPolicy"] for way in ("scaleUp", "scaleDown")] == ["Max", "Max"]
+
+
+@pytest.mark.parametrize(
+    ("one", "many", "expected"),
+    [
+        ("", [], ("", [])),
+        ("1.1.1.1", [], ("1.1.1.1", ["1.1.1.1"])),
+        ("", ["1.1.1.1", "2.2.2.2"], ("1.1.1.1", ["1.1.1.1", "2.2.2.2"])),
+        ("1.1.1.1", ["1.1.1.1", "::1"], ("1.1.1.1", ["1.1.1.1", "::1"])),
+        ("1.1.2.1", ["1.1.1.1", "2.2.2.2"], ("1.1.2.1", ["1.1.2.1"])),
+    ],
+)
+def test_the_old_and_the_new_fields_of_addresses_agree(one, many, expected):
+    node = {"podCIDR": one, "podCIDRs": list(many)}
+    defaults.apply(catalogue.NODES, {"spec": node})
+    assert (node["podCIDR"], node["podCIDRs"]) == expected
+    status = {"podIP": one, "podIPs": [{"ip": ip} for ip in many]}
+    defaults.apply(catalogue.PODS, {"spec": {"containers": []}, "status": status})
+    assert (status["podIP"], [each["ip"] for each in status["podIPs"]]) == expected

@@ -188,6 +188,14 @@ def test_a_workload_is_told_again_when_its_specification_changes():
             ],
         ),
         (
+            catalogue.STORAGECLASSES,
+            {"allowedTopologies": [{"matchLabelExpressions": [{"key": "failure-domain.beta.kubernetes.io/zone"}]}]},
+            [
+                "allowedTopologies[0].matchLabelExpressions[0].key: deprecated since v1.17; use "
+                '"topology.kubernetes.io/zone" instead'
+            ],
+        ),
+        (
             catalogue.ENDPOINTSLICES,
             {"addressType": "FQDN"},
             ["spec.addressType: FQDN endpoints are deprecated"],

@@ -42,11 +42,12 @@ def _not_a_label(obj: Object) -> str:
     return f"[{' '.join(texts)}]" if texts else ""
 
 
-def stateful_set(obj: Object) -> Iterator[str]:
-    """Claim templates and a history without end."""
+def stateful_set(obj: Object, *, changed: bool = False) -> Iterator[str]:
+    """Claim templates and a history without end. changed: not a new one, whose templates upstream names otherwise."""
     spec = obj.get("spec") or {}
     for position, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        yield from claim_spec(claim.get("spec") or {}, Path("spec.volumeClaimTemplates").index(position).child("Spec"))
+        path = Path("spec.volumeClaimTemplates").index(position)
+        yield from claim_spec(claim.get("spec") or {}, path.child("Spec") if changed else path)
     if (spec.get("revisionHistoryLimit") or 0) < 0:
         yield (
             "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"

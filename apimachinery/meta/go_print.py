@@ -1,7 +1,7 @@
 """Values as Go prints them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -26,3 +26,19 @@ def quoted(text: str) -> str:
 def quoted_all(texts: Iterable[str]) -> str:
     """A list of strings by the same verb."""
     return f"[{' '.join(map(quoted, texts))}]"
+
+
+def label_selector(selector: Mapping[str, Any] | None) -> str:
+    """A *metav1.LabelSelector by its String method, which some of upstream's messages have."""
+    if selector is None:
+        return "nil"
+    equal = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    asked = "".join(
+        f"LabelSelectorRequirement{{Key:{each.get('key', '')},Operator:{each.get('operator', '')},"
+        f"Values:[{' '.join(each.get('values') or ())}],}},"
+        for each in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{equal}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{asked}}},}}"
+    )

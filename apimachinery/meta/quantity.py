@@ -136,6 +136,12 @@ def milli(text: str | int | float) -> int:
     return parse(text).milli
 
 
+def rounded(text: str | int | float) -> str:
+    """The canonical spelling of the amount in whole thousandths, rounded away from zero. Raises ValueError."""
+    found = parse(text)
+    return _print(Quantity(found.milli * (NANO // 1000), found.format))
+
+
 def format_value(amount: int, family: str = DECIMAL_SI) -> str:
     """The canonical spelling of so many whole units."""
     return _print(Quantity(amount * NANO, family))

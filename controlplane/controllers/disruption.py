@@ -12,8 +12,8 @@ from typing import Any
 from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS, PODS
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
+from apimachinery.meta import go_print, objects, times
 from apimachinery.meta import labels as label_selectors
-from apimachinery.meta import objects, times
 from apimachinery.meta.status import ApiError, is_conflict, is_not_found
 from controlplane.controllers.context import Context
 from controlplane.controllers.disruption_plan import (
@@ -21,7 +21,6 @@ from controlplane.controllers.disruption_plan import (
     needs_scale,
     plan_failure,
     plan_status,
-    selector_text,
     stale_target_in,
 )
 from controlplane.controllers.scales import Scales, UnknownScale
@@ -110,7 +109,7 @@ class DisruptionController:
                 raise
 
     def _say_unmanaged(self, pdb: Object) -> None:
-        selector = selector_text(pdb["spec"].get("selector") or {})
+        selector = go_print.label_selector(pdb["spec"].get("selector") or {})
         message = (
             f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a "
             "result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To "

@@ -31,20 +31,6 @@ class Disrupted:
     recheck: float | None
 
 
-def selector_text(selector: Object) -> str:
-    """Write a selector as Go prints it, which the event UnmanagedPods shows."""
-    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    asked = "".join(
-        f"LabelSelectorRequirement{{Key:{each.get('key', '')},Operator:{each.get('operator', '')},"
-        f"Values:[{' '.join(each.get('values') or ())}],}},"
-        for each in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{asked}}},}}"
-    )
-
-
 def needs_scale(pdb: Object) -> bool:
     """Whether the budget counts from the size of the pods' controllers instead of from the pods."""
     spec = pdb.get("spec") or {}

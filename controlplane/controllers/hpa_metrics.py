@@ -12,8 +12,8 @@ from urllib.parse import quote
 import orjson
 
 from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.meta import go_print, quantity
 from apimachinery.meta import labels as label_selectors
-from apimachinery.meta import quantity
 from apimachinery.meta.status import ApiError
 from controlplane.controllers.discovery import ServedKinds, served_versions
 from controlplane.controllers.hpa_replicas import Sample, read_custom_samples, read_samples
@@ -67,7 +67,7 @@ class MetricsApis:
         """The sum over all series of an external metric."""
         name, selector = metric["name"], metric.get("selector")
         query = {"labelSelector": str(label_selectors.from_label_selector(selector or {}))}
-        begun = f"unable to get external metric {namespace}/{name}/{show_selector(selector)}"
+        begun = f"unable to get external metric {namespace}/{name}/{go_print.label_selector(selector)}"
         path = f"{_EXTERNAL}/namespaces/{quote(namespace)}/{quote(name, safe='')}"
         try:
             listed = orjson.loads(await self._client.raw("GET", path, query))
@@ -104,17 +104,3 @@ class MetricsApis:
         resource = await self._kinds.resource(group, described["kind"], namespaced=False)
         path = f"{resource.group_resource}/{name}"
         return f"namespaces/{quote(namespace)}/{path}" if resource.namespaced else path
-
-
-def show_selector(selector: Object | None) -> str:
-    """Write a label selector as upstream's messages have it: as Go prints one."""
-    if selector is None:
-        return "nil"
-    equal = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    others = "".join(
-        f"LabelSelectorRequirement{{Key:{each['key']},Operator:{each['operator']},"
-        f"Values:[{' '.join(each.get('values') or ())}],}},"
-        for each in selector.get("matchExpressions") or ()
-    )
-    expressions = f"[]LabelSelectorRequirement{{{others}}}"
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{equal}}},MatchExpressions:{expressions},}}"

@@ -11,10 +11,10 @@ from typing import Any
 from apimachinery.cache.lister import Lister
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import Clock
+from apimachinery.meta import go_print, objects, quantity
 from apimachinery.meta import labels as label_selectors
-from apimachinery.meta import objects, quantity
 from apimachinery.meta.status import ApiError
-from controlplane.controllers.hpa_metrics import MetricsApis, show_selector
+from controlplane.controllers.hpa_metrics import MetricsApis
 from controlplane.controllers.hpa_replicas import Caution, Proposal, propose, propose_by_total, propose_per_replica
 
 Object = dict[str, Any]
@@ -119,7 +119,7 @@ class MetricSources:
         proposal, value, average = self._from_total(hpa, about["target"], usage, target)
         name = f"{described['kind']} metric {metric['name']}"
         if average:  # upstream names it so
-            name = f"external metric {metric['name']}({show_selector(metric.get('selector'))})"
+            name = f"external metric {metric['name']}({go_print.label_selector(metric.get('selector'))})"
         shown = {"metric": metric, "describedObject": described, "current": value}
         return proposal, name, {"type": "Object", "object": shown}
 
@@ -132,7 +132,7 @@ class MetricSources:
             words = f"{metric['name']} external metric" if per_replica else f"external metric {metric['name']}"
             raise ValueError(f"failed to get {words}: {error}") from None
         proposal, value, _ = self._from_total(hpa, about["target"], usage, target)
-        name = f"external metric {metric['name']}({show_selector(metric.get('selector'))})"
+        name = f"external metric {metric['name']}({go_print.label_selector(metric.get('selector'))})"
         return proposal, name, {"type": "External", "external": {"metric": metric, "current": value}}
 
     def _from_total(self, hpa: Object, wanted: Object, usage: int, target: Target) -> tuple[Proposal, Object, bool]:

@@ -23,9 +23,7 @@ def job(obj: Object) -> None:
         podReplacementPolicy=replacement,
         manualSelector=False,
     )
-    for rule in items(spec.get("podFailurePolicy") or {}, "rules"):
-        for pattern in items(rule, "onPodConditions"):
-            when_empty(pattern, status="True")
+    _failure_policy(spec)
     metadata = part(obj, "metadata")
     labels = (spec["template"].get("metadata") or {}).get("labels")
     if labels and not metadata.get("labels"):
@@ -35,6 +33,16 @@ def job(obj: Object) -> None:
 def cron_job(obj: Object) -> None:
     """A CronJob: concurrent runs allowed, three good and one failed run kept."""
     spec = part(obj, "spec")
-    template(part(part(spec, "jobTemplate"), "spec"))
+    job_spec = part(part(spec, "jobTemplate"), "spec")
+    template(job_spec)
+    _failure_policy(job_spec)
     when_empty(spec, concurrencyPolicy="Allow")
     when_absent(spec, suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+
+
+def _failure_policy(spec: Object) -> None:
+    """Of a Job's spec: a pod's condition is looked for with the status True. The only default of a Job that a CronJob's
+    template gets too."""
+    for rule in items(spec.get("podFailurePolicy") or {}, "rules"):
+        for pattern in items(rule, "onPodConditions"):
+            when_empty(pattern, status="True")

@@ -1,6 +1,6 @@
 """Defaults of pods and pod templates (pkg/apis/core/v1/defaults.go)."""
 
-from apimachinery.api.defaults.fill import Object, items, part, when_absent, when_empty
+from apimachinery.api.defaults.fill import Object, agree, items, part, round_up, when_absent, when_empty
 from apimachinery.api.defaults.storage import claim_spec, source
 from apimachinery.api.quota.amounts import pod_amounts
 from apimachinery.meta.pod_resources import POD_LEVEL_RESOURCES
@@ -24,6 +24,7 @@ def pod(obj: Object) -> None:
         if spec.get("hostNetwork"):
             for port in items(container, "ports"):
                 when_empty(port, hostPort=port.get("containerPort", 0))
+    agree(obj.get("status"), "podIP", "podIPs", "ip")
     if (spec.get("resources") or {}).get("limits"):
         _pod_requests(obj, spec["resources"])
 
@@ -55,6 +56,8 @@ def pod_spec(spec: Object) -> None:
         spec["serviceAccount"] = spec["serviceAccountName"]
     elif spec.get("serviceAccount"):
         spec["serviceAccountName"] = spec["serviceAccount"]
+    round_up(spec, "overhead")
+    round_up(spec.get("resources"), "limits", "requests")
     for volume in items(spec, "volumes"):
         _volume(volume)
     for kind in ("initContainers", "containers", "ephemeralContainers"):
@@ -71,6 +74,7 @@ def _container(container: Object) -> None:
         terminationMessagePolicy="File",
     )
     when_absent(container, resources={})
+    round_up(container["resources"], "limits", "requests")
     for port in items(container, "ports"):
         when_empty(port, protocol="TCP")
     for variable in items(container, "env"):

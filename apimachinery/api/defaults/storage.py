@@ -1,6 +1,6 @@
 """Defaults of volumes, claims and storage classes (pkg/apis/{core,storage}/v1/defaults.go)."""
 
-from apimachinery.api.defaults.fill import Object, part, when_absent, when_empty
+from apimachinery.api.defaults.fill import Object, part, round_up, when_absent, when_empty
 
 
 def persistent_volume(obj: Object) -> None:
@@ -8,6 +8,7 @@ def persistent_volume(obj: Object) -> None:
     spec = part(obj, "spec")
     when_empty(spec, persistentVolumeReclaimPolicy="Retain")
     when_absent(spec, volumeMode="Filesystem")
+    round_up(spec, "capacity")
     when_empty(part(obj, "status"), phase="Pending")
     source(spec)
 
@@ -29,12 +30,15 @@ def source(volume: Object) -> None:
 def persistent_volume_claim(obj: Object) -> None:
     """A PersistentVolumeClaim: a file system, pending."""
     claim_spec(part(obj, "spec"))
-    when_empty(part(obj, "status"), phase="Pending")
+    status = part(obj, "status")
+    when_empty(status, phase="Pending")
+    round_up(status, "capacity", "allocatedResources")
 
 
 def claim_spec(spec: Object) -> None:
     """The spec of a claim, also in a template."""
     when_absent(spec, volumeMode="Filesystem")
+    round_up(spec.get("resources"), "limits", "requests")
 
 
 def storage_class(obj: Object) -> None:

@@ -79,7 +79,7 @@ def autoscaler(obj: Object) -> None:
         target = {"type": "Utilization", "averageUtilization": 80}
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     behavior = spec.get("behavior")
-    if behavior:
+    if behavior is not None:
         percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
         up = part(behavior, "scaleUp")
         pods = {"type": "Pods", "value": 4, "periodSeconds": 15}

@@ -16,10 +16,6 @@ def node(obj: Object) -> list[Problem]:
     problems = taints(spec.get("taints") or [], Path("metadata.taints"))
     problems += _amounts(obj)
     subnets, path = _subnets(spec), _SPEC.child("podCIDRs")
-    if spec.get("podCIDR") and spec["podCIDR"] != subnets[0]:
-        # Upstream refuses it while it converts, with the same words.
-        text = f"node.Spec.PodCIDR ({spec['podCIDR']}) must be equal to node.Spec.PodCIDRs[0] ({subnets[0]})"
-        problems.append(invalid(_SPEC.child("podCIDR"), spec["podCIDR"], text))
     problems += [problem for position, text in enumerate(subnets) for problem in cidr(text, path.index(position))]
     networks = [network for network in map(parse_cidr, subnets) if network is not None]
     families = {network.version for network in networks}

@@ -13,7 +13,6 @@ from apimachinery.api.validation.checks import (
     one_of_given,
     operator_values,
     qualified_name,
-    sentences,
 )
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, Verbatim, duplicate, forbidden, invalid, not_supported, required
@@ -37,7 +36,7 @@ def affinity(spec: Object, path: Path) -> list[Problem]:
         for position, term in enumerate(node.get(_PREFERRED) or ()):
             place = where.child(_PREFERRED).index(position)
             problems += _weight(term, place)
-            problems += _node_term(term.get("preference") or {}, place.child("preference"), check_values=False)
+            problems += _node_term(term.get("preference") or {}, place.child("preference"))
     for kind in ("podAffinity", "podAntiAffinity"):
         if (pods := spec.get(kind)) is None:
             continue
@@ -65,14 +64,13 @@ def _weight(term: Object, path: Path) -> list[Problem]:
     return [] if 1 <= weight <= 100 else [invalid(path.child("weight"), weight, _WEIGHT)]
 
 
-def _node_term(term: Object, path: Path, check_values: bool = True) -> list[Problem]:
+def _node_term(term: Object, path: Path) -> list[Problem]:
+    """Values may be what no label is: 1.33 is the first to look at them."""
     problems: list[Problem] = []
     for position, requirement in enumerate(term.get("matchExpressions") or ()):
         where = path.child("matchExpressions").index(position)
         problems += operator_values(requirement, _NODE_OPERATORS, where)
         problems += qualified_name(requirement.get("key", ""), where.child("key"))
-        for index, value in enumerate(requirement.get("values") or () if check_values else ()):
-            problems += sentences(names.label_value(value), value, where.child("values").index(index))
     for position, requirement in enumerate(term.get("matchFields") or ()):
         problems += _node_field(requirement, path.child("matchFields").index(position))
     return problems

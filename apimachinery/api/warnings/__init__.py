@@ -73,7 +73,6 @@ _BY_GENERATION = frozenset(
         ("apps", "DaemonSet"),
         ("apps", "Deployment"),
         ("apps", "ReplicaSet"),
-        ("apps", "StatefulSet"),
         ("batch", "CronJob"),
         ("batch", "Job"),
     }
@@ -84,6 +83,22 @@ _TEMPLATES: dict[tuple[str, str], Warn] = {
     ("apps", "ReplicaSet"): _template,
     ("batch", "CronJob"): lambda obj: [text for text in _cron_job(obj) if not text.startswith("metadata.name")],
     ("batch", "Job"): lambda obj: [text for text in _job(obj) if not text.startswith("metadata.name")],
+}
+
+
+def _changed_account(new: Object, old: Object) -> list[str]:
+    return [text for text in kinds.service_account(new) if text not in kinds.service_account(old)]
+
+
+def _changed_stateful_set(new: Object, old: Object) -> list[str]:
+    # Its template is told of by generation as any, its claims are always.
+    template = [] if _generation(new) == _generation(old) else _template(new)
+    return [*template, *kinds.stateful_set(new, changed=True)]
+
+
+_CHANGED: dict[tuple[str, str], Callable[[Object, Object], list[str]]] = {
+    ("", "ServiceAccount"): _changed_account,
+    ("apps", "StatefulSet"): _changed_stateful_set,
 }
 
 
@@ -100,8 +115,8 @@ def for_update(resource: Resource, new: Object, old: Object) -> list[str]:
         return []
     if kind in _BY_GENERATION and _generation(new) == _generation(old):
         return []
-    if kind == ("", "ServiceAccount"):
-        return [text for text in kinds.service_account(new) if text not in kinds.service_account(old)]
+    if changed := _CHANGED.get(kind):
+        return changed(new, old)
     found = _TEMPLATES.get(kind) or _CREATE.get(kind)
     return list(found(new)) if found else []
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from apimachinery.api.warnings.labels import DEPRECATED_LABELS, node_selector, selector_term
+from apimachinery.api.warnings.labels import DEPRECATED_LABELS, node_selector
 from apimachinery.api.warnings.volumes import claim_spec
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path
@@ -42,11 +42,12 @@ def _not_a_label(obj: Object) -> str:
     return f"[{' '.join(texts)}]" if texts else ""
 
 
-def stateful_set(obj: Object) -> Iterator[str]:
-    """Claim templates and a history without end."""
+def stateful_set(obj: Object, *, changed: bool = False) -> Iterator[str]:
+    """Claim templates and a history without end. changed: not a new one, whose templates upstream names otherwise."""
     spec = obj.get("spec") or {}
     for position, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
-        yield from claim_spec(claim.get("spec") or {}, Path("spec.volumeClaimTemplates").index(position).child("Spec"))
+        path = Path("spec.volumeClaimTemplates").index(position)
+        yield from claim_spec(claim.get("spec") or {}, path.child("Spec") if changed else path)
     if (spec.get("revisionHistoryLimit") or 0) < 0:
         yield (
             "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
@@ -147,9 +148,10 @@ def runtime_class(obj: Object) -> Iterator[str]:
 def storage_class(obj: Object) -> Iterator[str]:
     """Labels of nodes with newer names."""
     for position, term in enumerate(obj.get("allowedTopologies") or ()):
-        shown = {"matchExpressions": term.get("matchLabelExpressions")}
-        for text in selector_term(shown, Path("allowedTopologies").index(position)):
-            yield text.replace("matchExpressions", "matchLabelExpressions", 1)
+        path = Path("allowedTopologies").index(position).child("matchLabelExpressions")
+        for index, expression in enumerate(term.get("matchLabelExpressions") or ()):
+            if text := DEPRECATED_LABELS.get(expression.get("key", "")):
+                yield f"{path.index(index).child('key')}: {text}"
 
 
 def storage_capacity(obj: Object) -> Iterator[str]:

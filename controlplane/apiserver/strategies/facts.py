@@ -86,10 +86,11 @@ RETURNED = frozenset(
         "VolumeAttachment",
     }
 )
-# Kinds whose status subresource changes nothing of the metadata (metav1.ResetObjectMetaForStatus).
+# Kinds whose status subresource changes nothing of the metadata (metav1.ResetObjectMetaForStatus, which upstream's
+# CustomResourceDefinitions call on the new object alone, without effect).
 STATUS_ONLY = frozenset(
     {
-        "CustomResourceDefinition",
+        "APIService",
         "FlowSchema",
         "PriorityLevelConfiguration",
         "ValidatingAdmissionPolicy",

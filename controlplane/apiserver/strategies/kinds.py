@@ -147,6 +147,13 @@ class DriverStrategy(Strategy):
             new["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 
 
+class PriorityClassStrategy(Strategy):
+    """`priorityclasses`: born with a generation that never goes up."""
+
+    def spec_changed(self, new: Object, old: Object) -> bool:
+        return False
+
+
 _COORDINATED = ("strategy", "preferredHolder")
 
 

@@ -37,6 +37,7 @@ _PLAIN: dict[tuple[str, str], type[Strategy]] = {
     ("batch", "jobs"): workloads.JobStrategy,
     ("coordination.k8s.io", "leases"): kinds.LeaseStrategy,
     ("discovery.k8s.io", "endpointslices"): kinds.EndpointSliceStrategy,
+    ("scheduling.k8s.io", "priorityclasses"): kinds.PriorityClassStrategy,
     ("storage.k8s.io", "csidrivers"): kinds.DriverStrategy,
 }
 

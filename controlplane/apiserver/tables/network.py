@@ -92,7 +92,9 @@ def print_slice(obj: Object, now: datetime) -> list[Cell]:
 
 
 def _port(port: Any) -> str:
-    return str(port["port"]) if port.get("port") else port.get("name") or "*"
+    if port.get("port") is not None:
+        return str(port["port"])
+    return "*" if port.get("name") is None else str(port["name"])
 
 
 def print_ingress(obj: Object, now: datetime) -> list[Cell]:

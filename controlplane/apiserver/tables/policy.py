@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from apimachinery.meta import labels, pods
+from apimachinery.meta import go_print, pods
 from controlplane.apiserver.tables.columns import NONE, UNSET, Cell, Object, Printer, age, columns, name, spec, state
 
 
@@ -24,7 +24,7 @@ def print_policy_binding(obj: Object, now: datetime) -> list[Cell]:
         # Whether the parameter lies in a namespace is not known here.
         shown = f"{reference.get('namespace') or '*'}/{reference['name']}"
     elif reference.get("selector") is not None:
-        shown = labels.format_label_selector(reference["selector"])
+        shown = go_print.label_selector(reference["selector"])
     return [name(obj), spec(obj).get("policyName") or "", shown, age(obj, now)]
 
 
@@ -62,8 +62,8 @@ def print_api_service(obj: Object, now: datetime) -> list[Cell]:
     status = "Unknown"
     if available is not None:
         status = str(available.get("status"))
-        if status != "True":
-            status = f"{status} ({available.get('reason') or ''})"
+        if status != "True" and available.get("reason"):
+            status = f"{status} ({available['reason']})"
     return [name(obj), shown, status, age(obj, now)]
 
 

@@ -108,9 +108,7 @@ def _job_status(obj: Object) -> str:
         return "Terminating"
     if holds("Suspended"):
         return "Suspended"
-    if holds("FailureTarget"):
-        return "FailureTarget"
-    return "SuccessCriteriaMet" if holds("SuccessCriteriaMet") else "Running"
+    return "FailureTarget" if holds("FailureTarget") else "Running"
 
 
 def print_cron_job(obj: Object, now: datetime) -> list[Cell]:

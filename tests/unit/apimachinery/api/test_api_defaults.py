@@ -253,3 +253,80 @@ def test_a_rolling_update_that_a_stateful_set_names_itself_stays_as_it_is():
     silent = {"spec": {}}
     defaults.apply(catalogue.STATEFULSETS, silent)
     assert silent["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+
+
+@pytest.mark.parametrize("resource", [catalogue.JOBS, catalogue.CRONJOBS], ids=str)
+def test_a_failure_policy_looks_for_conditions_that_are_true(resource):
+    pattern = {"type": "DisruptionTarget"}
+    job = {"podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [pattern]}]}}
+    defaults.apply(resource, {"spec": job if resource is catalogue.JOBS else {"jobTemplate": {"spec": job}}})
+    assert pattern == {"type": "DisruptionTarget", "status": "True"}
+
+
+def _below(path, value):
+    if not path:
+        return value
+    inner = _below(path[1:], value)
+    return [inner] if path[0] == 0 else {path[0]: inner}
+
+
+_FINE = {"cpu": "100u", "memory": "1500m", "a.example/x": "1e-9"}
+_ROUND = {"cpu": "1m", "memory": "1500m", "a.example/x": "1e-3"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "path"),
+    [
+        (catalogue.PODS, ("spec", "containers", 0, "resources", "limits")),
+        (catalogue.PODS, ("spec", "initContainers", 0, "resources", "requests")),
+        (catalogue.PODS, ("spec", "overhead")),
+        (catalogue.PODS, ("spec", "volumes", 0, "ephemeral", "volumeClaimTemplate", "spec", "resources", "requests")),
+        (catalogue.DEPLOYMENTS, ("spec", "template", "spec", "containers", 0, "resources", "limits")),
+        (catalogue.NODES, ("status", "capacity")),
+        (catalogue.LIMITRANGES, ("spec", "limits", 0, "max")),
+        (catalogue.RESOURCEQUOTAS, ("spec", "hard")),
+        (catalogue.PERSISTENTVOLUMES, ("spec", "capacity")),
+        (catalogue.PERSISTENTVOLUMECLAIMS, ("spec", "resources", "requests")),
+        (catalogue.RUNTIMECLASSES, ("overhead", "podFixed")),
+    ],
+    ids=str,
+)
+def test_amounts_are_no_finer_than_a_thousandth(resource, path):
+    amounts = dict(_FINE)
+    defaults.apply(resource, _below(path, amounts))
+    assert amounts == _ROUND
+
+
+def test_requests_are_taken_from_rounded_limits():
+    assert _container(resources={"limits": {"cpu": "100u"}})["resources"]["requests"] == {"cpu": "1m"}
+
+
+def test_a_limit_without_amounts_defaults_nothing():
+    item = {"type": "Container"}
+    defaults.apply(catalogue.LIMITRANGES, {"spec": {"limits": [item]}})
+    assert item == {"type": "Container"}
+
+
+def test_an_empty_behaviour_is_completed():
+    behavior = {}
+    defaults.apply(catalogue.HORIZONTALPODAUTOSCALERS, {"spec": {"behavior": behavior}})
+    assert [behavior[way]["selectPolicy"] for way in ("scaleUp", "scaleDown")] == ["Max", "Max"]
+
+
+@pytest.mark.parametrize(
+    ("one", "many", "expected"),
+    [
+        ("", [], ("", [])),
+        ("1.1.1.1", [], ("1.1.1.1", ["1.1.1.1"])),
+        ("", ["1.1.1.1", "2.2.2.2"], ("1.1.1.1", ["1.1.1.1", "2.2.2.2"])),
+        ("1.1.1.1", ["1.1.1.1", "::1"], ("1.1.1.1", ["1.1.1.1", "::1"])),
+        ("1.1.2.1", ["1.1.1.1", "2.2.2.2"], ("1.1.2.1", ["1.1.2.1"])),
+    ],
+)
+def test_the_old_and_the_new_fields_of_addresses_agree(one, many, expected):
+    node = {"podCIDR": one, "podCIDRs": list(many)}
+    defaults.apply(catalogue.NODES, {"spec": node})
+    assert (node["podCIDR"], node["podCIDRs"]) == expected
+    status = {"podIP": one, "podIPs": [{"ip": ip} for ip in many]}
+    defaults.apply(catalogue.PODS, {"spec": {"containers": []}, "status": status})
+    assert (status["podIP"], [each["ip"] for each in status["podIPs"]]) == expected

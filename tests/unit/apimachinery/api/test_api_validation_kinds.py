@@ -158,11 +158,6 @@ _PODS = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image"
         ),
         (catalogue.NODES, {"spec": {"podCIDRs": ["10.0.0.0"]}}, ["must be a valid CIDR value"]),
         (catalogue.NODES, {"spec": {"podCIDR": "TCP"}}, ["must be a valid CIDR value"]),
-        (
-            catalogue.NODES,
-            {"spec": {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.2.0.0/24"]}},
-            ["must be equal to node.Spec.PodCIDRs[0]"],
-        ),
         (catalogue.LEASES, {"spec": {"leaseDurationSeconds": 0}}, ["must be greater than 0"]),
         (catalogue.JOBS, {"spec": {"template": _PODS, "manualSelector": True, "selector": {}}}, []),
         (

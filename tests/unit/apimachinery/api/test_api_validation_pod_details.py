@@ -177,6 +177,12 @@ def test_the_operators_of_nodes_and_of_labels(operator, values, expected):
     assert _texts(validate_create(PODS, _pod(affinity=pods))) == [where + text for text in expected]
 
 
+def test_a_node_may_be_asked_for_by_what_no_label_can_be():
+    term = {"matchExpressions": [{"key": "a", "operator": "In", "values": ["${GROUP}"]}]}
+    nodes = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    assert _texts(validate_create(PODS, _pod(affinity={"nodeAffinity": nodes}))) == []
+
+
 def test_a_status_changes_neither_mirror_annotation_nor_condition_names():
     old = _pod({_MIRROR: "x"}, nodeName="n")
     new = {**_pod(nodeName="n"), "status": {"conditions": [{"type": "Ready"}, {"type": "a b"}]}}

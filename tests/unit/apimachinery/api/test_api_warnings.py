@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 
 from apimachinery.api import catalogue, warnings
-from apimachinery.api.catalogue import CATALOGUE, DEPLOYMENTS, PODS, SERVICEACCOUNTS, SERVICES
+from apimachinery.api.catalogue import CATALOGUE, DEPLOYMENTS, PODS, SERVICEACCOUNTS, SERVICES, STATEFULSETS
 from apimachinery.api.warnings.pods import pod_warnings
 from apimachinery.meta.paths import Path
 
@@ -141,6 +141,14 @@ def test_a_workload_is_told_again_when_its_specification_changes():
     assert warnings.for_update(SERVICEACCOUNTS, limited, limited) == []
 
 
+def test_a_stateful_set_is_told_of_its_claims_with_every_change():
+    claim = {"spec": {"resources": {"requests": {"storage": "1500m"}}}}
+    made = {"metadata": {"generation": 1}, "spec": {"volumeClaimTemplates": [claim]}}
+    text = 'resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer'
+    assert warnings.for_create(STATEFULSETS, made) == [f"spec.volumeClaimTemplates[0].{text}"]
+    assert warnings.for_update(STATEFULSETS, made, made) == [f"spec.volumeClaimTemplates[0].Spec.{text}"]
+
+
 @pytest.mark.parametrize(
     ("resource", "obj", "expected"),
     [
@@ -185,6 +193,14 @@ def test_a_workload_is_told_again_when_its_specification_changes():
             [
                 "metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate "
                 "namespaces to isolate access to mounted secrets"
+            ],
+        ),
+        (
+            catalogue.STORAGECLASSES,
+            {"allowedTopologies": [{"matchLabelExpressions": [{"key": "failure-domain.beta.kubernetes.io/zone"}]}]},
+            [
+                "allowedTopologies[0].matchLabelExpressions[0].key: deprecated since v1.17; use "
+                '"topology.kubernetes.io/zone" instead'
             ],
         ),
         (

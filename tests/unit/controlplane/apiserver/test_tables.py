@@ -193,6 +193,9 @@ ROWS: list[tuple[str, str, Object, list[Any]]] = [
     ("batch", "Job", {"spec": {"completions": 3, "template": TEMPLATE, "selector": SELECTOR},
      "status": {"succeeded": 1, "startTime": ago(minutes=3)}},
      ["n", "Running", "1/3", "3m", "3h", "c,d", "i,j", CHOSEN]),
+    ("batch", "Job", {"spec": {"completions": 1, "template": TEMPLATE, "selector": SELECTOR},
+     "status": {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}},
+     ["n", "Running", "0/1", "", "3h", "c,d", "i,j", CHOSEN]),
     ("batch", "Job", {"spec": {"parallelism": 4, "template": TEMPLATE, "selector": SELECTOR},
      "status": {"startTime": ago(minutes=3), "completionTime": ago(seconds=90),
      "conditions": [{"type": "Complete", "status": "True"}]}},
@@ -231,6 +234,8 @@ ROWS: list[tuple[str, str, Object, list[Any]]] = [
     ("discovery.k8s.io", "EndpointSlice", {"addressType": "IPv4", "ports": [{"port": 80}, {"name": "x"}, {}],
      "endpoints": [{"addresses": ["10.0.0.1"]}] * 5}, ["n", "IPv4", "80,x,*", "10.0.0.1,10.0.0.1,10.0.0.1 + 2 more...",
      "3h"]),
+    ("discovery.k8s.io", "EndpointSlice", {"addressType": "IPv4", "ports": [{"name": "", "protocol": "TCP"}]},
+     ["n", "IPv4", "<unset>", "<unset>", "3h"]),
     ("discovery.k8s.io", "EndpointSlice", {"addressType": "IPv4"}, ["n", "IPv4", "<unset>", "<unset>", "3h"]),
     ("networking.k8s.io", "Ingress", {"spec": {"tls": [{}], "rules": [{"host": h} for h in "abcd"]},
      "status": {"loadBalancer": {"ingress": [{"ip": "1.1.1.1"}]}}},
@@ -283,6 +288,10 @@ ROWS: list[tuple[str, str, Object, list[Any]]] = [
      "apiVersion": "v1", "kind": "ConfigMap"}}}, ["n", 2, "v1/ConfigMap", "3h"]),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", {"spec": {"policyName": "p", "paramRef": {
      "name": "x"}}}, ["n", "p", "*/x", "3h"]),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", {"spec": {"policyName": "p", "paramRef": {
+     "selector": {"matchLabels": {"a": "b"}}}}},
+     ["n", "p", "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{},}",
+     "3h"]),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema", {"spec": {"matchingPrecedence": 5, "priorityLevelConfiguration": {
      "name": "l"}}, "status": {"conditions": [{"type": "Dangling", "status": "False"}]}},
      ["n", "l", 5, "<none>", "3h", "False"]),
@@ -295,6 +304,8 @@ ROWS: list[tuple[str, str, Object, list[Any]]] = [
     ("apiregistration.k8s.io", "APIService", {"spec": {"service": {"namespace": "a", "name": "b"}}, "status": {
      "conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}},
      ["n", "a/b", "False (MissingEndpoints)", "3h"]),
+    ("apiregistration.k8s.io", "APIService", {"spec": {}, "status": {"conditions": [{"type": "Available",
+     "status": "Unknown"}]}}, ["n", "Local", "Unknown", "3h"]),
     ("apiregistration.k8s.io", "APIService", {"spec": {}, "status": {"conditions": [{"type": "Available",
      "status": "True"}]}}, ["n", "Local", "True", "3h"]),
 ]  # fmt: skip

@@ -14,7 +14,6 @@ from controlplane.controllers.disruption_plan import (
     plan_disrupted,
     plan_failure,
     plan_status,
-    selector_text,
     stale_target_in,
 )
 from tests.unit.controlplane.controllers.objects_for_controllers import NOW, ago, pod
@@ -157,15 +156,3 @@ def test_only_what_counts_wakes_a_budget() -> None:
     assert concerns_budgets(pod("a"), pod("a", deleting=True))
     assert concerns_budgets(pod("a"), pod("a", labels={"app": "db"}))
     assert not concerns_budgets(pod("a", ready=True), pod("a", ready=True, ip="10.0.0.9", restarts=2))
-
-
-def test_a_selector_as_go_prints_it() -> None:
-    rest = "MatchExpressions:[]LabelSelectorRequirement{},}"
-    text = "&LabelSelector{MatchLabels:map[string]string{app: web,tier: a,}," + rest
-    assert selector_text({"matchLabels": {"tier": "a", "app": "web"}}) == text
-    asked = [{"key": "a", "operator": "In", "values": ["x", "y"]}, {"key": "b", "operator": "Exists"}]
-    assert selector_text({"matchExpressions": asked}) == (
-        "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{"
-        "LabelSelectorRequirement{Key:a,Operator:In,Values:[x y],},"
-        "LabelSelectorRequirement{Key:b,Operator:Exists,Values:[],},},}"
-    )

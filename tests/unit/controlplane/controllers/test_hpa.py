@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from controlplane.controllers.hpa_behavior import History, limit, stabilize
-from controlplane.controllers.hpa_metrics import show_selector
 from controlplane.controllers.hpa_replicas import (
     Caution,
     Proposal,
@@ -221,15 +220,6 @@ def test_custom_metrics_are_read_in_both_versions() -> None:
     old = {**item, "describedObject": {"name": "b"}, "metricName": "rate", "windowSeconds": 30}
     listed = {"items": [new, old]}
     assert read_custom_samples(listed) == {"a": Sample(1500, NOW, 60.0), "b": Sample(1500, NOW, 30.0)}
-
-
-def test_selectors_are_shown_as_go_prints_them() -> None:
-    expressions = [{"key": "tier", "operator": "In", "values": ["a", "b"]}]
-    assert show_selector(None) == "nil"
-    assert show_selector({"matchLabels": {"a": "1"}, "matchExpressions": expressions}) == (
-        "&LabelSelector{MatchLabels:map[string]string{a: 1,},MatchExpressions:[]LabelSelectorRequirement"
-        "{LabelSelectorRequirement{Key:tier,Operator:In,Values:[a b],},},}"
-    )
 
 
 def test_another_tolerance() -> None:

@@ -75,6 +75,12 @@ def test_a_deployments_annotations_count_as_a_change() -> None:
     assert not of(kind("apps/v1", "ReplicaSet")).spec_changed(new, old)
 
 
+def test_a_priority_class_keeps_its_generation() -> None:
+    classes = of(kind("scheduling.k8s.io/v1", "PriorityClass"))
+    assert classes.generated
+    assert not classes.spec_changed(_object(description="new"), _object())
+
+
 def test_a_slices_labels_count_as_a_change() -> None:
     slices = of(kind("discovery.k8s.io/v1", "EndpointSlice"))
     old, new = _object(ports=[]), _object()
@@ -84,8 +90,13 @@ def test_a_slices_labels_count_as_a_change() -> None:
 
 
 def test_a_status_update_and_the_metadata() -> None:
-    claims, levels = kind("v1", "PersistentVolumeClaim"), kind("flowcontrol.apiserver.k8s.io/v1", "FlowSchema")
-    for resource, kept in ((claims, {"x": "y"}), (levels, None)):
+    for api_version, name, kept in (
+        ("v1", "PersistentVolumeClaim", {"x": "y"}),
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition", {"x": "y"}),
+        ("apiregistration.k8s.io/v1", "APIService", None),
+        ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", None),
+    ):
+        resource = kind(api_version, name)
         old = _object(spec={"a": 1}, status={})
         new: dict[str, Any] = {"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"a": 2}, "status": {"b": 1}}
         of(resource).prepare_status(call(resource, "status"), new, old)

@@ -103,22 +103,23 @@ class ClusterRecords:
             return self._reverse(name, qtype)
         found = self._find(name[: len(name) - len(self.zone)], name)
         if found is None:
-            return self._nothing(NXDOMAIN)
+            return self.nothing(NXDOMAIN)
         matching = tuple(record for record in found if record.type in (qtype, CNAME) or qtype == ANY)
         if not matching:
-            return self._nothing(NOERROR)
+            return self.nothing(NOERROR)
         targets = dict.fromkeys(record.data[3] for record in matching if record.type == SRV)
         extra = tuple(record for target in targets for record in self._of_target(target) if record.type in (A, AAAA))
         return Answer(NOERROR, matching, additional=extra)
 
-    def _nothing(self, rcode: int) -> Answer:
+    def nothing(self, rcode: int) -> Answer:
+        """No record of what was asked for (NOERROR), or no such name (NXDOMAIN)."""
         return Answer(rcode, authority=(soa(self.zone, self._ttl, self._serial()),))
 
     def _reverse(self, name: Name, qtype: int) -> Answer:
         """The PTR of a cluster address or of an endpoint (spec 2.3.3 and 2.4.3)."""
         address = reversed_address(name)
         if address is None:
-            return self._nothing(NXDOMAIN)
+            return self.nothing(NXDOMAIN)
         targets = [
             self._service_name(service)
             for service in self._services.by_index(BY_ADDRESS, address)
@@ -133,9 +134,9 @@ class ClusterRecords:
                 if address in endpoint["addresses"]
             ]
         if not targets:
-            return self._nothing(NXDOMAIN)
+            return self.nothing(NXDOMAIN)
         if qtype not in (PTR, ANY):
-            return self._nothing(NOERROR)
+            return self.nothing(NOERROR)
         return Answer(NOERROR, tuple(Record(name, PTR, self._ttl, target) for target in dict.fromkeys(targets)))
 
     def _exposed(self, namespace: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import ManualClock
 from nodeagent.dns import message
 from nodeagent.dns.block import Chain
@@ -18,7 +19,7 @@ from nodeagent.dns.forward import Forwarder
 from nodeagent.dns.hosts import HostsTable
 from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, Answer, Record
 from nodeagent.dns.metrics import TALLIES
-from nodeagent.dns.records import ClusterRecords
+from nodeagent.dns.records import BY_SERVICE, ClusterRecords, slice_service
 from nodeagent.dns.resolver import Resolver
 from nodeagent.dns.server import MAX_CONNECTIONS, Server
 from nodeagent.dns.settings import Kubernetes
@@ -223,6 +224,26 @@ async def test_an_alias_out_of_the_zone_comes_with_its_address() -> None:
             assert await ask(port, "alias.cluster.local") == (NOERROR, [("outside.test", 30), ("192.0.2.8", 20)])
         assert upstream.asked == 1
         assert await ask(port, "none.cluster.local") == (NXDOMAIN, [])
+
+
+async def test_aliases_that_lead_in_a_circle_or_nowhere_are_no_records(caplog: pytest.LogCaptureFixture) -> None:
+    """An ExternalName Service is anybody's who may write one: it must not keep the server busy, nor fill its log."""
+    services, namespaces, slices = Lister(), Lister(), Lister()
+    namespaces.put({"metadata": {"name": "default"}})
+    slices.add_index(BY_SERVICE, slice_service)
+    chain = {f"hop{number}": f"hop{number + 1}" for number in range(10)}
+    for name, to in {"self": "self", "a": "b", "b": "a", "lost": "none", **chain}.items():
+        spec = {"type": "ExternalName", "externalName": f"{to}.default.svc.cluster.local"}
+        services.put({"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+    services.put({"metadata": {"name": "hop10", "namespace": "default"}, "spec": {"clusterIP": "10.96.0.9"}})
+    records = ClusterRecords(("cluster", "local"), services, slices, namespaces, settings=CLUSTER, serial=lambda: 1)
+    async with serve(". {\n errors\n}\n", ManualClock(), records) as (port, _):
+        for name in ("self", "a", "lost", "hop0"):
+            assert await ask(port, f"{name}.default.svc.cluster.local") == (NOERROR, [])
+        _, found = await ask(port, "hop2.default.svc.cluster.local")
+        assert len(found) == 9
+        assert found[-1] == ("10.96.0.9", 5)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_cut_answer_is_asked_again_over_tcp_and_served_over_tcp() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from apimachinery.cache.lister import Lister
 from apimachinery.meta import objects
-from apimachinery.meta.endpoints import SERVICE_NAME
+from nodeagent.dns.indexes import BY_ADDRESS, BY_SERVICE, Object, service_addresses, slice_service
 from nodeagent.dns.message import (
     AAAA,
     ANY,
@@ -35,40 +35,9 @@ from nodeagent.dns.message import (
 from nodeagent.dns.reverse import reversed_address
 from nodeagent.dns.settings import Kubernetes, covers
 
-Object = dict[str, Any]
-
 SCHEMA_VERSION = "1.1.0"
-BY_ADDRESS, BY_SERVICE = "address", "service"
 _VERSION_TTL = 28800  # seconds; CoreDNS's
 _REVERSE = (("in-addr", "arpa"), ("ip6", "arpa"))
-
-
-def service_addresses(service: Object) -> Iterable[str]:
-    """Index function: the cluster addresses of a Service; "None" is no address."""
-    return [
-        ip
-        for ip in service["spec"].get("clusterIPs") or [service["spec"].get("clusterIP")]
-        if ip not in (None, "", "None")
-    ]
-
-
-def slice_service(slice_: Object) -> Iterable[str]:
-    """Index function: `namespace/name` of the Service that an EndpointSlice belongs to."""
-    name = objects.labels(slice_).get(SERVICE_NAME)
-    return [f"{objects.namespace(slice_)}/{name}"] if name else []
-
-
-def slice_addresses(slice_: Object) -> Iterable[str]:
-    """Index function: the addresses of an EndpointSlice."""
-    return {address for endpoint in slice_.get("endpoints") or () for address in endpoint["addresses"]}
-
-
-def pod_addresses(pod: Object) -> Iterable[str]:
-    """Index function: the addresses of a Pod that has not ended."""
-    status = pod.get("status") or {}
-    if status.get("phase") in ("Succeeded", "Failed"):
-        return []
-    return [one["ip"] for one in status.get("podIPs") or () if one.get("ip")]
 
 
 class ClusterRecords:
@@ -130,7 +99,7 @@ class ClusterRecords:
                 (self._label(endpoint, address), *self._service_name(service))
                 for slice_ in self._slices.by_index(BY_ADDRESS, address)
                 if (service := self._service_of(slice_)) is not None
-                for endpoint in slice_["endpoints"]
+                for endpoint in self._ready(service, slice_)
                 if address in endpoint["addresses"]
             ]
         if not targets:
@@ -250,14 +219,19 @@ class ClusterRecords:
         return (self._find(target[: -len(self.zone)], target) if self.covers(target) else None) or []
 
     def _ready_endpoints(self, service: Object) -> Iterable[tuple[Object, Object]]:
+        for slice_ in self._slices.by_index(BY_SERVICE, objects.key(service)):
+            for endpoint in self._ready(service, slice_):
+                yield endpoint, slice_
+
+    def _ready(self, service: Object, slice_: Object) -> Iterable[Object]:
+        """The endpoints of one slice that have records."""
+        if not self._settings.endpoints or slice_.get("addressType") not in ("IPv4", "IPv6"):
+            return
         every = bool(service["spec"].get("publishNotReadyAddresses"))
-        for slice_ in self._slices.by_index(BY_SERVICE, objects.key(service)) if self._settings.endpoints else ():
-            if slice_.get("addressType") not in ("IPv4", "IPv6"):
-                continue
-            for endpoint in slice_.get("endpoints") or ():
-                # An unknown readiness is to be taken for ready (discovery.k8s.io/v1, EndpointConditions).
-                if every or (endpoint.get("conditions") or {}).get("ready") is not False:
-                    yield endpoint, slice_
+        for endpoint in slice_.get("endpoints") or ():
+            # An unknown readiness is to be taken for ready (discovery.k8s.io/v1, EndpointConditions).
+            if every or (endpoint.get("conditions") or {}).get("ready") is not False:
+                yield endpoint
 
     def _service_of(self, slice_: Object) -> Object | None:
         for key in slice_service(slice_):

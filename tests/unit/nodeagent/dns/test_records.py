@@ -7,16 +7,16 @@ import pytest
 
 from apimachinery.cache.lister import Lister
 from nodeagent.dns import message
-from nodeagent.dns.message import AAAA, CNAME, NOERROR, NS, NXDOMAIN, PTR, SOA, SRV, TXT, A, parse_name
-from nodeagent.dns.records import (
+from nodeagent.dns.indexes import (
     BY_ADDRESS,
     BY_SERVICE,
-    ClusterRecords,
     pod_addresses,
     service_addresses,
     slice_addresses,
     slice_service,
 )
+from nodeagent.dns.message import AAAA, CNAME, NOERROR, NS, NXDOMAIN, PTR, SOA, SRV, TXT, A, parse_name
+from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.settings import Kubernetes
 
 HTTP = {"name": "http", "port": 80, "protocol": "TCP"}
@@ -66,7 +66,8 @@ def build(zone: tuple[str, ...] = ("cluster", "local"), **settings: object) -> C
     ready = {"addresses": ["10.244.1.2"], "hostname": "db-0", "conditions": {"ready": True}}
     unknown = {"addresses": ["10.244.1.3"], "conditions": {}}
     unready = {"addresses": ["10.244.1.4"], "conditions": {"ready": False}}
-    slices.put(_slice("db-x", "db", ready, unknown, unready))
+    ending = {"addresses": ["10.244.1.5"], "conditions": {"ready": False, "serving": True, "terminating": True}}
+    slices.put(_slice("db-x", "db", ready, unknown, unready, ending))
     slices.put(_slice("eager-x", "eager", unready))
     return ClusterRecords(
         zone, services, slices, namespaces, settings=replace(SETTINGS, **settings), serial=lambda: 1,
@@ -168,12 +169,21 @@ def test_srv_brings_its_addresses(records: ClusterRecords) -> None:
         pytest.param("10.96.0.50", "web.default.svc.cluster.local", id="2.3.3 cluster address"),
         pytest.param("10.244.1.2", "db-0.db.default.svc.cluster.local", id="2.4.3 endpoint"),
         pytest.param("fd00::51", "two.default.svc.cluster.local", id="IPv6"),
+        pytest.param("10.244.1.4", "10-244-1-4.eager.default.svc.cluster.local", id="publishNotReadyAddresses alone"),
     ],
 )
 def test_reverse(address: str, target: str) -> None:
     name = parse_name(ipaddress.ip_address(address).reverse_pointer)
     answer = build(name[-2:]).answer(name, PTR)
     assert [(record.type, record.data) for record in answer.records] == [(PTR, parse_name(target))]
+
+
+def test_reverse_of_what_is_not_ready() -> None:
+    """spec 2.4.3 speaks of ready endpoints; without endpoints (`noendpoints`) there are none."""
+    unready = ipaddress.ip_address("10.244.1.5").reverse_pointer
+    assert build(("in-addr", "arpa")).answer(parse_name(unready), PTR).rcode == NXDOMAIN
+    ready = ipaddress.ip_address("10.244.1.2").reverse_pointer
+    assert build(("in-addr", "arpa"), endpoints=False).answer(parse_name(ready), PTR).rcode == NXDOMAIN
 
 
 @pytest.mark.parametrize("name", ["1.2.0.192.in-addr.arpa", "2.0.192.in-addr.arpa", "x.2.0.192.in-addr.arpa"])

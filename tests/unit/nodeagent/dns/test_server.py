@@ -17,9 +17,10 @@ from nodeagent.dns.cache import AnswerCache
 from nodeagent.dns.corefile import Block, parse
 from nodeagent.dns.forward import Forwarder
 from nodeagent.dns.hosts import HostsTable
+from nodeagent.dns.indexes import BY_SERVICE, slice_service
 from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, Answer, Record
 from nodeagent.dns.metrics import TALLIES
-from nodeagent.dns.records import BY_SERVICE, ClusterRecords, slice_service
+from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.resolver import Resolver
 from nodeagent.dns.server import MAX_CONNECTIONS, Server
 from nodeagent.dns.settings import Kubernetes

@@ -9,7 +9,8 @@ import ipaddress
 import struct
 from dataclasses import dataclass, field, replace
 
-A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME, OPT, ANY = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39, 41, 255
+A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME, OPT = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39, 41
+IXFR, AXFR, ANY = 251, 252, 255  # of questions only
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 

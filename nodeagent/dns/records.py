@@ -15,11 +15,14 @@ from nodeagent.dns.indexes import BY_ADDRESS, BY_SERVICE, Object, service_addres
 from nodeagent.dns.message import (
     AAAA,
     ANY,
+    AXFR,
     CNAME,
+    IXFR,
     NOERROR,
     NS,
     NXDOMAIN,
     PTR,
+    REFUSED,
     SRV,
     TXT,
     A,
@@ -67,13 +70,18 @@ class ClusterRecords:
         return covers((self.zone,), name)
 
     def answer(self, name: Name, qtype: int) -> Answer:
-        """For a name that `covers`. NXDOMAIN and empty answers carry the SOA, so that they can be kept (RFC 2308)."""
+        """For a name that `covers`. NXDOMAIN and empty answers carry the SOA, so that they can be kept (RFC 2308).
+
+        As CoreDNS, which has no records of the type ANY and hands the zone to nobody unless `transfer` says so.
+        """
+        if qtype in (AXFR, IXFR):
+            return Answer(REFUSED, authoritative=False)
         if self.zone[-2:] in _REVERSE and len(name) > len(self.zone):
             return self._reverse(name, qtype)
         found = self._find(name[: len(name) - len(self.zone)], name)
         if found is None:
             return self.nothing(NXDOMAIN)
-        matching = tuple(record for record in found if record.type in (qtype, CNAME) or qtype == ANY)
+        matching = tuple(record for record in found if record.type in (qtype, CNAME) and qtype != ANY)
         if not matching:
             return self.nothing(NOERROR)
         targets = dict.fromkeys(record.data[3] for record in matching if record.type == SRV)
@@ -104,7 +112,7 @@ class ClusterRecords:
             ]
         if not targets:
             return self.nothing(NXDOMAIN)
-        if qtype not in (PTR, ANY):
+        if qtype != PTR:
             return self.nothing(NOERROR)
         return Answer(NOERROR, tuple(Record(name, PTR, self._ttl, target) for target in dict.fromkeys(targets)))
 
@@ -179,7 +187,7 @@ class ClusterRecords:
 
     def _srv(self, service: Object, port: str | None, protocol: str | None, name: Name) -> Iterable[Record]:
         """spec 2.3.2 and 2.4.2. port: its name; None for any, also for one without a name. Weights add up to 100."""
-        own = self._service_name(service)
+        own = (objects.name(service), objects.namespace(service), "svc", *self.zone)
         targets: list[tuple[int, Name]] = []
         if not _is_headless(service):
             targets = [

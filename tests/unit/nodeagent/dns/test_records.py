@@ -15,7 +15,24 @@ from nodeagent.dns.indexes import (
     slice_addresses,
     slice_service,
 )
-from nodeagent.dns.message import AAAA, CNAME, NOERROR, NS, NXDOMAIN, PTR, SOA, SRV, TXT, A, parse_name
+from nodeagent.dns.message import (
+    AAAA,
+    ANY,
+    AXFR,
+    CNAME,
+    IXFR,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    PTR,
+    REFUSED,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    Answer,
+    parse_name,
+)
 from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.settings import Kubernetes
 
@@ -141,6 +158,9 @@ def test_what_there_is(records: ClusterRecords, name: str, qtype: int, data: lis
         pytest.param("default.svc.cluster.local", A, NOERROR, id="a namespace"),
         pytest.param("svc.cluster.local", A, NOERROR, id="svc"),
         pytest.param("_tcp.web.default.svc.cluster.local", SRV, NOERROR, id="a protocol alone"),
+        pytest.param("web.default.svc.cluster.local", ANY, NOERROR, id="everything there is"),
+        pytest.param("away.default.svc.cluster.local", ANY, NOERROR, id="everything there is of an alias"),
+        pytest.param("none.default.svc.cluster.local", ANY, NXDOMAIN, id="everything of nothing"),
         pytest.param("none.default.svc.cluster.local", A, NXDOMAIN, id="no such service"),
         pytest.param("web.none.svc.cluster.local", A, NXDOMAIN, id="no such namespace"),
         pytest.param("empty.default.svc.cluster.local", A, NXDOMAIN, id="headless without endpoints"),
@@ -156,6 +176,22 @@ def test_what_there_is_not(records: ClusterRecords, name: str, qtype: int, rcode
     answer = records.answer(parse_name(name), qtype)
     assert (answer.rcode, answer.records) == (rcode, ())
     assert [record.type for record in answer.authority] == [SOA]
+
+
+@pytest.mark.parametrize("qtype", [AXFR, IXFR])
+@pytest.mark.parametrize("name", ["cluster.local", "web.default.svc.cluster.local", "none.default.svc.cluster.local"])
+def test_the_zone_is_handed_to_nobody(records: ClusterRecords, name: str, qtype: int) -> None:
+    assert records.answer(parse_name(name), qtype) == Answer(REFUSED, authoritative=False)
+
+
+def test_targets_are_in_the_zone_that_was_asked() -> None:
+    """`kubernetes cluster.local second.test`: one who knows the second zone may not know the first."""
+    for zone in (("cluster", "local"), ("second", "test")):
+        for service, target in (("web", "web"), ("db", "db-0.db")):
+            answer = build(zone).answer((service, "default", "svc", *zone), SRV)
+            name = parse_name(f"{target}.default.svc.{'.'.join(zone)}")
+            assert name in [record.data[3] for record in answer.records]
+            assert name in [record.name for record in answer.additional]
 
 
 def test_srv_brings_its_addresses(records: ClusterRecords) -> None:

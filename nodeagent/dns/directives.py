@@ -255,10 +255,11 @@ def hosts(directive: Directive, block: Zones, problems: Problems) -> Hosts:
                 made["reverse"] = False
             case "fallthrough":
                 made["through"] = _through(line.words)
-            case _ if _server(name) and ("." in name or ":" in name):
-                inline.append(tuple(line.words))
-            case _:
+            case _ if made.get("through"):
                 _unknown(directive, line, problems)
+            case _:
+                # CoreDNS: a line of hosts, also when it is none; but none comes after `fallthrough`.
+                inline.append(tuple(line.words))
     zones = tuple(parse_name(word) for word in words[1:]) or block
     # Without a file and without lines it is the machine's own.
     file = Path(words[0]) if words else None if inline else Path("/etc/hosts")

@@ -18,7 +18,7 @@ from nodeagent.dns.corefile import Block, parse
 from nodeagent.dns.forward import Forwarder
 from nodeagent.dns.hosts import HostsTable
 from nodeagent.dns.indexes import BY_SERVICE, slice_service
-from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, Answer, Record
+from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, PTR, REFUSED, SERVFAIL, A, Answer, Record
 from nodeagent.dns.metrics import TALLIES
 from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.resolver import Resolver
@@ -183,6 +183,51 @@ async def test_a_hosts_file_is_read_again(tmp_path: Path) -> None:
         file.write_text("192.0.2.22 a.test\n")
         await clock.advance(5)
         assert await ask(port, "a.test") == (NOERROR, [("192.0.2.22", 3600)])
+
+
+HOSTS = """
+test 10.in-addr.arpa {
+    hosts {
+        10.0.0.1 a.test elsewhere.example
+        ::ffff:10.0.0.2 a.test *.wild.test
+        fd00::1 a.test
+        nonsense
+    }
+}
+. {
+    forward . 127.0.0.1:PORT
+    hosts FILE example {
+        10.0.0.1 inline.example
+        fallthrough
+    }
+}
+"""
+
+
+async def test_hosts_as_in_coredns(tmp_path: Path) -> None:
+    """Every type of a name that has an address is answered here; reverse names whatever zones the directive has."""
+    file = tmp_path / "hosts"
+    file.write_text("192.0.2.1 a.example b.other\n10.0.0.1 first.example\n")
+    clock = ManualClock()
+    async with Upstream({}) as upstream:
+        text = HOSTS.replace("PORT", str(upstream.port)).replace("FILE", str(file))
+        async with serve(text, clock) as (port, _):
+            assert await ask(port, "a.test") == (NOERROR, [("10.0.0.1", 3600), ("10.0.0.2", 3600)])
+            for qtype in (message.MX, message.SRV, message.ANY, 65):
+                assert await ask(port, "a.test", qtype) == (NOERROR, [])
+                assert await ask(port, "none.test", qtype) == (SERVFAIL, [])
+                assert await ask(port, "a.example", qtype) == (NOERROR, [])
+                assert upstream.asked == 0
+            assert await ask(port, "x.wild.test") == (SERVFAIL, [])
+            assert await ask(port, "1.0.0.10.in-addr.arpa", PTR) == (NOERROR, [("a.test", 3600)])
+            assert await ask(port, "1.2.0.192.in-addr.arpa", PTR) == (NOERROR, [("a.example", 3600)])
+            assert upstream.asked == 0
+            assert await ask(port, "b.other") == (NXDOMAIN, [])
+            assert await ask(port, "none.example", message.MX) == (NXDOMAIN, [])
+            assert upstream.asked == 2
+            file.unlink()
+            await clock.advance(60)
+            assert await ask(port, "a.example") == (NOERROR, [("192.0.2.1", 3600)])
 
 
 async def test_known_answers_are_not_computed_again_until_something_changes() -> None:

@@ -115,7 +115,7 @@ class Chain:
         if back is not None:
             answer = back(answer)
         if self.cache is not None and self.cache.covers(query.name):
-            self.cache.put(query, answer)
+            answer = self.cache.put(query, answer)
         return Found(answer, "forward")
 
     async def refresh(self, query: Query) -> None:

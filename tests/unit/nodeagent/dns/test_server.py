@@ -87,6 +87,19 @@ async def test_forwards_keeps_and_lets_expire() -> None:
         assert upstream.asked == 2
 
 
+@pytest.mark.parametrize("options", ["", " {\n disable success\n}"], ids=["kept", "not kept"])
+async def test_nobody_is_told_a_longer_life_than_the_cache_has(options: str) -> None:
+    """CoreDNS bounds the first answer as well: with `cache 30` no client keeps one for the day that its zone says."""
+    names = {"long.test": (86400, "192.0.2.7"), "short.test": (0, "192.0.2.8")}
+    async with (
+        Upstream(names) as upstream,
+        serve(plain(upstream, f"cache 30{options}"), ManualClock()) as (port, _),
+    ):
+        for _ in range(2):
+            assert await ask(port, "long.test") == (NOERROR, [("192.0.2.7", 30)])
+            assert await ask(port, "short.test") == (NOERROR, [("192.0.2.8", 5)])
+
+
 async def test_a_denial_is_kept_for_as_long_as_its_soa_says() -> None:
     clock = ManualClock()
     async with Upstream({}) as upstream, serve(plain(upstream, "cache 3600"), clock) as (port, _):

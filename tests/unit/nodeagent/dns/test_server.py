@@ -11,7 +11,7 @@ import pytest
 
 from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import ManualClock
-from nodeagent.dns import message
+from nodeagent.dns import forward, message
 from nodeagent.dns.block import Chain
 from nodeagent.dns.cache import AnswerCache
 from nodeagent.dns.corefile import Block, parse
@@ -152,6 +152,27 @@ async def test_the_next_server_is_asked_and_one_that_fails_is_down() -> None:
             for _ in range(3):
                 await clock.advance(0.5)
             assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
+
+
+async def test_a_lost_datagram_is_sent_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """CoreDNS asks for as long as there is time; with a single server, a lost packet was a name without an answer."""
+    monkeypatch.setattr(forward, "TIMEOUT", 0.05)
+    monkeypatch.setattr(forward, "DEADLINE", 1.0)
+    async with (
+        Upstream({"host.test": (20, "192.0.2.7")}) as upstream,
+        serve(plain(upstream, "errors"), ManualClock()) as (port, _),
+    ):
+        upstream.mute = True
+        asking = asyncio.ensure_future(ask(port, "host.test"))
+        while not upstream.asked:
+            await asyncio.sleep(0)
+        upstream.mute = False
+        assert await asking == (NOERROR, [("192.0.2.7", 20)])
+        upstream.mute = True
+        assert await ask(port, "host.test") == (SERVFAIL, [])
+        assert upstream.asked > 3
+    told = f"2 host.test. A: read udp 127.0.0.1:{upstream.port}: i/o timeout"
+    assert told in [record.getMessage() for record in caplog.records]
 
 
 async def test_stub_domains_go_to_their_own_server() -> None:

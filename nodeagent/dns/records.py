@@ -18,6 +18,7 @@ from nodeagent.dns.message import (
     AXFR,
     CNAME,
     IXFR,
+    MAX_LABEL,
     NOERROR,
     NS,
     NXDOMAIN,
@@ -261,7 +262,8 @@ class ClusterRecords:
         label: str = endpoint.get("hostname") or ""
         target = endpoint.get("targetRef") or {}
         if not label and self._settings.pod_names and target.get("kind") == "Pod":
-            label = target.get("name") or ""
+            name: str = target.get("name") or ""
+            label = name if len(name) <= MAX_LABEL else ""
         return label or address.replace(".", "-").replace(":", "-")
 
 

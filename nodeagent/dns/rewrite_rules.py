@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from nodeagent.dns.message import MAX_NAME, SRV, TYPES, Answer, Name, Query, Record, format_name, parse_name
+from nodeagent.dns.message import MAX_LABEL, MAX_NAME, SRV, TYPES, Answer, Name, Query, Record, format_name, parse_name
 from nodeagent.dns.settings import Rewrite
 
 Back = Callable[[Answer], Answer]
@@ -106,7 +106,7 @@ def apply(rules: Sequence[Rewrite], query: Query) -> tuple[Query, Back | None]:
 
 def legal(name: Name) -> Name:
     """The name itself. Raises ValueError for one that cannot be written (RFC 1035 section 2.3.4)."""
-    if any(len(label) > 63 for label in name) or sum(len(label) + 1 for label in name) >= MAX_NAME:
+    if any(len(label) > MAX_LABEL for label in name) or sum(len(label) + 1 for label in name) >= MAX_NAME:
         raise ValueError(f"{format_name(name)} is no legal name")
     format_name(name).encode("latin-1")
     return name

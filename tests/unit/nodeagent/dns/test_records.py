@@ -76,6 +76,9 @@ def build(zone: tuple[str, ...] = ("cluster", "local"), **settings: object) -> C
     services.put(_service("nameless", "10.96.0.52", ports=[{"port": 80}]))
     services.put(_service("pointer", None, type="ExternalName", externalName="192.0.2.1"))
     slices.put(_slice("two-x", "two", {"addresses": ["fd00::9"], "targetRef": {"kind": "Pod", "name": "two-0"}}))
+    long = {"addresses": ["10.244.2.9"], "targetRef": {"kind": "Pod", "name": "p" * 64}}
+    services.put(_service("long", "None"))
+    slices.put(_slice("long-x", "long", long))
     services.put(_service("db", "None"))
     services.put(_service("empty", "None"))
     services.put(_service("eager", "None", publishNotReadyAddresses=True))
@@ -238,6 +241,7 @@ def test_reverse_of_a_stranger(name: str) -> None:
         pytest.param({"ignore_empty": True}, "web.default.svc", NXDOMAIN, id="ignore empty_service"),
         pytest.param({"ignore_empty": True}, "two.default.svc", NOERROR, id="ignore empty_service, with endpoints"),
         pytest.param({"pod_names": True}, "two-0.two.default.svc", NOERROR, id="endpoint_pod_names"),
+        pytest.param({"pod_names": True}, "10-244-2-9.long.default.svc", NOERROR, id="of a pod whose name is no label"),
         pytest.param({"endpoints": False}, "db.default.svc", NXDOMAIN, id="noendpoints"),
     ],
 )

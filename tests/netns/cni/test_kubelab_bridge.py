@@ -85,6 +85,25 @@ def test_a_field_that_is_not_carried_out_is_refused(
     assert answer.error["code"] == 2
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{"conditionsV4": ["-d", "192.0.2.0/24"]}, {"conditionsV6": ["x"]}, {"masqAll": True}, {"snat": False}],
+)
+def test_a_field_of_portmap_that_is_not_carried_out_is_refused(
+    plugins: Plugins, config: Config, node: Namespace, pod: Namespace, more: Config
+) -> None:
+    """A port that is open to more than it was said to be open to is worse than none; DEL goes on."""
+    ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+    link = {**config, "type": "portmap", "runtimeConfig": ports, **more}
+    result = attach(plugins, config, node, pod)
+    answer = plugins.call("portmap", "ADD", {**link, "prevResult": result}, node=node, netns=str(pod.path))
+    assert (answer.error["code"], answer.error["msg"]) == (2, f"portmap does not support {next(iter(more))}")
+    assert "CNI-DN-" not in node.run("iptables-save", "-t", "nat")
+    assert plugins.call("portmap", "DEL", link, node=node, netns=str(pod.path)).code == 0
+    accepted = {**link, **dict.fromkeys(more), "snat": True, "prevResult": result}
+    assert plugins.call("portmap", "ADD", accepted, node=node, netns=str(pod.path)).code == 0
+
+
 def test_mtu_is_the_uplinks_unless_given(plugins: Plugins, config: Config, node: Namespace, make: Make) -> None:
     outside, pod = make("outside"), make("pod")
     connect(node, outside, "192.0.2.10/24", "192.0.2.2/24", ("up0", "down0"))

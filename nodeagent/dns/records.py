@@ -85,7 +85,9 @@ class ClusterRecords:
         matching = tuple(record for record in found if record.type in (qtype, CNAME) and qtype != ANY)
         if not matching:
             return self.nothing(NOERROR)
-        targets = dict.fromkeys(record.data[3] for record in matching if record.type == SRV)
+        targets = dict.fromkeys(
+            record.data[3] if record.type == SRV else record.data for record in matching if record.type in (SRV, NS)
+        )
         extra = tuple(record for target in targets for record in self._of_target(target) if record.type in (A, AAAA))
         return Answer(NOERROR, matching, additional=extra)
 
@@ -127,7 +129,7 @@ class ClusterRecords:
             case ():
                 return [
                     soa(self.zone, self._ttl, self._serial()),
-                    Record(name, NS, self._ttl, ("ns", "dns", *self.zone)),
+                    Record(name, NS, self._ttl, self._server()),
                 ]
             case ("dns-version",):
                 return [Record(name, TXT, _VERSION_TTL, txt(SCHEMA_VERSION))]
@@ -241,6 +243,11 @@ class ClusterRecords:
             # An unknown readiness is to be taken for ready (discovery.k8s.io/v1, EndpointConditions).
             if every or (endpoint.get("conditions") or {}).get("ready") is not False:
                 yield endpoint
+
+    def _server(self) -> Name:
+        """What the zone's server is called: CoreDNS tells the Service that leads to it."""
+        known = self._services.get("kube-dns", "kube-system") is not None and self.zone[-2:] not in _REVERSE
+        return ("kube-dns", "kube-system", "svc", *self.zone) if known else ("ns", "dns", *self.zone)
 
     def _service_of(self, slice_: Object) -> Object | None:
         for key in slice_service(slice_):

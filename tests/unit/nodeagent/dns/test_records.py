@@ -187,6 +187,18 @@ def test_the_zone_is_handed_to_nobody(records: ClusterRecords, name: str, qtype:
     assert records.answer(parse_name(name), qtype) == Answer(REFUSED, authoritative=False)
 
 
+def test_the_zones_server_is_the_service_that_leads_to_it() -> None:
+    records = build()
+    assert records.answer(parse_name("cluster.local"), NS).additional == ()
+    service = {"metadata": {"name": "kube-dns", "namespace": "kube-system"}, "spec": {"clusterIP": "10.96.0.10"}}
+    records._services.put(service)
+    records._namespaces.put({"metadata": {"name": "kube-system"}})
+    answer = records.answer(parse_name("cluster.local"), NS)
+    server = parse_name("kube-dns.kube-system.svc.cluster.local")
+    assert [record.data for record in answer.records] == [server]
+    assert [(record.name, _data(record)) for record in answer.additional] == [(server, "10.96.0.10")]
+
+
 def test_targets_are_in_the_zone_that_was_asked() -> None:
     """`kubernetes cluster.local second.test`: one who knows the second zone may not know the first."""
     for zone in (("cluster", "local"), ("second", "test")):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from apimachinery.cache.lister import Lister
@@ -15,6 +16,7 @@ from nodeagent.dns import forward, message
 from nodeagent.dns.block import Chain
 from nodeagent.dns.cache import AnswerCache
 from nodeagent.dns.corefile import Block, parse
+from nodeagent.dns.doors import Doors
 from nodeagent.dns.forward import Forwarder
 from nodeagent.dns.hosts import HostsTable
 from nodeagent.dns.indexes import BY_SERVICE, slice_service
@@ -382,3 +384,24 @@ async def test_streams_that_say_nothing_keep_nobody_from_an_answer() -> None:
                     return
                 except (asyncio.IncompleteReadError, ConnectionError):
                     await asyncio.sleep(0)
+
+
+async def test_who_is_not_ready_is_told_in_coredns_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    port = free_port()
+    doors = Doors("127.0.0.1", lambda: ["other", "kubernetes"])
+    await doors.open(parse(f". {{\n ready 127.0.0.1:{port}\n}}\n"))
+    try:
+        async with asyncio.timeout(20), aiohttp.ClientSession() as client:
+            while True:
+                try:
+                    async with client.get(f"http://127.0.0.1:{port}/ready") as answer:
+                        assert (answer.status, await answer.text()) == (503, "kubernetes,other")
+                        break
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0)
+    finally:
+        await doors.close()
+    assert ("plugin/ready", 'Still waiting on: "kubernetes,other"') in [
+        (record.name, record.getMessage()) for record in caplog.records
+    ]

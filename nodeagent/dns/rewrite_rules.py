@@ -54,10 +54,8 @@ def _name_rule(kind: str, before: str, after: str, options: list[str], stop: boo
         else:
             raise ValueError(f"invalid answer rule {word!r}")
     if kind != "regex":
-        # Names are compared with their last dot, as CoreDNS does.
-        before, after = before.lower(), after.lower()
-        if kind in ("exact", "suffix"):
-            before, after = before.rstrip(".") + ".", after.rstrip(".") + "."
+        # CoreDNS completes them as names: a prefix or a substring ends with a label.
+        before, after = before.lower().rstrip(".") + ".", after.lower().rstrip(".") + "."
     quoted = re.escape(before)
     text = {"exact": rf"\A{quoted}\Z", "prefix": rf"\A{quoted}", "suffix": rf"{quoted}\Z", "substring": quoted}
     return Rewrite(kind, before, _compile(text.get(kind, before)), after, stop, auto, tuple(answers), tuple(values))

@@ -67,3 +67,24 @@ def test_an_answer_is_led_back(rule: str, name: str, asked: str, answer: list[st
     assert format_name(query.name) == asked
     assert back is not None
     assert [_shown(record) for record in back(_answer(*answer)).records] == told
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "asked"),
+    [
+        pytest.param("prefix foo bar", "foo.example.com", "bar.example.com.", id="prefix"),
+        pytest.param("prefix foo. bar.", "foo.example.com", "bar.example.com.", id="prefix with a dot"),
+        pytest.param("prefix foo bar", "foobar.example.com", None, id="prefix within a label"),
+        pytest.param("prefix foo bar", "coredns.foo", None, id="no prefix"),
+        pytest.param("suffix com org", "foo.example.com", "foo.example.org.", id="suffix"),
+        pytest.param("suffix .com .org", "foo.example.com", "foo.example.org.", id="suffix with a dot"),
+        pytest.param("suffix .in.test nginx.test", "web.in.test", "webnginx.test.", id="suffix to within a label"),
+        pytest.param("substring from.substring to", "from.substring.nl", "to.nl.", id="substring"),
+        pytest.param("substring service svc", "services.test", None, id="substring within a label"),
+        pytest.param(r"regex (f.*m)\.regex\.(nl) to.{2}", "from.regex.nl", "to.nl.", id="regex"),
+    ],
+)
+def test_what_is_asked(rule: str, name: str, asked: str | None) -> None:
+    """Rows of CoreDNS's own tests: but for patterns, what a rule names is completed to a name."""
+    query, back = rewrite_rules.apply([rewrite_rules.parse(["name", *rule.split()], True)], _query(name))
+    assert (format_name(query.name), back is not None) == (asked or f"{name}.", asked is not None)

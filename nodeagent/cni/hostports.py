@@ -36,6 +36,8 @@ def ensure(network: str, container: str, mappings: list[PortMapping], addresses:
     checked = [_checked(mapping) for mapping in mappings]
     for family, address in _by_family(addresses).items():
         netfilter.restore(family, *plan_ensure(network, container, checked, address, netfilter.saved(family)))
+        if ports := {mapping["hostPort"] for mapping in checked if mapping["protocol"] == "udp"}:
+            _forget_stale(family, ports, address)
 
 
 def remove(network: str, container: str) -> None:
@@ -123,6 +125,23 @@ def find_missing(
         if (protocol, port) not in led or not any(f" -p {protocol} " in line for line in rules):
             return f"host port {port}/{protocol} does not lead to {format_ip(address.ip)}"
     return ""
+
+
+def _forget_stale(family: int, ports: Set[int], address: Network) -> None:
+    """UDP has no end that the kernel could see: who goes on sending would go on to the pod that had the port before, or
+    to nobody. A refusal is no failure: what is tracked ends some time."""
+    # Imported where it is needed: every import delays every pod.
+    from nodeagent.netlink import conntrack
+    from nodeagent.netlink.links import AF_INET, AF_INET6
+    from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink
+
+    try:
+        with Netlink(NETLINK_NETFILTER) as netlink:
+            for flow in conntrack.list_flows(netlink, AF_INET if family == 4 else AF_INET6, {conntrack.IPPROTO_UDP}):
+                if flow.destination_port in ports and flow.reply_source != address.ip:
+                    conntrack.forget(netlink, flow)
+    except OSError:
+        return
 
 
 def _remove_chain(chain: str, present: list[str]) -> list[str]:

@@ -92,12 +92,14 @@ def _span(entry: Range, first: bytes, last: bytes) -> Iterator[tuple[bytes, Rang
 
 def _refuse_second(leases: Leases, ipam: Ipam, call: Call) -> None:
     held = leases.held_by(call.container, call.interface)
-    for ip in held:
-        if any(entry.contains(ip) for ranges in ipam.range_sets for entry in ranges):
-            raise CniError(
-                ADDRESS_TAKEN,
-                f"{format_ip(ip)} has been allocated to {call.container}, duplicate allocation is not allowed",
-            )
+    for number, ranges in enumerate(ipam.range_sets):
+        for ip in held:
+            if any(entry.contains(ip) for entry in ranges):
+                raise CniError(
+                    ADDRESS_TAKEN,
+                    f"failed to allocate for range {number}: {format_ip(ip)} has been allocated to {call.container}, "
+                    "duplicate allocation is not allowed",
+                )
 
 
 def _reserve_all(leases: Leases, ipam: Ipam, call: Call, alive: Alive | None) -> list[dict[str, str]]:

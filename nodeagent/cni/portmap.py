@@ -10,7 +10,7 @@ from nodeagent.netlink.wire import Netlink
 from . import alive, hostports, results
 from .addresses import Network, parse_network
 from .call import Plugin
-from .errors import DECODING_FAILURE, INVALID_CONFIG, CniError
+from .errors import DECODING_FAILURE, INVALID_CONFIG, UNSUPPORTED_FIELD, CniError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     Result = dict[str, Any]
 
 
+# The reference's fields that we do not carry out: a port would be open to others, or hide others, than was asked for.
+_UNSUPPORTED = ("conditionsV4", "conditionsV6", "masqAll")
+
+
 def add(call: Call) -> Result:
+    _refuse_unsupported(call)
     previous = results.from_previous(call.config)
     if previous is None:
         raise CniError(INVALID_CONFIG, "must be called as chained plugin")
@@ -68,6 +73,14 @@ def container_addresses(previous: Result, interface: str) -> list[Network]:
         except ValueError as error:
             raise CniError(DECODING_FAILURE, f"could not parse prevResult: {error}") from None
     return found
+
+
+def _refuse_unsupported(call: Call) -> None:
+    fields = [field for field in _UNSUPPORTED if call.config.get(field)]
+    if call.config.get("snat") is False:
+        fields.append("snat")
+    if fields:
+        raise CniError(UNSUPPORTED_FIELD, f"portmap does not support {', '.join(fields)}")
 
 
 def _mappings(call: Call) -> list[dict[str, Any]]:

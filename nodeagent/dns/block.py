@@ -29,6 +29,7 @@ from nodeagent.dns.message import (
     Answer,
     Name,
     Query,
+    Record,
     format_name,
 )
 from nodeagent.dns.records import ClusterRecords
@@ -36,7 +37,7 @@ from nodeagent.dns.settings import covers
 
 _errors = logging.getLogger("plugin/errors")
 
-MAX_ALIASES = 8  # CNAMEs followed for one question
+MAX_ALIASES = 8  # CNAMEs of the cluster followed for one question, as CoreDNS
 _HOSTS_FRESH = 1.0  # seconds; the file may change
 
 
@@ -52,11 +53,12 @@ class Found:
     refresh: bool = False
 
 
-Lookup = Callable[[Query], Awaitable[Answer]]
+Lookup = Callable[[Query, Sequence[Name]], Awaitable[Answer]]
 
 
 class Chain:
-    """The plugins of `block`. lookup: answers a question from the start, by whichever block (for aliases)."""
+    """The plugins of `block`. lookup: answers a question from the start, by whichever block (for aliases); it is told
+    the names that led there."""
 
     def __init__(
         self,
@@ -93,13 +95,13 @@ class Chain:
             return None
         return _found(self.cache.get(query))
 
-    async def later(self, query: Query, *, tcp: bool) -> Found:
-        """The answer when `at_once` had none, or is to be asked anew."""
+    async def later(self, query: Query, *, tcp: bool, followed: Sequence[Name] = ()) -> Found:
+        """The answer when `at_once` had none, or is to be asked anew. followed: the aliases that led to this name."""
         try:
             asked, back = rewrite_rules.apply(self.block.rewrites, query)
             found = self._local(asked)
             if found is not None:
-                found = replace(found, answer=await self._follow(asked, found.answer), fresh_for=0.0)
+                found = replace(found, answer=await self._follow(asked, found.answer, followed), fresh_for=0.0)
                 return found if back is None else replace(found, answer=back(found.answer))
             answer = await self._forward(asked, tcp=tcp)
         except (NoAnswer, ValueError) as error:
@@ -113,7 +115,7 @@ class Chain:
         if back is not None:
             answer = back(answer)
         if self.cache is not None and self.cache.covers(query.name):
-            self.cache.put(query, answer)
+            answer = self.cache.put(query, answer)
         return Found(answer, "forward")
 
     async def refresh(self, query: Query) -> None:
@@ -153,19 +155,20 @@ class Chain:
                 break
         return answer
 
-    async def _follow(self, query: Query, answer: Answer) -> Answer:
+    async def _follow(self, query: Query, answer: Answer, followed: Sequence[Name]) -> Answer:
         """A cluster's alias (an ExternalName Service) with the addresses at its end: a stub resolver takes an alias
-        without addresses for no answer."""
-        records = list(answer.records)
-        for _ in range(MAX_ALIASES):
-            target = _alias(query, Answer(NOERROR, tuple(records)))
-            if target is None or self.lookup is None:
-                break
-            more = await self.lookup(replace(query, name=target, edns=True))
-            if more.rcode != NOERROR or not more.records:
-                break
-            records += more.records
-        return replace(answer, records=tuple(records))
+        without addresses for no answer. One that leads nowhere within the zone, or back to itself, is no record."""
+        target = _alias(query, answer)
+        if target is None or self.lookup is None:
+            return answer
+        passed = (*followed, query.name)
+        more: tuple[Record, ...] = ()
+        if target not in passed and len(passed) <= MAX_ALIASES:
+            more = (await self.lookup(replace(query, name=target, edns=True), passed)).records
+        cluster = next((one for one in self._clusters if one.covers(query.name)), None)
+        if cluster is not None and cluster.covers(target) and not more:
+            return cluster.nothing(NOERROR)
+        return replace(answer, records=(*answer.records, *more))
 
     def _complain(self, query: Query, rcode: int, reason: str) -> None:
         if self.block.errors:

@@ -136,33 +136,42 @@ class AnswerCache:
             if kept := table.get(_key(query)):
                 kept.refreshing = False
 
-    def put(self, query: Query, answer: Answer) -> None:
-        """Keep an answer if it may be kept: success, a denial with its SOA, a failure for short."""
+    def put(self, query: Query, answer: Answer) -> Answer:
+        """Keep an answer if it may be kept: success, a denial with its SOA, a failure for short.
+
+        Returns it with its records' lives as they are kept: the first who asks is told no longer one than the others.
+        """
         settings = self._settings
-        kind, keep, life = SUCCESS, settings.success, 0
-        if answer.rcode == SERVFAIL:
-            kind, keep, life = DENIAL, settings.denial, settings.servfail
-        elif answer.rcode in (NOERROR, NXDOMAIN) and (answer.rcode == NXDOMAIN or not answer.records):
-            if not any(record.type == SOA for record in answer.authority):
-                return
-            kind, keep = DENIAL, settings.denial
-            life = _life(answer, keep)
-        elif answer.rcode == NOERROR:
-            life = _life(answer, keep)
-        if life <= 0 or covers(settings.no_success if kind == SUCCESS else settings.no_denial, query.name):
-            return
+        kind, keep, life = self._fate(answer)
+        if life <= 0:
+            return answer
+        bounded = _with_ttl(answer, life)
+        if covers(settings.no_success if kind == SUCCESS else settings.no_denial, query.name):
+            return bounded
         if answer.rcode == SERVFAIL and self._settings.stale and self._look(query, stale=True) is not None:
-            return  # an older answer is better than none
+            return bounded  # an older answer is better than none
         key = _key(query)
         for other, table in self._kept.items():
             if table.pop(key, None) is not None and other != kind:
                 self._entries[other].set(len(table))
         table = self._kept[kind]
-        table[key] = Kept(_with_ttl(answer, life), kind, self._clock.monotonic(), life)
+        table[key] = Kept(bounded, kind, self._clock.monotonic(), life)
         if len(table) > keep.capacity:
             table.popitem(last=False)
             self._evictions[kind].inc()
         self._entries[kind].set(len(table))
+        return bounded
+
+    def _fate(self, answer: Answer) -> tuple[str, Keep, int]:
+        """What kind of answer it is, and for how many seconds it is kept: 0 for what is not."""
+        settings = self._settings
+        if answer.rcode == SERVFAIL:
+            return DENIAL, settings.denial, settings.servfail
+        if answer.rcode == NOERROR and answer.records:
+            return SUCCESS, settings.success, _life(answer, settings.success)
+        if answer.rcode in (NOERROR, NXDOMAIN) and any(record.type == SOA for record in answer.authority):
+            return DENIAL, settings.denial, _life(answer, settings.denial)
+        return DENIAL, settings.denial, 0
 
 
 def _key(query: Query) -> Key:

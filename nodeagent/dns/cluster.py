@@ -9,18 +9,17 @@ from typing import Any
 from apimachinery.api.catalogue import ENDPOINTSLICES, NAMESPACES, PODS, SERVICES
 from apimachinery.cache.informer import Informer, InformerFactory
 from apimachinery.meta import objects
-from nodeagent.dns.records import (
+from nodeagent.dns.indexes import (
     BY_ADDRESS,
     BY_SERVICE,
-    ClusterRecords,
+    Object,
     pod_addresses,
     service_addresses,
     slice_addresses,
     slice_service,
 )
+from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.settings import Kubernetes
-
-Object = dict[str, Any]
 
 
 class ClusterSource:

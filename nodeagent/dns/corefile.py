@@ -28,7 +28,8 @@ from pathlib import Path
 from apimachinery.kit.config import Problems
 from nodeagent.dns import caddyfile, directives
 from nodeagent.dns.caddyfile import Directive, ServerBlock, parsing
-from nodeagent.dns.message import Name, parse_name
+from nodeagent.dns.message import Name
+from nodeagent.dns.reverse import zones_and_port
 from nodeagent.dns.settings import Cache, Forward, Hosts, Kubernetes, Log, Reload, Rewrite
 
 # What they ask for is always done here, or is CoreDNS's inner affair.
@@ -183,11 +184,11 @@ def _zones_and_port(server: ServerBlock, problems: Problems) -> tuple[tuple[Name
     zones: list[Name] = []
     ports: set[int] = set()
     for word in server.words:
-        scheme, _, rest = word.rpartition("://")
+        scheme = word.rpartition("://")[0]
         if scheme not in ("", "dns"):
             problems.add(parsing(server.where), f"the transport {scheme}:// is not implemented here")
-        zone, _, port = rest.partition(":")
-        zones.append(parse_name(zone))
+        named, port = zones_and_port(word)
+        zones += named
         ports.add(directives.number(parsing(server.where), [port or "53"], problems))
     if not zones:
         problems.add(parsing(server.where), "a server block must begin with its zones and '{'")

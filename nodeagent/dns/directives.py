@@ -10,7 +10,8 @@ from apimachinery.kit.config import Problems
 from apimachinery.meta.times import parse_duration
 from nodeagent.dns import rewrite_rules
 from nodeagent.dns.caddyfile import Directive, Line, parsing
-from nodeagent.dns.message import RCODES, Name, parse_name
+from nodeagent.dns.message import RCODES, parse_name
+from nodeagent.dns.reverse import zones_of
 from nodeagent.dns.settings import (
     ROOT,
     Cache,
@@ -89,7 +90,9 @@ def reload(directive: Directive, problems: Problems) -> Reload:
 
 
 def kubernetes(directive: Directive, block: Zones, problems: Problems) -> Kubernetes:
-    zones = tuple(parse_name(word) for word in directive.words[1:]) or block
+    zones = zones_of(directive.words[1:]) or block
+    if all(zone[-1:] == ("arpa",) for zone in zones):
+        problems.add(_where(directive), "non-reverse zone name must be used")
     said = Kubernetes(zones)
     ttl, pods, through, names, empty = said.ttl, said.pods, said.through, said.pod_names, False
     endpoints, namespaces = True, said.namespaces
@@ -135,20 +138,20 @@ def forward(directive: Directive, resolv_conf: Path, problems: Problems) -> Forw
     made: dict[str, object] = {}
     for line in directive.block:
         _forward_property(directive, line, made, problems)
-    return Forward(parse_name(directive.words[1]), tuple(servers), **made)  # type: ignore[arg-type]
+    return Forward(zones_of(directive.words[1:2])[0], tuple(servers), **made)  # type: ignore[arg-type]
 
 
 def _forward_property(directive: Directive, line: Line, made: dict[str, object], problems: Problems) -> None:
     where, (name, *words) = _where(directive, line), line.words
     match name:
         case "max_concurrent" | "max_fails":
-            made[name] = number(where, words[:1], problems)
+            made[name] = number(where, words[:1], problems, most=(1 << 32) - 1)
         case "policy":
             if words not in (["random"], ["round_robin"], ["sequential"]):
                 problems.add(where, f"unknown policy '{' '.join(words)}'")
             made["policy"] = words[0] if words else "random"
         case "except":
-            made["excepted"] = tuple(parse_name(word) for word in words)
+            made["excepted"] = zones_of(words)
         case "force_tcp" | "prefer_udp":
             made[name] = True
         case "failfast_all_unhealthy_upstreams":
@@ -225,7 +228,7 @@ def cache(directive: Directive, block: Zones, problems: Problems) -> Cache:
                 made["keep_ttl"] = True
             case _:
                 _unknown(directive, line, problems)
-    zones = tuple(parse_name(word) for word in words) or block
+    zones = zones_of(words) or block
     return Cache(zones, keep["success"], keep["denial"], **made)  # type: ignore[arg-type]
 
 
@@ -255,11 +258,12 @@ def hosts(directive: Directive, block: Zones, problems: Problems) -> Hosts:
                 made["reverse"] = False
             case "fallthrough":
                 made["through"] = _through(line.words)
-            case _ if _server(name) and ("." in name or ":" in name):
-                inline.append(tuple(line.words))
-            case _:
+            case _ if made.get("through"):
                 _unknown(directive, line, problems)
-    zones = tuple(parse_name(word) for word in words[1:]) or block
+            case _:
+                # CoreDNS: a line of hosts, also when it is none; but none comes after `fallthrough`.
+                inline.append(tuple(line.words))
+    zones = zones_of(words[1:]) or block
     # Without a file and without lines it is the machine's own.
     file = Path(words[0]) if words else None if inline else Path("/etc/hosts")
     return Hosts(file, tuple(inline), zones, **made)  # type: ignore[arg-type]
@@ -293,9 +297,9 @@ def log(directive: Directive, problems: Problems) -> Log:
         if unknown := set(line.words[1:]) - {"success", "denial", "error", "all"}:
             problems.add(_where(directive, line), f"invalid Class: {min(unknown)}")
         classes |= set(line.words[1:])
-    zones: tuple[Name, ...] = tuple(parse_name(word) for word in words) or (ROOT,)
+    zones = zones_of(words) or (ROOT,)
     return Log((LogRule(zones, pattern, frozenset(classes or {"all"})),))
 
 
 def _through(words: list[str]) -> Zones:
-    return tuple(parse_name(word) for word in words[1:]) or (ROOT,)
+    return zones_of(words[1:]) or (ROOT,)

@@ -53,8 +53,9 @@ class Doors:
         names = sorted(self._unready())
         if not names:
             return web.Response(text="OK")
-        _ready.info("Plugins not ready: %s", ", ".join(f'"{name}"' for name in names))
-        return web.Response(status=503, text=",".join(names))
+        text = ",".join(names)
+        _ready.info('Still waiting on: "%s"', text)
+        return web.Response(status=503, text=text)
 
 
 async def _health(_: web.Request) -> web.Response:

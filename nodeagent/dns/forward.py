@@ -51,6 +51,14 @@ class _Server:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@dataclass(slots=True)
+class _Tried:
+    """reason: why the server asked last gave no answer. answer: one that is passed on if there is no better."""
+
+    reason: str = "no healthy proxies"
+    answer: Answer | None = None
+
+
 class Forwarder:
     """Asks the servers of one `forward` directive."""
 
@@ -79,31 +87,42 @@ class Forwarder:
             raise Saturated(f"concurrent queries exceeded maximum {self.settings.max_concurrent}")
         self._under_way += 1
         try:
-            async with asyncio.timeout(DEADLINE):
-                return await self._ask(query, tcp=tcp)
-        except TimeoutError:
-            raise NoAnswer("i/o timeout") from None
+            return await self._ask(query, tcp=tcp)
         finally:
             self._under_way -= 1
 
     async def _ask(self, query: Query, *, tcp: bool) -> Answer:
+        """The servers in turn, and again for as long as there is time: a datagram may have been lost."""
+        tried = _Tried()
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while await self._round(query, tried, tcp=tcp):
+                    pass
+        except TimeoutError:
+            pass
+        if tried.answer is None:
+            raise NoAnswer(tried.reason)
+        return tried.answer
+
+    async def _round(self, query: Query, tried: _Tried, *, tcp: bool) -> bool:
+        """Whether to ask again: when one was silent that is not known to be down. Who refuses does so again."""
         settings = self.settings
-        answer: Answer | None = None
-        reason = "no healthy proxies"
+        silent = False
         for server in self._candidates():
+            tried.reason = f"read {'tcp' if tcp or settings.force_tcp else 'udp'} {server.shown}: i/o timeout"
             try:
                 answer = await self._one(server, query, tcp=settings.force_tcp or (tcp and not settings.prefer_udp))
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, message.BadMessage) as error:
-                kind = "tcp" if tcp or settings.force_tcp else "udp"
-                why = "i/o timeout" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-                reason = f"read {kind} {server.shown}: {why}"
+            except TimeoutError:
+                silent = True
                 self._look_after(server)
-                continue
-            if answer.rcode not in settings.failover:
-                return answer
-        if answer is None:
-            raise NoAnswer(reason)
-        return answer
+            except (OSError, asyncio.IncompleteReadError, message.BadMessage) as error:
+                tried.reason = tried.reason.replace("i/o timeout", str(error) or type(error).__name__)
+                self._look_after(server)
+            else:
+                tried.answer = answer
+                if answer.rcode not in settings.failover:
+                    return False
+        return silent and tried.answer is None and any(map(self._is_up, self._servers))
 
     def _candidates(self) -> Sequence[_Server]:
         """The servers in the order of the policy, without those that are down; any one when all are."""
@@ -113,12 +132,14 @@ class Forwarder:
         elif self.settings.policy == "round_robin" and servers:
             self._turn = (self._turn + 1) % len(servers)
             servers = servers[self._turn :] + servers[: self._turn]
-        most = self.settings.max_fails
-        up = [server for server in servers if not most or server.fails < most]
+        up = [server for server in servers if self._is_up(server)]
         if up or not servers:
             return up
         _BROKEN.inc()
         return [] if self.settings.fail_fast else [random.choice(servers)]
+
+    def _is_up(self, server: _Server) -> bool:
+        return not self.settings.max_fails or server.fails < self.settings.max_fails
 
     async def _one(self, server: _Server, query: Query, *, tcp: bool) -> Answer:
         began = self._clock.monotonic()

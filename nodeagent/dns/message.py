@@ -9,7 +9,8 @@ import ipaddress
 import struct
 from dataclasses import dataclass, field, replace
 
-A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME, OPT, ANY = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39, 41, 255
+A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, DNAME, OPT = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 39, 41
+IXFR, AXFR, ANY = 251, 252, 255  # of questions only
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 
@@ -23,7 +24,7 @@ TYPES = {
 QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 DO = 0x8000  # of the OPT record's lower flags: DNSSEC OK (RFC 3225)
 
-MAX_NAME = 255  # octets, RFC 1035 section 2.3.4
+MAX_NAME, MAX_LABEL = 255, 63  # octets, RFC 1035 section 2.3.4
 PLAIN_UDP = 512  # octets of an answer to a client without EDNS0
 MAX_UDP = 1232  # octets we send at most over UDP: fits every path without fragments (DNS flag day 2020)
 
@@ -150,7 +151,7 @@ def _read_name(data: bytes, offset: int) -> tuple[Name, int]:
         offset += 1
         if size == 0:
             return tuple(labels), offset
-        if size > 63:
+        if size > MAX_LABEL:
             raise BadMessage("a compressed name in a query")
         length += size + 1
         if length >= MAX_NAME or offset + size > len(data):

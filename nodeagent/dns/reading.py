@@ -12,6 +12,7 @@ from nodeagent.dns.message import (
     CNAME,
     DNAME,
     IN,
+    MAX_LABEL,
     MAX_NAME,
     MX,
     NS,
@@ -121,7 +122,7 @@ def read_name(data: bytes, offset: int) -> tuple[Name, int]:
                 end = offset + 2
             offset = lowest = target
             continue
-        if size > 63:
+        if size > MAX_LABEL:
             raise BadMessage("an unknown kind of label")
         offset += 1
         if size == 0:

@@ -11,15 +11,19 @@ from typing import Any
 
 from apimachinery.cache.lister import Lister
 from apimachinery.meta import objects
-from apimachinery.meta.endpoints import SERVICE_NAME
+from nodeagent.dns.indexes import BY_ADDRESS, BY_SERVICE, Object, service_addresses, slice_service
 from nodeagent.dns.message import (
     AAAA,
     ANY,
+    AXFR,
     CNAME,
+    IXFR,
+    MAX_LABEL,
     NOERROR,
     NS,
     NXDOMAIN,
     PTR,
+    REFUSED,
     SRV,
     TXT,
     A,
@@ -35,40 +39,9 @@ from nodeagent.dns.message import (
 from nodeagent.dns.reverse import reversed_address
 from nodeagent.dns.settings import Kubernetes, covers
 
-Object = dict[str, Any]
-
 SCHEMA_VERSION = "1.1.0"
-BY_ADDRESS, BY_SERVICE = "address", "service"
 _VERSION_TTL = 28800  # seconds; CoreDNS's
 _REVERSE = (("in-addr", "arpa"), ("ip6", "arpa"))
-
-
-def service_addresses(service: Object) -> Iterable[str]:
-    """Index function: the cluster addresses of a Service; "None" is no address."""
-    return [
-        ip
-        for ip in service["spec"].get("clusterIPs") or [service["spec"].get("clusterIP")]
-        if ip not in (None, "", "None")
-    ]
-
-
-def slice_service(slice_: Object) -> Iterable[str]:
-    """Index function: `namespace/name` of the Service that an EndpointSlice belongs to."""
-    name = objects.labels(slice_).get(SERVICE_NAME)
-    return [f"{objects.namespace(slice_)}/{name}"] if name else []
-
-
-def slice_addresses(slice_: Object) -> Iterable[str]:
-    """Index function: the addresses of an EndpointSlice."""
-    return {address for endpoint in slice_.get("endpoints") or () for address in endpoint["addresses"]}
-
-
-def pod_addresses(pod: Object) -> Iterable[str]:
-    """Index function: the addresses of a Pod that has not ended."""
-    status = pod.get("status") or {}
-    if status.get("phase") in ("Succeeded", "Failed"):
-        return []
-    return [one["ip"] for one in status.get("podIPs") or () if one.get("ip")]
 
 
 class ClusterRecords:
@@ -98,27 +71,35 @@ class ClusterRecords:
         return covers((self.zone,), name)
 
     def answer(self, name: Name, qtype: int) -> Answer:
-        """For a name that `covers`. NXDOMAIN and empty answers carry the SOA, so that they can be kept (RFC 2308)."""
+        """For a name that `covers`. NXDOMAIN and empty answers carry the SOA, so that they can be kept (RFC 2308).
+
+        As CoreDNS, which has no records of the type ANY and hands the zone to nobody unless `transfer` says so.
+        """
+        if qtype in (AXFR, IXFR):
+            return Answer(REFUSED, authoritative=False)
         if self.zone[-2:] in _REVERSE and len(name) > len(self.zone):
             return self._reverse(name, qtype)
         found = self._find(name[: len(name) - len(self.zone)], name)
         if found is None:
-            return self._nothing(NXDOMAIN)
-        matching = tuple(record for record in found if record.type in (qtype, CNAME) or qtype == ANY)
+            return self.nothing(NXDOMAIN)
+        matching = tuple(record for record in found if record.type in (qtype, CNAME) and qtype != ANY)
         if not matching:
-            return self._nothing(NOERROR)
-        targets = dict.fromkeys(record.data[3] for record in matching if record.type == SRV)
+            return self.nothing(NOERROR)
+        targets = dict.fromkeys(
+            record.data[3] if record.type == SRV else record.data for record in matching if record.type in (SRV, NS)
+        )
         extra = tuple(record for target in targets for record in self._of_target(target) if record.type in (A, AAAA))
         return Answer(NOERROR, matching, additional=extra)
 
-    def _nothing(self, rcode: int) -> Answer:
+    def nothing(self, rcode: int) -> Answer:
+        """No record of what was asked for (NOERROR), or no such name (NXDOMAIN)."""
         return Answer(rcode, authority=(soa(self.zone, self._ttl, self._serial()),))
 
     def _reverse(self, name: Name, qtype: int) -> Answer:
         """The PTR of a cluster address or of an endpoint (spec 2.3.3 and 2.4.3)."""
         address = reversed_address(name)
         if address is None:
-            return self._nothing(NXDOMAIN)
+            return self.nothing(NXDOMAIN)
         targets = [
             self._service_name(service)
             for service in self._services.by_index(BY_ADDRESS, address)
@@ -129,13 +110,13 @@ class ClusterRecords:
                 (self._label(endpoint, address), *self._service_name(service))
                 for slice_ in self._slices.by_index(BY_ADDRESS, address)
                 if (service := self._service_of(slice_)) is not None
-                for endpoint in slice_["endpoints"]
+                for endpoint in self._ready(service, slice_)
                 if address in endpoint["addresses"]
             ]
         if not targets:
-            return self._nothing(NXDOMAIN)
-        if qtype not in (PTR, ANY):
-            return self._nothing(NOERROR)
+            return self.nothing(NXDOMAIN)
+        if qtype != PTR:
+            return self.nothing(NOERROR)
         return Answer(NOERROR, tuple(Record(name, PTR, self._ttl, target) for target in dict.fromkeys(targets)))
 
     def _exposed(self, namespace: str) -> bool:
@@ -148,7 +129,7 @@ class ClusterRecords:
             case ():
                 return [
                     soa(self.zone, self._ttl, self._serial()),
-                    Record(name, NS, self._ttl, ("ns", "dns", *self.zone)),
+                    Record(name, NS, self._ttl, self._server()),
                 ]
             case ("dns-version",):
                 return [Record(name, TXT, _VERSION_TTL, txt(SCHEMA_VERSION))]
@@ -209,7 +190,7 @@ class ClusterRecords:
 
     def _srv(self, service: Object, port: str | None, protocol: str | None, name: Name) -> Iterable[Record]:
         """spec 2.3.2 and 2.4.2. port: its name; None for any, also for one without a name. Weights add up to 100."""
-        own = self._service_name(service)
+        own = (objects.name(service), objects.namespace(service), "svc", *self.zone)
         targets: list[tuple[int, Name]] = []
         if not _is_headless(service):
             targets = [
@@ -249,14 +230,24 @@ class ClusterRecords:
         return (self._find(target[: -len(self.zone)], target) if self.covers(target) else None) or []
 
     def _ready_endpoints(self, service: Object) -> Iterable[tuple[Object, Object]]:
+        for slice_ in self._slices.by_index(BY_SERVICE, objects.key(service)):
+            for endpoint in self._ready(service, slice_):
+                yield endpoint, slice_
+
+    def _ready(self, service: Object, slice_: Object) -> Iterable[Object]:
+        """The endpoints of one slice that have records."""
+        if not self._settings.endpoints or slice_.get("addressType") not in ("IPv4", "IPv6"):
+            return
         every = bool(service["spec"].get("publishNotReadyAddresses"))
-        for slice_ in self._slices.by_index(BY_SERVICE, objects.key(service)) if self._settings.endpoints else ():
-            if slice_.get("addressType") not in ("IPv4", "IPv6"):
-                continue
-            for endpoint in slice_.get("endpoints") or ():
-                # An unknown readiness is to be taken for ready (discovery.k8s.io/v1, EndpointConditions).
-                if every or (endpoint.get("conditions") or {}).get("ready") is not False:
-                    yield endpoint, slice_
+        for endpoint in slice_.get("endpoints") or ():
+            # An unknown readiness is to be taken for ready (discovery.k8s.io/v1, EndpointConditions).
+            if every or (endpoint.get("conditions") or {}).get("ready") is not False:
+                yield endpoint
+
+    def _server(self) -> Name:
+        """What the zone's server is called: CoreDNS tells the Service that leads to it."""
+        known = self._services.get("kube-dns", "kube-system") is not None and self.zone[-2:] not in _REVERSE
+        return ("kube-dns", "kube-system", "svc", *self.zone) if known else ("ns", "dns", *self.zone)
 
     def _service_of(self, slice_: Object) -> Object | None:
         for key in slice_service(slice_):
@@ -278,7 +269,8 @@ class ClusterRecords:
         label: str = endpoint.get("hostname") or ""
         target = endpoint.get("targetRef") or {}
         if not label and self._settings.pod_names and target.get("kind") == "Pod":
-            label = target.get("name") or ""
+            name: str = target.get("name") or ""
+            label = name if len(name) <= MAX_LABEL else ""
         return label or address.replace(".", "-").replace(":", "-")
 
 

@@ -113,11 +113,11 @@ class Resolver:
             found = Found(Answer(SERVFAIL, authoritative=False), "")
         return self._write(asked, chain, found)
 
-    async def _lookup(self, query: Query) -> Answer:
+    async def _lookup(self, query: Query, followed: Sequence[Name]) -> Answer:
         chain = self.chain(query.name)
         if chain is None:
             return Answer(REFUSED)
-        found = chain.at_once(query) or await chain.later(query, tcp=False)
+        found = chain.at_once(query) or await chain.later(query, tcp=False, followed=followed)
         return replace(found.answer, records=tuple(_older(found.answer.records, found.age)))
 
     def _write(self, asked: Asked, chain: Chain | None, found: Found) -> Reply:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from nodeagent.dns.message import MAX_NAME, SRV, TYPES, Answer, Name, Query, Record, format_name, parse_name
+from nodeagent.dns.message import MAX_LABEL, MAX_NAME, SRV, TYPES, Answer, Name, Query, Record, format_name, parse_name
 from nodeagent.dns.settings import Rewrite
 
 Back = Callable[[Answer], Answer]
@@ -54,10 +54,8 @@ def _name_rule(kind: str, before: str, after: str, options: list[str], stop: boo
         else:
             raise ValueError(f"invalid answer rule {word!r}")
     if kind != "regex":
-        # Names are compared with their last dot, as CoreDNS does.
-        before, after = before.lower(), after.lower()
-        if kind in ("exact", "suffix"):
-            before, after = before.rstrip(".") + ".", after.rstrip(".") + "."
+        # CoreDNS completes them as names: a prefix or a substring ends with a label.
+        before, after = before.lower().rstrip(".") + ".", after.lower().rstrip(".") + "."
     quoted = re.escape(before)
     text = {"exact": rf"\A{quoted}\Z", "prefix": rf"\A{quoted}", "suffix": rf"{quoted}\Z", "substring": quoted}
     return Rewrite(kind, before, _compile(text.get(kind, before)), after, stop, auto, tuple(answers), tuple(values))
@@ -106,7 +104,7 @@ def apply(rules: Sequence[Rewrite], query: Query) -> tuple[Query, Back | None]:
 
 def legal(name: Name) -> Name:
     """The name itself. Raises ValueError for one that cannot be written (RFC 1035 section 2.3.4)."""
-    if any(len(label) > 63 for label in name) or sum(len(label) + 1 for label in name) >= MAX_NAME:
+    if any(len(label) > MAX_LABEL for label in name) or sum(len(label) + 1 for label in name) >= MAX_NAME:
         raise ValueError(f"{format_name(name)} is no legal name")
     format_name(name).encode("latin-1")
     return name
@@ -130,15 +128,19 @@ def _fill(template: str, found: re.Match[str]) -> str:
 
 
 def _back(rule: Rewrite, before: Name, after: Name) -> Back:
+    """Leads an answer back as CoreDNS does: names and those in data alike, below the name that was asked as well."""
+    former, latter = (rule.before, rule.to) if rule.kind == "suffix" else (format_name(before), format_name(after))
+
+    def led(name: Name) -> Name:
+        text = format_name(name)
+        below = rule.kind == "suffix" or text == latter or text.endswith(f".{latter}")
+        return parse_name(text[: -len(latter)] + former) if below and text.endswith(latter) else name
+
     def owner(name: Name) -> Name:
-        if rule.auto:
-            if name == after:
-                return before
-            if rule.kind == "suffix":
-                suffix, former = parse_name(rule.to), parse_name(rule.before)
-                if name[len(name) - len(suffix) :] == suffix:
-                    return (*name[: len(name) - len(suffix)], *former)
-        return _first(rule.answers, name)
+        return _mapped(rule.answers, led(name) if rule.auto else name)
+
+    def value(name: Name) -> Name:
+        return _mapped(rule.values, led(name) if rule.auto else name)
 
     def data(record: Record) -> Record:
         if isinstance(record.data, bytes):
@@ -146,8 +148,8 @@ def _back(rule: Rewrite, before: Name, after: Name) -> Back:
         if record.type == SRV:
             priority, weight, port, target = record.data
             assert isinstance(target, tuple)
-            return replace(record, name=owner(record.name), data=(priority, weight, port, _first(rule.values, target)))  # type: ignore[arg-type]
-        return replace(record, name=owner(record.name), data=_first(rule.values, record.data))  # type: ignore[arg-type]
+            return replace(record, name=owner(record.name), data=(priority, weight, port, value(target)))  # type: ignore[arg-type]
+        return replace(record, name=owner(record.name), data=value(record.data))  # type: ignore[arg-type]
 
     def lead_back(answer: Answer) -> Answer:
         records, authority, additional = (
@@ -159,10 +161,9 @@ def _back(rule: Rewrite, before: Name, after: Name) -> Back:
     return lead_back
 
 
-def _first(rules: Sequence[tuple[re.Pattern[str], str]], name: Name) -> Name:
-    """The name after the first rule that matches it."""
-    text = format_name(name)
+def _mapped(rules: Sequence[tuple[re.Pattern[str], str]], name: Name) -> Name:
+    """The name after every rule that matches it: what a rule makes is the whole name, not what it matched alone."""
     for pattern, to in rules:
-        if found := pattern.search(text):
-            return parse_name(text[: found.start()] + _fill(to, found) + text[found.end() :])
+        if found := pattern.search(format_name(name)):
+            name = parse_name(_fill(to, found))
     return name

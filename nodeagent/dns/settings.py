@@ -115,8 +115,8 @@ class Hosts:
 class Rewrite:
     """kind: exact, prefix, suffix, substring, regex or type. `to` names groups of `pattern` (made of `before`) as {1}.
 
-    stop: whether later rules are not looked at. auto: whether names in the answer are led back. answers: (pattern, to)
-    for the names of the records; values: for the names within them.
+    stop: whether later rules are not looked at. auto: whether names of and within the answer's records are led back.
+    answers: (pattern, to) for the names of the records; values: for the names within them.
     """
 
     kind: str

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Set
 
 from .wire import NLA_F_NESTED, Netlink, NetlinkError, Request, attribute, parse_attributes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Set
 
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = _SUBSYSTEM | 1, _SUBSYSTEM | 2

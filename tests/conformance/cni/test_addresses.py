@@ -102,7 +102,8 @@ def test_an_address_asked_for(manager: Manager) -> None:
 def test_an_attachment_has_one_address(manager: Manager, leases: Leases) -> None:
     manager.add("a")
     refused = manager.call("ADD", "a").error
-    assert refused["msg"].endswith("10.99.1.2 has been allocated to a, duplicate allocation is not allowed")
+    why = "10.99.1.2 has been allocated to a, duplicate allocation is not allowed"
+    assert refused["msg"].endswith(f"failed to allocate for range 0: {why}")
     assert list(leases()) == ["10.99.1.2"]
     assert manager.add("a", interface="net1") == ["10.99.1.3/24"]
 

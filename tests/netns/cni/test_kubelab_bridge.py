@@ -1,6 +1,7 @@
 """What kubelab-bridge does beyond the reference: spec 1.1, hostPorts without a second plugin, refusals with codes."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,25 @@ def test_a_field_that_is_not_carried_out_is_refused(
     assert answer.error["code"] == 2
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{"conditionsV4": ["-d", "192.0.2.0/24"]}, {"conditionsV6": ["x"]}, {"masqAll": True}, {"snat": False}],
+)
+def test_a_field_of_portmap_that_is_not_carried_out_is_refused(
+    plugins: Plugins, config: Config, node: Namespace, pod: Namespace, more: Config
+) -> None:
+    """A port that is open to more than it was said to be open to is worse than none; DEL goes on."""
+    ports = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+    link = {**config, "type": "portmap", "runtimeConfig": ports, **more}
+    result = attach(plugins, config, node, pod)
+    answer = plugins.call("portmap", "ADD", {**link, "prevResult": result}, node=node, netns=str(pod.path))
+    assert (answer.error["code"], answer.error["msg"]) == (2, f"portmap does not support {next(iter(more))}")
+    assert "CNI-DN-" not in node.run("iptables-save", "-t", "nat")
+    assert plugins.call("portmap", "DEL", link, node=node, netns=str(pod.path)).code == 0
+    accepted = {**link, **dict.fromkeys(more), "snat": True, "prevResult": result}
+    assert plugins.call("portmap", "ADD", accepted, node=node, netns=str(pod.path)).code == 0
+
+
 def test_mtu_is_the_uplinks_unless_given(plugins: Plugins, config: Config, node: Namespace, make: Make) -> None:
     outside, pod = make("outside"), make("pod")
     connect(node, outside, "192.0.2.10/24", "192.0.2.2/24", ("up0", "down0"))
@@ -163,6 +183,29 @@ def test_host_ports(
     rules = node.run("iptables-save", "-t", "nat")
     assert "CNI-DN-" not in rules
     assert foreign in rules
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_who_goes_on_sending_reaches_the_next_pod_with_the_port(
+    plugins: Plugins, config: Config, node: Namespace, make: Make, family: int
+) -> None:
+    """A client that keeps its UDP port: the kernel knows where it was led, and would lead it there for ever."""
+    outside, subnet = make("outside"), "10.99.1.0/24" if family == 4 else "fd00:99::/64"
+    at = "192.0.2.1" if family == 4 else "2001:db8::1"
+    length = "/24" if family == 4 else "/64"
+    connect(node, outside, f"{at}{length}", f"{at[:-1]}2{length}", ("up0", "down0"))
+    runtime = {"portMappings": [{"hostPort": 5353, "containerPort": 53, "protocol": "udp"}]}
+    config = {**config, "ipam": {**config["ipam"], "ranges": [[{"subnet": subnet}]]}, "runtimeConfig": runtime}
+    for name in ("first", "second"):
+        pod = make(name)
+        where = {"node": node, "netns": str(pod.path), "container": name}
+        assert plugins.call(plugins.bridge, "ADD", config, **where).code == 0
+        server = pod.serve(name, 53, "0.0.0.0" if family == 4 else "::", socket.SOCK_DGRAM)
+        try:
+            assert outside.ask_udp(at, 5353, source=4000).startswith(f"{name} from ")
+        finally:
+            server.close()
+        assert plugins.call(plugins.bridge, "DEL", config, **where).code == 0
 
 
 def test_a_result_that_claims_another_pods_address_is_refused(

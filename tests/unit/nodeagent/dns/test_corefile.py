@@ -5,6 +5,7 @@ import pytest
 
 from apimachinery.kit.config import ConfigError
 from nodeagent.dns.corefile import parse
+from nodeagent.dns.message import format_name
 from nodeagent.dns.settings import Cache, Forward, Keep, Kubernetes, Prefetch, Reload
 
 KUBEADM = """
@@ -62,6 +63,33 @@ def test_stub_domains_are_blocks_of_their_own() -> None:
     assert parsed.blocks[1].forwards == (Forward((), (("192.0.2.2", 5353), ("2001:db8::1", 54))),)
 
 
+@pytest.mark.parametrize(
+    ("word", "zones"),
+    [
+        pytest.param(".:53", ["."], id="root"),
+        pytest.param("Example.org.:53", ["example.org."], id="name and port"),
+        pytest.param("dns://example.org", ["example.org."], id="transport"),
+        pytest.param("10.0.0.0/8:53", ["10.in-addr.arpa."], id="network and port"),
+        pytest.param("10.0.0.0/15", ["0.10.in-addr.arpa.", "1.10.in-addr.arpa."], id="between octets"),
+        pytest.param("10.9.3.0/23", ["2.9.10.in-addr.arpa.", "3.9.10.in-addr.arpa."], id="host bits"),
+        pytest.param("0.0.0.0/0", ["in-addr.arpa."], id="every address"),
+        pytest.param(
+            "2001:db8::/30", [f"{digit}.b.d.0.1.0.0.2.ip6.arpa." for digit in "89ab"], id="IPv6 between digits"
+        ),
+        pytest.param("2001:db8::/32:53", ["8.b.d.0.1.0.0.2.ip6.arpa."], id="IPv6 and port"),
+        pytest.param("x/24", ["x/24."], id="no network"),
+    ],
+)
+def test_zones_may_be_networks(word: str, zones: list[str]) -> None:
+    """With CoreDNS wherever a zone is named: rows of its own test."""
+    text = f"{word} {{\n hosts /etc/hosts {word}\n}}\nother.test {{\n kubernetes cluster.local {word}\n}}\n"
+    first, second = parse(text).blocks
+    assert first.port == 53
+    assert [format_name(zone) if zone else "." for zone in first.zones] == zones
+    assert first.hosts is not None and first.hosts.zones == first.zones
+    assert second.kubernetes is not None and second.kubernetes.zones[1:] == first.zones
+
+
 def test_every_problem_with_its_line() -> None:
     text = (
         ".:53 {\n    kubernetes cluster.local {\n        ttl soon\n        magic\n    }\n    autopath\n    forward .\n"
@@ -93,10 +121,20 @@ def test_every_problem_with_its_line() -> None:
         pytest.param(". {\n reload 1s\n}\n", "greater or equal to 2s", id="reload too often"),
         pytest.param(". {\n rewrite name regex ( x\n}\n", "error parsing regexp", id="a pattern"),
         pytest.param(". {\n rewrite name odd a b\n}\n", "received: odd", id="a kind of rewrite"),
+        pytest.param(
+            ". {\n kubernetes 10.0.0.0/8\n}\n",
+            "plugin/kubernetes: Corefile:2 - Error during parsing: non-reverse zone name must be used",
+            id="reverse zones only",
+        ),
         pytest.param(". {\n import none\n}\n", "File to import not found: none", id="import"),
         pytest.param("(a) {\n import a\n}\n. {\n import a\n}\n", "too many imports", id="a snippet of itself"),
         pytest.param("tls://. {\n}\n", "tls:// is not implemented", id="a transport"),
         pytest.param(". {\n log {\n  class odd\n }\n}\n", "invalid Class: odd", id="a class"),
+        pytest.param(
+            ". {\n hosts {\n  fallthrough\n  192.0.2.1 a.test\n }\n}\n",
+            "plugin/hosts: Corefile:4 - Error during parsing: unknown property '192.0.2.1'",
+            id="a line of hosts after fallthrough",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(text: str, problem: str, tmp_path: Path) -> None:
@@ -134,6 +172,13 @@ def test_cache_options() -> None:
     }"""
     assert parse(text).blocks[0].cache == Cache(
         (("a", "test"),), Keep(5000, 30, 10), Keep(100, 60, 5), Prefetch(10, 60.0, 20), 3600.0, True, 0, keep_ttl=True
+    )
+
+
+def test_as_many_questions_at_once_as_are_wanted() -> None:
+    assert (
+        parse(". {\n forward . 192.0.2.1 {\n  max_concurrent 100000\n }\n}\n").blocks[0].forwards[0].max_concurrent
+        == 100000
     )
 
 

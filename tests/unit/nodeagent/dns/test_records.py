@@ -7,16 +7,33 @@ import pytest
 
 from apimachinery.cache.lister import Lister
 from nodeagent.dns import message
-from nodeagent.dns.message import AAAA, CNAME, NOERROR, NS, NXDOMAIN, PTR, SOA, SRV, TXT, A, parse_name
-from nodeagent.dns.records import (
+from nodeagent.dns.indexes import (
     BY_ADDRESS,
     BY_SERVICE,
-    ClusterRecords,
     pod_addresses,
     service_addresses,
     slice_addresses,
     slice_service,
 )
+from nodeagent.dns.message import (
+    AAAA,
+    ANY,
+    AXFR,
+    CNAME,
+    IXFR,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    PTR,
+    REFUSED,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    Answer,
+    parse_name,
+)
+from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.settings import Kubernetes
 
 HTTP = {"name": "http", "port": 80, "protocol": "TCP"}
@@ -59,6 +76,9 @@ def build(zone: tuple[str, ...] = ("cluster", "local"), **settings: object) -> C
     services.put(_service("nameless", "10.96.0.52", ports=[{"port": 80}]))
     services.put(_service("pointer", None, type="ExternalName", externalName="192.0.2.1"))
     slices.put(_slice("two-x", "two", {"addresses": ["fd00::9"], "targetRef": {"kind": "Pod", "name": "two-0"}}))
+    long = {"addresses": ["10.244.2.9"], "targetRef": {"kind": "Pod", "name": "p" * 64}}
+    services.put(_service("long", "None"))
+    slices.put(_slice("long-x", "long", long))
     services.put(_service("db", "None"))
     services.put(_service("empty", "None"))
     services.put(_service("eager", "None", publishNotReadyAddresses=True))
@@ -66,7 +86,8 @@ def build(zone: tuple[str, ...] = ("cluster", "local"), **settings: object) -> C
     ready = {"addresses": ["10.244.1.2"], "hostname": "db-0", "conditions": {"ready": True}}
     unknown = {"addresses": ["10.244.1.3"], "conditions": {}}
     unready = {"addresses": ["10.244.1.4"], "conditions": {"ready": False}}
-    slices.put(_slice("db-x", "db", ready, unknown, unready))
+    ending = {"addresses": ["10.244.1.5"], "conditions": {"ready": False, "serving": True, "terminating": True}}
+    slices.put(_slice("db-x", "db", ready, unknown, unready, ending))
     slices.put(_slice("eager-x", "eager", unready))
     return ClusterRecords(
         zone, services, slices, namespaces, settings=replace(SETTINGS, **settings), serial=lambda: 1,
@@ -140,6 +161,9 @@ def test_what_there_is(records: ClusterRecords, name: str, qtype: int, data: lis
         pytest.param("default.svc.cluster.local", A, NOERROR, id="a namespace"),
         pytest.param("svc.cluster.local", A, NOERROR, id="svc"),
         pytest.param("_tcp.web.default.svc.cluster.local", SRV, NOERROR, id="a protocol alone"),
+        pytest.param("web.default.svc.cluster.local", ANY, NOERROR, id="everything there is"),
+        pytest.param("away.default.svc.cluster.local", ANY, NOERROR, id="everything there is of an alias"),
+        pytest.param("none.default.svc.cluster.local", ANY, NXDOMAIN, id="everything of nothing"),
         pytest.param("none.default.svc.cluster.local", A, NXDOMAIN, id="no such service"),
         pytest.param("web.none.svc.cluster.local", A, NXDOMAIN, id="no such namespace"),
         pytest.param("empty.default.svc.cluster.local", A, NXDOMAIN, id="headless without endpoints"),
@@ -157,6 +181,34 @@ def test_what_there_is_not(records: ClusterRecords, name: str, qtype: int, rcode
     assert [record.type for record in answer.authority] == [SOA]
 
 
+@pytest.mark.parametrize("qtype", [AXFR, IXFR])
+@pytest.mark.parametrize("name", ["cluster.local", "web.default.svc.cluster.local", "none.default.svc.cluster.local"])
+def test_the_zone_is_handed_to_nobody(records: ClusterRecords, name: str, qtype: int) -> None:
+    assert records.answer(parse_name(name), qtype) == Answer(REFUSED, authoritative=False)
+
+
+def test_the_zones_server_is_the_service_that_leads_to_it() -> None:
+    records = build()
+    assert records.answer(parse_name("cluster.local"), NS).additional == ()
+    service = {"metadata": {"name": "kube-dns", "namespace": "kube-system"}, "spec": {"clusterIP": "10.96.0.10"}}
+    records._services.put(service)
+    records._namespaces.put({"metadata": {"name": "kube-system"}})
+    answer = records.answer(parse_name("cluster.local"), NS)
+    server = parse_name("kube-dns.kube-system.svc.cluster.local")
+    assert [record.data for record in answer.records] == [server]
+    assert [(record.name, _data(record)) for record in answer.additional] == [(server, "10.96.0.10")]
+
+
+def test_targets_are_in_the_zone_that_was_asked() -> None:
+    """`kubernetes cluster.local second.test`: one who knows the second zone may not know the first."""
+    for zone in (("cluster", "local"), ("second", "test")):
+        for service, target in (("web", "web"), ("db", "db-0.db")):
+            answer = build(zone).answer((service, "default", "svc", *zone), SRV)
+            name = parse_name(f"{target}.default.svc.{'.'.join(zone)}")
+            assert name in [record.data[3] for record in answer.records]
+            assert name in [record.name for record in answer.additional]
+
+
 def test_srv_brings_its_addresses(records: ClusterRecords) -> None:
     answer = records.answer(parse_name("_http._tcp.db.default.svc.cluster.local"), SRV)
     assert sorted(str(_data(record)) for record in answer.additional) == ["10.244.1.2", "10.244.1.3"]
@@ -168,12 +220,21 @@ def test_srv_brings_its_addresses(records: ClusterRecords) -> None:
         pytest.param("10.96.0.50", "web.default.svc.cluster.local", id="2.3.3 cluster address"),
         pytest.param("10.244.1.2", "db-0.db.default.svc.cluster.local", id="2.4.3 endpoint"),
         pytest.param("fd00::51", "two.default.svc.cluster.local", id="IPv6"),
+        pytest.param("10.244.1.4", "10-244-1-4.eager.default.svc.cluster.local", id="publishNotReadyAddresses alone"),
     ],
 )
 def test_reverse(address: str, target: str) -> None:
     name = parse_name(ipaddress.ip_address(address).reverse_pointer)
     answer = build(name[-2:]).answer(name, PTR)
     assert [(record.type, record.data) for record in answer.records] == [(PTR, parse_name(target))]
+
+
+def test_reverse_of_what_is_not_ready() -> None:
+    """spec 2.4.3 speaks of ready endpoints; without endpoints (`noendpoints`) there are none."""
+    unready = ipaddress.ip_address("10.244.1.5").reverse_pointer
+    assert build(("in-addr", "arpa")).answer(parse_name(unready), PTR).rcode == NXDOMAIN
+    ready = ipaddress.ip_address("10.244.1.2").reverse_pointer
+    assert build(("in-addr", "arpa"), endpoints=False).answer(parse_name(ready), PTR).rcode == NXDOMAIN
 
 
 @pytest.mark.parametrize("name", ["1.2.0.192.in-addr.arpa", "2.0.192.in-addr.arpa", "x.2.0.192.in-addr.arpa"])
@@ -192,6 +253,7 @@ def test_reverse_of_a_stranger(name: str) -> None:
         pytest.param({"ignore_empty": True}, "web.default.svc", NXDOMAIN, id="ignore empty_service"),
         pytest.param({"ignore_empty": True}, "two.default.svc", NOERROR, id="ignore empty_service, with endpoints"),
         pytest.param({"pod_names": True}, "two-0.two.default.svc", NOERROR, id="endpoint_pod_names"),
+        pytest.param({"pod_names": True}, "10-244-2-9.long.default.svc", NOERROR, id="of a pod whose name is no label"),
         pytest.param({"endpoints": False}, "db.default.svc", NXDOMAIN, id="noendpoints"),
     ],
 )

@@ -7,16 +7,20 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import ManualClock
-from nodeagent.dns import message
+from nodeagent.dns import forward, message
 from nodeagent.dns.block import Chain
 from nodeagent.dns.cache import AnswerCache
 from nodeagent.dns.corefile import Block, parse
+from nodeagent.dns.doors import Doors
 from nodeagent.dns.forward import Forwarder
 from nodeagent.dns.hosts import HostsTable
-from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, A, Answer, Record
+from nodeagent.dns.indexes import BY_SERVICE, slice_service
+from nodeagent.dns.message import CNAME, NOERROR, NXDOMAIN, PTR, REFUSED, SERVFAIL, A, Answer, Record
 from nodeagent.dns.metrics import TALLIES
 from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.resolver import Resolver
@@ -85,6 +89,19 @@ async def test_forwards_keeps_and_lets_expire() -> None:
         assert upstream.asked == 2
 
 
+@pytest.mark.parametrize("options", ["", " {\n disable success\n}"], ids=["kept", "not kept"])
+async def test_nobody_is_told_a_longer_life_than_the_cache_has(options: str) -> None:
+    """CoreDNS bounds the first answer as well: with `cache 30` no client keeps one for the day that its zone says."""
+    names = {"long.test": (86400, "192.0.2.7"), "short.test": (0, "192.0.2.8")}
+    async with (
+        Upstream(names) as upstream,
+        serve(plain(upstream, f"cache 30{options}"), ManualClock()) as (port, _),
+    ):
+        for _ in range(2):
+            assert await ask(port, "long.test") == (NOERROR, [("192.0.2.7", 30)])
+            assert await ask(port, "short.test") == (NOERROR, [("192.0.2.8", 5)])
+
+
 async def test_a_denial_is_kept_for_as_long_as_its_soa_says() -> None:
     clock = ManualClock()
     async with Upstream({}) as upstream, serve(plain(upstream, "cache 3600"), clock) as (port, _):
@@ -139,6 +156,27 @@ async def test_the_next_server_is_asked_and_one_that_fails_is_down() -> None:
             assert await ask(port, "host.test") == (NOERROR, [("192.0.2.7", 20)])
 
 
+async def test_a_lost_datagram_is_sent_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """CoreDNS asks for as long as there is time; with a single server, a lost packet was a name without an answer."""
+    monkeypatch.setattr(forward, "TIMEOUT", 0.05)
+    monkeypatch.setattr(forward, "DEADLINE", 1.0)
+    async with (
+        Upstream({"host.test": (20, "192.0.2.7")}) as upstream,
+        serve(plain(upstream, "errors"), ManualClock()) as (port, _),
+    ):
+        upstream.mute = True
+        asking = asyncio.ensure_future(ask(port, "host.test"))
+        while not upstream.asked:
+            await asyncio.sleep(0)
+        upstream.mute = False
+        assert await asking == (NOERROR, [("192.0.2.7", 20)])
+        upstream.mute = True
+        assert await ask(port, "host.test") == (SERVFAIL, [])
+        assert upstream.asked > 3
+    told = f"2 host.test. A: read udp 127.0.0.1:{upstream.port}: i/o timeout"
+    assert told in [record.getMessage() for record in caplog.records]
+
+
 async def test_stub_domains_go_to_their_own_server() -> None:
     clock = ManualClock()
     async with Upstream({"a.stub.test": (9, "192.0.2.1")}) as stub, Upstream({"a.test": (9, "192.0.2.2")}) as other:
@@ -183,6 +221,51 @@ async def test_a_hosts_file_is_read_again(tmp_path: Path) -> None:
         assert await ask(port, "a.test") == (NOERROR, [("192.0.2.22", 3600)])
 
 
+HOSTS = """
+test 10.in-addr.arpa {
+    hosts {
+        10.0.0.1 a.test elsewhere.example
+        ::ffff:10.0.0.2 a.test *.wild.test
+        fd00::1 a.test
+        nonsense
+    }
+}
+. {
+    forward . 127.0.0.1:PORT
+    hosts FILE example {
+        10.0.0.1 inline.example
+        fallthrough
+    }
+}
+"""
+
+
+async def test_hosts_as_in_coredns(tmp_path: Path) -> None:
+    """Every type of a name that has an address is answered here; reverse names whatever zones the directive has."""
+    file = tmp_path / "hosts"
+    file.write_text("192.0.2.1 a.example b.other\n10.0.0.1 first.example\n")
+    clock = ManualClock()
+    async with Upstream({}) as upstream:
+        text = HOSTS.replace("PORT", str(upstream.port)).replace("FILE", str(file))
+        async with serve(text, clock) as (port, _):
+            assert await ask(port, "a.test") == (NOERROR, [("10.0.0.1", 3600), ("10.0.0.2", 3600)])
+            for qtype in (message.MX, message.SRV, message.ANY, 65):
+                assert await ask(port, "a.test", qtype) == (NOERROR, [])
+                assert await ask(port, "none.test", qtype) == (SERVFAIL, [])
+                assert await ask(port, "a.example", qtype) == (NOERROR, [])
+                assert upstream.asked == 0
+            assert await ask(port, "x.wild.test") == (SERVFAIL, [])
+            assert await ask(port, "1.0.0.10.in-addr.arpa", PTR) == (NOERROR, [("a.test", 3600)])
+            assert await ask(port, "1.2.0.192.in-addr.arpa", PTR) == (NOERROR, [("a.example", 3600)])
+            assert upstream.asked == 0
+            assert await ask(port, "b.other") == (NXDOMAIN, [])
+            assert await ask(port, "none.example", message.MX) == (NXDOMAIN, [])
+            assert upstream.asked == 2
+            file.unlink()
+            await clock.advance(60)
+            assert await ask(port, "a.example") == (NOERROR, [("192.0.2.1", 3600)])
+
+
 async def test_known_answers_are_not_computed_again_until_something_changes() -> None:
     clock, records = ManualClock(), AliasRecords()
     async with serve(". {\n loadbalance\n}\n", clock, records) as (port, server):
@@ -223,6 +306,26 @@ async def test_an_alias_out_of_the_zone_comes_with_its_address() -> None:
             assert await ask(port, "alias.cluster.local") == (NOERROR, [("outside.test", 30), ("192.0.2.8", 20)])
         assert upstream.asked == 1
         assert await ask(port, "none.cluster.local") == (NXDOMAIN, [])
+
+
+async def test_aliases_that_lead_in_a_circle_or_nowhere_are_no_records(caplog: pytest.LogCaptureFixture) -> None:
+    """An ExternalName Service is anybody's who may write one: it must not keep the server busy, nor fill its log."""
+    services, namespaces, slices = Lister(), Lister(), Lister()
+    namespaces.put({"metadata": {"name": "default"}})
+    slices.add_index(BY_SERVICE, slice_service)
+    chain = {f"hop{number}": f"hop{number + 1}" for number in range(10)}
+    for name, to in {"self": "self", "a": "b", "b": "a", "lost": "none", **chain}.items():
+        spec = {"type": "ExternalName", "externalName": f"{to}.default.svc.cluster.local"}
+        services.put({"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+    services.put({"metadata": {"name": "hop10", "namespace": "default"}, "spec": {"clusterIP": "10.96.0.9"}})
+    records = ClusterRecords(("cluster", "local"), services, slices, namespaces, settings=CLUSTER, serial=lambda: 1)
+    async with serve(". {\n errors\n}\n", ManualClock(), records) as (port, _):
+        for name in ("self", "a", "lost", "hop0"):
+            assert await ask(port, f"{name}.default.svc.cluster.local") == (NOERROR, [])
+        _, found = await ask(port, "hop2.default.svc.cluster.local")
+        assert len(found) == 9
+        assert found[-1] == ("10.96.0.9", 5)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_cut_answer_is_asked_again_over_tcp_and_served_over_tcp() -> None:
@@ -281,3 +384,24 @@ async def test_streams_that_say_nothing_keep_nobody_from_an_answer() -> None:
                     return
                 except (asyncio.IncompleteReadError, ConnectionError):
                     await asyncio.sleep(0)
+
+
+async def test_who_is_not_ready_is_told_in_coredns_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    port = free_port()
+    doors = Doors("127.0.0.1", lambda: ["other", "kubernetes"])
+    await doors.open(parse(f". {{\n ready 127.0.0.1:{port}\n}}\n"))
+    try:
+        async with asyncio.timeout(20), aiohttp.ClientSession() as client:
+            while True:
+                try:
+                    async with client.get(f"http://127.0.0.1:{port}/ready") as answer:
+                        assert (answer.status, await answer.text()) == (503, "kubernetes,other")
+                        break
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0)
+    finally:
+        await doors.close()
+    assert ("plugin/ready", 'Still waiting on: "kubernetes,other"') in [
+        (record.name, record.getMessage()) for record in caplog.records
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,20 @@ async def test_a_container_is_asked_whether_it_has_started_and_then_whether_it_i
     asked = await node.seconds(1)
     assert asked["main-startup"] == 2 and not asked["main-readiness"] + asked["main-liveness"]
     assert node.verdicts() == {"main": (False, False), "side": (True, True)}
+
+
+async def test_the_initial_delay_counts_from_the_containers_start(node: Node) -> None:
+    """A container that took longer to start is asked at once whether it is ready."""
+    node.main["startupProbe"]["failureThreshold"] = 100
+    for kind in ("readiness", "liveness"):
+        node.main[f"{kind}Probe"]["initialDelaySeconds"] = 10
+    node.states["main"] = replace(node.states["main"], started_at=node.clock.now())
+    node.runtime.failing = {"main-startup"}
+    node.sync()
+    assert not (await node.seconds(15))["main-readiness"]
+    node.runtime.failing.clear()
+    asked = await node.seconds(1)
+    assert asked["main-readiness"] and asked["main-liveness"] and node.verdicts()["main"] == (True, True)
 
 
 async def test_of_an_ending_pod_only_readiness_is_asked(node: Node) -> None:

@@ -145,7 +145,7 @@ class ProbeManager:
                 message = f"{key.kind.capitalize()} probe warning: {answer.message}"
                 self._recorder.container(pod, container["name"], "Warning", "ProbeWarning", message)
             elif not answer.passed:
-                how = "errored and resulted in unknown state" if answer.unknown else "failed"
+                how = f"errored and resulted in {answer.state} state" if answer.unknown else "failed"
                 message = f"{key.kind.capitalize()} probe {how}: {answer.message}"
                 self._recorder.container(pod, container["name"], "Warning", "Unhealthy", message)
             if answer.unknown:

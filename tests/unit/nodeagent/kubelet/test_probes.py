@@ -11,7 +11,7 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
-from nodeagent.cri.errors import RuntimeUnreachable
+from nodeagent.cri.errors import RuntimeTimeout, RuntimeUnreachable
 from nodeagent.kubelet.probes.check import Answer, check
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
@@ -124,6 +124,16 @@ async def test_the_initial_delay_counts_from_the_containers_start(node: Node) ->
     node.runtime.failing.clear()
     asked = await node.seconds(1)
     assert asked["main-readiness"] and asked["main-liveness"] and node.verdicts()["main"] == (True, True)
+
+
+async def test_a_command_that_takes_too_long_is_told_as_go_quotes_it(node: Node) -> None:
+    class Slow(Runtime):
+        async def exec_sync(self, _container: str, command: Sequence[str], _timeout: float) -> cri.ExecSyncResponse:
+            raise RuntimeTimeout("ExecSync", "DEADLINE_EXCEEDED", "late")
+
+    slow: Any = Slow()
+    answer = await check(slow, {"exec": {"command": ["sh", "-c", 'test "$A"']}}, {"name": "main"}, "main", "")
+    assert answer == Answer(False, r'command "sh -c test \"$A\"" timed out')
 
 
 async def test_of_an_ending_pod_only_readiness_is_asked(node: Node) -> None:

@@ -111,7 +111,8 @@ class KubeletServer:
             route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{uid}}/{{container}}", handler)
         for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
             route.add_route("*", path, self._port_forward)
-        route.add_post("/run/{namespace}/{pod}/{container}", self._run_command)
+        for path in ("/run/{namespace}/{pod}/{container}", "/run/{namespace}/{pod}/{uid}/{container}"):
+            route.add_post(path, self._run_command)
         if self._system_logs is not None:
             self._system_logs.add_routes(route)
 
@@ -242,7 +243,11 @@ class KubeletServer:
     async def _run_command(self, request: web.Request) -> web.Response:
         pod = self._pod(request)
         container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
-        answer = await self._runtime.exec_sync(container_id, request.query.get("cmd", "").split(" "), 120)
+        command = request.query.get("cmd", "").split(" ")
+        answer = await self._runtime.exec_sync(container_id, command, None)
+        if answer.exit_code != 0:
+            problem = f"command '{' '.join(command)}' exited with {answer.exit_code}: "
+            raise lookup.NotThere(500, problem + answer.stderr.decode(errors="replace"))
         return web.Response(body=answer.stdout + answer.stderr)
 
 

@@ -260,12 +260,18 @@ def test_a_listing_is_escaped(folder: Path) -> None:
     assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text
 
 
-def server(gate: Gate, folder: Path, debugging: bool = True) -> KubeletServer:
-    """A server of a node without pods."""
+def server(
+    gate: Gate, folder: Path, debugging: bool = True, *, registry: PodRegistry | None = None, runtime: Any = None
+) -> KubeletServer:
+    """A server of a node without pods, unless there are some in `registry`; `main` runs in all of them."""
     nothing: Any = None
     measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
+
+    def status(_: Any) -> dict[str, Any]:
+        return {"containerStatuses": [{"name": "main", "containerID": "containerd://1", "state": {"running": {}}}]}
+
     return KubeletServer(
-        address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
+        address="", port=0, tls=nothing, gate=gate, registry=registry or PodRegistry(), status=status, runtime=runtime,
         measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
         clock=ManualClock(), trace=Trace("kubelet"),
     )  # fmt: skip
@@ -382,3 +388,23 @@ async def test_endpoints_into_containers_can_be_closed(tmp_path: Path, path: str
     assert (await ask(True))[0] == open_answer
     expected = (405, "Debug endpoints are disabled.\n") if open_answer != 200 else await ask(True)
     assert await ask(False) == expected
+
+
+@pytest.mark.parametrize("place", ["n/p/main", "n/p/u/main"])
+async def test_a_command_that_fails_is_no_answer(tmp_path: Path, place: str) -> None:
+    class Commands:
+        async def exec_sync(self, _: str, command: list[str], timeout: float | None) -> cri.ExecSyncResponse:
+            assert timeout is None
+            failed = command == ["exit", "3"]
+            return cri.ExecSyncResponse(stdout=b"out\n", stderr=b"no\n", exit_code=3 if failed else 0)
+
+    registry = PodRegistry()
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [{"name": "main"}]}}
+    registry.api_put(pod)
+    gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
+    application = server(gate, tmp_path, registry=registry, runtime=Commands()).application()
+    async with TestClient(TestServer(application)) as client:
+        good = await client.post(f"/run/{place}", params={"cmd": "true"})
+        assert (good.status, await good.text()) == (200, "out\nno\n")
+        bad = await client.post(f"/run/{place}", params={"cmd": "exit 3"})
+        assert (bad.status, await bad.text()) == (500, "command 'exit 3' exited with 3: no\n")

@@ -9,7 +9,6 @@ from typing import Any
 
 from apimachinery.api.catalogue import PODS, SERVICES
 from apimachinery.cache.informer import Informer
-from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
 from apimachinery.kit.debug import DebugServer
@@ -68,7 +67,7 @@ from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
 from .wire_guards import Parts, build_guards
-from .wire_identity import client_rotation, make_client, make_images, serving_rotation
+from .wire_identity import client_rotation, make_client, make_events, make_images, serving_rotation
 from .wire_stats import build_measurements
 from .workers import PodWorkers
 
@@ -106,7 +105,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     units = Systemd() if config.cgroup_driver == "systemd" else None
     cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod, units=units)
     client = await make_client(config, clock)
-    events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
+    events = make_events(config, client, clock)
     recorder = Recorder(events, config.node_name)
     swap = _swap(config, machine, cgroups, recorder)
     services = Informer(client, SERVICES) if client is not None else None

@@ -24,6 +24,9 @@ from .credential_plugins import CredentialPlugins
 from .images import ImageManager
 from .server.certificate import Serving
 
+# client-go's (rest.DefaultQPS, DefaultBurst).
+_CLIENT_QPS, _CLIENT_BURST = 5, 10
+
 
 async def make_client(config: Config, clock: Clock) -> Client | None:
     """The client that the kubeconfig describes, joining the cluster first if need be; None without one.
@@ -45,10 +48,10 @@ async def make_client(config: Config, clock: Clock) -> Client | None:
 
 
 def make_events(config: Config, client: Client | None, clock: Clock) -> EventRecorder | None:
-    """What tells of events, eventRecordQPS a second (0: any number); None without an API server."""
+    """What tells of events, eventRecordQPS a second (0: what any client may ask); None without an API server."""
     if client is None:
         return None
-    pace = TokenBucket(config.event_qps, config.event_burst, clock) if config.event_qps else None
+    pace = TokenBucket(config.event_qps or _CLIENT_QPS, config.event_burst or _CLIENT_BURST, clock)
     return EventRecorder(client, "kubelet", config.node_name, clock, pace=pace)
 
 

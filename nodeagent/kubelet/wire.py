@@ -30,7 +30,7 @@ from .gc import Collector
 from .housekeeping import Housekeeper
 from .logrotate import LogRotator
 from .node import machine as machines
-from .node import render
+from .node import render, tunables
 from .node.csi_node import CsiNode
 from .node.loop import NodeLoop
 from .node.status import NodeObserver
@@ -94,6 +94,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     clock = clock or SystemClock()
     for idle in gates.without_effect(config.document.get("featureGates") or {}):
         log.warning("feature gate %s is set, and has no effect here", idle)
+    _check_kernel(config)
     channel = Channel(config.runtime_endpoint, observed.runtime_called)
     machine = machines.read_machine()
     runtime = Runtime(channel, PacedRuntime(channel, Turns(2 * machine.cpus)), ImageService(channel))
@@ -352,6 +353,15 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         )
     agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})
     return agent
+
+
+def _check_kernel(config: Config) -> None:
+    """Raises ConfigError when the kernel's settings are to be as they are, and are not as they should be."""
+    problems = Problems()
+    if config.protect_kernel_defaults:
+        for problem in tunables.unexpected():
+            problems.add("Failed to start ContainerManager", problem)
+    problems.raise_if_any()
 
 
 def _swap(config: Config, machine: machines.Machine, cgroups: Cgroups, recorder: Recorder) -> Swap:

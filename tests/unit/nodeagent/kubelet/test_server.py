@@ -155,6 +155,9 @@ async def test_reading(tmp_path: Path) -> None:
     assert await read(log, limit=9) == b"line 0\nli"
     assert await read(log, since=datetime(2025, 1, 1, 0, 0, 9, tzinfo=UTC)) == b"line 9\n"
     assert (await read(log, tail=1, timestamps=True)).startswith(b"2025-01-01T00:00:09.000000000Z line 9")
+    # A runtime writes its own zone's time.
+    log.write_bytes(b"2025-01-01T02:00:08.5+02:00 stdout F before\n2024-12-31T19:00:09.5-05:00 stdout F after\n")
+    assert await read(log, since=datetime(2025, 1, 1, 0, 0, 9, tzinfo=UTC)) == b"after\n"
     log.write_bytes(b"2025-01-01T00:00:00Z stderr P par\n2025-01-01T00:00:00Z stderr F tial\nnonsense\n")
     assert await read(log) == b"partial\n"
     # The parts of a long line show one time.

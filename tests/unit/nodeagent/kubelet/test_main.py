@@ -24,3 +24,9 @@ def test_the_score_and_the_open_files_are_the_configurations(tmp_path: Path) -> 
     command = [sys.executable, "-c", _SAYS, f"--config={file}", "--oom-score-adj=600"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["600", "700", "700"]
+
+
+def test_its_version_is_told() -> None:
+    command = [sys.executable, "-m", "nodeagent.kubelet", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "Kubernetes v1.32.0\n"

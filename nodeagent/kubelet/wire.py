@@ -11,7 +11,7 @@ from apimachinery.api.catalogue import PODS, SERVICES
 from apimachinery.cache.informer import Informer
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
-from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.debug import DebugServer, Health, well
 from apimachinery.kit.trace import Trace
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
@@ -347,6 +347,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 debugging=config.enable_debugging_handlers,
+                health=Health({"log": well, "syncloop": agent.check_sync_loop}),
                 clock=clock,
                 trace=agent.trace,
             )

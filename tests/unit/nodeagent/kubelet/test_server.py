@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.debug import Health
 from apimachinery.kit.trace import Trace
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import error_for
@@ -263,6 +264,11 @@ def test_a_listing_is_escaped(folder: Path) -> None:
     assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text
 
 
+async def stuck() -> None:
+    """A sync loop that has stopped."""
+    raise RuntimeError("pleg was last seen active 4m0s ago")
+
+
 def server(
     gate: Gate, folder: Path, debugging: bool = True, *, registry: PodRegistry | None = None, runtime: Any = None
 ) -> KubeletServer:
@@ -276,6 +282,7 @@ def server(
     return KubeletServer(
         address="", port=0, tls=nothing, gate=gate, registry=registry or PodRegistry(), status=status, runtime=runtime,
         measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
+        health=Health({"syncloop": stuck}),
         clock=ManualClock(), trace=Trace("kubelet"),
     )  # fmt: skip
 
@@ -374,7 +381,7 @@ async def test_a_refusal_is_not_a_silence(tmp_path: Path, away: bool, answer: tu
         ("/portForward/n/p", 404),
         ("/containerLogs/n/p/c", 404),
         ("/logs/", 404),
-        ("/healthz", 200),
+        ("/healthz/ping", 200),
         ("/pods", 200),
     ],
 )
@@ -411,3 +418,18 @@ async def test_a_command_that_fails_is_no_answer(tmp_path: Path, place: str) -> 
         assert (good.status, await good.text()) == (200, "out\nno\n")
         bad = await client.post(f"/run/{place}", params={"cmd": "exit 3"})
         assert (bad.status, await bad.text()) == (500, "command 'exit 3' exited with 3: no\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/healthz", (500, "[+]ping ok\n[-]syncloop failed: reason withheld\nhealthz check failed\n")),
+        ("/healthz/ping", (200, "ok")),
+        ("/healthz/syncloop", (500, "internal server error: pleg was last seen active 4m0s ago\n")),
+    ],
+)
+async def test_the_server_is_as_well_as_the_sync_loop(tmp_path: Path, path: str, answer: tuple[int, str]) -> None:
+    gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
+    async with TestClient(TestServer(server(gate, tmp_path).application())) as client:
+        found = await client.get(path)
+        assert (found.status, await found.text()) == answer

@@ -144,6 +144,8 @@ async def read_log(
     Raises OSError when there is no such file.
     """
     chosen = _Filter(options)
+    # Who asks for so many of the last lines gets no more, however quickly others follow.
+    left = None if options.follow else options.tail
     file = path.open("rb")
     try:
         file.seek(tail_offset(file, options.tail) if options.tail is not None else 0)
@@ -153,10 +155,13 @@ async def read_log(
             if block:
                 idle = 0
                 *lines, rest = (rest + block).split(b"\n")
+                if left is not None:
+                    lines = lines[:left]
+                    left -= len(lines)
                 piece = b"".join(chosen.apply(line + b"\n") for line in lines)
                 if piece:
                     yield piece
-                if chosen.full:
+                if chosen.full or left == 0:
                     return
                 continue
             if not options.follow or ended:

@@ -167,6 +167,23 @@ async def test_reading(tmp_path: Path) -> None:
     assert await read(log, tail=1) == b"unfini"
 
 
+async def test_the_last_lines_are_no_more_for_those_that_follow(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    line = b"2025-01-01T00:00:00Z stdout F " + b"x" * 70 + b"\n"
+    log.write_bytes(line * 2000)
+
+    async def runs() -> bool:
+        return True
+
+    found = b""
+    async for piece in read_log(log, LogOptions(tail=1500), runs, ManualClock()):
+        found += piece
+        if log.stat().st_size < 1 << 20:
+            with log.open("ab") as file:
+                file.write(line * 1000)
+    assert found.count(b"\n") == 1500
+
+
 class Runtime:
     """A runtime that knows one container's log, or fails."""
 

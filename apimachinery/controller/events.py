@@ -14,6 +14,7 @@ from typing import Any
 from apimachinery.api.catalogue import EVENTS
 from apimachinery.client.rehearsal import rehearsal
 from apimachinery.client.rest import Client
+from apimachinery.kit.bucket import TokenBucket
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_not_found
@@ -28,14 +29,21 @@ Object = dict[str, Any]
 class EventRecorder:
     """Sends events in the name of `component` (and of `host`, for what runs on a node). `run` must be under way.
 
-    queue_max: events that may wait to be sent.
+    queue_max: events that may wait to be sent. pace: how often one is, as often as the server answers without.
     """
 
     def __init__(
-        self, client: Client, component: str, host: str = "", clock: Clock | None = None, *, queue_max: int = QUEUE_MAX
+        self,
+        client: Client,
+        component: str,
+        host: str = "",
+        clock: Clock | None = None,
+        *,
+        queue_max: int = QUEUE_MAX,
+        pace: TokenBucket | None = None,
     ) -> None:
         self._client, self._component, self._host = client, component, host
-        self._clock = clock or SystemClock()
+        self._clock, self._pace = clock or SystemClock(), pace
         self._outbox = EventOutbox(client, component, self._clock, self._write, queue_max)
         self._correlator = EventCorrelator(self._clock)
 
@@ -89,6 +97,8 @@ class EventRecorder:
         await self._outbox.run()
 
     async def _write(self, event: Object) -> None:
+        if self._pace is not None:
+            await self._pace.wait()
         metadata = event["metadata"]
         if event["count"] > 1:
             body = {field: event[field] for field in ("count", "lastTimestamp", "message")}

@@ -21,54 +21,17 @@ Guard = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Looks at a request first: the answer to one that may not be; None lets it through."""
 
 
-class DebugServer:
-    """An HTTP(S) server with /healthz, /livez, /readyz (each with ?verbose and ?exclude=), /metrics and /configz.
+class Health:
+    """Answers whether what is looked at is well: all of it, or one check. ping is always the first."""
 
-    The formats are those of k8s.io/apiserver/pkg/server/healthz: `ok`, or a line per check and "healthz check passed".
-    """
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks: dict[str, Check] = {"ping": well, **checks}
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        checks: Mapping[str, Check] | None = None,
-        config: Mapping[str, Any] | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._host, self._port, self._tls = host, port, tls
-        self._checks: dict[str, Check] = {"ping": _ping, **(checks or {})}
-        self._config = dict(config or {})
-        self._guard: Guard | None = None
-        self._app = web.Application(middlewares=[self._guarded])
-        self._app.on_response_prepare.append(unnamed)
-        for name in ("healthz", "livez", "readyz"):
-            self._app.router.add_get(f"/{name}", self._health)
-            self._app.router.add_get(f"/{name}/{{check}}", self._one_check)
-        self._app.router.add_get("/metrics", self._metrics)
-        self._app.router.add_get("/configz", self._configz)
-
-    def route(self, path: str, handler: Handler, method: str = "GET") -> None:
-        """Add a handler; before `run`."""
-        self._app.router.add_route(method, path, handler)
-
-    def guard(self, guard: Guard) -> None:
-        """Ask before every request, to paths that there are not as well. Without one everybody may."""
-        self._guard = guard
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises OSError when the address cannot be bound."""
-        runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=2)
-        async with AsyncExitStack() as undo:
-            await runner.setup()
-            undo.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
-            await stop.wait()
-
-    @web.middleware
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = await self._guard(request) if self._guard is not None else None
-        return await handler(request) if refusal is None else refusal
+    def add_routes(self, router: web.UrlDispatcher, *names: str) -> None:
+        """names: of the paths, `healthz`."""
+        for name in names:
+            router.add_get(f"/{name}", self._health)
+            router.add_get(f"/{name}/{{check}}", self._one_check)
 
     async def _health(self, request: web.Request) -> web.Response:
         name = request.path.lstrip("/")
@@ -97,6 +60,53 @@ class DebugServer:
             return web.Response(status=500, text=f"internal server error: {reason}\n")
         return web.Response(text="ok")
 
+
+class DebugServer:
+    """An HTTP(S) server with /healthz, /livez, /readyz (each with ?verbose and ?exclude=), /metrics and /configz.
+
+    The formats are those of k8s.io/apiserver/pkg/server/healthz: `ok`, or a line per check and "healthz check passed".
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        checks: Mapping[str, Check] | None = None,
+        config: Mapping[str, Any] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host, self._port, self._tls = host, port, tls
+        self._config = dict(config or {})
+        self._guard: Guard | None = None
+        self._app = web.Application(middlewares=[self._guarded])
+        self._app.on_response_prepare.append(unnamed)
+        Health(checks or {}).add_routes(self._app.router, "healthz", "livez", "readyz")
+        self._app.router.add_get("/metrics", self._metrics)
+        self._app.router.add_get("/configz", self._configz)
+
+    def route(self, path: str, handler: Handler, method: str = "GET") -> None:
+        """Add a handler; before `run`."""
+        self._app.router.add_route(method, path, handler)
+
+    def guard(self, guard: Guard) -> None:
+        """Ask before every request, to paths that there are not as well. Without one everybody may."""
+        self._guard = guard
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises OSError when the address cannot be bound."""
+        runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=2)
+        async with AsyncExitStack() as undo:
+            await runner.setup()
+            undo.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
+            await stop.wait()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = await self._guard(request) if self._guard is not None else None
+        return await handler(request) if refusal is None else refusal
+
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
@@ -109,7 +119,7 @@ async def unnamed(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.pop("Server", None)
 
 
-async def _ping() -> None:
+async def well() -> None:
     """The event loop turns: that it runs at all is the check."""
 
 

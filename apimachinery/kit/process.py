@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,3 +29,16 @@ def set_oom_score_adj(value: int) -> None:
         Path("/proc/self/oom_score_adj").write_text(str(value))
     except OSError as error:
         log.info("cannot set oom_score_adj to %d: %s", value, error)
+
+
+def set_open_files(most: int) -> None:
+    """How many files this process may have open. Children inherit it.
+
+    More than the limit that it was given takes a right that not every machine gives; then it may have as many as that.
+    """
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError) as error:
+        log.info("cannot set the limit of open files to %d: %s", most, error)
+        _, given = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (given, given))

@@ -153,10 +153,13 @@ class RuntimeService:
         """Make the runtime reopen the log file of a running container, after the file was renamed."""
         await self._call(self._stub.ReopenContainerLog, cri.ReopenContainerLogRequest(container_id=container_id))
 
-    async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float) -> cri.ExecSyncResponse:
-        """Run a command in the container to its end. timeout: seconds, then it is killed and RuntimeTimeout raised."""
-        request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=max(1, round(timeout)))
-        answer: cri.ExecSyncResponse = await self._call(self._stub.ExecSync, request, timeout + 5)
+    async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float | None) -> cri.ExecSyncResponse:
+        """Run a command in the container to its end. timeout: seconds, then it is killed and RuntimeTimeout raised;
+        None for as long as it takes."""
+        seconds = 0 if timeout is None else max(1, round(timeout))
+        request = cri.ExecSyncRequest(container_id=container_id, cmd=command, timeout=seconds)
+        patience = None if timeout is None else timeout + 5
+        answer: cri.ExecSyncResponse = await self._channel.call(self._stub.ExecSync, request, patience)
         return answer
 
     async def exec_url(

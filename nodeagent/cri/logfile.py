@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,3 +32,14 @@ def nine_digits(moment: bytes) -> bytes:
     zone = b"Z" if moment.endswith(b"Z") else moment[-6:]
     second, digits = moment[:19], moment[20 : -len(zone)]
     return b"%b.%b%b" % (second, digits.ljust(9, b"0"), zone)
+
+
+def in_utc(moment: bytes) -> bytes:
+    """The time of a line, to be compared: the runtime may write it in its own zone."""
+    if moment.endswith(b"Z"):
+        return moment[:-1]
+    try:
+        found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", moment.decode()))
+    except ValueError:
+        return moment
+    return found.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from nodeagent.cri.logfile import missing, nine_digits, rotated
+from nodeagent.cri.logfile import in_utc, missing, nine_digits, rotated
 
 from .complaints import Failed, say
 from .options import duration
@@ -100,7 +100,7 @@ class _Writer:
         if tag.split(b":")[0] == b"P":
             text = text.removesuffix(b"\n")
         begins, self._begins = self._begins, not text or text.endswith(b"\n")
-        if _utc(moment) < self._since:
+        if in_utc(moment) < self._since:
             return
         if self._timestamps and begins:
             text = nine_digits(moment) + b" " + text
@@ -114,17 +114,6 @@ class _Writer:
     @property
     def full(self) -> bool:
         return self.left == 0
-
-
-def _utc(moment: bytes) -> bytes:
-    """The time of a line, to be compared: the runtime may write it in its own zone."""
-    if moment.endswith(b"Z"):
-        return moment[:-1]
-    try:
-        found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", moment.decode()))
-    except ValueError:
-        return moment
-    return found.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
 
 
 def _read(path: Path, options: Options, since: str, running: Callable[[], bool]) -> None:

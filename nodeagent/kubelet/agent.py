@@ -26,6 +26,7 @@ from .housekeeping import Housekeeper
 from .logrotate import LogRotator
 from .node.loop import NodeLoop
 from .node.status import NodeObserver
+from .oom import OomWatcher
 from .pleg import Pleg
 from .pods import Pod
 from .probes.manager import ProbeManager
@@ -126,6 +127,7 @@ class Agent:
             "logs": self.rotator.run(),
             "eviction": self.guards.eviction.run(),
             "shutdown": self.guards.shutdown.run(),
+            "oom": OomWatcher(self.recorder.node).run(),
             "status": self.status.run(stop),
         }
         if self.housekeeper is not None:

@@ -21,6 +21,7 @@ from . import config_rules
 from . import gates as feature_gates
 from .config_file import SCHEMA, Document, WrongType, defaults, nested, put, read_document
 from .config_flags import FILE_FLAGS, OWN_FLAGS
+from .node.render import VERSION
 
 _NODE_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 
@@ -238,10 +239,12 @@ _FROM_DOCUMENT: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 def load(argv: Sequence[str]) -> Config:
-    """Read the command line and the file it names. Raises ConfigError with everything that is wrong."""
+    """Read the command line and the file it names. Raises ConfigError with everything that is wrong; SystemExit for
+    --help and --version."""
     problems = Problems()
     parser = argparse.ArgumentParser("kubelet", allow_abbrev=False, description="The node agent.")
     parser.add_argument("--config", help="KubeletConfiguration file")
+    parser.add_argument("--version", action="version", version=f"Kubernetes {VERSION}")
     for flag in (*OWN_FLAGS, *FILE_FLAGS):
         # A boolean flag may stand alone, as in Go.
         alone = {"nargs": "?", "const": "true"} if FILE_FLAGS.get(flag, ("", str))[1] is boolean else {}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.backoff import Backoff
+from apimachinery.kit.bucket import TokenBucket
 from apimachinery.kit.clock import Clock
 from apimachinery.meta.times import format_duration
 from nodeagent.cri import messages as cri
@@ -39,6 +40,16 @@ class ImageProblem(Exception):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class TooManyPulls(RuntimeCallError):
+    """More pulls were begun lately than registryPullQPS allows; the runtime was not asked."""
+
+    def __init__(self) -> None:
+        super().__init__("PullImage", "RESOURCE_EXHAUSTED", "pull QPS exceeded")
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class SeveralFailed(RuntimeCallError):
@@ -70,8 +81,9 @@ def pull_policy(container: Mapping[str, Any]) -> str:
 class ImageManager:
     """Sees to it that a container's image is on the node.
 
-    serialize: one pull at a time on this node; otherwise `parallel` at most, None for any number. docker_configs: the
-    node's own credentials, beside those of pods. plugins: asked for more.
+    serialize: one pull at a time on this node; otherwise `parallel` at most, None for any number. pace: how many are
+    begun, None for any number; one too many fails. docker_configs: the node's own credentials, beside those of pods.
+    plugins: asked for more.
     """
 
     def __init__(
@@ -81,11 +93,13 @@ class ImageManager:
         *,
         serialize: bool = True,
         parallel: int | None = None,
+        pace: TokenBucket | None = None,
         docker_configs: Sequence[Path] = (),
         plugins: CredentialPlugins | None = None,
     ) -> None:
         self._images, self._clock, self._docker_configs, self._plugins = images, clock, docker_configs, plugins
         self._backoff = Backoff(10.0, 300.0, clock)
+        self._pace = pace
         self._slots = asyncio.Semaphore(1 if serialize else parallel or sys.maxsize)
         self._last_failure: dict[str, str] = {}
         self.handed_out: dict[str, float] = {}
@@ -164,6 +178,8 @@ class ImageManager:
         try:
             async with self._slots:
                 began = self._clock.monotonic()
+                if self._pace is not None and not self._pace.take():
+                    raise TooManyPulls
                 known = await self._plugins.auths(image) if self._plugins is not None else ()
                 auths = credentials(image, secrets, self._docker_configs, known)
                 reference = await self._try_each(image, auths, sandbox_config)

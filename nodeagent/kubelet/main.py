@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.setup(config.verbosity)
     for warning in config.warnings:
         log.warning("%s", warning)
+    process.set_oom_score_adj(config.oom_score_adj)
+    process.set_open_files(config.max_open_files)
 
     with collector.loading():
         trust.load_aiohttp_without_system_authorities()

@@ -9,10 +9,9 @@ from typing import Any
 
 from apimachinery.api.catalogue import PODS, SERVICES
 from apimachinery.cache.informer import Informer
-from apimachinery.controller.events import EventRecorder
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
-from apimachinery.kit.debug import DebugServer
+from apimachinery.kit.debug import DebugServer, Health, well
 from apimachinery.kit.trace import Trace
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
@@ -31,7 +30,7 @@ from .gc import Collector
 from .housekeeping import Housekeeper
 from .logrotate import LogRotator
 from .node import machine as machines
-from .node import render
+from .node import render, tunables
 from .node.csi_node import CsiNode
 from .node.loop import NodeLoop
 from .node.status import NodeObserver
@@ -68,7 +67,7 @@ from .volumes.claims import ClaimReader
 from .volumes.manager import VolumeManager
 from .volumes.tokens import TokenManager
 from .wire_guards import Parts, build_guards
-from .wire_identity import client_rotation, make_client, make_images, serving_rotation
+from .wire_identity import client_rotation, make_client, make_events, make_images, serving_rotation
 from .wire_stats import build_measurements
 from .workers import PodWorkers
 
@@ -95,6 +94,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     clock = clock or SystemClock()
     for idle in gates.without_effect(config.document.get("featureGates") or {}):
         log.warning("feature gate %s is set, and has no effect here", idle)
+    _check_kernel(config)
     channel = Channel(config.runtime_endpoint, observed.runtime_called)
     machine = machines.read_machine()
     runtime = Runtime(channel, PacedRuntime(channel, Turns(2 * machine.cpus)), ImageService(channel))
@@ -106,7 +106,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     units = Systemd() if config.cgroup_driver == "systemd" else None
     cgroups = Cgroups(config.cgroup_root, pod_limits=per_pod, units=units)
     client = await make_client(config, clock)
-    events = EventRecorder(client, "kubelet", config.node_name) if client is not None else None
+    events = make_events(config, client, clock)
     recorder = Recorder(events, config.node_name)
     swap = _swap(config, machine, cgroups, recorder)
     services = Informer(client, SERVICES) if client is not None else None
@@ -347,12 +347,22 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 debugging=config.enable_debugging_handlers,
+                health=Health({"log": well, "syncloop": agent.check_sync_loop}),
                 clock=clock,
                 trace=agent.trace,
             )
         )
     agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})
     return agent
+
+
+def _check_kernel(config: Config) -> None:
+    """Raises ConfigError when the kernel's settings are to be as they are, and are not as they should be."""
+    problems = Problems()
+    if config.protect_kernel_defaults:
+        for problem in tunables.unexpected():
+            problems.add("Failed to start ContainerManager", problem)
+    problems.raise_if_any()
 
 
 def _swap(config: Config, machine: machines.Machine, cgroups: Cgroups, recorder: Recorder) -> Swap:

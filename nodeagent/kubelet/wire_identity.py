@@ -1,5 +1,5 @@
 """Who the kubelet is, to the API server, to registries and on its own port: joining at the start, and what renews
-certificates."""
+certificates. How much it asks of them, too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_kubeconfig
 from apimachinery.client.rest import Client
+from apimachinery.controller.events import EventRecorder
+from apimachinery.kit.bucket import TokenBucket
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import Problems
 from nodeagent.cri.images import ImageService
@@ -21,6 +23,9 @@ from .credential_config import read_providers
 from .credential_plugins import CredentialPlugins
 from .images import ImageManager
 from .server.certificate import Serving
+
+# client-go's (rest.DefaultQPS, DefaultBurst).
+_CLIENT_QPS, _CLIENT_BURST = 5, 10
 
 
 async def make_client(config: Config, clock: Clock) -> Client | None:
@@ -42,6 +47,14 @@ async def make_client(config: Config, clock: Clock) -> Client | None:
     return Client(found, "kubelet/v1.32.0")
 
 
+def make_events(config: Config, client: Client | None, clock: Clock) -> EventRecorder | None:
+    """What tells of events, eventRecordQPS a second (0: what any client may ask); None without an API server."""
+    if client is None:
+        return None
+    pace = TokenBucket(config.event_qps or _CLIENT_QPS, config.event_burst or _CLIENT_BURST, clock)
+    return EventRecorder(client, "kubelet", config.node_name, clock, pace=pace)
+
+
 def make_images(config: Config, images: ImageService, clock: Clock) -> ImageManager:
     """What pulls images, with the node's own credentials and plug-ins. Raises ConfigError."""
     plugins, file, folder = None, config.credential_config, config.credential_bin_dir
@@ -55,6 +68,7 @@ def make_images(config: Config, images: ImageService, clock: Clock) -> ImageMana
         clock,
         serialize=config.serialize_image_pulls,
         parallel=config.max_parallel_image_pulls,
+        pace=TokenBucket(config.registry_qps, config.registry_burst, clock) if config.registry_qps else None,
         docker_configs=(config.root_dir / "config.json", Path("/root/.docker/config.json")),
         plugins=plugins,
     )

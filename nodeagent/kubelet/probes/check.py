@@ -11,16 +11,17 @@ import grpc
 import grpc.aio
 
 from apimachinery.kit.protowire import encode_strings, fields
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.times import format_duration
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError, RuntimeTimeout, error_for
 from nodeagent.kubelet.expansion import expand
 
-from .connect import ConnectProblem, http_get, tcp_connect
+from .connect import BodyProblem, ConnectProblem, http_get, tcp_connect
 from .target import resolve_port
 
 _OUTPUT_MAX = 10 * 1024
-# How often a command that could not be run is tried at once (maxProbeRetries).
+# How often what could not be carried out is tried at once (maxProbeRetries).
 _TRIES = 3
 _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
@@ -29,20 +30,34 @@ _HEALTH = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 class Answer:
     """passed, and what to tell people when it did not.
 
-    unknown: the probe could not be carried out, which says nothing of the container. warning: it passed, and people are
-    told nevertheless.
+    unknown: the probe could not be carried out, which says nothing of the container; state: what people are told that
+    it resulted in. warning: it passed, and people are told nevertheless.
     """
 
     passed: bool
     message: str = ""
     unknown: bool = False
     warning: bool = False
+    state: str = "unknown"
 
 
 async def check(
     runtime: RuntimeService, probe: Mapping[str, Any], container: Mapping[str, Any], container_id: str, ip: str
 ) -> Answer:
-    """Run the probe. ip: the pod's address. Never raises for what the container does."""
+    """Run the probe, anew while it cannot be carried out. ip: the pod's address.
+
+    Never raises for what the container does.
+    """
+    for _ in range(_TRIES):
+        answer = await _try(runtime, probe, container, container_id, ip)
+        if not answer.unknown:
+            break
+    return answer
+
+
+async def _try(
+    runtime: RuntimeService, probe: Mapping[str, Any], container: Mapping[str, Any], container_id: str, ip: str
+) -> Answer:
     timeout = float(probe.get("timeoutSeconds") or 1)
     try:
         if "exec" in probe:
@@ -65,6 +80,8 @@ async def check(
             return await _grpc(ip, int(probe["grpc"]["port"]), probe["grpc"].get("service") or "", timeout)
     except ConnectProblem as error:
         return Answer(False, str(error))
+    except BodyProblem as error:
+        return Answer(False, str(error), unknown=True, state="failure")
     except ValueError as error:
         return Answer(False, str(error), unknown=True)
     return Answer(False, f"missing probe handler for {container['name']}", unknown=True)
@@ -76,18 +93,14 @@ def _static(container: Mapping[str, Any]) -> dict[str, str]:
 
 
 async def _exec(runtime: RuntimeService, command: list[str], container_id: str, timeout: float) -> Answer:
-    problem = ""
-    for _ in range(_TRIES):
-        try:
-            done = await runtime.exec_sync(container_id, command, timeout)
-        except RuntimeTimeout:
-            return Answer(False, f'command "{" ".join(command)}" timed out')
-        except RuntimeCallError as error:
-            problem = str(error)
-            continue
-        output = (done.stdout + done.stderr)[:_OUTPUT_MAX].decode(errors="replace")
-        return Answer(done.exit_code == 0, output)
-    return Answer(False, problem, unknown=True)
+    try:
+        done = await runtime.exec_sync(container_id, command, timeout)
+    except RuntimeTimeout:
+        return Answer(False, f"command {quoted(' '.join(command))} timed out")
+    except RuntimeCallError as error:
+        return Answer(False, str(error), unknown=True)
+    output = (done.stdout + done.stderr)[:_OUTPUT_MAX].decode(errors="replace")
+    return Answer(done.exit_code == 0, output)
 
 
 async def _grpc(host: str, port: int, service: str, timeout: float) -> Answer:

@@ -135,14 +135,9 @@ class ProbeManager:
     async def _run(self, key: _Key, pod: Pod, container: Container, state: ContainerState, ip: str) -> None:
         probe: Mapping[str, Any] = container[_KINDS[key.kind]]
         period = float(probe.get("periodSeconds") or 10)
-        delay = float(probe.get("initialDelaySeconds") or 0)
-        if state.started_at is not None:
-            # A restarted agent does not make the container wait again.
-            age = (self._clock.now() - state.started_at).total_seconds()
-            delay = max(0.0, delay - max(0.0, age))
         if key.kind != "startup" and not self.is_started(container, state):
             await self._started.setdefault(key.container_id, asyncio.Event()).wait()
-        await self._clock.sleep(delay)
+        await self._clock.sleep(self._delay(probe, state))
         passed = failed = 0
         while True:
             answer = await self._ask(probe, container, key, ip, self._where(key, pod, container))
@@ -150,7 +145,7 @@ class ProbeManager:
                 message = f"{key.kind.capitalize()} probe warning: {answer.message}"
                 self._recorder.container(pod, container["name"], "Warning", "ProbeWarning", message)
             elif not answer.passed:
-                how = "errored and resulted in unknown state" if answer.unknown else "failed"
+                how = f"errored and resulted in {answer.state} state" if answer.unknown else "failed"
                 message = f"{key.kind.capitalize()} probe {how}: {answer.message}"
                 self._recorder.container(pod, container["name"], "Warning", "Unhealthy", message)
             if answer.unknown:
@@ -169,6 +164,15 @@ class ProbeManager:
                     # Nothing more to ask: this container is being replaced.
                     return
             await self._clock.sleep(period)
+
+    def _delay(self, probe: Mapping[str, Any], state: ContainerState) -> float:
+        """What is left of initialDelaySeconds, which counts from the container's start: neither a restart of the agent
+        nor a startup probe makes it begin anew."""
+        delay = float(probe.get("initialDelaySeconds") or 0)
+        if state.started_at is None:
+            return delay
+        age = (self._clock.now() - state.started_at).total_seconds()
+        return max(0.0, delay - max(0.0, age))
 
     async def _ask(
         self, probe: Mapping[str, Any], container: Container, key: _Key, ip: str, where: observed.Where

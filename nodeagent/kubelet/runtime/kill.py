@@ -146,16 +146,29 @@ class Killer:
         grace: int,
     ) -> None:
         ip = ips[0] if ips else ""
+
+        def say(type: str, reason: str, message: str) -> None:
+            if pod is not None:
+                self._recorder.pod(pod, type, reason, message)
+
         try:
             async with asyncio.timeout(grace):
                 whose = pods.describe(pod) if pod is not None else container.name
-                await run_hook(self._runtime, self._clock, handler, container.id, spec, ip, whose=whose, timeout=grace)
+                await run_hook(
+                    self._runtime, self._clock, handler, container.id, spec, ip, whose=whose, say=say, timeout=grace
+                )
         except HookFailed as error:
             log.warning("PreStop hook of container %s failed: %s", container.name, error)
-            if pod is not None:
-                self._recorder.container(pod, container.name, "Warning", "FailedPreStopHook", "PreStopHook failed")
+            self._pre_stop_failed(pod, container)
         except TimeoutError:
             log.warning("PreStop hook of container %s did not complete in %d seconds", container.name, grace)
+            # What is not only a pause ends badly with the container, of which upstream tells.
+            if "sleep" not in handler:
+                self._pre_stop_failed(pod, container)
+
+    def _pre_stop_failed(self, pod: Pod | None, container: ContainerState) -> None:
+        if pod is not None:
+            self._recorder.container(pod, container.name, "Warning", "FailedPreStopHook", "PreStopHook failed")
 
 
 async def _failures(calls: Sequence[Awaitable[None]]) -> list[RuntimeCallError | None]:

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,8 +285,9 @@ class Starter:
         if not handler:
             return
         ip = around.ips[0] if around.ips else (around.node.host_ips or ("",))[0]
+        whose, say = pods.describe(pod), partial(self._recorder.pod, pod)
         try:
-            await run_hook(self._runtime, self._clock, handler, container_id, container, ip, whose=pods.describe(pod))
+            await run_hook(self._runtime, self._clock, handler, container_id, container, ip, whose=whose, say=say)
         except HookFailed as error:
             log.error("PostStart hook of %s failed: %s", json.dumps(container["name"]), error)
             self._recorder.container(pod, container["name"], "Warning", "FailedPostStartHook", "PostStartHook failed")

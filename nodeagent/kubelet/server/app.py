@@ -14,7 +14,7 @@ from aiohttp import web
 
 from apimachinery.kit import go_json, metrics
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.debug import unnamed
+from apimachinery.kit.debug import Health, unnamed
 from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri import messages as cri
@@ -57,6 +57,7 @@ class KubeletServer:
         checkpoints: Path,
         system_logs: SystemLogs | None,
         debugging: bool,
+        health: Health,
         clock: Clock,
         trace: Trace,
     ) -> None:
@@ -64,7 +65,7 @@ class KubeletServer:
         self._registry, self._status, self._runtime = registry, status, runtime
         self._measured, self._configuration, self._clock = measured, configuration, clock
         self._checkpoints, self._system_logs, self._trace = checkpoints, system_logs, trace
-        self._debugging = debugging
+        self._debugging, self._health = debugging, health
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. Raises OSError when the port is taken."""
@@ -89,7 +90,7 @@ class KubeletServer:
         app = web.Application(middlewares=[self._guard])
         app.on_response_prepare.append(unnamed)
         route = app.router
-        route.add_get("/healthz", self._healthz)
+        self._health.add_routes(route, "healthz")
         route.add_get("/pods", self._pods)
         self._measured.add_routes(route)
         route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
@@ -111,7 +112,8 @@ class KubeletServer:
             route.add_route("*", f"/{verb}/{{namespace}}/{{pod}}/{{uid}}/{{container}}", handler)
         for path in ("/portForward/{namespace}/{pod}", "/portForward/{namespace}/{pod}/{uid}"):
             route.add_route("*", path, self._port_forward)
-        route.add_post("/run/{namespace}/{pod}/{container}", self._run_command)
+        for path in ("/run/{namespace}/{pod}/{container}", "/run/{namespace}/{pod}/{uid}/{container}"):
+            route.add_post(path, self._run_command)
         if self._system_logs is not None:
             self._system_logs.add_routes(route)
 
@@ -143,9 +145,6 @@ class KubeletServer:
         return answer
 
     # --- what is here
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         body = metrics.render() + await self._measured.claims()
@@ -242,7 +241,11 @@ class KubeletServer:
     async def _run_command(self, request: web.Request) -> web.Response:
         pod = self._pod(request)
         container_id = lookup.running_container(pod, self._status(pod), request.match_info["container"])
-        answer = await self._runtime.exec_sync(container_id, request.query.get("cmd", "").split(" "), 120)
+        command = request.query.get("cmd", "").split(" ")
+        answer = await self._runtime.exec_sync(container_id, command, None)
+        if answer.exit_code != 0:
+            problem = f"command '{' '.join(command)}' exited with {answer.exit_code}: "
+            raise lookup.NotThere(500, problem + answer.stderr.decode(errors="replace"))
         return web.Response(body=answer.stdout + answer.stderr)
 
 

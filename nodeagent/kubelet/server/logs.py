@@ -16,7 +16,7 @@ from apimachinery.meta import times
 from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
-from nodeagent.cri.logfile import missing, nine_digits, rotated
+from nodeagent.cri.logfile import in_utc, missing, nine_digits, rotated
 from nodeagent.kubelet.runtime.logformat import parse_line
 
 _BLOCK = 64 * 1024
@@ -121,7 +121,7 @@ class _Filter:
             return b""
         # A long line is several entries: it has one time, where it begins.
         begins, self._begins = self._begins, not entry.text or entry.text.endswith(b"\n")
-        if entry.time.rstrip(b"Z") < self._since:
+        if self._since and in_utc(entry.time) < self._since:
             return b""
         if self._options.stream != "All" and entry.stream.decode() != self._options.stream.lower():
             return b""
@@ -144,6 +144,8 @@ async def read_log(
     Raises OSError when there is no such file.
     """
     chosen = _Filter(options)
+    # Who asks for so many of the last lines gets no more, however quickly others follow.
+    left = None if options.follow else options.tail
     file = path.open("rb")
     try:
         file.seek(tail_offset(file, options.tail) if options.tail is not None else 0)
@@ -153,10 +155,13 @@ async def read_log(
             if block:
                 idle = 0
                 *lines, rest = (rest + block).split(b"\n")
+                if left is not None:
+                    lines = lines[:left]
+                    left -= len(lines)
                 piece = b"".join(chosen.apply(line + b"\n") for line in lines)
                 if piece:
                     yield piece
-                if chosen.full:
+                if chosen.full or left == 0:
                     return
                 continue
             if not options.follow or ended:

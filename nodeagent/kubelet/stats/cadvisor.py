@@ -143,7 +143,8 @@ def _cpu_and_memory(out: _Families, each: Series) -> None:
     out.add("container_spec_memory_limit_bytes", "Memory limit for the container.", usage.limit or 0, at, labels)
     out.add("container_spec_memory_reservation_limit_bytes", "Memory reservation limit for the container.",
             0, at, labels)  # fmt: skip
-    out.add("container_spec_memory_swap_limit_bytes", "Memory swap limit for the container.", 0, at, labels)
+    out.add("container_spec_memory_swap_limit_bytes", "Memory swap limit for the container.",
+            usage.swap_limit or 0, at, labels)  # fmt: skip
     if each.details is not None:
         out.add_all(_DETAILS, each.details, at, labels)
         if each.details.quota:

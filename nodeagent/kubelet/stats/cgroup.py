@@ -25,7 +25,8 @@ _UNLIMITED = 1 << 62
 class Usage:
     """The two resources that decide everything. Times in nanoseconds, memory in bytes.
 
-    at: the wall clock, since the epoch. tick: a monotonic clock, for rates. limit: None for no limit.
+    at: the wall clock, since the epoch. tick: a monotonic clock, for rates. limit, swap_limit: None for no limit; the
+    latter is of memory and swap together on v1.
     """
 
     at: int
@@ -39,6 +40,7 @@ class Usage:
     swap: int
     limit: int | None
     fields: Mapping[str, int]
+    swap_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Reader:
             swap=_number(folder / "memory.swap.current"),
             limit=None if limit == "max" else int(limit),
             fields={**cpu, **memory},
+            swap_limit=_swap_limit(folder / "memory.swap.max"),
         )
 
     def _usage_v1(self, path: str, at: int, tick: int) -> Usage:
@@ -123,6 +126,7 @@ class Reader:
         memory = parse_flat(_text(folder / "memory.stat"))
         used = int(_text(folder / "memory.usage_in_bytes"))
         limit = memory.get("hierarchical_memory_limit", _UNLIMITED)
+        both = memory.get("hierarchical_memsw_limit", 0)
         return Usage(
             at=at,
             tick=tick,
@@ -135,6 +139,7 @@ class Reader:
             swap=memory.get("total_swap", 0),
             limit=None if limit >= _UNLIMITED else limit,
             fields=memory,
+            swap_limit=None if both >= _UNLIMITED else both,
         )
 
     def _details_v2(self, path: str, usage: Usage) -> Details:
@@ -206,6 +211,15 @@ def _number(file: Path) -> int:
         return int(_text(file))
     except (OSError, ValueError):
         return 0
+
+
+def _swap_limit(file: Path) -> int | None:
+    """None for no limit, 0 where the kernel counts no swap."""
+    try:
+        text = _text(file)
+    except OSError:
+        return 0
+    return None if text == "max" else int(text)
 
 
 def _lines(file: Path) -> int:

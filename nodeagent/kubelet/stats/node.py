@@ -69,4 +69,5 @@ def node_usage(clock: tuple[int, int], stat: str, meminfo: str, vmstat: str) -> 
         swap=(kib.get("SwapTotal", 0) - kib.get("SwapFree", 0)) * 1024,
         limit=kib["MemTotal"] * 1024,
         fields={"cache": kib.get("Cached", 0) * 1024, "mapped": kib.get("Mapped", 0) * 1024},
+        swap_limit=kib.get("SwapTotal", 0) * 1024,
     )

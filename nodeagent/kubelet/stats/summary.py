@@ -133,7 +133,9 @@ def _cpu_and_memory(path: str, usage: Usage, rates: Rates) -> Document:
     }
     if usage.limit is not None:
         memory["availableBytes"] = max(0, usage.limit - usage.working_set)
-    swap = {"time": stamp, "swapUsageBytes": usage.swap}
+    swap: Document = {"time": stamp, "swapUsageBytes": usage.swap}
+    if usage.swap_limit is not None:
+        swap["swapAvailableBytes"] = max(0, usage.swap_limit - usage.swap)
     return {"cpu": cpu, "memory": memory, "swap": swap}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimachinery.client.rest import Client
 from apimachinery.controller.event_outbox import QUEUE_MAX, RETRY_PERIOD, TRIES
 from apimachinery.controller.events import EventRecorder
+from apimachinery.kit.bucket import TokenBucket
 from apimachinery.kit.clock import Clock, ManualClock, SystemClock
 from tests.unit.apimachinery.controller.event_server import POD, telling
 
@@ -12,11 +13,11 @@ from tests.unit.apimachinery.controller.event_server import POD, telling
 class Recording:
     """Makes a recorder of the core group's events."""
 
-    def __init__(self, clock: Clock, queue_max: int = QUEUE_MAX) -> None:
-        self._clock, self._queue_max = clock, queue_max
+    def __init__(self, clock: Clock, queue_max: int = QUEUE_MAX, pace: TokenBucket | None = None) -> None:
+        self._clock, self._queue_max, self._pace = clock, queue_max, pace
 
     def __call__(self, client: Client) -> EventRecorder:
-        return EventRecorder(client, "test", clock=self._clock, queue_max=self._queue_max)
+        return EventRecorder(client, "test", clock=self._clock, queue_max=self._queue_max, pace=self._pace)
 
 
 async def test_events_are_counted_up_combined_and_begun_again_when_they_have_expired() -> None:
@@ -64,6 +65,20 @@ async def test_of_a_burst_so_many_wait_and_the_others_are_dropped() -> None:
         recorder.event(POD, "Normal", "Last", "")
         await server.until(4)
         assert [event["reason"] for event in server.held.values()] == ["Reason0", "Reason1", "Reason2", "Last"]
+
+
+async def test_events_have_a_pace() -> None:
+    clock = ManualClock()
+    async with telling(Recording(clock, pace=TokenBucket(1, 2, clock))) as (recorder, server):
+        for number in range(4):
+            recorder.event(POD, "Normal", f"Reason{number}", "")
+        await server.until(2)
+        await clock.advance(0.5)
+        assert server.asked == 2
+        for asked in (3, 4):
+            await clock.advance(1)
+            await server.until(asked)
+        assert clock.monotonic() == 2.5
 
 
 async def test_an_event_bears_its_annotations() -> None:

@@ -14,6 +14,7 @@ from apimachinery.meta import feature_gates
 from nodeagent.kubelet import gates
 from nodeagent.kubelet.config import load
 from nodeagent.kubelet.config_file import SCHEMA
+from nodeagent.kubelet.config_flags import FILE_FLAGS
 
 HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 
@@ -117,6 +118,28 @@ def test_an_empty_map_is_a_setting(tmp_path: Path) -> None:
     config = load([f"--config={file}"])
     assert config.eviction_hard == {} and config.enforce_node_allocatable == ()
     assert config.healthz_port == 0 and config.resolv_conf is None
+
+
+def test_flags_set_what_the_file_would() -> None:
+    flags = {
+        "--protect-kernel-defaults": ("protectKernelDefaults", True),
+        "--make-iptables-util-chains=false": ("makeIPTablesUtilChains", False),
+        "--streaming-connection-idle-timeout=5m": ("streamingConnectionIdleTimeout", "5m0s"),
+        "--event-qps=0": ("eventRecordQPS", 0),
+        "--registry-burst=7": ("registryBurst", 7),
+        "--oom-score-adj=-500": ("oomScoreAdj", -500),
+        "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384": (
+            "tlsCipherSuites",
+            ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"],
+        ),
+        "--enforce-node-allocatable=pods": ("enforceNodeAllocatable", ["pods"]),
+    }
+    document = load(list(flags)).document
+    assert {path: document[path] for path, _ in flags.values()} == dict(flags.values())
+
+
+def test_every_flag_sets_a_field_that_there_is() -> None:
+    assert {path for path, _ in FILE_FLAGS.values()} <= SCHEMA.keys()
 
 
 @pytest.mark.parametrize(

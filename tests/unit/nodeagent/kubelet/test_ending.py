@@ -149,7 +149,7 @@ async def server() -> AsyncIterator[tuple[int, list[bytes]]]:
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        asked.append(await reader.read(4096))
         writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
@@ -166,6 +166,47 @@ async def test_a_server_has_only_to_answer_a_hook(node: Node, server: tuple[int,
 async def test_nobody_answers_a_hook(node: Node, server: tuple[int, list[bytes]]) -> None:
     with pytest.raises(HookFailed, match=r'^HTTP lifecycle hook \(/x\) for Container "main" in Pod "p_n\(u\)" failed'):
         await hook(node, {"httpGet": {"path": "/x", "port": 1}})
+
+
+async def test_a_hook_by_https_asks_a_server_without_it_by_http(node: Node, server: tuple[int, list[bytes]]) -> None:
+    """The server's first question is the client's greeting by TLS."""
+    port, asked = server
+    told: list[tuple[str, str, str]] = []
+    headers = [{"name": "authorization", "value": "secret"}, {"name": "X-Other", "value": "kept"}]
+    action = {"path": "/x", "port": port, "scheme": "HTTPS", "httpHeaders": headers}
+    runtime: Any = node.runtime
+
+    def say(*event: str) -> None:
+        told.append((event[0], event[1], event[2]))
+
+    handler, name = {"httpGet": action}, {"name": "main"}
+    await run_hook(runtime, node.clock, handler, "c", name, "127.0.0.1", whose="p", say=say)
+    message = f"request to HTTPS lifecycle hook 127.0.0.1:{port} got HTTP response, retry with HTTP succeeded"
+    assert told == [("Warning", "LifecycleHTTPFallback", message)]
+    assert asked[-1].startswith(b"GET /x ") and b"X-Other: kept" in asked[-1] and b"secret" not in asked[-1]
+
+
+@pytest.mark.parametrize(("port", "shown"), [(80, "{0 80 }"), ("web", "{1 0 web}")])
+async def test_a_hook_that_nobody_can_run_fails(node: Node, port: int | str, shown: str) -> None:
+    with pytest.raises(HookFailed) as failed:
+        await hook(node, {"tcpSocket": {"port": port}})
+    action = f"&TCPSocketAction{{Port:{shown},Host:,}}"
+    handler = f"&LifecycleHandler{{Exec:nil,HTTPGet:nil,TCPSocket:{action},Sleep:nil,}}"
+    assert str(failed.value) == f"Cannot run handler: invalid handler: {handler}"
+
+
+async def test_a_hook_before_the_end_outlives_nobodys_grace(node: Node) -> None:
+    """A command that is under way when the grace is over ends with its container, and badly; a pause only ends."""
+    said = Sink()
+    runtime: Any = node.runtime
+    node.runtime.lasts["drain"] = 100
+    node.killer = Killer(runtime, node.clock, Recorder(said, "node"))
+    state = ContainerState("main", "main", State.RUNNING)
+    pause = container("main", lifecycle={"preStop": {"sleep": {"seconds": 100}}})
+    for ended, told in ((container("main", hook="drain"), ["FailedPreStopHook PreStopHook failed"]), (pause, [])):
+        said.said.clear()
+        await node.killer.kill_container(pod(ended, grace=1), state, Ending(), ())
+        assert said.said == ["Normal Killing Stopping container main", *(f"Warning {each}" for each in told)]
 
 
 class Broken(Runtime):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from apimachinery.kit.bucket import TokenBucket
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
@@ -119,6 +120,30 @@ async def test_pulls_at_once(settings: dict[str, Any], most: int) -> None:
     registry.go.set()
     assert len(await asyncio.gather(*tasks)) == 8
     assert ("Normal", "Pulling", 'Pulling image "reg.example/3:1"') in said
+
+
+async def test_so_many_pulls_are_begun_and_one_more_fails() -> None:
+    registry: Any = Registry()
+    registry.go.set()
+    clock = ManualClock()
+    images = ImageManager(registry, clock, pace=TokenBucket(5, 2, clock))
+    said: list[tuple[str, str, str]] = []
+
+    async def pull(number: int) -> str:
+        container = {"name": "c", "image": f"reg.example/{number}:1"}
+        try:
+            await images.ensure(
+                pod(str(number)), container, lambda *line: said.append(line), (), cri.PodSandboxConfig()
+            )
+        except ImageProblem as problem:
+            return f"{problem.reason} {problem}"
+        return ""
+
+    assert [await pull(number) for number in range(3)] == ["", "", "ErrImagePull pull QPS exceeded"]
+    assert said[-1] == ("Warning", "Failed", 'Failed to pull image "reg.example/2:1": pull QPS exceeded')
+    assert (await pull(2)).startswith("ImagePullBackOff ")
+    await clock.advance(11)
+    assert await pull(2) == ""
 
 
 async def test_what_went_wrong_is_told_as_long_as_it_is_waited_for() -> None:

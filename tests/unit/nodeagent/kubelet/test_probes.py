@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
-from nodeagent.cri.errors import RuntimeUnreachable
+from nodeagent.cri.errors import RuntimeTimeout, RuntimeUnreachable
 from nodeagent.kubelet.probes.check import Answer, check
 from nodeagent.kubelet.probes.manager import ProbeManager
 from nodeagent.kubelet.recorder import Recorder
@@ -109,6 +110,30 @@ async def test_a_container_is_asked_whether_it_has_started_and_then_whether_it_i
     asked = await node.seconds(1)
     assert asked["main-startup"] == 2 and not asked["main-readiness"] + asked["main-liveness"]
     assert node.verdicts() == {"main": (False, False), "side": (True, True)}
+
+
+async def test_the_initial_delay_counts_from_the_containers_start(node: Node) -> None:
+    """A container that took longer to start is asked at once whether it is ready."""
+    node.main["startupProbe"]["failureThreshold"] = 100
+    for kind in ("readiness", "liveness"):
+        node.main[f"{kind}Probe"]["initialDelaySeconds"] = 10
+    node.states["main"] = replace(node.states["main"], started_at=node.clock.now())
+    node.runtime.failing = {"main-startup"}
+    node.sync()
+    assert not (await node.seconds(15))["main-readiness"]
+    node.runtime.failing.clear()
+    asked = await node.seconds(1)
+    assert asked["main-readiness"] and asked["main-liveness"] and node.verdicts()["main"] == (True, True)
+
+
+async def test_a_command_that_takes_too_long_is_told_as_go_quotes_it(node: Node) -> None:
+    class Slow(Runtime):
+        async def exec_sync(self, _container: str, command: Sequence[str], _timeout: float) -> cri.ExecSyncResponse:
+            raise RuntimeTimeout("ExecSync", "DEADLINE_EXCEEDED", "late")
+
+    slow: Any = Slow()
+    answer = await check(slow, {"exec": {"command": ["sh", "-c", 'test "$A"']}}, {"name": "main"}, "main", "")
+    assert answer == Answer(False, r'command "sh -c test \"$A\"" timed out')
 
 
 async def test_of_an_ending_pod_only_readiness_is_asked(node: Node) -> None:

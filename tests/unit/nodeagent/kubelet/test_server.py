@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.debug import Health
 from apimachinery.kit.trace import Trace
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import error_for
@@ -155,12 +156,32 @@ async def test_reading(tmp_path: Path) -> None:
     assert await read(log, limit=9) == b"line 0\nli"
     assert await read(log, since=datetime(2025, 1, 1, 0, 0, 9, tzinfo=UTC)) == b"line 9\n"
     assert (await read(log, tail=1, timestamps=True)).startswith(b"2025-01-01T00:00:09.000000000Z line 9")
+    # A runtime writes its own zone's time.
+    log.write_bytes(b"2025-01-01T02:00:08.5+02:00 stdout F before\n2024-12-31T19:00:09.5-05:00 stdout F after\n")
+    assert await read(log, since=datetime(2025, 1, 1, 0, 0, 9, tzinfo=UTC)) == b"after\n"
     log.write_bytes(b"2025-01-01T00:00:00Z stderr P par\n2025-01-01T00:00:00Z stderr F tial\nnonsense\n")
     assert await read(log) == b"partial\n"
     # The parts of a long line show one time.
     assert await read(log, timestamps=True) == b"2025-01-01T00:00:00.000000000Z partial\n"
     log.write_bytes(LINES + b"2025-01-01T00:00:10Z stdout F unfini")
     assert await read(log, tail=1) == b"unfini"
+
+
+async def test_the_last_lines_are_no_more_for_those_that_follow(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    line = b"2025-01-01T00:00:00Z stdout F " + b"x" * 70 + b"\n"
+    log.write_bytes(line * 2000)
+
+    async def runs() -> bool:
+        return True
+
+    found = b""
+    async for piece in read_log(log, LogOptions(tail=1500), runs, ManualClock()):
+        found += piece
+        if log.stat().st_size < 1 << 20:
+            with log.open("ab") as file:
+                file.write(line * 1000)
+    assert found.count(b"\n") == 1500
 
 
 class Runtime:
@@ -260,13 +281,25 @@ def test_a_listing_is_escaped(folder: Path) -> None:
     assert '<a href="a%22%3Cb%3E%26">a&quot;&lt;b&gt;&amp;</a>\n' in text and '<a href="pods/">pods/</a>\n' in text
 
 
-def server(gate: Gate, folder: Path, debugging: bool = True) -> KubeletServer:
-    """A server of a node without pods."""
+async def stuck() -> None:
+    """A sync loop that has stopped."""
+    raise RuntimeError("pleg was last seen active 4m0s ago")
+
+
+def server(
+    gate: Gate, folder: Path, debugging: bool = True, *, registry: PodRegistry | None = None, runtime: Any = None
+) -> KubeletServer:
+    """A server of a node without pods, unless there are some in `registry`; `main` runs in all of them."""
     nothing: Any = None
     measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
+
+    def status(_: Any) -> dict[str, Any]:
+        return {"containerStatuses": [{"name": "main", "containerID": "containerd://1", "state": {"running": {}}}]}
+
     return KubeletServer(
-        address="", port=0, tls=nothing, gate=gate, registry=PodRegistry(), status=nothing, runtime=nothing,
+        address="", port=0, tls=nothing, gate=gate, registry=registry or PodRegistry(), status=status, runtime=runtime,
         measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
+        health=Health({"syncloop": stuck}),
         clock=ManualClock(), trace=Trace("kubelet"),
     )  # fmt: skip
 
@@ -365,7 +398,7 @@ async def test_a_refusal_is_not_a_silence(tmp_path: Path, away: bool, answer: tu
         ("/portForward/n/p", 404),
         ("/containerLogs/n/p/c", 404),
         ("/logs/", 404),
-        ("/healthz", 200),
+        ("/healthz/ping", 200),
         ("/pods", 200),
     ],
 )
@@ -382,3 +415,38 @@ async def test_endpoints_into_containers_can_be_closed(tmp_path: Path, path: str
     assert (await ask(True))[0] == open_answer
     expected = (405, "Debug endpoints are disabled.\n") if open_answer != 200 else await ask(True)
     assert await ask(False) == expected
+
+
+@pytest.mark.parametrize("place", ["n/p/main", "n/p/u/main"])
+async def test_a_command_that_fails_is_no_answer(tmp_path: Path, place: str) -> None:
+    class Commands:
+        async def exec_sync(self, _: str, command: list[str], timeout: float | None) -> cri.ExecSyncResponse:
+            assert timeout is None
+            failed = command == ["exit", "3"]
+            return cri.ExecSyncResponse(stdout=b"out\n", stderr=b"no\n", exit_code=3 if failed else 0)
+
+    registry = PodRegistry()
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": [{"name": "main"}]}}
+    registry.api_put(pod)
+    gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
+    application = server(gate, tmp_path, registry=registry, runtime=Commands()).application()
+    async with TestClient(TestServer(application)) as client:
+        good = await client.post(f"/run/{place}", params={"cmd": "true"})
+        assert (good.status, await good.text()) == (200, "out\nno\n")
+        bad = await client.post(f"/run/{place}", params={"cmd": "exit 3"})
+        assert (bad.status, await bad.text()) == (500, "command 'exit 3' exited with 3: no\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/healthz", (500, "[+]ping ok\n[-]syncloop failed: reason withheld\nhealthz check failed\n")),
+        ("/healthz/ping", (200, "ok")),
+        ("/healthz/syncloop", (500, "internal server error: pleg was last seen active 4m0s ago\n")),
+    ],
+)
+async def test_the_server_is_as_well_as_the_sync_loop(tmp_path: Path, path: str, answer: tuple[int, str]) -> None:
+    gate = Gate(None, "n", ManualClock(), anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
+    async with TestClient(TestServer(server(gate, tmp_path).application())) as client:
+        found = await client.get(path)
+        assert (found.status, await found.text()) == answer

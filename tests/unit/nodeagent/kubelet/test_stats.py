@@ -35,6 +35,7 @@ V2 = {
     "memory.max": "33554432\n",
     "memory.peak": "20971520\n",
     "memory.swap.current": "4096\n",
+    "memory.swap.max": "8192\n",
     "memory.events": "low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n",
     "memory.stat": "anon 3145728\nfile 6291456\nkernel 1048576\nfile_mapped 2097152\ninactive_anon 3145728\n"
     "active_anon 0\ninactive_file 4194304\nactive_file 2097152\npgfault 5000\npgmajfault 20\n",
@@ -56,7 +57,8 @@ V1 = {
     "memory/memory.failcnt": "12\n",
     "memory/memory.kmem.usage_in_bytes": "1048576\n",
     "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
-    "memory/memory.stat": "cache 1\nrss 1\nhierarchical_memory_limit 33554432\ntotal_cache 6291456\ntotal_rss 3145728\n"
+    "memory/memory.stat": "cache 1\nrss 1\nhierarchical_memory_limit 33554432\nhierarchical_memsw_limit 8192\n"
+    "total_cache 6291456\ntotal_rss 3145728\n"
     "total_mapped_file 2097152\ntotal_swap 4096\ntotal_pgfault 5000\ntotal_pgmajfault 20\n"
     "total_inactive_file 4194304\n",
     "memory/cgroup.procs": "100\n101\n",
@@ -86,7 +88,10 @@ def test_both_versions_tell_the_same(tmp_path: Path, version: str) -> None:
     usage = reader.usage("/podx")
     assert usage is not None and reader.usage("/gone") is None
     assert (usage.at, usage.tick, usage.cpu, usage.memory, usage.limit) == (*NOW, 1_234_567_000, 10 << 20, 32 << 20)
-    assert (usage.working_set, usage.rss, usage.swap) == (6 << 20, 3 << 20, 4096)
+    assert (usage.working_set, usage.rss, usage.swap, usage.swap_limit) == (6 << 20, 3 << 20, 4096, 8192)
+    assert render_summary("", node(), [], usage, None, Rates())["node"]["systemContainers"][0]["swap"] == {
+        "time": "2023-11-14T22:13:20Z", "swapUsageBytes": 4096, "swapAvailableBytes": 4096
+    }  # fmt: skip
     assert (usage.page_faults, usage.major_faults) == (5000, 20)
     details = reader.details("/podx", usage)
     assert details is not None
@@ -104,9 +109,13 @@ def test_both_versions_tell_the_same(tmp_path: Path, version: str) -> None:
 
 def test_no_limit(tmp_path: Path) -> None:
     reader = recorded(tmp_path, "v2")
-    (tmp_path / "podx/memory.max").write_text("max\n")
+    for name in ("memory.max", "memory.swap.max"):
+        (tmp_path / "podx" / name).write_text("max\n")
     usage = reader.usage("/podx")
-    assert usage is not None and usage.limit is None
+    assert usage is not None and usage.limit is None and usage.swap_limit is None
+    (tmp_path / "podx/memory.swap.max").unlink()
+    uncounted = reader.usage("/podx")
+    assert uncounted is not None and uncounted.swap_limit == 0
     (tmp_path / "podx/memory.current").write_text("1\n")
     small = reader.usage("/podx")
     assert small is not None and small.working_set == 0

@@ -1,0 +1,32 @@
+"""What the kubelet says of itself to the kernel, before anything of it is made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_SAYS = """
+import resource, sys
+from nodeagent.kubelet import main
+def limits(_):
+    print(open("/proc/self/oom_score_adj").read().strip(), *resource.getrlimit(resource.RLIMIT_NOFILE))
+    return 0
+main.run_daemon = limits
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def test_the_score_and_the_open_files_are_the_configurations(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    lines = ("apiVersion: kubelet.config.k8s.io/v1beta1", "kind: KubeletConfiguration", "maxOpenFiles: 700")
+    file.write_text("\n".join(lines))
+    command = [sys.executable, "-c", _SAYS, f"--config={file}", "--oom-score-adj=600"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["600", "700", "700"]
+
+
+def test_its_version_is_told() -> None:
+    command = [sys.executable, "-m", "nodeagent.kubelet", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "Kubernetes v1.32.0\n"

@@ -56,9 +56,11 @@ from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
-from controlplane.apiserver.bootstrap.objects import ensure_objects
+from controlplane.apiserver.bootstrap.objects import ensure_namespaces, ensure_priority_classes
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
+from controlplane.apiserver.bootstrap.trust import ensure_trust
+from controlplane.apiserver.bootstrap.upkeep import Duty, keep
 from controlplane.apiserver.config import Config, Webhook
 from controlplane.apiserver.discovery.enablement import enabled
 from controlplane.apiserver.encryption.current import Current
@@ -208,12 +210,15 @@ class ApiServer:
         undo.push_async_callback(front.stop)
         undo.push_async_callback(registry.close)  # first: the front waits for its watches to end
 
-        published = front_proxy.published(config)
         await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
-        await until_answered("flow control", lambda: ensure_flow_control(registry, clock), clock)
-        await until_answered(
-            "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, published), clock
-        )
+        await until_answered("priority classes", lambda: ensure_priority_classes(registry, clock), clock)
+        duties: dict[str, Duty] = {
+            "system namespaces": lambda: ensure_namespaces(registry, clock),
+            "flow control": lambda: ensure_flow_control(registry, clock),
+            "cluster authentication": lambda: ensure_trust(registry, clock, front_proxy.published(config)),
+        }
+        for what, duty in duties.items():
+            await until_answered(what, duty, clock)
         await until_answered("the kubernetes service", kubernetes.ensure, clock)
         extensions = Extensions(registry, storage, clock)
         await self._aggregation.start(undo, extensions.definitions)
@@ -221,7 +226,7 @@ class ApiServer:
         await until_answered("local APIServices", self._aggregation.ensure, clock)
         for feed in feeds:
             await feed.synced.wait()
-        beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run())]
+        beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run(), keep(duties, clock))]
         beside += self._memory(storage, timeline)
         if config.authorization_config is not None:
             beside.append(asyncio.create_task(authorizers.follow(config.authorization_config)))

@@ -23,9 +23,10 @@ def believed(config: Config) -> FrontProxy | None:
 
 
 def published(config: Config) -> dict[str, str]:
-    """The data of the ConfigMap extension-apiserver-authentication that is about it."""
+    """The data of the ConfigMap extension-apiserver-authentication: whom this server believes. Raises OSError."""
+    clients = {} if config.client_ca_file is None else {"client-ca-file": config.client_ca_file.read_text()}
     if config.requestheader_client_ca_file is None:
-        return {}
+        return clients
     lists = {
         "requestheader-allowed-names": config.requestheader_allowed_names,
         "requestheader-extra-headers-prefix": config.requestheader_extra_headers_prefix,
@@ -33,4 +34,4 @@ def published(config: Config) -> dict[str, str]:
         "requestheader-username-headers": config.requestheader_username_headers,
     }
     data = {key: orjson.dumps(list(words)).decode() for key, words in lists.items()}
-    return {**data, "requestheader-client-ca-file": config.requestheader_client_ca_file.read_text()}
+    return {**clients, **data, "requestheader-client-ca-file": config.requestheader_client_ca_file.read_text()}

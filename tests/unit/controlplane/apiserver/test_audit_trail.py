@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from apimachinery.kit.clock import SystemClock
@@ -27,9 +28,9 @@ class Lines:
         self.events.append(orjson.loads(line))
 
 
-def auditor(lines: Any) -> Auditor:
+def auditor(lines: Any, **rule: Any) -> Auditor:
     clock = SystemClock()
-    policy = build({"rules": [{"level": "Metadata", "omitStages": ["RequestReceived"]}]})
+    policy = build({"rules": [{"level": "Metadata", "omitStages": ["RequestReceived"], **rule}]})
     return Auditor(policy, [Outlet(LogSink(lines), Delivery(BLOCKING), clock)], clock)
 
 
@@ -72,3 +73,27 @@ async def test_a_client_that_leaves_a_watch_was_answered() -> None:
     trail.started(200)
     trail.completed(None)
     assert [event["responseStatus"] for event in lines.events] == [{"metadata": {}, "code": 200}] * 2
+
+
+async def test_a_table_is_written_without_its_managed_fields() -> None:
+    lines, request = Lines(), make_mocked_request("GET", "/api/v1/pods")
+    info = RequestInfo(path="/api/v1/pods", verb="list", is_resource=True, version="v1", resource="pods")
+    asked = Attributes(ANONYMOUS, "list", "", "v1", "pods")
+    rule = {"level": "RequestResponse", "omitManagedFields": True}
+    trail = auditor(lines, **rule).begin(request, info, ANONYMOUS, asked)
+    assert trail is not None
+    meta = {"name": "a", "managedFields": [{"manager": "me"}]}
+    rows = [{"cells": ["a"], "object": {"kind": "PartialObjectMetadata", "metadata": meta}}, {"cells": ["b"]}]
+    trail.completed(web.json_response({"kind": "Table", "rows": rows}))
+    assert lines.events[-1]["responseObject"]["rows"] == [
+        {"cells": ["a"], "object": {"kind": "PartialObjectMetadata", "metadata": {"name": "a"}}},
+        {"cells": ["b"]},
+    ]
+
+
+async def test_the_first_event_is_of_the_moment_when_the_request_came() -> None:
+    lines, request = Lines(), make_mocked_request("GET", "/")
+    info, asked = RequestInfo(path="/", verb="get"), Attributes(ANONYMOUS, "get", path="/")
+    auditor(lines, omitStages=[]).begin(request, info, ANONYMOUS, asked)
+    (event,) = lines.events
+    assert event["stage"] == "RequestReceived" and event["stageTimestamp"] == event["requestReceivedTimestamp"]

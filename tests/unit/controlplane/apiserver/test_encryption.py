@@ -188,6 +188,7 @@ def test_every_problem_is_told(tmp_path):
     ):
         assert sentence in str(told.value)
     assert "AAAA" not in str(told.value)
+    assert str(told.value).startswith("error while parsing file: [") and str(told.value).endswith("]")
 
 
 @pytest.mark.parametrize(

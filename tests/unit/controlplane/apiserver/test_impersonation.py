@@ -44,10 +44,8 @@ async def acting(*headers: tuple[str, str]) -> tuple[User, list[tuple[str, str, 
 async def test_only_names_that_accounts_have_are_accounts(name: str, asked: tuple[str, str, str]) -> None:
     user, questions = await acting(("User", name))
     assert questions == [asked]
-    expected = ("system:authenticated",)
-    if asked[0] == "serviceaccounts":
-        expected = ("system:serviceaccounts", "system:serviceaccounts:ns", *expected)
-    assert user.groups == expected
+    added = ("system:serviceaccounts", "system:serviceaccounts:ns") if asked[0] == "serviceaccounts" else ()
+    assert user.groups == (*added, "system:authenticated")
 
 
 async def test_the_order_of_the_questions() -> None:

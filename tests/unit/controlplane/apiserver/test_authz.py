@@ -320,6 +320,7 @@ def test_reconciliation_adds_what_is_missing_and_leaves_alone_who_asks_for_it():
     meta = {**have["metadata"], "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}}
     assert plan_update(want, {**have, "metadata": meta}) is None
     assert plan_update(want, want) is None
+    assert plan_update(want, {**want, "aggregationRule": {"clusterRoleSelectors": [{}]}}) == want
     view = next(obj for obj in cluster_roles() if obj["metadata"]["name"] == "view")
     changed = plan_update(view, {**view, "rules": [], "aggregationRule": {"clusterRoleSelectors": [{}]}})
     assert changed["rules"] == []

@@ -55,6 +55,7 @@ from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
+from controlplane.apiserver.bootstrap.identity import IdentityLease
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
 from controlplane.apiserver.bootstrap.objects import ensure_namespaces, ensure_priority_classes
 from controlplane.apiserver.bootstrap.patience import until_answered
@@ -230,6 +231,8 @@ class ApiServer:
         beside += self._memory(storage, timeline)
         if config.authorization_config is not None:
             beside.append(asyncio.create_task(authorizers.follow(config.authorization_config)))
+        if _has_identity(config):
+            beside.append(asyncio.create_task(IdentityLease(registry, clock).run()))
         if isinstance(self._seats, Fairness):
             beside.append(asyncio.create_task(keep_conditions(registry, self._seats, clock)))
         undo.push_async_callback(kubernetes.withdraw)
@@ -314,7 +317,9 @@ class ApiServer:
             "etcd-readiness": _answers_within(config.etcd_readycheck_timeout, storage),
             **_plugins_checked(storage),
             "informer-sync": synced,
-            **dict.fromkeys(started_parts(fairness=isinstance(self._seats, Fairness)), bootstrapped),
+            **dict.fromkeys(
+                started_parts(fairness=isinstance(self._seats, Fairness), identity=_has_identity(config)), bootstrapped
+            ),
             **({f"poststarthook/{RELOAD_HOOK}": bootstrapped} if config.encryption_reload else {}),
             "shutdown": staying,
         }
@@ -509,6 +514,10 @@ def _auditor(config: Config, clock: Clock) -> Auditor | None:
         remote = Remote(hook.client, clock, pause=hook.backoff, again=lambda error: True)
         outlets.append(Outlet(WebhookSink(remote), hook.delivery, clock))
     return Auditor(options.policy, outlets, clock) if outlets else None
+
+
+def _has_identity(config: Config) -> bool:
+    return config.feature_gates.get("APIServerIdentity", True)
 
 
 def _server_tls(config: Config) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -12,17 +13,26 @@ from typing import Any
 import orjson
 import pytest
 
-from apimachinery.api.catalogue import CONFIGMAPS, FLOWSCHEMAS, NAMESPACES, PRIORITYLEVELCONFIGURATIONS, Resource
+from apimachinery.api.catalogue import (
+    CONFIGMAPS,
+    FLOWSCHEMAS,
+    LEASES,
+    NAMESPACES,
+    PRIORITYLEVELCONFIGURATIONS,
+    Resource,
+)
 from apimachinery.kit.certs import Authority
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta import status
 from controlplane.apiserver.admission.chain import Chain
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control
+from controlplane.apiserver.bootstrap.identity import LABEL, IdentityLease
 from controlplane.apiserver.bootstrap.objects import SYSTEM_NAMESPACES, ensure_namespaces
 from controlplane.apiserver.bootstrap.trust import combined, ensure_trust
 from controlplane.apiserver.bootstrap.upkeep import keep
 from controlplane.apiserver.fairness.defaults import AUTOUPDATE, flow_schemas
 from controlplane.apiserver.registry.registry import Registry
+from controlplane.apiserver.reloads import server_name
 from controlplane.apiserver.storage.sqlite import SqliteStorage
 from controlplane.apiserver.storage.timeline import Timeline
 from controlplane.apiserver.strategies.base import Strategy
@@ -155,3 +165,44 @@ async def test_each_is_done_once_a_minute_whatever_the_others_do() -> None:
     keeping.cancel()
     with suppress(asyncio.CancelledError):
         await keeping
+
+
+def renewed(time: str) -> Object:
+    return {"renewTime": f"2025-12-31T{time}.000000Z", "leaseDurationSeconds": 3600}
+
+
+async def test_a_server_says_that_it_is_there(registry: Registry) -> None:
+    clock, store = ManualClock(datetime(2026, 1, 1, tzinfo=UTC)), registry.of(LEASES).store
+    for name, labels, spec in (
+        ("gone", {LABEL: "kube-apiserver"}, {"renewTime": "2025-12-31T22:59:59.000000Z", "leaseDurationSeconds": 3600}),
+        ("silent", {LABEL: "kube-apiserver"}, {}),
+        (
+            "there",
+            {LABEL: "kube-apiserver"},
+            {"renewTime": "2025-12-31T23:30:00.000000Z", "leaseDurationSeconds": 3600},
+        ),
+        ("other", {}, {}),
+    ):
+        meta = {"name": name, "namespace": "kube-system", "labels": labels}
+        await store.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
+    running = asyncio.ensure_future(IdentityLease(registry, clock).run())
+    while await names(registry, LEASES) != {server_name(), "there", "other"}:
+        await asyncio.sleep(0)
+    lease = await store.get("kube-system", server_name())
+    assert lease["metadata"]["labels"] == {LABEL: "kube-apiserver", "kubernetes.io/hostname": socket.gethostname()}
+    assert lease["spec"].pop("holderIdentity").startswith(f"{server_name()}_")
+    assert lease["spec"] == {"leaseDurationSeconds": 3600, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_lease_is_renewed_and_keeps_its_holder(registry: Registry) -> None:
+    clock, store = ManualClock(datetime(2026, 1, 1, tzinfo=UTC)), registry.of(LEASES).store
+    await IdentityLease(registry, clock).renew()
+    first = await store.get("kube-system", server_name())
+    await clock.advance(10)
+    await IdentityLease(registry, clock).renew()  # the process after it
+    again = await store.get("kube-system", server_name())
+    assert again["spec"] == {**first["spec"], "renewTime": "2026-01-01T00:00:10.000000Z"}
+    assert again["metadata"]["uid"] == first["metadata"]["uid"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from controlplane.apiserver.authn.authenticator import FrontProxy
-from controlplane.apiserver.authn.certificates import common_name
+from controlplane.apiserver.authn.certificates import authorities
 from controlplane.apiserver.config import Config
 
 
@@ -14,7 +14,8 @@ def believed(config: Config) -> FrontProxy | None:
     if config.requestheader_client_ca_file is None:
         return None
     return FrontProxy(
-        common_name(config.requestheader_client_ca_file),
+        authorities(config.requestheader_client_ca_file),
+        {} if config.client_ca_file is None else authorities(config.client_ca_file),
         config.requestheader_allowed_names,
         config.requestheader_username_headers,
         config.requestheader_group_headers,

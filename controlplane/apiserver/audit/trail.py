@@ -82,6 +82,10 @@ class Trail:
         self.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
         self.annotations["authorization.k8s.io/reason"] = reason
 
+    def undecided(self) -> None:
+        """Authorization could not say anything."""
+        self.annotations["authorization.k8s.io/reason"] = "internal error"
+
     def asked(self, document: Any) -> None:
         """The object that was sent, or the patch."""
         reference = self._about.get("objectRef")

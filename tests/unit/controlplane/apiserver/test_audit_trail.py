@@ -1,7 +1,9 @@
 """What is written down of requests that end unusually."""
 
+import ssl
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -14,8 +16,10 @@ from controlplane.apiserver.audit.options import BLOCKING, Delivery
 from controlplane.apiserver.audit.policy import build
 from controlplane.apiserver.audit.sinks import LogSink, Outlet
 from controlplane.apiserver.authn.user import ANONYMOUS, NOBODY
-from controlplane.apiserver.authz.attributes import Attributes
+from controlplane.apiserver.authz.attributes import Attributes, Decision, EvaluationError
 from controlplane.apiserver.front.request_info import RequestInfo
+from tests.unit.controlplane.apiserver import fronts
+from tests.unit.controlplane.apiserver.fronts import contexts as contexts
 
 
 class Lines:
@@ -23,6 +27,9 @@ class Lines:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def write(self, line: bytes) -> None:
         self.events.append(orjson.loads(line))
@@ -97,3 +104,22 @@ async def test_the_first_event_is_of_the_moment_when_the_request_came() -> None:
     auditor(lines, omitStages=[]).begin(request, info, ANONYMOUS, asked)
     (event,) = lines.events
     assert event["stage"] == "RequestReceived" and event["stageTimestamp"] == event["requestReceivedTimestamp"]
+
+
+class Undecided:
+    """An authorizer that cannot tell."""
+
+    async def authorize(self, _: Attributes) -> tuple[Decision, str]:
+        raise EvaluationError("the webhook is away")
+
+
+async def test_what_nobody_could_decide(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    server, client = contexts
+    lines = Lines()
+    async with (
+        fronts.serving(server, authorizer=Undecided(), auditor=auditor(lines)) as port,
+        aiohttp.ClientSession() as session,
+    ):
+        answer = await session.get(f"https://127.0.0.1:{port}/version", ssl=client)
+        assert answer.status == 500
+    assert [event["annotations"] for event in lines.events] == [{"authorization.k8s.io/reason": "internal error"}]

@@ -100,6 +100,14 @@ class NoSuchPath(ApiError):
         super().__init__(404, "NotFound", "the server could not find the requested resource", {})
 
 
+class Busy(ApiError):
+    """429: more requests than may run at once. Told in plain text, as upstream, which knows nothing of clients yet."""
+
+    def __init__(self, retry_after: int = 1) -> None:
+        message = "Too many requests, please try again later."
+        super().__init__(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
+
+
 class Undecodable(ApiError):
     """400: a body that does not become an object of its kind. `why`: the message without the kind it was to be."""
 

@@ -43,13 +43,17 @@ class Reloads:
         self._last.labels(status, server_identity()).set(self._clock.now().timestamp())
 
 
-def server_identity() -> str:
-    """The hash of what upstream calls an API server by: `apiserver-` and the hash of the host's and the server's name,
-    each behind its length in two bytes."""
+def server_name() -> str:
+    """What upstream calls an API server by: `apiserver-` and the hash of the host's and the server's name, each behind
+    its length in two bytes."""
     words = (socket.gethostname().encode(), b"kube-apiserver")
     named = sha256(b"".join(len(word).to_bytes(2, "big") + word for word in words)).digest()[:16]
-    name = f"apiserver-{base64.b32encode(named).decode().rstrip('=').lower()}"
-    return f"sha256:{sha256(name.encode()).hexdigest()}"
+    return f"apiserver-{base64.b32encode(named).decode().rstrip('=').lower()}"
+
+
+def server_identity() -> str:
+    """The hash of the server's name."""
+    return f"sha256:{sha256(server_name().encode()).hexdigest()}"
 
 
 @cache  # a name is registered once

@@ -2,7 +2,7 @@
 that is there twice or a value of another type is a mistake.
 
 A shape says what an object may have: its Go type, and the kind of each field: "string", "bool", "int32", "duration"
-(seconds), another Shape, or a list of one of these.
+(seconds), "any" (nobody's business), another Shape, or a list of one of these.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ class _Walk:
             items = (self._value(each, kind[0], f"{path}[{n}]", go_path, field) for n, each in enumerate(value))
             zero: Any = {} if isinstance(kind[0], Shape) else ""
             return [zero if item is None else item for item in items]
-        if value is None:
-            return None
+        if value is None or kind == "any":
+            return value
         if isinstance(kind, Shape):
             if not isinstance(value, dict):
                 return self._refuse(value, field, self._named(kind))

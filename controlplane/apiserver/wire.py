@@ -55,10 +55,13 @@ from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
+from controlplane.apiserver.bootstrap.identity import IdentityLease
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
-from controlplane.apiserver.bootstrap.objects import ensure_namespaces, ensure_objects
+from controlplane.apiserver.bootstrap.objects import ensure_namespaces, ensure_priority_classes
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
+from controlplane.apiserver.bootstrap.trust import ensure_trust
+from controlplane.apiserver.bootstrap.upkeep import Duty, keep
 from controlplane.apiserver.config import Config, Webhook
 from controlplane.apiserver.discovery.enablement import enabled
 from controlplane.apiserver.encryption.current import Current
@@ -211,11 +214,14 @@ class ApiServer:
         self.port = await front.start(
             config.bind_address, config.secure_port, _server_tls(config), share=config.permit_port_sharing
         )
-        published = front_proxy.published(config)
-        await until_answered("flow control", lambda: ensure_flow_control(registry, clock), clock)
-        await until_answered(
-            "system objects", lambda: ensure_objects(registry, clock, config.client_ca_file, published), clock
-        )
+        await until_answered("priority classes", lambda: ensure_priority_classes(registry, clock), clock)
+        duties: dict[str, Duty] = {
+            "system namespaces": lambda: ensure_namespaces(registry, clock),
+            "flow control": lambda: ensure_flow_control(registry, clock),
+            "cluster authentication": lambda: ensure_trust(registry, clock, front_proxy.published(config)),
+        }
+        for what, duty in duties.items():
+            await until_answered(what, duty, clock)
         await until_answered("the kubernetes service", kubernetes.ensure, clock)
         extensions = Extensions(registry, storage, clock)
         await self._aggregation.start(undo, extensions.definitions)
@@ -223,10 +229,12 @@ class ApiServer:
         await until_answered("local APIServices", self._aggregation.ensure, clock)
         for feed in feeds:
             await feed.synced.wait()
-        beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run())]
+        beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run(), keep(duties, clock))]
         beside += self._memory(storage, timeline)
         if config.authorization_config is not None:
             beside.append(asyncio.create_task(authorizers.follow(config.authorization_config)))
+        if _has_identity(config):
+            beside.append(asyncio.create_task(IdentityLease(registry, clock).run()))
         if isinstance(self._seats, Fairness):
             beside.append(asyncio.create_task(keep_conditions(registry, self._seats, clock)))
         undo.push_async_callback(kubernetes.withdraw)
@@ -311,7 +319,9 @@ class ApiServer:
             "etcd-readiness": _answers_within(config.etcd_readycheck_timeout, storage),
             **_plugins_checked(storage),
             "informer-sync": synced,
-            **dict.fromkeys(started_parts(fairness=isinstance(self._seats, Fairness)), bootstrapped),
+            **dict.fromkeys(
+                started_parts(fairness=isinstance(self._seats, Fairness), identity=_has_identity(config)), bootstrapped
+            ),
             **({f"poststarthook/{RELOAD_HOOK}": bootstrapped} if config.encryption_reload else {}),
             "shutdown": staying,
         }
@@ -506,6 +516,10 @@ def _auditor(config: Config, clock: Clock) -> Auditor | None:
         remote = Remote(hook.client, clock, pause=hook.backoff, again=lambda error: True)
         outlets.append(Outlet(WebhookSink(remote), hook.delivery, clock))
     return Auditor(options.policy, outlets, clock) if outlets else None
+
+
+def _has_identity(config: Config) -> bool:
+    return config.feature_gates.get("APIServerIdentity", True)
 
 
 def _server_tls(config: Config) -> ssl.SSLContext:

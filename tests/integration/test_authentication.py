@@ -334,6 +334,15 @@ def test_a_machine_joins_with_a_bootstrap_token(control_plane: ControlPlane, nam
     assert (code, told["status"]["userInfo"]["username"]) == (201, f"system:node:{namespace}")
 
 
+def test_a_front_proxy_names_the_user(control_plane: ControlPlane) -> None:
+    pki = control_plane.directory / "pki"
+    cert, key = ((pki / f"front-proxy-client.{part}").read_bytes() for part in ("crt", "key"))
+    code, told = with_certificate(control_plane, cert, key, {"X-Remote-User": "jane", "X-Remote-Group": "devs"})
+    assert code == 201, told
+    assert told["status"]["userInfo"] == {"username": "jane", "groups": ["devs", "system:authenticated"]}
+    assert with_certificate(control_plane, cert, key)[0] == 401, "its authority names no clients"
+
+
 def test_impersonation(control_plane: ControlPlane, namespace: str) -> None:
     def ask(**headers: str) -> Any:
         sent = {f"Impersonate-{key.replace('_', '-')}": value for key, value in headers.items()}

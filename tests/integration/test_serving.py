@@ -151,6 +151,16 @@ def test_health_paths(control_plane: ControlPlane) -> None:
     assert get("/readyz/shutdown") == (200, "ok") and get("/livez/shutdown")[0] == 404
 
 
+def test_a_server_is_there_by_a_lease(control_plane: ControlPlane) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+    chosen = f"{leases}?labelSelector=apiserver.kubernetes.io/identity=kube-apiserver"
+    wait_until("the lease is there", lambda: control_plane.request("GET", chosen).json["items"])
+    (lease,) = control_plane.request("GET", chosen).json["items"]
+    name = lease["metadata"]["name"]
+    assert name.startswith("apiserver-") and lease["spec"]["holderIdentity"].startswith(f"{name}_")
+    assert lease["spec"]["leaseDurationSeconds"] == 3600
+
+
 def test_the_version(control_plane: ControlPlane) -> None:
     found = control_plane.request("GET", "/version", anonymous=True).json
     assert (found["major"], found["minor"]) == ("1", "32") and found["gitVersion"].startswith("v1.32.")

@@ -105,8 +105,9 @@ class Resolver:
         page = await list_page(self._registry.of(ENDPOINTSLICES), namespace, chosen, ListOptions())
         return [orjson.loads(entry.served) for entry in page.page.entries]
 
-    async def target(self, api: Mapping[str, Any]) -> Target:
-        """Whom to dial. Raises Unresolved, BadTransport, ApiError."""
+    async def target(self, api: Mapping[str, Any], *, verified: bool = True) -> Target:
+        """Whom to dial. verified: whether its certificate must hold, unless the APIService says otherwise. Raises
+        Unresolved, BadTransport, ApiError."""
         reference = service_of(api)
         assert reference is not None
         name, namespace, number = reference["name"], reference["namespace"], int(reference.get("port") or 443)
@@ -117,11 +118,13 @@ class Resolver:
             host, port = endpoint_address(service, await self.slices(namespace, name), number)
         else:
             host, port = cluster_address(service, number)
-        return replace(Target(host, port, self._context(api)), server_name=f"{name}.{namespace}.svc")
+        context = self._context(api, verified=verified)
+        return replace(Target(host, port, context), server_name=f"{name}.{namespace}.svc")
 
-    def _context(self, api: Mapping[str, Any]) -> ssl.SSLContext:
+    def _context(self, api: Mapping[str, Any], *, verified: bool) -> ssl.SSLContext:
         spec = api["spec"]
-        bundle, insecure = str(spec.get("caBundle") or ""), bool(spec.get("insecureSkipTLSVerify"))
+        insecure = not verified or bool(spec.get("insecureSkipTLSVerify"))
+        bundle = "" if insecure else str(spec.get("caBundle") or "")
         try:
             files = [path for path in (self._cert, self._key) if path is not None]
             state = tuple(number for path in files for number in (path.stat().st_mtime_ns, path.stat().st_ino))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -12,10 +13,25 @@ from msgspec import Struct
 from apimachinery.meta import names
 from apimachinery.meta import paths as fields
 from controlplane.apiserver.authz.attributes import Attributes
+from controlplane.apiserver.strict import Shape, decode
+
+log = logging.getLogger(__name__)
 
 API_VERSION = "audit.k8s.io/v1"
 RECEIVED, STARTED, COMPLETE, PANIC = STAGES = ("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic")
 _LEVELS = ("None", "Metadata", "Request", "RequestResponse")
+_OMITTED: Mapping[str, Any] = {"omitStages": ["string"], "omitManagedFields": "bool"}
+_RESOURCES = Shape("GroupResources", {"group": "string", "resources": ["string"], "resourceNames": ["string"]})
+_RULE = Shape(
+    "PolicyRule",
+    {
+        "level": "string",
+        **{key: ["string"] for key in ("users", "userGroups", "verbs", "namespaces", "nonResourceURLs")},
+        "resources": [_RESOURCES],
+        **_OMITTED,
+    },
+)
+_POLICY = Shape("Policy", {"metadata": "any", "rules": [_RULE], **_OMITTED})
 
 
 class Level(IntEnum):
@@ -54,20 +70,25 @@ class Policy(Struct, frozen=True):
 
 def load(path: Path) -> Policy:
     """The policy in a YAML or JSON file. Raises ValueError naming every problem, OSError."""
-    import yaml  # costs a server without a policy nothing
-
     try:
-        document = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"failed decoding file {path}: {error}") from None
-    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, "Policy"):
-        raise ValueError(f"failed decoding file {path}: not a Policy of {API_VERSION}")
-    if not document.get("rules"):
-        raise ValueError(f"loaded illegal policy with 0 rules from file {path}")
-    problems = validate(document)
-    if problems:
-        raise ValueError("; ".join(str(problem) for problem in problems))
-    return build(document)
+        return build(_read(path.read_bytes()))
+    except ValueError as error:
+        raise ValueError(f"{error}: from file {path}") from None
+
+
+def _read(text: bytes) -> Mapping[str, Any]:
+    """A valid policy. A field that is not known is only told, as upstream, which decodes once more without looking at
+    names. Raises ValueError."""
+    found = decode(text, "Policy", (API_VERSION,), _POLICY)
+    if found.wrong:
+        raise ValueError(f"failed decoding: {'; '.join(found.wrong)}")
+    if found.unknown:
+        log.warning("Audit policy contains errors, falling back to lenient decoding: %s", found.unknown)
+    if problems := validate(found.fields):
+        raise ValueError(fields.aggregate(problems))
+    if not found.fields.get("rules"):
+        raise ValueError("loaded illegal policy with 0 rules")
+    return found.fields
 
 
 def build(document: Mapping[str, Any]) -> Policy:
@@ -128,13 +149,10 @@ def _url_matches(url: str, path: str) -> bool:
 
 
 def validate(document: Mapping[str, Any]) -> list[fields.Problem]:
-    """What is wrong with a policy, in upstream's words."""
+    """What is wrong with a decoded policy, in upstream's words."""
     problems = _stages(document, fields.Path("omitStages"))
     for position, rule in enumerate(document.get("rules") or ()):
         where = fields.Path("rules").index(position)
-        if not isinstance(rule, dict):
-            problems.append(fields.invalid(where, rule, "must be an object"))
-            continue
         level = rule.get("level") or ""
         if not level:
             problems.append(fields.required(where.child("level")))

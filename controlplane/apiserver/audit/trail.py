@@ -17,7 +17,7 @@ from aiohttp import web
 from apimachinery.meta import times
 from apimachinery.meta.objects import copied
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.audit.policy import API_VERSION, COMPLETE, STARTED, Decision, Level
+from controlplane.apiserver.audit.policy import API_VERSION, COMPLETE, RECEIVED, STARTED, Decision, Level
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.responses import SAID
@@ -82,6 +82,10 @@ class Trail:
         self.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
         self.annotations["authorization.k8s.io/reason"] = reason
 
+    def undecided(self) -> None:
+        """Authorization could not say anything."""
+        self.annotations["authorization.k8s.io/reason"] = "internal error"
+
     def asked(self, document: Any) -> None:
         """The object that was sent, or the patch."""
         reference = self._about.get("objectRef")
@@ -103,7 +107,7 @@ class Trail:
             event["responseStatus"] = status
         event.update(self._objects)
         event["requestReceivedTimestamp"] = self._received
-        event["stageTimestamp"] = times.rfc3339_micro(self._now())
+        event["stageTimestamp"] = self._received if stage == RECEIVED else times.rfc3339_micro(self._now())
         if self.annotations:
             whole = self._decision.level >= Level.REQUEST
             event["annotations"] = {
@@ -155,6 +159,9 @@ class Trail:
             return document
         if isinstance(items := document.get("items"), list):
             return {**document, "items": [_unmanaged(item) for item in items]}
+        if document.get("kind") == "Table" and isinstance(rows := document.get("rows"), list):
+            about = [{key: _unmanaged(value) for key, value in row.items()} for row in rows]
+            return {**document, "rows": about}
         return _unmanaged(document)
 
 

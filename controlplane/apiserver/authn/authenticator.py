@@ -11,7 +11,7 @@ from multidict import CIMultiDictProxy
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
 from controlplane.apiserver.authn import websocket_tokens
-from controlplane.apiserver.authn.certificates import Peer
+from controlplane.apiserver.authn.certificates import Authorities, Peer, issued_by
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import ANONYMOUS, User, authenticated
@@ -22,28 +22,36 @@ Headers = CIMultiDictProxy[str]
 
 
 class FrontProxy:
-    """--requestheader-*: a proxy that shows a certificate of its own authority names the user in headers."""
+    """--requestheader-*: a proxy that shows a certificate of its own authorities names the user in headers. They may be
+    those of clients too."""
 
     def __init__(
         self,
-        ca_name: str,
+        proxies: Authorities,
+        clients: Authorities,
         allowed_names: tuple[str, ...],
         username_headers: tuple[str, ...],
         group_headers: tuple[str, ...],
         extra_prefixes: tuple[str, ...],
     ) -> None:
-        self.ca_name, self._allowed = ca_name, allowed_names
+        self._proxies, self._clients, self._allowed = proxies, clients, allowed_names
         self._usernames, self._groups, self._extras = username_headers, group_headers, extra_prefixes
 
     def authenticate(self, peer: Peer, headers: Headers) -> User | None:
         """The user named in the headers when the certificate is a front proxy's; None otherwise."""
-        if peer.issuer != self.ca_name or (self._allowed and peer.common_name not in self._allowed):
+        if self._allowed and peer.common_name not in self._allowed:
+            return None
+        if not issued_by(peer, self._proxies, self._clients):
             return None
         name = next((headers[key] for key in self._usernames if headers.get(key)), "")
         if not name:
             return None
         groups = tuple(value for key in self._groups for value in headers.getall(key, []) if value)
         return authenticated(name, groups, extra=_extra(headers, self._extras))
+
+    def leaves(self, peer: Peer) -> bool:
+        """Whether the certificate may be a client's own, by which it is known."""
+        return peer.issuer not in self._proxies or issued_by(peer, self._clients, self._proxies)
 
 
 class Authenticator:
@@ -96,7 +104,7 @@ class Authenticator:
         if self._front_proxy is not None:
             if (user := self._front_proxy.authenticate(peer, headers)) is not None:
                 return user
-            if peer.issuer == self._front_proxy.ca_name:
+            if not self._front_proxy.leaves(peer):
                 return None
         return peer.user
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,20 @@ from controlplane.apiserver.authn.user import User, authenticated
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
 _Name = tuple[tuple[tuple[str, str], ...], ...]
+Authorities = Mapping[str, frozenset[bytes]]
+"""Certificates (DER) by the name that they issue under."""
 
 
 class Peer(Struct, frozen=True):
     """The certificate that a client showed. verified: whether its chain ends at one of our authorities.
 
-    user: whom it names; None without a common name. Times are seconds since the epoch.
+    issuer: its whole name, as `authorities` spells it. user: whom it names; None without a common name. Times are
+    seconds since the epoch.
     """
 
     verified: bool
     common_name: str
+    der: bytes
     issuer: str
     not_before: int
     not_after: int
@@ -48,22 +53,53 @@ def peer(cert: Mapping[str, Any], der: bytes, *, verified: bool) -> Peer:
     return Peer(
         verified,
         name,
-        next((value for key, value in _words(cert.get("issuer", ())) if key == "commonName"), ""),
+        der,
+        _spelled(cert.get("issuer", ())),
         ssl.cert_time_to_seconds(cert["notBefore"]),
         ssl.cert_time_to_seconds(cert["notAfter"]),
         authenticated(name, groups, extra=extra) if name else None,
     )
 
 
-def common_name(authority: Path) -> str:
-    """Of the first certificate in a PEM file of authorities; "" when it has none. ssl reads it, which is loaded anyway:
-    cryptography's X.509 takes 20 ms of a start. Raises OSError, ssl.SSLError."""
-    first, end, _ = authority.read_text().partition("-----END CERTIFICATE-----")
+def authorities(file: Path) -> Authorities:
+    """Those of a PEM file. ssl reads it, which is loaded anyway: cryptography's X.509 takes 20 ms of a start. Raises
+    OSError, ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_verify_locations(cadata=first + end)
+    context.load_verify_locations(cadata=file.read_text())
+    known: dict[str, frozenset[bytes]] = {}
     certs: list[dict[str, Any]] = context.get_ca_certs()
-    words = [word for cert in certs for word in _words(cert.get("subject", ()))]
-    return next((value for key, value in words if key == "commonName"), "")
+    for cert, der in zip(certs, context.get_ca_certs(binary_form=True), strict=True):
+        name = _spelled(cert.get("subject", ()))
+        known[name] = known.get(name, frozenset()) | {der}
+    return known
+
+
+def issued_by(shown: Peer, these: Authorities, others: Authorities) -> bool:
+    """Whether one of these authorities issued a certificate that one of both verified. Where both have one of the same
+    name, the signature tells."""
+    found = these.get(shown.issuer, frozenset())
+    if not found or found >= others.get(shown.issuer, frozenset()):
+        return bool(found)
+    return _signed(shown.der, found)
+
+
+@lru_cache(maxsize=256)  # asked with every request
+def _signed(certificate: bytes, issuers: frozenset[bytes]) -> bool:
+    from cryptography import x509  # which hardly any server needs here
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    shown = x509.load_der_x509_certificate(certificate)
+    for issuer in issuers:
+        try:
+            shown.verify_directly_issued_by(x509.load_der_x509_certificate(issuer))
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            continue  # another kind of key, another key
+        return True
+    return False
+
+
+def _spelled(name: _Name) -> str:
+    return ",".join(f"{key}={value!r}" for key, value in _words(name))
 
 
 def _words(name: _Name) -> list[tuple[str, str]]:

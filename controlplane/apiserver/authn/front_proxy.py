@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from controlplane.apiserver.authn.authenticator import FrontProxy
-from controlplane.apiserver.authn.certificates import common_name
+from controlplane.apiserver.authn.certificates import authorities
 from controlplane.apiserver.config import Config
 
 
@@ -14,7 +14,8 @@ def believed(config: Config) -> FrontProxy | None:
     if config.requestheader_client_ca_file is None:
         return None
     return FrontProxy(
-        common_name(config.requestheader_client_ca_file),
+        authorities(config.requestheader_client_ca_file),
+        {} if config.client_ca_file is None else authorities(config.client_ca_file),
         config.requestheader_allowed_names,
         config.requestheader_username_headers,
         config.requestheader_group_headers,
@@ -23,9 +24,10 @@ def believed(config: Config) -> FrontProxy | None:
 
 
 def published(config: Config) -> dict[str, str]:
-    """The data of the ConfigMap extension-apiserver-authentication that is about it."""
+    """The data of the ConfigMap extension-apiserver-authentication: whom this server believes. Raises OSError."""
+    clients = {} if config.client_ca_file is None else {"client-ca-file": config.client_ca_file.read_text()}
     if config.requestheader_client_ca_file is None:
-        return {}
+        return clients
     lists = {
         "requestheader-allowed-names": config.requestheader_allowed_names,
         "requestheader-extra-headers-prefix": config.requestheader_extra_headers_prefix,
@@ -33,4 +35,4 @@ def published(config: Config) -> dict[str, str]:
         "requestheader-username-headers": config.requestheader_username_headers,
     }
     data = {key: orjson.dumps(list(words)).decode() for key, words in lists.items()}
-    return {**data, "requestheader-client-ca-file": config.requestheader_client_ca_file.read_text()}
+    return {**clients, **data, "requestheader-client-ca-file": config.requestheader_client_ca_file.read_text()}

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from controlplane.apiserver.authn.token_authenticators import Found, of_the_server
 from controlplane.apiserver.authn.user import User, authenticated
 
+log = logging.getLogger(__name__)
+
 
 def load(path: Path) -> dict[str, User]:
-    """Token → user. Raises ValueError naming the line, OSError."""
+    """Token → user; of a token that is there twice, the last. Raises ValueError for a line with too few columns,
+    OSError."""
     found: dict[str, User] = {}
     with path.open(newline="") as lines:
-        for number, record in enumerate(csv.reader(lines, skipinitialspace=True), 1):
-            if not record or record[0].startswith("#"):
-                continue
+        for number, record in enumerate(filter(None, csv.reader(lines)), 1):
             if len(record) < 3:
                 raise ValueError(
                     f"token file '{path}' must have at least 3 columns "
@@ -24,10 +26,11 @@ def load(path: Path) -> dict[str, User]:
                 )
             token, name, uid, *rest = record
             if not token or token in found:
-                what = "has been found again" if token else "is empty"
-                raise ValueError(f"{path}: line {number}: the token {what}")
-            groups = tuple(rest[0].split(",")) if rest and rest[0] else ()
-            found[token] = authenticated(name, groups, uid)
+                what = "duplicate" if token else "empty"
+                log.warning("%s token has been found in token file '%s', record number '%d'", what, path, number)
+            if token:
+                groups = tuple(rest[0].split(",")) if rest and rest[0] else ()
+                found[token] = authenticated(name, groups, uid)
     return found
 
 

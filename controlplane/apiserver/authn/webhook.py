@@ -32,16 +32,22 @@ class WebhookTokenAuthenticator:
                 told = await self._reviews.ask({"token": token, "audiences": wanted}, {"user": {}})
             except ReviewFailed as error:
                 raise TokenError(f"the webhook could not be asked: {error}") from None
-            self._reviews.remember(key, told, self._ttl)
+            if not _failed(told):
+                self._reviews.remember(key, told, self._ttl)
         meant = _words(told.get("audiences")) or self._audiences
         both = [each for each in wanted if each in meant]
         if not both:
             return None
+        if _failed(told):
+            raise TokenError(str(told["error"]))
         if told.get("authenticated") is not True:
-            if told.get("error"):
-                raise TokenError(str(told["error"]))
             return None
         return _user(told.get("user")), both
+
+
+def _failed(told: Mapping[str, Any]) -> bool:
+    """Whether it could not tell, which may be otherwise the next time."""
+    return told.get("authenticated") is not True and bool(told.get("error"))
 
 
 def _user(told: object) -> User:

@@ -8,10 +8,17 @@ from typing import Any
 from controlplane.apiserver.authz.policy import API_VERSION, GROUP, policy_metadata, rules, subject
 
 _EVENTS = "create,patch,update core,events.k8s.io events"
-_LOCK = """
-    create,read,update coordination.k8s.io leases
-    create,read,update coordination.k8s.io leasecandidates
-"""
+
+
+def _lock(component: str) -> str:
+    """What leading takes; the ConfigMap is how it was done once, and upstream still grants it."""
+    return f"""
+        watch core configmaps
+        get,update core configmaps {component}
+        create,read,update coordination.k8s.io leases
+        create,read,update coordination.k8s.io leasecandidates
+    """
+
 
 ROLES: dict[tuple[str, str], str] = {
     ("kube-system", "extension-apiserver-authentication-reader"): (
@@ -20,8 +27,8 @@ ROLES: dict[tuple[str, str], str] = {
     ("kube-system", "system:controller:bootstrap-signer"): "read core secrets",
     ("kube-system", "system:controller:cloud-provider"): "create,read core configmaps",
     ("kube-system", "system:controller:token-cleaner"): f"delete,read core secrets\n{_EVENTS}",
-    ("kube-system", "system::leader-locking-kube-controller-manager"): _LOCK,
-    ("kube-system", "system::leader-locking-kube-scheduler"): _LOCK,
+    ("kube-system", "system::leader-locking-kube-controller-manager"): _lock("kube-controller-manager"),
+    ("kube-system", "system::leader-locking-kube-scheduler"): _lock("kube-scheduler"),
     ("kube-public", "system:controller:bootstrap-signer"): (
         f"read core configmaps\nupdate core configmaps cluster-info\n{_EVENTS}"
     ),

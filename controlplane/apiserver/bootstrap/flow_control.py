@@ -11,6 +11,7 @@ from typing import Any
 from apimachinery.api import defaults
 from apimachinery.api.catalogue import FLOWSCHEMAS, PRIORITYLEVELCONFIGURATIONS
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.config import boolean
 from apimachinery.meta import objects, status, times
 from controlplane.apiserver.fairness.controller import Fairness
 from controlplane.apiserver.fairness.defaults import AUTOUPDATE, MANDATORY, dangling, flow_schemas, priority_levels
@@ -25,7 +26,8 @@ _RETRY = 5.0  # seconds
 
 
 async def ensure_flow_control(registry: Registry, clock: Clock) -> None:
-    """Create what is missing, mend what may be mended. Raises ApiError when the store does not answer."""
+    """Create what is missing, mend what may be mended, remove what passes for one of the defaults and is none. Raises
+    ApiError when the store does not answer."""
     now = times.rfc3339(clock.now())
     levels, schemas = priority_levels(), flow_schemas()
     for schema in schemas:
@@ -38,7 +40,8 @@ async def ensure_flow_control(registry: Registry, clock: Clock) -> None:
         have = {objects.name(obj): obj for obj in await store.all()}
         for obj in wanted:
             defaults.apply(resource, obj)
-        await asyncio.gather(*(_ensure(store, obj, have.get(objects.name(obj)), clock) for obj in wanted))
+        await asyncio.gather(*(_ensure(store, obj, have.pop(objects.name(obj), None), clock) for obj in wanted))
+        await asyncio.gather(*(_remove(store, obj) for obj in have.values() if is_unwanted(obj)))
 
 
 async def _ensure(store: ObjectStore, want: Object, have: Object | None, clock: Clock) -> None:
@@ -53,6 +56,23 @@ async def _ensure(store: ObjectStore, want: Object, have: Object | None, clock: 
         # Another API server of the cluster does the same at the same time.
         if not (status.is_already_exists(error) or status.is_conflict(error)):
             raise
+
+
+async def _remove(store: ObjectStore, obj: Object) -> None:
+    try:
+        await store.remove(obj)
+    except status.ApiError as error:
+        if not (status.is_not_found(error) or status.is_conflict(error)):
+            raise
+
+
+def is_unwanted(have: Object) -> bool:
+    """Of an object that is none of the defaults: whether it says that it is looked after as one. Such are those of
+    former versions."""
+    try:
+        return boolean(objects.annotations(have).get(AUTOUPDATE, ""))
+    except ValueError:
+        return False
 
 
 def plan_update(want: Object, have: Object) -> Object | None:

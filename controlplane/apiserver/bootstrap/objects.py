@@ -1,12 +1,11 @@
-"""The system's namespaces and priority classes, and the configuration that extension servers read."""
+"""The system's namespaces and priority classes."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
-from apimachinery.api.catalogue import CONFIGMAPS, NAMESPACES, PRIORITYCLASSES
+from apimachinery.api.catalogue import NAMESPACES, PRIORITYCLASSES
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import status
 from controlplane.apiserver.admission.priority import SYSTEM
@@ -23,29 +22,17 @@ _DESCRIPTIONS = {
     "another node if necessary.",
     "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
 }
-_AUTHENTICATION = "extension-apiserver-authentication"
+
+
+async def ensure_priority_classes(registry: Registry, clock: Clock) -> None:
+    """Create those that are missing. Raises ApiError."""
+    await asyncio.gather(*(_priority_class(registry, clock, name, value) for name, value in SYSTEM.items()))
 
 
 async def ensure_namespaces(registry: Registry, clock: Clock) -> None:
-    """Create those of SYSTEM_NAMESPACES that are missing."""
+    """Create those that are missing: kube-node-lease may be deleted, and without it no node says that it lives. Raises
+    ApiError."""
     await asyncio.gather(*(_namespace(registry, clock, name) for name in SYSTEM_NAMESPACES))
-
-
-async def ensure_objects(registry: Registry, clock: Clock, client_ca: Path | None, front_proxy: Object) -> None:
-    """Create what else is missing. front_proxy: the --requestheader-* entries of the authentication ConfigMap."""
-    data = dict(front_proxy)
-    if client_ca is not None:
-        data["client-ca-file"] = client_ca.read_text()
-    config = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": _AUTHENTICATION, "namespace": "kube-system"},
-        "data": data,
-    }
-    await asyncio.gather(
-        _create(registry.of(CONFIGMAPS).store, config, clock),
-        *(_priority_class(registry, clock, name, value) for name, value in SYSTEM.items()),
-    )
 
 
 async def _namespace(registry: Registry, clock: Clock, name: str) -> None:

@@ -66,6 +66,7 @@ def plan_update(want: Object, have: Object) -> Object | None:
     annotations = {**want["metadata"]["annotations"], **(meta.get("annotations") or {})}
     changed = {**have, "metadata": {**meta, "labels": labels, "annotations": annotations}}
     if "rules" in want and "aggregationRule" not in want:
+        changed.pop("aggregationRule", None)  # whose controller would do away with what it ought to have
         missing = uncovered(have.get("rules") or [], want["rules"])
         if missing:
             changed["rules"] = [*(have.get("rules") or []), *missing]

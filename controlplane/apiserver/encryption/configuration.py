@@ -99,7 +99,7 @@ def _document(path: Path) -> dict[str, Any]:
     document = found.fields
     problems = validate(document)
     if problems:
-        raise ValueError("; ".join(str(problem) for problem in problems))
+        raise ValueError(aggregate(problems))
     return document
 
 

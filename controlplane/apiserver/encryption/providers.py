@@ -20,6 +20,7 @@ from controlplane.apiserver.storage.interface import Unreadable, Unwritable
 from controlplane.apiserver.storage.served import ENCRYPTED
 
 _BLOCK, _GCM_NONCE = 16, 12  # bytes
+_SHORT = "the stored data was shorter than the required size"
 
 
 class Undecipherable(Unreadable):
@@ -65,11 +66,11 @@ class SecretBox:
 
         size = self._nacl.crypto_secretbox_NONCEBYTES
         if len(stored) < size + self._nacl.crypto_secretbox_MACBYTES:
-            raise ValueError("the stored data was shorter than the required size")
+            raise ValueError(_SHORT)
         try:
             return self._nacl.crypto_secretbox_open(stored[size:], stored[:size], self._key), False
         except CryptoError:
-            raise ValueError("the stored data was not encrypted with this key") from None
+            raise ValueError("output array was not large enough for encryption") from None  # so upstream says it
 
 
 class AesGcm:
@@ -83,6 +84,8 @@ class AesGcm:
         return nonce + self._cipher.encrypt(nonce, plain, context)
 
     def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
+        if len(stored) < _GCM_NONCE:
+            raise ValueError(_SHORT)
         try:
             return self._cipher.decrypt(stored[:_GCM_NONCE], stored[_GCM_NONCE:], context), False
         except InvalidTag:
@@ -102,12 +105,23 @@ class AesCbc:
         return vector + encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
 
     def decrypt(self, stored: bytes, context: bytes) -> tuple[bytes, bool]:
-        if len(stored) < _BLOCK or len(stored) % _BLOCK:
+        if len(stored) < _BLOCK:
+            raise ValueError(_SHORT)
+        if len(stored) % _BLOCK:
             raise ValueError("the stored data is not a multiple of the block size")
         decryptor = Cipher(self._algorithm, modes.CBC(stored[:_BLOCK])).decryptor()
-        unpadder = padding.PKCS7(8 * _BLOCK).unpadder()
         padded = decryptor.update(stored[_BLOCK:]) + decryptor.finalize()
-        return unpadder.update(padded) + unpadder.finalize(), False
+        return _unpadded(padded), False
+
+
+def _unpadded(padded: bytes) -> bytes:
+    """Without the padding of PKCS #7, which shows another key most of the time. Raises ValueError."""
+    length = padded[-1] if padded else 0
+    if not 0 < length <= len(padded):
+        raise ValueError("invalid PKCS7 data (empty or not padded)")
+    if padded[-length:] != bytes((length,)) * length:
+        raise ValueError("invalid padding on input")
+    return padded[:-length]
 
 
 CIPHERS: dict[str, type[SecretBox] | type[AesGcm] | type[AesCbc]] = {

@@ -21,7 +21,6 @@ Object = Mapping[str, Any]
 PATIENCE = 15.0
 """Seconds a request may wait for its seat: a quarter of --request-timeout."""
 _KNOWN = 4096  # classifications that are remembered
-_BUSY = "too many requests, please try again later."
 
 
 class Flow(Struct, frozen=True):
@@ -132,7 +131,7 @@ class Fairness:
             queue = await flow.level.take(name, apart, about, began, PATIENCE)
         except Refused as error:
             flow.load.refused(str(error), clock() - began)
-            raise status.too_many_requests(_BUSY, 1) from None
+            raise status.Busy from None
         finally:
             flow.load.waiting -= 1
         return queue, clock() - began

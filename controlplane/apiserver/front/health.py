@@ -20,6 +20,11 @@ _ONLY_READY = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
 _NOT_LIVE = frozenset({"kms-providers"})  # a restart mends no plug-in
 RELOAD_HOOK = "start-encryption-provider-config-automatic-reload"
 """There if it was asked for."""
+_IDENTITY_HOOKS = (
+    "start-kube-apiserver-identity-lease-controller",
+    "start-kube-apiserver-identity-lease-garbage-collector",
+)
+"""There unless the gate APIServerIdentity is closed."""
 # What upstream's server says of its parts; ours are all there before it is ready.
 _HOOKS = (
     "start-apiserver-admission-initializer",
@@ -29,6 +34,7 @@ _HOOKS = (
     "crd-informer-synced",
     "start-system-namespaces-controller",
     "start-cluster-authentication-info-controller",
+    *_IDENTITY_HOOKS,
     "start-service-ip-repair-controllers",
     "rbac/bootstrap-roles",
     "scheduling/bootstrap-system-priority-classes",
@@ -49,9 +55,12 @@ _FAIRNESS_HOOKS = (
 )
 
 
-def started_parts(*, fairness: bool) -> list[str]:
-    """The checks of what has to be done before the server is ready. fairness: whether requests wait for seats."""
+def started_parts(*, fairness: bool, identity: bool = True) -> list[str]:
+    """The checks of what has to be done before the server is ready. fairness: whether requests wait for seats;
+    identity: whether the server says by a Lease that it is there."""
     hooks = (*_HOOKS, *(_FAIRNESS_HOOKS if fairness else ()))
+    if not identity:
+        hooks = tuple(hook for hook in hooks if hook not in _IDENTITY_HOOKS)
     return [*(f"poststarthook/{hook}" for hook in hooks), "autoregister-completion"]
 
 

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from apimachinery.kit import go_json
-from apimachinery.meta.status import ApiError, NoSuchPath
+from apimachinery.meta.status import ApiError, Busy, NoSuchPath
 from controlplane.apiserver.front.answer import Answer
 from controlplane.apiserver.front.negotiate import JSON, PROTOBUF, YAML, Accepted, preferred
 
@@ -161,10 +161,11 @@ def discovery(request: web.BaseRequest, data: bytes, wanted: Accepted) -> web.Re
 
 
 def refusal(request: web.BaseRequest, error: ApiError) -> web.Response:
-    """The Status of a refusal; Go's page for a path that is nowhere."""
+    """The Status of a refusal; Go's page for a path that is nowhere, and its plain text for one too many."""
     if isinstance(error, NoSuchPath):
         return text("404 page not found\n", error.code)
-    response = document(request, error.to_status(), code=error.code)
+    plain = isinstance(error, Busy)
+    response = text(f"{error}\n", error.code) if plain else document(request, error.to_status(), code=error.code)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

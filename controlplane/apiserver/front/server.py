@@ -323,7 +323,12 @@ class Front:
         self, request: web.BaseRequest, info: RequestInfo, attributes: Attributes, trail: Trail | None
     ) -> web.StreamResponse:
         request[_USER] = attributes.user.name
-        decision, reason = await self._authorizer.authorize(attributes)
+        try:
+            decision, reason = await self._authorizer.authorize(attributes)
+        except status.ApiError:
+            if trail is not None:
+                trail.undecided()
+            raise
         if trail is not None:
             trail.decided(decision is Decision.ALLOW, reason)
         if decision is not Decision.ALLOW:

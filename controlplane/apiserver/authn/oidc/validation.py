@@ -77,7 +77,7 @@ def _provider(provider: JWTAuthenticator, disallowed: Sequence[str], where: Path
 
 def _issuer(issuer: Issuer, disallowed: Sequence[str], where: Path) -> list[Problem]:
     url, discovery = issuer.url, issuer.discovery_url
-    problems = _url(url, disallowed, where.child("url")) if url else [required(where.child("url"))]
+    problems = _url(url, disallowed, where.child("url")) if url else [required(where.child("url"), "URL is required")]
     if discovery:
         if url and url.rstrip("/") == discovery.rstrip("/"):
             detail = "discoveryURL must be different from URL"
@@ -122,7 +122,7 @@ def _audiences(issuer: Issuer, parent: Path) -> list[Problem]:
     problems = []
     for position, audience in enumerate(audiences):
         if not audience:
-            problems.append(required(where.index(position)))
+            problems.append(required(where.index(position), "audience can't be empty"))
         if audience in audiences[:position]:
             problems.append(duplicate(where.index(position), audience))
     if len(audiences) > 1 and policy != "MatchAny":
@@ -152,13 +152,13 @@ def _claim_rules(rules: Sequence[ClaimRule], parent: Path) -> list[Problem]:
             problems.append(invalid(where, rule.claim, _BOTH))
         elif rule.claim:
             if rule.message:
-                problems.append(invalid(where.child("message"), rule.message, "may not be specified when claim is set"))
+                problems.append(invalid(where.child("message"), rule.message, "message can't be set when claim is set"))
             if rule.claim in claims:
                 problems.append(duplicate(where.child("claim"), rule.claim))
             claims.add(rule.claim)
         elif rule.expression:
             if rule.required_value:
-                detail = "may not be specified when expression is set"
+                detail = "requiredValue can't be set when expression is set"
                 problems.append(invalid(where.child("requiredValue"), rule.required_value, detail))
             problems += _condition(rule.expression, "claims", expressions, where.child("expression"))
         else:
@@ -171,7 +171,10 @@ def _user_rules(rules: Sequence[UserRule], parent: Path) -> list[Problem]:
     seen = set[str]()
     for position, rule in enumerate(rules):
         where = parent.index(position).child("expression")
-        problems += _condition(rule.expression, "user", seen, where) if rule.expression else [required(where)]
+        if rule.expression:
+            problems += _condition(rule.expression, "user", seen, where)
+        else:
+            problems.append(required(where, "expression is required"))
     return problems
 
 
@@ -196,7 +199,7 @@ def _mappings(provider: JWTAuthenticator, where: Path) -> list[Problem]:
         below, key = where.child("extra").index(position), mapping.key
         problems += domain_path(key, below.child("key"))
         if key != key.lower():
-            problems.append(invalid(below.child("key"), key, "must be lowercase"))
+            problems.append(invalid(below.child("key"), key, "key must be lowercase"))
         if _is_reserved(key):
             problems.append(invalid(below.child("key"), key, _RESERVED))
         if key in keys:
@@ -206,7 +209,7 @@ def _mappings(provider: JWTAuthenticator, where: Path) -> list[Problem]:
         if mapping.expression:
             problems += _expression(mapping.expression, "claims", below.child("valueExpression"))
         else:
-            problems.append(required(below.child("valueExpression")))
+            problems.append(required(below.child("valueExpression"), "valueExpression is required"))
     if correct and name.expression and _names_unverified_addresses(provider):
         problems.append(invalid(where.child("username", "expression"), name.expression, _NEEDS_VERIFIED))
     return problems
@@ -218,7 +221,7 @@ def _mapping(mapping: Mapping, where: Path, *, needed: bool) -> list[Problem]:
     if mapping.expression:
         problems = []
         if mapping.prefix is not None:
-            detail = "may not be specified when expression is set"
+            detail = "prefix can't be set when expression is set"
             problems.append(invalid(where.child("prefix"), mapping.prefix, detail))
         return problems + _expression(mapping.expression, "claims", where.child("expression"))
     if mapping.claim and mapping.prefix is None:

@@ -39,7 +39,7 @@ def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @asynccontextmanager
 async def serving(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncIterator[int]:
-    """Its port. options: of Front, and: route; share (the port); deadlines (in the place of its own)."""
+    """Its port. options: of Front, and: route; share (the port); deadlines (in the place of its own); authorizer."""
     async with door(context, port, **options) as (_, found):
         yield found
 
@@ -49,7 +49,8 @@ async def door(context: ssl.SSLContext, port: int = 0, **options: Any) -> AsyncI
     """The same, with the front itself."""
     share, route = options.pop("share", False), options.pop("route", _route)
     deadlines = options.pop("deadlines", None)
-    front = Front(route, cast("Any", _Nobody()), Union([Named("AlwaysAllow", "alwaysallow", AlwaysAllow())]), **options)
+    decides = Union([Named("One", "one", options.pop("authorizer", AlwaysAllow()))])
+    front = Front(route, cast("Any", _Nobody()), decides, **options)
     front._deadlines = deadlines or front._deadlines
     yield front, await front.start("127.0.0.1", port, context, share=share)
     await front.stop()

@@ -104,10 +104,45 @@ def test_every_problem_is_told(tmp_path):
         "rules cannot apply to both regular resources and non-resource URLs",
     ):
         assert sentence in str(told.value)
-    for text, why in (("rules: []", "not a Policy"), (WRONG.partition("rules")[0], "0 rules"), ("{", "decoding")):
-        file.write_text(text)
-        with pytest.raises(ValueError, match=why):
-            load(file)
+    assert str(told.value).startswith("[omitStages[0]: ") and str(told.value).endswith(f"]: from file {file}")
+
+
+HEAD = "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("rules: []", "failed decoding: Object 'Kind' is missing in 'rules: []'"),
+        (HEAD, "loaded illegal policy with 0 rules"),
+        (
+            HEAD.replace("v1", "v1beta1"),
+            'failed decoding: no kind "Policy" is registered for version "audit.k8s.io/v1beta1"',
+        ),
+        (
+            f"{HEAD}rules: [{{level: Metadata, users: bob}}]",
+            "failed decoding: json: cannot unmarshal string into Go struct field PolicyRule.rules.users of type "
+            "[]string",
+        ),
+        (f"{HEAD}rules: [null]", "rules[0].level: Required value"),
+    ],
+)
+def test_what_is_no_policy(tmp_path, text, why):
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="from file") as told:
+        load(file)
+    assert str(told.value) == f"{why}: from file {file}"
+
+
+def test_names_that_are_not_known_are_only_told(tmp_path, caplog):
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"{HEAD}metadata: {{labels: {{a: b}}}}\nrules: [{{level: Metadata, user: [bob]}}]")
+    assert load(file).decide(ask()).level is Level.METADATA
+    assert caplog.messages == [
+        "Audit policy contains errors, falling back to lenient decoding: "
+        'strict decoding error: unknown field "rules[0].user"'
+    ]
 
 
 async def test_the_log_is_put_aside_when_it_is_full(tmp_path):

@@ -7,6 +7,7 @@ from controlplane.apiserver.authz.attributes import Attributes, Decision, denial
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
 from controlplane.apiserver.authz.policy import cluster_role_bindings, cluster_roles
+from controlplane.apiserver.authz.policy_namespaces import namespace_roles
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.rules import allows, compact, describe, uncovered
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Named, Union
@@ -319,6 +320,7 @@ def test_reconciliation_adds_what_is_missing_and_leaves_alone_who_asks_for_it():
     meta = {**have["metadata"], "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}}
     assert plan_update(want, {**have, "metadata": meta}) is None
     assert plan_update(want, want) is None
+    assert plan_update(want, {**want, "aggregationRule": {"clusterRoleSelectors": [{}]}}) == want
     view = next(obj for obj in cluster_roles() if obj["metadata"]["name"] == "view")
     changed = plan_update(view, {**view, "rules": [], "aggregationRule": {"clusterRoleSelectors": [{}]}})
     assert changed["rules"] == []
@@ -328,3 +330,15 @@ def test_reconciliation_adds_what_is_missing_and_leaves_alone_who_asks_for_it():
 def test_a_denial_is_no_html():
     asked = Attributes(User("a&b"), "get", path="/<script>")
     assert denial(asked, "<why>") == 'User "a&amp;b" cannot get path "/&lt;script&gt;": <why>'
+
+
+def test_the_roles_of_who_leads():
+    roles = {each["metadata"]["name"]: each["rules"] for each in namespace_roles()}
+    maps = {"apiGroups": [""], "resources": ["configmaps"]}
+    leading = {"apiGroups": ["coordination.k8s.io"], "verbs": ["create", "get", "list", "update", "watch"]}
+    assert roles["system::leader-locking-kube-scheduler"] == [
+        {"verbs": ["watch"], **maps},
+        {"verbs": ["get", "update"], **maps, "resourceNames": ["kube-scheduler"]},
+        {**leading, "resources": ["leases"]},
+        {**leading, "resources": ["leasecandidates"]},
+    ]

@@ -4,7 +4,10 @@ import base64
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from apimachinery.api.catalogue import CONFIGMAPS, SECRETS
 from apimachinery.kit.clock import ManualClock
@@ -42,6 +45,33 @@ def test_aesgcm_is_bound_to_its_key_in_the_store():
     assert AESGCM(b"\1" * 32).decrypt(body[:12], body[12:], KEY.encode()) == b"plain"
     with pytest.raises(Undecipherable, match="message authentication failed"):
         Providers([provider("aesgcm")]).read(stored, "/registry/secrets/default/b")
+
+
+def cbc(*blocks):
+    """A stored value whose plain text is these blocks, padding and all."""
+    encryptor = Cipher(AES(b"\1" * 32), CBC(bytes(16))).encryptor()
+    return bytes(16) + encryptor.update(b"".join(blocks)) + encryptor.finalize()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "why"),
+    [
+        ("secretbox", bytes(39), "the stored data was shorter than the required size"),
+        ("secretbox", bytes(80), "output array was not large enough for encryption"),
+        ("aesgcm", bytes(11), "the stored data was shorter than the required size"),
+        ("aesgcm", bytes(12), "cipher: message authentication failed"),
+        ("aescbc", bytes(15), "the stored data was shorter than the required size"),
+        ("aescbc", bytes(17), "the stored data is not a multiple of the block size"),
+        ("aescbc", cbc(), "invalid PKCS7 data (empty or not padded)"),
+        ("aescbc", cbc(bytes(16)), "invalid PKCS7 data (empty or not padded)"),
+        ("aescbc", cbc(b"x" * 15 + b"\x11"), "invalid PKCS7 data (empty or not padded)"),
+        ("aescbc", cbc(b"x" * 15 + b"\x02"), "invalid padding on input"),
+    ],
+)
+def test_what_another_key_or_damage_leaves(kind, body, why):
+    with pytest.raises(Undecipherable) as told:
+        Providers([provider(kind)]).read(f"k8s:enc:{kind}:v1:key1:".encode() + body, KEY)
+    assert str(told.value) == f'unable to transform key "{KEY}": {why}'
 
 
 def test_rotation_by_order():
@@ -188,6 +218,7 @@ def test_every_problem_is_told(tmp_path):
     ):
         assert sentence in str(told.value)
     assert "AAAA" not in str(told.value)
+    assert str(told.value).startswith("error while parsing file: [") and str(told.value).endswith("]")
 
 
 @pytest.mark.parametrize(

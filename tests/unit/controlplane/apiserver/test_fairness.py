@@ -223,9 +223,14 @@ async def test_plain_limits():
     with pytest.raises(ApiError):
         await limits.take(ask(bob))
     (await limits.take(ask(bob, "create"))).release()
-    (await limits.take(ask(user("root", "system:masters")))).release()
+    beside = await limits.take(ask(user("root", "system:masters")))
     place.release()
     (await limits.take(ask(bob))).release()
+    beside.release()
+    held = await limits.take(ask(bob))
+    with pytest.raises(ApiError):
+        await limits.take(ask(bob))
+    held.release()
 
 
 def test_who_owns_a_default_object():

@@ -1,19 +1,25 @@
 """Whom a front proxy names in its headers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from apimachinery.kit.certs import Authority
 from controlplane.apiserver.authn.authenticator import FrontProxy
-from controlplane.apiserver.authn.certificates import Peer
+from controlplane.apiserver.authn.certificates import Authorities, Peer, authorities, peer
 
-PROXY = FrontProxy("proxies", ("front",), ("X-Remote-User",), ("X-Remote-Group",), ("X-Remote-Extra-",))
+HEADERS = ("front",), ("X-Remote-User",), ("X-Remote-Group",), ("X-Remote-Extra-",)
+PROXY = FrontProxy({"proxies": frozenset((b"one",))}, {"clients": frozenset((b"two",))}, *HEADERS)
 
 
 def named(*headers: tuple[str, str], **changes: Any) -> Any:
-    known = {"verified": True, "common_name": "front", "issuer": "proxies", "not_before": 0, "not_after": 1}
-    return PROXY.authenticate(Peer(**{**known, "user": None, **changes}), CIMultiDictProxy(CIMultiDict(headers)))
+    known = {"verified": True, "common_name": "front", "der": b"", "issuer": "proxies"}
+    known |= {"not_before": 0, "not_after": 1, "user": None}
+    return PROXY.authenticate(Peer(**{**known, **changes}), CIMultiDictProxy(CIMultiDict(headers)))
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,49 @@ def test_who_is_believed() -> None:
     assert named(("X-Remote-User", "jane"), common_name="other") is None
     assert named(("X-Remote-User", "jane"), issuer="others") is None
     assert named(("X-Remote-Group", "devs")) is None
+
+
+def shown(by: Authority, name: str = "front") -> Peer:
+    """The certificate of a client as a connection knows it, which one of the authorities has verified."""
+    pair = by.issue(name, client=True)
+    certificate = x509.load_pem_x509_certificate(pair.cert_pem)
+    issuer = tuple((("commonName", str(each.value)),) for each in certificate.issuer)
+    told = {"subject": ((("commonName", name),),), "issuer": issuer}
+    told |= {"notBefore": "Jan  1 00:00:00 2020 GMT", "notAfter": "Jan  1 00:00:00 2120 GMT"}
+    return peer(told, certificate.public_bytes(Encoding.DER), verified=True)
+
+
+def configured(folder: Path, proxies: list[Authority], clients: list[Authority]) -> FrontProxy:
+    def known(these: list[Authority]) -> Authorities:
+        file = folder / "authorities"
+        file.write_bytes(b"".join(each.pair.cert_pem for each in these))
+        return authorities(file)
+
+    return FrontProxy(known(proxies), known(clients), *HEADERS)
+
+
+def judged(proxy: FrontProxy, certificate: Peer) -> tuple[bool, bool]:
+    """Whether it is a proxy's, and whether it may be a client's own."""
+    headers = CIMultiDictProxy(CIMultiDict({"X-Remote-User": "jane"}))
+    return proxy.authenticate(certificate, headers) is not None, proxy.leaves(certificate)
+
+
+def test_which_authority_issued_a_certificate(tmp_path: Path) -> None:
+    old, new, clients = (Authority.create(name) for name in ("old-front", "new-front", "clients"))
+    proxy = configured(tmp_path, [old, new], [clients])
+    assert [judged(proxy, shown(each)) for each in (old, new)] == [(True, False)] * 2
+    assert judged(proxy, shown(clients)) == (False, True)
+
+
+def test_one_authority_for_both(tmp_path: Path) -> None:
+    both = Authority.create("kubernetes")
+    proxy = configured(tmp_path, [both], [both])
+    assert judged(proxy, shown(both)) == (True, True)
+    assert judged(proxy, shown(both, "bob")) == (False, True)
+
+
+def test_two_authorities_of_one_name(tmp_path: Path) -> None:
+    front, clients = Authority.create("kubernetes"), Authority.create("kubernetes")
+    proxy = configured(tmp_path, [front], [clients])
+    assert judged(proxy, shown(front)) == (True, False)
+    assert judged(proxy, shown(clients)) == (False, True)

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from apimachinery.kit.certs import Authority
-from controlplane.apiserver.authn.certificates import common_name
+from controlplane.apiserver.authn.certificates import authorities
 
 
-def test_the_first_authority_of_a_file_names_it(tmp_path: Path) -> None:
+def test_the_authorities_of_a_file_by_their_names(tmp_path: Path) -> None:
     file = tmp_path / "ca.crt"
     file.write_bytes(b"".join(Authority.create(name).pair.cert_pem for name in ("front-proxy-ca", "another")))
-    assert common_name(file) == "front-proxy-ca"
+    assert set(authorities(file)) == {"commonName='front-proxy-ca'", "commonName='another'"}
 
 
 def test_a_start_does_without_what_few_servers_need() -> None:

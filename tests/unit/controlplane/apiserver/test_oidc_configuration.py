@@ -28,7 +28,7 @@ VERIFIED = (
     "or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression"
 )
 OVERLAP = "URL must not overlap with disallowed issuers"
-NOT_BESIDE = "may not be specified when expression is set"
+NOT_BESIDE = "can't be set when expression is set"
 DOMAIN = 'must be a domain-prefixed path (such as "acme.io/foo")'
 UNDECLARED = "compilation failed: ERROR: <input>:1:1: undeclared reference to 'foo' (in container '')\n | foo.bar\n | ^"
 CA = Authority.create("providers").pair.cert_pem.decode()
@@ -150,7 +150,7 @@ def maps(**changes: Any) -> Any:
     ("provider", "told"),
     [
         (about(), []),
-        (issuer(url="", certificateAuthority=CA), ["issuer.url: Required value"]),
+        (issuer(url="", certificateAuthority=CA), ["issuer.url: Required value: URL is required"]),
         (
             issuer(url="https://a:x"),
             ['issuer.url: Invalid value: "https://a:x": parse "https://a:x": invalid port ":x" after host'],
@@ -171,7 +171,7 @@ def maps(**changes: Any) -> Any:
         (
             issuer(audiences=["", "x", "x"]),
             [
-                "issuer.audiences[0]: Required value",
+                "issuer.audiences[0]: Required value: audience can't be empty",
                 'issuer.audiences[2]: Duplicate value: "x"',
                 'issuer.audienceMatchPolicy: Invalid value: "": audienceMatchPolicy must be MatchAny for multiple '
                 "audiences",
@@ -207,9 +207,9 @@ def maps(**changes: Any) -> Any:
             [
                 "claimValidationRules[0]: Required value: claim or expression is required",
                 'claimValidationRules[1]: Invalid value: "a": claim and expression can\'t both be set',
-                'claimValidationRules[2].message: Invalid value: "m": may not be specified when claim is set',
+                'claimValidationRules[2].message: Invalid value: "m": message can\'t be set when claim is set',
                 'claimValidationRules[3].claim: Duplicate value: "c"',
-                f'claimValidationRules[4].requiredValue: Invalid value: "v": {NOT_BESIDE}',
+                f'claimValidationRules[4].requiredValue: Invalid value: "v": requiredValue {NOT_BESIDE}',
                 "claimValidationRules[5].expression: Duplicate value: \"claims.foo == 'bar'\"",
                 'claimValidationRules[6].expression: Invalid value: "claims.foo": must evaluate to bool',
                 f'claimValidationRules[7].expression: Invalid value: "foo.bar": {UNDECLARED}',
@@ -232,7 +232,7 @@ def maps(**changes: Any) -> Any:
             [
                 "claimMappings.username.prefix: Required value: prefix is required when claim is set. It can be set to "
                 "an empty string to disable prefixing",
-                'claimMappings.groups.prefix: Invalid value: "p": may not be specified when expression is set',
+                f'claimMappings.groups.prefix: Invalid value: "p": prefix {NOT_BESIDE}',
                 f'claimMappings.uid.expression: Invalid value: "foo.bar": {UNDECLARED}',
             ],
         ),
@@ -249,8 +249,8 @@ def maps(**changes: Any) -> Any:
             [
                 "claimMappings.extra[0].key: Required value",
                 f'claimMappings.extra[1].key: Invalid value: "foo": {DOMAIN}',
-                "claimMappings.extra[1].valueExpression: Required value",
-                'claimMappings.extra[2].key: Invalid value: "example.org/Foo": must be lowercase',
+                "claimMappings.extra[1].valueExpression: Required value: valueExpression is required",
+                'claimMappings.extra[2].key: Invalid value: "example.org/Foo": key must be lowercase',
                 f'claimMappings.extra[2].valueExpression: Invalid value: "foo.bar": {UNDECLARED}',
                 *(
                     f'claimMappings.extra[{at}].key: Invalid value: "x.k8s.io/foo": k8s.io, kubernetes.io and their '
@@ -272,7 +272,7 @@ def maps(**changes: Any) -> Any:
                 ]
             ),
             [
-                "userValidationRules[0].expression: Required value",
+                "userValidationRules[0].expression: Required value: expression is required",
                 "userValidationRules[2].expression: Duplicate value: \"user.username == 'a'\"",
                 'userValidationRules[3].expression: Invalid value: "user.username": must evaluate to bool',
                 f'userValidationRules[4].expression: Invalid value: "foo.bar": {UNDECLARED}',

@@ -11,7 +11,9 @@ from aiohttp import web
 
 from apimachinery.client.config import ClientConfig
 from controlplane.apiserver.authn.remote_reviews import RemoteReviews, ReviewFailed
+from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authn.webhook import WebhookTokenAuthenticator
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.authz.webhook import render
 
@@ -137,3 +139,24 @@ def test_an_access_review() -> None:
     }
     odd = Attributes(user, "list", "", "v1", "pods", field_selector="?", label_selector="a in")
     assert render(odd)["resourceAttributes"] == {"verb": "list", "version": "v1", "resource": "pods"}
+
+
+def reviewed(**told: object) -> web.Response:
+    return web.json_response({"apiVersion": VERSION, "kind": KIND, "status": told})
+
+
+async def test_of_a_token_only_what_the_webhook_knows_is_remembered() -> None:
+    answers = (
+        reviewed(error="the directory is away"),
+        reviewed(authenticated=True, user={"username": "bob"}),
+        reviewed(),
+    )
+    async with asking(*answers) as (reviews, _, asked):
+        webhook = WebhookTokenAuthenticator(reviews, ["api"], 60.0)
+        with pytest.raises(TokenError, match="the directory is away"):
+            await webhook.authenticate("a")
+        for _ in range(2):
+            found = await webhook.authenticate("a")
+            assert found is not None and found[0].name == "bob"
+            assert await webhook.authenticate("b") is None
+        assert len(asked) == 3

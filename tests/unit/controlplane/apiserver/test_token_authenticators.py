@@ -97,16 +97,21 @@ async def test_errors_of_several(answers, error):
     assert await TokenAuthenticators([*map(_Answering, answers), _Answering(found)]).authenticate("t") == found
 
 
-async def test_the_token_file(tmp_path):
+async def test_the_token_file(tmp_path, caplog):
     path = tmp_path / "tokens.csv"
-    path.write_text('# static\nt1,bob,7,"devs,ops"\nt2, alice ,8\n')
+    path.write_text('t1,bob,7,"devs,ops"\n\nt2, alice ,8\n,eve,9\nt2,carol,10\n')
     tokens = TokenFileAuthenticator(token_file.load(path), ["api"])
     user = (await tokens.authenticate("t1"))[0]
     assert (user.name, user.uid, user.groups) == ("bob", "7", ("devs", "ops", "system:authenticated"))
-    assert await tokens.authenticate("t3") is None
-    for wrong, why in (("t,b\n", "at least 3 columns"), (",b,1\n", "is empty"), ("t,b,1\nt,c,2\n", "found again")):
+    assert (await tokens.authenticate("t2"))[0].name == "carol"
+    assert await tokens.authenticate("t3") is await tokens.authenticate("") is None
+    assert caplog.messages == [
+        f"empty token has been found in token file '{path}', record number '3'",
+        f"duplicate token has been found in token file '{path}', record number '4'",
+    ]
+    for wrong in ("t,b\n", "# no comment\n"):
         path.write_text(wrong)
-        with pytest.raises(ValueError, match=why):
+        with pytest.raises(ValueError, match="at least 3 columns"):
             token_file.load(path)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver.aggregation import resolver
-from controlplane.apiserver.aggregation.availability import compute_condition, with_condition
+from controlplane.apiserver.aggregation.availability import compute_condition, unanswered, with_condition
 from controlplane.apiserver.aggregation.resolver import Unresolved
 
 Object = dict[str, Any]
@@ -112,3 +112,11 @@ def test_an_endpoints_address() -> None:
         resolver.endpoint_address(service(), [endpoints("1.1.1.1", ready=False)], 443)
     with pytest.raises(Unresolved, match='unsupported service type "ExternalName"'):
         resolver.endpoint_address(service(type="ExternalName"), [], 443)
+
+
+def test_a_server_that_takes_too_long() -> None:
+    url = "https://10.96.0.9:443/apis/a.io/v1"
+    assert unanswered(url, "") == (
+        f'failing or missing response from {url}: Get "{url}": '
+        "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    )

@@ -42,10 +42,10 @@ class ClaimReader:
             found = await self._bound(pod, namespace, claim_name, ephemeral)
         except ProcessProblem as error:
             raise ProcessProblem(f"error processing PVC {namespace}/{claim_name}: {error}") from error
-        name, mounted, mapped = volume["name"], *_uses(pod, volume["name"])
-        if volumes.mode(found) == "Block" and mounted:
+        name, (mounted, mapped) = volume["name"], pods.used_volumes(pod)
+        if volumes.mode(found) == "Block" and name in mounted:
             raise ProcessProblem(f"volume {name} has volumeMode Block, but is specified in volumeMounts")
-        if volumes.mode(found) == "Filesystem" and mapped:
+        if volumes.mode(found) == "Filesystem" and name in mapped:
             raise ProcessProblem(f"volume {name} has volumeMode Filesystem, but is specified in volumeDevices")
         read_only = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
         return Resolved(claim_name, found, read_only)
@@ -86,12 +86,3 @@ class ClaimReader:
             return ""
         node = await self.client.get(NODES, self.node)
         return "" if volumes.reaches(volume, objects.labels(node)) else "no matching NodeSelectorTerms"
-
-
-def _uses(pod: Pod, name: str) -> tuple[bool, bool]:
-    """Whether containers mount the volume, and whether they take it as a device."""
-    mounted = mapped = False
-    for _, container in pods.all_containers(pod):
-        mounted |= any(each["name"] == name for each in container.get("volumeMounts") or ())
-        mapped |= any(each["name"] == name for each in container.get("volumeDevices") or ())
-    return mounted, mapped

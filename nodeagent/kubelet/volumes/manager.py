@@ -84,19 +84,19 @@ class VolumeManager:
 
     def look_ahead(self, pod: Pod) -> None:
         """Ask for the tokens that the pod's volumes will hold, so that `ensure` need not wait for them."""
-        for volume in pod["spec"].get("volumes") or ():
+        for volume in _used(pod):
             for source in _token_sources(volume.get("projected") or {}):
                 self._tokens.look_ahead(pod, source)
 
     async def ensure(self, pod: Pod, ips: Sequence[str], node: NodeFacts) -> dict[str, HostVolume]:
-        """Set up and refresh every volume of the pod; returns them by name. Raises VolumeProblem."""
+        """Set up and refresh every volume that the pod's containers use; returns them by name. Raises VolumeProblem."""
         uid = pods.uid(pod)
         since = self._since.setdefault(uid, self._clock.monotonic())
         ready: dict[str, HostVolume] = {}
         failures: dict[str, str] = {}
         lost: dict[str, str] = {}
         waiting: list[str] = []
-        for volume in pod["spec"].get("volumes") or ():
+        for volume in _used(pod):
             name = volume["name"]
             if self._image_volumes and "image" in volume:
                 continue
@@ -236,6 +236,11 @@ class VolumeManager:
 
     async def _all_tokens(self, pod: Pod, sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         return {source["path"]: await self._tokens.token(pod, source) for source in sources}
+
+
+def _used(pod: Pod) -> list[Mapping[str, Any]]:
+    names = set[str]().union(*pods.used_volumes(pod))
+    return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in names]
 
 
 def _token_sources(projected: Mapping[str, Any]) -> list[Mapping[str, Any]]:

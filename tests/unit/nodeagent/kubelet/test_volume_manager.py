@@ -71,7 +71,11 @@ def node(tmp_path: Path) -> Node:
 
 def pod(*volumes: Object) -> Object:
     metadata = {"name": "p", "namespace": "ns", "uid": "u"}
-    return {"metadata": metadata, "spec": {"containers": [{"name": "c"}], "volumes": list(volumes)}}
+    mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    return {
+        "metadata": metadata,
+        "spec": {"containers": [{"name": "c", "volumeMounts": mounts}], "volumes": list(volumes)},
+    }
 
 
 MAP = {"name": "m", "configMap": {"name": "m"}}
@@ -93,6 +97,17 @@ async def test_every_volume_is_tried_and_said(node: Node) -> None:
     await node.clock.advance(0.5)
     found = await node.manager.ensure(pod(MAP), (), NODE)
     assert (found["m"].path / "k").read_text() == "v" and not found["m"].writable
+
+
+async def test_what_no_container_uses_is_not_set_up(node: Node) -> None:
+    """A pod starts without a ConfigMap that nobody mounts; a debugging container that mounts it needs it."""
+    wanted = pod(MAP)
+    [container] = wanted["spec"]["containers"]
+    mounts = container.pop("volumeMounts")
+    assert await node.manager.ensure(wanted, (), NODE) == {}
+    wanted["spec"]["ephemeralContainers"] = [{"name": "debug", "volumeMounts": mounts}]
+    with pytest.raises(VolumeProblem, match='configmap "m" not found'):
+        await node.manager.ensure(wanted, (), NODE)
 
 
 async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:

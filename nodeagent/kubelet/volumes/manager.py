@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from .empty_dir import ensure_empty_dir
 from .expanding import Expander
 from .filesystems import MountProblem, Run
 from .host_path import check_host_path
+from .nested import make_mount_points
 from .payload import Payload, PayloadProblem
 from .persistent import PersistentMounter, mount_nfs, unsupported
 from .setup_problem import SetupProblem
@@ -185,7 +185,9 @@ class VolumeManager:
             # As upstream: what is secret, or may be, never reaches the disk.
             mounts.mount_tmpfs(place)
         content = await self._content(pod, kind, volume[kind], ips, node, since)
-        place.chmod(0o777 | (stat.S_ISVTX if kind != "configMap" else 0))
+        if place.stat().st_mode & 0o777 != 0o777:  # a tmpfs is everybody's already
+            place.chmod(0o777)
+        make_mount_points(pod, name, place)
         write_payload(place, content, now=self._clock.now(), gid=gid)
         return HostVolume(place, writable=False)
 

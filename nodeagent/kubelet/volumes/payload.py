@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -165,8 +166,11 @@ def default_mode(source: Mapping[str, Any]) -> int:
 
 
 def _safe(path: str) -> str:
-    """The path, if it stays in the volume. The API validates it; static pods and old objects are not to be trusted."""
+    """The path without `.` and doubled slashes, if it stays in the volume.
+
+    The API validates it; static pods and old objects are not to be trusted.
+    """
     parts = path.split("/")
     if not path or path.startswith("/") or ".." in parts or parts[0].startswith(".."):
         raise PayloadProblem(f"invalid path: {path!r}")
-    return path
+    return posixpath.normpath(path)

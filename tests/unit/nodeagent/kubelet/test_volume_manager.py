@@ -110,6 +110,22 @@ async def test_what_no_container_uses_is_not_set_up(node: Node) -> None:
         await node.manager.ensure(wanted, (), NODE)
 
 
+async def test_another_volume_is_mounted_below_one_of_files(node: Node) -> None:
+    node.store.maps["m"] = {"data": {"k": "v", "file": ""}}
+    wanted = pod(MAP, {"name": "e", "emptyDir": {}})
+    wanted["spec"]["securityContext"] = {"fsGroup": 1234}
+    wanted["spec"]["containers"][0]["volumeMounts"][1]["mountPath"] = "/m/cache"
+    place = (await node.manager.ensure(wanted, (), NODE))["m"].path
+    found = place.stat()
+    assert (place / "cache").is_dir() and (found.st_gid, found.st_mode & 0o7777) == (1234, 0o2777)
+    await node.manager.ensure(wanted, (), NODE)
+    assert place.stat().st_mode == found.st_mode
+    wanted["spec"]["containers"][0]["volumeMounts"][1]["mountPath"] = "/m/file"
+    await node.manager.ensure(wanted, (), NODE)
+    [message] = node.said.messages
+    assert message.endswith(f"unable to create nested volume mountpoints: mkdir {place}/file: not a directory")
+
+
 async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:
     volume = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
     with pytest.raises(VolumeProblem) as problem:

@@ -34,6 +34,8 @@ from .setup_problem import SetupProblem
 
 Object = dict[str, Any]
 
+_ALONE = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -49,6 +51,14 @@ class Placed:
     disk: str = ""
 
 
+def _stands(placed: Placed) -> bool:
+    """Whether it is still there."""
+    if placed.own and not mounts.is_bound(Path(placed.path)):
+        return False
+    # The machine may have been started again, and name its devices anew.
+    return not (placed.disk and placed.block) or is_disk(Path(placed.path).resolve().name, placed.disk)
+
+
 class PersistentMounter:
     """Sets volumes up. They are taken away with the pod's folder, and `release` does the rest."""
 
@@ -59,7 +69,9 @@ class PersistentMounter:
 
     def placed(self, pod: Pod) -> dict[str, Placed]:
         """What is set up for the pod, by the name of the volume in the pod."""
-        uid = pods.uid(pod)
+        return self._of(pods.uid(pod))
+
+    def _of(self, uid: str) -> dict[str, Placed]:
         if uid not in self._known:
             try:
                 told = json.loads(self._record(uid).read_text())
@@ -71,20 +83,26 @@ class PersistentMounter:
     def standing(self, pod: Pod, name: str) -> Placed | None:
         """The volume if it is set up, and still there."""
         placed = self.placed(pod).get(name)
-        if placed is None or (placed.own and not mounts.is_bound(Path(placed.path))):
-            return None
-        if placed.disk and placed.block and not is_disk(Path(placed.path).resolve().name, placed.disk):
-            return None  # the machine was started again, and names its devices anew
-        return placed
+        return placed if placed is not None and _stands(placed) else None
+
+    def _elsewhere(self, pod: Pod, volume: str) -> bool:
+        """Whether another pod of the node has the volume set up."""
+        others = (entry.name for entry in self._paths.pods.iterdir() if entry.name != pods.uid(pod))
+        found = (placed for uid in others for placed in self._of(uid).values() if placed.volume == volume)
+        return any(_stands(placed) for placed in found)
 
     async def ensure(self, pod: Pod, volume: Mapping[str, Any], resolved: Resolved, gid: int | None) -> Placed:
         """Set the volume up. Raises SetupProblem, NotAttached, ApiError, ApiUnreachable."""
         behind, name = resolved.volume, objects.name(resolved.volume)
+        block = volumes.mode(behind) == "Block"
+        step = "MapVolume.SetUpDevice" if block else "MountVolume.SetUp"
         why = await self._reader.check_node(behind)
         if why:
-            raise SetupProblem("MountVolume.NodeAffinity check", name, why)
+            raise SetupProblem(f"{step.partition('.')[0]}.NodeAffinity check", name, why)
+        if behind["spec"].get("accessModes") == ["ReadWriteOncePod"] and self._elsewhere(pod, name):
+            raise SetupProblem(step, name, _ALONE)
         try:
-            if volumes.mode(behind) == "Block":
+            if block:
                 placed = await self._map(pod, resolved)
             elif "local" in behind["spec"]:
                 placed = await self._local(pod, resolved, gid)
@@ -101,7 +119,6 @@ class PersistentMounter:
             else:
                 raise unsupported(name, behind["spec"])
         except (OSError, MountProblem, PayloadProblem, CommandError) as error:
-            step = "MapVolume.SetUpDevice" if volumes.mode(behind) == "Block" else "MountVolume.SetUp"
             raise SetupProblem(step, name, error) from error
         known = self.placed(pod)
         known[volume["name"]] = placed

@@ -1,0 +1,73 @@
+"""What stands behind claims, set up for the pods of a node: real folders, real mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apimachinery.kit import commands
+from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.volumes import mounts
+from nodeagent.kubelet.volumes.attaching import AttachmentReader
+from nodeagent.kubelet.volumes.claims import ClaimReader, Resolved
+from nodeagent.kubelet.volumes.disks import Disks
+from nodeagent.kubelet.volumes.persistent import PersistentMounter
+from nodeagent.kubelet.volumes.setup_problem import SetupProblem
+
+Object = dict[str, Any]
+
+VOLUME = {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}
+
+
+class Node:
+    """A node with pods that have folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.paths = root, Paths(root / "kubelet")
+        self.mounter = self.restarted()
+
+    def restarted(self) -> PersistentMounter:
+        disks = Disks(self.paths, AttachmentReader(None, "n"), commands.run)
+        return PersistentMounter(self.paths, ClaimReader(None, "n"), disks, commands.run)
+
+    def pod(self, uid: str, **context: Any) -> Object:
+        self.paths.pod(uid).mkdir(parents=True)
+        return {"metadata": {"name": uid, "namespace": "ns", "uid": uid}, "spec": {"securityContext": context}}
+
+    def local(self, **spec: Any) -> Resolved:
+        """A claim with a folder of the node behind it."""
+        folder = self.root / "local"
+        folder.mkdir(exist_ok=True)
+        return Resolved("c", {"metadata": {"name": "pv"}, "spec": {"local": {"path": str(folder)}, **spec}}, False)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    yield Node(tmp_path)
+    for point in mounts.mounts_below(tmp_path):
+        mounts.unmount(point)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_volume_for_one_pod_is_not_given_to_a_second(node: Node, restarted: bool) -> None:
+    first, second, alone = node.pod("a"), node.pod("b"), node.local(accessModes=["ReadWriteOncePod"])
+    await node.mounter.ensure(first, VOLUME, alone, None)
+    mounter = node.restarted() if restarted else node.mounter
+    await mounter.ensure(first, VOLUME, alone, None)
+    with pytest.raises(SetupProblem) as refused:
+        await mounter.ensure(second, VOLUME, alone, None)
+    assert str(refused.value) == (
+        'MountVolume.SetUp failed for volume "pv" : '
+        "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
+    )
+    for point in mounts.mounts_below(node.paths.pod("a")):
+        mounts.unmount(point)
+    assert (await mounter.ensure(second, VOLUME, alone, None)).own
+
+
+async def test_a_volume_with_more_modes_is_shared(node: Node) -> None:
+    for uid in ("a", "b"):
+        await node.mounter.ensure(node.pod(uid), VOLUME, node.local(accessModes=["ReadWriteOnce"]), None)

@@ -77,7 +77,7 @@ class VolumeManager:
         self._paths, self._store, self._tokens, self._claims = paths, store, tokens, claims
         self._clock, self._run = clock, run
         self.disks = Disks(paths, AttachmentReader(claims.client, claims.node), run)
-        self._persistent = PersistentMounter(paths, claims, self.disks, run)
+        self._persistent = PersistentMounter(paths, claims, self.disks, run, recorder)
         self._expander = Expander(claims.client, self.disks, recorder, clock, claims.node)
         self._attempts = Attempts(clock)
         self._since: dict[str, float] = {}

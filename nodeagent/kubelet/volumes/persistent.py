@@ -21,6 +21,7 @@ from apimachinery.meta.attachments import disk_of
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.recorder import Recorder
 
 from . import filesystems, mounts
 from .claims import ClaimReader, Resolved
@@ -62,10 +63,11 @@ def _stands(placed: Placed) -> bool:
 class PersistentMounter:
     """Sets volumes up. They are taken away with the pod's folder, and `release` does the rest."""
 
-    def __init__(self, paths: Paths, reader: ClaimReader, disks: Disks, run: Run) -> None:
+    def __init__(self, paths: Paths, reader: ClaimReader, disks: Disks, run: Run, recorder: Recorder) -> None:
         self._paths, self._reader, self._disks, self._run = paths, reader, disks, run
+        self._recorder = recorder
         self._known: dict[str, dict[str, Placed]] = {}
-        self._devices = asyncio.Lock()
+        self._devices, self._alone = asyncio.Lock(), asyncio.Lock()
 
     def placed(self, pod: Pod) -> dict[str, Placed]:
         """What is set up for the pod, by the name of the volume in the pod."""
@@ -94,15 +96,23 @@ class PersistentMounter:
     async def ensure(self, pod: Pod, volume: Mapping[str, Any], resolved: Resolved, gid: int | None) -> Placed:
         """Set the volume up. Raises SetupProblem, NotAttached, ApiError, ApiUnreachable."""
         behind, name = resolved.volume, objects.name(resolved.volume)
-        block = volumes.mode(behind) == "Block"
-        step = "MapVolume.SetUpDevice" if block else "MountVolume.SetUp"
+        step = "MapVolume.SetUpDevice" if volumes.mode(behind) == "Block" else "MountVolume.SetUp"
         why = await self._reader.check_node(behind)
         if why:
             raise SetupProblem(f"{step.partition('.')[0]}.NodeAffinity check", name, why)
-        if behind["spec"].get("accessModes") == ["ReadWriteOncePod"] and self._elsewhere(pod, name):
-            raise SetupProblem(step, name, _ALONE)
+        if behind["spec"].get("accessModes") != ["ReadWriteOncePod"]:
+            return await self._set_up(pod, volume, resolved, gid, step)
+        async with self._alone:
+            if self._elsewhere(pod, name):
+                raise SetupProblem(step, name, _ALONE)
+            return await self._set_up(pod, volume, resolved, gid, step)
+
+    async def _set_up(
+        self, pod: Pod, volume: Mapping[str, Any], resolved: Resolved, gid: int | None, step: str
+    ) -> Placed:
+        behind, name = resolved.volume, objects.name(resolved.volume)
         try:
-            if block:
+            if volumes.mode(behind) == "Block":
                 placed = await self._map(pod, resolved)
             elif "local" in behind["spec"]:
                 placed = await self._local(pod, resolved, gid)
@@ -134,9 +144,20 @@ class PersistentMounter:
         async with self._devices:
             if filesystems.is_block_device(source):
                 source = await self._device(behind, source, resolved.read_only)
+            shared = any(place != target and place.name == name for place in self._bound())
             publish(source, target, read_only=resolved.read_only)
-        await give_to_group(pod, target, gid, read_only=resolved.read_only)
+        if gid is not None and shared:
+            # It is the first pod's; who uses it would lose it.
+            self._warn_of_group(pod, name, gid, source.stat().st_gid)
+        else:
+            await give_to_group(pod, target, gid, read_only=resolved.read_only)
         return Placed(resolved.claim, name, str(target), not resolved.read_only, own=True)
+
+    def _warn_of_group(self, pod: Pod, name: str, asked: int, held: int) -> None:
+        if asked != held:
+            text = f"The requested fsGroup is {asked}, but the volume {name} has GID {held}."
+            message = f"{text} The volume may not be shareable."
+            self._recorder.pod(pod, "Warning", "AlreadyMountedVolume", message)
 
     async def _device(self, behind: Object, device: Path, read_only: bool) -> Path:
         """Mount the device once for the whole node."""
@@ -185,13 +206,17 @@ class PersistentMounter:
         if not self._globals.is_dir():
             return
         async with self._devices:
-            used = {Path(point).name for point in mounts.mounts_below(self._paths.pods) if "~local-volume/" in point}
+            used = {place.name for place in self._bound()}
             for place in self._globals.iterdir():
                 if place.name not in used:
                     for point in mounts.mounts_below(place):
                         mounts.unmount(point)
                     with contextlib.suppress(OSError):
                         place.rmdir()
+
+    def _bound(self) -> list[Path]:
+        """Where pods have local volumes."""
+        return [Path(point) for point in mounts.mounts_below(self._paths.pods) if "~local-volume/" in point]
 
     @property
     def _globals(self) -> Path:

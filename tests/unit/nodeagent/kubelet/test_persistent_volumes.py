@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 
 from apimachinery.kit import commands
 from nodeagent.kubelet.paths import Paths
+from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes import mounts
 from nodeagent.kubelet.volumes.attaching import AttachmentReader
 from nodeagent.kubelet.volumes.claims import ClaimReader, Resolved
 from nodeagent.kubelet.volumes.disks import Disks
-from nodeagent.kubelet.volumes.persistent import PersistentMounter
+from nodeagent.kubelet.volumes.persistent import PersistentMounter, Placed
 from nodeagent.kubelet.volumes.setup_problem import SetupProblem
 
 Object = dict[str, Any]
@@ -22,16 +24,27 @@ Object = dict[str, Any]
 VOLUME = {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}
 
 
+class Said:
+    """Events."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "", **more: Any) -> None:
+        self.messages.append(f"{reason}: {message}")
+
+
 class Node:
     """A node with pods that have folders."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.paths = root, Paths(root / "kubelet")
+        self.said = Said()
         self.mounter = self.restarted()
 
     def restarted(self) -> PersistentMounter:
         disks = Disks(self.paths, AttachmentReader(None, "n"), commands.run)
-        return PersistentMounter(self.paths, ClaimReader(None, "n"), disks, commands.run)
+        return PersistentMounter(self.paths, ClaimReader(None, "n"), disks, commands.run, Recorder(self.said, "n"))
 
     def pod(self, uid: str, **context: Any) -> Object:
         self.paths.pod(uid).mkdir(parents=True)
@@ -68,6 +81,27 @@ async def test_a_volume_for_one_pod_is_not_given_to_a_second(node: Node, restart
     assert (await mounter.ensure(second, VOLUME, alone, None)).own
 
 
+async def test_two_pods_that_come_for_it_at_once(node: Node) -> None:
+    alone = node.local(accessModes=["ReadWriteOncePod"])
+    asked = [node.mounter.ensure(node.pod(uid, fsGroup=1000), VOLUME, alone, 1000) for uid in ("a", "b")]
+    placed, refused = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(placed, Placed) and isinstance(refused, SetupProblem)
+
+
 async def test_a_volume_with_more_modes_is_shared(node: Node) -> None:
     for uid in ("a", "b"):
         await node.mounter.ensure(node.pod(uid), VOLUME, node.local(accessModes=["ReadWriteOnce"]), None)
+
+
+async def test_the_group_of_a_shared_folder_is_its_first_pods(node: Node) -> None:
+    shared = node.local()
+    for uid, gid in (("a", 1000), ("b", 1000), ("c", 2000)):
+        await node.mounter.ensure(node.pod(uid, fsGroup=gid), VOLUME, shared, gid)
+        found = (node.root / "local").stat()
+        assert (found.st_gid, found.st_mode & 0o7777) == (1000, 0o2775)
+    text = "The requested fsGroup is 2000, but the volume pv has GID 1000. The volume may not be shareable."
+    assert node.said.messages == [f"AlreadyMountedVolume: {text}"]
+    for point in mounts.mounts_below(node.paths.pods):
+        mounts.unmount(point)
+    await node.mounter.ensure(node.pod("d", fsGroup=2000), VOLUME, shared, 2000)
+    assert (node.root / "local").stat().st_gid == 2000

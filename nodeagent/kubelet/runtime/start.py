@@ -209,6 +209,7 @@ class Starter:
             page_sizes=self._machine.page_sizes,
             swap=self._machine.swap,
             memory_qos=self._machine.memory_qos,
+            volume_groups={volume.group for volume in around.volumes.values() if volume.group is not None},
         )
         config = render_container(pod, container, inputs)
         if around.users is not None:

@@ -48,11 +48,15 @@ _SETUP = (PayloadProblem, ApiAway, ApiError, ApiUnreachable, OSError, MountProbl
 
 @dataclass(frozen=True, slots=True)
 class HostVolume:
-    """Where a volume is on the node. writable: whether containers may ever write to it. block: it is a raw device."""
+    """Where a volume is on the node. writable: whether containers may ever write to it. block: it is a raw device.
+
+    group: that the pod's processes are in, too, for its sake.
+    """
 
     path: Path
     writable: bool = True
     block: bool = False
+    group: int | None = None
 
 
 class VolumeManager:
@@ -209,7 +213,7 @@ class VolumeManager:
             placed = await self._persistent.ensure(pod, volume, resolved, gid)
         if placed.disk and not placed.block:
             await self._expander.look(pod, placed.claim)
-        return HostVolume(Path(placed.path), placed.writable, placed.block)
+        return HostVolume(Path(placed.path), placed.writable, placed.block, placed.group)
 
     async def _content(
         self, pod: Pod, kind: str, source: Mapping[str, Any], ips: Sequence[str], node: NodeFacts, since: float

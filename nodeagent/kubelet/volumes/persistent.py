@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ _ALONE = "volume uses the ReadWriteOncePod access mode and is already in use by 
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A claim's volume on the node. path: what containers are given. own: it is a mount of ours, to be looked for.
-    disk: the id of the lab's disk that it is, "" for others."""
+    disk: the id of the lab's disk that it is, "" for others. group: that may use it; the pod's processes are in it."""
 
     claim: str
     volume: str
@@ -50,6 +51,7 @@ class Placed:
     block: bool = False
     own: bool = False
     disk: str = ""
+    group: int | None = None
 
 
 def _stands(placed: Placed) -> bool:
@@ -131,7 +133,7 @@ class PersistentMounter:
         except (OSError, MountProblem, PayloadProblem, CommandError) as error:
             raise SetupProblem(step, name, error) from error
         known = self.placed(pod)
-        known[volume["name"]] = placed
+        placed = known[volume["name"]] = replace(placed, group=_group(behind))
         write_atomic(self._record(pods.uid(pod)), json.dumps({key: asdict(each) for key, each in known.items()}))
         return placed
 
@@ -224,6 +226,12 @@ class PersistentMounter:
 
     def _record(self, uid: str) -> Path:
         return self._paths.pod(uid) / "claims.json"
+
+
+def _group(behind: Object) -> int | None:
+    """The group that the volume's annotation names."""
+    told = objects.annotations(behind).get("pv.beta.kubernetes.io/gid") or ""
+    return int(told) if re.fullmatch(r"[+-]?[0-9]+", told) else None
 
 
 def _local_device(behind: Object) -> Path:

@@ -18,20 +18,11 @@ from nodeagent.kubelet.volumes.claims import ClaimReader, Resolved
 from nodeagent.kubelet.volumes.disks import Disks
 from nodeagent.kubelet.volumes.persistent import PersistentMounter, Placed
 from nodeagent.kubelet.volumes.setup_problem import SetupProblem
+from tests.unit.nodeagent.kubelet.sink import Sink
 
 Object = dict[str, Any]
 
 VOLUME = {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}
-
-
-class Said:
-    """Events."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "", **more: Any) -> None:
-        self.messages.append(f"{reason}: {message}")
 
 
 class Node:
@@ -39,12 +30,12 @@ class Node:
 
     def __init__(self, root: Path) -> None:
         self.root, self.paths = root, Paths(root / "kubelet")
-        self.said = Said()
+        self.sink = Sink()
         self.mounter = self.restarted()
 
     def restarted(self) -> PersistentMounter:
         disks = Disks(self.paths, AttachmentReader(None, "n"), commands.run)
-        return PersistentMounter(self.paths, ClaimReader(None, "n"), disks, commands.run, Recorder(self.said, "n"))
+        return PersistentMounter(self.paths, ClaimReader(None, "n"), disks, commands.run, Recorder(self.sink, "n"))
 
     def pod(self, uid: str, **context: Any) -> Object:
         self.paths.pod(uid).mkdir(parents=True)
@@ -100,8 +91,17 @@ async def test_the_group_of_a_shared_folder_is_its_first_pods(node: Node) -> Non
         found = (node.root / "local").stat()
         assert (found.st_gid, found.st_mode & 0o7777) == (1000, 0o2775)
     text = "The requested fsGroup is 2000, but the volume pv has GID 1000. The volume may not be shareable."
-    assert node.said.messages == [f"AlreadyMountedVolume: {text}"]
+    assert node.sink.said == [f"Warning AlreadyMountedVolume {text}"]
     for point in mounts.mounts_below(node.paths.pods):
         mounts.unmount(point)
     await node.mounter.ensure(node.pod("d", fsGroup=2000), VOLUME, shared, 2000)
     assert (node.root / "local").stat().st_gid == 2000
+
+
+@pytest.mark.parametrize(("told", "group"), [("1234", 1234), ("+7", 7), ("12 ", None), ("staff", None), ("", None)])
+async def test_a_volume_may_be_a_groups(node: Node, told: str, group: int | None) -> None:
+    pod, resolved = node.pod("a"), node.local()
+    resolved.volume["metadata"]["annotations"] = {"pv.beta.kubernetes.io/gid": told}
+    assert (await node.mounter.ensure(pod, VOLUME, resolved, None)).group == group
+    kept = node.restarted().standing(pod, "data")
+    assert kept is not None and kept.group == group

@@ -74,11 +74,56 @@ def test_memory_is_bounded_by_the_least(limits: Any, source: Any, allocatable: i
     assert memory_size(pod(*limits), source, allocatable) == size
 
 
-def test_huge_pages() -> None:
-    assert page_size(pod(None), "HugePages-2Mi") == "2M"
-    assert page_size(pod(None, **{"hugepages-1Gi": "1Gi"}), "HugePages") == "1G"
-    with pytest.raises(PayloadProblem, match="can be used only if pod requests hugepages"):
-        page_size(pod(None), "HugePages")
+@pytest.mark.parametrize(
+    ("limits", "size"), [({"memory": "500"}, 500), ({"memory": "200"}, 300), ({"memory": "0"}, 1000), ({}, 1000)]
+)
+def test_memory_of_init_containers_counts(limits: dict[str, str], size: int) -> None:
+    """The largest of them, if it is more than the others have; without a limit, the pod has none."""
+    wanted = pod("100", "200")
+    wanted["spec"]["initContainers"] = [{"resources": {"limits": limits}}]
+    assert memory_size(wanted, {}, 1000) == size
+
+
+def test_memory_of_a_sidecar_is_added() -> None:
+    wanted = pod("100", "200")
+    wanted["spec"]["initContainers"] = [{"restartPolicy": "Always", "resources": {"limits": {"memory": "50"}}}]
+    assert memory_size(wanted, {}, 1000) == 350
+
+
+@pytest.mark.parametrize(
+    ("medium", "asked", "told"),
+    [
+        ("HugePages-2Mi", ["hugepages-2Mi"], str(2 << 20)),
+        ("HugePages-2Mi", ["hugepages-1Gi", "hugepages-2Mi"], str(2 << 20)),
+        ("HugePages", ["hugepages-1Gi"], str(1 << 30)),
+        ("HugePages", ["hugepages-1Gi", "hugepages-1024Mi"], str(1 << 30)),
+        (
+            "HugePages",
+            ["hugepages-1Gi", "hugepages-2Mi"],
+            "medium: HugePages can't be used if container requests multiple huge page sizes",
+        ),
+        (
+            "HugePages",
+            [],
+            "medium HugePages: hugePages storage requested, but there is no resource request for huge pages",
+        ),
+        (
+            "HugePages-2Mi",
+            ["hugepages-1Gi"],
+            "medium HugePages-2Mi: hugePages storage requested, but there is no resource request for huge pages",
+        ),
+    ],
+)
+def test_huge_pages(medium: str, asked: list[str], told: str) -> None:
+    wanted = pod(None, **dict.fromkeys(asked, "1Gi"))
+    wanted["spec"]["initContainers"] = wanted["spec"]["containers"]
+    wanted["spec"]["containers"] = [{}]
+    if told.isdecimal():
+        assert page_size(wanted, medium) == told
+        return
+    with pytest.raises(PayloadProblem) as refused:
+        page_size(wanted, medium)
+    assert str(refused.value) == told
 
 
 @pytest.fixture

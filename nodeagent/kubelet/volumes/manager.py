@@ -26,7 +26,7 @@ from nodeagent.kubelet.recorder import Recorder
 from . import mounts, payload
 from .atomic import write_payload
 from .attaching import AttachmentReader, NotAttached
-from .attempts import Attempts
+from .attempts import Attempts, Told
 from .attempts import VolumeProblem as VolumeProblem
 from .claims import ClaimReader, ProcessProblem
 from .disks import Disks
@@ -37,7 +37,7 @@ from .host_path import check_host_path
 from .nested import make_mount_points
 from .payload import Payload, PayloadProblem
 from .persistent import PersistentMounter, mount_nfs, unsupported
-from .setup_problem import SetupProblem
+from .setup_problem import FAILED_MOUNT, SetupProblem
 from .tokens import TokenManager
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class VolumeManager:
         uid = pods.uid(pod)
         since = self._since.setdefault(uid, self._clock.monotonic())
         ready: dict[str, HostVolume] = {}
-        failures: dict[str, str] = {}
+        failures: dict[str, Told] = {}
         lost: dict[str, str] = {}
         waiting: list[str] = []
         for volume in _used(pod):
@@ -121,16 +121,16 @@ class VolumeManager:
                 waiting.append(name)
                 continue
             except SetupProblem as error:
-                failures[name] = str(error)
+                failures[name] = error.reason, str(error)
             except _SETUP as error:
-                failures[name] = f'MountVolume.SetUp failed for volume "{name}" : {error}'
+                failures[name] = FAILED_MOUNT, f'MountVolume.SetUp failed for volume "{name}" : {error}'
             else:
                 self._attempts.succeeded(uid, name)
                 continue
             self._attempts.failed(uid, name)
             if (filled := self._filled(pod, volume)) is not None:
                 # It cannot be made fresh; what it holds is what containers go on with.
-                self._recorder.pod(pod, "Warning", "FailedMount", failures.pop(name))
+                self._recorder.pod(pod, "Warning", *failures.pop(name))
                 ready[name] = filled
         if failures or waiting or lost:
             raise self._attempts.problem(uid, failures, waiting, lost)

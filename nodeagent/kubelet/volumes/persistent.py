@@ -36,6 +36,7 @@ from .setup_problem import SetupProblem
 
 Object = dict[str, Any]
 
+_NEW_MOUNTER = "MountVolume.NewMounter initialization"
 _ALONE = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
 
 
@@ -141,7 +142,9 @@ class PersistentMounter:
         behind, name = resolved.volume, objects.name(resolved.volume)
         source = Path(behind["spec"]["local"]["path"])
         if not source.exists():
-            raise SetupProblem("MountVolume.NewMounter initialization", name, f'path "{source}" does not exist')
+            raise SetupProblem(_NEW_MOUNTER, name, f'path "{source}" does not exist')
+        if not source.is_dir() and not filesystems.is_block_device(source):
+            raise SetupProblem(_NEW_MOUNTER, name, "only directory and block device are supported")
         target = self._paths.volume(pods.uid(pod), "local-volume", name)
         async with self._devices:
             if filesystems.is_block_device(source):
@@ -236,11 +239,14 @@ def _group(behind: Object) -> int | None:
 
 def _local_device(behind: Object) -> Path:
     device, name = Path(behind["spec"]["local"]["path"]), objects.name(behind)
-    if not device.exists():
-        raise SetupProblem("MapVolume.NewBlockVolumeMapper initialization", name, f'path "{device}" does not exist')
-    if not filesystems.is_block_device(device):
-        raise MountProblem(f"{device} is not a block device")
-    return device
+    try:
+        found = device.resolve(strict=True)
+    except OSError as error:
+        why = f"lstat {error.filename}: {(error.strerror or '').lower()}"
+        raise SetupProblem("MapVolume.EvalHostSymlinks", name, why) from error
+    if not filesystems.is_block_device(found):
+        raise SetupProblem("MapVolume.MapBlockVolume", name, f"{device} is not a block device")
+    return device  # not what it leads to, which may be another after the machine's next start
 
 
 async def mount_nfs(

@@ -105,3 +105,27 @@ async def test_a_volume_may_be_a_groups(node: Node, told: str, group: int | None
     assert (await node.mounter.ensure(pod, VOLUME, resolved, None)).group == group
     kept = node.restarted().standing(pod, "data")
     assert kept is not None and kept.group == group
+
+
+async def test_what_is_told_of_a_raw_device(node: Node) -> None:
+    pod, folder = node.pod("a"), node.local(volumeMode="Block")
+    with pytest.raises(SetupProblem) as refused:
+        await node.mounter.ensure(pod, VOLUME, folder, None)
+    assert refused.value.reason == "FailedMapVolume"
+    folder.volume["spec"]["local"]["path"] = "/nothing/disk"
+    with pytest.raises(SetupProblem) as missing:
+        await node.mounter.ensure(pod, VOLUME, folder, None)
+    text = 'MapVolume.EvalHostSymlinks failed for volume "pv" : lstat /nothing: no such file or directory'
+    assert (missing.value.reason, str(missing.value)) == ("FailedMapVolume", text)
+    assert SetupProblem("MapVolume.NodeAffinity check", "pv", "").reason == "FailedMount"
+
+
+async def test_a_local_volume_is_a_folder_or_a_device(node: Node) -> None:
+    (node.root / "file").write_text("")
+    resolved = node.local()
+    resolved.volume["spec"]["local"]["path"] = str(node.root / "file")
+    with pytest.raises(SetupProblem) as refused:
+        await node.mounter.ensure(node.pod("a"), VOLUME, resolved, None)
+    assert str(refused.value) == (
+        'MountVolume.NewMounter initialization failed for volume "pv" : only directory and block device are supported'
+    )

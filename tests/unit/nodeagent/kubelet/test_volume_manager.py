@@ -85,14 +85,14 @@ async def test_every_volume_is_tried_and_said(node: Node) -> None:
     missing = {"name": "other", "configMap": {"name": "other"}}
     with pytest.raises(VolumeProblem) as problem:
         await node.manager.ensure(pod(MAP, missing, {"name": "e", "emptyDir": {}}), (), NODE)
-    assert problem.value.messages == (
-        'MountVolume.SetUp failed for volume "m" : configmap "m" not found',
-        'MountVolume.SetUp failed for volume "other" : configmap "other" not found',
+    assert problem.value.events == (
+        ("FailedMount", 'MountVolume.SetUp failed for volume "m" : configmap "m" not found'),
+        ("FailedMount", 'MountVolume.SetUp failed for volume "other" : configmap "other" not found'),
     )
     assert problem.value.retry_in == pytest.approx(0.5)
     with pytest.raises(VolumeProblem) as again:
         await node.manager.ensure(pod(MAP), (), NODE)
-    assert again.value.messages == ()
+    assert again.value.events == ()
     node.store.maps["m"] = {"data": {"k": "v"}}
     await node.clock.advance(0.5)
     found = await node.manager.ensure(pod(MAP), (), NODE)
@@ -130,7 +130,7 @@ async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:
     volume = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
     with pytest.raises(VolumeProblem) as problem:
         await node.manager.ensure(pod(volume), (), NODE)
-    [message] = problem.value.messages
+    [(_, message)] = problem.value.events
     summary = "Unable to attach or mount volumes: unmounted volumes=[d], unattached volumes=[], "
     assert message.startswith(f"{summary}failed to process volumes=[d]: error processing PVC ns/c: ")
 

@@ -172,8 +172,8 @@ async def test_each_volume_waits_longer_and_the_pod_is_told_of_after_two_minutes
         if due:
             tries += 1
             attempts.failed("u", "v")
-        problem = attempts.problem("u", {"v": "no"} if due else {}, [] if due else ["v"], {})
-        told += problem.messages
+        problem = attempts.problem("u", {"v": ("FailedMount", "no")} if due else {}, [] if due else ["v"], {})
+        told += [message for _, message in problem.events]
         await clock.advance(problem.retry_in)
     summary = "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
     assert tries == 9 and told.count("no") == 9
@@ -189,7 +189,7 @@ async def test_what_is_not_attached_is_looked_at_soon_and_named_late() -> None:
         if attempts.is_due("u", "v"):
             attempts.unattached("u", "v")
         problem = attempts.problem("u", {}, ["v"], {})
-        told += problem.messages
+        told += [message for _, message in problem.events]
         waits.append(round(problem.retry_in, 3))
         await clock.advance(problem.retry_in)
     assert waits[:5] == [0.3, 0.6, 1.2, 2.0, 2.0] and max(waits) == 2.0
@@ -197,10 +197,13 @@ async def test_what_is_not_attached_is_looked_at_soon_and_named_late() -> None:
     assert told == [summary + "failed to process volumes=[]: context deadline exceeded"]
     # Attached at last, it fails for another reason: that is tried from the beginning.
     attempts.failed("u", "v")
-    assert attempts.problem("u", {"v": "no"}, [], {}).retry_in == pytest.approx(0.5)
+    assert attempts.problem("u", {"v": ("FailedMount", "no")}, [], {}).retry_in == pytest.approx(0.5)
 
 
 def test_what_cannot_be_looked_up_is_named() -> None:
+    attempts = Attempts(ManualClock(datetime(2025, 1, 1, tzinfo=UTC)))
+    problem = attempts.problem("u", {}, [], {"a": "why", "b": "so", "c": "why"})
+    assert str(problem).endswith("failed to process volumes=[a b c]: so; why")
     assert summarize(["b", "a"], ["a"], "PVC is not bound") == (
         "Unable to attach or mount volumes: unmounted volumes=[a b], unattached volumes=[], "
         "failed to process volumes=[a]: PVC is not bound"

@@ -85,6 +85,7 @@ class VolumeManager:
         self._expander = Expander(claims.client, self.disks, recorder, clock, claims.node)
         self._attempts = Attempts(clock)
         self._since: dict[str, float] = {}
+        self._checked: set[tuple[str, str]] = set()  # hostPath volumes by their pod's uid
 
     def look_ahead(self, pod: Pod) -> None:
         """Ask for the tokens that the pod's volumes will hold, so that `ensure` need not wait for them."""
@@ -140,6 +141,7 @@ class VolumeManager:
     async def remove(self, uid: str) -> None:
         """Unmount and delete everything of the pod. Raises OSError when something cannot be unmounted."""
         self._since.pop(uid, None)
+        self._checked = {each for each in self._checked if each[0] != uid}
         self._tokens.forget(uid)
         self._attempts.forget(uid)
         self._expander.forget(uid)
@@ -168,7 +170,11 @@ class VolumeManager:
         if claim is not None:
             return await self._ensure_claim(pod, volume, *claim, gid)
         if "hostPath" in volume:
-            return HostVolume(check_host_path(volume["hostPath"]))
+            if (uid, name) not in self._checked:
+                check_host_path(volume["hostPath"])
+                # What becomes of the path later keeps no container from being restarted.
+                self._checked.add((uid, name))
+            return HostVolume(Path(volume["hostPath"]["path"]))
         if "emptyDir" in volume or not set(volume) - {"name"}:
             place, source = self._paths.volume(uid, "empty-dir", name), volume.get("emptyDir") or {}
             memory = (node.allocatable or {}).get("memory", 0)

@@ -126,6 +126,21 @@ async def test_another_volume_is_mounted_below_one_of_files(node: Node) -> None:
     assert message.endswith(f"unable to create nested volume mountpoints: mkdir {place}/file: not a directory")
 
 
+async def test_a_path_of_the_node_is_looked_at_once(node: Node, tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    wanted = pod({"name": "h", "hostPath": {"path": str(place), "type": "File"}})
+    with pytest.raises(VolumeProblem, match="is not a file"):
+        await node.manager.ensure(wanted, (), NODE)
+    place.write_text("")
+    await node.clock.advance(0.5)
+    await node.manager.ensure(wanted, (), NODE)
+    place.unlink()
+    assert (await node.manager.ensure(wanted, (), NODE))["h"].path == place
+    await node.manager.remove("u")
+    with pytest.raises(VolumeProblem, match="is not a file"):
+        await node.manager.ensure(wanted, (), NODE)
+
+
 async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:
     volume = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
     with pytest.raises(VolumeProblem) as problem:

@@ -161,13 +161,12 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
 class MountPlan:
     """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume.
 
-    read_only_volume: nothing may be made in it. volume: None for what the runtime brings itself. name: the volume's.
+    volume: None for what the runtime brings itself. name: the volume's.
     """
 
     mount: cri.Mount
     volume: Path | None
     subpath: str = ""
-    read_only_volume: bool = False
     name: str = ""
 
 
@@ -216,7 +215,7 @@ def plan_mounts(
             propagation=propagation,
             recursive_read_only=downwards,
         )
-        plans.append(MountPlan(mount, volume.path, subpath, not volume.writable, asked["name"]))
+        plans.append(MountPlan(mount, volume.path, subpath, asked["name"]))
     return plans
 
 

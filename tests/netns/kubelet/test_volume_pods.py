@@ -237,9 +237,10 @@ def test_sub_paths(cluster: Cluster, kubelet: Kubelet) -> None:
         {"name": "map", "mountPath": "/one", "subPath": "key"},
         {"name": "data", "mountPath": "/two", "subPathExpr": "$(WHO)/logs"},
         {"name": "data", "mountPath": "/all"},
+        {"name": "map", "mountPath": "/none", "subPath": "no-such-key"},
     ]
     container = {"env": [{"name": "WHO", "value": "me"}]}
-    script = "cat /one; echo; touch /two/f; ls /all/me/logs"
+    script = "test -d /none && cat /one; echo; touch /two/f; ls /all/me/logs"
     said = run(cluster, kubelet, "sub", volumes, script, mounts=mounts, container=container)
     assert said.split() == ["text", "f"]
     inner = {"name": "data", "mountPath": "/conf/inner"}

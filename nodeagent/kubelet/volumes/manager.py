@@ -38,7 +38,7 @@ from .nested import make_mount_points
 from .payload import Payload, PayloadProblem
 from .persistent import PersistentMounter, mount_nfs, unsupported
 from .setup_problem import FAILED_MOUNT, SetupProblem
-from .tokens import TokenManager
+from .tokens import TokenManager, TokenProblem
 
 log = logging.getLogger(__name__)
 
@@ -189,12 +189,12 @@ class VolumeManager:
                 raise unsupported(name, volume)
             why = f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
             raise ProcessProblem(why)
+        content = await self._content(pod, kind, volume[kind], ips, node, since)
         place = self._filled_place(uid, kind, name)
         place.mkdir(parents=True, exist_ok=True)
         if kind != "configMap" and not mounts.is_mount_point(place):
             # As upstream: what is secret, or may be, never reaches the disk.
             mounts.mount_tmpfs(place)
-        content = await self._content(pod, kind, volume[kind], ips, node, since)
         if place.stat().st_mode & 0o777 != 0o777:  # a tmpfs is everybody's already
             place.chmod(0o777)
         make_mount_points(pod, name, place)
@@ -232,22 +232,33 @@ class VolumeManager:
             wanted = [(kind, source["name"] if kind == "configMap" else source["secretName"])]
         for part in source.get("sources") or ():
             wanted += [(key, part[key]["name"]) for key in ("configMap", "secret") if key in part]
-        *objects, tokens = await asyncio.gather(
+        asked = _token_sources(source)
+        answers = await asyncio.gather(
             *(self._store.get(key, namespace, name, since) for key, name in wanted),
-            self._all_tokens(pod, _token_sources(source)),
+            *(self._tokens.token(pod, each) for each in asked),
+            return_exceptions=True,
         )
-        found: dict[tuple[str, str], Any] = dict(zip(wanted, objects, strict=True))
+        found: dict[Any, Any] = dict(zip([*wanted, *(each["path"] for each in asked)], answers, strict=True))
 
         def lookup(key: str, name: str) -> Mapping[str, Any] | None:
-            held: Mapping[str, Any] | None = found.get((key, name))
+            held: Mapping[str, Any] | None = _answer(found[(key, name)])
             return held
 
+        def token(path: str) -> str:
+            return str(_answer(found[path]))
+
         if kind == "projected":
-            return payload.projected_files(pod, source, lookup=lookup, tokens=dict(tokens or {}), ips=ips, node=node)
+            return payload.projected_files(pod, source, lookup=lookup, token=token, ips=ips, node=node)
         return payload.object_files(source, kind, wanted[0][1], mode, lookup)
 
-    async def _all_tokens(self, pod: Pod, sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        return {source["path"]: await self._tokens.token(pod, source) for source in sources}
+
+def _answer(answer: Any) -> Any:
+    """What was answered. Raises PayloadProblem for what cannot be had now."""
+    if isinstance(answer, (ApiAway, ApiError, ApiUnreachable, TokenProblem)):
+        raise PayloadProblem(str(answer)) from answer
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def _used(pod: Pod) -> list[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.objects import ApiAway
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.volumes import mounts
 from nodeagent.kubelet.volumes.claims import ClaimReader
 from nodeagent.kubelet.volumes.manager import VolumeManager, VolumeProblem
 from nodeagent.kubelet.volumes.tokens import TokenManager
@@ -65,8 +67,10 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path)
+def node(tmp_path: Path) -> Iterator[Node]:
+    yield Node(tmp_path)
+    for point in mounts.mounts_below(tmp_path):
+        mounts.unmount(point)
 
 
 def pod(*volumes: Object) -> Object:
@@ -139,6 +143,17 @@ async def test_a_path_of_the_node_is_looked_at_once(node: Node, tmp_path: Path) 
     await node.manager.remove("u")
     with pytest.raises(VolumeProblem, match="is not a file"):
         await node.manager.ensure(wanted, (), NODE)
+
+
+async def test_everything_that_a_projected_volume_lacks_is_said(node: Node) -> None:
+    node.store.away = True
+    sources = [{"configMap": {"name": "m"}}, {"serviceAccountToken": {"path": "token"}}]
+    with pytest.raises(VolumeProblem) as problem:
+        await node.manager.ensure(pod({"name": "v", "projected": {"sources": sources}}), (), NODE)
+    token = "failed to fetch token: cannot use TokenManager when kubelet is in standalone mode"
+    text = f'MountVolume.SetUp failed for volume "v" : [nobody answers, {token}]'
+    assert problem.value.events == (("FailedMount", text),)
+    assert not mounts.mounts_below(node.paths.pods)
 
 
 async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:

@@ -13,7 +13,7 @@ from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.volumes.atomic import write_payload
 from nodeagent.kubelet.volumes.host_path import check_host_path
 from nodeagent.kubelet.volumes.nested import nested_mount_points
-from nodeagent.kubelet.volumes.payload import File, PayloadProblem, object_files, projected_files
+from nodeagent.kubelet.volumes.payload import File, PayloadProblem, downward_files, object_files, projected_files
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 OBJECTS: dict[tuple[str, str], Any] = {
@@ -61,12 +61,23 @@ def test_projected() -> None:
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
         ]
     }
-    made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    made = projected_files(pod, source, lookup=lookup, token=lambda _: "T", ips=[], node=NodeFacts("x"))
     assert {path: file.data for path, file in made.items()} == {"token": b"T", "ca.crt": b"1", "namespace": b"n"}
     source["sources"] += [{"secret": {"name": "no"}}, {"configMap": {"name": "nor"}}, {"secret": {"name": "no"}}]
     with pytest.raises(PayloadProblem) as refused:
-        projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+        projected_files(pod, source, lookup=lookup, token=lambda _: "T", ips=[], node=NodeFacts("x"))
     assert str(refused.value) == '[secret "no" not found, configmap "nor" not found]'
+
+
+def test_everything_that_is_wrong_with_a_pods_fields_is_said() -> None:
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": []}}
+    wrong = [
+        {"path": "a", "fieldRef": {"fieldPath": "spec.x"}},
+        {"path": "b", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu"}},
+    ]
+    with pytest.raises(PayloadProblem) as refused:
+        downward_files(pod, wrong, 0o644, [], NodeFacts("x"))
+    assert str(refused.value) == "[unsupported fieldPath: spec.x, container c not found]"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +100,7 @@ def test_a_token_is_for_those_who_run_the_pod(
         "spec": {"securityContext": of_pod, "containers": containers},
     }
     source = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
-    made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    made = projected_files(pod, source, lookup=lookup, token=lambda _: "T", ips=[], node=NodeFacts("x"))
     assert made == {"token": File(b"T", mode, uid)}
 
 

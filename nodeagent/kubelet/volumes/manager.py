@@ -217,7 +217,7 @@ class VolumeManager:
         if placed is None:
             resolved = await self._claims.resolve(pod, volume, claim, ephemeral)
             placed = await self._persistent.ensure(pod, volume, resolved, gid)
-        if placed.disk and not placed.block:
+        if placed.disk and not placed.block and placed.writable:
             await self._expander.look(pod, placed.claim)
         return HostVolume(Path(placed.path), placed.writable, placed.block, placed.group)
 

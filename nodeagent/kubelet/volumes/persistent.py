@@ -120,6 +120,9 @@ class PersistentMounter:
             elif "local" in behind["spec"]:
                 placed = await self._local(pod, resolved, gid)
             elif "hostPath" in behind["spec"]:
+                if behind["spec"].get("mountOptions"):
+                    why = "Mount options are not supported for this volume type"
+                    raise SetupProblem("MountVolume.MountOptionSupport check", name, why)
                 path = check_host_path(behind["spec"]["hostPath"])
                 placed = Placed(resolved.claim, name, str(path), not resolved.read_only)
             elif disk_of(behind):

@@ -14,7 +14,7 @@ from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes import mounts
 from nodeagent.kubelet.volumes.attaching import AttachmentReader
-from nodeagent.kubelet.volumes.claims import ClaimReader, Resolved
+from nodeagent.kubelet.volumes.claims import ClaimReader, ProcessProblem, Resolved
 from nodeagent.kubelet.volumes.disks import Disks
 from nodeagent.kubelet.volumes.persistent import PersistentMounter, Placed
 from nodeagent.kubelet.volumes.setup_problem import SetupProblem
@@ -129,3 +129,47 @@ async def test_a_local_volume_is_a_folder_or_a_device(node: Node) -> None:
     assert str(refused.value) == (
         'MountVolume.NewMounter initialization failed for volume "pv" : only directory and block device are supported'
     )
+
+
+async def test_a_path_of_the_node_takes_no_mount_options(node: Node) -> None:
+    behind = {"metadata": {"name": "pv"}, "spec": {"hostPath": {"path": "/"}, "mountOptions": ["ro"]}}
+    with pytest.raises(SetupProblem) as refused:
+        await node.mounter.ensure(node.pod("a"), VOLUME, Resolved("c", behind, False), None)
+    assert str(refused.value) == (
+        'MountVolume.MountOptionSupport check failed for volume "pv" : '
+        "Mount options are not supported for this volume type"
+    )
+
+
+class Api:
+    """Claims and volumes by name."""
+
+    def __init__(self, **objects: Object) -> None:
+        self.objects = objects
+
+    async def get(self, _kind: object, name: str, _namespace: str = "") -> Object:
+        return self.objects[name]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"metadata": {"deletionTimestamp": "x"}}, "error processing PVC ns/web-data: PVC is being deleted"),
+        ({"status": {}}, "error processing PVC ns/web-data: PVC is not bound"),
+        ({"spec": {}}, "error processing PVC ns/web-data: PVC has empty pvc.Spec.VolumeName"),
+        ({}, "PVC ns/web-data was not created for pod ns/web (pod is not owner)"),
+        (
+            {"metadata": {"ownerReferences": [{"controller": True, "uid": "u"}]}},
+            "error processing PVC ns/web-data: found PV object pv but its pv.Spec.ClaimRef.UID other does not point to "
+            "claim.UID uid",
+        ),
+    ],
+)
+async def test_claims_that_give_no_volume(changed: Object, told: str) -> None:
+    metadata = {"name": "web-data", "namespace": "ns", "uid": "uid", **changed.get("metadata", {})}
+    made = {"spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}, **changed, "metadata": metadata}
+    api: Any = Api(**{"web-data": made, "pv": {"metadata": {"name": "pv"}, "spec": {"claimRef": {"uid": "other"}}}})
+    pod = {"metadata": {"name": "web", "namespace": "ns", "uid": "u"}, "spec": {}}
+    with pytest.raises(ProcessProblem) as refused:
+        await ClaimReader(api, "n").resolve(pod, {"name": "data", "ephemeral": {}}, "web-data", ephemeral=True)
+    assert str(refused.value) == told

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +19,7 @@ from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.volumes import mounts
 from nodeagent.kubelet.volumes.claims import ClaimReader
 from nodeagent.kubelet.volumes.manager import VolumeManager, VolumeProblem
+from nodeagent.kubelet.volumes.persistent import Placed
 from nodeagent.kubelet.volumes.tokens import TokenManager
 
 Object = dict[str, Any]
@@ -55,12 +58,12 @@ class Node:
         self.paths = Paths(root)
         self.manager = self.restarted()
 
-    def restarted(self) -> VolumeManager:
+    def restarted(self, client: Any = None) -> VolumeManager:
         return VolumeManager(
             self.paths,
             cast(Any, self.store),
             TokenManager(None, self.clock),
-            ClaimReader(None, "n"),
+            ClaimReader(client, "n"),
             self.clock,
             Recorder(self.said, "n"),
         )
@@ -163,6 +166,28 @@ async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:
     [(_, message)] = problem.value.events
     summary = "Unable to attach or mount volumes: unmounted volumes=[d], unattached volumes=[], "
     assert message.startswith(f"{summary}failed to process volumes=[d]: error processing PVC ns/c: ")
+
+
+class Claims:
+    """An API where no claim waits to grow."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def get(self, *_: Any) -> Object:
+        self.asked += 1
+        return {"spec": {}}
+
+
+@pytest.mark.parametrize("writable", [True, False])
+async def test_a_file_system_grows_for_who_may_write_to_it(node: Node, tmp_path: Path, writable: bool) -> None:
+    placed = Placed("c", "pv", str(tmp_path), writable=writable, disk="d")
+    node.paths.pod("u").mkdir(parents=True)
+    (node.paths.pod("u") / "claims.json").write_text(json.dumps({"d": asdict(placed)}))
+    api = Claims()
+    volume = {"name": "d", "persistentVolumeClaim": {"claimName": "c", "readOnly": not writable}}
+    await node.restarted(api).ensure(pod(volume), (), NODE)
+    assert api.asked == int(writable)
 
 
 @pytest.mark.parametrize("deleted", [True, False])

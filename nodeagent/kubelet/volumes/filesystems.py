@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from apimachinery.kit.commands import Completed
+
+from . import mounts
 
 Run = Callable[..., Awaitable[Completed]]
 """`apimachinery.kit.commands.run`."""
@@ -80,10 +83,24 @@ async def mount(run: Run, source: str, target: Path, kind: str, options: Sequenc
     arguments = ["-t", kind, *(["-o", ",".join(options)] if options else []), source, str(target)]
     done = await run("mount", *arguments, timeout=120.0, check=False)
     if done.code != 0:
-        raise MountProblem(
-            f"mount failed: exit status {done.code}\nMounting command: mount\n"
-            f"Mounting arguments: {' '.join(arguments)}\nOutput: {_said(done)}\n"
-        )
+        raise _failed(done, arguments)
+
+
+async def restrict(run: Run, target: Path, options: Sequence[str], *, read_only: bool) -> None:
+    """Give options of their own to a folder that is bound to another. Raises MountProblem; then it is not bound."""
+    arguments = ["-o", ",".join(["bind", "remount", *(["ro"] if read_only else []), *options]), str(target)]
+    done = await run("mount", *arguments, check=False)
+    if done.code != 0:
+        with contextlib.suppress(OSError):
+            mounts.unmount(str(target))
+        raise _failed(done, arguments)
+
+
+def _failed(done: Completed, arguments: Sequence[str]) -> MountProblem:
+    return MountProblem(
+        f"mount failed: exit status {done.code}\nMounting command: mount\n"
+        f"Mounting arguments: {' '.join(arguments)}\nOutput: {_said(done)}\n"
+    )
 
 
 def _said(done: Completed) -> str:

@@ -150,10 +150,13 @@ class PersistentMounter:
             raise SetupProblem(_NEW_MOUNTER, name, "only directory and block device are supported")
         target = self._paths.volume(pods.uid(pod), "local-volume", name)
         async with self._devices:
-            if filesystems.is_block_device(source):
+            if device := filesystems.is_block_device(source):
                 source = await self._device(behind, source, resolved.read_only)
             shared = any(place != target and place.name == name for place in self._bound())
             publish(source, target, read_only=resolved.read_only)
+            options = behind["spec"].get("mountOptions")
+            if options and not device:
+                await filesystems.restrict(self._run, target, options, read_only=resolved.read_only)
         if gid is not None and shared:
             # It is the first pod's; who uses it would lose it.
             self._warn_of_group(pod, name, gid, source.stat().st_gid)

@@ -12,10 +12,11 @@ import pytest
 from apimachinery.kit import commands
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
-from nodeagent.kubelet.volumes import mounts
+from nodeagent.kubelet.volumes import filesystems, mounts
 from nodeagent.kubelet.volumes.attaching import AttachmentReader
 from nodeagent.kubelet.volumes.claims import ClaimReader, ProcessProblem, Resolved
 from nodeagent.kubelet.volumes.disks import Disks
+from nodeagent.kubelet.volumes.filesystems import MountProblem
 from nodeagent.kubelet.volumes.persistent import PersistentMounter, Placed
 from nodeagent.kubelet.volumes.setup_problem import SetupProblem
 from tests.unit.nodeagent.kubelet.sink import Sink
@@ -173,3 +174,11 @@ async def test_claims_that_give_no_volume(changed: Object, told: str) -> None:
     with pytest.raises(ProcessProblem) as refused:
         await ClaimReader(api, "n").resolve(pod, {"name": "data", "ephemeral": {}}, "web-data", ephemeral=True)
     assert str(refused.value) == told
+
+
+async def test_a_folder_of_the_node_takes_mount_options(node: Node) -> None:
+    placed = await node.mounter.ensure(node.pod("a"), VOLUME, node.local(mountOptions=["noexec", "ro"]), None)
+    [line] = [each for each in Path("/proc/self/mounts").read_text().splitlines() if f" {placed.path} " in each]
+    assert {"noexec", "ro"} <= set(line.split(" ")[3].split(","))
+    with pytest.raises(MountProblem, match="mount failed: exit status 32\nMounting command: mount\n"):
+        await filesystems.restrict(commands.run, node.root, ["noexec"], read_only=False)

@@ -40,6 +40,20 @@ def test_the_group_owns_everything_and_no_link_is_followed(tmp_path: Path) -> No
     assert (outside.stat().st_gid, outside.stat().st_mode) == (before.st_gid, before.st_mode)
 
 
+def test_what_cannot_be_given_stays_as_it_is(tmp_path: Path) -> None:
+    fixed = tmp_path / "fixed"
+    fixed.mkdir(mode=0o755)
+    (fixed / "file").write_text("")
+    (tmp_path / "free").write_text("")
+    mounts.bind(str(fixed), str(fixed), read_only=True)
+    try:
+        set_group(tmp_path, GID)
+        assert (fixed.stat().st_gid, (fixed / "file").stat().st_gid) == (0, 0)
+        assert tmp_path.stat().st_gid == (tmp_path / "free").stat().st_gid == GID
+    finally:
+        mounts.unmount(str(fixed))
+
+
 def test_on_root_mismatch_looks_at_the_root_alone(tmp_path: Path) -> None:
     set_group(tmp_path, GID)
     (tmp_path / "new").write_text("")

@@ -186,7 +186,7 @@ class VolumeManager:
         kind = next((kind for kind in _FILLED if kind in volume), None)
         if kind is None:
             if "csi" in volume:
-                raise unsupported(name, volume)
+                raise unsupported(name, volume, "MountVolume.SetUp")
             why = f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
             raise ProcessProblem(why)
         content = await self._content(pod, kind, volume[kind], ips, node, since)

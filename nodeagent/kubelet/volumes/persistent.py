@@ -36,6 +36,11 @@ from .setup_problem import SetupProblem
 
 Object = dict[str, Any]
 
+_NO_DRIVER = {
+    "MountVolume.MountDevice": "attacher.MountDevice failed to create newCsiDriverClient",
+    "MountVolume.SetUp": "mounter.SetUpAt failed to get CSI client",
+    "MapVolume.SetUpDevice": "blockMapper.SetUpDevice failed to get CSI client",
+}
 _NEW_MOUNTER = "MountVolume.NewMounter initialization"
 _ALONE = "volume uses the ReadWriteOncePod access mode and is already in use by another pod"
 
@@ -201,7 +206,7 @@ class PersistentMounter:
         elif "local" in behind["spec"]:
             device = _local_device(behind)
         else:
-            raise unsupported(name, behind["spec"])
+            raise unsupported(name, behind["spec"], "MapVolume.SetUpDevice")
         link = self._paths.volume_devices(pods.uid(pod), "csi" if disk else "local-volume") / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if link.is_symlink() and link.readlink() != device:
@@ -271,10 +276,9 @@ async def mount_nfs(
         raise
 
 
-def unsupported(name: str, spec: Mapping[str, Any]) -> SetupProblem:
-    """What upstream says of a volume that no part of this node can mount."""
+def unsupported(name: str, spec: Mapping[str, Any], step: str = "MountVolume.MountDevice") -> SetupProblem:
+    """What upstream says of a volume that no part of this node can mount. step: the one that asks for a CSI driver."""
     if "csi" in spec:
         driver = f"driver name {spec['csi'].get('driver')} not found in the list of registered CSI drivers"
-        why = f"kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient: {driver}"
-        return SetupProblem("MountVolume.MountDevice", name, why)
+        return SetupProblem(step, name, f"kubernetes.io/csi: {_NO_DRIVER[step]}: {driver}")
     return SetupProblem("MountVolume.SetUp", name, "no volume plugin matched")

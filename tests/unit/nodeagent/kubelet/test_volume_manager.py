@@ -159,6 +159,15 @@ async def test_everything_that_a_projected_volume_lacks_is_said(node: Node) -> N
     assert not mounts.mounts_below(node.paths.pods)
 
 
+async def test_a_driver_that_is_not_there(node: Node) -> None:
+    with pytest.raises(VolumeProblem) as problem:
+        await node.manager.ensure(pod({"name": "v", "csi": {"driver": "no.such"}}), (), NODE)
+    assert str(problem.value) == (
+        'MountVolume.SetUp failed for volume "v" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: '
+        "driver name no.such not found in the list of registered CSI drivers"
+    )
+
+
 async def test_a_claim_that_cannot_be_looked_up(node: Node) -> None:
     volume = {"name": "d", "persistentVolumeClaim": {"claimName": "c"}}
     with pytest.raises(VolumeProblem) as problem:

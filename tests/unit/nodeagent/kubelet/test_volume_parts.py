@@ -155,7 +155,7 @@ async def test_an_empty_device_is_formatted_once_and_keeps_its_data(device: Path
     target = tmp_path / "mounted"
     target.mkdir()
     assert await filesystems.probe(run, device) == ""
-    with pytest.raises(MountProblem, match="failed to mount unformatted volume as read only"):
+    with pytest.raises(MountProblem, match="cannot mount unformatted disk"):
         await filesystems.ensure_mounted(run, device, target, "ext4", read_only=True)
     for expected in ([], ["kept"]):
         await filesystems.ensure_mounted(run, device, target, "ext4")
@@ -163,8 +163,22 @@ async def test_an_empty_device_is_formatted_once_and_keeps_its_data(device: Path
         (target / "kept").write_text("data")
         mounts.unmount(str(target))
     assert await filesystems.probe(run, device) == "ext4"
-    with pytest.raises(MountProblem, match="it already contains ext4"):
+    with pytest.raises(MountProblem, match=r"^mount failed: exit status 32\n"):
         await filesystems.ensure_mounted(run, device, target, "xfs")
+
+
+async def test_a_device_that_is_mounted_read_only_is_not_formatted(device: Path, tmp_path: Path) -> None:
+    with pytest.raises(MountProblem) as refused:
+        await filesystems.ensure_mounted(run, device, tmp_path, "ext4", options=["ro"])
+    text = f"cannot mount unformatted disk {device} as we are manipulating it in read-only mode"
+    assert str(refused.value) == text and await filesystems.probe(run, device) == ""
+
+
+async def test_an_older_file_system_is_mounted_as_a_newer_one(device: Path, tmp_path: Path) -> None:
+    await run("mkfs.ext3", "-F", str(device))
+    await filesystems.ensure_mounted(run, device, tmp_path, "ext4")
+    mounts.unmount(str(tmp_path))
+    assert await filesystems.probe(run, device) == "ext3"
 
 
 async def test_a_share_without_a_helper_says_what_mount_says(tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def all_containers(pod: Mapping[str, Any]) -> Iterator[tuple[Kind, Container]]:
         yield "ephemeral", container
 
 
+def used_volumes(pod: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """The names of the volumes that containers mount, and of those that they take as devices. What none of them uses
+    is never set up."""
+    containers = [container for _, container in all_containers(pod)]
+    mounted = {each["name"] for container in containers for each in container.get("volumeMounts") or ()}
+    mapped = {each["name"] for container in containers for each in container.get("volumeDevices") or ()}
+    return mounted, mapped
+
+
 def common_user(pod: Mapping[str, Any]) -> int | None:
     """The runAsUser of every container, be it said by the pod or by each; None where one says none or another."""
     of_pod = (pod["spec"].get("securityContext") or {}).get("runAsUser")

@@ -142,7 +142,7 @@ def pod_limits(pod: Mapping[str, Any], *, cpu_quota: bool = True) -> Limits:
 
     def all_name(resource: str) -> bool:
         return bool(own.get(resource)) or all(
-            ((c.get("resources") or {}).get("limits") or {}).get(resource) for c in containers
+            milli(str(((c.get("resources") or {}).get("limits") or {}).get(resource) or "0")) for c in containers
         )
 
     return Limits(

@@ -226,8 +226,8 @@ class PodSyncer:
             # Most containers start at once: then there is one thing to tell, not two.
             around = await self._sandboxes.ensure(pod, state, plan, lambda now: self._tell(pod, now, after=_SOON))
         except VolumeProblem as error:
-            for message in error.messages:
-                self._recorder.pod(pod, "Warning", "FailedMount", message)
+            for reason, message in error.events:
+                self._recorder.pod(pod, "Warning", reason, message)
             return error.retry_in, False
         if around is None:
             return RETRY, False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -85,6 +85,7 @@ class ContainerInputs:
     image_ref: what the runtime calls the image. env: rendered. mounts: of volumes and of the kubelet's own files.
     node_memory: bytes of the node, for the OOM score. page_sizes: of its huge pages, bytes. cpu_quota: cpu limits hold.
     swap: of the node; None leaves it to the runtime. memory_qos: of the node, None while its gate is closed.
+    volume_groups: of the pod's volumes.
     """
 
     image_ref: str
@@ -102,6 +103,7 @@ class ContainerInputs:
     page_sizes: Sequence[int] = ()
     swap: Swap | None = None
     memory_qos: qos.MemoryQos | None = None
+    volume_groups: Collection[int] = ()
 
 
 def render_container(pod: Pod, container: Container, inputs: ContainerInputs) -> cri.ContainerConfig:
@@ -149,6 +151,7 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
                 inputs.seccomp_root,
                 inputs.target_id,
                 seccomp_default=inputs.seccomp_default,
+                volume_groups=inputs.volume_groups,
             ),
         ),
     )
@@ -158,13 +161,12 @@ def render_container(pod: Pod, container: Container, inputs: ContainerInputs) ->
 class MountPlan:
     """A volume mount with its place on the node; subpath: what to bind first, "" for the whole volume.
 
-    read_only_volume: nothing may be made in it. volume: None for what the runtime brings itself. name: the volume's.
+    volume: None for what the runtime brings itself. name: the volume's.
     """
 
     mount: cri.Mount
     volume: Path | None
     subpath: str = ""
-    read_only_volume: bool = False
     name: str = ""
 
 
@@ -213,7 +215,7 @@ def plan_mounts(
             propagation=propagation,
             recursive_read_only=downwards,
         )
-        plans.append(MountPlan(mount, volume.path, subpath, not volume.writable, asked["name"]))
+        plans.append(MountPlan(mount, volume.path, subpath, asked["name"]))
     return plans
 
 

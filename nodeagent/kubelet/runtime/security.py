@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nodeagent.cri import messages as cri
@@ -140,12 +140,16 @@ def container_context(
     target_id: str = "",
     *,
     seccomp_default: bool = False,
+    volume_groups: Collection[int] = (),
 ) -> cri.LinuxContainerSecurityContext:
-    """A container's security context. image: what it runs, for its user. Raises ConfigProblem (runAsNonRoot)."""
+    """A container's security context. image: what it runs, for its user. volume_groups: those that the pod's volumes
+    are for. Raises ConfigProblem (runAsNonRoot)."""
     context = effective(pod, container)
     verify_non_root(context, pod, container, image)
     capabilities = context.get("capabilities") or {}
     privileged = bool(context.get("privileged"))
+    of_pod = pod["spec"].get("securityContext") or {}
+    groups, asked = supplemental_groups(of_pod), of_pod.get("supplementalGroups") or ()
     result = cri.LinuxContainerSecurityContext(
         capabilities=cri.Capability(
             add_capabilities=capabilities.get("add") or [], drop_capabilities=capabilities.get("drop") or []
@@ -153,11 +157,11 @@ def container_context(
         privileged=privileged,
         namespace_options=namespace_options(pod, target_id),
         readonly_rootfs=bool(context.get("readOnlyRootFilesystem")),
-        supplemental_groups=supplemental_groups(pod["spec"].get("securityContext") or {}),
+        supplemental_groups=[*groups, *sorted({*volume_groups} - {*asked})],
         no_new_privs=context.get("allowPrivilegeEscalation") is False,
         seccomp=seccomp(context, profile_root, by_default=seccomp_default),
         selinux_options=selinux(context),
-        supplemental_groups_policy=groups_policy(pod["spec"].get("securityContext") or {}),
+        supplemental_groups_policy=groups_policy(of_pod),
     )
     confined = apparmor(pod, container)
     if confined:

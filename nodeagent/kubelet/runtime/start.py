@@ -210,6 +210,7 @@ class Starter:
             page_sizes=self._machine.page_sizes,
             swap=self._machine.swap,
             memory_qos=self._machine.memory_qos,
+            volume_groups={volume.group for volume in around.volumes.values() if volume.group is not None},
         )
         config = render_container(pod, container, inputs)
         if around.users is not None:
@@ -243,8 +244,7 @@ class Starter:
             if plan.subpath:
                 folder = self._paths.subpaths(pods.uid(pod)) / plan.volume.name / container["name"]
                 target = folder / str(index)
-                name, read_only = plan.name, plan.read_only_volume
-                bind_mount(name, container["name"], plan.volume, plan.subpath, target, read_only=read_only)
+                bind_mount(plan.name, container["name"], plan.volume, plan.subpath, target)
                 plan.mount.host_path = str(target)
             elif not plan.volume.exists():
                 # A hostPath without a type: docker's old habit, kept by every runtime since.

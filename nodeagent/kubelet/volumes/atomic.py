@@ -13,23 +13,27 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from .ownership import set_group
 from .payload import Payload
 
 _DATA = "..data"
 
 
 def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | None = None) -> bool:
-    """Make `volume` hold exactly `payload`. gid: the pod's fsGroup, to own the files. True when something changed."""
+    """Make `volume` hold exactly `payload`. gid: the pod's fsGroup, to own all of it. True when something changed."""
     volume.mkdir(parents=True, exist_ok=True)
     current = volume / _DATA
     if _holds(current, payload):
+        _link(volume, payload)  # a writer may have been killed before it did
         return False
     stamp = now.strftime("..%Y_%m_%d_%H_%M_%S.")
     fresh = Path(tempfile.mkdtemp(prefix=stamp, dir=volume))
     try:
-        _folder(fresh, gid)
-        _fill(fresh, payload, gid)
-        _link(volume, payload)
+        fresh.chmod(0o755)
+        _fill(fresh, payload)
+        if gid is not None:
+            # All of the volume: what is at its root may be new as well.
+            set_group(volume, gid, read_only=True)
         swap = volume / "..data_tmp"
         with contextlib.suppress(FileNotFoundError):
             swap.unlink()
@@ -38,6 +42,7 @@ def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | N
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+    _link(volume, payload)
     _unlink_stale(volume, payload)
     # The payload before this one, and what writers left that were killed.
     for entry in volume.iterdir():
@@ -46,30 +51,23 @@ def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | N
     return True
 
 
-def _folder(folder: Path, gid: int | None) -> None:
-    folder.chmod(0o755)
-    if gid is not None:
-        os.chown(folder, -1, gid)
-        folder.chmod(0o2755)
-
-
-def _fill(folder: Path, payload: Payload, gid: int | None) -> None:
+def _fill(folder: Path, payload: Payload) -> None:
     for path, file in payload.items():
         place = folder / path
         for below in reversed(place.relative_to(folder).parents[:-1]):
             if not (folder / below).is_dir():
                 (folder / below).mkdir()
-                _folder(folder / below, gid)
+                (folder / below).chmod(0o755)
         place.write_bytes(file.data)
-        place.chmod(file.mode if gid is None else file.mode | 0o440)
-        if gid is not None or file.uid is not None:
-            os.chown(place, -1 if file.uid is None else file.uid, -1 if gid is None else gid)
+        place.chmod(file.mode)
+        if file.uid is not None:
+            os.chown(place, file.uid, -1)
 
 
 def _link(volume: Path, payload: Payload) -> None:
     for top in {path.split("/")[0] for path in payload}:
         link = volume / top
-        if not link.is_symlink():
+        if not os.path.lexists(link):  # what else is there is a mount point
             link.symlink_to(f"{_DATA}/{top}")
 
 

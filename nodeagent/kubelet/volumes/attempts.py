@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from apimachinery.kit.clock import Clock
 
+from .setup_problem import FAILED_MOUNT
+
 INITIAL, FACTOR, LONGEST = 0.5, 2.0, 122.0  # seconds, as upstream's exponentialbackoff
 DEADLINE = 123.0  # seconds (podAttachAndMountTimeout) after which it is said of the whole pod
 _PROCESS_AGAIN = 2.0
@@ -13,12 +15,16 @@ _PROCESS_AGAIN = 2.0
 ATTACH_FIRST, ATTACH_LONGEST = 0.3, 2.0
 
 
-class VolumeProblem(Exception):
-    """Not all volumes of the pod are set up. messages: of new FailedMount events. retry_in: seconds."""
+Told = tuple[str, str]
+"""Reason and message of an event."""
 
-    def __init__(self, messages: Sequence[str], retry_in: float) -> None:
-        self.messages, self.retry_in = tuple(messages), retry_in
-        super().__init__("; ".join(messages))
+
+class VolumeProblem(Exception):
+    """Not all volumes of the pod are set up. events: new ones to be told. retry_in: seconds."""
+
+    def __init__(self, events: Sequence[Told], retry_in: float) -> None:
+        self.events, self.retry_in = tuple(events), retry_in
+        super().__init__("; ".join(message for _, message in events))
 
 
 def summarize(unmounted: Sequence[str], unprocessed: Sequence[str], why: str, unattached: Sequence[str] = ()) -> str:
@@ -64,22 +70,23 @@ class Attempts:
         self._unattached.discard((uid, name))
 
     def problem(
-        self, uid: str, failures: Mapping[str, str], waiting: Sequence[str], lost: Mapping[str, str]
+        self, uid: str, failures: Mapping[str, Told], waiting: Sequence[str], lost: Mapping[str, str]
     ) -> VolumeProblem:
-        """Sum up a pass. failures: what was tried now, with the message; waiting: what is not due; lost: what could not
-        even be looked up, with the reason."""
+        """Sum up a pass. failures: what was tried now, with what to tell; waiting: what is not due; lost: what could
+        not even be looked up, with the reason."""
         now = self._clock.monotonic()
         since = self._since.setdefault(uid, now)
-        messages = list(failures.values())
+        events = list(failures.values())
         unmounted = [*failures, *waiting, *lost]
         if lost:
-            messages.append(summarize(unmounted, list(lost), "; ".join(lost.values())))
+            why = "; ".join(sorted(set(lost.values())))
+            events.append((FAILED_MOUNT, summarize(unmounted, list(lost), why)))
         elif now - since >= DEADLINE:
             self._since[uid] = now
             unattached = [name for name in unmounted if (uid, name) in self._unattached]
-            messages.append(summarize(unmounted, (), "context deadline exceeded", unattached))
+            events.append((FAILED_MOUNT, summarize(unmounted, (), "context deadline exceeded", unattached)))
         due = [self._waits[(uid, name)][1] - now for name in unmounted if (uid, name) in self._waits]
-        return VolumeProblem(messages, max(0.05, min(due, default=_PROCESS_AGAIN)))
+        return VolumeProblem(events, max(0.05, min(due, default=_PROCESS_AGAIN)))
 
     def done(self, uid: str) -> None:
         """Every volume of the pod is set up."""

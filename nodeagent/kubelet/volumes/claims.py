@@ -38,32 +38,43 @@ class ClaimReader:
     async def resolve(self, pod: Pod, volume: Mapping[str, Any], claim_name: str, ephemeral: bool) -> Resolved:
         """The volume behind a claim. Raises ProcessProblem."""
         namespace = pod["metadata"]["namespace"]
+        whose = f"error processing PVC {namespace}/{claim_name}"
         try:
-            found = await self._bound(pod, namespace, claim_name, ephemeral)
+            claim = await self._claim(namespace, claim_name)
         except ProcessProblem as error:
-            raise ProcessProblem(f"error processing PVC {namespace}/{claim_name}: {error}") from error
-        name, mounted, mapped = volume["name"], *_uses(pod, volume["name"])
-        if volumes.mode(found) == "Block" and mounted:
+            raise ProcessProblem(f"{whose}: {error}") from error
+        if ephemeral and (problem := volumes.check_ephemeral(pod, claim)):
+            raise ProcessProblem(problem)
+        try:
+            found = await self._volume(claim)
+        except ProcessProblem as error:
+            raise ProcessProblem(f"{whose}: {error}") from error
+        name, (mounted, mapped) = volume["name"], pods.used_volumes(pod)
+        if volumes.mode(found) == "Block" and name in mounted:
             raise ProcessProblem(f"volume {name} has volumeMode Block, but is specified in volumeMounts")
-        if volumes.mode(found) == "Filesystem" and mapped:
+        if volumes.mode(found) == "Filesystem" and name in mapped:
             raise ProcessProblem(f"volume {name} has volumeMode Filesystem, but is specified in volumeDevices")
         read_only = bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
         return Resolved(claim_name, found, read_only)
 
-    async def _bound(self, pod: Pod, namespace: str, name: str, ephemeral: bool) -> Object:
+    async def _claim(self, namespace: str, name: str) -> Object:
         if self.client is None:
             raise ProcessProblem("failed to fetch PVC from API server: this kubelet has no API server")
         try:
             claim = await self.client.get(PERSISTENTVOLUMECLAIMS, name, namespace)
         except (ApiError, ApiUnreachable) as error:
             raise ProcessProblem(f"failed to fetch PVC from API server: {error}") from error
-        if ephemeral and (problem := volumes.check_ephemeral(pod, claim)):
-            raise ProcessProblem(problem)
         if objects.is_deleting(claim):
             raise ProcessProblem("PVC is being deleted")
-        named = claim["spec"].get("volumeName")
-        if (claim.get("status") or {}).get("phase") != "Bound" or not named:
+        if (claim.get("status") or {}).get("phase") != "Bound":
             raise ProcessProblem("PVC is not bound")
+        if not claim["spec"].get("volumeName"):
+            raise ProcessProblem("PVC has empty pvc.Spec.VolumeName")
+        return claim
+
+    async def _volume(self, claim: Object) -> Object:
+        assert self.client is not None
+        named = claim["spec"]["volumeName"]
         try:
             volume = await self.client.get(PERSISTENTVOLUMES, named)
         except (ApiError, ApiUnreachable) as error:
@@ -86,12 +97,3 @@ class ClaimReader:
             return ""
         node = await self.client.get(NODES, self.node)
         return "" if volumes.reaches(volume, objects.labels(node)) else "no matching NodeSelectorTerms"
-
-
-def _uses(pod: Pod, name: str) -> tuple[bool, bool]:
-    """Whether containers mount the volume, and whether they take it as a device."""
-    mounted = mapped = False
-    for _, container in pods.all_containers(pod):
-        mounted |= any(each["name"] == name for each in container.get("volumeMounts") or ())
-        mapped |= any(each["name"] == name for each in container.get("volumeDevices") or ())
-    return mounted, mapped

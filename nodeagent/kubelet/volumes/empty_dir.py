@@ -8,47 +8,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from apimachinery.meta.pod_resources import pod_level
+from apimachinery.meta.pod_resources import parse_amounts, pod_level
 from apimachinery.meta.quantity import value
+from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
+from nodeagent.kubelet.qos import hugepage_limits, pod_limits
 
 from . import mounts
 from .payload import PayloadProblem
 
 
 def memory_size(pod: Pod, source: Mapping[str, Any], allocatable: int) -> int:
-    """The size of a volume in memory, in bytes; 0 for no limit: the least of what is asked for, what the pod's
-    containers may use, and what the node has for pods (KEP-1967). Pure."""
-    limits = [
-        ((container.get("resources") or {}).get("limits") or {}).get("memory")
-        for container in pod["spec"].get("containers") or ()
-    ]
-    known = [value(str(limit)) for limit in limits if limit is not None]
-    sizes = [allocatable]
-    if whole := pod_level(pod, "limits").get("memory"):
-        sizes.append(whole)
-    elif known and len(known) == len(limits):
-        sizes.append(sum(known))
+    """The size of a volume in memory, in bytes; 0 for no limit: the least of what is asked for, the limit of the pod's
+    cgroup, and what the node has for pods (KEP-1967). Pure."""
+    sizes = [allocatable, pod_limits(pod).memory]
     if source.get("sizeLimit"):
         sizes.append(value(str(source["sizeLimit"])))
     return min((size for size in sizes if size > 0), default=0)
 
 
 def page_size(pod: Pod, medium: str) -> str:
-    """The page size of a medium HugePages or HugePages-SIZE, as mount(8) takes it. Raises PayloadProblem. Pure."""
+    """The page size of a medium HugePages or HugePages-SIZE, in bytes: one that the pod asks for.
+
+    Raises PayloadProblem. Pure.
+    """
+    asked = set(hugepage_limits(pod_level(pod)))
+    for container in (*pods.init_containers(pod), *pods.regular_containers(pod)):
+        asked |= set(hugepage_limits(parse_amounts((container.get("resources") or {}).get("requests") or {})))
     if medium != "HugePages":
-        return medium.removeprefix("HugePages-").removesuffix("i")
-    found: set[str] = {
-        name.removeprefix("hugepages-")
-        for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
-        for name in ((container.get("resources") or {}).get("requests") or {})
-        if name.startswith("hugepages-")
-    }
-    if not found:
-        raise PayloadProblem("medium HugePages can be used only if pod requests hugepages")
-    if len(found) > 1:
-        raise PayloadProblem("medium HugePages can't be used when multiple page sizes are requested")
-    return found.pop().removesuffix("i")
+        asked &= {value(medium.removeprefix("HugePages-"))}
+    if len(asked) > 1:
+        raise PayloadProblem(f"medium: {medium} can't be used if container requests multiple huge page sizes")
+    if not asked:
+        why = "hugePages storage requested, but there is no resource request for huge pages"
+        raise PayloadProblem(f"medium {medium}: {why}")
+    return str(asked.pop())
 
 
 def ensure_empty_dir(

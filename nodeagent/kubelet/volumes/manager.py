@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from nodeagent.kubelet.recorder import Recorder
 from . import mounts, payload
 from .atomic import write_payload
 from .attaching import AttachmentReader, NotAttached
-from .attempts import Attempts
+from .attempts import Attempts, Told
 from .attempts import VolumeProblem as VolumeProblem
 from .claims import ClaimReader, ProcessProblem
 from .disks import Disks
@@ -35,10 +34,11 @@ from .empty_dir import ensure_empty_dir
 from .expanding import Expander
 from .filesystems import MountProblem, Run
 from .host_path import check_host_path
+from .nested import make_mount_points
 from .payload import Payload, PayloadProblem
 from .persistent import PersistentMounter, mount_nfs, unsupported
-from .setup_problem import SetupProblem
-from .tokens import TokenManager
+from .setup_problem import FAILED_MOUNT, SetupProblem
+from .tokens import TokenManager, TokenProblem
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,15 @@ _SETUP = (PayloadProblem, ApiAway, ApiError, ApiUnreachable, OSError, MountProbl
 
 @dataclass(frozen=True, slots=True)
 class HostVolume:
-    """Where a volume is on the node. writable: whether containers may ever write to it. block: it is a raw device."""
+    """Where a volume is on the node. writable: whether containers may ever write to it. block: it is a raw device.
+
+    group: that the pod's processes are in, too, for its sake.
+    """
 
     path: Path
     writable: bool = True
     block: bool = False
+    group: int | None = None
 
 
 class VolumeManager:
@@ -77,26 +81,27 @@ class VolumeManager:
         self._paths, self._store, self._tokens, self._claims = paths, store, tokens, claims
         self._clock, self._run = clock, run
         self.disks = Disks(paths, AttachmentReader(claims.client, claims.node), run)
-        self._persistent = PersistentMounter(paths, claims, self.disks, run)
+        self._persistent = PersistentMounter(paths, claims, self.disks, run, recorder)
         self._expander = Expander(claims.client, self.disks, recorder, clock, claims.node)
         self._attempts = Attempts(clock)
         self._since: dict[str, float] = {}
+        self._checked: set[tuple[str, str]] = set()  # hostPath volumes by their pod's uid
 
     def look_ahead(self, pod: Pod) -> None:
         """Ask for the tokens that the pod's volumes will hold, so that `ensure` need not wait for them."""
-        for volume in pod["spec"].get("volumes") or ():
+        for volume in _used(pod):
             for source in _token_sources(volume.get("projected") or {}):
                 self._tokens.look_ahead(pod, source)
 
     async def ensure(self, pod: Pod, ips: Sequence[str], node: NodeFacts) -> dict[str, HostVolume]:
-        """Set up and refresh every volume of the pod; returns them by name. Raises VolumeProblem."""
+        """Set up and refresh every volume that the pod's containers use; returns them by name. Raises VolumeProblem."""
         uid = pods.uid(pod)
         since = self._since.setdefault(uid, self._clock.monotonic())
         ready: dict[str, HostVolume] = {}
-        failures: dict[str, str] = {}
+        failures: dict[str, Told] = {}
         lost: dict[str, str] = {}
         waiting: list[str] = []
-        for volume in pod["spec"].get("volumes") or ():
+        for volume in _used(pod):
             name = volume["name"]
             if self._image_volumes and "image" in volume:
                 continue
@@ -117,16 +122,16 @@ class VolumeManager:
                 waiting.append(name)
                 continue
             except SetupProblem as error:
-                failures[name] = str(error)
+                failures[name] = error.reason, str(error)
             except _SETUP as error:
-                failures[name] = f'MountVolume.SetUp failed for volume "{name}" : {error}'
+                failures[name] = FAILED_MOUNT, f'MountVolume.SetUp failed for volume "{name}" : {error}'
             else:
                 self._attempts.succeeded(uid, name)
                 continue
             self._attempts.failed(uid, name)
             if (filled := self._filled(pod, volume)) is not None:
                 # It cannot be made fresh; what it holds is what containers go on with.
-                self._recorder.pod(pod, "Warning", "FailedMount", failures.pop(name))
+                self._recorder.pod(pod, "Warning", *failures.pop(name))
                 ready[name] = filled
         if failures or waiting or lost:
             raise self._attempts.problem(uid, failures, waiting, lost)
@@ -136,6 +141,7 @@ class VolumeManager:
     async def remove(self, uid: str) -> None:
         """Unmount and delete everything of the pod. Raises OSError when something cannot be unmounted."""
         self._since.pop(uid, None)
+        self._checked = {each for each in self._checked if each[0] != uid}
         self._tokens.forget(uid)
         self._attempts.forget(uid)
         self._expander.forget(uid)
@@ -164,7 +170,11 @@ class VolumeManager:
         if claim is not None:
             return await self._ensure_claim(pod, volume, *claim, gid)
         if "hostPath" in volume:
-            return HostVolume(check_host_path(volume["hostPath"]))
+            if (uid, name) not in self._checked:
+                check_host_path(volume["hostPath"])
+                # What becomes of the path later keeps no container from being restarted.
+                self._checked.add((uid, name))
+            return HostVolume(Path(volume["hostPath"]["path"]))
         if "emptyDir" in volume or not set(volume) - {"name"}:
             place, source = self._paths.volume(uid, "empty-dir", name), volume.get("emptyDir") or {}
             memory = (node.allocatable or {}).get("memory", 0)
@@ -176,16 +186,18 @@ class VolumeManager:
         kind = next((kind for kind in _FILLED if kind in volume), None)
         if kind is None:
             if "csi" in volume:
-                raise unsupported(name, volume)
+                raise unsupported(name, volume, "MountVolume.SetUp")
             why = f'failed to get Plugin from volumeSpec for volume "{name}" err=no volume plugin matched'
             raise ProcessProblem(why)
+        content = await self._content(pod, kind, volume[kind], ips, node, since)
         place = self._filled_place(uid, kind, name)
         place.mkdir(parents=True, exist_ok=True)
         if kind != "configMap" and not mounts.is_mount_point(place):
             # As upstream: what is secret, or may be, never reaches the disk.
             mounts.mount_tmpfs(place)
-        content = await self._content(pod, kind, volume[kind], ips, node, since)
-        place.chmod(0o777 | (stat.S_ISVTX if kind != "configMap" else 0))
+        if place.stat().st_mode & 0o777 != 0o777:  # a tmpfs is everybody's already
+            place.chmod(0o777)
+        make_mount_points(pod, name, place)
         write_payload(place, content, now=self._clock.now(), gid=gid)
         return HostVolume(place, writable=False)
 
@@ -205,9 +217,9 @@ class VolumeManager:
         if placed is None:
             resolved = await self._claims.resolve(pod, volume, claim, ephemeral)
             placed = await self._persistent.ensure(pod, volume, resolved, gid)
-        if placed.disk and not placed.block:
+        if placed.disk and not placed.block and placed.writable:
             await self._expander.look(pod, placed.claim)
-        return HostVolume(Path(placed.path), placed.writable, placed.block)
+        return HostVolume(Path(placed.path), placed.writable, placed.block, placed.group)
 
     async def _content(
         self, pod: Pod, kind: str, source: Mapping[str, Any], ips: Sequence[str], node: NodeFacts, since: float
@@ -220,22 +232,38 @@ class VolumeManager:
             wanted = [(kind, source["name"] if kind == "configMap" else source["secretName"])]
         for part in source.get("sources") or ():
             wanted += [(key, part[key]["name"]) for key in ("configMap", "secret") if key in part]
-        *objects, tokens = await asyncio.gather(
+        asked = _token_sources(source)
+        answers = await asyncio.gather(
             *(self._store.get(key, namespace, name, since) for key, name in wanted),
-            self._all_tokens(pod, _token_sources(source)),
+            *(self._tokens.token(pod, each) for each in asked),
+            return_exceptions=True,
         )
-        found: dict[tuple[str, str], Any] = dict(zip(wanted, objects, strict=True))
+        found: dict[Any, Any] = dict(zip([*wanted, *(each["path"] for each in asked)], answers, strict=True))
 
         def lookup(key: str, name: str) -> Mapping[str, Any] | None:
-            held: Mapping[str, Any] | None = found.get((key, name))
+            held: Mapping[str, Any] | None = _answer(found[(key, name)])
             return held
 
+        def token(path: str) -> str:
+            return str(_answer(found[path]))
+
         if kind == "projected":
-            return payload.projected_files(pod, source, lookup=lookup, tokens=dict(tokens or {}), ips=ips, node=node)
+            return payload.projected_files(pod, source, lookup=lookup, token=token, ips=ips, node=node)
         return payload.object_files(source, kind, wanted[0][1], mode, lookup)
 
-    async def _all_tokens(self, pod: Pod, sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        return {source["path"]: await self._tokens.token(pod, source) for source in sources}
+
+def _answer(answer: Any) -> Any:
+    """What was answered. Raises PayloadProblem for what cannot be had now."""
+    if isinstance(answer, (ApiAway, ApiError, ApiUnreachable, TokenProblem)):
+        raise PayloadProblem(str(answer)) from answer
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _used(pod: Pod) -> list[Mapping[str, Any]]:
+    names = set[str]().union(*pods.used_volumes(pod))
+    return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in names]
 
 
 def _token_sources(projected: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -40,7 +40,7 @@ def mount_tmpfs(target: Path, size: int = 0) -> None:
 
 
 def mount_huge_pages(target: Path, page_size: str, size: int = 0) -> None:
-    """Mount a hugetlbfs. page_size: as "2M". size: bytes, 0 for no limit. Raises OSError."""
+    """Mount a hugetlbfs. page_size: bytes. size: bytes, 0 for no limit. Raises OSError."""
     options = f"pagesize={page_size}" + (f",size={size}" if size else "")
     _mount("nodev", str(target), "hugetlbfs", 0, options)
 

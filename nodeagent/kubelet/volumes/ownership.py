@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import stat
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _READ_WRITE, _READ, _ENTER = 0o660, 0o440, 0o110
 _AT_EMPTY_PATH = 0x1000
@@ -14,6 +17,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def set_group(root: Path, gid: int, *, read_only: bool = False, on_root_mismatch: bool = False) -> None:
     """Give everything below `root` to `gid`, follow no link. Costs a walk of the volume. Raises OSError.
+
+    What cannot be given stays as it is, as upstream: one file that may not be changed keeps no pod from starting.
 
     read_only: the group gets to read only. on_root_mismatch: only when the root is not as it should be
     (fsGroupChangePolicy OnRootMismatch).
@@ -48,11 +53,12 @@ def _own(name: str, folder: int | None, gid: int, read_only: bool) -> None:
         return  # somebody removed it meanwhile
     try:
         if _libc.fchownat(handle, b"", -1, gid, _AT_EMPTY_PATH) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), name)
+            log.warning("Lchown of %s failed: %s", name, os.strerror(ctypes.get_errno()))
         found = os.fstat(handle)
         if not stat.S_ISLNK(found.st_mode):
             mode = stat.S_IMODE(found.st_mode) | wanted_mode(found.st_mode, read_only)
             Path(f"/proc/self/fd/{handle}").chmod(mode)
+    except OSError as error:
+        log.warning("Chmod of %s failed: %s", name, error)
     finally:
         os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +72,9 @@ def pick(
 def downward_files(
     pod: Pod, items: Sequence[Mapping[str, Any]] | None, mode: int, ips: Sequence[str], node: NodeFacts
 ) -> Payload:
-    """The files of a downwardAPI source."""
+    """The files of a downwardAPI source. Raises PayloadProblem with what is wrong with any of its items."""
     payload: Payload = {}
+    problems: list[ValueError] = []
     for item in items or ():
         try:
             if "fieldRef" in item:
@@ -80,13 +82,18 @@ def downward_files(
             else:
                 text = downward.resource_value(pod, item["resourceFieldRef"], "", node)
         except ValueError as error:
-            raise PayloadProblem(str(error)) from error
+            problems.append(error)
+            continue
         payload[_safe(item["path"])] = File(text.encode(), _mode(item.get("mode"), mode))
+    if problems:
+        raise PayloadProblem(aggregate(problems))
     return payload
 
 
 Lookup = Callable[[str, str], Mapping[str, Any] | None]
-"""(kind "configMap" or "secret", name) → the object, None when it does not exist."""
+"""(kind "configMap" or "secret", name) → the object, None when it does not exist. Raises PayloadProblem."""
+Token = Callable[[str], str]
+"""path → the bound token of the serviceAccountToken source. Raises PayloadProblem."""
 
 
 def object_files(source: Mapping[str, Any], kind: str, name: str, mode: int, lookup: Lookup) -> Payload:
@@ -113,14 +120,11 @@ def projected_files(
     source: Mapping[str, Any],
     *,
     lookup: Lookup,
-    tokens: Mapping[str, str],
+    token: Token,
     ips: Sequence[str],
     node: NodeFacts,
 ) -> Payload:
-    """The files of a projected volume. tokens: the bound token of each serviceAccountToken source, by its path.
-
-    Raises PayloadProblem with what is wrong with any of its sources.
-    """
+    """The files of a projected volume. Raises PayloadProblem with what is wrong with any of its sources."""
     mode = _mode(source.get("defaultMode"), _DEFAULT_MODE)
     payload: Payload = {}
     problems: list[PayloadProblem] = []
@@ -136,7 +140,7 @@ def projected_files(
         if "serviceAccountToken" not in part:
             return {}
         path = part["serviceAccountToken"]["path"]
-        return {_safe(path): _token_file(pod, tokens[path].encode(), mode)}
+        return {_safe(path): _token_file(pod, token(path).encode(), mode)}
 
     for part in source.get("sources") or ():
         try:
@@ -165,8 +169,11 @@ def default_mode(source: Mapping[str, Any]) -> int:
 
 
 def _safe(path: str) -> str:
-    """The path, if it stays in the volume. The API validates it; static pods and old objects are not to be trusted."""
+    """The path without `.` and doubled slashes, if it stays in the volume.
+
+    The API validates it; static pods and old objects are not to be trusted.
+    """
     parts = path.split("/")
     if not path or path.startswith("/") or ".." in parts or parts[0].startswith(".."):
         raise PayloadProblem(f"invalid path: {path!r}")
-    return path
+    return posixpath.normpath(path)

@@ -111,12 +111,12 @@ def _open_or_make(parent: int, name: str, mode: int | None) -> int:
     return os.open(name, flags, dir_fd=parent)
 
 
-def bind_subpath(volume: Path, relative: str, target: Path, *, read_only: bool = False) -> None:
+def bind_subpath(volume: Path, relative: str, target: Path) -> None:
     """Bind `relative` of `volume` at `target` (made as needed). Idempotent. Raises SubPathProblem or OSError.
 
-    read_only: the volume may not be written, so nothing is made in it.
+    What is missing becomes a folder, in volumes of files too, as upstream: of a key that a ConfigMap does not have.
     """
-    descriptor = open_below(volume, relative, create=not read_only)
+    descriptor = open_below(volume, relative)
     try:
         folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,15 +133,13 @@ def bind_subpath(volume: Path, relative: str, target: Path, *, read_only: bool =
         os.close(descriptor)
 
 
-def bind_mount(
-    mount: str, container: str, volume: Path, relative: str, target: Path, *, read_only: bool = False
-) -> None:
+def bind_mount(mount: str, container: str, volume: Path, relative: str, target: Path) -> None:
     """`bind_subpath` for a volume mount. Raises SubPathProblem with what the pod's owner is told.
 
     Why it failed is logged only: it could tell of the node's files.
     """
     try:
-        bind_subpath(volume, relative, target, read_only=read_only)
+        bind_subpath(volume, relative, target)
     except (SubPathProblem, OSError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError):

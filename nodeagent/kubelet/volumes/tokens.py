@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.api.catalogue import SERVICEACCOUNTS
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
+from apimachinery.meta.go_print import quoted
+from apimachinery.meta.status import ApiError
 from nodeagent.kubelet.objects import ApiAway
 from nodeagent.kubelet.pods import Pod, uid
 
@@ -25,6 +27,11 @@ _AT_ONCE = 4
 class _Token:
     text: str
     renew_at: float
+    expires_at: float
+
+
+class TokenProblem(Exception):
+    """There is no token. The text is upstream's."""
 
 
 class TokenManager:
@@ -42,21 +49,21 @@ class TokenManager:
             self._ask(pod, source)
 
     async def token(self, pod: Pod, source: Mapping[str, Any]) -> str:
-        """The token for a serviceAccountToken source. Raises ApiAway, ApiUnreachable or ApiError.
+        """The token for a serviceAccountToken source. Raises TokenProblem.
 
-        While it cannot be renewed, the old one is served: it may still be good.
+        While it cannot be renewed, the old one is served, as long as it is good.
         """
         kept = self._tokens.get(_key(pod, source))
         if kept is not None and self._clock.monotonic() < kept.renew_at:
             return kept.text
-        if self._client is None:
-            raise ApiAway("service account tokens need an API server")
         try:
             return await asyncio.shield(self._ask(pod, source))
-        except Exception:
-            if kept is not None:
-                return kept.text
-            raise
+        except (ApiAway, ApiError, ApiUnreachable) as error:
+            if kept is None:
+                raise TokenProblem(f"failed to fetch token: {error}") from error
+            if self._clock.monotonic() > kept.expires_at:
+                raise TokenProblem(f"token {_describe(pod, source)} expired and refresh failed: {error}") from error
+            return kept.text
 
     def _ask(self, pod: Pod, source: Mapping[str, Any]) -> asyncio.Task[str]:
         """The request for a token that is under way, or a new one."""
@@ -77,19 +84,20 @@ class TokenManager:
             answer = await self._request(pod, audience, seconds)
         expires = times.parse(answer["status"]["expirationTimestamp"])
         life = (expires - self._clock.now()).total_seconds()
-        renew = self._clock.monotonic() + min(life * _RENEW_FRACTION, _RENEW_AT_MOST)
-        self._tokens[key] = _Token(answer["status"]["token"], renew)
+        now = self._clock.monotonic()
+        renew = now + min(life * _RENEW_FRACTION, _RENEW_AT_MOST)
+        self._tokens[key] = _Token(answer["status"]["token"], renew, now + life)
         return self._tokens[key].text
 
     async def _request(self, pod: Pod, audience: str, seconds: int) -> dict[str, Any]:
-        assert self._client is not None
+        if self._client is None:
+            raise ApiAway("cannot use TokenManager when kubelet is in standalone mode")
         reference = {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": uid(pod)}
         spec: dict[str, Any] = {"expirationSeconds": seconds, "boundObjectRef": reference}
         spec["audiences"] = [audience] if audience else []
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        account = pod["spec"].get("serviceAccountName") or "default"
         return await self._client.create_subresource(
-            SERVICEACCOUNTS, account, "token", body, pod["metadata"]["namespace"]
+            SERVICEACCOUNTS, _account(pod), "token", body, pod["metadata"]["namespace"]
         )
 
     def forget(self, pod_uid: str) -> None:
@@ -98,6 +106,19 @@ class TokenManager:
             del self._tokens[key]
         for key in [key for key in self._asking if key[0] == pod_uid]:
             self._asking[key].cancel()
+
+
+def _account(pod: Pod) -> str:
+    return str(pod["spec"].get("serviceAccountName") or "default")
+
+
+def _describe(pod: Pod, source: Mapping[str, Any]) -> str:
+    """A token as Go prints what upstream keeps it by."""
+    _, audience, seconds = _key(pod, source)
+    audiences = f"[]string{{{quoted(audience)}}}" if audience else "[]string(nil)"
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    bound = f'v1.BoundObjectReference{{Kind:"Pod", APIVersion:"v1", Name:"{name}", UID:"{uid(pod)}"}}'
+    return f'"{_account(pod)}"/"{namespace}"/{audiences}/{seconds}/{bound}'
 
 
 def _key(pod: Pod, source: Mapping[str, Any]) -> tuple[str, str, int]:

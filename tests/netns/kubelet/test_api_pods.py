@@ -144,7 +144,8 @@ def test_configuration_reaches_the_container_and_follows_changes(cluster: Cluste
 def test_a_missing_config_map_holds_the_pod_until_it_is_there(cluster: Cluster, kubelet: Kubelet) -> None:
     env = [{"name": "K", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "k"}}}]
     volume = {"name": "v", "configMap": {"name": "later"}}
-    cluster.apply(pod("held", busybox(FOREVER, env=env)), pod("mount", busybox(FOREVER), volumes=[volume]))
+    mount = busybox(FOREVER, volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    cluster.apply(pod("held", busybox(FOREVER, env=env)), pod("mount", mount, volumes=[volume]))
     eventually(lambda: waiting(cluster, "held").get("reason") == "CreateContainerConfigError", "the reason")
     assert waiting(cluster, "held")["message"] == 'configmap "late" not found'
     eventually(lambda: "FailedMount" in cluster.events("mount"), "the event")

@@ -237,11 +237,16 @@ def test_sub_paths(cluster: Cluster, kubelet: Kubelet) -> None:
         {"name": "map", "mountPath": "/one", "subPath": "key"},
         {"name": "data", "mountPath": "/two", "subPathExpr": "$(WHO)/logs"},
         {"name": "data", "mountPath": "/all"},
+        {"name": "map", "mountPath": "/none", "subPath": "no-such-key"},
     ]
     container = {"env": [{"name": "WHO", "value": "me"}]}
-    script = "cat /one; echo; touch /two/f; ls /all/me/logs"
+    script = "test -d /none && cat /one; echo; touch /two/f; ls /all/me/logs"
     said = run(cluster, kubelet, "sub", volumes, script, mounts=mounts, container=container)
     assert said.split() == ["text", "f"]
+    inner = {"name": "data", "mountPath": "/conf/inner"}
+    below = [{"name": "map", "mountPath": "/conf"}, inner]
+    said = run(cluster, kubelet, "below", volumes, "touch /conf/inner/f; ls /conf /conf/inner", mounts=below)
+    assert said.split() == ["/conf:", "inner", "key", "/conf/inner:", "f"]
     evil = {**busybox("ln -s /etc /all/evil", volumeMounts=[mounts[2]]), "name": "evil"}
     bad = busybox("ls /two", volumeMounts=[{"name": "data", "mountPath": "/two", "subPath": "evil"}])
     made = pod("evil", [volumes[1]], bad, restartPolicy="Never", initContainers=[evil])

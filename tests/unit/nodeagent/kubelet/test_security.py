@@ -108,6 +108,12 @@ def test_labels_policies_and_proc() -> None:
     )
 
 
+def test_groups_of_volumes_are_the_containers_too() -> None:
+    asked = pod(of_pod={"supplementalGroups": [7, 5], "fsGroup": 9})
+    assert made(asked, volume_groups={8, 7, 3}).supplemental_groups == [7, 5, 9, 3, 8]
+    assert made(pod(), volume_groups={8}).supplemental_groups == [8]
+
+
 class Api:
     """An API with one RuntimeClass. problem: raised instead."""
 

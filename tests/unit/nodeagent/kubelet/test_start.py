@@ -15,6 +15,7 @@ from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.kill import Killer
 from nodeagent.kubelet.runtime.start import Machine, Starter, StartProblem, Surroundings
+from nodeagent.kubelet.volumes.manager import HostVolume
 from tests.unit.nodeagent.kubelet.sink import Sink
 
 
@@ -23,8 +24,10 @@ class Runtime:
 
     def __init__(self) -> None:
         self.noted: list[str] = []
+        self.made: list[cri.ContainerConfig] = []
 
-    async def create_container(self, *_: Any) -> str:
+    async def create_container(self, _box: str, config: cri.ContainerConfig, *_: Any) -> str:
+        self.made.append(config)
         return "c1"
 
     async def start_container(self, container: str) -> None:
@@ -63,8 +66,10 @@ class Node:
         )
         (folder / "kubelet" / "pods" / "u").mkdir(parents=True)
 
-    async def start(self, pod: dict[str, Any], services: Mapping[str, str] | None) -> StartProblem | None:
-        around = Surroundings("box", cri.PodSandboxConfig(), ("10.0.0.1",), {}, services, (), NodeFacts("node"))
+    async def start(
+        self, pod: dict[str, Any], services: Mapping[str, str] | None, **volumes: HostVolume
+    ) -> StartProblem | None:
+        around = Surroundings("box", cri.PodSandboxConfig(), ("10.0.0.1",), volumes, services, (), NodeFacts("node"))
         try:
             await self.starter.start(pod, pod["spec"]["containers"][0], around, 0)
         except StartProblem as problem:
@@ -107,3 +112,9 @@ async def test_nothing_starts_before_services_have_been_read_but_static_pods(nod
     assert node.sink.said == [f"Warning Failed Error: {why}"] and not node.runtime.noted
     wanted["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
     assert await node.start(wanted, None) is None and node.runtime.noted == ["start c1"]
+
+
+async def test_a_container_is_in_the_groups_of_its_pods_volumes(node: Node, tmp_path: Path) -> None:
+    await node.start(pod(), {}, a=HostVolume(tmp_path), b=HostVolume(tmp_path, group=8))
+    [made] = node.runtime.made
+    assert made.linux.security_context.supplemental_groups == [8]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.kubelet.volumes import mounts
 from nodeagent.kubelet.volumes.atomic import write_payload
 from nodeagent.kubelet.volumes.payload import File
 from nodeagent.kubelet.volumes.subpath import SubPathProblem, bind_mount, open_below
@@ -58,9 +59,24 @@ def test_missing_folders_get_the_mode_of_the_volume(volume: Path) -> None:
 def test_what_is_told_says_nothing_of_the_node(volume: Path, path: str, told: str) -> None:
     (volume / "evil").symlink_to("/etc")
     (volume / "file").write_text("")
-    with pytest.raises(SubPathProblem) as refused:
-        bind_mount("v", "c", volume, path, volume / "target", read_only=True)
+    mounts.bind(str(volume), str(volume), read_only=True)
+    try:
+        with pytest.raises(SubPathProblem) as refused:
+            bind_mount("v", "c", volume, path, volume.parent / "target")
+    finally:
+        mounts.unmount(str(volume))
     assert str(refused.value) == told
+
+
+def test_a_key_that_a_config_map_does_not_have_is_a_folder(volume: Path) -> None:
+    """For good: the key that comes later is not seen there (upstream's behaviour)."""
+    target, now = volume.parent / "target", datetime(2025, 1, 1, tzinfo=UTC)
+    write_payload(volume, {"key": File(b"text", 0o644)}, now=now)
+    bind_mount("v", "c", volume, "other", target)
+    mounts.unmount(str(target))
+    assert target.is_dir() and (volume / "other").is_dir()
+    write_payload(volume, {"key": File(b"text", 0o644), "other": File(b"", 0o644)}, now=now)
+    assert not (volume / "other").is_symlink()
 
 
 def test_the_key_of_a_config_map(volume: Path) -> None:

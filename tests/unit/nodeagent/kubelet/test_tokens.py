@@ -11,7 +11,7 @@ import pytest
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta import times
-from nodeagent.kubelet.volumes.tokens import TokenManager
+from nodeagent.kubelet.volumes.tokens import TokenManager, TokenProblem
 
 POD = {"metadata": {"name": "web", "namespace": "default", "uid": "u1"}, "spec": {}}
 SOURCE = {"path": "token", "expirationSeconds": 3607}
@@ -56,7 +56,7 @@ async def test_a_look_ahead_that_fails_hides_nothing(api: Any, clock: ManualCloc
     tokens = TokenManager(api, clock)
     api.away = True
     tokens.look_ahead(POD, SOURCE)
-    with pytest.raises(ApiUnreachable):
+    with pytest.raises(TokenProblem, match=r"^failed to fetch token: connection refused$"):
         await tokens.token(POD, SOURCE)
     assert api.asked == 1, "the same question"
     api.away = False
@@ -69,8 +69,14 @@ async def test_the_old_token_is_served_while_there_is_no_new_one(api: Any, clock
     await clock.advance(0.8 * 3607 + 1)
     api.away = True
     assert await tokens.token(POD, SOURCE) == "t1"
+    await clock.advance(0.2 * 3607)
+    with pytest.raises(TokenProblem) as expired:
+        await tokens.token(POD, SOURCE)
+    bound = 'v1.BoundObjectReference{Kind:"Pod", APIVersion:"v1", Name:"web", UID:"u1"}'
+    whose = f'"default"/"default"/[]string(nil)/3607/{bound}'
+    assert str(expired.value) == f"token {whose} expired and refresh failed: connection refused"
     api.away = False
-    assert await tokens.token(POD, SOURCE) == "t3"
+    assert await tokens.token(POD, SOURCE) == "t4"
 
 
 async def test_a_pod_that_goes_while_its_token_is_asked_for_leaves_none(api: Any, clock: ManualClock) -> None:

@@ -40,6 +40,20 @@ def test_the_group_owns_everything_and_no_link_is_followed(tmp_path: Path) -> No
     assert (outside.stat().st_gid, outside.stat().st_mode) == (before.st_gid, before.st_mode)
 
 
+def test_what_cannot_be_given_stays_as_it_is(tmp_path: Path) -> None:
+    fixed = tmp_path / "fixed"
+    fixed.mkdir(mode=0o755)
+    (fixed / "file").write_text("")
+    (tmp_path / "free").write_text("")
+    mounts.bind(str(fixed), str(fixed), read_only=True)
+    try:
+        set_group(tmp_path, GID)
+        assert (fixed.stat().st_gid, (fixed / "file").stat().st_gid) == (0, 0)
+        assert tmp_path.stat().st_gid == (tmp_path / "free").stat().st_gid == GID
+    finally:
+        mounts.unmount(str(fixed))
+
+
 def test_on_root_mismatch_looks_at_the_root_alone(tmp_path: Path) -> None:
     set_group(tmp_path, GID)
     (tmp_path / "new").write_text("")
@@ -74,11 +88,56 @@ def test_memory_is_bounded_by_the_least(limits: Any, source: Any, allocatable: i
     assert memory_size(pod(*limits), source, allocatable) == size
 
 
-def test_huge_pages() -> None:
-    assert page_size(pod(None), "HugePages-2Mi") == "2M"
-    assert page_size(pod(None, **{"hugepages-1Gi": "1Gi"}), "HugePages") == "1G"
-    with pytest.raises(PayloadProblem, match="can be used only if pod requests hugepages"):
-        page_size(pod(None), "HugePages")
+@pytest.mark.parametrize(
+    ("limits", "size"), [({"memory": "500"}, 500), ({"memory": "200"}, 300), ({"memory": "0"}, 1000), ({}, 1000)]
+)
+def test_memory_of_init_containers_counts(limits: dict[str, str], size: int) -> None:
+    """The largest of them, if it is more than the others have; without a limit, the pod has none."""
+    wanted = pod("100", "200")
+    wanted["spec"]["initContainers"] = [{"resources": {"limits": limits}}]
+    assert memory_size(wanted, {}, 1000) == size
+
+
+def test_memory_of_a_sidecar_is_added() -> None:
+    wanted = pod("100", "200")
+    wanted["spec"]["initContainers"] = [{"restartPolicy": "Always", "resources": {"limits": {"memory": "50"}}}]
+    assert memory_size(wanted, {}, 1000) == 350
+
+
+@pytest.mark.parametrize(
+    ("medium", "asked", "told"),
+    [
+        ("HugePages-2Mi", ["hugepages-2Mi"], str(2 << 20)),
+        ("HugePages-2Mi", ["hugepages-1Gi", "hugepages-2Mi"], str(2 << 20)),
+        ("HugePages", ["hugepages-1Gi"], str(1 << 30)),
+        ("HugePages", ["hugepages-1Gi", "hugepages-1024Mi"], str(1 << 30)),
+        (
+            "HugePages",
+            ["hugepages-1Gi", "hugepages-2Mi"],
+            "medium: HugePages can't be used if container requests multiple huge page sizes",
+        ),
+        (
+            "HugePages",
+            [],
+            "medium HugePages: hugePages storage requested, but there is no resource request for huge pages",
+        ),
+        (
+            "HugePages-2Mi",
+            ["hugepages-1Gi"],
+            "medium HugePages-2Mi: hugePages storage requested, but there is no resource request for huge pages",
+        ),
+    ],
+)
+def test_huge_pages(medium: str, asked: list[str], told: str) -> None:
+    wanted = pod(None, **dict.fromkeys(asked, "1Gi"))
+    wanted["spec"]["initContainers"] = wanted["spec"]["containers"]
+    wanted["spec"]["containers"] = [{}]
+    if told.isdecimal():
+        assert page_size(wanted, medium) == told
+        return
+    with pytest.raises(PayloadProblem) as refused:
+        page_size(wanted, medium)
+    assert str(refused.value) == told
 
 
 @pytest.fixture
@@ -96,7 +155,7 @@ async def test_an_empty_device_is_formatted_once_and_keeps_its_data(device: Path
     target = tmp_path / "mounted"
     target.mkdir()
     assert await filesystems.probe(run, device) == ""
-    with pytest.raises(MountProblem, match="failed to mount unformatted volume as read only"):
+    with pytest.raises(MountProblem, match="cannot mount unformatted disk"):
         await filesystems.ensure_mounted(run, device, target, "ext4", read_only=True)
     for expected in ([], ["kept"]):
         await filesystems.ensure_mounted(run, device, target, "ext4")
@@ -104,8 +163,22 @@ async def test_an_empty_device_is_formatted_once_and_keeps_its_data(device: Path
         (target / "kept").write_text("data")
         mounts.unmount(str(target))
     assert await filesystems.probe(run, device) == "ext4"
-    with pytest.raises(MountProblem, match="it already contains ext4"):
+    with pytest.raises(MountProblem, match=r"^mount failed: exit status 32\n"):
         await filesystems.ensure_mounted(run, device, target, "xfs")
+
+
+async def test_a_device_that_is_mounted_read_only_is_not_formatted(device: Path, tmp_path: Path) -> None:
+    with pytest.raises(MountProblem) as refused:
+        await filesystems.ensure_mounted(run, device, tmp_path, "ext4", options=["ro"])
+    text = f"cannot mount unformatted disk {device} as we are manipulating it in read-only mode"
+    assert str(refused.value) == text and await filesystems.probe(run, device) == ""
+
+
+async def test_an_older_file_system_is_mounted_as_a_newer_one(device: Path, tmp_path: Path) -> None:
+    await run("mkfs.ext3", "-F", str(device))
+    await filesystems.ensure_mounted(run, device, tmp_path, "ext4")
+    mounts.unmount(str(tmp_path))
+    assert await filesystems.probe(run, device) == "ext3"
 
 
 async def test_a_share_without_a_helper_says_what_mount_says(tmp_path: Path) -> None:
@@ -127,8 +200,8 @@ async def test_each_volume_waits_longer_and_the_pod_is_told_of_after_two_minutes
         if due:
             tries += 1
             attempts.failed("u", "v")
-        problem = attempts.problem("u", {"v": "no"} if due else {}, [] if due else ["v"], {})
-        told += problem.messages
+        problem = attempts.problem("u", {"v": ("FailedMount", "no")} if due else {}, [] if due else ["v"], {})
+        told += [message for _, message in problem.events]
         await clock.advance(problem.retry_in)
     summary = "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], "
     assert tries == 9 and told.count("no") == 9
@@ -144,7 +217,7 @@ async def test_what_is_not_attached_is_looked_at_soon_and_named_late() -> None:
         if attempts.is_due("u", "v"):
             attempts.unattached("u", "v")
         problem = attempts.problem("u", {}, ["v"], {})
-        told += problem.messages
+        told += [message for _, message in problem.events]
         waits.append(round(problem.retry_in, 3))
         await clock.advance(problem.retry_in)
     assert waits[:5] == [0.3, 0.6, 1.2, 2.0, 2.0] and max(waits) == 2.0
@@ -152,10 +225,13 @@ async def test_what_is_not_attached_is_looked_at_soon_and_named_late() -> None:
     assert told == [summary + "failed to process volumes=[]: context deadline exceeded"]
     # Attached at last, it fails for another reason: that is tried from the beginning.
     attempts.failed("u", "v")
-    assert attempts.problem("u", {"v": "no"}, [], {}).retry_in == pytest.approx(0.5)
+    assert attempts.problem("u", {"v": ("FailedMount", "no")}, [], {}).retry_in == pytest.approx(0.5)
 
 
 def test_what_cannot_be_looked_up_is_named() -> None:
+    attempts = Attempts(ManualClock(datetime(2025, 1, 1, tzinfo=UTC)))
+    problem = attempts.problem("u", {}, [], {"a": "why", "b": "so", "c": "why"})
+    assert str(problem).endswith("failed to process volumes=[a b c]: so; why")
     assert summarize(["b", "a"], ["a"], "PVC is not bound") == (
         "Unable to attach or mount volumes: unmounted volumes=[a b], unattached volumes=[], "
         "failed to process volumes=[a]: PVC is not bound"

@@ -12,7 +12,8 @@ import pytest
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.volumes.atomic import write_payload
 from nodeagent.kubelet.volumes.host_path import check_host_path
-from nodeagent.kubelet.volumes.payload import File, PayloadProblem, object_files, projected_files
+from nodeagent.kubelet.volumes.nested import nested_mount_points
+from nodeagent.kubelet.volumes.payload import File, PayloadProblem, downward_files, object_files, projected_files
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 OBJECTS: dict[tuple[str, str], Any] = {
@@ -60,12 +61,23 @@ def test_projected() -> None:
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
         ]
     }
-    made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    made = projected_files(pod, source, lookup=lookup, token=lambda _: "T", ips=[], node=NodeFacts("x"))
     assert {path: file.data for path, file in made.items()} == {"token": b"T", "ca.crt": b"1", "namespace": b"n"}
     source["sources"] += [{"secret": {"name": "no"}}, {"configMap": {"name": "nor"}}, {"secret": {"name": "no"}}]
     with pytest.raises(PayloadProblem) as refused:
-        projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+        projected_files(pod, source, lookup=lookup, token=lambda _: "T", ips=[], node=NodeFacts("x"))
     assert str(refused.value) == '[secret "no" not found, configmap "nor" not found]'
+
+
+def test_everything_that_is_wrong_with_a_pods_fields_is_said() -> None:
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {"containers": []}}
+    wrong = [
+        {"path": "a", "fieldRef": {"fieldPath": "spec.x"}},
+        {"path": "b", "resourceFieldRef": {"containerName": "c", "resource": "limits.cpu"}},
+    ]
+    with pytest.raises(PayloadProblem) as refused:
+        downward_files(pod, wrong, 0o644, [], NodeFacts("x"))
+    assert str(refused.value) == "[unsupported fieldPath: spec.x, container c not found]"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +100,7 @@ def test_a_token_is_for_those_who_run_the_pod(
         "spec": {"securityContext": of_pod, "containers": containers},
     }
     source = {"sources": [{"serviceAccountToken": {"path": "token"}}]}
-    made = projected_files(pod, source, lookup=lookup, tokens={"token": "T"}, ips=[], node=NodeFacts("x"))
+    made = projected_files(pod, source, lookup=lookup, token=lambda _: "T", ips=[], node=NodeFacts("x"))
     assert made == {"token": File(b"T", mode, uid)}
 
 
@@ -116,6 +128,53 @@ def test_the_group_reads_what_is_filled(tmp_path: Path) -> None:
     found, folder = (tmp_path / "d/a").stat(), (tmp_path / "d").stat()
     assert (found.st_gid, found.st_mode & 0o7777) == (1234, 0o440)
     assert (folder.st_gid, folder.st_mode & 0o7777) == (1234, 0o2755)
+
+
+def test_the_group_owns_the_root_and_its_mount_points(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "inner").mkdir(mode=0o755)
+    write_payload(tmp_path, {"a": File(b"1", 0o644)}, now=NOW, gid=1234)
+    for place, mode in ((tmp_path, 0o3777), (tmp_path / "inner", 0o2755), (tmp_path / "..data", 0o2755)):
+        found = place.stat()
+        assert (found.st_gid, found.st_mode & 0o7777) == (1234, mode)
+
+
+def test_links_that_a_killed_writer_did_not_make(tmp_path: Path) -> None:
+    payload = {"a": File(b"1", 0o644), "inner/b": File(b"2", 0o644)}
+    write_payload(tmp_path, payload, now=NOW)
+    (tmp_path / "a").unlink()
+    (tmp_path / "inner").unlink()
+    (tmp_path / "inner").mkdir()  # somebody's mount point stays
+    assert not write_payload(tmp_path, payload, now=NOW)
+    assert (tmp_path / "a").read_bytes() == b"1" and not (tmp_path / "inner").is_symlink()
+
+
+def test_paths_that_are_said_in_a_longer_way_than_needed(tmp_path: Path) -> None:
+    items = [{"key": "k", "path": path} for path in ("./a", "d//b", "d/./c")]
+    payload = object_files({"items": items}, "configMap", "m", 0o644, lambda *_: {"data": {"k": "v"}})
+    assert list(payload) == ["a", "d/b", "d/c"]
+    assert write_payload(tmp_path, payload, now=NOW) and not write_payload(tmp_path, payload, now=NOW)
+    assert (tmp_path / "a").read_text() == (tmp_path / "d/b").read_text() == "v"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "points"),
+    [
+        ({"/dir": "v"}, []),
+        ({"/dir": "v", "/dir/inner": "w"}, ["inner"]),
+        ({"/dir": "v", "/dir/inner": "w", "/dir/inner/most": "x"}, ["inner"]),
+        ({"/dir": "v", "/dir/in": "w", "/dir/inner": "x"}, ["in", "inner"]),
+        ({"/dir": "v", "/dir/a/b/": "w", "/dir/z": "w", "/directory": "w"}, ["a/b", "z"]),
+        ({"/dir": "w", "/dir/inner": "v"}, []),
+        ({"/one": "v", "/two": "v", "/one/a": "w", "/two//b": "w"}, ["a", "b"]),
+        ({"/dir": "v", "/dir/../etc": "w"}, []),
+    ],
+)
+def test_what_is_mounted_below_a_volume(mounts: dict[str, str], points: list[str]) -> None:
+    """The cases of upstream's nested_volumes_test.go."""
+    asked = [{"name": name, "mountPath": path} for path, name in mounts.items()]
+    pod = {"spec": {"containers": [{"name": "c"}], "initContainers": [{"name": "i", "volumeMounts": asked}]}}
+    assert nested_mount_points(pod, "v") == points
 
 
 def test_a_file_may_be_one_users(tmp_path: Path) -> None:

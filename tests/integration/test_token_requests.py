@@ -62,3 +62,22 @@ def test_what_a_token_may_be_bound_to(control_plane: ControlPlane, namespace: st
         ),
     ):
         assert refused["message"] == message
+
+
+def test_warnings_of_what_is_below_an_object(control_plane: ControlPlane, namespace: str) -> None:
+    control_plane.kubectl("create", "serviceaccount", "robot", "-n", namespace)
+    path, robot = f"/api/v1/namespaces/{namespace}", {"serviceAccountName": "robot"}
+    container = {"name": "c", "image": "none"}
+    for name in "ab":
+        pod = {"metadata": {"name": name}, "spec": {**robot, "schedulerName": "none", "containers": [container]}}
+        assert control_plane.request("POST", f"{path}/pods", pod).code == 201
+    node = {"apiVersion": "v1", "kind": "Node", "name": "nowhere"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a"}, "target": node, "wrong": 1}
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}, "wrong": 1}
+    for where, body in (
+        ("serviceaccounts/robot/token", asked),
+        ("pods/a/binding", binding),
+        ("bindings", {**binding, "metadata": {"name": "b"}}),
+    ):
+        answer = control_plane.request("POST", f"{path}/{where}", body)
+        assert (answer.code, answer.headers.get("warning")) == (201, '299 - "unknown field \\"wrong\\""'), where

@@ -71,13 +71,14 @@ class Subresources:
         document = await self._document(request, call)
         match call.resource.plural, call.subresource:
             case "pods", "binding":
-                return responses.document(request, await self._bind(call, call.name, document), code=201)
+                answer = await self._bind(call, call.name, document)
             case "pods", "eviction":
                 answer = await evict(self._registry, collection, call, document)
-                return responses.document(request, answer, code=201, warnings=call.warnings)
             case "serviceaccounts", "token":
-                return responses.document(request, await self._tokens.create(call, document), code=201)
-        raise status.path_not_found()
+                answer = await self._tokens.create(call, document)
+            case _:
+                raise status.path_not_found()
+        return responses.document(request, answer, code=201, warnings=call.warnings)
 
     def virtual(self, resource: Resource) -> Virtual | None:
         """The handler of a kind that is never stored, or None."""
@@ -154,7 +155,8 @@ class Subresources:
         name = meta.get("name") if isinstance(meta, dict) else None
         if not isinstance(name, str) or not name:
             raise status.bad_request("name is required")
-        return responses.document(request, await self._bind(call, name, document), code=201)
+        answer = await self._bind(call, name, document)
+        return responses.document(request, answer, code=201, warnings=call.warnings)
 
     async def _review(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         accept(request.headers.get("Accept", ""), transforms=False)  # a review has neither table nor metadata

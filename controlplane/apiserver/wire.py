@@ -277,7 +277,15 @@ class ApiServer:
             anonymous=config.anonymous_auth and not config.anybody_may,
             anonymous_paths=config.anonymous_paths,
         )
-        tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
+        tokens = TokenRequests(
+            registry,
+            signer,
+            config.service_account_issuer,
+            config.audiences,
+            clock,
+            longest=config.max_token_expiration,
+            extend=config.extend_token_expiration,
+        )
         streams = build_streams(config, registry, self._forwarder)
         tables = Tables(clock)
         probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}

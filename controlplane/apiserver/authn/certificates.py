@@ -42,13 +42,13 @@ class Peer(Struct, frozen=True):
 def peer(cert: Mapping[str, Any], der: bytes, *, verified: bool) -> Peer:
     """What ssl's getpeercert tells, as a dict and as bytes (KEP-4193 names the credential by their hash)."""
     words = _words(cert.get("subject", ()))
-    name = next((value for key, value in words if key == "commonName"), "")
+    name = _common_name(words)
     groups = tuple(value for key, value in words if key == "organizationName")
     extra = {CREDENTIAL_ID: (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)}
     return Peer(
         verified,
         name,
-        next((value for key, value in _words(cert.get("issuer", ())) if key == "commonName"), ""),
+        _common_name(_words(cert.get("issuer", ()))),
         ssl.cert_time_to_seconds(cert["notBefore"]),
         ssl.cert_time_to_seconds(cert["notAfter"]),
         authenticated(name, groups, extra=extra) if name else None,
@@ -63,8 +63,13 @@ def common_name(authority: Path) -> str:
     context.load_verify_locations(cadata=first + end)
     certs: list[dict[str, Any]] = context.get_ca_certs()
     words = [word for cert in certs for word in _words(cert.get("subject", ()))]
-    return next((value for key, value in words if key == "commonName"), "")
+    return _common_name(words)
 
 
 def _words(name: _Name) -> list[tuple[str, str]]:
     return [word for relative in name for word in relative]
+
+
+def _common_name(words: list[tuple[str, str]]) -> str:
+    """Of several the last counts, as for Go."""
+    return next((value for key, value in reversed(words) if key == "commonName"), "")

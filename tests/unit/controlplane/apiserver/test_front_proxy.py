@@ -1,4 +1,4 @@
-"""Whom a front proxy names in its headers."""
+"""Whom a certificate names, and whom a front proxy in its headers."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from controlplane.apiserver.authn.authenticator import FrontProxy
-from controlplane.apiserver.authn.certificates import Peer
+from controlplane.apiserver.authn.certificates import Peer, peer
 
 PROXY = FrontProxy("proxies", ("front",), ("X-Remote-User",), ("X-Remote-Group",), ("X-Remote-Extra-",))
 
@@ -44,3 +44,12 @@ def test_who_is_believed() -> None:
     assert named(("X-Remote-User", "jane"), common_name="other") is None
     assert named(("X-Remote-User", "jane"), issuer="others") is None
     assert named(("X-Remote-Group", "devs")) is None
+
+
+def test_of_several_common_names_the_last_counts() -> None:
+    subject = ((("commonName", "first"), ("organizationName", "o")), (("commonName", "last"),))
+    begins, ends = "Jan  1 00:00:00 2026 GMT", "Jan  2 00:00:00 2026 GMT"
+    shown = {"subject": subject, "issuer": (*subject, (("commonName", "ca"),)), "notBefore": begins, "notAfter": ends}
+    found = peer(shown, b"", verified=True)
+    assert found.user is not None and (found.common_name, found.issuer, found.user.name) == ("last", "ca", "last")
+    assert found.user.groups == ("o", "system:authenticated")

@@ -15,6 +15,7 @@ from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.metadata import place_in_namespace
 from controlplane.apiserver.registry.registry import Registry
 
 Object = dict[str, Any]
@@ -48,6 +49,7 @@ class TokenRequests:
     async def create(self, call: Call, document: Any) -> Object:
         """The TokenRequest with its token. Raises ApiError 400, 404, 409, 422."""
         request = read(call, document, "authentication.k8s.io", "v1", "TokenRequest")
+        place_in_namespace(call, request)
         name = request["metadata"].get("name")
         if name and name != call.name:
             told = "must match the service account name if specified"

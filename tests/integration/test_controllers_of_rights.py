@@ -13,8 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from apimachinery.api.catalogue import CLUSTERROLES, CONFIGMAPS, PODS, SECRETS, SERVICEACCOUNTS
+from apimachinery.api.catalogue import (
+    CERTIFICATESIGNINGREQUESTS,
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
+    CONFIGMAPS,
+    PODS,
+    SECRETS,
+    SERVICEACCOUNTS,
+)
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit.clock import SystemClock
@@ -22,6 +33,7 @@ from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.kit.trace import Trace
 from apimachinery.meta import objects, times
 from controlplane.controllers.bootstrap_signer import signature
+from controlplane.controllers.certificates import approver, request
 from controlplane.controllers.context import Context
 from controlplane.controllers.legacy_token_cleaner import INVALID_SINCE, NAME, TRACKING
 from controlplane.controllers.wire import run_controllers
@@ -145,3 +157,39 @@ async def test_tokens_that_nobody_uses(idle: Simulation) -> None:
 
         await idle.eventually(marked, "a token that is marked")
         assert await marked() == {"unused"}
+
+
+async def test_a_request_is_approved_when_the_right_comes_later(
+    idle: Simulation, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def allow(role: str) -> None:
+        subject = {"kind": "ServiceAccount", "name": "robot", "namespace": "default"}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+        body = {"metadata": {"name": role.replace(":", "-")}, "subjects": [subject], "roleRef": reference}
+        await idle.client.create(CLUSTERROLEBINDINGS, body)
+
+    await idle.client.create(SERVICEACCOUNTS, {"metadata": {"name": "robot"}}, "default")
+    await allow("system:node-bootstrapper")
+    made = await idle.client.create_subresource(SERVICEACCOUNTS, "robot", "token", {"spec": {}}, "default")
+    names = [(x509.NameOID.ORGANIZATION_NAME, "system:nodes"), (x509.NameOID.COMMON_NAME, "system:node:n")]
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in names])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    pem = asked.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    usages = ["digital signature", "client auth"]
+    spec = {"signerName": request.KUBELET_CLIENT, "request": b64encode(pem).decode(), "usages": usages}
+    config = idle.controllers.client
+    robot = dataclasses.replace(config, cert_data=None, key_data=None, token=made["status"]["token"])
+    async with Client(robot, "robot") as client:
+        await client.create(CERTIFICATESIGNINGREQUESTS, {"metadata": {"name": "n"}, "spec": spec})
+
+    async def refused() -> bool:
+        return 'recognized csr "n" as [nodeclient] but subject access review was not approved' in caplog.text
+
+    async def approved() -> bool:
+        found = await idle.client.get(CERTIFICATESIGNINGREQUESTS, "n")
+        return request.condition(found, "Approved") is not None
+
+    async with controllers(idle, approver.NAME):
+        await idle.eventually(refused, "the refusal")
+        await allow("system:certificates.k8s.io:certificatesigningrequests:nodeclient")
+        await idle.eventually(approved, "the approval")

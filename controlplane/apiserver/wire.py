@@ -272,7 +272,10 @@ class ApiServer:
             try:
                 await registry.of(SECRETS).store.replace(secret, before)
             except (status.ApiError, StorageError) as error:
-                log.warning("secret %s: its token's last use is not noted: %s", objects.key(secret), error)
+                # Whoever wrote the Secret meanwhile may have noted the same; if not, the next use is noted.
+                quiet = isinstance(error, status.ApiError) and (status.is_conflict(error) or status.is_not_found(error))
+                level = logging.DEBUG if quiet else logging.WARNING
+                log.log(level, "secret %s: its token's last use is not noted: %s", objects.key(secret), error)
 
         verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
         bearers = TokenAuthenticators(

@@ -201,7 +201,15 @@ def test_a_token_kept_in_a_secret(control_plane: ControlPlane, namespace: str) -
         '299 - "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated '
         'secret-based tokens."'
     )
-    assert {warning(where) for where in ("/api", pods, f"{path}?watch=1&timeoutSeconds=1")} == {told}
+    robot = f"--serviceaccount={namespace}:default"
+    control_plane.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", robot, "-n", namespace)
+
+    def seen() -> bool:
+        return control_plane.request("GET", pods, headers=bearer, anonymous=True).code == 200
+
+    wait_until("it may look", seen)
+    begun = f"{pods}?watch=1&timeoutSeconds=1"
+    assert {warning(where) for where in ("/api", pods, begun, path)} == {told}, "a list, a watch, a refusal"
     (label,) = control_plane.request("GET", f"{path}/kept").json["metadata"]["labels"].items()
     tracking = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking"
     since = control_plane.request("GET", tracking).json["data"]["since"]

@@ -104,6 +104,8 @@ class Config(Struct, frozen=True):
     etcd_keyfile: Path | None = None
     storage_sqlite: Path | None = None
     accepted_issuers: tuple[str, ...] = ()
+    max_token_expiration: int = 0
+    extend_token_expiration: bool = True
     api_audiences: tuple[str, ...] = ()
     token_auth_file: Path | None = None
     priority_and_fairness: bool = True
@@ -199,6 +201,8 @@ def parse(argv: Sequence[str]) -> Config:
         service_account_signing_key_file=flags.file("service-account-signing-key-file", needed=True) or Path(),
         service_account_issuer=issuers[0] if issuers else "",
         accepted_issuers=issuers[1:],
+        max_token_expiration=_max_token_expiration(flags),
+        extend_token_expiration=flags.is_on("service-account-extend-token-expiration"),
         token_auth_file=flags.file("token-auth-file"),
         priority_and_fairness=flags.is_on("enable-priority-and-fairness"),
         max_requests_inflight=flags.number("max-requests-inflight", 0, 1_000_000),
@@ -259,6 +263,15 @@ def parse(argv: Sequence[str]) -> Config:
     )
     problems.raise_if_any()
     return config
+
+
+def _max_token_expiration(flags: Flags) -> int:
+    """Seconds; 0 for no limit."""
+    seconds = flags.duration("service-account-max-token-expiration")
+    if seconds and not 3600 <= seconds <= 1 << 32:
+        told = "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds"
+        flags.problems.add("--service-account-max-token-expiration", told)
+    return int(seconds)
 
 
 def _authorization_file(flags: Flags, problems: Problems) -> ConfigurationFile | None:

@@ -203,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
     flag("service-account-signing-key-file")
     switch("service-account-lookup", True)  # tokens are always looked up: there is no reason to believe stale ones
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
+    flag("service-account-max-token-expiration", "0s", "the longest that a token which is asked for lives; 0: any time")
+    switch("service-account-extend-token-expiration", True)
     switch("enable-priority-and-fairness", True)
     flag("max-requests-inflight", "400")
     flag("max-mutating-requests-inflight", "200")

@@ -22,6 +22,7 @@ from apimachinery.api.catalogue import (
     PRIORITYLEVELCONFIGURATIONS,
     ROLEBINDINGS,
     ROLES,
+    SECRETS,
     VOLUMEATTACHMENTS,
     with_pod_resize,
 )
@@ -31,7 +32,7 @@ from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.jwt import Signer, load_private_key
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.kit.trace import Trace
-from apimachinery.meta import status
+from apimachinery.meta import objects, status
 from controlplane.apiserver.admission.plugins import Admission
 from controlplane.apiserver.aggregation.wire import Aggregation
 from controlplane.apiserver.audit import legacy
@@ -42,8 +43,9 @@ from controlplane.apiserver.authn import front_proxy, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from controlplane.apiserver.authn.issuer import Issuer
+from controlplane.apiserver.authn.legacy_tokens import Lookup, Mark
 from controlplane.apiserver.authn.reloading import Reloading
-from controlplane.apiserver.authn.service_accounts import Lookup, ServiceAccountAuthenticator
+from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator, TokenAuthenticators
 from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
 from controlplane.apiserver.authn.tokens import Verifier
@@ -57,6 +59,7 @@ from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.identity import IdentityLease
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
+from controlplane.apiserver.bootstrap.legacy_token_tracking import LegacyTokenTracking
 from controlplane.apiserver.bootstrap.objects import ensure_namespaces, ensure_priority_classes
 from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
@@ -229,7 +232,9 @@ class ApiServer:
         await until_answered("local APIServices", self._aggregation.ensure, clock)
         for feed in feeds:
             await feed.synced.wait()
-        beside = [asyncio.create_task(each) for each in (kubernetes.run(), admission.run(), keep(duties, clock))]
+        tracking = LegacyTokenTracking(registry, clock)
+        tasks = (kubernetes.run(), admission.run(), tracking.run(), keep(duties, clock))
+        beside = [asyncio.create_task(each) for each in tasks]
         beside += self._memory(storage, timeline)
         if config.authorization_config is not None:
             beside.append(asyncio.create_task(authorizers.follow(config.authorization_config)))
@@ -274,9 +279,18 @@ class ApiServer:
             assert resource is not None
             return await registry.of(resource).store.find(namespace, name)
 
+        async def mark(secret: Object, before: Object) -> None:
+            try:
+                await registry.of(SECRETS).store.replace(secret, before)
+            except (status.ApiError, StorageError) as error:
+                # Whoever wrote the Secret meanwhile may have noted the same; if not, the next use is noted.
+                quiet = isinstance(error, status.ApiError) and (status.is_conflict(error) or status.is_not_found(error))
+                level = logging.DEBUG if quiet else logging.WARNING
+                log.log(level, "secret %s: its token's last use is not noted: %s", objects.key(secret), error)
+
         verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
         bearers = TokenAuthenticators(
-            _token_authenticators(config, verifier, lookup, clock, self._oidc, self._token_reviews)
+            _token_authenticators(config, verifier, lookup, mark, clock, self._oidc, self._token_reviews)
         )
         signing = config.service_account_signing_key_file
         signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
@@ -287,7 +301,15 @@ class ApiServer:
             anonymous=config.anonymous_auth and not config.anybody_may,
             anonymous_paths=config.anonymous_paths,
         )
-        tokens = TokenRequests(registry, signer, config.service_account_issuer, config.audiences, clock)
+        tokens = TokenRequests(
+            registry,
+            signer,
+            config.service_account_issuer,
+            config.audiences,
+            clock,
+            longest=config.max_token_expiration,
+            extend=config.extend_token_expiration,
+        )
         streams = build_streams(config, registry, self._forwarder)
         tables = Tables(clock)
         probes = {**self._components, **({"etcd-0": storage.healthy} if config.etcd_servers else {})}
@@ -478,12 +500,13 @@ def _token_authenticators(
     config: Config,
     verifier: Verifier,
     lookup: Lookup,
+    mark: Mark,
     clock: Clock,
     oidc: OIDCAuthenticator | None,
     reviews: RemoteReviews | None,
 ) -> list[TokenAuthenticator]:
     """In upstream's order: what is asked of others comes last."""
-    found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, clock)]
+    found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, mark, clock)]
     if config.token_auth_file is not None:
         found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
     if config.bootstrap_token_auth:

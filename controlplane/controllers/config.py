@@ -16,6 +16,10 @@ DEFAULT_PORT = 10257
 _HPA = "--horizontal-pod-autoscaler"
 _DURATIONS = {
     "--cluster-signing-duration": ("8760h0m0s", "longest validity of the certificates issued"),
+    "--legacy-service-account-token-clean-up-period": (
+        "8760h0m0s",
+        "that a token which is kept in a Secret may be unused",
+    ),
     "--node-monitor-period": ("5s", "between two looks at all nodes"),
     "--node-monitor-grace-period": ("50s", "of silence, after which a node is no longer Ready"),
     "--node-startup-grace-period": ("1m0s", "the same for a node that has never been heard"),
@@ -59,6 +63,7 @@ _FORMER = {
     "csrsigning": "certificatesigningrequest-signing-controller",
     "csrcleaner": "certificatesigningrequest-cleaner-controller",
     "serviceaccount-token": "serviceaccount-token-controller",
+    "legacy-service-account-token-cleaner": "legacy-serviceaccount-token-cleaner-controller",
     "clusterrole-aggregation": "clusterrole-aggregation-controller",
     "cronjob": "cronjob-controller",
     "disruption": "disruption-controller",
@@ -81,7 +86,8 @@ class ControllersConfig(ComponentConfig):
     node_mask: prefix length of each node's subnet. second_cluster_cidr, second_node_mask: of the other family, on
     dual-stack clusters.
     signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
-    certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets.
+    certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets;
+    legacy_token_period: how long those may be unused.
     Eviction rates are nodes a second; hpa_down_window: how long a recommendation counts against scaling down.
     """
 
@@ -109,6 +115,7 @@ class ControllersConfig(ComponentConfig):
     signing_key: Path | None = None
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
+    legacy_token_period: float = 365 * 86400.0
 
     def enabled(self, name: str, *, by_default: bool) -> bool:
         """Tell whether `--controllers` asks for the controller: `name`, `-name`, or `*` for the default ones."""
@@ -167,6 +174,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         signing_key=args.cluster_signing_key_file,
         signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
+        legacy_token_period=seconds["--legacy-service-account-token-clean-up-period"],
     )
 
 

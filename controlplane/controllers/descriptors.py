@@ -25,6 +25,7 @@ from controlplane.controllers.ephemeral_volume import EphemeralVolumes
 from controlplane.controllers.garbage_collector import GarbageCollector
 from controlplane.controllers.hpa import PodAutoscaler
 from controlplane.controllers.job import JobController
+from controlplane.controllers.legacy_token_cleaner import LegacyTokenCleaner
 from controlplane.controllers.local_path import LocalPathProvisioner
 from controlplane.controllers.namespace import NamespaceController
 from controlplane.controllers.node_ipam import NodeIpamController
@@ -90,6 +91,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("persistentvolumeclaim-protection-controller", ClaimProtection),
     Descriptor("persistentvolume-protection-controller", VolumeProtection),
     Descriptor("serviceaccount-token-controller", ServiceAccountTokens, lambda c: c.token_key is not None),
+    Descriptor("legacy-serviceaccount-token-cleaner-controller", LegacyTokenCleaner),
     Descriptor("certificatesigningrequest-approving-controller", CertificateApprover),
     Descriptor("certificatesigningrequest-signing-controller", CertificateSigner, lambda c: c.signing_cert is not None),
     Descriptor("certificatesigningrequest-cleaner-controller", CertificateCleaner),

@@ -38,10 +38,12 @@ class MetricsApis:
         except (ApiError, ApiUnreachable) as error:
             said = f"{error} (get pods.metrics.k8s.io)" if isinstance(error, ApiError) else str(error)
             raise ValueError(f"{begun}: unable to fetch metrics from resource metrics API: {said}") from None
-        found = read_samples(listed, resource, container)
-        if not found:
+        if not listed.get("items"):
             raise ValueError(f"{begun}: no metrics returned from resource metrics API")
-        return found
+        try:
+            return read_samples(listed, resource, container)
+        except ValueError as error:
+            raise ValueError(f"{begun}: failed to get container metrics: {error}") from None
 
     async def of_pods(self, namespace: str, selector: str, metric: Object) -> Mapping[str, Sample]:
         """One custom metric of each selected pod, by the pod's name."""

@@ -213,10 +213,13 @@ def read_custom_samples(listed: Object) -> dict[str, Sample]:
 
 
 def read_samples(listed: Object, resource: str, container: str) -> dict[str, Sample]:
-    """Read a PodMetricsList: each pod's sum, or its one container's; pods that lack a part are left out."""
+    """Read a PodMetricsList: each pod's sum, or its one container's; pods that lack a part are left out. Raises
+    ValueError for a pod without that container."""
     found = {}
     for each in listed.get("items") or ():
         parts = [part for part in each.get("containers") or () if not container or part["name"] == container]
+        if container and not parts:
+            raise ValueError(f"container {container} not present in metrics for pod {objects.key(each)}")
         usages = [part["usage"][resource] for part in parts if resource in (part.get("usage") or {})]
         if not usages or len(usages) < len(parts):
             continue

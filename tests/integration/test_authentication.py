@@ -189,7 +189,34 @@ def test_a_token_kept_in_a_secret(control_plane: ControlPlane, namespace: str) -
     account = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
     listed = {"secrets": [{"name": "kept"}, {"name": "another"}]}
     headers = {"Content-Type": "application/merge-patch+json"}
+    bearer = {"Authorization": f"Bearer {token}"}
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+
+    def warning(where: str) -> str | None:
+        return control_plane.request("GET", where, headers=bearer, anonymous=True).headers.get("warning")
+
+    assert warning("/api") is None
     assert control_plane.request("PATCH", account, listed, headers=headers).code == 200
+    told = (
+        '299 - "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated '
+        'secret-based tokens."'
+    )
+    robot = f"--serviceaccount={namespace}:default"
+    control_plane.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", robot, "-n", namespace)
+
+    def seen() -> bool:
+        return control_plane.request("GET", pods, headers=bearer, anonymous=True).code == 200
+
+    wait_until("it may look", seen)
+    begun = f"{pods}?watch=1&timeoutSeconds=1"
+    assert {warning(where) for where in ("/api", pods, begun, path)} == {told}, "a list, a watch, a refusal"
+    (label,) = control_plane.request("GET", f"{path}/kept").json["metadata"]["labels"].items()
+    tracking = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking"
+    since = control_plane.request("GET", tracking).json["data"]["since"]
+    assert label[0] == "kubernetes.io/legacy-token-last-used" and since <= label[1]
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    reviewed = control_plane.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", asked)
+    assert reviewed.json["status"]["authenticated"] and reviewed.headers["warning"] == told
     control_plane.kubectl("delete", "secret", "kept", "-n", namespace)
     assert whoami(control_plane, token)[0] == 401
 

@@ -7,8 +7,10 @@ import signal
 import subprocess
 from pathlib import Path
 
+import orjson
 import pytest
 
+from apimachinery.kit.jwt import decode
 from tests.integration.apiservers import ApiServer
 from tests.integration.process import DEADLINE, wait_until
 
@@ -103,3 +105,28 @@ def test_the_delay_ends(tmp_path: Path, more: list[str]) -> None:
     server = ApiServer(tmp_path / "data", "sqlite", "--shutdown-delay-duration=10ms", *more)
     server.start()
     assert server.stop() == 0
+
+
+def test_how_long_a_token_lives(tmp_path: Path) -> None:
+    flags = ("--service-account-max-token-expiration=2h", "--service-account-extend-token-expiration=false")
+    server = ApiServer(tmp_path / "data", "sqlite", *flags)
+    server.start()
+    try:
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        assert server.request("POST", accounts, {"metadata": {"name": "robot"}}).code == 201
+        container = {"name": "c", "image": "none"}
+        pod = {"metadata": {"name": "p"}, "spec": {"serviceAccountName": "robot", "containers": [container]}}
+        assert server.request("POST", "/api/v1/namespaces/default/pods", pod).code == 201
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
+        for asked, seconds, warning in (
+            (86400, 7200, '299 - "requested expiration of 86400 seconds shortened to 7200 seconds"'),
+            (3607, 3607, None),
+        ):
+            spec = {"expirationSeconds": asked, "boundObjectRef": reference}
+            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+            made = server.request("POST", f"{accounts}/robot/token", body)
+            assert made.json["spec"]["expirationSeconds"] == seconds and made.headers.get("warning") == warning
+            claims = orjson.loads(decode(made.json["status"]["token"].split(".")[1]))
+            assert claims["exp"] - claims["iat"] == seconds and "warnafter" not in claims["kubernetes.io"]
+    finally:
+        server.stop()

@@ -62,3 +62,37 @@ def test_what_a_token_may_be_bound_to(control_plane: ControlPlane, namespace: st
         ),
     ):
         assert refused["message"] == message
+
+
+def test_warnings_of_what_is_below_an_object(control_plane: ControlPlane, namespace: str) -> None:
+    control_plane.kubectl("create", "serviceaccount", "robot", "-n", namespace)
+    path, robot = f"/api/v1/namespaces/{namespace}", {"serviceAccountName": "robot"}
+    container = {"name": "c", "image": "none"}
+    for name in "ab":
+        pod = {"metadata": {"name": name}, "spec": {**robot, "schedulerName": "none", "containers": [container]}}
+        assert control_plane.request("POST", f"{path}/pods", pod).code == 201
+    node = {"apiVersion": "v1", "kind": "Node", "name": "nowhere"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a"}, "target": node, "wrong": 1}
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}, "wrong": 1}
+    for where, body in (
+        ("serviceaccounts/robot/token", asked),
+        ("pods/a/binding", binding),
+        ("bindings", {**binding, "metadata": {"name": "b"}}),
+    ):
+        answer = control_plane.request("POST", f"{path}/{where}", body)
+        assert (answer.code, answer.headers.get("warning")) == (201, '299 - "unknown field \\"wrong\\""'), where
+
+
+def test_a_body_that_says_another_namespace(control_plane: ControlPlane, namespace: str) -> None:
+    path, meta = f"/api/v1/namespaces/{namespace}", {"name": "a", "namespace": "elsewhere"}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "LocalSubjectAccessReview", "spec": {"user": "a"}}
+    for where, body in (
+        (f"{path}/serviceaccounts/a/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}),
+        (f"{path}/pods/a/binding", {"apiVersion": "v1", "kind": "Binding", "target": {"name": "n"}}),
+        (f"{path}/bindings", {"apiVersion": "v1", "kind": "Binding", "target": {"name": "n"}}),
+        (f"{path}/pods/a/eviction", {"apiVersion": "policy/v1", "kind": "Eviction"}),
+        (f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews", review),
+    ):
+        answer = control_plane.request("POST", where, {**body, "metadata": meta})
+        told = "the namespace of the provided object does not match the namespace sent on the request"
+        assert (answer.code, answer.json["message"]) == (400, told), where

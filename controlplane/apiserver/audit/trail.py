@@ -18,6 +18,7 @@ from apimachinery.meta import times
 from apimachinery.meta.objects import copied
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.audit.policy import API_VERSION, COMPLETE, RECEIVED, STARTED, Decision, Level
+from controlplane.apiserver.authn import remarks
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.responses import SAID
@@ -53,7 +54,8 @@ class Trail:
         self.identity = audit_id(request)
         self._stored, self._long = info.is_resource, info.long_running
         self._begun: Object | None = None  # what the head of the answer said, of long-running requests
-        self.annotations: dict[str, str] = {}
+        # The same ones: a token that is reviewed later is remarked on too.
+        self.annotations = remarks.current().annotations
         self._received = times.rfc3339_micro(now())
         self._head: Object = {
             "kind": "Event",

@@ -47,7 +47,7 @@ class Peer(Struct, frozen=True):
 def peer(cert: Mapping[str, Any], der: bytes, *, verified: bool) -> Peer:
     """What ssl's getpeercert tells, as a dict and as bytes (KEP-4193 names the credential by their hash)."""
     words = _words(cert.get("subject", ()))
-    name = next((value for key, value in words if key == "commonName"), "")
+    name = _common_name(words)
     groups = tuple(value for key, value in words if key == "organizationName")
     extra = {CREDENTIAL_ID: (f"X509SHA256={hashlib.sha256(der).hexdigest()}",)}
     return Peer(
@@ -104,3 +104,8 @@ def _spelled(name: _Name) -> str:
 
 def _words(name: _Name) -> list[tuple[str, str]]:
     return [word for relative in name for word in relative]
+
+
+def _common_name(words: list[tuple[str, str]]) -> str:
+    """Of several the last counts, as for Go."""
+    return next((value for key, value in reversed(words) if key == "commonName"), "")

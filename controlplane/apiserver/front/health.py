@@ -35,6 +35,7 @@ _HOOKS = (
     "start-system-namespaces-controller",
     "start-cluster-authentication-info-controller",
     *_IDENTITY_HOOKS,
+    "start-legacy-token-tracking-controller",
     "start-service-ip-repair-controllers",
     "rbac/bootstrap-roles",
     "scheduling/bootstrap-system-priority-classes",

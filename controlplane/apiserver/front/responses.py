@@ -107,7 +107,7 @@ def sent(
     return response
 
 
-def warn(response: web.Response, warnings: Iterable[str]) -> None:
+def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
     """Tell the client, by a response that has not begun."""
     for warning in warnings:
         response.headers.add("Warning", f"299 - {_quoted(warning)}")

@@ -19,6 +19,7 @@ from apimachinery.kit.trace import Trace, current, use
 from apimachinery.meta import status, times
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.trail import Trail, audit_id, trail_of
+from controlplane.apiserver.authn import remarks
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.impersonation import impersonate
 from controlplane.apiserver.authn.user import NOBODY, User
@@ -250,6 +251,7 @@ class Front:
 
     async def _told(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         """The answer, whatever happens."""
+        said = remarks.begin()
         try:
             response = await self._identified(request, info)
         except status.ApiError as error:
@@ -264,6 +266,8 @@ class Front:
         if not response.prepared:
             if "Upgrade" in request.headers:
                 response.force_close()  # what comes after a refused upgrade is no request (CVE-2018-1002105)
+            if said.warnings:
+                _warn(response, said)
             identity = self._identity(request)
             if isinstance(response, Answer) and response.plain and identity.isascii():
                 response.tell({"Cache-Control": PRIVATE, **(request.get(_SEATED) or {})}, identity)
@@ -275,6 +279,7 @@ class Front:
         """The same for what is sent while its handler still runs: watches, logs, what a proxied backend says."""
         if _USER in request and response.status != _UPGRADED:
             self._head(request, response)
+            _warn(response, remarks.current())
 
     def _head(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         response.headers.setdefault("Audit-Id", self._identity(request))
@@ -373,6 +378,12 @@ def _attributes(user: User, info: RequestInfo) -> Attributes:
         field_selector=info.field_selector,
         label_selector=info.label_selector,
     )
+
+
+def _warn(response: web.StreamResponse, said: remarks.Remarks) -> None:
+    """What authentication has to tell goes with whatever is answered, once."""
+    responses.warn(response, said.warnings)
+    said.warnings.clear()
 
 
 def _leaving() -> web.Response:

@@ -39,8 +39,8 @@ def new_uid() -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
 
-def place(call: Call, obj: Object) -> None:
-    """Put the object where the request says it is. Raises ApiError 400 when the two disagree."""
+def place_in_namespace(call: Call, obj: Object) -> None:
+    """Put the object into the request's namespace. Raises ApiError 400 when it says another."""
     meta = obj["metadata"]
     if call.resource.namespaced:
         if meta.get("namespace") and meta["namespace"] != call.namespace:
@@ -50,6 +50,12 @@ def place(call: Call, obj: Object) -> None:
         meta["namespace"] = call.namespace
     else:
         meta.pop("namespace", None)  # many a manifest says one for a kind that has none; nobody is told, as upstream
+
+
+def place(call: Call, obj: Object) -> None:
+    """Put the object where the request says it is. Raises ApiError 400 when the two disagree."""
+    place_in_namespace(call, obj)
+    meta = obj["metadata"]
     if call.name and not meta.get("name"):
         meta["name"] = call.name
     if call.name and meta["name"] != call.name:

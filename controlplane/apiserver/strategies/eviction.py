@@ -17,6 +17,7 @@ from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, delete_object, delete_options
+from controlplane.apiserver.registry.metadata import place_in_namespace
 from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.strategies.pod_fields import with_condition
 
@@ -33,6 +34,7 @@ _SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction s
 async def evict(registry: Registry, collection: Collection, call: Call, document: Any) -> Object:
     """Delete the pod if its budget allows. Raises ApiError 404, 409, 429 (not now), 500 (more than one budget)."""
     eviction = read(call, document, "policy", "v1", "Eviction")
+    place_in_namespace(call, eviction)
     if eviction["metadata"].get("name") != call.name:
         raise status.bad_request("name in URL does not match name in Eviction object")
     asked = eviction.get("deleteOptions") or {}

@@ -17,6 +17,7 @@ from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
+from controlplane.apiserver.registry.metadata import place_in_namespace
 from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.registry import Registry
@@ -71,13 +72,14 @@ class Subresources:
         document = await self._document(request, call)
         match call.resource.plural, call.subresource:
             case "pods", "binding":
-                return responses.document(request, await self._bind(call, call.name, document), code=201)
+                answer = await self._bind(call, call.name, document)
             case "pods", "eviction":
                 answer = await evict(self._registry, collection, call, document)
-                return responses.document(request, answer, code=201, warnings=call.warnings)
             case "serviceaccounts", "token":
-                return responses.document(request, await self._tokens.create(call, document), code=201)
-        raise status.path_not_found()
+                answer = await self._tokens.create(call, document)
+            case _:
+                raise status.path_not_found()
+        return responses.document(request, answer, code=201, warnings=call.warnings)
 
     def virtual(self, resource: Resource) -> Virtual | None:
         """The handler of a kind that is never stored, or None."""
@@ -128,6 +130,7 @@ class Subresources:
 
     async def _bind(self, call: Call, name: str, document: Any) -> Object:
         binding = read(call, document, "", "v1", "Binding")
+        place_in_namespace(call, binding)
         if binding["metadata"].get("name") != name:
             raise status.bad_request("name in URL does not match name in Binding object")
         collection = self._registry.of(PODS)
@@ -154,10 +157,12 @@ class Subresources:
         name = meta.get("name") if isinstance(meta, dict) else None
         if not isinstance(name, str) or not name:
             raise status.bad_request("name is required")
-        return responses.document(request, await self._bind(call, name, document), code=201)
+        answer = await self._bind(call, name, document)
+        return responses.document(request, answer, code=201, warnings=call.warnings)
 
     async def _review(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         accept(request.headers.get("Accept", ""), transforms=False)  # a review has neither table nor metadata
         obj = read(call, await self._document(request, call), *call.resource.gvk)
+        place_in_namespace(call, obj)
         await self._registry.of(call.resource).admission.admit(call, obj, call.resource.gvk)
         return responses.document(request, await self._reviews.answer(call, obj), code=201, warnings=call.warnings)

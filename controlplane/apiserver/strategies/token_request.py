@@ -15,6 +15,7 @@ from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.registry.metadata import place_in_namespace
 from controlplane.apiserver.registry.registry import Registry
 
 Object = dict[str, Any]
@@ -27,17 +28,28 @@ _BINDABLE: dict[str, Resource] = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 
 
 class TokenRequests:
-    """Issues service account tokens."""
+    """Issues service account tokens. longest: seconds that a token may be asked for, 0 for any; extend: whether what a
+    kubelet asks for is given a year."""
 
     def __init__(
-        self, registry: Registry, signer: Reloading[Signer], issuer: str, audiences: tuple[str, ...], clock: Clock
+        self,
+        registry: Registry,
+        signer: Reloading[Signer],
+        issuer: str,
+        audiences: tuple[str, ...],
+        clock: Clock,
+        *,
+        longest: int = 0,
+        extend: bool = True,
     ) -> None:
         self._registry, self._signer, self._clock = registry, signer, clock
         self._issuer, self._audiences = issuer, audiences
+        self._longest, self._extend = longest, extend
 
     async def create(self, call: Call, document: Any) -> Object:
         """The TokenRequest with its token. Raises ApiError 400, 404, 409, 422."""
         request = read(call, document, "authentication.k8s.io", "v1", "TokenRequest")
+        place_in_namespace(call, request)
         name = request["metadata"].get("name")
         if name and name != call.name:
             told = "must match the service account name if specified"
@@ -59,12 +71,15 @@ class TokenRequests:
             "namespace": call.namespace,
             "serviceaccount": {"name": meta["name"], "uid": meta["uid"]},
         }
-        lifetime = seconds
         if reference := spec.get("boundObjectRef"):
             await self._bind(call, reference, bound)
-            if reference.get("kind") == "Pod" and seconds == _WARN_AFTER and self._are_ours(audiences):
-                lifetime = _EXTENDED
-                bound["warnafter"] = int(now.timestamp()) + _WARN_AFTER
+        if 0 < self._longest < seconds:
+            call.warn(f"requested expiration of {seconds} seconds shortened to {self._longest} seconds")
+            seconds = self._longest
+        lifetime = seconds
+        if self._extend and "pod" in bound and seconds == _WARN_AFTER and self._are_ours(audiences):
+            lifetime = _EXTENDED
+            bound["warnafter"] = int(now.timestamp()) + _WARN_AFTER
         begun, identity = int(now.timestamp()), str(uuid.uuid4())
         call.annotate("authentication.kubernetes.io/issued-credential-id", f"JTI={identity}")
         claims = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from cryptography import x509
@@ -11,14 +10,14 @@ from apimachinery.api.catalogue import CERTIFICATESIGNINGREQUESTS, SUBJECTACCESS
 from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
+from apimachinery.meta.status import ApiError
 from controlplane.controllers.certificates import request as requests
 from controlplane.controllers.context import Context
-
-log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
 NAME = "certificatesigningrequest-approving-controller"
+_FIRST_RETRY = 0.2  # seconds (NewCertificateController)
 _SELF = "Auto approving self kubelet client certificate after SubjectAccessReview."
 _ANY = "Auto approving kubelet client certificate after SubjectAccessReview."
 
@@ -45,7 +44,7 @@ class CertificateApprover:
         self._client = context.client
         informer = context.informer(CERTIFICATESIGNINGREQUESTS)
         self._requests = informer.lister
-        self._queue = WorkQueue(context.clock)
+        self._queue = WorkQueue(context.clock, base=_FIRST_RETRY)
         self.loop = Controller(NAME, self.reconcile, self._queue)
         informer.add_handler(lambda csr: self._queue.add(objects.name(csr)))
 
@@ -66,7 +65,9 @@ class CertificateApprover:
                 await requests.answer(self._client, approved, "approval")
                 return None
         if tried:
-            log.info("recognized csr %s as %s but subject access review was not approved", key, tried)
+            # Tried again, later each time: the right may be granted after the request was made.
+            told = f'recognized csr "{key}" as [{" ".join(tried)}] but subject access review was not approved'
+            raise ApiError(403, "Forbidden", told)
         return None
 
     async def _allowed(self, csr: Object, subresource: str) -> bool:

@@ -29,6 +29,19 @@ _SANS: tuple[tuple[type[x509.GeneralName], str], ...] = (
     (x509.UniformResourceIdentifier, "URI"),
 )
 
+# The attributes of a subject, and whether one counts (crypto/x509/pkix: Name.ToRDNSequence).
+_SUBJECT = (
+    (x509.NameOID.COUNTRY_NAME, False),
+    (x509.NameOID.ORGANIZATION_NAME, False),
+    (x509.NameOID.ORGANIZATIONAL_UNIT_NAME, False),
+    (x509.NameOID.LOCALITY_NAME, False),
+    (x509.NameOID.STATE_OR_PROVINCE_NAME, False),
+    (x509.NameOID.STREET_ADDRESS, False),
+    (x509.NameOID.POSTAL_CODE, False),
+    (x509.NameOID.COMMON_NAME, True),
+    (x509.NameOID.SERIAL_NUMBER, True),
+)
+
 
 class RefusedRequest(ValueError):
     """The signer does not issue that; the text is the condition's message."""
@@ -72,35 +85,50 @@ def words(name: x509.Name, oid: x509.ObjectIdentifier) -> list[str]:
 
 
 def common_name(request: x509.CertificateSigningRequest) -> str:
-    """The subject's common name, or ""."""
-    return next(iter(words(request.subject, x509.NameOID.COMMON_NAME)), "")
+    """The subject's common name, or "". Of several the last counts, as for Go, and so for who verifies."""
+    return next(reversed(words(request.subject, x509.NameOID.COMMON_NAME)), "")
+
+
+def subject(request: x509.CertificateSigningRequest) -> x509.Name:
+    """The subject as it is certified: what Go knows of a name, in its order, with the last of several common names and
+    serial numbers. Other attributes nobody has checked."""
+    parts = []
+    for oid, single in _SUBJECT:
+        held = dict.fromkeys(request.subject.get_attributes_for_oid(oid))
+        if held:
+            parts.append(x509.RelativeDistinguishedName(list(held)[-1:] if single else held))
+    return x509.Name(parts)
 
 
 def alternative_names(request: x509.CertificateSigningRequest) -> x509.SubjectAlternativeName | None:
-    """The subject alternative names asked for, or None."""
+    """The subject alternative names asked for that are certified: of the kinds that are checked; None for none."""
     try:
-        return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        held = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return None
+    names = [name for kind, _ in _SANS for name in held if isinstance(name, kind)]
+    return x509.SubjectAlternativeName(names) if names else None
 
 
 def check(signer: str, request: x509.CertificateSigningRequest, usages: Iterable[str]) -> None:
     """Raises RefusedRequest for what the signer does not issue."""
     asked = set(usages)
     if signer == KUBELET_CLIENT:
-        _check_node(request)
+        _check_organization(request)
         for kind, label in _SANS:
             if _holds(request, kind):
                 raise RefusedRequest(f"{label} subjectAltNames are not allowed")
+        _check_common_name(request)
         _check_usages(asked, "client auth")
     elif signer == KUBELET_SERVING:
-        _check_node(request)
+        _check_organization(request)
         if not _holds(request, x509.DNSName) and not _holds(request, x509.IPAddress):
             raise RefusedRequest("DNS or IP subjectAltName is required")
         for kind, label in (_SANS[1], _SANS[3]):
             if _holds(request, kind):
                 raise RefusedRequest(f"{label} subjectAltNames are not allowed")
         _check_usages(asked, "server auth")
+        _check_common_name(request)
     elif signer == CLIENT:
         for usage in usages:
             if usage != "client auth" and usage not in _OPTIONAL:
@@ -109,9 +137,12 @@ def check(signer: str, request: x509.CertificateSigningRequest, usages: Iterable
             raise RefusedRequest("missing required usage for client certificate: client auth")
 
 
-def _check_node(request: x509.CertificateSigningRequest) -> None:
+def _check_organization(request: x509.CertificateSigningRequest) -> None:
     if words(request.subject, x509.NameOID.ORGANIZATION_NAME) != _NODES:
         raise RefusedRequest("subject organization is not system:nodes")
+
+
+def _check_common_name(request: x509.CertificateSigningRequest) -> None:
     if not common_name(request).startswith(_NODE_PREFIX):
         raise RefusedRequest("subject common name does not begin with system:node:")
 

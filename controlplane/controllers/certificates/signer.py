@@ -81,7 +81,7 @@ class SigningAuthority:
         asked = set(usages)
         builder = (
             x509.CertificateBuilder()
-            .subject_name(request.subject)
+            .subject_name(subject := requests.subject(request))
             .issuer_name(cert.subject)
             .public_key(request.public_key())
             .serial_number(x509.random_serial_number())
@@ -96,7 +96,7 @@ class SigningAuthority:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_authority_key(cert), critical=False)
         if (names := requests.alternative_names(request)) is not None:
-            builder = builder.add_extension(names, critical=False)
+            builder = builder.add_extension(names, critical=not subject.rdns)
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def lifetime(self, seconds: int | None) -> float:

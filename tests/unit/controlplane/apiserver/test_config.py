@@ -72,6 +72,18 @@ def test_every_problem_at_once(needed):
         assert part in text
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("", 0), ("0s", 0), ("1h", 3600), ("90m", 5400), ("59m59s", None)])
+def test_how_long_a_token_may_live(needed, text, seconds):
+    words = [*needed, "--storage-sqlite=/tmp/x", *([f"--service-account-max-token-expiration={text}"] if text else [])]
+    if seconds is None:
+        with pytest.raises(ConfigError, match=r"must be between 1 hour and 2\^32 seconds"):
+            parse(words)
+        return
+    config = parse(words)
+    assert (config.max_token_expiration, config.extend_token_expiration) == (seconds, True)
+    assert not parse([*words, "--service-account-extend-token-expiration=false"]).extend_token_expiration
+
+
 def test_one_store_only(needed):
     with pytest.raises(ConfigError, match="exactly one"):
         parse([*needed, "--etcd-servers=http://127.0.0.1:1", "--storage-sqlite=/tmp/x"])

@@ -1,4 +1,4 @@
-"""Whom a front proxy names in its headers."""
+"""Whom a certificate names, and whom a front proxy in its headers."""
 
 from pathlib import Path
 from typing import Any
@@ -96,3 +96,12 @@ def test_two_authorities_of_one_name(tmp_path: Path) -> None:
     proxy = configured(tmp_path, [front], [clients])
     assert judged(proxy, shown(front)) == (True, False)
     assert judged(proxy, shown(clients)) == (False, True)
+
+
+def test_of_several_common_names_the_last_counts() -> None:
+    subject = ((("commonName", "first"), ("organizationName", "o")), (("commonName", "last"),))
+    begins, ends = "Jan  1 00:00:00 2026 GMT", "Jan  2 00:00:00 2026 GMT"
+    shown = {"subject": subject, "issuer": (*subject, (("commonName", "ca"),)), "notBefore": begins, "notAfter": ends}
+    found = peer(shown, b"", verified=True)
+    assert found.user is not None and (found.common_name, found.user.name) == ("last", "last")
+    assert found.user.groups == ("o", "system:authenticated")

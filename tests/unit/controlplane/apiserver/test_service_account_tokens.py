@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.jwt import Signer, key_id
 from apimachinery.meta import times
+from controlplane.apiserver.authn import remarks
+from controlplane.apiserver.authn.legacy_tokens import INVALID_SINCE, LAST_USED
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
 from controlplane.apiserver.authn.tokens import LEGACY_ISSUER, TokenError, Verifier
@@ -22,27 +24,41 @@ def ago(seconds):
     return {"deletionTimestamp": times.rfc3339(NOW - datetime.timedelta(seconds=seconds))}
 
 
-async def refusal(claims, metadata, objects=()):
-    """Why the token is refused, None when it is not. metadata: changes of the account's (None: there is none)."""
+async def refusal(claims, metadata, objects=(), *, marked=None, **account):
+    """Why the token is refused, None when it is not. metadata: changes of the account's (None: there is none); account:
+    its other fields; marked: gets the labels that its Secret is given."""
     token = Signer(KEY).sign(claims)
     store = {key: {"metadata": {"uid": "1", **meta}} for key, meta in dict(objects).items()}
     if metadata is not None:
-        store["serviceaccounts", "a", "robot"] = {"metadata": {"uid": "1", **metadata}}
+        store["serviceaccounts", "a", "robot"] = {"metadata": {"uid": "1", **metadata}, **account}
     if (secret := store.get(("secrets", "a", "kept"))) is not None:
         secret["data"] = {"token": base64.b64encode(token.encode()).decode()}
 
     async def lookup(plural, namespace, name):
         return store.get((plural, namespace, name))
 
+    async def mark(secret, before):
+        assert marked is not None and before is store["secrets", "a", "kept"]
+        marked.append(secret["metadata"]["labels"])
+
     keys = {key_id(KEY.public_key()): KEY.public_key()}
     verifier = Verifier(Reloading("keys", [], lambda: keys), ["https://us"], ["https://us"])
     try:
-        await ServiceAccountAuthenticator(verifier, lookup, ManualClock(NOW)).authenticate(token)
+        await ServiceAccountAuthenticator(verifier, lookup, mark, ManualClock(NOW)).authenticate(token)
     except TokenError as error:
         return str(error)
     return None
 
 
+PREFIX = "kubernetes.io/serviceaccount"
+KEPT = {
+    "iss": LEGACY_ISSUER,
+    "sub": "system:serviceaccount:a:robot",
+    f"{PREFIX}/namespace": "a",
+    f"{PREFIX}/secret.name": "kept",
+    f"{PREFIX}/service-account.name": "robot",
+    f"{PREFIX}/service-account.uid": "1",
+}
 GONE = "service account token has been invalidated"
 
 
@@ -78,6 +94,13 @@ GONE = "service account token has been invalidated"
             "node UID (2) does not match service account node ref claim (1)",
         ),
         ({"node": "n", "pod": "p"}, {}, {("pods", "a", "p"): {}}, None),
+        ({}, {"uid": "2", **ago(61)}, {}, "service account UID (2) does not match claim (1)"),
+        (
+            {"pod": "p"},
+            {},
+            {("pods", "a", "p"): {"uid": "2", **ago(61)}},
+            "pod UID (2) does not match service account pod ref claim (1)",
+        ),
     ],
 )
 async def test_bound_tokens(bound, account, objects, why):
@@ -111,14 +134,71 @@ async def test_bound_tokens(bound, account, objects, why):
     ],
 )
 async def test_tokens_that_are_kept(secret, account, why):
-    prefix = "kubernetes.io/serviceaccount"
-    claims = {
-        "iss": LEGACY_ISSUER,
-        "sub": "system:serviceaccount:a:robot",
-        f"{prefix}/namespace": "a",
-        f"{prefix}/secret.name": "kept",
-        f"{prefix}/service-account.name": "robot",
-        f"{prefix}/service-account.uid": "1",
-    }
     objects = {} if secret is None else {("secrets", "a", "kept"): secret}
-    assert await refusal(claims, account, objects) == why
+    assert await refusal(KEPT, account, objects, marked=[]) == why
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ("sub", "sub claim is missing"),
+        (f"{PREFIX}/namespace", "namespace claim is missing"),
+        (f"{PREFIX}/secret.name", "secretName claim is missing"),
+        (f"{PREFIX}/service-account.name", "serviceAccountName claim is missing"),
+        (f"{PREFIX}/service-account.uid", "serviceAccountUID claim is missing"),
+    ],
+)
+async def test_a_kept_token_says_everything(missing, why):
+    assert await refusal({**KEPT, missing: ""}, {}, {("secrets", "a", "kept"): {}}) == why
+    other = {**KEPT, "sub": "system:serviceaccount:b:robot"}
+    assert await refusal(other, {}, {("secrets", "a", "kept"): {}}) == "sub claim is invalid"
+
+
+@pytest.mark.parametrize(
+    ("labels", "given"),
+    [
+        ({}, "2026-01-01"),
+        ({LAST_USED: "2025-12-31"}, "2026-01-01"),
+        ({LAST_USED: "2026-01-01"}, None),
+        ({LAST_USED: "2026-01-02"}, None),
+        ({LAST_USED: "2026-01-03"}, "2026-01-01"),
+        ({INVALID_SINCE: "2025-12-31"}, "2026-01-01"),
+    ],
+)
+async def test_when_a_kept_token_was_used_last(labels, given):
+    marked = []
+    await refusal(KEPT, {}, {("secrets", "a", "kept"): {"labels": labels}}, marked=marked)
+    assert marked == ([] if given is None else [{**labels, LAST_USED: given}])
+
+
+AUTOMATIC = (
+    "Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated "
+    "secret-based tokens."
+)
+
+
+@pytest.mark.parametrize(
+    ("listed", "labels", "warnings", "annotation"),
+    [
+        ([], {}, [], ("manual-secret", "kept")),
+        ([{"name": "kept"}], {}, [AUTOMATIC], ("autogenerated-secret", "kept")),
+        ([{"name": "kept"}], {INVALID_SINCE: "2025-12-31"}, [], ("invalidated", "kept/a")),
+    ],
+)
+async def test_what_is_remarked_of_a_kept_token(listed, labels, warnings, annotation):
+    said, (name, value) = remarks.begin(), annotation
+    await refusal(KEPT, {}, {("secrets", "a", "kept"): {"labels": labels}}, marked=[], secrets=listed)
+    assert said.warnings == warnings
+    assert said.annotations == {f"authentication.k8s.io/legacy-token-{name}": value}
+
+
+@pytest.mark.parametrize(("after", "told"), [(0, None), (1, None), (-5, "5"), (None, None)])
+async def test_a_token_that_should_have_been_renewed(after, told):
+    bound = {"namespace": "a", "serviceaccount": {"name": "robot", "uid": "1"}}
+    if after is not None:
+        bound["warnafter"] = SECONDS + after
+    claims = {"iss": "https://us", "aud": ["https://us"], "exp": SECONDS + 60, "kubernetes.io": bound}
+    said = remarks.begin()
+    assert await refusal({**claims, "sub": "system:serviceaccount:a:robot"}, {}) is None
+    stale = f"subject: system:serviceaccount:a:robot, seconds after warning threshold: {told}"
+    assert said.annotations == ({"authentication.k8s.io/stale-token": stale} if told else {})

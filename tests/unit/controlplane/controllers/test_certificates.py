@@ -52,6 +52,9 @@ DNS = x509.DNSName("n1")
         (requests.KUBELET_CLIENT, NODE_USAGES, {"sans": [DNS]}, "DNS subjectAltNames are not allowed"),
         (requests.KUBELET_SERVING, ["digital signature", "server auth"], {"sans": [DNS]}, None),
         (requests.KUBELET_SERVING, ["digital signature", "server auth"], {}, "DNS or IP subjectAltName is required"),
+        (requests.KUBELET_CLIENT, NODE_USAGES, {"cn": "bob", "sans": [DNS]}, "DNS subjectAltNames are not allowed"),
+        (requests.KUBELET_CLIENT, [], {"cn": "bob"}, "subject common name does not begin with system:node:"),
+        (requests.KUBELET_SERVING, [], {"cn": "bob", "sans": [DNS]}, "usages did not match ["),
         (requests.CLIENT, ["client auth"], {"cn": "bob", "orgs": ()}, None),
         (requests.CLIENT, ["digital signature"], {}, "missing required usage for client certificate: client auth"),
         (requests.CLIENT, ["client auth", "server auth"], {}, "invalid usage for client certificate: server auth"),
@@ -88,7 +91,7 @@ def test_an_issued_certificate(tmp_path, asked, seconds):
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     cert = x509.load_pem_x509_certificate(authority.issue(pkcs10(sans=[DNS]), NODE_USAGES, asked, now))
     cert.verify_directly_issued_by(x509.load_pem_x509_certificate(pair.cert_pem))
-    assert cert.subject == pkcs10().subject and cert.public_key() == KEY.public_key()
+    assert cert.subject.rfc4514_string() == "CN=system:node:n1,O=system:nodes" and cert.public_key() == KEY.public_key()
     life = (cert.not_valid_after_utc - cert.not_valid_before_utc).total_seconds()
     assert life == seconds + (0 if seconds < 8 * 3600 else 300)
     purposes = cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -97,6 +100,34 @@ def test_an_issued_certificate(tmp_path, asked, seconds):
     assert usage.digital_signature and not usage.key_encipherment and not usage.key_cert_sign
     assert not cert.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert list(cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == [DNS]
+
+
+def test_what_is_not_checked_is_not_certified(tmp_path):
+    pair = Authority.create("kubernetes").pair
+    (tmp_path / "ca.crt").write_bytes(pair.cert_pem)
+    (tmp_path / "ca.key").write_bytes(pair.key_pem)
+    authority = SigningAuthority(tmp_path / "ca.crt", tmp_path / "ca.key", 3600)
+
+    def issued(subject, sans):
+        names = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
+        builder = x509.CertificateSigningRequestBuilder().subject_name(names)
+        asked = builder.add_extension(x509.SubjectAlternativeName(sans), critical=True).sign(KEY, hashes.SHA256())
+        now = datetime.datetime.now(datetime.UTC)
+        return asked, x509.load_pem_x509_certificate(authority.issue(asked, NODE_USAGES, None, now))
+
+    other = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "admin")]))
+    subject = [(NameOID.COMMON_NAME, "a"), (NameOID.DOMAIN_COMPONENT, "d"), (NameOID.COMMON_NAME, "b")]
+    asked, cert = issued([*subject, (NameOID.ORGANIZATION_NAME, "y"), (NameOID.ORGANIZATION_NAME, "x")], [other, DNS])
+    assert requests.common_name(asked) == "b"
+    assert cert.subject.rdns[1:] == x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "b")]).rdns
+    assert {each.value for each in cert.subject.rdns[0]} == {"x", "y"} and len(cert.subject.rdns) == 2
+    names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert list(names.value) == [DNS] and not names.critical
+    _, cert = issued(subject[:1], [other])
+    with pytest.raises(x509.ExtensionNotFound):
+        cert.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    _, cert = issued([], [DNS])
+    assert cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical
 
 
 @pytest.mark.parametrize(

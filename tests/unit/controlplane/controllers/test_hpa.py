@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
 
+from controlplane.controllers.discovery import ServedKinds
 from controlplane.controllers.hpa_behavior import History, limit, stabilize
+from controlplane.controllers.hpa_metrics import MetricsApis
 from controlplane.controllers.hpa_replicas import (
     Caution,
     Proposal,
@@ -101,14 +105,49 @@ def test_what_cannot_be_told(of: list[Object], values: dict[str, Sample], told: 
 def test_reading_metrics() -> None:
     def item(name: str, **usage: str) -> Object:
         containers = [{"name": part, "usage": {"cpu": cpu}} for part, cpu in usage.items()]
-        return {"metadata": {"name": name}, "timestamp": ago(5), "window": "15s", "containers": containers}
+        meta = {"name": name, "namespace": "default"}
+        return {"metadata": meta, "timestamp": ago(5), "window": "15s", "containers": containers}
 
     listed = {"items": [item("a", main="250m", side="1"), item("b", main="100n"), item("c")]}
     listed["items"].append({**item("d", main="1"), "containers": [{"name": "main", "usage": {"memory": "1Mi"}}]})
     found = read_samples(listed, "cpu", "")
     assert {name: each.value for name, each in found.items()} == {"a": 1250, "b": 1}
     assert found["a"].window == 15
-    assert {name: each.value for name, each in read_samples(listed, "cpu", "side").items()} == {"a": 1000}
+    with pytest.raises(ValueError, match=r"^container side not present in metrics for pod default/b$"):
+        read_samples(listed, "cpu", "side")
+    assert {name: each.value for name, each in read_samples({"items": listed["items"][:1]}, "cpu", "side").items()} == {
+        "a": 1000
+    }
+    assert read_samples({"items": listed["items"][3:]}, "cpu", "main") == {}
+
+
+class Answer:
+    """In the place of the API server."""
+
+    def __init__(self, listed: Object) -> None:
+        self._listed = listed
+
+    async def raw(self, method: str, path: str, query: Object) -> bytes:
+        assert (method, path) == ("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/a/pods")
+        return orjson.dumps(self._listed)
+
+
+async def test_what_the_resource_metrics_api_lacks() -> None:
+    parts = [{"name": "main", "usage": {"memory": "1Mi"}}]
+    item = {"metadata": {"name": "p", "namespace": "a"}, "timestamp": ago(5), "window": "15s", "containers": parts}
+
+    async def asked(container: str, *items: Object) -> Mapping[str, Sample]:
+        client: Any = Answer({"items": items})
+        return await MetricsApis(client, ServedKinds(client)).resource("a", "app=web", "cpu", container)
+
+    begun = "^unable to get metrics for resource cpu: "
+    with pytest.raises(ValueError, match=rf"{begun}no metrics returned from resource metrics API$"):
+        await asked("")
+    with pytest.raises(
+        ValueError, match=rf"{begun}failed to get container metrics: container side not present in metrics for pod a/p$"
+    ):
+        await asked("side", item)
+    assert await asked("", item) == {} == await asked("main", item)
 
 
 def rules(*policies: tuple[str, int, int], select: str = "Max", window: int | None = None) -> Object:

@@ -221,6 +221,38 @@ def test_a_set_is_added_to_and_each_item_has_its_owners() -> None:
     assert owners(entries)["me"] == {"f:metadata": {"f:finalizers": {'v:"b"': {}, 'v:"c"': {}}}}
 
 
+@pytest.mark.parametrize(
+    ("live_items", "applied_items", "merged"),
+    [
+        ("ab", "ba", "ba"),
+        ("ab", "axb", "axb"),
+        ("abcde", "1b2ed", "a1bc2ed"),
+        ("abc", "", "abc"),
+        ("", "ab", "ab"),
+        ("xab", "bya", "xbya"),
+        ("abcd", "defa", "bcdefa"),
+        ("cdefghij", "2h3e4kl", "cdfg2hij3e4kl"),
+        ("abcdefghij", "1b2h3e4kl", "a1bcdfg2hij3e4kl"),
+        ("cagfca", "cfag", "cfag"),
+        ("abb", "c", "abbc"),
+        ("abb", "b", "ab"),
+        ("abcdec", "1b2ed", "a1bc2ecd"),
+        ("abcdec", "1b2ced", "a1b2ced"),
+        ("aabb", "bcd", "aabcd"),
+    ],
+)
+def test_what_is_applied_keeps_its_order(live_items: str, applied_items: str, merged: str) -> None:
+    """And takes the place of doubled items."""
+    held = [{"name": name} for name in live_items]
+    found, _ = plan_apply(
+        live(applied("u", {}), spec={"containers": held}),
+        config(spec={"containers": [{"name": name} for name in applied_items]}),
+        PODS,
+        me(force=True),
+    )
+    assert "".join(each["name"] for each in found["spec"]["containers"]) == merged
+
+
 def test_atomic_lists_and_maps_are_one_value() -> None:
     def deployment(**spec: Any) -> Object:
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": spec}

@@ -192,12 +192,40 @@ def test_an_item_goes_with_all_that_was_defaulted_in_it() -> None:
     assert found["spec"]["containers"] == [{"name": "c", "image": "i", "imagePullPolicy": "Always"}]
 
 
-def test_an_item_stays_when_somebody_owns_a_part_of_it() -> None:
+def test_an_item_goes_unless_somebody_else_owns_the_item() -> None:
+    """Who owns but a part of it does not keep it: an item without its key would be left."""
     before = pod({"name": "c", "image": "i"}, {"name": "d", "image": "j"})
     part = {"f:spec": {"f:containers": {'k:{"name":"d"}': {"f:image": {}}}}}
     before["metadata"]["managedFields"] = [owned_by("me", before), updated("u", part)]
+    found, entries = plan_apply(before, pod({"name": "c", "image": "i"}), PODS, me())
+    assert found["spec"]["containers"] == [{"name": "c", "image": "i"}]
+    assert list(owners(entries)) == ["me"], "nobody owns a part of what is gone"
+    whole = {"f:spec": {"f:containers": {'k:{"name":"d"}': {".": {}, "f:name": {}}}}}
+    before["metadata"]["managedFields"] = [owned_by("me", before), updated("u", whole)]
     found, _ = plan_apply(before, pod({"name": "c", "image": "i"}), PODS, me())
-    assert [each.get("image") for each in found["spec"]["containers"]] == ["i", "j"]
+    assert found["spec"]["containers"] == [{"name": "c", "image": "i"}, {"name": "d"}]
+
+
+def test_a_field_goes_with_all_that_was_defaulted_in_it() -> None:
+    mine = pod(
+        {"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": 80}}},
+        volumes=[{"name": "v", "configMap": {"name": "m"}}],
+        securityContext={"runAsUser": 1},
+    )
+    before = pod(
+        {"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": 80, "path": "/"}, "periodSeconds": 10}},
+        volumes=[{"name": "v", "configMap": {"name": "m", "defaultMode": 420}}],
+        securityContext={"runAsUser": 1, "fsGroup": 2},
+    )
+    group = updated("u", {"f:spec": {"f:securityContext": {"f:fsGroup": {}}}})
+    before["metadata"]["managedFields"] = [owned_by("me", mine), group]
+    wanted = pod({"name": "c", "image": "i"}, volumes=[{"name": "v", "emptyDir": {}}])
+    found, _ = plan_apply(before, wanted, PODS, me())
+    assert found["spec"] == {
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "securityContext": {"fsGroup": 2},
+    }
 
 
 def test_items_with_two_keys() -> None:
@@ -274,6 +302,24 @@ def test_null_takes_a_field_away_and_owns_its_absence() -> None:
     before = live(applied("me", DATA_X), data={"x": "1", "y": "2"})
     found, entries = plan_apply(before, config(data={"x": None}), MAPS, me())
     assert found["data"] == {"y": "2"} and owners(entries) == {"me": DATA_X}
+
+
+def test_null_is_a_value_that_others_must_not_lose() -> None:
+    before = live(updated("u", DATA_X), data={"x": "1"})
+    with pytest.raises(ApiError, match=r"1 conflict: .*: [.]data[.]x$"):
+        plan_apply(before, config(data={"x": None}), MAPS, me())
+    found, entries = plan_apply(before, config(data={"x": None}), MAPS, me(force=True))
+    assert not found["data"] and owners(entries) == {"me": DATA_X}
+
+
+def test_null_takes_no_map_and_no_keyed_list_away() -> None:
+    """As `labels:` with nothing behind it in a manifest: others' entries stay."""
+    before = pod({"name": "c", "image": "i"}, nodeSelector={"a": "1"})
+    before["metadata"] |= {"labels": {"a": "1"}, "managedFields": [updated("u", {"f:metadata": {"f:labels": {}}})]}
+    wanted = {**pod(), "metadata": {"name": "a", "labels": None}, "spec": {"containers": None, "nodeSelector": None}}
+    found, _ = plan_apply(before, wanted, PODS, me())
+    assert found["metadata"]["labels"] == {"a": "1"}
+    assert found["spec"] == {"containers": [{"name": "c", "image": "i"}]}, "what is one value goes"
 
 
 def test_older_records_of_what_is_one_value_now_take_nothing_away() -> None:

@@ -1,6 +1,7 @@
 """Who set which field by create, update and patch (KEP-555): what metadata.managedFields says besides the appliers.
 
-A writer owns what it changes, and takes it from whoever had it; what is removed is nobody's.
+A writer owns what it changes, and takes it from whoever had it; what is removed is nobody's. The time of an entry is
+that of its writer's last change, also of what it had already; what is only removed changes no time.
 """
 
 from __future__ import annotations
@@ -34,17 +35,33 @@ def record_change(
     """
     said = new["metadata"].get("managedFields") or []
     held = (old["metadata"].get("managedFields") or []) if old is not None else []
-    if old is not None and said == [{}]:
-        return []  # the way to start afresh
+    if old is not None and not call.subresource and (said == [{}] or new["metadata"].get("managedFields") == []):
+        return []  # the ways to start afresh
     schema = call.resource.rules.patch_meta if isinstance(call.resource, DefinedResource) else apply_meta(gvk)
     if old is None:
         fields = field_sets.wire_of(new, schema)
         return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []
-    changed, gone = field_sets.changes_between(old, new, schema)
     entries = said if not call.subresource and said and all(map(_is_entry, said)) else held
+    if not entries:
+        return []  # whose writes are not recorded, those are recorded from its first apply on
+    changed, gone = field_sets.changes_between(old, new, schema)
     if not changed and not gone:
         return entries
     return _capped(_after_change(call, entries, changed, gone, _api_version(gvk), times.rfc3339(now)))
+
+
+def keep_times(new: Object, old: Object) -> None:
+    """Put the old times back, in place, when they are all that an update has changed in the end: admission may have
+    undone the rest, and then there is nothing to write."""
+    entries, before = new["metadata"].get("managedFields") or [], old["metadata"].get("managedFields") or []
+    if entries != before and _timeless(entries) == _timeless(before):
+        kept = {**new, "metadata": {**new["metadata"], "managedFields": before}}
+        if kept == old:
+            new["metadata"] = kept["metadata"]
+
+
+def _timeless(entries: list[Object]) -> list[Object]:
+    return [{**entry, "time": None} for entry in entries]
 
 
 def _after_change(
@@ -58,12 +75,12 @@ def _after_change(
         had, lost = (field_sets.holds(tree, path) for path in changed), (field_sets.holds(tree, path) for path in gone)
         if not any(lost) and (all(had) if is_mine else not any(had)):
             # The usual case, found out without taking the set apart: the writer had all this, nobody else any of it.
-            left.append(entry)  # the time tells of the last change of the set
+            left.append({**entry, "time": now} if is_mine and changed else entry)
             owned = frozenset() if is_mine else owned
             continue
         fields = field_sets.from_wire(tree)
-        if is_mine:
-            owned = (fields | changed) - gone
+        if is_mine and changed:
+            owned = fields - gone | changed
             continue
         remaining = fields - changed - gone
         if remaining:

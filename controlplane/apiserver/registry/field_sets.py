@@ -48,20 +48,29 @@ def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Itera
             meta = schema.field(name) if schema is not None else None
             here = (*path, f"f:{name}")
             if isinstance(below, list) and meta is not None and "merge" in meta.strategies:
-                keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
-                for item in below:
-                    if keys and isinstance(item, dict):
-                        step = (*here, key_step(keys, item))
-                        yield (*step, "."), None
-                        yield from _walk(item, meta.schema, step)
-                    else:
-                        yield (*here, "v:" + orjson.dumps(item).decode()), None
+                yield from _walk_items(below, meta, here)
             elif isinstance(below, list) or (meta is not None and "replace" in meta.strategies):
                 yield here, below
             else:
                 yield from _walk(below, meta.schema if meta is not None else None, here)
     elif path:
         yield path, value
+
+
+def _walk_items(items: list[Any], meta: FieldMeta, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """Items that are there more than once are one leaf, which holds them all: nobody can say whose fields are whose."""
+    keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
+    found: dict[Step, list[Any]] = {}
+    for item in items:
+        found.setdefault(item_step(keys, item), []).append(item)
+    for step, same in found.items():
+        doubled = same if len(same) > 1 else None
+        if step.startswith("v:"):
+            yield (*path, step), doubled
+            continue
+        yield (*path, step, "."), doubled
+        if doubled is None:
+            yield from _walk(same[0], meta.schema, (*path, step))
 
 
 def changes_between(old: Mapping[str, Any], new: Mapping[str, Any], schema: PatchMeta) -> tuple[Fields, Fields]:
@@ -156,10 +165,11 @@ def _items(items: list[Any], meta: FieldMeta) -> dict[str, Any]:
     keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
     found: dict[str, Any] = {}
     for item in items:
-        if keys and isinstance(item, dict):
-            found.setdefault(key_step(keys, item), {}).update({".": {}, **_tree(item, meta.schema)})
+        step = item_step(keys, item)
+        if step.startswith("v:"):
+            found[step] = {}
         else:
-            found["v:" + orjson.dumps(item).decode()] = {}
+            found[step] = {".": {}} if step in found else {".": {}, **_tree(item, meta.schema)}
     return {step: found[step] for step in sorted(found)}
 
 
@@ -177,6 +187,13 @@ def key_step(keys: Iterable[str], item: Mapping[str, Any]) -> Step:
     """The item's step; a key that the item lacks has its default, or is left out."""
     held = {key: item[key] if item.get(key) is not None else _KEY_DEFAULTS.get(key) for key in sorted(keys)}
     return "k:" + orjson.dumps({key: value for key, value in held.items() if value is not None}).decode()
+
+
+def item_step(keys: tuple[str, ...], item: Any) -> Step:
+    """The step of an item of a keyed list or (without keys) of a set."""
+    if keys and isinstance(item, dict):
+        return key_step(keys, item)
+    return "v:" + orjson.dumps(item).decode()
 
 
 def to_wire(fields: Fields) -> dict[str, Any]:

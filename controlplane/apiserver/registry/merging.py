@@ -6,11 +6,9 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from apimachinery.meta.objects import copied
 from apimachinery.meta.patches import FieldMeta, PatchMeta
-from controlplane.apiserver.registry.field_sets import Step, key_step
+from controlplane.apiserver.registry.field_sets import Step, item_step
 
 Object = dict[str, Any]
 
@@ -43,7 +41,7 @@ def _is_merged(present: Any, meta: FieldMeta) -> bool:
 
 def _merge_list(present: list[Any], applied: list[Any], meta: FieldMeta) -> list[Any]:
     keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
-    live, wanted = [_step(keys, item) for item in present], [_step(keys, item) for item in applied]
+    live, wanted = [item_step(keys, item) for item in present], [item_step(keys, item) for item in applied]
     times = Counter(live)
     # Doubled items are replaced, not merged with: nobody can say with which.
     once = {step: item for step, item in zip(live, present, strict=True) if times[step] == 1}
@@ -56,12 +54,6 @@ def _merge_list(present: list[Any], applied: list[Any], meta: FieldMeta) -> list
         else:
             merged.append(_without_nulls(copied(item)))
     return merged
-
-
-def _step(keys: tuple[str, ...], item: Any) -> Step:
-    if keys and isinstance(item, dict):
-        return key_step(keys, item)
-    return "v:" + orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _order(live: list[Step], wanted: list[Step]) -> Iterator[tuple[bool, int]]:

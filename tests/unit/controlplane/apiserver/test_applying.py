@@ -10,7 +10,7 @@ import pytest
 from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.registry.applying import KUBECTL, LAST_APPLIED, Applier, plan_apply
-from controlplane.apiserver.registry.field_sets import fields_of, to_wire
+from controlplane.apiserver.registry.field_sets import changes_between, fields_of, to_wire, wire_of
 from controlplane.apiserver.registry.typed_config import find_ambiguities
 
 Object = dict[str, Any]
@@ -279,6 +279,22 @@ def test_what_is_applied_keeps_its_order(live_items: str, applied_items: str, me
         me(force=True),
     )
     assert "".join(each["name"] for each in found["spec"]["containers"]) == merged
+
+
+def test_doubled_items_are_owned_in_one() -> None:
+    """As an environment that says a name twice: who made two of one owns them."""
+    one, two = {"name": "a", "value": "1"}, [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]
+    mine, before = pod({"name": "c", "env": [one]}), pod({"name": "c", "env": two})
+    changed, gone = changes_between(mine, before, PODS)
+    item = ("f:spec", "f:containers", 'k:{"name":"c"}', "f:env", 'k:{"name":"a"}')
+    assert changed == {(*item, ".")} and gone == {(*item, "f:name"), (*item, "f:value")}
+    assert wire_of(before, PODS) == to_wire(fields_of(before, PODS))
+    both = updated("u", to_wire(changed))
+    before["metadata"]["managedFields"] = [owned_by("me", pod({"name": "c"})), both]
+    found, _ = plan_apply(before, pod({"name": "c"}), PODS, me())
+    assert found["spec"]["containers"][0]["env"] == two
+    with pytest.raises(ApiError, match=r'1 conflict: .*: [.]spec[.]containers\[name="c"\][.]env\[name="a"\]$'):
+        plan_apply(before, mine, PODS, me())
 
 
 def test_atomic_lists_and_maps_are_one_value() -> None:

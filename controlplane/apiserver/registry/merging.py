@@ -40,8 +40,7 @@ def _is_merged(present: Any, meta: FieldMeta) -> bool:
 
 
 def _merge_list(present: list[Any], applied: list[Any], meta: FieldMeta) -> list[Any]:
-    keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
-    live, wanted = [item_step(keys, item) for item in present], [item_step(keys, item) for item in applied]
+    live, wanted = [item_step(meta, item) for item in present], [item_step(meta, item) for item in applied]
     times = Counter(live)
     # Doubled items are replaced, not merged with: nobody can say with which.
     once = {step: item for step, item in zip(live, present, strict=True) if times[step] == 1}

@@ -9,6 +9,7 @@ import pytest
 
 from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta.status import ApiError
+from controlplane.apiserver.extensions.patching import NodeMeta
 from controlplane.apiserver.registry.applying import KUBECTL, LAST_APPLIED, Applier, plan_apply
 from controlplane.apiserver.registry.field_sets import changes_between, fields_of, to_wire, wire_of
 from controlplane.apiserver.registry.typed_config import find_ambiguities
@@ -366,6 +367,30 @@ def test_older_records_of_what_is_one_value_now_take_nothing_away() -> None:
 )
 def test_what_cannot_be_told_apart(containers: list[Object], sentence: str | None) -> None:
     assert list(find_ambiguities(pod(*containers), PODS)) == ([sentence] if sentence else [])
+
+
+def test_a_defined_kind_says_which_keys_may_be_left_out() -> None:
+    properties = {"port": {"type": "integer"}, "protocol": {"type": "string"}, "zone": {"default": "a"}}
+
+    def lists(*keys: str) -> NodeMeta:
+        items = {"type": "object", "properties": properties}
+        typed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+        return NodeMeta({"properties": {"list": {**typed, "items": items}}})
+
+    zoned, protocols = lists("port", "zone"), lists("port", "protocol")
+    assert list(find_ambiguities({"list": [{"port": 1}]}, zoned)) == []
+    assert fields_of({"list": [{"port": 1}]}, zoned) == {
+        ("f:list", 'k:{"port":1,"zone":"a"}', "."),
+        ("f:list", 'k:{"port":1,"zone":"a"}', "f:port"),
+    }
+    found, _ = plan_apply(
+        live(applied("u", {}), list=[{"port": 1, "zone": "a"}]), config(list=[{"port": 1, "x": 1}]), zoned, me()
+    )
+    assert found["list"] == [{"port": 1, "zone": "a", "x": 1}]
+    assert list(find_ambiguities({"list": [{"port": 1}]}, protocols)) == [
+        '.list: element 0: associative list with keys has an element that omits key field "protocol" '
+        "(and doesn't have default value)"
+    ]
 
 
 def test_a_set_holds_nothing_twice() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta import times
 from controlplane.apiserver.registry import field_sets
+from controlplane.apiserver.registry.applying import in_order
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_sets import Fields
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -87,7 +88,7 @@ def _after_change(
             left.append(entry if remaining == fields else {**entry, "fieldsV1": field_sets.to_wire(remaining)})
     if owned:
         left.append(_new_entry(mine, field_sets.to_wire(owned), now))
-    return sorted(left, key=lambda entry: (entry["operation"], entry.get("time") or "", entry.get("manager") or ""))
+    return in_order(left)
 
 
 def _writer(call: Call, api_version: str) -> Object:
@@ -103,30 +104,34 @@ def _new_entry(writer: Object, fields: Object, now: str) -> Object:
 
 
 def _capped(entries: list[Object]) -> list[Object]:
-    """At most MAX_UPDATERS entries of the operation Update: the oldest of one version are put together."""
+    """At most MAX_UPDATERS entries of the operation Update: the oldest that are of one version are put together, until
+    there are few enough."""
     updaters = [entry for entry in entries if entry["operation"] == "Update"]
-    oldest = updaters[: max(len(updaters) - MAX_UPDATERS + 1, 0)]
-    if len(oldest) < 2:
+    surplus = len(updaters) - MAX_UPDATERS
+    if surplus <= 0:
         return entries
-    merged: dict[str, Fields] = {}
-    newest: dict[str, Object] = {}
-    for entry in oldest:
-        version = str(entry.get("apiVersion"))
-        merged[version] = merged.get(version, frozenset()) | field_sets.from_wire(entry.get("fieldsV1") or {})
-        newest[version] = entry
-    ancient = [
-        {
-            "manager": _ANCIENT,
-            "operation": "Update",
-            "apiVersion": version,
-            "time": newest[version].get("time"),
-            "fieldsType": "FieldsV1",
-            "fieldsV1": field_sets.to_wire(fields),
-        }
-        for version, fields in merged.items()
-    ]
-    appliers = [entry for entry in entries if entry["operation"] != "Update"]
-    return [*appliers, *ancient, *updaters[len(oldest) :]]
+    kept: list[Object] = []
+    oldest: dict[str, int] = {}
+    for entry in updaters:
+        place = oldest.setdefault(str(entry.get("apiVersion")), len(kept))
+        if surplus > 0 and place < len(kept):
+            kept[place] = _ancient(kept[place], entry)
+            surplus -= 1
+        else:
+            kept.append(entry)
+    return in_order([*(entry for entry in entries if entry["operation"] != "Update"), *kept])
+
+
+def _ancient(older: Object, newer: Object) -> Object:
+    fields = [field_sets.from_wire(entry.get("fieldsV1") or {}) for entry in (older, newer)]
+    return {
+        "manager": _ANCIENT,
+        "operation": "Update",
+        "apiVersion": newer.get("apiVersion"),
+        "time": newer.get("time"),
+        "fieldsType": "FieldsV1",
+        "fieldsV1": field_sets.to_wire(fields[0] | fields[1]),
+    }
 
 
 def _is_entry(entry: Mapping[str, Any]) -> bool:

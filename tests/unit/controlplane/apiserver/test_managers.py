@@ -112,3 +112,15 @@ def test_there_are_never_many_entries() -> None:
         assert len(entries) <= MAX_UPDATERS
     owned = _owned(entries)
     assert len(owned["ancient-changes"]) == 30 - (MAX_UPDATERS - 1) and owned["m29"] == ["f:k29"]
+
+
+def test_only_entries_of_one_version_are_put_together() -> None:
+    def entry(number: int, version: str) -> dict[str, Any]:
+        about = {"manager": f"m{number}", "operation": "Update", "apiVersion": version, "fieldsType": "FieldsV1"}
+        return {**about, "time": f"2024-01-01T00:00:{number:02}Z", "fieldsV1": {"f:data": {f"f:k{number}": {}}}}
+
+    held = [entry(number, "v0" if number == 0 else "v1") for number in range(MAX_UPDATERS)]
+    data = {f"k{number}": "1" for number in range(MAX_UPDATERS)}
+    found = record_change(_call("new"), _object(held, **data, new="1"), _object(held, **data), GVK, NOW)
+    assert [each["manager"] for each in found] == ["m0", "ancient-changes", *(f"m{n}" for n in range(3, 10)), "new"]
+    assert found[1]["fieldsV1"] == {"f:data": {"f:k1": {}, "f:k2": {}}} and found[1]["time"] == held[2]["time"]

@@ -14,6 +14,8 @@ from apimachinery.meta.patches import FieldMeta
 
 _SET = ("merge",)
 _ATOMIC = ("replace",)
+# The one default of a key that built-in kinds have (1.32's OpenAPI v3 says it); ours does not hold defaults.
+_KEY_DEFAULTS = {"protocol": "TCP"}
 _nodes: dict[int, SchemaFields] = {}
 
 
@@ -32,7 +34,7 @@ def describe_apply(node: SchemaFields, found: Mapping[str, Any]) -> FieldMeta:
         kind = "map" if merge_key else "set"
     if kind == "map":
         keys = keys or (merge_key,)
-        return FieldMeta(_SET, keys[0], below, keys)
+        return FieldMeta(_SET, keys[0], below, keys, {key: _KEY_DEFAULTS[key] for key in keys if key in _KEY_DEFAULTS})
     return FieldMeta(_SET if kind == "set" else (), "", below)
 
 

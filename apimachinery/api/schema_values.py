@@ -158,12 +158,12 @@ def _integer(bits: int) -> Callable[[Any], bool]:
 
 
 def _parse_quantity(value: Any) -> str:
-    return _canonical(value) if isinstance(value, str) else str(quantity.parse(value))
+    return _spelled(value) if isinstance(value, str) else quantity.spelled(value)
 
 
 @lru_cache(maxsize=4096)  # a few amounts are in every pod
-def _canonical(text: str) -> str:
-    return str(quantity.parse(text.strip()))
+def _spelled(text: str) -> str:
+    return quantity.spelled(text.strip())
 
 
 @lru_cache(maxsize=4096)  # an object is written many times with the same times

@@ -1,8 +1,8 @@
 """Resource quantities ("250m", "1.5Gi", "12e6") as exact integers.
 
 Upstream's `resource.Quantity` (k8s.io/apimachinery/pkg/api/resource): a decimal number, a suffix of one of three
-families, no finer than nano (finer is rounded away from zero), capped at ±(2^63−1), printed back in the family it was
-read in. Parsing is cached: a cluster has a few dozen different spellings, asked for all the time.
+families, no finer than nano (finer is rounded away from zero), capped at ±(2^63−1) when it is binary, printed back in
+the family it was read in. Parsing is cached: a cluster has a few dozen different spellings, asked for all the time.
 """
 
 import re
@@ -28,6 +28,7 @@ _BINARY_NAMES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL_NAMES = {power: name for name, power in _DECIMAL.items()}
 # An exponent beyond this is far past nano or the cap; refusing to expand it keeps one bad string from costing seconds.
 _EXPONENT_LIMIT = 1000
+_EXACT_DIGITS = 18
 
 
 class Quantity(Struct, frozen=True):
@@ -38,8 +39,8 @@ class Quantity(Struct, frozen=True):
 
     @property
     def value(self) -> int:
-        """The amount in whole units, rounded away from zero as upstream's Value() (so 1m of anything is 1)."""
-        return _divide_up(self.nano, NANO)
+        """The amount in whole units, rounded away from zero as upstream's Value() (1m of anything is 1), in 64 bits."""
+        return max(-MAX_VALUE, min(_divide_up(self.nano, NANO), MAX_VALUE))
 
     @property
     def milli(self) -> int:
@@ -99,8 +100,9 @@ def _parse(text: str) -> Quantity:
         nano = 1
     else:
         nano = -(-numerator // 10 ** (-scale - 9))
-    nano = min(nano, MAX_VALUE * NANO)
-    if family == BINARY_SI and nano < NANO:
+    if family == BINARY_SI:
+        nano = min(nano, MAX_VALUE * NANO)
+    if family == BINARY_SI and 0 < nano < NANO:
         family = DECIMAL_SI  # "0.5Ki" keeps its family, "0.0005Ki" cannot be printed in it.
     return Quantity(-nano if sign == "-" else nano, family)
 
@@ -115,6 +117,27 @@ def parse(text: str | int | float) -> Quantity:
     if isinstance(text, bool) or not isinstance(text, int | float):
         raise ValueError(_FORMAT_WRONG)
     return _parse(repr(text))
+
+
+def spelled(text: str | int | float) -> str:
+    """How the API writes an amount that it has read: as it came where upstream takes it for canonical ("1.500", "+5"),
+    else canonically. Raises ValueError."""
+    amount = parse(text)
+    return text if isinstance(text, str) and _is_kept(text) else _print(amount)
+
+
+def _is_kept(text: str) -> bool:
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        return False
+    whole, fraction, suffix = match.group(2).lstrip("0") or "0", match.group(3) or "", match.group(4)
+    digits = whole + fraction
+    if suffix in _BINARY:
+        power = _BINARY[suffix]
+        return not fraction and len(digits) + power * 3 // 10 < 15 and int(digits) % 8 != 0
+    scale = (_DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])) - len(fraction)
+    exact = len(digits) <= _EXACT_DIGITS and scale >= -9
+    return exact and scale % 3 == 0 and not digits.endswith("000") and digits[0] != "0"
 
 
 def is_quantity(text: str | int | float) -> bool:
@@ -172,7 +195,7 @@ def _print(quantity: Quantity) -> str:
             units, step = units // 1024, step + 1
         return f"{sign}{units}{_BINARY_NAMES[step]}"
     mantissa, power = nano, -9
-    while power < 18 and mantissa % 1000 == 0:
+    while (power < 18 or family == DECIMAL_EXPONENT) and mantissa % 1000 == 0:
         mantissa, power = mantissa // 1000, power + 3
     if family == DECIMAL_EXPONENT:
         return f"{sign}{mantissa}" + (f"e{power}" if power else "")

@@ -31,12 +31,12 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "no-key": (STRATEGIC, _containers({"image": "z"}), 422, REJECTED),
     "foreign-uid": (MERGE, {"metadata": {"uid": "x"}}, 422, 'Deployment.apps "web" is invalid: metadata.uid: Invalid value: "x": field is immutable'),
     "foreign-name": (MERGE, {"metadata": {"name": "x"}}, 400, "the name of the object (x) does not match the name on the URL (web)"),
-    "not-there": (JSON, [{"op": "replace", "path": "/spec/nope", "value": 1}], 422, REJECTED),
+    "not-there": (JSON, [{"op": "replace", "path": "/nope/nope", "value": 1}], 422, REJECTED),
     "not-equal": (JSON, [{"op": "test", "path": "/spec/replicas", "value": 99}], 422, REJECTED),
 }  # fmt: skip
 WHY = {
     "no-key": "map: map[image:z] does not contain declared merge key: name",
-    "not-there": 'replace operation does not apply: doc is missing path: "/spec/nope": missing value',
+    "not-there": 'replace operation does not apply: doc is missing path: "/nope": missing value',
     "not-equal": "testing value /spec/replicas failed: test failed",
 }
 

@@ -47,6 +47,16 @@ def test_created_then_unchanged(control_plane: ControlPlane, path: str, text: An
     assert dry.json["data"] == {"x": "2"} and control_plane.request("GET", path).json == made.json
 
 
+def test_what_is_gone_is_not_created_anew(control_plane: ControlPlane, path: str) -> None:
+    gone = settings(x="1")
+    gone["metadata"]["uid"] = "u"
+    refused = apply(control_plane, path, gone)
+    assert refused.code == 409 and refused.json["message"] == (
+        'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object specified uid u, and no '
+        "existing object was found"
+    )
+
+
 def test_what_the_options_must_be(control_plane: ControlPlane, path: str) -> None:
     def sentence(query: str) -> str:
         refused = apply(control_plane, path, settings(), query)

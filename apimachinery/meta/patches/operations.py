@@ -1,5 +1,11 @@
-"""JSON Patch (RFC 6902) with JSON Pointer (RFC 6901)."""
+"""JSON Patch (RFC 6902) with JSON Pointer (RFC 6901), as kube-apiserver's library reads them (evanphx/json-patch, v4).
 
+More is taken than the RFC has: positions from the end of a list (-1); a field that is not there is null (to test, to
+copy, and to replace, which adds it), and so is the value of an operation without one. The whole document is only
+replaced or tested.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +19,8 @@ from apimachinery.meta.patches.merge import same_json
 MAX_OPERATIONS = 10_000
 MAX_COPIED = 3 * 1024 * 1024
 """Bytes that the copies of one patch may add: each can double what is there (upstream's JSONPatchMaxCopyBytes)."""
+
+_INDEX = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)  # as Go reads numbers
 
 
 def json_patch(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
@@ -29,7 +37,7 @@ def json_patch(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
             if not isinstance(operation, Mapping):
                 raise PatchError("a JSON patch operation must be an object", malformed=True)
             if operation.get("op") == "copy":
-                added += len(orjson.dumps(_get(root, _pointer(operation, "from"), "copy")))
+                added += len(orjson.dumps(_find(root, _pointer(operation, "from"), "copy")))
                 if added > MAX_COPIED:
                     raise PatchError(
                         "Unable to complete the copy, the accumulated size increase of copy is "
@@ -49,7 +57,7 @@ def _apply(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
         case "add":
             _add(root, path, copied(_value(operation)), "add")
         case "replace":
-            _get(root, path, "replace")
+            _find(root, path, "replace")
             if path and isinstance(holder := _get(root, path[:-1], "replace"), list):
                 holder[_index(holder, path[-1], "replace", path)] = copied(_value(operation))
             else:
@@ -62,25 +70,16 @@ def _apply(root: dict[str, Any], operation: Mapping[str, Any]) -> None:
                 raise PatchError(f"error in move for path: '{_text(path)}': a value cannot be moved into itself")
             _add(root, path, _remove(root, source, "move"), "move")
         case "copy":
-            _add(root, path, copied(_get(root, _pointer(operation, "from"), "copy")), "copy")
+            _add(root, path, copied(_find(root, _pointer(operation, "from"), "copy")), "copy")
         case "test":
-            wanted = _value(operation)
-            try:
-                found = _get(root, path, "test")
-            except PatchError:
-                if wanted is not None:
-                    raise
-                found = None
-            if not same_json(found, wanted):
+            if not same_json(_find(root, path, "test"), _value(operation)):
                 raise PatchError(f"testing value {_text(path)} failed: test failed")
         case _:
             raise PatchError(f"Unexpected kind: {kind}")
 
 
 def _value(operation: Mapping[str, Any]) -> Any:
-    if "value" not in operation:
-        raise PatchError(f"operation {operation.get('op')!r} has no value")
-    return operation["value"]
+    return operation.get("value")
 
 
 def _pointer(operation: Mapping[str, Any], member: str) -> list[str]:
@@ -102,8 +101,17 @@ def _get(root: dict[str, Any], path: list[str], action: str) -> Any:
     return here
 
 
+def _find(root: dict[str, Any], path: list[str], action: str) -> Any:
+    """The same, but for a field that an object has not: it holds null."""
+    if path and isinstance(holder := _get(root, path[:-1], action), dict):
+        return holder.get(path[-1])
+    return _get(root, path, action)
+
+
 def _add(root: dict[str, Any], path: list[str], value: Any, action: str) -> None:
     if not path:
+        if action != "replace":
+            raise _missing(action, path)
         root[""] = value
         return
     holder, last = _get(root, path[:-1], action), path[-1]
@@ -131,13 +139,14 @@ def _remove(root: dict[str, Any], path: list[str], action: str) -> Any:
 
 
 def _index(holder: list[Any], step: str, action: str, path: list[str], *, past_end: bool = False) -> int:
-    if not (step.isascii() and step.isdigit()) or (len(step) > 1 and step[0] == "0") or len(step) > 9:
+    """A position that the list has, counted from its end (that behind the last item with `past_end`) when negative."""
+    if not _INDEX.fullmatch(step):
         raise PatchError(f"error in {action} for path: '{_text(path)}': value was not a proper array index: {step!r}")
-    position = int(step)
-    if position >= len(holder) + past_end:
+    position, positions = int(step), len(holder) + past_end
+    if not -positions <= position < positions:
         text = f"Unable to access invalid index: {position}: invalid index referenced"
         raise PatchError(f"error in {action} for path: '{_text(path)}': {text}")
-    return position
+    return position + positions if position < 0 else position
 
 
 def _missing(action: str, path: list[str]) -> PatchError:

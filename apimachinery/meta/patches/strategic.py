@@ -4,6 +4,8 @@ k8s.io/apimachinery/pkg/util/strategicpatch and the design "preserve order in st
 `$patch: replace | delete | merge`, `$retainKeys`, `$setElementOrder/FIELD`, `$deleteFromPrimitiveList/FIELD`.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from apimachinery.meta.go_print import plain
@@ -23,12 +25,14 @@ _BAD_RETAIN_KEYS = "invalid patch format of retainKeys"
 class FieldMeta(NamedTuple):
     """How a field is merged: by `strategies` (of "merge", "replace", "retainKeys"), list items by `merge_key`.
 
-    keys: what together names an item (x-kubernetes-list-map-keys), which server-side apply goes by."""
+    keys: what together names an item (x-kubernetes-list-map-keys), which server-side apply goes by; defaults: of the
+    keys that an item may leave out."""
 
     strategies: tuple[str, ...]
     merge_key: str
     schema: "PatchMeta"
     keys: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
 class PatchMeta(Protocol):

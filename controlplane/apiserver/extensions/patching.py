@@ -46,7 +46,9 @@ def _meta(schema: Schema) -> FieldMeta:
     inner: PatchMeta = NodeMeta(items or schema, whole=bool((items or schema).get("x-kubernetes-embedded-resource")))
     if kind == "map":
         keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
-        return FieldMeta(("merge",), keys[0] if keys else "", inner, keys)
+        below = (items or {}).get("properties") or {}
+        defaults = {key: below[key]["default"] for key in keys if "default" in below.get(key, {})}
+        return FieldMeta(("merge",), keys[0] if keys else "", inner, keys, defaults)
     if kind == "set":
         return FieldMeta(("merge",), "", inner)
     return FieldMeta(("replace",) if schema.get("x-kubernetes-map-type") == "atomic" else (), "", inner)

@@ -48,6 +48,10 @@ async def apply(collection: Collection, call: Call, document: Any) -> tuple[Obje
 
 
 async def _create(collection: Collection, call: Call, config: Object) -> Object:
+    if uid := config["metadata"].get("uid"):
+        # Who applies a certain object does not want another of its name.
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise status.conflict(call.resource, call.name, why)
     new = read(call, copied(config), *call.resource.gvk)
     metadata.place(call, new)
     wanted = field_sets.fields_of(config, apply_meta(call.resource))

@@ -25,6 +25,7 @@ KUBECTL = "kubectl"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ANNOTATIONS_MAX = 256 << 10
 _BEFORE = "before-first-apply"
+_METADATA = ("f:metadata",)  # every configuration has it: the name
 
 
 class Applier(Struct, frozen=True):
@@ -68,12 +69,13 @@ def plan_apply(live: Object, config: Object, schema: PatchMeta, applier: Applier
         entries = [_before(live, schema, applier)]
     wanted = field_sets.fields_of(config, schema)
     others = [entry for entry in entries if not applier.owns(entry)]
-    mine = [entry for entry in entries if applier.owns(entry)]
-    others = _without_conflicts(live, config, schema, wanted, others, applier)
+    before = _union(entry for entry in entries if applier.owns(entry))
     kept = _union(others)
-    before = _union(mine)
     merged = merge(live, config, schema)
     _take_away(merged, before - wanted - kept, wanted | kept, schema)
+    changed, gone = field_sets.changes_between(live, merged, schema)
+    # A null is a value too: what it takes away it takes from whoever had it.
+    others = _without_conflicts(others, changed | gone & wanted, gone, applier, live, schema)
     if applier.manager == KUBECTL:
         _keep_last_applied(merged, config)
     unchanged = before == wanted and others == [entry for entry in entries if not applier.owns(entry)]
@@ -112,31 +114,24 @@ def _without_managers(obj: Object) -> Object:
 
 
 def _without_conflicts(
-    live: Object, config: Object, schema: PatchMeta, wanted: Fields, others: list[Object], applier: Applier
+    others: list[Object], taken: Fields, gone: Fields, applier: Applier, live: Object, schema: PatchMeta
 ) -> list[Object]:
-    """The other managers' entries, less what is taken from them. Raises ApiError 409 for what must not be."""
-    clashes = {position: _clash(live, config, wanted, entry) for position, entry in enumerate(others)}
+    """The other managers' entries, less what is taken from them and what is no longer there. Raises ApiError 409 for
+    what must not be taken."""
+    held = [field_sets.from_wire(entry.get("fieldsV1") or {}) for entry in others]
     if not applier.force:
         allowed = _last_applied(live, schema, applier) if applier.manager == KUBECTL else frozenset()
-        refused = {position: clash - allowed for position, clash in clashes.items() if clash - allowed}
-        if refused:
-            raise _conflict([(others[position], sorted(clash)) for position, clash in refused.items()])
+        refused = [(entry, sorted(fields & taken - allowed)) for entry, fields in zip(others, held, strict=True)]
+        if clashes := [(entry, paths) for entry, paths in refused if paths]:
+            raise _conflict(clashes)
     left = []
-    for position, entry in enumerate(others):
-        if not clashes[position]:
+    for entry, fields in zip(others, held, strict=True):
+        remaining = fields - taken - gone
+        if remaining == fields:
             left.append(entry)
-        elif remaining := field_sets.from_wire(entry.get("fieldsV1") or {}) - clashes[position]:
+        elif remaining:
             left.append({**entry, "fieldsV1": field_sets.to_wire(remaining)})
     return left
-
-
-def _clash(live: Object, config: Object, wanted: Fields, entry: Object) -> Fields:
-    held = field_sets.from_wire(entry.get("fieldsV1") or {})
-    return frozenset(
-        path
-        for path in held & wanted
-        if path[-1] != "." and field_sets.value_at(live, path) != field_sets.value_at(config, path)
-    )
 
 
 def _last_applied(live: Object, schema: PatchMeta, applier: Applier) -> Fields:
@@ -171,20 +166,34 @@ def _keep_last_applied(merged: Object, config: Object) -> None:
 
 
 def _take_away(obj: Object, given_up: Fields, owned: Fields, schema: PatchMeta) -> None:
-    """Remove what the applier no longer sets and nobody else owns, in place; `obj` is copied along the way to it."""
+    """Remove what the applier no longer sets and nobody else owns, in place; `obj` is copied along the way to it.
+
+    A field of which nobody owns a part any more goes with all that is in it, defaults too: half a probe is none."""
     if not given_up:
         return
     obj.update(copied(obj))
-    inside = {path[:length] for path in owned for length in range(1, len(path))}
-    # An item goes before what is in it: once its keys are gone it cannot be found.
-    for path in sorted(given_up, key=lambda path: (path[-1] != ".", -len(path))):
-        item = path[:-1] if path[-1] == "." else path
-        if path[-1] == "." and item in inside:
-            continue  # somebody owns a part of it
-        if any(path[:length] in owned and _is_one_value(path[:length], schema) for length in range(1, len(path))):
-            continue  # somebody owns it in one
-        field_sets.remove(obj, path)
-        _drop_empty(obj, item[:-1], schema)
+    inside = {path[:length] for path in owned for length in range(1, len(path) + 1)}
+    for path in sorted({_to_remove(path, given_up, owned, inside, schema) for path in given_up}):
+        if path:
+            field_sets.remove(obj, path)
+            _drop_empty(obj, path[:-1], schema)
+
+
+def _to_remove(path: Path, given_up: Fields, owned: Fields, inside: set[Path], schema: PatchMeta) -> Path:
+    """The outermost thing to remove because a path was given up; empty for nothing."""
+    for length in range(1, len(path) + 1):
+        outer = path[:length]
+        if outer in owned and _is_one_value(outer, schema):
+            return ()  # somebody owns it in one
+        if outer == _METADATA or outer[-1] == ".":
+            continue
+        if not outer[-1].startswith("f:"):
+            # An item is its owner's; those of its fields do not keep it.
+            if outer in given_up or (*outer, ".") in given_up:
+                return outer
+        elif outer not in inside:
+            return outer
+    return ()
 
 
 def _is_one_value(path: Path, schema: PatchMeta) -> bool:

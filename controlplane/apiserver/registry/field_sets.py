@@ -6,7 +6,7 @@ of a set. `.` stands for the item itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -28,7 +28,7 @@ MISSING = object()
 _REMEMBERED_MAX, _REMEMBERED_SIZE = 256, 8 * 1024
 _known: dict[tuple[PatchMeta, bytes], dict[str, Any]] = {}
 
-# The keys of list items that the API defaults; a configuration may leave them out.
+# The keys of list items that the API defaults: what kubectl applied by patches may leave them out.
 _KEY_DEFAULTS = {"protocol": "TCP"}
 
 
@@ -48,20 +48,28 @@ def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Itera
             meta = schema.field(name) if schema is not None else None
             here = (*path, f"f:{name}")
             if isinstance(below, list) and meta is not None and "merge" in meta.strategies:
-                keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
-                for item in below:
-                    if keys and isinstance(item, dict):
-                        step = (*here, key_step(keys, item))
-                        yield (*step, "."), None
-                        yield from _walk(item, meta.schema, step)
-                    else:
-                        yield (*here, "v:" + orjson.dumps(item).decode()), None
+                yield from _walk_items(below, meta, here)
             elif isinstance(below, list) or (meta is not None and "replace" in meta.strategies):
                 yield here, below
             else:
                 yield from _walk(below, meta.schema if meta is not None else None, here)
     elif path:
         yield path, value
+
+
+def _walk_items(items: list[Any], meta: FieldMeta, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    """Items that are there more than once are one leaf, which holds them all: nobody can say whose fields are whose."""
+    found: dict[Step, list[Any]] = {}
+    for item in items:
+        found.setdefault(item_step(meta, item), []).append(item)
+    for step, same in found.items():
+        doubled = same if len(same) > 1 else None
+        if step.startswith("v:"):
+            yield (*path, step), doubled
+            continue
+        yield (*path, step, "."), doubled
+        if doubled is None:
+            yield from _walk(same[0], meta.schema, (*path, step))
 
 
 def changes_between(old: Mapping[str, Any], new: Mapping[str, Any], schema: PatchMeta) -> tuple[Fields, Fields]:
@@ -153,13 +161,13 @@ def _tree(value: Mapping[str, Any], schema: PatchMeta | None) -> dict[str, Any]:
 
 
 def _items(items: list[Any], meta: FieldMeta) -> dict[str, Any]:
-    keys = meta.keys or ((meta.merge_key,) if meta.merge_key else ())
     found: dict[str, Any] = {}
     for item in items:
-        if keys and isinstance(item, dict):
-            found.setdefault(key_step(keys, item), {}).update({".": {}, **_tree(item, meta.schema)})
+        step = item_step(meta, item)
+        if step.startswith("v:"):
+            found[step] = {}
         else:
-            found["v:" + orjson.dumps(item).decode()] = {}
+            found[step] = {".": {}} if step in found else {".": {}, **_tree(item, meta.schema)}
     return {step: found[step] for step in sorted(found)}
 
 
@@ -173,10 +181,19 @@ def holds(tree: Mapping[str, Any], path: tuple[Step, ...]) -> bool:
     return not (isinstance(node, dict) and node)
 
 
-def key_step(keys: Iterable[str], item: Mapping[str, Any]) -> Step:
-    """The item's step; a key that the item lacks has its default, or is left out."""
-    held = {key: item[key] if item.get(key) is not None else _KEY_DEFAULTS.get(key) for key in sorted(keys)}
+def item_step(meta: FieldMeta, item: Any) -> Step:
+    """The step of an item of a keyed list or (without keys) of a set; a key that the item lacks has its default, or is
+    left out."""
+    keys = keys_of(meta)
+    if not keys or not isinstance(item, dict):
+        return "v:" + orjson.dumps(item).decode()
+    held = {key: item[key] if item.get(key) is not None else meta.defaults.get(key) for key in sorted(keys)}
     return "k:" + orjson.dumps({key: value for key, value in held.items() if value is not None}).decode()
+
+
+def keys_of(meta: FieldMeta) -> tuple[str, ...]:
+    """What names the items of a list; nothing for a set."""
+    return meta.keys or ((meta.merge_key,) if meta.merge_key else ())
 
 
 def to_wire(fields: Fields) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Who set which field by create, update and patch (KEP-555): what metadata.managedFields says besides the appliers.
 
-A writer owns what it changes, and takes it from whoever had it; what is removed is nobody's.
+A writer owns what it changes, and takes it from whoever had it; what is removed is nobody's. The time of an entry is
+that of its writer's last change, also of what it had already; what is only removed changes no time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta import times
 from controlplane.apiserver.registry import field_sets
+from controlplane.apiserver.registry.applying import in_order
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.field_sets import Fields
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -34,17 +36,33 @@ def record_change(
     """
     said = new["metadata"].get("managedFields") or []
     held = (old["metadata"].get("managedFields") or []) if old is not None else []
-    if old is not None and said == [{}]:
-        return []  # the way to start afresh
+    if old is not None and not call.subresource and (said == [{}] or new["metadata"].get("managedFields") == []):
+        return []  # the ways to start afresh
     schema = call.resource.rules.patch_meta if isinstance(call.resource, DefinedResource) else apply_meta(gvk)
     if old is None:
         fields = field_sets.wire_of(new, schema)
         return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []
-    changed, gone = field_sets.changes_between(old, new, schema)
     entries = said if not call.subresource and said and all(map(_is_entry, said)) else held
+    if not entries:
+        return []  # whose writes are not recorded, those are recorded from its first apply on
+    changed, gone = field_sets.changes_between(old, new, schema)
     if not changed and not gone:
         return entries
     return _capped(_after_change(call, entries, changed, gone, _api_version(gvk), times.rfc3339(now)))
+
+
+def keep_times(new: Object, old: Object) -> None:
+    """Put the old times back, in place, when they are all that an update has changed in the end: admission may have
+    undone the rest, and then there is nothing to write."""
+    entries, before = new["metadata"].get("managedFields") or [], old["metadata"].get("managedFields") or []
+    if entries != before and _timeless(entries) == _timeless(before):
+        kept = {**new, "metadata": {**new["metadata"], "managedFields": before}}
+        if kept == old:
+            new["metadata"] = kept["metadata"]
+
+
+def _timeless(entries: list[Object]) -> list[Object]:
+    return [{**entry, "time": None} for entry in entries]
 
 
 def _after_change(
@@ -58,19 +76,19 @@ def _after_change(
         had, lost = (field_sets.holds(tree, path) for path in changed), (field_sets.holds(tree, path) for path in gone)
         if not any(lost) and (all(had) if is_mine else not any(had)):
             # The usual case, found out without taking the set apart: the writer had all this, nobody else any of it.
-            left.append(entry)  # the time tells of the last change of the set
+            left.append({**entry, "time": now} if is_mine and changed else entry)
             owned = frozenset() if is_mine else owned
             continue
         fields = field_sets.from_wire(tree)
-        if is_mine:
-            owned = (fields | changed) - gone
+        if is_mine and changed:
+            owned = fields - gone | changed
             continue
         remaining = fields - changed - gone
         if remaining:
             left.append(entry if remaining == fields else {**entry, "fieldsV1": field_sets.to_wire(remaining)})
     if owned:
         left.append(_new_entry(mine, field_sets.to_wire(owned), now))
-    return sorted(left, key=lambda entry: (entry["operation"], entry.get("time") or "", entry.get("manager") or ""))
+    return in_order(left)
 
 
 def _writer(call: Call, api_version: str) -> Object:
@@ -86,30 +104,34 @@ def _new_entry(writer: Object, fields: Object, now: str) -> Object:
 
 
 def _capped(entries: list[Object]) -> list[Object]:
-    """At most MAX_UPDATERS entries of the operation Update: the oldest of one version are put together."""
+    """At most MAX_UPDATERS entries of the operation Update: the oldest that are of one version are put together, until
+    there are few enough."""
     updaters = [entry for entry in entries if entry["operation"] == "Update"]
-    oldest = updaters[: max(len(updaters) - MAX_UPDATERS + 1, 0)]
-    if len(oldest) < 2:
+    surplus = len(updaters) - MAX_UPDATERS
+    if surplus <= 0:
         return entries
-    merged: dict[str, Fields] = {}
-    newest: dict[str, Object] = {}
-    for entry in oldest:
-        version = str(entry.get("apiVersion"))
-        merged[version] = merged.get(version, frozenset()) | field_sets.from_wire(entry.get("fieldsV1") or {})
-        newest[version] = entry
-    ancient = [
-        {
-            "manager": _ANCIENT,
-            "operation": "Update",
-            "apiVersion": version,
-            "time": newest[version].get("time"),
-            "fieldsType": "FieldsV1",
-            "fieldsV1": field_sets.to_wire(fields),
-        }
-        for version, fields in merged.items()
-    ]
-    appliers = [entry for entry in entries if entry["operation"] != "Update"]
-    return [*appliers, *ancient, *updaters[len(oldest) :]]
+    kept: list[Object] = []
+    oldest: dict[str, int] = {}
+    for entry in updaters:
+        place = oldest.setdefault(str(entry.get("apiVersion")), len(kept))
+        if surplus > 0 and place < len(kept):
+            kept[place] = _ancient(kept[place], entry)
+            surplus -= 1
+        else:
+            kept.append(entry)
+    return in_order([*(entry for entry in entries if entry["operation"] != "Update"), *kept])
+
+
+def _ancient(older: Object, newer: Object) -> Object:
+    fields = [field_sets.from_wire(entry.get("fieldsV1") or {}) for entry in (older, newer)]
+    return {
+        "manager": _ANCIENT,
+        "operation": "Update",
+        "apiVersion": newer.get("apiVersion"),
+        "time": newer.get("time"),
+        "fieldsType": "FieldsV1",
+        "fieldsV1": field_sets.to_wire(fields[0] | fields[1]),
+    }
 
 
 def _is_entry(entry: Mapping[str, Any]) -> bool:

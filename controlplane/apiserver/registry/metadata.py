@@ -90,7 +90,7 @@ def fill_updated(new: Object, old: Object) -> None:
     """What no update changes comes from the stored object; managedFields too where the client says none."""
     meta, before = new["metadata"], old["metadata"]
     kept = (*_SYSTEM_FIELDS, "generation", "namespace", "name", "generateName")
-    for field in kept if meta.get("managedFields") else (*kept, "managedFields"):
+    for field in kept if meta.get("managedFields") is not None else (*kept, "managedFields"):
         if field in before:
             meta[field] = before[field]
         else:

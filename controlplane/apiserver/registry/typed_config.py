@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from apimachinery.meta.patches import FieldMeta, PatchMeta
-from controlplane.apiserver.registry.field_sets import key_step, spell
+from controlplane.apiserver.registry.field_sets import item_step, keys_of, spell
 
 Object = dict[str, Any]
-_DEFAULTED = ("protocol",)
 
 
 def find_ambiguities(config: Object, schema: PatchMeta, path: str = "") -> Iterator[str]:
@@ -25,19 +22,17 @@ def find_ambiguities(config: Object, schema: PatchMeta, path: str = "") -> Itera
 
 
 def _items(items: list[Any], meta: FieldMeta, here: str) -> Iterator[str]:
-    keys, seen = meta.keys or ((meta.merge_key,) if meta.merge_key else ()), set()
+    keys, seen = keys_of(meta), set()
     for position, item in enumerate(items):
         if keys and isinstance(item, dict):
-            missing = [key for key in keys if item.get(key) is None and key not in _DEFAULTED]
+            missing = [key for key in keys if item.get(key) is None and key not in meta.defaults]
             if missing:
                 yield (
                     f"{here}: element {position}: associative list with keys has an element that omits key field "
                     f'"{missing[0]}" (and doesn\'t have default value)'
                 )
                 continue
-            step = key_step(keys, item)
-        else:
-            step = "v:" + orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()
+        step = item_step(meta, item)
         if step in seen:
             yield f"{here}: duplicate entries for key {spell((step,))}"
             continue

@@ -15,7 +15,7 @@ from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted
 from controlplane.apiserver.registry.create import create_object
 from controlplane.apiserver.registry.delete import is_finished, take_away
-from controlplane.apiserver.registry.managers import record_change
+from controlplane.apiserver.registry.managers import keep_times, record_change
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.store import MAX_ATTEMPTS
 
@@ -104,6 +104,7 @@ async def _write(
         new["metadata"]["generation"] = (current["metadata"].get("generation") or 0) + 1
     if not managed:
         metadata.set_managers(new, entries)
+    keep_times(new, current)
     await strategy.authorize(call, new, current)
     async with strategy.claim(call, new, current):
         collection.refuse(current["metadata"]["name"], strategy.validate_update(call, new, current))

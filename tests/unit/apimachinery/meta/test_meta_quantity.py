@@ -37,7 +37,11 @@ from apimachinery.meta import quantity
         ("0.1n", "1n"),
         ("-0.1n", "-1n"),
         ("1u", "1u"),
-        ("99999999999999999999", "9223372036854775807"),
+        ("99999999999999999999", "99999999999999999999"),
+        ("12E", "12E"),
+        ("16Ei", "9223372036854775807"),
+        ("1e19", "10e18"),
+        ("1000e21", "1e24"),
         ("1e1000000", "9223372036854775807"),
         ("0e99999", "0"),
         (2, "2"),
@@ -114,3 +118,31 @@ def test_any_text_is_read_or_refused_with_a_value_error(text):
         quantity.parse(text)
     except ValueError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("1.500", "1.500"),
+        ("1.5", "1500m"),
+        ("0.125", "125m"),
+        ("+5", "+5"),
+        ("007", "007"),
+        ("1E3", "1E3"),
+        ("1.234k", "1.234k"),
+        ("1000m", "1"),
+        ("1.000", "1"),
+        ("1.5G", "1500M"),
+        ("9Ki", "9Ki"),
+        ("+9Ki", "+9Ki"),
+        ("+8Ki", "8Ki"),
+        ("01024Ki", "1Mi"),
+        ("1.5Ki", "1536"),
+        ("0.0", "0"),
+        ("1.000000001", "1.000000001"),
+        ("0001234567890.123456789", "1234567890123456789n"),
+        (2, "2"),
+    ],
+)
+def test_an_amount_that_upstream_takes_for_canonical_stays_as_it_came(text: str | int, spelled: str) -> None:
+    assert quantity.spelled(text) == spelled

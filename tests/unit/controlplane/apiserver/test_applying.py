@@ -9,8 +9,9 @@ import pytest
 
 from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta.status import ApiError
+from controlplane.apiserver.extensions.patching import NodeMeta
 from controlplane.apiserver.registry.applying import KUBECTL, LAST_APPLIED, Applier, plan_apply
-from controlplane.apiserver.registry.field_sets import fields_of, to_wire
+from controlplane.apiserver.registry.field_sets import changes_between, fields_of, to_wire, wire_of
 from controlplane.apiserver.registry.typed_config import find_ambiguities
 
 Object = dict[str, Any]
@@ -192,12 +193,40 @@ def test_an_item_goes_with_all_that_was_defaulted_in_it() -> None:
     assert found["spec"]["containers"] == [{"name": "c", "image": "i", "imagePullPolicy": "Always"}]
 
 
-def test_an_item_stays_when_somebody_owns_a_part_of_it() -> None:
+def test_an_item_goes_unless_somebody_else_owns_the_item() -> None:
+    """Who owns but a part of it does not keep it: an item without its key would be left."""
     before = pod({"name": "c", "image": "i"}, {"name": "d", "image": "j"})
     part = {"f:spec": {"f:containers": {'k:{"name":"d"}': {"f:image": {}}}}}
     before["metadata"]["managedFields"] = [owned_by("me", before), updated("u", part)]
+    found, entries = plan_apply(before, pod({"name": "c", "image": "i"}), PODS, me())
+    assert found["spec"]["containers"] == [{"name": "c", "image": "i"}]
+    assert list(owners(entries)) == ["me"], "nobody owns a part of what is gone"
+    whole = {"f:spec": {"f:containers": {'k:{"name":"d"}': {".": {}, "f:name": {}}}}}
+    before["metadata"]["managedFields"] = [owned_by("me", before), updated("u", whole)]
     found, _ = plan_apply(before, pod({"name": "c", "image": "i"}), PODS, me())
-    assert [each.get("image") for each in found["spec"]["containers"]] == ["i", "j"]
+    assert found["spec"]["containers"] == [{"name": "c", "image": "i"}, {"name": "d"}]
+
+
+def test_a_field_goes_with_all_that_was_defaulted_in_it() -> None:
+    mine = pod(
+        {"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": 80}}},
+        volumes=[{"name": "v", "configMap": {"name": "m"}}],
+        securityContext={"runAsUser": 1},
+    )
+    before = pod(
+        {"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": 80, "path": "/"}, "periodSeconds": 10}},
+        volumes=[{"name": "v", "configMap": {"name": "m", "defaultMode": 420}}],
+        securityContext={"runAsUser": 1, "fsGroup": 2},
+    )
+    group = updated("u", {"f:spec": {"f:securityContext": {"f:fsGroup": {}}}})
+    before["metadata"]["managedFields"] = [owned_by("me", mine), group]
+    wanted = pod({"name": "c", "image": "i"}, volumes=[{"name": "v", "emptyDir": {}}])
+    found, _ = plan_apply(before, wanted, PODS, me())
+    assert found["spec"] == {
+        "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "securityContext": {"fsGroup": 2},
+    }
 
 
 def test_items_with_two_keys() -> None:
@@ -221,6 +250,54 @@ def test_a_set_is_added_to_and_each_item_has_its_owners() -> None:
     assert owners(entries)["me"] == {"f:metadata": {"f:finalizers": {'v:"b"': {}, 'v:"c"': {}}}}
 
 
+@pytest.mark.parametrize(
+    ("live_items", "applied_items", "merged"),
+    [
+        ("ab", "ba", "ba"),
+        ("ab", "axb", "axb"),
+        ("abcde", "1b2ed", "a1bc2ed"),
+        ("abc", "", "abc"),
+        ("", "ab", "ab"),
+        ("xab", "bya", "xbya"),
+        ("abcd", "defa", "bcdefa"),
+        ("cdefghij", "2h3e4kl", "cdfg2hij3e4kl"),
+        ("abcdefghij", "1b2h3e4kl", "a1bcdfg2hij3e4kl"),
+        ("cagfca", "cfag", "cfag"),
+        ("abb", "c", "abbc"),
+        ("abb", "b", "ab"),
+        ("abcdec", "1b2ed", "a1bc2ecd"),
+        ("abcdec", "1b2ced", "a1b2ced"),
+        ("aabb", "bcd", "aabcd"),
+    ],
+)
+def test_what_is_applied_keeps_its_order(live_items: str, applied_items: str, merged: str) -> None:
+    """And takes the place of doubled items."""
+    held = [{"name": name} for name in live_items]
+    found, _ = plan_apply(
+        live(applied("u", {}), spec={"containers": held}),
+        config(spec={"containers": [{"name": name} for name in applied_items]}),
+        PODS,
+        me(force=True),
+    )
+    assert "".join(each["name"] for each in found["spec"]["containers"]) == merged
+
+
+def test_doubled_items_are_owned_in_one() -> None:
+    """As an environment that says a name twice: who made two of one owns them."""
+    one, two = {"name": "a", "value": "1"}, [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]
+    mine, before = pod({"name": "c", "env": [one]}), pod({"name": "c", "env": two})
+    changed, gone = changes_between(mine, before, PODS)
+    item = ("f:spec", "f:containers", 'k:{"name":"c"}', "f:env", 'k:{"name":"a"}')
+    assert changed == {(*item, ".")} and gone == {(*item, "f:name"), (*item, "f:value")}
+    assert wire_of(before, PODS) == to_wire(fields_of(before, PODS))
+    both = updated("u", to_wire(changed))
+    before["metadata"]["managedFields"] = [owned_by("me", pod({"name": "c"})), both]
+    found, _ = plan_apply(before, pod({"name": "c"}), PODS, me())
+    assert found["spec"]["containers"][0]["env"] == two
+    with pytest.raises(ApiError, match=r'1 conflict: .*: [.]spec[.]containers\[name="c"\][.]env\[name="a"\]$'):
+        plan_apply(before, mine, PODS, me())
+
+
 def test_atomic_lists_and_maps_are_one_value() -> None:
     def deployment(**spec: Any) -> Object:
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": spec}
@@ -242,6 +319,24 @@ def test_null_takes_a_field_away_and_owns_its_absence() -> None:
     before = live(applied("me", DATA_X), data={"x": "1", "y": "2"})
     found, entries = plan_apply(before, config(data={"x": None}), MAPS, me())
     assert found["data"] == {"y": "2"} and owners(entries) == {"me": DATA_X}
+
+
+def test_null_is_a_value_that_others_must_not_lose() -> None:
+    before = live(updated("u", DATA_X), data={"x": "1"})
+    with pytest.raises(ApiError, match=r"1 conflict: .*: [.]data[.]x$"):
+        plan_apply(before, config(data={"x": None}), MAPS, me())
+    found, entries = plan_apply(before, config(data={"x": None}), MAPS, me(force=True))
+    assert not found["data"] and owners(entries) == {"me": DATA_X}
+
+
+def test_null_takes_no_map_and_no_keyed_list_away() -> None:
+    """As `labels:` with nothing behind it in a manifest: others' entries stay."""
+    before = pod({"name": "c", "image": "i"}, nodeSelector={"a": "1"})
+    before["metadata"] |= {"labels": {"a": "1"}, "managedFields": [updated("u", {"f:metadata": {"f:labels": {}}})]}
+    wanted = {**pod(), "metadata": {"name": "a", "labels": None}, "spec": {"containers": None, "nodeSelector": None}}
+    found, _ = plan_apply(before, wanted, PODS, me())
+    assert found["metadata"]["labels"] == {"a": "1"}
+    assert found["spec"] == {"containers": [{"name": "c", "image": "i"}]}, "what is one value goes"
 
 
 def test_older_records_of_what_is_one_value_now_take_nothing_away() -> None:
@@ -272,6 +367,30 @@ def test_older_records_of_what_is_one_value_now_take_nothing_away() -> None:
 )
 def test_what_cannot_be_told_apart(containers: list[Object], sentence: str | None) -> None:
     assert list(find_ambiguities(pod(*containers), PODS)) == ([sentence] if sentence else [])
+
+
+def test_a_defined_kind_says_which_keys_may_be_left_out() -> None:
+    properties = {"port": {"type": "integer"}, "protocol": {"type": "string"}, "zone": {"default": "a"}}
+
+    def lists(*keys: str) -> NodeMeta:
+        items = {"type": "object", "properties": properties}
+        typed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+        return NodeMeta({"properties": {"list": {**typed, "items": items}}})
+
+    zoned, protocols = lists("port", "zone"), lists("port", "protocol")
+    assert list(find_ambiguities({"list": [{"port": 1}]}, zoned)) == []
+    assert fields_of({"list": [{"port": 1}]}, zoned) == {
+        ("f:list", 'k:{"port":1,"zone":"a"}', "."),
+        ("f:list", 'k:{"port":1,"zone":"a"}', "f:port"),
+    }
+    found, _ = plan_apply(
+        live(applied("u", {}), list=[{"port": 1, "zone": "a"}]), config(list=[{"port": 1, "x": 1}]), zoned, me()
+    )
+    assert found["list"] == [{"port": 1, "zone": "a", "x": 1}]
+    assert list(find_ambiguities({"list": [{"port": 1}]}, protocols)) == [
+        '.list: element 0: associative list with keys has an element that omits key field "protocol" '
+        "(and doesn't have default value)"
+    ]
 
 
 def test_a_set_holds_nothing_twice() -> None:

@@ -8,7 +8,7 @@ from apimachinery.api.catalogue import CONFIGMAPS
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.registry.call import Call
-from controlplane.apiserver.registry.managers import MAX_UPDATERS, record_change
+from controlplane.apiserver.registry.managers import MAX_UPDATERS, keep_times, record_change
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 GVK = ("", "v1", "ConfigMap")
@@ -56,8 +56,33 @@ def test_without_a_change_nothing_is_new() -> None:
     made = record_change(_call("one"), _object(x="1"), None, GVK, NOW)
     old = _object(made, x="1")
     assert record_change(_call("two"), deepcopy(old), old, GVK, NOW + timedelta(seconds=1)) == made
-    again = record_change(_call("one"), _object(x="2"), old, GVK, NOW + timedelta(seconds=1))
-    assert again == made, "the time tells of the last change of the set"
+
+
+def test_the_time_is_that_of_the_writers_last_change() -> None:
+    made = record_change(_call("one"), _object(x="1", y="1"), None, GVK, NOW)
+    old = _object(made, x="1", y="1")
+    (again,) = record_change(_call("one"), _object(x="2", y="1"), old, GVK, NOW + timedelta(seconds=1))
+    assert again == {**made[0], "time": "2025-01-01T00:00:01Z"}
+    (less,) = record_change(_call("one"), _object(x="1"), old, GVK, NOW + timedelta(seconds=1))
+    assert less == {**made[0], "fieldsV1": {"f:data": {"f:x": {}}}}, "what is only removed changes no time"
+
+
+def test_a_change_that_admission_undid_changes_no_time() -> None:
+    made = record_change(_call("one"), _object(x="1"), None, GVK, NOW)
+    old, later = _object(made, x="1"), [{**made[0], "time": "2025-01-01T00:00:01Z"}]
+    undone, changed = _object(later, x="1"), _object(later, x="2")
+    keep_times(undone, old)
+    keep_times(changed, old)
+    assert undone == old and changed["metadata"]["managedFields"] == later
+
+
+def test_nothing_is_recorded_between_a_fresh_start_and_the_first_apply() -> None:
+    made = record_change(_call("one"), _object(x="1"), None, GVK, NOW)
+    emptied = _object(x="1")
+    emptied["metadata"]["managedFields"] = []
+    assert record_change(_call("one"), emptied, _object(made, x="1"), GVK, NOW) == []
+    assert record_change(_call("one", subresource="status"), emptied, _object(made, x="1"), GVK, NOW) == made
+    assert record_change(_call("two"), _object(x="2"), _object(x="1"), GVK, NOW) == []
 
 
 def test_what_a_client_says_of_managers() -> None:
@@ -87,3 +112,15 @@ def test_there_are_never_many_entries() -> None:
         assert len(entries) <= MAX_UPDATERS
     owned = _owned(entries)
     assert len(owned["ancient-changes"]) == 30 - (MAX_UPDATERS - 1) and owned["m29"] == ["f:k29"]
+
+
+def test_only_entries_of_one_version_are_put_together() -> None:
+    def entry(number: int, version: str) -> dict[str, Any]:
+        about = {"manager": f"m{number}", "operation": "Update", "apiVersion": version, "fieldsType": "FieldsV1"}
+        return {**about, "time": f"2024-01-01T00:00:{number:02}Z", "fieldsV1": {"f:data": {f"f:k{number}": {}}}}
+
+    held = [entry(number, "v0" if number == 0 else "v1") for number in range(MAX_UPDATERS)]
+    data = {f"k{number}": "1" for number in range(MAX_UPDATERS)}
+    found = record_change(_call("new"), _object(held, **data, new="1"), _object(held, **data), GVK, NOW)
+    assert [each["manager"] for each in found] == ["m0", "ancient-changes", *(f"m{n}" for n in range(3, 10)), "new"]
+    assert found[1]["fieldsV1"] == {"f:data": {"f:k1": {}, "f:k2": {}}} and found[1]["time"] == held[2]["time"]

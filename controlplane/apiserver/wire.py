@@ -233,8 +233,8 @@ class ApiServer:
         for feed in feeds:
             await feed.synced.wait()
         tracking = LegacyTokenTracking(registry, clock)
-        tasks = (kubernetes.run(), admission.run(), tracking.run(), keep(duties, clock))
-        beside = [asyncio.create_task(each) for each in tasks]
+        loops = (kubernetes.run(), admission.run(), tracking.run(), keep(duties, clock))
+        beside = [asyncio.create_task(each) for each in loops]
         beside += self._memory(storage, timeline)
         if config.authorization_config is not None:
             beside.append(asyncio.create_task(authorizers.follow(config.authorization_config)))

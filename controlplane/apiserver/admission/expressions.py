@@ -49,13 +49,13 @@ class Expression:
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
         """Raises ExpressionError."""
         from controlplane.apiserver.admission.cel_types import declared
-        from controlplane.apiserver.cel import CelError, compile_expression
+        from controlplane.apiserver.cel import CelError, compile_expression, refusal
 
         if self._program is None and not self._broken:
             try:
                 self._program = compile_expression(self.text, declared(self._variables))
             except CelError as error:
-                self._broken = f"compilation error: compilation failed: {error}"
+                self._broken = f"compilation error: {refusal(error)}"
         if self._program is None:
             raise ExpressionError(self._broken)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
 from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of
-from controlplane.apiserver.cel.types import Type
+from controlplane.apiserver.cel.types import BOOL, STRING, Type
 from controlplane.apiserver.cel.values import NONE, Optional
 from controlplane.apiserver.extensions.cel_types import declared
 from controlplane.apiserver.extensions.values import ABSENT, correlation
@@ -233,12 +233,12 @@ def compile_rule(schema: Schema, said: Object, *, root: bool) -> Rule:
     """Raises CelError when the rule or its message does not compile."""
     names = variables(schema, root=root, optional_old=bool(said.get("optionalOldSelf")))
     program = compile_expression(said["rule"], names)
-    if program.type.name not in ("bool", "dyn"):
+    if program.type != BOOL:
         raise CelError("cel expression must evaluate to a bool")
     message = None
     if said.get("messageExpression"):
         message = compile_expression(said["messageExpression"], names)
-        if message.type.name not in ("string", "dyn"):
+        if message.type != STRING:
             raise CelError("messageExpression must evaluate to a string")
     # Whether the names are used decides which rules need an old value; strings that mention them do no harm.
     return Rule(said, program, message, uses_old(program), str(said.get("fieldPath") or ""))

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
 from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of
 from controlplane.apiserver.cel.types import BOOL, STRING, Type
@@ -22,6 +23,10 @@ Warn = Callable[[str], None]
 BUDGET = 10_000_000
 """Cost units that all rules of one object may take (upstream: RuntimeCELCostBudget)."""
 MAX_MESSAGE = 5 * 1024
+_MESSAGE_OUT_OF_BUDGET = (
+    "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+)
+_MESSAGE_TOO_DEAR = "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}"
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
@@ -64,6 +69,16 @@ class _Run:
     problems: list[Problem]
     budget: Budget
     warn: Warn | None
+
+    def exhausted(self, problem: Problem) -> NoReturn:
+        """Tell it and end. Raises Exhausted."""
+        self.problems.append(problem)
+        raise Exhausted
+
+    def afford(self, where: Path, kind: str) -> None:
+        """Raises Exhausted when the last expression cost more than was left."""
+        if self.budget.left < 0:
+            self.exhausted(invalid(where, kind, _OUT_OF_BUDGET))
 
 
 class Exhausted(Exception):
@@ -151,32 +166,40 @@ class Rules:
                 bindings["oldSelf"] = NONE if old is None else Optional.of(read(old))
             elif rule.uses_old:
                 bindings["oldSelf"] = read(old)
+            if run.budget.left <= 0:
+                run.exhausted(invalid(where, kind, _OUT_OF_BUDGET))
             try:
-                if run.budget.left <= 0:
-                    run.problems.append(invalid(where, kind, _OUT_OF_BUDGET))
-                    raise Exhausted
                 result = rule.program.evaluate(bindings, run.budget)
             except CostExceeded as e:
                 limit = "no further validation rules will be run due to call cost exceeds limit for rule"
-                run.problems.append(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
-                raise Exhausted from None
+                run.exhausted(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
             except CelError as e:
+                run.afford(where, kind)
                 run.problems.append(invalid(where, kind, _failure(e, rule)))
                 continue
+            run.afford(where, kind)
             if result is True:
                 continue
-            problem = _problem(rule, where, kind, self._sentence(rule, bindings, run.budget))
+            try:
+                problem = _problem(rule, where, kind, self._sentence(rule, bindings, run.budget))
+            except CostExceeded as e:
+                run.exhausted(invalid(where, kind, str(e)))
             if run.warn is not None and not rule.uses_old and place.is_unchanged():
                 run.warn(str(problem))
             else:
                 run.problems.append(problem)
 
     def _sentence(self, rule: Rule, bindings: Object, budget: Budget) -> str:
+        """What is said of a rule that does not hold. Raises CostExceeded."""
         if rule.message is not None:
             try:
                 made = rule.message.evaluate(bindings, budget)
+            except CostExceeded:
+                raise CostExceeded(_MESSAGE_TOO_DEAR.format(quoted(str(rule.said["messageExpression"])))) from None
             except CelError:
                 made = None  # the message is a courtesy: the plain one will do
+            if budget.left < 0:
+                raise CostExceeded(_MESSAGE_OUT_OF_BUDGET)
             if isinstance(made, str):
                 made = made.strip()
                 if made and "\n" not in made and len(made.encode()) <= MAX_MESSAGE:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver.cel import CelError
+from controlplane.apiserver.extensions import rules
 from controlplane.apiserver.extensions.rules import Rules, compile_rule
 from controlplane.apiserver.extensions.values import ABSENT
 
@@ -35,9 +36,9 @@ PROPERTIES = {
 def said(rule: str, value: Object, old: Any = ABSENT, **schema: Any) -> list[str]:
     whole = {"type": "object", "properties": PROPERTIES, **schema, "x-kubernetes-validations": [{"rule": rule}]}
     compile_rule(whole, whole["x-kubernetes-validations"][0], root=False)
-    rules = Rules.of(whole, root=False)
-    assert rules is not None
-    return [each.message for each in rules.check(value, old, None)]
+    compiled = Rules.of(whole, root=False)
+    assert compiled is not None
+    return [each.message for each in compiled.check(value, old, None)]
 
 
 ONE = {"k": "a", "v": 1, "words": ["x", "y"]}
@@ -92,3 +93,37 @@ def test_metadata_that_the_schema_describes() -> None:
 def test_a_rule_gives_true_or_false_for_sure() -> None:
     with pytest.raises(CelError, match="cel expression must evaluate to a bool"):
         said("self.any", {"any": 1})
+
+
+@pytest.mark.parametrize(
+    ("rule", "budget", "said"),
+    [
+        (
+            {"rule": "self.plain[0] != 'a'"},
+            1,
+            "validation failed due to running out of cost budget, no further validation rules will be run",
+        ),
+        (
+            {"rule": "false", "messageExpression": "'a' + self.plain[0]"},
+            1,
+            "messageExpression evaluation failed due to running out of cost budget, no further validation rules will "
+            "be run",
+        ),
+        (
+            {"rule": "false", "messageExpression": "self.plain" + ".map(x, self.plain" * 3 + ".join()" + ")" * 3},
+            100_000_000,
+            "no further validation rules will be run due to call cost exceeds limit for messageExpression: ",
+        ),
+    ],
+)
+def test_what_is_said_when_nothing_is_left(
+    rule: Object, budget: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ".map" in rule.get("messageExpression", ""):
+        rule = {**rule, "messageExpression": rule["messageExpression"] + ".size() > 0 ? 'a' : 'b'"}
+    monkeypatch.setattr(rules, "BUDGET", budget)
+    schema = {"type": "object", "properties": PROPERTIES, "x-kubernetes-validations": [rule, {"rule": "false"}]}
+    compiled = Rules.of(schema, root=False)
+    assert compiled is not None
+    (problem,) = compiled.check({"plain": ["a"] * 200}, ABSENT, None)
+    assert said in problem.message

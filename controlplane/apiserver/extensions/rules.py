@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
-from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of
+from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of, refusal
 from controlplane.apiserver.cel.types import BOOL, STRING, Type
 from controlplane.apiserver.cel.values import NONE, Optional
 from controlplane.apiserver.extensions.cel_types import declared
@@ -23,6 +23,8 @@ Warn = Callable[[str], None]
 BUDGET = 10_000_000
 """Cost units that all rules of one object may take (upstream: RuntimeCELCostBudget)."""
 MAX_MESSAGE = 5 * 1024
+_TYPE_META = ("apiVersion", "kind")
+"""Fields of the root that say nothing of what was before: both objects are shown in the version of the request."""
 _MESSAGE_OUT_OF_BUDGET = (
     "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
 )
@@ -44,6 +46,13 @@ class Rule:
     def text(self) -> str:
         """The rule as messages name it."""
         return str(self.said.get("message") or self.said["rule"]).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that does not compile."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class Exhausted(Exception):
 class Rules:
     """The rules of one schema node and of all below it."""
 
-    def __init__(self, schema: Schema, rules: list[Rule], read: Callable[[Any], Any] | None) -> None:
+    def __init__(self, schema: Schema, rules: list[Rule | Broken], read: Callable[[Any], Any] | None) -> None:
         self._schema, self._rules, self._read = schema, rules, read
         self._fields: dict[str, Rules] = {}
         self._more: Rules | None = None
@@ -96,15 +105,16 @@ class Rules:
 
     @classmethod
     def of(cls, schema: Schema, *, root: bool = True) -> Rules | None:
-        """The rules in a schema, or None. One that does not compile was refused when it was written."""
+        """The rules in a schema, or None. One that does not compile was refused when it was written; should one be
+        stored, nothing can be written that it is about."""
         if not has_rules(schema):
             return None
         found = cls(schema, [], declared(schema, root=root)[1])
         for said in schema.get("x-kubernetes-validations") or ():
             try:
                 found._rules.append(compile_rule(schema, said, root=root))
-            except CelError:
-                continue
+            except CelError as error:
+                found._rules.append(Broken(f"rule compile error: {error}"))
         for name, below in (schema.get("properties") or {}).items():
             rules = cls.of(below, root=bool(below.get("x-kubernetes-embedded-resource")))
             if rules is not None:
@@ -147,7 +157,8 @@ class Rules:
                 rules = self._fields.get(name, self._more)
                 if rules is not None:
                     here = f"{path}[{name}]" if name not in self._fields else f"{path}.{name}" if path else name
-                    rules._check(_Place(inner, before.get(name, ABSENT), here, known), run)
+                    whose = replace(run, warn=None) if here in _TYPE_META else run
+                    rules._check(_Place(inner, before.get(name, ABSENT), here, known), whose)
         elif isinstance(value, list) and self._items is not None:
             same = correlation(self._schema, old)
             for position, item in enumerate(value):
@@ -158,6 +169,9 @@ class Rules:
         where = Path(place.path) if place.path else Path()
         read, old = self._read or _as_it_is, None if place.old is ABSENT else place.old
         for rule in self._rules:
+            if isinstance(rule, Broken):
+                run.problems.append(invalid(where, kind, rule.why))
+                continue
             optional = bool(rule.said.get("optionalOldSelf"))
             if rule.uses_old and old is None and not optional:
                 continue
@@ -253,16 +267,21 @@ def variables(schema: Schema, *, root: bool, optional_old: bool = False) -> dict
 
 
 def compile_rule(schema: Schema, said: Object, *, root: bool) -> Rule:
-    """Raises CelError when the rule or its message does not compile."""
+    """Raises CelError with the reason when the rule does not compile. A message that does not is none."""
     names = variables(schema, root=root, optional_old=bool(said.get("optionalOldSelf")))
-    program = compile_expression(said["rule"], names)
+    try:
+        program = compile_expression(said["rule"], names)
+    except CelError as error:
+        raise CelError(refusal(error)) from None
     if program.type != BOOL:
         raise CelError("cel expression must evaluate to a bool")
     message = None
     if said.get("messageExpression"):
-        message = compile_expression(said["messageExpression"], names)
-        if message.type != STRING:
-            raise CelError("messageExpression must evaluate to a string")
+        try:
+            made = compile_expression(said["messageExpression"], names)
+            message = made if made.type == STRING else None
+        except CelError:
+            pass
     # Whether the names are used decides which rules need an old value; strings that mention them do no harm.
     return Rule(said, program, message, uses_old(program), str(said.get("fieldPath") or ""))
 

@@ -127,3 +127,29 @@ def test_what_is_said_when_nothing_is_left(
     assert compiled is not None
     (problem,) = compiled.check({"plain": ["a"] * 200}, ABSENT, None)
     assert said in problem.message
+
+
+def test_a_stored_rule_that_does_not_compile_lets_nothing_pass() -> None:
+    schema = {"type": "object", "properties": PROPERTIES, "x-kubernetes-validations": [{"rule": "self.nope"}]}
+    compiled = Rules.of(schema, root=False)
+    assert compiled is not None
+    for old in (ABSENT, {}):
+        (problem,) = compiled.check({}, old, lambda _: None)
+        assert "rule compile error: compilation failed: ERROR: <input>:1:5: undefined field 'nope'" in problem.message
+
+
+def test_a_message_that_does_not_compile_is_none() -> None:
+    rule = {"rule": "false", "message": "no", "messageExpression": "self.nope"}
+    compiled = Rules.of({"type": "object", "x-kubernetes-validations": [rule]}, root=False)
+    assert compiled is not None
+    assert [each.message.rpartition(": ")[2] for each in compiled.check({}, ABSENT, None)] == ["no"]
+
+
+def test_an_unchanged_kind_is_judged_again() -> None:
+    ruled = {**TEXT, "x-kubernetes-validations": [{"rule": "self == 'x'"}]}
+    compiled = Rules.of({"type": "object", "properties": {"kind": ruled, "word": ruled}}, root=False)
+    assert compiled is not None
+    warnings: list[str] = []
+    same = {"kind": "a", "word": "b"}
+    assert [each.path for each in compiled.check(same, same, warnings.append)] == ["kind"]
+    assert len(warnings) == 1 and warnings[0].startswith("word: ")

@@ -47,6 +47,7 @@ _MACROS = {
     ("all", 3),
     ("exists", 3),
     ("existsOne", 3),
+    ("exists_one", 3),
     ("transformList", 3),
     ("transformList", 4),
     ("transformMap", 3),

@@ -85,6 +85,7 @@ TRUE = [
     "[].all(x, false)",
     "[1, 2].all(i, v, v == i + 1)",
     "{'a': 1}.exists(k, v, k == 'a' && v == 1)",
+    "['a', 'b'].exists_one(i, v, i == 1 && v == 'b')",
     "[1, 2].transformList(i, v, v * i) == [0, 2]",
     "{'a': 1}.transformMap(k, v, v + 1) == {'a': 2}",
     "{'a': 'b'}.transformMapEntry(k, v, {v: k}) == {'b': 'a'}",
@@ -250,6 +251,7 @@ FAILS = [
     ("optional.none().value()", "optional.none() dereference"),
     ("quantity('x')", "quantities must match the regular expression"),
     ("{'a': 1, 'a': 2}", "insert failed: key a already exists"),
+    ("self.name.find(self.name + '[') == ''", "Illegal regex: error parsing regexp: missing ]: `[`"),
     ("self.name.matches(self.name + '[')", "error parsing regexp: missing ]"),
     ("self.replicas.all(x, true)", "no such overload"),
 ]

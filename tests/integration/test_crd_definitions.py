@@ -150,6 +150,24 @@ def test_what_was_stored_under_another_schema(make_kind: Callable[..., Kind], na
     assert written.json["metadata"]["generation"] == 1, written.body
 
 
+def test_replicas_that_nobody_has_set(make_kind: Callable[..., Kind], namespace: str) -> None:
+    kind = make_kind()
+    kind.spec["properties"]["replicas"].pop("default")
+    kind.spec.pop("x-kubernetes-validations")
+    kind.apply()
+    kind.create(namespace, "a")
+    where = kind.path(namespace, "a") + "/scale"
+    missing = kind.plane.request("GET", where)
+    assert missing.code == 500
+    assert missing.json["message"].endswith('the spec replicas field ".spec.replicas" does not exist')
+    merge = {"Content-Type": "application/merge-patch+json"}
+    nothing = kind.plane.request("PATCH", where, {"metadata": {"labels": {}}}, headers=merge)
+    assert (nothing.code, nothing.json["message"]) == (400, 'the spec replicas field ".spec.replicas" cannot be empty')
+    scaled = kind.plane.request("PATCH", where, {"spec": {"replicas": 3}}, headers=merge)
+    assert (scaled.code, scaled.json["spec"]) == (200, {"replicas": 3})
+    assert kind.plane.request("GET", where).json["spec"] == {"replicas": 3}
+
+
 def test_formats_that_nobody_checks(make_kind: Callable[..., Kind]) -> None:
     kind = make_kind()
     kind.spec["properties"]["replicas"]["format"] = "int64"

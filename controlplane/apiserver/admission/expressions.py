@@ -29,6 +29,10 @@ class ExpressionError(Exception):
     """An expression does not compile or could not be evaluated; the message is upstream's."""
 
 
+class OutOfBudget(ExpressionError):
+    """Nothing is left for this expression; no further one is run."""
+
+
 class _Asking(Struct, frozen=True):
     """What an expression's `authorizer` asks."""
 
@@ -47,24 +51,24 @@ class Expression:
         self._broken = ""
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget) -> Any:
-        """Raises ExpressionError."""
+        """Raises ExpressionError, OutOfBudget."""
         from controlplane.apiserver.admission.cel_types import declared
-        from controlplane.apiserver.cel import CelError, compile_expression
+        from controlplane.apiserver.cel import CelError, compile_expression, refusal
 
         if self._program is None and not self._broken:
             try:
                 self._program = compile_expression(self.text, declared(self._variables))
             except CelError as error:
-                self._broken = f"compilation error: compilation failed: {error}"
+                self._broken = f"compilation error: {refusal(error)}"
         if self._program is None:
             raise ExpressionError(self._broken)
         try:
-            value = self._program.evaluate(bindings, budget)
+            return self._program.evaluate(bindings, budget)
         except CelError as error:
             raise ExpressionError(f"expression '{self.text}' resulted in error: {error}") from None
-        if budget.left < 0:
-            raise ExpressionError(_OUT_OF_BUDGET)
-        return value
+        finally:
+            if budget.left < 0:
+                raise OutOfBudget(_OUT_OF_BUDGET)
 
 
 def bindings(review: Review, resource: Resource) -> Bindings:
@@ -105,6 +109,9 @@ class Conditions:
             try:
                 if expression.evaluate(bound, budget) is False:
                     return False
+            except OutOfBudget as error:
+                errors = [str(error)]
+                break
             except ExpressionError as error:
                 errors.append(str(error))
         if not errors:

@@ -13,7 +13,17 @@ from typing import Any
 from apimachinery.kit.metrics import Counter, Histogram
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.authz.webhook import field_requirements, label_requirements
-from controlplane.apiserver.cel import BOOL, STRING, CelError, Program, Type, compile_expression, list_of, map_of
+from controlplane.apiserver.cel import (
+    BOOL,
+    STRING,
+    CelError,
+    Program,
+    Type,
+    compile_expression,
+    list_of,
+    map_of,
+    refusal,
+)
 from controlplane.apiserver.cel.types import Field, ObjectType
 
 _PREFIX = "apiserver_authorization_match_condition_"
@@ -58,7 +68,7 @@ def mistake(text: str) -> str:
     try:
         program = _compiled(text)
     except CelError as error:
-        return f"compilation failed: {error}"
+        return refusal(error)
     return "" if program.type == BOOL else f"must evaluate to bool but got {program.type}"
 
 

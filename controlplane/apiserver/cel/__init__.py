@@ -4,7 +4,7 @@ program = compile_expression("self.replicas <= self.maxReplicas", {"self": DYN})
 program.evaluate({"self": {"replicas": 1, "maxReplicas": 3}})   # True
 """
 
-from controlplane.apiserver.cel.errors import CelError, CostExceeded
+from controlplane.apiserver.cel.errors import CelError, CostExceeded, refusal
 from controlplane.apiserver.cel.program import PER_CALL_LIMIT, Budget, Program, compile_expression
 from controlplane.apiserver.cel.types import BOOL, DYN, INT, STRING, Type, list_of, map_of, optional_of
 
@@ -23,4 +23,5 @@ __all__ = [
     "list_of",
     "map_of",
     "optional_of",
+    "refusal",
 ]

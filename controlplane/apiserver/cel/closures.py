@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from controlplane.apiserver.cel import operators
 from controlplane.apiserver.cel.errors import CelError, CostExceeded
 from controlplane.apiserver.cel.overloads import Overload
 from controlplane.apiserver.cel.run import Eval, Run
-from controlplane.apiserver.cel.values import Optional, Uint, cost_of
+from controlplane.apiserver.cel.values import NONE, Optional, Uint, cost_of
 
 
-def field(get: Eval, name: str, read: Callable[[Any], Any] | None) -> Eval:
-    """`operand.name`; read: what makes the stored value the field's."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a selection asks for. name: in the object; read: what makes the stored value the field's; sparse: null
+    counts as absent; shown: the name in the expression."""
+
+    name: str
+    shown: str
+    read: Callable[[Any], Any] | None = None
+    sparse: bool = False
+
+
+def field(get: Eval, part: Part) -> Eval:
+    """`operand.name`."""
+    name, read, sparse = part.name, part.read, part.sparse
 
     def run(state: Run) -> Any:
         value = get(state)
@@ -24,24 +37,32 @@ def field(get: Eval, name: str, read: Callable[[Any], Any] | None) -> Eval:
         try:
             found = value[name]
         except KeyError:
-            raise CelError(f"no such key: {name}") from None
-        return found if read is None or found is None else read(found)
+            raise CelError(f"no such key: {part.shown}") from None
+        if found is None:
+            if sparse:
+                raise CelError(f"no such key: {part.shown}")
+            return None
+        return found if read is None else read(found)
 
     return run
 
 
-def maybe(get: Eval, name: str, read: Callable[[Any], Any] | None) -> Eval:
+def maybe(get: Eval, part: Part) -> Eval:
     """`operand.?name`."""
+    read = part.read
 
     def run(state: Run) -> Any:
-        found = operators.optional_index(get(state), name)
-        return found if read is None or found.value is None else Optional.of(read(found.value))
+        found = operators.optional_index(get(state), part.name)
+        if found.value is None:
+            return NONE if part.sparse else found
+        return found if read is None else Optional.of(read(found.value))
 
     return run
 
 
-def present(get: Eval, name: str) -> Eval:
+def present(get: Eval, part: Part) -> Eval:
     """`has(operand.name)`."""
+    name, sparse = part.name, part.sparse
 
     def run(state: Run) -> bool:
         value = get(state)
@@ -49,7 +70,7 @@ def present(get: Eval, name: str) -> Eval:
             value = value.value if value.present else {}
         if not isinstance(value, dict):
             raise CelError(operators.NO_OVERLOAD)
-        return name in value
+        return value.get(name) is not None if sparse else name in value
 
     return run
 

@@ -7,8 +7,17 @@ class CelError(Exception):
     """The expression does not compile, or its evaluation failed; the message is cel-go's."""
 
 
+class NotRunnable(CelError):
+    """The expression compiles, and yet it cannot be run: a literal in it cannot become what it is meant for."""
+
+
 class CostExceeded(CelError):
     """The evaluation went over its budget. Never absorbed by `||` and `&&`, unlike other failures."""
+
+
+def refusal(error: CelError) -> str:
+    """Why an expression is not accepted, as every API says it."""
+    return f"{'program instantiation' if isinstance(error, NotRunnable) else 'compilation'} failed: {error}"
 
 
 def located(text: str, offset: int, message: str) -> str:

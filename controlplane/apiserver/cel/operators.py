@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from controlplane.apiserver.cel.errors import CelError
@@ -16,6 +17,7 @@ from controlplane.apiserver.cel.values import (
     Timestamp,
     Uint,
     equal,
+    joined,
     unsigned,
     whole,
 )
@@ -32,16 +34,18 @@ def add(left: Any, right: Any) -> Any:
             if INT_MIN <= total <= INT_MAX:
                 return total
             raise CelError("integer overflow")
-        if kind in (str, float, bytes, list):
+        if kind in (str, float, bytes):
             return left + right
         if kind is Uint:
             return unsigned(int(left) + int(right))
         if kind is Duration:
             return Duration(whole(left.ns + right.ns))
+    if isinstance(left, list) and isinstance(right, list):
+        return joined(left, right)
     if kind is Timestamp and type(right) is Duration:
-        return timestamp(left.ns + right.ns)
+        return timestamp(left.ns + right.ns, left.offset)
     if kind is Duration and type(right) is Timestamp:
-        return timestamp(left.ns + right.ns)
+        return timestamp(left.ns + right.ns, right.offset)
     raise CelError(NO_OVERLOAD)
 
 
@@ -57,7 +61,7 @@ def subtract(left: Any, right: Any) -> Any:
         if kind in (Duration, Timestamp):
             return Duration(whole(left.ns - right.ns))
     if kind is Timestamp and type(right) is Duration:
-        return timestamp(left.ns - right.ns)
+        return timestamp(left.ns - right.ns, left.offset)
     raise CelError(NO_OVERLOAD)
 
 
@@ -115,10 +119,10 @@ def invert(value: Any) -> Any:
     raise CelError(NO_OVERLOAD)
 
 
-def timestamp(ns: int) -> Timestamp:
+def timestamp(ns: int, offset: int = 0) -> Timestamp:
     """Refuse what is outside the years 1 to 9999."""
     if -62135596800 * 10**9 <= ns < 253402300800 * 10**9:
-        return Timestamp(ns)
+        return Timestamp(ns, offset)
     raise CelError("timestamp overflow")
 
 
@@ -217,17 +221,11 @@ def go_float(value: float) -> str:
         return "+Inf" if value > 0 else "-Inf"
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
-    mantissa, exponent = f"{value:.17e}".split("e")
-    del mantissa
-    if -4 <= int(exponent) < 21:
-        text = repr(value)
-        if "e" in text:
-            text = f"{value:.0f}" if abs(value) >= 1 else f"{value:.20f}".rstrip("0")
-        return text.removesuffix(".0")
-    text = repr(value)
-    digits, _, power = text.partition("e")
-    if not power:
-        text = f"{value:e}"
-        digits, _, power = text.partition("e")
-        digits = digits.rstrip("0").rstrip(".")
-    return f"{digits.removesuffix('.0')}e{power[0] if power[0] in '+-' else '+'}{power.lstrip('+-').zfill(2)}"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int), "neither infinite nor no number"
+    power = len(digits) + exponent - 1
+    if -4 <= power < 6:
+        return f"{Decimal((sign, digits, exponent)):f}"
+    text = "".join(map(str, digits))
+    mantissa = f"{text[0]}.{text[1:]}" if len(text) > 1 else text
+    return f"{'-' if sign else ''}{mantissa}e{'+' if power >= 0 else '-'}{abs(power):02d}"

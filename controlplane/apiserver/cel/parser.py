@@ -47,6 +47,7 @@ _MACROS = {
     ("all", 3),
     ("exists", 3),
     ("existsOne", 3),
+    ("exists_one", 3),
     ("transformList", 3),
     ("transformList", 4),
     ("transformMap", 3),
@@ -76,7 +77,8 @@ class _Parser:
     def whole(self) -> Node:
         node = self._expression()
         if self._next.kind != "end":
-            self._fail(self._next, f"Syntax error: extraneous input '{self._next.text}' expecting <EOF>")
+            left_out = self._tokens[self._at + 1].kind == "end"
+            self._unexpected(self._next, "<EOF>", left_out=left_out)
         return node
 
     @property
@@ -85,6 +87,11 @@ class _Parser:
 
     def _fail(self, token: Token, message: str) -> CelError:
         raise CelError(located(self._text, token.offset, message))
+
+    def _unexpected(self, token: Token, wanted: str, *, left_out: bool) -> CelError:
+        """left_out: whether all would be well without that token."""
+        what = "extraneous" if left_out else "mismatched"
+        raise self._fail(token, f"Syntax error: {what} input '{token.text}' expecting {wanted}")
 
     def _take(self) -> Token:
         token = self._tokens[self._at]
@@ -103,9 +110,8 @@ class _Parser:
 
     def _expect(self, text: str) -> Token:
         if not self._is(text):
-            found = self._next
-            what = "mismatched" if found.kind == "end" else "extraneous"
-            self._fail(found, f"Syntax error: {what} input '{found.text}' expecting '{text}'")
+            left_out = self._next.kind != "end" and self._tokens[self._at + 1].text == text
+            self._unexpected(self._next, f"'{text}'", left_out=left_out)
         return self._take()
 
     def _expression(self) -> Node:
@@ -145,13 +151,14 @@ class _Parser:
             if not self._is(sign):
                 continue
             count = 0
-            while self._skip(sign):
+            while self._is(sign):
+                last = self._take()
                 count += 1
             number = self._next
             if sign == "-" and number.kind == "const" and type(number.value) in (int, float):
                 # The sign next to a literal is part of it; the others negate.
                 self._take()
-                node = self._members(Const(number.offset, -number.value))
+                node = self._members(Const(last.offset, -number.value))
                 count -= 1
             else:
                 node = self._members(self._primary())
@@ -183,8 +190,8 @@ class _Parser:
                 offset = self._take().offset
                 return self._call(token, offset, None, self._arguments())
             return Ident(token.offset, token.text)
-        what = "mismatched" if token.kind == "end" else "extraneous"
-        raise self._fail(token, f"Syntax error: {what} input '{token.text}' expecting {_START}")
+        left_out = token.kind != "end" and _begins(self._next)
+        raise self._unexpected(token, _START, left_out=left_out)
 
     def _members(self, node: Node) -> Node:
         links = 0
@@ -193,6 +200,8 @@ class _Parser:
                 dot = self._take()
                 optional = self._skip("?")
                 name = self._take()
+                if name.text in ("true", "false", "null"):
+                    self._unexpected(name, "IDENTIFIER", left_out=False)
                 if (name.kind == "op" and name.text == "in") or name.kind not in ("ident", "escaped"):
                     self._fail(name, f"Syntax error: no viable alternative at input '.{name.text}'")
                 if not optional and name.kind == "ident" and self._is("("):
@@ -278,6 +287,11 @@ class _Parser:
         if not isinstance(node, Ident):
             raise CelError(located(self._text, node.offset, wrong))
         return node.name
+
+
+def _begins(token: Token) -> bool:
+    """Whether an expression may begin so."""
+    return token.kind in ("ident", "const") or (token.kind == "op" and token.text in ("[", "{", "(", ".", "-", "!"))
 
 
 def _balanced(function: str, terms: list[Node], offsets: list[int]) -> Node:

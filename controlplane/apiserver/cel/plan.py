@@ -22,8 +22,11 @@ from controlplane.apiserver.cel.ast import (
     OptionalMap,
     Select,
 )
+from controlplane.apiserver.cel.equality import comparer
 from controlplane.apiserver.cel.errors import CelError, located
-from controlplane.apiserver.cel.library import FUNCTIONS, TYPE_NAMES, check_literals
+from controlplane.apiserver.cel.lexer import RESERVED
+from controlplane.apiserver.cel.library import FUNCTIONS, TYPE_NAMES, check_literals, check_runnable
+from controlplane.apiserver.cel.library.formatting import misfit
 from controlplane.apiserver.cel.overloads import NAMESPACES, Overload
 from controlplane.apiserver.cel.run import Eval, Run
 from controlplane.apiserver.cel.types import (
@@ -48,7 +51,7 @@ from controlplane.apiserver.cel.types import (
     substitute,
     type_of,
 )
-from controlplane.apiserver.cel.values import NONE, Optional, TypeValue, Uint, cost_of, equal, type_name
+from controlplane.apiserver.cel.values import NONE, Optional, TypeValue, Uint, cost_of, type_name
 
 _CONSTANTS: dict[type, Type] = {
     bool: BOOL,
@@ -83,9 +86,13 @@ class Planner:
     def __init__(self, text: str, variables: Mapping[str, Type]) -> None:
         self._text, self._scope = text, dict(variables)
         self.errors: list[str] = []
+        self.unrunnable: list[str] = []
+        """Why a program cannot be made of what compiles."""
         self.mentioned: set[str] = set()
         self.types: dict[int, Type] = {}
         """What each node is, by the id of the node."""
+        self._mixed = False
+        """Whether literals may mix types: what a format is given is as different as its verbs."""
 
     def plan(self, node: Node) -> Plan:
         """The plan; mistakes are collected in `errors`, each located."""
@@ -147,11 +154,13 @@ class Planner:
         chained = base.name == "optional_type"
         if chained:
             base = base.args[0] if base.args else DYN
-        name, kind, read = node.field, DYN, None
+        kind, part = DYN, closures.Part(node.field, node.field)
         if isinstance(base, ObjectType):
             field = base.fields.get(node.field)
+            if field is None and node.field in RESERVED:
+                field = base.fields.get(f"__{node.field}__")
             if field is not None:
-                name, kind, read = field.name, field.type, field.read
+                kind, part = field.type, closures.Part(field.name, node.field, field.read, base.sparse)
             elif not base.open:
                 return self._wrong(node, f"undefined field '{node.field}'")
         elif base.name == "map":
@@ -160,12 +169,12 @@ class Planner:
             return self._wrong(node, f"type '{base}' does not support field selection")
         cost = operand.cost + (0 if node.test else 1)
         if node.test:
-            return Plan(BOOL, closures.present(get, name), cost)
+            return Plan(BOOL, closures.present(get, part), cost)
         if chained or node.optional:
-            return Plan(optional_of(kind), closures.maybe(get, name, read), cost)
-        return Plan(kind, closures.field(get, name, read), cost)
+            return Plan(optional_of(kind), closures.maybe(get, part), cost)
+        return Plan(kind, closures.field(get, part), cost)
 
-    def _list(self, node: ListLiteral, mixed: bool = False) -> Plan:
+    def _list(self, node: ListLiteral) -> Plan:
         plans = [self.plan(each) for each in node.elements]
         kind: Type | None = None
         for position, (each, plan) in enumerate(zip(node.elements, plans, strict=True)):
@@ -175,7 +184,7 @@ class Planner:
                     return self._wrong(each, f"expected type 'optional_type({found})' but found '{found}'")
                 found = found.args[0] if found.args else DYN
             joined = found if kind is None else join(kind, found)
-            if joined is None and not mixed:
+            if joined is None and not self._mixed:
                 return self._wrong(each, f"expected type '{kind}' but found '{found}'")
             kind = joined or DYN
         runs = [plan.run for plan in plans]
@@ -198,13 +207,13 @@ class Planner:
                     return self._wrong(value, f"expected type 'optional_type({found})' but found '{found}'")
                 found = found.args[0] if found.args else DYN
             joined = key_plan.type if keys is None else join(keys, key_plan.type)
-            if joined is None:
+            if joined is None and not self._mixed:
                 return self._wrong(key, f"expected type '{keys}' but found '{key_plan.type}'")
-            keys = joined
+            keys = joined or DYN
             joined = found if values is None else join(values, found)
-            if joined is None:
+            if joined is None and not self._mixed:
                 return self._wrong(value, f"expected type '{values}' but found '{found}'")
-            values = joined
+            values = joined or DYN
             parts.append((key_plan.run, value_plan.run, optional))
             cost += key_plan.cost + value_plan.cost
         return Plan(map_of(keys or FREE, values or FREE), closures.map_of(parts), cost)
@@ -214,9 +223,10 @@ class Planner:
         member = target is not None
         if target is not None:
             args.insert(0, target)
-        mixed = name == "format" and member  # its arguments are as different as its verbs
-        plans = [self._list(arg, mixed) if isinstance(arg, ListLiteral) else self.plan(arg) for arg in args]
-        self.types |= {id(arg): plan.type for arg, plan in zip(args, plans, strict=True)}
+        formats = name == "format" and member
+        outer, self._mixed = self._mixed, self._mixed or formats
+        plans = [self.plan(arg) for arg in args]
+        self._mixed = outer
         kinds = [plan.type for plan in plans]
         if any(kind is ERROR for kind in kinds):
             return _WRONG
@@ -242,10 +252,24 @@ class Planner:
         wrong = check_literals(name, [arg.value if isinstance(arg, Const) else None for arg in args])
         if wrong is not None:
             return self._wrong(args[wrong[0]], wrong[1])
+        try:
+            check_runnable(name, [arg.value if isinstance(arg, Const) else None for arg in args])
+        except CelError as error:
+            self.unrunnable.append(str(error))
+        if formats and (misfits := self._misformatted(args)) is not None:
+            return self._wrong(node if misfits[0] is None else misfits[0], misfits[1])
         result = results[0] if all(kind == results[0] for kind in results) else DYN
         exact = len(fitting) == 1 and not any(_loose(kind) for kind in kinds)
         cost = 1 + sum(plan.cost for plan in plans)
         return Plan(result, closures.invoke(fitting, [plan.run for plan in plans], exact), cost)
+
+    def _misformatted(self, args: list[Node]) -> tuple[Node | None, str] | None:
+        """What is wrong with `"template".format([arguments])`: the argument (None: the call) and the message."""
+        template, listed = args
+        if not (isinstance(template, Const) and isinstance(template.value, str) and isinstance(listed, ListLiteral)):
+            return None
+        found = misfit(template.value, [self.types[id(each)] for each in listed.elements])
+        return found and (None if found[0] is None else listed.elements[found[0]], found[1])
 
     def _comprehension(self, node: Comprehension) -> Plan:
         over = self.plan(node.over)
@@ -339,13 +363,14 @@ class Planner:
             return self._no_overload(node, node.function, kinds, False)
         wanted = node.function == "_==_"
         left, right = plans[0].run, plans[1].run
+        same = comparer(kinds[0])
         scalar = any(kind in (INT, BOOL, UINT, DOUBLE, NULL) for kind in kinds)
 
         def run(state: Run) -> bool:
             one, other = left(state), right(state)
             if not scalar:
                 state.spend(min(cost_of(one), cost_of(other)) // 10)
-            return equal(one, other) == wanted
+            return same(one, other) == wanted
 
         return Plan(BOOL, run, 1 + plans[0].cost + plans[1].cost)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from controlplane.apiserver.cel.errors import CelError, located
+from controlplane.apiserver.cel.errors import CelError, NotRunnable, located
 from controlplane.apiserver.cel.parser import parse
 from controlplane.apiserver.cel.plan import Plan, Planner
 from controlplane.apiserver.cel.run import Run
@@ -75,6 +75,8 @@ def compile_expression(
         raise CelError(located(text, 0, "expression recursion limit exceeded")) from None
     if planner.errors:
         raise CelError("\n".join(planner.errors))
+    if planner.unrunnable:
+        raise NotRunnable(planner.unrunnable[0])
     if result is not None and not assignable(result, plan.type, {}):
         raise CelError(located(text, 0, f"expression must evaluate to {result}"))
     return Program(text, plan, frozenset(planner.mentioned))

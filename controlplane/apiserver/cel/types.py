@@ -37,6 +37,8 @@ class ObjectType(Type):
     fields: Mapping[str, Field] = field(default_factory=dict)
     open: bool = False
     """Whether fields that are not listed may be asked for (they are dyn)."""
+    sparse: bool = False
+    """Whether a field that is null counts as absent."""
 
 
 _SHOWN = {

@@ -26,6 +26,7 @@ from controlplane.apiserver.cel.types import (
     list_of,
     map_of,
 )
+from controlplane.apiserver.cel.values import MapList, SetList
 
 Schema = Mapping[str, Any]
 Reader = Callable[[Any], Any]
@@ -33,7 +34,7 @@ Reader = Callable[[Any], Any]
 _KEYWORDS = RESERVED | {"true", "false", "null", "in", "namespace"}
 _ESCAPES = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
 _FIELD_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_META = ObjectType("object", fields={"name": Field("name", STRING), "generateName": Field("generateName", STRING)})
+_META = ObjectType("object", fields={name: Field(name, STRING) for name in ("name", "generateName")}, sparse=True)
 
 
 def escape(name: str) -> str | None:
@@ -61,7 +62,7 @@ def declared(schema: Schema, *, root: bool = False) -> tuple[Type | None, Reader
     match schema.get("type"):
         case "array":
             item, read = declared(schema.get("items") or {})
-            return (None, None) if item is None else (list_of(item), _each(read))
+            return (None, None) if item is None else (list_of(item), _list_reader(schema, _each(read)))
         case "object":
             return _object(schema, root or bool(schema.get("x-kubernetes-embedded-resource")))
         case "string":
@@ -89,11 +90,32 @@ def _object(schema: Schema, whole: bool) -> tuple[Type | None, Reader | None]:
         if spelled is not None and kind is not None:
             fields[spelled] = Field(name, kind, read)
     if whole:
-        fields |= {name: Field(name, STRING) for name in ("apiVersion", "kind")}
-        fields["metadata"] = Field("metadata", _META)
+        if not describes_metadata(schema):
+            fields |= {name: Field(name, STRING) for name in ("apiVersion", "kind")}
+            fields["metadata"] = Field("metadata", _META)
     elif not fields and schema.get("x-kubernetes-preserve-unknown-fields"):
         return ObjectType("object"), None
-    return ObjectType("object", fields=fields), None
+    return ObjectType("object", fields=fields, sparse=True), None
+
+
+def describes_metadata(schema: Schema) -> bool:
+    """Whether a schema itself says what a whole object has, metadata's two names included: then it is what counts."""
+    properties = schema.get("properties") or {}
+    about = properties.get("metadata") or {}
+    inner = about.get("properties") or {}
+    texts = [properties.get("apiVersion"), properties.get("kind"), inner.get("name"), inner.get("generateName")]
+    return about.get("type") == "object" and all(each is not None and each.get("type") == "string" for each in texts)
+
+
+def _list_reader(schema: Schema, items: Reader | None) -> Reader | None:
+    """What makes a list of scalars or objects one whose order says nothing, where the schema calls it that."""
+    match schema.get("x-kubernetes-list-type"):
+        case "set":
+            return lambda values: SetList(values if items is None else items(values))
+        case "map":
+            keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
+            return lambda values: MapList(values if items is None else items(values), keys)
+    return items
 
 
 def _string(form: str) -> tuple[Type, Reader | None]:

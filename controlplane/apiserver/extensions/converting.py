@@ -64,7 +64,7 @@ class Converter:
 
 def answer_problem(answer: Any, review: Object, objects: list[Object], api_version: str) -> str:
     """What is wrong with an answer, as the end of the sentence about the webhook; "" for nothing. An answer of v1beta1
-    may be of any kind and name any request."""
+    may be of any kind and name any request. Upstream asks about each object alone, and says so."""
     answer = answer if isinstance(answer, dict) else {}
     strict = not str(review["apiVersion"]).endswith("/v1beta1")
     if strict and (answer.get("apiVersion"), answer.get("kind")) != (review["apiVersion"], review["kind"]):
@@ -82,34 +82,38 @@ def answer_problem(answer: Any, review: Object, objects: list[Object], api_versi
     converted = response.get("convertedObjects") or []
     if len(converted) != len(objects):
         return f"returned {len(converted)} objects, expected {len(objects)}"
-    for at, (made, obj) in enumerate(zip(converted, objects, strict=True)):
+    for made, obj in zip(converted, objects, strict=True):
         if problem := _object_problem(made if isinstance(made, dict) else {}, obj, api_version):
-            return f"returned invalid converted object at index {at}: {problem}"
+            return f"returned invalid object{problem}"
         if problem := _metadata_problem(made["metadata"], obj["metadata"]):
-            return f"returned invalid metadata in object at index {at}: {problem}"
+            return f"returned invalid metadata: {problem}"
     return ""
 
 
 def _object_problem(made: Object, obj: Object, api_version: str) -> str:
     have, kind = made.get("apiVersion") or "", made.get("kind") or ""
     if have != api_version:
-        return f"invalid groupVersion (expected {api_version}, received {have})"
+        return f" at index 0: invalid groupVersion (expected {api_version}, received {have})"
     if kind != obj.get("kind"):
-        return f"invalid kind (expected {obj.get('kind')}, received {kind})"
+        return f" at index 0: invalid kind (expected {obj.get('kind')}, received {kind})"
     metadata = made.get("metadata")
     if not isinstance(metadata, dict):
         metadata = made["metadata"] = {}
     for field, word in _KEPT.items():
         wanted, found = obj["metadata"].get(field) or "", metadata.get(field) or ""
         if wanted != found:
-            return f"must have the same {word}: {wanted} != {found}"
+            return f": must have the same {word}: {wanted} != {found}"
     return ""
 
 
 def _metadata_problem(made: Object, before: Object) -> str:
     """Labels and annotations are what a webhook may change."""
     for field, check in (("labels", check_labels), ("annotations", check_annotations)):
-        found = made.get(field) or {}
+        found = made.get(field)
+        if found is None:
+            continue
+        if not isinstance(found, dict):
+            return f"invalid metadata.{field} of type {_go_type(found)} in converted object"
         for key, value in found.items():
             if not isinstance(value, str):
                 return f"metadata.{field}[{key}] must be a string, but is {_go_type(value)} in converted object"
@@ -123,7 +127,14 @@ def _metadata_problem(made: Object, before: Object) -> str:
 
 
 def _go_type(value: Any) -> str:
-    names = {dict: "map[string]interface {}", list: "[]interface {}", int: "int64", float: "float64", bool: "bool"}
+    names = {
+        dict: "map[string]interface {}",
+        list: "[]interface {}",
+        int: "int64",
+        float: "float64",
+        bool: "bool",
+        str: "string",
+    }
     return names.get(type(value), "<nil>")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, Problem, Verbatim, forbidden, invalid, not_supported, required
-from controlplane.apiserver.cel.errors import CelError
+from controlplane.apiserver.cel.errors import CelError, refusal
 from controlplane.apiserver.cel.estimate import worst_cost
 from controlplane.apiserver.cel.program import compile_expression
 from controlplane.apiserver.extensions.field_paths import BadFieldPath, follow
@@ -124,9 +124,11 @@ def _expression(
     try:
         program = compile_expression(text, names)
     except CelError as e:
-        yield invalid(path, _go_rule(rule), f"compilation failed: {e}")
+        # upstream says of messages that they compile or instantiate, not that a program does
+        said = refusal(e) if kind == "bool" else f"messageExpression {refusal(e).removeprefix('program ')}"
+        yield invalid(path, _go_rule(rule), said)
         return
-    if program.type.name not in (kind, "dyn"):
+    if program.type.name != kind:
         yield invalid(path, _go_rule(rule), sentence)
 
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, Problem, duplicate, forbidden, invalid, required
-from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of
-from controlplane.apiserver.cel.types import Type
+from controlplane.apiserver.cel import Budget, CelError, CostExceeded, Program, compile_expression, optional_of, refusal
+from controlplane.apiserver.cel.types import BOOL, STRING, Type
 from controlplane.apiserver.cel.values import NONE, Optional
 from controlplane.apiserver.extensions.cel_types import declared
 from controlplane.apiserver.extensions.values import ABSENT, correlation
@@ -22,6 +23,12 @@ Warn = Callable[[str], None]
 BUDGET = 10_000_000
 """Cost units that all rules of one object may take (upstream: RuntimeCELCostBudget)."""
 MAX_MESSAGE = 5 * 1024
+_TYPE_META = ("apiVersion", "kind")
+"""Fields of the root that say nothing of what was before: both objects are shown in the version of the request."""
+_MESSAGE_OUT_OF_BUDGET = (
+    "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+)
+_MESSAGE_TOO_DEAR = "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}"
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
@@ -39,6 +46,13 @@ class Rule:
     def text(self) -> str:
         """The rule as messages name it."""
         return str(self.said.get("message") or self.said["rule"]).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that does not compile."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,16 @@ class _Run:
     budget: Budget
     warn: Warn | None
 
+    def exhausted(self, problem: Problem) -> NoReturn:
+        """Tell it and end. Raises Exhausted."""
+        self.problems.append(problem)
+        raise Exhausted
+
+    def afford(self, where: Path, kind: str) -> None:
+        """Raises Exhausted when the last expression cost more than was left."""
+        if self.budget.left < 0:
+            self.exhausted(invalid(where, kind, _OUT_OF_BUDGET))
+
 
 class Exhausted(Exception):
     """The budget is used up; nothing further is run."""
@@ -73,7 +97,7 @@ class Exhausted(Exception):
 class Rules:
     """The rules of one schema node and of all below it."""
 
-    def __init__(self, schema: Schema, rules: list[Rule], read: Callable[[Any], Any] | None) -> None:
+    def __init__(self, schema: Schema, rules: list[Rule | Broken], read: Callable[[Any], Any] | None) -> None:
         self._schema, self._rules, self._read = schema, rules, read
         self._fields: dict[str, Rules] = {}
         self._more: Rules | None = None
@@ -81,15 +105,16 @@ class Rules:
 
     @classmethod
     def of(cls, schema: Schema, *, root: bool = True) -> Rules | None:
-        """The rules in a schema, or None. One that does not compile was refused when it was written."""
+        """The rules in a schema, or None. One that does not compile was refused when it was written; should one be
+        stored, nothing can be written that it is about."""
         if not has_rules(schema):
             return None
         found = cls(schema, [], declared(schema, root=root)[1])
         for said in schema.get("x-kubernetes-validations") or ():
             try:
                 found._rules.append(compile_rule(schema, said, root=root))
-            except CelError:
-                continue
+            except CelError as error:
+                found._rules.append(Broken(f"rule compile error: {error}"))
         for name, below in (schema.get("properties") or {}).items():
             rules = cls.of(below, root=bool(below.get("x-kubernetes-embedded-resource")))
             if rules is not None:
@@ -132,7 +157,8 @@ class Rules:
                 rules = self._fields.get(name, self._more)
                 if rules is not None:
                     here = f"{path}[{name}]" if name not in self._fields else f"{path}.{name}" if path else name
-                    rules._check(_Place(inner, before.get(name, ABSENT), here, known), run)
+                    whose = replace(run, warn=None) if here in _TYPE_META else run
+                    rules._check(_Place(inner, before.get(name, ABSENT), here, known), whose)
         elif isinstance(value, list) and self._items is not None:
             same = correlation(self._schema, old)
             for position, item in enumerate(value):
@@ -143,6 +169,9 @@ class Rules:
         where = Path(place.path) if place.path else Path()
         read, old = self._read or _as_it_is, None if place.old is ABSENT else place.old
         for rule in self._rules:
+            if isinstance(rule, Broken):
+                run.problems.append(invalid(where, kind, rule.why))
+                continue
             optional = bool(rule.said.get("optionalOldSelf"))
             if rule.uses_old and old is None and not optional:
                 continue
@@ -151,32 +180,40 @@ class Rules:
                 bindings["oldSelf"] = NONE if old is None else Optional.of(read(old))
             elif rule.uses_old:
                 bindings["oldSelf"] = read(old)
+            if run.budget.left <= 0:
+                run.exhausted(invalid(where, kind, _OUT_OF_BUDGET))
             try:
-                if run.budget.left <= 0:
-                    run.problems.append(invalid(where, kind, _OUT_OF_BUDGET))
-                    raise Exhausted
                 result = rule.program.evaluate(bindings, run.budget)
             except CostExceeded as e:
                 limit = "no further validation rules will be run due to call cost exceeds limit for rule"
-                run.problems.append(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
-                raise Exhausted from None
+                run.exhausted(invalid(where, kind, f"'{e}': {limit}: {rule.text}"))
             except CelError as e:
+                run.afford(where, kind)
                 run.problems.append(invalid(where, kind, _failure(e, rule)))
                 continue
+            run.afford(where, kind)
             if result is True:
                 continue
-            problem = _problem(rule, where, kind, self._sentence(rule, bindings, run.budget))
+            try:
+                problem = _problem(rule, where, kind, self._sentence(rule, bindings, run.budget))
+            except CostExceeded as e:
+                run.exhausted(invalid(where, kind, str(e)))
             if run.warn is not None and not rule.uses_old and place.is_unchanged():
                 run.warn(str(problem))
             else:
                 run.problems.append(problem)
 
     def _sentence(self, rule: Rule, bindings: Object, budget: Budget) -> str:
+        """What is said of a rule that does not hold. Raises CostExceeded."""
         if rule.message is not None:
             try:
                 made = rule.message.evaluate(bindings, budget)
+            except CostExceeded:
+                raise CostExceeded(_MESSAGE_TOO_DEAR.format(quoted(str(rule.said["messageExpression"])))) from None
             except CelError:
                 made = None  # the message is a courtesy: the plain one will do
+            if budget.left < 0:
+                raise CostExceeded(_MESSAGE_OUT_OF_BUDGET)
             if isinstance(made, str):
                 made = made.strip()
                 if made and "\n" not in made and len(made.encode()) <= MAX_MESSAGE:
@@ -230,16 +267,21 @@ def variables(schema: Schema, *, root: bool, optional_old: bool = False) -> dict
 
 
 def compile_rule(schema: Schema, said: Object, *, root: bool) -> Rule:
-    """Raises CelError when the rule or its message does not compile."""
+    """Raises CelError with the reason when the rule does not compile. A message that does not is none."""
     names = variables(schema, root=root, optional_old=bool(said.get("optionalOldSelf")))
-    program = compile_expression(said["rule"], names)
-    if program.type.name not in ("bool", "dyn"):
+    try:
+        program = compile_expression(said["rule"], names)
+    except CelError as error:
+        raise CelError(refusal(error)) from None
+    if program.type != BOOL:
         raise CelError("cel expression must evaluate to a bool")
     message = None
     if said.get("messageExpression"):
-        message = compile_expression(said["messageExpression"], names)
-        if message.type.name not in ("string", "dyn"):
-            raise CelError("messageExpression must evaluate to a string")
+        try:
+            made = compile_expression(said["messageExpression"], names)
+            message = made if made.type == STRING else None
+        except CelError:
+            pass
     # Whether the names are used decides which rules need an old value; strings that mention them do no harm.
     return Rule(said, program, message, uses_old(program), str(said.get("fieldPath") or ""))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controlplane.apiserver.cel.estimate import Path, Size
-from controlplane.apiserver.extensions.cel_types import escape
+from controlplane.apiserver.extensions.cel_types import describes_metadata, escape
 
 Schema = Mapping[str, Any]
 
@@ -88,7 +88,8 @@ def _object(schema: Schema, root: bool) -> Shape | None:
             fields[spelled] = shape
         if name in required and "default" not in below:
             least += len(name.encode()) + shape.least + 4
-    return Shape(0, least, {**fields, **_NAMES, "metadata": _META} if root else fields)
+    whole = root and not describes_metadata(schema)
+    return Shape(0, least, {**fields, **_NAMES, "metadata": _META} if whole else fields)
 
 
 def _string(schema: Schema) -> Shape:

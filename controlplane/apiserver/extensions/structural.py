@@ -67,18 +67,22 @@ def build(schema: Schema) -> Node:
     )
 
 
-def prune(value: Any, node: Node | None, path: str = "", *, envelope: bool = False) -> list[str]:
+def prune(value: Any, node: Node | None, path: str = "", *, envelope: bool = False, lenient: bool = False) -> list[str]:
     """Remove, in place, what the schema does not know; the paths of what was removed (`spec.ports[0].nmae`).
 
-    envelope: whether the value is a whole object, whose apiVersion, kind and metadata always stay.
+    envelope: whether the value is a whole object, whose apiVersion, kind and metadata always stay; lenient: whether a
+    list around it keeps unknown fields, which its items then do, too. Of what only `additionalProperties: true` allows,
+    nothing below is known.
     """
+    lenient = lenient or (node is not None and node.preserves)
     if isinstance(value, list):
         found: list[str] = []
         items = node.items if node is not None else None
-        if items is None and node is not None and node.preserves:
+        if items is None and lenient:
             return found
         for position, item in enumerate(value):
-            found += prune(item, items, f"{path}[{position}]", envelope=items is not None and items.embedded)
+            whole = items is not None and items.embedded
+            found += prune(item, items, f"{path}[{position}]", envelope=whole, lenient=lenient)
         return found
     if not isinstance(value, dict):
         return []
@@ -92,7 +96,9 @@ def prune(value: Any, node: Node | None, path: str = "", *, envelope: bool = Fal
         below = node.below(name)
         if below is not None:
             found += prune(value[name], below, here, envelope=below.embedded)
-        elif not node.preserves and node.extra is not True:
+        elif node.extra is True:
+            found += prune(value[name], None, here)
+        elif not lenient:
             del value[name]
             found.append(here)
     return found

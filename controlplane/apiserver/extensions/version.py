@@ -127,8 +127,7 @@ class VersionRules:
         about = self._version["subresources"]["scale"]
         replicas = find(obj, dotted(about["specReplicasPath"]))
         ready = find(obj, dotted(about["statusReplicasPath"]))
-        if not replicas or type(replicas[0]) is not int:
-            raise status.internal(f"the spec replicas field {about['specReplicasPath']!r} does not exist")
+        wanted = replicas[0] if replicas and type(replicas[0]) is int else 0
         selector = find(obj, dotted(about["labelSelectorPath"])) if about.get("labelSelectorPath") else []
         meta = obj["metadata"]
         state: Object = {"replicas": ready[0] if ready and type(ready[0]) is int else 0}
@@ -138,9 +137,14 @@ class VersionRules:
             "kind": "Scale",
             "apiVersion": "autoscaling/v1",
             "metadata": {field: meta[field] for field in _SCALE_META if field in meta},
-            "spec": {"replicas": replicas[0]} if replicas[0] else {},
+            "spec": {"replicas": wanted} if wanted else {},
             "status": state,
         }
+
+    def missing_replicas(self, obj: Object) -> str:
+        path = str(self._version["subresources"]["scale"]["specReplicasPath"])
+        found = find(obj, dotted(path))
+        return "" if found and type(found[0]) is int else path
 
     def with_replicas(self, obj: Object, replicas: int) -> Object:
         changed: Object = copied(obj)

@@ -69,7 +69,11 @@ class KindRules(Protocol):
         ...
 
     def scale_of(self, obj: Object) -> Object:
-        """Its Scale. Raises ApiError 500 when the object has no replicas where the definition says."""
+        """Its Scale; nothing said of replicas is none."""
+        ...
+
+    def missing_replicas(self, obj: Object) -> str:
+        """Where the definition says that replicas are, if the object has none there; "" for one that has."""
         ...
 
     def with_replicas(self, obj: Object, replicas: int) -> Object:

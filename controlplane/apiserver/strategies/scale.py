@@ -6,6 +6,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import labels, status
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry import metadata
 from controlplane.apiserver.registry.body import read
@@ -19,6 +20,7 @@ from controlplane.apiserver.registry.update import change_object
 Object = dict[str, Any]
 
 SCALE = ("autoscaling", "v1", "Scale")
+_UNSET = -(2**31)
 _META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -42,9 +44,21 @@ def scale_of(obj: Object, resource: Resource) -> Object:
 
 
 async def get_scale(collection: Collection, call: Call) -> Object:
-    """Raises ApiError 404."""
-    obj = await collection.store.get(call.namespace, call.name)
-    return scale_of(await converted(obj, call.resource), call.resource)
+    """Raises ApiError 404; 500 for an object of a defined kind that says nothing of replicas."""
+    obj = await converted(await collection.store.get(call.namespace, call.name), call.resource)
+    if path := _missing(obj, call.resource):
+        raise status.internal(f"the spec replicas field {quoted(path)} does not exist")
+    return scale_of(obj, call.resource)
+
+
+def _missing(obj: Object, resource: Resource) -> str:
+    return resource.rules.missing_replicas(obj) if isinstance(resource, DefinedResource) else ""
+
+
+def _to_patch(obj: Object, resource: Resource) -> Object:
+    """The Scale that a patch is applied to: it must say replicas where the object does not."""
+    scale = scale_of(obj, resource)
+    return {**scale, "spec": {"replicas": _UNSET}} if _missing(obj, resource) else scale
 
 
 async def update_scale(collection: Collection, call: Call, document: Any, media: str | None) -> Object:
@@ -54,10 +68,14 @@ async def update_scale(collection: Collection, call: Call, document: Any, media:
         if media is None:
             asked = read(call, dict(document) if isinstance(document, dict) else document, *SCALE)
         else:
-            scale = scale_of(await converted(current, call.resource), call.resource)
+            shown = await converted(current, call.resource)
+            scale = _to_patch(shown, call.resource)
             asked = read_patched(call, patched(call, scale, document, media), document, media, SCALE)
         metadata.check_version(collection.resource, asked, current, unconditional=True)
         replicas = (asked.get("spec") or {}).get("replicas") or 0
+        if media is not None and replicas == _UNSET:
+            path = _missing(shown, call.resource)
+            raise status.bad_request(f"the spec replicas field {quoted(path)} cannot be empty")
         if replicas < 0:
             problem = invalid(Path("spec").child("replicas"), replicas, "must be greater than or equal to 0")
             raise status.invalid("Scale.autoscaling", call.name, [problem])

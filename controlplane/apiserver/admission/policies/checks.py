@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apimachinery.api.catalogue import Catalogue, Resource
-from apimachinery.meta.paths import Path, Problem, invalid
+from apimachinery.meta.paths import Path, Problem, internal, invalid
 from controlplane.apiserver.admission.cel_types import declared, kind_type
 from controlplane.apiserver.admission.expressions import VARIABLES
-from controlplane.apiserver.cel import BOOL, DYN, STRING, CelError, Type, compile_expression
+from controlplane.apiserver.cel import BOOL, DYN, STRING, CelError, Type, compile_expression, refusal
+from controlplane.apiserver.cel.errors import NotRunnable
 from controlplane.apiserver.cel.types import NULL
 
 Object = dict[str, Any]
@@ -26,13 +27,13 @@ MAX_KINDS = 10
 def policy_problems(policy: Mapping[str, Any]) -> list[Problem]:
     """Why the expressions of a ValidatingAdmissionPolicy are refused."""
     spec, path = policy.get("spec") or {}, Path("spec")
-    names = declared(_names(spec))
-    silent = {name: kind for name, kind in names.items() if not name.startswith("authorizer")}
+    names = declared(_base_names(spec))
     problems: list[Problem] = []
     for position, each in enumerate(spec.get("variables") or ()):
-        known = {name: kind for name, kind in names.items() if not _later(name, spec, position)}
         where = path.child("variables").index(position).child("expression")
-        problems += _compile(each.get("expression"), known, (), where)
+        problems += _compile(each.get("expression"), names, (), where)
+        _type_variable(each, names)
+    silent = {name: kind for name, kind in names.items() if not name.startswith("authorizer")}
     for position, each in enumerate(spec.get("matchConditions") or ()):
         where = path.child("matchConditions").index(position).child("expression")
         problems += _compile(each.get("expression"), names, (BOOL,), where)
@@ -72,12 +73,15 @@ def type_warnings(policy: Mapping[str, Any], catalogue: Catalogue) -> list[Objec
                 continue
             misfits = []
             for gvk, kind in kinds:
-                names = declared(_names(spec)) | {"object": kind, "oldObject": kind}
+                names = declared(_base_names(spec)) | {"object": kind, "oldObject": kind}
                 if param:
                     names["params"] = params
-                _type_variables(spec, names)
+                for variable in spec.get("variables") or ():
+                    _type_variable(variable, names)
                 try:
                     compile_expression(text, names)
+                except NotRunnable:
+                    continue  # types are all that is looked at here
                 except CelError as error:
                     misfits.append(f"{_spelled(gvk)}: {error}\n")
             if misfits:
@@ -86,22 +90,17 @@ def type_warnings(policy: Mapping[str, Any], catalogue: Catalogue) -> list[Objec
     return warnings
 
 
-def _names(spec: Mapping[str, Any]) -> list[str]:
-    names = [*VARIABLES, "namespaceObject", *(["params"] if spec.get("paramKind") else [])]
-    return names + [f"variables.{each.get('name')}" for each in spec.get("variables") or ()]
+def _base_names(spec: Mapping[str, Any]) -> list[str]:
+    return [*VARIABLES, "namespaceObject", *(["params"] if spec.get("paramKind") else [])]
 
 
-def _later(name: str, spec: Mapping[str, Any], position: int) -> bool:
-    """Whether it is a variable that is defined only at or after a position."""
-    return any(name == f"variables.{each.get('name')}" for each in (spec.get("variables") or ())[position:])
-
-
-def _type_variables(spec: Mapping[str, Any], names: dict[str, Type]) -> None:
-    for each in spec.get("variables") or ():
-        try:
-            names[f"variables.{each.get('name')}"] = compile_expression(each.get("expression") or "", names).type
-        except CelError:
-            names[f"variables.{each.get('name')}"] = DYN
+def _type_variable(variable: Mapping[str, Any], names: dict[str, Type]) -> None:
+    """Add a variable to the names, with the type that its expression gives by those before it."""
+    try:
+        kind = compile_expression(variable.get("expression") or "", names).type
+    except CelError:
+        kind = DYN
+    names[f"variables.{variable.get('name')}"] = kind
 
 
 def _compile(text: str | None, names: Mapping[str, Type], results: tuple[Type, ...], where: Path) -> Iterator[Problem]:
@@ -109,10 +108,13 @@ def _compile(text: str | None, names: Mapping[str, Type], results: tuple[Type, .
         return
     try:
         kind = compile_expression(text, names).type
-    except CelError as error:
-        yield invalid(where, text, f"compilation failed: {error}")
+    except NotRunnable as error:
+        yield internal(where, refusal(error))
         return
-    if results and kind not in results and kind.name not in ("dyn", "free"):
+    except CelError as error:
+        yield invalid(where, text, refusal(error))
+        return
+    if results and kind not in results:
         if len(results) == 1:
             yield invalid(where, text, f"must evaluate to {results[0].name} but got {kind}")
         else:

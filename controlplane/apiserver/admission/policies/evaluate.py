@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from controlplane.apiserver.admission.expressions import Bindings, Expression, ExpressionError
+from controlplane.apiserver.admission.expressions import Bindings, Expression, ExpressionError, OutOfBudget
 from controlplane.apiserver.admission.policies.policy import Policy, Validation
 
 if TYPE_CHECKING:
@@ -50,15 +50,24 @@ def evaluate(policy: Policy, bound: Bindings, params: Mapping[str, Any] | None, 
         except ExpressionError as error:
             return Outcome([Denial(0, str(error))])
     bound["namespaceObject"] = namespace
+    try:
+        _validate(policy, bound, budget, outcome)
+        _annotate(policy, bound, outcome)
+    except OutOfBudget as error:
+        return Outcome([Denial(0, str(error))] if policy.fail else [])
+    return outcome
+
+
+def _validate(policy: Policy, bound: Bindings, budget: Budget, outcome: Outcome) -> None:
     for index, validation in enumerate(policy.validations):
         try:
             if validation.expression.evaluate(bound, budget) is not True:
                 outcome.denials.append(Denial(index, _message(validation, bound, budget), validation.reason))
+        except OutOfBudget:
+            raise
         except ExpressionError as error:
             if policy.fail:
                 outcome.denials.append(Denial(index, str(error)))
-    _annotate(policy, bound, outcome)
-    return outcome
 
 
 def _variables(policy: Policy, bound: Bindings, budget: Budget) -> Bindings:
@@ -87,6 +96,8 @@ def _message(validation: Validation, bound: Bindings, budget: Budget) -> str:
     if validation.message_expression is not None:
         try:
             said = validation.message_expression.evaluate(bound, budget)
+        except OutOfBudget as error:
+            raise OutOfBudget(f"failed messageExpression: {error}") from None
         except ExpressionError:
             said = None
         if isinstance(said, str):
@@ -108,6 +119,8 @@ def _annotate(policy: Policy, bound: Bindings, outcome: Outcome) -> None:
                     f"valueExpression '{annotation.value.text}' resulted in unsupported return type: "
                     f"{type(value).__name__}. Return type must be either string or null."
                 )
+        except OutOfBudget:
+            raise
         except ExpressionError as error:
             if policy.fail:
                 outcome.errors.append(str(error))

@@ -12,7 +12,7 @@ from typing import Any
 
 from controlplane.apiserver.admission.cel_types import USER
 from controlplane.apiserver.authn.tokens import TokenError
-from controlplane.apiserver.cel import BOOL, DYN, STRING, CelError, Program, compile_expression, map_of
+from controlplane.apiserver.cel import BOOL, DYN, STRING, CelError, Program, compile_expression, map_of, refusal
 from controlplane.apiserver.cel.ast import (
     Call,
     Comprehension,
@@ -35,7 +35,7 @@ def compiled(text: str, variable: str, *, condition: bool) -> Program:
     try:
         program = compile_expression(text, {variable: _VARIABLES[variable]})
     except CelError as error:
-        raise ValueError(f"compilation failed: {error}") from None
+        raise ValueError(refusal(error)) from None
     if condition and program.type != BOOL:
         raise ValueError("must evaluate to bool")
     return program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from controlplane.apiserver.cel import operators
 from controlplane.apiserver.cel.errors import CelError
 from controlplane.apiserver.cel.library import (
     authorizer,
@@ -45,10 +46,13 @@ TYPE_NAMES |= {
 }
 
 
+_CONVERSIONS = ("bool", "bytes", "double", "int", "string", "uint")
+
+
 def check_literals(function: str, literals: list[object]) -> tuple[int, str] | None:
     """What is wrong with a literal argument (its index and cel-go's message), where it can be known before the run."""
     checked: Callable[[str], object]
-    if function in ("matches", "find", "findAll") and len(literals) >= 2:
+    if function == "matches":
         at, checked = 1, regex.compiled
     elif function == "duration":
         at, checked = 0, times.duration
@@ -58,9 +62,28 @@ def check_literals(function: str, literals: list[object]) -> tuple[int, str] | N
         return None
     literal = literals[at]
     if not isinstance(literal, str):
-        return None
+        return _check_seconds(literal) if function == "timestamp" else None
     try:
         checked(literal)
     except CelError:
         return at, f"invalid {function} argument"
     return None
+
+
+def _check_seconds(literal: object) -> tuple[int, str] | None:
+    try:
+        operators.timestamp(literal * 10**9 if type(literal) is int else 0)
+    except CelError:
+        return 0, "invalid timestamp argument"
+    return None
+
+
+def check_runnable(function: str, literals: list[object]) -> None:
+    """Raises CelError for a literal that a program cannot be made of: a pattern, or a text that converts to nothing."""
+    if function in ("find", "findAll") and isinstance(literals[1], str):
+        regex.compiled(literals[1])
+    elif function in _CONVERSIONS and len(literals) == 1 and isinstance(literals[0], str | bytes | int | float):
+        for each in FUNCTIONS[function]:
+            if each.accepts(literals):
+                each.run(*literals)
+                return

@@ -78,10 +78,11 @@ def _resource(check: GroupCheck, resource: str) -> ResourceCheck:
 
 def _service_account(asks: AuthorizerValue, namespace: str, name: str) -> AuthorizerValue:
     if names.dns1123_subdomain(name):
-        raise CelError(f"Invalid service account name: {name}")
+        raise CelError("Invalid service account name")
     if names.dns1123_label(namespace):
-        raise CelError(f"Invalid service account namespace: {namespace}")
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        raise CelError("Invalid service account namespace")
+    # Nobody has authenticated, and so it is not in that group, as upstream.
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     return replace(asks, user=User(f"system:serviceaccount:{namespace}:{name}", groups=groups))
 
 

@@ -12,6 +12,8 @@ from controlplane.apiserver.cel.values import INT_MAX, INT_MIN, UINT_MAX, Durati
 
 _TRUE = frozenset({"1", "t", "true", "TRUE", "True", "T"})
 _FALSE = frozenset({"0", "f", "false", "FALSE", "False", "F"})
+_LONGEST = 4000
+"""Digits that Python reads at once; leading zeros count in Go, too, for nothing."""
 
 
 def _to_int(value: Any) -> int:
@@ -20,7 +22,7 @@ def _to_int(value: Any) -> int:
             raise CelError("integer overflow")
         return int(value)
     if type(value) is str:
-        return _number(value, INT_MIN, INT_MAX, "ParseInt")
+        return _number(value, INT_MIN, INT_MAX, "int")
     if type(value) is Timestamp:
         return value.ns // 10**9
     if type(value) is Duration:
@@ -36,18 +38,22 @@ def _to_uint(value: Any) -> Uint:
             raise CelError("unsigned integer overflow")
         return Uint(int(value))
     if type(value) is str:
-        return Uint(_number(value, 0, UINT_MAX, "ParseUint"))
+        return Uint(_number(value, 0, UINT_MAX, "uint"))
     return unsigned(int(value))
 
 
-def _number(text: str, low: int, high: int, parser: str) -> int:
+def _number(text: str, low: int, high: int, kind: str) -> int:
     digits = text[1:] if text[:1] in ("+", "-") and low < 0 else text
     if not (digits.isascii() and digits.isdigit()):
-        raise CelError(f'strconv.{parser}: parsing "{text}": invalid syntax')
-    value = int(text[:40])
-    if len(text) > 40 or not low <= value <= high:
-        raise CelError(f'strconv.{parser}: parsing "{text}": value out of range')
+        raise _unconvertible(kind)
+    value = int(text) if len(text) < _LONGEST else INT_MAX * INT_MAX
+    if not low <= value <= high:
+        raise _unconvertible(kind)
     return value
+
+
+def _unconvertible(kind: str) -> CelError:
+    return CelError(f"type conversion error from 'string' to '{kind}'")
 
 
 def _to_double(value: Any) -> float:
@@ -57,7 +63,7 @@ def _to_double(value: Any) -> float:
                 raise ValueError
             return float(value)
         except ValueError:
-            raise CelError(f'strconv.ParseFloat: parsing "{value}": invalid syntax') from None
+            raise _unconvertible("double") from None
     return float(value)
 
 
@@ -77,7 +83,7 @@ def _to_bool(value: Any) -> bool:
         return True
     if value in _FALSE:
         return False
-    raise CelError(f"type conversion error from 'string' to 'bool': {value!r}")
+    raise _unconvertible("bool")
 
 
 def _arithmetic() -> list[Overload]:

@@ -6,11 +6,14 @@ from typing import Any
 
 from controlplane.apiserver.cel.errors import CelError
 from controlplane.apiserver.cel.overloads import overload
-from controlplane.apiserver.cel.values import NONE, Optional, equal
+from controlplane.apiserver.cel.values import NONE, Duration, Optional, Timestamp, equal
+
+_YEAR_ONE = Timestamp(-62135596800 * 10**9)
+"""Go's zero time."""
 
 
 def _of_non_zero(value: Any) -> Optional:
-    zeros: tuple[Any, ...] = (False, 0, "", b"", [], {})
+    zeros: tuple[Any, ...] = (False, 0, "", b"", [], {}, Duration(0), _YEAR_ONE)
     empty = value is None or any(equal(value, zero) for zero in zeros)
     return NONE if empty else Optional.of(value)
 

@@ -34,14 +34,22 @@ def matches(text: str, pattern: str) -> bool:
     return compiled(pattern).search(text) is not None
 
 
+def _asked(pattern: str) -> Any:
+    """The program of a pattern that find and findAll are given."""
+    try:
+        return compiled(pattern)
+    except CelError as error:
+        raise CelError(f"Illegal regex: {error}") from None
+
+
 def _find(text: str, pattern: str) -> str:
-    match = compiled(pattern).search(text)
+    match = _asked(pattern).search(text)
     return match.group() if match else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
     found: list[str] = []
-    for match in compiled(pattern).finditer(text):
+    for match in _asked(pattern).finditer(text):
         if len(found) == limit:
             break
         found.append(match.group())

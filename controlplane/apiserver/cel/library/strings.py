@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from controlplane.apiserver.cel import operators
 from controlplane.apiserver.cel.errors import CelError
-from controlplane.apiserver.cel.library import times
+from controlplane.apiserver.cel.library.formatting import formatted
 from controlplane.apiserver.cel.overloads import overload
-from controlplane.apiserver.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
 _SPACES = "".join(
     map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000))
@@ -81,80 +79,6 @@ def _quote(text: str) -> str:
     return '"' + "".join(_QUOTED.get(char, char) for char in text) + '"'
 
 
-def _format(template: str, args: list[Any]) -> str:
-    """The verbs s d f e b x X o and %%, as cel-go's string.format has them."""
-    parts: list[str] = []
-    at = used = 0
-    while at < len(template):
-        char = template[at]
-        at += 1
-        if char != "%":
-            parts.append(char)
-            continue
-        if template[at : at + 1] == "%":
-            parts.append("%")
-            at += 1
-            continue
-        precision: int | None = None
-        if template[at : at + 1] == ".":
-            end = at + 1
-            while template[end : end + 1].isdigit():
-                end += 1
-            precision = min(int(template[at + 1 : end] or "0"), 1000)
-            at = end
-        verb = template[at : at + 1]
-        at += 1
-        if used >= len(args):
-            raise CelError(f"index {used} out of range")
-        parts.append(_verb(verb, precision, args[used]))
-        used += 1
-    return "".join(parts)
-
-
-def _verb(verb: str, precision: int | None, value: Any) -> str:
-    number = type(value) in (int, Uint)
-    if verb == "s":
-        return _plain(value)
-    if verb == "d" and number:
-        return str(int(value))
-    if verb in ("f", "e") and type(value) in (float, int, Uint):
-        if math.isinf(value) or math.isnan(value):
-            return operators.go_float(float(value)).replace("Inf", "∞")
-        return f"{float(value):.{6 if precision is None else precision}{verb}}"
-    if verb == "b" and (number or type(value) is bool):
-        return f"{int(value):b}"
-    if verb == "o" and number:
-        return f"{int(value):o}"
-    if verb in ("x", "X"):
-        if number:
-            return f"{int(value):{verb}}"
-        if type(value) in (str, bytes):
-            text = (value.encode() if isinstance(value, str) else value).hex()
-            return text.upper() if verb == "X" else text
-    if verb not in ("d", "f", "e", "b", "o", "x", "X"):
-        raise CelError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
-    raise CelError(f"error during formatting: {verb} clause cannot be used on {type_name(value)}")
-
-
-def _plain(value: Any, nested: bool = False) -> str:
-    if type(value) is str:
-        return f'"{value}"' if nested else value
-    if type(value) is bytes:
-        return value.decode(errors="replace")
-    if type(value) in (Duration, Timestamp):
-        text = times.text_of(value)
-        return f'{type_name(value).rpartition(".")[2].lower()}("{text}")' if nested else text
-    if isinstance(value, list):
-        return "[" + ", ".join(_plain(item, True) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(sorted(f"{_plain(key, True)}:{_plain(item, True)}" for key, item in value.items())) + "}"
-    if type(value) is TypeValue:
-        return value.name
-    if value is None or type(value) in (bool, int, Uint, float):
-        return operators.shown(value)
-    raise CelError(f"error during formatting: string clause cannot be used on {type_name(value)}")
-
-
 FUNCTIONS = [
     overload("string.contains(string): bool", str.__contains__, 0.1),
     overload("string.startsWith(string): bool", str.startswith, 0.1),
@@ -173,7 +97,7 @@ FUNCTIONS = [
     overload("string.split(string, int): list(string)", _split, 0.1),
     overload("string.substring(int): string", _substring, 0.1),
     overload("string.substring(int, int): string", _substring, 0.1),
-    overload("string.format(list(dyn)): string", _format, 0.1),
+    overload("string.format(list(dyn)): string", formatted, 0.1),
     overload("list(string).join(): string", _join, 1.0),
     overload("list(string).join(string): string", _join, 1.0),
     overload("strings.quote(string): string", _quote, 0.1),

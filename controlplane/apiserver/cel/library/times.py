@@ -31,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def duration(text: str) -> Duration:
     """Go's time.ParseDuration: "1h30m", "-1.5s". Raises CelError."""
-    wrong = CelError(f'time: invalid duration "{text}"')
+    wrong = CelError("type conversion error from 'string' to 'google.protobuf.Duration'")
     body = text.lstrip("+-") if text[:1] in ("+", "-") else text
     if len(text) - len(body) > 1 or not body:
         raise wrong
@@ -53,30 +53,40 @@ def duration(text: str) -> Duration:
 
 def timestamp_of(text: str) -> Timestamp:
     """RFC 3339 with up to nanoseconds. Raises CelError."""
+    wrong = CelError("type conversion error from 'string' to 'google.protobuf.Timestamp'")
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise CelError(f"cannot convert '{text}' to timestamp")
+        raise wrong
     try:
         year, month, day, hour, minute, second = (int(match[part]) for part in range(1, 7))
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
-        raise CelError(f"cannot convert '{text}' to timestamp") from None
+        raise wrong from None
     ns = (moment - _EPOCH) // timedelta(seconds=1) * _SECOND + int(((match[7] or "") + "0" * 9)[:9])
+    offset = 0
     if match[8] != "Z":
         shift = int(match[8][1:3]) * 3600 + int(match[8][4:6]) * 60
-        ns -= (shift if match[8][0] == "+" else -shift) * _SECOND
-    return operators.timestamp(ns)
+        offset = shift if match[8][0] == "+" else -shift
+    return operators.timestamp(ns - offset * _SECOND, offset)
 
 
 def text_of(value: Any) -> str:
-    """A timestamp as RFC 3339 with as many digits as it needs; a duration in seconds ("5400s")."""
+    """A timestamp as RFC 3339 in its own zone, with as many digits as it needs; a duration in seconds ("5400s")."""
     if type(value) is Timestamp:
         seconds, ns = divmod(value.ns, _SECOND)
         fraction = f".{ns:09d}".rstrip("0") if ns else ""
-        return f"{(_EPOCH + timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%S').zfill(19)}{fraction}Z"
+        shown = (_EPOCH + timedelta(seconds=seconds + value.offset)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+        return f"{shown}{fraction}{_zone(value.offset)}"
     sign, ns = ("-", -value.ns) if value.ns < 0 else ("", value.ns)
     seconds, ns = divmod(ns, _SECOND)
     return f"{sign}{seconds}{f'.{ns:09d}'.rstrip('0') if ns else ''}s"
+
+
+def _zone(offset: int) -> str:
+    if not offset:
+        return "Z"
+    hours, minutes = divmod(abs(offset) // 60, 60)
+    return f"{'+' if offset > 0 else '-'}{hours:02d}:{minutes:02d}"
 
 
 def _local(value: Timestamp, zone: str) -> datetime:
@@ -126,5 +136,5 @@ FUNCTIONS = [
     overload("duration.getHours(): int", lambda value: _toward_zero(value.ns, 3600 * _SECOND)),
     overload("duration.getMinutes(): int", lambda value: _toward_zero(value.ns, 60 * _SECOND)),
     overload("duration.getSeconds(): int", lambda value: _toward_zero(value.ns, _SECOND)),
-    overload("duration.getMilliseconds(): int", lambda value: _toward_zero(value.ns, 10**6) % 1000),
+    overload("duration.getMilliseconds(): int", lambda value: _toward_zero(value.ns, 10**6)),
 ]

@@ -46,14 +46,15 @@ def parse(text: str) -> Url:
         raise wrong
     scheme, host, path, query, _ = match.groups()
     if "#" in text:
-        # ParseRequestURI knows no fragment: it belongs to the path or the query.
-        before, _, rest = text.partition("#")
-        inner = parse(before)
-        return Url(inner.scheme, inner.host, inner.path + ("" if inner.query else "#" + rest), inner.query)
+        # While it judges, Go takes a fragment for more of the path, which must come after a host.
+        before, _, fragment = text.partition("#")
+        if _BAD_ESCAPE.search(fragment) or (host and not path and query is None):
+            raise wrong
+        return parse(before)
     if scheme is None and not path.startswith("/"):
         raise wrong
     if scheme is not None and host is None and not path.startswith("/"):
-        raise wrong
+        return Url(scheme.lower(), "", "", query or "")  # mailto:somebody has no path
     host = (host or "").rpartition("@")[2]
     port = host[host.rfind("]") + 1 :].partition(":")[2]
     if " " in host or (port and not port.isdigit()) or _BAD_ESCAPE.search(path) or host.count("[") != host.count("]"):

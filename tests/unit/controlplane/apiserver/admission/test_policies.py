@@ -14,6 +14,7 @@ from apimachinery.api.catalogue import (
     VALIDATINGADMISSIONPOLICYBINDINGS,
 )
 from apimachinery.meta.status import ApiError
+from controlplane.apiserver.admission.policies import evaluate
 from controlplane.apiserver.admission.policies.params import Params
 from controlplane.apiserver.admission.policies.plugin import ValidatingAdmissionPolicy
 from controlplane.apiserver.registry.store import ObjectStore
@@ -87,6 +88,29 @@ async def test_what_is_said(storage, validation, code, reason, said):
     assert (error.code, error.reason) == (code, reason)
     assert error.message == HEAD + said
     assert error.details["causes"] == [{"message": (HEAD + said).partition(": ")[2]}]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (["object.metadata.name == 'q'", "object.metadata.name == 'q'", "false"], ""),
+        (
+            [{"expression": "false", "messageExpression": "'it is ' + object.metadata.name"}],
+            "failed messageExpression: ",
+        ),
+    ],
+)
+async def test_without_budget_nothing_else_is_said(storage, monkeypatch, rules, said):
+    monkeypatch.setattr(evaluate, "BUDGET", 6 if len(rules) > 1 else 3)
+    error = await refused(storage, policy(*rules), binding())
+    spent = "validation failed due to running out of cost budget, no further validation rules will be run"
+    assert error.message == HEAD + said + spent
+
+
+async def test_without_budget_a_policy_can_be_ignored(storage, monkeypatch):
+    monkeypatch.setattr(evaluate, "BUDGET", 1)
+    async with plugin(storage, policy("false", "object.a.b", failurePolicy="Ignore"), binding()) as validating:
+        await validating.validate(review(pod()))
 
 
 @pytest.mark.parametrize(

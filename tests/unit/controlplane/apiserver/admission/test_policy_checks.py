@@ -96,8 +96,24 @@ def test_webhooks():
     hooks = {
         "webhooks": [{"matchConditions": [{"name": "a", "expression": "object.x"}, {"name": "b", "expression": "1 +"}]}]
     }
-    (problem,) = webhook_problems(hooks)
-    assert problem.path == "webhooks[0].matchConditions[1].expression" and "compilation failed" in problem.message
+    untyped, broken = webhook_problems(hooks)
+    assert untyped.path == "webhooks[0].matchConditions[0].expression"
+    assert untyped.message.endswith("must evaluate to bool but got dyn")
+    assert broken.path == "webhooks[0].matchConditions[1].expression" and "compilation failed" in broken.message
+
+
+def test_variables_have_the_types_of_their_expressions():
+    variables = [{"name": "a", "expression": "object.spec"}, {"name": "b", "expression": "has(variables.a.replicas)"}]
+    found = policy_problems(policy(variables=variables, validations=[{"expression": f"variables.{x}"} for x in "ab"]))
+    assert [(each.path, each.message.rpartition(": ")[2]) for each in found] == [
+        ("spec.validations[0].expression", "must evaluate to bool but got dyn")
+    ]
+
+
+def test_a_literal_that_cannot_be_used():
+    (problem,) = policy_problems(policy(validations=[{"expression": "object.x.find('[') == ''"}]))
+    assert problem.type == "InternalError"
+    assert problem.message.endswith("program instantiation failed: error parsing regexp: missing ]: `[`")
 
 
 def test_what_does_not_fit_the_kind():

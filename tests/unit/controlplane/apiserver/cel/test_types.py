@@ -122,3 +122,15 @@ def test_authorizer_refuses_bad_names() -> None:
     value = AuthorizerValue(OnlyPods(), User("ann"))
     with pytest.raises(CelError, match="path must not be empty"):
         compile_expression("authorizer.path(' ')", ["authorizer"]).evaluate({"authorizer": value})
+
+
+def test_a_service_account_is_only_in_its_own_groups() -> None:
+    class Groups:
+        async def authorize(self, attributes: Attributes) -> tuple[Decision, str]:
+            return Decision.DENY, ",".join(attributes.user.groups)
+
+    text = "authorizer.serviceAccount('ns', 'sa').group('').resource('pods').check('get').reason()"
+    value = AuthorizerValue(Groups(), User("ann"))
+    assert compile_expression(text, ["authorizer"]).evaluate({"authorizer": value}) == (
+        "system:serviceaccounts,system:serviceaccounts:ns"
+    )

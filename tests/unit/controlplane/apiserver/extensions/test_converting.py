@@ -42,10 +42,11 @@ def _problem(made: Object | None = None, version: str = "v1", response: Object |
         (_problem(response={"result": {}}), "failed: response.result.status was '', not 'Success'"),
         (_problem(response={"result": {"status": "Failure", "message": "no"}}), "failed: no"),
         (_problem(response={"convertedObjects": []}), "returned 0 objects, expected 1"),
-        (_problem(THING), "returned invalid converted object at index 0: invalid groupVersion (expected example.com/v2, received example.com/v1)"),
-        (_problem({**MADE, "kind": "X"}), "returned invalid converted object at index 0: invalid kind (expected Thing, received X)"),
-        (_problem({**MADE, "metadata": {"name": "a"}}), "returned invalid converted object at index 0: must have the same UID: 1 != "),
-        (_problem({**MADE, "metadata": {**MADE["metadata"], "labels": {"x": 1}}}), "returned invalid metadata in object at index 0: metadata.labels[x] must be a string, but is int64 in converted object"),
+        (_problem(THING), "returned invalid object at index 0: invalid groupVersion (expected example.com/v2, received example.com/v1)"),
+        (_problem({**MADE, "kind": "X"}), "returned invalid object at index 0: invalid kind (expected Thing, received X)"),
+        (_problem({**MADE, "metadata": {"name": "a"}}), "returned invalid object: must have the same UID: 1 != "),
+        (_problem({**MADE, "metadata": {**MADE["metadata"], "labels": "x"}}), "returned invalid metadata: invalid metadata.labels of type string in converted object"),
+        (_problem({**MADE, "metadata": {**MADE["metadata"], "labels": {"x": 1}}}), "returned invalid metadata: metadata.labels[x] must be a string, but is int64 in converted object"),
     ],
 )  # fmt: skip
 def test_answers(problem: str, sentence: str) -> None:
@@ -54,4 +55,4 @@ def test_answers(problem: str, sentence: str) -> None:
 
 def test_labels_that_no_object_may_have() -> None:
     found = _problem({**MADE, "metadata": {**MADE["metadata"], "labels": {"x": "a b"}}})
-    assert found.startswith('returned invalid metadata in object at index 0: metadata.labels: Invalid value: "a b": ')
+    assert found.startswith('returned invalid metadata: metadata.labels: Invalid value: "a b": ')

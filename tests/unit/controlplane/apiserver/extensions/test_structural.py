@@ -21,6 +21,8 @@ SCHEMA: dict[str, Any] = {
         "l": {"type": "array", "items": {"type": "object", "properties": {"k": {"type": "string", "default": "v"}}}},
         "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"d": {"type": "object", "properties": {"e": {"type": "string"}}}}},
         "whole": {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
+        "rows": {"type": "array", "x-kubernetes-preserve-unknown-fields": True, "items": {"type": "object", "properties": {"d": {"type": "object", "properties": {"e": {"type": "string"}}}}}},
+        "any": {"type": "object", "additionalProperties": True},
     },
 }  # fmt: skip
 NODE = build(SCHEMA)
@@ -35,6 +37,8 @@ NODE = build(SCHEMA)
         ({"m": {"any": {"k": "1", "q": 2}}}, {"m": {"any": {"k": "1"}}}, ["m.any.q"]),
         ({"open": {"any": [{"x": 1}], "d": {"e": "1", "f": 2}}}, {"open": {"any": [{"x": 1}], "d": {"e": "1"}}}, ["open.d.f"]),
         ({"whole": {"apiVersion": "v1", "kind": "K", "metadata": {"name": "x"}, "any": 1}}, None, []),
+        ({"rows": [{"x": 1, "d": {"e": "1", "f": 2}}]}, {"rows": [{"x": 1, "d": {"e": "1"}}]}, ["rows[0].d.f"]),
+        ({"any": {"a": 1, "l": ["x"], "d": {"e": 2}}}, {"any": {"a": 1, "l": ["x"], "d": {}}}, ["any.d.e"]),
         ({"apiVersion": "v1", "kind": "K", "metadata": {"x": 1}}, None, []),
     ],
 )  # fmt: skip

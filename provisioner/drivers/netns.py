@@ -1,7 +1,7 @@
 """Machines as namespaces of this host: own network, mounts and host name, a real containerd, one shared kernel.
 
-Fast to make, and many fit; they have no kernel, disk or clock of their own. The files are the host's, with the
-machine's own folders laid over them.
+Fast to make, and many fit; they have no kernel, disk or clock of their own. The files are the host's, below a layer of
+the machine's own: what it writes, deletes and renames is its alone, and gone with it.
 """
 
 from __future__ import annotations
@@ -40,22 +40,27 @@ from provisioner.spec import MIB, CloudProvider, Lab, Machine
 from provisioner.units.client import ask
 from provisioner.units.supervisor import SOCKET
 
-#: Laid over the host's: what the machine writes there is its own, the rest is the host's.
-_OVERLAYS = ("/etc", "/opt", "/usr/local", "/root")
-#: The machine's alone, empty at first.
+#: The machine's alone, empty at first but for the images. No layers, because containerd's own lie on the one, and
+#: what is below /run ends with the machine.
 _PRIVATE = (
-    "/var/lib/kubelet",
     "/var/lib/containerd",
-    "/var/lib/cni",
-    "/var/lib/etcd",
     "/var/lib/docker-registry",
-    "/var/log/pods",
-    "/var/log/containers",
+    "/var/lib/kubelet",
     "/run/containerd",
     "/run/kubelab",
     "/run/keepalived",
     "/run/netns",
     "/run/lock",
+)
+#: Empty at first, too: what the host has there is hidden.
+_HIDDEN = (
+    "/etc/systemd/system/multi-user.target.wants",  # the host's own choice of services
+    "/tmp",
+    "/var/lib/cni",
+    "/var/lib/etcd",
+    "/var/log/containers",
+    "/var/log/pods",
+    "/var/tmp",
 )
 #: What a machine's own files take of the host's disk until the lab is ready: etcd's, containerd's and the code.
 _FIRST_USE = 128 * MIB
@@ -121,10 +126,13 @@ class NetnsDriver:
         write_atomic(config, render("netns-containerd.toml.j2"))
         registry = RECIPES / "guest/files/etc/docker/registry/config.yml"
         write_atomic(node / "upper/etc/docker/registry/config.yml", registry.read_bytes())
+        for folder in _HIDDEN:
+            hiding = node / f"upper{folder}"
+            hiding.mkdir(parents=True)
+            os.setxattr(hiding, "trusted.overlay.opaque", b"y")
+            if folder.endswith("/tmp"):
+                hiding.chmod(0o1777)
         wants = node / "upper/etc/systemd/system/multi-user.target.wants"
-        wants.mkdir(parents=True)
-        # The host's own choice of services is not the machine's: a whiteout-like opaque folder hides it.
-        os.setxattr(wants, "trusted.overlay.opaque", b"y")
         (wants / "containerd.service").symlink_to("/lib/systemd/system/containerd.service")
         write_atomic(node / "made", "")
         return True
@@ -143,7 +151,8 @@ class NetnsDriver:
             "netns-boot.sh.j2",
             node=node,
             machine=machine.name,
-            overlays=_OVERLAYS,
+            # Of an environment in the host's own folders (/usr) there is no need, and it would open them.
+            shared=[self._home.home, RECIPES.parent, *([sys.prefix] if sys.prefix != sys.base_prefix else [])],
             private=_PRIVATE,
             venv=sys.prefix,
             python=sys.executable,

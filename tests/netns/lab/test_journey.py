@@ -343,6 +343,44 @@ def test_killed_control_plane_comes_back(cluster: Cluster, component: str) -> No
     cluster.kubectl("delete", "configmap", f"after-{component}")
 
 
+def test_the_files_of_a_machine_are_its_own(cluster: Cluster) -> None:
+    """What a pod writes on its node is on no other, and not on the host; and what the host has can be moved away."""
+    name = f"/kubelab-{cluster.lab.name}"
+    one, other = cluster.workers
+    for folder in ("", "/mnt", "/tmp", "/usr/share", "/var/lib"):
+        cluster.on(one, f"mkdir {folder}{name} && echo mine > {folder}{name}/file")
+        assert cluster.on(one, f"cat {folder}{name}/file").strip() == "mine"
+        assert cluster.on(other, f"test -e {folder}{name} || echo absent").strip() == "absent"
+        assert not Path(folder + name).exists()
+    cluster.on(one, "mv /etc/hosts /etc/hosts.old && rm -r /usr/share/doc")
+    assert Path("/etc/hosts").exists() and len(cluster.on(other, "ls -d /etc/hosts /usr/share/doc").split()) == 2
+    cluster.on(one, "mv /etc/hosts.old /etc/hosts")
+
+
+def test_etcd_is_restored_from_a_snapshot(cluster: Cluster) -> None:
+    """As the textbooks have it: the manifests are moved aside, the data is replaced, the manifests are put back."""
+    master, pki = cluster.lab.machines[0], "/etc/kubernetes/pki/etcd"
+    keys = f"--cacert={pki}/ca.crt --cert={pki}/server.crt --key={pki}/server.key"
+    cluster.kubectl("create", "configmap", "kept")
+    cluster.on(master, f"ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 {keys} snapshot save /opt/saved.db")
+    cluster.kubectl("delete", "configmap", "kept")
+    cluster.kubectl("create", "configmap", "lost")
+    cluster.on(master, "mkdir /opt/aside && mv /etc/kubernetes/manifests/*.yaml /opt/aside")
+    parts = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler"
+    until("the control plane is off", lambda: not cluster.on(master, f"crictl ps -q --name '{parts}'"))
+    cluster.on(master, "mv /var/lib/etcd /var/lib/etcd.old")
+    cluster.on(master, "ETCDCTL_API=3 etcdctl snapshot restore /opt/saved.db --data-dir=/var/lib/etcd")
+    cluster.on(master, "mv /opt/aside/*.yaml /etc/kubernetes/manifests")
+    until("it answers", lambda: cluster.try_kubectl("get", "--raw", "/readyz").returncode == 0)
+    found = cluster.kubectl("get", "configmaps", "-o", "name").split()
+    assert "configmap/kept" in found and "configmap/lost" not in found
+    # Their watches are further than the store is now.
+    for machine in cluster.lab.machines:
+        cluster.on(machine, "systemctl restart kubelet kube-proxy")
+    cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=120s")
+    cluster.kubectl("delete", "configmap", "kept")
+
+
 def test_drain_and_uncordon(cluster: Cluster) -> None:
     # Whichever worker has the metrics server, which keeps its files in an emptyDir.
     flags = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--grace-period=1", "--timeout=120s"]

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from apimachinery.kit.tls_files import TLSFileError
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             log.critical("%s", error)
             return 1
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _OF_THE_HOST:
+            if isinstance(error, TLSFileError) or (isinstance(error, OSError) and error.errno in _OF_THE_HOST):
                 log.critical("%s", error)
             else:
                 log.exception("the daemon failed")

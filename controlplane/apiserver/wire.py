@@ -6,8 +6,8 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.jwt import Signer, load_private_key
-from apimachinery.kit.tasks import cancel_and_wait, wait_first
+from apimachinery.kit.tasks import Fatal, cancel_and_wait, wait_first
+from apimachinery.kit.tls_files import load_authorities
 from apimachinery.kit.trace import Trace
 from apimachinery.meta import objects, status
 from controlplane.apiserver.admission.plugins import Admission
@@ -288,12 +289,14 @@ class ApiServer:
                 level = logging.DEBUG if quiet else logging.WARNING
                 log.log(level, "secret %s: its token's last use is not noted: %s", objects.key(secret), error)
 
-        verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
+        with _of_flag("--service-account-key-file"):
+            verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
         bearers = TokenAuthenticators(
             _token_authenticators(config, verifier, lookup, mark, clock, self._oidc, self._token_reviews)
         )
         signing = config.service_account_signing_key_file
-        signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
+        with _of_flag("--service-account-signing-key-file"):
+            signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
         authenticator = Authenticator(
             bearers,
             clock,
@@ -508,7 +511,8 @@ def _token_authenticators(
     """In upstream's order: what is asked of others comes last."""
     found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, mark, clock)]
     if config.token_auth_file is not None:
-        found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
+        with _of_flag("--token-auth-file"):
+            found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
     if config.bootstrap_token_auth:
         found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
     if oidc is not None:
@@ -541,6 +545,15 @@ def _auditor(config: Config, clock: Clock) -> Auditor | None:
     return Auditor(options.policy, outlets, clock) if outlets else None
 
 
+@contextmanager
+def _of_flag(flag: str) -> Iterator[None]:
+    """A file that it names is no good: that ends the server without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise Fatal(f"{flag}: {error}") from error
+
+
 def _has_identity(config: Config) -> bool:
     return config.feature_gates.get("APIServerIdentity", True)
 
@@ -548,7 +561,7 @@ def _has_identity(config: Config) -> bool:
 def _server_tls(config: Config) -> ssl.SSLContext:
     context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
     if config.requestheader_client_ca_file is not None:
-        context.load_verify_locations(cafile=str(config.requestheader_client_ca_file))
+        load_authorities(context, config.requestheader_client_ca_file)
         context.verify_mode = ssl.CERT_OPTIONAL
     accept_unverified(context)
     config.tls_choice.apply(context)

@@ -182,13 +182,14 @@ def read_document(path: Path, problems: Problems, warnings: list[str]) -> Docume
     Unknown and repeated fields are only warned of: v1beta1 is decoded leniently when it cannot be strictly
     (pkg/kubelet/kubeletconfig/util/codec). Of a repeated field the last setting counts.
     """
-    where = f"failed to load kubelet config file, path: {path}, error"
+    where = f"failed to load kubelet config file, path: {path}, error: failed to load Kubelet config file {path}, error"
     try:
         text = path.read_text()
         document = yaml.load(text, Loader=_Loader) or {}
         repeated = list(_repeated(yaml.compose(text, Loader=_Loader)))
     except OSError as error:
-        problems.add(where, f'failed to read kubelet config file "{path}", error: {error.strerror}')
+        absent = f"open {path}: {(error.strerror or str(error)).lower()}"
+        problems.add(where, f'failed to read kubelet config file "{path}", error: {absent}')
         return {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problems.add(where, f"failed to decode: yaml: {' '.join(str(error).split())}")

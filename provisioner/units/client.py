@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioner.units.supervisor import SOCKET, WANTS
-from provisioner.units.unitfile import SEARCH
+from provisioner.units.unitfile import SEARCH, UnitError, unit_files
 
 #: Where the machine sees the supervisor's folder.
 FOLDER = Path("/run/kubelab")
+_LETTERS = {"--unit": "u", "--lines": "n", "--follow": "f", "--reverse": "r"}
+_VALUED = "nu"
 
 
 def systemctl(arguments: Sequence[str], folder: Path = FOLDER) -> int:
@@ -28,6 +30,8 @@ def systemctl(arguments: Sequence[str], folder: Path = FOLDER) -> int:
         if not now:
             return 0
         verb = "start" if verb == "enable" else "stop"
+    if verb == "cat":
+        return _cat(units)
     if verb == "is-enabled":
         states = ["enabled" if (WANTS / _full(unit)).is_symlink() else "disabled" for unit in units]
         print("\n".join(states))
@@ -39,22 +43,49 @@ def systemctl(arguments: Sequence[str], folder: Path = FOLDER) -> int:
 
 
 def journalctl(arguments: Sequence[str], folder: Path = FOLDER) -> int:
-    """``-u UNIT [-n LINES] [-f]``: the end of a unit's log, by tail(1)."""
-    unit, lines = "", "1000"
-    words = iter(arguments)
-    for word in words:
-        if word in ("-u", "--unit"):
-            unit = next(words, "")
-        elif word == "-n":
-            lines = next(words, lines)
+    """``-u UNIT [-n LINES] [-f] [-r]``, also in one word as ``-xeu UNIT``: the end of a unit's log, by tail(1)."""
+    asked = _short_options(arguments)
+    unit = asked.get("u", "")
     log = folder / "logs" / f"{_full(unit)}.log"
     if not unit or not log.exists():
-        print(f"-- no entries of {unit or 'no unit (name one with -u)'} --")
+        print(f"-- No entries of {unit or 'no unit (name one with -u)'} --")
         return 0
     sys.stdout.flush()
-    return subprocess.run(
-        ["tail", "-n", lines, *(["-f"] if "-f" in arguments else []), str(log)], check=False
-    ).returncode
+    lines = asked.get("n") or ("10" if "f" in asked else "1000")
+    if "r" in asked:
+        print("\n".join(reversed(log.read_text(errors="replace").splitlines()[-int(lines) :])))
+        return 0
+    return subprocess.run(["tail", "-n", lines, *(["-f"] if "f" in asked else []), str(log)], check=False).returncode
+
+
+def _short_options(arguments: Sequence[str]) -> dict[str, str]:
+    """Letter → value. Long options that have one are known by their letter; the others do nothing here."""
+    found: dict[str, str] = {}
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in _LETTERS:
+            letter = _LETTERS[name]
+            found[letter] = value if equals or letter not in _VALUED else next(words, "")
+        elif word.startswith("-") and not word.startswith("--"):
+            for at, letter in enumerate(word[1:], 2):
+                if letter in _VALUED:
+                    found[letter] = word[at:] or next(words, "")
+                    break
+                found[letter] = ""
+    return found
+
+
+def _cat(units: Sequence[str]) -> int:
+    """systemctl cat: a unit's files, each below its path."""
+    try:
+        files = [unit_files(unit) for unit in units]
+    except UnitError as error:
+        name = str(error).split()[1]
+        print(f"No files found for {name}.", file=sys.stderr)
+        return 1
+    print("\n\n".join(f"# {path}\n{path.read_text().rstrip()}" for these in files for path in these))
+    return 0
 
 
 def ask(path: Path, verb: str, units: Sequence[str], timeout: float = 120.0) -> tuple[int, str]:

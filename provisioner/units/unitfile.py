@@ -31,13 +31,8 @@ class Service:
 
 def load_service(name: str, search: Sequence[Path] = SEARCH) -> Service:
     """The service called ``name`` (with or without ``.service``), with its drop-ins."""
-    full = name if name.endswith(".service") else f"{name}.service"
-    paths = [folder / full for folder in search if (folder / full).is_file()]
-    if not paths:
-        raise UnitError(f"Unit {full} could not be found.")
-    texts = [paths[0].read_text()]
-    for folder in reversed(search):
-        texts += [path.read_text() for path in sorted((folder / f"{full}.d").glob("*.conf"))]
+    files = unit_files(name, search)
+    full, texts = files[0].name, [path.read_text() for path in files]
     settings: dict[str, list[str]] = {}
     for text in texts:
         read_settings(text, settings)
@@ -70,6 +65,16 @@ def load_service(name: str, search: Sequence[Path] = SEARCH) -> Service:
         restart_sec=float(_last(settings, "RestartSec", "0.1").removesuffix("s")),
         group_kill=_last(settings, "KillMode", "control-group") == "control-group",
     )
+
+
+def unit_files(name: str, search: Sequence[Path] = SEARCH) -> list[Path]:
+    """The file of a unit (a service, when the name does not say), then its drop-ins. Raises ``UnitError``."""
+    full = name if "." in name else f"{name}.service"
+    paths = [folder / full for folder in search if (folder / full).is_file()]
+    if not paths:
+        raise UnitError(f"Unit {full} could not be found.")
+    dropped = [path for folder in reversed(search) for path in sorted((folder / f"{full}.d").glob("*.conf"))]
+    return [paths[0], *dropped]
 
 
 def read_settings(text: str, settings: dict[str, list[str]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from apimachinery.kit.tls_files import load_authorities
 from controlplane.apiserver.authn.user import User, authenticated
 
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
@@ -63,9 +64,9 @@ def peer(cert: Mapping[str, Any], der: bytes, *, verified: bool) -> Peer:
 
 def authorities(file: Path) -> Authorities:
     """Those of a PEM file. ssl reads it, which is loaded anyway: cryptography's X.509 takes 20 ms of a start. Raises
-    OSError, ssl.SSLError."""
+    TLSFileError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_verify_locations(cadata=file.read_text())
+    load_authorities(context, file)
     known: dict[str, frozenset[bytes]] = {}
     certs: list[dict[str, Any]] = context.get_ca_certs()
     for cert, der in zip(certs, context.get_ca_certs(binary_form=True), strict=True):

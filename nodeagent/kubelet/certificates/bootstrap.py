@@ -54,6 +54,9 @@ async def ensure_kubeconfig(
     found = usable(kubeconfig, clock.now())
     if found is not None:
         return found
+    if not bootstrap.exists():
+        absent = f"stat {bootstrap}: no such file or directory"
+        raise Fatal(f"failed to run Kubelet: unable to load bootstrap kubeconfig: {absent}")
     try:
         config = load_kubeconfig(bootstrap)
     except ConfigError as error:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from apimachinery.kit.tasks import Fatal
 from nodeagent.kubelet import qos
 from nodeagent.kubelet.qos import Limits
 
@@ -29,8 +30,8 @@ _TIMEOUT = 30.0
 _REMEMBERED = 256
 
 
-class SystemdProblem(OSError):
-    """systemd cannot be asked, or refuses. The text says what was tried."""
+class SystemdProblem(Fatal, OSError):
+    """systemd cannot be asked, or refuses. The text says what was tried; a kubelet that ends of it says no more."""
 
 
 class Units(Protocol):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.files import write_atomic
+from apimachinery.kit.tasks import Fatal
 from apimachinery.kit.tls_choice import TLSChoice
+from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair
 from nodeagent.kubelet.config import Config
 
@@ -46,14 +48,17 @@ class Serving:
         self._seen = self._stamps()
 
     def context(self) -> ssl.SSLContext:
-        """The context. Raises OSError, ssl.SSLError for files that cannot be used."""
+        """The context. Raises Fatal for files that cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         TLSChoice(self._config.tls_min_version, self._config.tls_cipher_suites).apply(context)
-        if self._files is not None:
-            context.load_cert_chain(*self._files)
-        if self._config.client_ca_file is not None:
-            context.load_verify_locations(cafile=str(self._config.client_ca_file))
-            context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            if self._config.client_ca_file is not None:
+                load_authorities(context, self._config.client_ca_file)
+                context.verify_mode = ssl.CERT_OPTIONAL
+            if self._files is not None:
+                load_pair(context, *self._files)
+        except TLSFileError as error:
+            raise Fatal(f"failed to construct kubelet dependencies: {error}") from error
         self._context = context
         return context
 
@@ -75,10 +80,10 @@ class Serving:
             return
         try:
             # Tried apart first: half of a pair, met while it is written, must not end in the context.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
-            self._context.load_cert_chain(*self._files)
-        except (OSError, ssl.SSLError) as error:
-            log.error("Failed to load the serving certificate %s: %s", self._files[0], error)
+            load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *self._files)
+            load_pair(self._context, *self._files)
+        except TLSFileError as error:
+            log.error("Failed to load the serving certificate: %s", error)
             return
         self._seen = self._stamps()
         log.info("Loaded the serving certificate %s", self._files[0])

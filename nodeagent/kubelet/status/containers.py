@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from apimachinery.meta import times
@@ -41,6 +42,9 @@ class ContainerView:
     users: bool = False
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
 def running_or_ended(state: ContainerState) -> dict[str, Any]:
     """The `state` of a container that the runtime knows."""
     if state.state is State.RUNNING:
@@ -53,10 +57,9 @@ def running_or_ended(state: ContainerState) -> dict[str, Any]:
             ended["reason"] = state.reason
         if state.message:
             ended["message"] = state.message
-        if state.started_at:
-            ended["startedAt"] = times.rfc3339(state.started_at)
-        if state.finished_at:
-            ended["finishedAt"] = times.rfc3339(state.finished_at)
+        # Of what never started the runtime says 0, which is a time, too (toKubeContainerStatus).
+        ended["startedAt"] = times.rfc3339(state.started_at or _EPOCH)
+        ended["finishedAt"] = times.rfc3339(state.finished_at or _EPOCH)
         return {"terminated": ended}
     return {"waiting": {}}
 

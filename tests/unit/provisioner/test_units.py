@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.units import supervisor as module
+from provisioner.units.client import journalctl
 from provisioner.units.supervisor import Supervisor
-from provisioner.units.unitfile import UnitError, expand, load_service, read_environment, read_settings
+from provisioner.units.unitfile import UnitError, expand, load_service, read_environment, read_settings, unit_files
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -143,3 +144,36 @@ async def test_a_program_that_is_not_there_is_told(tmp_path: Path, units: Path) 
     await supervisor.answer("start", ["gone"])
     await until_state(supervisor, "gone", "failed")
     assert "cannot be started" in (await supervisor.answer("status", ["gone"]))[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        ("-u kubelet", ["1", "2", "3", "4"]),
+        ("-xeu kubelet --no-pager", ["1", "2", "3", "4"]),
+        ("-u kubelet -n 2", ["3", "4"]),
+        ("-n2 -ukubelet.service", ["3", "4"]),
+        ("--unit=kubelet --lines=1", ["4"]),
+        ("--unit kubelet -r -n 2", ["4", "3"]),
+        ("-x", ["-- No entries of no unit (name one with -u) --"]),
+        ("-u absent", ["-- No entries of absent --"]),
+    ],
+)
+def test_journalctl_as_people_type_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], words: str, lines: list[str]
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/kubelet.service.log").write_text("1\n2\n3\n4\n")
+    assert journalctl(words.split(), tmp_path) == 0
+    assert capfd.readouterr().out.splitlines() == lines
+
+
+def test_the_files_of_a_unit(tmp_path: Path) -> None:
+    first, second = tmp_path / "etc", tmp_path / "lib"
+    for path in (first / "web.service.d/10-x.conf", second / "web.service", second / "web.service.d/1.conf"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = [str(path.relative_to(tmp_path)) for path in unit_files("web", (first, second))]
+    assert found == ["lib/web.service", "lib/web.service.d/1.conf", "etc/web.service.d/10-x.conf"]
+    with pytest.raises(UnitError, match="could not be found"):
+        unit_files("other", (first, second))

@@ -45,13 +45,15 @@ DEFAULT_BACKOFFS = Backoffs()
 @dataclass(slots=True)
 class QueuedPod:
     """A pod on its way through the queue. Times are monotonic seconds; added: also when it came back last, behind
-    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended."""
+    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended. changed: whether it asks for
+    something else since it was taken out."""
 
     pod: PodInfo
     added: float
     attempts: int = 0
     tried: float = 0.0
     backoff: float = 0.0
+    changed: bool = False
     refused_by: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -71,13 +73,16 @@ def _turn(queued: QueuedPod) -> tuple[int, float]:
 
 
 class SchedulingQueue:
-    """Pods that have no node yet, each in exactly one part. Higher priority first, then first come."""
+    """Pods that have no node yet, each in exactly one part. Higher priority first, then first come.
+
+    Those that were taken out are followed until they come back, as they are then, or are gone."""
 
     def __init__(self, clock: Clock, hint: Hint, backoffs: Backoffs = DEFAULT_BACKOFFS) -> None:
         self._clock, self._hint, self._backoffs = clock, hint, backoffs
         self._active: dict[str, QueuedPod] = {}
         self._backoff: dict[str, QueuedPod] = {}
         self._unschedulable: dict[str, QueuedPod] = {}
+        self._taken_out: dict[str, QueuedPod] = {}
         self._order = itertools.count()
         # Heaps of (key, sequence, pod); an entry whose pod is no longer in the part is stale and skipped.
         self._active_heap: list[tuple[int, float, int, QueuedPod]] = []
@@ -102,26 +107,26 @@ class SchedulingQueue:
 
     def add(self, pod: PodInfo) -> None:
         """A pod without node was created, or seen first."""
-        if self._find(pod.uid) is None:
+        if self._find(pod.uid) is None and pod.uid not in self._taken_out:
             self._place(QueuedPod(pod, self._clock.monotonic()))
         else:
             self.update(pod)
 
     def update(self, pod: PodInfo) -> None:
         """A waiting pod changed. One that could not be scheduled is tried again if what it asks for changed."""
-        queued = self._find(pod.uid)
+        queued = self._find(pod.uid) or self._taken_out.get(pod.uid)
         if queued is None:
             return
         old, queued.pod = queued.pod, pod
-        if pod.uid not in self._unschedulable:
+        if old.spec == pod.spec and old.labels == pod.labels:
             return
-        if old.spec != pod.spec or old.labels != pod.labels:
-            del self._unschedulable[pod.uid]
+        queued.changed = True
+        if self._unschedulable.pop(pod.uid, None) is not None:
             self._place(queued)
 
     def delete(self, uid: str) -> None:
         """The pod is gone, bound, or someone else's."""
-        for part in (self._active, self._backoff, self._unschedulable):
+        for part in (self._active, self._backoff, self._unschedulable, self._taken_out):
             part.pop(uid, None)
 
     async def pop(self) -> QueuedPod:
@@ -171,20 +176,21 @@ class SchedulingQueue:
 
     def _taken(self, queued: QueuedPod) -> QueuedPod:
         self._active.pop(queued.pod.uid, None)
-        queued.attempts += 1
+        self._taken_out[queued.pod.uid] = queued
+        queued.attempts, queued.changed = queued.attempts + 1, False
         queued.tried, queued.backoff = self._clock.monotonic(), self._backoffs.after(queued.attempts)
         return queued
 
     def put_back(self, queued: QueuedPod, refused_by: Iterable[str] = ()) -> None:
-        """Return a popped pod that could not be scheduled.
+        """Return a popped pod that could not be scheduled, unless it is gone.
 
         refused_by: the plugins whose refusals made it so; empty for an error, after which only backoff is due.
         """
+        if self._taken_out.pop(queued.pod.uid, None) is None:
+            return
         queued.refused_by = frozenset(refused_by)
         queued.added = queued.tried = self._clock.monotonic()
-        if self._find(queued.pod.uid) is not None:
-            return
-        if queued.refused_by:
+        if queued.refused_by and not queued.changed:
             self._unschedulable[queued.pod.uid] = queued
         else:
             self._to_backoff(queued)

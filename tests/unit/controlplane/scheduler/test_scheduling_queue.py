@@ -199,6 +199,34 @@ async def test_a_status_change_does_not_wake_but_a_toleration_does() -> None:
     assert await pop_now(queue) is not None
 
 
+async def test_a_pod_that_changes_while_it_is_tried_comes_back_as_it_is_then() -> None:
+    """It waits for no change of the cluster, for it was another that was refused."""
+    clock = ManualClock()
+    queue, cache = make_queue(clock), SchedulerCache()
+    watching = Watching(cache, queue, Nominator(), {"default-scheduler": FRAMEWORK})
+    watching.pod_changed(pod("p"))
+    tried = await queue.pop()
+    cache.assume(tried.pod, "n")
+    watching.pod_changed(pod("p", labels={"app": "web"}))
+    assert await pop_now(queue) is None
+    queue.put_back(tried, {"NodeResourcesFit"})
+    await clock.advance(1.1)
+    again = await pop_now(queue)
+    assert again is not None
+    assert (again.pod.labels, again.attempts) == ({"app": "web"}, 2)
+
+
+async def test_a_pod_that_goes_while_it_is_tried_does_not_come_back() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p")))
+    tried = await queue.pop()
+    queue.delete(tried.pod.uid)
+    queue.put_back(tried)
+    await clock.advance(1.1)
+    assert await pop_now(queue) is None
+
+
 async def test_a_deleted_pod_is_not_popped() -> None:
     queue = make_queue(ManualClock())
     queue.add(PodInfo(pod("p")))
@@ -210,13 +238,15 @@ async def test_a_deleted_pod_is_not_popped() -> None:
 async def test_a_waiting_pop_can_be_cancelled_at_any_moment(turns: int) -> None:
     """Also in the turn in which it wakes up for another reason."""
     queue = make_queue(ManualClock())
-    queue.add(PodInfo(pod("tried")))
-    queue.put_back(await queue.pop())
+    for name in ("tried", "tried too"):
+        queue.add(PodInfo(pod(name)))
+    tried, other = await queue.pop(), await queue.pop()
+    queue.put_back(tried)
     waiting = asyncio.create_task(queue.pop())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     queue.add(PodInfo(pod("gated", schedulingGates=[{"name": "g"}])))
-    queue.put_back(QueuedPod(PodInfo(pod("tried too")), 0.0, attempts=1))
+    queue.put_back(other)
     for _ in range(turns):
         await asyncio.sleep(0)
     waiting.cancel()

@@ -29,5 +29,7 @@ class NodeUnschedulable:
         return verdict
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """An uncordoned node helps."""
-        return node_facts_changed(change, lambda node: node.unschedulable)
+        """An uncordoned node helps, and a new one that is not cordoned."""
+        if not node_facts_changed(change, lambda node: node.unschedulable):
+            return False
+        return not isinstance(change.new, NodeInfo) or not change.new.unschedulable

@@ -54,9 +54,14 @@ class TaintToleration:
         return normalize_to_max(scores, reverse=True)
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """A node whose taints are now all tolerated helps."""
+        """A node whose taints are now all tolerated, and were not before, helps."""
         if not node_facts_changed(change, lambda node: node.taints):
             return False
-        return not isinstance(change.new, NodeInfo) or (
-            taints.first_untolerated(change.new.taints, pod.tolerations) is None
-        )
+        if not isinstance(change.new, NodeInfo):
+            return True
+        return _repels(change.old, pod) and not _repels(change.new, pod)
+
+
+def _repels(node: object, pod: PodInfo) -> bool:
+    """One that is not there takes nobody either."""
+    return not isinstance(node, NodeInfo) or taints.first_untolerated(node.taints, pod.tolerations) is not None

@@ -138,6 +138,42 @@ def test_affinity_waits_for_the_pods_it_speaks_of(waiting: dict[str, Any], chang
     assert FRAMEWORK.may_help(PodInfo(pod("p", labels={"app": "p"}, **waiting)), ["InterPodAffinity"], change) == wakes
 
 
+def _offers(*, cordoned: bool = False, **fields: Any) -> NodeInfo:
+    info = NodeInfo("n")
+    info.set_node(node("n", unschedulable=cordoned, **fields))
+    return info
+
+
+PLAIN, CORDONED = _offers(), _offers(cordoned=True)
+FAST, FAST_AND_NEW = _offers(labels={"disk": "fast"}), _offers(labels={"disk": "fast", "new": "yes"})
+TAINTED = _offers(taints=[{"key": "k", "effect": "NoSchedule"}])
+HINTED = _offers(taints=[{"key": "k", "effect": "PreferNoSchedule"}])
+
+
+@pytest.mark.parametrize(
+    ("plugin", "before", "after", "wakes"),
+    [
+        pytest.param("NodeAffinity", PLAIN, FAST, True, id="label comes"),
+        pytest.param("NodeAffinity", FAST, FAST_AND_NEW, False, id="matched before"),
+        pytest.param("NodeAffinity", FAST, PLAIN, False, id="label goes"),
+        pytest.param("NodeAffinity", None, FAST, True, id="new and matching"),
+        pytest.param("TaintToleration", TAINTED, PLAIN, True, id="taint goes"),
+        pytest.param("TaintToleration", HINTED, PLAIN, False, id="tolerated before"),
+        pytest.param("TaintToleration", PLAIN, TAINTED, False, id="taint comes"),
+        pytest.param("TaintToleration", None, HINTED, True, id="new and tolerated"),
+        pytest.param("NodeUnschedulable", CORDONED, PLAIN, True, id="uncordoned"),
+        pytest.param("NodeUnschedulable", PLAIN, CORDONED, False, id="cordoned"),
+        pytest.param("NodeUnschedulable", None, CORDONED, False, id="new and cordoned"),
+    ],
+)
+def test_a_node_wakes_whom_it_takes_and_did_not_take(
+    plugin: str, before: NodeInfo | None, after: NodeInfo, wakes: bool
+) -> None:
+    what = What.NODE_ADD if before is None else What.NODE_UPDATE
+    waiting = PodInfo(pod("p", nodeSelector={"disk": "fast"}))
+    assert FRAMEWORK.may_help(waiting, [plugin], Change(what, before, after)) == wakes
+
+
 async def test_a_node_that_goes_wakes_who_waits_for_another_domain() -> None:
     """The emptiest zone may have gone with it; a node without a zone was in none."""
     spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}

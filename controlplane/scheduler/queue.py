@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.clock import Clock
-from controlplane.scheduler.framework import Change
+from controlplane.scheduler.framework import Change, What
 from controlplane.scheduler.pod_info import PodInfo
 
 MAX_UNSCHEDULABLE = 300.0  # seconds after which a pod is tried again even if nothing seems to have changed
@@ -45,15 +45,15 @@ DEFAULT_BACKOFFS = Backoffs()
 @dataclass(slots=True)
 class QueuedPod:
     """A pod on its way through the queue. Times are monotonic seconds; added: also when it came back last, behind
-    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended. changed: whether it asks for
-    something else since it was taken out."""
+    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended. changes: of itself, since it
+    was taken out."""
 
     pod: PodInfo
     added: float
     attempts: int = 0
     tried: float = 0.0
     backoff: float = 0.0
-    changed: bool = False
+    changes: list[Change] = field(default_factory=list)
     refused_by: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -113,16 +113,25 @@ class SchedulingQueue:
             self.update(pod)
 
     def update(self, pod: PodInfo) -> None:
-        """A waiting pod changed. One that could not be scheduled is tried again if what it asks for changed."""
+        """A waiting pod changed. One that could not be scheduled is tried again if that may help it."""
         queued = self._find(pod.uid) or self._taken_out.get(pod.uid)
         if queued is None:
             return
         old, queued.pod = queued.pod, pod
         if old.spec == pod.spec and old.labels == pod.labels:
-            return
-        queued.changed = True
-        if self._unschedulable.pop(pod.uid, None) is not None:
+            return  # among others what the scheduler itself says of it
+        change = Change(What.ITSELF, old, pod)
+        if pod.uid in self._taken_out:
+            queued.changes.append(change)
+        elif pod.uid in self._unschedulable and self._freed(queued, old, change):
+            del self._unschedulable[pod.uid]
             self._place(queued)
+
+    def _freed(self, queued: QueuedPod, old: PodInfo, change: Change) -> bool:
+        """Whether its own change takes the pod out of the unschedulable part: the last gate goes, or a rule says so."""
+        if old.gates:
+            return not queued.gated
+        return self._hint(queued.pod, queued.refused_by, change)
 
     def delete(self, uid: str) -> None:
         """The pod is gone, bound, or someone else's."""
@@ -177,7 +186,8 @@ class SchedulingQueue:
     def _taken(self, queued: QueuedPod) -> QueuedPod:
         self._active.pop(queued.pod.uid, None)
         self._taken_out[queued.pod.uid] = queued
-        queued.attempts, queued.changed = queued.attempts + 1, False
+        queued.attempts += 1
+        queued.changes.clear()
         queued.tried, queued.backoff = self._clock.monotonic(), self._backoffs.after(queued.attempts)
         return queued
 
@@ -190,7 +200,8 @@ class SchedulingQueue:
             return
         queued.refused_by = frozenset(refused_by)
         queued.added = queued.tried = self._clock.monotonic()
-        if queued.refused_by and not queued.changed:
+        helped = any(self._hint(queued.pod, queued.refused_by, change) for change in queued.changes)
+        if queued.refused_by and not helped:
             self._unschedulable[queued.pod.uid] = queued
         else:
             self._to_backoff(queued)

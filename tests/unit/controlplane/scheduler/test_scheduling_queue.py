@@ -174,6 +174,37 @@ def test_a_node_wakes_whom_it_takes_and_did_not_take(
     assert FRAMEWORK.may_help(waiting, [plugin], Change(what, before, after)) == wakes
 
 
+OTHER_LABELS, TOLERANT = {"labels": {"app": "x"}}, {"tolerations": [{"operator": "Exists"}]}
+ANOTHER_TOLERATION = {"tolerations": [{"key": "k", "operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "changed", "wakes"),
+    [
+        pytest.param("InterPodAffinity", OTHER_LABELS, True, id="labels to affinity"),
+        pytest.param("PodTopologySpread", OTHER_LABELS, True, id="labels to spreading"),
+        pytest.param("NodeResourcesFit", OTHER_LABELS, False, id="labels to resources"),
+        pytest.param("NodeResourcesFit", {"cpu": "1"}, True, id="less"),
+        pytest.param("NodeResourcesFit", {"cpu": "9"}, False, id="more"),
+        pytest.param("TaintToleration", ANOTHER_TOLERATION, True, id="toleration to taints"),
+        pytest.param("NodeUnschedulable", TOLERANT, True, id="toleration of the cordon"),
+        pytest.param("NodeUnschedulable", ANOTHER_TOLERATION, False, id="toleration of something else"),
+        pytest.param("PodTopologySpread", TOLERANT, False, id="toleration to spreading"),
+        pytest.param("NodeAffinity", {"activeDeadlineSeconds": 5}, False, id="what no rule reads"),
+    ],
+)
+async def test_a_pod_that_changes_is_tried_again_where_the_rule_that_refused_it_says_so(
+    plugin: str, changed: dict[str, Any], wakes: bool
+) -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p", cpu="5")))
+    queue.put_back(await queue.pop(), {plugin})
+    await clock.advance(5)
+    queue.update(PodInfo(pod("p", **{"cpu": "5", **changed})))
+    assert (await pop_now(queue) is not None) == wakes
+
+
 async def test_a_node_that_goes_wakes_who_waits_for_another_domain() -> None:
     """The emptiest zone may have gone with it; a node without a zone was in none."""
     spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
@@ -227,7 +258,7 @@ async def test_a_status_change_does_not_wake_but_a_toleration_does() -> None:
     clock = ManualClock()
     queue = make_queue(clock)
     queue.add(PodInfo(pod("p")))
-    queue.put_back(await queue.pop(), {"TaintToleration"})
+    queue.put_back(await queue.pop(), {"TaintToleration", "Extender"})
     await clock.advance(5)
     queue.update(PodInfo({**pod("p"), "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled"}]}}))
     assert await pop_now(queue) is None
@@ -236,7 +267,7 @@ async def test_a_status_change_does_not_wake_but_a_toleration_does() -> None:
 
 
 async def test_a_pod_that_changes_while_it_is_tried_comes_back_as_it_is_then() -> None:
-    """It waits for no change of the cluster, for it was another that was refused."""
+    """It waits for no change of the cluster: with other labels, the same rule may let it in."""
     clock = ManualClock()
     queue, cache = make_queue(clock), SchedulerCache()
     watching = Watching(cache, queue, Nominator(), {"default-scheduler": FRAMEWORK})
@@ -245,7 +276,7 @@ async def test_a_pod_that_changes_while_it_is_tried_comes_back_as_it_is_then() -
     cache.assume(tried.pod, "n")
     watching.pod_changed(pod("p", labels={"app": "web"}))
     assert await pop_now(queue) is None
-    queue.put_back(tried, {"NodeResourcesFit"})
+    queue.put_back(tried, {"PodTopologySpread"})
     await clock.advance(1.1)
     again = await pop_now(queue)
     assert again is not None

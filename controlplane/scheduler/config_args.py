@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from apimachinery.api.validation import scheduling
+from apimachinery.meta import names
 from apimachinery.meta.paths import Path
 from controlplane.scheduler.config_fields import Fields
 from controlplane.scheduler.profiles import Candidates, Fit, Profile, Spread, spread_constraint
@@ -80,10 +81,14 @@ def _affinity(fields: Fields, path: str, args: Mapping[str, Any]) -> Mapping[str
 def _fit(fields: Fields, path: str, args: Mapping[str, Any]) -> Fit:
     fields.only(path, args, (*_META, "scoringStrategy", "ignoredResources", "ignoredResourceGroups"))
     ignored, groups = fields.texts("ignoredResources", args, path), fields.texts("ignoredResourceGroups", args, path)
+    for index, resource in enumerate(ignored):
+        _named(fields, f"{path}.ignoredResources[{index}]", resource)
     for index, group in enumerate(groups):
+        where = f"{path}.ignoredResourceGroups[{index}]"
         if "/" in group:
             told = "resource group name can't contain '/'"
-            fields.problems.add(f"{path}.ignoredResourceGroups[{index}]", f'Invalid value: "{group}": {told}')
+            fields.problems.add(where, f'Invalid value: "{group}": {told}')
+        _named(fields, where, group)
     said, path = fields.object("scoringStrategy", args, path), f"{path}.scoringStrategy"
     fields.only(path, said, ("type", "resources", "requestedToCapacityRatio"))
     strategy = str(said.get("type") or "LeastAllocated")
@@ -144,13 +149,22 @@ def _spread(fields: Fields, path: str, args: Mapping[str, Any]) -> Spread | None
         elif when not in ("DoNotSchedule", "ScheduleAnyway"):
             supported = 'supported values: "DoNotSchedule", "ScheduleAnyway"'
             fields.problems.add(f"{where}.whenUnsatisfiable", f'Unsupported value: "{when}": {supported}')
-        if not one.get("topologyKey"):
+        key = fields.text("topologyKey", one, where)
+        if key:
+            _named(fields, f"{where}.topologyKey", key)
+        else:
             fields.problems.add(f"{where}.topologyKey", "Required value: can not be empty")
         pair = (one.get("topologyKey"), when)
         if pair in seen:
             fields.problems.add(where, f'Duplicate value: "{{{pair[0]}, {pair[1]}}}"')
         seen.add(pair)
     return tuple(spread_constraint(one) for _, one in said)
+
+
+def _named(fields: Fields, path: str, name: str) -> None:
+    """The name of a label or of a resource."""
+    for sentence in names.qualified_name(name):
+        fields.problems.add(path, f'Invalid value: "{name}": {sentence}')
 
 
 def _weights(fields: Fields, path: str, said: Mapping[str, Any]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from apimachinery.meta import names
 from controlplane.scheduler.config_fields import Fields
 
 _TIMEOUT = 5.0  # seconds, upstream's DefaultExtenderTimeout
@@ -52,6 +53,8 @@ def read_extenders(fields: Fields, said: Mapping[str, Any]) -> tuple[ExtenderCon
 
 
 def _extender(fields: Fields, path: str, said: Mapping[str, Any], seen: set[str]) -> ExtenderConfig:
+    from apimachinery.api.validation.checks import is_extended_resource  # only who has a file needs it
+
     fields.only(path, said, _FIELDS)
     tls = fields.object("tlsConfig", said, path)
     fields.only(f"{path}.tlsConfig", tls, _TLS)
@@ -66,8 +69,11 @@ def _extender(fields: Fields, path: str, said: Mapping[str, Any], seen: set[str]
     for where, one in fields.objects("managedResources", said, path):
         fields.only(where, one, ("name", "ignoredByScheduler"))
         name = fields.text("name", one, where)
-        if "/" not in name or name.partition("/")[0].endswith("kubernetes.io"):
-            fields.problems.add(f"{where}.name", f'Invalid value: "{name}": is an invalid extended resource name')
+        wrong = names.qualified_name(name)
+        if not wrong and not is_extended_resource(name):
+            wrong = ["is an invalid extended resource name"]
+        for sentence in wrong:
+            fields.problems.add(f"{where}.name", f'Invalid value: "{name}": {sentence}')
         if name in seen:
             told = "duplicate extender managed resource name"
             fields.problems.add(f"{where}.name", f'Invalid value: "{name}": {told}')

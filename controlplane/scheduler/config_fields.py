@@ -88,8 +88,8 @@ class Fields:
             return default
         return found
 
-    def seconds(self, key: str, said: Mapping[str, Any], path: str = "", *, default: float) -> float:
-        """A duration as Go writes it, longer than nothing."""
+    def seconds(self, key: str, said: Mapping[str, Any], path: str = "", *, default: float, words: str = "") -> float:
+        """A duration as Go writes it, longer than nothing. words: upstream's, for one below that."""
         found = said.get(key)
         if found is None:
             return default
@@ -98,6 +98,8 @@ class Fields:
         except ValueError as error:
             self.problems.add(at(path, key), str(error))
             return default
+        if seconds < 0 and words:
+            self.problems.add(at(path, key), f"Invalid value: {found}: {words}")
         return seconds if seconds > 0 else default
 
 

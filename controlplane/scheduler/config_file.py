@@ -94,7 +94,7 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
     election = fields.object("leaderElection", document)
     times = _ELECTION[:3]
     lease, renew, retry = (
-        fields.seconds(name, election, "leaderElection", default=usual)
+        fields.seconds(name, election, "leaderElection", default=usual, words="must be greater than zero")
         for name, usual in zip(times, DEFAULT_LEASE, strict=True)
     )
     return FileConfig(
@@ -123,9 +123,14 @@ def _lease_at(fields: Fields, election: Mapping[str, Any]) -> LeaseAt:
 
 
 def _backoffs(fields: Fields, document: Mapping[str, Any]) -> Backoffs:
-    initial = fields.number("podInitialBackoffSeconds", document, 1, default=1, words="must be greater than 0")
+    usual = DEFAULT_BACKOFFS
+    initial = fields.number(
+        "podInitialBackoffSeconds", document, 1, default=int(usual.initial), words="must be greater than 0"
+    )
+    # The usual highest one, too, must not be below the initial one.
+    said = {"podMaxBackoffSeconds": int(usual.highest), **document}
     words = "must be greater than or equal to PodInitialBackoffSeconds"
-    highest = fields.number("podMaxBackoffSeconds", document, initial, default=max(10, initial), words=words)
+    highest = fields.number("podMaxBackoffSeconds", said, initial, default=int(usual.highest), words=words)
     return Backoffs(float(initial), float(highest))
 
 

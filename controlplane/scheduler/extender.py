@@ -83,7 +83,8 @@ class Extender:
     async def preempt(
         self, pod: PodInfo, candidates: Sequence[Victims], nodes: Mapping[str, NodeInfo]
     ) -> list[Victims]:
-        """The candidates that it leaves, perhaps with other victims."""
+        """The candidates that it leaves, perhaps with other victims. One without victims is an error, and left out
+        where the extender may be."""
         question: Object = {"Pod": pod.pod, "NodeNameToVictims": None, "NodeNameToMetaVictims": None}
         if self.config.knows_nodes:
             question["NodeNameToMetaVictims"] = {
@@ -100,6 +101,9 @@ class Extender:
         for name, victims in (_said(answer, "NodeNameToMetaVictims") or {}).items():
             there = nodes[name].pods if name in nodes else {}
             uids = [str(_said(each, "UID")) for each in _said(victims, "Pods") or ()]
+            if not uids and self.config.ignorable:
+                log.info("skipping node %s, for which extender %s named no victims", name, self.config.url)
+                continue
             if not uids:
                 raise ExtenderFailed(f'expected at least one victim pod on node "{name}"')
             for uid in uids:

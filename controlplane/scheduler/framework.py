@@ -60,6 +60,7 @@ class What(Enum):
     POD_ADD = "AssignedPod/Add"
     POD_UPDATE = "AssignedPod/Update"
     POD_DELETE = "AssignedPod/Delete"
+    ITSELF = "UnscheduledPod/Update"
     NAMESPACE = "Namespace"
     WORKLOAD = "Service"
     CLAIM = "PersistentVolumeClaim"
@@ -72,7 +73,8 @@ class What(Enum):
 class Change:
     """Something that happened in the cluster, for the queueing hints (KEP-4247).
 
-    old, new: NodeInfo before and after for a node change (pods not included), PodInfo for a pod change.
+    old, new: NodeInfo before and after for a node change (pods not included), PodInfo for a change of a pod with a node
+        or, as ITSELF, of the one that waits.
     key: of the object, for every other change.
     """
 
@@ -311,6 +313,20 @@ def _first_of(checks: Sequence[Filter]) -> Filter:
         return FITS
 
     return verdict
+
+
+def relabelled(change: Change) -> bool:
+    """Tell whether the labels of the pod that changed are others now."""
+    before, after = change.old, change.new
+    return isinstance(before, PodInfo) and isinstance(after, PodInfo) and before.labels != after.labels
+
+
+def other_tolerations(change: Change) -> bool:
+    """Tell whether the waiting pod has other tolerations now."""
+    before, after = change.old, change.new
+    if change.what is not What.ITSELF or not isinstance(before, PodInfo) or not isinstance(after, PodInfo):
+        return False
+    return before.tolerations != after.tolerations
 
 
 def node_facts_changed(change: Change, facts: Callable[[NodeInfo], Any]) -> bool:

@@ -154,11 +154,6 @@ class PodInfo:
         return pod_requests(self.pod, default=ASSUMED_REQUESTS)
 
     @cached_property
-    def best_effort(self) -> bool:
-        """True when the pod asks for neither cpu nor memory nor anything else."""
-        return not self.requests
-
-    @cached_property
     def shape(self) -> tuple[object, ...]:
         """Equal for pods that no rule about a node alone tells apart: what such rules read of a pod, and no more."""
         affinity = (self.spec.get("affinity") or {}).get("nodeAffinity")

@@ -25,7 +25,7 @@ TERMINATING = "not eligible due to a terminating pod on the nominated node."
 
 @dataclass(frozen=True, slots=True)
 class Victims:
-    """Evict `pods` from `node`; `violations` of them break a disruption budget."""
+    """Evict `pods`, the most important first, from `node`; `violations` of them break a disruption budget."""
 
     node: str
     pods: tuple[PodInfo, ...]
@@ -159,6 +159,7 @@ def select_victims(
         if refusal().reasons:
             trial.remove_pod(victim.uid)
             chosen.append(victim)
+    chosen.sort(key=_importance)
     return Victims(node.name, tuple(chosen), sum(1 for p in chosen if p.uid in guarded)) if chosen else nobody
 
 

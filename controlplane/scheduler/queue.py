@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.clock import Clock
-from controlplane.scheduler.framework import Change
+from controlplane.scheduler.framework import Change, What
 from controlplane.scheduler.pod_info import PodInfo
 
 MAX_UNSCHEDULABLE = 300.0  # seconds after which a pod is tried again even if nothing seems to have changed
@@ -45,13 +45,15 @@ DEFAULT_BACKOFFS = Backoffs()
 @dataclass(slots=True)
 class QueuedPod:
     """A pod on its way through the queue. Times are monotonic seconds; added: also when it came back last, behind
-    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended."""
+    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended. changes: of itself, since it
+    was taken out."""
 
     pod: PodInfo
     added: float
     attempts: int = 0
     tried: float = 0.0
     backoff: float = 0.0
+    changes: list[Change] = field(default_factory=list)
     refused_by: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -71,13 +73,16 @@ def _turn(queued: QueuedPod) -> tuple[int, float]:
 
 
 class SchedulingQueue:
-    """Pods that have no node yet, each in exactly one part. Higher priority first, then first come."""
+    """Pods that have no node yet, each in exactly one part. Higher priority first, then first come.
+
+    Those that were taken out are followed until they come back, as they are then, or are gone."""
 
     def __init__(self, clock: Clock, hint: Hint, backoffs: Backoffs = DEFAULT_BACKOFFS) -> None:
         self._clock, self._hint, self._backoffs = clock, hint, backoffs
         self._active: dict[str, QueuedPod] = {}
         self._backoff: dict[str, QueuedPod] = {}
         self._unschedulable: dict[str, QueuedPod] = {}
+        self._taken_out: dict[str, QueuedPod] = {}
         self._order = itertools.count()
         # Heaps of (key, sequence, pod); an entry whose pod is no longer in the part is stale and skipped.
         self._active_heap: list[tuple[int, float, int, QueuedPod]] = []
@@ -102,26 +107,35 @@ class SchedulingQueue:
 
     def add(self, pod: PodInfo) -> None:
         """A pod without node was created, or seen first."""
-        if self._find(pod.uid) is None:
+        if self._find(pod.uid) is None and pod.uid not in self._taken_out:
             self._place(QueuedPod(pod, self._clock.monotonic()))
         else:
             self.update(pod)
 
     def update(self, pod: PodInfo) -> None:
-        """A waiting pod changed. One that could not be scheduled is tried again if what it asks for changed."""
-        queued = self._find(pod.uid)
+        """A waiting pod changed. One that could not be scheduled is tried again if that may help it."""
+        queued = self._find(pod.uid) or self._taken_out.get(pod.uid)
         if queued is None:
             return
         old, queued.pod = queued.pod, pod
-        if pod.uid not in self._unschedulable:
-            return
-        if old.spec != pod.spec or old.labels != pod.labels:
+        if old.spec == pod.spec and old.labels == pod.labels:
+            return  # among others what the scheduler itself says of it
+        change = Change(What.ITSELF, old, pod)
+        if pod.uid in self._taken_out:
+            queued.changes.append(change)
+        elif pod.uid in self._unschedulable and self._freed(queued, old, change):
             del self._unschedulable[pod.uid]
             self._place(queued)
 
+    def _freed(self, queued: QueuedPod, old: PodInfo, change: Change) -> bool:
+        """Whether its own change takes the pod out of the unschedulable part: the last gate goes, or a rule says so."""
+        if old.gates:
+            return not queued.gated
+        return self._hint(queued.pod, queued.refused_by, change)
+
     def delete(self, uid: str) -> None:
         """The pod is gone, bound, or someone else's."""
-        for part in (self._active, self._backoff, self._unschedulable):
+        for part in (self._active, self._backoff, self._unschedulable, self._taken_out):
             part.pop(uid, None)
 
     async def pop(self) -> QueuedPod:
@@ -171,20 +185,23 @@ class SchedulingQueue:
 
     def _taken(self, queued: QueuedPod) -> QueuedPod:
         self._active.pop(queued.pod.uid, None)
+        self._taken_out[queued.pod.uid] = queued
         queued.attempts += 1
+        queued.changes.clear()
         queued.tried, queued.backoff = self._clock.monotonic(), self._backoffs.after(queued.attempts)
         return queued
 
     def put_back(self, queued: QueuedPod, refused_by: Iterable[str] = ()) -> None:
-        """Return a popped pod that could not be scheduled.
+        """Return a popped pod that could not be scheduled, unless it is gone.
 
         refused_by: the plugins whose refusals made it so; empty for an error, after which only backoff is due.
         """
+        if self._taken_out.pop(queued.pod.uid, None) is None:
+            return
         queued.refused_by = frozenset(refused_by)
         queued.added = queued.tried = self._clock.monotonic()
-        if self._find(queued.pod.uid) is not None:
-            return
-        if queued.refused_by:
+        helped = any(self._hint(queued.pod, queued.refused_by, change) for change in queued.changes)
+        if queued.refused_by and not helped:
             self._unschedulable[queued.pod.uid] = queued
         else:
             self._to_backoff(queued)

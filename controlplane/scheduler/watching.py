@@ -136,8 +136,9 @@ class Watching:
             self._nominator.remove(pod.uid)
             before = PodInfo(old) if old is not None and known else None
             self._queue.move(Change(What.POD_UPDATE if known else What.POD_ADD, before, pod))
-        elif pod.scheduler_name in self._frameworks and not self._cache.is_assumed(pod.uid):
-            self._nominator.follow(pod, PodInfo(old) if old is not None else None)
+        elif pod.scheduler_name in self._frameworks:
+            if not self._cache.is_assumed(pod.uid):
+                self._nominator.follow(pod, PodInfo(old) if old is not None else None)
             self._queue.add(pod)
 
     def pod_gone(self, last: Object) -> None:

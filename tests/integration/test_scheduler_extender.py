@@ -33,6 +33,7 @@ class Opinions:
         self.allowed: set[str] | None = None
         self.liked = ""
         self.broken = False
+        self.spared: set[str] = set()  # nodes that are kept as candidates, but without victims
         self.silent = False  # about why nodes are refused
         self.patience: dict[str, asyncio.Event] = {}  # until then the binding of a pod waits
         self.cluster: Simulation | None = None
@@ -57,7 +58,7 @@ class Opinions:
         if verb == "preempt":
             told = body["NodeNameToVictims"]
             kept_victims = {
-                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["Pods"]]}
+                node: {"pods": [{"uid": pod["metadata"]["uid"]} for pod in victims["Pods"] if node not in self.spared]}
                 for node, victims in told.items()
                 if self.allowed is None or node in self.allowed
             }
@@ -226,3 +227,22 @@ async def test_an_extender_chooses_where_room_is_made(tmp_path: Path, opinions: 
         await failed(cluster, "high", f"preemption: failed preempt with extender at URL {url}/preempt, code 500")
         told.broken = False
         assert await bound(cluster, "high") == "worker-2"
+
+
+async def test_a_node_without_victims_is_left_out_where_the_extender_may_be(
+    tmp_path: Path, opinions: tuple[Opinions, str]
+) -> None:
+    """The node that is left is the one where eviction does the most harm."""
+    told, url = opinions
+    config = ExtenderConfig(url, preempt_verb="preempt", ignorable=True)
+    async with cluster_with(tmp_path / "data", config) as cluster:
+        for name, value in (("low", 1), ("middle", 10), ("high", 1000)):
+            priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}}
+            await cluster.client.create(PRIORITYCLASSES, {**priority, "value": value})
+        await cluster.client.create(PODS, pod("middle", cpu="3", priorityClassName="middle"))
+        chosen = await bound(cluster, "middle")
+        for number in range(2):
+            await cluster.client.create(PODS, pod(f"low-{number}", cpu="3", priorityClassName="low"))
+        told.spared = {await bound(cluster, f"low-{number}") for number in range(2)}
+        await cluster.client.create(PODS, pod("high", cpu="2", priorityClassName="high"))
+        assert await bound(cluster, "high") == chosen

@@ -12,7 +12,9 @@ from controlplane.scheduler.snapshot import Snapshot
 
 
 class BalancedAllocation:
-    """Score by the standard deviation of the used shares of each resource."""
+    """Score by the standard deviation of the used shares of each resource.
+
+    Pods that ask for none of the resources are not scored: they would change no share, and all go to one node."""
 
     name = "NodeResourcesBalancedAllocation"
     scores_alone = True
@@ -22,9 +24,9 @@ class BalancedAllocation:
 
     def score_for(self, pod: PodInfo, snapshot: Snapshot, nodes: Sequence[NodeInfo]) -> Score | None:
         """Score 100 for equal shares, down to 50 for the utmost imbalance of two."""
-        if pod.best_effort:
-            return None
         wanted = pod.requests
+        if not any(wanted.get(name) for name in self._resources):
+            return None
         resources = [name for name in self._resources if concerns(name, wanted)]
 
         def score(node: NodeInfo) -> int:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What, node_facts_changed
+from controlplane.scheduler.framework import (
+    FITS,
+    MAX_SCORE,
+    Change,
+    Filter,
+    Score,
+    Verdict,
+    What,
+    node_facts_changed,
+    relabelled,
+)
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import AffinityTerm, Labels, PodInfo
 from controlplane.scheduler.snapshot import Snapshot
@@ -93,8 +103,10 @@ class InterPodAffinity:
         return [int(MAX_SCORE * ((score - low) / (high - low))) for score in scores]
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """Who is wanted near comes, who is not wanted goes, and the nodes' topology labels change."""
+        """Who is wanted near comes, who is not wanted goes, and the labels of nodes or of the pod itself change."""
         before, after = (each if isinstance(each, PodInfo) else None for each in (change.old, change.new))
+        if change.what is What.ITSELF:
+            return relabelled(change)
         if change.what is What.POD_ADD and after is not None:
             return _all_may_match(pod.affinity, after)
         if change.what is What.POD_UPDATE and before is not None and after is not None:

@@ -68,5 +68,9 @@ class NodeAffinity:
             return False
         if not isinstance(change.new, NodeInfo):
             return True
-        name, labels = change.new.name, change.new.labels
+        before = isinstance(change.old, NodeInfo) and self._accepts(pod, change.old)
+        return self._accepts(pod, change.new) and not before
+
+    def _accepts(self, pod: PodInfo, node: NodeInfo) -> bool:
+        name, labels = node.name, node.labels
         return self._enforced.matches(name, labels) and pod.required_nodes.matches(name, labels)

@@ -133,7 +133,10 @@ class NodeResourcesFit:
         return scores
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """A pod that frees something wanted helps, or a node on whose whole the pod would fit."""
+        """A pod that frees something wanted helps, to want less, or a node on whose whole the pod would fit."""
+        if change.what is What.ITSELF:
+            before = change.old.requests if isinstance(change.old, PodInfo) else {}
+            return any(amount > pod.requests.get(name, 0) for name, amount in before.items())
         if change.what in (What.POD_DELETE, What.POD_UPDATE):
             if not isinstance(change.old, PodInfo):
                 return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery.meta import taints
-from controlplane.scheduler.framework import FITS, Change, Filter, Verdict, node_facts_changed
+from controlplane.scheduler.framework import FITS, Change, Filter, Verdict, node_facts_changed, other_tolerations
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
@@ -29,5 +29,9 @@ class NodeUnschedulable:
         return verdict
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """An uncordoned node helps."""
-        return node_facts_changed(change, lambda node: node.unschedulable)
+        """An uncordoned node helps, a new one that is not cordoned, and that the pod tolerates the cordon now."""
+        if other_tolerations(change):
+            return any(taints.tolerates(t, _CORDON) for t in pod.tolerations)
+        if not node_facts_changed(change, lambda node: node.unschedulable):
+            return False
+        return not isinstance(change.new, NodeInfo) or not change.new.unschedulable

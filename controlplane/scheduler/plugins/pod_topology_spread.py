@@ -12,7 +12,17 @@ from dataclasses import replace
 
 from apimachinery.meta import taints
 from apimachinery.meta.labels import NOTHING, Selector
-from controlplane.scheduler.framework import FITS, MAX_SCORE, Change, Filter, Score, Verdict, What, node_facts_changed
+from controlplane.scheduler.framework import (
+    FITS,
+    MAX_SCORE,
+    Change,
+    Filter,
+    Score,
+    Verdict,
+    What,
+    node_facts_changed,
+    relabelled,
+)
 from controlplane.scheduler.node_info import NodeInfo, remember
 from controlplane.scheduler.pod_info import PodInfo, SpreadConstraint
 from controlplane.scheduler.snapshot import Snapshot
@@ -129,8 +139,10 @@ class PodTopologySpread:
         ]
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """Pods of the pod's namespace that a constraint counts, nodes whose labels or taints changed, and nodes that
-        are gone: with the last one of it goes a domain, perhaps the emptiest."""
+        """Pods of the pod's namespace that a constraint counts, its own labels, nodes whose labels or taints changed,
+        and nodes that are gone: with the last one of it goes a domain, perhaps the emptiest."""
+        if change.what is What.ITSELF:
+            return relabelled(change)
         if not pod.spread_constraints:
             return self._hard_defaults
         if change.what in (What.POD_ADD, What.POD_UPDATE, What.POD_DELETE):

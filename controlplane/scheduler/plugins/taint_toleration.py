@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apimachinery.meta import taints
-from controlplane.scheduler.framework import FITS, Change, Filter, Score, Verdict, node_facts_changed, normalize_to_max
+from controlplane.scheduler.framework import (
+    FITS,
+    Change,
+    Filter,
+    Score,
+    Verdict,
+    node_facts_changed,
+    normalize_to_max,
+    other_tolerations,
+)
 from controlplane.scheduler.node_info import NodeInfo
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.snapshot import Snapshot
@@ -54,9 +63,16 @@ class TaintToleration:
         return normalize_to_max(scores, reverse=True)
 
     def may_help(self, pod: PodInfo, change: Change) -> bool:
-        """A node whose taints are now all tolerated helps."""
+        """A node whose taints are now all tolerated, and were not before, helps; so do other tolerations."""
+        if other_tolerations(change):
+            return True
         if not node_facts_changed(change, lambda node: node.taints):
             return False
-        return not isinstance(change.new, NodeInfo) or (
-            taints.first_untolerated(change.new.taints, pod.tolerations) is None
-        )
+        if not isinstance(change.new, NodeInfo):
+            return True
+        return _repels(change.old, pod) and not _repels(change.new, pod)
+
+
+def _repels(node: object, pod: PodInfo) -> bool:
+    """One that is not there takes nobody either."""
+    return not isinstance(node, NodeInfo) or taints.first_untolerated(node.taints, pod.tolerations) is not None

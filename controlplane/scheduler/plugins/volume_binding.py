@@ -145,8 +145,9 @@ class VolumeBinding:
             if current is None or objects.uid(current) != objects.uid(claim):
                 missing = f'persistentvolumeclaim "{objects.name(claim)}" not found'
                 raise PreBindFailed(f"binding volumes: failed to get pvc: {missing}")
+            seen = self._check_reach(current, node)
             if volumes.is_fully_bound(current):
-                self._check_reach(current, node)
+                every = every and seen
                 continue
             if claim in plan.provision and objects.annotations(current).get(volumes.SELECTED_NODE) != node.name:
                 told = "provisioning failed" if objects.annotations(current) else "selectedNode annotation reset"
@@ -154,12 +155,15 @@ class VolumeBinding:
             every = False
         return every
 
-    def _check_reach(self, claim: Object, node: NodeInfo) -> None:
-        volume = self._storage.volumes.get(claim["spec"]["volumeName"])
+    def _check_reach(self, claim: Object, node: NodeInfo) -> bool:
+        """Whether the claim's volume is seen yet; the claim may be told of earlier. Raises PreBindFailed where the node
+        does not reach it."""
+        name = claim["spec"].get("volumeName") or ""
+        volume = self._storage.volumes.get(name)
         if volume is not None and not volumes.reaches(volume, node.labels):
-            name = objects.name(volume)
             told = f'pv "{name}" node affinity doesn\'t match node "{node.name}": no matching NodeSelectorTerms'
             raise PreBindFailed(f"binding volumes: {told}")
+        return volume is not None
 
     async def _either(self, changed: asyncio.Event) -> None:
         changed.clear()

@@ -123,6 +123,16 @@ def test_preemption_spares_those_whose_turn_would_break_a_budget() -> None:
     assert _victims([_budget(1)]) == ("a", {"g1"}, 0)
 
 
+def test_victims_are_told_by_importance_whether_or_not_a_budget_guards_them() -> None:
+    running = [pod("guarded", cpu="2", priority=1, on="a", labels={"app": "guarded"})]
+    running += [pod("free", cpu="2", priority=5, on="a")]
+    snapshot, candidate = snapshot_of([node("a")], running), PodInfo(pod("p", cpu="4", priority=10))
+    refusals = decide(FRAMEWORK, candidate, snapshot).refusals
+    victims = plan_preemption(FRAMEWORK, candidate, snapshot, refusals, partial(violating, [_budget(0)])).victims
+    assert victims is not None
+    assert ([each.name for each in victims.pods], victims.violations) == (["free", "guarded"], 1)
+
+
 def test_preemption_does_not_count_again_who_is_being_evicted() -> None:
     pods = [PodInfo(pod(f"g{n}", labels={"app": "guarded"})) for n in (1, 2)]
     assert violating([_budget(1)], pods) == {pods[1].uid}

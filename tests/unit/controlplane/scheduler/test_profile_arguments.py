@@ -45,6 +45,27 @@ ARGUMENTS = [
         id="ignored-group",
     ),
     pytest.param(
+        "NodeResourcesFit",
+        {"ignoredResources": ["/foo"]},
+        'args.ignoredResources[0]: Invalid value: "/foo": prefix part must be non-empty',
+        id="ignored-resource",
+    ),
+    pytest.param(
+        "NodeResourcesFit",
+        {"ignoredResourceGroups": ["a/b/c"]},
+        'args.ignoredResourceGroups[0]: Invalid value: "a/b/c": a qualified name must consist of alphanumeric '
+        "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or "
+        "'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an "
+        "optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+        id="ignored-group-syntax",
+    ),
+    pytest.param(
+        "PodTopologySpread",
+        {"defaultingType": "List", "defaultConstraints": [{**ZONED, "topologyKey": "/zone"}]},
+        'args.defaultConstraints[0].topologyKey: Invalid value: "/zone": prefix part must be non-empty',
+        id="topology-key",
+    ),
+    pytest.param(
         "NodeAffinity",
         {"addedAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}},
         "args.addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: "

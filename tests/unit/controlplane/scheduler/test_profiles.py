@@ -169,6 +169,16 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             id="max-backoff",
         ),
         pytest.param(
+            {"podInitialBackoffSeconds": 11},
+            "podMaxBackoffSeconds: Invalid value: 10: must be greater than or equal to PodInitialBackoffSeconds",
+            id="usual-max-backoff",
+        ),
+        pytest.param(
+            {"leaderElection": {"retryPeriod": "-2s"}},
+            "leaderElection.retryPeriod: Invalid value: -2s: must be greater than zero",
+            id="negative-lease",
+        ),
+        pytest.param(
             {"extenders": [{"urlPrefix": "http://e", "prioritizeVerb": "p"}]},
             "extenders[0].weight: Invalid value: 0: must have a positive weight applied to it",
             id="extender-weight",
@@ -182,6 +192,17 @@ def test_preemption_can_be_turned_off(tmp_path: Path) -> None:
             {"extenders": [{"urlPrefix": "http://e", "managedResources": [{"name": "cpu"}]}]},
             'extenders[0].managedResources[0].name: Invalid value: "cpu": is an invalid extended resource name',
             id="managed-resource",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": "http://e", "managedResources": [{"name": "requests.example.com/foo"}]}]},
+            "extenders[0].managedResources[0].name: Invalid value: "
+            '"requests.example.com/foo": is an invalid extended resource name',
+            id="managed-resource-as-in-quotas",
+        ),
+        pytest.param(
+            {"extenders": [{"urlPrefix": "http://e", "managedResources": [{"name": "/foo"}]}]},
+            'extenders[0].managedResources[0].name: Invalid value: "/foo": prefix part must be non-empty',
+            id="managed-resource-syntax",
         ),
         pytest.param(
             {"extenders": [{"urlPrefix": "e"}]},

@@ -138,6 +138,73 @@ def test_affinity_waits_for_the_pods_it_speaks_of(waiting: dict[str, Any], chang
     assert FRAMEWORK.may_help(PodInfo(pod("p", labels={"app": "p"}, **waiting)), ["InterPodAffinity"], change) == wakes
 
 
+def _offers(*, cordoned: bool = False, **fields: Any) -> NodeInfo:
+    info = NodeInfo("n")
+    info.set_node(node("n", unschedulable=cordoned, **fields))
+    return info
+
+
+PLAIN, CORDONED = _offers(), _offers(cordoned=True)
+FAST, FAST_AND_NEW = _offers(labels={"disk": "fast"}), _offers(labels={"disk": "fast", "new": "yes"})
+TAINTED = _offers(taints=[{"key": "k", "effect": "NoSchedule"}])
+HINTED = _offers(taints=[{"key": "k", "effect": "PreferNoSchedule"}])
+
+
+@pytest.mark.parametrize(
+    ("plugin", "before", "after", "wakes"),
+    [
+        pytest.param("NodeAffinity", PLAIN, FAST, True, id="label comes"),
+        pytest.param("NodeAffinity", FAST, FAST_AND_NEW, False, id="matched before"),
+        pytest.param("NodeAffinity", FAST, PLAIN, False, id="label goes"),
+        pytest.param("NodeAffinity", None, FAST, True, id="new and matching"),
+        pytest.param("TaintToleration", TAINTED, PLAIN, True, id="taint goes"),
+        pytest.param("TaintToleration", HINTED, PLAIN, False, id="tolerated before"),
+        pytest.param("TaintToleration", PLAIN, TAINTED, False, id="taint comes"),
+        pytest.param("TaintToleration", None, HINTED, True, id="new and tolerated"),
+        pytest.param("NodeUnschedulable", CORDONED, PLAIN, True, id="uncordoned"),
+        pytest.param("NodeUnschedulable", PLAIN, CORDONED, False, id="cordoned"),
+        pytest.param("NodeUnschedulable", None, CORDONED, False, id="new and cordoned"),
+    ],
+)
+def test_a_node_wakes_whom_it_takes_and_did_not_take(
+    plugin: str, before: NodeInfo | None, after: NodeInfo, wakes: bool
+) -> None:
+    what = What.NODE_ADD if before is None else What.NODE_UPDATE
+    waiting = PodInfo(pod("p", nodeSelector={"disk": "fast"}))
+    assert FRAMEWORK.may_help(waiting, [plugin], Change(what, before, after)) == wakes
+
+
+OTHER_LABELS, TOLERANT = {"labels": {"app": "x"}}, {"tolerations": [{"operator": "Exists"}]}
+ANOTHER_TOLERATION = {"tolerations": [{"key": "k", "operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "changed", "wakes"),
+    [
+        pytest.param("InterPodAffinity", OTHER_LABELS, True, id="labels to affinity"),
+        pytest.param("PodTopologySpread", OTHER_LABELS, True, id="labels to spreading"),
+        pytest.param("NodeResourcesFit", OTHER_LABELS, False, id="labels to resources"),
+        pytest.param("NodeResourcesFit", {"cpu": "1"}, True, id="less"),
+        pytest.param("NodeResourcesFit", {"cpu": "9"}, False, id="more"),
+        pytest.param("TaintToleration", ANOTHER_TOLERATION, True, id="toleration to taints"),
+        pytest.param("NodeUnschedulable", TOLERANT, True, id="toleration of the cordon"),
+        pytest.param("NodeUnschedulable", ANOTHER_TOLERATION, False, id="toleration of something else"),
+        pytest.param("PodTopologySpread", TOLERANT, False, id="toleration to spreading"),
+        pytest.param("NodeAffinity", {"activeDeadlineSeconds": 5}, False, id="what no rule reads"),
+    ],
+)
+async def test_a_pod_that_changes_is_tried_again_where_the_rule_that_refused_it_says_so(
+    plugin: str, changed: dict[str, Any], wakes: bool
+) -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p", cpu="5")))
+    queue.put_back(await queue.pop(), {plugin})
+    await clock.advance(5)
+    queue.update(PodInfo(pod("p", **{"cpu": "5", **changed})))
+    assert (await pop_now(queue) is not None) == wakes
+
+
 async def test_a_node_that_goes_wakes_who_waits_for_another_domain() -> None:
     """The emptiest zone may have gone with it; a node without a zone was in none."""
     spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
@@ -191,12 +258,40 @@ async def test_a_status_change_does_not_wake_but_a_toleration_does() -> None:
     clock = ManualClock()
     queue = make_queue(clock)
     queue.add(PodInfo(pod("p")))
-    queue.put_back(await queue.pop(), {"TaintToleration"})
+    queue.put_back(await queue.pop(), {"TaintToleration", "Extender"})
     await clock.advance(5)
     queue.update(PodInfo({**pod("p"), "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled"}]}}))
     assert await pop_now(queue) is None
     queue.update(PodInfo(pod("p", tolerations=[{"operator": "Exists"}])))
     assert await pop_now(queue) is not None
+
+
+async def test_a_pod_that_changes_while_it_is_tried_comes_back_as_it_is_then() -> None:
+    """It waits for no change of the cluster: with other labels, the same rule may let it in."""
+    clock = ManualClock()
+    queue, cache = make_queue(clock), SchedulerCache()
+    watching = Watching(cache, queue, Nominator(), {"default-scheduler": FRAMEWORK})
+    watching.pod_changed(pod("p"))
+    tried = await queue.pop()
+    cache.assume(tried.pod, "n")
+    watching.pod_changed(pod("p", labels={"app": "web"}))
+    assert await pop_now(queue) is None
+    queue.put_back(tried, {"PodTopologySpread"})
+    await clock.advance(1.1)
+    again = await pop_now(queue)
+    assert again is not None
+    assert (again.pod.labels, again.attempts) == ({"app": "web"}, 2)
+
+
+async def test_a_pod_that_goes_while_it_is_tried_does_not_come_back() -> None:
+    clock = ManualClock()
+    queue = make_queue(clock)
+    queue.add(PodInfo(pod("p")))
+    tried = await queue.pop()
+    queue.delete(tried.pod.uid)
+    queue.put_back(tried)
+    await clock.advance(1.1)
+    assert await pop_now(queue) is None
 
 
 async def test_a_deleted_pod_is_not_popped() -> None:
@@ -210,13 +305,15 @@ async def test_a_deleted_pod_is_not_popped() -> None:
 async def test_a_waiting_pop_can_be_cancelled_at_any_moment(turns: int) -> None:
     """Also in the turn in which it wakes up for another reason."""
     queue = make_queue(ManualClock())
-    queue.add(PodInfo(pod("tried")))
-    queue.put_back(await queue.pop())
+    for name in ("tried", "tried too"):
+        queue.add(PodInfo(pod(name)))
+    tried, other = await queue.pop(), await queue.pop()
+    queue.put_back(tried)
     waiting = asyncio.create_task(queue.pop())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     queue.add(PodInfo(pod("gated", schedulingGates=[{"name": "g"}])))
-    queue.put_back(QueuedPod(PodInfo(pod("tried too")), 0.0, attempts=1))
+    queue.put_back(other)
     for _ in range(turns):
         await asyncio.sleep(0)
     waiting.cancel()

@@ -6,6 +6,7 @@ from typing import Any
 
 from apimachinery.meta.labels import NOTHING
 from controlplane.scheduler.plugins import make_framework
+from controlplane.scheduler.plugins.balanced_allocation import BalancedAllocation
 from controlplane.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from controlplane.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from controlplane.scheduler.pod_info import PodInfo, SpreadConstraint
@@ -40,6 +41,18 @@ def test_devices_count_only_for_pods_that_ask_for_them() -> None:
     without, asking = scores(), scores(**{"example.com/gpu": "1"})
     assert (without["NodeResourcesFit"], without["NodeResourcesBalancedAllocation"]) == (50, 100)
     assert (asking["NodeResourcesFit"], asking["NodeResourcesBalancedAllocation"]) == (70, 88)
+
+
+def test_shares_are_balanced_only_for_pods_that_change_them() -> None:
+    """A pod that asks for a device and neither cpu nor memory would always go to the node that is balanced already."""
+    snapshot = snapshot_of([node("a", **{"example.com/gpu": "4"})], [pod("q", cpu="4", on="a")])
+    candidate = pod("p")
+    candidate["spec"]["containers"][0]["resources"]["requests"] = {"example.com/gpu": "1"}
+    info = PodInfo(candidate)
+    assert BalancedAllocation().score_for(info, snapshot, snapshot.nodes) is None
+    score = BalancedAllocation(("cpu", "example.com/gpu")).score_for(info, snapshot, snapshot.nodes)
+    assert score is not None
+    assert score(snapshot.nodes[0]) == 62
 
 
 def test_nodes_without_a_zone_are_one_more_zone_to_the_systems_spreading() -> None:

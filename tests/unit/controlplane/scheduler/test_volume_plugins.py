@@ -263,6 +263,27 @@ async def test_the_wait_ends_when_the_claim_is_bound() -> None:
     await _beside(world.binding.pre_bind(wanted, chosen, lambda: False), bind())
 
 
+async def test_the_wait_goes_on_until_the_volume_is_seen_that_the_claim_names() -> None:
+    """It may be one that the node does not reach."""
+    world = World(claim(of="w"), storage_class("w"))
+    wanted, chosen = PodInfo(user()), snapshot_of(NODES, []).by_name["n1"]
+    world.framework.reserve(wanted, chosen)
+
+    async def bind() -> None:
+        while not world.api.updated:
+            await world.clock.advance(0.1)
+        made = claim(of="w", bound="v", selected="n1")
+        made["metadata"]["resourceVersion"] = "9"
+        world.put(made)
+        await world.clock.advance(3)
+        world.put(volume("v", of="w", zone="b"))
+        await world.clock.advance(3)
+
+    text = 'binding volumes: pv "v" node affinity doesn\'t match node "n1": no matching NodeSelectorTerms'
+    with pytest.raises(PreBindFailed, match=f"^{text}$"):
+        await _beside(world.binding.pre_bind(wanted, chosen, lambda: False), bind())
+
+
 @pytest.mark.parametrize(
     ("left", "text"),
     [

@@ -203,6 +203,31 @@ def test_subnets_are_given_once_and_taken_back() -> None:
     assert not pool.occupy("10.99.0.0/24")
 
 
+@pytest.mark.parametrize(
+    ("cluster", "mask", "given", "indexes"),
+    [
+        pytest.param("127.0.0.0/8", 16, "127.0.0.0/8", range(256), id="the whole range"),
+        pytest.param("127.0.0.0/8", 16, "64.0.0.0/2", range(256), id="more than the range"),
+        pytest.param("2001:beef:1200::/40", 48, "2001:beef::/34", range(256), id="more, IPv6"),
+        pytest.param("127.0.0.0/8", 16, "127.0.0.0/16", range(1), id="one"),
+        pytest.param("126.0.0.0/7", 16, "127.0.0.0/15", range(256, 258), id="two"),
+        pytest.param("2001:beef:7e00::/39", 50, "2001:beef:7f00::/47", range(1024, 1032), id="eight, IPv6"),
+        pytest.param("10.42.0.0/16", 24, "10.42.5.64/26", range(5, 6), id="a part of one"),
+        pytest.param("10.42.0.0/16", 24, "10.42.5.1/24", range(5, 6), id="named by one of its addresses"),
+        pytest.param("192.168.0.0/16", 24, "127.168.224.0/24", range(0), id="of another range"),
+    ],
+)
+def test_a_node_may_have_a_subnet_of_another_size(cluster: str, mask: int, given: str, indexes: range) -> None:
+    """As after a change of the mask: what a node has is not given to another."""
+    pool = SubnetPool(ipaddress.ip_network(cluster), mask)
+    subnets = [str(each) for each in ipaddress.ip_network(cluster).subnets(new_prefix=mask)]
+    assert pool.occupy(given) == bool(indexes)
+    free = [subnet for number, subnet in enumerate(subnets) if number not in indexes]
+    assert [pool.take() for _ in range(len(free) + 1)] == [*free, None]
+    pool.release(given)
+    assert {pool.take() for _ in indexes} == {subnets[number] for number in indexes}
+
+
 def test_a_pool_knows_its_own() -> None:
     pool = SubnetPool(ipaddress.ip_network("fd00:244::/48"), 64)
     assert (pool.count, pool.take()) == (65536, "fd00:244::/64")

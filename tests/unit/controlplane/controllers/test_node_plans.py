@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apimachinery.api.catalogue import NODES, PODS
 from apimachinery.client.config import ClientConfig
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import ManualClock
 from controlplane.controllers import node_health as health
 from controlplane.controllers.config import ControllersConfig
@@ -186,6 +186,32 @@ async def test_an_exchanged_taint_does_not_begin_the_time_anew() -> None:
     assert await controller.reconcile("default/app") is None
     nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
     assert await controller.reconcile("default/app") == 300, "it was well in between"
+
+
+async def test_the_end_of_a_stay_does_not_move() -> None:
+    config, clock = ClientConfig("http://127.0.0.1:1"), ManualClock()
+    context = Context(Client(config, "test"), ControllersConfig(config), clock)
+    controller, nodes = TaintEvictionController(context), context.informer(NODES).lister
+
+    def put_guest(**seconds: int) -> None:
+        names = {"ill": NOT_READY, "silent": UNREACHABLE}
+        tolerations = [
+            {"key": names[each], "operator": "Exists", "tolerationSeconds": limit} for each, limit in seconds.items()
+        ]
+        context.informer(PODS).lister.put(pod("app", node="n1", tolerations=tolerations))
+
+    put_guest(ill=300, silent=60)
+    nodes.put(node("n1", "False", taints=no_execute(NOT_READY)))
+    assert await controller.reconcile("default/app") == 300
+    await clock.advance(100)
+    nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
+    assert await controller.reconcile("default/app") == 200, "another taint is tolerated for a shorter time"
+    put_guest(ill=300, silent=3600)
+    assert await controller.reconcile("default/app") == 200, "a longer toleration comes too late"
+    put_guest(ill=300)
+    async with context.client:
+        with pytest.raises(ApiUnreachable):  # what is not tolerated at all evicts at once
+            await controller.reconcile("default/app")
 
 
 def test_other_effects_do_not_evict() -> None:

@@ -76,12 +76,12 @@ class JobController:
         if job is None:
             self._forget(key)
             return None
-        if finished(job) is not None or objects.is_deleting(job) or is_foreign(job):
+        if finished(job) is not None or is_foreign(job):
             self._forget(key)
             await self._untrack(self._pods.by_index(BY_CONTROLLER, objects.uid(job)))
             return await self._expire(job)
-        owned = await self._claim(job)
-        if not self._expected.satisfied(key) or self._is_stale(key, job):
+        owned, deleting = await self._claim(job), objects.is_deleting(job)
+        if not (deleting or self._expected.satisfied(key)) or self._is_stale(key, job):
             return None  # the event that is awaited brings us back
         if not await self._control.certain(job, owned):
             return DOUBT_PERIOD
@@ -96,11 +96,12 @@ class JobController:
         # Of a failed Job, what is deleted counts as failed and keeps its finalizer until it is counted.
         keep = finish is not None and finish.kind == "Failed"
         created, failure = await self._apply(key, job, plan, counts, keep=keep)
-        if finish is not None and failure is None:
-            conclude(job, counts, owned, finish)
+        end = finish if failure is None else None
+        if end is not None or deleting:
+            conclude(job, counts, owned, end)
         deleted = len(plan.delete) if failure is None else 0
         status = render_status(
-            job, counts, owned, finish if failure is None else None, times.rfc3339(now),
+            job, counts, owned, end, times.rfc3339(now),
             active=len(counts.active) + created - deleted, terminating=len(counts.terminating) + deleted,
             ready=counts.ready - sum(pods.is_ready(pod) for pod in plan.delete if deleted),
         )  # fmt: skip
@@ -134,6 +135,8 @@ class JobController:
         await self._untrack(pod for pod in strangers if live is None or not is_controlled_by(pod, live))
 
     async def _claim(self, job: Object) -> list[Object]:
+        if objects.is_deleting(job):
+            return self._pods.by_index(BY_CONTROLLER, objects.uid(job))  # whatever their labels, they may go
         selector = _selector(job)
         found = claimable(self._pods, job, selector)
         candidates = [pod for pod in found if is_controlled_by(pod, job) or pods.is_active(pod)]

@@ -131,7 +131,8 @@ def count(job: Object, owned: Sequence[Object]) -> Counts:
             found.ready += pods.is_ready(pod)
     if is_limited_per_index(job):
         _weigh_indexes(job, failures, found)
-    held = {objects.uid(pod) for pod in found.replaced.values()}
+    # A Job that is deleted starts no successor.
+    held = set() if objects.is_deleting(job) else {objects.uid(pod) for pod in found.replaced.values()}
     for pod in failures:
         count_failure(job, pod, found, known, hold=objects.uid(pod) in held)
     if is_indexed(job):
@@ -239,6 +240,8 @@ def judge(job: Object, counts: Counts, now: datetime) -> Finish | None:
 def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: datetime) -> JobPlan:
     """Compare active pods with parallelism and what is left to complete. Deleting goes before creating."""
     spec = job["spec"]
+    if objects.is_deleting(job):
+        return JobPlan()
     if spec.get("suspend"):
         return JobPlan(delete=tuple(counts.active))
     parallelism, completions = int(spec.get("parallelism", 1)), spec.get("completions")

@@ -168,6 +168,29 @@ async def test_pods_follow_their_job_and_nobody_touches_a_foreign_one(cluster: S
     assert not await pods_of(cluster, "foreign")
 
 
+async def test_the_status_of_a_job_that_waits_for_its_deletion_follows_its_pods(cluster: Simulation) -> None:
+    await start(cluster, "kept", parallelism=2, completions=3)
+    first, _ = await running(cluster, "kept", 2)
+    finalizers = {"metadata": {"finalizers": ["example.com/wait"]}}
+    await cluster.client.patch(JOBS, "kept", finalizers, "default", kind="merge")
+    await cluster.client.delete(JOBS, "kept", "default", propagation="Background")
+
+    async def free() -> bool:
+        return not any(each["metadata"].get("finalizers") for each in await pods_of(cluster, "kept"))
+
+    await cluster.eventually(free, "the pods may go")
+    await cluster.fleet.finish(first, "Succeeded")
+
+    async def told() -> bool:
+        found = await cluster.client.get(JOBS, "kept", "default")
+        return bool(found["status"].get("active") == 1)
+
+    await cluster.eventually(told, "one pod less is active")
+    assert len(await pods_of(cluster, "kept")) == 2, "none is made anew"
+    await cluster.client.patch(JOBS, "kept", {"metadata": {"finalizers": None}}, "default", kind="merge")
+    await gone(cluster, JOBS, "kept")
+
+
 async def test_a_pod_that_is_let_go_of_is_taken_again(cluster: Simulation) -> None:
     """As the conformance suite does: without its owner it is adopted, without its labels it is released."""
     await start(cluster, "two", parallelism=2, completions=4)

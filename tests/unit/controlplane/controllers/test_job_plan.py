@@ -332,6 +332,31 @@ def test_a_policy_of_success_ends_the_others_without_counting_them_as_failed() -
     assert "failed" not in second
 
 
+def test_a_job_that_is_deleted_is_counted_and_lets_every_pod_go() -> None:
+    subject = job(parallelism=3, completions=5, backoffLimit=6, suspend=True)
+    subject["metadata"]["deletionTimestamp"] = ago(1)
+    owned = [worker("a", "Succeeded"), worker("b", "Failed"), worker("c")]
+    assert next_step(subject, owned) == plan.JobPlan(), "nothing is started or stopped"
+    counts = plan.count(subject, owned)
+    conclude(subject, counts, owned, None)
+    assert counts.release == owned
+    status = render_status(subject, counts, owned, None, ago(0), active=1, terminating=0, ready=0)
+    assert status["uncountedTerminatedPods"] == {"succeeded": ["uid-a"], "failed": ["uid-b"]}
+    assert (status["active"], status.get("conditions")) == (1, None)
+    subject = per_index()
+    subject["metadata"]["deletionTimestamp"] = ago(1)
+    retried = try_of("a", 0, 0)
+    assert plan.count(subject, [retried]).release == [retried], "it has no successor to wait for"
+
+
+def test_a_job_that_is_deleted_may_still_fail() -> None:
+    subject, owned = job(backoffLimit=0, parallelism=2, completions=5), [worker("a", "Failed"), worker("b")]
+    subject["metadata"]["deletionTimestamp"] = ago(1)
+    status = written(subject, owned, deleted=1)
+    assert kinds(status) == ["FailureTarget"]
+    assert sorted(status["uncountedTerminatedPods"]["failed"]) == ["uid-a", "uid-b"]
+
+
 def test_suspension_is_said_once_and_its_end_starts_the_clock_anew() -> None:
     subject = job(suspend=True)
     paused = written(subject, [])

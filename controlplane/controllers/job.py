@@ -41,6 +41,7 @@ from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_o
 Object = dict[str, Any]
 
 NAME = "job-controller"
+ORPHANS = f"{NAME}: orphan pods"
 _BY_JOB = "job"
 
 
@@ -62,12 +63,16 @@ class JobController:
         self._backoffs: dict[str, Backoff] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self._orphans = WorkQueue(context.clock)
+        self.orphan_loop = Controller(ORPHANS, self.free, self._orphans)
         jobs.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self.loop.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.run())
+            group.create_task(self.orphan_loop.run())
 
     async def reconcile(self, key: str) -> float | None:
         """Take the next step of one Job: count, judge, create or delete, write status, let counted pods go."""
@@ -134,13 +139,22 @@ class JobController:
             live = None
         await self._untrack(pod for pod in strangers if live is None or not is_controlled_by(pod, live))
 
+    async def free(self, key: str) -> float | None:
+        """Take our finalizer off a pod that lost its Job and that no other Job adopts: nobody would ever count it."""
+        pod = self._pods.get_by_key(key)
+        if pod is None or controller_of(pod) is not None:
+            return None
+        offered = [] if objects.is_deleting(pod) else adopters(self._jobs, pod, _selector)
+        if not any(finished(job) is None and not objects.is_deleting(job) and not is_foreign(job) for job in offered):
+            await self._untrack([pod])
+        return None
+
     async def _claim(self, job: Object) -> list[Object]:
         if objects.is_deleting(job):
             return self._pods.by_index(BY_CONTROLLER, objects.uid(job))  # whatever their labels, they may go
         selector = _selector(job)
-        found = claimable(self._pods, job, selector)
-        candidates = [pod for pod in found if is_controlled_by(pod, job) or pods.is_active(pod)]
-        return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates), TRACKING)
+        claim = plan_claim(job, selector, claimable(self._pods, job, selector))  # what has ended counts as well
+        return await apply_claim(self._client, job, JOBS, PODS, claim, TRACKING)
 
     async def _apply(
         self, key: str, job: Object, plan: JobPlan, counts: Counts, *, keep: bool
@@ -260,6 +274,8 @@ class JobController:
         """Wake every Job of the namespace that would adopt the pod."""
         for job in adopters(self._jobs, pod, _selector):
             self._enqueue(job)
+        if is_tracked(pod):
+            self._orphans.add(objects.key(pod))
 
 
 def _selector(job: Object) -> label_selectors.Selector:

@@ -23,7 +23,7 @@ from controlplane.controllers.job_indexes import (
     valid_index,
 )
 from controlplane.controllers.pod_control import BURST
-from controlplane.controllers.replicaset import rank_for_deletion
+from controlplane.controllers.replicaset import order_by_use
 
 Object = dict[str, Any]
 
@@ -250,7 +250,7 @@ def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: da
         wanted = len(counts.active) if counts.succeeded > 0 else parallelism
     else:
         wanted = min(parallelism, max(0, int(completions) - counts.succeeded))
-    delete = _plan_deletions(job, counts.active, wanted, now)
+    delete = _plan_deletions(job, counts.active, wanted)
     if delete:
         return JobPlan(delete=delete[:BURST])
     leaving = len(counts.terminating) if replaces_only_failed(job) else 0
@@ -273,9 +273,9 @@ def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: da
     return JobPlan(create=ready, wait=min(later) if later else None)
 
 
-def _plan_deletions(job: Object, active: Sequence[Object], wanted: int, now: datetime) -> tuple[Object, ...]:
+def _plan_deletions(job: Object, active: Sequence[Object], wanted: int) -> tuple[Object, ...]:
     """Choose the pods too many: first those without a valid index or whose index another has, then the least useful."""
-    order = rank_for_deletion(active, (), now)
+    order = order_by_use(active)
     doubtful: list[Object] = []
     if is_indexed(job):
         keeper = {index: pod for pod in order if (index := valid_index(job, pod)) is not None}

@@ -265,6 +265,26 @@ def test_pods_with_the_same_or_no_index_go_first() -> None:
     assert sorted(pod["metadata"]["name"] for pod in step.delete) == ["b", "c", "d"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(worker("z", node="", ip=None), worker("a"), id="not bound"),
+        pytest.param(worker("z", phase="Pending"), worker("a"), id="pending"),
+        pytest.param(worker("z"), worker("a", ready=True), id="not ready"),
+        pytest.param(worker("z", ready=True, ready_for=600), worker("a", ready=True, ready_for=601), id="ready later"),
+        pytest.param(worker("z", ready=True, restarts=3), worker("a", ready=True), id="restarted more"),
+        pytest.param(worker("z", ready=True, age=600), worker("a", ready=True, age=601), id="made later"),
+        pytest.param(
+            worker("z", ready=True, ready_for=9),
+            worker("a", ready=True, annotations={"controller.kubernetes.io/pod-deletion-cost": "-5"}),
+            id="costs are of ReplicaSets",
+        ),
+    ],
+)
+def test_of_pods_too_many_the_least_advanced_goes(first: Object, second: Object) -> None:
+    assert next_step(job(parallelism=1, completions=5), [second, first]).delete == (first,)
+
+
 def test_a_success_forgets_the_failures_before_it() -> None:
     first = after(Backoff(), [], [ended("a", 100), ended("b", 50)])
     assert (first.failures, left(first.failures, first.last, NOW)) == (2, 0)

@@ -214,6 +214,26 @@ async def test_the_end_of_a_stay_does_not_move() -> None:
             await controller.reconcile("default/app")
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param({}, {}, id="none"),
+        pytest.param({"topology.kubernetes.io/zone": "a"}, {}, id="others"),
+        pytest.param({"beta.kubernetes.io/os": "linux"}, {}, id="nothing to repeat"),
+        pytest.param(
+            {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "beta.kubernetes.io/arch": "arm"},
+            {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64"},
+            id="missing, and wrong",
+        ),
+        pytest.param({"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux"}, {}, id="right"),
+    ],
+)
+def test_old_labels_repeat_the_new(labels: dict[str, str], expected: dict[str, str]) -> None:
+    subject = node("n1")
+    subject["metadata"]["labels"] = labels
+    assert health.plan_labels(subject) == expected
+
+
 def test_other_effects_do_not_evict() -> None:
     assert plan_eviction([{"key": "a", "effect": "NoSchedule"}], []) is None
 

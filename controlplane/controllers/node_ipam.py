@@ -13,6 +13,7 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.pictures import compute_picture
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
+from apimachinery.meta.addresses import parse_cidr
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.config import Network
 from controlplane.controllers.context import Context
@@ -51,25 +52,25 @@ class SubnetPool:
         return None
 
     def occupy(self, cidr: str) -> bool:
-        """Mark a subnet that a node has already. False when it is not of this range. Raises ValueError for no CIDR.
+        """Mark a subnet that a node has already. False when it is not of this range.
 
         It may be of another size, from before the mask was changed: whatever shares an address with it is taken.
         """
-        touched = self._touched(ipaddress.ip_network(cidr, strict=False))
+        touched = self._touched(parse_cidr(cidr))
         self._taken.update(touched)
         return bool(touched)
 
     def holds(self, cidr: str) -> bool:
-        """Whether the subnet has addresses of this range. Raises ValueError for no CIDR."""
-        return bool(self._touched(ipaddress.ip_network(cidr, strict=False)))
+        """Whether the subnet has addresses of this range."""
+        return bool(self._touched(parse_cidr(cidr)))
 
     def release(self, cidr: str) -> None:
         """Give a subnet back; one that is not of this range is ignored."""
-        self._taken.difference_update(self._touched(ipaddress.ip_network(cidr, strict=False)))
+        self._taken.difference_update(self._touched(parse_cidr(cidr)))
 
-    def _touched(self, network: Network) -> range:
+    def _touched(self, network: Network | None) -> range:
         """The indexes of the subnets that share an address with the network."""
-        if network.version != self._cluster.version:
+        if network is None or network.version != self._cluster.version:
             return range(0)
         first, last = self._index(network.network_address), self._index(network.broadcast_address)
         return range(max(first, 0), min(last, self.count - 1) + 1)

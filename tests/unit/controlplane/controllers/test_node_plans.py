@@ -260,6 +260,7 @@ def test_subnets_are_given_once_and_taken_back() -> None:
         pytest.param("2001:beef:7e00::/39", 50, "2001:beef:7f00::/47", range(1024, 1032), id="eight, IPv6"),
         pytest.param("10.42.0.0/16", 24, "10.42.5.64/26", range(5, 6), id="a part of one"),
         pytest.param("10.42.0.0/16", 24, "10.42.5.1/24", range(5, 6), id="named by one of its addresses"),
+        pytest.param("10.42.0.0/16", 24, "010.042.005.000/24", range(5, 6), id="leading zeros"),
         pytest.param("192.168.0.0/16", 24, "127.168.224.0/24", range(0), id="of another range"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from apimachinery.client.component import ComponentConfig, add_flags, given, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
+from apimachinery.meta.addresses import parse_cidr
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
@@ -238,11 +239,10 @@ def _mask(args: argparse.Namespace, cluster: Network, dual: bool, problems: Prob
 def _network(flag: str, text: str, problems: Problems) -> Network | None:
     if not text:
         return None
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        problems.add(flag, str(error))
-        return None
+    network = parse_cidr(text)
+    if network is None:
+        problems.add(flag, f"{text!r} is no network")
+    return network
 
 
 def _read(flag: str, path: Path | None, problems: Problems) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from controlplane.controllers.pod_control import render_pod
 from controlplane.controllers.revisions import HASH_LABEL
 
 Object = dict[str, Any]
+_Sides = tuple[list[Object], list[Object]]  # of one node: its pods of the present revision, and its others
 
 BURST = 250
 """Pods created or deleted in one reconciliation."""
@@ -175,41 +176,64 @@ def plan_rolling(
     """Return the next step of a rolling update: old pods to delete or, with maxSurge, nodes to start a new pod on."""
     grouped = by_node(owned)
     wanted = [objects.name(node) for node in nodes if placement(daemon_set, node)[0]]
-    surge, unavailable = max_surge(daemon_set, len(wanted)), max_unavailable(daemon_set, len(wanted))
     min_ready = int(daemon_set["spec"].get("minReadySeconds") or 0)
 
     def available(pod: Object) -> bool:
         return pods.available_in(pod, min_ready, now) == 0
 
-    create: list[str] = []
+    # A pod that may only stay, on a node that takes no new ones, is not left behind with the old template either.
+    places = {name: _sides(grouped.get(name, ()), revision_hash) for name in dict.fromkeys([*wanted, *grouped])}
+    surge = max_surge(daemon_set, len(wanted))
+    if surge:
+        return _plan_surge(places, set(wanted), surge, available)
     at_once: list[Object] = []
     candidates: list[Object] = []
-    down = surging = 0
-    for name in wanted:
-        here = [pod for pod in grouped.get(name, ()) if not objects.is_deleting(pod)]
-        new = [pod for pod in here if objects.labels(pod).get(HASH_LABEL) == revision_hash]
-        old = [pod for pod in here if pod not in new]
-        if surge:
-            if old and any(available(pod) for pod in new):
-                at_once += old
-            elif old and not any(available(pod) for pod in old):
-                if not new:
-                    create.append(name)
-            elif old and new:
-                surging += 1
-            elif old:
-                candidates += old
-            continue
-        if not any(available(pod) for pod in here):
+    down = 0
+    for new, old in places.values():
+        if not any(available(pod) for pod in (*new, *old)):
             # Unavailable anyway: exchanging it costs nothing.
             down += 1
             at_once += old
         else:
             candidates += old
-    if surge:
-        create += [target_node(pod) for pod in candidates[: max(0, surge - surging)]]
-        return DaemonPlan(tuple(create), tuple(at_once))
-    return DaemonPlan((), tuple(at_once + candidates[: max(0, unavailable - down)]))
+    left = max(0, max_unavailable(daemon_set, len(wanted)) - down)
+    return DaemonPlan((), tuple(at_once + candidates[:left]))
+
+
+def _sides(here: Iterable[Object], revision_hash: str) -> _Sides:
+    """Return a node's pods that stay: those of the present revision, and the others."""
+    staying = [pod for pod in here if not objects.is_deleting(pod)]
+    new = [pod for pod in staying if objects.labels(pod).get(HASH_LABEL) == revision_hash]
+    return new, [pod for pod in staying if objects.labels(pod).get(HASH_LABEL) != revision_hash]
+
+
+def _plan_surge(
+    places: Mapping[str, _Sides], wanted: Set[str], surge: int, available: Callable[[Object], bool]
+) -> DaemonPlan:
+    """Start new pods beside old ones, and remove the old ones whose successor is available.
+
+    What serves on a node that takes no new pods goes when as many others serve as there should be.
+    """
+    create: list[str] = []
+    candidates: list[str] = []
+    delete: list[Object] = []
+    leaving: list[Object] = []
+    surging = serving = 0
+    for name, (new, old) in places.items():
+        serves = any(available(pod) for pod in old or new)
+        serving += serves
+        if new and old:
+            if any(available(pod) for pod in new):
+                delete += old
+            else:
+                surging += 1
+        elif old and name not in wanted:
+            (leaving if serves else delete).extend(old)
+        elif old:
+            (candidates if serves else create).append(name)
+    create += candidates[: max(0, surge - surging)]
+    delete += leaving[: max(0, serving - len(wanted))]
+    return DaemonPlan(tuple(create), tuple(delete))
 
 
 def max_unavailable(daemon_set: Object, desired: int) -> int:

@@ -275,7 +275,7 @@ def plan_proportional(deployment: Object, new: Object | None, old: Sequence[Obje
     sets = [*old, *([new] if new is not None else [])]
     active = [each for each in sets if size(each) > 0]
     if len(active) <= 1:
-        target = active[0] if active else (new or (max(old, key=revision) if old else None))
+        target = active[0] if active else (new or max(old, key=_age, default=None))
         return [] if target is None else [Scale(target, wanted(deployment))]
     if new is not None and _is_saturated(deployment, new):
         return [Scale(new, size(new)), *(Scale(each, 0) for each in old if size(each) > 0)]

@@ -41,6 +41,7 @@ from controlplane.controllers.pod_control import DOUBT_PERIOD, PodControl, all_o
 Object = dict[str, Any]
 
 NAME = "job-controller"
+ORPHANS = f"{NAME}: orphan pods"
 _BY_JOB = "job"
 
 
@@ -62,12 +63,16 @@ class JobController:
         self._backoffs: dict[str, Backoff] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self._orphans = WorkQueue(context.clock)
+        self.orphan_loop = Controller(ORPHANS, self.free, self._orphans)
         jobs.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self.loop.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.run())
+            group.create_task(self.orphan_loop.run())
 
     async def reconcile(self, key: str) -> float | None:
         """Take the next step of one Job: count, judge, create or delete, write status, let counted pods go."""
@@ -76,12 +81,12 @@ class JobController:
         if job is None:
             self._forget(key)
             return None
-        if finished(job) is not None or objects.is_deleting(job) or is_foreign(job):
+        if finished(job) is not None or is_foreign(job):
             self._forget(key)
             await self._untrack(self._pods.by_index(BY_CONTROLLER, objects.uid(job)))
             return await self._expire(job)
-        owned = await self._claim(job)
-        if not self._expected.satisfied(key) or self._is_stale(key, job):
+        owned, deleting = await self._claim(job), objects.is_deleting(job)
+        if not (deleting or self._expected.satisfied(key)) or self._is_stale(key, job):
             return None  # the event that is awaited brings us back
         if not await self._control.certain(job, owned):
             return DOUBT_PERIOD
@@ -96,11 +101,12 @@ class JobController:
         # Of a failed Job, what is deleted counts as failed and keeps its finalizer until it is counted.
         keep = finish is not None and finish.kind == "Failed"
         created, failure = await self._apply(key, job, plan, counts, keep=keep)
-        if finish is not None and failure is None:
-            conclude(job, counts, owned, finish)
+        end = finish if failure is None else None
+        if end is not None or deleting:
+            conclude(job, counts, owned, end)
         deleted = len(plan.delete) if failure is None else 0
         status = render_status(
-            job, counts, owned, finish if failure is None else None, times.rfc3339(now),
+            job, counts, owned, end, times.rfc3339(now),
             active=len(counts.active) + created - deleted, terminating=len(counts.terminating) + deleted,
             ready=counts.ready - sum(pods.is_ready(pod) for pod in plan.delete if deleted),
         )  # fmt: skip
@@ -133,11 +139,22 @@ class JobController:
             live = None
         await self._untrack(pod for pod in strangers if live is None or not is_controlled_by(pod, live))
 
+    async def free(self, key: str) -> float | None:
+        """Take our finalizer off a pod that lost its Job and that no other Job adopts: nobody would ever count it."""
+        pod = self._pods.get_by_key(key)
+        if pod is None or controller_of(pod) is not None:
+            return None
+        offered = [] if objects.is_deleting(pod) else adopters(self._jobs, pod, _selector)
+        if not any(finished(job) is None and not objects.is_deleting(job) and not is_foreign(job) for job in offered):
+            await self._untrack([pod])
+        return None
+
     async def _claim(self, job: Object) -> list[Object]:
+        if objects.is_deleting(job):
+            return self._pods.by_index(BY_CONTROLLER, objects.uid(job))  # whatever their labels, they may go
         selector = _selector(job)
-        found = claimable(self._pods, job, selector)
-        candidates = [pod for pod in found if is_controlled_by(pod, job) or pods.is_active(pod)]
-        return await apply_claim(self._client, job, JOBS, PODS, plan_claim(job, selector, candidates), TRACKING)
+        claim = plan_claim(job, selector, claimable(self._pods, job, selector))  # what has ended counts as well
+        return await apply_claim(self._client, job, JOBS, PODS, claim, TRACKING)
 
     async def _apply(
         self, key: str, job: Object, plan: JobPlan, counts: Counts, *, keep: bool
@@ -257,6 +274,8 @@ class JobController:
         """Wake every Job of the namespace that would adopt the pod."""
         for job in adopters(self._jobs, pod, _selector):
             self._enqueue(job)
+        if is_tracked(pod):
+            self._orphans.add(objects.key(pod))
 
 
 def _selector(job: Object) -> label_selectors.Selector:

@@ -23,7 +23,7 @@ from controlplane.controllers.job_indexes import (
     valid_index,
 )
 from controlplane.controllers.pod_control import BURST
-from controlplane.controllers.replicaset import rank_for_deletion
+from controlplane.controllers.replicaset import order_by_use
 
 Object = dict[str, Any]
 
@@ -131,7 +131,8 @@ def count(job: Object, owned: Sequence[Object]) -> Counts:
             found.ready += pods.is_ready(pod)
     if is_limited_per_index(job):
         _weigh_indexes(job, failures, found)
-    held = {objects.uid(pod) for pod in found.replaced.values()}
+    # A Job that is deleted starts no successor.
+    held = set() if objects.is_deleting(job) else {objects.uid(pod) for pod in found.replaced.values()}
     for pod in failures:
         count_failure(job, pod, found, known, hold=objects.uid(pod) in held)
     if is_indexed(job):
@@ -239,6 +240,8 @@ def judge(job: Object, counts: Counts, now: datetime) -> Finish | None:
 def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: datetime) -> JobPlan:
     """Compare active pods with parallelism and what is left to complete. Deleting goes before creating."""
     spec = job["spec"]
+    if objects.is_deleting(job):
+        return JobPlan()
     if spec.get("suspend"):
         return JobPlan(delete=tuple(counts.active))
     parallelism, completions = int(spec.get("parallelism", 1)), spec.get("completions")
@@ -247,7 +250,7 @@ def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: da
         wanted = len(counts.active) if counts.succeeded > 0 else parallelism
     else:
         wanted = min(parallelism, max(0, int(completions) - counts.succeeded))
-    delete = _plan_deletions(job, counts.active, wanted, now)
+    delete = _plan_deletions(job, counts.active, wanted)
     if delete:
         return JobPlan(delete=delete[:BURST])
     leaving = len(counts.terminating) if replaces_only_failed(job) else 0
@@ -270,9 +273,9 @@ def plan_pods(job: Object, counts: Counts, backoff: job_backoff.Backoff, now: da
     return JobPlan(create=ready, wait=min(later) if later else None)
 
 
-def _plan_deletions(job: Object, active: Sequence[Object], wanted: int, now: datetime) -> tuple[Object, ...]:
+def _plan_deletions(job: Object, active: Sequence[Object], wanted: int) -> tuple[Object, ...]:
     """Choose the pods too many: first those without a valid index or whose index another has, then the least useful."""
-    order = rank_for_deletion(active, (), now)
+    order = order_by_use(active)
     doubtful: list[Object] = []
     if is_indexed(job):
         keeper = {index: pod for pod in order if (index := valid_index(job, pod)) is not None}

@@ -8,24 +8,24 @@ from typing import Any
 from apimachinery.meta import objects, pods
 from controlplane.controllers import conditions
 from controlplane.controllers.job_indexes import format_indexes, is_indexed, is_limited_per_index
-from controlplane.controllers.job_plan import Counts, Finish, count_failure, is_tracked
+from controlplane.controllers.job_plan import Counts, Finish, count_failure, is_failed, is_tracked
 
 Object = dict[str, Any]
 
 _INTERIM = {"Complete": "SuccessCriteriaMet", "Failed": "FailureTarget"}
 
 
-def conclude(job: Object, counts: Counts, owned: Iterable[Object], finish: Finish) -> None:
-    """When a Job ends, every pod may go: each that has not finished counts as failed if the Job has."""
+def conclude(job: Object, counts: Counts, owned: Iterable[Object], finish: Finish | None) -> None:
+    """When a Job ends or is deleted, every pod may go: each that has not finished counts as failed if the Job has."""
     uncounted = (job.get("status") or {}).get("uncountedTerminatedPods") or {}
     known = {*(uncounted.get("succeeded") or ()), *(uncounted.get("failed") or ()), *counts.new_failed}
     known |= {objects.uid(pod) for pod in counts.release}
     for pod in owned:
         if pods.phase(pod) == "Succeeded" or not is_tracked(pod) or objects.uid(pod) in known:
             continue
-        if finish.kind == "Failed":
+        if finish is not None and finish.kind == "Failed":
             count_failure(job, pod, counts, known - counts.new_failed.keys())
-        else:
+        elif finish is not None or not is_failed(job, pod):
             counts.release.append(pod)
 
 
@@ -71,7 +71,7 @@ def render_status(
         status.pop("startTime", None)
     found = list(before.get("conditions") or ())
     if finish is None:
-        found = _suspension(job, found, stamp)
+        found = found if objects.is_deleting(job) else _suspension(job, found, stamp)
     else:
         announced = conditions.find(found, _INTERIM[finish.kind]) is not None
         found = _ensure(found, _INTERIM[finish.kind], "True", finish.reason, finish.message, stamp)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from apimachinery.meta import pods, taints
+from apimachinery.meta import objects, pods, taints
 
 Object = dict[str, Any]
 
@@ -27,6 +27,8 @@ _CONDITION_TAINTS: tuple[tuple[str, str, str], ...] = (
     ("PIDPressure", "True", taints.PID_PRESSURE),
 )
 _EXCLUDED = "node.kubernetes.io/exclude-disruption"
+# Labels of before 1.14, and those whose value they repeat (labelReconcileInfo).
+_OLD_LABELS = (("beta.kubernetes.io/os", "kubernetes.io/os"), ("beta.kubernetes.io/arch", "kubernetes.io/arch"))
 _OURS = frozenset(key for _, _, key in _CONDITION_TAINTS) | {taints.UNSCHEDULABLE}
 
 
@@ -113,6 +115,12 @@ def plan_no_schedule(node: Object) -> list[Object] | None:
         return None
     kept = [t for t in current if not (t.get("effect") == taints.NO_SCHEDULE and t["key"] in _OURS - set(wanted_keys))]
     return kept + [{"key": key, "effect": taints.NO_SCHEDULE} for key in wanted_keys if key not in have]
+
+
+def plan_labels(node: Object) -> dict[str, str]:
+    """Return the old labels that do not repeat the present ones, as they should be."""
+    have = objects.labels(node)
+    return {old: have[new] for old, new in _OLD_LABELS if new in have and have.get(old) != have[new]}
 
 
 def plan_no_execute(node: Object, *, evict: bool, stamp: str) -> list[Object] | None:

@@ -13,6 +13,7 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.pictures import compute_picture
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects
+from apimachinery.meta.addresses import parse_cidr
 from apimachinery.meta.status import ApiError, is_not_found
 from controlplane.controllers.config import Network
 from controlplane.controllers.context import Context
@@ -31,9 +32,8 @@ class SubnetPool:
         self.count = 1 << (prefix - cluster.prefixlen)
         self._taken: set[int] = set()
         self._next = 0
-        if reserved is not None and reserved.version == cluster.version and reserved.overlaps(cluster):
-            first, last = self._index(reserved.network_address), self._index(reserved.broadcast_address)
-            self._taken.update(range(max(first, 0), min(last, self.count - 1) + 1))
+        if reserved is not None:
+            self._taken.update(self._touched(reserved))
 
     def copy(self) -> SubnetPool:
         """Another in which the same are taken, and which takes by itself."""
@@ -52,20 +52,28 @@ class SubnetPool:
         return None
 
     def occupy(self, cidr: str) -> bool:
-        """Mark a subnet that a node has already. False when it is not of this range. Raises ValueError for no CIDR."""
-        if not self.holds(cidr):
-            return False
-        self._taken.add(self._index(ipaddress.ip_network(cidr).network_address))
-        return True
+        """Mark a subnet that a node has already. False when it is not of this range.
+
+        It may be of another size, from before the mask was changed: whatever shares an address with it is taken.
+        """
+        touched = self._touched(parse_cidr(cidr))
+        self._taken.update(touched)
+        return bool(touched)
 
     def holds(self, cidr: str) -> bool:
-        """Whether the subnet is of this range. Raises ValueError for no CIDR."""
-        network = ipaddress.ip_network(cidr)
-        return network.version == self._cluster.version and 0 <= self._index(network.network_address) < self.count
+        """Whether the subnet has addresses of this range."""
+        return bool(self._touched(parse_cidr(cidr)))
 
     def release(self, cidr: str) -> None:
         """Give a subnet back; one that is not of this range is ignored."""
-        self._taken.discard(self._index(ipaddress.ip_network(cidr).network_address))
+        self._taken.difference_update(self._touched(parse_cidr(cidr)))
+
+    def _touched(self, network: Network | None) -> range:
+        """The indexes of the subnets that share an address with the network."""
+        if network is None or network.version != self._cluster.version:
+            return range(0)
+        first, last = self._index(network.network_address), self._index(network.broadcast_address)
+        return range(max(first, 0), min(last, self.count - 1) + 1)
 
     def _index(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
         return (int(address) - int(self._cluster.network_address)) >> (self._cluster.max_prefixlen - self._prefix)

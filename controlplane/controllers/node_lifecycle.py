@@ -23,6 +23,7 @@ from controlplane.controllers.node_health import (
     has_spoken,
     hear,
     is_silent,
+    plan_labels,
     plan_no_execute,
     plan_no_schedule,
     readiness_by_zone,
@@ -99,13 +100,19 @@ class NodeLifecycleController:
             group.create_task(self.monitor.run())
 
     async def reconcile(self, key: str) -> float | None:
-        """Let the NoSchedule taints of one node follow its conditions and its cordon."""
+        """Let the NoSchedule taints of one node follow its conditions and its cordon, and its old labels the new."""
         node = self._nodes.get(key)
         if node is None:
             return None
         wanted = plan_no_schedule(node)
         if wanted is not None:
             await self._write_taints(node, wanted)
+        if labels := plan_labels(node):
+            try:
+                await self._client.patch(NODES, key, {"metadata": {"labels": labels}}, kind="merge")
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise
         return None
 
     async def look(self, key: str) -> float | None:

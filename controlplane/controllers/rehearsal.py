@@ -41,6 +41,7 @@ KEYS: dict[str, Resource] = {
     "daemonset-controller": DAEMONSETS,
     "statefulset-controller": STATEFULSETS,
     "job-controller": JOBS,
+    "job-controller: orphan pods": PODS,
     "cronjob-controller": CRONJOBS,
     "horizontal-pod-autoscaler-controller": HORIZONTALPODAUTOSCALERS,
     "disruption-controller": PODDISRUPTIONBUDGETS,

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import log2
+from math import inf, log2
 from typing import Any
 
 from apimachinery.api.catalogue import PODS, REPLICASETS, REPLICATIONCONTROLLERS
@@ -69,21 +69,39 @@ def rank_for_deletion(active: Iterable[Object], related: Iterable[Object], now: 
     per_node = Counter(pods.node_name(pod) for pod in related if pods.is_active(pod))
 
     def rank(pod: Object) -> tuple[Any, ...]:
-        node, ready = pods.node_name(pod), pods.is_ready(pod)
-        ready_since = (pods.condition(pod, "Ready") or {}).get("lastTransitionTime") if ready else None
         return (
-            node != "",
-            _PHASE_RANK.get(pods.phase(pod), 2),
-            ready,
+            *_standing(pod),
             _deletion_cost(pod),
-            -per_node[node],
-            _age_magnitude(ready_since, now),
+            -per_node[pods.node_name(pod)],
+            _age_magnitude(_ready_since(pod), now),
             -pods.restarts(pod),
             _age_magnitude(pod["metadata"].get("creationTimestamp"), now),
             objects.uid(pod),
         )
 
     return sorted(active, key=rank)
+
+
+def order_by_use(active: Iterable[Object]) -> list[Object]:
+    """Order the pods of a Job, first to go first: costs and crowds do not count, and of two ages the lesser decides."""
+
+    def rank(pod: Object) -> tuple[Any, ...]:
+        made = _newest_first(pod["metadata"].get("creationTimestamp"))
+        return (*_standing(pod), _newest_first(_ready_since(pod)), -pods.restarts(pod), made, objects.uid(pod))
+
+    return sorted(active, key=rank)
+
+
+def _standing(pod: Object) -> tuple[bool, int, bool]:
+    return pods.node_name(pod) != "", _PHASE_RANK.get(pods.phase(pod), 2), pods.is_ready(pod)
+
+
+def _ready_since(pod: Object) -> str | None:
+    return (pods.condition(pod, "Ready") or {}).get("lastTransitionTime") if pods.is_ready(pod) else None
+
+
+def _newest_first(since: str | None) -> float:
+    return -times.parse(since).timestamp() if since else -inf
 
 
 def _deletion_cost(pod: Object) -> int:

@@ -52,8 +52,9 @@ class TaintEvictionController:
         self._node_informer, self._pod_informer = context.informer(NODES), context.informer(PODS)
         self._nodes, self._pods = self._node_informer.lister, self._pod_informer.lister
         self._recorder = context.recorder(NAME)
-        # When a pod's stay began to be limited, by uid: not-ready that turns into unreachable does not begin anew.
-        self._since: dict[str, float] = {}
+        # When a pod's stay began to be limited and when it is over, by uid. Neither moves while it is limited, whatever
+        # is tolerated for how long by then, as upstream: not-ready that turns into unreachable does not begin anew.
+        self._stays: dict[str, tuple[float, float]] = {}
         self._queue = WorkQueue(context.clock)
         self.loop = Controller(NAME, self.reconcile, self._queue, workers=8)
         self._node_informer.add_handler(self._node_changed, self._node_updated)
@@ -61,7 +62,7 @@ class TaintEvictionController:
 
     def recall(self, other: TaintEvictionController) -> None:
         """Remember what `other` does (`kubelab step` rehearses with a new instance)."""
-        self._since = dict(other._since)
+        self._stays = dict(other._stays)
 
     def picture(self, loop: str, key: str) -> Object:
         """Each taint that evicts, and for how long the pod tolerates it."""
@@ -74,9 +75,9 @@ class TaintEvictionController:
             seconds = plan_eviction([taint], tolerations)
             how = "tolerated" if seconds is None else f"tolerated for {seconds:g} s" if seconds else "not tolerated"
             picture["rows"].append([f"{taint['key']} of {pods.node_name(pod)}", "tolerated", how])
-        since = self._since.get(objects.uid(pod))
-        if since is not None:
-            picture["rows"].append(["seconds with them", 0, round(self._clock.monotonic() - since, 1)])
+        stay = self._stays.get(objects.uid(pod))
+        if stay is not None:
+            picture["rows"].append(["seconds with them", 0, round(self._clock.monotonic() - stay[0], 1)])
         return picture
 
     async def run(self) -> None:
@@ -95,12 +96,13 @@ class TaintEvictionController:
         seconds = plan_eviction(evicting, (pod.get("spec") or {}).get("tolerations") or ())
         uid = objects.uid(pod)
         if seconds is None:
-            if self._since.pop(uid, None) is not None:
+            if self._stays.pop(uid, None) is not None:
                 self._say(pod, f"Cancelling deletion of Pod {key}")
             return None
-        left = self._since.setdefault(uid, self._clock.monotonic()) + seconds - self._clock.monotonic()
-        if left > 0:
-            return left
+        now = self._clock.monotonic()
+        _, end = self._stays.setdefault(uid, (now, now + seconds))
+        if seconds > 0 and end > now:
+            return end - now
         await self._evict(pod, key)
         return None
 
@@ -122,7 +124,7 @@ class TaintEvictionController:
         except ApiError as error:
             if not is_not_found(error):
                 raise
-        self._since.pop(objects.uid(pod), None)
+        self._stays.pop(objects.uid(pod), None)
 
     def _say(self, pod: Object, message: str) -> None:
         self._recorder.event(bare(pod, uid=""), "Normal", "TaintManagerEviction", message)
@@ -149,7 +151,7 @@ class TaintEvictionController:
             self._pod_changed(new)
 
     def _pod_gone(self, pod: Object) -> None:
-        self._since.pop(objects.uid(pod), None)
+        self._stays.pop(objects.uid(pod), None)
 
 
 def _no_execute(node: Object) -> list[Object]:

@@ -333,6 +333,17 @@ async def test_a_node_that_never_spoke_is_left_alone(cluster: Simulation) -> Non
     assert "NoExecute" not in [taint["effect"] for taint in taints]
 
 
+async def test_the_old_labels_of_a_node_repeat_the_new(cluster: Simulation) -> None:
+    labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64", "beta.kubernetes.io/arch": "amd64"}
+    await cluster.client.patch(NODES, "worker-1", {"metadata": {"labels": labels}}, kind="merge")
+
+    async def repeated() -> bool:
+        found = objects.labels(await cluster.client.get(NODES, "worker-1"))
+        return (found.get("beta.kubernetes.io/os"), found.get("beta.kubernetes.io/arch")) == ("linux", "arm64")
+
+    await cluster.eventually(repeated, "the labels of before 1.14")
+
+
 @pytest.mark.parametrize("cluster", [4.0], indirect=True)
 async def test_pods_leave_a_dead_node_and_nobody_leaves_when_all_are_dead(cluster: Simulation) -> None:
     client, fleet = cluster.client, cluster.fleet

@@ -26,9 +26,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Simulation]:
         yield simulation
 
 
-async def start(cluster: Simulation, name: str, **spec: Any) -> None:
+async def start(cluster: Simulation, name: str, labels: Object | None = None, **spec: Any) -> None:
     body = template("busybox", restartPolicy="Never")
-    body["metadata"]["labels"] = {}
+    body["metadata"]["labels"] = labels or {}
     metadata = {"name": name, "namespace": "default"}
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": body, **spec}}
     await cluster.client.create(JOBS, job)
@@ -168,6 +168,29 @@ async def test_pods_follow_their_job_and_nobody_touches_a_foreign_one(cluster: S
     assert not await pods_of(cluster, "foreign")
 
 
+async def test_the_status_of_a_job_that_waits_for_its_deletion_follows_its_pods(cluster: Simulation) -> None:
+    await start(cluster, "kept", parallelism=2, completions=3)
+    first, _ = await running(cluster, "kept", 2)
+    finalizers = {"metadata": {"finalizers": ["example.com/wait"]}}
+    await cluster.client.patch(JOBS, "kept", finalizers, "default", kind="merge")
+    await cluster.client.delete(JOBS, "kept", "default", propagation="Background")
+
+    async def free() -> bool:
+        return not any(each["metadata"].get("finalizers") for each in await pods_of(cluster, "kept"))
+
+    await cluster.eventually(free, "the pods may go")
+    await cluster.fleet.finish(first, "Succeeded")
+
+    async def told() -> bool:
+        found = await cluster.client.get(JOBS, "kept", "default")
+        return bool(found["status"].get("active") == 1)
+
+    await cluster.eventually(told, "one pod less is active")
+    assert len(await pods_of(cluster, "kept")) == 2, "none is made anew"
+    await cluster.client.patch(JOBS, "kept", {"metadata": {"finalizers": None}}, "default", kind="merge")
+    await gone(cluster, JOBS, "kept")
+
+
 async def test_a_pod_that_is_let_go_of_is_taken_again(cluster: Simulation) -> None:
     """As the conformance suite does: without its owner it is adopted, without its labels it is released."""
     await start(cluster, "two", parallelism=2, completions=4)
@@ -192,6 +215,31 @@ async def test_a_pod_that_is_let_go_of_is_taken_again(cluster: Simulation) -> No
 
     await cluster.eventually(released, "the pod released")
     await running(cluster, "two", 2)
+
+
+async def test_a_pod_that_somebody_took_from_its_job_can_be_deleted(cluster: Simulation) -> None:
+    """Without owner and labels it is no Job's any more, and no Job's finalizer may keep it."""
+    await start(cluster, "robbed", parallelism=1)
+    (pod,) = await running(cluster, "robbed", 1)
+    lost = {"metadata": {"ownerReferences": None, "labels": None}}
+    await cluster.client.patch(PODS, objects.name(pod), lost, "default", kind="merge")
+    await running(cluster, "robbed", 1)
+    await cluster.client.delete(PODS, objects.name(pod), "default", grace_period=0)
+    await gone(cluster, PODS, objects.name(pod))
+
+
+async def test_a_pod_that_has_ended_is_adopted_and_counts(cluster: Simulation) -> None:
+    labels = {"task": "old"}
+    await start(cluster, "before", manualSelector=True, selector={"matchLabels": labels}, labels=labels)
+    (pod,) = await running(cluster, "before", 1)
+    await cluster.fleet.finish(pod, "Succeeded")
+    await condition(cluster, "before", "Complete")
+    await cluster.client.delete(JOBS, "before", "default", propagation="Orphan")
+    await gone(cluster, JOBS, "before")
+    await start(cluster, "after", manualSelector=True, selector={"matchLabels": labels}, labels=labels)
+    await condition(cluster, "after", "Complete")
+    (left,) = (await cluster.client.list(PODS, "default", label_selector="task=old"))["items"]
+    assert objects.name(left) == objects.name(pod), "the work is done"
 
 
 async def test_a_deletion_that_says_nothing_leaves_the_pods(cluster: Simulation) -> None:

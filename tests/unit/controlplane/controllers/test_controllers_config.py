@@ -36,6 +36,7 @@ def pods(config: ControllersConfig) -> list[tuple[str, int]]:
         ("--cluster-cidr=10.244.0.0/16", [("10.244.0.0/16", 24)]),
         ("--cluster-cidr=10.244.0.0/16 --node-cidr-mask-size=26", [("10.244.0.0/16", 26)]),
         ("--cluster-cidr=fd00:244::/48", [("fd00:244::/48", 64)]),
+        ("--cluster-cidr=10.244.3.0/16", [("10.244.0.0/16", 24)]),
         ("--cluster-cidr=10.244.0.0/16,fd00:244::/56", [("10.244.0.0/16", 24), ("fd00:244::/56", 64)]),
         (
             "--cluster-cidr=fd00:244::/56,10.244.0.0/16 --node-cidr-mask-size-ipv4=25 --node-cidr-mask-size-ipv6=60",
@@ -52,6 +53,7 @@ def test_one_network_of_each_family(kubeconfig: str, flags: str, expected: list[
     [
         ("--cluster-cidr=10.244.0.0/16,10.245.0.0/16", "is more than one network of each family"),
         ("--cluster-cidr=10.244.0.0/16 --node-cidr-mask-size=8", "8 does not fit into 10.244.0.0/16"),
+        ("--cluster-cidr=10.244.0.0", "'10.244.0.0' is no network"),
         ("--cluster-cidr=fd00::/32", "64 does not fit into fd00::/32"),
         ("", "is needed by --allocate-node-cidrs"),
     ],

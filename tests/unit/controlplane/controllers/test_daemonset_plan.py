@@ -169,6 +169,28 @@ def test_rolling_update(strategy: Object, owned: list[Object], create: int, dele
     assert (len(step.create), len(step.delete)) == (create, delete)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "owned", "create", "delete"),
+    [
+        pytest.param(rolling(1), old_and_new("n1", "n2 n3"), (), ["p-n1"], id="is exchanged as elsewhere"),
+        pytest.param(rolling(1), [*old_and_new("n1", "n2"), pod("q-n3", node="n3", labels={HASH_LABEL: "new"})], (), [],
+                     id="counts as elsewhere"),
+        pytest.param(rolling(1), [*old_and_new("", "n2 n3"), pod("p-n1", node="n1")], (), ["p-n1"], id="not available"),
+        pytest.param(rolling(1, 0), old_and_new("n1", "n2 n3"), (), ["p-n1"], id="surge: as many serve as should"),
+        pytest.param(rolling(1, 0), old_and_new("n1 n2", "n3"), ("n2",), ["p-n1"], id="surge: none is started there"),
+        pytest.param(rolling(1, 0), old_and_new("n1", "n2"), (), [], id="surge: too few serve elsewhere"),
+        pytest.param(rolling(1, 0), [*old_and_new("", "n2"), pod("p-n1", node="n1")], (), ["p-n1"],
+                     id="surge: not available"),
+    ],
+)  # fmt: skip
+def test_an_old_pod_that_may_only_stay_goes_with_an_update(
+    strategy: Object, owned: list[Object], create: tuple[str, ...], delete: list[str]
+) -> None:
+    nodes = [node("n1", taints=taint("a", "NoSchedule")), node("n2"), node("n3")]
+    step = plan.plan_rolling(daemon_set(updateStrategy=strategy), nodes, owned, "new", NOW)
+    assert (step.create, [each["metadata"]["name"] for each in step.delete]) == (create, delete)
+
+
 def test_status() -> None:
     nodes = [node("n1"), node("n2"), node("n3", taints=taint("a", "NoSchedule"))]
     owned = [pod("a", node="n1", ready=True, labels={HASH_LABEL: "new"}), pod("b", node="n3")]

@@ -126,6 +126,13 @@ def test_a_set_that_was_sized_for_more_is_not_saturated() -> None:
     assert [step.to for step in plan.plan_proportional(target, new, [old])] == [5, 0]
 
 
+def test_without_a_present_set_the_youngest_takes_the_size() -> None:
+    """Paused at no replicas with a template that has no set yet. A rollback gave the older set the higher revision."""
+    old = [replica_set("back", 0, revision=3, age=1000), replica_set("last", 0, revision=2, age=10)]
+    (step,) = plan.plan_proportional(deployment(4, image="v3", paused=True), None, old)
+    assert (step.replica_set["metadata"]["name"], step.to) == ("last", 4)
+
+
 def test_the_history_of_revisions_forgets_the_oldest() -> None:
     current = {plan.REVISION: "9000", plan.REVISION_HISTORY: ",".join(str(each) for each in range(1000, 1400))}
     assert len(current[plan.REVISION_HISTORY]) == 1999

@@ -265,6 +265,26 @@ def test_pods_with_the_same_or_no_index_go_first() -> None:
     assert sorted(pod["metadata"]["name"] for pod in step.delete) == ["b", "c", "d"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(worker("z", node="", ip=None), worker("a"), id="not bound"),
+        pytest.param(worker("z", phase="Pending"), worker("a"), id="pending"),
+        pytest.param(worker("z"), worker("a", ready=True), id="not ready"),
+        pytest.param(worker("z", ready=True, ready_for=600), worker("a", ready=True, ready_for=601), id="ready later"),
+        pytest.param(worker("z", ready=True, restarts=3), worker("a", ready=True), id="restarted more"),
+        pytest.param(worker("z", ready=True, age=600), worker("a", ready=True, age=601), id="made later"),
+        pytest.param(
+            worker("z", ready=True, ready_for=9),
+            worker("a", ready=True, annotations={"controller.kubernetes.io/pod-deletion-cost": "-5"}),
+            id="costs are of ReplicaSets",
+        ),
+    ],
+)
+def test_of_pods_too_many_the_least_advanced_goes(first: Object, second: Object) -> None:
+    assert next_step(job(parallelism=1, completions=5), [second, first]).delete == (first,)
+
+
 def test_a_success_forgets_the_failures_before_it() -> None:
     first = after(Backoff(), [], [ended("a", 100), ended("b", 50)])
     assert (first.failures, left(first.failures, first.last, NOW)) == (2, 0)
@@ -330,6 +350,31 @@ def test_a_policy_of_success_ends_the_others_without_counting_them_as_failed() -
     assert second["conditions"][1]["reason"] == "SuccessPolicy"
     assert second["completionTime"] == ago(0)
     assert "failed" not in second
+
+
+def test_a_job_that_is_deleted_is_counted_and_lets_every_pod_go() -> None:
+    subject = job(parallelism=3, completions=5, backoffLimit=6, suspend=True)
+    subject["metadata"]["deletionTimestamp"] = ago(1)
+    owned = [worker("a", "Succeeded"), worker("b", "Failed"), worker("c")]
+    assert next_step(subject, owned) == plan.JobPlan(), "nothing is started or stopped"
+    counts = plan.count(subject, owned)
+    conclude(subject, counts, owned, None)
+    assert counts.release == owned
+    status = render_status(subject, counts, owned, None, ago(0), active=1, terminating=0, ready=0)
+    assert status["uncountedTerminatedPods"] == {"succeeded": ["uid-a"], "failed": ["uid-b"]}
+    assert (status["active"], status.get("conditions")) == (1, None)
+    subject = per_index()
+    subject["metadata"]["deletionTimestamp"] = ago(1)
+    retried = try_of("a", 0, 0)
+    assert plan.count(subject, [retried]).release == [retried], "it has no successor to wait for"
+
+
+def test_a_job_that_is_deleted_may_still_fail() -> None:
+    subject, owned = job(backoffLimit=0, parallelism=2, completions=5), [worker("a", "Failed"), worker("b")]
+    subject["metadata"]["deletionTimestamp"] = ago(1)
+    status = written(subject, owned, deleted=1)
+    assert kinds(status) == ["FailureTarget"]
+    assert sorted(status["uncountedTerminatedPods"]["failed"]) == ["uid-a", "uid-b"]
 
 
 def test_suspension_is_said_once_and_its_end_starts_the_clock_anew() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from apimachinery.api.catalogue import NODES, PODS
 from apimachinery.client.config import ClientConfig
-from apimachinery.client.rest import Client
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import ManualClock
 from controlplane.controllers import node_health as health
 from controlplane.controllers.config import ControllersConfig
@@ -188,6 +188,52 @@ async def test_an_exchanged_taint_does_not_begin_the_time_anew() -> None:
     assert await controller.reconcile("default/app") == 300, "it was well in between"
 
 
+async def test_the_end_of_a_stay_does_not_move() -> None:
+    config, clock = ClientConfig("http://127.0.0.1:1"), ManualClock()
+    context = Context(Client(config, "test"), ControllersConfig(config), clock)
+    controller, nodes = TaintEvictionController(context), context.informer(NODES).lister
+
+    def put_guest(**seconds: int) -> None:
+        names = {"ill": NOT_READY, "silent": UNREACHABLE}
+        tolerations = [
+            {"key": names[each], "operator": "Exists", "tolerationSeconds": limit} for each, limit in seconds.items()
+        ]
+        context.informer(PODS).lister.put(pod("app", node="n1", tolerations=tolerations))
+
+    put_guest(ill=300, silent=60)
+    nodes.put(node("n1", "False", taints=no_execute(NOT_READY)))
+    assert await controller.reconcile("default/app") == 300
+    await clock.advance(100)
+    nodes.put(node("n1", "Unknown", taints=no_execute(UNREACHABLE)))
+    assert await controller.reconcile("default/app") == 200, "another taint is tolerated for a shorter time"
+    put_guest(ill=300, silent=3600)
+    assert await controller.reconcile("default/app") == 200, "a longer toleration comes too late"
+    put_guest(ill=300)
+    async with context.client:
+        with pytest.raises(ApiUnreachable):  # what is not tolerated at all evicts at once
+            await controller.reconcile("default/app")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        pytest.param({}, {}, id="none"),
+        pytest.param({"topology.kubernetes.io/zone": "a"}, {}, id="others"),
+        pytest.param({"beta.kubernetes.io/os": "linux"}, {}, id="nothing to repeat"),
+        pytest.param(
+            {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "beta.kubernetes.io/arch": "arm"},
+            {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64"},
+            id="missing, and wrong",
+        ),
+        pytest.param({"kubernetes.io/os": "linux", "beta.kubernetes.io/os": "linux"}, {}, id="right"),
+    ],
+)
+def test_old_labels_repeat_the_new(labels: dict[str, str], expected: dict[str, str]) -> None:
+    subject = node("n1")
+    subject["metadata"]["labels"] = labels
+    assert health.plan_labels(subject) == expected
+
+
 def test_other_effects_do_not_evict() -> None:
     assert plan_eviction([{"key": "a", "effect": "NoSchedule"}], []) is None
 
@@ -201,6 +247,32 @@ def test_subnets_are_given_once_and_taken_back() -> None:
     pool.release("10.244.2.0/24")
     assert pool.take() == "10.244.2.0/24"
     assert not pool.occupy("10.99.0.0/24")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "mask", "given", "indexes"),
+    [
+        pytest.param("127.0.0.0/8", 16, "127.0.0.0/8", range(256), id="the whole range"),
+        pytest.param("127.0.0.0/8", 16, "64.0.0.0/2", range(256), id="more than the range"),
+        pytest.param("2001:beef:1200::/40", 48, "2001:beef::/34", range(256), id="more, IPv6"),
+        pytest.param("127.0.0.0/8", 16, "127.0.0.0/16", range(1), id="one"),
+        pytest.param("126.0.0.0/7", 16, "127.0.0.0/15", range(256, 258), id="two"),
+        pytest.param("2001:beef:7e00::/39", 50, "2001:beef:7f00::/47", range(1024, 1032), id="eight, IPv6"),
+        pytest.param("10.42.0.0/16", 24, "10.42.5.64/26", range(5, 6), id="a part of one"),
+        pytest.param("10.42.0.0/16", 24, "10.42.5.1/24", range(5, 6), id="named by one of its addresses"),
+        pytest.param("10.42.0.0/16", 24, "010.042.005.000/24", range(5, 6), id="leading zeros"),
+        pytest.param("192.168.0.0/16", 24, "127.168.224.0/24", range(0), id="of another range"),
+    ],
+)
+def test_a_node_may_have_a_subnet_of_another_size(cluster: str, mask: int, given: str, indexes: range) -> None:
+    """As after a change of the mask: what a node has is not given to another."""
+    pool = SubnetPool(ipaddress.ip_network(cluster), mask)
+    subnets = [str(each) for each in ipaddress.ip_network(cluster).subnets(new_prefix=mask)]
+    assert pool.occupy(given) == bool(indexes)
+    free = [subnet for number, subnet in enumerate(subnets) if number not in indexes]
+    assert [pool.take() for _ in range(len(free) + 1)] == [*free, None]
+    pool.release(given)
+    assert {pool.take() for _ in indexes} == {subnets[number] for number in indexes}
 
 
 def test_a_pool_knows_its_own() -> None:

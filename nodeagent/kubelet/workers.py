@@ -61,6 +61,7 @@ class _Worker:
     cleaned: bool = False  # of its containers too: it is being deleted
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: asyncio.Event | None = None  # of a static pod that has its name: set when the next one may have it
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -245,13 +246,14 @@ class PodWorkers:
             waiter.cancel()
             hurried.cancel()
         if not worker.end:
-            self._names[worker.full_name] = asyncio.Event()
+            worker.turn = self._names[worker.full_name] = asyncio.Event()
 
     def _pass_on(self, worker: _Worker) -> None:
-        if worker.pod is not None and pods.is_static(worker.pod):
-            gone = self._names.pop(worker.full_name, None)
-            if gone is not None:
-                gone.set()
+        """Give the name away, once, and only by the pod that has it: of several waiting ones some never get it."""
+        if worker.turn is not None:
+            self._names.pop(worker.full_name, None)
+            worker.turn.set()
+            worker.turn = None
 
     async def _syncing(self, worker: _Worker) -> None:
         while not worker.end:

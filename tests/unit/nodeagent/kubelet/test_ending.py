@@ -23,7 +23,7 @@ from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 from nodeagent.kubelet.sandboxes import NodeView
 from nodeagent.kubelet.status.manager import StatusManager
-from nodeagent.kubelet.sync import PodSyncer
+from nodeagent.kubelet.sync import Outcome, PodSyncer
 from nodeagent.kubelet.workers import PodWorkers
 from tests.unit.nodeagent.kubelet.sink import Sink
 
@@ -293,11 +293,17 @@ class Syncer:
 
     def __init__(self) -> None:
         self.graces: list[int | None] = []
+        self.running: list[str] = []
         self.ended = asyncio.Event()
 
-    async def sync_terminating(self, _pod: Any, _uid: str, grace: int | None) -> None:
+    async def sync_pod(self, wanted: Any) -> Outcome:
+        self.running.append(wanted["metadata"]["uid"])
+        return Outcome()
+
+    async def sync_terminating(self, _pod: Any, uid: str, grace: int | None) -> None:
         self.graces.append(grace)
-        await self.ended.wait()
+        if not self.running or uid in self.running:
+            await self.ended.wait()
 
     async def sync_terminated(self, *_: Any, **__: Any) -> None:
         pass
@@ -333,3 +339,23 @@ async def test_only_a_shorter_grace_begins_an_end_anew() -> None:
     syncer.ended.set()
     await clock.advance(0)
     assert "u" not in workers
+
+
+async def test_of_several_manifests_of_one_name_only_one_runs_at_a_time() -> None:
+    """A file that is changed twice while the first pod ends: the second never has its turn, and gives none away."""
+    clock, syncer = ManualClock(), Syncer()
+    stand_in: Any = syncer
+    workers = PodWorkers(stand_in, Recorder(None, "node"), clock, lambda _: None)
+    for uid in ("first", "second", "third"):
+        manifest = pod(container("main"))
+        manifest["metadata"] |= {"uid": uid, "annotations": {"kubernetes.io/config.source": "file"}}
+        workers.update(manifest)
+        await clock.advance(0)
+        if uid != "third":
+            workers.remove(uid)
+            await clock.advance(0)
+    assert syncer.running == ["first"]
+    syncer.ended.set()
+    await clock.advance(0)
+    assert syncer.running == ["first", "third"] and "first" not in workers
+    await workers.stop()

@@ -77,6 +77,23 @@ def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
     assert directory.told[-1] == []
 
 
+def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path) -> None:
+    """As whoever makes a manifest of `kubectl get -o yaml` has it."""
+    registry = PodRegistry()
+    said: list[str] = []
+    registry.update = lambda pod: said.append(f"{pods.uid(pod)} {pod['spec']['containers'][0]['image']}")
+    registry.remove = lambda uid: said.append(f"end {uid}")
+    clock = ManualClock()
+    source = StaticSource(tmp_path, "n", fine, registry.set_static, clock)
+    text = TEXT.replace("name: web", "name: web, uid: mine")
+    for image in ("i", "i", "second"):
+        (tmp_path / "a.yaml").write_text(text.replace("image: i", f"image: {image}"))
+        source.scan()
+    assert said == ["mine i", "mine second"]
+    [pod] = registry.static()
+    assert pods.notes(pod)[pods.CONFIG_HASH] == "mine"
+
+
 def test_an_absent_directory_is_an_empty_one(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "none")
     directory.source.scan()

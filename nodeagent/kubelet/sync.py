@@ -21,7 +21,7 @@ from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.handlers import Handlers
 from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
 from nodeagent.kubelet.runtime.observer import Observer
-from nodeagent.kubelet.runtime.state import PodState
+from nodeagent.kubelet.runtime.state import PodState, State
 from nodeagent.kubelet.runtime.user_namespaces import UserNamespaces
 from nodeagent.kubelet.sandboxes import NodeView, Sandboxes
 from nodeagent.kubelet.starting import RESYNC, RETRY, Starting
@@ -204,6 +204,7 @@ class PodSyncer:
 
     async def _act(self, pod: Pod, state: PodState, plan: Actions, memory: _Memory) -> tuple[float, bool]:
         """Do what is to be done; returns (seconds until the next pass, whether it came to starting containers)."""
+        ended = {container.id for container in state.containers if container.state is State.EXITED}
         if plan.kill_pod:
             if plan.replaces_sandbox:
                 message = "Pod sandbox changed, it will be killed and re-created."
@@ -231,7 +232,7 @@ class PodSyncer:
             return error.retry_in, False
         if around is None:
             return RETRY, False
-        return await self._starting.start_all(pod, state, plan, around, memory.waiting), True
+        return await self._starting.start_all(pod, state, plan, around, memory.waiting, ended), True
 
     # --- telling
 

@@ -10,11 +10,18 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
+from nodeagent.kubelet.actions import Actions
+from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.kill import Killer
+from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.start import Machine, Starter, StartProblem, Surroundings
+from nodeagent.kubelet.runtime.state import ContainerState, PodState, State
+from nodeagent.kubelet.starting import Starting
+from nodeagent.kubelet.status.containers import Waiting
+from nodeagent.kubelet.status.manager import StatusManager
 from nodeagent.kubelet.volumes.manager import HostVolume
 from tests.unit.nodeagent.kubelet.sink import Sink
 
@@ -118,3 +125,50 @@ async def test_a_container_is_in_the_groups_of_its_pods_volumes(node: Node, tmp_
     await node.start(pod(), {}, a=HostVolume(tmp_path), b=HostVolume(tmp_path, group=8))
     [made] = node.runtime.made
     assert made.linux.security_context.supplemental_groups == [8]
+
+
+class Crashing:
+    """A pod whose containers end again and again."""
+
+    def __init__(self, node: Node) -> None:
+        calls: Any = node.runtime
+        self.clock, self.runtime, self.waiting = ManualClock(), node.runtime, dict[str, Waiting]()
+        recorder, status = Recorder(node.sink, "node"), StatusManager(None, lambda _: None, self.clock)
+        self.starting = Starting(calls, Observer(calls), node.starter, status, recorder, CrashBackoff(self.clock))
+
+    async def start(self, wanted: dict[str, Any], plan: Actions, *ids: str, killed: str = "") -> list[str]:
+        """Which containers wait after a pass. ids: of the containers that there are, newest first, all ended.
+        killed: which of them was ended by this pass."""
+        containers = tuple(ContainerState(each, each[:-1], State.EXITED) for each in ids)
+        state = PodState("u", "p", "n", (), containers)
+        self.starting.note_ends(state)
+        around = Surroundings("box", cri.PodSandboxConfig(), ("10.0.0.1",), {}, {}, (), NodeFacts("node"))
+        await self.starting.start_all(wanted, state, plan, around, self.waiting, {*ids} - {killed})
+        return sorted(self.waiting)
+
+
+async def test_a_sidecar_that_has_to_wait_keeps_nobody_waiting(node: Node) -> None:
+    crashing, wanted = Crashing(node), pod()
+    wanted["spec"]["initContainers"] = [{"name": "side", "image": "busybox", "restartPolicy": "Always"}]
+    plan = Actions(start_init=["side"], start=["main"])
+    assert await crashing.start(wanted, plan, "side1", "main1") == []
+    await crashing.clock.advance(15)
+    node.runtime.made.clear()
+    assert await crashing.start(wanted, Actions(start_init=["side"]), "side2", "side1") == ["side"]
+    assert await crashing.start(wanted, plan, "side2", "side1", "main1") == ["side"]
+    assert [made.metadata.name for made in node.runtime.made] == ["main"]
+    del wanted["spec"]["initContainers"][0]["restartPolicy"]
+    await crashing.start(wanted, plan, "side2", "side1", "main1")
+    assert len(node.runtime.made) == 1, "an init container has to come first"
+
+
+async def test_what_fails_its_probe_starts_again_at_once_unless_it_just_did(node: Node) -> None:
+    """Upstream counts the wait from the end of the container before the one that is ended now."""
+    crashing, wanted, plan = Crashing(node), pod(), Actions(start=["main"])
+    ids: list[str] = []
+    waits = []
+    for life in range(6):
+        await crashing.clock.advance(35)
+        ids.insert(0, f"main{life}")
+        waits.append(await crashing.start(wanted, plan, *ids, killed=f"main{life}"))
+    assert waits == [[], [], [], [], ["main"], ["main"]]

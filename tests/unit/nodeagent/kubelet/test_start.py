@@ -13,6 +13,7 @@ from nodeagent.cri import messages as cri
 from nodeagent.kubelet.actions import Actions
 from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.downward import NodeFacts
+from nodeagent.kubelet.objects import ObjectStore
 from nodeagent.kubelet.paths import Paths
 from nodeagent.kubelet.recorder import Recorder
 from nodeagent.kubelet.runtime.kill import Killer
@@ -53,17 +54,30 @@ class Images:
         return cri.Image(id="sha256:1")
 
 
+class Api:
+    """Has every ConfigMap that it is asked for, all with the same data."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, str] = {}
+
+    async def get(self, _resource: Any, _name: str, _namespace: str) -> dict[str, Any]:
+        return {"data": {**self.data}}
+
+
 class Node:
     def __init__(self, folder: Path) -> None:
-        self.runtime, self.sink, clock = Runtime(), Sink(), ManualClock()
+        self.runtime, self.sink, self.clock = Runtime(), Sink(), ManualClock()
+        clock = self.clock
         calls: Any = self.runtime
         images: Any = Images()
         nothing: Any = None
+        self.api = Api()
+        client: Any = self.api
         recorder = Recorder(self.sink, "node")
         self.starter = Starter(
             calls,
             images,
-            nothing,
+            ObjectStore(client, clock),
             Paths(folder / "kubelet", folder / "pods", folder / "containers"),
             recorder,
             clock,
@@ -125,6 +139,17 @@ async def test_a_container_is_in_the_groups_of_its_pods_volumes(node: Node, tmp_
     await node.start(pod(), {}, a=HostVolume(tmp_path), b=HostVolume(tmp_path, group=8))
     [made] = node.runtime.made
     assert made.linux.security_context.supplemental_groups == [8]
+
+
+async def test_a_container_starts_with_what_its_config_map_says_now(node: Node) -> None:
+    """As after `kubectl edit configmap` and `kubectl rollout restart`, however soon."""
+    source = {"configMapKeyRef": {"name": "m", "key": "k"}}
+    for value in ("old", "new"):
+        node.api.data["k"] = value
+        assert await node.start(pod(env=[{"name": "V", "valueFrom": source}]), {}) is None
+        await node.clock.advance(0.1)
+    values = [entry.value for made in node.runtime.made for entry in made.envs if entry.key == "V"]
+    assert values == ["old", "new"]
 
 
 class Crashing:

@@ -211,7 +211,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     api = None
     if client is not None:
         own = Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}")
-        mirrors = MirrorManager(client, registry, config.node_name, lambda: own.has_synced)
+        mirrors = MirrorManager(client, registry, config.node_name, lambda: own.has_synced, workers.is_ending)
         taints, annotations = config.register_with_taints, dict[str, str]()
         if config.cloud_provider == "external":
             uninitialized, annotations = render.external_registration(config.node_ips)

@@ -98,6 +98,12 @@ class PodWorkers:
         worker = self._workers.get(uid)
         return worker is None or worker.phase is Phase.FINISHED
 
+    def is_ending(self, full_name: str) -> bool:
+        """Whether the static pod that has this name is being ended, and something of it may still run."""
+        # Whoever waits for the name is not it.
+        holders = (w for w in self._workers.values() if w.turn is not None and w.full_name == full_name)
+        return any(w.end and w.phase in (Phase.SYNCING, Phase.TERMINATING) for w in holders)
+
     def update(self, pod: Pod) -> None:
         """The pod as its source has it now. It may ask for the pod's end."""
         uid = pods.uid(pod)

@@ -354,8 +354,9 @@ async def test_of_several_manifests_of_one_name_only_one_runs_at_a_time() -> Non
         if uid != "third":
             workers.remove(uid)
             await clock.advance(0)
-    assert syncer.running == ["first"]
+    assert syncer.running == ["first"] and workers.is_ending("p_n")
     syncer.ended.set()
     await clock.advance(0)
     assert syncer.running == ["first", "third"] and "first" not in workers
+    assert not workers.is_ending("p_n")
     await workers.stop()

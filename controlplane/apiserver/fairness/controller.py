@@ -15,6 +15,7 @@ from controlplane.apiserver.fairness.defaults import CATCH_ALL, EXEMPT, flow_sch
 from controlplane.apiserver.fairness.level import Level, Queue, Refused
 from controlplane.apiserver.fairness.matching import distinguisher, matches
 from controlplane.apiserver.fairness.observed import Load, forget_level, observe_level
+from controlplane.apiserver.fairness.retry_after import RetryAfter
 
 Object = Mapping[str, Any]
 
@@ -73,6 +74,7 @@ class Fairness:
         self._order: list[Flow] = []
         self._flows: dict[tuple[Any, ...], Flow] = {}
         self._loads: dict[tuple[str, str], Load] = {}
+        self._retries: dict[str, RetryAfter] = {}
         self._dirty = False
         self.changed = asyncio.Event()
         """Set when schemas or levels have changed; whoever looks clears it."""
@@ -137,7 +139,8 @@ class Fairness:
             queue = await flow.level.take(name, apart, asked, began, PATIENCE)
         except Refused as error:
             flow.load.refused(str(error), clock() - began)
-            raise status.Busy from None
+            seconds = self._retries.setdefault(flow.level.name, RetryAfter()).refused(clock())
+            raise status.Busy(seconds, flow.headers) from None
         finally:
             flow.load.waiting -= 1
         return queue, clock()

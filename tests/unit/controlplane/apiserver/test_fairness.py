@@ -7,7 +7,7 @@ import time
 import pytest
 
 from apimachinery.kit.metrics import REGISTRY
-from apimachinery.meta.status import ApiError
+from apimachinery.meta.status import ApiError, Busy
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.bootstrap.flow_control import plan_condition, plan_update
@@ -16,6 +16,7 @@ from controlplane.apiserver.fairness.defaults import flow_schemas, priority_leve
 from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
 from controlplane.apiserver.fairness.level import Level, Refused, deal
+from controlplane.apiserver.fairness.retry_after import RetryAfter
 
 
 def user(name, *groups):
@@ -251,10 +252,32 @@ async def test_a_dump_of_who_waits():
     (await waiting).release()
 
 
+def test_who_is_refused_waits_longer_while_many_are():
+    retry = RetryAfter()
+    told = [(0, 5, 1), (1, 11, 2), (2, 1, 2), (3, 11, 4), (4, 1, 4), (7, 1, 8), (11, 1, 8), (15, 1, 7), (17, 1, 6)]
+    for now, refusals, seconds in [*told, (21, 14, 5), (22, 1, 10)]:
+        assert [retry.refused(now + 0.5) for _ in range(refusals)][-1] == seconds
+
+
+async def test_a_refusal_says_which_level_refused():
+    fairness = Fairness(600)
+    asked = ask(User("nobody", groups=()))
+    seats = []
+    with pytest.raises(ApiError) as refused:
+        while len(seats) < 600:
+            seats.append(await fairness.take(asked))
+    error = refused.value
+    assert isinstance(error, Busy) and error.retry_after == 1
+    assert error.headers == seats[0].headers and "X-Kubernetes-PF-PriorityLevel-UID" in error.headers
+    for seat in seats:
+        seat.release()
+
+
 async def test_plain_limits():
     limits = InFlight(1, 1)
     bob = user("bob")
     place = await limits.take(ask(bob))
+    await limits.take(ask(bob, "watch"))
     with pytest.raises(ApiError):
         await limits.take(ask(bob))
     (await limits.take(ask(bob, "create"))).release()

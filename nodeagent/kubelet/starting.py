@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from apimachinery.meta.times import format_duration
@@ -17,8 +18,8 @@ from nodeagent.kubelet.runtime.state import PodState, State
 from nodeagent.kubelet.status.containers import Waiting
 from nodeagent.kubelet.status.manager import StatusManager
 
-# The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
-RETRY, RESYNC = 10.0, 60.0
+# The wait after a failed pass (upstream's backOffPeriod).
+RETRY = 10.0
 # What the metrics call the kinds of containers.
 _KINDS = {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}
 
@@ -47,12 +48,12 @@ class Starting:
         waiting: dict[str, Waiting],
         ended: Collection[str],
     ) -> float:
-        """Start what is planned, one after the other; returns how long until the next pass.
+        """Start what is planned, one after the other; returns how long until the next pass, at the latest.
 
         waiting: why containers do not run, by name; kept. ended: ids of the containers that had ended before this pass
         ended any: what failed its probe is started again at once, unless the one before it ended just now.
         """
-        again = RESYNC
+        again = math.inf
         # What comes next waits for an init container, but not for a sidecar that ends again and again.
         awaited = {container["name"] for container in pods.init_containers(pod) if not pods.is_sidecar(container)}
         for name in [*plan.start_ephemeral, *plan.start_init, *plan.start]:

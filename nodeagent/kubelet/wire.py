@@ -201,6 +201,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         clock=clock,
         resizer=resizer,
         show_users=config.gates["SupplementalGroupsPolicy"],
+        resync=config.sync_frequency,
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
     pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock, workers.looks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -241,15 +242,31 @@ class Volumes:
         pass
 
 
-def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any] | None) -> PodSyncer:
+class Idle:
+    """Has a sandbox for every pod, and starts nothing."""
+
+    def note_ends(self, _state: PodState) -> None:
+        pass
+
+    async def ensure(self, *_: Any) -> object:
+        return object()
+
+    async def start_all(self, *_: Any) -> float:
+        return math.inf
+
+
+def make_syncer(
+    runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any] | None, *, network: str = "none", **more: Any
+) -> PodSyncer:
     """Of a node without a network. api: the pod as the API has it."""
     nothing: Any = None
+    idle: Any = Idle()
     volumes: Any = Volumes()
     recorder, observer, classes = Recorder(sink, "node"), Observer(runtime), RuntimeClasses(None, clock)
     return PodSyncer(
         observer=observer,
-        sandboxes=nothing,
-        starting=nothing,
+        sandboxes=idle,
+        starting=idle,
         killer=Killer(runtime, clock, recorder),
         handlers=Handlers(runtime, classes),
         namespaces=nothing,
@@ -258,8 +275,9 @@ def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any
         status=StatusManager(None, lambda _: api, clock),
         probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
         recorder=recorder,
-        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem="none"),
+        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem=network),
         clock=clock,
+        **more,
     )
 
 
@@ -286,6 +304,23 @@ async def test_a_deadline_counts_from_the_pods_start_and_may_be_moved() -> None:
     assert (await syncer.sync_pod(wanted)).terminal and (await syncer.sync_pod(wanted)).terminal
     late = "Normal DeadlineExceeded Pod was active on the node longer than the specified deadline"
     assert sink.said.count(late) == 1
+
+
+async def test_a_pod_that_gives_no_sign_is_looked_at_again() -> None:
+    """As often as syncFrequency says: volumes follow their ConfigMaps by it."""
+    runtime = Broken(clock := ManualClock())
+    runtime.box = cri.PodSandboxStatus(
+        id="box",
+        metadata=Broken.box.metadata,
+        state=cri.SANDBOX_READY,
+        network=cri.PodSandboxNetworkStatus(ip="10.0.0.1"),
+    )
+    for frequency in (60.0, 7.0):
+        syncer = make_syncer(runtime, clock, Sink(), None, network="", resync=frequency)
+        wanted = pod(container("main"))
+        assert (await syncer.sync_pod(wanted)).again_in == frequency
+        wanted["spec"]["activeDeadlineSeconds"] = 5
+        assert (await syncer.sync_pod(wanted)).again_in == 5
 
 
 class Syncer:

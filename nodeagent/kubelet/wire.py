@@ -348,6 +348,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 debugging=config.enable_debugging_handlers,
+                read_only_port=config.read_only_port,
                 health=Health({"log": well, "syncloop": agent.check_sync_loop}),
                 clock=clock,
                 trace=agent.trace,

@@ -101,9 +101,12 @@ class NoSuchPath(ApiError):
 
 
 class Busy(ApiError):
-    """429: more requests than may run at once. Told in plain text, as upstream, which knows nothing of clients yet."""
+    """429: more requests than may run at once. Told in plain text, as upstream, which knows nothing of clients yet.
 
-    def __init__(self, retry_after: int = 1) -> None:
+    headers: what the answer says of the level that refused."""
+
+    def __init__(self, retry_after: int = 1, headers: Mapping[str, str] | None = None) -> None:
+        self.headers = headers or {}
         message = "Too many requests, please try again later."
         super().__init__(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
 

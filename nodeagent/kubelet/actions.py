@@ -97,7 +97,7 @@ def compute_actions(pod: Pod, state: PodState, probes: ProbeView = NO_PROBES, re
             if should_restart(pod, container, status):
                 plan.start.append(container["name"])
                 if status is not None and status.state is State.UNKNOWN:
-                    message = 'Container is in "Unknown" state, try killing it before restart'
+                    message = 'Container is in "unknown" state, try killing it before restart'
                     plan.kill[status.id] = Kill(status, message, "Unknown")
             continue
         kill = _why_kill(container, status, probes)
@@ -170,6 +170,29 @@ def _why_kill(container: Mapping[str, Any], status: ContainerState, probes: Prob
     return None
 
 
+def _has_started(container: Container, status: ContainerState, probes: ProbeView) -> bool:
+    """Whether a running sidecar is past its startup probe, so that what comes after it may start."""
+    return "startupProbe" not in container or probes.startup(status.id) is True
+
+
+def _why_kill_sidecar(container: Container, status: ContainerState, probes: ProbeView) -> Kill | None:
+    """Until a sidecar has started only its startup probe ends it."""
+    about = f"Init container {container['name']}"
+    if not _has_started(container, status, probes):
+        failed = probes.startup(status.id) is False
+        return Kill(status, f"{about} failed startup probe", "StartupProbe") if failed else None
+    if status.hash and status.hash != pods.container_hash(container):
+        return Kill(status, f"{about} definition changed")
+    if probes.liveness(status.id) is False:
+        return Kill(status, f"{about} failed liveness probe", "LivenessProbe")
+    return None
+
+
+def _init_failed(status: ContainerState) -> bool:
+    """Whether an init container has ended badly: also when a process beside its first one ran out of memory."""
+    return status.exit_code != 0 or status.reason == "OOMKilled"
+
+
 def _initialized_before(pod: Pod, state: PodState) -> bool:
     """Whether a regular container has been created in the present sandbox: then init containers are past."""
     sandbox = state.sandbox
@@ -209,19 +232,18 @@ def _plan_init(pod: Pod, state: PodState, probes: ProbeView, plan: Actions) -> b
             continue
         following = init[index + 1]["name"] if index + 1 < len(init) else None
         if status.state is State.RUNNING:
-            if sidecar:
-                kill = _why_kill(container, status, probes)
-                if kill is not None:
-                    plan.kill[status.id] = Kill(status, f"Init c{kill.message[1:]}, will be restarted", kill.reason)
-                    starts.append(container["name"])
-                elif not reached and ("startupProbe" not in container or probes.startup(status.id) is True):
-                    if following is None:
-                        initialized = True
-                    else:
-                        starts.append(following)
+            if sidecar and _has_started(container, status, probes):
+                if following is None:
+                    initialized = True
+                elif not reached:
+                    starts.append(following)
+            kill = _why_kill_sidecar(container, status, probes) if sidecar else None
+            if kill is not None:
+                plan.kill[status.id] = kill
+                starts.append(container["name"])
         elif status.state is State.EXITED and sidecar:
             starts.append(container["name"])
-        elif status.state is State.EXITED and status.exit_code == 0:
+        elif status.state is State.EXITED and not _init_failed(status):
             if following is None:
                 initialized = True
             else:
@@ -231,7 +253,7 @@ def _plan_init(pod: Pod, state: PodState, probes: ProbeView, plan: Actions) -> b
                 plan.kill_pod, plan.start_init = True, []
                 return False
             if status.state is State.UNKNOWN:
-                message = 'Init container is in "Unknown" state, try killing it before restart'
+                message = 'Init container is in "unknown" state, try killing it before restart'
                 plan.kill[status.id] = Kill(status, message, "Unknown")
             starts.append(container["name"])
         else:

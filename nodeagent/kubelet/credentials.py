@@ -139,7 +139,7 @@ async def pull_secrets(store: ObjectStore, pod: Pod) -> tuple[list[Mapping[str, 
     secrets, missing = list[Mapping[str, Any]](), list[str]()
     for reference in pod["spec"].get("imagePullSecrets") or ():
         try:
-            found = await store.get("secret", pod["metadata"]["namespace"], reference.get("name", ""))
+            found = await store.latest("secret", pod["metadata"]["namespace"], reference.get("name", ""))
         except ApiAway:
             found = None
         if found is not None:

@@ -1,7 +1,8 @@
 """ConfigMaps and Secrets that pods name, read when needed and kept for a while.
 
-A pod that starts gets what the API has now; running pods see a change within the time to live plus their resync, as
-with upstream's cache-based manager. When the API is away, what was read before is served.
+What starts gets what the API has now: whoever changes a ConfigMap and restarts its pods sees the change. The volumes
+of running pods see it within the time to live plus their resync; upstream watches, and needs the resync alone. When the
+API is away, what was read before is served.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from apimachinery.meta.status import ApiError, is_not_found
 
 Object = dict[str, Any]
 
+_FORGOTTEN = 600.0  # seconds
 _KINDS: dict[str, Resource] = {"configMap": CONFIGMAPS, "secret": SECRETS}
 
 
@@ -33,7 +35,7 @@ class _Kept:
 class ObjectStore:
     """A cache of what pods refer to. ttl: seconds for which an answer is good."""
 
-    def __init__(self, client: Client | None, clock: Clock, ttl: float = 60.0) -> None:
+    def __init__(self, client: Client | None, clock: Clock, ttl: float = 10.0) -> None:
         self._client, self._clock, self._ttl = client, clock, ttl
         self._kept: dict[tuple[str, str, str], _Kept] = {}
         self._reading: dict[tuple[str, str, str], asyncio.Task[Object | None]] = {}
@@ -60,6 +62,10 @@ class ObjectStore:
                 return kept.object
             raise ApiAway(f"{kind} {namespace}/{name}: {error}") from error
 
+    async def latest(self, kind: str, namespace: str, name: str) -> Object | None:
+        """As `get`: what the API has now, for a container that starts."""
+        return await self.get(kind, namespace, name, self._clock.monotonic())
+
     async def _read(self, key: tuple[str, str, str]) -> Object | None:
         kind, namespace, name = key
         if self._client is None:
@@ -75,7 +81,7 @@ class ObjectStore:
         return found
 
     def forget_unused(self) -> None:
-        """Drop what nobody asked for in ten times the time to live."""
-        oldest = self._clock.monotonic() - 10 * self._ttl
+        """Drop what nobody asked for in ten minutes."""
+        oldest = self._clock.monotonic() - _FORGOTTEN
         for key in [key for key, kept in self._kept.items() if kept.read_at < oldest]:
             del self._kept[key]

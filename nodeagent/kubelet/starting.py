@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+
 from apimachinery.meta.times import format_duration
 from nodeagent.cri.client import RuntimeService
 from nodeagent.kubelet import observed, pods
@@ -15,8 +18,8 @@ from nodeagent.kubelet.runtime.state import PodState, State
 from nodeagent.kubelet.status.containers import Waiting
 from nodeagent.kubelet.status.manager import StatusManager
 
-# The wait after a failed pass (upstream's backOffPeriod), and the regular look at a pod that gives no sign.
-RETRY, RESYNC = 10.0, 60.0
+# The wait after a failed pass (upstream's backOffPeriod).
+RETRY = 10.0
 # What the metrics call the kinds of containers.
 _KINDS = {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}
 
@@ -37,40 +40,55 @@ class Starting:
         self._status, self._recorder, self._backoff = status, recorder, backoff
 
     async def start_all(
-        self, pod: Pod, state: PodState, plan: Actions, around: Surroundings, waiting: dict[str, Waiting]
+        self,
+        pod: Pod,
+        state: PodState,
+        plan: Actions,
+        around: Surroundings,
+        waiting: dict[str, Waiting],
+        ended: Collection[str],
     ) -> float:
-        """Start what is planned, one after the other; returns how long until the next pass.
+        """Start what is planned, one after the other; returns how long until the next pass, at the latest.
 
-        waiting: why containers do not run, by name; kept.
+        waiting: why containers do not run, by name; kept. ended: ids of the containers that had ended before this pass
+        ended any: what failed its probe is started again at once, unless the one before it ended just now.
         """
-        again = RESYNC
-        init = {container["name"] for container in pods.init_containers(pod)}
+        again = math.inf
+        # What comes next waits for an init container, but not for a sidecar that ends again and again.
+        awaited = {container["name"] for container in pods.init_containers(pod) if not pods.is_sidecar(container)}
         for name in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
             found = pods.find_container(pod, name)
             assert found is not None
             try:
-                await self._start_one(pod, *found, state, around)
+                await self._start_one(pod, *found, state, around, ended)
                 waiting.pop(name, None)
             except StartProblem as error:
                 waiting[name] = Waiting(error.reason, str(error))
                 again = min(again, RETRY if error.retry_in is None else error.retry_in)
-                if name in init:
+                if name in awaited:
                     return again
         return again
 
     async def _start_one(
-        self, pod: Pod, kind: pods.Kind, container: Container, state: PodState, around: Surroundings
+        self,
+        pod: Pod,
+        kind: pods.Kind,
+        container: Container,
+        state: PodState,
+        around: Surroundings,
+        ended: Collection[str],
     ) -> None:
         name = container["name"]
+        last = next((found.id for found in state.containers if found.name == name and found.id in ended), None)
+        if last is not None:
+            self._check_backoff(pod, container, last)
         latest = state.latest(name)
         count = 0
         if latest is not None:
             count = latest.restart_count + 1
-            if latest.state is State.EXITED:
-                self._check_backoff(pod, container, latest.id)
-                if latest.reason == "StartError":
-                    # Killed while it started this one, an agent leaves more of it than the CRI knows.
-                    await self._runtime.delete_lost_task(latest.id)
+            if latest.state is State.EXITED and latest.reason == "StartError":
+                # Killed while it started this one, an agent leaves more of it than the CRI knows.
+                await self._runtime.delete_lost_task(latest.id)
         else:
             count = self._restarts_shown(pod, name)
         target = container.get("targetContainerName")

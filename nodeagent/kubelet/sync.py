@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +22,10 @@ from nodeagent.kubelet.resize.resizer import Resizer
 from nodeagent.kubelet.runtime.handlers import Handlers
 from nodeagent.kubelet.runtime.kill import Ending, Killer, KillFailed
 from nodeagent.kubelet.runtime.observer import Observer
-from nodeagent.kubelet.runtime.state import PodState
+from nodeagent.kubelet.runtime.state import PodState, State
 from nodeagent.kubelet.runtime.user_namespaces import UserNamespaces
 from nodeagent.kubelet.sandboxes import NodeView, Sandboxes
-from nodeagent.kubelet.starting import RESYNC, RETRY, Starting
+from nodeagent.kubelet.starting import RETRY, Starting
 from nodeagent.kubelet.status.compute import Verdict, compute_status, has_ended
 from nodeagent.kubelet.status.containers import ContainerView, Waiting
 from nodeagent.kubelet.status.manager import StatusManager
@@ -42,7 +43,7 @@ class Outcome:
     """terminal: the pod has ended and is to be cleaned up. again_in: seconds until the next pass, at the latest."""
 
     terminal: bool = False
-    again_in: float = RESYNC
+    again_in: float = math.inf
 
 
 @dataclass(slots=True)
@@ -77,11 +78,14 @@ class PodSyncer:
         clock: Clock,
         resizer: Resizer | None = None,
         show_users: bool = False,
+        resync: float = 60.0,
     ) -> None:
+        """resync: seconds after which a pod that gives no sign is looked at again."""
         self._observer, self._sandboxes, self._starting, self._killer = observer, sandboxes, starting, killer
         self._handlers, self._namespaces, self._volumes, self._cgroups = handlers, namespaces, volumes, cgroups
         self._status, self._probes, self._recorder = status, probes, recorder
         self._node, self._clock, self._resizer, self._show_users = node, clock, resizer, show_users
+        self._resync = resync
         self._memory: dict[str, _Memory] = {}
         self._ending: dict[str, tuple[Pod, PodState]] = {}
 
@@ -120,7 +124,7 @@ class PodSyncer:
             again = min(again, self._at_once(pod, state, memory))
         if has_ended(asked, status):
             return Outcome(terminal=True)
-        return Outcome(again_in=min(again, self._until_deadline(pod, memory)))
+        return Outcome(again_in=min(again, self._resync, self._until_deadline(pod, memory)))
 
     async def sync_terminating(self, pod: Pod | None, uid: str, grace: int | None) -> None:
         """End everything that runs of the pod. Raises RuntimeCallError when that did not succeed yet."""
@@ -200,10 +204,11 @@ class PodSyncer:
         if plan.kill_pod or plan.kill:
             return 1.0
         waits = {*plan.start, *plan.start_init, *plan.start_ephemeral} - memory.waiting.keys()
-        return 0.0 if waits else RESYNC
+        return 0.0 if waits else math.inf
 
     async def _act(self, pod: Pod, state: PodState, plan: Actions, memory: _Memory) -> tuple[float, bool]:
         """Do what is to be done; returns (seconds until the next pass, whether it came to starting containers)."""
+        ended = {container.id for container in state.containers if container.state is State.EXITED}
         if plan.kill_pod:
             if plan.replaces_sandbox:
                 message = "Pod sandbox changed, it will be killed and re-created."
@@ -231,7 +236,7 @@ class PodSyncer:
             return error.retry_in, False
         if around is None:
             return RETRY, False
-        return await self._starting.start_all(pod, state, plan, around, memory.waiting), True
+        return await self._starting.start_all(pod, state, plan, around, memory.waiting, ended), True
 
     # --- telling
 
@@ -276,4 +281,4 @@ class PodSyncer:
             age = (self._clock.now() - times.parse(began)).total_seconds() if began else 0.0
             memory.began = self._clock.monotonic() - max(0.0, age)
         seconds = pod["spec"].get("activeDeadlineSeconds")
-        return RESYNC if seconds is None else max(0.0, memory.began + float(seconds) - self._clock.monotonic())
+        return math.inf if seconds is None else max(0.0, memory.began + float(seconds) - self._clock.monotonic())

@@ -201,6 +201,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
         clock=clock,
         resizer=resizer,
         show_users=config.gates["SupplementalGroupsPolicy"],
+        resync=config.sync_frequency,
     )
     workers = PodWorkers(syncer, recorder, clock, status.finish)
     pleg = Pleg(channel, runtime.pods, observer, workers.wake, clock, workers.looks)
@@ -211,7 +212,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     api = None
     if client is not None:
         own = Informer(client, PODS, field_selector=f"spec.nodeName={config.node_name}")
-        mirrors = MirrorManager(client, registry, config.node_name, lambda: own.has_synced)
+        mirrors = MirrorManager(client, registry, config.node_name, lambda: own.has_synced, workers.is_ending)
         taints, annotations = config.register_with_taints, dict[str, str]()
         if config.cloud_provider == "external":
             uninitialized, annotations = render.external_registration(config.node_ips)
@@ -347,6 +348,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 checkpoints=config.root_dir / "checkpoints",
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 debugging=config.enable_debugging_handlers,
+                read_only_port=config.read_only_port,
                 health=Health({"log": well, "syncloop": agent.check_sync_loop}),
                 clock=clock,
                 trace=agent.trace,

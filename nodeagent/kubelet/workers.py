@@ -61,6 +61,7 @@ class _Worker:
     cleaned: bool = False  # of its containers too: it is being deleted
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: asyncio.Event | None = None  # of a static pod that has its name: set when the next one may have it
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -96,6 +97,12 @@ class PodWorkers:
         """Whether nothing of the pod runs any more, so that what is left of it may be collected."""
         worker = self._workers.get(uid)
         return worker is None or worker.phase is Phase.FINISHED
+
+    def is_ending(self, full_name: str) -> bool:
+        """Whether the static pod that has this name is being ended, and something of it may still run."""
+        # Whoever waits for the name is not it.
+        holders = (w for w in self._workers.values() if w.turn is not None and w.full_name == full_name)
+        return any(w.end and w.phase in (Phase.SYNCING, Phase.TERMINATING) for w in holders)
 
     def update(self, pod: Pod) -> None:
         """The pod as its source has it now. It may ask for the pod's end."""
@@ -245,13 +252,14 @@ class PodWorkers:
             waiter.cancel()
             hurried.cancel()
         if not worker.end:
-            self._names[worker.full_name] = asyncio.Event()
+            worker.turn = self._names[worker.full_name] = asyncio.Event()
 
     def _pass_on(self, worker: _Worker) -> None:
-        if worker.pod is not None and pods.is_static(worker.pod):
-            gone = self._names.pop(worker.full_name, None)
-            if gone is not None:
-                gone.set()
+        """Give the name away, once, and only by the pod that has it: of several waiting ones some never get it."""
+        if worker.turn is not None:
+            self._names.pop(worker.full_name, None)
+            worker.turn.set()
+            worker.turn = None
 
     async def _syncing(self, worker: _Worker) -> None:
         while not worker.end:

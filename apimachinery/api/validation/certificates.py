@@ -1,16 +1,15 @@
 """CertificateSigningRequests (pkg/apis/certificates/validation)."""
 
-from base64 import b64decode
 from typing import Any
 
 from apimachinery.api.validation.checks import Object, same
 from apimachinery.api.validation.difference import difference
+from apimachinery.api.validation.go_values import go_bytes
 from apimachinery.api.validation.pem_blocks import certificate_error, request_error
 from apimachinery.meta import names
 from apimachinery.meta.paths import (
     Path,
     Problem,
-    Verbatim,
     duplicate,
     forbidden,
     invalid,
@@ -60,7 +59,7 @@ def signing_request(obj: Object, old: Object | None = None) -> list[Problem]:
     spec, held = obj.get("spec") or {}, (old or {}).get("spec") or {}
     problems: list[Problem] = []
     if wrong := request_error(spec.get("request") or ""):
-        problems.append(invalid(_SPEC.child("request"), _bytes(spec.get("request")), wrong))
+        problems.append(invalid(_SPEC.child("request"), go_bytes(spec.get("request")), wrong))
     usages, path = spec.get("usages") or [], _SPEC.child("usages")
     if not usages:
         problems.append(required(path))
@@ -193,10 +192,3 @@ def _approval_kept(new: Object, old: Object) -> list[Problem]:
 def _certificate_kept(new: Object, old: Object) -> list[Problem]:
     after, before = (_of(each, "certificate") or "" for each in (new, old))
     return [] if after == before else [forbidden(_CERTIFICATE, "updates may not set certificate content")]
-
-
-def _bytes(text: str | None) -> Verbatim:
-    """A []byte as Go prints it."""
-    if text is None:
-        return Verbatim("[]byte(nil)")
-    return Verbatim("[]byte{" + ", ".join(f"{byte:#x}" for byte in b64decode(text)) + "}")

@@ -1,6 +1,7 @@
 """Bad values as Go prints them in a message where upstream shows a struct, a list or a map (%#v)."""
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,6 +31,13 @@ def go_list(kind: str, values: Iterable[str] | None) -> Verbatim:
 def go_strings(values: Iterable[str] | None) -> Verbatim:
     """A list of strings: `[]string{"a"}`."""
     return go_list("string", values)
+
+
+def go_bytes(text: str | None) -> Verbatim:
+    """Bytes, which come as base64: `[]byte{0xa}`."""
+    if text is None:
+        return Verbatim("[]byte(nil)")
+    return Verbatim("[]byte{" + ", ".join(f"{byte:#x}" for byte in b64decode(text)) + "}")
 
 
 def go_struct(kind: str, fields: Iterable[str], value: Mapping[str, Any]) -> Verbatim:

@@ -49,6 +49,30 @@ def certificate_error(text: str) -> str:
     return "" if found else "must contain at least one CERTIFICATE PEM block"
 
 
+def authorities_error(text: str) -> str:
+    """Why no authority can be read from base64 of PEM (client-go's rootCertPool), or "": one is enough, and nothing is
+    wrong with nothing."""
+    pem = b64decode(text)
+    blocks = list(_blocks(pem))
+    certificates = [data for kind, headers, data in blocks if kind == "CERTIFICATE" and not headers]
+    if not pem or any(_is_certificate(data) for data in certificates):
+        return ""
+    why = "no valid certificate authority data seen" if blocks else "unable to parse bytes as PEM block"
+    if certificates:
+        why = "failed to parse certificate: x509: malformed certificate"
+    return f"unable to load root certificates: {why}"
+
+
+def _is_certificate(data: bytes) -> bool:
+    from cryptography import x509
+
+    try:
+        x509.load_der_x509_certificate(data)
+    except ValueError:
+        return False
+    return True
+
+
 def _blocks(pem: bytes) -> Iterator[tuple[str, bool, bytes]]:
     """The kind of each block, whether it has headers, and what is in it. What is no block is passed over."""
     kind: bytes | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.api.catalogue import Subresource
+from apimachinery.api.validation.pem_blocks import authorities_error
 from apimachinery.meta.versions import preference
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
 from controlplane.apiserver.registry.kinds import DefinedResource
@@ -63,6 +64,12 @@ def is_protected(group: str) -> bool:
 def storage_version(spec: Object) -> str:
     """The name of the version that is stored."""
     return next((str(each.get("name") or "") for each in spec.get("versions") or () if each.get("storage")), "")
+
+
+def bundle_error(spec: Object) -> str:
+    """What is wrong with the authorities by which a converting webhook is known, or ""."""
+    client = ((spec.get("conversion") or {}).get("webhook") or {}).get("clientConfig") or {}
+    return authorities_error(client.get("caBundle") or "")
 
 
 def build(definition: Object, webhooks: WebhookClient) -> Definition | None:

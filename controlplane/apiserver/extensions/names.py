@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from controlplane.apiserver.extensions.definition import ESTABLISHED, NAMES_ACCEPTED, is_protected
+from controlplane.apiserver.extensions.definition import ESTABLISHED, NAMES_ACCEPTED, bundle_error, is_protected
 
 Object = dict[str, Any]
 
@@ -27,14 +27,20 @@ def plan_status(definition: Object, others: Sequence[Object], now: str) -> Objec
     if reason == "NoConflicts":
         state = with_condition(state, NAMES_ACCEPTED, "True", reason, message, now)
         if not _established(state):
-            sentence = "the initial names have been accepted"
-            state = with_condition(state, ESTABLISHED, "True", "InitialNamesAccepted", sentence, now)
+            state = with_condition(state, ESTABLISHED, *_establishing(definition["spec"]), now)
     else:
         state = with_condition(state, NAMES_ACCEPTED, "False", reason, message, now)
         if not _established(state):
             state = with_condition(state, ESTABLISHED, "False", "NotAccepted", "not all names are accepted", now)
     state = _approval(definition, state, now)
     return {**state, "acceptedNames": accepted}
+
+
+def _establishing(spec: Object) -> tuple[str, str, str]:
+    """Status, reason and message of a definition that has its names."""
+    if bundle_error(spec):
+        return "False", "InvalidCABundle", "The conversion webhook CABundle is invalid"
+    return "True", "InitialNamesAccepted", "the initial names have been accepted"
 
 
 def _accept(asked: Object, have: Object, resources: set[str], kinds: set[str]) -> tuple[Object, str, str]:

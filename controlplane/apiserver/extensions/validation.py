@@ -11,12 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.go_values import go_bytes, go_strings
 from apimachinery.api.validation.metadata import object_meta, object_meta_update
 from apimachinery.api.validation.webhook_clients import client_config
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported, required
-from controlplane.apiserver.extensions.definition import ESTABLISHED, is_protected, is_true, storage_version
+from controlplane.apiserver.extensions.definition import (
+    ESTABLISHED,
+    bundle_error,
+    is_protected,
+    is_true,
+    storage_version,
+)
 from controlplane.apiserver.extensions.go_values import go_versions
 from controlplane.apiserver.extensions.schema_validation import root_problems, schema_problems
 from controlplane.apiserver.extensions.version_validation import columns, deprecation, selectable, subresources
@@ -47,7 +53,7 @@ def validate_create(obj: Object) -> list[Problem]:
 def validate_update(new: Object, old: Object) -> list[Problem]:
     """A change of the specification."""
     spec, before, path = new.get("spec") or {}, old.get("spec") or {}, Path("spec")
-    problems = object_meta_update(new, old) + _spec(spec, before)
+    problems = object_meta_update(new, old) + _spec(spec, before, checks_bundle=_checks_bundle(old))
     if is_true(old, ESTABLISHED):
         problems += _immutable(spec.get("scope"), before.get("scope"), path.child("scope"))
         problems += _immutable(_names(spec).get("kind"), _names(before).get("kind"), path.child("names", "kind"))
@@ -136,7 +142,12 @@ def _pruning(spec: Object, old: Object) -> list[Problem]:
     return [invalid(Path("spec").child("preserveUnknownFields"), True, text)]
 
 
-def _spec(spec: Object, old: Object | None) -> list[Problem]:
+def _checks_bundle(old: Object) -> bool:
+    """A caBundle may be made up until the definition is established (who converts is to fill it in), and stay so."""
+    return is_true(old, ESTABLISHED) and not bundle_error(old.get("spec") or {})
+
+
+def _spec(spec: Object, old: Object | None, *, checks_bundle: bool = False) -> list[Problem]:
     path = Path("spec")
     versions = spec.get("versions") or []
     where, seen, unique = path.child("versions"), set[str](), True
@@ -167,7 +178,7 @@ def _spec(spec: Object, old: Object | None) -> list[Problem]:
     if versions:
         top = [(key, name, check) for key, name, check in _SHARED if key in shared]
         problems += _parts(versions[0], path, top, old, has_status=_has_status(versions))
-    return problems + list(_conversion(spec, path.child("conversion")))
+    return problems + list(_conversion(spec, path.child("conversion"), checks_bundle=checks_bundle))
 
 
 def _same(version: Object, first: Object, key: str) -> bool:
@@ -241,7 +252,7 @@ def _word_list(words: Mapping[str, Any], key: str, path: Path) -> list[Problem]:
     ]
 
 
-def _conversion(spec: Object, path: Path) -> Iterator[Problem]:
+def _conversion(spec: Object, path: Path, *, checks_bundle: bool) -> Iterator[Problem]:
     conversion = spec.get("conversion") or {}
     strategy, webhook, where = conversion.get("strategy") or "", conversion.get("webhook") or {}, path.child("strategy")
     if strategy != "None" and spec.get("preserveUnknownFields"):
@@ -263,6 +274,8 @@ def _conversion(spec: Object, path: Path) -> Iterator[Problem]:
         yield required(where, "required when strategy is set to Webhook")
     else:
         yield from client_config(client, where)
+        if checks_bundle and (wrong := bundle_error(spec)):
+            yield invalid(where.child("caBundle"), go_bytes(client["caBundle"]), wrong)
     if not versions:
         yield required(reviews)
         return

@@ -15,6 +15,7 @@ from controlplane.apiserver.fairness.defaults import CATCH_ALL, EXEMPT, flow_sch
 from controlplane.apiserver.fairness.level import Level, Queue, Refused
 from controlplane.apiserver.fairness.matching import distinguisher, matches
 from controlplane.apiserver.fairness.observed import Load, forget_level, observe_level
+from controlplane.apiserver.fairness.retry_after import RetryAfter
 
 Object = Mapping[str, Any]
 
@@ -35,10 +36,15 @@ class Flow(Struct, frozen=True):
 class Seat:
     """What a request holds while it runs."""
 
-    __slots__ = ("_fairness", "_queue", "flow")
+    __slots__ = ("_fairness", "arrived", "asked", "flow", "queue", "started")
 
-    def __init__(self, fairness: Fairness, flow: Flow, queue: Queue | None) -> None:
-        self._fairness, self.flow, self._queue = fairness, flow, queue
+    def __init__(
+        self, fairness: Fairness, flow: Flow, asked: Attributes, queue: Queue | None, arrived: float, started: float
+    ) -> None:
+        """queue: where it waited, or None. arrived, started: by the loop's clock."""
+        self._fairness, self.flow, self.asked, self.queue = fairness, flow, asked, queue
+        self.arrived, self.started = arrived, started
+        fairness.running.add(self)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -47,8 +53,9 @@ class Seat:
 
     def release(self) -> None:
         """The request is done, or needs no seat any more."""
+        self._fairness.running.discard(self)
         self.flow.load.executing -= 1
-        self.flow.level.give_back(self._queue)
+        self.flow.level.give_back(self.queue)
         self._fairness.freed()
 
 
@@ -63,9 +70,11 @@ class Fairness:
         self._schemas: dict[str, Object] = {}
         self._configurations: dict[str, Object] = {}
         self.levels: dict[str, Level] = {}
+        self.running: set[Seat] = set()
         self._order: list[Flow] = []
         self._flows: dict[tuple[Any, ...], Flow] = {}
         self._loads: dict[tuple[str, str], Load] = {}
+        self._retries: dict[str, RetryAfter] = {}
         self._dirty = False
         self.changed = asyncio.Event()
         """Set when schemas or levels have changed; whoever looks clears it."""
@@ -111,30 +120,30 @@ class Fairness:
     async def take(self, asked: Attributes) -> Seat:
         """A seat. Raises ApiError 429 when there is none and nowhere to wait, or the wait was too long."""
         flow = self.classify(asked)
-        load, queue, waited = flow.load, None, 0.0
+        load, queue = flow.load, None
+        arrived = started = asyncio.get_running_loop().time()
         if not flow.level.take_now():
-            queue, waited = await self._wait(flow, asked)
+            queue, started = await self._wait(flow, asked, arrived)
         load.executing += 1
         load.dispatched.inc()
-        load.waited.observe(waited)
-        return Seat(self, flow, queue)
+        load.waited.observe(started - arrived)
+        return Seat(self, flow, asked, queue, arrived, started)
 
-    async def _wait(self, flow: Flow, asked: Attributes) -> tuple[Queue, float]:
-        """For a seat: the queue in which it was waited for, and the seconds. Raises ApiError 429."""
+    async def _wait(self, flow: Flow, asked: Attributes, began: float) -> tuple[Queue, float]:
+        """For a seat: the queue in which it was waited for, and when it was there. Raises ApiError 429."""
         name = flow.schema["metadata"]["name"]
         apart = f"{name}/{distinguisher(flow.schema, asked)}"
-        about = f"{asked.user.name} {asked.verb} {asked.path or asked.resource}"
         clock = asyncio.get_running_loop().time
-        began = clock()
         flow.load.waiting += 1
         try:
-            queue = await flow.level.take(name, apart, about, began, PATIENCE)
+            queue = await flow.level.take(name, apart, asked, began, PATIENCE)
         except Refused as error:
             flow.load.refused(str(error), clock() - began)
-            raise status.Busy from None
+            seconds = self._retries.setdefault(flow.level.name, RetryAfter()).refused(clock())
+            raise status.Busy(seconds, flow.headers) from None
         finally:
             flow.load.waiting -= 1
-        return queue, clock() - began
+        return queue, clock()
 
     def freed(self) -> None:
         """A seat came free: whoever may use it now gets it."""

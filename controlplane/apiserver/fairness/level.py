@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
+from controlplane.apiserver.authz.attributes import Attributes
+
 
 class Refused(Exception):
     """There is no seat and no place to wait; the text is the reason for the metrics."""
@@ -25,7 +27,7 @@ class Waiting(Struct, eq=False):
     seat: asyncio.Future[None]
     schema: str
     flow: str
-    about: str
+    asked: Attributes
     since: float
 
 
@@ -82,7 +84,7 @@ class Level:
         self.dispatched += 1
         return True
 
-    async def take(self, schema: str, flow: str, about: str, now: float, patience: float) -> Queue:
+    async def take(self, schema: str, flow: str, asked: Attributes, now: float, patience: float) -> Queue:
         """Wait for a seat, at most `patience` seconds. Returns the queue, for `give_back`. Raises Refused."""
         if not self.queues:
             self.rejected += 1
@@ -93,7 +95,7 @@ class Level:
             raise Refused("queue-full")
         if not queue.requests and not queue.executing:
             queue.served = max(queue.served, self._virtual)  # idleness saves nothing up
-        waiting = Waiting(asyncio.get_running_loop().create_future(), schema, flow, about, now)
+        waiting = Waiting(asyncio.get_running_loop().create_future(), schema, flow, asked, now)
         queue.requests.append(waiting)
         self.waiting += 1
         self.dispatch()

@@ -35,7 +35,7 @@ class Routes:
         checks: Mapping[str, Check],
         address: str,
         issuer: Issuer,
-        debug: Mapping[str, Callable[[], str]] | None = None,
+        debug: Mapping[str, Callable[[Mapping[str, str]], str]] | None = None,
         components: Components | None = None,
     ) -> None:
         self._resources, self._checks, self._address = resources, checks, address
@@ -76,7 +76,7 @@ class Routes:
             case "/openapi/v3":
                 return responses.tagged(request, self._document("openapi/v3"))
         if (dump := self._debug.get(path)) is not None:
-            return responses.text(dump())
+            return responses.text(dump(request.query))
         if (published := self._issuer.document(path)) is not None:
             document, media = published
             return web.Response(

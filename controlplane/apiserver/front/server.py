@@ -313,7 +313,11 @@ class Front:
         watches = info.verb == "watch"
         if self._seats is None or (not watches and info.long_running):
             return await self._permitted(request, info, attributes, trail)
-        held = await self._seats.take(attributes)
+        try:
+            held = await self._seats.take(attributes)
+        except status.Busy as error:
+            request[_SEATED] = error.headers
+            raise
         request[_SEATED] = held.headers
         if watches:
             # Only its beginning is held to the limits: a watch costs little once it is there.

@@ -221,8 +221,8 @@ class Starter:
         maps, secrets = environment.referenced(container)
         namespace = pod["metadata"]["namespace"]
         return References(
-            {name: await self._store.get("configMap", namespace, name) for name in maps},
-            {name: await self._store.get("secret", namespace, name) for name in secrets},
+            {name: await self._store.latest("configMap", namespace, name) for name in maps},
+            {name: await self._store.latest("secret", namespace, name) for name in secrets},
         )
 
     def _volume_mounts(

@@ -1,4 +1,4 @@
-"""Port 10250: pods, logs, exec, attach, port-forward, statistics, metrics, configuration."""
+"""Port 10250 (and readOnlyPort): pods, logs, exec, attach, port-forward, statistics, metrics, configuration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,10 @@ _FIELD_MAX = 64 * 1024  # bytes of one header
 
 
 class KubeletServer:
-    """The HTTPS server. status: a pod's status as the kubelet has it. debugging: it reaches into containers."""
+    """The HTTPS server. status: a pod's status as the kubelet has it. debugging: it reaches into containers.
+
+    read_only_port: if not 0, what tells of the node is there for everybody too, without TLS.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,9 @@ class KubeletServer:
         health: Health,
         clock: Clock,
         trace: Trace,
+        read_only_port: int = 0,
     ) -> None:
+        self._read_only_port = read_only_port
         self._address, self._port, self._tls, self._gate = address, port, tls, gate
         self._registry, self._status, self._runtime = registry, status, runtime
         self._measured, self._configuration, self._clock = measured, configuration, clock
@@ -68,9 +74,16 @@ class KubeletServer:
         self._debugging, self._health = debugging, health
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set. Raises OSError when the port is taken."""
+        """Serve until `stop` is set. Raises OSError when a port is taken."""
+        async with AsyncExitStack() as undo:
+            await self._listen(undo, self.application(), self._port, self._tls())
+            if self._read_only_port:
+                await self._listen(undo, self.read_only(), self._read_only_port, None)
+            await stop.wait()
+
+    async def _listen(self, undo: AsyncExitStack, app: web.Application, port: int, tls: ssl.SSLContext | None) -> None:
         runner = web.AppRunner(
-            self.application(),
+            app,
             access_log=None,
             handle_signals=False,
             handler_cancellation=True,
@@ -78,23 +91,17 @@ class KubeletServer:
             max_line_size=_LINE_MAX,
             max_field_size=_FIELD_MAX,
         )
+        undo.push_async_callback(runner.cleanup)
         await runner.setup()
-        try:
-            await web.TCPSite(runner, self._address, self._port, ssl_context=self._tls()).start()
-            await stop.wait()
-        finally:
-            await runner.cleanup()
+        await web.TCPSite(runner, self._address, port, ssl_context=tls).start()
 
     def application(self) -> web.Application:
         """Everything that is answered, behind the gate."""
         app = web.Application(middlewares=[self._guard])
         app.on_response_prepare.append(unnamed)
         route = app.router
-        self._health.add_routes(route, "healthz")
-        route.add_get("/pods", self._pods)
-        self._measured.add_routes(route)
+        self._add_told(route)
         route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
-        route.add_get("/metrics", self._metrics)
         route.add_get("/configz", self._configz)
         route.add_get("/debug/trace", self._traces)
         if self._debugging:
@@ -102,6 +109,20 @@ class KubeletServer:
         else:
             disabled.add_routes(route)
         return app
+
+    def read_only(self) -> web.Application:
+        """What tells of the node, without a gate."""
+        app = web.Application(middlewares=[self._open])
+        app.on_response_prepare.append(unnamed)
+        self._add_told(app.router)
+        disabled.add_routes(app.router)
+        return app
+
+    def _add_told(self, route: web.UrlDispatcher) -> None:
+        self._health.add_routes(route, "healthz")
+        route.add_get("/pods", self._pods)
+        self._measured.add_routes(route)
+        route.add_get("/metrics", self._metrics)
 
     def _add_debugging(self, route: web.UrlDispatcher) -> None:
         for path in ("/runningpods", "/runningpods/"):
@@ -135,9 +156,14 @@ class KubeletServer:
         try:
             if not await self._gate.authorize(user, verb, subresource):
                 return web.Response(status=403, text=auth.forbidden(user, verb, subresource))
-            answer: web.StreamResponse = await handler(request)
         except auth.Undecided as error:
             return web.Response(status=500, text=str(error))
+        return await self._open(request, handler)
+
+    @web.middleware
+    async def _open(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            answer: web.StreamResponse = await handler(request)
         except lookup.NotThere as error:
             return web.Response(status=error.status, text=str(error))
         except RuntimeCallError as error:

@@ -34,10 +34,21 @@ def render_mirror(pod: Pod, node_uid: str) -> Pod:
 
 
 class MirrorManager:
-    """Keeps a mirror for each static pod, and none without one. synced: whether the API's pods are known."""
+    """Keeps a mirror for each static pod, and none without one.
 
-    def __init__(self, client: Client, registry: PodRegistry, node: str, synced: Callable[[], bool]) -> None:
-        self._synced = synced
+    synced: whether the API's pods are known. ending: whether a static pod of that full name still ends: its mirror
+    stays until nothing of it runs.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        registry: PodRegistry,
+        node: str,
+        synced: Callable[[], bool],
+        ending: Callable[[str], bool],
+    ) -> None:
+        self._synced, self._ending = synced, ending
         self._client, self._registry, self._node = client, registry, node
         self._kick = asyncio.Event()
 
@@ -63,7 +74,11 @@ class MirrorManager:
         done = True
         for mirror in self._registry.mirrors():
             static = self._registry.by_name(mirror["metadata"]["namespace"], mirror["metadata"]["name"])
-            if static is None or not pods.is_static(static) or self._stale(static, mirror):
+            if static is not None and pods.is_static(static) and not self._stale(static, mirror):
+                continue
+            if self._ending(pods.full_name(mirror)):
+                done = False
+            else:
                 await self._delete(mirror)
         missing = [pod for pod in self._registry.static() if self._registry.mirror_of(pod) is None]
         if missing:

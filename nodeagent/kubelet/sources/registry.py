@@ -94,12 +94,13 @@ class PodRegistry:
         """The directory's pods are these now."""
         fresh = {pods.uid(pod): self._seen(pod) for pod in found}
         gone = [uid for uid in self._static if uid not in fresh]
-        new = [pod for uid, pod in fresh.items() if uid not in self._static]
-        self._static = {uid: self._static.get(uid, pod) for uid, pod in fresh.items()}
+        # A file may say the uid itself: then another content is the same pod, asking for something else.
+        changed = [pod for uid, pod in fresh.items() if self._static.get(uid) != pod]
+        self._static = fresh
         self.static_read = True
         for uid in gone:
             self.remove(uid)
-        for pod in new:
+        for pod in changed:
             self.update(pod)
         self.mirrors_changed()
 

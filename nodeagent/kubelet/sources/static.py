@@ -38,7 +38,7 @@ def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
     """The pod of one manifest, as the kubelet runs it. source: the file's path. Raises BadManifest.
 
     Name, uid and annotations are made as upstream does: the uid is a hash of the node, the file and its content, so the
-    same file is the same pod after a restart and a changed file is another pod.
+    same file is the same pod after a restart and a changed file is another pod, unless the file itself says the uid.
     """
     try:
         loaded = yaml.load(text, Loader=_Loader)
@@ -51,17 +51,14 @@ def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
     if not isinstance(metadata, dict) or not metadata.get("name") or not isinstance(pod.get("spec"), dict):
         raise BadManifest(f"{source}: invalid pod: metadata.name and spec are required")
     digest = hashlib.md5(usedforsecurity=False)
-    if metadata.get("uid"):
-        digest.update(str(metadata["uid"]).encode())
     digest.update(f"host:{node}file:{source}".encode())
     digest.update(json.dumps(loaded, sort_keys=True, default=str).encode())
-    identity = digest.hexdigest()
-    metadata["uid"] = metadata.get("uid") or identity
+    metadata["uid"] = str(metadata.get("uid") or digest.hexdigest())
     metadata["name"] = f"{metadata['name']}-{node.lower()}"
     metadata.setdefault("namespace", "default")
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
-        pods.CONFIG_HASH: identity,
+        pods.CONFIG_HASH: metadata["uid"],
         pods.CONFIG_SOURCE: "file",
     }
     spec = pod["spec"]
@@ -92,7 +89,7 @@ class StaticSource:
         self._directory, self._node, self._finish = directory, node, finish
         self._changed, self._clock = changed, clock
         self._known: dict[Path, _Known] = {}
-        self._told: list[str] | None = None
+        self._told: list[Pod] | None = None
 
     async def run(self) -> None:
         """Read the directory now and then every second, until cancelled."""
@@ -127,10 +124,10 @@ class StaticSource:
         for known in found.values():
             if known.pod is not None:
                 by_name.setdefault(pods.full_name(known.pod), known.pod)
-        uids = sorted(pods.uid(pod) for pod in by_name.values())
-        if uids != self._told:
-            self._told = uids
-            self._changed(list(by_name.values()))
+        telling = list(by_name.values())
+        if telling != self._told:
+            self._told = telling
+            self._changed(telling)
 
     def _read(self, path: Path, stamp: tuple[int, int, int], known: _Known | None) -> _Known:
         try:
@@ -138,5 +135,8 @@ class StaticSource:
         except (BadManifest, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
             log.error("Could not process manifest file %s: %s", path, error)
             return _Known(stamp, known.pod if known else None)
-        pod["metadata"]["annotations"][pods.CONFIG_SEEN] = times.rfc3339_micro(self._clock.now())
+        before = known.pod if known else None
+        same = before is not None and pods.uid(before) == pods.uid(pod)
+        seen = pods.notes(before)[pods.CONFIG_SEEN] if before and same else times.rfc3339_micro(self._clock.now())
+        pod["metadata"]["annotations"][pods.CONFIG_SEEN] = seen
         return _Known(stamp, pod)

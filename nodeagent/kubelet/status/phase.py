@@ -26,7 +26,8 @@ def compute_phase(pod: Pod, init: Sequence[Status], regular: Sequence[Status], *
         code = _ended(status)
         last = ((status or {}).get("lastState") or {}).get("terminated")
         if code is not None:
-            failed_init = failed_init or code != 0
+            # Nothing will come of a pod one of whose init containers counts as failed (actions), whatever it says.
+            failed_init = failed_init or code != 0 or _reason(status) == "OOMKilled"
         elif status is None or not ((status.get("state") or {}).get("waiting") and last and last.get("exitCode") == 0):
             pending_init = True
     running = waiting = unknown = stopped = succeeded = 0
@@ -62,6 +63,11 @@ def compute_phase(pod: Pod, init: Sequence[Status], regular: Sequence[Status], *
             return "Failed"
         return "Running"
     return "Pending"
+
+
+def _reason(status: Status | None) -> str:
+    ended = ((status or {}).get("state") or {}).get("terminated") or {}
+    return str(ended.get("reason", ""))
 
 
 def _ended(status: Status | None) -> int | None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from apimachinery.kit.metrics import REGISTRY
-from apimachinery.meta.status import ApiError
+from apimachinery.meta.status import ApiError, Busy
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.bootstrap.flow_control import plan_condition, plan_update
@@ -16,6 +16,7 @@ from controlplane.apiserver.fairness.defaults import flow_schemas, priority_leve
 from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
 from controlplane.apiserver.fairness.level import Level, Refused, deal
+from controlplane.apiserver.fairness.retry_after import RetryAfter
 
 
 def user(name, *groups):
@@ -24,6 +25,10 @@ def user(name, *groups):
 
 def ask(who, verb="get", resource="pods", group="", namespace="a", **more):
     return Attributes(who, verb, group, "v1", resource, namespace=namespace, **more)
+
+
+BOB = ask(user("bob"))
+ROOT = "/debug/api_priority_and_fairness/dump_"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ async def test_a_noisy_flow_does_not_starve_a_quiet_one():
     order = []
 
     async def work(flow):
-        queue = None if level.take_now() else await level.take("s", flow, "", 0.0, 60)
+        queue = None if level.take_now() else await level.take("s", flow, BOB, 0.0, 60)
         order.append(flow)
         await asyncio.sleep(0)
         level.give_back(queue)
@@ -96,15 +101,15 @@ async def test_a_noisy_flow_does_not_starve_a_quiet_one():
 async def test_a_full_queue_refuses_and_waiting_ends():
     level = alone(1, queues=1, hand=1, length=2)
     assert level.take_now()
-    waiting = [asyncio.create_task(level.take("s", "f", "", 0.0, 60)) for _ in range(2)]
+    waiting = [asyncio.create_task(level.take("s", "f", BOB, 0.0, 60)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Refused, match="queue-full"):
-        await level.take("s", "f", "", 0.0, 60)
+        await level.take("s", "f", BOB, 0.0, 60)
     waiting[0].cancel()
     await asyncio.gather(waiting[0], return_exceptions=True)
     assert (level.waiting, level.cancelled) == (1, 1)
     with pytest.raises(Refused, match="time-out"):
-        await level.take("s", "f", "", 0.0, 0.0)
+        await level.take("s", "f", BOB, 0.0, 0.0)
     level.give_back(None)
     level.dispatch()
     level.give_back(await waiting[1])
@@ -114,8 +119,8 @@ async def test_a_full_queue_refuses_and_waiting_ends():
 async def test_a_seat_is_not_lost_to_one_who_has_just_given_up():
     level = alone(1, queues=1, hand=1)
     assert level.take_now()
-    gone = asyncio.create_task(level.take("s", "f", "", 0.0, 60))
-    stays = asyncio.create_task(level.take("s", "f", "", 0.0, 60))
+    gone = asyncio.create_task(level.take("s", "f", BOB, 0.0, 60))
+    stays = asyncio.create_task(level.take("s", "f", BOB, 0.0, 60))
     await asyncio.sleep(0)
     level.give_back(None)
     level.dispatch()
@@ -197,7 +202,7 @@ def test_hands_are_spread_and_hold_no_card_twice():
 async def test_dumps():
     fairness = Fairness(600)
     seat = await fairness.take(ask(user("bob")))
-    shown = {path.rpartition("/")[2]: dump() for path, dump in dumps(fairness).items()}
+    shown = {path.rpartition("/")[2]: dump({}) for path, dump in dumps(fairness).items()}
     row = next(line for line in shown["dump_priority_levels"].splitlines() if line.startswith("global-default"))
     assert [cell.strip() for cell in row.split(",")] == [
         "global-default",
@@ -212,14 +217,67 @@ async def test_dumps():
         "0",
     ]
     assert len(shown["dump_queues"].splitlines()) == 1 + 64 * 2 + 16 + 128 * 3
-    assert shown["dump_requests"].startswith("PriorityLevelName, FlowSchemaName, QueueIndex")
+    head, first = shown["dump_queues"].splitlines()[:2]
+    assert head.startswith("PriorityLevelName, Index,  PendingRequests, ExecutingRequests, SeatsInUse, NextDispatchR, ")
+    assert head.endswith(" InitialSeatsSum, MaxSeatsSum, TotalWorkSum")
+    assert first.startswith(
+        "global-default,    0,      0,               0,                 0,          0.00000000ss,  0,"
+    )
+    head, running = shown["dump_requests"].splitlines()
+    assert head.startswith("PriorityLevelName, FlowSchemaName, QueueIndex, RequestIndexInQueue, FlowDistingsher, ")
+    assert running.startswith("global-default,    global-default, -1,         -1,                  bob,")
+    head, running = dumps(fairness)[f"{ROOT}requests"]({"includeRequestDetails": "1"}).splitlines()
+    assert head.endswith(" UserName, Verb,   APIPath, Namespace, Name,   APIVersion, Resource, SubResource")
+    cells = [cell.strip() for cell in running.split(",")]
+    assert cells[6:9] == ["1", "0", "0s"] and cells[10:12] == ["bob", "get"]
     seat.release()
+    assert len(dumps(fairness)[f"{ROOT}requests"]({}).splitlines()) == 1
+
+
+async def test_a_dump_of_who_waits():
+    fairness = Fairness(600)
+    level = fairness.levels["global-default"]
+    seats = []
+    while level.free:
+        seats.append(await fairness.take(BOB))
+    waiting = asyncio.create_task(fairness.take(BOB))
+    await asyncio.sleep(0)
+    shown = {path.rpartition("/")[2]: dump({}) for path, dump in dumps(fairness).items()}
+    [row] = [line for line in shown["dump_requests"].splitlines() if line.endswith("0001-01-01T00:00:00Z")]
+    assert [cell.strip() for cell in row.split(",")][3:5] == ["0", "bob"]
+    [row] = [line for line in shown["dump_queues"].splitlines() if line.endswith("0.00300000ss")]
+    assert [cell.strip() for cell in row.split(",")][2:5] == ["1", "0", "0"]
+    for seat in seats:
+        seat.release()
+    (await waiting).release()
+
+
+def test_who_is_refused_waits_longer_while_many_are():
+    retry = RetryAfter()
+    told = [(0, 5, 1), (1, 11, 2), (2, 1, 2), (3, 11, 4), (4, 1, 4), (7, 1, 8), (11, 1, 8), (15, 1, 7), (17, 1, 6)]
+    for now, refusals, seconds in [*told, (21, 14, 5), (22, 1, 10)]:
+        assert [retry.refused(now + 0.5) for _ in range(refusals)][-1] == seconds
+
+
+async def test_a_refusal_says_which_level_refused():
+    fairness = Fairness(600)
+    asked = ask(User("nobody", groups=()))
+    seats = []
+    with pytest.raises(ApiError) as refused:
+        while len(seats) < 600:
+            seats.append(await fairness.take(asked))
+    error = refused.value
+    assert isinstance(error, Busy) and error.retry_after == 1
+    assert error.headers == seats[0].headers and "X-Kubernetes-PF-PriorityLevel-UID" in error.headers
+    for seat in seats:
+        seat.release()
 
 
 async def test_plain_limits():
     limits = InFlight(1, 1)
     bob = user("bob")
     place = await limits.take(ask(bob))
+    await limits.take(ask(bob, "watch"))
     with pytest.raises(ApiError):
         await limits.take(ask(bob))
     (await limits.take(ask(bob, "create"))).release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,16 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         state(container("a", EXITED), container("s")),
         {"kill_pod": True},
     ),
+    "init ended well, but something in it ran out of memory": (
+        pod("a", "ij"),
+        state(replace(container("i", EXITED), reason="OOMKilled")),
+        {"start_init": ["i"]},
+    ),
+    "sidecar changed": (
+        pod("a", "s", "s"),
+        state(container("a"), container("s", image="old")),
+        {"kill": ["s0"], "start_init": ["s"]},
+    ),
     "unknown is killed and started": (
         pod("ab"),
         state(container("a"), container("b", UNKNOWN)),
@@ -182,6 +193,15 @@ def test_a_sidecar_with_a_startup_probe_holds_back_the_next() -> None:
     assert compute_actions(wanted, state(container("s")), ProbeView(startup=lambda _: True)).start_init == ["i"]
     failed = compute_actions(wanted, state(container("s")), ProbeView(startup=lambda _: False))
     assert list(failed.kill) == ["s0"] and failed.start_init == ["s"]
+
+
+def test_a_sidecars_liveness_holds_nobody_back() -> None:
+    wanted, probes = pod("a", "si", "s"), ProbeView(liveness=lambda _: False)
+    plan = compute_actions(wanted, state(container("s")), probes)
+    assert list(plan.kill) == ["s0"] and plan.start_init == ["s", "i"]
+    assert plan.kill["s0"].message == "Init container s failed liveness probe"
+    wanted["spec"]["initContainers"][0]["startupProbe"] = {"exec": {"command": ["x"]}}
+    assert compute_actions(wanted, state(container("s")), probes).nothing, "it has not started yet"
 
 
 def test_nothing_is_restarted_in_a_pod_that_is_being_deleted() -> None:

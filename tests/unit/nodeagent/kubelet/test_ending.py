@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxState, State
 from nodeagent.kubelet.sandboxes import NodeView
 from nodeagent.kubelet.status.manager import StatusManager
-from nodeagent.kubelet.sync import PodSyncer
+from nodeagent.kubelet.sync import Outcome, PodSyncer
 from nodeagent.kubelet.workers import PodWorkers
 from tests.unit.nodeagent.kubelet.sink import Sink
 
@@ -241,15 +242,31 @@ class Volumes:
         pass
 
 
-def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any] | None) -> PodSyncer:
+class Idle:
+    """Has a sandbox for every pod, and starts nothing."""
+
+    def note_ends(self, _state: PodState) -> None:
+        pass
+
+    async def ensure(self, *_: Any) -> object:
+        return object()
+
+    async def start_all(self, *_: Any) -> float:
+        return math.inf
+
+
+def make_syncer(
+    runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any] | None, *, network: str = "none", **more: Any
+) -> PodSyncer:
     """Of a node without a network. api: the pod as the API has it."""
     nothing: Any = None
+    idle: Any = Idle()
     volumes: Any = Volumes()
     recorder, observer, classes = Recorder(sink, "node"), Observer(runtime), RuntimeClasses(None, clock)
     return PodSyncer(
         observer=observer,
-        sandboxes=nothing,
-        starting=nothing,
+        sandboxes=idle,
+        starting=idle,
         killer=Killer(runtime, clock, recorder),
         handlers=Handlers(runtime, classes),
         namespaces=nothing,
@@ -258,8 +275,9 @@ def make_syncer(runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any
         status=StatusManager(None, lambda _: api, clock),
         probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
         recorder=recorder,
-        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem="none"),
+        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem=network),
         clock=clock,
+        **more,
     )
 
 
@@ -288,16 +306,39 @@ async def test_a_deadline_counts_from_the_pods_start_and_may_be_moved() -> None:
     assert sink.said.count(late) == 1
 
 
+async def test_a_pod_that_gives_no_sign_is_looked_at_again() -> None:
+    """As often as syncFrequency says: volumes follow their ConfigMaps by it."""
+    runtime = Broken(clock := ManualClock())
+    runtime.box = cri.PodSandboxStatus(
+        id="box",
+        metadata=Broken.box.metadata,
+        state=cri.SANDBOX_READY,
+        network=cri.PodSandboxNetworkStatus(ip="10.0.0.1"),
+    )
+    for frequency in (60.0, 7.0):
+        syncer = make_syncer(runtime, clock, Sink(), None, network="", resync=frequency)
+        wanted = pod(container("main"))
+        assert (await syncer.sync_pod(wanted)).again_in == frequency
+        wanted["spec"]["activeDeadlineSeconds"] = 5
+        assert (await syncer.sync_pod(wanted)).again_in == 5
+
+
 class Syncer:
     """Ends pods when told; notes the grace that each attempt was given."""
 
     def __init__(self) -> None:
         self.graces: list[int | None] = []
+        self.running: list[str] = []
         self.ended = asyncio.Event()
 
-    async def sync_terminating(self, _pod: Any, _uid: str, grace: int | None) -> None:
+    async def sync_pod(self, wanted: Any) -> Outcome:
+        self.running.append(wanted["metadata"]["uid"])
+        return Outcome()
+
+    async def sync_terminating(self, _pod: Any, uid: str, grace: int | None) -> None:
         self.graces.append(grace)
-        await self.ended.wait()
+        if not self.running or uid in self.running:
+            await self.ended.wait()
 
     async def sync_terminated(self, *_: Any, **__: Any) -> None:
         pass
@@ -333,3 +374,24 @@ async def test_only_a_shorter_grace_begins_an_end_anew() -> None:
     syncer.ended.set()
     await clock.advance(0)
     assert "u" not in workers
+
+
+async def test_of_several_manifests_of_one_name_only_one_runs_at_a_time() -> None:
+    """A file that is changed twice while the first pod ends: the second never has its turn, and gives none away."""
+    clock, syncer = ManualClock(), Syncer()
+    stand_in: Any = syncer
+    workers = PodWorkers(stand_in, Recorder(None, "node"), clock, lambda _: None)
+    for uid in ("first", "second", "third"):
+        manifest = pod(container("main"))
+        manifest["metadata"] |= {"uid": uid, "annotations": {"kubernetes.io/config.source": "file"}}
+        workers.update(manifest)
+        await clock.advance(0)
+        if uid != "third":
+            workers.remove(uid)
+            await clock.advance(0)
+    assert syncer.running == ["first"] and workers.is_ending("p_n")
+    syncer.ended.set()
+    await clock.advance(0)
+    assert syncer.running == ["first", "third"] and "first" not in workers
+    assert not workers.is_ending("p_n")
+    await workers.stop()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientConnectorError, ClientSession, web
+from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
@@ -287,20 +289,29 @@ async def stuck() -> None:
 
 
 def server(
-    gate: Gate, folder: Path, debugging: bool = True, *, registry: PodRegistry | None = None, runtime: Any = None
+    gate: Gate,
+    folder: Path,
+    debugging: bool = True,
+    *,
+    registry: PodRegistry | None = None,
+    runtime: Any = None,
+    ports: tuple[int, int] = (0, 0),
 ) -> KubeletServer:
-    """A server of a node without pods, unless there are some in `registry`; `main` runs in all of them."""
-    nothing: Any = None
+    """A server of a node without pods, unless there are some in `registry`; `main` runs in all of them. Without TLS."""
+
+    def tls() -> Any:
+        return None
+
     measured: Any = type("Nothing", (), {"add_routes": lambda *_: None})()
 
     def status(_: Any) -> dict[str, Any]:
         return {"containerStatuses": [{"name": "main", "containerID": "containerd://1", "state": {"running": {}}}]}
 
     return KubeletServer(
-        address="", port=0, tls=nothing, gate=gate, registry=registry or PodRegistry(), status=status, runtime=runtime,
-        measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
+        address="127.0.0.1", port=ports[0], tls=tls, gate=gate, registry=registry or PodRegistry(), status=status,
+        runtime=runtime, measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
         health=Health({"syncloop": stuck}),
-        clock=ManualClock(), trace=Trace("kubelet"),
+        clock=ManualClock(), trace=Trace("kubelet"), read_only_port=ports[1],
     )  # fmt: skip
 
 
@@ -450,3 +461,27 @@ async def test_the_server_is_as_well_as_the_sync_loop(tmp_path: Path, path: str,
     async with TestClient(TestServer(server(gate, tmp_path).application())) as client:
         found = await client.get(path)
         assert (found.status, await found.text()) == answer
+
+
+async def test_the_read_only_port_tells_everybody_and_does_nothing(tmp_path: Path) -> None:
+    nobody: Any = None  # whom the gate would let in
+    ports = unused_port(), unused_port()
+    both = server(nobody, tmp_path, ports=ports)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(both.run(stop))
+    told = {"/pods": 200, "/configz": 404, "/exec/n/p/main": 405, "/checkpoint/n/p/main": 404}
+    async with ClientSession(f"http://127.0.0.1:{ports[1]}") as client:
+        while True:
+            with contextlib.suppress(ClientConnectorError):
+                async with client.get("/healthz"):
+                    break
+            await asyncio.sleep(0)
+        for path, status in told.items():
+            async with client.get(path) as answer:
+                assert (path, answer.status) == (path, status)
+                if status == 405:
+                    assert await answer.text() == "Debug endpoints are disabled.\n"
+        async with client.post("/checkpoint/n/p/main") as answer:
+            assert answer.status == 404
+    stop.set()
+    await serving

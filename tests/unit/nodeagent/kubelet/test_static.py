@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.pods import MIRROR
 from nodeagent.kubelet import pods
-from nodeagent.kubelet.sources.mirrors import render_mirror
+from nodeagent.kubelet.sources.mirrors import MirrorManager, render_mirror
 from nodeagent.kubelet.sources.registry import PodRegistry
 from nodeagent.kubelet.sources.static import BadManifest, StaticSource, parse_manifest
 
@@ -77,6 +78,23 @@ def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
     assert directory.told[-1] == []
 
 
+def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path) -> None:
+    """As whoever makes a manifest of `kubectl get -o yaml` has it."""
+    registry = PodRegistry()
+    said: list[str] = []
+    registry.update = lambda pod: said.append(f"{pods.uid(pod)} {pod['spec']['containers'][0]['image']}")
+    registry.remove = lambda uid: said.append(f"end {uid}")
+    clock = ManualClock()
+    source = StaticSource(tmp_path, "n", fine, registry.set_static, clock)
+    text = TEXT.replace("name: web", "name: web, uid: mine")
+    for image in ("i", "i", "second"):
+        (tmp_path / "a.yaml").write_text(text.replace("image: i", f"image: {image}"))
+        source.scan()
+    assert said == ["mine i", "mine second"]
+    [pod] = registry.static()
+    assert pods.notes(pod)[pods.CONFIG_HASH] == "mine"
+
+
 def test_an_absent_directory_is_an_empty_one(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "none")
     directory.source.scan()
@@ -112,3 +130,38 @@ def test_one_name_two_pods_is_an_end_and_a_beginning() -> None:
     registry.api_put(old)
     registry.api_replaced(old, new)
     assert said == ["run 1", "end 1", "run 2"]
+
+
+class Api:
+    """Deletes pods, and says which."""
+
+    def __init__(self) -> None:
+        self.deleted: asyncio.Queue[str] = asyncio.Queue()
+
+    async def delete(self, _resource: Any, name: str, _namespace: str, **_: Any) -> None:
+        self.deleted.put_nowait(name)
+
+
+@pytest.mark.parametrize("text", [None, TEXT.replace("image: i", "image: j")])
+async def test_a_mirror_stays_until_nothing_of_its_pod_runs(text: str | None) -> None:
+    registry, api, asked = PodRegistry(), Api(), list[str]()
+    pod = parse_manifest(TEXT, "/m/web.yaml", "n", fine)
+    mirror = render_mirror(pod, "node-uid")
+    mirror["metadata"]["uid"] = "mirror-uid"
+    registry.set_static([parse_manifest(text, "/m/web.yaml", "n", fine)] if text else [])
+    registry.api_put(mirror)
+
+    def ending(full_name: str) -> bool:
+        asked.append(full_name)
+        return len(asked) == 1
+
+    client: Any = api
+    mirrors = MirrorManager(client, registry, "n", lambda: True, ending)
+    loop = asyncio.create_task(mirrors.run())
+    while not asked:
+        await asyncio.sleep(0)
+    assert api.deleted.empty()
+    mirrors.kick()
+    assert await api.deleted.get() == "web-n"
+    assert asked == ["web-n_default"] * 2
+    loop.cancel()

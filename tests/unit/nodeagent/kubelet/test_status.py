@@ -68,6 +68,12 @@ PHASES = {
     "crashed, always": (pod("a"), [container("a", E, 1)], False, "Running"),
     "done, never": (pod("a", policy="Never"), [container("a", E)], False, "Succeeded"),
     "failed, never": (pod("a", policy="Never"), [container("a", E, 1)], False, "Failed"),
+    "init without memory, never": (
+        pod("a", policy="Never", init=("i",)),
+        [container("i", E, reason="OOMKilled")],
+        False,
+        "Failed",
+    ),
     "one failed, one runs": (
         pod("a", "b", policy="Never"),
         [container("a", E, 1), container("b", R)],

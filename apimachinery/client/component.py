@@ -15,8 +15,10 @@ from apimachinery.client.open_paths import HEALTH, OpenPaths
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError, Problems, boolean
+from apimachinery.kit.flags import FlagParser
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from apimachinery.meta import times
+from apimachinery.meta.common_flags import COMPONENT, RELEASE
 
 if TYPE_CHECKING:
     from apimachinery.client.leader import LeaderElector
@@ -78,8 +80,11 @@ class ComponentConfig:
         return context
 
 
-def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0.0.0.0") -> None:
-    """The flags that `read_flags` reads. `port`: where the component serves when it is told nothing."""
+def flag_parser(name: str, description: str, port: int, bind_address: str = "0.0.0.0") -> FlagParser:
+    """The flags that `read_flags` reads, and those of upstream that change nothing. `port`: where the component serves
+    when it is told nothing."""
+    parser = FlagParser(name, description, RELEASE)
+    parser.accept(COMPONENT)
     add = parser.add_argument
     add("--kubeconfig", help="file with the API server's address and our credentials")
     add("--leader-elect", type=boolean, nargs="?", const=True, help="lead only while holding the lease (true)")
@@ -96,7 +101,8 @@ def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0
     for flag in ("--authentication-kubeconfig", "--authorization-kubeconfig"):
         add(flag, help="accepted: who asks, and may, is asked for with --kubeconfig's identity")
     add("--profiling", type=boolean, nargs="?", const=True, default=True, help="accepted: no profiles are served")
-    add("--v", type=int, default=0, help="log verbosity")
+    add("-v", "--v", type=int, default=0, help="log verbosity")
+    return parser
 
 
 def read_flags(

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.kit.config import FlagError, Problems
+from apimachinery.kit.flags import FlagParser
+from apimachinery.kit.flags import switch as as_switch
 from apimachinery.kit.tls_choice import TLSChoice
 from apimachinery.meta import feature_gates, times
+from apimachinery.meta.common_flags import RELEASE
+from controlplane.apiserver.accepted_flags import ACCEPTED, DEPRECATED
 
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 
 
 class Flags:
     """A command line. Every method gives what a flag says; a problem is added to `problems`, and something of the right
-    type is given all the same, so that all problems are told at once. Raises ConfigError for a flag without its value.
+    type is given all the same, so that all problems are told at once. Raises FlagError for what cannot be read.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        self._given, unknown = _parser().parse_known_args(list(argv))
-        self._names = {word.partition("=")[0] for word in argv}
+        self._given = _parser().read(argv)
         self.problems = Problems()
-        self._words = frozenset(word.partition("=")[0] for word in argv)
-        for word in unknown:
-            told = f"unknown flag: {word.partition('=')[0]}" if word[:1] == "-" else f"unexpected {word}"
-            self.problems.add("arguments", told)
+        self._words = frozenset(word.partition("=")[0].replace("_", "-") for word in argv)
 
     def text(self, name: str) -> str:
         """As it was given."""
@@ -36,7 +34,7 @@ class Flags:
 
     def was_given(self, name: str) -> bool:
         """Whether the command line says anything of it."""
-        return f"--{name}" in self._names
+        return f"--{name}" in self._words
 
     def each(self, name: str) -> tuple[str, ...]:
         """Of a flag that may be given more than once, and must be once."""
@@ -138,8 +136,7 @@ class Flags:
         try:
             seconds = times.parse_duration(self.text(name))
         except ValueError as error:
-            self.problems.add(f"--{name}", str(error))
-            return 0.0
+            raise FlagError(f'invalid argument "{self.text(name)}" for "--{name}" flag: {error}') from None
         if seconds < 0:
             self.problems.add(f"--{name}", "must not be negative")
         return seconds
@@ -174,19 +171,18 @@ class Flags:
         return found, other
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError([message])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="kube-apiserver", allow_abbrev=False, description="Serves the Kubernetes API.")
+def _parser() -> FlagParser:
+    parser = FlagParser("kube-apiserver", "Serves the Kubernetes API.", RELEASE, silent=True)
+    parser.accept(ACCEPTED)
+    parser.deprecate(DEPRECATED)
 
     def flag(name: str, default: str = "", text: str = "") -> None:
         parser.add_argument(f"--{name}", default=default, help=text)
 
     def switch(name: str, default: bool) -> None:
-        parser.add_argument(f"--{name}", nargs="?", const="true", default="true" if default else "false")
+        parser.add_argument(
+            f"--{name}", type=as_switch, nargs="?", const="true", default="true" if default else "false"
+        )
 
     flag("etcd-servers", text="comma-separated URLs of etcd")
     flag("etcd-prefix", "/registry", "what every key begins with")

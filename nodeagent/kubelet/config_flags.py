@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import boolean
+from apimachinery.kit.flags import FlagParser, Kind, integer, switch
 from apimachinery.meta import feature_gates
+from apimachinery.meta.common_flags import LOGS, duration
 
 from . import config_rules
+from .node.render import VERSION
 
 _LABEL = re.compile(r"^([-a-zA-Z0-9.]+/)?[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$")
 
@@ -174,3 +177,70 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "eviction-max-pod-grace-period": ("evictionMaxPodGracePeriod", int),
     "eviction-pressure-transition-period": ("evictionPressureTransitionPeriod", str),
 }
+
+# Flags of upstream that change nothing here.
+ACCEPTED: dict[str, Kind] = {
+    **LOGS,
+    "application-metrics-count-limit": integer,
+    "boot-id-file": str,
+    "cloud-config": str,
+    "container-hints": str,
+    "containerd": str,
+    "containerd-namespace": str,
+    "enable-load-reader": boolean,
+    "event-storage-age-limit": str,
+    "event-storage-event-limit": str,
+    "exit-on-lock-contention": boolean,
+    "experimental-allocatable-ignore-eviction": boolean,
+    "experimental-mounter-path": str,
+    "global-housekeeping-interval": duration,
+    "housekeeping-interval": duration,
+    "keep-terminated-pod-volumes": boolean,
+    "lock-file": str,
+    "log-cadvisor-usage": boolean,
+    "machine-id-file": str,
+    "manifest-url": str,
+    "manifest-url-header": str,
+    "maximum-dead-containers": integer,
+    "maximum-dead-containers-per-container": integer,
+    "minimum-container-ttl-duration": duration,
+    "reserved-memory": str,
+    "runonce": boolean,
+    "show-hidden-metrics-for-version": str,
+    "storage-driver-buffer-duration": duration,
+}
+_TO_FILE = (
+    "This parameter should be set via the config file specified by the Kubelet's --config flag. See "
+    "https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more information."
+)
+_TO_EVICTION = "Use --eviction-hard or --eviction-soft instead. Will be removed in a future version."
+DEPRECATED: dict[str, str] = {
+    **dict.fromkeys(FILE_FLAGS, _TO_FILE),
+    **dict.fromkeys(
+        ("maximum-dead-containers", "maximum-dead-containers-per-container", "minimum-container-ttl-duration"),
+        _TO_EVICTION,
+    ),
+    "keep-terminated-pod-volumes": "will be removed in a future version",
+    "pod-infra-container-image": (
+        "will be removed in 1.35. Image garbage collector will get sandbox image information from CRI."
+    ),
+}
+
+
+def flag_parser() -> FlagParser:
+    """What it reads is text, of numbers and switches such that is one."""
+    parser = FlagParser("kubelet", "The node agent.", VERSION, silent=True)
+    parser.accept(ACCEPTED)
+    parser.deprecate(DEPRECATED)
+    parser.add_argument("--config", help="KubeletConfiguration file; flags win over it")
+    for flag, (_, kind) in (OWN_FLAGS | FILE_FLAGS).items():
+        names = [f"--{flag}", *([f"-{flag}"] if len(flag) == 1 else [])]
+        if kind is boolean:
+            parser.add_argument(*names, dest=flag, type=switch, nargs="?", const="true")
+        else:
+            parser.add_argument(*names, dest=flag, type=_number if kind is int else str)
+    return parser
+
+
+def _number(text: str) -> str:
+    return str(integer(text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import os
 import re
@@ -14,9 +13,12 @@ from typing import Any
 import yaml
 
 from apimachinery.kit.config import Problems, boolean
+from apimachinery.kit.flags import FlagParser
+from apimachinery.meta.common_flags import RELEASE
 from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
 
+from .accepted_flags import ACCEPTED
 from .node import PRIMARY, include_localhost
 from .tracking import OPTIONS, Tracking, read_tracking
 
@@ -83,8 +85,8 @@ class Config:
 
 
 def parse(argv: Sequence[str]) -> Config:
-    """Raises ConfigError with every problem of flags and file; SystemExit for --help and flags that do not exist."""
-    flags = vars(_parser().parse_args(argv))
+    """Raises ConfigError with every problem of flags and file; SystemExit for --help and --version."""
+    flags = vars(_parser().read(argv))
     problems = Problems()
     path: Path | None = flags.pop("config")
     values = _from_file(path, problems) if path is not None else {}
@@ -92,8 +94,9 @@ def parse(argv: Sequence[str]) -> Config:
     return _checked(values, problems)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kube-proxy", description="The service proxy and pod network of a node.")
+def _parser() -> FlagParser:
+    parser = FlagParser("kube-proxy", "The service proxy and pod network of a node.", RELEASE)
+    parser.accept(ACCEPTED)
 
     def flag(*names: str, **options: Any) -> None:
         parser.add_argument(*names, default=None, **options)
@@ -128,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
          help="FIRST-LAST: addresses of load balancers that this node may answer for; one range of each family, "
               "joined by a comma")  # fmt: skip
     flag("--pod-mtu", dest="pod_mtu", type=int, help="MTU of pods in bytes; 0: that of the uplink")
-    flag("--cleanup", action="store_const", const=True, help="remove every rule and route of ours, and exit")
+    flag("--cleanup", type=boolean, nargs="?", const=True, help="remove every rule and route of ours, and exit")
     flag("--v", "-v", dest="verbosity", type=int, help="log verbosity")
     return parser
 

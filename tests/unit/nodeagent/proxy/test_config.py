@@ -34,6 +34,16 @@ def test_file_and_flags(tmp_path: Path) -> None:
     assert config.node_port_addresses == ("192.0.2.0/24",) and config.oom_score_adj == -500
 
 
+def test_upstreams_flags_start_ours() -> None:
+    config = parse([
+        "--kubeconfig=/proxy.conf", "--hostname-override=a", "--bind-address=0.0.0.0", "--bind-address-hard-fail",
+        "--config-sync-period=15m", "--feature-gates=NFTablesProxyMode=true", "--ipvs-strict-arp=true",
+        "--ipvs-scheduler=rr", "--kube-api-burst=10", "--kube-api-qps=5", "--profiling=false", "--cleanup=false",
+        "--logging-format=json", "--vmodule=a=1", "-v=3",
+    ])  # fmt: skip
+    assert config.verbosity == 3 and not config.cleanup
+
+
 def test_every_problem_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse([

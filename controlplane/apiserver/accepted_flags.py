@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery.kit.config import boolean
-from apimachinery.kit.flags import Kind, integer
+from apimachinery.kit.flags import Kind, decimal, integer
 from apimachinery.meta.common_flags import LOGS, METRICS, SERVING, duration, unsupported
 
 
@@ -14,6 +14,13 @@ def _storage(text: str) -> str:
             "--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'"
         )
     return text
+
+
+def _goaway(text: str) -> float:
+    """Raises ValueError with upstream's words."""
+    if not 0 <= decimal(text) <= 0.02:
+        raise ValueError("--goaway-chance can not be less than 0 or greater than 0.02")
+    return decimal(text)
 
 
 ACCEPTED: dict[str, Kind] = {
@@ -36,6 +43,7 @@ ACCEPTED: dict[str, Kind] = {
     "etcd-db-metric-poll-interval": duration,
     "etcd-servers-overrides": unsupported("all objects are kept in one store: --etcd-servers"),
     "external-hostname": str,
+    "goaway-chance": _goaway,  # of HTTP/2, which is not spoken
     "kubelet-port": integer,
     "kubelet-read-only-port": integer,
     "kubelet-timeout": duration,

@@ -155,6 +155,10 @@ class Config(Struct, frozen=True):
     etcd_healthcheck_timeout: float = 2.0
     etcd_readycheck_timeout: float = 2.0
     etcd_compaction_interval: float = 300.0
+    request_timeout: float = 60.0
+    min_request_timeout: float = 1800.0
+    cors_allowed_origins: tuple[str, ...] = ()
+    hsts_directives: tuple[str, ...] = ()
     history_retention: float = 3600.0
     verbosity: int = 0
 
@@ -258,6 +262,10 @@ def parse(argv: Sequence[str]) -> Config:
         etcd_healthcheck_timeout=flags.duration("etcd-healthcheck-timeout"),
         etcd_readycheck_timeout=flags.duration("etcd-readycheck-timeout"),
         etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
+        request_timeout=flags.duration("request-timeout"),
+        min_request_timeout=float(flags.number("min-request-timeout", 0, 1 << 31)),
+        cors_allowed_origins=_origins(flags),
+        hsts_directives=_hsts(flags),
         history_retention=flags.duration("history-retention"),
         verbosity=flags.number("v", 0, 10),
     )
@@ -272,6 +280,26 @@ def _max_token_expiration(flags: Flags) -> int:
         told = "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds"
         flags.problems.add("--service-account-max-token-expiration", told)
     return int(seconds)
+
+
+def _origins(flags: Flags) -> tuple[str, ...]:
+    found = flags.every("cors-allowed-origins")
+    if found:
+        from controlplane.apiserver.front.browsers import wrong_origins  # which few servers need
+
+        for what in wrong_origins(found):
+            flags.problems.add("--cors-allowed-origins", what)
+    return found
+
+
+def _hsts(flags: Flags) -> tuple[str, ...]:
+    found = flags.every("strict-transport-security-directives")
+    if found:
+        from controlplane.apiserver.front.browsers import wrong_directives
+
+        for what in wrong_directives(found):
+            flags.problems.add("--strict-transport-security-directives", what)
+    return found
 
 
 def _authorization_file(flags: Flags, problems: Problems) -> ConfigurationFile | None:

@@ -43,6 +43,11 @@ class Flags:
             self.problems.add(f"--{name}", "is a required flag")
         return tuple(found)
 
+    def every(self, name: str) -> tuple[str, ...]:
+        """Separated by commas, of a flag that may be given more than once; empty ones too."""
+        given: list[str] = getattr(self._given, name.replace("-", "_"))
+        return tuple(word for text in given if text for word in text.split(","))
+
     def words(self, name: str) -> tuple[str, ...]:
         """Separated by commas."""
         return tuple(word for word in self.text(name).split(",") if word)
@@ -283,6 +288,13 @@ def _parser() -> FlagParser:
     switch("aggregator-reject-forwarding-redirect", True)
     flag("event-ttl", "1h0m0s")
     parser.add_argument("--runtime-config", action="append", default=[], help="GROUP/VERSION[/RESOURCE]=false,…")
+    flag("request-timeout", "1m0s", "how long a request may take that is not long-running")
+    flag("min-request-timeout", "1800", "seconds that a watch lasts at least when its client does not say")
+    for listed, text in (
+        ("cors-allowed-origins", "patterns of origins whose pages may read answers, held at both ends of the host"),
+        ("strict-transport-security-directives", "max-age=SECONDS,includeSubDomains,preload"),
+    ):
+        parser.add_argument(f"--{listed}", action="append", default=[], help=text)
     flag("shutdown-delay-duration", "0s", "how long a server that was told to end goes on serving, without being ready")
     switch("shutdown-send-retry-after", False)
     gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, SupplementalGroupsPolicy, UserNamespacesSupport"

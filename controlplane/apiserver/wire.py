@@ -73,12 +73,13 @@ from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
 from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
+from controlplane.apiserver.front.browsers import Browsers
 from controlplane.apiserver.front.components import Ask, Components, beside, within
 from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.health import RELOAD_HOOK, Check, started_parts
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
-from controlplane.apiserver.front.server import REQUEST_TIMEOUT, Front
+from controlplane.apiserver.front.server import Front
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
@@ -153,7 +154,7 @@ class ApiServer:
                 log.warning("the kubernetes service still names this server: %s", error)
             await self._clock.sleep(delay)
         if config.shutdown_send_retry_after:
-            await self._front_door.drain(REQUEST_TIMEOUT)
+            await self._front_door.drain(config.request_timeout)
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Serve; everything that was started is ended by `undo`."""
@@ -316,7 +317,7 @@ class ApiServer:
         components = ComponentStatuses(probes, tables)
         reviews = Reviews(authorizer, bearers, policy)
         subresources = Subresources(registry, reviews, tokens, streams, components, tables)
-        resources = Resources(registry, subresources, authorizer, tables)
+        resources = Resources(registry, subresources, authorizer, tables, config.min_request_timeout)
 
         async def ping() -> None:
             return None
@@ -364,7 +365,14 @@ class ApiServer:
             auditor=_auditor(config, clock),
             seats=self._seats,
             trace=self._glass_box.trace,
+            browsers=_browsers(config),
+            limit=config.request_timeout,
         )
+
+
+def _browsers(config: Config) -> Browsers | None:
+    told = config.cors_allowed_origins or config.hsts_directives
+    return Browsers(config.cors_allowed_origins, config.hsts_directives) if told else None
 
 
 def build(

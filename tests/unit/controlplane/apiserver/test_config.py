@@ -107,6 +107,33 @@ def test_switches_are_read_as_go_reads_them(needed):
     assert parse([*words, "--allow-privileged=1"]).allow_privileged
 
 
+def test_what_hardened_servers_say(needed):
+    words = [*needed, "--storage-sqlite=/tmp/x"]
+    config = parse(
+        [
+            *words,
+            "--request-timeout=5m0s",
+            "--min-request-timeout=60",
+            "--goaway-chance=0.001",
+            r"--cors-allowed-origins=//a\.example\.com$,//b\.example\.com$",
+            "--cors-allowed-origins=^http://localhost:",
+            "--strict-transport-security-directives=max-age=1,preload",
+        ]
+    )
+    assert (config.request_timeout, config.min_request_timeout) == (300.0, 60.0)
+    assert config.cors_allowed_origins == (r"//a\.example\.com$", r"//b\.example\.com$", "^http://localhost:")
+    assert config.hsts_directives == ("max-age=1", "preload")
+    for wrong in (
+        "--request-timeout=-1s",
+        "--min-request-timeout=-1",
+        "--goaway-chance=0.5",
+        "--cors-allowed-origins=.*",
+        "--strict-transport-security-directives=always",
+    ):
+        with pytest.raises(ConfigError, match=wrong.partition("=")[0]):
+            parse([*words, wrong])
+
+
 def test_flags_without_an_effect_start_a_server(needed, capsys):
     parse(
         [

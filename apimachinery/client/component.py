@@ -15,7 +15,7 @@ from apimachinery.client.open_paths import HEALTH, OpenPaths
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError, Problems, boolean
-from apimachinery.kit.flags import FlagParser
+from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from apimachinery.meta import times
 from apimachinery.meta.common_flags import COMPONENT, RELEASE
@@ -95,8 +95,13 @@ def flag_parser(name: str, description: str, port: int, bind_address: str = "0.0
     add("--tls-cert-file", type=Path, help="its certificate; one is made where none is given")
     add("--tls-private-key-file", type=Path)
     add("--tls-min-version", default="", help="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
-    add("--tls-cipher-suites", default="", help="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
-    add("--authorization-always-allow-paths", default=",".join(HEALTH),
+    add(
+        "--tls-cipher-suites",
+        action=Joined,
+        default="",
+        help="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen",
+    )
+    add("--authorization-always-allow-paths", action=Joined, default=",".join(HEALTH),
         help="comma-separated paths for everybody; a trailing * stands for all below")  # fmt: skip
     for flag in ("--authentication-kubeconfig", "--authorization-kubeconfig"):
         add(flag, help="accepted: who asks, and may, is asked for with --kubeconfig's identity")

@@ -138,6 +138,19 @@ class FlagParser(argparse.ArgumentParser):
         return f"--{name}={text}"
 
 
+class Joined(argparse.Action):
+    """Of a list that may be given more than once: all that is said, joined by commas."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._said: list[str] = []
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: object = None) -> None:
+        """Once for each."""
+        self._said.append(str(values))
+        setattr(namespace, self.dest, ",".join(filter(None, self._said)))
+
+
 class _Accepted(argparse.Action):
     def __call__(self, *args: Any, **options: Any) -> None:
         """Nothing is kept."""

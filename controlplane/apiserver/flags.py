@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apimachinery.kit.config import FlagError, Problems
-from apimachinery.kit.flags import FlagParser
+from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.kit.flags import switch as as_switch
 from apimachinery.kit.tls_choice import TLSChoice
 from apimachinery.meta import feature_gates, times
@@ -184,12 +184,15 @@ def _parser() -> FlagParser:
     def flag(name: str, default: str = "", text: str = "") -> None:
         parser.add_argument(f"--{name}", default=default, help=text)
 
+    def words(name: str, default: str = "", text: str = "") -> None:
+        parser.add_argument(f"--{name}", action=Joined, default=default, help=text)
+
     def switch(name: str, default: bool) -> None:
         parser.add_argument(
             f"--{name}", type=as_switch, nargs="?", const="true", default="true" if default else "false"
         )
 
-    flag("etcd-servers", text="comma-separated URLs of etcd")
+    words("etcd-servers", text="comma-separated URLs of etcd")
     flag("etcd-prefix", "/registry", "what every key begins with")
     flag("etcd-cafile")
     flag("etcd-certfile")
@@ -199,7 +202,7 @@ def _parser() -> FlagParser:
     flag("tls-cert-file")
     flag("tls-private-key-file")
     flag("tls-min-version", text="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
-    flag("tls-cipher-suites", text="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
+    words("tls-cipher-suites", text="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
     switch("service-account-lookup", True)  # tokens are always looked up: there is no reason to believe stale ones
@@ -245,17 +248,17 @@ def _parser() -> FlagParser:
     flag("oidc-username-prefix", text="before every name; -: nothing; not given: the issuer and #, but for email")
     flag("oidc-groups-claim", text="a string, or a list of them")
     flag("oidc-groups-prefix")
-    flag("oidc-signing-algs", "RS256", "comma-separated; ES, PS and RS with 256, 384 and 512")
+    words("oidc-signing-algs", "RS256", "comma-separated; ES, PS and RS with 256, 384 and 512")
     parser.add_argument("--oidc-required-claim", action="append", default=[], help="CLAIM=VALUE")
-    flag("api-audiences")
+    words("api-audiences")
     flag("service-cluster-ip-range", "10.96.0.0/12")
     flag("service-node-port-range", "30000-32767")
     flag("kubelet-client-certificate")
     flag("kubelet-client-key")
     flag("kubelet-certificate-authority")
-    flag("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
+    words("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
     flag("authorization-config", text="an AuthorizationConfiguration; instead of the other flags of authorization")
-    flag("authorization-mode", "AlwaysAllow")
+    words("authorization-mode", "AlwaysAllow")
     flag("authorization-policy-file", text="the policies of the mode ABAC, one a line")
     flag("authorization-webhook-config-file", text="a kubeconfig that names who decides, with the mode Webhook")
     flag("authorization-webhook-version", "v1beta1", "of the SubjectAccessReviews that are sent")
@@ -272,16 +275,16 @@ def _parser() -> FlagParser:
     switch("allow-privileged", False)
     switch("enable-bootstrap-token-auth", False)
     switch("profiling", True)
-    flag("enable-admission-plugins")
-    flag("disable-admission-plugins")
+    words("enable-admission-plugins")
+    words("disable-admission-plugins")
     flag("admission-control-config-file", text="configuration of admission plug-ins")
     flag("default-not-ready-toleration-seconds", "300")
     flag("default-unreachable-toleration-seconds", "300")
     flag("requestheader-client-ca-file")
-    flag("requestheader-allowed-names")
-    flag("requestheader-username-headers", "X-Remote-User")
-    flag("requestheader-group-headers", "X-Remote-Group")
-    flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+    words("requestheader-allowed-names")
+    words("requestheader-username-headers", "X-Remote-User")
+    words("requestheader-group-headers", "X-Remote-Group")
+    words("requestheader-extra-headers-prefix", "X-Remote-Extra-")
     flag("proxy-client-cert-file")
     flag("proxy-client-key-file")
     switch("enable-aggregator-routing", False)
@@ -298,7 +301,7 @@ def _parser() -> FlagParser:
     flag("shutdown-delay-duration", "0s", "how long a server that was told to end goes on serving, without being ready")
     switch("shutdown-send-retry-after", False)
     gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, SupplementalGroupsPolicy, UserNamespacesSupport"
-    flag("feature-gates", text=f"GATE=true,…; {gates} change something here")
+    words("feature-gates", text=f"GATE=true,…; {gates} change something here")
     flag("etcd-healthcheck-timeout", "2s", "how long the store may take when /livez or /readyz asks it")
     flag("etcd-readycheck-timeout", "2s", "how long it may take when /readyz asks whether it is ready")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apimachinery.client.component import ComponentConfig, flag_parser, given, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
-from apimachinery.kit.flags import FlagParser
+from apimachinery.kit.flags import FlagParser, Joined
 from controlplane.controllers.accepted_flags import ACCEPTED
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
@@ -184,7 +184,7 @@ def _parser() -> FlagParser:
     parser = flag_parser("kube-controller-manager", "Makes the cluster follow its objects.", DEFAULT_PORT)
     parser.accept(ACCEPTED)
     add = parser.add_argument
-    add("--controllers", default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
+    add("--controllers", action=Joined, default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
     add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False)
     add("--cluster-cidr", default="", help="pod addresses of the cluster; one of each family, joined by a comma")
     add("--node-cidr-mask-size", type=int, help="prefix length of each node's pod subnet: 24, for IPv6 64")

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from apimachinery.kit.config import Problems, boolean
-from apimachinery.kit.flags import FlagParser
+from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.common_flags import RELEASE
 from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
@@ -114,7 +114,7 @@ def _parser() -> FlagParser:
     flag("--masquerade-all", type=boolean, nargs="?", const=True, help="masquerade all traffic to ClusterIPs")
     flag("--iptables-localhost-nodeports", dest="localhost_node_ports", type=boolean, nargs="?", const=True,
          help="let node ports answer on 127.0.0.1")  # fmt: skip
-    flag("--nodeport-addresses", dest="node_port_addresses",
+    flag("--nodeport-addresses", action=Joined, dest="node_port_addresses",
          help="subnets of the addresses node ports answer on; primary: the node's own")  # fmt: skip
     flag("--oom-score-adj", type=int, help="what makes the kernel end others first when memory is short: -999")
     flag("--detect-local-mode", help="how traffic of pods is known: ClusterCIDR, by the pod network")

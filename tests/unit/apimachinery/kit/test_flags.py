@@ -3,7 +3,7 @@
 import pytest
 
 from apimachinery.kit.config import FlagError, boolean, or_exit
-from apimachinery.kit.flags import FlagParser, decimal, integer, switch
+from apimachinery.kit.flags import FlagParser, Joined, decimal, integer, switch
 
 
 @pytest.fixture
@@ -11,6 +11,7 @@ def parser():
     parser = FlagParser("kube-thing", "Does things.", "v1.32.0", silent=True)
     parser.add_argument("--name", default="")
     parser.add_argument("--each", action="append", default=[])
+    parser.add_argument("--list", action=Joined, default="x")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--share", type=float, default=1)
     parser.add_argument("--on-and-off", type=boolean, nargs="?", const=True, default=False)
@@ -29,6 +30,10 @@ def parser():
         (["--name="], "name", ""),
         (["--name=a", "--name", "b"], "name", "b"),
         (["--each=a", "--each", "b"], "each", ["a", "b"]),
+        (["--list=a,b", "--list", "c"], "list", "a,b,c"),
+        (["--list=x", "--list="], "list", "x"),
+        (["--list="], "list", ""),
+        ([], "list", "x"),
         (["--on-and-off"], "on_and_off", True),
         (["--on_and_off=F"], "on_and_off", False),
         (["--text-switch=1"], "text_switch", "true"),

@@ -107,6 +107,21 @@ def test_switches_are_read_as_go_reads_them(needed):
     assert parse([*words, "--allow-privileged=1"]).allow_privileged
 
 
+def test_lists_that_are_given_more_than_once_add_up(needed):
+    config = parse(
+        [
+            *needed,
+            "--storage-sqlite=/tmp/x",
+            "--enable-admission-plugins=NodeRestriction",
+            "--enable-admission-plugins=AlwaysPullImages,EventRateLimit",
+            "--authorization-mode=Node",
+            "--authorization-mode=RBAC",
+        ]
+    )
+    assert {"NodeRestriction", "AlwaysPullImages", "EventRateLimit"} <= set(config.admission_plugins)
+    assert config.authorization_modes == ("Node", "RBAC")
+
+
 def test_what_hardened_servers_say(needed):
     words = [*needed, "--storage-sqlite=/tmp/x"]
     config = parse(

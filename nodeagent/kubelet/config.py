@@ -18,6 +18,7 @@ from apimachinery.meta.times import parse_duration
 
 from . import config_rules
 from . import gates as feature_gates
+from .config_dropins import merged
 from .config_file import SCHEMA, Document, WrongType, defaults, nested, put, read_document
 from .config_flags import FILE_FLAGS, OWN_FLAGS, flag_parser
 
@@ -247,6 +248,9 @@ def load(argv: Sequence[str]) -> Config:
     document, warnings = defaults(), list[str]()
     if given.config:
         document |= read_document(Path(given.config), problems, warnings)
+    if directory := vars(given).pop("config-dir"):
+        document = merged(document, Path(directory), problems)
+    of_file = document.get("featureGates") or {}
     settings: dict[str, Any] = {}
     for flag, text in vars(given).items():
         if flag == "config" or text is None:
@@ -259,6 +263,8 @@ def load(argv: Sequence[str]) -> Config:
                 settings[name] = read(text)
         except (ValueError, WrongType) as error:
             problems.add(f"--{flag}", f"invalid argument {text!r}: {error}")
+    if of_file:
+        document["featureGates"] = of_file | document["featureGates"]  # a flag changes the gates that it names
     settings.pop("", None)
     if "root_dir" in settings:
         settings.setdefault("cert_dir", settings["root_dir"] / "pki")

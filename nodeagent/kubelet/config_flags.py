@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import boolean
-from apimachinery.kit.flags import FlagParser, Kind, integer, switch
+from apimachinery.kit.flags import FlagParser, Joined, Kind, integer, switch
 from apimachinery.meta import feature_gates
 from apimachinery.meta.common_flags import LOGS, duration
 
@@ -226,6 +226,8 @@ DEPRECATED: dict[str, str] = {
     ),
 }
 
+_LISTS = (_labels, _listed, _pairs, feature_gates.parse)
+
 
 def flag_parser() -> FlagParser:
     """What it reads is text, of numbers and switches such that is one."""
@@ -233,10 +235,13 @@ def flag_parser() -> FlagParser:
     parser.accept(ACCEPTED)
     parser.deprecate(DEPRECATED)
     parser.add_argument("--config", help="KubeletConfiguration file; flags win over it")
+    parser.add_argument("--config-dir", dest="config-dir", help="files *.conf that change it, one after the other")
     for flag, (_, kind) in (OWN_FLAGS | FILE_FLAGS).items():
         names = [f"--{flag}", *([f"-{flag}"] if len(flag) == 1 else [])]
         if kind is boolean:
             parser.add_argument(*names, dest=flag, type=switch, nargs="?", const="true")
+        elif kind in _LISTS:
+            parser.add_argument(*names, dest=flag, action=Joined)
         else:
             parser.add_argument(*names, dest=flag, type=_number if kind is int else str)
     return parser

@@ -38,6 +38,7 @@ _LEASE = {
 class ComponentConfig:
     """The part of a component's configuration that is the same for all. Durations are seconds.
 
+    lease_name, lease_namespace: which lease leads; empty: the component's own, in kube-system.
     leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
     secure_port: of health, metrics and the glass box; 0 serves none. open_paths: of it, for everybody.
     """
@@ -45,6 +46,8 @@ class ComponentConfig:
     client: ClientConfig
     leader_elect: bool = False
     leader_lease: Lease = DEFAULT_LEASE
+    lease_name: str = ""
+    lease_namespace: str = ""
     bind_address: str = "0.0.0.0"
     secure_port: int = 0
     tls_cert_file: Path | None = None
@@ -62,7 +65,8 @@ class ComponentConfig:
     def elector(
         self, client: Client, name: str, clock: Clock, namespace: str = DEFAULT_LEASE_NAMESPACE
     ) -> LeaderElector:
-        """Who asks for the component's lease, which `client` writes: `name` in `namespace`."""
+        """Who asks for the component's lease, which `client` writes: `name` in `namespace`, if no flag says another."""
+        name, namespace = self.lease_name or name, self.lease_namespace or namespace
         from apimachinery.client.leader import LeaderElector  # with aiohttp; flags are told wrong before it is loaded
 
         lease, renew, retry = self.leader_lease
@@ -90,6 +94,9 @@ def flag_parser(name: str, description: str, port: int, bind_address: str = "0.0
     add("--leader-elect", type=boolean, nargs="?", const=True, help="lead only while holding the lease (true)")
     for flag, text in _LEASE.items():
         add(flag, help=text)
+    add("--leader-elect-resource-name", default="", help=f"the lease that leads ({name})")
+    add("--leader-elect-resource-namespace", default="", help=f"its namespace ({DEFAULT_LEASE_NAMESPACE})")
+    add("--leader-elect-resource-lock", choices=("leases",), help="what leads: leases")
     add("--bind-address", default=bind_address, help="address of the health and metrics server")
     add("--secure-port", type=int, default=port, help="its port (HTTPS); 0 serves none")
     add("--tls-cert-file", type=Path, help="its certificate; one is made where none is given")
@@ -128,6 +135,8 @@ def read_flags(
         "client": _client(args.kubeconfig or kubeconfig, problems),
         "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
         "leader_lease": _lease(args, problems, leader_lease),
+        "lease_name": args.leader_elect_resource_name,
+        "lease_namespace": args.leader_elect_resource_namespace,
         "bind_address": args.bind_address,
         "secure_port": args.secure_port,
         "tls_cert_file": args.tls_cert_file,

@@ -42,7 +42,6 @@ ACCEPTED: dict[str, Kind] = {
     "etcd-count-metric-poll-period": duration,
     "etcd-db-metric-poll-interval": duration,
     "etcd-servers-overrides": unsupported("all objects are kept in one store: --etcd-servers"),
-    "external-hostname": str,
     "goaway-chance": _goaway,  # of HTTP/2, which is not spoken
     "kubelet-port": integer,
     "kubelet-read-only-port": integer,
@@ -55,7 +54,6 @@ ACCEPTED: dict[str, Kind] = {
     "peer-advertise-port": str,
     "peer-ca-file": str,
     "requestheader-uid-headers": str,
-    "service-account-jwks-uri": str,
     "shutdown-watch-termination-grace-period": duration,
     "storage-backend": _storage,
     "storage-initialization-timeout": duration,
@@ -65,6 +63,9 @@ ACCEPTED: dict[str, Kind] = {
     "watch-cache-sizes": str,
 }
 DEPRECATED = {
+    "admission-control": (
+        "Use --enable-admission-plugins or --disable-admission-plugins instead. Will be removed in a future version."
+    ),
     "apiserver-count": "apiserver-count is deprecated and will be removed in a future version.",
     "audit-webhook-batch-initial-backoff": "Deprecated, use --audit-webhook-initial-backoff instead.",
     "default-watch-cache-size": (

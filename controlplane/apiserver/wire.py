@@ -42,7 +42,7 @@ from controlplane.apiserver.audit.sinks import LogSink, Outlet, WebhookSink
 from controlplane.apiserver.authn import front_proxy, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
-from controlplane.apiserver.authn.issuer import Issuer
+from controlplane.apiserver.authn.issuer import Issuer, keys_uri
 from controlplane.apiserver.authn.legacy_tokens import Lookup, Mark
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
@@ -348,7 +348,8 @@ class ApiServer:
             **({f"poststarthook/{RELOAD_HOOK}": bootstrapped} if config.encryption_reload else {}),
             "shutdown": staying,
         }
-        issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
+        keys = config.jwks_uri or keys_uri(config.external_hostname or advertise, config.secure_port)
+        issuer = Issuer(config.service_account_issuer, keys, verifier)
         routes = Routes(
             resources,
             checks,

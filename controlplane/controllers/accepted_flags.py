@@ -32,7 +32,6 @@ ACCEPTED: dict[str, Kind] = {
     "configure-cloud-routes": boolean,
     "disable-attach-detach-reconcile-sync": boolean,
     "enable-dynamic-provisioning": boolean,
-    "enable-garbage-collector": boolean,
     "enable-hostpath-provisioner": boolean,
     "enable-leader-migration": boolean,
     "external-cloud-volume-plugin": str,

@@ -148,7 +148,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     problems.raise_if_any()
     return ControllersConfig(
         **component,
-        controllers=tuple(name.strip() for name in args.controllers.split(",")),
+        controllers=_controllers(args),
         root_ca=root_ca,
         cluster_cidr=clusters[0] if clusters else None,
         service_cidr=services[0] if services else None,
@@ -180,11 +180,17 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     )
 
 
+def _controllers(args: argparse.Namespace) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in args.controllers.split(","))
+    return found if args.enable_garbage_collector else (*found, "-garbage-collector-controller")
+
+
 def _parser() -> FlagParser:
     parser = flag_parser("kube-controller-manager", "Makes the cluster follow its objects.", DEFAULT_PORT)
     parser.accept(ACCEPTED)
     add = parser.add_argument
     add("--controllers", action=Joined, default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
+    add("--enable-garbage-collector", type=boolean, nargs="?", const=True, default=True)
     add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False)
     add("--cluster-cidr", default="", help="pod addresses of the cluster; one of each family, joined by a comma")
     add("--node-cidr-mask-size", type=int, help="prefix length of each node's pod subnet: 24, for IPv6 64")

@@ -136,9 +136,12 @@ def test_browsers_are_told_who_may_read_and_watches_end(tmp_path: Path) -> None:
     server = ApiServer(
         tmp_path / "data", "sqlite", r"--cors-allowed-origins=//example\.com$", "--min-request-timeout=1",
         "--strict-transport-security-directives=max-age=31536000,preload",
+        "--service-account-jwks-uri=https://keys.example.com/jwks",
     )  # fmt: skip
     server.start()
     try:
+        issuer = server.request("GET", "/.well-known/openid-configuration").json
+        assert issuer["jwks_uri"] == "https://keys.example.com/jwks"
         origin = {"Origin": "https://example.com"}
         told = server.request("GET", MAPS, headers=origin).headers
         assert told["access-control-allow-origin"] == "https://example.com"

@@ -142,6 +142,7 @@ def test_what_hardened_servers_say(needed):
         "--request-timeout=-1s",
         "--min-request-timeout=-1",
         "--goaway-chance=0.5",
+        "--service-account-jwks-uri=http://example.com",
         "--cors-allowed-origins=.*",
         "--strict-transport-security-directives=always",
     ):

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.config import ConfigError, FlagError
 from controlplane.controllers.config import ControllersConfig, parse
 from controlplane.controllers.hpa_replicas import Caution
@@ -134,6 +136,20 @@ def test_what_cannot_be_read(kubeconfig: str, flag: str, told: str) -> None:
     with pytest.raises(FlagError) as wrong:
         parse([kubeconfig, flag])
     assert str(wrong.value) == told and wrong.value.usage.startswith("Usage:\n  kube-controller-manager [flags]\n")
+
+
+def test_the_garbage_collector_may_be_left_out(kubeconfig: str) -> None:
+    name = "garbage-collector-controller"
+    assert parse([kubeconfig]).enabled(name, by_default=True)
+    assert not parse([kubeconfig, "--enable-garbage-collector=false"]).enabled(name, by_default=True)
+
+
+def test_which_lease_leads(kubeconfig: str) -> None:
+    config = parse([kubeconfig, "--leader-elect-resource-name=mine", "--leader-elect-resource-namespace=lab"])
+    elector = config.elector(Client(config.client, "test"), "kube-controller-manager", SystemClock())
+    assert (elector._name, elector._namespace) == ("mine", "lab")
+    elector = parse([kubeconfig]).elector(Client(config.client, "test"), "kube-controller-manager", SystemClock())
+    assert (elector._name, elector._namespace) == ("kube-controller-manager", "kube-system")
 
 
 def test_paths_for_everybody(kubeconfig: str) -> None:

@@ -207,15 +207,31 @@ ACCEPTED: dict[str, Kind] = {
     "reserved-memory": str,
     "runonce": boolean,
     "show-hidden-metrics-for-version": str,
+    "runtime-cgroups": str,
     "storage-driver-buffer-duration": duration,
+    "storage-driver-db": str,
+    "storage-driver-host": str,
+    "storage-driver-password": str,
+    "storage-driver-secure": boolean,
+    "storage-driver-table": str,
+    "storage-driver-user": str,
 }
+_CADVISORS = (
+    "application-metrics-", "boot-id-", "container-hints", "containerd", "enable-load-", "event-storage-", "global-",
+    "log-cadvisor-", "machine-id-", "storage-driver-",
+)  # fmt: skip
 _TO_FILE = (
     "This parameter should be set via the config file specified by the Kubelet's --config flag. See "
     "https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more information."
 )
+_OF_CADVISOR = (
+    "This is a cadvisor flag that was mistakenly registered with the Kubelet. Due to legacy concerns, it will follow "
+    "the standard CLI deprecation timeline before being removed."
+)
 _TO_EVICTION = "Use --eviction-hard or --eviction-soft instead. Will be removed in a future version."
 DEPRECATED: dict[str, str] = {
-    **dict.fromkeys(FILE_FLAGS, _TO_FILE),
+    **dict.fromkeys((*FILE_FLAGS, "manifest-url", "manifest-url-header", "reserved-memory"), _TO_FILE),
+    **dict.fromkeys((flag for flag in ACCEPTED if flag.startswith(_CADVISORS)), _OF_CADVISOR),
     **dict.fromkeys(
         ("maximum-dead-containers", "maximum-dead-containers-per-container", "minimum-container-ttl-duration"),
         _TO_EVICTION,

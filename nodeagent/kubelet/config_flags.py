@@ -119,6 +119,7 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "eviction-minimum-reclaim": ("evictionMinimumReclaim", _pairs),
     "kube-reserved": ("kubeReserved", _pairs),
     "system-reserved": ("systemReserved", _pairs),
+    "fail-cgroupv1": ("failCgroupV1", boolean),
     "fail-swap-on": ("failSwapOn", boolean),
     "seccomp-default": ("seccompDefault", boolean),
     "allowed-unsafe-sysctls": ("allowedUnsafeSysctls", _listed),
@@ -224,18 +225,25 @@ _TO_FILE = (
     "This parameter should be set via the config file specified by the Kubelet's --config flag. See "
     "https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more information."
 )
+_OF_FILE = (
+    "log-json-info-buffer-size", "log-json-split-stream", "log-text-info-buffer-size", "log-text-split-stream",
+    "logging-format", "manifest-url", "manifest-url-header", "reserved-memory", "runonce",
+)  # fmt: skip
+_OUTSIDE = {"fail-cgroupv1", "provider-id", "seccomp-default"}
 _OF_CADVISOR = (
     "This is a cadvisor flag that was mistakenly registered with the Kubelet. Due to legacy concerns, it will follow "
     "the standard CLI deprecation timeline before being removed."
 )
 _TO_EVICTION = "Use --eviction-hard or --eviction-soft instead. Will be removed in a future version."
 DEPRECATED: dict[str, str] = {
-    **dict.fromkeys((*FILE_FLAGS, "manifest-url", "manifest-url-header", "reserved-memory"), _TO_FILE),
+    **dict.fromkeys({*FILE_FLAGS, *_OF_FILE} - _OUTSIDE, _TO_FILE),
     **dict.fromkeys((flag for flag in ACCEPTED if flag.startswith(_CADVISORS)), _OF_CADVISOR),
     **dict.fromkeys(
         ("maximum-dead-containers", "maximum-dead-containers-per-container", "minimum-container-ttl-duration"),
         _TO_EVICTION,
     ),
+    "experimental-allocatable-ignore-eviction": "will be removed in 1.25 or later.",
+    "experimental-mounter-path": "will be removed in 1.25 or later. in favor of using CSI.",
     "keep-terminated-pod-volumes": "will be removed in a future version",
     "pod-infra-container-image": (
         "will be removed in 1.35. Image garbage collector will get sandbox image information from CRI."

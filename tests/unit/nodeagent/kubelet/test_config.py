@@ -199,12 +199,16 @@ def test_a_flag_that_cannot_be_read_is_told_alone(tmp_path: Path, flag: str, tol
 
 
 def test_flags_that_belong_into_the_file_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
-    load(["--max-pods=30", "--hostname-override=a", "--housekeeping-interval=10s"])
+    load(["--max-pods=30", "--hostname-override=a", "--housekeeping-interval=10s", "--provider-id=a", "--vmodule=a=1"])
     assert capsys.readouterr().err == (
         "Flag --max-pods has been deprecated, This parameter should be set via the config file specified by the "
         "Kubelet's --config flag. See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for "
         "more information.\n"
     )
+    load(["--containerd=/x", "--logging-format=text", "--seccomp-default", "--fail-cgroupv1=false"])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Flag --containerd has been deprecated, This is a cadvisor flag that was mistakenly")
+    assert second.startswith("Flag --logging-format has been deprecated, This parameter should be set via")
 
 
 def test_unknown_and_repeated_fields_are_warned_of_and_the_last_setting_counts(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Flags of upstream's kube-proxy that change nothing here."""
+"""Flags of upstream's kube-proxy that change nothing here, and those that it warns of."""
 
 from __future__ import annotations
 
@@ -26,3 +26,5 @@ ACCEPTED: dict[str, Kind] = {
     "profiling": boolean,
     "show-hidden-metrics-for-version": str,
 }
+_OLD = "This flag is deprecated and will be removed in a future release. Please use --{}-bind-address instead."
+DEPRECATED = {f"{what}-port": _OLD.format(what) for what in ("healthz", "metrics")}

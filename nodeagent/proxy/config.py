@@ -18,7 +18,7 @@ from apimachinery.meta.common_flags import RELEASE
 from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
 
-from .accepted_flags import ACCEPTED
+from .accepted_flags import ACCEPTED, DEPRECATED
 from .node import PRIMARY, include_localhost
 from .tracking import OPTIONS, Tracking, read_tracking
 
@@ -28,6 +28,7 @@ IPTABLES, NFTABLES = "iptables", "nftables"
 _ONE_OR_TWO = "must be a either a single CIDR or dual-stack pair of CIDRs (e.g. [10.100.0.0/16, fde4:8dba:82e1::/48]"
 _LOCAL = "ClusterCIDR"  # how traffic from pods is told from other traffic
 _TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
+_OLD_PORTS = {"healthz": "healthz_port", "metrics": "metrics_port"}  # of which upstream heeds only 0
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -90,13 +91,15 @@ def parse(argv: Sequence[str]) -> Config:
     problems = Problems()
     path: Path | None = flags.pop("config")
     values = _from_file(path, problems) if path is not None else {}
-    values |= {name: value for name, value in flags.items() if value is not None}
+    closed = {what: "" for what, old in _OLD_PORTS.items() if flags.pop(old) == 0 and path is None}
+    values |= {name: value for name, value in flags.items() if value is not None} | closed
     return _checked(values, problems)
 
 
 def _parser() -> FlagParser:
     parser = FlagParser("kube-proxy", "The service proxy and pod network of a node.", RELEASE)
     parser.accept(ACCEPTED)
+    parser.deprecate(DEPRECATED)
 
     def flag(*names: str, **options: Any) -> None:
         parser.add_argument(*names, default=None, **options)
@@ -108,6 +111,8 @@ def _parser() -> FlagParser:
     flag("--cluster-cidr", dest="cluster_cidrs", help="the pod network; one of each family, joined by a comma")
     flag("--healthz-bind-address", dest="healthz", help="address:port of /healthz and /livez; empty: not served")
     flag("--metrics-bind-address", dest="metrics", help="address:port of /metrics; empty: not served")
+    flag("--healthz-port", type=int, help="0: not served")
+    flag("--metrics-port", type=int, help="0: not served")
     flag("--iptables-sync-period", dest="sync_period", help="between looks at the kernel's rules in any case: 30s")
     flag("--iptables-min-sync-period", dest="min_sync_period", help="between two changes of the rules")
     flag("--iptables-masquerade-bit", dest="masquerade_bit", type=int, help="bit of the packet mark, 0 to 31")

@@ -44,6 +44,16 @@ def test_upstreams_flags_start_ours() -> None:
     assert config.verbosity == 3 and not config.cleanup
 
 
+def test_old_flags_of_ports(capsys: pytest.CaptureFixture[str]) -> None:
+    config = parse(["--kubeconfig=/proxy.conf", "--hostname-override=a", "--healthz-port=1", "--metrics-port=0"])
+    assert (config.healthz, config.metrics) == (("0.0.0.0", 10256), None)
+    assert capsys.readouterr().err == "".join(
+        f"Flag --{what}-port has been deprecated, This flag is deprecated and will be removed in a future release. "
+        f"Please use --{what}-bind-address instead.\n"
+        for what in ("healthz", "metrics")
+    )
+
+
 def test_every_problem_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse([

@@ -105,7 +105,7 @@ class FlagParser(argparse.ArgumentParser):
                 yield f"--{name}"
             return
         if not equals and action.nargs != "?":
-            text = next(rest, None) or self._lacking(f"--{name}")
+            text = self._next(rest, f"--{name}")
             equals = "="
         if equals:
             yield self._fitting(name, action, text)
@@ -119,12 +119,15 @@ class FlagParser(argparse.ArgumentParser):
         if action.nargs == 0:
             yield word[:2]
             return
-        text = word[2:].removeprefix("=") or next(rest, None) or self._lacking(f"'{word[1]}' in {word}")
+        text = word[2:].removeprefix("=") if word[2:] else self._next(rest, f"'{word[1]}' in {word}")
         name = next(option for option in action.option_strings if option.startswith("--"))
         yield self._fitting(name[2:], action, text)
 
-    def _lacking(self, where: str) -> NoReturn:
-        self.error(f"flag needs an argument: {where}")
+    def _next(self, rest: Iterator[str], where: str) -> str:
+        text = next(rest, None)
+        if text is None:
+            self.error(f"flag needs an argument: {where}")
+        return text
 
     def _fitting(self, name: str, action: argparse.Action, text: str) -> str:
         """The flag with its value, which its type takes."""

@@ -15,8 +15,10 @@ from apimachinery.client.open_paths import HEALTH, OpenPaths
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError, Problems, boolean
+from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
 from apimachinery.meta import times
+from apimachinery.meta.common_flags import COMPONENT, RELEASE
 
 if TYPE_CHECKING:
     from apimachinery.client.leader import LeaderElector
@@ -36,6 +38,7 @@ _LEASE = {
 class ComponentConfig:
     """The part of a component's configuration that is the same for all. Durations are seconds.
 
+    lease_name, lease_namespace: which lease leads; empty: the component's own, in kube-system.
     leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
     secure_port: of health, metrics and the glass box; 0 serves none. open_paths: of it, for everybody.
     """
@@ -43,6 +46,8 @@ class ComponentConfig:
     client: ClientConfig
     leader_elect: bool = False
     leader_lease: Lease = DEFAULT_LEASE
+    lease_name: str = ""
+    lease_namespace: str = ""
     bind_address: str = "0.0.0.0"
     secure_port: int = 0
     tls_cert_file: Path | None = None
@@ -60,7 +65,8 @@ class ComponentConfig:
     def elector(
         self, client: Client, name: str, clock: Clock, namespace: str = DEFAULT_LEASE_NAMESPACE
     ) -> LeaderElector:
-        """Who asks for the component's lease, which `client` writes: `name` in `namespace`."""
+        """Who asks for the component's lease, which `client` writes: `name` in `namespace`, if no flag says another."""
+        name, namespace = self.lease_name or name, self.lease_namespace or namespace
         from apimachinery.client.leader import LeaderElector  # with aiohttp; flags are told wrong before it is loaded
 
         lease, renew, retry = self.leader_lease
@@ -78,25 +84,37 @@ class ComponentConfig:
         return context
 
 
-def add_flags(parser: argparse.ArgumentParser, port: int, bind_address: str = "0.0.0.0") -> None:
-    """The flags that `read_flags` reads. `port`: where the component serves when it is told nothing."""
+def flag_parser(name: str, description: str, port: int, bind_address: str = "0.0.0.0") -> FlagParser:
+    """The flags that `read_flags` reads, and those of upstream that change nothing. `port`: where the component serves
+    when it is told nothing."""
+    parser = FlagParser(name, description, RELEASE)
+    parser.accept(COMPONENT)
     add = parser.add_argument
     add("--kubeconfig", help="file with the API server's address and our credentials")
     add("--leader-elect", type=boolean, nargs="?", const=True, help="lead only while holding the lease (true)")
     for flag, text in _LEASE.items():
         add(flag, help=text)
+    add("--leader-elect-resource-name", default="", help=f"the lease that leads ({name})")
+    add("--leader-elect-resource-namespace", default="", help=f"its namespace ({DEFAULT_LEASE_NAMESPACE})")
+    add("--leader-elect-resource-lock", choices=("leases",), help="what leads: leases")
     add("--bind-address", default=bind_address, help="address of the health and metrics server")
     add("--secure-port", type=int, default=port, help="its port (HTTPS); 0 serves none")
     add("--tls-cert-file", type=Path, help="its certificate; one is made where none is given")
     add("--tls-private-key-file", type=Path)
     add("--tls-min-version", default="", help="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
-    add("--tls-cipher-suites", default="", help="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
-    add("--authorization-always-allow-paths", default=",".join(HEALTH),
+    add(
+        "--tls-cipher-suites",
+        action=Joined,
+        default="",
+        help="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen",
+    )
+    add("--authorization-always-allow-paths", action=Joined, default=",".join(HEALTH),
         help="comma-separated paths for everybody; a trailing * stands for all below")  # fmt: skip
     for flag in ("--authentication-kubeconfig", "--authorization-kubeconfig"):
         add(flag, help="accepted: who asks, and may, is asked for with --kubeconfig's identity")
     add("--profiling", type=boolean, nargs="?", const=True, default=True, help="accepted: no profiles are served")
-    add("--v", type=int, default=0, help="log verbosity")
+    add("-v", "--v", type=int, default=0, help="log verbosity")
+    return parser
 
 
 def read_flags(
@@ -117,6 +135,8 @@ def read_flags(
         "client": _client(args.kubeconfig or kubeconfig, problems),
         "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
         "leader_lease": _lease(args, problems, leader_lease),
+        "lease_name": args.leader_elect_resource_name,
+        "lease_namespace": args.leader_elect_resource_namespace,
         "bind_address": args.bind_address,
         "secure_port": args.secure_port,
         "tls_cert_file": args.tls_cert_file,

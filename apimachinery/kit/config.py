@@ -15,6 +15,14 @@ class ConfigError(Exception):
         super().__init__("\n".join(problems))
 
 
+class FlagError(ConfigError):
+    """A command line that cannot be read: the first thing that is wrong, in pflag's words. usage: told before it."""
+
+    def __init__(self, problem: str, usage: str = "") -> None:
+        super().__init__([problem])
+        self.usage = usage
+
+
 class Problems:
     """Collects what is wrong with a configuration, so that it is told in one message."""
 
@@ -46,11 +54,14 @@ def boolean(text: str) -> bool:
 
 
 @contextmanager
-def or_exit(component: str) -> Iterator[None]:
-    """Where a ConfigError is raised inside: print its problems, as before there is a log, and end with exit code 2."""
+def or_exit(component: str, code: int = 1) -> Iterator[None]:
+    """Where a ConfigError is raised inside: print its problems, as before there is a log, and end with `code`."""
     try:
         yield
+    except FlagError as error:
+        print(f"{error.usage}Error: {error}", file=sys.stderr)
+        raise SystemExit(code) from None
     except ConfigError as error:
         for problem in error.problems:
             print(f"{component}: {problem}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(code) from None

@@ -12,7 +12,7 @@ from controlplane.allinone.config import parse
 def main(argv: list[str] | None = None) -> int:
     """Run until SIGTERM. Exit codes: 0 stopped, 1 failed, 2 a wrong command line."""
     words = sys.argv[1:] if argv is None else argv
-    with or_exit("control-plane"):
+    with or_exit("control-plane", code=2):
         config = parse(words)
     logs.setup(config.verbosity)
     process.set_title("kubelab-control-plane", words)
@@ -20,6 +20,6 @@ def main(argv: list[str] | None = None) -> int:
         trust.load_aiohttp_without_system_authorities()
         from apimachinery.api.schema import SCHEMA
         from controlplane.allinone.wire import build
-    with or_exit("control-plane"):
+    with or_exit("control-plane", code=2):
         SCHEMA.require()
     return tasks.run_daemon(build(config).run)

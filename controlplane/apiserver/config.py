@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -69,6 +70,9 @@ ADMISSION_PLUGINS = (
 )
 """The plug-ins there are, in upstream's order (AllOrderedPlugins)."""
 
+_CLOSED = frozenset({"ClusterTrustBundleAttest", "MutatingAdmissionPolicy"})
+"""Plug-ins of alpha features: known by name, doing nothing."""
+
 _SERVICES = ipaddress.IPv4Network("10.96.0.0/12")
 _OFF_BY_DEFAULT = frozenset(
     {"AlwaysAdmit", "NamespaceExists", "LimitPodHardAntiAffinityTopology", "NodeRestriction", "AlwaysPullImages"}
@@ -106,6 +110,8 @@ class Config(Struct, frozen=True):
     accepted_issuers: tuple[str, ...] = ()
     max_token_expiration: int = 0
     extend_token_expiration: bool = True
+    jwks_uri: str = ""
+    external_hostname: str = ""
     api_audiences: tuple[str, ...] = ()
     token_auth_file: Path | None = None
     priority_and_fairness: bool = True
@@ -155,6 +161,10 @@ class Config(Struct, frozen=True):
     etcd_healthcheck_timeout: float = 2.0
     etcd_readycheck_timeout: float = 2.0
     etcd_compaction_interval: float = 300.0
+    request_timeout: float = 60.0
+    min_request_timeout: float = 1800.0
+    cors_allowed_origins: tuple[str, ...] = ()
+    hsts_directives: tuple[str, ...] = ()
     history_retention: float = 3600.0
     verbosity: int = 0
 
@@ -203,6 +213,8 @@ def parse(argv: Sequence[str]) -> Config:
         accepted_issuers=issuers[1:],
         max_token_expiration=_max_token_expiration(flags),
         extend_token_expiration=flags.is_on("service-account-extend-token-expiration"),
+        jwks_uri=_jwks_uri(flags),
+        external_hostname=flags.text("external-hostname"),
         token_auth_file=flags.file("token-auth-file"),
         priority_and_fairness=flags.is_on("enable-priority-and-fairness"),
         max_requests_inflight=flags.number("max-requests-inflight", 0, 1_000_000),
@@ -258,6 +270,10 @@ def parse(argv: Sequence[str]) -> Config:
         etcd_healthcheck_timeout=flags.duration("etcd-healthcheck-timeout"),
         etcd_readycheck_timeout=flags.duration("etcd-readycheck-timeout"),
         etcd_compaction_interval=flags.duration("etcd-compaction-interval"),
+        request_timeout=flags.duration("request-timeout"),
+        min_request_timeout=float(flags.number("min-request-timeout", 0, 1 << 31)),
+        cors_allowed_origins=_origins(flags),
+        hsts_directives=_hsts(flags),
         history_retention=flags.duration("history-retention"),
         verbosity=flags.number("v", 0, 10),
     )
@@ -272,6 +288,34 @@ def _max_token_expiration(flags: Flags) -> int:
         told = "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds"
         flags.problems.add("--service-account-max-token-expiration", told)
     return int(seconds)
+
+
+def _jwks_uri(flags: Flags) -> str:
+    found, problems = flags.text("service-account-jwks-uri"), flags.problems
+    if found and urlsplit(found).scheme != "https":
+        told = f"service-account-jwks-uri requires https scheme, parsed as: {found}"
+        problems.add("--service-account-jwks-uri", told)
+    return found
+
+
+def _origins(flags: Flags) -> tuple[str, ...]:
+    found = flags.every("cors-allowed-origins")
+    if found:
+        from controlplane.apiserver.front.browsers import wrong_origins  # which few servers need
+
+        for what in wrong_origins(found):
+            flags.problems.add("--cors-allowed-origins", what)
+    return found
+
+
+def _hsts(flags: Flags) -> tuple[str, ...]:
+    found = flags.every("strict-transport-security-directives")
+    if found:
+        from controlplane.apiserver.front.browsers import wrong_directives
+
+        for what in wrong_directives(found):
+            flags.problems.add("--strict-transport-security-directives", what)
+    return found
 
 
 def _authorization_file(flags: Flags, problems: Problems) -> ConfigurationFile | None:
@@ -431,15 +475,23 @@ def chosen_plugins(flags: Flags) -> tuple[str, ...]:
     problems = flags.problems
     enabled = set(flags.words("enable-admission-plugins"))
     disabled = set(flags.words("disable-admission-plugins"))
-    for flag, names in (("--enable-admission-plugins", enabled), ("--disable-admission-plugins", disabled)):
-        for name in sorted(names - set(ADMISSION_PLUGINS)):
+    only = set(flags.words("admission-control"))
+    if only and (enabled or disabled):
+        told = "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive"
+        problems.add("--admission-control", told)
+    for flag, names in (
+        ("--admission-control", only),
+        ("--enable-admission-plugins", enabled),
+        ("--disable-admission-plugins", disabled),
+    ):
+        for name in sorted(names - set(ADMISSION_PLUGINS) - _CLOSED):
             problems.add(flag, f'plugin "{name}" is unknown')
     if both := sorted(enabled & disabled):
         problems.add(
             "--enable-admission-plugins",
             f"[{' '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped",
         )
-    chosen = (set(_DEFAULT_PLUGINS) - disabled) | enabled
+    chosen = only or (set(_DEFAULT_PLUGINS) - disabled) | enabled
     return tuple(name for name in ADMISSION_PLUGINS if name in chosen)
 
 

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.kit.config import FlagError, Problems
+from apimachinery.kit.flags import FlagParser, Joined
+from apimachinery.kit.flags import switch as as_switch
 from apimachinery.kit.tls_choice import TLSChoice
 from apimachinery.meta import feature_gates, times
+from apimachinery.meta.common_flags import RELEASE
+from controlplane.apiserver.accepted_flags import ACCEPTED, DEPRECATED
 
 ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 
 
 class Flags:
     """A command line. Every method gives what a flag says; a problem is added to `problems`, and something of the right
-    type is given all the same, so that all problems are told at once. Raises ConfigError for a flag without its value.
+    type is given all the same, so that all problems are told at once. Raises FlagError for what cannot be read.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        self._given, unknown = _parser().parse_known_args(list(argv))
-        self._names = {word.partition("=")[0] for word in argv}
+        self._given = _parser().read(argv)
         self.problems = Problems()
-        self._words = frozenset(word.partition("=")[0] for word in argv)
-        for word in unknown:
-            told = f"unknown flag: {word.partition('=')[0]}" if word[:1] == "-" else f"unexpected {word}"
-            self.problems.add("arguments", told)
+        self._words = frozenset(word.partition("=")[0].replace("_", "-") for word in argv)
 
     def text(self, name: str) -> str:
         """As it was given."""
@@ -36,7 +34,7 @@ class Flags:
 
     def was_given(self, name: str) -> bool:
         """Whether the command line says anything of it."""
-        return f"--{name}" in self._names
+        return f"--{name}" in self._words
 
     def each(self, name: str) -> tuple[str, ...]:
         """Of a flag that may be given more than once, and must be once."""
@@ -44,6 +42,11 @@ class Flags:
         if not found:
             self.problems.add(f"--{name}", "is a required flag")
         return tuple(found)
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """Separated by commas, of a flag that may be given more than once; empty ones too."""
+        given: list[str] = getattr(self._given, name.replace("-", "_"))
+        return tuple(word for text in given if text for word in text.split(","))
 
     def words(self, name: str) -> tuple[str, ...]:
         """Separated by commas."""
@@ -138,8 +141,7 @@ class Flags:
         try:
             seconds = times.parse_duration(self.text(name))
         except ValueError as error:
-            self.problems.add(f"--{name}", str(error))
-            return 0.0
+            raise FlagError(f'invalid argument "{self.text(name)}" for "--{name}" flag: {error}') from None
         if seconds < 0:
             self.problems.add(f"--{name}", "must not be negative")
         return seconds
@@ -174,21 +176,23 @@ class Flags:
         return found, other
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError([message])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="kube-apiserver", allow_abbrev=False, description="Serves the Kubernetes API.")
+def _parser() -> FlagParser:
+    parser = FlagParser("kube-apiserver", "Serves the Kubernetes API.", RELEASE, silent=True)
+    parser.accept(ACCEPTED)
+    parser.deprecate(DEPRECATED)
 
     def flag(name: str, default: str = "", text: str = "") -> None:
         parser.add_argument(f"--{name}", default=default, help=text)
 
-    def switch(name: str, default: bool) -> None:
-        parser.add_argument(f"--{name}", nargs="?", const="true", default="true" if default else "false")
+    def words(name: str, default: str = "", text: str = "") -> None:
+        parser.add_argument(f"--{name}", action=Joined, default=default, help=text)
 
-    flag("etcd-servers", text="comma-separated URLs of etcd")
+    def switch(name: str, default: bool) -> None:
+        parser.add_argument(
+            f"--{name}", type=as_switch, nargs="?", const="true", default="true" if default else "false"
+        )
+
+    words("etcd-servers", text="comma-separated URLs of etcd")
     flag("etcd-prefix", "/registry", "what every key begins with")
     flag("etcd-cafile")
     flag("etcd-certfile")
@@ -198,13 +202,15 @@ def _parser() -> argparse.ArgumentParser:
     flag("tls-cert-file")
     flag("tls-private-key-file")
     flag("tls-min-version", text="the oldest that is spoken: VersionTLS12 (the default) or VersionTLS13")
-    flag("tls-cipher-suites", text="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
+    words("tls-cipher-suites", text="comma-separated; for TLS 1.2, those of 1.3 cannot be chosen")
     parser.add_argument("--service-account-key-file", action="append", default=[], help="public keys of tokens")
     flag("service-account-signing-key-file")
     switch("service-account-lookup", True)  # tokens are always looked up: there is no reason to believe stale ones
     parser.add_argument("--service-account-issuer", action="append", default=[], help="the first one issues")
     flag("service-account-max-token-expiration", "0s", "the longest that a token which is asked for lives; 0: any time")
     switch("service-account-extend-token-expiration", True)
+    flag("service-account-jwks-uri", text="where people find the keys of tokens; https")
+    flag("external-hostname", text="by which name people reach this server, when they look for the keys of tokens")
     switch("enable-priority-and-fairness", True)
     flag("max-requests-inflight", "400")
     flag("max-mutating-requests-inflight", "200")
@@ -244,17 +250,17 @@ def _parser() -> argparse.ArgumentParser:
     flag("oidc-username-prefix", text="before every name; -: nothing; not given: the issuer and #, but for email")
     flag("oidc-groups-claim", text="a string, or a list of them")
     flag("oidc-groups-prefix")
-    flag("oidc-signing-algs", "RS256", "comma-separated; ES, PS and RS with 256, 384 and 512")
+    words("oidc-signing-algs", "RS256", "comma-separated; ES, PS and RS with 256, 384 and 512")
     parser.add_argument("--oidc-required-claim", action="append", default=[], help="CLAIM=VALUE")
-    flag("api-audiences")
+    words("api-audiences")
     flag("service-cluster-ip-range", "10.96.0.0/12")
     flag("service-node-port-range", "30000-32767")
     flag("kubelet-client-certificate")
     flag("kubelet-client-key")
     flag("kubelet-certificate-authority")
-    flag("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
+    words("kubelet-preferred-address-types", ",".join(ADDRESS_TYPES))
     flag("authorization-config", text="an AuthorizationConfiguration; instead of the other flags of authorization")
-    flag("authorization-mode", "AlwaysAllow")
+    words("authorization-mode", "AlwaysAllow")
     flag("authorization-policy-file", text="the policies of the mode ABAC, one a line")
     flag("authorization-webhook-config-file", text="a kubeconfig that names who decides, with the mode Webhook")
     flag("authorization-webhook-version", "v1beta1", "of the SubjectAccessReviews that are sent")
@@ -271,26 +277,34 @@ def _parser() -> argparse.ArgumentParser:
     switch("allow-privileged", False)
     switch("enable-bootstrap-token-auth", False)
     switch("profiling", True)
-    flag("enable-admission-plugins")
-    flag("disable-admission-plugins")
+    words("admission-control")
+    words("enable-admission-plugins")
+    words("disable-admission-plugins")
     flag("admission-control-config-file", text="configuration of admission plug-ins")
     flag("default-not-ready-toleration-seconds", "300")
     flag("default-unreachable-toleration-seconds", "300")
     flag("requestheader-client-ca-file")
-    flag("requestheader-allowed-names")
-    flag("requestheader-username-headers", "X-Remote-User")
-    flag("requestheader-group-headers", "X-Remote-Group")
-    flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+    words("requestheader-allowed-names")
+    words("requestheader-username-headers", "X-Remote-User")
+    words("requestheader-group-headers", "X-Remote-Group")
+    words("requestheader-extra-headers-prefix", "X-Remote-Extra-")
     flag("proxy-client-cert-file")
     flag("proxy-client-key-file")
     switch("enable-aggregator-routing", False)
     switch("aggregator-reject-forwarding-redirect", True)
     flag("event-ttl", "1h0m0s")
     parser.add_argument("--runtime-config", action="append", default=[], help="GROUP/VERSION[/RESOURCE]=false,…")
+    flag("request-timeout", "1m0s", "how long a request may take that is not long-running")
+    flag("min-request-timeout", "1800", "seconds that a watch lasts at least when its client does not say")
+    for listed, text in (
+        ("cors-allowed-origins", "patterns of origins whose pages may read answers, held at both ends of the host"),
+        ("strict-transport-security-directives", "max-age=SECONDS,includeSubDomains,preload"),
+    ):
+        parser.add_argument(f"--{listed}", action="append", default=[], help=text)
     flag("shutdown-delay-duration", "0s", "how long a server that was told to end goes on serving, without being ready")
     switch("shutdown-send-retry-after", False)
     gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, SupplementalGroupsPolicy, UserNamespacesSupport"
-    flag("feature-gates", text=f"GATE=true,…; {gates} change something here")
+    words("feature-gates", text=f"GATE=true,…; {gates} change something here")
     flag("etcd-healthcheck-timeout", "2s", "how long the store may take when /livez or /readyz asks it")
     flag("etcd-readycheck-timeout", "2s", "how long it may take when /readyz asks whether it is ready")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")

@@ -10,7 +10,7 @@ from controlplane.apiserver.config import parse
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until SIGTERM. Exit codes: 0 stopped, 1 failed, 2 a wrong command line."""
+    """Run until SIGTERM. Exit codes: 0 stopped, 1 failed, a wrong command line too."""
     words = sys.argv[1:] if argv is None else argv
     with or_exit("kube-apiserver"):
         config = parse(words)

@@ -43,7 +43,7 @@ from controlplane.apiserver.audit.sinks import LogSink, Outlet, WebhookSink
 from controlplane.apiserver.authn import front_proxy, token_file
 from controlplane.apiserver.authn.authenticator import Authenticator
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
-from controlplane.apiserver.authn.issuer import Issuer
+from controlplane.apiserver.authn.issuer import Issuer, keys_uri
 from controlplane.apiserver.authn.legacy_tokens import Lookup, Mark
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
@@ -74,12 +74,13 @@ from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
 from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
+from controlplane.apiserver.front.browsers import Browsers
 from controlplane.apiserver.front.components import Ask, Components, beside, within
 from controlplane.apiserver.front.handshake import accept_unverified
 from controlplane.apiserver.front.health import RELOAD_HOOK, Check, started_parts
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
-from controlplane.apiserver.front.server import REQUEST_TIMEOUT, Front
+from controlplane.apiserver.front.server import Front
 from controlplane.apiserver.registry.allocator import AddressPool, PortPool
 from controlplane.apiserver.registry.feed import Feed
 from controlplane.apiserver.registry.registry import Registry
@@ -154,7 +155,7 @@ class ApiServer:
                 log.warning("the kubernetes service still names this server: %s", error)
             await self._clock.sleep(delay)
         if config.shutdown_send_retry_after:
-            await self._front_door.drain(REQUEST_TIMEOUT)
+            await self._front_door.drain(config.request_timeout)
 
     async def start(self, undo: AsyncExitStack) -> None:
         """Serve; everything that was started is ended by `undo`."""
@@ -319,7 +320,7 @@ class ApiServer:
         components = ComponentStatuses(probes, tables)
         reviews = Reviews(authorizer, bearers, policy)
         subresources = Subresources(registry, reviews, tokens, streams, components, tables)
-        resources = Resources(registry, subresources, authorizer, tables)
+        resources = Resources(registry, subresources, authorizer, tables, config.min_request_timeout)
 
         async def ping() -> None:
             return None
@@ -350,7 +351,8 @@ class ApiServer:
             **({f"poststarthook/{RELOAD_HOOK}": bootstrapped} if config.encryption_reload else {}),
             "shutdown": staying,
         }
-        issuer = Issuer(config.service_account_issuer, advertise, config.secure_port, verifier)
+        keys = config.jwks_uri or keys_uri(config.external_hostname or advertise, config.secure_port)
+        issuer = Issuer(config.service_account_issuer, keys, verifier)
         routes = Routes(
             resources,
             checks,
@@ -367,7 +369,14 @@ class ApiServer:
             auditor=_auditor(config, clock),
             seats=self._seats,
             trace=self._glass_box.trace,
+            browsers=_browsers(config),
+            limit=config.request_timeout,
         )
+
+
+def _browsers(config: Config) -> Browsers | None:
+    told = config.cors_allowed_origins or config.hsts_directives
+    return Browsers(config.cors_allowed_origins, config.hsts_directives) if told else None
 
 
 def build(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apimachinery.client.component import ComponentConfig, add_flags, positive_seconds, read_flags
+from apimachinery.client.component import ComponentConfig, flag_parser, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
+from apimachinery.kit.flags import FlagParser
 from controlplane.cloud.context import Periods
 from controlplane.cloud.kubelab.lab import SCHEME, LabFile
 from controlplane.cloud.provider import CloudProblem
@@ -38,8 +38,8 @@ class CloudConfig(ComponentConfig):
 
 
 def parse(argv: Sequence[str]) -> CloudConfig:
-    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
-    args = _parser().parse_args(list(argv))
+    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and --version."""
+    args = _parser().read(argv)
     problems = Problems()
     if args.cloud_provider != SCHEME:
         problems.add("--cloud-provider", f"{args.cloud_provider!r} is not known; {SCHEME} is")
@@ -65,11 +65,10 @@ def parse(argv: Sequence[str]) -> CloudConfig:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "cloud-controller-manager", description="Joins the cluster to the host of its machines.", allow_abbrev=False
+def _parser() -> FlagParser:
+    parser = flag_parser(
+        "cloud-controller-manager", "Joins the cluster to the host of its machines.", DEFAULT_PORT, "127.0.0.1"
     )
-    add_flags(parser, DEFAULT_PORT, bind_address="127.0.0.1")
     add = parser.add_argument
     add("--cloud-provider", default=SCHEME, help=f"whose cloud: {SCHEME}")
     add("--cloud-config", type=Path, required=True, help="the provider's file: the lab's machines and addresses")

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery.client.component import ComponentConfig, add_flags, given, positive_seconds, read_flags
+from apimachinery.client.component import ComponentConfig, flag_parser, given, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
+from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.addresses import parse_cidr
+from controlplane.controllers.accepted_flags import ACCEPTED
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
@@ -127,8 +129,8 @@ class ControllersConfig(ComponentConfig):
 
 
 def parse(argv: Sequence[str]) -> ControllersConfig:
-    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
-    args = _parser().parse_args(argv)
+    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and --version."""
+    args = _parser().read(argv)
     problems = Problems()
     component = read_flags(args, problems)
     if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
@@ -147,7 +149,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     problems.raise_if_any()
     return ControllersConfig(
         **component,
-        controllers=tuple(name.strip() for name in args.controllers.split(",")),
+        controllers=_controllers(args),
         root_ca=root_ca,
         cluster_cidr=clusters[0] if clusters else None,
         service_cidr=services[0] if services else None,
@@ -179,13 +181,17 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "kube-controller-manager", description="Makes the cluster follow its objects.", allow_abbrev=False
-    )
-    add_flags(parser, DEFAULT_PORT)
+def _controllers(args: argparse.Namespace) -> tuple[str, ...]:
+    found = tuple(name.strip() for name in args.controllers.split(","))
+    return found if args.enable_garbage_collector else (*found, "-garbage-collector-controller")
+
+
+def _parser() -> FlagParser:
+    parser = flag_parser("kube-controller-manager", "Makes the cluster follow its objects.", DEFAULT_PORT)
+    parser.accept(ACCEPTED)
     add = parser.add_argument
-    add("--controllers", default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
+    add("--controllers", action=Joined, default="*", help="controllers to run: *, NAME, -NAME, comma-separated")
+    add("--enable-garbage-collector", type=boolean, nargs="?", const=True, default=True)
     add("--allocate-node-cidrs", type=boolean, nargs="?", const=True, default=False)
     add("--cluster-cidr", default="", help="pod addresses of the cluster; one of each family, joined by a comma")
     add("--node-cidr-mask-size", type=int, help="prefix length of each node's pod subnet: 24, for IPv6 64")
@@ -203,15 +209,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--large-cluster-size-threshold", type=int, default=50, help="a zone of so many nodes or fewer is small (50)")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
-    # kubeadm's manifests name these. The authorities of clients are those that the API server publishes, and one
-    # identity serves every controller here.
-    for ignored in (
-        "--client-ca-file",
-        "--requestheader-client-ca-file",
-        "--cluster-name",
-    ):
-        add(ignored, help=argparse.SUPPRESS)
-    add("--use-service-account-credentials", type=boolean, nargs="?", const=True, help=argparse.SUPPRESS)
     return parser
 
 

@@ -12,7 +12,7 @@ from controlplane.controllers import config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the controllers until SIGTERM; returns the exit code (2: the configuration is wrong)."""
+    """Run the controllers until SIGTERM; returns the exit code (1: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with or_exit("kube-controller-manager"):
         options = config.parse(arguments)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.client.config import ClientConfig, load_in_cluster, load_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
+from apimachinery.kit.flags import FlagParser
 from apimachinery.meta import times
+from apimachinery.meta.common_flags import COMPONENT, RELEASE
 
 _ADDRESS_TYPES = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 _DEFAULT_TYPES = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP"
@@ -42,7 +43,8 @@ class MetricsConfig:
 
 def parse(argv: Sequence[str]) -> MetricsConfig:
     """Read the flags. Raises ConfigError with every problem."""
-    parser = argparse.ArgumentParser("metrics-server", allow_abbrev=False)
+    parser = FlagParser("metrics-server", "Tells what pods and nodes use.", RELEASE)
+    parser.accept({name: kind for name, kind in COMPONENT.items() if name not in ("cert-dir", "master")})
     add = parser.add_argument
     add("--kubeconfig", default="")
     add("--bind-address", default="0.0.0.0")
@@ -59,10 +61,7 @@ def parse(argv: Sequence[str]) -> MetricsConfig:
     add("--kubelet-request-timeout", default="10s")
     add("--node-selector", default="")
     add("-v", "--v", dest="verbosity", default="0")
-    given, unknown = parser.parse_known_args(list(argv))
-    problems = Problems()
-    for argument in unknown:
-        problems.add("arguments", f"unknown flag: {argument}")
+    given, problems = parser.read(argv), Problems()
 
     def number(flag: str, text: str) -> int:
         if not text.isdecimal() or int(text) > 65535:

@@ -12,7 +12,7 @@ from controlplane.metricsserver import config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM; returns the exit code (2: the configuration is wrong)."""
+    """Serve until SIGTERM; returns the exit code (1: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with or_exit("metrics-server"):
         options = config.parse(arguments)

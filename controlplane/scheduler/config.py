@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery.client.component import ComponentConfig, add_flags, read_flags
+from apimachinery.client.component import ComponentConfig, flag_parser, read_flags
 from apimachinery.kit.config import Problems
+from apimachinery.meta.common_flags import duration
 from controlplane.scheduler.config_extenders import ExtenderConfig
 from controlplane.scheduler.config_file import DEFAULT_LEASE_AT, FileConfig, LeaseAt, read_file
 from controlplane.scheduler.profiles import Profile
@@ -29,14 +29,11 @@ class SchedulerConfig(ComponentConfig):
 
 
 def parse(argv: Sequence[str]) -> SchedulerConfig:
-    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and unknown flags."""
-    parser = argparse.ArgumentParser("kube-scheduler", description="Binds pending pods to nodes.", allow_abbrev=False)
+    """Read the command line. Raises ConfigError with every problem; SystemExit for --help and --version."""
+    parser = flag_parser("kube-scheduler", "Binds pending pods to nodes.", DEFAULT_PORT)
+    parser.accept({"pod-max-in-unschedulable-pods-duration": duration})
     parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
-    add_flags(parser, DEFAULT_PORT)
-    parser.add_argument("--leader-elect-resource-name", help="the lease that leads (kube-scheduler)")
-    parser.add_argument("--leader-elect-resource-namespace", help="its namespace (kube-system)")
-    parser.add_argument("--leader-elect-resource-lock", choices=("leases",), help="what leads: leases")
-    args = parser.parse_args(argv)
+    args = parser.read(argv)
     problems = Problems()
     file = read_file(args.config, problems) if args.config is not None else FileConfig()
     component = read_flags(

@@ -12,7 +12,7 @@ from controlplane.scheduler import config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the scheduler until SIGTERM; returns the exit code (2: the configuration is wrong)."""
+    """Run the scheduler until SIGTERM; returns the exit code (1: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with or_exit("kube-scheduler"):
         options = config.parse(arguments)

@@ -13,7 +13,7 @@ from nodeagent.dns.config import parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 after SIGTERM, 1 for a failure, 2 for a bad configuration."""
+    """Returns the exit code: 0 after SIGTERM, 1 for a failure or a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
     with or_exit("coredns"):
         config = parse(argv)

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the report. Exit codes: 0 every way answers, 1 the API says no or nothing, 2 bad input, 3 some way does not
     answer, 4 it cannot be told."""
     args = _parser().parse_args(argv)
-    with or_exit(_NAME):
+    with or_exit(_NAME, code=2):
         config = load_kubeconfig(args.kubeconfig, args.context)
     try:
         report = asyncio.run(_run(args, config))

@@ -5,7 +5,6 @@ All three meet in one document (`config_file`), which /configz shows; `Config` h
 
 from __future__ import annotations
 
-import argparse
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit.config import Problems, boolean
+from apimachinery.kit.config import ConfigError, FlagError, Problems
 from apimachinery.meta.quantity import milli, value
 from apimachinery.meta.times import parse_duration
 
 from . import config_rules
 from . import gates as feature_gates
+from .config_dropins import merged
 from .config_file import SCHEMA, Document, WrongType, defaults, nested, put, read_document
-from .config_flags import FILE_FLAGS, OWN_FLAGS
-from .node.render import VERSION
+from .config_flags import FILE_FLAGS, OWN_FLAGS, flag_parser
 
 _NODE_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 
@@ -242,20 +241,16 @@ def load(argv: Sequence[str]) -> Config:
     """Read the command line and the file it names. Raises ConfigError with everything that is wrong; SystemExit for
     --help and --version."""
     problems = Problems()
-    parser = argparse.ArgumentParser("kubelet", allow_abbrev=False, description="The node agent.")
-    parser.add_argument("--config", help="KubeletConfiguration file")
-    parser.add_argument("--version", action="version", version=f"Kubernetes {VERSION}")
-    for flag in (*OWN_FLAGS, *FILE_FLAGS):
-        # A boolean flag may stand alone, as in Go.
-        alone = {"nargs": "?", "const": "true"} if FILE_FLAGS.get(flag, ("", str))[1] is boolean else {}
-        names = [f"--{flag}", *([f"-{flag}"] if len(flag) == 1 else [])]
-        parser.add_argument(*names, dest=flag, **alone)  # type: ignore[arg-type]
-    given, unknown = parser.parse_known_args(argv)
-    for argument in unknown:
-        problems.add("arguments", f"unknown flag: {argument}")
+    try:
+        given = flag_parser().read(argv)
+    except FlagError as error:
+        raise ConfigError([f"failed to parse kubelet flag: {error}"]) from None
     document, warnings = defaults(), list[str]()
     if given.config:
         document |= read_document(Path(given.config), problems, warnings)
+    if directory := vars(given).pop("config-dir"):
+        document = merged(document, Path(directory), problems)
+    of_file = document.get("featureGates") or {}
     settings: dict[str, Any] = {}
     for flag, text in vars(given).items():
         if flag == "config" or text is None:
@@ -268,6 +263,8 @@ def load(argv: Sequence[str]) -> Config:
                 settings[name] = read(text)
         except (ValueError, WrongType) as error:
             problems.add(f"--{flag}", f"invalid argument {text!r}: {error}")
+    if of_file:
+        document["featureGates"] = of_file | document["featureGates"]  # a flag changes the gates that it names
     settings.pop("", None)
     if "root_dir" in settings:
         settings.setdefault("cert_dir", settings["root_dir"] / "pki")

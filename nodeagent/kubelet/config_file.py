@@ -183,6 +183,20 @@ def read_document(path: Path, problems: Problems, warnings: list[str]) -> Docume
     (pkg/kubelet/kubeletconfig/util/codec). Of a repeated field the last setting counts.
     """
     where = f"failed to load kubelet config file, path: {path}, error: failed to load Kubelet config file {path}, error"
+    strict: list[str] = []
+    found = flat(read_body(path, where, problems, strict), strict, problems, where)
+    if "nodeStatusUpdateFrequency" in found:
+        # A file from before there were leases means both: how often to look, and how often to tell.
+        found.setdefault("nodeStatusReportFrequency", found["nodeStatusUpdateFrequency"])
+    if strict:
+        told = ", ".join(strict)
+        warnings.append(f"using lenient decoding as strict decoding failed: strict decoding error: {told}")
+    return found
+
+
+def read_body(path: Path, where: str, problems: Problems, strict: list[str]) -> dict[str, Any]:
+    """What the file says, as JSON has it. Everything wrong goes to `problems`, as of `where`; to `strict` what only
+    strict decoding minds."""
     try:
         text = path.read_text()
         document = yaml.load(text, Loader=_Loader) or {}
@@ -200,18 +214,15 @@ def read_document(path: Path, problems: Problems, warnings: list[str]) -> Docume
     for key, expected in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
         if document.get(key) != expected:
             problems.add(where, f"failed to decode: {key} must be {expected}, not {document.get(key)!r}")
-    found: Document = {}
-    strict: list[str] = []
     if repeated:
         strict.append("\n  ".join(["yaml: unmarshal errors:", *repeated]))
-    body = {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
+    return {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
+
+
+def flat(body: Mapping[str, Any], strict: list[str], problems: Problems, where: str) -> Document:
+    """The fields that are set."""
+    found: Document = {}
     _walk(body, "", found, strict, problems, where)
-    if "nodeStatusUpdateFrequency" in found:
-        # A file from before there were leases means both: how often to look, and how often to tell.
-        found.setdefault("nodeStatusReportFrequency", found["nodeStatusUpdateFrequency"])
-    if strict:
-        told = ", ".join(strict)
-        warnings.append(f"using lenient decoding as strict decoding failed: strict decoding error: {told}")
     return found
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import boolean
+from apimachinery.kit.flags import FlagParser, Joined, Kind, integer, switch
 from apimachinery.meta import feature_gates
+from apimachinery.meta.common_flags import LOGS, duration
 
 from . import config_rules
+from .node.render import VERSION
 
 _LABEL = re.compile(r"^([-a-zA-Z0-9.]+/)?[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$")
 
@@ -116,6 +119,7 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "eviction-minimum-reclaim": ("evictionMinimumReclaim", _pairs),
     "kube-reserved": ("kubeReserved", _pairs),
     "system-reserved": ("systemReserved", _pairs),
+    "fail-cgroupv1": ("failCgroupV1", boolean),
     "fail-swap-on": ("failSwapOn", boolean),
     "seccomp-default": ("seccompDefault", boolean),
     "allowed-unsafe-sysctls": ("allowedUnsafeSysctls", _listed),
@@ -174,3 +178,98 @@ FILE_FLAGS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "eviction-max-pod-grace-period": ("evictionMaxPodGracePeriod", int),
     "eviction-pressure-transition-period": ("evictionPressureTransitionPeriod", str),
 }
+
+# Flags of upstream that change nothing here.
+ACCEPTED: dict[str, Kind] = {
+    **LOGS,
+    "application-metrics-count-limit": integer,
+    "boot-id-file": str,
+    "cloud-config": str,
+    "container-hints": str,
+    "containerd": str,
+    "containerd-namespace": str,
+    "enable-load-reader": boolean,
+    "event-storage-age-limit": str,
+    "event-storage-event-limit": str,
+    "exit-on-lock-contention": boolean,
+    "experimental-allocatable-ignore-eviction": boolean,
+    "experimental-mounter-path": str,
+    "global-housekeeping-interval": duration,
+    "housekeeping-interval": duration,
+    "keep-terminated-pod-volumes": boolean,
+    "lock-file": str,
+    "log-cadvisor-usage": boolean,
+    "machine-id-file": str,
+    "manifest-url": str,
+    "manifest-url-header": str,
+    "maximum-dead-containers": integer,
+    "maximum-dead-containers-per-container": integer,
+    "minimum-container-ttl-duration": duration,
+    "reserved-memory": str,
+    "runonce": boolean,
+    "show-hidden-metrics-for-version": str,
+    "runtime-cgroups": str,
+    "storage-driver-buffer-duration": duration,
+    "storage-driver-db": str,
+    "storage-driver-host": str,
+    "storage-driver-password": str,
+    "storage-driver-secure": boolean,
+    "storage-driver-table": str,
+    "storage-driver-user": str,
+}
+_CADVISORS = (
+    "application-metrics-", "boot-id-", "container-hints", "containerd", "enable-load-", "event-storage-", "global-",
+    "log-cadvisor-", "machine-id-", "storage-driver-",
+)  # fmt: skip
+_TO_FILE = (
+    "This parameter should be set via the config file specified by the Kubelet's --config flag. See "
+    "https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more information."
+)
+_OF_FILE = (
+    "log-json-info-buffer-size", "log-json-split-stream", "log-text-info-buffer-size", "log-text-split-stream",
+    "logging-format", "manifest-url", "manifest-url-header", "reserved-memory", "runonce",
+)  # fmt: skip
+_OUTSIDE = {"fail-cgroupv1", "provider-id", "seccomp-default"}
+_OF_CADVISOR = (
+    "This is a cadvisor flag that was mistakenly registered with the Kubelet. Due to legacy concerns, it will follow "
+    "the standard CLI deprecation timeline before being removed."
+)
+_TO_EVICTION = "Use --eviction-hard or --eviction-soft instead. Will be removed in a future version."
+DEPRECATED: dict[str, str] = {
+    **dict.fromkeys({*FILE_FLAGS, *_OF_FILE} - _OUTSIDE, _TO_FILE),
+    **dict.fromkeys((flag for flag in ACCEPTED if flag.startswith(_CADVISORS)), _OF_CADVISOR),
+    **dict.fromkeys(
+        ("maximum-dead-containers", "maximum-dead-containers-per-container", "minimum-container-ttl-duration"),
+        _TO_EVICTION,
+    ),
+    "experimental-allocatable-ignore-eviction": "will be removed in 1.25 or later.",
+    "experimental-mounter-path": "will be removed in 1.25 or later. in favor of using CSI.",
+    "keep-terminated-pod-volumes": "will be removed in a future version",
+    "pod-infra-container-image": (
+        "will be removed in 1.35. Image garbage collector will get sandbox image information from CRI."
+    ),
+}
+
+_LISTS = (_labels, _listed, _pairs, feature_gates.parse)
+
+
+def flag_parser() -> FlagParser:
+    """What it reads is text, of numbers and switches such that is one."""
+    parser = FlagParser("kubelet", "The node agent.", VERSION, silent=True)
+    parser.accept(ACCEPTED)
+    parser.deprecate(DEPRECATED)
+    parser.add_argument("--config", help="KubeletConfiguration file; flags win over it")
+    parser.add_argument("--config-dir", dest="config-dir", help="files *.conf that change it, one after the other")
+    for flag, (_, kind) in (OWN_FLAGS | FILE_FLAGS).items():
+        names = [f"--{flag}", *([f"-{flag}"] if len(flag) == 1 else [])]
+        if kind is boolean:
+            parser.add_argument(*names, dest=flag, type=switch, nargs="?", const="true")
+        elif kind in _LISTS:
+            parser.add_argument(*names, dest=flag, action=Joined)
+        else:
+            parser.add_argument(*names, dest=flag, type=_number if kind is int else str)
+    return parser
+
+
+def _number(text: str) -> str:
+    return str(integer(text))

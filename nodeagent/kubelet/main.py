@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the kubelet until SIGTERM; returns the exit code, 2 for a bad configuration."""
+    """Run the kubelet until SIGTERM; returns the exit code, 1 for a bad configuration."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with or_exit("kubelet"):
         config = configuration.load(arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import os
 import re
@@ -14,9 +13,12 @@ from typing import Any
 import yaml
 
 from apimachinery.kit.config import Problems, boolean
+from apimachinery.kit.flags import FlagParser, Joined
+from apimachinery.meta.common_flags import RELEASE
 from apimachinery.meta.times import parse_duration
 from nodeagent.routes.plan import Mode
 
+from .accepted_flags import ACCEPTED, DEPRECATED
 from .node import PRIMARY, include_localhost
 from .tracking import OPTIONS, Tracking, read_tracking
 
@@ -26,6 +28,7 @@ IPTABLES, NFTABLES = "iptables", "nftables"
 _ONE_OR_TWO = "must be a either a single CIDR or dual-stack pair of CIDRs (e.g. [10.100.0.0/16, fde4:8dba:82e1::/48]"
 _LOCAL = "ClusterCIDR"  # how traffic from pods is told from other traffic
 _TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
+_OLD_PORTS = {"healthz": "healthz_port", "metrics": "metrics_port"}  # of which upstream heeds only 0
 API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -83,17 +86,20 @@ class Config:
 
 
 def parse(argv: Sequence[str]) -> Config:
-    """Raises ConfigError with every problem of flags and file; SystemExit for --help and flags that do not exist."""
-    flags = vars(_parser().parse_args(argv))
+    """Raises ConfigError with every problem of flags and file; SystemExit for --help and --version."""
+    flags = vars(_parser().read(argv))
     problems = Problems()
     path: Path | None = flags.pop("config")
     values = _from_file(path, problems) if path is not None else {}
-    values |= {name: value for name, value in flags.items() if value is not None}
+    closed = {what: "" for what, old in _OLD_PORTS.items() if flags.pop(old) == 0 and path is None}
+    values |= {name: value for name, value in flags.items() if value is not None} | closed
     return _checked(values, problems)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kube-proxy", description="The service proxy and pod network of a node.")
+def _parser() -> FlagParser:
+    parser = FlagParser("kube-proxy", "The service proxy and pod network of a node.", RELEASE)
+    parser.accept(ACCEPTED)
+    parser.deprecate(DEPRECATED)
 
     def flag(*names: str, **options: Any) -> None:
         parser.add_argument(*names, default=None, **options)
@@ -105,13 +111,15 @@ def _parser() -> argparse.ArgumentParser:
     flag("--cluster-cidr", dest="cluster_cidrs", help="the pod network; one of each family, joined by a comma")
     flag("--healthz-bind-address", dest="healthz", help="address:port of /healthz and /livez; empty: not served")
     flag("--metrics-bind-address", dest="metrics", help="address:port of /metrics; empty: not served")
+    flag("--healthz-port", type=int, help="0: not served")
+    flag("--metrics-port", type=int, help="0: not served")
     flag("--iptables-sync-period", dest="sync_period", help="between looks at the kernel's rules in any case: 30s")
     flag("--iptables-min-sync-period", dest="min_sync_period", help="between two changes of the rules")
     flag("--iptables-masquerade-bit", dest="masquerade_bit", type=int, help="bit of the packet mark, 0 to 31")
     flag("--masquerade-all", type=boolean, nargs="?", const=True, help="masquerade all traffic to ClusterIPs")
     flag("--iptables-localhost-nodeports", dest="localhost_node_ports", type=boolean, nargs="?", const=True,
          help="let node ports answer on 127.0.0.1")  # fmt: skip
-    flag("--nodeport-addresses", dest="node_port_addresses",
+    flag("--nodeport-addresses", action=Joined, dest="node_port_addresses",
          help="subnets of the addresses node ports answer on; primary: the node's own")  # fmt: skip
     flag("--oom-score-adj", type=int, help="what makes the kernel end others first when memory is short: -999")
     flag("--detect-local-mode", help="how traffic of pods is known: ClusterCIDR, by the pod network")
@@ -128,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
          help="FIRST-LAST: addresses of load balancers that this node may answer for; one range of each family, "
               "joined by a comma")  # fmt: skip
     flag("--pod-mtu", dest="pod_mtu", type=int, help="MTU of pods in bytes; 0: that of the uplink")
-    flag("--cleanup", action="store_const", const=True, help="remove every rule and route of ours, and exit")
+    flag("--cleanup", type=boolean, nargs="?", const=True, help="remove every rule and route of ours, and exit")
     flag("--v", "-v", dest="verbosity", type=int, help="log verbosity")
     return parser
 

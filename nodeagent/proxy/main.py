@@ -30,7 +30,7 @@ def main(
     """cni_agent: serves the plugins on a socket while it is entered. policies: enforces NetworkPolicies while it runs.
     announcer: answers for addresses of load balancers while it runs.
 
-    Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure, 2 for a bad configuration."""
+    Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure or a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
     with or_exit("kube-proxy"):
         config = parse(argv)

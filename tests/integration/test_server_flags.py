@@ -130,3 +130,25 @@ def test_how_long_a_token_lives(tmp_path: Path) -> None:
             assert claims["exp"] - claims["iat"] == seconds and "warnafter" not in claims["kubernetes.io"]
     finally:
         server.stop()
+
+
+def test_browsers_are_told_who_may_read_and_watches_end(tmp_path: Path) -> None:
+    server = ApiServer(
+        tmp_path / "data", "sqlite", r"--cors-allowed-origins=//example\.com$", "--min-request-timeout=1",
+        "--strict-transport-security-directives=max-age=31536000,preload",
+        "--service-account-jwks-uri=https://keys.example.com/jwks",
+    )  # fmt: skip
+    server.start()
+    try:
+        issuer = server.request("GET", "/.well-known/openid-configuration").json
+        assert issuer["jwks_uri"] == "https://keys.example.com/jwks"
+        origin = {"Origin": "https://example.com"}
+        told = server.request("GET", MAPS, headers=origin).headers
+        assert told["access-control-allow-origin"] == "https://example.com"
+        assert told["strict-transport-security"] == "max-age=31536000; preload"
+        assert "access-control-allow-origin" not in server.request("GET", MAPS).headers
+        assert server.request("OPTIONS", MAPS, headers=origin, anonymous=True).code == 204
+        assert server.request("GET", MAPS, headers=origin, anonymous=True).code in (401, 403)
+        assert server.request("GET", f"{MAPS}?watch=true").code == 200, "it ends by itself"
+    finally:
+        server.stop()

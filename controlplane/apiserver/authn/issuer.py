@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -22,10 +23,10 @@ _CURVES = {
 
 
 class Issuer:
-    """Serves the two documents, as the keys are now."""
+    """Serves the two documents, as the keys are now. keys_uri: where people find the keys."""
 
-    def __init__(self, issuer: str, address: str, port: int, verifier: Verifier) -> None:
-        self._issuer, self._keys_uri, self._verifier = issuer, f"https://{address}:{port}{KEYS}", verifier
+    def __init__(self, issuer: str, keys_uri: str, verifier: Verifier) -> None:
+        self._issuer, self._keys_uri, self._verifier = issuer, keys_uri, verifier
 
     def document(self, path: str) -> tuple[Document, str] | None:
         """The document under `path` with its media type, or None."""
@@ -42,6 +43,15 @@ class Issuer:
             "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys}),
         }
         return found, "application/json"
+
+
+def keys_uri(host: str, port: int) -> str:
+    """Where a server serves its keys. host: may say the port already."""
+    if host.count(":") > 1 and not host.startswith("["):
+        host = f"[{host}]"
+    if urlsplit(f"//{host}").port is None:
+        host = f"{host}:{port}"
+    return f"https://{host}{KEYS}"
 
 
 def _jwk(identity: str, key: PublicKey) -> dict[str, str]:

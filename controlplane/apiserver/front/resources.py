@@ -16,7 +16,7 @@ from controlplane.apiserver.front import decode, lists, responses
 from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike, untyped
-from controlplane.apiserver.front.watching import serve_watch
+from controlplane.apiserver.front.watching import MIN_WATCH, serve_watch
 from controlplane.apiserver.registry import patch as patches
 from controlplane.apiserver.registry.apply import apply
 from controlplane.apiserver.registry.body import read
@@ -43,9 +43,17 @@ _WRITING = ("create", "update", "patch", "delete", "deletecollection")
 class Resources:
     """Serves every path under /api and /apis that names a resource."""
 
-    def __init__(self, registry: Registry, subresources: Subresources, authorizer: Union, tables: Tables) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        subresources: Subresources,
+        authorizer: Union,
+        tables: Tables,
+        min_watch: float = MIN_WATCH,
+    ) -> None:
+        """min_watch: seconds that a watch lasts at least when the client names no timeout; 0: as long as it likes."""
         self._registry, self._subresources = registry, subresources
-        self._authorizer, self._tables = authorizer, tables
+        self._authorizer, self._tables, self._min_watch = authorizer, tables, min_watch
 
     @property
     def own(self) -> Catalogue:
@@ -108,7 +116,9 @@ class Resources:
             case "list":
                 return await self._list(request, call, collection)
             case "watch":
-                return await serve_watch(request, call, collection, self._tables, self._registry.revision_at)
+                return await serve_watch(
+                    request, call, collection, self._tables, self._registry.revision_at, self._min_watch
+                )
             case "create":
                 document = await self._body(request, call, "CreateOptions")
                 return self._written(request, call, await create(collection, call, document), 201)

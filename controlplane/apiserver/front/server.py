@@ -28,6 +28,7 @@ from controlplane.apiserver.authz.union import Union, refusal
 from controlplane.apiserver.fairness.seats import Seats
 from controlplane.apiserver.front import metering, responses
 from controlplane.apiserver.front.answer import PRIVATE, Answer
+from controlplane.apiserver.front.browsers import Browsers
 from controlplane.apiserver.front.connection import Connection, Connections
 from controlplane.apiserver.front.deadlines import Deadlines
 from controlplane.apiserver.front.handshake import peer_of
@@ -72,13 +73,16 @@ class Front:
         auditor: Auditor | None = None,
         seats: Seats | None = None,
         trace: Trace | None = None,
+        browsers: Browsers | None = None,
+        limit: float = REQUEST_TIMEOUT,
         header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
+        """limit: seconds that a request may take which is not long-running."""
         self._route, self._authenticator, self._authorizer = route, authenticator, authorizer
         self._auditor, self._seats, self._trace = auditor, seats, trace
-        self._header_timeout = header_timeout
+        self._browsers, self._limit, self._header_timeout = browsers, limit, header_timeout
         self._silent: dict[object, asyncio.TimerHandle] = {}  # connections without a request so far
-        self._deadlines = Deadlines(REQUEST_TIMEOUT)
+        self._deadlines = Deadlines(limit)
         self._server: Connections | None = None
         self._listener: asyncio.Server | None = None
         self._short = 0  # requests being served, those that run for long left out
@@ -179,7 +183,7 @@ class Front:
         self, request: web.BaseRequest, info: RequestInfo, task: Serving, *, mutating: bool
     ) -> web.StreamResponse:
         try:
-            own = _own_limit(request)
+            own = _own_limit(request, self._limit)
         except ValueError as error:
             return responses.refusal(request, status.bad_request(f"{_BAD_LIMIT} - {error}"))
         # A write that has begun is finished even when the client goes away: half of it would be worse.
@@ -253,7 +257,7 @@ class Front:
         """The answer, whatever happens."""
         said = remarks.begin()
         try:
-            response = await self._identified(request, info)
+            response = self._preflight(request) or await self._identified(request, info)
         except status.ApiError as error:
             response = responses.refusal(request, error)
         except (ConnectionResetError, aiohttp.ClientConnectionResetError):
@@ -270,7 +274,7 @@ class Front:
                 _warn(response, said)
             identity = self._identity(request)
             if isinstance(response, Answer) and response.plain and identity.isascii():
-                response.tell({"Cache-Control": PRIVATE, **(request.get(_SEATED) or {})}, identity)
+                response.tell({"Cache-Control": PRIVATE, **self._lines(request)}, identity)
             else:
                 self._head(request, response)
         return response
@@ -284,7 +288,15 @@ class Front:
     def _head(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         response.headers.setdefault("Audit-Id", self._identity(request))
         response.headers.setdefault("Cache-Control", PRIVATE)
-        response.headers.update(request.get(_SEATED) or {})
+        response.headers.update(self._lines(request))
+
+    def _lines(self, request: web.BaseRequest) -> Mapping[str, str]:
+        """Other headers of the answer."""
+        seated = request.get(_SEATED) or {}
+        return seated if self._browsers is None else {**seated, **self._browsers.lines(request)}
+
+    def _preflight(self, request: web.BaseRequest) -> web.Response | None:
+        return self._browsers.preflight(request) if self._browsers is not None else None
 
     def _identity(self, request: web.BaseRequest) -> str:
         found = request.get(_IDENTITY)
@@ -398,14 +410,14 @@ def _leaving() -> web.Response:
     return response
 
 
-def _own_limit(request: web.BaseRequest) -> float | None:
+def _own_limit(request: web.BaseRequest, limit: float) -> float | None:
     """The seconds that a client gives its request (`kubectl --request-timeout`), where they are fewer than ours. Raises
     ValueError."""
     text = request.query.get("timeout")
     if not text:
         return None
     seconds = times.parse_duration(text)
-    return seconds if 0 < seconds < REQUEST_TIMEOUT else None
+    return seconds if 0 < seconds < limit else None
 
 
 def _refused(response: web.StreamResponse) -> tuple[str, str]:

@@ -35,6 +35,7 @@ MIN_WATCH = 1800.0
 """Seconds a watch lasts at least when the client names no timeout; up to twice as long, so that not all end at once
 (--min-request-timeout)."""
 _LAST_BOOKMARK = 2.0  # seconds before the end, as upstream's bookmark before a deadline
+_EVER = 10 * 365 * 86400.0  # seconds of a watch that nothing ends
 _STALLED = 10.0  # seconds that a client which was too slow has to take what is left
 _PORTION = 512  # events written at once
 _STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
@@ -42,7 +43,12 @@ _TOLD_INSIDE = ("Expired", "Timeout")
 
 
 async def serve_watch(
-    request: web.BaseRequest, call: Call, collection: Collection, tables: Tables, revision_at: RevisionAt
+    request: web.BaseRequest,
+    call: Call,
+    collection: Collection,
+    tables: Tables,
+    revision_at: RevisionAt,
+    min_watch: float,
 ) -> web.StreamResponse:
     """Streams until the client goes, its time is over, or it is too slow. Raises ApiError before the stream begins."""
     protobuf = not isinstance(call.resource, DefinedResource)
@@ -55,7 +61,7 @@ async def serve_watch(
     options = list_options(call.query, watch=True, revision_at=revision_at)
     # A name is pinned by the field selector or by the old spelling, /api/v1/watch/…/NAME.
     chosen = selection(collection.strategy, call.resource, call.query, call.name)
-    timeout = options.timeout if options.timeout else random.uniform(MIN_WATCH, 2 * MIN_WATCH)
+    timeout = options.timeout if options.timeout else random.uniform(min_watch, 2 * min_watch) or _EVER
     lines = Lines(call.resource, collection.resource, wanted, tables, include)
     try:
         watch = await open_watch(collection, call.namespace, chosen, options)

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--scheduler-config", type=Path, help="the KubeSchedulerConfiguration that holds")
     args = parser.parse_args(argv)
-    with or_exit(_NAME):
+    with or_exit(_NAME, code=2):
         config = load_kubeconfig(args.kubeconfig, args.context)
         file = _read(args.scheduler_config)
     try:

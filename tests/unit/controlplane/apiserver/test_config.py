@@ -2,7 +2,7 @@
 
 import pytest
 
-from apimachinery.kit.config import ConfigError
+from apimachinery.kit.config import ConfigError, FlagError
 from controlplane.apiserver.config import parse
 
 
@@ -60,16 +60,118 @@ def test_kubeadms_flags_are_understood(needed, tmp_path):
 
 def test_every_problem_at_once(needed):
     with pytest.raises(ConfigError) as wrong:
-        parse([*needed, "--nonsense=1", "--secure-port=0", "--authorization-mode=Magic", "--bind-address=here"])
+        parse([*needed, "--secure-port=0", "--authorization-mode=Magic", "--bind-address=here"])
     text = str(wrong.value)
     for part in (
-        "unknown flag: --nonsense",
         "--secure-port",
         '"Magic" is not a valid mode',
         "--bind-address",
         "--etcd-servers",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--nonsense=1", "--other"], "unknown flag: --nonsense"),
+        (["--profiling", "false"], '"kube-apiserver" does not take any arguments, got ["false"]'),
+        (
+            ["--anonymous-auth=no"],
+            'invalid argument "no" for "--anonymous-auth" flag: strconv.ParseBool: parsing "no": invalid syntax',
+        ),
+        (
+            ["--event-ttl=300"],
+            'invalid argument "300" for "--event-ttl" flag: time: missing unit in duration "300"',
+        ),
+        (
+            ["--logging-format=xml"],
+            'invalid argument "xml" for "--logging-format" flag: format: Invalid value: "xml": Unsupported log format',
+        ),
+        (
+            ["--egress-selector-config-file=x"],
+            'invalid argument "x" for "--egress-selector-config-file" flag: '
+            "connections leave by the machine's own routes",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told_alone(needed, words, told):
+    with pytest.raises(FlagError) as wrong:
+        parse([*needed, "--secure-port=0", *words])
+    assert str(wrong.value) == told
+
+
+def test_switches_are_read_as_go_reads_them(needed):
+    words = [*needed, "--storage-sqlite=/tmp/x"]
+    assert not parse([*words, "--anonymous_auth=F"]).anonymous_auth
+    assert parse([*words, "--allow-privileged=1"]).allow_privileged
+
+
+def test_lists_that_are_given_more_than_once_add_up(needed):
+    config = parse(
+        [
+            *needed,
+            "--storage-sqlite=/tmp/x",
+            "--enable-admission-plugins=NodeRestriction",
+            "--enable-admission-plugins=AlwaysPullImages,EventRateLimit",
+            "--authorization-mode=Node",
+            "--authorization-mode=RBAC",
+        ]
+    )
+    assert {"NodeRestriction", "AlwaysPullImages", "EventRateLimit"} <= set(config.admission_plugins)
+    assert config.authorization_modes == ("Node", "RBAC")
+
+
+def test_what_hardened_servers_say(needed):
+    words = [*needed, "--storage-sqlite=/tmp/x"]
+    config = parse(
+        [
+            *words,
+            "--request-timeout=5m0s",
+            "--min-request-timeout=60",
+            "--goaway-chance=0.001",
+            r"--cors-allowed-origins=//a\.example\.com$,//b\.example\.com$",
+            "--cors-allowed-origins=^http://localhost:",
+            "--strict-transport-security-directives=max-age=1,preload",
+        ]
+    )
+    assert (config.request_timeout, config.min_request_timeout) == (300.0, 60.0)
+    assert config.cors_allowed_origins == (r"//a\.example\.com$", r"//b\.example\.com$", "^http://localhost:")
+    assert config.hsts_directives == ("max-age=1", "preload")
+    for wrong in (
+        "--request-timeout=-1s",
+        "--min-request-timeout=-1",
+        "--goaway-chance=0.5",
+        "--service-account-jwks-uri=http://example.com",
+        "--cors-allowed-origins=.*",
+        "--strict-transport-security-directives=always",
+    ):
+        with pytest.raises(ConfigError, match=wrong.partition("=")[0]):
+            parse([*words, wrong])
+
+
+def test_flags_without_an_effect_start_a_server(needed, capsys):
+    parse(
+        [
+            *needed,
+            "--storage-sqlite=/tmp/x",
+            "--vmodule=a=1",
+            "--logging-format=json",
+            "--delete-collection-workers=2",
+            "--kubelet-timeout=5s",
+            "--livez-grace-period=30s",
+            "--storage-backend=etcd3",
+            "--endpoint-reconciler-type=lease",
+            "--watch-cache",
+            "--watch-cache-sizes=pods#10",
+            "--default-watch-cache-size=1",
+            "--v=2",
+        ]
+    )
+    assert capsys.readouterr().err == (
+        "Flag --default-watch-cache-size has been deprecated, "
+        "watch caches are sized automatically and this flag will be removed in a future version\n"
+    )
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 0), ("0s", 0), ("1h", 3600), ("90m", 5400), ("59m59s", None)])

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.deadlines import Deadlines
+from controlplane.apiserver.front.request_info import RequestInfo
+from tests.unit.controlplane.apiserver import fronts
+from tests.unit.controlplane.apiserver.fronts import contexts as contexts
 
 LATE = 0.02  # seconds
 
@@ -55,3 +62,17 @@ async def test_nothing_is_kept_of_what_has_ended() -> None:
     async with asyncio.timeout(60):
         while deadlines.watching:
             await asyncio.sleep(LATE)
+
+
+async def test_request_timeout(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    async def route(_: web.BaseRequest, __: RequestInfo, ___: User) -> web.StreamResponse:
+        await asyncio.sleep(600)
+        return web.Response()
+
+    async with (
+        asyncio.timeout(60),
+        fronts.serving(contexts[0], route=route, limit=LATE) as port,
+        aiohttp.ClientSession() as session,
+        session.get(f"https://127.0.0.1:{port}/version", ssl=contexts[1]) as response,
+    ):
+        assert response.status == 504

@@ -10,6 +10,7 @@ from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.jwt import Signer, key_id
 from apimachinery.meta import times
 from controlplane.apiserver.authn import remarks
+from controlplane.apiserver.authn.issuer import keys_uri
 from controlplane.apiserver.authn.legacy_tokens import INVALID_SINCE, LAST_USED
 from controlplane.apiserver.authn.reloading import Reloading
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
@@ -202,3 +203,18 @@ async def test_a_token_that_should_have_been_renewed(after, told):
     assert await refusal({**claims, "sub": "system:serviceaccount:a:robot"}, {}) is None
     stale = f"subject: system:serviceaccount:a:robot, seconds after warning threshold: {told}"
     assert said.annotations == ({"authentication.k8s.io/stale-token": stale} if told else {})
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("192.0.2.1", "https://192.0.2.1:6443/openid/v1/jwks"),
+        ("api.example.com", "https://api.example.com:6443/openid/v1/jwks"),
+        ("api.example.com:443", "https://api.example.com:443/openid/v1/jwks"),
+        ("[2001:db8::1]:443", "https://[2001:db8::1]:443/openid/v1/jwks"),
+        ("[2001:db8::1]", "https://[2001:db8::1]:6443/openid/v1/jwks"),
+        ("2001:db8::1", "https://[2001:db8::1]:6443/openid/v1/jwks"),
+    ],
+)
+def test_where_the_keys_are(host, told):
+    assert keys_uri(host, 6443) == told

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from apimachinery.kit.config import ConfigError
+from apimachinery.client.rest import Client
+from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.config import ConfigError, FlagError
 from controlplane.controllers.config import ControllersConfig, parse
 from controlplane.controllers.hpa_replicas import Caution
 
@@ -91,6 +93,65 @@ def test_every_wrong_flag_is_told(kubeconfig: str) -> None:
     text = str(refused.value)
     for flag in ("--node-monitor-period", "--node-monitor-grace-period", "--node-eviction-rate"):
         assert flag in text
+
+
+def test_upstreams_flags_start_ours(kubeconfig: str) -> None:
+    """Of its own test, and of hardened clusters."""
+    config = parse([
+        kubeconfig, "--attach-detach-reconcile-sync-period=30s", "--cidr-allocator-type=RangeAllocator",
+        "--cloud-config=/cloud-config", "--cloud-provider=external", "--cluster-name=k8s",
+        "--concurrent-deployment-syncs=10", "--concurrent-gc-syncs=30", "--concurrent_rc_syncs=10",
+        "--concurrent-service-endpoint-syncs=10", "--concurrent-validating-admission-policy-status-syncs=9",
+        "--configure-cloud-routes=false", "--contention-profiling=true", "--controller-start-interval=2m",
+        "--disable-attach-detach-reconcile-sync=true", "--enable-dynamic-provisioning=true",
+        "--enable-garbage-collector", "--enable-hostpath-provisioner=true", "--flex-volume-plugin-dir=/flex",
+        "--http2-max-streams-per-connection=47", "--kube-api-burst=100", "--kube-api-content-type=application/json",
+        "--kube-api-qps=50.0", "--master=192.168.4.20", "--max-endpoints-per-slice=200", "--min-resync-period=8h",
+        "--mirroring-concurrent-service-endpoint-syncs=2", "--mirroring-max-endpoints-per-subset=1000",
+        "--namespace-sync-period=10m", "--profiling=false", "--pv-recycler-increment-timeout-nfs=45",
+        "--pv-recycler-minimum-timeout-hostpath=45", "--pv-recycler-timeout-increment-hostpath=45",
+        "--pvclaimbinder-sync-period=30s", "--resource-quota-sync-period=10m", "--route-reconciliation-period=30s",
+        "--terminated-pod-gc-threshold=12000", "--use-service-account-credentials=true", "--cert-dir=/a/b/c",
+        "--bind-address=192.168.4.21", "--secure-port=10001", "--concurrent-ttl-after-finished-syncs=8",
+        "--feature-gates=AllBeta=true", "--client-ca-file=/ca", "--requestheader-client-ca-file=/ca", "-v=2",
+        "--logging-format=json",
+    ])  # fmt: skip
+    assert (config.bind_address, config.secure_port, config.terminated_pod_threshold) == ("192.168.4.21", 10001, 12000)
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--pod-eviction-timeout=5m", "unknown flag: --pod-eviction-timeout"),
+        (
+            "--feature-gates=Nonsense=true",
+            'invalid argument "Nonsense=true" for "--feature-gates" flag: unrecognized feature gate: Nonsense',
+        ),
+        (
+            "--cluster-signing-kubelet-client-key-file=x",
+            'invalid argument "x" for "--cluster-signing-kubelet-client-key-file" flag: '
+            "one authority signs for all: --cluster-signing-cert-file",
+        ),
+    ],
+)
+def test_what_cannot_be_read(kubeconfig: str, flag: str, told: str) -> None:
+    with pytest.raises(FlagError) as wrong:
+        parse([kubeconfig, flag])
+    assert str(wrong.value) == told and wrong.value.usage.startswith("Usage:\n  kube-controller-manager [flags]\n")
+
+
+def test_the_garbage_collector_may_be_left_out(kubeconfig: str) -> None:
+    name = "garbage-collector-controller"
+    assert parse([kubeconfig]).enabled(name, by_default=True)
+    assert not parse([kubeconfig, "--enable-garbage-collector=false"]).enabled(name, by_default=True)
+
+
+def test_which_lease_leads(kubeconfig: str) -> None:
+    config = parse([kubeconfig, "--leader-elect-resource-name=mine", "--leader-elect-resource-namespace=lab"])
+    elector = config.elector(Client(config.client, "test"), "kube-controller-manager", SystemClock())
+    assert (elector._name, elector._namespace) == ("mine", "lab")
+    elector = parse([kubeconfig]).elector(Client(config.client, "test"), "kube-controller-manager", SystemClock())
+    assert (elector._name, elector._namespace) == ("kube-controller-manager", "kube-system")
 
 
 def test_paths_for_everybody(kubeconfig: str) -> None:

@@ -193,9 +193,11 @@ def test_flags(tmp_path: Any) -> None:
                           "--metric-resolution=15s", "--kubelet-insecure-tls", "--cert-dir=/tmp"])  # fmt: skip
     assert (found.secure_port, found.resolution, found.node_port, found.insecure_tls) == (10250, 15.0, True, True)
     with pytest.raises(ConfigError) as refused:
-        config.parse([f"--kubeconfig={kubeconfig}", "--metric-resolution=5s", "--nonsense",
+        config.parse([f"--kubeconfig={kubeconfig}", "--metric-resolution=x",
                       "--kubelet-preferred-address-types=Street"])  # fmt: skip
     text = str(refused.value)
-    assert "--nonsense" in text and "unknown address type 'Street'" in text
+    assert "--metric-resolution" in text and "unknown address type 'Street'" in text
+    with pytest.raises(ConfigError, match="unknown flag: --nonsense"):
+        config.parse([f"--kubeconfig={kubeconfig}", "--nonsense"])
     with pytest.raises(ConfigError, match="at least 10s"):
         config.parse([f"--kubeconfig={kubeconfig}", "--metric-resolution=5s"])

@@ -167,7 +167,6 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
             tmp_path,
             HEAD + "maxPods: many\nclusterDns: [x]\ncgroupDriver: upstart\nauthentication: {x508: {}}\nport: 99999\n",
             "--node-ip=x",
-            "--what",
             "--hostname-override=a_b",
             "--kubeconfig=/none",
         )
@@ -178,11 +177,38 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "upstart",
         "invalid configuration: port (--port) 99999 must be between 1 and 65535, inclusive",
         "--node-ip",
-        "unknown flag: --what",
         "a_b",
         "/none: no such file",
     ):
         assert word in told
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--what", "failed to parse kubelet flag: unknown flag: --what"),
+        (
+            "--max-pods=many",
+            'failed to parse kubelet flag: invalid argument "many" for "--max-pods" flag: '
+            'strconv.ParseInt: parsing "many": invalid syntax',
+        ),
+    ],
+)
+def test_a_flag_that_cannot_be_read_is_told_alone(tmp_path: Path, flag: str, told: str) -> None:
+    assert problems(tmp_path, HEAD + "maxPods: many\n", flag) == [told]
+
+
+def test_flags_that_belong_into_the_file_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    load(["--max-pods=30", "--hostname-override=a", "--housekeeping-interval=10s", "--provider-id=a", "--vmodule=a=1"])
+    assert capsys.readouterr().err == (
+        "Flag --max-pods has been deprecated, This parameter should be set via the config file specified by the "
+        "Kubelet's --config flag. See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for "
+        "more information.\n"
+    )
+    load(["--containerd=/x", "--logging-format=text", "--seccomp-default", "--fail-cgroupv1=false"])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Flag --containerd has been deprecated, This is a cadvisor flag that was mistakenly")
+    assert second.startswith("Flag --logging-format has been deprecated, This parameter should be set via")
 
 
 def test_unknown_and_repeated_fields_are_warned_of_and_the_last_setting_counts(tmp_path: Path) -> None:

@@ -34,6 +34,26 @@ def test_file_and_flags(tmp_path: Path) -> None:
     assert config.node_port_addresses == ("192.0.2.0/24",) and config.oom_score_adj == -500
 
 
+def test_upstreams_flags_start_ours() -> None:
+    config = parse([
+        "--kubeconfig=/proxy.conf", "--hostname-override=a", "--bind-address=0.0.0.0", "--bind-address-hard-fail",
+        "--config-sync-period=15m", "--feature-gates=NFTablesProxyMode=true", "--ipvs-strict-arp=true",
+        "--ipvs-scheduler=rr", "--kube-api-burst=10", "--kube-api-qps=5", "--profiling=false", "--cleanup=false",
+        "--logging-format=json", "--vmodule=a=1", "-v=3",
+    ])  # fmt: skip
+    assert config.verbosity == 3 and not config.cleanup
+
+
+def test_old_flags_of_ports(capsys: pytest.CaptureFixture[str]) -> None:
+    config = parse(["--kubeconfig=/proxy.conf", "--hostname-override=a", "--healthz-port=1", "--metrics-port=0"])
+    assert (config.healthz, config.metrics) == (("0.0.0.0", 10256), None)
+    assert capsys.readouterr().err == "".join(
+        f"Flag --{what}-port has been deprecated, This flag is deprecated and will be removed in a future release. "
+        f"Please use --{what}-bind-address instead.\n"
+        for what in ("healthz", "metrics")
+    )
+
+
 def test_every_problem_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse([

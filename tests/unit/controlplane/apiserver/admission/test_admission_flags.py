@@ -49,6 +49,23 @@ def test_enabling_and_disabling():
     assert enabled == [name for name in ADMISSION_PLUGINS if name in enabled], "in upstream's order"
 
 
+def test_only_those_that_the_old_flag_names(capsys):
+    flags = Flags(["--admission-control=ResourceQuota,LimitRanger", "--admission-control=AlwaysAdmit"])
+    assert list(chosen_plugins(flags)) == ["AlwaysAdmit", "LimitRanger", "ResourceQuota"] and not flags.problems
+    assert "Flag --admission-control has been deprecated, Use --enable-admission-plugins or" in capsys.readouterr().err
+    flags = Flags(["--admission-control=Nope", "--disable-admission-plugins=Priority"])
+    chosen_plugins(flags)
+    assert list(flags.problems) == [
+        "--admission-control: admission-control and enable-admission-plugins/disable-admission-plugins flags are "
+        "mutually exclusive",
+        '--admission-control: plugin "Nope" is unknown',
+    ]
+
+
+def test_plug_ins_of_closed_features_are_known():
+    assert chosen("MutatingAdmissionPolicy", "ClusterTrustBundleAttest") == (UPSTREAMS_DEFAULTS, [])
+
+
 def test_mistakes():
     _, problems = chosen("Nope,Priority", "Neither,Priority")
     assert problems == [

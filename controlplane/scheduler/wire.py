@@ -19,6 +19,7 @@ from apimachinery.controller.serving import port_parts
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
+from controlplane.scheduler import observed
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
@@ -72,6 +73,7 @@ class SchedulerDaemon:
                 lambda pod, by, change: frameworks[pod.scheduler_name].may_help(pod, by, change),
                 config.backoffs,
             )
+            observed.show_queue(queue.lengths)
             # An extender may read what our own rules do not.
             Watching(cache, queue, nominator, frameworks).attach(informers, whole=bool(config.extenders))
             budgets = informers.get(PODDISRUPTIONBUDGETS).lister

@@ -15,8 +15,9 @@ from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.controller.series_recorder import SeriesRecorder
-from apimachinery.controller.serving import port_parts
+from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import Check
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler import observed
@@ -55,8 +56,10 @@ class SchedulerDaemon:
         async with AsyncExitStack() as undo:
             own = client = await undo.enter_async_context(Client(config.client, NAME))
             elector: LeaderElector | None = None
+            checks: dict[str, Check] = {}
             if config.leader_elect:
                 elector = config.elector(own, config.lease.name, self._clock, config.lease.namespace)
+                checks[LEADER_ELECTION] = elector.check
                 # Only who surely leads binds; the lease itself is written with the other client.
                 fenced = FencedClient(config.client, NAME, elector.holds)
                 client = await undo.enter_async_context(fenced)
@@ -91,6 +94,16 @@ class SchedulerDaemon:
                 extenders,
             )
 
+            async def handlers_synced() -> None:
+                if not informers.synced:
+                    raise RuntimeError("handlers are not fully synchronized")
+
+            async def staying() -> None:
+                if stop.is_set():
+                    raise RuntimeError("process is shutting down")
+
+            ready: dict[str, Check] = {"shutdown": staying, "sched-handler-sync": handlers_synced}
+
             async def lead() -> None:
                 await informers.wait_synced()
                 self.glass_box.show([SchedulerLoop(loop, queue)])
@@ -99,7 +112,7 @@ class SchedulerDaemon:
 
             parts: list[Awaitable[None]] = [informers.run(), *(recorder.run() for recorder in recorders.values())]
             parts.append(elector.run(lead) if elector is not None else lead())
-            parts += port_parts(config, NAME, self.glass_box, own, self._clock, stop)
+            parts += port_parts(config, NAME, self.glass_box, own, self._clock, stop, checks=checks, ready=ready)
             await run_until(stop, parts)
 
 

@@ -126,6 +126,25 @@ def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: s
     assert [cluster.ask(component, path).body for path in HEALTH] == [b"ok"] * 3
 
 
+def test_health_names_its_checks(cluster: Cluster) -> None:
+    admin = cluster.client("admin", "system:masters")
+    assert cluster.ask("scheduler", "/healthz?verbose").body == b"[+]ping ok\nhealthz check passed\n"
+    assert cluster.ask("scheduler", "/readyz?verbose").body == (
+        b"[+]shutdown ok\n[+]sched-handler-sync ok\nreadyz check passed\n"
+    )
+    told = cluster.ask("controllers", "/healthz?verbose&exclude=ttl-controller&exclude=other").body.decode()
+    lines = told.splitlines()
+    assert "[+]deployment-controller ok" in lines and "[+]ttl-controller excluded: ok" in lines
+    assert lines[-2:] == [
+        'warn: some health checks cannot be excluded: no matches for "other"',
+        "healthz check passed",
+    ]
+    assert cluster.ask("controllers", "/healthz/ttl-controller", admin).body == b"ok"
+    slis = cluster.ask("controllers", "/metrics/slis", admin).body.decode()
+    assert 'kubernetes_healthcheck{name="deployment-controller",type="healthz"} 1.0' in slis
+    assert cluster.ask("controllers", "/metrics/slis").code == 403
+
+
 def test_rbac_decides(cluster: Cluster) -> None:
     api = cluster.api
     accounts = "/api/v1/namespaces/kube-public/serviceaccounts"

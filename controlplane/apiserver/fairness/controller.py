@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from apimachinery.meta import status
+from controlplane.apiserver.authn import remarks
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.fairness.defaults import CATCH_ALL, EXEMPT, flow_schemas, priority_levels
 from controlplane.apiserver.fairness.level import Level, Queue, Refused
@@ -114,6 +115,7 @@ class Fairness:
         load, queue, waited = flow.load, None, 0.0
         if not flow.level.take_now():
             queue, waited = await self._wait(flow, asked)
+            remarks.current().waited += waited
         load.executing += 1
         load.dispatched.inc()
         load.waited.observe(waited)

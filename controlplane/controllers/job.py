@@ -18,6 +18,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers import observed
 from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable
 from controlplane.controllers.job_backoff import Backoff, after
@@ -80,6 +81,11 @@ class JobController:
             self._forget(key)
             await self._untrack(self._pods.by_index(BY_CONTROLLER, objects.uid(job)))
             return await self._expire(job)
+        with observed.JobSync(job) as sync:
+            return await self._step(key, job, sync)
+
+    async def _step(self, key: str, job: Object, sync: observed.JobSync) -> float | None:
+        """Of a Job that has not ended."""
         owned = await self._claim(job)
         if not self._expected.satisfied(key) or self._is_stale(key, job):
             return None  # the event that is awaited brings us back
@@ -99,6 +105,7 @@ class JobController:
         if finish is not None and failure is None:
             conclude(job, counts, owned, finish)
         deleted = len(plan.delete) if failure is None else 0
+        sync.applied(created, deleted)
         status = render_status(
             job, counts, owned, finish if failure is None else None, times.rfc3339(now),
             active=len(counts.active) + created - deleted, terminating=len(counts.terminating) + deleted,
@@ -179,6 +186,7 @@ class JobController:
             return job
         written = await self._client.update(JOBS, {**job, "status": status}, "status")
         self._written[key] = int(objects.resource_version(written))
+        observed.job_written(job, status)
         for kind, reason, message in news(job, status):
             self._recorder.event(job, kind, reason, message)
         return written

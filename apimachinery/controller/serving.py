@@ -11,6 +11,7 @@ from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.debug import Check, DebugServer, Handler
+from apimachinery.meta.build import show_build, version_info
 
 LEADER_ELECTION = "leaderElection"
 """The check of who asks for a lease."""
@@ -34,6 +35,7 @@ def port_parts(
     """
     if not config.secure_port:
         return []
+    show_build(version_info())
     context = config.server_context(name)
     server = DebugServer(config.bind_address, config.secure_port, checks=checks, ready=ready, tls=context)
     for path, handler in (routes or {}).items():

@@ -8,7 +8,9 @@ import random
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
-from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS
+from aiohttp import web
+
+from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS, PODS
 from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.leader import LeaderElector
@@ -18,6 +20,7 @@ from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.debug import Check
+from apimachinery.kit.metrics import CONTENT_TYPE
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.scheduler import observed
@@ -27,12 +30,13 @@ from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.extender import Extenders
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import VolumeParts, make_framework
+from controlplane.scheduler.pod_resources import render_resources
 from controlplane.scheduler.queue import SchedulingQueue
 from controlplane.scheduler.schedule_one import ScheduleOne
 from controlplane.scheduler.stepping import SchedulerLoop
 from controlplane.scheduler.storage import Storage
 from controlplane.scheduler.surroundings import ClusterSurroundings
-from controlplane.scheduler.watching import Watching
+from controlplane.scheduler.watching import LIVE_PODS, Watching
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +106,12 @@ class SchedulerDaemon:
                 if stop.is_set():
                     raise RuntimeError("process is shutting down")
 
+            scheduled = informers.get(PODS, field_selector=LIVE_PODS).lister
+
+            async def resources(_: web.Request) -> web.Response:
+                body = render_resources(scheduled.list())
+                return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
             ready: dict[str, Check] = {"shutdown": staying, "sched-handler-sync": handlers_synced}
 
             async def lead() -> None:
@@ -112,7 +122,17 @@ class SchedulerDaemon:
 
             parts: list[Awaitable[None]] = [informers.run(), *(recorder.run() for recorder in recorders.values())]
             parts.append(elector.run(lead) if elector is not None else lead())
-            parts += port_parts(config, NAME, self.glass_box, own, self._clock, stop, checks=checks, ready=ready)
+            parts += port_parts(
+                config,
+                NAME,
+                self.glass_box,
+                own,
+                self._clock,
+                stop,
+                checks=checks,
+                ready=ready,
+                routes={"/metrics/resources": resources},
+            )
             await run_until(stop, parts)
 
 

@@ -16,9 +16,8 @@ from aiohttp.payload import Payload
 
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
-from apimachinery.meta.build import show_build
+from apimachinery.meta.build import show_build, version_info
 from controlplane.apiserver.authn.remarks import Remarks
-from controlplane.apiserver.discovery.version import version_info
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.registry.call import Call
 

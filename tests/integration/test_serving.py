@@ -207,6 +207,7 @@ def test_metrics_have_the_real_names_and_labels(control_plane: ControlPlane, nam
     assert labelled("apiserver_watch_events_total", group="", version="v1", kind="ConfigMap") >= 1
     assert labelled("apiserver_current_inflight_requests", request_kind="readOnly") >= 1
     assert labelled("apiserver_storage_objects", resource="namespaces") >= 4
+    assert labelled("apiserver_storage_size_bytes", storage_cluster_id="etcd-0") >= 4096
     assert labelled("apiserver_storage_objects", resource="clusterroles.rbac.authorization.k8s.io") >= 10
     assert labelled("kubernetes_build_info", major="1", minor="32") == 1
     if control_plane.store != "sqlite":

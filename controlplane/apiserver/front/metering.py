@@ -29,7 +29,7 @@ _METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "get": "GET", "
     "deletecollection": "DELETE",
 }
 _CONNECTING = frozenset({"log", "exec", "portforward", "attach", "proxy"})
-_PLAIN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PLAIN = {method: method for method in ("GET", "POST", "PUT", "PATCH", "DELETE")} | {"HEAD": "GET"}
 _SUBRESOURCES = frozenset(subresource.name for resource in CATALOGUE for subresource in resource.subresources)
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _APPLY = "application/apply-patch+yaml"
@@ -92,7 +92,7 @@ show_build(version_info())
 def labels_of(request: web.BaseRequest, info: RequestInfo, code: int = 200) -> tuple[str, str, str, str, str, str]:
     """verb, group, version, resource, subresource, scope."""
     if not info.is_resource:
-        return request.method if request.method in _PLAIN else "other", "", "", "", _path(info.path), ""
+        return _PLAIN.get(request.method, "other"), "", "", "", _path(info.path), ""
     if code >= 300 and CATALOGUE.find(info.group, info.version, info.resource) is None:
         return _METHODS.get(info.verb, "other"), "", "", "", "", ""
     scope = "cluster"
@@ -221,9 +221,10 @@ def _long(*labels: str) -> Gauge:
 
 @lru_cache(maxsize=4096)
 def _measures(dry_run: str, code: str, verb: str, *about: str) -> tuple[Counter, Histogram, Histogram, Histogram]:
+    component = "" if about[3] in _HEALTH else _COMPONENT  # a path of health is nobody's, as upstream
     return (
-        _REQUESTS.labels(verb, dry_run, *about, _COMPONENT, code),
-        _DURATION.labels(verb, dry_run, *about, _COMPONENT),
-        _SLI.labels(verb, *about, _COMPONENT),
-        _SIZES.labels(verb, *about, _COMPONENT),
+        _REQUESTS.labels(verb, dry_run, *about, component, code),
+        _DURATION.labels(verb, dry_run, *about, component),
+        _SLI.labels(verb, *about, component),
+        _SIZES.labels(verb, *about, component),
     )

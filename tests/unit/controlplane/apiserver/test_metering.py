@@ -47,6 +47,23 @@ async def test_a_watch_is_timed_as_well(contexts: tuple[ssl.SSLContext, ssl.SSLC
         assert told(counted, verb="WATCH", dry_run="") == before + 1
 
 
+async def test_paths_of_health_are_nobodys_and_methods_few(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    none = {"group": "", "version": "", "resource": "", "scope": ""}
+    livez, other = {**none, "subresource": "/livez", "component": ""}, {**none, "subresource": ""}
+
+    def counted() -> list[float]:
+        return [
+            told("request_total", verb="GET", dry_run="", code="200", **livez),
+            told("request_total", verb="other", dry_run="", code="200", **other),
+        ]
+
+    async with fronts.serving(contexts[0]) as port, aiohttp.ClientSession() as session:
+        before = counted()
+        for method, path in (("GET", "/livez"), ("HEAD", "/livez"), ("OPTIONS", "/version")):
+            await session.request(method, f"https://127.0.0.1:{port}{path}", ssl=contexts[1])
+        assert [now - was for now, was in zip(counted(), before, strict=True)] == [2, 1]
+
+
 async def test_a_request_that_is_given_up_is_a_termination(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     async def route(_: web.BaseRequest, __: RequestInfo, ___: User) -> web.StreamResponse:
         await asyncio.Event().wait()

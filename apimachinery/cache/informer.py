@@ -257,6 +257,11 @@ class InformerFactory:
                 group.create_task(informer.run())
             await asyncio.Event().wait()
 
+    @property
+    def synced(self) -> bool:
+        """Whether every informer asked for so far has synced."""
+        return all(informer.has_synced for informer in self._informers.values())
+
     async def wait_synced(self) -> None:
         """Return when every informer asked for so far has synced."""
         for informer in list(self._informers.values()):

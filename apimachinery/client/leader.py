@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from apimachinery.api.catalogue import LEASES
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.metrics import Gauge
 from apimachinery.kit.tasks import Fatal, cancel_and_wait
 from apimachinery.meta import times
 from apimachinery.meta.status import ApiError, is_not_found
@@ -19,6 +20,14 @@ from apimachinery.meta.status import ApiError, is_not_found
 from .rest import ApiUnreachable, Client, Object
 
 log = logging.getLogger(__name__)
+
+_MASTER = Gauge(
+    "leader_election_master_status",
+    "[ALPHA] Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master. "
+    "'name' is the string used to identify the lease. Please make sure to group by name.",
+    ["name"],
+)
+_TOLERATED = 20.0  # seconds after its end during which an expired lease of ours is no sickness yet
 
 
 class LeadershipLost(Fatal):
@@ -50,10 +59,19 @@ class LeaderElector:
         self._seen: Object | None = None
         self._seen_at = 0.0
         self._held_until = float("-inf")
+        self._master = _MASTER.labels(name)
+        self._master.set(0)
 
     def holds(self) -> bool:
         """Tell whether the lease is surely ours: renewed so lately that nobody may have taken it. For FencedClient."""
         return self._clock.monotonic() < self._held_until
+
+    async def check(self) -> None:
+        """Of /healthz (leaderElection): raises when we lead by a lease that ended long ago, and have not noticed. All
+        is well with who does not lead."""
+        overdue = self._lease + _TOLERATED
+        if self._holder() == self.identity and self._clock.monotonic() - self._seen_at > overdue:
+            raise RuntimeError(f"failed election to renew leadership on lease {self._name}")
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Wait for the lease, run `lead`, renew meanwhile. Returns when `lead` returns.
@@ -62,6 +80,7 @@ class LeaderElector:
         """
         while not await self._try_acquire():
             await self._clock.sleep(self._retry)
+        self._master.set(1)
         log.info("successfully acquired lease %s/%s as %s", self._namespace, self._name, self.identity)
         leading = asyncio.ensure_future(lead())
         keeping = asyncio.ensure_future(self._keep())
@@ -72,6 +91,7 @@ class LeaderElector:
                 return
             keeping.result()
         finally:
+            self._master.set(0)
             await cancel_and_wait(leading, keeping)
             await self._release()
 

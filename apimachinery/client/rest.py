@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,6 +21,7 @@ from .config import ClientConfig
 from .http import Connections, NotConnected, target
 from .http_connection import Stream
 from .rehearsal import rehearsal
+from .rest_metrics import RequestMetrics
 
 Object = dict[str, Any]
 Body = Object | list[Object]
@@ -57,6 +59,7 @@ class Client:
 
     def __init__(self, config: ClientConfig, user_agent: str, *, timeout: float = 30.0) -> None:
         self.config = config
+        self._metrics = RequestMetrics(config.server)
         self._user_agent = user_agent
         self._timeout = timeout
         self._connections: Connections | None = None
@@ -73,6 +76,7 @@ class Client:
         """Be somebody else from now on, as after a certificate was renewed: on new connections. Requests that are under
         way come to their end on the old ones; watches end now (ApiUnreachable), and are begun again by who has them."""
         self.config = config
+        self._metrics = RequestMetrics(config.server)
         before, self._connections = self._connections, self._made()
         for watch in tuple(self._watches):
             watch.close()
@@ -210,7 +214,7 @@ class Client:
             timeoutSeconds=str(timeout_seconds),
             allowWatchBookmarks="true" if bookmarks else "",
         )
-        path, stream = target(resource.path(namespace), query), None
+        path, stream, status = target(resource.path(namespace), query), None, None
         try:
             # The server ends the stream; the margin is for a server that died without a word.
             stream = await self._opened().listen(
@@ -218,6 +222,7 @@ class Client:
             )
             self._watches.add(stream)
             status = await stream.status()
+            self._metrics.ended("GET", status)
             self._answering.set()
             if status != 200:
                 body: list[bytes] = []
@@ -231,6 +236,8 @@ class Client:
                         raise ApiError.from_status(event["object"].get("code", 500), orjson.dumps(event["object"]))
                     yield WatchEvent(event["type"], event["object"])
         except (OSError, ValueError) as error:
+            if status is None:
+                self._metrics.ended("GET", None)
             self._note(error)
             raise ApiUnreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
         finally:
@@ -290,13 +297,16 @@ class Client:
         if data is not None:
             headers += f"Content-Type: {content_type}\r\n"
         may = self._may_write if method != "GET" else None
+        began = time.perf_counter()
         try:
             status, answer = await self._opened().ask(
                 method, target(path, query), headers, data, timeout=self._timeout, may=may
             )
         except (OSError, ValueError) as error:
+            self._metrics.ended(method, None, time.perf_counter() - began)
             self._note(error)
             raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        self._metrics.ended(method, status, time.perf_counter() - began)
         self._answering.set()
         if status >= 300:
             raise ApiError.from_status(status, answer)

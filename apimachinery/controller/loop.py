@@ -61,6 +61,7 @@ class Controller:
     def __init__(self, name: str, reconcile: Reconcile, queue: WorkQueue, *, workers: int = 1) -> None:
         self.name, self.queue = name, queue
         self.reconcile, self._workers = reconcile, workers
+        queue.observe(name)
 
     @property
     def paused(self) -> bool:

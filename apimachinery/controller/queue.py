@@ -16,6 +16,8 @@ from apimachinery.kit.backoff import Backoff
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.trace import Causes, Thing
 
+from .queue_metrics import QueueMetrics
+
 
 @dataclass(frozen=True, slots=True)
 class Later:
@@ -43,6 +45,11 @@ class WorkQueue:
         self._sooner = asyncio.Event()
         self._held = False
         self._causes = Causes()
+        self._metrics: QueueMetrics | None = None
+
+    def observe(self, controller: str) -> None:
+        """Show in /metrics what happens from now on, as the queue of that controller."""
+        self._metrics = QueueMetrics(controller, self._clock)
 
     def __len__(self) -> int:
         """How many keys wait to be worked on now."""
@@ -53,6 +60,8 @@ class WorkQueue:
         if key in self._dirty:
             return
         self._dirty.add(key)
+        if self._metrics is not None:
+            self._metrics.added(key)
         if key not in self._processing:
             self._ready.append(key)
             self._changed.set()
@@ -60,6 +69,8 @@ class WorkQueue:
     def add_after(self, key: str, seconds: float) -> None:
         """Add the key after a while, or when an earlier call said if that is sooner; `run` must be under way."""
         self._causes.remember(key)
+        if self._metrics is not None:
+            self._metrics.retried()
         if seconds <= 0:
             self.add(key)
             return
@@ -123,11 +134,15 @@ class WorkQueue:
     def _taken(self, key: str) -> str:
         self._dirty.discard(key)
         self._processing.add(key)
+        if self._metrics is not None:
+            self._metrics.taken(key)
         return key
 
     def done(self, key: str) -> None:
         """The work on the key has ended, well or badly. It comes back at once if it was added meanwhile."""
         self._processing.discard(key)
+        if self._metrics is not None:
+            self._metrics.done(key)
         if key in self._dirty:
             self._ready.append(key)
             self._changed.set()

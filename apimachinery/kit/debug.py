@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -10,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import metrics
+from . import metrics, slis
 
 Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at is unwell; the exception's text is the reason."""
@@ -21,11 +22,18 @@ Guard = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Looks at a request first: the answer to one that may not be; None lets it through."""
 
 
-class Health:
-    """Answers whether what is looked at is well: all of it, or one check. ping is always the first."""
+_AS_SAID = {"X-Content-Type-Options": "nosniff"}
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks: dict[str, Check] = {"ping": well, **checks}
+
+class Health:
+    """Answers whether what is looked at is well: all of it, or one check.
+
+    checks, ready: for all paths, and for /readyz besides; they may grow. Where there is none, that the process answers
+    is the check (ping), as upstream.
+    """
+
+    def __init__(self, checks: Mapping[str, Check], ready: Mapping[str, Check] | None = None) -> None:
+        self._checks, self._ready = checks, ready or {}
 
     def add_routes(self, router: web.UrlDispatcher, *names: str) -> None:
         """names: of the paths, `healthz`."""
@@ -37,22 +45,30 @@ class Health:
         name = request.path.lstrip("/")
         excluded = set(request.query.getall("exclude", []))
         lines, failed = [], []
-        for check, probe in self._checks.items():
+        for check, probe in self._of(name).items():
             if check in excluded:
+                excluded.discard(check)
                 lines.append(f"[+]{check} excluded: ok")
                 continue
             reason = await _reason(probe)
+            slis.observe(check, name, well=reason is None)
             lines.append(f"[+]{check} ok" if reason is None else f"[-]{check} failed: reason withheld")
             if reason is not None:
                 failed.append(check)
+        if excluded:
+            quoted = ",".join(map(json.dumps, sorted(excluded)))
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {quoted}")
         if failed:
-            return web.Response(status=500, text="\n".join([*lines, f"{name} check failed", ""]))
+            return web.Response(status=500, headers=_AS_SAID, text="\n".join([*lines, f"{name} check failed", ""]))
         if "verbose" in request.query:
-            return web.Response(text="\n".join([*lines, f"{name} check passed", ""]))
-        return web.Response(text="ok")
+            return web.Response(headers=_AS_SAID, text="\n".join([*lines, f"{name} check passed", ""]))
+        return web.Response(headers=_AS_SAID, text="ok")
+
+    def _of(self, name: str) -> dict[str, Check]:
+        return {**self._checks, **(self._ready if name == "readyz" else {})} or {"ping": well}
 
     async def _one_check(self, request: web.Request) -> web.Response:
-        probe = self._checks.get(request.match_info["check"])
+        probe = self._of(request.path.split("/")[1]).get(request.match_info["check"])
         if probe is None:
             return web.Response(status=404, text="404 page not found\n")
         reason = await _reason(probe)
@@ -62,7 +78,8 @@ class Health:
 
 
 class DebugServer:
-    """An HTTP(S) server with /healthz, /livez, /readyz (each with ?verbose and ?exclude=), /metrics and /configz.
+    """An HTTP(S) server with /healthz, /livez, /readyz (each with ?verbose and ?exclude=), /metrics, /metrics/slis and
+    /configz. only_health: without the last three, for a port that is open to whoever reaches it.
 
     The formats are those of k8s.io/apiserver/pkg/server/healthz: `ok`, or a line per check and "healthz check passed".
     """
@@ -73,6 +90,8 @@ class DebugServer:
         port: int,
         *,
         checks: Mapping[str, Check] | None = None,
+        ready: Mapping[str, Check] | None = None,
+        only_health: bool = False,
         config: Mapping[str, Any] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -81,8 +100,13 @@ class DebugServer:
         self._guard: Guard | None = None
         self._app = web.Application(middlewares=[self._guarded])
         self._app.on_response_prepare.append(unnamed)
-        Health(checks or {}).add_routes(self._app.router, "healthz", "livez", "readyz")
+        health = Health({} if checks is None else checks, ready)
+        if only_health:
+            health.add_routes(self._app.router, "healthz")
+            return
+        health.add_routes(self._app.router, "healthz", "livez", "readyz")
         self._app.router.add_get("/metrics", self._metrics)
+        self._app.router.add_get("/metrics/slis", show_slis)
         self._app.router.add_get("/configz", self._configz)
 
     def route(self, path: str, handler: Handler, method: str = "GET") -> None:
@@ -112,6 +136,11 @@ class DebugServer:
 
     async def _configz(self, _: web.Request) -> web.Response:
         return web.json_response(self._config)
+
+
+async def show_slis(_: web.Request) -> web.Response:
+    """How the health checks ended: a path of its own, beside /metrics."""
+    return web.Response(body=slis.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 async def unnamed(_: web.Request, response: web.StreamResponse) -> None:

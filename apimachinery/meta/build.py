@@ -1,8 +1,10 @@
-"""What a component says of the Kubernetes that it was built from: the metric kubernetes_build_info."""
+"""What a component says of the Kubernetes that it was built from: /version and the metric kubernetes_build_info."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
+from typing import Any
 
 from apimachinery.kit.metrics import Gauge
 
@@ -23,6 +25,25 @@ _BUILD = Gauge(
     "build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
     list(_LABELS),
 )
+
+
+GIT_VERSION = "v1.32.0+kubelab"
+
+
+def version_info() -> dict[str, Any]:
+    """version.Info: the Kubernetes whose behaviour is served; the platform in Go's words."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return {
+        "major": "1",
+        "minor": "32",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"{platform.system().lower()}/{machine}",
+    }
 
 
 def show_build(info: Mapping[str, str]) -> None:

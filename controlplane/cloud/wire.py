@@ -11,9 +11,10 @@ from apimachinery.client.leader import LeaderElector, LeadershipLost
 from apimachinery.client.rest import Client
 from apimachinery.controller import local_door
 from apimachinery.controller.glassbox import GlassBox
-from apimachinery.controller.serving import port_parts
+from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import Check
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.cloud.config import CloudConfig
@@ -35,6 +36,7 @@ class CloudDaemon:
     def __init__(self, config: CloudConfig, cloud: Cloud, pods: tuple[str, ...], clock: Clock) -> None:
         self._config, self._cloud, self._pods, self._clock = config, cloud, pods, clock
         self.glass_box = GlassBox(Trace(NAME))
+        self._checks: dict[str, Check] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve the cluster until `stop` is set."""
@@ -42,7 +44,7 @@ class CloudDaemon:
         use(self.glass_box.trace)
         async with Client(config.client, NAME) as client:
             parts: list[Awaitable[None]] = [self._campaign(client) if config.leader_elect else self._lead(client)]
-            parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop)
+            parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop, checks=self._checks)
             if config.debug_socket is not None:
                 parts.append(local_door.serve(config.debug_socket, self.glass_box.answer, stop))
             await run_until(stop, parts)
@@ -53,6 +55,7 @@ class CloudDaemon:
         config = self._config
         while True:
             elector = config.elector(client, NAME, self._clock)
+            self._checks[LEADER_ELECTION] = elector.check
 
             async def lead_fenced(elector: LeaderElector = elector) -> None:
                 async with FencedClient(config.client, NAME, elector.holds) as fenced:

@@ -16,6 +16,7 @@ from apimachinery.controller.owners import controller_key, is_controlled_by
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import cron, objects, times
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
+from controlplane.controllers import observed
 from controlplane.controllers.context import BY_CONTROLLER, Context, index_by_controller
 from controlplane.controllers.cronjob_plan import (
     TOO_MANY,
@@ -188,6 +189,7 @@ class CronJobController:
             if not is_namespace_terminating(error):
                 self._recorder.event(cronjob, "Warning", "FailedCreate", f"Error creating job: {error}")
             raise
+        observed.cronjob_started((times.parse(created["metadata"]["creationTimestamp"]) - scheduled).total_seconds())
         self._recorder.event(cronjob, "Normal", "SuccessfulCreate", f"Created job {objects.name(created)}")
         return created
 

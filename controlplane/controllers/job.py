@@ -18,6 +18,7 @@ from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers import observed
 from controlplane.controllers.claim import adopters, apply_claim, is_offered, plan_claim
 from controlplane.controllers.context import BY_CONTROLLER, Context, claimable
 from controlplane.controllers.job_backoff import Backoff, after
@@ -85,6 +86,11 @@ class JobController:
             self._forget(key)
             await self._untrack(self._pods.by_index(BY_CONTROLLER, objects.uid(job)))
             return await self._expire(job)
+        with observed.JobSync(job) as sync:
+            return await self._step(key, job, sync)
+
+    async def _step(self, key: str, job: Object, sync: observed.JobSync) -> float | None:
+        """Of a Job that has not ended."""
         owned, deleting = await self._claim(job), objects.is_deleting(job)
         if not (deleting or self._expected.satisfied(key)) or self._is_stale(key, job):
             return None  # the event that is awaited brings us back
@@ -105,6 +111,7 @@ class JobController:
         if end is not None or deleting:
             conclude(job, counts, owned, end)
         deleted = len(plan.delete) if failure is None else 0
+        sync.applied(created, deleted)
         status = render_status(
             job, counts, owned, end, times.rfc3339(now),
             active=len(counts.active) + created - deleted, terminating=len(counts.terminating) + deleted,
@@ -196,6 +203,7 @@ class JobController:
             return job
         written = await self._client.update(JOBS, {**job, "status": status}, "status")
         self._written[key] = int(objects.resource_version(written))
+        observed.job_written(job, status)
         for kind, reason, message in news(job, status):
             self._recorder.event(job, kind, reason, message)
         return written

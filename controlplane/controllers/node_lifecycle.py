@@ -16,6 +16,7 @@ from apimachinery.controller.loop import Controller
 from apimachinery.controller.queue import WorkQueue
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.controllers import observed
 from controlplane.controllers.context import BY_NODE, Context
 from controlplane.controllers.node_health import (
     Heard,
@@ -232,11 +233,14 @@ class NodeLifecycleController:
                 continue
             if wanted is None:
                 continue
-            await self._write_taints(node, wanted)
+            written = await self._write_taints(node, wanted)
             if evict and ready_status(node) != "True":
                 self._may_evict_at[zone] = now + 1 / rate
+                if written and _without_eviction(node) is None:
+                    observed.node_evicted(zone)
 
-    async def _write_taints(self, node: Object, wanted: list[Object]) -> None:
+    async def _write_taints(self, node: Object, wanted: list[Object]) -> bool:
+        """Whether the node has them now."""
         # A list is replaced as a whole, so the write holds only for the version it was computed from.
         body = {
             "metadata": {"resourceVersion": objects.resource_version(node)},
@@ -246,10 +250,12 @@ class NodeLifecycleController:
             await self._client.patch(NODES, objects.name(node), body, kind="merge")
         except ApiError as error:
             if is_not_found(error):
-                return
+                return False
             self._queue.add_rate_limited(objects.name(node))
             if error.reason != "Conflict":
                 raise
+            return False
+        return True
 
     def _say(self, node: Object, reason: str, message: str) -> None:
         self._recorder.event(bare(node, uid=objects.uid(node)), "Normal", reason, message)

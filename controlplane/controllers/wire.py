@@ -9,9 +9,10 @@ from apimachinery.client.fenced import FencedClient
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.controller.rehearsing import loops_of
-from apimachinery.controller.serving import port_parts
+from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import Check, well
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.controllers.config import ControllersConfig
@@ -34,13 +35,17 @@ class ControllersDaemon:
         config = self._config
         use(self.glass_box.trace)
         async with Client(config.client, NAME) as client:
+            checks: dict[str, Check] = {}
 
             async def lead(with_client: Client = client) -> None:
+                # A controller that fails ends the process: what is asked about is that it was started.
+                checks.update((each.name, well) for each in enabled(config))
                 await run_controllers(Context(with_client, config, self._clock), self.glass_box)
 
             parts: list[Awaitable[None]] = []
             if config.leader_elect:
                 elector = config.elector(client, NAME, self._clock)
+                checks[LEADER_ELECTION] = elector.check
 
                 async def lead_fenced() -> None:
                     async with FencedClient(config.client, NAME, elector.holds) as fenced:
@@ -49,7 +54,7 @@ class ControllersDaemon:
                 parts.append(elector.run(lead_fenced))
             else:
                 parts.append(lead())
-            parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop)
+            parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop, checks=checks)
             await run_until(stop, parts)
 
 

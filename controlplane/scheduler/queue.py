@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.clock import Clock
+from controlplane.scheduler import observed
 from controlplane.scheduler.framework import Change, What
 from controlplane.scheduler.pod_info import PodInfo
 
@@ -21,6 +22,11 @@ MAX_UNSCHEDULABLE = 300.0  # seconds after which a pod is tried again even if no
 _FLUSH_PERIOD = 30.0
 
 SCHEDULING_GATES = "SchedulingGates"
+
+# Why pods come into a part of the queue, besides changes of the cluster: in upstream's words, for the metrics.
+_ADDED, _UPDATED = "UnschedulablePodAdd", "UnschedulablePodUpdate"
+_FAILED, _FORCED = "ScheduleAttemptFailure", "ForceActivate"
+_BACKED_OFF, _TIMED_OUT = "BackoffComplete", "UnschedulableTimeout"
 
 # (pod, names of the plugins that refused it, change) → whether to try again
 Hint = Callable[[PodInfo, Iterable[str], Change], bool]
@@ -45,8 +51,8 @@ DEFAULT_BACKOFFS = Backoffs()
 @dataclass(slots=True)
 class QueuedPod:
     """A pod on its way through the queue. Times are monotonic seconds; added: also when it came back last, behind
-    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended. changes: of itself, since it
-    was taken out."""
+    those that had come meanwhile; backoff: seconds from `tried`, when its last try ended; since: from when on it could
+    be tried, None while it never could. changes: of itself, since it was taken out."""
 
     pod: PodInfo
     added: float
@@ -55,6 +61,7 @@ class QueuedPod:
     backoff: float = 0.0
     changes: list[Change] = field(default_factory=list)
     refused_by: frozenset[str] = field(default_factory=frozenset)
+    since: float | None = None
 
     @property
     def gated(self) -> bool:
@@ -108,7 +115,7 @@ class SchedulingQueue:
     def add(self, pod: PodInfo) -> None:
         """A pod without node was created, or seen first."""
         if self._find(pod.uid) is None and pod.uid not in self._taken_out:
-            self._place(QueuedPod(pod, self._clock.monotonic()))
+            self._place(QueuedPod(pod, self._clock.monotonic()), _ADDED)
         else:
             self.update(pod)
 
@@ -125,7 +132,7 @@ class SchedulingQueue:
             queued.changes.append(change)
         elif pod.uid in self._unschedulable and self._freed(queued, old, change):
             del self._unschedulable[pod.uid]
-            self._place(queued)
+            self._place(queued, _UPDATED)
 
     def _freed(self, queued: QueuedPod, old: PodInfo, change: Change) -> bool:
         """Whether its own change takes the pod out of the unschedulable part: the last gate goes, or a rule says so."""
@@ -203,8 +210,9 @@ class SchedulingQueue:
         helped = any(self._hint(queued.pod, queued.refused_by, change) for change in queued.changes)
         if queued.refused_by and not helped:
             self._unschedulable[queued.pod.uid] = queued
+            observed.came("unschedulable", _FAILED)
         else:
-            self._to_backoff(queued)
+            self._to_backoff(queued, _FAILED)
 
     def move(self, change: Change) -> int:
         """Something changed: take out of the unschedulable part whom it may help. Returns how many it took."""
@@ -215,20 +223,20 @@ class SchedulingQueue:
         ]
         for queued in helped:
             del self._unschedulable[queued.pod.uid]
-            self._place(queued)
+            self._place(queued, observed.event_of(change))
         return len(helped)
 
     def activate(self, uid: str) -> None:
         """Try a waiting pod at once, whatever its backoff."""
         queued = self._backoff.pop(uid, None) or self._unschedulable.pop(uid, None)
         if queued is not None:
-            self._to_active(queued)
+            self._to_active(queued, _FORCED)
 
     def retry(self, uid: str) -> None:
         """What was to help a waiting pod could not be done: it is tried again after its backoff."""
         queued = self._unschedulable.pop(uid, None)
         if queued is not None:
-            self._place(queued)
+            self._place(queued, _FAILED)
 
     def lengths(self) -> dict[str, int]:
         """Pods per part (the scheduler_pending_pods metric)."""
@@ -243,23 +251,27 @@ class SchedulingQueue:
     def _find(self, uid: str) -> QueuedPod | None:
         return self._active.get(uid) or self._backoff.get(uid) or self._unschedulable.get(uid)
 
-    def _place(self, queued: QueuedPod) -> None:
+    def _place(self, queued: QueuedPod, event: str) -> None:
         if queued.gated:
             queued.refused_by = frozenset((SCHEDULING_GATES,))
             self._unschedulable[queued.pod.uid] = queued
         elif queued.backoff_until > self._clock.monotonic():
-            self._to_backoff(queued)
+            self._to_backoff(queued, event)
         else:
-            self._to_active(queued)
+            self._to_active(queued, event)
 
-    def _to_active(self, queued: QueuedPod) -> None:
+    def _to_active(self, queued: QueuedPod, event: str) -> None:
+        if queued.since is None:
+            queued.since = self._clock.monotonic()
         self._active[queued.pod.uid] = queued
         heapq.heappush(self._active_heap, (-queued.pod.priority, queued.added, next(self._order), queued))
+        observed.came("active", event)
         self._changed.set()
 
-    def _to_backoff(self, queued: QueuedPod) -> None:
+    def _to_backoff(self, queued: QueuedPod, event: str) -> None:
         self._backoff[queued.pod.uid] = queued
         heapq.heappush(self._backoff_heap, (queued.backoff_until, next(self._order), queued))
+        observed.came("backoff", event)
         self._changed.set()
 
     def _promote(self) -> None:
@@ -269,14 +281,14 @@ class SchedulingQueue:
             queued = heapq.heappop(self._backoff_heap)[2]
             if self._backoff.get(queued.pod.uid) is queued:
                 del self._backoff[queued.pod.uid]
-                self._to_active(queued)
+                self._to_active(queued, _BACKED_OFF)
         if now < self._next_flush:
             return
         self._next_flush = now + _FLUSH_PERIOD
         stale = [q for q in self._unschedulable.values() if not q.gated and now - q.tried > MAX_UNSCHEDULABLE]
         for queued in stale:
             del self._unschedulable[queued.pod.uid]
-            self._to_active(queued)
+            self._to_active(queued, _TIMED_OUT)
 
     async def _wait(self) -> None:
         """Return when a part changed or the next backoff (or flush) is due."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,10 +20,10 @@ from apimachinery.api.catalogue import PODS
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.metrics import Counter, Histogram
 from apimachinery.kit.trace import Thing, current
 from apimachinery.meta import pods
 from apimachinery.meta.status import ApiError, is_not_found
+from controlplane.scheduler import observed
 from controlplane.scheduler.budgets import Violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.decision import Decision, choose, decide, find_feasible, where_room_was_made
@@ -44,9 +45,6 @@ log = logging.getLogger(__name__)
 MAX_BINDINGS = 32
 # Stands for "there was no node to ask" among the refusing plugins: any change may help.
 _NO_NODES = "NoNodes"
-
-_ATTEMPTS = Counter("scheduler_schedule_attempts_total", "Attempts to schedule pods", ["result", "profile"])
-_SECONDS = Histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision")
 
 
 class _Tried(Struct, gc=False):
@@ -153,6 +151,19 @@ class ScheduleOne:
             percentage=self._share(framework),
         )
 
+    def _decide_alone(self, framework: Framework, pod: PodInfo, snapshot: Snapshot) -> Decision:
+        """The decision that nobody else has a say in, measured."""
+        began, nominated, share = time.perf_counter(), self._nominator.nominated(), self._share(framework)
+        found = where_room_was_made(framework, pod, snapshot, nominated) or find_feasible(
+            framework, pod, snapshot, start=self._start, nominated=nominated, percentage=share
+        )
+        filtered = time.perf_counter()
+        observed.ran("Filter", pod.scheduler_name, filtered - began)
+        decision = choose(framework, pod, snapshot, found, rng=self._rng)
+        if len(found.nodes) > 1:
+            observed.ran("Score", pod.scheduler_name, time.perf_counter() - filtered)
+        return decision
+
     def _share(self, framework: Framework) -> int:
         return self._percentage if framework.percentage is None else framework.percentage
 
@@ -174,6 +185,18 @@ class ScheduleOne:
         """Whom to evict, or why nobody. Awaits extenders only."""
         if not len(snapshot) or not framework.preempts:
             return Preemption(None)
+        began = time.perf_counter()
+        preemption = await self._preempt(framework, pod, snapshot, refusals)
+        observed.PREEMPTIONS.inc()
+        status = "Error" if preemption.failed else "Success" if preemption.victims else "Unschedulable"
+        observed.ran("PostFilter", pod.scheduler_name, time.perf_counter() - began, status)
+        if preemption.victims is not None:
+            observed.VICTIMS.observe(len(preemption.victims.pods))
+        return preemption
+
+    async def _preempt(
+        self, framework: Framework, pod: PodInfo, snapshot: Snapshot, refusals: Mapping[str, Verdict]
+    ) -> Preemption:
         nominated = self._nominator.nominated()
         if not self._extenders.concern(pod):
             return plan_preemption(framework, pod, snapshot, refusals, self._violating, self._start, nominated)
@@ -222,11 +245,11 @@ class ScheduleOne:
         if self._cache.place_of(pod.uid) is not None:
             return None
         framework, snapshot = self._frameworks[pod.scheduler_name], self._cache.snapshot()
-        with _SECONDS.time():
+        with observed.ALGORITHM_SECONDS.time():
             if self._extenders.concern(pod):
                 decision = await self._decide_with_others(framework, pod, snapshot)
             else:
-                decision = self._decide(framework, pod, snapshot, self._rng)
+                decision = self._decide_alone(framework, pod, snapshot)
         self._start = (self._start + decision.evaluated) % max(len(snapshot), 1)
         if decision.node is not None:
             self._cache.assume(pod, decision.node)
@@ -240,8 +263,8 @@ class ScheduleOne:
             refused_by.add(EXTENDER)  # it left nodes out and did not say why
         # What changed while others were asked has woken nobody: then the pod is tried again without waiting for more.
         waits = self._cache.snapshot() is snapshot and not preemption.failed
+        self._ended(queued, "unschedulable")
         self._queue.put_back(queued, refused_by or {_NO_NODES} if waits else ())
-        _ATTEMPTS.labels("unschedulable", pod.scheduler_name).inc()
         return message, preemption
 
     async def _prepare(self, queued: QueuedPod, node: NodeInfo, plugins: Sequence[ReservePlugin]) -> bool:
@@ -279,9 +302,11 @@ class ScheduleOne:
             "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.pod["metadata"].get("uid")},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
+        began = time.perf_counter()
         try:
             if not await self._extenders.bind(pod, node):
                 await self._client.create_subresource(PODS, pod.name, "binding", binding, pod.namespace)
+            observed.ran("Bind", pod.scheduler_name, time.perf_counter() - began)
         except ExtenderFailed as error:
             await self._fail(queued, str(error))
             return
@@ -289,16 +314,23 @@ class ScheduleOne:
             if not is_not_found(error):
                 await self._fail(queued, f'running Bind plugin "DefaultBinder": {error.message}')
                 return
-            _ATTEMPTS.labels("error", pod.scheduler_name).inc()
+            self._ended(queued, "error")
             self._give_up(queued, again=False)
             return
         except ApiUnreachable:
             # Nobody knows whether it was bound: the pod stays assumed until the API tells.
             if not await self._was_bound(pod):
+                self._ended(queued, "error")
                 self._give_up(queued)
                 return
-        _ATTEMPTS.labels("scheduled", pod.scheduler_name).inc()
+        self._ended(queued, "scheduled")
+        since = queued.added if queued.since is None else queued.since
+        observed.placed(queued.attempts, self._clock.monotonic() - since)
         self._telling.scheduled(pod, node)
+
+    def _ended(self, queued: QueuedPod, result: str) -> None:
+        """Count the attempt."""
+        observed.attempted(result, queued.pod.scheduler_name, self._clock.monotonic() - queued.tried)
 
     async def _was_bound(self, pod: PodInfo) -> bool:
         """Ask until the API answers."""
@@ -329,7 +361,7 @@ class ScheduleOne:
 
     async def _fail(self, queued: QueuedPod, message: str) -> None:
         """Give up for now, for an error."""
-        _ATTEMPTS.labels("error", queued.pod.scheduler_name).inc()
+        self._ended(queued, "error")
         self._give_up(queued)
         self._nominator.remove(queued.pod.uid)
         self._said = (queued.pod.key, message)

@@ -8,29 +8,35 @@ import random
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
-from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS
+from aiohttp import web
+
+from apimachinery.api.catalogue import PODDISRUPTIONBUDGETS, PODS
 from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.controller.series_recorder import SeriesRecorder
-from apimachinery.controller.serving import port_parts
+from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.kit.clock import Clock, SystemClock
+from apimachinery.kit.debug import Check
+from apimachinery.kit.metrics import CONTENT_TYPE
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
+from controlplane.scheduler import observed
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.extender import Extenders
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import VolumeParts, make_framework
+from controlplane.scheduler.pod_resources import render_resources
 from controlplane.scheduler.queue import SchedulingQueue
 from controlplane.scheduler.schedule_one import ScheduleOne
 from controlplane.scheduler.stepping import SchedulerLoop
 from controlplane.scheduler.storage import Storage
 from controlplane.scheduler.surroundings import ClusterSurroundings
-from controlplane.scheduler.watching import Watching
+from controlplane.scheduler.watching import LIVE_PODS, Watching
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +60,10 @@ class SchedulerDaemon:
         async with AsyncExitStack() as undo:
             own = client = await undo.enter_async_context(Client(config.client, NAME))
             elector: LeaderElector | None = None
+            checks: dict[str, Check] = {}
             if config.leader_elect:
                 elector = config.elector(own, config.lease.name, self._clock, config.lease.namespace)
+                checks[LEADER_ELECTION] = elector.check
                 # Only who surely leads binds; the lease itself is written with the other client.
                 fenced = FencedClient(config.client, NAME, elector.holds)
                 client = await undo.enter_async_context(fenced)
@@ -72,6 +80,7 @@ class SchedulerDaemon:
                 lambda pod, by, change: frameworks[pod.scheduler_name].may_help(pod, by, change),
                 config.backoffs,
             )
+            observed.show_queue(queue.lengths)
             # An extender may read what our own rules do not.
             Watching(cache, queue, nominator, frameworks).attach(informers, whole=bool(config.extenders))
             budgets = informers.get(PODDISRUPTIONBUDGETS).lister
@@ -89,6 +98,22 @@ class SchedulerDaemon:
                 extenders,
             )
 
+            async def handlers_synced() -> None:
+                if not informers.synced:
+                    raise RuntimeError("handlers are not fully synchronized")
+
+            async def staying() -> None:
+                if stop.is_set():
+                    raise RuntimeError("process is shutting down")
+
+            scheduled = informers.get(PODS, field_selector=LIVE_PODS).lister
+
+            async def resources(_: web.Request) -> web.Response:
+                body = render_resources(scheduled.list())
+                return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+            ready: dict[str, Check] = {"shutdown": staying, "sched-handler-sync": handlers_synced}
+
             async def lead() -> None:
                 await informers.wait_synced()
                 self.glass_box.show([SchedulerLoop(loop, queue)])
@@ -97,7 +122,17 @@ class SchedulerDaemon:
 
             parts: list[Awaitable[None]] = [informers.run(), *(recorder.run() for recorder in recorders.values())]
             parts.append(elector.run(lead) if elector is not None else lead())
-            parts += port_parts(config, NAME, self.glass_box, own, self._clock, stop)
+            parts += port_parts(
+                config,
+                NAME,
+                self.glass_box,
+                own,
+                self._clock,
+                stop,
+                checks=checks,
+                ready=ready,
+                routes={"/metrics/resources": resources},
+            )
             await run_until(stop, parts)
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
-from apimachinery.meta.build import show_build
+from apimachinery.meta.build import show_build, version_info
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.runtime.state import READY
 
@@ -219,7 +219,7 @@ def show_node(
     """Tell who we are, and count at every scrape. seen: what the runtime showed, by pod. desired: our pods."""
     major, minor, *_ = version.removeprefix("v").split(".")
     _NODE.labels(name).set(1)
-    show_build({"gitVersion": version, "major": major, "minor": minor})
+    show_build({**version_info(), "gitVersion": version, "major": major, "minor": minor})
     _RUNNING_PODS.set_function(lambda: sum(READY in found.values() for found in seen().values()))
 
     def in_state(state: str) -> Callable[[], float]:

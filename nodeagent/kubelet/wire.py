@@ -349,12 +349,13 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
                 system_logs=SystemLogs() if config.enable_system_log_handler else None,
                 debugging=config.enable_debugging_handlers,
                 read_only_port=config.read_only_port,
-                health=Health({"log": well, "syncloop": agent.check_sync_loop}),
+                health=Health({"ping": well, "log": well, "syncloop": agent.check_sync_loop}),
                 clock=clock,
                 trace=agent.trace,
             )
         )
-    agent.health = DebugServer(config.healthz_address, config.healthz_port, checks={"syncloop": agent.check_sync_loop})
+    checks = {"ping": well, "syncloop": agent.check_sync_loop}
+    agent.health = DebugServer(config.healthz_address, config.healthz_port, checks=checks, only_health=True)
     return agent
 
 

@@ -25,6 +25,7 @@ from apimachinery.kit.debug import DebugServer
 from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.kit.trace import Trace, use
 from apimachinery.meta import objects
+from apimachinery.meta.build import show_build, version_info
 from nodeagent.netlink import links
 from nodeagent.netlink.wire import Netlink
 from nodeagent.routes.keeper import PodNetwork
@@ -121,6 +122,7 @@ class Proxy:
             healthz = functools.partial(parts.healthz.serve, *self._config.healthz)
             doors.append(keep_open("Healthz", healthz, stop, self._clock))
         if self._config.metrics is not None:
+            show_build(version_info())
             server = DebugServer(*self._config.metrics, config={"kubeproxy.config.k8s.io": _shown(self._config)})
             server.route("/proxyMode", functools.partial(_proxy_mode, self._config.mode))
             server.route("/debug/trace", self._shown_trace)

@@ -103,6 +103,7 @@ def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: s
     found = cluster.ask(component, "/metrics", admin)
     assert found.code == 200
     assert found.headers["content-type"].startswith("text/plain; version=0.0.4") and b"# TYPE " in found.body
+    assert b'git_version="v1.32.0+kubelab"' in found.body and b'minor="32"' in found.body
     assert "server" not in found.headers, "answers do not name the program, as upstream's"
     assert cluster.ask(component, "/configz", admin).code == 200
 
@@ -124,6 +125,44 @@ def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: s
     unknown = cluster.ask(component, "/metrics", headers=as_bearer("nonsense"))
     assert (unknown.code, unknown.json["reason"], unknown.json["message"]) == (401, "Unauthorized", "Unauthorized")
     assert [cluster.ask(component, path).body for path in HEALTH] == [b"ok"] * 3
+
+
+def test_health_names_its_checks(cluster: Cluster) -> None:
+    admin = cluster.client("admin", "system:masters")
+    assert cluster.ask("scheduler", "/healthz?verbose").body == b"[+]ping ok\nhealthz check passed\n"
+    assert cluster.ask("scheduler", "/readyz?verbose").body == (
+        b"[+]shutdown ok\n[+]sched-handler-sync ok\nreadyz check passed\n"
+    )
+    told = cluster.ask("controllers", "/healthz?verbose&exclude=ttl-controller&exclude=other").body.decode()
+    lines = told.splitlines()
+    assert "[+]deployment-controller ok" in lines and "[+]ttl-controller excluded: ok" in lines
+    assert lines[-2:] == [
+        'warn: some health checks cannot be excluded: no matches for "other"',
+        "healthz check passed",
+    ]
+    assert cluster.ask("controllers", "/healthz/ttl-controller", admin).body == b"ok"
+    slis = cluster.ask("controllers", "/metrics/slis", admin).body.decode()
+    assert 'kubernetes_healthcheck{name="deployment-controller",type="healthz"} 1.0' in slis
+    assert cluster.ask("controllers", "/metrics/slis").code == 403
+
+
+def test_the_scheduler_tells_what_pods_ask_for(cluster: Cluster) -> None:
+    resources = {"requests": {"cpu": "100m"}, "limits": {"cpu": "2"}}
+    pod = {"metadata": {"name": "asks"}, "spec": {"containers": [{"name": "c", "image": "i", "resources": resources}]}}
+    # A pod needs its account, which the controllers may not have made yet.
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    assert cluster.api.request("POST", accounts, {"metadata": {"name": "default"}}).code in (201, 409)
+    assert cluster.api.request("POST", "/api/v1/namespaces/default/pods", pod).code == 201
+    about = 'namespace="default",node="",pod="asks",priority="0",resource="cpu"'
+    about += ',scheduler="default-scheduler",unit="cores"'
+    admin = cluster.client("admin", "system:masters")
+
+    def told() -> bool:
+        text = cluster.ask("scheduler", "/metrics/resources", admin).body.decode()
+        return f"kube_pod_resource_request{{{about}}} 0.1\n" in text and f"_limit{{{about}}} 2.0\n" in text
+
+    wait_until("the scheduler has heard of the pod", told)
+    assert cluster.ask("scheduler", "/metrics/resources").code == 403
 
 
 def test_rbac_decides(cluster: Cluster) -> None:

@@ -29,6 +29,7 @@ from apimachinery.api.catalogue import (
     STATEFULSETS,
     Resource,
 )
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta import objects, pods
 from apimachinery.meta.status import ApiError, is_not_found
 from tests.integration.simulation import Simulation, simulated_cluster
@@ -353,6 +354,7 @@ async def test_pods_leave_a_dead_node_and_nobody_leaves_when_all_are_dead(cluste
     ]
     await client.create(DEPLOYMENTS, workload("Deployment", replicas=2, template=template(tolerations=evictable)))
     await ready_pods(cluster, 2)
+    evicted = REGISTRY.get_sample_value("node_collector_evictions_total", {"zone": ""}) or 0
     fleet.silent.add("worker-1")
 
     async def tainted() -> bool:
@@ -362,6 +364,11 @@ async def test_pods_leave_a_dead_node_and_nobody_leaves_when_all_are_dead(cluste
         return found == {(unreachable, "NoSchedule"), (unreachable, "NoExecute")}
 
     await cluster.eventually(tainted, "the silent node tainted")
+
+    async def counted() -> bool:
+        return (REGISTRY.get_sample_value("node_collector_evictions_total", {"zone": ""}) or 0) == evicted + 1
+
+    await cluster.eventually(counted, "the eviction counted, once")
     ready = pods.condition(await client.get(NODES, "worker-1"), "Ready") or {}
     assert (ready["status"], ready["reason"]) == ("Unknown", "NodeStatusUnknown")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from apimachinery.api.catalogue import EVENTS, JOBS, PODS
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta import objects, pods
 from tests.integration.simulation import Simulation, simulated_cluster
 from tests.integration.workloads import gone, template
@@ -119,6 +120,17 @@ async def test_each_index_on_its_own_account(cluster: Simulation) -> None:
 
 
 async def test_success_of_the_leader_is_enough(cluster: Simulation) -> None:
+    def told() -> list[float]:
+        mode = {"completion_mode": "Indexed"}
+        ended = {**mode, "result": "succeeded", "reason": "SuccessPolicy"}
+        made = {**mode, "result": "success", "action": "pods_created"}
+        return [
+            REGISTRY.get_sample_value("job_controller_jobs_finished_total", ended) or 0,
+            REGISTRY.get_sample_value("job_controller_job_pods_finished_total", {**mode, "result": "succeeded"}) or 0,
+            REGISTRY.get_sample_value("job_controller_job_syncs_total", made) or 0,
+        ]
+
+    before = told()
     policy = {"rules": [{"succeededIndexes": "0"}]}
     await start(cluster, "led", completions=3, parallelism=3, completionMode="Indexed", successPolicy=policy)
     leader, *_ = await running(cluster, "led", 3)
@@ -127,6 +139,7 @@ async def test_success_of_the_leader_is_enough(cluster: Simulation) -> None:
     reasons = {each["type"]: each["reason"] for each in status["conditions"]}
     assert reasons == {"SuccessCriteriaMet": "SuccessPolicy", "Complete": "SuccessPolicy"}
     assert (status["succeeded"], status.get("failed"), status["terminating"]) == (1, None, 0)
+    assert [now - then for now, then in zip(told(), before, strict=True)] == [1, 1, 1]
     assert [objects.name(pod) for pod in await pods_of(cluster, "led")] == [objects.name(leader)]
 
 

@@ -52,6 +52,9 @@ def test_versions_without_conversion(make_kind: Callable[..., Kind], namespace: 
     every = kind.plane.request("GET", kind.path(namespace, "", "v1beta1"))
     assert all(told in answer.headers["warning"] for answer in (made, old, every))
     assert "warning" not in kind.plane.request("GET", kind.path(namespace, "a")).headers
+    labels = f'group="{kind.group}",removed_release="",resource="{kind.plural}",subresource="",version="v1beta1"'
+    metrics = kind.plane.request("GET", "/metrics").body.decode()
+    assert f"apiserver_requested_deprecated_apis{{{labels}}} 1.0" in metrics
     group = kind.plane.request("GET", f"/apis/{kind.group}").json
     assert [each["version"] for each in group["versions"]] == ["v1", "v1beta1"]
     # The other version becomes the stored one: what is stored in the first is served in either.

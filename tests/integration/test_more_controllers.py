@@ -19,6 +19,7 @@ from apimachinery.api.catalogue import (
     PODDISRUPTIONBUDGETS,
     PODS,
 )
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta import objects, pods, times
 from apimachinery.meta.status import ApiError
 from tests.integration.simulation import Simulation, simulated_cluster
@@ -196,6 +197,9 @@ async def test_a_cron_job_runs_what_it_missed_once(cluster: Simulation) -> None:
         return yearly and {"SuccessfulCreate", "TooManyMissedTimes"} <= await reasons(cluster, "monthly")
 
     await cluster.eventually(told, "upstream's events")
+    skew = "cronjob_controller_job_creation_skew_duration_seconds"
+    assert (REGISTRY.get_sample_value(f"{skew}_count") or 0) >= 2
+    assert (REGISTRY.get_sample_value(f"{skew}_sum") or 0) > 0, "both were late"
 
 
 async def test_concurrency_policies_and_schedules_that_never_come(cluster: Simulation) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from apimachinery.api.catalogue import EVENTS, NODES, PODS, PRIORITYCLASSES
 from apimachinery.client.config import load_kubeconfig
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta import objects, pods
 from controlplane.scheduler.config import SchedulerConfig
 from controlplane.scheduler.wire import build as build_scheduler
@@ -59,6 +60,34 @@ async def test_a_pod_is_bound_and_says_so(cluster: Simulation) -> None:
     told = await event(cluster, "a", "Scheduled")
     assert (told["type"], told["message"]) == ("Normal", f"Successfully assigned default/a to {node}")
     assert told["reportingComponent"] == "default-scheduler"
+
+
+async def test_every_attempt_is_counted_and_timed(cluster: Simulation) -> None:
+    ran = "framework_extension_point_duration_seconds_count"
+    profile = {"profile": "default-scheduler"}
+    watched: list[tuple[str, dict[str, str]]] = [
+        ("schedule_attempts_total", {"result": "scheduled", **profile}),
+        ("scheduling_attempt_duration_seconds_count", {"result": "scheduled", **profile}),
+        ("schedule_attempts_total", {"result": "unschedulable", **profile}),
+        ("scheduling_attempt_duration_seconds_count", {"result": "unschedulable", **profile}),
+        ("pod_scheduling_attempts_count", {}),
+        ("pod_scheduling_sli_duration_seconds_count", {"attempts": "1"}),
+        ("preemption_attempts_total", {}),
+        (ran, {"extension_point": "Filter", "status": "Success", **profile}),
+        (ran, {"extension_point": "Score", "status": "Success", **profile}),
+        (ran, {"extension_point": "PostFilter", "status": "Unschedulable", **profile}),
+        (ran, {"extension_point": "Bind", "status": "Success", **profile}),
+    ]
+
+    def told() -> list[float]:
+        return [REGISTRY.get_sample_value(f"scheduler_{name}", labels) or 0 for name, labels in watched]
+
+    before = told()
+    await cluster.client.create(PODS, pod("counted"))
+    await bound(cluster, "counted")
+    await cluster.client.create(PODS, pod("too-large", cpu="60"))
+    await event(cluster, "too-large", "FailedScheduling")
+    assert [now - then for now, then in zip(told(), before, strict=True)] == [1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1]
 
 
 async def test_a_pod_that_fits_nowhere_says_why_and_is_bound_when_it_fits(cluster: Simulation) -> None:

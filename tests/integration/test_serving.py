@@ -200,11 +200,14 @@ def test_metrics_have_the_real_names_and_labels(control_plane: ControlPlane, nam
     assert labelled(requests, verb="APPLY", dry_run="", scope="resource", code="200", **maps) >= 1
     assert labelled(requests, verb="WATCH", dry_run="", scope="namespace", code="200", **maps) >= 1
     assert labelled(seconds, verb="LIST", dry_run="", scope="namespace", le="0.005", **maps) >= 0
+    assert labelled("apiserver_request_duration_seconds_count", verb="WATCH", **maps) >= 1
+    assert labelled("apiserver_request_sli_duration_seconds_count", verb="LIST", **maps) >= 1
     assert labelled("apiserver_response_sizes_count", verb="GET", scope="resource", **maps) >= 1
     assert labelled("apiserver_longrunning_requests", verb="WATCH", resource="pods", component="apiserver") >= 1
     assert labelled("apiserver_watch_events_total", group="", version="v1", kind="ConfigMap") >= 1
     assert labelled("apiserver_current_inflight_requests", request_kind="readOnly") >= 1
     assert labelled("apiserver_storage_objects", resource="namespaces") >= 4
+    assert labelled("apiserver_storage_size_bytes", storage_cluster_id="etcd-0") >= 4096
     assert labelled("apiserver_storage_objects", resource="clusterroles.rbac.authorization.k8s.io") >= 10
     assert labelled("kubernetes_build_info", major="1", minor="32") == 1
     if control_plane.store != "sqlite":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from msgspec import Struct, field
 from apimachinery.api.catalogue import Resource
 from apimachinery.kit.trace import current
 from apimachinery.meta import status
+from controlplane.apiserver.admission import observed
 from controlplane.apiserver.registry.call import Call
 
 log = logging.getLogger(__name__)
@@ -110,10 +112,10 @@ Step = tuple[str, Callable[[Review], Awaitable[None]]]
 
 
 class Steps:
-    """The plug-ins that are asked about one resource in one round."""
+    """The plug-ins that are asked about one resource in one round. type: admit or validate."""
 
-    def __init__(self, each: list[Step]) -> None:
-        self.each, self.names = each, [name for name, _ in each]
+    def __init__(self, each: list[Step], type: str) -> None:
+        self.each, self.names, self.type = each, [name for name, _ in each], type
 
 
 class Chain:
@@ -151,7 +153,7 @@ class Chain:
             validating: list[Step] = [
                 (each.name, each.validate) for each in here if type(each).validate is not Plugin.validate
             ]
-            found = self._steps[about] = Steps(mutating), Steps(validating)
+            found = self._steps[about] = Steps(mutating, "admit"), Steps(validating, "validate")
         return found
 
 
@@ -184,12 +186,30 @@ async def _run(steps: Steps, review: Review, round: str) -> None:
 
 
 async def _run_all(steps: Steps, review: Review) -> None:
-    for name, step in steps.each:
-        review.plugin = name
-        try:
-            await step(review)
-        except status.ApiError:
-            raise
-        except Exception:
-            log.exception("admission plug-in %s failed, so the request is refused", name)
-            raise status.ApiError(500, "InternalError", _FAILED) from None
+    """Ask one after another, and keep account of how long each takes."""
+    asked, operation, clock = steps.type, review.operation, time.perf_counter
+    first = began = clock()
+    rejected = "true"
+    try:
+        for name, step in steps.each:
+            review.plugin = name
+            await _ask(name, step, review)
+            now = clock()
+            observed.PLUGINS.observe((name, asked, operation, "false"), now - began)
+            began = now
+        rejected = "false"
+    except status.ApiError:
+        observed.PLUGINS.observe((review.plugin, asked, operation, rejected), clock() - began)
+        raise
+    finally:
+        observed.STEPS.observe((asked, operation, rejected), clock() - first)
+
+
+async def _ask(name: str, step: Callable[[Review], Awaitable[None]], review: Review) -> None:
+    try:
+        await step(review)
+    except status.ApiError:
+        raise
+    except Exception:
+        log.exception("admission plug-in %s failed, so the request is refused", name)
+        raise status.ApiError(500, "InternalError", _FAILED) from None

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from multidict import CIMultiDictProxy
 
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.histogram import QuickHistogram
 from apimachinery.meta import status
 from controlplane.apiserver.authn import websocket_tokens
 from controlplane.apiserver.authn.certificates import Authorities, Peer, issued_by
@@ -17,6 +18,14 @@ from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import ANONYMOUS, User, authenticated
 
 log = logging.getLogger(__name__)
+
+_HOUR, _DAY = 3600, 86400
+_EXPIRATION = QuickHistogram(
+    "apiserver_client_certificate_expiration_seconds",
+    "[ALPHA] Distribution of the remaining lifetime on the certificate used to authenticate a request.",
+    (),
+    (0, *(hours * _HOUR for hours in (0.5, 1, 2, 6, 12)), *(days * _DAY for days in (1, 2, 4, 7, 30, 90, 180, 360))),
+)
 
 Headers = CIMultiDictProxy[str]
 
@@ -98,14 +107,18 @@ class Authenticator:
         return ANONYMOUS
 
     def _by_certificate(self, peer: Peer, headers: Headers) -> User | None:
-        if not peer.is_valid(self._clock.now().timestamp()):
+        now = self._clock.now().timestamp()
+        valid = peer.is_valid(now)
+        user = self._front_proxy.authenticate(peer, headers) if valid and self._front_proxy is not None else None
+        if user is not None:
+            return user
+        # Of every certificate that may be a client's own, also of those that are over.
+        _EXPIRATION.observe((), peer.not_after - now)
+        if not valid:
             log.info("a client certificate for %r was refused: %s", peer.common_name, _why(peer))
             return None
-        if self._front_proxy is not None:
-            if (user := self._front_proxy.authenticate(peer, headers)) is not None:
-                return user
-            if not self._front_proxy.leaves(peer):
-                return None
+        if self._front_proxy is not None and not self._front_proxy.leaves(peer):
+            return None
         return peer.user
 
 

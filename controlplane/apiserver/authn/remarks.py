@@ -1,4 +1,5 @@
-"""What authentication adds to the answer of a request and to its audit event, besides saying who asks."""
+"""What authentication adds to the answer of a request and to its audit event, besides saying who asks; and how much of
+its time others took."""
 
 from __future__ import annotations
 
@@ -8,10 +9,16 @@ from msgspec import Struct, field
 
 
 class Remarks(Struct):
-    """Of one request. warnings: Warning headers of the answer; annotations: of the audit event."""
+    """Of one request. warnings: Warning headers of the answer; annotations: of the audit event.
+
+    waited: seconds for a seat and for mutating webhooks, which are asked one after another; validated: for the slowest
+    of the validating ones, which are asked at once.
+    """
 
     warnings: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
+    waited: float = 0.0
+    validated: float = 0.0
 
 
 _CURRENT: ContextVar[Remarks | None] = ContextVar("remarks", default=None)

@@ -10,7 +10,7 @@ import orjson
 from apimachinery.api.catalogue import Catalogue
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status
-from controlplane.apiserver.discovery.version import version_info
+from apimachinery.meta.build import version_info
 from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.strategies.facts import RETURNED
 

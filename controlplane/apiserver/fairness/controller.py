@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from apimachinery.meta import status
+from controlplane.apiserver.authn import remarks
 from controlplane.apiserver.authz.attributes import Attributes
 from controlplane.apiserver.fairness.defaults import CATCH_ALL, EXEMPT, flow_schemas, priority_levels
 from controlplane.apiserver.fairness.level import Level, Queue, Refused
@@ -124,6 +125,7 @@ class Fairness:
         arrived = started = asyncio.get_running_loop().time()
         if not flow.level.take_now():
             queue, started = await self._wait(flow, asked, arrived)
+            remarks.current().waited += started - arrived
         load.executing += 1
         load.dispatched.inc()
         load.waited.observe(started - arrived)

@@ -14,6 +14,7 @@ _DISPATCHED = Counter("apiserver_flowcontrol_dispatched_requests_total", "Reques
 _REJECTED = Counter("apiserver_flowcontrol_rejected_requests_total", "Requests refused", [*_FLOW, "reason"])
 _WAITING = Gauge("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait", _FLOW)
 _EXECUTING = Gauge("apiserver_flowcontrol_current_executing_requests", "Requests on a seat", _FLOW)
+_SEATS = Gauge("apiserver_flowcontrol_current_executing_seats", "Seats that are taken: one by each request", _FLOW)
 _WAITED = Histogram(
     "apiserver_flowcontrol_request_wait_duration_seconds",
     "How long requests waited for a seat; execute: whether they got one",
@@ -36,7 +37,8 @@ class Load:
         self.dispatched = _DISPATCHED.labels(*self._names)
         self.waited = _WAITED.labels(*self._names, "true")
         _WAITING.labels(*self._names).set_function(lambda: self.waiting)
-        _EXECUTING.labels(*self._names).set_function(lambda: self.executing)
+        for gauge in (_EXECUTING, _SEATS):
+            gauge.labels(*self._names).set_function(lambda: self.executing)
 
     def refused(self, reason: str, seconds: float) -> None:
         """After so many seconds of waiting."""
@@ -45,8 +47,8 @@ class Load:
 
     def forget(self) -> None:
         """Schema and level belong together no more."""
-        _WAITING.remove(*self._names)
-        _EXECUTING.remove(*self._names)
+        for gauge in (_WAITING, _EXECUTING, _SEATS):
+            gauge.remove(*self._names)
 
 
 def observe_level(level: Level) -> None:

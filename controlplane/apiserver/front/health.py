@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from controlplane.apiserver.front import responses, slis
+from apimachinery.kit import slis
+from controlplane.apiserver.front import responses
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ async def _one(check: str, name: str, checks: Mapping[str, Check]) -> web.Respon
     if check not in checks:
         return responses.text("404 page not found\n", 404)
     try:
-        await _run(check, name, checks[check])
+        await checks[check]()
     except Exception as error:
         return responses.text(f"internal server error: {error}\n", 500)
     return responses.text("ok")

@@ -7,6 +7,8 @@ become labels.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from functools import cache, lru_cache
 
 from aiohttp import web
@@ -14,9 +16,10 @@ from aiohttp.payload import Payload
 
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.kit.metrics import Counter, Gauge, Histogram
-from apimachinery.meta.build import show_build
-from controlplane.apiserver.discovery.version import version_info
+from apimachinery.meta.build import show_build, version_info
+from controlplane.apiserver.authn.remarks import Remarks
 from controlplane.apiserver.front.request_info import RequestInfo
+from controlplane.apiserver.registry.call import Call
 
 _COMPONENT = "apiserver"
 _SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
@@ -26,7 +29,7 @@ _METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "get": "GET", "
     "deletecollection": "DELETE",
 }
 _CONNECTING = frozenset({"log", "exec", "portforward", "attach", "proxy"})
-_PLAIN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PLAIN = {method: method for method in ("GET", "POST", "PUT", "PATCH", "DELETE")} | {"HEAD": "GET"}
 _SUBRESOURCES = frozenset(subresource.name for resource in CATALOGUE for subresource in resource.subresources)
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _APPLY = "application/apply-patch+yaml"
@@ -50,6 +53,25 @@ _SIZES = Histogram(
     ["verb", *_ABOUT],
     buckets=tuple(10.0**power for power in range(3, 10)),
 )
+# Without what is shorter, for an aim is not missed by that.
+_SLI = Histogram(
+    "apiserver_request_sli_duration_seconds",
+    "Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in seconds "
+    "for each verb, group, version, resource, subresource, scope and component.",
+    ["verb", *_ABOUT],
+    buckets=_SECONDS[2:],
+)
+_TERMINATED = Counter(
+    "apiserver_request_terminations_total",
+    "Number of requests which apiserver terminated in self-defense.",
+    ["verb", *_ABOUT, "code"],
+)
+_DEPRECATED = Gauge(
+    "apiserver_requested_deprecated_apis",
+    "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and "
+    "removed_release.",
+    ["group", "version", "resource", "subresource", "removed_release"],
+)
 _LONG = Gauge(
     "apiserver_longrunning_requests",
     "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and "
@@ -58,7 +80,7 @@ _LONG = Gauge(
 )
 _INFLIGHT = Gauge(
     "apiserver_current_inflight_requests",
-    "Number of currently used inflight request limit of this apiserver per request kind.",
+    "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
     ["request_kind"],
 )
 _WATCHED = Counter(
@@ -70,7 +92,7 @@ show_build(version_info())
 def labels_of(request: web.BaseRequest, info: RequestInfo, code: int = 200) -> tuple[str, str, str, str, str, str]:
     """verb, group, version, resource, subresource, scope."""
     if not info.is_resource:
-        return request.method if request.method in _PLAIN else "other", "", "", "", _path(info.path), ""
+        return _PLAIN.get(request.method, "other"), "", "", "", _path(info.path), ""
     if code >= 300 and CATALOGUE.find(info.group, info.version, info.resource) is None:
         return _METHODS.get(info.verb, "other"), "", "", "", "", ""
     scope = "cluster"
@@ -93,25 +115,70 @@ def _path(path: str) -> str:
     return path if path in _HEALTH else ""
 
 
-def being_served(request: web.BaseRequest, info: RequestInfo, *, mutating: bool, long_running: bool) -> Gauge:
+class Highest:
+    """How many there are, and how many at most there were in the last second."""
+
+    __slots__ = ("_before", "_clock", "_count", "_high", "_since")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._since = clock, clock()
+        self._count = self._high = self._before = 0
+
+    def inc(self) -> None:
+        self._turn()
+        self._count += 1
+        self._high = max(self._high, self._count)
+
+    def dec(self) -> None:
+        self._turn()
+        self._count -= 1
+
+    def read(self) -> int:
+        """At most so many at once, in this second and the one before."""
+        self._turn()
+        return max(self._high, self._before)
+
+    def _turn(self) -> None:
+        now = self._clock()
+        passed = now - self._since
+        if passed >= 1.0:
+            self._before = self._high if passed < 2.0 else self._count
+            self._high, self._since = self._count, now
+
+
+def being_served(request: web.BaseRequest, info: RequestInfo, *, mutating: bool, long_running: bool) -> Gauge | Highest:
     """Counts a request while it is served: as in flight, or as one that takes long."""
     # Whether the resource is served is not known yet, hence the code.
     return _long(*labels_of(request, info, 404)) if long_running else _inflight("mutating" if mutating else "readOnly")
 
 
-def record(request: web.BaseRequest, info: RequestInfo, response: web.StreamResponse, seconds: float | None) -> None:
-    """A request has been answered. seconds: None for one that takes long."""
+def record(
+    request: web.BaseRequest, info: RequestInfo, response: web.StreamResponse, seconds: float, said: Remarks | None
+) -> None:
+    """A request has been answered. said: where others took of its time; None where nobody did."""
     labels = labels_of(request, info, response.status)
     dry_run = request.query.get("dryRun", "") if "dryRun" in request.query_string else ""
-    counter, duration, sizes = _measures(
+    counter, duration, sli, sizes = _measures(
         dry_run if dry_run in ("", "All") else "invalid", str(response.status), *labels
     )
     counter.inc()
-    if seconds is not None:
-        duration.observe(seconds)
-        if labels[0] in ("GET", "LIST") and isinstance(response, web.Response):
-            body = response.body
-            sizes.observe((body.size or 0) if isinstance(body, Payload) else len(body or b""))
+    duration.observe(seconds)
+    sli.observe(seconds if said is None else max(0.0, seconds - said.waited - said.validated))
+    if labels[0] in ("GET", "LIST") and isinstance(response, web.Response):
+        body = response.body
+        sizes.observe((body.size or 0) if isinstance(body, Payload) else len(body or b""))
+
+
+def terminated(request: web.BaseRequest, info: RequestInfo, code: int) -> None:
+    """The server gave a request up, or would not begin with it."""
+    _TERMINATED.labels(*labels_of(request, info, code), _COMPONENT, str(code)).inc()
+
+
+def deprecated(call: Call) -> None:
+    """Somebody uses a version that is to go."""
+    resource = call.resource
+    _DEPRECATED.labels(resource.group, resource.version, resource.plural, call.subresource, "").set(1)
+    call.annotate("k8s.io/deprecated", "true")
 
 
 class Tally:
@@ -141,8 +208,10 @@ def watched(group: str, version: str, kind: str) -> Tally:
 
 # prometheus_client looks a child up under a lock, by strings it has just checked: 5 µs of each request's 130.
 @cache
-def _inflight(kind: str) -> Gauge:
-    return _INFLIGHT.labels(kind)
+def _inflight(kind: str) -> Highest:
+    found = Highest()
+    _INFLIGHT.labels(kind).set_function(found.read)
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -151,9 +220,11 @@ def _long(*labels: str) -> Gauge:
 
 
 @lru_cache(maxsize=4096)
-def _measures(dry_run: str, code: str, verb: str, *about: str) -> tuple[Counter, Histogram, Histogram]:
+def _measures(dry_run: str, code: str, verb: str, *about: str) -> tuple[Counter, Histogram, Histogram, Histogram]:
+    component = "" if about[3] in _HEALTH else _COMPONENT  # a path of health is nobody's, as upstream
     return (
-        _REQUESTS.labels(verb, dry_run, *about, _COMPONENT, code),
-        _DURATION.labels(verb, dry_run, *about, _COMPONENT),
-        _SIZES.labels(verb, *about, _COMPONENT),
+        _REQUESTS.labels(verb, dry_run, *about, component, code),
+        _DURATION.labels(verb, dry_run, *about, component),
+        _SLI.labels(verb, *about, component),
+        _SIZES.labels(verb, *about, component),
     )

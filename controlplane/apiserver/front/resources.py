@@ -12,7 +12,7 @@ from apimachinery.meta import status
 from controlplane.apiserver.audit.trail import remember, trail_of
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.union import Union
-from controlplane.apiserver.front import decode, lists, responses
+from controlplane.apiserver.front import decode, lists, metering, responses
 from controlplane.apiserver.front.negotiate import JSON, Accepted, accept
 from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike, untyped
@@ -90,6 +90,7 @@ class Resources:
             call.annotations = trail.annotations
         if isinstance(resource, DefinedResource) and resource.rules.warning:
             call.warn(resource.rules.warning)
+            metering.deprecated(call)
         verbs = resource.verbs
         if info.subresource:
             about = resource.subresource(info.subresource)

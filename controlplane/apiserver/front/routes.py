@@ -9,13 +9,13 @@ import orjson
 from aiohttp import web
 
 from apimachinery.api.catalogue import Catalogue
-from apimachinery.kit import go_json, metrics
+from apimachinery.kit import go_json, metrics, slis
 from apimachinery.meta import status
+from apimachinery.meta.build import version_info
 from controlplane.apiserver.authn.issuer import Issuer
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.discovery import documents, openapi
-from controlplane.apiserver.discovery.version import version_info
-from controlplane.apiserver.front import responses, slis
+from controlplane.apiserver.front import responses
 from controlplane.apiserver.front.components import PREFIX, Components
 from controlplane.apiserver.front.health import PATHS, Check, serve_health
 from controlplane.apiserver.front.negotiate import OPENAPI_V2, OPENAPI_V2_SAID, aggregated

@@ -50,6 +50,7 @@ _COME_AGAIN = "5"  # seconds; upstream's WithRetryAfter
 _LEAVING = "The apiserver is shutting down, please try again later.\n"
 _EVER_SERVED = ("/readyz", "/livez", "/healthz", "/metrics")
 _SEATED: web.RequestKey[Mapping[str, str]] = web.RequestKey("seat", Mapping)
+_SAID: web.RequestKey[remarks.Remarks] = web.RequestKey("remarks", remarks.Remarks)
 _USER: web.RequestKey[str] = web.RequestKey("user", str)
 _IDENTITY: web.RequestKey[str] = web.RequestKey("audit identity", str)
 _UPGRADED = 101
@@ -175,8 +176,7 @@ class Front:
                         self._drained.set()
         finally:
             served.dec()
-        elapsed = None if long_running else asyncio.get_running_loop().time() - began
-        metering.record(request, info, response, elapsed)
+        metering.record(request, info, response, asyncio.get_running_loop().time() - began, request.get(_SAID))
         return response
 
     async def _answer_in_time(
@@ -194,6 +194,7 @@ class Front:
             async with asyncio.timeout(own):
                 return await self._deadlines.within(answer, task)
         except TimeoutError:
+            metering.terminated(request, info, 504)
             return responses.refusal(request, status.timeout(_TOO_LONG))
 
     async def _answer_while_heard(
@@ -255,7 +256,7 @@ class Front:
 
     async def _told(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         """The answer, whatever happens."""
-        said = remarks.begin()
+        said = request[_SAID] = remarks.begin()
         try:
             response = self._preflight(request) or await self._identified(request, info)
         except status.ApiError as error:
@@ -329,6 +330,7 @@ class Front:
             held = await self._seats.take(attributes)
         except status.Busy as error:
             request[_SEATED] = error.headers
+            metering.terminated(request, info, 429)
             raise
         request[_SEATED] = held.headers
         if watches:

@@ -27,6 +27,9 @@ class StorageAround:
     async def healthy(self) -> None:
         await self._storage.healthy()
 
+    async def size(self) -> int:
+        return await self._storage.size()
+
     async def close(self) -> None:
         await self._storage.close()
 

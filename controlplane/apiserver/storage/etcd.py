@@ -144,6 +144,9 @@ class EtcdStorage:
     async def healthy(self) -> None:
         await self.current_revision()
 
+    async def size(self) -> int:
+        return await self._client.db_size()
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from apimachinery.kit import protowire
+
 from .etcdv3 import rpc_pb2 as rpc
 from .grpc_call import Code, RpcError
 from .grpc_channel import Channel
@@ -77,6 +79,10 @@ class EtcdClient:
             "Lease/LeaseGrant", request.SerializeToString(), rpc.LeaseGrantResponse.FromString, write=False
         )
 
+    async def db_size(self) -> int:
+        """The bytes of the member's database. Raises Unavailable."""
+        return await self._call("Maintenance/Status", b"", _db_size, write=False)
+
     async def watch(self, start_revision: int) -> AsyncGenerator[rpc.WatchResponse, None]:
         """Events of the whole key space from `start_revision` on (0: from now on), as etcd batches them; the first
         response has none and tells in its header the revision of now. Ends by raising Compacted, or Unavailable when
@@ -118,6 +124,12 @@ class EtcdClient:
                 if self._preferred == current:
                     self._preferred = (current + 1) % len(self._channels)
         raise Unavailable("; ".join(failures))
+
+
+def _db_size(status: bytes) -> int:
+    """dbSize of a StatusResponse, of which nothing else is wanted."""
+    found = dict(protowire.fields(status)).get(3, 0)
+    return found if isinstance(found, int) else 0
 
 
 def classify(error: RpcError, *, write: bool) -> StorageError:

@@ -210,6 +210,10 @@ class Storage(Protocol):
         """Returns when the store can be read and written; raises Unavailable with the reason otherwise."""
         ...
 
+    async def size(self) -> int:
+        """The bytes that the store takes on its disk, with what is free inside of it. Raises Unavailable."""
+        ...
+
     async def close(self) -> None:
         """Finishes the writes in flight, ends all watches, frees everything. Idempotent."""
         ...

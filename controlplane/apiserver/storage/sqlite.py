@@ -185,6 +185,10 @@ class SqliteStorage:
         self._check_open()
         await self._write(lambda _: None)
 
+    async def size(self) -> int:
+        self._check_open()
+        return tables.read_size(self._getter)
+
     async def close(self) -> None:
         if self._closing:
             return

@@ -77,6 +77,12 @@ def read_revision(connection: sqlite3.Connection) -> Revision:
     return max(newest or 0, read_mark(connection, "compacted"), FIRST_REVISION)
 
 
+def read_size(connection: sqlite3.Connection) -> int:
+    """The bytes of the database's file, as far as it is written out."""
+    pages, bytes_each = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages) * int(bytes_each)
+
+
 def read_mark(connection: sqlite3.Connection, name: str) -> Revision:
     """`compacted`: history below is not served. `pruned`: history up to here has really been removed."""
     (revision,) = connection.execute("SELECT revision FROM marks WHERE name = ?", (name,)).fetchone()

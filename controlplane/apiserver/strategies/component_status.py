@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from apimachinery.meta import status
-from controlplane.apiserver.front import responses
+from controlplane.apiserver.front import metering, responses
 from controlplane.apiserver.front.negotiate import accept
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.tables.render import Tables
@@ -36,6 +36,7 @@ class ComponentStatuses:
     async def serve(self, request: web.BaseRequest, call: Call) -> web.Response:
         """Raises ApiError 404 for a component there is not."""
         call.warn(WARNING)
+        metering.deprecated(call)
         wanted = accept(request.headers.get("Accept", ""))
         if call.name and call.name not in self._probes:
             raise status.not_found(call.resource, call.name)

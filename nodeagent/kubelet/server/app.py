@@ -15,7 +15,7 @@ from aiohttp import web
 
 from apimachinery.kit import go_json, metrics
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.debug import Health, unnamed
+from apimachinery.kit.debug import Health, show_slis, unnamed
 from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri import messages as cri
@@ -102,6 +102,7 @@ class KubeletServer:
         route = app.router
         self._add_told(route)
         route.add_post("/checkpoint/{namespace}/{pod}/{container}", self._checkpoint)
+        route.add_get("/metrics/slis", show_slis)
         route.add_get("/configz", self._configz)
         route.add_get("/debug/trace", self._traces)
         if self._debugging:

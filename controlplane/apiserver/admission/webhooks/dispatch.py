@@ -14,6 +14,7 @@ from controlplane.apiserver.admission.webhooks import verdict
 from controlplane.apiserver.admission.webhooks.client import CallFailed, WebhookClient
 from controlplane.apiserver.admission.webhooks.hooks import Hook
 from controlplane.apiserver.admission.webhooks.verdict import InvalidAnswer, Verdict
+from controlplane.apiserver.authn import remarks
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,21 @@ _WITHOUT_EFFECTS = ("None", "NoneOnDryRun")
 
 
 async def ask(
+    client: WebhookClient, hook: Hook, review: Review, resource: Resource, annotation: str, *, mutating: bool
+) -> Verdict | None:
+    """The webhook's verdict, as `_answer`; its time is not the server's own."""
+    began, said = time.monotonic(), remarks.current()
+    try:
+        return await _answer(client, hook, review, resource, annotation, mutating=mutating)
+    finally:
+        seconds = time.monotonic() - began
+        if mutating:
+            said.waited += seconds
+        else:
+            said.validated = max(said.validated, seconds)
+
+
+async def _answer(
     client: WebhookClient, hook: Hook, review: Review, resource: Resource, annotation: str, *, mutating: bool
 ) -> Verdict | None:
     """The webhook's verdict, which allows; None when it failed and failurePolicy says to ignore that.

@@ -13,7 +13,9 @@ from apimachinery.client.config import ClientConfig
 from apimachinery.client.leader import LeaderElector, LeadershipLost
 from apimachinery.client.rest import Client
 from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta.status import ApiError
 
 STEP = 2  # seconds: the time between two tries
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
@@ -172,3 +174,36 @@ async def test_who_finds_the_lease_taken_stops_at_once() -> None:
         assert await both.pass_by(STEP) == [(2, "nobody")]
         with pytest.raises(LeadershipLost, match="is held by somebody else"):
             await both.a.task
+
+
+async def test_the_check_fails_for_who_leads_by_a_lease_long_ended() -> None:
+    def master() -> float | None:
+        return REGISTRY.get_sample_value("leader_election_master_status", {"name": "lately"})
+
+    class Stuck:
+        """A client whose later requests are never answered."""
+
+        async def get(self, *_: object) -> dict[str, object]:
+            if master():
+                await asyncio.Event().wait()
+            raise ApiError(404, "NotFound", "", {})
+
+        async def create(self, _: object, lease: dict[str, object]) -> dict[str, object]:
+            return lease
+
+        update = create
+
+    clock = ManualClock()
+    elector = LeaderElector(Stuck(), "lately", "kube-system", "a", clock)
+    await elector.check()
+    assert master() == 0
+    running = asyncio.ensure_future(elector.run(asyncio.Event().wait))
+    await clock.advance(0)
+    assert master() == 1
+    await clock.advance(35)
+    await elector.check()
+    await clock.advance(1)
+    with pytest.raises(RuntimeError, match="failed election to renew leadership on lease lately"):
+        await elector.check()
+    await cancel_and_wait(running)
+    assert master() == 0

@@ -13,6 +13,8 @@ from apimachinery.api.catalogue import NODES
 from apimachinery.client.config import ClientConfig
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.metrics import REGISTRY
+from apimachinery.meta.status import ApiError
 
 
 def free_port() -> int:
@@ -96,3 +98,40 @@ async def test_another_identity_ends_watches_and_lets_requests_finish() -> None:
                 assert await asking == b"done"
     finally:
         await runner.cleanup()
+
+
+async def test_requests_are_counted_by_code_method_and_host() -> None:
+    port = free_port()
+    host = f"127.0.0.1:{port}"
+
+    def counted(code: str, method: str) -> float:
+        labels = {"code": code, "method": method, "host": host}
+        return REGISTRY.get_sample_value("rest_client_requests_total", labels) or 0.0
+
+    def timed(verb: str) -> float:
+        labels = {"verb": verb, "host": host}
+        return REGISTRY.get_sample_value("rest_client_request_duration_seconds_count", labels) or 0.0
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"kind": "Status", "code": 404}, status=404 if request.method == "DELETE" else 200)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    async with Client(ClientConfig(f"http://{host}"), "test") as client:
+        with pytest.raises(ApiUnreachable):
+            await client.get(NODES, "n")
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await client.get(NODES, "n")
+            with pytest.raises(ApiError):
+                await client.delete(NODES, "n")
+            async for _ in client.watch(NODES):
+                break
+        except KeyError:
+            pass  # what it says is no event
+        finally:
+            await runner.cleanup()
+    assert (counted("<error>", "GET"), counted("200", "GET"), counted("404", "DELETE")) == (1, 2, 1)
+    assert (timed("GET"), timed("DELETE")) == (2, 1), "a watch is not timed"

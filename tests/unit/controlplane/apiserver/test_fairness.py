@@ -182,6 +182,7 @@ async def test_levels_and_what_is_under_way_are_told_in_metrics():
     before = told("request_wait_duration_seconds_count", **flow, execute="true") or 0
     seat = await fairness.take(ask(user("bob")))
     assert told("current_executing_requests", **flow) == 1 and told("current_inqueue_requests", **flow) == 0
+    assert told("current_executing_seats", **flow) == 1
     assert told("request_wait_duration_seconds_count", **flow, execute="true") == before + 1
     seat.release()
     assert told("current_executing_requests", **flow) == 0

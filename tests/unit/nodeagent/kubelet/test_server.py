@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from apimachinery.client.rest import ApiUnreachable
 from apimachinery.kit.clock import ManualClock
-from apimachinery.kit.debug import Health
+from apimachinery.kit.debug import Health, well
 from apimachinery.kit.trace import Trace
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import error_for
@@ -310,7 +310,7 @@ def server(
     return KubeletServer(
         address="127.0.0.1", port=ports[0], tls=tls, gate=gate, registry=registry or PodRegistry(), status=status,
         runtime=runtime, measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
-        health=Health({"syncloop": stuck}),
+        health=Health({"ping": well, "syncloop": stuck}),
         clock=ManualClock(), trace=Trace("kubelet"), read_only_port=ports[1],
     )  # fmt: skip
 

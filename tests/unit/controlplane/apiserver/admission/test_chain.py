@@ -3,6 +3,7 @@
 import pytest
 
 from apimachinery.api.catalogue import CONFIGMAPS
+from apimachinery.kit.metrics import REGISTRY
 from apimachinery.kit.trace import Trace, use
 from apimachinery.meta import status
 from apimachinery.meta.status import ApiError
@@ -124,3 +125,33 @@ async def test_what_is_told_is_bounded():
 
 def test_the_plugins_whose_words_are_checked():
     assert {"ServiceAccount", "Priority", "LimitRanger", "RuntimeClass"} < {each.name for each in MUTATING}
+
+
+async def test_each_plugin_and_each_step_is_timed():
+    class Refusing(Plugin):
+        name = "Refusing"
+
+        async def validate(self, review):
+            raise review.forbidden("no")
+
+    def told(which, **labels):
+        name = f"apiserver_admission_{which}_admission_duration_seconds"
+        of = {"operation": "CREATE", **labels}
+        count = REGISTRY.get_sample_value(f"{name}_count", of) or 0
+        assert count == (REGISTRY.get_sample_value(f"{name}_bucket", {**of, "le": "+Inf"}) or 0)
+        return count
+
+    watched = [
+        ("controller", {"name": "Timed", "type": "admit", "rejected": "false"}),
+        ("controller", {"name": "Timed", "type": "validate", "rejected": "false"}),
+        ("controller", {"name": "Refusing", "type": "validate", "rejected": "true"}),
+        ("step", {"type": "admit", "rejected": "false"}),
+        ("step", {"type": "validate", "rejected": "true"}),
+    ]
+    before = [told(which, **labels) for which, labels in watched]
+    chain = Chain([Noting("Timed", []), Refusing()])
+    await chain.mutate(review(pod()))
+    with pytest.raises(ApiError):
+        await chain.validate(review(pod()))
+    after = [told(which, **labels) for which, labels in watched]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1] * 5

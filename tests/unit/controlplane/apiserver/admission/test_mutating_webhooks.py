@@ -14,6 +14,7 @@ from apimachinery.api.catalogue import (
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain, Plugin
 from controlplane.apiserver.admission.webhooks.told import describe_patch
+from controlplane.apiserver.authn import remarks
 from tests.unit.controlplane.apiserver.admission.reviews import pod, put, review
 from tests.unit.controlplane.apiserver.admission.webhook_server import hook, plugin
 
@@ -190,3 +191,14 @@ def test_a_secrets_values_are_not_told():
         {"op": "replace", "path": "/stringData", "value": {"password": "hush"}},
     ]
     assert list(describe_patch(patch, secret=True)) == ["+data.password: …", "stringData: …"]
+
+
+@pytest.mark.parametrize(
+    ("way", "field", "other"), [("mutate", "waited", "validated"), ("validate", "validated", "waited")]
+)
+async def test_the_time_of_webhooks_is_kept_apart_from_the_servers(server, storage, way, field, other):
+    server.answers["/"] = lambda _: {"allowed": True}
+    said = remarks.begin()
+    async with plugin(storage, hook(server), mutating=way == "mutate") as asked:
+        await getattr(asked, way)(review(pod()))
+    assert getattr(said, field) > 0 and getattr(said, other) == 0

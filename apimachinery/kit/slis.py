@@ -5,7 +5,7 @@ Source: k8s.io/component-base/metrics/prometheus/slis. In a registry of its own:
 
 from __future__ import annotations
 
-from apimachinery.kit import metrics
+from . import metrics
 
 _REGISTRY = metrics.CollectorRegistry()
 _LAST = metrics.Gauge(

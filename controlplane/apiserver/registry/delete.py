@@ -16,7 +16,7 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted, converted_all
-from controlplane.apiserver.registry.options import ListOptions, boolean
+from controlplane.apiserver.registry.options import ListOptions, boolean, whole_number
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.read import list_page
 from controlplane.apiserver.registry.selection import Selection
@@ -52,14 +52,16 @@ class DeleteOptions(Struct, frozen=True):
         return {field: value for field, value in found.items() if value is not None}
 
 
-def delete_options(document: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
-    """The options in a body (decoded DeleteOptions) or, when that says nothing, in the query. Raises ApiError 422."""
+def delete_options(document: Mapping[str, Any] | None, query: Mapping[str, str]) -> DeleteOptions:
+    """The options in a body (decoded DeleteOptions), or those of the query where there is none (None): a body is all
+    that counts, whatever it leaves out. Raises ApiError 400, 422."""
+    if document is None:
+        document = {}
+    else:
+        query = {}
     grace = document.get("gracePeriodSeconds")
     if grace is None and "gracePeriodSeconds" in query:
-        text = query["gracePeriodSeconds"]
-        if not text.removeprefix("-").isdecimal() or len(text) > 10:
-            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        grace = int(text)
+        grace = whole_number(query["gracePeriodSeconds"])
     policy = document.get("propagationPolicy", query.get("propagationPolicy"))
     orphan = document.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
@@ -242,12 +244,18 @@ def _set_end(meta: Object, now: datetime, grace: int | None, left: int) -> None:
     there already; without grace now, or at an earlier time that is there."""
     before = meta.get("deletionTimestamp")
     if before is None:
-        when = now + timedelta(seconds=grace or 0)
+        when = now + _lasting(grace or 0)
         if meta.get("generation"):
             meta["generation"] += 1
     elif grace is None:
         when = min(times.parse(before), now)
     else:
-        when = times.parse(before) - timedelta(seconds=left - grace)
+        when = times.parse(before) - _lasting(left - grace)
     meta["deletionTimestamp"] = times.rfc3339(when)
     meta["deletionGracePeriodSeconds"] = grace or 0
+
+
+def _lasting(seconds: int) -> timedelta:
+    """So many seconds as upstream adds them to a time: nanoseconds of 64 bits, which wrap after 292 years."""
+    nanoseconds = (seconds * 10**9 + (1 << 63)) % (1 << 64) - (1 << 63)
+    return timedelta(microseconds=nanoseconds // 1000)

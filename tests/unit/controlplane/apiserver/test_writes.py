@@ -95,18 +95,32 @@ async def test_a_name_that_is_taken_until_its_end(storage: SqliteStorage, dry_ru
     [
         ({"propagationPolicy": "Some"}, {}, ['Unsupported value: "Some": supported values: "Foreground"']),
         ({"propagationPolicy": ""}, {}, ['Unsupported value: "": supported values: "Foreground", "Background"']),
-        ({}, {"propagationPolicy": "Some", "orphanDependents": "x"}, ["cannot be both set", "Unsupported value"]),
+        (None, {"propagationPolicy": "Some", "orphanDependents": "x"}, ["cannot be both set", "Unsupported value"]),
     ],
 )
-def test_options_of_a_deletion_that_are_refused(document: Object, query: Object, sentences: list[str]) -> None:
+def test_options_of_a_deletion_that_are_refused(document: Object | None, query: Object, sentences: list[str]) -> None:
     with pytest.raises(ApiError) as refused:
         delete_options(document, query)
     assert all(sentence in refused.value.message for sentence in sentences), refused.value.message
 
 
 def test_options_of_a_deletion_in_the_query() -> None:
-    assert delete_options({}, {"uid": "u", "orphanDependents": "yes"}) == DeleteOptions(uid="u", orphan=True)
-    assert delete_options({}, {"orphanDependents": "False"}) == DeleteOptions(orphan=False)
+    assert delete_options(None, {"uid": "u", "orphanDependents": "yes"}) == DeleteOptions(uid="u", orphan=True)
+    assert delete_options(None, {"orphanDependents": "False"}) == DeleteOptions(orphan=False)
+    assert delete_options(None, {"gracePeriodSeconds": "+5"}) == DeleteOptions(grace=5)
+
+
+@pytest.mark.parametrize(("number", "why"), [("", "invalid syntax"), ("9" * 19, "value out of range")])
+def test_a_grace_of_the_query_that_is_no_number(number: str, why: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        delete_options(None, {"gracePeriodSeconds": number})
+    assert (refused.value.code, refused.value.message) == (400, f'strconv.ParseInt: parsing "{number}": {why}')
+
+
+def test_a_body_is_all_that_a_deletion_says() -> None:
+    query = {"propagationPolicy": "Orphan", "gracePeriodSeconds": "0", "uid": "u"}
+    assert delete_options({"gracePeriodSeconds": 5}, query) == DeleteOptions(grace=5)
+    assert delete_options({}, query) == DeleteOptions()
 
 
 async def test_preconditions_name_the_kind(storage: SqliteStorage) -> None:

@@ -54,6 +54,7 @@ async def _create(collection: Collection, call: Call, config: Object) -> Object:
         raise status.conflict(call.resource, call.name, why)
     new = read(call, copied(config), *call.resource.gvk)
     metadata.place(call, new)
+    new["metadata"].pop("resourceVersion", None)  # of what is gone: nobody minds, as upstream
     wanted = field_sets.fields_of(config, apply_meta(call.resource))
     entries = [_applier(collection, call).entry(wanted)] if wanted else []
     return await create_object(collection, call, await converted(new, collection.resource), managed=entries)
@@ -96,7 +97,6 @@ def _config(call: Call, document: Any) -> Object:
         )
     for field in ("creationTimestamp", "managedFields"):
         meta.pop(field, None)
-    meta.setdefault("name", call.name)
     return document
 
 

@@ -19,6 +19,7 @@ from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
+from controlplane.apiserver.registry.patch import MERGE, patch
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.registry.update import update
 from controlplane.apiserver.storage.sqlite import SqliteStorage
@@ -231,6 +232,63 @@ async def test_an_update_of_another_object_of_that_name(storage: SqliteStorage) 
         "Key: /registry/configmaps/n/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
         "UID in precondition: old, UID in object meta: new"
     )
+
+
+@pytest.mark.parametrize("resource", [CONFIGMAPS, LEASES], ids=lambda each: each.plural)
+async def test_an_update_of_an_object_that_is_gone(storage: SqliteStorage, resource: Resource) -> None:
+    """Who names the uid does not want another of that name, also where an update may create one."""
+    call = Call(User("u"), resource, "update", "n", "a", _all)
+    with pytest.raises(ApiError) as refused:
+        await update(collection_of(storage, resource), call, {"metadata": {"name": "a", "uid": "old"}})
+    assert refused.value.code == 409
+    assert refused.value.message.endswith("Precondition failed: UID in precondition: old, UID in object meta: ")
+
+
+async def test_a_version_of_what_is_gone_keeps_nobody_from_making_it_again(storage: SqliteStorage) -> None:
+    leases, maps = collection_of(storage, LEASES), collection_of(storage, CONFIGMAPS)
+    meta = {"name": "a", "resourceVersion": "999"}
+    _, created = await update(leases, Call(User("u"), LEASES, "update", "n", "a", _all), {"metadata": {**meta}})
+    assert created
+    call = Call(User("u"), CONFIGMAPS, "patch", "n", "a", _all, query={"fieldManager": "m"})
+    _, created = await apply(maps, call, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta}})
+    assert created
+
+
+async def test_who_changes_an_object_names_it(storage: SqliteStorage) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    call = Call(User("u"), CONFIGMAPS, "update", "n", "a", _all, query={"fieldManager": "m"})
+    applied: Object = {"apiVersion": "v1", "kind": "ConfigMap"}
+    with pytest.raises(ApiError) as refused:
+        await apply(maps, call, {**applied})
+    told = [refused.value.message]
+    await maps.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}})
+    for change in (update(maps, call, {}), patch(maps, call, {"metadata": {"name": None}}, MERGE)):
+        with pytest.raises(ApiError) as refused:
+            await change
+        told.append(refused.value.message)
+    assert told == ["the name of the object (a based on URL) was undeterminable: name must be provided"] * 3
+    assert (await apply(maps, call, {**applied}))[1] is False  # what it is merged with has a name
+
+
+async def test_who_changes_an_object_does_not_end_it(storage: SqliteStorage) -> None:
+    maps, call = collection_of(storage, CONFIGMAPS), Call(User("u"), CONFIGMAPS, "update", "n", "a", _all)
+    meta: Object = {"name": "a", "namespace": "n", "generateName": "b-", "uid": "u", "finalizers": ["a.io/b"]}
+    await maps.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta}})
+    end = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5}
+    with pytest.raises(ApiError) as refused:
+        await update(maps, call, {"metadata": {"name": "a", **end}})
+    assert refused.value.message == (
+        'ConfigMap "a" is invalid: [metadata.deletionTimestamp: Invalid value: 2026-01-01 00:00:00 +0000 UTC: '
+        "field is immutable, metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable]"
+    )
+    await delete_object(maps, call, "a", DeleteOptions())
+    said = {"name": "a", "deletionTimestamp": end["deletionTimestamp"], "finalizers": ["a.io/b"], "generateName": "c-"}
+    changed, _ = await update(maps, call, {"metadata": {**said}})
+    assert changed["metadata"]["deletionTimestamp"] == "2025-01-01T00:00:00Z"  # that of the deletion
+    assert changed["metadata"]["deletionGracePeriodSeconds"] == 0
+    assert changed["metadata"]["generateName"] == "c-"  # which nobody keeps
+    with pytest.raises(ApiError, match="deletionGracePeriodSeconds: Invalid value: 5: field is immutable"):
+        await update(maps, call, {"metadata": {**said, "deletionGracePeriodSeconds": 5}})
 
 
 async def test_a_namespace_of_what_has_none_is_passed_over(storage: SqliteStorage) -> None:

@@ -82,7 +82,7 @@ async def document_of(
 
 
 async def yaml_of(body: bytes, doubled: list[str] | None = None) -> Any:
-    """One YAML document without aliases, of JSON's types. Most are JSON, which is YAML, and read as that.
+    """The first YAML document, without aliases, of JSON's types. Most are JSON, which is YAML, and read as that.
 
     In slices of the event loop, for 3 MiB take seconds: meanwhile others are served."""
     steps = _reading(body, doubled)

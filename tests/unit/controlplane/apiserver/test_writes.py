@@ -244,6 +244,16 @@ async def test_an_update_of_an_object_that_is_gone(storage: SqliteStorage, resou
     assert refused.value.message.endswith("Precondition failed: UID in precondition: old, UID in object meta: ")
 
 
+async def test_managers_that_a_new_object_names(storage: SqliteStorage) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    call = Call(User("u"), CONFIGMAPS, "create", "n", "", _all, query={"fieldManager": "m"})
+    named = {"manager": "x", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    meta = {"name": "a", "managedFields": [{**named, "fieldsV1": {"f:data": {"f:b": {}, "f:c": {}}}}]}
+    made = await create(maps, call, {"metadata": meta, "data": {"b": "1"}})
+    owned = {entry["manager"]: entry["fieldsV1"] for entry in made["metadata"]["managedFields"]}
+    assert owned == {"x": {"f:data": {"f:c": {}}}, "m": {"f:data": {"f:b": {}}}}
+
+
 async def test_a_version_of_what_is_gone_keeps_nobody_from_making_it_again(storage: SqliteStorage) -> None:
     leases, maps = collection_of(storage, LEASES), collection_of(storage, CONFIGMAPS)
     meta = {"name": "a", "resourceVersion": "999"}

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from apimachinery.meta import status
 from controlplane.apiserver.front.duplicates import duplicate_fields
+from controlplane.apiserver.registry.call import YAML_ERRORS
 
 MAX_BODY = 3 * 1024 * 1024
 """Bytes; upstream's limit for writes (MaxRequestBodyBytes)."""
@@ -128,8 +129,7 @@ def _reading(body: bytes, doubled: list[str] | None) -> Generator[None, None, An
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, UnicodeError) as error:
         raise status.bad_request(f"error converting YAML to JSON: yaml: {_yaml_sentence(error)}") from None
     if again and doubled is not None:
-        # One sentence of several lines there; a Warning header has one line.
-        doubled.append("yaml: unmarshal errors: " + ", ".join(again))
+        doubled.append("\n  ".join((YAML_ERRORS, *again)))
     return document
 
 

@@ -32,6 +32,9 @@ _OF_STATUS = ("apiVersion", "kind", "metadata", "status")
 async def apply(collection: Collection, call: Call, document: Any) -> tuple[Object, bool]:
     """The object as stored, and whether it was created. Raises ApiError 400, 409 (other managers' fields), 422."""
     config = _taken(collection, call, _config(call, document))
+    if call.doubled and call.field_validation == "Strict":
+        why = f"error converting YAML to JSON: {', '.join(call.doubled)}"
+        raise status.bad_request(f"error strict decoding YAML: {why}")
     while True:
         try:
             written = await change_object(collection, call, call.name, _change(collection, call, config), managed=True)

@@ -206,10 +206,11 @@ async def test_yaml_tells_the_lines_of_doubled_keys():
         "a": 3,
         "b": [{"c": 2}],
     }
-    assert doubled == ['yaml: unmarshal errors: line 4: key "c" already set in map, line 5: key "a" already set in map']
+    lines = ['line 4: key "c" already set in map', 'line 5: key "a" already set in map']
+    assert doubled == ["\n  ".join(["yaml: unmarshal errors:", *lines])]
     doubled.clear()
     assert await document_of(b'{"a": 1,\n "a": 2}', "application/yaml", doubled) == {"a": 2}
-    assert doubled == ['yaml: unmarshal errors: line 2: key "a" already set in map']
+    assert doubled == ['yaml: unmarshal errors:\n  line 2: key "a" already set in map']
 
 
 async def test_a_flood_of_doubled_keys_is_cut_off():

@@ -254,6 +254,23 @@ async def test_managers_that_a_new_object_names(storage: SqliteStorage) -> None:
     assert owned == {"x": {"f:data": {"f:c": {}}}, "m": {"f:data": {"f:b": {}}}}
 
 
+async def test_doubled_keys_of_yaml_are_warned_of_one_by_one(storage: SqliteStorage) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    sentence = 'yaml: unmarshal errors:\n  line 3: key "a" already set in map\n  line 4: key "b" already set in map'
+    call = Call(User("u"), CONFIGMAPS, "create", "n", "", _all, doubled=[sentence])
+    await create(maps, call, {"metadata": {"name": "a"}, "odd": 1})
+    lines = ['line 3: key "a" already set in map', 'line 4: key "b" already set in map']
+    assert call.warnings == [*lines, 'unknown field "odd"']
+    strict = {"fieldValidation": "Strict", "fieldManager": "m"}
+    call = Call(User("u"), CONFIGMAPS, "create", "n", "", _all, query=strict, doubled=[sentence])
+    with pytest.raises(ApiError) as refused:
+        await create(maps, call, {"metadata": {"name": "b"}, "odd": 1})
+    assert refused.value.message.endswith(f'strict decoding error: {sentence}, unknown field "odd"')
+    with pytest.raises(ApiError) as refused:
+        await apply(maps, call, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}})
+    assert refused.value.message == f"error strict decoding YAML: error converting YAML to JSON: {sentence}"
+
+
 async def test_a_version_of_what_is_gone_keeps_nobody_from_making_it_again(storage: SqliteStorage) -> None:
     leases, maps = collection_of(storage, LEASES), collection_of(storage, CONFIGMAPS)
     meta = {"name": "a", "resourceVersion": "999"}

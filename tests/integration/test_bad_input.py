@@ -38,6 +38,7 @@ def _named(name: str) -> dict[str, Any]:
 
 
 NAMES = ("foo\n", "..", "%2F", "a/b", "A")
+DEFAULT = "/api/v1/namespaces/default"
 SUBDOMAIN = "a lowercase RFC 1123 subdomain must consist of"
 CONFIGMAP = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
 REFUSALS = [
@@ -72,6 +73,12 @@ REFUSALS = [
     Refusal("version abc", "{}?resourceVersion=abc", 400, "resourceVersion", "GET"),
     Refusal("watch from abc", "{}?watch=true&resourceVersion=abc&timeoutSeconds=1", 422, "invalid syntax", "GET"),
     Refusal("limit abc", "{}?limit=abc", 400, "", "GET"),
+    Refusal("limit of nothing", "{}?limit=", 400, 'parsing "": invalid syntax', "GET"),
+    Refusal("limit beyond 64 bits", "{}?limit=" + "9" * 19, 400, "value out of range", "GET"),
+    Refusal("export", "{}/a?export", 400, "the export parameter, deprecated since v1.14, is no longer", "GET"),
+    Refusal("dry run of exec", DEFAULT + "/pods/p/exec?command=id&dryRun=All", 400, "dryRun is not supported"),
+    Refusal("dry run of a proxy", DEFAULT + "/services/s/proxy/?dryRun=", 400, "dryRun is not supported", "GET"),
+    Refusal("no name in an update", "{}/a", 400, "(a based on URL) was undeterminable", "PUT", body={}),
     Refusal("labels", "{}?labelSelector=a%20in%20(", 400, "unable to parse requirement", "GET"),
     Refusal("fields", "{}?fieldSelector=spec.nothing%3D1", 400, "is not a known field selector", "GET"),
     Refusal("up and over", "/api/v1/namespaces/a/../kube-system/secrets", 404, "", "GET"),

@@ -78,6 +78,8 @@ def list_options(query: Mapping[str, str], *, watch: bool, revision_at: Revision
 
 def get_options(query: Mapping[str, str], revision_at: RevisionAt) -> ListOptions:
     """The options of a get: upstream's resourceVersion, and ours of one exact revision or time. Raises as above."""
+    if "export" in query and boolean(query["export"]):
+        raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
     match = query.get("resourceVersionMatch", "")
     if match not in ("", "Exact", "NotOlderThan"):
         problem = not_supported(Path("resourceVersionMatch"), match, ["Exact", "NotOlderThan", ""])

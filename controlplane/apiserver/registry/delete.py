@@ -31,18 +31,19 @@ _WHOLE = ListOptions()
 
 
 class DeleteOptions(Struct, frozen=True):
-    """What a deletion asks for; empty means the kind's default."""
+    """What a deletion asks for; empty means the kind's default. uid, resource_version: None where they do not matter
+    ("" is another one than any object's)."""
 
     grace: int | None = None
-    uid: str = ""
-    resource_version: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
     propagation: str = ""
     orphan: bool | None = None
 
     def document(self) -> Object:
         """The DeleteOptions that admission is told."""
         preconditions = {"uid": self.uid, "resourceVersion": self.resource_version}
-        preconditions = {field: value for field, value in preconditions.items() if value}
+        preconditions = {field: value for field, value in preconditions.items() if value is not None}
         found = {
             "gracePeriodSeconds": self.grace,
             "preconditions": preconditions or None,
@@ -72,8 +73,8 @@ def delete_options(document: Mapping[str, Any] | None, query: Mapping[str, str])
         # Upstream takes a negative grace for one second, the least that is still graceful.
         grace = 1
     preconditions = document.get("preconditions") or {}
-    uid = preconditions.get("uid") or query.get("uid") or ""
-    return DeleteOptions(grace, uid, preconditions.get("resourceVersion") or "", policy or "", orphan)
+    uid = preconditions.get("uid", query.get("uid"))
+    return DeleteOptions(grace, uid, preconditions.get("resourceVersion"), policy or "", orphan)
 
 
 def _option_problems(policy: str | None, orphan: bool | None) -> list[Problem]:
@@ -129,7 +130,7 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
                 return marked, False
             return await collection.store.replace(marked, current, collection.strategy.ttl(marked)), False
         except status.ApiError as error:
-            if status.is_conflict(error) and not options.resource_version:
+            if status.is_conflict(error) and options.resource_version is None:
                 raise Raced(error) from None
             raise
 
@@ -199,7 +200,7 @@ def check_preconditions(resource: Resource, current: Object, options: DeleteOpti
         ("UID", options.uid, meta.get("uid"), _ANEW),
         ("ResourceVersion", options.resource_version, meta["resourceVersion"], _MODIFIED),
     ):
-        if asked and asked != have:
+        if asked is not None and asked != have:
             sentence = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). {why}"
             raise status.conflict(kind, meta["name"], sentence)
 

@@ -9,7 +9,7 @@ import pytest
 
 from apimachinery.api.catalogue import DEPLOYMENTS, PODS, Resource
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, mark
+from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, delete_options, mark
 from controlplane.apiserver.strategies.pod import PodStrategy
 
 NOW = datetime(2026, 1, 2, 12, 0, 10, 500_000, tzinfo=UTC)
@@ -77,8 +77,13 @@ def test_without_grace_it_is_gone() -> None:
         ),
         (
             DEPLOYMENTS,
-            DeleteOptions(resource_version="7"),
-            'Deployment.apps "web": the ResourceVersion in the precondition',
+            delete_options({"preconditions": {"resourceVersion": ""}}, {}),
+            'Deployment.apps "web": the ResourceVersion in the precondition ()',
+        ),
+        (
+            PODS,
+            delete_options(None, {"uid": ""}),
+            'Pod "web": the UID in the precondition () does not match the UID in record (u)',
         ),
     ],
 )

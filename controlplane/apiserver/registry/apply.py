@@ -10,6 +10,7 @@ from typing import Any
 
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status, times
+from apimachinery.meta.numbers import with_whole_numbers
 from apimachinery.meta.objects import copied
 from apimachinery.meta.patches import is_directive
 from controlplane.apiserver.registry import field_sets, metadata
@@ -31,7 +32,7 @@ _OF_STATUS = ("apiVersion", "kind", "metadata", "status")
 
 async def apply(collection: Collection, call: Call, document: Any) -> tuple[Object, bool]:
     """The object as stored, and whether it was created. Raises ApiError 400, 409 (other managers' fields), 422."""
-    config = _taken(collection, call, _config(call, document))
+    config = _taken(collection, call, _config(call, with_whole_numbers(document)))
     if call.doubled and call.field_validation == "Strict":
         why = f"error converting YAML to JSON: {', '.join(call.doubled)}"
         raise status.bad_request(f"error strict decoding YAML: {why}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, EVENTS, NAMESPACES, PODS, Resource
+from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, DEPLOYMENTS, EVENTS, NAMESPACES, PODS, Resource
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain
@@ -19,7 +19,7 @@ from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
-from controlplane.apiserver.registry.patch import MERGE, patch
+from controlplane.apiserver.registry.patch import MERGE, STRATEGIC, patch
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.registry.update import update
 from controlplane.apiserver.storage.sqlite import SqliteStorage
@@ -269,6 +269,21 @@ async def test_doubled_keys_of_yaml_are_warned_of_one_by_one(storage: SqliteStor
     with pytest.raises(ApiError) as refused:
         await apply(maps, call, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}})
     assert refused.value.message == f"error strict decoding YAML: error converting YAML to JSON: {sentence}"
+
+
+async def test_whole_numbers_that_come_by_maps(storage: SqliteStorage) -> None:
+    """Go reads apply and strategic merge patches into maps, and writes 2.0 as 2; into types it does not read it."""
+    found = collection_of(storage, DEPLOYMENTS)
+    call = Call(User("u"), DEPLOYMENTS, "patch", "n", "a", _all, query={"fieldManager": "m"})
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    config = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}
+    spec: Object = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    made, _ = await apply(found, call, {**config, "spec": {**spec, "replicas": 2.0}})
+    changed = await patch(found, call, {"spec": {"replicas": 3.0, "minReadySeconds": 1e1}}, STRATEGIC)
+    numbers = [made["spec"]["replicas"], changed["spec"]["replicas"], changed["spec"]["minReadySeconds"]]
+    assert numbers == [2, 3, 10] and {type(each) for each in numbers} == {int}
+    with pytest.raises(ApiError, match=r"cannot unmarshal number 4\.0 into Go struct field DeploymentSpec.spec"):
+        await patch(found, call, {"spec": {"replicas": 4.0}}, MERGE)
 
 
 async def test_a_version_of_what_is_gone_keeps_nobody_from_making_it_again(storage: SqliteStorage) -> None:

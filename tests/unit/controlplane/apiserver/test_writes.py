@@ -38,7 +38,8 @@ async def _all(_: Attributes) -> tuple[Decision, str]:
 
 
 LEASES = CATALOGUE.find("coordination.k8s.io", "v1", "leases")
-assert LEASES is not None
+FLOW_SCHEMAS = CATALOGUE.find("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")
+assert LEASES is not None and FLOW_SCHEMAS is not None
 
 
 @pytest.fixture
@@ -331,6 +332,14 @@ async def test_who_changes_an_object_does_not_end_it(storage: SqliteStorage) -> 
     assert changed["metadata"]["generateName"] == "c-"  # which nobody keeps
     with pytest.raises(ApiError, match="deletionGracePeriodSeconds: Invalid value: 5: field is immutable"):
         await update(maps, call, {"metadata": {**said, "deletionGracePeriodSeconds": 5}})
+
+
+@pytest.mark.parametrize("strategy", [PodStrategy(PODS), Strategy(FLOW_SCHEMAS)], ids=lambda each: each.resource.kind)
+def test_an_update_of_the_status_says_nothing_of_the_end(strategy: Strategy) -> None:
+    call = Call(User("u"), strategy.resource, "update", "n", "a", _all, "status")
+    new: Object = {"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {}}
+    strategy.prepare_status(call, new, {"metadata": {"name": "a"}})
+    assert "deletionTimestamp" not in new["metadata"]
 
 
 async def test_a_namespace_of_what_has_none_is_passed_over(storage: SqliteStorage) -> None:

@@ -68,6 +68,8 @@ REFUSALS = [
     *(Refusal(f"name {name!r}", "{}", 422, SUBDOMAIN, body=_named(name)) for name in NAMES),
     Refusal("254 characters", "{}", 422, "must be no more than 253 characters", body=_named("a" * 254)),
     Refusal("no name", "{}", 422, "name or generateName is required", body={}),
+    Refusal("null", "{}", 422, "name or generateName is required", body=b"null"),
+    Refusal("nothing in YAML", "{}", 422, "name or generateName is required", body=b"# nothing\n", media=YAML),
     Refusal("forged token", "{}?limit=1&continue=" + FORGED, 400, "continue key is not valid", "GET"),
     Refusal("nonsense for a token", "{}?limit=1&continue=%00", 400, "continue key is not valid", "GET"),
     Refusal("version abc", "{}?resourceVersion=abc", 400, "resourceVersion", "GET"),

@@ -67,14 +67,15 @@ async def document_of(
     """The document in a JSON, YAML or protobuf body. doubled: takes what is wrong with keys that are there twice, of
     which the last counts. kind: what it should be. Raises ApiError 400 (malformed) or 415 (another media type)."""
     media = media_type(content_type)
-    if media in _JSON:
-        document = decode_json(body, doubled, kind)
+    if media in _JSON or media in _YAML:
+        document = decode_json(body, doubled, kind) if media in _JSON else await yaml_of(body, doubled)
         if document is None or isinstance(document, dict):
             return document
-        why = _go_sentence(body) or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
+        why = (
+            _go_sentence(orjson.dumps(document))
+            or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
+        )
         raise _unrecognized(body, why.replace("map[string]interface {}", _TYPE_META), kind)
-    if media in _YAML:
-        return await yaml_of(body, doubled)
     if media == _PROTOBUF:
         from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
 

@@ -150,6 +150,16 @@ async def test_scalars_of_yaml_are_read_as_go_yaml_reads_them(scalars, expected)
     assert await yaml_of(b"y: 1\n1.0: 2\n") == {"true": 1, "1": 2}
 
 
+@pytest.mark.parametrize(("body", "kind"), [(b"- a\n", "array"), (b"a", "string"), (b"2.5", "number")])
+async def test_yaml_that_is_no_object(body, kind):
+    with pytest.raises(ApiError) as refused:
+        await document_of(body, "application/yaml", kind="Pod")
+    told = refused.value.message
+    start = "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: "
+    assert told.startswith(f"{start}json: cannot unmarshal {kind} into Go value of type struct {{ APIVersion string")
+    assert told.endswith(f"({body.hex()})")
+
+
 @pytest.mark.parametrize("more", [b"---\n", b"---\nb: 2\n", b"...\n", b"---\nb: [\n"])
 async def test_the_first_document_of_yaml_counts(more):
     assert await yaml_of(b"---\na: 1\n" + more) == {"a": 1}

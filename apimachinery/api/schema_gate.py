@@ -1,11 +1,13 @@
 """The fast check: one compiled JSON Schema per kind, with only the definitions it can reach.
 
-The gate is stricter than the API: it also refuses unknown fields, nulls, malformed quantities, times and base64, and
-conditions without a type. A body it lets through needs no walk.
+The gate is stricter than the API: it also refuses unknown fields, nulls, malformed quantities, times and base64,
+conditions without a type, and floats, of which 2.0 is an integer to JSON Schema. A body it lets through needs no walk.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from apimachinery.meta.numbers import may_hold_floats
 
 Gate = Callable[[Any], bool]
 
@@ -41,8 +43,8 @@ def compile_gate(definitions: Mapping[str, Any], name: str) -> Gate:
             reachable[current] = _SPECIAL.get(current) or _named(definitions, current, pending)
     schema = {"$ref": f"#/$defs/{name}", "$defs": reachable}
     validator = jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions())
-    check: Gate = validator.is_valid
-    return check
+    is_valid: Gate = validator.is_valid
+    return lambda body: is_valid(body) and not may_hold_floats(body)
 
 
 def always_there(name: str, schema: Mapping[str, Any]) -> list[str]:

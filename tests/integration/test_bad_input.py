@@ -38,6 +38,7 @@ def _named(name: str) -> dict[str, Any]:
 
 
 NAMES = ("foo\n", "..", "%2F", "a/b", "A")
+DEFAULT = "/api/v1/namespaces/default"
 SUBDOMAIN = "a lowercase RFC 1123 subdomain must consist of"
 CONFIGMAP = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: '
 REFUSALS = [
@@ -67,11 +68,19 @@ REFUSALS = [
     *(Refusal(f"name {name!r}", "{}", 422, SUBDOMAIN, body=_named(name)) for name in NAMES),
     Refusal("254 characters", "{}", 422, "must be no more than 253 characters", body=_named("a" * 254)),
     Refusal("no name", "{}", 422, "name or generateName is required", body={}),
+    Refusal("null", "{}", 422, "name or generateName is required", body=b"null"),
+    Refusal("nothing in YAML", "{}", 422, "name or generateName is required", body=b"# nothing\n", media=YAML),
     Refusal("forged token", "{}?limit=1&continue=" + FORGED, 400, "continue key is not valid", "GET"),
     Refusal("nonsense for a token", "{}?limit=1&continue=%00", 400, "continue key is not valid", "GET"),
     Refusal("version abc", "{}?resourceVersion=abc", 400, "resourceVersion", "GET"),
     Refusal("watch from abc", "{}?watch=true&resourceVersion=abc&timeoutSeconds=1", 422, "invalid syntax", "GET"),
     Refusal("limit abc", "{}?limit=abc", 400, "", "GET"),
+    Refusal("limit of nothing", "{}?limit=", 400, 'parsing "": invalid syntax', "GET"),
+    Refusal("limit beyond 64 bits", "{}?limit=" + "9" * 19, 400, "value out of range", "GET"),
+    Refusal("export", "{}/a?export", 400, "the export parameter, deprecated since v1.14, is no longer", "GET"),
+    Refusal("dry run of exec", DEFAULT + "/pods/p/exec?command=id&dryRun=All", 400, "dryRun is not supported"),
+    Refusal("dry run of a proxy", DEFAULT + "/services/s/proxy/?dryRun=", 400, "dryRun is not supported", "GET"),
+    Refusal("no name in an update", "{}/a", 400, "(a based on URL) was undeterminable", "PUT", body={}),
     Refusal("labels", "{}?labelSelector=a%20in%20(", 400, "unable to parse requirement", "GET"),
     Refusal("fields", "{}?fieldSelector=spec.nothing%3D1", 400, "is not a known field selector", "GET"),
     Refusal("up and over", "/api/v1/namespaces/a/../kube-system/secrets", 404, "", "GET"),

@@ -250,6 +250,15 @@ def test_preconditions_of_a_deletion(api: Api) -> None:
     assert api.plane.request("DELETE", f"{api.path}/a", right).json["status"] == "Success"
 
 
+def test_options_of_a_deletion_are_the_bodys_or_the_querys(api: Api) -> None:
+    api.create("a")
+    assert api.plane.request("DELETE", f"{api.path}/a?dryRun=All").code == 200 and names(api.list()) == ["a"]
+    body = {"kind": "DeleteOptions", "apiVersion": "v1"}
+    assert api.plane.request("DELETE", f"{api.path}/a?dryRun=All", body).code == 200 and names(api.list()) == []
+    api.create("b")
+    assert api.plane.request("DELETE", f"{api.path}/b", b"null").code == 200 and names(api.list()) == []
+
+
 def test_deleting_a_page_of_a_collection(api: Api) -> None:
     for name in "abc":
         api.create(name, labels={"of": "these"})

@@ -13,7 +13,7 @@ from apimachinery.api.validation.checks import (
     qualified_name,
     sentences,
 )
-from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.go_values import go_strings, go_time
 from apimachinery.meta import names
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, required, too_long
 
@@ -59,7 +59,9 @@ def object_meta_update(new: Object, old: Object) -> list[Problem]:
     if (meta.get("generation") or 0) < (before.get("generation") or 0):
         problems.append(invalid(path.child("generation"), meta.get("generation") or 0, "must not be decremented"))
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        problems += immutable(meta.get(field), before.get(field), path.child(field))
+        said = meta.get(field)
+        shown = go_time(said) if said and field.endswith("Timestamp") and said != before.get(field) else None
+        problems += immutable(said, before.get(field), path.child(field), shown)
     return _common(meta, path) + problems
 
 

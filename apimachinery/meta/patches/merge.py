@@ -6,9 +6,12 @@ from apimachinery.meta.objects import copied
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
-    """`document` with `patch` merged in: null deletes, objects merge, everything else replaces (RFC 7386 section 2)."""
+    """`document` with `patch` merged in: null deletes, objects merge, everything else replaces (RFC 7386 section 2).
+
+    Objects in new lists lose their nulls too, as with upstream's library; not those of a list that takes an object's
+    place."""
     if not isinstance(patch, dict):
-        return copied(patch)
+        return copied(patch) if isinstance(document, dict) else _without_nulls(patch)
     merged = dict(document) if isinstance(document, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -16,6 +19,13 @@ def merge_patch(document: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
+
+
+def _without_nulls(value: Any) -> Any:
+    """A copy whose objects say no nulls; lists keep theirs."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(below) for key, below in value.items() if below is not None}
+    return [_without_nulls(below) for below in value] if isinstance(value, list) else value
 
 
 def diff_merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

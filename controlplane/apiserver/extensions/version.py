@@ -8,6 +8,7 @@ from typing import Any
 
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status
+from apimachinery.meta.numbers import with_whole_numbers
 from apimachinery.meta.objects import copied
 from apimachinery.meta.versions import preference as version_order
 from controlplane.apiserver.admission.webhooks.client import WebhookClient
@@ -82,6 +83,7 @@ class VersionRules:
         return f"{self.api_version} {kind} is deprecated{use}"
 
     def read(self, call: Call, obj: Object, where: str) -> Object:
+        obj = with_whole_numbers(obj)
         call.check_fields(self.drop_unknown(obj, where), where)
         structural.fill_defaults(obj, self.node)
         return obj

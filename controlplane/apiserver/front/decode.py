@@ -13,6 +13,7 @@ from aiohttp import web
 
 from apimachinery.meta import status
 from controlplane.apiserver.front.duplicates import duplicate_fields
+from controlplane.apiserver.registry.call import YAML_ERRORS
 
 MAX_BODY = 3 * 1024 * 1024
 """Bytes; upstream's limit for writes (MaxRequestBodyBytes)."""
@@ -66,14 +67,15 @@ async def document_of(
     """The document in a JSON, YAML or protobuf body. doubled: takes what is wrong with keys that are there twice, of
     which the last counts. kind: what it should be. Raises ApiError 400 (malformed) or 415 (another media type)."""
     media = media_type(content_type)
-    if media in _JSON:
-        document = decode_json(body, doubled, kind)
+    if media in _JSON or media in _YAML:
+        document = decode_json(body, doubled, kind) if media in _JSON else await yaml_of(body, doubled)
         if document is None or isinstance(document, dict):
             return document
-        why = _go_sentence(body) or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
+        why = (
+            _go_sentence(orjson.dumps(document))
+            or "json: cannot unmarshal the body into Go value of type map[string]interface {}"
+        )
         raise _unrecognized(body, why.replace("map[string]interface {}", _TYPE_META), kind)
-    if media in _YAML:
-        return await yaml_of(body, doubled)
     if media == _PROTOBUF:
         from controlplane.apiserver.front import protobuf  # its tables cost 10 ms, which few clients need
 
@@ -82,7 +84,7 @@ async def document_of(
 
 
 async def yaml_of(body: bytes, doubled: list[str] | None = None) -> Any:
-    """One YAML document without aliases, of JSON's types. Most are JSON, which is YAML, and read as that.
+    """The first YAML document, without aliases, of JSON's types. Most are JSON, which is YAML, and read as that.
 
     In slices of the event loop, for 3 MiB take seconds: meanwhile others are served."""
     steps = _reading(body, doubled)
@@ -128,8 +130,7 @@ def _reading(body: bytes, doubled: list[str] | None) -> Generator[None, None, An
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, UnicodeError) as error:
         raise status.bad_request(f"error converting YAML to JSON: yaml: {_yaml_sentence(error)}") from None
     if again and doubled is not None:
-        # One sentence of several lines there; a Warning header has one line.
-        doubled.append("yaml: unmarshal errors: " + ", ".join(again))
+        doubled.append("\n  ".join((YAML_ERRORS, *again)))
     return document
 
 

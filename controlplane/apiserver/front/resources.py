@@ -191,15 +191,16 @@ class Resources:
 
     async def _delete_options(self, request: web.BaseRequest, call: Call) -> DeleteOptions:
         data = await decode.read_body(request)
-        document: Object = {}
+        document: Object | None = None
+        asked: list[str] = request.query.getall("dryRun", [])
         if data:
             decoded = await decode.document_of(data, request.headers.get("Content-Type"), kind="DeleteOptions")
             if isinstance(decoded, dict) and str(decoded.get("apiVersion", "")).endswith("/v1"):
                 decoded["apiVersion"] = "v1"  # every group registers DeleteOptions
             remember(request, decoded)
             document = read(call, decoded, "", "v1", "DeleteOptions")
-        asked: list[str] = document.get("dryRun") or []
-        call.dry_run = check_options("DeleteOptions", {}, asked or request.query.getall("dryRun", []))
+            asked = document.get("dryRun") or []
+        call.dry_run = check_options("DeleteOptions", {}, asked)
         return delete_options(document, call.query)
 
     async def _delete_collection(self, request: web.BaseRequest, call: Call, collection: Collection) -> web.Response:

@@ -1,4 +1,4 @@
-"""YAML bodies: one document of JSON's types, built from the parser's events in one pass.
+"""YAML bodies: the first document, of JSON's types, built from the parser's events in one pass.
 
 Composing nodes first, as PyYAML's loaders do, takes 10 s for 3 MiB; this takes 2. Aliases multiply: they are refused;
 what nests is counted on the way.
@@ -7,8 +7,8 @@ what nests is counted on the way.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator
-from functools import cache
 from typing import Any
 
 import yaml
@@ -16,21 +16,25 @@ import yaml
 from apimachinery.meta import status
 
 _PREFIX = "tag:yaml.org,2002:"
-_STRING, _MERGE = _PREFIX + "str", _PREFIX + "merge"
+_STRING = _PREFIX + "str"
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Without timestamps: YAML's dates are strings in the API.
-_RESOLVERS = {
-    first: [(tag, expression) for tag, expression in found if tag != _PREFIX + "timestamp"]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_ANYWHERE = _RESOLVERS.get(None, [])
-_MAX_WHOLE = 2**64
+_YES = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
+_NO = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
+_NOTHING = ("", "~", "null", "Null", "NULL")
+_WORDS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False), **dict.fromkeys(_NOTHING)}
+_ENDLESS = (*(sign + word for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")), ".nan", ".NaN", ".NAN")
+_NUMERIC = frozenset("+-.0123456789")
+_WHOLE = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_BASES = {"x": 16, "b": 2, "o": 8}
+_DIGITS = 100  # more than any whole number of 64 bits has
+_KINDS = {bool: "bool", int: "int", float: "float", str: "str", type(None): "null"}
 _TURN = 500
 
 
 def reading(body: bytes, depth: int, again: list[str] | None = None) -> Generator[None, None, Any]:
-    """Returns the document; yields now and then (some 3 ms), so that others may be served while a large one is read.
-    again: takes what go-yaml says of keys that are there twice.
+    """Returns the document (the first of several, as upstream); yields now and then (some 3 ms), so that others may be
+    served while a large one is read. again: takes what go-yaml says of keys that are there twice.
 
     Raises ApiError 400 for aliases and for what nests deeper than `depth`, and yaml.YAMLError or ValueError with what
     else is wrong with it.
@@ -55,8 +59,8 @@ def reading(body: bytes, depth: int, again: list[str] | None = None) -> Generato
             keys.pop()
         elif kind is yaml.AliasEvent:
             raise status.bad_request("YAML aliases are not accepted")
-        elif kind is yaml.DocumentStartEvent and made:
-            raise ValueError("expected a single document in the stream")
+        elif kind is yaml.DocumentEndEvent:
+            break
         else:
             continue
         if again is not None and len(keys) > 1 and type(keys[-1]) is str and keys[-1] in containers[-1]:
@@ -106,27 +110,44 @@ def _scalar(event: Any) -> Any:
     if tag is None or tag == "!":
         if not event.implicit[0]:
             return text
-        tag = _STRING
-        for candidate, expression in _RESOLVERS.get(text[:1], _ANYWHERE):
-            if expression.match(text):
-                tag = candidate
-                break
-        if tag == _MERGE:
-            return _Merge(text)
+        return _Merge(text) if text == "<<" else _plain(text)
     if tag == _STRING:
         return text
     return _typed(tag, text)
 
 
-@cache
-def _constructor() -> yaml.SafeLoader:
-    return yaml.SafeLoader("")
+def _plain(text: str) -> Any:
+    """What a plain scalar is to go-yaml's second version, through which YAML becomes JSON there: YAML 1.1 with `y` and
+    `n`, without numbers of base 60 and dates, and with 1e3, a whole number once it has been JSON."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMERIC:
+        return text
+    if text in _ENDLESS:
+        raise ValueError(f"json: unsupported value: {text}")
+    bare = text if text[0] == "." else text.replace("_", "")
+    if len(bare) < _DIGITS and _WHOLE.fullmatch(bare):
+        number = _whole(bare)
+        if -(1 << 63) <= number < 1 << (63 if bare[0] in "+-" else 64):
+            return number
+    if _DECIMAL.fullmatch(bare) and math.isfinite(value := float(bare)):
+        return int(value) if value.is_integer() and abs(value) < 1 << 63 else value
+    return text
+
+
+def _whole(text: str) -> int:
+    """As Go's ParseInt reads a number of any base: a leading zero makes it octal."""
+    digits = text.lstrip("+-")
+    number = int(digits, _BASES.get(digits[1:2].lower(), 8) if digits[0] == "0" else 10)
+    return -number if text[0] == "-" else number
 
 
 def _typed(tag: str, text: str) -> Any:
-    if tag not in (f"{_PREFIX}{kind}" for kind in ("bool", "int", "float", "null")):
+    wanted = tag.removeprefix(_PREFIX)
+    if tag == wanted or wanted not in ("bool", "int", "float", "null"):
         raise ValueError(f"could not determine a constructor for the tag {tag!r}")
-    value = _constructor().construct_object(yaml.ScalarNode(tag, text))
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"json: unsupported value: {text}")
-    return float(value) if type(value) is int and not -_MAX_WHOLE < value < _MAX_WHOLE else value
+    value = _plain(text)
+    found = _KINDS[type(value)]
+    if found != wanted and (found, wanted) != ("int", "float"):
+        raise ValueError(f"cannot decode !!{found} `{text}` as a !!{wanted}")
+    return value

@@ -10,6 +10,7 @@ from typing import Any
 
 from apimachinery.api.schema import SCHEMA
 from apimachinery.meta import status, times
+from apimachinery.meta.numbers import with_whole_numbers
 from apimachinery.meta.objects import copied
 from apimachinery.meta.patches import is_directive
 from controlplane.apiserver.registry import field_sets, metadata
@@ -31,7 +32,10 @@ _OF_STATUS = ("apiVersion", "kind", "metadata", "status")
 
 async def apply(collection: Collection, call: Call, document: Any) -> tuple[Object, bool]:
     """The object as stored, and whether it was created. Raises ApiError 400, 409 (other managers' fields), 422."""
-    config = _taken(collection, call, _config(call, document))
+    config = _taken(collection, call, _config(call, with_whole_numbers(document)))
+    if call.doubled and call.field_validation == "Strict":
+        why = f"error converting YAML to JSON: {', '.join(call.doubled)}"
+        raise status.bad_request(f"error strict decoding YAML: {why}")
     while True:
         try:
             written = await change_object(collection, call, call.name, _change(collection, call, config), managed=True)
@@ -54,6 +58,7 @@ async def _create(collection: Collection, call: Call, config: Object) -> Object:
         raise status.conflict(call.resource, call.name, why)
     new = read(call, copied(config), *call.resource.gvk)
     metadata.place(call, new)
+    new["metadata"].pop("resourceVersion", None)  # of what is gone: nobody minds, as upstream
     wanted = field_sets.fields_of(config, apply_meta(call.resource))
     entries = [_applier(collection, call).entry(wanted)] if wanted else []
     return await create_object(collection, call, await converted(new, collection.resource), managed=entries)
@@ -96,7 +101,6 @@ def _config(call: Call, document: Any) -> Object:
         )
     for field in ("creationTimestamp", "managedFields"):
         meta.pop(field, None)
-    meta.setdefault("name", call.name)
     return document
 
 

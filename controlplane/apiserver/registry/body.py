@@ -20,6 +20,8 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
     which otherwise become warnings.
     """
     api_version = f"{group}/{version}" if group else version
+    if document is None:
+        document = {}  # of which Go's decoder reads nothing
     if not isinstance(document, dict):
         raise status.bad_request(f"{api_version} {kind}: the body is not an object")
     have_version, have_kind = document.get("apiVersion") or api_version, document.get("kind") or kind

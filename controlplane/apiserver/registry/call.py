@@ -17,6 +17,8 @@ Object = dict[str, Any]
 Authorize = Callable[[Attributes], Awaitable[tuple[Decision, str]]]
 
 MAX_WARNINGS = 100
+YAML_ERRORS = "yaml: unmarshal errors:"
+"""How the one sentence on the doubled keys of a YAML body begins, of which each has a line below."""
 _FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 _MANAGER_MAX = 128  # bytes
 
@@ -71,11 +73,14 @@ class Call(Struct):
         where: how the refusal begins."""
         if self.field_validation == "Ignore":
             return
-        sentences = [*(f'unknown field "{path}"' for path in unknown), *self.doubled]
+        lines = [sentence for sentence in self.doubled if sentence.startswith(YAML_ERRORS)]
+        sentences = [f'unknown field "{path}"' for path in unknown]
+        sentences = [*lines, *sentences, *(each for each in self.doubled if each not in lines)]
         if sentences and self.field_validation == "Strict":
             raise status.Undecodable(where, f"strict decoding error: {', '.join(sentences)}")
         for sentence in sentences:
-            self.warn(sentence)
+            for line in sentence.removeprefix(YAML_ERRORS).strip().split("\n"):
+                self.warn(line.strip())
 
     @property
     def collected(self) -> list[str] | None:

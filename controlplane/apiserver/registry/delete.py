@@ -16,7 +16,7 @@ from controlplane.apiserver.admission.chain import Review
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.conversion import converted, converted_all
-from controlplane.apiserver.registry.options import ListOptions, boolean
+from controlplane.apiserver.registry.options import ListOptions, boolean, whole_number
 from controlplane.apiserver.registry.race import Raced, begin_change
 from controlplane.apiserver.registry.read import list_page
 from controlplane.apiserver.registry.selection import Selection
@@ -31,18 +31,19 @@ _WHOLE = ListOptions()
 
 
 class DeleteOptions(Struct, frozen=True):
-    """What a deletion asks for; empty means the kind's default."""
+    """What a deletion asks for; empty means the kind's default. uid, resource_version: None where they do not matter
+    ("" is another one than any object's)."""
 
     grace: int | None = None
-    uid: str = ""
-    resource_version: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
     propagation: str = ""
     orphan: bool | None = None
 
     def document(self) -> Object:
         """The DeleteOptions that admission is told."""
         preconditions = {"uid": self.uid, "resourceVersion": self.resource_version}
-        preconditions = {field: value for field, value in preconditions.items() if value}
+        preconditions = {field: value for field, value in preconditions.items() if value is not None}
         found = {
             "gracePeriodSeconds": self.grace,
             "preconditions": preconditions or None,
@@ -52,14 +53,16 @@ class DeleteOptions(Struct, frozen=True):
         return {field: value for field, value in found.items() if value is not None}
 
 
-def delete_options(document: Mapping[str, Any], query: Mapping[str, str]) -> DeleteOptions:
-    """The options in a body (decoded DeleteOptions) or, when that says nothing, in the query. Raises ApiError 422."""
+def delete_options(document: Mapping[str, Any] | None, query: Mapping[str, str]) -> DeleteOptions:
+    """The options in a body (decoded DeleteOptions), or those of the query where there is none (None): a body is all
+    that counts, whatever it leaves out. Raises ApiError 400, 422."""
+    if document is None:
+        document = {}
+    else:
+        query = {}
     grace = document.get("gracePeriodSeconds")
     if grace is None and "gracePeriodSeconds" in query:
-        text = query["gracePeriodSeconds"]
-        if not text.removeprefix("-").isdecimal() or len(text) > 10:
-            raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        grace = int(text)
+        grace = whole_number(query["gracePeriodSeconds"])
     policy = document.get("propagationPolicy", query.get("propagationPolicy"))
     orphan = document.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
@@ -70,8 +73,8 @@ def delete_options(document: Mapping[str, Any], query: Mapping[str, str]) -> Del
         # Upstream takes a negative grace for one second, the least that is still graceful.
         grace = 1
     preconditions = document.get("preconditions") or {}
-    uid = preconditions.get("uid") or query.get("uid") or ""
-    return DeleteOptions(grace, uid, preconditions.get("resourceVersion") or "", policy or "", orphan)
+    uid = preconditions.get("uid", query.get("uid"))
+    return DeleteOptions(grace, uid, preconditions.get("resourceVersion"), policy or "", orphan)
 
 
 def _option_problems(policy: str | None, orphan: bool | None) -> list[Problem]:
@@ -127,7 +130,7 @@ async def delete_object(collection: Collection, call: Call, name: str, options: 
                 return marked, False
             return await collection.store.replace(marked, current, collection.strategy.ttl(marked)), False
         except status.ApiError as error:
-            if status.is_conflict(error) and not options.resource_version:
+            if status.is_conflict(error) and options.resource_version is None:
                 raise Raced(error) from None
             raise
 
@@ -197,7 +200,7 @@ def check_preconditions(resource: Resource, current: Object, options: DeleteOpti
         ("UID", options.uid, meta.get("uid"), _ANEW),
         ("ResourceVersion", options.resource_version, meta["resourceVersion"], _MODIFIED),
     ):
-        if asked and asked != have:
+        if asked is not None and asked != have:
             sentence = f"the {word} in the precondition ({asked}) does not match the {word} in record ({have}). {why}"
             raise status.conflict(kind, meta["name"], sentence)
 
@@ -242,12 +245,18 @@ def _set_end(meta: Object, now: datetime, grace: int | None, left: int) -> None:
     there already; without grace now, or at an earlier time that is there."""
     before = meta.get("deletionTimestamp")
     if before is None:
-        when = now + timedelta(seconds=grace or 0)
+        when = now + _lasting(grace or 0)
         if meta.get("generation"):
             meta["generation"] += 1
     elif grace is None:
         when = min(times.parse(before), now)
     else:
-        when = times.parse(before) - timedelta(seconds=left - grace)
+        when = times.parse(before) - _lasting(left - grace)
     meta["deletionTimestamp"] = times.rfc3339(when)
     meta["deletionGracePeriodSeconds"] = grace or 0
+
+
+def _lasting(seconds: int) -> timedelta:
+    """So many seconds as upstream adds them to a time: nanoseconds of 64 bits, which wrap after 292 years."""
+    nanoseconds = (seconds * 10**9 + (1 << 63)) % (1 << 64) - (1 << 63)
+    return timedelta(microseconds=nanoseconds // 1000)

@@ -39,6 +39,10 @@ def record_change(
     if old is not None and not call.subresource and (said == [{}] or new["metadata"].get("managedFields") == []):
         return []  # the ways to start afresh
     schema = call.resource.rules.patch_meta if isinstance(call.resource, DefinedResource) else apply_meta(gvk)
+    if old is None and said and all(map(_is_entry, said)):
+        # Who makes it owns all that is there; what else the entries say is believed.
+        made = field_sets.fields_of(new, schema)
+        return _capped(_after_change(call, said, made, frozenset(), _api_version(gvk), times.rfc3339(now)))
     if old is None:
         fields = field_sets.wire_of(new, schema)
         return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []

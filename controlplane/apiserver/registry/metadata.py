@@ -25,6 +25,8 @@ _DOUBLE_OWNERS = (
     "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
 )
 
+_KEPT = ("uid", "creationTimestamp", "selfLink", "generation", "namespace", "name")
+_KEPT_UNLESS_SAID = ("deletionTimestamp", "deletionGracePeriodSeconds", "managedFields")
 _SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
@@ -53,15 +55,15 @@ def place_in_namespace(call: Call, obj: Object) -> None:
 
 
 def place(call: Call, obj: Object) -> None:
-    """Put the object where the request says it is. Raises ApiError 400 when the two disagree."""
+    """Put the object where the request says it is. Raises ApiError 400 when the two disagree, or when the request names
+    an object that does not name itself."""
     place_in_namespace(call, obj)
-    meta = obj["metadata"]
-    if call.name and not meta.get("name"):
-        meta["name"] = call.name
-    if call.name and meta["name"] != call.name:
-        raise status.bad_request(
-            f"the name of the object ({meta['name']}) does not match the name on the URL ({call.name})"
-        )
+    name = obj["metadata"].get("name")
+    if call.name and not name:
+        why = "was undeterminable: name must be provided"
+        raise status.bad_request(f"the name of the object ({call.name} based on URL) {why}")
+    if call.name and name != call.name:
+        raise status.bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
 
 
 def clear_created(obj: Object) -> None:
@@ -87,10 +89,12 @@ def fill_created(resource: Resource, obj: Object, now: datetime, unnamed: str = 
 
 
 def fill_updated(new: Object, old: Object) -> None:
-    """What no update changes comes from the stored object; managedFields too where the client says none."""
+    """What no update changes comes from the stored object; its end and managedFields where the client says none."""
     meta, before = new["metadata"], old["metadata"]
-    kept = (*_SYSTEM_FIELDS, "generation", "namespace", "name", "generateName")
-    for field in kept if meta.get("managedFields") is not None else (*kept, "managedFields"):
+    # Validation refuses another end than the one that is there, and one of an object that nobody deleted.
+    kept = [*_KEPT, "deletionTimestamp"] if before.get("deletionTimestamp") else [*_KEPT]
+    kept += [field for field in _KEPT_UNLESS_SAID if meta.get(field) is None]
+    for field in kept:
         if field in before:
             meta[field] = before[field]
         else:
@@ -124,14 +128,14 @@ def set_managers(obj: Object, entries: list[Object]) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
-def check_uid(resource: Resource, key: str, asked: Object, current: Object) -> None:
-    """Raises ApiError 409 for a PUT that means another object of that name, in the words of upstream's store. key: that
-    of the object."""
-    wanted, have = asked["metadata"].get("uid"), current["metadata"].get("uid") or ""
+def check_uid(resource: Resource, key: str, asked: Object, current: Object | None) -> None:
+    """Raises ApiError 409 for a PUT that means another object of that name than `current` (None: there is none, which
+    is another one, too), in the words of upstream's store. key: that of the object."""
+    wanted, have = asked["metadata"].get("uid"), current["metadata"].get("uid") or "" if current is not None else ""
     if wanted and wanted != have:
         why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}"
         sentence = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
-        raise status.conflict(resource, current["metadata"]["name"], sentence)
+        raise status.conflict(resource, asked["metadata"]["name"], sentence)
 
 
 def check_patched(resource: Resource, obj: Object, current: Object, *, unconditional: bool = True) -> None:

@@ -6,17 +6,22 @@ Ours besides: where a revision may be named exactly, a time in RFC 3339 stands f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from apimachinery.meta import status, times
+from apimachinery.meta import go_print, status, times
 from apimachinery.meta.paths import Path, Problem, forbidden, invalid, not_supported
 
 RevisionAt = Callable[[datetime], int]
 """The newest revision at that time. Raises ApiError 400 for a time to come, 410 for one that is not remembered."""
+
+
+_MOST = 1 << 53  # of what is asked for: more is as good as for ever, and stores count no further
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
 class ListOptions(Struct, frozen=True):
@@ -36,17 +41,30 @@ def boolean(text: str) -> bool:
     return text != "0" and text.lower() != "false"
 
 
+def whole_number(text: str) -> int:
+    """A number of a query, as Go's ParseInt reads one of 64 bits. Raises ApiError 400."""
+    why = "invalid syntax"
+    if _WHOLE.fullmatch(text):
+        # More digits than any such number has are not looked at: int() refuses thousands of them.
+        digits = text.lstrip("+-0")
+        number = int(text) if len(digits) < 20 else 1 << 63
+        if -(1 << 63) <= number < 1 << 63:
+            return number
+        why = "value out of range"
+    raise status.bad_request(f"strconv.ParseInt: parsing {go_print.quoted(text)}: {why}")
+
+
 def list_options(query: Mapping[str, str], *, watch: bool, revision_at: RevisionAt) -> ListOptions:
     """Raises ApiError 400, 422, and what `revision_at` raises."""
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     initial = query.get("sendInitialEvents")
     options = ListOptions(
         match=match,
-        limit=_number(query.get("limit", "")) or 0,
+        limit=_number(query, "limit") or 0,
         continue_=query.get("continue", ""),
         send_initial_events=None if initial is None else boolean(initial),
         bookmarks="allowWatchBookmarks" in query and boolean(query["allowWatchBookmarks"]),
-        timeout=_number(query.get("timeoutSeconds", "")),
+        timeout=_number(query, "timeoutSeconds"),
     )
     if watch and options.send_initial_events is None and not match and version in ("", "0"):
         # Without a revision to begin at a watch has always begun with what there is; now it also says where that ends.
@@ -60,6 +78,8 @@ def list_options(query: Mapping[str, str], *, watch: bool, revision_at: Revision
 
 def get_options(query: Mapping[str, str], revision_at: RevisionAt) -> ListOptions:
     """The options of a get: upstream's resourceVersion, and ours of one exact revision or time. Raises as above."""
+    if "export" in query and boolean(query["export"]):
+        raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
     match = query.get("resourceVersionMatch", "")
     if match not in ("", "Exact", "NotOlderThan"):
         problem = not_supported(Path("resourceVersionMatch"), match, ["Exact", "NotOlderThan", ""])
@@ -117,9 +137,5 @@ def _list_problems(version: str, options: ListOptions) -> list[Problem]:
     return problems
 
 
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.removeprefix("-").isdecimal() or len(text) > 18:
-        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return max(0, int(text))
+def _number(query: Mapping[str, str], key: str) -> int | None:
+    return max(0, min(whole_number(query[key]), _MOST)) if key in query else None

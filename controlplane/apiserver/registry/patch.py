@@ -10,6 +10,7 @@ import orjson
 from apimachinery.api.catalogue import Resource
 from apimachinery.meta import status
 from apimachinery.meta.go_print import plain
+from apimachinery.meta.numbers import with_whole_numbers
 from apimachinery.meta.patches import MAX_OPERATIONS, PatchError, json_patch, merge_patch, strategic_merge_into
 from apimachinery.meta.paths import Path, invalid
 from controlplane.apiserver.registry import metadata
@@ -75,6 +76,7 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
         elif media == MERGE:
             result = merge_patch(current, document)
         else:
+            document = with_whole_numbers(document)
             result = strategic_merge_into(current, document, patch_meta(call.resource))
     except PatchError as error:
         raise status.bad_request(str(error)) if error.malformed else status.unprocessable(str(error)) from None

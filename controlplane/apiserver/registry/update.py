@@ -29,22 +29,24 @@ async def update(collection: Collection, call: Call, document: Any) -> tuple[Obj
     metadata.place(call, asked)
     metadata.unite_owners(call, asked)
     asked = await converted(asked, collection.resource)
-    name = asked["metadata"].get("name") or call.name
+    name, key = asked["metadata"]["name"], collection.store.key(call.namespace, call.name)
     unconditional = collection.strategy.unconditional_update
-    has_version = (asked["metadata"].get("resourceVersion") or "0") != "0"
 
     async def change(current: Object) -> Object:
-        metadata.check_uid(collection.resource, collection.store.key(call.namespace, name), asked, current)
+        metadata.check_uid(collection.resource, key, asked, current)
         metadata.check_version(collection.resource, asked, current, unconditional=unconditional)
         return copied(asked)
 
     try:
         return await converted(await change_object(collection, call, name, change), call.resource), False
     except status.ApiError as error:
-        if not status.is_not_found(error) or not collection.strategy.create_on_update or call.subresource:
+        if not status.is_not_found(error):
             raise
-        if has_version or asked["metadata"].get("uid"):
+        if asked["metadata"].get("uid") and await collection.store.find(call.namespace, name) is None:
+            metadata.check_uid(collection.resource, key, asked, None)
+        if not collection.strategy.create_on_update or call.subresource:
             raise
+    asked["metadata"].pop("resourceVersion", None)  # of what is gone: nobody minds, as upstream
     created = await create_object(collection, call, asked)
     return await converted(created, call.resource), True
 

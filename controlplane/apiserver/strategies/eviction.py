@@ -55,11 +55,12 @@ async def _delete_unguarded(collection: Collection, call: Call, options: DeleteO
         if not over and pods.phase(pod) != "Pending":
             return pod
         # A pending pod may become ready meanwhile, and would be guarded then: delete the one we looked at.
-        guard = {} if over or options.resource_version else {"resource_version": pod["metadata"]["resourceVersion"]}
+        unguarded = over or options.resource_version is not None
+        guard = {} if unguarded else {"resource_version": pod["metadata"]["resourceVersion"]}
         try:
             await _delete(collection, call, replace(options, **guard))
         except status.ApiError as error:
-            if not status.is_conflict(error) or options.resource_version or attempt == _ATTEMPTS - 1:
+            if not status.is_conflict(error) or options.resource_version is not None or attempt == _ATTEMPTS - 1:
                 raise
         else:
             return None
@@ -78,11 +79,11 @@ async def _delete_guarded(
         await _delete(collection, call, options)
         return
     # It takes nothing from the budget as long as it is not ready.
-    guarded = options if options.resource_version else _only(options, pod)
+    guarded = options if options.resource_version is not None else _only(options, pod)
     try:
         await _delete(collection, call, guarded)
     except status.ApiError as error:
-        if status.is_conflict(error) and not options.resource_version:
+        if status.is_conflict(error) and options.resource_version is None:
             raise _being_processed(found[0]["metadata"]["name"]) from None
         raise
 
@@ -166,7 +167,7 @@ async def _delete(collection: Collection, call: Call, options: DeleteOptions) ->
 
     if not call.dry_run:
         marked = await collection.store.modify(call.namespace, call.name, mark)
-        if options.resource_version:
+        if options.resource_version is not None:
             options = replace(options, resource_version=marked["metadata"]["resourceVersion"])
     await delete_object(collection, call, call.name, options)
 

@@ -97,7 +97,7 @@ STATUS_ONLY = frozenset(
         "VolumeAttachment",
     }
 )
-STATUS_KEEPS = ("labels", "annotations", "finalizers", "ownerReferences")
+STATUS_KEEPS = ("labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 
 _REPLICAS = {"replicas": 0}
 # The status of a new object: what Go writes of a structure that nobody has filled in (no omitempty).

@@ -39,7 +39,8 @@ class PodStrategy(Strategy):
 
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
         keep(new, old, "spec")
-        keep(new["metadata"], old["metadata"], "ownerReferences")
+        for field in ("ownerReferences", "deletionTimestamp"):
+            keep(new["metadata"], old["metadata"], field)
         status_ = new.setdefault("status", {})
         qos = (old.get("status") or {}).get("qosClass")
         if qos and not status_.get("qosClass"):

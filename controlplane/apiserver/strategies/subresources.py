@@ -63,6 +63,8 @@ class Subresources:
             raise status.method_not_allowed(call.resource, call.verb)
         if call.subresource in _STREAMS:
             if call.subresource != "log":
+                if "dryRun" in request.query:
+                    raise status.bad_request("dryRun is not supported")
                 query = [(name, str(value)) for name, value in request.query.items()]
                 await admit_connect(self._registry.of(call.resource).admission, call, query, info.rest)
             return await self._streams.serve(request, info, call)

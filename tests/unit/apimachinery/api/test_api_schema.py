@@ -125,6 +125,25 @@ def test_quantities_are_spelled_canonically(amount, canonical, extra):
     assert decoded.object["spec"]["containers"][0]["resources"]["requests"] == {"cpu": canonical}
 
 
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            {"priority": 2.0},
+            "json: cannot unmarshal number 2.0 into Go struct field PodSpec.spec.priority of type int32",
+        ),
+        (
+            {"securityContext": {"supplementalGroups": [1, 2.0]}},
+            "json: cannot unmarshal number 2.0 into Go struct field "
+            "PodSecurityContext.spec.securityContext.supplementalGroups of type int64",
+        ),
+        ({"containers": [{"name": "c", "image": "a:1.0", "args": ["1.0", ',2.0":3.0']}]}, None),
+    ],
+)
+def test_a_float_is_no_integer(spec, told):
+    assert SCHEMA.decode(_POD, {"spec": spec}).error == told
+
+
 def test_times_are_spelled_in_utc():
     decoded = SCHEMA.decode(_POD, {"metadata": {"creationTimestamp": "2024-01-02T03:04:05.5+01:00"}})
     assert decoded.object["metadata"]["creationTimestamp"] == "2024-01-02T02:04:05Z"

@@ -135,6 +135,10 @@ _RFC7386 = [
     ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
     ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
     ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    # What upstream's library does besides.
+    ({"a": [1]}, {"a": [{"b": None, "c": [{"d": None}]}, None]}, {"a": [{"c": [{}]}, None]}),
+    ({}, {"a": {"b": [{"c": None}]}}, {"a": {"b": [{}]}}),
+    ({"a": {"b": 1}}, {"a": [{"b": None}]}, {"a": [{"b": None}]}),
 ]
 
 

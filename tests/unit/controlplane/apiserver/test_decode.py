@@ -134,8 +134,38 @@ async def test_faults_of_yaml_as_go_tells_them(body, sentence):
 
 
 @pytest.mark.parametrize(
-    "body", [b"a: .inf\n", b"a: 1\n---\nb: 2\n", b"a: !!binary eA==\n", b"? [a]\n: b\n", b"<<: 1\n"]
+    ("scalars", "expected"),
+    [
+        ("12:30, 22:22, 1:30.5", ["12:30", "22:22", "1:30.5"]),
+        ("y, N, On, 'y', ye", [True, False, True, "y", "ye"]),
+        ("0777, 0o17, 08, 0x1F, -0b11, +5", [511, 15, 8, 31, -3, 5]),
+        ("1e3, 1.50e+2, 1e-3, 2.0, -.5, 1e400", [1000, 150, 0.001, 2, -0.5, "1e400"]),
+        ("=, 1.2.3, 0x, 1-2, +, ., 2001-01-01", ["=", "1.2.3", "0x", "1-2", "+", ".", "2001-01-01"]),
+        ("18446744073709551615, 18446744073709551616, !!int '7'", [18446744073709551615, 1.8446744073709552e19, 7]),
+    ],
 )
+async def test_scalars_of_yaml_are_read_as_go_yaml_reads_them(scalars, expected):
+    found = await yaml_of(f"[{scalars}]".encode())
+    assert found == expected and [type(each) for each in found] == [type(each) for each in expected]
+    assert await yaml_of(b"y: 1\n1.0: 2\n") == {"true": 1, "1": 2}
+
+
+@pytest.mark.parametrize(("body", "kind"), [(b"- a\n", "array"), (b"a", "string"), (b"2.5", "number")])
+async def test_yaml_that_is_no_object(body, kind):
+    with pytest.raises(ApiError) as refused:
+        await document_of(body, "application/yaml", kind="Pod")
+    told = refused.value.message
+    start = "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: "
+    assert told.startswith(f"{start}json: cannot unmarshal {kind} into Go value of type struct {{ APIVersion string")
+    assert told.endswith(f"({body.hex()})")
+
+
+@pytest.mark.parametrize("more", [b"---\n", b"---\nb: 2\n", b"...\n", b"---\nb: [\n"])
+async def test_the_first_document_of_yaml_counts(more):
+    assert await yaml_of(b"---\na: 1\n" + more) == {"a": 1}
+
+
+@pytest.mark.parametrize("body", [b"a: .inf\n", b"a: !!int x\n", b"a: !!binary eA==\n", b"? [a]\n: b\n", b"<<: 1\n"])
 async def test_yaml_that_json_cannot_say(body):
     with pytest.raises(ApiError, match="error converting YAML to JSON"):
         await yaml_of(body)
@@ -186,10 +216,11 @@ async def test_yaml_tells_the_lines_of_doubled_keys():
         "a": 3,
         "b": [{"c": 2}],
     }
-    assert doubled == ['yaml: unmarshal errors: line 4: key "c" already set in map, line 5: key "a" already set in map']
+    lines = ['line 4: key "c" already set in map', 'line 5: key "a" already set in map']
+    assert doubled == ["\n  ".join(["yaml: unmarshal errors:", *lines])]
     doubled.clear()
     assert await document_of(b'{"a": 1,\n "a": 2}', "application/yaml", doubled) == {"a": 2}
-    assert doubled == ['yaml: unmarshal errors: line 2: key "a" already set in map']
+    assert doubled == ['yaml: unmarshal errors:\n  line 2: key "a" already set in map']
 
 
 async def test_a_flood_of_doubled_keys_is_cut_off():

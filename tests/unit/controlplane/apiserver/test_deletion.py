@@ -9,7 +9,7 @@ import pytest
 
 from apimachinery.api.catalogue import DEPLOYMENTS, PODS, Resource
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, mark
+from controlplane.apiserver.registry.delete import DeleteOptions, check_preconditions, delete_options, mark
 from controlplane.apiserver.strategies.pod import PodStrategy
 
 NOW = datetime(2026, 1, 2, 12, 0, 10, 500_000, tzinfo=UTC)
@@ -45,6 +45,15 @@ def test_when_a_pod_ends(obj: dict[str, Any], asked: int | None, grace: int, end
     assert (found["deletionGracePeriodSeconds"], found["deletionTimestamp"]) == (grace, f"2026-01-02T12:{ends}Z")
 
 
+@pytest.mark.parametrize(
+    ("grace", "ends"), [((1 << 63) - 1, "2026-01-02T12:00:09Z"), (10**10, "1758-05-04T06:12:16Z")], ids=str
+)
+def test_a_grace_of_more_years_than_times_have(grace: int, ends: str) -> None:
+    marked = mark(STRATEGY, pod(), DeleteOptions(grace=grace), NOW)
+    assert marked is not None and marked["metadata"]["deletionGracePeriodSeconds"] == grace
+    assert marked["metadata"]["deletionTimestamp"].startswith(ends)
+
+
 @pytest.mark.parametrize("phase", ["Running", "Succeeded"])
 @pytest.mark.parametrize("asked", [None, 60, 90])
 def test_an_end_that_is_awaited_is_not_put_off_nor_changed(phase: str, asked: int | None) -> None:
@@ -68,8 +77,13 @@ def test_without_grace_it_is_gone() -> None:
         ),
         (
             DEPLOYMENTS,
-            DeleteOptions(resource_version="7"),
-            'Deployment.apps "web": the ResourceVersion in the precondition',
+            delete_options({"preconditions": {"resourceVersion": ""}}, {}),
+            'Deployment.apps "web": the ResourceVersion in the precondition ()',
+        ),
+        (
+            PODS,
+            delete_options(None, {"uid": ""}),
+            'Pod "web": the UID in the precondition () does not match the UID in record (u)',
         ),
     ],
 )

@@ -44,6 +44,15 @@ def test_who_creates_owns_what_is_there_and_nothing_of_the_servers() -> None:
     }
 
 
+def test_who_creates_takes_what_is_there_from_those_whom_it_names() -> None:
+    entry = record_change(_call("one"), _object(x="1", y="1"), None, GVK, NOW)[0]
+    entries = [{**entry, "operation": "Apply"}, {**entry, "manager": "two", "fieldsV1": {"f:data": {"f:x": {}}}}]
+    found = record_change(_call("three"), _object(entries, x="2", z="1"), None, GVK, NOW)
+    assert _owned(found) == {"one": ["f:y"], "three": ["f:x", "f:z"]}
+    (alone,) = record_change(_call("three"), _object([{**entry, "fieldsType": ""}], x="2"), None, GVK, NOW)
+    assert alone["manager"] == "three"
+
+
 def test_who_changes_takes_and_what_is_removed_is_nobodys() -> None:
     made = record_change(_call("one"), _object(x="1", y="1", z="1"), None, GVK, NOW)
     old = _object(made, x="1", y="1", z="1")

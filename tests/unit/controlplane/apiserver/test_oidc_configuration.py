@@ -44,7 +44,7 @@ jwt:
     url: https://a.example
     discoveryURL: https://b.example/d
     certificateAuthority: PEM
-    audiences: [x, y]
+    audiences: [x, "y"]
     audienceMatchPolicy: MatchAny
   claimValidationRules:
   - {claim: hd, requiredValue: example.org}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, EVENTS, NAMESPACES, PODS, Resource
+from apimachinery.api.catalogue import CATALOGUE, CONFIGMAPS, DEPLOYMENTS, EVENTS, NAMESPACES, PODS, Resource
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.admission.chain import Chain
@@ -19,6 +19,7 @@ from controlplane.apiserver.registry.call import Call, check_options
 from controlplane.apiserver.registry.collection import Collection
 from controlplane.apiserver.registry.create import create
 from controlplane.apiserver.registry.delete import DeleteOptions, delete_object, delete_options
+from controlplane.apiserver.registry.patch import MERGE, STRATEGIC, patch
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.registry.update import update
 from controlplane.apiserver.storage.sqlite import SqliteStorage
@@ -37,7 +38,8 @@ async def _all(_: Attributes) -> tuple[Decision, str]:
 
 
 LEASES = CATALOGUE.find("coordination.k8s.io", "v1", "leases")
-assert LEASES is not None
+FLOW_SCHEMAS = CATALOGUE.find("flowcontrol.apiserver.k8s.io", "v1", "flowschemas")
+assert LEASES is not None and FLOW_SCHEMAS is not None
 
 
 @pytest.fixture
@@ -95,18 +97,32 @@ async def test_a_name_that_is_taken_until_its_end(storage: SqliteStorage, dry_ru
     [
         ({"propagationPolicy": "Some"}, {}, ['Unsupported value: "Some": supported values: "Foreground"']),
         ({"propagationPolicy": ""}, {}, ['Unsupported value: "": supported values: "Foreground", "Background"']),
-        ({}, {"propagationPolicy": "Some", "orphanDependents": "x"}, ["cannot be both set", "Unsupported value"]),
+        (None, {"propagationPolicy": "Some", "orphanDependents": "x"}, ["cannot be both set", "Unsupported value"]),
     ],
 )
-def test_options_of_a_deletion_that_are_refused(document: Object, query: Object, sentences: list[str]) -> None:
+def test_options_of_a_deletion_that_are_refused(document: Object | None, query: Object, sentences: list[str]) -> None:
     with pytest.raises(ApiError) as refused:
         delete_options(document, query)
     assert all(sentence in refused.value.message for sentence in sentences), refused.value.message
 
 
 def test_options_of_a_deletion_in_the_query() -> None:
-    assert delete_options({}, {"uid": "u", "orphanDependents": "yes"}) == DeleteOptions(uid="u", orphan=True)
-    assert delete_options({}, {"orphanDependents": "False"}) == DeleteOptions(orphan=False)
+    assert delete_options(None, {"uid": "u", "orphanDependents": "yes"}) == DeleteOptions(uid="u", orphan=True)
+    assert delete_options(None, {"orphanDependents": "False"}) == DeleteOptions(orphan=False)
+    assert delete_options(None, {"gracePeriodSeconds": "+5"}) == DeleteOptions(grace=5)
+
+
+@pytest.mark.parametrize(("number", "why"), [("", "invalid syntax"), ("9" * 19, "value out of range")])
+def test_a_grace_of_the_query_that_is_no_number(number: str, why: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        delete_options(None, {"gracePeriodSeconds": number})
+    assert (refused.value.code, refused.value.message) == (400, f'strconv.ParseInt: parsing "{number}": {why}')
+
+
+def test_a_body_is_all_that_a_deletion_says() -> None:
+    query = {"propagationPolicy": "Orphan", "gracePeriodSeconds": "0", "uid": "u"}
+    assert delete_options({"gracePeriodSeconds": 5}, query) == DeleteOptions(grace=5)
+    assert delete_options({}, query) == DeleteOptions()
 
 
 async def test_preconditions_name_the_kind(storage: SqliteStorage) -> None:
@@ -217,6 +233,113 @@ async def test_an_update_of_another_object_of_that_name(storage: SqliteStorage) 
         "Key: /registry/configmaps/n/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
         "UID in precondition: old, UID in object meta: new"
     )
+
+
+@pytest.mark.parametrize("resource", [CONFIGMAPS, LEASES], ids=lambda each: each.plural)
+async def test_an_update_of_an_object_that_is_gone(storage: SqliteStorage, resource: Resource) -> None:
+    """Who names the uid does not want another of that name, also where an update may create one."""
+    call = Call(User("u"), resource, "update", "n", "a", _all)
+    with pytest.raises(ApiError) as refused:
+        await update(collection_of(storage, resource), call, {"metadata": {"name": "a", "uid": "old"}})
+    assert refused.value.code == 409
+    assert refused.value.message.endswith("Precondition failed: UID in precondition: old, UID in object meta: ")
+
+
+async def test_managers_that_a_new_object_names(storage: SqliteStorage) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    call = Call(User("u"), CONFIGMAPS, "create", "n", "", _all, query={"fieldManager": "m"})
+    named = {"manager": "x", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    meta = {"name": "a", "managedFields": [{**named, "fieldsV1": {"f:data": {"f:b": {}, "f:c": {}}}}]}
+    made = await create(maps, call, {"metadata": meta, "data": {"b": "1"}})
+    owned = {entry["manager"]: entry["fieldsV1"] for entry in made["metadata"]["managedFields"]}
+    assert owned == {"x": {"f:data": {"f:c": {}}}, "m": {"f:data": {"f:b": {}}}}
+
+
+async def test_doubled_keys_of_yaml_are_warned_of_one_by_one(storage: SqliteStorage) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    sentence = 'yaml: unmarshal errors:\n  line 3: key "a" already set in map\n  line 4: key "b" already set in map'
+    call = Call(User("u"), CONFIGMAPS, "create", "n", "", _all, doubled=[sentence])
+    await create(maps, call, {"metadata": {"name": "a"}, "odd": 1})
+    lines = ['line 3: key "a" already set in map', 'line 4: key "b" already set in map']
+    assert call.warnings == [*lines, 'unknown field "odd"']
+    strict = {"fieldValidation": "Strict", "fieldManager": "m"}
+    call = Call(User("u"), CONFIGMAPS, "create", "n", "", _all, query=strict, doubled=[sentence])
+    with pytest.raises(ApiError) as refused:
+        await create(maps, call, {"metadata": {"name": "b"}, "odd": 1})
+    assert refused.value.message.endswith(f'strict decoding error: {sentence}, unknown field "odd"')
+    with pytest.raises(ApiError) as refused:
+        await apply(maps, call, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}})
+    assert refused.value.message == f"error strict decoding YAML: error converting YAML to JSON: {sentence}"
+
+
+async def test_whole_numbers_that_come_by_maps(storage: SqliteStorage) -> None:
+    """Go reads apply and strategic merge patches into maps, and writes 2.0 as 2; into types it does not read it."""
+    found = collection_of(storage, DEPLOYMENTS)
+    call = Call(User("u"), DEPLOYMENTS, "patch", "n", "a", _all, query={"fieldManager": "m"})
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    config = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}
+    spec: Object = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    made, _ = await apply(found, call, {**config, "spec": {**spec, "replicas": 2.0}})
+    changed = await patch(found, call, {"spec": {"replicas": 3.0, "minReadySeconds": 1e1}}, STRATEGIC)
+    numbers = [made["spec"]["replicas"], changed["spec"]["replicas"], changed["spec"]["minReadySeconds"]]
+    assert numbers == [2, 3, 10] and {type(each) for each in numbers} == {int}
+    with pytest.raises(ApiError, match=r"cannot unmarshal number 4\.0 into Go struct field DeploymentSpec.spec"):
+        await patch(found, call, {"spec": {"replicas": 4.0}}, MERGE)
+
+
+async def test_a_version_of_what_is_gone_keeps_nobody_from_making_it_again(storage: SqliteStorage) -> None:
+    leases, maps = collection_of(storage, LEASES), collection_of(storage, CONFIGMAPS)
+    meta = {"name": "a", "resourceVersion": "999"}
+    _, created = await update(leases, Call(User("u"), LEASES, "update", "n", "a", _all), {"metadata": {**meta}})
+    assert created
+    call = Call(User("u"), CONFIGMAPS, "patch", "n", "a", _all, query={"fieldManager": "m"})
+    _, created = await apply(maps, call, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta}})
+    assert created
+
+
+async def test_who_changes_an_object_names_it(storage: SqliteStorage) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    call = Call(User("u"), CONFIGMAPS, "update", "n", "a", _all, query={"fieldManager": "m"})
+    applied: Object = {"apiVersion": "v1", "kind": "ConfigMap"}
+    with pytest.raises(ApiError) as refused:
+        await apply(maps, call, {**applied})
+    told = [refused.value.message]
+    await maps.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}})
+    for change in (update(maps, call, {}), patch(maps, call, {"metadata": {"name": None}}, MERGE)):
+        with pytest.raises(ApiError) as refused:
+            await change
+        told.append(refused.value.message)
+    assert told == ["the name of the object (a based on URL) was undeterminable: name must be provided"] * 3
+    assert (await apply(maps, call, {**applied}))[1] is False  # what it is merged with has a name
+
+
+async def test_who_changes_an_object_does_not_end_it(storage: SqliteStorage) -> None:
+    maps, call = collection_of(storage, CONFIGMAPS), Call(User("u"), CONFIGMAPS, "update", "n", "a", _all)
+    meta: Object = {"name": "a", "namespace": "n", "generateName": "b-", "uid": "u", "finalizers": ["a.io/b"]}
+    await maps.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta}})
+    end = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 5}
+    with pytest.raises(ApiError) as refused:
+        await update(maps, call, {"metadata": {"name": "a", **end}})
+    assert refused.value.message == (
+        'ConfigMap "a" is invalid: [metadata.deletionTimestamp: Invalid value: 2026-01-01 00:00:00 +0000 UTC: '
+        "field is immutable, metadata.deletionGracePeriodSeconds: Invalid value: 5: field is immutable]"
+    )
+    await delete_object(maps, call, "a", DeleteOptions())
+    said = {"name": "a", "deletionTimestamp": end["deletionTimestamp"], "finalizers": ["a.io/b"], "generateName": "c-"}
+    changed, _ = await update(maps, call, {"metadata": {**said}})
+    assert changed["metadata"]["deletionTimestamp"] == "2025-01-01T00:00:00Z"  # that of the deletion
+    assert changed["metadata"]["deletionGracePeriodSeconds"] == 0
+    assert changed["metadata"]["generateName"] == "c-"  # which nobody keeps
+    with pytest.raises(ApiError, match="deletionGracePeriodSeconds: Invalid value: 5: field is immutable"):
+        await update(maps, call, {"metadata": {**said, "deletionGracePeriodSeconds": 5}})
+
+
+@pytest.mark.parametrize("strategy", [PodStrategy(PODS), Strategy(FLOW_SCHEMAS)], ids=lambda each: each.resource.kind)
+def test_an_update_of_the_status_says_nothing_of_the_end(strategy: Strategy) -> None:
+    call = Call(User("u"), strategy.resource, "update", "n", "a", _all, "status")
+    new: Object = {"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {}}
+    strategy.prepare_status(call, new, {"metadata": {"name": "a"}})
+    assert "deletionTimestamp" not in new["metadata"]
 
 
 async def test_a_namespace_of_what_has_none_is_passed_over(storage: SqliteStorage) -> None:

@@ -140,3 +140,10 @@ def test_finalizers_that_others_may_write_too(finalizer: str, warnings: list[str
     strategy.warn(again, new, new)
     strategy.warn(status, new, _thing({}))
     assert (created.warnings, again.warnings, status.warnings) == (warnings, [], [])
+
+
+def test_a_whole_float_is_an_integer() -> None:
+    body = {"metadata": {"name": "a"}, "spec": {"n": 2.0, "inner": {"x": [1.0, 1.5, {"y": 1e20}]}}}
+    read = KIND.stored.rules.read(_call("create"), body, "")
+    assert read["spec"] == {"n": 2, "inner": {"x": [1, 1.5, {"y": 1e20}]}}
+    assert type(read["spec"]["n"]) is int and type(read["spec"]["inner"]["x"][0]) is int

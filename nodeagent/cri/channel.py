@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 import grpc.aio
 
-from .errors import error_for
+from .errors import RuntimeCallError, error_for
 
 Answer = TypeVar("Answer")
 
@@ -38,8 +39,8 @@ class Channel:
 
     def __init__(self, endpoint: str, observe: Observe | None = None) -> None:
         self._observe = observe
-        path = endpoint.removeprefix("unix://")
-        self.grpc: grpc.aio.Channel = grpc.aio.insecure_channel(f"unix://{path}", options=_OPTIONS)
+        self._path = endpoint.removeprefix("unix://")
+        self.grpc: grpc.aio.Channel = grpc.aio.insecure_channel(f"unix://{self._path}", options=_OPTIONS)
 
     async def close(self) -> None:
         await self.grpc.close()
@@ -55,7 +56,7 @@ class Channel:
             failed = False
             return answer
         except grpc.aio.AioRpcError as error:
-            raise error_for(_method(rpc), error.code().name, error.details() or "") from None
+            raise self._told(rpc, error) from None
         finally:
             if self._observe is not None:
                 self._observe(_method(rpc), time.monotonic() - began, failed=failed)
@@ -67,9 +68,27 @@ class Channel:
             async for message in stream:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise error_for(_method(rpc), error.code().name, error.details() or "") from None
+            raise self._told(rpc, error) from None
         finally:
             stream.cancel()
+
+    def _told(self, rpc: Any, error: grpc.aio.AioRpcError) -> RuntimeCallError:
+        details = error.details() or ""
+        if details.startswith("failed to connect to all addresses"):
+            details = _dialed(self._path) or details
+        return error_for(_method(rpc), error.code().name, details)
+
+
+def _dialed(path: str) -> str:
+    """Why nobody is reached there, as Go's gRPC words it, which is what people look for; "" when somebody is."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        tried.setblocking(False)
+        try:
+            tried.connect(path)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            return f'connection error: desc = "transport: Error while dialing: dial unix {path}: connect: {why}"'
+    return ""
 
 
 def _method(rpc: Any) -> str:

@@ -12,9 +12,11 @@ from apimachinery.cache.informer import Informer
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
 from apimachinery.kit.debug import DebugServer, Health, well
+from apimachinery.kit.tasks import Fatal
 from apimachinery.kit.trace import Trace
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
+from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.cri.images import ImageService
 
 from . import dns, environment, gates, observed
@@ -89,8 +91,17 @@ def _memory_qos(config: Config, allocatable: Callable[[], int]) -> MemoryQos | N
     return MemoryQos(config.document["memoryThrottlingFactor"], allocatable)
 
 
+async def _check_runtime(config: Config, runtime: RuntimeService) -> None:
+    """A kubelet that finds no runtime when it starts does not wait: its unit starts it anew (PreInitRuntimeService)."""
+    try:
+        await runtime.version()
+    except RuntimeCallError as error:
+        asked = f'validate CRI v1 runtime API for endpoint "{config.runtime_endpoint}"'
+        raise Fatal(f"failed to run Kubelet: validate service connection: {asked}: {error}") from None
+
+
 async def build(config: Config, clock: Clock | None = None) -> Agent:
-    """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories)."""
+    """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories), Fatal."""
     clock = clock or SystemClock()
     for idle in gates.without_effect(config.document.get("featureGates") or {}):
         log.warning("feature gate %s is set, and has no effect here", idle)
@@ -98,6 +109,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     channel = Channel(config.runtime_endpoint, observed.runtime_called)
     machine = machines.read_machine()
     runtime = Runtime(channel, PacedRuntime(channel, Turns(2 * machine.cpus)), ImageService(channel))
+    await _check_runtime(config, runtime.pods)
     node_ips = config.node_ips or (machines.default_address(),)
     paths = _paths(config)
     per_pod = PodLimits(

@@ -30,3 +30,18 @@ def test_its_version_is_told() -> None:
     command = [sys.executable, "-m", "nodeagent.kubelet", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "Kubernetes v1.32.0\n"
+
+
+def test_without_a_runtime_it_ends_and_says_where_it_looked(tmp_path: Path) -> None:
+    file, nobody = tmp_path / "config.yaml", tmp_path / "containerd.sock"
+    file.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n")
+    flags = [f"--config={file}", f"--root-dir={tmp_path}", f"--container-runtime-endpoint=unix://{nobody}"]
+    command = [sys.executable, "-m", "nodeagent.kubelet", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    dial = f"dial unix {nobody}: connect: no such file or directory"
+    assert done.stderr.splitlines()[-1].partition("] ")[2] == (
+        "failed to run Kubelet: validate service connection: validate CRI v1 runtime API for endpoint "
+        f'"unix://{nobody}": rpc error: code = Unavailable desc = connection error: desc = '
+        f'"transport: Error while dialing: {dial}"'
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,9 @@ from apimachinery.api.catalogue import (
     with_pod_resize,
 )
 from apimachinery.controller.glassbox import GlassBox
-from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.jwt import Signer, load_private_key
-from apimachinery.kit.tasks import Fatal, cancel_and_wait, wait_first
-from apimachinery.kit.tls_files import load_authorities
+from apimachinery.kit.tasks import cancel_and_wait, wait_first
 from apimachinery.kit.trace import Trace
 from apimachinery.meta import objects, status
 from controlplane.apiserver.admission.plugins import Admission
@@ -40,23 +37,16 @@ from controlplane.apiserver.audit import legacy
 from controlplane.apiserver.audit.auditor import Auditor
 from controlplane.apiserver.audit.log import LogFile
 from controlplane.apiserver.audit.sinks import LogSink, Outlet, WebhookSink
-from controlplane.apiserver.authn import front_proxy, token_file
+from controlplane.apiserver.authn import front_proxy
 from controlplane.apiserver.authn.authenticator import Authenticator
-from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from controlplane.apiserver.authn.issuer import Issuer, keys_uri
-from controlplane.apiserver.authn.legacy_tokens import Lookup, Mark
 from controlplane.apiserver.authn.reloading import Reloading
-from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
-from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator, TokenAuthenticators
-from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
+from controlplane.apiserver.authn.token_authenticators import TokenAuthenticators
 from controlplane.apiserver.authn.tokens import Verifier
-from controlplane.apiserver.authz.abac import ABACAuthorizer
-from controlplane.apiserver.authz.attributes import Authorizer
 from controlplane.apiserver.authz.chain import Chain
-from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph, may_be_on_a_node
-from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
-from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny, Union
+from controlplane.apiserver.authz.rbac import PolicyIndex
+from controlplane.apiserver.authz.union import Union
 from controlplane.apiserver.bootstrap.flow_control import ensure_flow_control, keep_conditions
 from controlplane.apiserver.bootstrap.identity import IdentityLease
 from controlplane.apiserver.bootstrap.kubernetes_service import KubernetesService
@@ -66,18 +56,15 @@ from controlplane.apiserver.bootstrap.patience import until_answered
 from controlplane.apiserver.bootstrap.roles import reconcile_policy
 from controlplane.apiserver.bootstrap.trust import ensure_trust
 from controlplane.apiserver.bootstrap.upkeep import Duty, keep
-from controlplane.apiserver.config import Config, Webhook
+from controlplane.apiserver.config import Config
 from controlplane.apiserver.discovery.enablement import enabled
-from controlplane.apiserver.encryption.current import Current
-from controlplane.apiserver.encryption.storage import EncryptedStorage
 from controlplane.apiserver.extensions.wire import Extensions
 from controlplane.apiserver.fairness.controller import Fairness
 from controlplane.apiserver.fairness.dumps import dumps
 from controlplane.apiserver.fairness.inflight import InFlight
 from controlplane.apiserver.front.browsers import Browsers
 from controlplane.apiserver.front.components import Ask, Components, beside, within
-from controlplane.apiserver.front.handshake import accept_unverified
-from controlplane.apiserver.front.health import RELOAD_HOOK, Check, started_parts
+from controlplane.apiserver.front.health import RELOAD_HOOK, started_parts
 from controlplane.apiserver.front.resources import Resources
 from controlplane.apiserver.front.routes import Routes
 from controlplane.apiserver.front.server import Front
@@ -87,8 +74,7 @@ from controlplane.apiserver.registry.registry import Registry
 from controlplane.apiserver.registry.store import ObjectStore
 from controlplane.apiserver.remote import Remote
 from controlplane.apiserver.storage.compactor import Compactor
-from controlplane.apiserver.storage.interface import Storage, StorageError, Unavailable
-from controlplane.apiserver.storage.keys import ROOT, root
+from controlplane.apiserver.storage.interface import Storage, StorageError
 from controlplane.apiserver.storage.timeline import TimeKeeper, Timeline
 from controlplane.apiserver.strategies.component_status import PORTS, ComponentStatuses, Probe, local
 from controlplane.apiserver.strategies.reviews import Reviews
@@ -98,6 +84,15 @@ from controlplane.apiserver.strategies.token_request import TokenRequests
 from controlplane.apiserver.streams.forward import Forwarder
 from controlplane.apiserver.streams.wire import build as build_streams
 from controlplane.apiserver.tables.render import Tables
+from controlplane.apiserver.wire_identity import (
+    authorizers_by_mode,
+    of_flag,
+    oidc_of,
+    server_tls,
+    token_authenticators,
+    token_reviews,
+)
+from controlplane.apiserver.wire_storage import answers_within, open_storage, plugins_checked
 
 if TYPE_CHECKING:
     from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
@@ -171,10 +166,10 @@ class ApiServer:
         feeds = [*_feeds(config, storage, policy, graph, self._seats), *admission.feeds]
         tasks = [asyncio.create_task(feed.run()) for feed in feeds]
         undo.push_async_callback(cancel_and_wait, *tasks)
-        self._token_reviews = _token_reviews(config.token_webhook, clock)
+        self._token_reviews = token_reviews(config.token_webhook, clock)
         if self._token_reviews is not None:
             undo.push_async_callback(self._token_reviews.close)
-        self._oidc = _oidc(config, clock)
+        self._oidc = oidc_of(config, clock)
         if self._oidc is not None:
             undo.push_async_callback(self._oidc.close)
             self._oidc.start()
@@ -183,7 +178,7 @@ class ApiServer:
 
                 reloader = Reloader(config.providers.file, self._oidc, clock)
                 undo.push_async_callback(cancel_and_wait, asyncio.create_task(reloader.run()))
-        authorizers = Chain(config.authorizers, _makers(config, policy, graph), clock)
+        authorizers = Chain(config.authorizers, authorizers_by_mode(config, policy, graph), clock)
         undo.push_async_callback(authorizers.close)
 
         addresses = [AddressPool(storage, network) for network in config.service_cluster_ip_ranges if network]
@@ -217,7 +212,7 @@ class ApiServer:
         await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
         await until_answered("system namespaces", lambda: ensure_namespaces(registry, clock), clock)
         self.port = await front.start(
-            config.bind_address, config.secure_port, _server_tls(config), share=config.permit_port_sharing
+            config.bind_address, config.secure_port, server_tls(config), share=config.permit_port_sharing
         )
         await until_answered("priority classes", lambda: ensure_priority_classes(registry, clock), clock)
         duties: dict[str, Duty] = {
@@ -290,13 +285,13 @@ class ApiServer:
                 level = logging.DEBUG if quiet else logging.WARNING
                 log.log(level, "secret %s: its token's last use is not noted: %s", objects.key(secret), error)
 
-        with _of_flag("--service-account-key-file"):
+        with of_flag("--service-account-key-file"):
             verifier = Verifier.load(config.service_account_key_files, config.service_account_issuers, config.audiences)
         bearers = TokenAuthenticators(
-            _token_authenticators(config, verifier, lookup, mark, clock, self._oidc, self._token_reviews)
+            token_authenticators(config, verifier, lookup, mark, clock, self._oidc, self._token_reviews)
         )
         signing = config.service_account_signing_key_file
-        with _of_flag("--service-account-signing-key-file"):
+        with of_flag("--service-account-signing-key-file"):
             signer = Reloading("the service account signing key", [signing], lambda: Signer(load_private_key(signing)))
         authenticator = Authenticator(
             bearers,
@@ -341,9 +336,9 @@ class ApiServer:
         checks = {
             "ping": ping,
             "log": ping,
-            store: _answers_within(config.etcd_healthcheck_timeout, storage),
-            "etcd-readiness": _answers_within(config.etcd_readycheck_timeout, storage),
-            **_plugins_checked(storage),
+            store: answers_within(config.etcd_healthcheck_timeout, storage),
+            "etcd-readiness": answers_within(config.etcd_readycheck_timeout, storage),
+            **plugins_checked(storage),
             "informer-sync": synced,
             **dict.fromkeys(
                 started_parts(fairness=isinstance(self._seats, Fairness), identity=_has_identity(config)), bootstrapped
@@ -394,55 +389,6 @@ def build(
     return ApiServer(config, clock or SystemClock(), components, boxes)
 
 
-async def open_storage(config: Config, clock: Clock) -> Storage:
-    """The store that the configuration names, encrypted if it says so. Raises StorageError, OSError."""
-    plain, file = await _open_plain(config, clock), config.encryption_provider_config
-    if (begin := root(config.etcd_prefix)) != ROOT:
-        from controlplane.apiserver.storage.prefixed import PrefixedStorage  # which few servers need
-
-        plain = PrefixedStorage(plain, begin)
-    if file is None:
-        return plain
-    providers = Current(file, clock, reload=config.encryption_reload)
-    await providers.start()
-    return EncryptedStorage(plain, providers, begin)
-
-
-def _answers_within(seconds: float, storage: Storage) -> Check:
-    """Whoever asks for health wants to know soon; requests may wait longer for the store."""
-
-    async def check() -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await storage.healthy()
-        except TimeoutError:
-            raise Unavailable("error getting data from etcd: context deadline exceeded") from None
-
-    return check
-
-
-def _plugins_checked(storage: Storage) -> dict[str, Check]:
-    """The check of KMS plug-ins, where there are any or may come: one for all, as upstream where none is of KMS v1."""
-    if isinstance(storage, EncryptedStorage) and isinstance(storage.configured, Current) and storage.configured.probed:
-        return {"kms-providers": storage.configured.check}
-    return {}
-
-
-async def _open_plain(config: Config, clock: Clock) -> Storage:
-    if config.storage_sqlite is not None:
-        from controlplane.apiserver.storage.sqlite import SqliteStorage
-
-        return await SqliteStorage.open(config.storage_sqlite, clock)
-    # Loads protobuf, which the embedded store does not need.
-    from controlplane.apiserver.storage.etcd import EtcdStorage
-    from controlplane.apiserver.storage.etcd_client import EtcdTls
-
-    tls_files = None
-    if config.etcd_cafile is not None:
-        tls_files = EtcdTls(config.etcd_cafile, config.etcd_certfile, config.etcd_keyfile)
-    return await EtcdStorage.open(config.etcd_servers, tls=tls_files, clock=clock)
-
-
 def advertised(config: Config) -> str:
     """--advertise-address, or the address the machine would dial others from."""
     if config.advertise_address:
@@ -482,57 +428,6 @@ def _feeds(
     return feeds
 
 
-def _token_reviews(webhook: Webhook | None, clock: Clock) -> RemoteReviews | None:
-    if webhook is None:
-        return None
-    from controlplane.apiserver.authn.remote_reviews import RemoteReviews  # few servers have one
-
-    return RemoteReviews(webhook.client, f"authentication.k8s.io/{webhook.version}", "TokenReview", clock)
-
-
-def _makers(config: Config, policy: PolicyIndex, graph: PodGraph) -> Mapping[str, Callable[[], Authorizer]]:
-    return {
-        "AlwaysAllow": AlwaysAllow,
-        "AlwaysDeny": AlwaysDeny,
-        "ABAC": lambda: ABACAuthorizer(config.authorization_policies),
-        "Node": lambda: NodeAuthorizer(graph),
-        "RBAC": lambda: RBACAuthorizer(policy),
-    }
-
-
-def _oidc(config: Config, clock: Clock) -> OIDCAuthenticator | None:
-    if (providers := config.providers) is None:
-        return None
-    from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
-
-    return OIDCAuthenticator(providers.jwt, providers.algorithms, config.audiences, clock)
-
-
-def _token_authenticators(
-    config: Config,
-    verifier: Verifier,
-    lookup: Lookup,
-    mark: Mark,
-    clock: Clock,
-    oidc: OIDCAuthenticator | None,
-    reviews: RemoteReviews | None,
-) -> list[TokenAuthenticator]:
-    """In upstream's order: what is asked of others comes last."""
-    found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, mark, clock)]
-    if config.token_auth_file is not None:
-        with _of_flag("--token-auth-file"):
-            found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
-    if config.bootstrap_token_auth:
-        found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
-    if oidc is not None:
-        found.append(oidc)
-    if config.token_webhook is not None and reviews is not None:
-        from controlplane.apiserver.authn.webhook import WebhookTokenAuthenticator
-
-        found.append(WebhookTokenAuthenticator(reviews, config.audiences, config.token_webhook.ttl))
-    return found
-
-
 def _auditor(config: Config, clock: Clock) -> Auditor | None:
     """None when nothing is written, which costs nothing."""
     options, outlets = config.audit, list[Outlet]()
@@ -554,24 +449,5 @@ def _auditor(config: Config, clock: Clock) -> Auditor | None:
     return Auditor(options.policy, outlets, clock) if outlets else None
 
 
-@contextmanager
-def _of_flag(flag: str) -> Iterator[None]:
-    """A file that it names is no good: that ends the server without a traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise Fatal(f"{flag}: {error}") from error
-
-
 def _has_identity(config: Config) -> bool:
     return config.feature_gates.get("APIServerIdentity", True)
-
-
-def _server_tls(config: Config) -> ssl.SSLContext:
-    context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
-    if config.requestheader_client_ca_file is not None:
-        load_authorities(context, config.requestheader_client_ca_file)
-        context.verify_mode = ssl.CERT_OPTIONAL
-    accept_unverified(context)
-    config.tls_choice.apply(context)
-    return context

@@ -1,0 +1,106 @@
+"""Who is believed, and on what grounds requests are allowed: TLS, tokens, authorizers."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from apimachinery.kit import tls
+from apimachinery.kit.clock import Clock
+from apimachinery.kit.tasks import Fatal
+from apimachinery.kit.tls_files import load_authorities
+from controlplane.apiserver.authn import token_file
+from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
+from controlplane.apiserver.authn.legacy_tokens import Lookup, Mark
+from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
+from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
+from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
+from controlplane.apiserver.authn.tokens import Verifier
+from controlplane.apiserver.authz.abac import ABACAuthorizer
+from controlplane.apiserver.authz.attributes import Authorizer
+from controlplane.apiserver.authz.node import NodeAuthorizer
+from controlplane.apiserver.authz.node_graph import PodGraph
+from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
+from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
+from controlplane.apiserver.config import Config, Webhook
+from controlplane.apiserver.front.handshake import accept_unverified
+
+if TYPE_CHECKING:
+    from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
+    from controlplane.apiserver.authn.remote_reviews import RemoteReviews
+
+
+def server_tls(config: Config) -> ssl.SSLContext:
+    """Of the secure port: clients of both authorities are known by it. Raises TLSFileError."""
+    context = tls.server_context(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
+    if config.requestheader_client_ca_file is not None:
+        load_authorities(context, config.requestheader_client_ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    accept_unverified(context)
+    config.tls_choice.apply(context)
+    return context
+
+
+@contextmanager
+def of_flag(flag: str) -> Iterator[None]:
+    """A file that it names is no good: that ends the server without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise Fatal(f"{flag}: {error}") from error
+
+
+def oidc_of(config: Config, clock: Clock) -> OIDCAuthenticator | None:
+    """The tokens of OpenID Connect providers; None when none is configured."""
+    if (providers := config.providers) is None:
+        return None
+    from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
+
+    return OIDCAuthenticator(providers.jwt, providers.algorithms, config.audiences, clock)
+
+
+def token_reviews(webhook: Webhook | None, clock: Clock) -> RemoteReviews | None:
+    """Where --authentication-token-webhook-config-file asks."""
+    if webhook is None:
+        return None
+    from controlplane.apiserver.authn.remote_reviews import RemoteReviews  # few servers have one
+
+    return RemoteReviews(webhook.client, f"authentication.k8s.io/{webhook.version}", "TokenReview", clock)
+
+
+def token_authenticators(
+    config: Config,
+    verifier: Verifier,
+    lookup: Lookup,
+    mark: Mark,
+    clock: Clock,
+    oidc: OIDCAuthenticator | None,
+    reviews: RemoteReviews | None,
+) -> list[TokenAuthenticator]:
+    """In upstream's order: what is asked of others comes last."""
+    found: list[TokenAuthenticator] = [ServiceAccountAuthenticator(verifier, lookup, mark, clock)]
+    if config.token_auth_file is not None:
+        with of_flag("--token-auth-file"):
+            found.insert(0, TokenFileAuthenticator(token_file.load(config.token_auth_file), config.audiences))
+    if config.bootstrap_token_auth:
+        found.append(BootstrapTokenAuthenticator(lookup, config.audiences, clock))
+    if oidc is not None:
+        found.append(oidc)
+    if config.token_webhook is not None and reviews is not None:
+        from controlplane.apiserver.authn.webhook import WebhookTokenAuthenticator
+
+        found.append(WebhookTokenAuthenticator(reviews, config.audiences, config.token_webhook.ttl))
+    return found
+
+
+def authorizers_by_mode(config: Config, policy: PolicyIndex, graph: PodGraph) -> Mapping[str, Callable[[], Authorizer]]:
+    """What makes the authorizer of each --authorization-mode that needs no file of its own."""
+    return {
+        "AlwaysAllow": AlwaysAllow,
+        "AlwaysDeny": AlwaysDeny,
+        "ABAC": lambda: ABACAuthorizer(config.authorization_policies),
+        "Node": lambda: NodeAuthorizer(graph),
+        "RBAC": lambda: RBACAuthorizer(policy),
+    }

@@ -3,6 +3,7 @@ certificates. How much it asks of them, too."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from .credential_config import read_providers
 from .credential_plugins import CredentialPlugins
 from .images import ImageManager
 from .server.certificate import Serving
+
+log = logging.getLogger(__name__)
 
 # client-go's (rest.DefaultQPS, DefaultBurst).
 _CLIENT_QPS, _CLIENT_BURST = 5, 10
@@ -86,9 +89,16 @@ def client_rotation(config: Config, client: Client | None, clock: Clock) -> Cert
     async def use(pair: Pair) -> None:
         await client.show(replace(client.config, cert_data=pair.cert, key_data=pair.key))
 
-    first = Pair(client.config.cert_data, client.config.key_data)
+    first, store = Pair(client.config.cert_data, client.config.key_data), _store(config)
+    if store.current() is None:
+        # Where people look for it and the next will be (getCurrentCertificateOrBootstrap). Upstream also asks for the
+        # next at once, which three machines that boot together need not.
+        try:
+            store.update(first, clock.now())
+        except OSError as error:
+            log.error("unable to set the cert/key pair to the bootstrap certificate: %s", error)
     wanted = client_request(config.node_name)
-    return CertificateManager(client, clock, _store(config), lambda: wanted, use, first)
+    return CertificateManager(client, clock, store, lambda: wanted, use, first)
 
 
 def serving_rotation(

@@ -88,7 +88,9 @@ class Code(_OfMachine):
         code, shell = _code(context, self.machine), context.shell(self.machine)
         # In place: running containers have the folder mounted. What was removed from the code must not be found there.
         # Times are kept (no tar -m): bytecode is valid for its source's time.
-        unpack = f"mkdir -p {_SRC} && find {_SRC} -mindepth 1 -delete && tar -x --no-same-owner -C {_SRC}"
+        # A worker has no static pods of ours, but people put some there, and the kubelet looks.
+        folders = f"{_SRC} /etc/kubernetes/manifests"
+        unpack = f"mkdir -p {folders} && find {_SRC} -mindepth 1 -delete && tar -x --no-same-owner -C {_SRC}"
         if disk := context.driver.local(self.machine).code_disk:
             # The disk is what the machine was made with; code that has changed since comes through the shell.
             current = f'[ "$(cat /sys/block/{disk}/serial 2>/dev/null)" = {code.digest} ]'

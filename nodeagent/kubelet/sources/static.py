@@ -90,6 +90,7 @@ class StaticSource:
         self._changed, self._clock = changed, clock
         self._known: dict[Path, _Known] = {}
         self._told: list[Pod] | None = None
+        self._absent = False
 
     async def run(self) -> None:
         """Read the directory now and then every second, until cancelled."""
@@ -103,10 +104,14 @@ class StaticSource:
         try:
             entries = sorted(self._directory.iterdir())
         except FileNotFoundError:
-            entries = []
+            if not self._absent:
+                log.error("Unable to read config path %s: path does not exist, ignoring", self._directory)
+            self._absent, entries = True, []
         except OSError as error:
             log.error("Unable to read config path %s: %s", self._directory, error)
             return
+        else:
+            self._absent = False
         for path in entries:
             if path.name.startswith("."):
                 continue

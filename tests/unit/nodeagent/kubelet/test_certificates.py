@@ -14,6 +14,7 @@ import yaml
 from cryptography import x509
 
 from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
 from apimachinery.kit.certs import Authority
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.tls_choice import SUITES
@@ -23,6 +24,7 @@ from nodeagent.kubelet.certificates.store import CertificateStore, Pair, split
 from nodeagent.kubelet.certificates.validity import Validity, validity
 from nodeagent.kubelet.config import Config
 from nodeagent.kubelet.server.certificate import Serving
+from nodeagent.kubelet.wire_identity import client_rotation
 
 NOW = datetime.datetime(2026, 11, 21, 9, 6, 17, tzinfo=datetime.UTC)
 
@@ -170,6 +172,16 @@ def test_the_newer_identity_counts(authority: Authority, tmp_path: Path) -> None
     store.update(kept, NOW)
     newer = validity(kept.cert).begins > validity(inline.cert).begins
     assert (bootstrap.with_newest(config, store).cert_data == kept.cert) is newer
+
+
+async def test_an_identity_of_the_kubeconfig_lies_where_the_next_will(authority: Authority, tmp_path: Path) -> None:
+    first, second = pair(authority), pair(authority)
+    config = Config(node_name="n", rotate_certificates=True, cert_dir=tmp_path)
+    for shown in (first, second):
+        client = Client(ClientConfig("https://x", cert_data=shown.cert, key_data=shown.key), "kubelet")
+        manager = client_rotation(config, client, ManualClock(NOW))
+        assert manager is not None and manager.current == shown
+        assert split((tmp_path / "kubelet-client-current.pem").read_bytes()) == first, "what is there stays"
 
 
 def test_an_identity_that_has_ended_is_none(authority: Authority, tmp_path: Path) -> None:

@@ -95,10 +95,17 @@ def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path
     assert pods.notes(pod)[pods.CONFIG_HASH] == "mine"
 
 
-def test_an_absent_directory_is_an_empty_one(tmp_path: Path) -> None:
+def test_an_absent_directory_is_an_empty_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory(tmp_path / "none")
+    said = f"Unable to read config path {tmp_path}/none: path does not exist, ignoring"
     directory.source.scan()
-    assert directory.told == [[]]
+    directory.source.scan()
+    assert directory.told == [[]] and caplog.messages == [said]
+    directory.path.mkdir()
+    directory.source.scan()
+    directory.path.rmdir()
+    directory.source.scan()
+    assert directory.told == [[]] and caplog.messages == [said, said]
 
 
 def test_mirror_and_registry() -> None:

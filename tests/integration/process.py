@@ -120,6 +120,11 @@ class ControlPlane:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
+    def why_ended(self) -> str:
+        """How the process ended, for whom it should not have; "" while it runs."""
+        code = None if self._process is None else self._process.poll()
+        return "" if code is None else f"the control plane has ended with {code}: {self.log[-4000:]}"
+
     def memory(self) -> float:
         """Resident megabytes (10⁶ bytes)."""
         assert self._process is not None
@@ -170,8 +175,7 @@ class ControlPlane:
                 ["kubectl", *argv], input=stdin, env=environment, capture_output=True, text=True, timeout=2 * DEADLINE
             )
         if check:
-            ended = "" if self.alive else f"the control plane has ended: {self.log[-4000:]}"
-            assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}{ended}"
+            assert done.returncode == 0, f"kubectl {' '.join(argv)}: {done.stdout}{done.stderr}{self.why_ended()}"
         return done
 
     def namespace(self, name: str) -> str:

@@ -24,6 +24,7 @@ from nodeagent.dns.message import (
     RCODES,
     REFUSED,
     SERVFAIL,
+    TXT,
     TYPES,
     A,
     Answer,
@@ -184,7 +185,7 @@ def _found(hit: Hit | None) -> Found | None:
 
 def _alias(query: Query, answer: Answer) -> Name | None:
     """The target that must be looked up too."""
-    if query.type in (A, AAAA) and answer.records and answer.records[-1].type == CNAME:
+    if query.type in (A, AAAA, TXT) and answer.records and answer.records[-1].type == CNAME:
         target = answer.records[-1].data
         assert isinstance(target, tuple)
         return target  # type: ignore[return-value]

@@ -31,7 +31,7 @@ COMMON_FORMAT = (
     '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
     "{rcode} {>rflags} {rsize} {duration}"
 )
-COMBINED_FORMAT = COMMON_FORMAT.replace("{>id}", "{>id} {>opcode}")
+COMBINED_FORMAT = COMMON_FORMAT + ' "{>opcode}"'
 _DEFAULT_PORTS = {"health": 8080, "ready": 8181, "prometheus": 9153}
 _MOST_SERVERS = 15
 
@@ -294,6 +294,8 @@ def log(directive: Directive, problems: Problems) -> Log:
         if line.words[0] != "class":
             _unknown(directive, line, problems)
             continue
+        if line.words[1:] == []:
+            problems.add(_where(directive, line), "Wrong argument count or unexpected line ending after 'class'")
         if unknown := set(line.words[1:]) - {"success", "denial", "error", "all"}:
             problems.add(_where(directive, line), f"invalid Class: {min(unknown)}")
         classes |= set(line.words[1:])

@@ -130,6 +130,7 @@ def test_every_problem_with_its_line() -> None:
         pytest.param("(a) {\n import a\n}\n. {\n import a\n}\n", "too many imports", id="a snippet of itself"),
         pytest.param("tls://. {\n}\n", "tls:// is not implemented", id="a transport"),
         pytest.param(". {\n log {\n  class odd\n }\n}\n", "invalid Class: odd", id="a class"),
+        pytest.param(". {\n log {\n  class\n }\n}\n", "Wrong argument count", id="no class"),
         pytest.param(
             ". {\n hosts {\n  fallthrough\n  192.0.2.1 a.test\n }\n}\n",
             "plugin/hosts: Corefile:4 - Error during parsing: unknown property '192.0.2.1'",

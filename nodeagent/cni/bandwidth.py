@@ -164,8 +164,9 @@ def _peer_here(name: str) -> int:
 
 
 def _limits(call: Call) -> Limits | None:
+    """As the reference: what the configuration says of its own comes before what the pod asks for."""
     told = (call.config.get("runtimeConfig") or {}).get("bandwidth")
-    if told is None and any(call.config.get(name) for name in _FIELDS):
+    if any(call.config.get(name) is not None for name in _FIELDS):
         told = call.config
     return Limits(told) if told else None
 

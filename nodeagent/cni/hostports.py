@@ -38,6 +38,10 @@ def ensure(network: str, container: str, mappings: list[PortMapping], addresses:
         netfilter.restore(family, *plan_ensure(network, container, checked, address, netfilter.saved(family)))
         if ports := {mapping["hostPort"] for mapping in checked if mapping["protocol"] == "udp"}:
             _forget_stale(family, ports, address)
+        if family == 4:
+            from . import localhost
+
+            localhost.ensure(address.ip)
 
 
 def remove(network: str, container: str) -> None:

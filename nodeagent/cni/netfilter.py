@@ -16,26 +16,26 @@ def command(family: int, name: str = "iptables") -> str:
     return name if family == 4 else name.replace("iptables", "ip6tables", 1)
 
 
-def restore(family: int, *lines: str) -> None:
-    """Apply lines of the nat table in one transaction. Raises CniError with iptables' own words."""
-    text = "\n".join(["*nat", *lines, "COMMIT", ""])
+def restore(family: int, *lines: str, table: str = "nat") -> None:
+    """Apply lines of one table in one transaction. Raises CniError with iptables' own words."""
+    text = "\n".join([f"*{table}", *lines, "COMMIT", ""])
     code, _, words = _run([command(family, "iptables-restore"), "--noflush", "--wait", _WAIT], text.encode())
     if code != 0:
         raise CniError(NETFILTER, f"failed to write netfilter rules: {words.strip()}", text)
 
 
-def try_restore(family: int, *lines: str) -> bool:
+def try_restore(family: int, *lines: str, table: str = "nat") -> bool:
     """The same where a refusal is no failure: deleting what may not be there. False when nothing was changed."""
     try:
-        restore(family, *lines)
+        restore(family, *lines, table=table)
     except CniError:
         return False
     return True
 
 
-def saved(family: int) -> list[str]:
-    """The nat table as iptables-save prints it."""
-    code, out, words = _run([command(family, "iptables-save"), "-t", "nat"], b"")
+def saved(family: int, table: str = "nat") -> list[str]:
+    """A table as iptables-save prints it."""
+    code, out, words = _run([command(family, "iptables-save"), "-t", table], b"")
     if code != 0:
         raise CniError(NETFILTER, f"failed to list netfilter rules: {words.strip()}")
     return out.splitlines()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from nodeagent.dns import rewrite_rules
 from nodeagent.dns.cache import AnswerCache, Hit
 from nodeagent.dns.corefile import Block
+from nodeagent.dns.errorlog import ErrorLog
 from nodeagent.dns.forward import Forwarder, NoAnswer, Saturated, denies
 from nodeagent.dns.hosts import HostsTable
 from nodeagent.dns.loop import LoopDetector
@@ -24,7 +25,7 @@ from nodeagent.dns.message import (
     RCODES,
     REFUSED,
     SERVFAIL,
-    TYPES,
+    TXT,
     A,
     Answer,
     Name,
@@ -35,7 +36,7 @@ from nodeagent.dns.message import (
 from nodeagent.dns.records import ClusterRecords
 from nodeagent.dns.settings import covers
 
-_errors = logging.getLogger("plugin/errors")
+_log = logging.getLogger("plugin/errors")
 
 MAX_ALIASES = 8  # CNAMEs of the cluster followed for one question, as CoreDNS
 _HOSTS_FRESH = 1.0  # seconds; the file may change
@@ -73,11 +74,14 @@ class Chain:
     ) -> None:
         self.block, self.cache, self.loop = block, cache, loop
         self._clusters, self._synced, self._hosts, self._forwards = clusters, synced, hosts, forwarders
+        self._errors = ErrorLog(block.errors) if block.errors is not None else None
         self.lookup: Lookup | None = None
 
     def close(self) -> None:
         for forwarder in self._forwards:
             forwarder.close()
+        if self._errors is not None:
+            self._errors.close()
 
     def at_once(self, query: Query) -> Found | None:
         """The answer that needs nobody else; None when another server must be asked."""
@@ -171,11 +175,10 @@ class Chain:
         return replace(answer, records=(*answer.records, *more))
 
     def _complain(self, query: Query, rcode: int, reason: str) -> None:
-        if self.block.errors:
-            kind = TYPES.get(query.type, f"TYPE{query.type}")
-            _errors.error("%d %s %s: %s", rcode, format_name(query.name), kind, reason)
+        if self._errors is not None:
+            self._errors.tell(rcode, query, reason)
         else:
-            _errors.debug("%s %s: %s", RCODES[rcode], format_name(query.name), reason)
+            _log.debug("%s %s: %s", RCODES[rcode], format_name(query.name), reason)
 
 
 def _found(hit: Hit | None) -> Found | None:
@@ -184,7 +187,7 @@ def _found(hit: Hit | None) -> Found | None:
 
 def _alias(query: Query, answer: Answer) -> Name | None:
     """The target that must be looked up too."""
-    if query.type in (A, AAAA) and answer.records and answer.records[-1].type == CNAME:
+    if query.type in (A, AAAA, TXT) and answer.records and answer.records[-1].type == CNAME:
         target = answer.records[-1].data
         assert isinstance(target, tuple)
         return target  # type: ignore[return-value]

@@ -26,11 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apimachinery.kit.config import Problems
-from nodeagent.dns import caddyfile, directives
+from nodeagent.dns import caddyfile, directives, log_directives
 from nodeagent.dns.caddyfile import Directive, ServerBlock, parsing
 from nodeagent.dns.message import Name
 from nodeagent.dns.reverse import zones_and_port
-from nodeagent.dns.settings import Cache, Forward, Hosts, Kubernetes, Log, Reload, Rewrite
+from nodeagent.dns.settings import Cache, Errors, Forward, Hosts, Kubernetes, Log, Reload, Rewrite
 
 # What they ask for is always done here, or is CoreDNS's inner affair.
 _WITHOUT_EFFECT = frozenset({"debug"})
@@ -56,7 +56,7 @@ class Block:
     hosts: Hosts | None = None
     rewrites: tuple[Rewrite, ...] = ()
     log: Log | None = None
-    errors: bool = False
+    errors: Errors | None = None
     loop: bool = False
     loadbalance: bool = False
 
@@ -125,6 +125,7 @@ class _Draft:
     hosts: Hosts | None = None
     rewrites: list[Rewrite] = field(default_factory=list)
     log: Log | None = None
+    errors: Errors | None = None
     said: set[str] = field(default_factory=set)
 
 
@@ -145,7 +146,7 @@ def _block(server: ServerBlock, once: _Once, ports: dict[str, int], resolv_conf:
         elif name == "reload":
             once.reload = directives.reload(directive, problems)
         elif name == "log":
-            log = directives.log(directive, problems)
+            log = log_directives.log(directive, problems)
             draft.log = log if draft.log is None else Log((*draft.log.rules, *log.rules))
         elif not _plugin(directive, draft, zones, resolv_conf, problems):
             known = "is not implemented here" if name in _KNOWN_TO_COREDNS else ""
@@ -154,7 +155,7 @@ def _block(server: ServerBlock, once: _Once, ports: dict[str, int], resolv_conf:
             )
     return Block(
         zones, port, draft.kubernetes, tuple(draft.forwards), draft.cache, draft.hosts, tuple(draft.rewrites),
-        draft.log, "errors" in draft.said, "loop" in draft.said, "loadbalance" in draft.said,
+        draft.log, draft.errors, "loop" in draft.said, "loadbalance" in draft.said,
     )  # fmt: skip
 
 
@@ -173,7 +174,9 @@ def _plugin(
             draft.hosts = directives.hosts(directive, zones, problems)
         case "rewrite":
             draft.rewrites += directives.rewrite(directive, problems)
-        case "errors" | "loop" | "loadbalance":
+        case "errors":
+            draft.errors = log_directives.errors(directive, problems)
+        case "loop" | "loadbalance":
             pass
         case name:
             return name in _WITHOUT_EFFECT

@@ -19,19 +19,12 @@ from nodeagent.dns.settings import (
     Hosts,
     Keep,
     Kubernetes,
-    Log,
-    LogRule,
     Prefetch,
     Reload,
     Rewrite,
     Zones,
 )
 
-COMMON_FORMAT = (
-    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
-    "{rcode} {>rflags} {rsize} {duration}"
-)
-COMBINED_FORMAT = COMMON_FORMAT.replace("{>id}", "{>id} {>opcode}")
 _DEFAULT_PORTS = {"health": 8080, "ready": 8181, "prometheus": 9153}
 _MOST_SERVERS = 15
 
@@ -53,12 +46,12 @@ def seconds(where: str, words: list[str], problems: Problems) -> float:
         return 0.0
 
 
-def _where(directive: Directive, line: Line | None = None) -> str:
+def place_of(directive: Directive, line: Line | None = None) -> str:
     return f"plugin/{directive.name}: {parsing((line or directive).where)}"
 
 
-def _unknown(directive: Directive, line: Line, problems: Problems) -> None:
-    problems.add(_where(directive, line), f"unknown property '{line.words[0]}'")
+def unknown_property(directive: Directive, line: Line, problems: Problems) -> None:
+    problems.add(place_of(directive, line), f"unknown property '{line.words[0]}'")
 
 
 def address_port(directive: Directive, problems: Problems) -> int:
@@ -66,38 +59,38 @@ def address_port(directive: Directive, problems: Problems) -> int:
     words = directive.words[1:2]
     if not words:
         return _DEFAULT_PORTS[directive.name]
-    return number(_where(directive), [words[0].rpartition(":")[2]], problems)
+    return number(place_of(directive), [words[0].rpartition(":")[2]], problems)
 
 
 def lameduck(directive: Directive, problems: Problems) -> float:
     """Of `health`."""
     for line in directive.block:
         if line.words[0] == "lameduck":
-            return seconds(_where(directive, line), line.words[1:], problems)
-        _unknown(directive, line, problems)
+            return seconds(place_of(directive, line), line.words[1:], problems)
+        unknown_property(directive, line, problems)
     return 0.0
 
 
 def reload(directive: Directive, problems: Problems) -> Reload:
-    words = [seconds(_where(directive), [word], problems) for word in directive.words[1:3]]
+    words = [seconds(place_of(directive), [word], problems) for word in directive.words[1:3]]
     interval = words[0] if words else 30.0
     jitter = words[1] if len(words) > 1 else 15.0
     if interval < 2:
-        problems.add(_where(directive), "interval value must be greater or equal to 2s")
+        problems.add(place_of(directive), "interval value must be greater or equal to 2s")
     if 0 < jitter < 1:
-        problems.add(_where(directive), "jitter value must be 0 or greater or equal to 1s")
+        problems.add(place_of(directive), "jitter value must be 0 or greater or equal to 1s")
     return Reload(interval, min(jitter, interval / 2))
 
 
 def kubernetes(directive: Directive, block: Zones, problems: Problems) -> Kubernetes:
     zones = zones_of(directive.words[1:]) or block
     if all(zone[-1:] == ("arpa",) for zone in zones):
-        problems.add(_where(directive), "non-reverse zone name must be used")
+        problems.add(place_of(directive), "non-reverse zone name must be used")
     said = Kubernetes(zones)
     ttl, pods, through, names, empty = said.ttl, said.pods, said.through, said.pod_names, False
     endpoints, namespaces = True, said.namespaces
     for line in directive.block:
-        where, words = _where(directive, line), line.words
+        where, words = place_of(directive, line), line.words
         match words[0]:
             case "ttl":
                 ttl = number(where, words[1:2], problems, most=3600)
@@ -116,12 +109,12 @@ def kubernetes(directive: Directive, block: Zones, problems: Problems) -> Kubern
             case "ignore" if words[1:] == ["empty_service"]:
                 empty = True
             case _:
-                _unknown(directive, line, problems)
+                unknown_property(directive, line, problems)
     return Kubernetes(zones, ttl, pods, namespaces, through, names, endpoints, empty)
 
 
 def forward(directive: Directive, resolv_conf: Path, problems: Problems) -> Forward:
-    where = _where(directive)
+    where = place_of(directive)
     if len(directive.words) < 3:
         problems.add(where, "Wrong argument count or unexpected line ending after 'forward'")
         return Forward((), ())
@@ -142,7 +135,7 @@ def forward(directive: Directive, resolv_conf: Path, problems: Problems) -> Forw
 
 
 def _forward_property(directive: Directive, line: Line, made: dict[str, object], problems: Problems) -> None:
-    where, (name, *words) = _where(directive, line), line.words
+    where, (name, *words) = place_of(directive, line), line.words
     match name:
         case "max_concurrent" | "max_fails":
             made[name] = number(where, words[:1], problems, most=(1 << 32) - 1)
@@ -170,7 +163,7 @@ def _forward_property(directive: Directive, line: Line, made: dict[str, object],
             key = "next_on" if name == "next" else "failover"
             made[key] = frozenset(codes[word.upper()] for word in words if word.upper() in codes)
         case _:
-            _unknown(directive, line, problems)
+            unknown_property(directive, line, problems)
 
 
 def _server(word: str) -> tuple[str, int] | None:
@@ -200,14 +193,14 @@ def cache(directive: Directive, block: Zones, problems: Problems) -> Cache:
     words = directive.words[1:]
     most: int | None = None
     if words and words[0].isdecimal():
-        most = number(_where(directive), words[:1], problems, most=1 << 31, least=1)
+        most = number(place_of(directive), words[:1], problems, most=1 << 31, least=1)
         words = words[1:]
     keep = {
         "success": Keep(most=3600 if most is None else most), "denial": Keep(most=1800 if most is None else most)
     }  # fmt: skip
     made: dict[str, object] = {}
     for line in directive.block:
-        where, (name, *rest) = _where(directive, line), line.words
+        where, (name, *rest) = place_of(directive, line), line.words
         match name:
             case "success" | "denial":
                 given = [number(where, [word], problems, most=1 << 31) for word in rest[:3]]
@@ -227,7 +220,7 @@ def cache(directive: Directive, block: Zones, problems: Problems) -> Cache:
             case "keepttl":
                 made["keep_ttl"] = True
             case _:
-                _unknown(directive, line, problems)
+                unknown_property(directive, line, problems)
     zones = zones_of(words) or block
     return Cache(zones, keep["success"], keep["denial"], **made)  # type: ignore[arg-type]
 
@@ -248,7 +241,7 @@ def hosts(directive: Directive, block: Zones, problems: Problems) -> Hosts:
     made: dict[str, object] = {}
     inline = []
     for line in directive.block:
-        where, (name, *rest) = _where(directive, line), line.words
+        where, (name, *rest) = place_of(directive, line), line.words
         match name:
             case "ttl":
                 made["ttl"] = number(where, rest[:1], problems, most=65535, least=1)
@@ -259,7 +252,7 @@ def hosts(directive: Directive, block: Zones, problems: Problems) -> Hosts:
             case "fallthrough":
                 made["through"] = _through(line.words)
             case _ if made.get("through"):
-                _unknown(directive, line, problems)
+                unknown_property(directive, line, problems)
             case _:
                 # CoreDNS: a line of hosts, also when it is none; but none comes after `fallthrough`.
                 inline.append(tuple(line.words))
@@ -278,27 +271,8 @@ def rewrite(directive: Directive, problems: Problems) -> list[Rewrite]:
     try:
         return [rewrite_rules.parse(words + said, stop)]
     except ValueError as error:
-        problems.add(_where(directive), str(error))
+        problems.add(place_of(directive), str(error))
         return []
-
-
-def log(directive: Directive, problems: Problems) -> Log:
-    """`log`, `log NAMES… FORMAT { class CLASSES… }`."""
-    words = directive.words[1:]
-    pattern = COMMON_FORMAT
-    if words and "{" in words[-1]:
-        pattern = words[-1].replace("{common}", COMMON_FORMAT).replace("{combined}", COMBINED_FORMAT)
-        words = words[:-1]
-    classes: set[str] = set()
-    for line in directive.block:
-        if line.words[0] != "class":
-            _unknown(directive, line, problems)
-            continue
-        if unknown := set(line.words[1:]) - {"success", "denial", "error", "all"}:
-            problems.add(_where(directive, line), f"invalid Class: {min(unknown)}")
-        classes |= set(line.words[1:])
-    zones = zones_of(words) or (ROOT,)
-    return Log((LogRule(zones, pattern, frozenset(classes or {"all"})),))
 
 
 def _through(words: list[str]) -> Zones:

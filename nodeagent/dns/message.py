@@ -91,6 +91,15 @@ def parse_name(text: str) -> Name:
     return tuple(label.lower() for label in text.rstrip(".").split(".") if label)
 
 
+def is_name(value: object) -> bool:
+    """Whether it is a name that a message can hold."""
+    return (
+        isinstance(value, tuple)
+        and all(0 < len(label) <= MAX_LABEL for label in value)
+        and sum(len(label) + 1 for label in value) < MAX_NAME
+    )
+
+
 def format_name(name: Name) -> str:
     return ".".join(name) + "."
 

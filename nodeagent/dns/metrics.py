@@ -68,13 +68,15 @@ class Tallies:
     """All of a process; a collector of prometheus_client."""
 
     def __init__(self) -> None:
-        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._tallies: dict[tuple[str, str, str, str, str, str, str, bool], Tally] = {}
         self._sizes: dict[tuple[str, str, str], _Sizes] = {}
         self._seconds: dict[tuple[str, str], _Distribution] = {}
 
-    def of(self, server: str, zone: str, proto: str, family: str, qtype: str, rcode: str, plugin: str) -> Tally:
-        """family: "1" for IPv4, "2" for IPv6. plugin: who answered."""
-        key = (server, zone, proto, family, qtype, rcode, plugin)
+    def of(
+        self, server: str, zone: str, proto: str, family: str, qtype: str, rcode: str, plugin: str, do: bool = False
+    ) -> Tally:
+        """family: "1" for IPv4, "2" for IPv6. plugin: who answered. do: whether signatures were asked for."""
+        key = (server, zone, proto, family, qtype, rcode, plugin, do)
         found = self._tallies.get(key)
         if found is None:
             seconds = self._seconds.setdefault((server, zone), _Distribution(_SECONDS))
@@ -85,13 +87,20 @@ class Tallies:
     def collect(self) -> Iterator[Metric]:
         requests: dict[tuple[str, ...], int] = {}
         responses: dict[tuple[str, ...], int] = {}
-        for (server, zone, proto, family, qtype, rcode, plugin), tally in self._tallies.items():
+        signed: dict[tuple[str, ...], int] = {}
+        for (server, zone, proto, family, qtype, rcode, plugin, do), tally in self._tallies.items():
+            if do:
+                signed[server, zone, ""] = signed.get((server, zone, ""), 0) + tally.count
             asked, given = (server, zone, "", proto, family, qtype), (server, zone, "", rcode, plugin)
             requests[asked] = requests.get(asked, 0) + tally.count
             responses[given] = responses.get(given, 0) + tally.count
         yield _counter(
             "coredns_dns_requests", "Counter of DNS requests made per zone, protocol and family.",
             ["server", "zone", "view", "proto", "family", "type"], requests,
+        )  # fmt: skip
+        yield _counter(
+            "coredns_dns_do_requests", "Counter of DNS requests with DO bit set per zone.",
+            ["server", "zone", "view"], signed,
         )  # fmt: skip
         yield _counter(
             "coredns_dns_responses", "Counter of response status codes.",

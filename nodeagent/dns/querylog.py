@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from nodeagent.dns.message import (
     AA,
     AD,
+    AXFR,
     CD,
+    IXFR,
     NOERROR,
     NXDOMAIN,
     QR,
     RA,
     RCODES,
     RD,
+    SOA,
     TC,
     TYPES,
     Answer,
@@ -47,7 +50,7 @@ def log_exchange(settings: Log, one: Exchange) -> None:
     """Log by the first rule that fits."""
     for rule in settings.rules:
         if covers(rule.zones, one.query.name):
-            if rule.classes & {"all", _class(one.answer)}:
+            if rule.classes & {"all", _class(one.query, one.answer)}:
                 log.info("%s", render(rule.format, one))
             return
 
@@ -78,7 +81,11 @@ def render(template: str, one: Exchange) -> str:
     return _PLACE.sub(lambda found: values.get(found[1], "-"), template).encode("unicode_escape").decode()
 
 
-def _class(answer: Answer) -> str:
-    if answer.rcode == NXDOMAIN or (answer.rcode == NOERROR and not answer.records):
+def _class(query: Query, answer: Answer) -> str:
+    """As CoreDNS: what is denied is denied with an SOA; without one an empty answer is a success, NXDOMAIN an error."""
+    if query.type in (AXFR, IXFR):
+        return "error"
+    denied = any(record.type == SOA for record in answer.authority)
+    if denied and (answer.rcode == NXDOMAIN or (answer.rcode == NOERROR and not answer.records)):
         return "denial"
     return "success" if answer.rcode == NOERROR else "error"

@@ -24,6 +24,7 @@ from nodeagent.dns.message import (
     NXDOMAIN,
     PTR,
     REFUSED,
+    SERVFAIL,
     SRV,
     TXT,
     A,
@@ -32,6 +33,7 @@ from nodeagent.dns.message import (
     Record,
     a,
     aaaa,
+    is_name,
     parse_name,
     soa,
     txt,
@@ -42,6 +44,11 @@ from nodeagent.dns.settings import Kubernetes, covers
 SCHEMA_VERSION = "1.1.0"
 _VERSION_TTL = 28800  # seconds; CoreDNS's
 _REVERSE = (("in-addr", "arpa"), ("ip6", "arpa"))
+_FOLLOWED = frozenset((A, AAAA, CNAME, TXT))  # what CoreDNS answers with an alias
+_NO_PORTS: tuple[Object, ...] = ({},)
+
+Place = tuple[str, int, Name]
+"""An address, the number of a port (0 where none is told), and what SRV records call it."""
 
 
 class ClusterRecords:
@@ -82,7 +89,14 @@ class ClusterRecords:
         found = self._find(name[: len(name) - len(self.zone)], name)
         if found is None:
             return self.nothing(NXDOMAIN)
-        matching = tuple(record for record in found if record.type in (qtype, CNAME) and qtype != ANY)
+        if any(record.type == CNAME and not is_name(record.data) for record in found):
+            # Kubernetes takes an externalName with a label that no message can hold.
+            return Answer(SERVFAIL, authoritative=False)
+        matching = tuple(
+            record
+            for record in found
+            if qtype != ANY and (record.type == qtype or (record.type == CNAME and qtype in _FOLLOWED))
+        )
         if not matching:
             return self.nothing(NOERROR)
         targets = dict.fromkeys(
@@ -153,58 +167,53 @@ class ClusterRecords:
         if service["spec"].get("type") == "ExternalName":
             # spec 2.5; nothing exists below it. An address is no alias (CoreDNS's HostType).
             target = parse_name(service["spec"]["externalName"])
-            alias = len(labels) == 1 and not _is_address(service["spec"]["externalName"])
-            return [Record(name, CNAME, self._ttl, target)] if alias else None
+            if len(labels) != 1 or _is_address(service["spec"]["externalName"]):
+                return None
+            return [Record(name, CNAME, self._ttl, target), Record(name, SRV, self._ttl, (0, 100, 0, target))]
         if self._settings.ignore_empty and not _is_headless(service) and not any(self._ready_endpoints(service)):
             return None
         match labels[:-1]:
             case ():
-                return self._addresses(service, name)
+                places = self._places(service)
             case (protocol,) if protocol in ("_tcp", "_udp", "_sctp"):
                 # Names exist below it (RFC 8020), though it has no record itself.
-                return [] if any(self._srv(service, None, protocol[1:], name)) else None
-            case (port, protocol) if port[:1] == "_" and protocol[:1] == "_":
-                return list(self._srv(service, port[1:], protocol[1:], name)) or None
+                return [] if self._places(service, protocol=protocol[1:]) else None
             case (host,):
                 # CoreDNS answers for endpoints of Services with a cluster address as well.
-                found = [
-                    self._address(name, address)
-                    for endpoint, _ in self._ready_endpoints(service)
-                    for address in endpoint["addresses"]
-                    if self._label(endpoint, address) == host
-                ]
-                return list(dict.fromkeys(found)) or None
-        return None
-
-    def _addresses(self, service: Object, name: Name) -> list[Record] | None:
-        """With the SRV records of every port, which CoreDNS gives for the bare name."""
-        if _is_headless(service):
-            found = [address for endpoint, _ in self._ready_endpoints(service) for address in endpoint["addresses"]]
-            # spec 2.4.1: a headless Service without ready endpoints has no record; CoreDNS answers NXDOMAIN.
-            if not found:
+                places = self._places(service, host=host)
+            case (port, protocol):
+                # CoreDNS does without the underscores, too.
+                places = self._places(service, port.removeprefix("_"), protocol.removeprefix("_"))
+            case _:
                 return None
-        else:
-            found = list(service_addresses(service))
-        records = [self._address(name, address) for address in dict.fromkeys(found)]
-        return records + list(self._srv(service, None, None, name))
+        return self._records(name, places)
 
-    def _srv(self, service: Object, port: str | None, protocol: str | None, name: Name) -> Iterable[Record]:
-        """spec 2.3.2 and 2.4.2. port: its name; None for any, also for one without a name. Weights add up to 100."""
+    def _records(self, name: Name, places: list[Place]) -> list[Record] | None:
+        """The addresses, and SRV records whose weights add up to 100: CoreDNS gives both for all of a Service's names.
+
+        None where there is no place: for a headless Service without ready endpoints, NXDOMAIN (spec 2.4.1).
+        """
+        found = [self._address(name, address) for address in dict.fromkeys(address for address, _, _ in places)]
+        # An address more is a place more, though the record be the same: a Service with two families has 50 in each.
+        weight = max(1, 100 // len(places)) if places else 0
+        for number, target in dict.fromkeys((number, target) for _, number, target in places if number):
+            found.append(Record(name, SRV, self._ttl, (0, weight, number, target)))
+        return found or None
+
+    def _places(self, service: Object, port: str = "", protocol: str = "", host: str = "") -> list[Place]:
+        """Where a Service may be reached (spec 2.3.2 and 2.4.2). port: its name; host: an endpoint's; "" for any."""
         own = (objects.name(service), objects.namespace(service), "svc", *self.zone)
-        targets: list[tuple[int, Name]] = []
-        if not _is_headless(service):
-            targets = [
-                (each["port"], own) for each in service["spec"].get("ports") or () if _is_port(each, port, protocol)
-            ]
-        else:
-            for endpoint, slice_ in self._ready_endpoints(service):
-                for each in slice_.get("ports") or ():
-                    if each.get("port") and _is_port(each, port, protocol):
-                        targets += [
-                            (each["port"], (self._label(endpoint, address), *own)) for address in endpoint["addresses"]
-                        ]
-        for number, target in dict.fromkeys(targets):
-            yield Record(name, SRV, self._ttl, (0, max(1, 100 // len(targets)), number, target))
+        if not _is_headless(service) and not host:
+            ports = [each for each in service["spec"].get("ports") or _NO_PORTS if _is_port(each, port, protocol)]
+            return [(ip, each.get("port") or 0, own) for each in ports for ip in service_addresses(service)]
+        return [
+            (address, each.get("port") or 0, (label, *own))
+            for endpoint, slice_ in self._ready_endpoints(service)
+            for address in endpoint["addresses"]
+            if (label := self._label(endpoint, address)) == host or not host
+            for each in slice_.get("ports") or _NO_PORTS
+            if _is_port(each, port, protocol)
+        ]
 
     def _pod(self, labels: Name, namespace: str, name: Name) -> list[Record] | None:
         """spec 2.6: `insecure` answers for any address, `verified` where a pod of that namespace has it."""
@@ -278,10 +287,11 @@ def _is_headless(service: Object) -> bool:
     return bool(service["spec"].get("clusterIP") == "None")
 
 
-def _is_port(port: Object, name: str | None, protocol: str | None) -> bool:
-    if protocol is not None and (port.get("protocol") or "TCP").lower() != protocol:
+def _is_port(port: Object, name: str, protocol: str) -> bool:
+    """Where no ports are told, `port` is empty: that is any port, and none of a name or a protocol."""
+    if protocol and (not port or (port.get("protocol") or "TCP").lower() != protocol):
         return False
-    return name is None or bool(name and port.get("name") == name)
+    return not name or port.get("name") == name
 
 
 def _is_address(text: str) -> bool:

@@ -129,7 +129,7 @@ class Resolver:
         zone = message.format_name(_zone(chain, query.name)) if chain is not None else "dropped"
         tally = TALLIES.of(
             self._server, zone, asked.proto, asked.family, TYPES.get(query.type, "other"),
-            RCODES.get(answer.rcode, "other"), found.plugin,
+            RCODES.get(answer.rcode, "other"), found.plugin, query.do,
         )  # fmt: skip
         seconds = self.clock.monotonic() - asked.began
         tally.add(seconds, asked.size, len(data))

@@ -144,6 +144,20 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Consolidate:
+    """Errors that match `pattern` are told together after `seconds`. level: logging's."""
+
+    seconds: float
+    pattern: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    consolidated: tuple[Consolidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reload:
     """Seconds between looks at the Corefile, and by how much they vary at most."""
 

@@ -136,3 +136,18 @@ def test_gc_removes_what_a_lost_pod_left(ours: Plugins, config: Config, node: Na
 
     assert len(collect("pod-1")) == 1
     assert collect("another") == []
+
+
+@pytest.mark.parametrize("chained", ["ours", "reference"])
+def test_the_configurations_own_rates_come_before_the_pods(
+    request: pytest.FixtureRequest, ours: Plugins, config: Config, node: Namespace, pod: Namespace, chained: str
+) -> None:
+    where = {"node": node, "netns": str(pod.path)}
+    previous = ours.call("kubelab-bridge", "ADD", {**config, "type": "kubelab-bridge"}, **where).result
+    link = {"cniVersion": config["cniVersion"], "name": config["name"], "type": "bandwidth", "prevResult": previous}
+    link |= {"ingressRate": 2 * RATE, "ingressBurst": 65536 * 8, "runtimeConfig": limits(TO_POD, FROM_POD)}
+    plugins: Plugins = request.getfixturevalue(chained)
+    for command in ("ADD", "CHECK"):
+        assert plugins.call("bandwidth", command, link, **where).code == 0
+    shaped = [queue for queue in node.json("tc", "-j", "qdisc", "show") if queue["kind"] == "tbf"]
+    assert [queue["options"]["rate"] for queue in shaped] == [2 * RATE // 8]

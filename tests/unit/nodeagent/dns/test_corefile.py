@@ -6,7 +6,7 @@ import pytest
 from apimachinery.kit.config import ConfigError
 from nodeagent.dns.corefile import parse
 from nodeagent.dns.message import format_name
-from nodeagent.dns.settings import Cache, Forward, Keep, Kubernetes, Prefetch, Reload
+from nodeagent.dns.settings import Cache, Errors, Forward, Keep, Kubernetes, Prefetch, Reload
 
 KUBEADM = """
 .:53 {
@@ -50,7 +50,7 @@ def test_kubeadms_file(tmp_path: Path) -> None:
         no_denial=(("cluster", "local"),),
     )
     assert (block.zones, block.port) == (((),), 53)
-    assert (block.errors, block.loop, block.loadbalance, block.log) == (True, True, True, None)
+    assert (block.errors, block.loop, block.loadbalance, block.log) == (Errors(), True, True, None)
     assert (parsed.health, parsed.ready, parsed.prometheus) == (8080, 8181, 9153)
     assert (parsed.lameduck, parsed.reload) == (5.0, Reload(30.0, 15.0))
 
@@ -130,6 +130,16 @@ def test_every_problem_with_its_line() -> None:
         pytest.param("(a) {\n import a\n}\n. {\n import a\n}\n", "too many imports", id="a snippet of itself"),
         pytest.param("tls://. {\n}\n", "tls:// is not implemented", id="a transport"),
         pytest.param(". {\n log {\n  class odd\n }\n}\n", "invalid Class: odd", id="a class"),
+        pytest.param(". {\n errors stderr\n}\n", "invalid log file: stderr", id="where errors go"),
+        pytest.param(". {\n errors {\n  odd\n }\n}\n", "Unknown field odd", id="a field of errors"),
+        pytest.param(". {\n errors {\n  consolidate 5m\n }\n}\n", "after 'consolidate'", id="errors like what"),
+        pytest.param(". {\n errors {\n  consolidate 5m ( info\n }\n}\n", "error parsing regexp", id="a bad kind"),
+        pytest.param(
+            ". {\n errors {\n  consolidate 5m x odd\n }\n}\n",
+            "unknown log level argument in consolidate: odd",
+            id="a level",
+        ),
+        pytest.param(". {\n log {\n  class\n }\n}\n", "Wrong argument count", id="no class"),
         pytest.param(
             ". {\n hosts {\n  fallthrough\n  192.0.2.1 a.test\n }\n}\n",
             "plugin/hosts: Corefile:4 - Error during parsing: unknown property '192.0.2.1'",

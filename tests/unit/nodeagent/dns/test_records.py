@@ -21,11 +21,13 @@ from nodeagent.dns.message import (
     AXFR,
     CNAME,
     IXFR,
+    MX,
     NOERROR,
     NS,
     NXDOMAIN,
     PTR,
     REFUSED,
+    SERVFAIL,
     SOA,
     SRV,
     TXT,
@@ -130,6 +132,24 @@ def _data(record: message.Record) -> object:
             ],
             id="2.4.2 SRV of a headless Service",
         ),
+        pytest.param(
+            "db-0.db.default.svc.cluster.local",
+            SRV,
+            [(0, 100, 8080, parse_name("db-0.db.default.svc.cluster.local"))],
+            id="SRV of an endpoint's own name",
+        ),
+        pytest.param(
+            "_http._tcp.two.default.svc.cluster.local",
+            SRV,
+            [(0, 50, 80, parse_name("two.default.svc.cluster.local"))],
+            id="SRV of two families",
+        ),
+        pytest.param("_http._tcp.web.default.svc.cluster.local", A, ["10.96.0.50"], id="addresses of a port"),
+        pytest.param(
+            "_http._tcp.db.default.svc.cluster.local", A, ["10.244.1.2", "10.244.1.3"], id="of endpoints that have it"
+        ),
+        pytest.param("http.tcp.web.default.svc.cluster.local", A, ["10.96.0.50"], id="without underscores"),
+        pytest.param("away.default.svc.cluster.local", SRV, [(0, 100, 0, ("example", "test"))], id="SRV of an alias"),
         pytest.param("two.default.svc.cluster.local", AAAA, ["fd00::51"], id="the other family"),
         pytest.param("two.default.svc.cluster.local", A, ["10.96.0.51"], id="of two families"),
         pytest.param("fd00--9.two.default.svc.cluster.local", AAAA, ["fd00::9"], id="an endpoint"),
@@ -163,7 +183,10 @@ def test_what_there_is(records: ClusterRecords, name: str, qtype: int, data: lis
         pytest.param("_tcp.web.default.svc.cluster.local", SRV, NOERROR, id="a protocol alone"),
         pytest.param("web.default.svc.cluster.local", ANY, NOERROR, id="everything there is"),
         pytest.param("away.default.svc.cluster.local", ANY, NOERROR, id="everything there is of an alias"),
+        pytest.param("away.default.svc.cluster.local", MX, NOERROR, id="an alias for addresses and texts alone"),
         pytest.param("none.default.svc.cluster.local", ANY, NXDOMAIN, id="everything of nothing"),
+        pytest.param("_ftp._tcp.db.default.svc.cluster.local", A, NXDOMAIN, id="endpoints without such a port"),
+        pytest.param("_http._udp.db.default.svc.cluster.local", A, NXDOMAIN, id="of another protocol"),
         pytest.param("none.default.svc.cluster.local", A, NXDOMAIN, id="no such service"),
         pytest.param("web.none.svc.cluster.local", A, NXDOMAIN, id="no such namespace"),
         pytest.param("empty.default.svc.cluster.local", A, NXDOMAIN, id="headless without endpoints"),
@@ -179,6 +202,15 @@ def test_what_there_is_not(records: ClusterRecords, name: str, qtype: int, rcode
     answer = records.answer(parse_name(name), qtype)
     assert (answer.rcode, answer.records) == (rcode, ())
     assert [record.type for record in answer.authority] == [SOA]
+
+
+@pytest.mark.parametrize("qtype", [A, AAAA, CNAME, TXT, SRV, MX])
+def test_an_alias_that_no_message_can_hold(records: ClusterRecords, qtype: int) -> None:
+    """Kubernetes lets an externalName's labels be as long as the whole; written, they would be pointers."""
+    for label in ("x" * 64, "x" * 200):
+        records._services.put(_service("odd", None, type="ExternalName", externalName=f"{label}.test"))
+        answer = records.answer(parse_name("odd.default.svc.cluster.local"), qtype)
+        assert answer == Answer(SERVFAIL, authoritative=False)
 
 
 @pytest.mark.parametrize("qtype", [AXFR, IXFR])

@@ -285,6 +285,18 @@ async def test_known_answers_are_not_computed_again_until_something_changes() ->
     assert sum(counted) >= 61
 
 
+async def test_who_asks_for_signatures_is_counted() -> None:
+    def count() -> float:
+        samples = [sample for family in TALLIES.collect() for sample in family.samples]
+        return sum(one.value for one in samples if one.name == "coredns_dns_do_requests_total")
+
+    before = count()
+    async with serve(". {\n loadbalance\n}\n", ManualClock(), AliasRecords()) as (port, _):
+        for do in (True, False, True):
+            await ask(port, "three.cluster.local", do=do)
+    assert count() == before + 2
+
+
 async def test_every_question_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     clock, records = ManualClock(), AliasRecords()
     caplog.set_level("INFO")

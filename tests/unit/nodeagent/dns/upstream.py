@@ -80,11 +80,11 @@ def _read(data: bytes) -> tuple[int, list[tuple[str, int]]]:
     return answer.rcode, records
 
 
-async def ask(port: int, name: str, qtype: int = A) -> tuple[int, list[tuple[str, int]]]:
+async def ask(port: int, name: str, qtype: int = A, *, do: bool = False) -> tuple[int, list[tuple[str, int]]]:
     """The response code and the records (address or alias, ttl) that a client is told over UDP."""
     loop = asyncio.get_running_loop()
     answered = loop.create_future()
-    question = message.write_query(99, parse_name(name), qtype)
+    question = message.write_query(99, parse_name(name), qtype, do=do)
 
     class Protocol(asyncio.DatagramProtocol):
         def datagram_received(self, data: bytes, addr) -> None:

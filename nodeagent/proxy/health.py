@@ -58,15 +58,17 @@ class Healthz:
 
     def queued(self) -> None:
         """A change waits to be written."""
-        if self._behind_since is None:
+        if self._caught_up():
             self._behind_since = self._clock.monotonic()
 
     def healthy(self) -> bool:
+        since = self._behind_since
+        return since is None or self._caught_up() or self._clock.monotonic() - since < self._limit
+
+    def _caught_up(self) -> bool:
+        """Whether nothing waits of what was told; whoever asks may ask long after it was written."""
         since, synced = self._behind_since, [proxier.last_sync for proxier in self._proxiers]
-        if since is None or (synced and all(at is not None and at >= since for at in synced)):
-            self._behind_since = None
-            return True
-        return self._clock.monotonic() - since <= self._limit
+        return since is None or (bool(synced) and all(at is not None and at >= since for at in synced))
 
     async def serve(self, host: str, port: int, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises OSError when the address cannot be bound."""

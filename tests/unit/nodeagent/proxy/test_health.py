@@ -52,6 +52,19 @@ async def test_all_is_well_until_a_change_has_waited_for_too_long() -> None:
     assert healthz.healthy()
 
 
+async def test_a_change_after_one_that_was_written_waits_for_itself() -> None:
+    clock = ManualClock()
+    one = proxier(clock)
+    healthz = Healthz([one], clock, 60.0, lambda: True)
+    healthz.queued()
+    await one.sync()
+    await clock.advance(1000)
+    healthz.queued()  # nobody has asked since the first
+    assert healthz.healthy()
+    await clock.advance(60)
+    assert not healthz.healthy()
+
+
 async def test_what_is_well_is_up_to_date() -> None:
     clock, stop, eligible = ManualClock(), asyncio.Event(), [True]
     healthz = Healthz([proxier(clock)], clock, 60.0, lambda: eligible[0])

@@ -22,6 +22,12 @@ def rfc3339_micro(moment: datetime) -> str:
     return _utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def go_string(moment: datetime) -> str:
+    """As Go's time.Time prints itself: `2025-01-02 03:04:05.6 +0000 UTC`."""
+    day, _, clock = rfc3339_micro(moment).removesuffix("Z").partition("T")
+    return f"{day} {clock.rstrip('0').rstrip('.')} +0000 UTC"
+
+
 def parse(text: str) -> datetime:
     """The moment an RFC 3339 text names, in UTC. Digits beyond microseconds are dropped. Raises ValueError."""
     match = _RFC3339.fullmatch(text)

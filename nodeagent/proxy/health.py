@@ -55,25 +55,28 @@ class Healthz:
     def __init__(self, proxiers: Sequence[Proxier], clock: Clock, limit: float, eligible: Callable[[], bool]) -> None:
         self._proxiers, self._clock, self._limit, self._eligible = proxiers, clock, limit, eligible
         self._behind_since: float | None = None
+        self._started = clock.monotonic()
 
     def queued(self) -> None:
         """A change waits to be written."""
-        if self._behind_since is None:
+        if self._caught_up():
             self._behind_since = self._clock.monotonic()
 
     def healthy(self) -> bool:
+        since = self._behind_since
+        return since is None or self._caught_up() or self._clock.monotonic() - since < self._limit
+
+    def _caught_up(self) -> bool:
+        """Whether nothing waits of what was told; whoever asks may ask long after it was written."""
         since, synced = self._behind_since, [proxier.last_sync for proxier in self._proxiers]
-        if since is None or (synced and all(at is not None and at >= since for at in synced)):
-            self._behind_since = None
-            return True
-        return self._clock.monotonic() - since <= self._limit
+        return since is None or (bool(synced) and all(at is not None and at >= since for at in synced))
 
     async def serve(self, host: str, port: int, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises OSError when the address cannot be bound."""
         app = web.Application()
         app.on_response_prepare.append(unnamed)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/livez", self._livez)
+        app.router.add_route("*", "/healthz", self._healthz)
+        app.router.add_route("*", "/livez", self._livez)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -83,20 +86,31 @@ class Healthz:
             await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return self._answer(self.healthy() and self._eligible())
+        eligible = self._eligible()
+        well = self.healthy() and eligible
+        return _json(f'{self._times(well)}, "nodeEligible": {json.dumps(eligible)}}}', well)
 
     async def _livez(self, _: web.Request) -> web.Response:
-        return self._answer(self.healthy())
+        well = self.healthy()
+        return _json(f"{self._times(well)}}}", well)
 
-    def _answer(self, well: bool) -> web.Response:
-        now = self._clock.now()
-        behind = 0.0 if well or self._behind_since is None else self._clock.monotonic() - self._behind_since
-        body = {
-            "lastUpdated": times.rfc3339_micro(now - timedelta(seconds=behind)),
-            "currentTime": times.rfc3339_micro(now),
-            "nodeEligible": self._eligible(),
-        }
-        return _json(body, 200 if well else 503)
+    def _times(self, well: bool) -> str:
+        """The beginning of an answer, with upstream's spaces. What is well is up to date, whenever it was written."""
+        now = self._moment(self._clock.monotonic())
+        updated = now if well else self._moment(self._last_updated())
+        return f'{{"lastUpdated": "{updated}","currentTime": "{now}"'
+
+    def _last_updated(self) -> float:
+        """Monotonic: the last sync of a family that is behind, or else of any; the start, before there was one."""
+        since = self._behind_since
+        synced = [self._started if one.last_sync is None else one.last_sync for one in self._proxiers]
+        behind = [at for at in synced if since is not None and at < since]
+        return behind[0] if behind else max(synced, default=self._started)
+
+    def _moment(self, at: float) -> str:
+        """As Go prints a time of its own clock. at: monotonic."""
+        moment = self._clock.now() - timedelta(seconds=self._clock.monotonic() - at)
+        return f"{times.go_string(moment)} m=+{at - self._started:.9f}"
 
 
 class ServiceHealth:
@@ -135,17 +149,17 @@ class ServiceHealth:
 
         async def answer(_: web.Request) -> web.Response:
             count = proxier.local_ready(*service)
-            body = {
+            body: dict[str, Any] = {
                 "service": {"namespace": service[0], "name": service[1]},
                 "localEndpoints": count,
                 "serviceProxyHealthy": self._healthy(),
             }
-            well = 200 if count and self._healthy() else 503
-            return _json(body, well, {"X-Load-Balancing-Endpoint-Weight": str(count)})
+            well = bool(count) and body["serviceProxyHealthy"]
+            return _json(json.dumps(body, indent="\t"), well, {"X-Load-Balancing-Endpoint-Weight": str(count)})
 
         app = web.Application()
         app.on_response_prepare.append(unnamed)
-        app.router.add_get("/{path:.*}", answer)
+        app.router.add_route("*", "/{path:.*}", answer)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -161,6 +175,6 @@ class ServiceHealth:
         self._runners[proxier.label, port] = (serves, runner)
 
 
-def _json(body: object, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+def _json(body: str, well: bool, headers: Mapping[str, str] | None = None) -> web.Response:
     plain = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=json.dumps(body), status=status, headers={**plain, **(headers or {})})
+    return web.Response(body=body, status=200 if well else 503, headers={**plain, **(headers or {})})

@@ -157,7 +157,8 @@ def slice_service(endpoint_slice: Object) -> str | None:
 def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[str, str], list[Endpoint]]:
     """The endpoints of a Service by (port name, protocol), sorted, each address and port once.
 
-    An address that is in two slices counts once; the ready one wins (the API's advice for readers of slices).
+    An address that is in two slices counts once; the ready one wins (the API's advice for readers of slices), and of
+    two that are equal in this the one that is said to be on this node.
     """
     found: dict[tuple[str, str], dict[str, Endpoint]] = {}
     for endpoint_slice in sorted(slices, key=lambda one: str(one["metadata"].get("name"))):
@@ -171,7 +172,10 @@ def endpoints(slices: Iterable[Object], node: str, family: int) -> dict[tuple[st
             group = found.setdefault((port.get("name") or "", protocol), {})
             for entry in endpoint_slice.get("endpoints") or ():
                 endpoint = _endpoint(entry, number, node, family)
-                if endpoint is not None and ((text := str(endpoint)) not in group or endpoint.ready):
+                if endpoint is None:
+                    continue
+                known = group.setdefault(text := str(endpoint), endpoint)
+                if known is not endpoint and (endpoint.ready, endpoint.local) > (known.ready, known.local):
                     group[text] = endpoint
     return {key: [group[name] for name in sorted(group)] for key, group in found.items()}
 

@@ -57,8 +57,7 @@ def go_time(text: str | None) -> Verbatim:
     """A time of the API as Go's time.Time prints itself: `2025-01-02 03:04:05.6 +0000 UTC`."""
     if not text:
         return Verbatim("0001-01-01 00:00:00 +0000 UTC")
-    day, _, clock = times.rfc3339_micro(times.parse(text)).removesuffix("Z").partition("T")
-    return Verbatim(f"{day} {clock.rstrip('0').rstrip('.') if '.' in clock else clock} +0000 UTC")
+    return Verbatim(times.go_string(times.parse(text)))
 
 
 def go_selector(selector: Mapping[str, Any]) -> Verbatim:

@@ -10,7 +10,7 @@ from nodeagent.proxy.pieces import in_pieces
 from . import names
 from .plan import PortPlan
 from .state import Change, State
-from .table import BASE_CHAINS, address_type, containers
+from .table import BASE_CHAINS, CHAIN_COMMENTS, address_type, containers
 
 _AT_ONCE = 1000  # elements in one command
 
@@ -96,7 +96,7 @@ def _table_lines(table: _Table, present: Present, family: int, *, anew: bool) ->
 
 def _change_text(change: Change, table: _Table) -> str:
     to = table.name
-    lines = [f"add chain {to} {name}\n" for name in change.made if name not in BASE_CHAINS]
+    lines = [f"add chain {to} {_with_comment(name)}\n" for name in change.made if name not in BASE_CHAINS]
     lines += [f"flush chain {to} {name}\n" for name in change.chains if name not in change.made]
     lines += [f"flush chain {to} {name}\n" for name in change.drop]
     lines += [f"delete chain {to} {name}\n" for name in change.remove]
@@ -113,6 +113,11 @@ def _change_text(change: Change, table: _Table) -> str:
         texts = ((name, _element(key, *value)) for (name, key), value in change.add_elements.items())
         lines += [f"add element {to} {name} {{ {some} }}\n" for name, some in _by_container(texts)]
     return "".join(lines)
+
+
+def _with_comment(chain: str) -> str:
+    comment = CHAIN_COMMENTS.get(chain)
+    return f'{chain} {{ comment "{comment}" ; }}' if comment else chain
 
 
 def _element(key: str, verdict: str, comment: str) -> str:

@@ -46,6 +46,8 @@ SETS = {
     names.NODEPORT_IPS: (_ADDRESS, "IPs that accept NodePort traffic"),
 }
 
+CHAIN_COMMENTS = {names.REJECT: "helper for @no-endpoint-services / @no-endpoint-nodeports"}
+
 
 def address_type(family: int) -> str:
     return f"ipv{family}_addr"

@@ -9,7 +9,7 @@ import pytest
 
 from apimachinery.cache.lister import Lister
 from apimachinery.kit.clock import ManualClock
-from nodeagent.proxy.health import DELETION_TAINT, Eligibility, Healthz
+from nodeagent.proxy.health import DELETION_TAINT, Eligibility, Healthz, ServiceHealth
 from nodeagent.proxy.iptables.rules import IptablesRules
 from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.proxy.proxier import SLICES_OF_SERVICE, Proxier
@@ -31,10 +31,10 @@ def test_a_node_on_its_way_out_gets_no_new_traffic(seen: list[dict[str, Any]], e
     assert eligibility() is eligible
 
 
-def proxier(clock: ManualClock) -> Proxier:
-    slices = Lister()
+def proxier(clock: ManualClock, services: Lister | None = None) -> Proxier:
+    slices, services = Lister(), services or Lister()
     slices.add_index(SLICES_OF_SERVICE, lambda _: ())
-    return Proxier("node-1", Lister(), slices, IptablesRules(Model(), Settings()), 4, NodeView(), clock, lambda _: 0)
+    return Proxier("node-1", services, slices, IptablesRules(Model(), Settings()), 4, NodeView(), clock, lambda _: 0)
 
 
 async def test_all_is_well_until_a_change_has_waited_for_too_long() -> None:
@@ -50,6 +50,19 @@ async def test_all_is_well_until_a_change_has_waited_for_too_long() -> None:
     assert not healthz.healthy()
     await one.sync()
     assert healthz.healthy()
+
+
+async def test_a_change_after_one_that_was_written_waits_for_itself() -> None:
+    clock = ManualClock()
+    one = proxier(clock)
+    healthz = Healthz([one], clock, 60.0, lambda: True)
+    healthz.queued()
+    await one.sync()
+    await clock.advance(1000)
+    healthz.queued()  # nobody has asked since the first
+    assert healthz.healthy()
+    await clock.advance(60)
+    assert not healthz.healthy()
 
 
 async def test_what_is_well_is_up_to_date() -> None:
@@ -69,7 +82,40 @@ async def test_what_is_well_is_up_to_date() -> None:
             eligible[0] = not tainted
             async with session.get(path) as response:
                 said = await response.json()
-            assert (response.status, said["nodeEligible"]) == (status, not tainted)
+            assert (response.status, said.get("nodeEligible")) == (status, None if path == "/livez" else not tainted)
             assert (said["lastUpdated"] == said["currentTime"]) is (status == 200)
+        async with session.post("/healthz") as response:
+            text = await response.text()
+        assert text == (
+            '{"lastUpdated": "2025-01-01 00:00:00 +0000 UTC m=+0.000000000",'
+            '"currentTime": "2025-01-01 00:01:10 +0000 UTC m=+70.000000000", "nodeEligible": true}'
+        )
     stop.set()
     await serving
+
+
+async def test_a_service_health_check_answers_whoever_asks_in_upstreams_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    services = Lister()
+    services.put(
+        {
+            "metadata": {"namespace": "ns1", "name": "svc1"},
+            "spec": {
+                "type": "LoadBalancer", "clusterIP": "172.30.0.41", "externalTrafficPolicy": "Local",
+                "healthCheckNodePort": port, "ports": [{"name": "p80", "port": 80, "nodePort": 3001}],
+            },
+        }
+    )  # fmt: skip
+    one = proxier(ManualClock(), services)
+    await one.sync()
+    health = ServiceHealth(lambda: True, lambda *_: None)
+    await health.serve(one)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session, session.post("/any") as response:
+        text = await response.text()
+    assert response.status == 503 and response.headers["X-Load-Balancing-Endpoint-Weight"] == "0"
+    assert text == (
+        '{\n\t"service": {\n\t\t"namespace": "ns1",\n\t\t"name": "svc1"\n\t},'
+        '\n\t"localEndpoints": 0,\n\t"serviceProxyHealthy": true\n}'
+    )
+    await health.close()

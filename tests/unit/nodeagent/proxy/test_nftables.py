@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.proxy.nftables import names
-from nodeagent.proxy.nftables.plan import Element, Rules, plan_port
+from nodeagent.proxy.nftables.plan import Element, PortPlan, Rules, plan_port
 from nodeagent.proxy.nftables.render import Present, leftover, plan_whole, render_change, render_whole
 from nodeagent.proxy.nftables.rules import is_whole
 from nodeagent.proxy.nftables.state import Change, State, Value, merge
-from nodeagent.proxy.nftables.table import MAPS, SETS
-from nodeagent.proxy.node import NodeView
+from nodeagent.proxy.nftables.table import MAPS, SETS, fixed_chains
+from nodeagent.proxy.node import NodeView, Settings
 from nodeagent.proxy.services import Endpoint, ServicePort
 
 VIEW = NodeView(cluster_cidr="10.0.0.0/8", node_ip="192.0.2.1")
@@ -86,6 +86,13 @@ def test_source_ranges() -> None:
     assert plan.chains[chain] == ("ip saddr != { 192.0.2.0/24, 198.51.100.0/25, 203.0.113.7/32 } drop",)
     everybody = plan_port(port(balancer_ips=("203.0.113.7",), source_ranges=("0.0.0.0/0",)), [ONE], VIEW)
     assert chain not in everybody.chains
+
+
+def test_the_chain_that_rejects_says_who_leads_to_it() -> None:
+    plan = PortPlan(chains=fixed_chains(Settings(), VIEW))
+    comment = "helper for @no-endpoint-services / @no-endpoint-nodeports"
+    line = f'add chain ip kube-proxy reject-chain {{ comment "{comment}" ; }}\n'
+    assert line in "".join(render_whole(State(), None, 4, [plan]))
 
 
 def test_affinity_comes_before_chance() -> None:

@@ -113,6 +113,14 @@ def test_an_address_in_two_slices_counts_once_and_ready_wins() -> None:
     assert [endpoint.ready for endpoint in found(early, late)] == [True]
 
 
+def test_an_address_that_one_of_two_slices_puts_on_this_node_is_on_it() -> None:
+    here = slice_of({"addresses": ["10.244.1.2"], "nodeName": "node-1"})
+    nowhere = {**slice_of({"addresses": ["10.244.1.2"]}), "metadata": {"name": "web-2", "namespace": "default"}}
+    assert [endpoint.local for endpoint in found(here, nowhere)] == [True]
+    late = slice_of({"addresses": ["10.244.1.2"], "nodeName": "node-1", "conditions": {"ready": False}})
+    assert [(endpoint.ready, endpoint.local) for endpoint in found(late, nowhere)] == [(True, False)]
+
+
 @pytest.mark.parametrize(
     "address",
     [

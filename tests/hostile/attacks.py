@@ -135,8 +135,9 @@ def named(namespace: str) -> Iterator[Attack]:
     for (name, body), media in itertools.product(BODIES.items(), MEDIA):
         yield Attack(f"POST {name}, {media[:40]}", request("POST", maps, body, media), refused=True)
         for method in ("PUT", "PATCH", "DELETE"):
-            # What deletes or changes something in earnest is no test of refusals.
-            path = f"{target}?fieldManager=f&dryRun=All"
+            # What deletes or changes something in earnest is no test of refusals; a deletion does not heed the query
+            # beside a body.
+            path = f"{maps}/nothing" if method == "DELETE" else f"{target}?fieldManager=f&dryRun=All"
             yield Attack(f"{method} {name}, {media[:40]}", request(method, path, body, media))
     for patch, media in itertools.product(PATCHES, MEDIA[3:7]):
         yield Attack(f"PATCH {patch[:60]!r}", request("PATCH", f"{target}?fieldManager=f&dryRun=All", patch, media))

@@ -67,7 +67,8 @@ def _asked(
             continue
         value = quote(chance.choice(_FEW_VALUES), safe="%=,()!")
         asked = f"{where}?{fixed}{parameter['name']}={value}"
-        yield Attack(f"{method} {asked}", request(method.upper(), asked, b"{}"))
+        # A deletion's options are its body's, if it has one: then `dryRun` of the query does not count.
+        yield Attack(f"{method} {asked}", request(method.upper(), asked, b"" if method == "delete" else b"{}"))
     asked = f"{where}?{fixed}fieldManager=f&fieldValidation={chance.choice(('Strict', 'Warn', 'Ignore'))}"
     taken = (operation.get("requestBody") or {}).get("content")
     if not taken:
@@ -86,11 +87,12 @@ def _bodies(kind: Kind | None, method: str, namespace: str, chance: random.Rando
         whole = {"apiVersion": kind.api_version, "kind": kind.kind, **kind.body}
         whole["metadata"] = {**whole.get("metadata", {}), "name": name}
     whole = orjson.loads(orjson.dumps(whole).replace(b"{namespace}", namespace.encode()))
-    yield orjson.dumps(whole)
+    dry = {"dryRun": ["All"]} if method == "delete" else {}
+    yield orjson.dumps({**whole, **dry})
     for _ in range(SPOILT):
         spoilt = copied(whole)
         for _ in range(chance.randint(1, 2)):
             documents.spoil(spoilt, chance)
-        yield orjson.dumps(spoilt)
-    yield orjson.dumps({**whole, chance.choice(sorted(whole)): chance.choice(documents.WRONG)})
+        yield orjson.dumps({**spoilt, **dry})
+    yield orjson.dumps({**whole, chance.choice(sorted(whole)): chance.choice(documents.WRONG), **dry})
     yield chance.choice(PATCHES) if method == "patch" else b""

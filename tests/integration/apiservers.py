@@ -27,7 +27,9 @@ class ApiServer(ControlPlane):
         config = AllInOneConfig(data_dir=self.directory, etcd_servers=servers, port=self.port)
         if not self.kubeconfig.exists():
             prepare(config)
-        return [sys.executable, "-m", "controlplane.apiserver", *flags(config), *self._more]
+        named = {flag.partition("=")[0] for flag in self._more}
+        usual = [flag for flag in flags(config) if flag.partition("=")[0] not in named]
+        return [sys.executable, "-m", "controlplane.apiserver", *usual, *self._more]
 
     def launch(self) -> None:
         """Start, and wait for nothing."""

@@ -225,6 +225,20 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert len(refused.value.problems) == 4
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\nb: c: d\n", "yaml: line 2: mapping values are not allowed in this context"),
+        (f"apiVersion: {API_VERSION}\nkind: {KIND}\nparallelism: 1\nparallelism: 2\n",
+         'strict decoding error: yaml: unmarshal errors:\n  line 4: key "parallelism" already set in map'),
+    ],
+)  # fmt: skip
+def test_faults_of_yaml_are_told_as_go_tells_them(tmp_path: Path, text: str, problem: str) -> None:
+    (file := tmp_path / "scheduler.yaml").write_text(text)
+    read_file(file, problems := Problems())
+    assert list(problems) == [f"{file}: {problem}"]
+
+
 def test_no_file_and_no_configuration(tmp_path: Path) -> None:
     problems = Problems()
     read_file(tmp_path / "none", problems)

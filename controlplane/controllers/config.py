@@ -84,7 +84,8 @@ _FORMER = {
 class ControllersConfig(ComponentConfig):
     """What `wire.build` needs. Durations are seconds.
 
-    root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing.
+    root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing. root_ca_file: where
+    it was read.
     cluster_cidr: where nodes get their pod subnets from; None allocates none.
     node_mask: prefix length of each node's subnet. second_cluster_cidr, second_node_mask: of the other family, on
     dual-stack clusters.
@@ -96,6 +97,7 @@ class ControllersConfig(ComponentConfig):
 
     controllers: tuple[str, ...] = ("*",)
     root_ca: bytes | None = None
+    root_ca_file: Path | None = None
     cluster_cidr: Network | None = None
     service_cidr: Network | None = None
     second_service_cidr: Network | None = None
@@ -151,6 +153,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         **component,
         controllers=_controllers(args),
         root_ca=root_ca,
+        root_ca_file=args.root_ca_file,
         cluster_cidr=clusters[0] if clusters else None,
         service_cidr=services[0] if services else None,
         second_service_cidr=services[1] if len(services) > 1 else None,

@@ -8,6 +8,7 @@ from apimachinery.client.rest import Client
 from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.config import ConfigError, FlagError
 from controlplane.controllers.config import ControllersConfig, parse
+from controlplane.controllers.configz import shown
 from controlplane.controllers.hpa_replicas import Caution
 
 _KUBECONFIG = """
@@ -162,3 +163,24 @@ def test_paths_for_everybody(kubeconfig: str) -> None:
     assert "/livez" not in parse([kubeconfig, "--authorization-always-allow-paths="]).open_paths
     with pytest.raises(ConfigError, match=r"--authorization-always-allow-paths: only trailing \* allowed in"):
         parse([kubeconfig, "--authorization-always-allow-paths=/a*b"])
+
+
+def test_configz_shows_what_is_in_force_with_upstreams_names(kubeconfig: str) -> None:
+    flags = ["--allocate-node-cidrs", "--cluster-cidr=10.244.0.0/16", "--controllers=*,-ttl", "--leader-elect=false"]
+    flags += ["--node-monitor-grace-period=20s", "--horizontal-pod-autoscaler-sync-period=5s"]
+    found = shown(parse([kubeconfig, *flags]))["kubecontrollermanager.config.k8s.io"]
+    assert found["Generic"] == {
+        "Address": "0.0.0.0",
+        "ClientConnection": {"Kubeconfig": kubeconfig.partition("=")[2]},
+        "LeaderElection": {
+            "LeaderElect": False, "LeaseDuration": "15s", "RenewDeadline": "10s", "RetryPeriod": "2s",
+            "ResourceLock": "leases", "ResourceName": "kube-controller-manager", "ResourceNamespace": "kube-system",
+        },
+        "Controllers": ["*", "-ttl"],
+    }  # fmt: skip
+    shared = {"NodeMonitorPeriod": "5s", "ClusterCIDR": "10.244.0.0/16", "AllocateNodeCIDRs": True}
+    assert found["KubeCloudShared"] == shared and found["NodeIPAMController"]["NodeCIDRMaskSizeIPv4"] == 24
+    assert found["NodeLifecycleController"]["NodeMonitorGracePeriod"] == "20s"
+    assert found["HPAController"]["HorizontalPodAutoscalerSyncPeriod"] == "5s"
+    assert found["CSRSigningController"]["ClusterSigningDuration"] == "8760h0m0s"
+    assert found["GarbageCollectorController"] == {"EnableGarbageCollector": True}

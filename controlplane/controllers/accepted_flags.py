@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimachinery.kit.config import boolean
 from apimachinery.kit.flags import Kind, integer
-from apimachinery.meta.common_flags import duration, unsupported
+from apimachinery.meta.common_flags import duration
 
 # How many objects of a kind are worked on at the same time: as many as there are.
 _CONCURRENT = (
@@ -17,8 +17,6 @@ _PERIODS = (
     "endpointslice-updates-batch-period", "min-resync-period", "mirroring-endpointslice-updates-batch-period",
     "namespace-sync-period", "pvclaimbinder-sync-period", "resource-quota-sync-period", "route-reconciliation-period",
 )  # fmt: skip
-_SIGNERS = ("kube-apiserver-client", "kubelet-client", "kubelet-serving", "legacy-unknown")
-_ONE_AUTHORITY = "one authority signs for all: --cluster-signing-cert-file"
 _RECYCLER = (
     "increment-timeout-nfs", "minimum-timeout-hostpath", "minimum-timeout-nfs", "timeout-increment-hostpath",
 )  # fmt: skip
@@ -46,9 +44,4 @@ ACCEPTED: dict[str, Kind] = {
     **{f"concurrent-{what}-syncs": integer for what in _CONCURRENT},
     **dict.fromkeys(_PERIODS, duration),
     **{f"pv-recycler-{what}": integer for what in _RECYCLER},
-    **{
-        f"cluster-signing-{signer}-{what}-file": unsupported(_ONE_AUTHORITY)
-        for signer in _SIGNERS
-        for what in ("cert", "key")
-    },
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from apimachinery.client.component import ComponentConfig, flag_parser, given, positive_seconds, read_flags
@@ -13,6 +13,7 @@ from apimachinery.kit.config import Problems, boolean
 from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.addresses import parse_cidr
 from controlplane.controllers.accepted_flags import ACCEPTED
+from controlplane.controllers.config_signing import Authorities, add_flags, read_authorities
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
@@ -89,9 +90,9 @@ class ControllersConfig(ComponentConfig):
     cluster_cidr: where nodes get their pod subnets from; None allocates none.
     node_mask: prefix length of each node's subnet. second_cluster_cidr, second_node_mask: of the other family, on
     dual-stack clusters.
-    signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
-    certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets;
-    legacy_token_period: how long those may be unused.
+    signing: the authorities that sign certificate requests; signing_duration: how long their certificates hold at
+    most. token_key: file of the key that signs tokens which are kept in Secrets; legacy_token_period: how long those
+    may be unused.
     Eviction rates are nodes a second; hpa_down_window: how long a recommendation counts against scaling down.
     """
 
@@ -116,8 +117,7 @@ class ControllersConfig(ComponentConfig):
     hpa_caution: Caution = USUAL
     terminated_pod_threshold: int = 12500
     disable_force_detach: bool = False
-    signing_cert: Path | None = None
-    signing_key: Path | None = None
+    signing: Authorities = field(default_factory=dict)
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
     legacy_token_period: float = 365 * 86400.0
@@ -135,8 +135,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     args = _parser().read(argv)
     problems = Problems()
     component = read_flags(args, problems)
-    if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
-        problems.add("--cluster-signing-cert-file", "needs --cluster-signing-key-file, and the reverse")
+    authorities = read_authorities(args, problems)
     clusters = _networks("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else []
     if args.allocate_node_cidrs and not args.cluster_cidr:
         problems.add("--cluster-cidr", "is needed by --allocate-node-cidrs")
@@ -176,8 +175,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         ),
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
         disable_force_detach=bool(args.disable_force_detach_on_timeout),
-        signing_cert=args.cluster_signing_cert_file,
-        signing_key=args.cluster_signing_key_file,
+        signing=authorities,
         signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
         legacy_token_period=seconds["--legacy-service-account-token-clean-up-period"],
@@ -203,8 +201,7 @@ def _parser() -> FlagParser:
     add("--service-cluster-ip-range", default="")
     add("--service-account-private-key-file", type=Path)
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
-    add("--cluster-signing-cert-file", type=Path)
-    add("--cluster-signing-key-file", type=Path)
+    add_flags(parser)
     for flag, (usual, text) in _DURATIONS.items():
         add(flag, default=usual, help=f"{text} ({usual})")
     for flag, (share, text) in _SHARES.items():

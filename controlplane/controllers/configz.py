@@ -7,9 +7,16 @@ from typing import Any
 
 from apimachinery.meta.times import format_duration
 from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.config_signing import SIGNERS
 
 GROUP = "kubecontrollermanager.config.k8s.io"
 _HPA = "HorizontalPodAutoscaler"
+_SIGNERS = {
+    "kubelet-serving": "KubeletServing",
+    "kubelet-client": "KubeletClient",
+    "kube-apiserver-client": "KubeAPIServerClient",
+    "legacy-unknown": "LegacyUnknown",
+}
 
 
 def shown(config: ControllersConfig) -> dict[str, Any]:
@@ -24,11 +31,7 @@ def shown(config: ControllersConfig) -> dict[str, Any]:
                 "AllocateNodeCIDRs": config.cluster_cidr is not None,
             },
             "AttachDetachController": {"DisableForceDetachOnTimeout": config.disable_force_detach},
-            "CSRSigningController": {
-                "ClusterSigningCertFile": _text(config.signing_cert),
-                "ClusterSigningKeyFile": _text(config.signing_key),
-                "ClusterSigningDuration": format_duration(config.signing_duration),
-            },
+            "CSRSigningController": _signing(config),
             "GarbageCollectorController": {
                 "EnableGarbageCollector": config.enabled("garbage-collector-controller", by_default=True)
             },
@@ -61,6 +64,22 @@ def _autoscaling(config: ControllersConfig) -> dict[str, Any]:
         f"{_HPA}CPUInitializationPeriod": format_duration(caution.cpu_initialization),
         f"{_HPA}InitialReadinessDelay": format_duration(caution.readiness_delay),
     }
+
+
+def _signing(config: ControllersConfig) -> dict[str, Any]:
+    """One authority for all is shown as that."""
+    pairs = set(config.signing.values())
+    for_all = pairs.pop() if len(config.signing) == len(SIGNERS) and len(pairs) == 1 else None
+    cert, key = for_all or ("", "")
+    own = {} if for_all else config.signing
+    each = {
+        f"{shown_as}SignerConfiguration": dict(
+            zip(("CertFile", "KeyFile"), map(str, own.get(SIGNERS[called], ("", ""))), strict=True)
+        )
+        for called, shown_as in _SIGNERS.items()
+    }
+    files = {"ClusterSigningCertFile": str(cert), "ClusterSigningKeyFile": str(key)}
+    return {**files, **each, "ClusterSigningDuration": format_duration(config.signing_duration)}
 
 
 def _node_ipam(config: ControllersConfig) -> dict[str, Any]:

@@ -128,17 +128,42 @@ def test_upstreams_flags_start_ours(kubeconfig: str) -> None:
             "--feature-gates=Nonsense=true",
             'invalid argument "Nonsense=true" for "--feature-gates" flag: unrecognized feature gate: Nonsense',
         ),
-        (
-            "--cluster-signing-kubelet-client-key-file=x",
-            'invalid argument "x" for "--cluster-signing-kubelet-client-key-file" flag: '
-            "one authority signs for all: --cluster-signing-cert-file",
-        ),
     ],
 )
 def test_what_cannot_be_read(kubeconfig: str, flag: str, told: str) -> None:
     with pytest.raises(FlagError) as wrong:
         parse([kubeconfig, flag])
     assert str(wrong.value) == told and wrong.value.usage.startswith("Usage:\n  kube-controller-manager [flags]\n")
+
+
+def test_signers_have_one_authority_or_each_its_own(kubeconfig: str) -> None:
+    assert parse([kubeconfig]).signing == {}
+    for_all = parse([kubeconfig, "--cluster-signing-cert-file=c", "--cluster-signing-key-file=k"])
+    assert len(for_all.signing) == 4 and set(for_all.signing.values()) == {(Path("c"), Path("k"))}
+    said = shown(for_all)["kubecontrollermanager.config.k8s.io"]["CSRSigningController"]
+    assert said["ClusterSigningCertFile"] == "c"
+    assert said["KubeletServingSignerConfiguration"] == {"CertFile": "", "KeyFile": ""}
+    own = parse([
+        kubeconfig, "--cluster-signing-kubelet-client-cert-file=c", "--cluster-signing-kubelet-client-key-file=k",
+    ])  # fmt: skip
+    assert own.signing == {"kubernetes.io/kube-apiserver-client-kubelet": (Path("c"), Path("k"))}
+    said = shown(own)["kubecontrollermanager.config.k8s.io"]["CSRSigningController"]
+    assert said["ClusterSigningCertFile"] == ""
+    assert said["KubeletClientSignerConfiguration"] == {"CertFile": "c", "KeyFile": "k"}
+
+
+def test_authorities_that_are_not_whole(kubeconfig: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse([
+            kubeconfig, "--cluster-signing-cert-file=c", "--cluster-signing-key-file=k",
+            "--cluster-signing-kubelet-serving-key-file=k", "--cluster-signing-legacy-unknown-cert-file=c",
+        ])  # fmt: skip
+    both = "cannot specify --cluster-signing-{cert,key}-file and other --cluster-signing-*-file flags at the same time"
+    assert refused.value.problems == [
+        '"cluster-signing-kubelet-serving": cannot specify key without cert',
+        '"cluster-signing-legacy-unknown": cannot specify cert without key',
+        f"--cluster-signing-cert-file: {both}",
+    ]
 
 
 def test_the_garbage_collector_may_be_left_out(kubeconfig: str) -> None:

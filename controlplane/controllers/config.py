@@ -117,6 +117,8 @@ class ControllersConfig(ComponentConfig):
     hpa_caution: Caution = USUAL
     terminated_pod_threshold: int = 12500
     disable_force_detach: bool = False
+    max_endpoints_per_slice: int = 100
+    dynamic_provisioning: bool = True
     signing: Authorities = field(default_factory=dict)
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
@@ -146,6 +148,9 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     for flag in _SHARES:
         if (share := given(args, flag)) < 0.0:
             problems.add(flag, f"{share:g} is less than nothing")
+    if not 1 <= (asked := args.max_endpoints_per_slice) <= 1000:
+        bound = "less than 1" if asked < 1 else "more than 1000"
+        problems.add("--max-endpoints-per-slice", f"must not be {bound}, but got {asked}")
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
     problems.raise_if_any()
     return ControllersConfig(
@@ -175,6 +180,8 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         ),
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
         disable_force_detach=bool(args.disable_force_detach_on_timeout),
+        max_endpoints_per_slice=args.max_endpoints_per_slice,
+        dynamic_provisioning=args.enable_dynamic_provisioning,
         signing=authorities,
         signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
@@ -208,6 +215,8 @@ def _parser() -> FlagParser:
         add(flag, type=float, default=share, help=f"{text} ({share:g})")
     add("--large-cluster-size-threshold", type=int, default=50, help="a zone of so many nodes or fewer is small (50)")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
+    add("--max-endpoints-per-slice", type=int, default=100, help="at most 1000 (100)")
+    add("--enable-dynamic-provisioning", type=boolean, nargs="?", const=True, default=True)
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
     return parser
 

@@ -32,6 +32,7 @@ def shown(config: ControllersConfig) -> dict[str, Any]:
             },
             "AttachDetachController": {"DisableForceDetachOnTimeout": config.disable_force_detach},
             "CSRSigningController": _signing(config),
+            "EndpointSliceController": {"MaxEndpointsPerSlice": config.max_endpoints_per_slice},
             "GarbageCollectorController": {
                 "EnableGarbageCollector": config.enabled("garbage-collector-controller", by_default=True)
             },
@@ -44,6 +45,9 @@ def shown(config: ControllersConfig) -> dict[str, Any]:
                 "NodeMonitorGracePeriod": format_duration(config.node_monitor_grace_period),
                 "LargeClusterSizeThreshold": config.large_cluster_size_threshold,
                 "UnhealthyZoneThreshold": config.unhealthy_zone_threshold,
+            },
+            "PersistentVolumeBinderController": {
+                "VolumeConfiguration": {"EnableDynamicProvisioning": config.dynamic_provisioning}
             },
             "PodGCController": {"TerminatedPodGCThreshold": config.terminated_pod_threshold},
             "SAController": {

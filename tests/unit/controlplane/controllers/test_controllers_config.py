@@ -118,6 +118,14 @@ def test_upstreams_flags_start_ours(kubeconfig: str) -> None:
         "--logging-format=json",
     ])  # fmt: skip
     assert (config.bind_address, config.secure_port, config.terminated_pod_threshold) == ("192.168.4.21", 10001, 12000)
+    assert config.max_endpoints_per_slice == 200 and config.dynamic_provisioning
+    assert not parse([kubeconfig, "--enable-dynamic-provisioning=false"]).dynamic_provisioning
+
+
+@pytest.mark.parametrize(("asked", "told"), [(0, "less than 1, but got 0"), (1001, "more than 1000, but got 1001")])
+def test_bounds_of_slices(kubeconfig: str, asked: int, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"^--max-endpoints-per-slice: must not be {told}$"):
+        parse([kubeconfig, f"--max-endpoints-per-slice={asked}"])
 
 
 @pytest.mark.parametrize(

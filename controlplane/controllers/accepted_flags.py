@@ -6,12 +6,8 @@ from apimachinery.kit.config import boolean
 from apimachinery.kit.flags import Kind, integer
 from apimachinery.meta.common_flags import duration
 
-# How many objects of a kind are worked on at the same time: as many as there are.
-_CONCURRENT = (
-    "cron-job", "daemonset", "deployment", "endpoint", "ephemeralvolume", "gc", "horizontal-pod-autoscaler", "job",
-    "namespace", "rc", "replicaset", "resource-quota", "service", "service-endpoint", "serviceaccount-token",
-    "statefulset", "ttl-after-finished", "validating-admission-policy-status",
-)  # fmt: skip
+# One worker is enough there, or another component's work.
+_CONCURRENT = ("service", "serviceaccount-token", "ttl-after-finished", "validating-admission-policy-status")
 _PERIODS = (
     "attach-detach-reconcile-sync-period", "controller-start-interval", "endpoint-updates-batch-period",
     "endpointslice-updates-batch-period", "min-resync-period", "mirroring-endpointslice-updates-batch-period",
@@ -34,7 +30,6 @@ ACCEPTED: dict[str, Kind] = {
     "external-cloud-volume-plugin": str,
     "flex-volume-plugin-dir": str,
     "leader-migration-config": str,
-    "mirroring-concurrent-service-endpoint-syncs": integer,
     "mirroring-max-endpoints-per-subset": integer,
     "pv-recycler-pod-template-filepath-hostpath": str,
     "pv-recycler-pod-template-filepath-nfs": str,

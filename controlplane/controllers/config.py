@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from apimachinery.client.component import ComponentConfig, flag_parser, given, p
 from apimachinery.kit.config import Problems, boolean
 from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.addresses import parse_cidr
+from controlplane.controllers import config_signing, config_workers
 from controlplane.controllers.accepted_flags import ACCEPTED
-from controlplane.controllers.config_signing import Authorities, add_flags, read_authorities
+from controlplane.controllers.config_signing import Authorities, read_authorities
+from controlplane.controllers.config_workers import USUAL_WORKERS, read_workers
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
@@ -93,6 +95,7 @@ class ControllersConfig(ComponentConfig):
     signing: the authorities that sign certificate requests; signing_duration: how long their certificates hold at
     most. token_key: file of the key that signs tokens which are kept in Secrets; legacy_token_period: how long those
     may be unused.
+    workers: by controller, how many objects it works on at once.
     Eviction rates are nodes a second; hpa_down_window: how long a recommendation counts against scaling down.
     """
 
@@ -119,6 +122,7 @@ class ControllersConfig(ComponentConfig):
     disable_force_detach: bool = False
     max_endpoints_per_slice: int = 100
     dynamic_provisioning: bool = True
+    workers: Mapping[str, int] = field(default_factory=lambda: USUAL_WORKERS)
     signing: Authorities = field(default_factory=dict)
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
@@ -137,7 +141,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     args = _parser().read(argv)
     problems = Problems()
     component = read_flags(args, problems)
-    authorities = read_authorities(args, problems)
+    authorities, workers = read_authorities(args, problems), read_workers(args, problems)
     clusters = _networks("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else []
     if args.allocate_node_cidrs and not args.cluster_cidr:
         problems.add("--cluster-cidr", "is needed by --allocate-node-cidrs")
@@ -182,6 +186,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         disable_force_detach=bool(args.disable_force_detach_on_timeout),
         max_endpoints_per_slice=args.max_endpoints_per_slice,
         dynamic_provisioning=args.enable_dynamic_provisioning,
+        workers=workers,
         signing=authorities,
         signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
@@ -208,7 +213,8 @@ def _parser() -> FlagParser:
     add("--service-cluster-ip-range", default="")
     add("--service-account-private-key-file", type=Path)
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
-    add_flags(parser)
+    config_signing.add_flags(parser)
+    config_workers.add_flags(parser)
     for flag, (usual, text) in _DURATIONS.items():
         add(flag, default=usual, help=f"{text} ({usual})")
     for flag, (share, text) in _SHARES.items():

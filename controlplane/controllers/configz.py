@@ -8,6 +8,7 @@ from typing import Any
 from apimachinery.meta.times import format_duration
 from controlplane.controllers.config import ControllersConfig
 from controlplane.controllers.config_signing import SIGNERS
+from controlplane.controllers.config_workers import WORKERS
 
 GROUP = "kubecontrollermanager.config.k8s.io"
 _HPA = "HorizontalPodAutoscaler"
@@ -21,41 +22,49 @@ _SIGNERS = {
 
 def shown(config: ControllersConfig) -> dict[str, Any]:
     """By group, the KubeControllerManagerConfiguration."""
-    common = config.shown("kube-controller-manager")
+    found = _sections(config)
+    for name, each in WORKERS.items():
+        found.setdefault(each.section, {})[f"{each.field}Syncs"] = config.workers[name]
+    return {GROUP: found}
+
+
+def _sections(config: ControllersConfig) -> dict[str, dict[str, Any]]:
     return {
-        GROUP: {
-            "Generic": {"Address": config.bind_address, **common, "Controllers": list(config.controllers)},
-            "KubeCloudShared": {
-                "NodeMonitorPeriod": format_duration(config.node_monitor_period),
-                "ClusterCIDR": _joined(config.cluster_cidr, config.second_cluster_cidr),
-                "AllocateNodeCIDRs": config.cluster_cidr is not None,
-            },
-            "AttachDetachController": {"DisableForceDetachOnTimeout": config.disable_force_detach},
-            "CSRSigningController": _signing(config),
-            "EndpointSliceController": {"MaxEndpointsPerSlice": config.max_endpoints_per_slice},
-            "GarbageCollectorController": {
-                "EnableGarbageCollector": config.enabled("garbage-collector-controller", by_default=True)
-            },
-            "HPAController": _autoscaling(config),
-            "NodeIPAMController": _node_ipam(config),
-            "NodeLifecycleController": {
-                "NodeEvictionRate": config.node_eviction_rate,
-                "SecondaryNodeEvictionRate": config.secondary_node_eviction_rate,
-                "NodeStartupGracePeriod": format_duration(config.node_startup_grace_period),
-                "NodeMonitorGracePeriod": format_duration(config.node_monitor_grace_period),
-                "LargeClusterSizeThreshold": config.large_cluster_size_threshold,
-                "UnhealthyZoneThreshold": config.unhealthy_zone_threshold,
-            },
-            "PersistentVolumeBinderController": {
-                "VolumeConfiguration": {"EnableDynamicProvisioning": config.dynamic_provisioning}
-            },
-            "PodGCController": {"TerminatedPodGCThreshold": config.terminated_pod_threshold},
-            "SAController": {
-                "ServiceAccountKeyFile": _text(config.token_key),
-                "RootCAFile": _text(config.root_ca_file),
-            },
-            "LegacySATokenCleaner": {"CleanUpPeriod": format_duration(config.legacy_token_period)},
-        }
+        "Generic": {
+            "Address": config.bind_address,
+            **config.shown("kube-controller-manager"),
+            "Controllers": list(config.controllers),
+        },
+        "KubeCloudShared": {
+            "NodeMonitorPeriod": format_duration(config.node_monitor_period),
+            "ClusterCIDR": _joined(config.cluster_cidr, config.second_cluster_cidr),
+            "AllocateNodeCIDRs": config.cluster_cidr is not None,
+        },
+        "AttachDetachController": {"DisableForceDetachOnTimeout": config.disable_force_detach},
+        "CSRSigningController": _signing(config),
+        "EndpointSliceController": {"MaxEndpointsPerSlice": config.max_endpoints_per_slice},
+        "GarbageCollectorController": {
+            "EnableGarbageCollector": config.enabled("garbage-collector-controller", by_default=True)
+        },
+        "HPAController": _autoscaling(config),
+        "NodeIPAMController": _node_ipam(config),
+        "NodeLifecycleController": {
+            "NodeEvictionRate": config.node_eviction_rate,
+            "SecondaryNodeEvictionRate": config.secondary_node_eviction_rate,
+            "NodeStartupGracePeriod": format_duration(config.node_startup_grace_period),
+            "NodeMonitorGracePeriod": format_duration(config.node_monitor_grace_period),
+            "LargeClusterSizeThreshold": config.large_cluster_size_threshold,
+            "UnhealthyZoneThreshold": config.unhealthy_zone_threshold,
+        },
+        "PersistentVolumeBinderController": {
+            "VolumeConfiguration": {"EnableDynamicProvisioning": config.dynamic_provisioning}
+        },
+        "PodGCController": {"TerminatedPodGCThreshold": config.terminated_pod_threshold},
+        "SAController": {
+            "ServiceAccountKeyFile": _text(config.token_key),
+            "RootCAFile": _text(config.root_ca_file),
+        },
+        "LegacySATokenCleaner": {"CleanUpPeriod": format_duration(config.legacy_token_period)},
     }
 
 

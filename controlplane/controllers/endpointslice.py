@@ -49,7 +49,7 @@ class EndpointSliceController:
         self._proportional: dict[str, set[str]] = {}
         self._triggers = TriggerTimes()
         self._queue = WorkQueue(context.clock, base=1.0)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         ServiceWatch(context, self._queue.add)
         slices.add_handler(self._slice_added, lambda old, new: self._slice_changed(new), self._slice_changed)
         nodes.add_handler(self._zones_changed, self._node_updated, self._zones_changed)

@@ -9,6 +9,8 @@ from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.config import ConfigError, FlagError
 from controlplane.controllers.config import ControllersConfig, parse
 from controlplane.controllers.configz import shown
+from controlplane.controllers.context import Context
+from controlplane.controllers.descriptors import DESCRIPTORS
 from controlplane.controllers.hpa_replicas import Caution
 
 _KUBECONFIG = """
@@ -118,8 +120,20 @@ def test_upstreams_flags_start_ours(kubeconfig: str) -> None:
         "--logging-format=json",
     ])  # fmt: skip
     assert (config.bind_address, config.secure_port, config.terminated_pod_threshold) == ("192.168.4.21", 10001, 12000)
+    assert (config.workers["deployment-controller"], config.workers["garbage-collector-controller"]) == (10, 30)
+    assert (config.workers["replicationcontroller-controller"], config.workers["job-controller"]) == (10, 5)
+    sections = shown(config)["kubecontrollermanager.config.k8s.io"]
+    assert sections["DeploymentController"] == {"ConcurrentDeploymentSyncs": 10}
+    assert sections["EndpointSliceController"] == {"MaxEndpointsPerSlice": 200, "ConcurrentServiceEndpointSyncs": 10}
     assert config.max_endpoints_per_slice == 200 and config.dynamic_provisioning
     assert not parse([kubeconfig, "--enable-dynamic-provisioning=false"]).dynamic_provisioning
+
+
+@pytest.mark.parametrize(("asked", "told"), [(0, "less than 1, but got 0"), (1001, "more than 1000, but got 1001")])
+def test_bounds_of_workers_on_slices(kubeconfig: str, asked: int, told: str) -> None:
+    told = told.replace("1000", "50")
+    with pytest.raises(ConfigError, match=f"^--concurrent-service-endpoint-syncs: must not be {told}$"):
+        parse([kubeconfig, f"--concurrent-service-endpoint-syncs={asked}"])
 
 
 @pytest.mark.parametrize(("asked", "told"), [(0, "less than 1, but got 0"), (1001, "more than 1000, but got 1001")])
@@ -216,4 +230,12 @@ def test_configz_shows_what_is_in_force_with_upstreams_names(kubeconfig: str) ->
     assert found["NodeLifecycleController"]["NodeMonitorGracePeriod"] == "20s"
     assert found["HPAController"]["HorizontalPodAutoscalerSyncPeriod"] == "5s"
     assert found["CSRSigningController"]["ClusterSigningDuration"] == "8760h0m0s"
-    assert found["GarbageCollectorController"] == {"EnableGarbageCollector": True}
+    assert found["GarbageCollectorController"] == {"EnableGarbageCollector": True, "ConcurrentGCSyncs": 20}
+
+
+async def test_every_controller_of_several_workers_can_be_made(kubeconfig: str) -> None:
+    config = parse([kubeconfig])
+    made = [each for each in DESCRIPTORS if each.name in config.workers]
+    assert len(made) == len(config.workers)
+    for each in made:
+        each.make(Context(Client(config.client, "test"), config, SystemClock()))

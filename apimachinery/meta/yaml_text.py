@@ -111,11 +111,12 @@ def reading(
     made: list[Any] = []  # the one document
     containers: list[Any] = [made]
     keys: list[Any] = [None]  # of the mapping that is being filled: its key, or None where a key comes next
+    lines: list[int] = []  # where the containers begin: of what is there twice that line is told
     event: Any
     for number, event in enumerate(yaml.parse(body, Loader=_PARSER), 1):
         if not number % _TURN:
             yield
-        kind = type(event)
+        kind, line = type(event), event.start_mark.line
         if kind is yaml.ScalarEvent:
             value = _scalar(event)
             if anchors is not None and event.anchor is not None:
@@ -125,11 +126,12 @@ def reading(
                 raise status.bad_request(f"the object provided is nested deeper than {depth} levels")
             containers.append({} if kind is yaml.MappingStartEvent else [])
             keys.append(None)
+            lines.append(line)
             if anchors is not None and event.anchor is not None:
                 anchors.name(event.anchor, containers[-1])
             continue
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-            value = containers.pop()
+            value, line = containers.pop(), lines.pop()
             keys.pop()
         elif kind is yaml.AliasEvent:
             if anchors is None:
@@ -140,7 +142,7 @@ def reading(
         else:
             continue
         if again is not None and len(keys) > 1 and type(keys[-1]) is str and keys[-1] in containers[-1]:
-            again.append(f'line {event.start_mark.line + 1}: key "{keys[-1]}" already set in map')
+            again.append(f'line {line + 1}: key "{keys[-1]}" already set in map')
         _put(containers, keys, value)
     return made[0] if made else None
 

@@ -34,6 +34,9 @@ def test_keys_that_are_there_twice_are_told() -> None:
     again: list[str] = []
     assert load("a: 1\nb: 2\na: 3\n", again) == {"a": 3, "b": 2}
     assert again == ['line 3: key "a" already set in map']
+    again.clear()
+    load("a:\n  b: 1\na:\n  c: 2\n\nd: 3\n", again)
+    assert again == ['line 4: key "a" already set in map'], "where the value begins"
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,11 @@ class ComponentConfig:
     lease_name, lease_namespace: which lease leads; empty: the component's own, in kube-system.
     leader_lease: how long the lease holds, how long its holder tries to renew it, and how often.
     secure_port: of health, metrics and the glass box; 0 serves none. open_paths: of it, for everybody.
+    kubeconfig: the file that `client` comes from.
     """
 
     client: ClientConfig
+    kubeconfig: str = ""
     leader_elect: bool = False
     leader_lease: Lease = DEFAULT_LEASE
     lease_name: str = ""
@@ -71,6 +73,23 @@ class ComponentConfig:
 
         lease, renew, retry = self.leader_lease
         return LeaderElector(client, name, namespace, self.holder, clock, lease=lease, renew=renew, retry=retry)
+
+    def shown(self, name: str, namespace: str = DEFAULT_LEASE_NAMESPACE) -> dict[str, Any]:
+        """What of it /configz shows, with the names of upstream's internal types, which have no others. name,
+        namespace: as of `elector`."""
+        lease, renew, retry = map(times.format_duration, self.leader_lease)
+        return {
+            "ClientConnection": {"Kubeconfig": self.kubeconfig},
+            "LeaderElection": {
+                "LeaderElect": self.leader_elect,
+                "LeaseDuration": lease,
+                "RenewDeadline": renew,
+                "RetryPeriod": retry,
+                "ResourceLock": "leases",
+                "ResourceName": self.lease_name or name,
+                "ResourceNamespace": self.lease_namespace or namespace,
+            },
+        }
 
     def server_context(self, name: str) -> ssl.SSLContext:
         """The server's side of TLS, with a certificate made now when none was given."""
@@ -133,6 +152,7 @@ def read_flags(
         problems.add("--tls-cert-file", "needs --tls-private-key-file, and the reverse")
     return {
         "client": _client(args.kubeconfig or kubeconfig, problems),
+        "kubeconfig": args.kubeconfig or kubeconfig or "",
         "leader_elect": leader_elect if args.leader_elect is None else args.leader_elect,
         "leader_lease": _lease(args, problems, leader_lease),
         "lease_name": args.leader_elect_resource_name,

@@ -99,14 +99,14 @@ def load_users(path: Path | str) -> tuple[dict[str, ClientConfig], str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml  # 10 ms, and only who reads or writes a file needs it
+    from apimachinery.meta.yaml_text import BadYaml, load  # 10 ms, and only who reads or writes a file needs it
 
     try:
-        document = yaml.safe_load(path.read_text())
+        document = load(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{path}: not YAML: {error}"]) from None
+    except BadYaml as error:
+        raise ConfigError([f'error loading config file "{path}": {error}']) from None
     if not isinstance(document, dict):
         raise ConfigError([f"{path}: not a kubeconfig"])
     return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from typing import Any
 
 from apimachinery.client.component import ComponentConfig
 from apimachinery.client.guarded import Guarded
@@ -28,16 +29,18 @@ def port_parts(
     checks: Mapping[str, Check] | None = None,
     ready: Mapping[str, Check] | None = None,
     routes: Mapping[str, Handler] | None = None,
+    shown: Mapping[str, Any] | None = None,
 ) -> list[Awaitable[None]]:
     """What has to run beside the component's own parts; nothing when it is to serve no port.
 
-    checks, ready: as of `DebugServer`. routes: by path, what it serves besides.
+    checks, ready: as of `DebugServer`. routes: by path, what it serves besides. shown: what /configz answers.
     """
     if not config.secure_port:
         return []
     show_build(version_info())
     context = config.server_context(name)
-    server = DebugServer(config.bind_address, config.secure_port, checks=checks, ready=ready, tls=context)
+    address = config.bind_address, config.secure_port
+    server = DebugServer(*address, checks=checks, ready=ready, config=shown, tls=context)
     for path, handler in (routes or {}).items():
         server.route(path, handler)
     guarded = Guarded(server, client, clock, config.open_paths)

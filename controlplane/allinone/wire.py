@@ -62,6 +62,7 @@ class ControlPlane:
     def _components(self, stop: asyncio.Event) -> dict[str, asyncio.Task[object]]:
         # Imported only now: the server answers while they load.
         from controlplane.controllers.config import ControllersConfig
+        from controlplane.controllers.config_signing import one_for_all
         from controlplane.controllers.wire import build as build_controllers
         from controlplane.scheduler.config import SchedulerConfig
         from controlplane.scheduler.wire import build as build_scheduler
@@ -76,8 +77,7 @@ class ControlPlane:
                 cluster_cidr=ipaddress.IPv4Network(config.cluster_cidr),
                 second_cluster_cidr=ipaddress.IPv6Network(second) if (second := config.second_cluster_cidr) else None,
                 service_cidr=ipaddress.IPv4Network(config.service_cidr),
-                signing_cert=pki / "ca.crt",
-                signing_key=pki / "ca.key",
+                signing=one_for_all(pki / "ca.crt", pki / "ca.key"),
                 signing_duration=config.signing_duration,
                 token_key=pki / "sa.key",
                 controllers=("*", "bootstrap-signer-controller", "token-cleaner-controller"),

@@ -46,7 +46,6 @@ ACCEPTED: dict[str, Kind] = {
     "kubelet-port": integer,
     "kubelet-read-only-port": integer,
     "kubelet-timeout": duration,
-    "kubernetes-service-node-port": integer,
     "lease-reuse-duration-seconds": integer,
     "livez-grace-period": duration,
     "max-connection-bytes-per-sec": integer,

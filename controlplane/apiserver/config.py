@@ -123,6 +123,7 @@ class Config(Struct, frozen=True):
     bootstrap_token_auth: bool = False
     service_cluster_ip_ranges: tuple[ipaddress.IPv4Network, ipaddress.IPv6Network | None] = (_SERVICES, None)
     service_node_port_range: tuple[int, int] = (30000, 32767)
+    kubernetes_service_node_port: int = 0
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
@@ -199,7 +200,7 @@ def parse(argv: Sequence[str]) -> Config:
         problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
     issuers, plugins = flags.each("service-account-issuer"), chosen_plugins(flags)
     file = _authorization_file(flags, problems)
-    gates = flags.gates("feature-gates")
+    gates, node_ports = flags.gates("feature-gates"), flags.ports("service-node-port-range")
     providers, anonymous, anonymous_paths = _providers(flags, issuers, gates)
     config = Config(
         tls_cert_file=flags.file("tls-cert-file", needed=True) or Path(),
@@ -231,7 +232,8 @@ def parse(argv: Sequence[str]) -> Config:
         storage_sqlite=Path(sqlite) if sqlite else None,
         api_audiences=flags.words("api-audiences"),
         service_cluster_ip_ranges=flags.networks("service-cluster-ip-range"),
-        service_node_port_range=flags.ports("service-node-port-range"),
+        service_node_port_range=node_ports,
+        kubernetes_service_node_port=flags.node_port("kubernetes-service-node-port", *node_ports),
         kubelet_client_certificate=flags.file("kubelet-client-certificate"),
         kubelet_client_key=flags.file("kubelet-client-key"),
         kubelet_certificate_authority=flags.file("kubelet-certificate-authority"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,6 +124,19 @@ class Flags:
         if not dash or ports[0] > ports[1]:
             self.problems.add(f"--{name}", f"not a range of ports: {self.text(name)}")
         return ports
+
+    def node_port(self, name: str, low: int, high: int) -> int:
+        """A port from `low` to `high`, or 0."""
+        text = self.text(name)
+        port = int(text) if re.fullmatch(r"-?[0-9]+", text) else -1
+        if not 0 <= port <= 65535:
+            told = (
+                f"{text} must be between 0 and 65535, inclusive. If 0, the Kubernetes master service will be of type "
+            )
+            self.problems.add(f"--{name}", f"{told}ClusterIP")
+        elif port and not low <= port <= high:
+            self.problems.add(f"--{name}", f"kubernetes service node port range {low}-{high} doesn't contain {port}")
+        return port
 
     def decimal(self, name: str) -> float:
         """A number, not negative."""
@@ -255,6 +269,7 @@ def _parser() -> FlagParser:
     words("api-audiences")
     flag("service-cluster-ip-range", "10.96.0.0/12")
     flag("service-node-port-range", "30000-32767")
+    flag("kubernetes-service-node-port", "0", "at which nodes answer for the Service kubernetes; 0: they do not")
     flag("kubelet-client-certificate")
     flag("kubelet-client-key")
     flag("kubelet-certificate-authority")

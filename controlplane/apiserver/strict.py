@@ -16,8 +16,6 @@ from apimachinery.meta import times
 
 Object = dict[str, Any]
 
-_DEPTH = 50
-
 
 class Shape(Struct, frozen=True):
     """An object's Go type, and its fields."""
@@ -37,16 +35,13 @@ class Decoded(Struct, frozen=True):
 
 def decode(text: bytes, kind: str, versions: Sequence[str], shape: Shape) -> Decoded:
     """The object of that kind, of one of these apiVersions, in a YAML or JSON text."""
-    import yaml  # which servers without such a file do without
-
-    from apimachinery.meta.status import ApiError
-    from controlplane.apiserver.front.yaml_body import reading
+    from apimachinery.meta.yaml_text import BadYaml, load  # which servers without such a file do without
 
     doubled: list[str] = []
     try:
-        document = _whole(reading(text, _DEPTH, doubled))
-    except (yaml.YAMLError, ValueError, ApiError) as error:
-        return Decoded({}, wrong=[" ".join(str(error).split())])
+        document = load(text, doubled)
+    except BadYaml as error:
+        return Decoded({}, wrong=[str(error)])
     if document is None:
         document = {}
     if not isinstance(document, dict):
@@ -65,17 +60,11 @@ def fields_of(document: Mapping[str, Any], shape: Shape, version: str, doubled: 
     walk = _Walk(version)
     fields = walk.object({key: document[key] for key in document if key not in ("kind", "apiVersion")}, shape, "", "")
     strange = [f'unknown field "{each}"' for each in walk.unknown]
-    strange += ["\n  ".join(("yaml: unmarshal errors:", *doubled))] if doubled else []
+    if doubled:
+        from apimachinery.meta.yaml_text import unmarshal_errors  # there already: the file has been read
+
+        strange.append(unmarshal_errors(doubled))
     return Decoded(fields, f"strict decoding error: {', '.join(strange)}" if strange else "", walk.wrong)
-
-
-def _whole(reader: Any) -> Any:
-    """What a generator returns that gives others a turn, who are not there yet."""
-    while True:
-        try:
-            next(reader)
-        except StopIteration as end:
-            return end.value
 
 
 def _shown(text: bytes) -> str:

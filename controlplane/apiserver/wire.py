@@ -201,8 +201,9 @@ class ApiServer:
 
         advertise = advertised(config)
         kubernetes = KubernetesService(
-            registry, storage, addresses, ports, clock, advertise=advertise, port=config.secure_port
-        )
+            registry, storage, addresses, ports, clock, advertise=advertise, port=config.secure_port,
+            node_port=config.kubernetes_service_node_port,
+        )  # fmt: skip
         self._aggregation = Aggregation(config, storage, registry, self._forwarder, clock)
         front = self._front(storage, registry, policy, authorizers.union, advertise, feeds)
         undo.push_async_callback(front.stop)

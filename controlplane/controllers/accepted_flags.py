@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from apimachinery.kit.config import boolean
 from apimachinery.kit.flags import Kind, integer
-from apimachinery.meta.common_flags import duration, unsupported
+from apimachinery.meta.common_flags import duration
 
-# How many objects of a kind are worked on at the same time: as many as there are.
-_CONCURRENT = (
-    "cron-job", "daemonset", "deployment", "endpoint", "ephemeralvolume", "gc", "horizontal-pod-autoscaler", "job",
-    "namespace", "rc", "replicaset", "resource-quota", "service", "service-endpoint", "serviceaccount-token",
-    "statefulset", "ttl-after-finished", "validating-admission-policy-status",
-)  # fmt: skip
+# One worker is enough there, or another component's work.
+_CONCURRENT = ("service", "serviceaccount-token", "ttl-after-finished", "validating-admission-policy-status")
 _PERIODS = (
     "attach-detach-reconcile-sync-period", "controller-start-interval", "endpoint-updates-batch-period",
     "endpointslice-updates-batch-period", "min-resync-period", "mirroring-endpointslice-updates-batch-period",
     "namespace-sync-period", "pvclaimbinder-sync-period", "resource-quota-sync-period", "route-reconciliation-period",
 )  # fmt: skip
-_SIGNERS = ("kube-apiserver-client", "kubelet-client", "kubelet-serving", "legacy-unknown")
-_ONE_AUTHORITY = "one authority signs for all: --cluster-signing-cert-file"
 _RECYCLER = (
     "increment-timeout-nfs", "minimum-timeout-hostpath", "minimum-timeout-nfs", "timeout-increment-hostpath",
 )  # fmt: skip
@@ -31,14 +25,11 @@ ACCEPTED: dict[str, Kind] = {
     "cluster-name": str,
     "configure-cloud-routes": boolean,
     "disable-attach-detach-reconcile-sync": boolean,
-    "enable-dynamic-provisioning": boolean,
     "enable-hostpath-provisioner": boolean,
     "enable-leader-migration": boolean,
     "external-cloud-volume-plugin": str,
     "flex-volume-plugin-dir": str,
     "leader-migration-config": str,
-    "max-endpoints-per-slice": integer,
-    "mirroring-concurrent-service-endpoint-syncs": integer,
     "mirroring-max-endpoints-per-subset": integer,
     "pv-recycler-pod-template-filepath-hostpath": str,
     "pv-recycler-pod-template-filepath-nfs": str,
@@ -46,9 +37,4 @@ ACCEPTED: dict[str, Kind] = {
     **{f"concurrent-{what}-syncs": integer for what in _CONCURRENT},
     **dict.fromkeys(_PERIODS, duration),
     **{f"pv-recycler-{what}": integer for what in _RECYCLER},
-    **{
-        f"cluster-signing-{signer}-{what}-file": unsupported(_ONE_AUTHORITY)
-        for signer in _SIGNERS
-        for what in ("cert", "key")
-    },
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from apimachinery.client.component import ComponentConfig, flag_parser, given, positive_seconds, read_flags
 from apimachinery.kit.config import Problems, boolean
 from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.addresses import parse_cidr
+from controlplane.controllers import config_signing, config_workers
 from controlplane.controllers.accepted_flags import ACCEPTED
+from controlplane.controllers.config_signing import Authorities, read_authorities
+from controlplane.controllers.config_workers import USUAL_WORKERS, read_workers
 from controlplane.controllers.hpa_replicas import USUAL, Caution
 
 DEFAULT_PORT = 10257
@@ -84,18 +87,21 @@ _FORMER = {
 class ControllersConfig(ComponentConfig):
     """What `wire.build` needs. Durations are seconds.
 
-    root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing.
+    root_ca: PEM of the cluster's authority, published to every namespace; None publishes nothing. root_ca_file: where
+    it was read.
     cluster_cidr: where nodes get their pod subnets from; None allocates none.
     node_mask: prefix length of each node's subnet. second_cluster_cidr, second_node_mask: of the other family, on
     dual-stack clusters.
-    signing_cert, signing_key: files of the authority that signs certificate requests; signing_duration: how long its
-    certificates hold at most. token_key: file of the key that signs tokens which are kept in Secrets;
-    legacy_token_period: how long those may be unused.
+    signing: the authorities that sign certificate requests; signing_duration: how long their certificates hold at
+    most. token_key: file of the key that signs tokens which are kept in Secrets; legacy_token_period: how long those
+    may be unused.
+    workers: by controller, how many objects it works on at once.
     Eviction rates are nodes a second; hpa_down_window: how long a recommendation counts against scaling down.
     """
 
     controllers: tuple[str, ...] = ("*",)
     root_ca: bytes | None = None
+    root_ca_file: Path | None = None
     cluster_cidr: Network | None = None
     service_cidr: Network | None = None
     second_service_cidr: Network | None = None
@@ -114,8 +120,10 @@ class ControllersConfig(ComponentConfig):
     hpa_caution: Caution = USUAL
     terminated_pod_threshold: int = 12500
     disable_force_detach: bool = False
-    signing_cert: Path | None = None
-    signing_key: Path | None = None
+    max_endpoints_per_slice: int = 100
+    dynamic_provisioning: bool = True
+    workers: Mapping[str, int] = field(default_factory=lambda: USUAL_WORKERS)
+    signing: Authorities = field(default_factory=dict)
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
     legacy_token_period: float = 365 * 86400.0
@@ -133,8 +141,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     args = _parser().read(argv)
     problems = Problems()
     component = read_flags(args, problems)
-    if (args.cluster_signing_cert_file is None) != (args.cluster_signing_key_file is None):
-        problems.add("--cluster-signing-cert-file", "needs --cluster-signing-key-file, and the reverse")
+    authorities, workers = read_authorities(args, problems), read_workers(args, problems)
     clusters = _networks("--cluster-cidr", args.cluster_cidr, problems) if args.allocate_node_cidrs else []
     if args.allocate_node_cidrs and not args.cluster_cidr:
         problems.add("--cluster-cidr", "is needed by --allocate-node-cidrs")
@@ -145,12 +152,16 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
     for flag in _SHARES:
         if (share := given(args, flag)) < 0.0:
             problems.add(flag, f"{share:g} is less than nothing")
+    if not 1 <= (asked := args.max_endpoints_per_slice) <= 1000:
+        bound = "less than 1" if asked < 1 else "more than 1000"
+        problems.add("--max-endpoints-per-slice", f"must not be {bound}, but got {asked}")
     _read("--service-account-private-key-file", args.service_account_private_key_file, problems)
     problems.raise_if_any()
     return ControllersConfig(
         **component,
         controllers=_controllers(args),
         root_ca=root_ca,
+        root_ca_file=args.root_ca_file,
         cluster_cidr=clusters[0] if clusters else None,
         service_cidr=services[0] if services else None,
         second_service_cidr=services[1] if len(services) > 1 else None,
@@ -173,8 +184,10 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         ),
         terminated_pod_threshold=args.terminated_pod_gc_threshold,
         disable_force_detach=bool(args.disable_force_detach_on_timeout),
-        signing_cert=args.cluster_signing_cert_file,
-        signing_key=args.cluster_signing_key_file,
+        max_endpoints_per_slice=args.max_endpoints_per_slice,
+        dynamic_provisioning=args.enable_dynamic_provisioning,
+        workers=workers,
+        signing=authorities,
         signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
         legacy_token_period=seconds["--legacy-service-account-token-clean-up-period"],
@@ -200,14 +213,16 @@ def _parser() -> FlagParser:
     add("--service-cluster-ip-range", default="")
     add("--service-account-private-key-file", type=Path)
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
-    add("--cluster-signing-cert-file", type=Path)
-    add("--cluster-signing-key-file", type=Path)
+    config_signing.add_flags(parser)
+    config_workers.add_flags(parser)
     for flag, (usual, text) in _DURATIONS.items():
         add(flag, default=usual, help=f"{text} ({usual})")
     for flag, (share, text) in _SHARES.items():
         add(flag, type=float, default=share, help=f"{text} ({share:g})")
     add("--large-cluster-size-threshold", type=int, default=50, help="a zone of so many nodes or fewer is small (50)")
     add("--terminated-pod-gc-threshold", type=int, default=12500)
+    add("--max-endpoints-per-slice", type=int, default=100, help="at most 1000 (100)")
+    add("--enable-dynamic-provisioning", type=boolean, nargs="?", const=True, default=True)
     add("--disable-force-detach-on-timeout", type=boolean, nargs="?", const=True, default=False)
     return parser
 

@@ -55,7 +55,7 @@ class CronJobController:
         # The version that our last status write made, by key.
         self._written: dict[str, int] = {}
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         cronjobs.add_handler(self._enqueue, self._changed, self._enqueue)
         jobs.add_handler(self._job_changed, on_delete=self._job_changed)
 

@@ -56,7 +56,7 @@ class DaemonSetController:
         self._expected = Expectations(context.clock)
         self._failures = FailureBackoff()
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=2)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         sets.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
         nodes.add_handler(self._node_changed, self._node_updated, self._node_changed)

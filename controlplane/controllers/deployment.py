@@ -73,7 +73,7 @@ class DeploymentController:
         self._deployments, self._sets, self._pods = deployments.lister, sets.lister, all_pods.lister
         self._recorder = context.recorder(NAME)
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         deployments.add_handler(self._enqueue, on_delete=self._enqueue)
         sets.add_handler(self._set_changed, self._set_updated, self._set_changed)
         all_pods.add_handler(on_update=lambda old, new: None, on_delete=self._pod_deleted)

@@ -93,7 +93,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("serviceaccount-token-controller", ServiceAccountTokens, lambda c: c.token_key is not None),
     Descriptor("legacy-serviceaccount-token-cleaner-controller", LegacyTokenCleaner),
     Descriptor("certificatesigningrequest-approving-controller", CertificateApprover),
-    Descriptor("certificatesigningrequest-signing-controller", CertificateSigner, lambda c: c.signing_cert is not None),
+    Descriptor("certificatesigningrequest-signing-controller", CertificateSigner, lambda c: bool(c.signing)),
     Descriptor("certificatesigningrequest-cleaner-controller", CertificateCleaner),
     Descriptor("bootstrap-signer-controller", BootstrapSigner, by_default=False),
     Descriptor("token-cleaner-controller", TokenCleaner, by_default=False),

@@ -38,7 +38,9 @@ class EndpointsController:
         self._replaced: dict[str, str] = {}
         self._awaited: set[str] = set()
         self._queue = WorkQueue(context.clock, base=1.0)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(
+            NAME, self.reconcile, self._queue, workers=context.config.workers["endpoints-controller"]
+        )
         ServiceWatch(context, self._queue.add)
         endpoints.add_handler(on_update=self._shown, on_delete=lambda gone: self._queue.add(objects.key(gone)))
 

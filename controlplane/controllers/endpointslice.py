@@ -37,7 +37,7 @@ class EndpointSliceController:
     name = NAME
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
+        self._client, self._most = context.client, context.config.max_endpoints_per_slice
         slices, nodes = context.informer(ENDPOINTSLICES), context.informer(NODES)
         slices.lister.add_index(SERVICE_NAME, _service_keys)
         self._services, self._pods = context.informer(SERVICES).lister, context.informer(PODS).lister
@@ -49,7 +49,7 @@ class EndpointSliceController:
         self._proportional: dict[str, set[str]] = {}
         self._triggers = TriggerTimes()
         self._queue = WorkQueue(context.clock, base=1.0)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         ServiceWatch(context, self._queue.add)
         slices.add_handler(self._slice_added, lambda old, new: self._slice_changed(new), self._slice_changed)
         nodes.add_handler(self._zones_changed, self._node_updated, self._zones_changed)
@@ -83,7 +83,7 @@ class EndpointSliceController:
         existing = [each for each in shown if not objects.is_deleting(each)]
         selected = self._pods.list(objects.namespace(service), selector)
         nodes = {objects.name(node): node for node in self._nodes.list()}
-        plan = plan_slices(service, selected, existing, nodes, self._proportional.get(key, ()))
+        plan = plan_slices(service, selected, existing, nodes, self._proportional.get(key, ()), self._most)
         look = self._triggers.look(service, selected)
         for wanted in (*plan.create, *plan.update):
             wanted["metadata"] = with_last_change(wanted["metadata"], look.since)

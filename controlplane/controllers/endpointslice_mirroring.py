@@ -39,7 +39,7 @@ class EndpointSliceMirroring:
         self._recorder = context.recorder("endpoint-slice-mirroring-controller")
         self._expected = Expectations(context.clock)
         self._queue = WorkQueue(context.clock, base=1.0)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         for informer in (endpoints, services):
             informer.add_handler(self._changed, lambda old, new: self._changed(new), self._changed)
         slices.add_handler(self._slice_added, lambda old, new: self._slice_changed(new), self._slice_changed)

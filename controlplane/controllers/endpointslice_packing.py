@@ -1,6 +1,6 @@
 """How endpoints are packed into EndpointSlices (KEP-752). Pure.
 
-Slices hold endpoints with equal ports, at most MAX_ENDPOINTS each. Endpoints stay in the slice where they are, so that
+Slices hold endpoints with equal ports, at most so many each. Endpoints stay in the slice where they are, so that
 a change of one pod rewrites one slice. A slice that nobody needs any more becomes one that is needed: who follows them
 sees it change, and never a Service without endpoints in between.
 """
@@ -38,14 +38,15 @@ def pack_family(
     family: str,
     wanted: Mapping[Ports, Mapping[str, Object]],
     existing: Sequence[Object],
+    most: int = MAX_ENDPOINTS,
 ) -> Changes:
-    """Compare the wanted endpoints of a family, by pod uid and by ports, with its slices."""
+    """Compare the wanted endpoints of a family, by pod uid and by ports, with its slices. most: endpoints of one."""
     by_ports: dict[Ports, list[Object]] = {}
     for each in existing:
         by_ports.setdefault(_ports_of(each), []).append(each)
     changes = Changes()
     for ports, endpoints in wanted.items():
-        _pack_group(service, family, ports, endpoints, by_ports.pop(tuple(sorted(ports)), []), changes)
+        _pack_group(service, family, ports, endpoints, by_ports.pop(tuple(sorted(ports)), []), most, changes)
     for group in by_ports.values():
         changes.obsolete.extend(group)
     if len(changes.obsolete) == len(existing) and not changes.create:
@@ -65,6 +66,7 @@ def _pack_group(
     ports: Ports,
     wanted: Mapping[str, Object],
     existing: Sequence[Object],
+    most: int,
     changes: Changes,
 ) -> None:
     """New endpoints fill what is written anyway, the fullest first. The rest goes together into one slice: the
@@ -83,22 +85,22 @@ def _pack_group(
             changed.append(written)
     new = list(left.values())
     for each in sorted(changed, key=_fullness, reverse=True):
-        _move(new, each)
+        _move(new, each, most)
     while new:
-        fitting = [each for each in unchanged if _fullness(each) + len(new) <= MAX_ENDPOINTS]
-        if fitting and len(new) < MAX_ENDPOINTS:
+        fitting = [each for each in unchanged if _fullness(each) + len(new) <= most]
+        if fitting and len(new) < most:
             filled = max(fitting, key=_fullness)
             unchanged.remove(filled)
             changed.append(filled)
         else:
             filled = _new_slice(service, family, ports)
             changes.create.append(filled)
-        _move(new, filled)
+        _move(new, filled, most)
     changes.update.extend(changed)
 
 
-def _move(new: list[Object], each: Object) -> None:
-    room = MAX_ENDPOINTS - _fullness(each)
+def _move(new: list[Object], each: Object, most: int) -> None:
+    room = max(0, most - _fullness(each))  # it may be fuller, from when slices might be
     each["endpoints"] += new[:room]
     del new[:room]
 

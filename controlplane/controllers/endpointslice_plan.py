@@ -17,7 +17,7 @@ from controlplane.controllers.endpoints_of_pods import (
     resolve_ports,
     target_ref,
 )
-from controlplane.controllers.endpointslice_packing import Ports, pack_family
+from controlplane.controllers.endpointslice_packing import MAX_ENDPOINTS, Ports, pack_family
 
 Object = dict[str, Any]
 
@@ -63,11 +63,12 @@ def plan_slices(
     existing: Sequence[Object],
     nodes: Mapping[str, Object],
     proportional: Collection[str] = (),
+    most: int = MAX_ENDPOINTS,
 ) -> SlicePlan:
     """Compare wanted endpoints with the slices we manage.
 
     selected: the pods that the Service selects. existing: our slices of this Service. nodes: by name, for the zones.
-    proportional: what the plan before this one said of itself.
+    proportional: what the plan before this one said of itself. most: endpoints that a slice may have.
     """
     plan = SlicePlan()
     pods_here = [pod for pod in selected if belongs(pod)]
@@ -81,7 +82,7 @@ def plan_slices(
         wanted = _wanted(service, pods_here, family, nodes)
         of_family = [each for each in ours if each.get("addressType") == family]
         _hint(service, family, wanted, of_family, nodes, proportional, plan)
-        changes = pack_family(service, family, wanted, of_family)
+        changes = pack_family(service, family, wanted, of_family, most)
         plan.create.extend(changes.create)
         plan.update.extend(changes.update)
         plan.delete.extend(changes.obsolete)

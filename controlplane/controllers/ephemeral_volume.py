@@ -31,7 +31,7 @@ class EphemeralVolumes:
         self._claims, self._pods = claims.lister, all_pods.lister
         self._recorder = context.recorder("ephemeral_volume")
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         all_pods.add_handler(self._pod_changed, lambda old, new: None)
         claims.add_handler(on_delete=self._claim_gone)
 

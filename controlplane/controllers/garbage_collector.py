@@ -48,7 +48,7 @@ class GarbageCollector:
         self._missing = ""
         self._absent = Absent()
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=20)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
 
     def recall(self, other: GarbageCollector) -> None:
         """Remember what `other` does (`kubelab step` rehearses with a new instance)."""

@@ -45,7 +45,7 @@ class PodAutoscaler:
         self._selectors: dict[str, label_selectors.Selector] = {}
         self._histories: dict[str, History] = {}
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         autoscalers.add_handler(self._enqueue, self._changed, self._enqueue)
 
     def recall(self, other: PodAutoscaler) -> None:

@@ -63,7 +63,7 @@ class JobController:
         self._written: dict[str, int] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         self._orphans = WorkQueue(context.clock)
         self.orphan_loop = Controller(ORPHANS, self.free, self._orphans)
         jobs.add_handler(self._enqueue, on_delete=self._enqueue)

@@ -168,7 +168,7 @@ class NamespaceController:
         informer = context.informer(NAMESPACES)
         self._namespaces = informer.lister
         self._queue = WorkQueue(context.clock, base=0.1, cap=60.0)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=10)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         informer.add_handler(self._changed)
 
     async def run(self) -> None:

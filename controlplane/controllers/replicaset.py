@@ -162,7 +162,7 @@ class ReplicaSetController:
         self._control = PodControl(context.client, context.recorder(self.component))
         self._expected = Expectations(context.clock)
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(self.name, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(self.name, self.reconcile, self._queue, workers=context.config.workers[self.name])
         sets.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 

@@ -90,7 +90,7 @@ class ResourceQuotaController:
         self._queue = WorkQueue(context.clock)
         self._changed: dict[str, float] = {}
         self._put_off: dict[str, int] = {}
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         quotas.add_handler(self._quota_added, self._quota_changed, self._quota_gone)
         for about, informer in self._informers.items():
             self._listen(about, informer)

@@ -59,7 +59,7 @@ class StatefulSetController:
         self._claims = claims.lister
         self._recorder = context.recorder(NAME)
         self._queue = WorkQueue(context.clock)
-        self.loop = Controller(NAME, self.reconcile, self._queue, workers=5)
+        self.loop = Controller(NAME, self.reconcile, self._queue, workers=context.config.workers[NAME])
         sets.add_handler(self._enqueue, on_delete=self._enqueue)
         all_pods.add_handler(self._pod_changed, lambda old, new: self._pod_changed(new), self._pod_changed)
         claims.add_handler(lambda _: None, lambda old, new: None, self._claim_gone)

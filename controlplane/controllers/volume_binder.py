@@ -43,7 +43,7 @@ class VolumeBinder:
     name = NAME
 
     def __init__(self, context: Context) -> None:
-        self._client = context.client
+        self._client, self._provisioning = context.client, context.config.dynamic_provisioning
         claims, all_pods = claims_and_users(context)
         all_volumes, classes = context.informer(PERSISTENTVOLUMES), context.informer(STORAGECLASSES)
         self._claims, self._volumes = Overlay(claims), Overlay(all_volumes)
@@ -111,6 +111,7 @@ class VolumeBinder:
             self._classes.get(class_name) if class_name else None,
             volumes.default_class(self._classes.list()) if volumes.has_no_class_said(claim) else None,
             waiting,
+            provisioning=self._provisioning,
         )
 
     async def _bind(self, volume: Object, claim: Object) -> None:

@@ -86,8 +86,11 @@ def plan_unbound(
     storage_class: Object | None,
     default_class: Object | None,
     waiting: Sequence[str],
+    *,
+    provisioning: bool = True,
 ) -> ClaimPlan:
-    """An unbound claim that takes any volume. waiting: names of pods that use the claim and have no node yet."""
+    """An unbound claim that takes any volume. waiting: names of pods that use the claim and have no node yet.
+    provisioning: whether volumes may be asked for (--enable-dynamic-provisioning)."""
     delayed = volumes.waits_for_consumer(storage_class)
     match = volumes.find_match(claim, candidates, delayed=delayed)
     if match is not None:
@@ -100,6 +103,8 @@ def plan_unbound(
     name = volumes.class_name(claim)
     if not name:
         return ClaimPlan(phase="Pending", said=Said("Normal", "FailedBinding", NO_VOLUME))
+    if not provisioning:
+        return ClaimPlan()  # nor is anything told, as upstream
     if storage_class is None:
         text = f'storageclass.storage.k8s.io "{name}" not found'
         return ClaimPlan(said=Said("Warning", "ProvisioningFailed", text))

@@ -16,6 +16,7 @@ from apimachinery.kit.debug import Check, well
 from apimachinery.kit.tasks import run_until
 from apimachinery.kit.trace import Trace, use
 from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.configz import shown
 from controlplane.controllers.context import Context
 from controlplane.controllers.descriptors import enabled
 from controlplane.controllers.rehearsal import is_namespaced, rehearse_with
@@ -54,7 +55,9 @@ class ControllersDaemon:
                 parts.append(elector.run(lead_fenced))
             else:
                 parts.append(lead())
-            parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop, checks=checks)
+            parts += port_parts(
+                config, NAME, self.glass_box, client, self._clock, stop, checks=checks, shown=shown(config)
+            )
             await run_until(stop, parts)
 
 

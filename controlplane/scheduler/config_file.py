@@ -54,19 +54,22 @@ class FileConfig:
 
 def read_file(path: Path, problems: Problems) -> FileConfig:
     """The file at `path`; everything that is wrong with it goes to `problems`."""
-    import yaml  # only who has a file needs it
+    from apimachinery.meta.yaml_text import BadYaml, load, unmarshal_errors  # only who has a file needs it
 
+    doubled: list[str] = []
     try:
-        document = yaml.safe_load(path.read_text())
+        document = load(path.read_bytes(), doubled)
     except OSError as error:
         problems.add(str(path), error.strerror or str(error))
         return FileConfig()
-    except yaml.YAMLError as error:
-        problems.add(str(path), f"not YAML: {error}")
+    except BadYaml as error:
+        problems.add(str(path), str(error))
         return FileConfig()
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         problems.add(str(path), f"not a {KIND} of {API_VERSION}")
         return FileConfig()
+    if doubled:
+        problems.add(str(path), f"strict decoding error: {unmarshal_errors(doubled)}")
     return read_document(document, problems)
 
 

@@ -27,6 +27,7 @@ from controlplane.scheduler import observed
 from controlplane.scheduler.budgets import violating
 from controlplane.scheduler.cache import SchedulerCache
 from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.configz import shown
 from controlplane.scheduler.extender import Extenders
 from controlplane.scheduler.nominator import Nominator
 from controlplane.scheduler.plugins import VolumeParts, make_framework
@@ -132,6 +133,7 @@ class SchedulerDaemon:
                 checks=checks,
                 ready=ready,
                 routes={"/metrics/resources": resources},
+                shown=shown(config),
             )
             await run_until(stop, parts)
 

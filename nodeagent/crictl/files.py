@@ -64,9 +64,9 @@ def _yaml(text: str) -> Any:
     # The launcher starts Python without site packages; only this needs one of them.
     library = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     sys.path += [str(prefix / library) for prefix in (Path(sys.executable).parent.parent, _ENVIRONMENT)]
-    import yaml
+    from apimachinery.meta.yaml_text import BadYaml, load
 
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return load(text)
+    except BadYaml as error:
         raise ValueError(f"error converting YAML to JSON: {error}") from None

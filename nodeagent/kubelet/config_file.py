@@ -6,16 +6,13 @@ not fields (`evictionHard`) and lists are leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from apimachinery.kit.config import Problems
 from apimachinery.meta.times import format_duration, parse_duration
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from apimachinery.meta.yaml_text import BadYaml, load, unmarshal_errors
 
 Document = dict[str, Any]
 
@@ -198,15 +195,14 @@ def read_body(path: Path, where: str, problems: Problems, strict: list[str]) -> 
     """What the file says, as JSON has it. Everything wrong goes to `problems`, as of `where`; to `strict` what only
     strict decoding minds."""
     try:
-        text = path.read_text()
-        document = yaml.load(text, Loader=_Loader) or {}
-        repeated = list(_repeated(yaml.compose(text, Loader=_Loader)))
+        repeated: list[str] = []
+        document = load(path.read_bytes(), repeated) or {}
     except OSError as error:
         absent = f"open {path}: {(error.strerror or str(error)).lower()}"
         problems.add(where, f'failed to read kubelet config file "{path}", error: {absent}')
         return {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.add(where, f"failed to decode: yaml: {' '.join(str(error).split())}")
+    except BadYaml as error:
+        problems.add(where, f"failed to decode: {error}")
         return {}
     if not isinstance(document, dict):
         problems.add(where, "failed to decode: not a KubeletConfiguration")
@@ -215,7 +211,7 @@ def read_body(path: Path, where: str, problems: Problems, strict: list[str]) -> 
         if document.get(key) != expected:
             problems.add(where, f"failed to decode: {key} must be {expected}, not {document.get(key)!r}")
     if repeated:
-        strict.append("\n  ".join(["yaml: unmarshal errors:", *repeated]))
+        strict.append(unmarshal_errors(repeated))
     return {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
 
 
@@ -224,21 +220,6 @@ def flat(body: Mapping[str, Any], strict: list[str], problems: Problems, where: 
     found: Document = {}
     _walk(body, "", found, strict, problems, where)
     return found
-
-
-def _repeated(node: Any) -> Iterator[str]:
-    """What go-yaml says of each key that a mapping has more than once."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set[str]()
-        for key, setting in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                yield f'line {setting.start_mark.line + 1}: key "{key.value}" already set in map'
-            elif isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-            yield from _repeated(setting)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated(item)
 
 
 def _walk(

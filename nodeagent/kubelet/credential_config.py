@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from apimachinery.kit.config import Problems
 from apimachinery.meta import paths
 from apimachinery.meta.times import parse_duration
+from apimachinery.meta.yaml_text import BadYaml, load
 
 API_VERSIONS = tuple(f"credentialprovider.kubelet.k8s.io/{version}" for version in ("v1", "v1alpha1", "v1beta1"))
 _GROUP = "kubelet.config.k8s.io"
@@ -53,7 +52,7 @@ def read_providers(file: Path | None, folder: Path | None, problems: Problems) -
         return []
     try:
         document = _read(file)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         problems.add(_WHERE, " ".join(str(error).split()))
         return []
     found = document.get("providers") or []
@@ -68,15 +67,17 @@ def read_providers(file: Path | None, folder: Path | None, problems: Problems) -
 
 
 def _read(file: Path | None) -> dict[str, Any]:
-    """Raises OSError, ValueError, yaml.YAMLError."""
+    """Raises OSError, ValueError."""
     if file is None:
         raise ValueError("credential provider config path is empty")
+    where = f"error decoding config {file}"
     try:
-        document = yaml.safe_load(file.read_text())
+        document = load(file.read_bytes())
     except OSError as error:
         text = f'unable to read external registry credential provider configuration from "{file}": {error.strerror}'
         raise ValueError(text) from None
-    where = f"error decoding config {file}"
+    except BadYaml as error:
+        raise ValueError(f"{where}: {error}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{where}: Object 'Kind' is missing")
     kind, version = document.get("kind"), document.get("apiVersion")

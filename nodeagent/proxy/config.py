@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from apimachinery.kit.config import Problems, boolean
 from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.common_flags import RELEASE
 from apimachinery.meta.times import parse_duration
+from apimachinery.meta.yaml_text import BadYaml, load
 from nodeagent.routes.plan import Mode
 
 from .accepted_flags import ACCEPTED, DEPRECATED
@@ -143,12 +142,12 @@ def _parser() -> FlagParser:
 
 def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text())
+        document = load(path.read_bytes())
     except OSError as error:
         problems.add(str(path), error.strerror or str(error))
         return {}
-    except yaml.YAMLError as error:
-        problems.add(str(path), f"not YAML: {error}")
+    except BadYaml as error:
+        problems.add(str(path), str(error))
         return {}
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         problems.add(str(path), f"not a {KIND} of {API_VERSION}")

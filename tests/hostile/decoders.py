@@ -34,12 +34,12 @@ def _decoders() -> dict[str, tuple[Decoder, tuple[type[Exception], ...], bytes]]
     from apimachinery.api.catalogue import PODS
     from apimachinery.api.schema import SCHEMA
     from apimachinery.kit import hpack, spdy
-    from apimachinery.meta import cron, fields, labels, quantity, times
+    from apimachinery.meta import cron, fields, labels, quantity, times, yaml_text
     from apimachinery.meta.patches import PatchError, json_patch, merge_patch, strategic_merge
     from apimachinery.meta.status import ApiError
     from controlplane.apiserver.cel.errors import CelError
     from controlplane.apiserver.cel.parser import parse
-    from controlplane.apiserver.front import decode, negotiate, protobuf, request_info, yaml_body
+    from controlplane.apiserver.front import decode, negotiate, protobuf, request_info
     from controlplane.apiserver.front.protobuf_messages import MAGIC
     from controlplane.apiserver.registry import field_sets
     from controlplane.apiserver.registry.continuation import read_continue
@@ -51,7 +51,7 @@ def _decoders() -> dict[str, tuple[Decoder, tuple[type[Exception], ...], bytes]]
         return lambda data: function(orjson.loads(data))
 
     def yaml(data: bytes) -> None:
-        for _ in yaml_body.reading(data, decode.MAX_DEPTH):
+        for _ in yaml_text.reading(data, decode.MAX_DEPTH):
             pass
 
     def fields_of(document: Any) -> None:

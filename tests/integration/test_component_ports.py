@@ -105,7 +105,8 @@ def test_metrics_are_for_whom_the_api_server_lets(cluster: Cluster, component: s
     assert found.headers["content-type"].startswith("text/plain; version=0.0.4") and b"# TYPE " in found.body
     assert b'git_version="v1.32.0+kubelab"' in found.body and b'minor="32"' in found.body
     assert "server" not in found.headers, "answers do not name the program, as upstream's"
-    assert cluster.ask(component, "/configz", admin).code == 200
+    shown = cluster.ask(component, "/configz", admin)
+    assert shown.code == 200 and b'"LeaderElection": {"LeaderElect": false' in shown.body
 
     for path in ("/metrics", "/configz", "/debug/loops", "/nothing", "/healthz/ping"):
         refused = cluster.ask(component, path)

@@ -48,6 +48,23 @@ def test_what_is_turned_off_is_nowhere(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_the_kubernetes_service_may_have_a_node_port(tmp_path: Path) -> None:
+    server = ApiServer(tmp_path / "data", "sqlite", "--kubernetes-service-node-port=32443")
+    server.start()
+    try:
+        services = "/api/v1/namespaces/default/services"
+        spec = server.request("GET", f"{services}/kubernetes").json["spec"]
+        assert (spec["type"], spec["externalTrafficPolicy"]) == ("NodePort", "Cluster")
+        assert [(port["port"], port["nodePort"]) for port in spec["ports"]] == [(443, 32443)]
+        ports = [{"port": 80, "nodePort": 32443}]
+        other = server.request(
+            "POST", services, {"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": ports}}
+        )
+        assert other.code == 422 and "provided port is already allocated" in other.json["message"]
+    finally:
+        server.stop()
+
+
 def test_where_everything_is_allowed_nobody_is_let_in_without_a_name(tmp_path: Path) -> None:
     server = ApiServer(tmp_path / "data", "sqlite", "--authorization-mode=AlwaysAllow", "--anonymous-auth=true")
     server.start()

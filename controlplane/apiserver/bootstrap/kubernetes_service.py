@@ -37,11 +37,11 @@ class KubernetesService:
 
     def __init__(
         self, registry: Registry, storage: Storage, addresses: Sequence[AddressPool], ports: PortPool, clock: Clock,
-        *, advertise: str, port: int,
+        *, advertise: str, port: int, node_port: int = 0,
     ) -> None:  # fmt: skip
         self._registry, self._storage, self._clock = registry, storage, clock
         self._addresses, self._ports = addresses, ports
-        self._advertise, self._port = advertise, port
+        self._advertise, self._port, self._node_port = advertise, port, node_port
         self._suspects: dict[str, set[int]] = {}
         self._withdrawn = False
 
@@ -95,7 +95,12 @@ class KubernetesService:
             await pool.claim(pool.first, NAME)
         except Taken:
             pass  # another server is making the same Service
-        service = render_service(pool.spell(pool.first), self._port)
+        if self._node_port:
+            try:
+                await self._ports.claim(self._node_port, NAME)
+            except Taken:
+                pass  # likewise
+        service = render_service(pool.spell(pool.first), self._port, self._node_port)
         metadata.fill_created(store.resource, service, self._clock.now())
         try:
             await store.create(service)
@@ -141,8 +146,10 @@ class KubernetesService:
         self._suspects[""] = await self._ports.repair(ports, self._suspects.get("", set()))
 
 
-def render_service(address: str, port: int) -> Object:
-    """The Service as upstream makes it."""
+def render_service(address: str, port: int, node_port: int = 0) -> Object:
+    """The Service as upstream makes it. node_port: 0 for none."""
+    exposed = {"nodePort": node_port} if node_port else {}
+    of_nodes = {"externalTrafficPolicy": "Cluster"} if node_port else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -154,12 +161,13 @@ def render_service(address: str, port: int) -> Object:
         "spec": {
             "clusterIP": address,
             "clusterIPs": [address],
+            **of_nodes,
             "internalTrafficPolicy": "Cluster",
             "ipFamilies": ["IPv4"],
             "ipFamilyPolicy": "SingleStack",
-            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port, **exposed}],
             "sessionAffinity": "None",
-            "type": "ClusterIP",
+            "type": "NodePort" if node_port else "ClusterIP",
         },
         "status": {"loadBalancer": {}},
     }

@@ -121,30 +121,17 @@ def _reading(body: bytes, doubled: list[str] | None) -> Generator[None, None, An
                     return document
     import yaml  # costs 15 ms, and hardly any client sends YAML
 
-    from controlplane.apiserver.front.yaml_body import reading
+    from apimachinery.meta.yaml_text import reading, sentence
 
     try:
         again: list[str] = []
         document = yield from reading(body, MAX_DEPTH, again)
         orjson.dumps(document)  # what cannot be written is not read: lone surrogates
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, UnicodeError) as error:
-        raise status.bad_request(f"error converting YAML to JSON: yaml: {_yaml_sentence(error)}") from None
+        raise status.bad_request(f"error converting YAML to JSON: yaml: {sentence(error)}") from None
     if again and doubled is not None:
         doubled.append("\n  ".join((YAML_ERRORS, *again)))
     return document
-
-
-def _yaml_sentence(error: Exception) -> str:
-    """What go-yaml says of the same fault: both are libyaml's parser, and count lines as it does."""
-    import yaml
-
-    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem:
-        return " ".join(str(error).split())
-    marks = (mark.line for mark in (error.problem_mark, error.context_mark) if mark is not None and mark.line)
-    line = next(marks, 0)
-    if line and isinstance(error, yaml.scanner.ScannerError) and error.problem_mark and error.problem_mark.line:
-        line += 1
-    return f"line {line}: {error.problem}" if line else str(error.problem)
 
 
 def _go_sentence(body: bytes) -> str:

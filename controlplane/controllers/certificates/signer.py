@@ -56,8 +56,7 @@ _PURPOSES = {
 
 
 class SigningAuthority:
-    """The authority of --cluster-signing-cert-file and --cluster-signing-key-file, read for every certificate, so that
-    a renewed one counts at once."""
+    """An authority of two files, which are read for every certificate, so that a renewed one counts at once."""
 
     def __init__(self, cert: Path, key: Path, duration: float) -> None:
         self._cert, self._key, self._duration = cert, key, duration
@@ -105,14 +104,15 @@ class SigningAuthority:
 
 
 class CertificateSigner:
-    """Reconciles requests by name, for all of the four signers."""
+    """Reconciles requests by name, for those of the four signers that have an authority."""
 
     name = NAME
 
     def __init__(self, context: Context) -> None:
         config = context.config
-        assert config.signing_cert is not None and config.signing_key is not None  # the descriptor asks for them
-        self._authority = SigningAuthority(config.signing_cert, config.signing_key, config.signing_duration)
+        self._authorities = {
+            signer: SigningAuthority(*files, config.signing_duration) for signer, files in config.signing.items()
+        }
         self._client, self._clock = context.client, context.clock
         informer = context.informer(CERTIFICATESIGNINGREQUESTS)
         self._requests = informer.lister
@@ -129,19 +129,25 @@ class CertificateSigner:
         csr = self._requests.get(key)
         if not requests.unanswered(csr) or not requests.condition(csr, "Approved"):
             return None
-        if requests.condition(csr, "Failed") or csr["spec"].get("signerName") not in requests.SIGNERS:
+        if requests.condition(csr, "Failed") or not self.signs_for(csr["spec"].get("signerName", "")):
             return None
-        await requests.answer(self._client, self._answered(csr), "status")
+        await requests.answer(self._client, self.answered(csr), "status")
         return None
 
-    def _answered(self, csr: Object) -> Object:
+    def signs_for(self, signer: str) -> bool:
+        """Whether there is an authority for that signer."""
+        return signer in self._authorities
+
+    def answered(self, csr: Object) -> Object:
+        """The request with its certificate, or with why there is none."""
         spec, request = csr["spec"], requests.parse(csr)
         usages = spec.get("usages") or ()
         try:
             requests.check(spec["signerName"], request, usages)
         except requests.RefusedRequest as error:
             return requests.with_condition(csr, "Failed", "SignerValidationFailure", str(error))
-        issued = self._authority.issue(request, usages, spec.get("expirationSeconds"), self._clock.now())
+        authority = self._authorities[spec["signerName"]]
+        issued = authority.issue(request, usages, spec.get("expirationSeconds"), self._clock.now())
         return {**csr, "status": {**csr["status"], "certificate": base64.b64encode(issued).decode()}}
 
 

@@ -19,6 +19,7 @@ from apimachinery.kit.config import ConfigError
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.tasks import Fatal
 from apimachinery.meta.status import ApiError
+from apimachinery.meta.yaml_text import load
 
 from .request import client_request, new_key
 from .signing import NotSigned, sign
@@ -90,7 +91,7 @@ def _kept_key(directory: Path) -> bytes:
 
 def render_kubeconfig(bootstrap: Path, pem: Path) -> str:
     """A kubeconfig for the bootstrap file's cluster, whose user has the certificate in `pem`."""
-    document = yaml.safe_load(bootstrap.read_text())
+    document = load(bootstrap.read_bytes())
     contexts = {entry["name"]: entry["context"] for entry in document.get("contexts") or ()}
     chosen = contexts[document["current-context"]]["cluster"]
     cluster = next(entry["cluster"] for entry in document["clusters"] if entry["name"] == chosen)

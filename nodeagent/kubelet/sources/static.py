@@ -12,12 +12,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
+from apimachinery.meta.yaml_text import BadYaml, load
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
 
@@ -26,7 +24,6 @@ log = logging.getLogger(__name__)
 Finish = Callable[[Pod], list[str]]
 """Applies the API's defaults to a pod in place and returns what is wrong with it."""
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _POLL = 1.0
 
 
@@ -41,9 +38,9 @@ def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
     same file is the same pod after a restart and a changed file is another pod, unless the file itself says the uid.
     """
     try:
-        loaded = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise BadManifest(f"{source}: couldn't parse as pod: {error}") from error
+        loaded = load(text)
+    except BadYaml as error:
+        raise BadManifest(f"{source}: couldn't parse as pod({error}), please check config file") from error
     if not isinstance(loaded, dict) or loaded.get("kind") != "Pod" or loaded.get("apiVersion") != "v1":
         raise BadManifest(f"{source}: couldn't parse as pod: not a v1 Pod, please check config file")
     pod: Pod = copy.deepcopy(loaded)
@@ -52,7 +49,7 @@ def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
         raise BadManifest(f"{source}: invalid pod: metadata.name and spec are required")
     digest = hashlib.md5(usedforsecurity=False)
     digest.update(f"host:{node}file:{source}".encode())
-    digest.update(json.dumps(loaded, sort_keys=True, default=str).encode())
+    digest.update(json.dumps(loaded, sort_keys=True).encode())
     metadata["uid"] = str(metadata.get("uid") or digest.hexdigest())
     metadata["name"] = f"{metadata['name']}-{node.lower()}"
     metadata.setdefault("namespace", "default")

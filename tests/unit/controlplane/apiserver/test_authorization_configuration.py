@@ -205,7 +205,7 @@ def test_an_empty_file() -> None:
         (b"{kind: A, apiVersion: b/v1}", 'no kind "A" is registered for version "b/v1"'),
         (written(version="v2"), "no kind"),
         (b"[]", "json: cannot unmarshal array into Go value of type AuthorizationConfiguration"),
-        (b"a: [", "while parsing"),
+        (b"a: [", "yaml: line 1: did not find expected node content"),
         (written({"type": 1, "name": "a"}), "cannot unmarshal number into Go struct field AuthorizerConfiguration."),
         (written(7), "json: cannot unmarshal number into Go struct field AuthorizationConfiguration.authorizers of "),
         (written(webhook(timeout=3)), "json: cannot unmarshal number into Go value of type string"),

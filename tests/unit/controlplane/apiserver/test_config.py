@@ -186,6 +186,23 @@ def test_how_long_a_token_may_live(needed, text, seconds):
     assert not parse([*words, "--service-account-extend-token-expiration=false"]).extend_token_expiration
 
 
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        ("65536", "65536 must be between 0 and 65535, inclusive. If 0, the Kubernetes master service will be of type "
+         "ClusterIP"),
+        ("80", "kubernetes service node port range 31000-31999 doesn't contain 80"),
+    ],
+)  # fmt: skip
+def test_the_node_port_of_the_kubernetes_service(needed, port, told):
+    given = [*needed, "--storage-sqlite=/x", "--service-node-port-range=31000-31999"]
+    assert parse(given).kubernetes_service_node_port == 0
+    assert parse([*given, "--kubernetes-service-node-port=31443"]).kubernetes_service_node_port == 31443
+    with pytest.raises(ConfigError) as wrong:
+        parse([*given, f"--kubernetes-service-node-port={port}"])
+    assert wrong.value.problems == [f"--kubernetes-service-node-port: {told}"]
+
+
 def test_one_store_only(needed):
     with pytest.raises(ConfigError, match="exactly one"):
         parse([*needed, "--etcd-servers=http://127.0.0.1:1", "--storage-sqlite=/tmp/x"])

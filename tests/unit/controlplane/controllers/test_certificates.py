@@ -9,11 +9,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from apimachinery.client.config import ClientConfig
+from apimachinery.client.rest import Client
 from apimachinery.kit.certs import Authority
+from apimachinery.kit.clock import SystemClock
 from controlplane.controllers.certificates import request as requests
 from controlplane.controllers.certificates.approver import recognized
 from controlplane.controllers.certificates.cleaner import why_delete
-from controlplane.controllers.certificates.signer import SigningAuthority
+from controlplane.controllers.certificates.signer import CertificateSigner, SigningAuthority
+from controlplane.controllers.config import ControllersConfig
+from controlplane.controllers.context import Context
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -150,3 +155,21 @@ def test_what_is_cleaned_up(conditions, issued, age, deleted):
         pem = Authority.create("x").pair.cert_pem
         made["status"]["certificate"] = base64.b64encode(pem).decode()
     assert (why_delete(made, NOW + datetime.timedelta(hours=age, seconds=1)) is not None) is deleted
+
+
+def test_each_signer_has_its_authority(tmp_path):
+    config = ClientConfig("http://127.0.0.1:1")
+    authorities = {}
+    for signer, name in ((requests.KUBELET_CLIENT, "clients"), (requests.KUBELET_SERVING, "servers")):
+        pair = Authority.create(name).pair
+        authorities[signer] = (tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+        authorities[signer][0].write_bytes(pair.cert_pem)
+        authorities[signer][1].write_bytes(pair.key_pem)
+    context = Context(Client(config, "test"), ControllersConfig(config, signing=authorities), SystemClock())
+    controller = CertificateSigner(context)
+    issued = controller.answered({**csr(sans=()), "status": {}})["status"]["certificate"]
+    issuer = x509.load_pem_x509_certificate(base64.b64decode(issued)).issuer
+    assert issuer.rfc4514_string() == "CN=clients"
+    assert [each for each in requests.SIGNERS if controller.signs_for(each)] == [
+        requests.KUBELET_SERVING, requests.KUBELET_CLIENT,
+    ]  # fmt: skip

@@ -8,6 +8,9 @@ from apimachinery.client.rest import Client
 from apimachinery.kit.clock import SystemClock
 from apimachinery.kit.config import ConfigError, FlagError
 from controlplane.controllers.config import ControllersConfig, parse
+from controlplane.controllers.configz import shown
+from controlplane.controllers.context import Context
+from controlplane.controllers.descriptors import DESCRIPTORS
 from controlplane.controllers.hpa_replicas import Caution
 
 _KUBECONFIG = """
@@ -117,6 +120,26 @@ def test_upstreams_flags_start_ours(kubeconfig: str) -> None:
         "--logging-format=json",
     ])  # fmt: skip
     assert (config.bind_address, config.secure_port, config.terminated_pod_threshold) == ("192.168.4.21", 10001, 12000)
+    assert (config.workers["deployment-controller"], config.workers["garbage-collector-controller"]) == (10, 30)
+    assert (config.workers["replicationcontroller-controller"], config.workers["job-controller"]) == (10, 5)
+    sections = shown(config)["kubecontrollermanager.config.k8s.io"]
+    assert sections["DeploymentController"] == {"ConcurrentDeploymentSyncs": 10}
+    assert sections["EndpointSliceController"] == {"MaxEndpointsPerSlice": 200, "ConcurrentServiceEndpointSyncs": 10}
+    assert config.max_endpoints_per_slice == 200 and config.dynamic_provisioning
+    assert not parse([kubeconfig, "--enable-dynamic-provisioning=false"]).dynamic_provisioning
+
+
+@pytest.mark.parametrize(("asked", "told"), [(0, "less than 1, but got 0"), (1001, "more than 1000, but got 1001")])
+def test_bounds_of_workers_on_slices(kubeconfig: str, asked: int, told: str) -> None:
+    told = told.replace("1000", "50")
+    with pytest.raises(ConfigError, match=f"^--concurrent-service-endpoint-syncs: must not be {told}$"):
+        parse([kubeconfig, f"--concurrent-service-endpoint-syncs={asked}"])
+
+
+@pytest.mark.parametrize(("asked", "told"), [(0, "less than 1, but got 0"), (1001, "more than 1000, but got 1001")])
+def test_bounds_of_slices(kubeconfig: str, asked: int, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"^--max-endpoints-per-slice: must not be {told}$"):
+        parse([kubeconfig, f"--max-endpoints-per-slice={asked}"])
 
 
 @pytest.mark.parametrize(
@@ -127,17 +150,42 @@ def test_upstreams_flags_start_ours(kubeconfig: str) -> None:
             "--feature-gates=Nonsense=true",
             'invalid argument "Nonsense=true" for "--feature-gates" flag: unrecognized feature gate: Nonsense',
         ),
-        (
-            "--cluster-signing-kubelet-client-key-file=x",
-            'invalid argument "x" for "--cluster-signing-kubelet-client-key-file" flag: '
-            "one authority signs for all: --cluster-signing-cert-file",
-        ),
     ],
 )
 def test_what_cannot_be_read(kubeconfig: str, flag: str, told: str) -> None:
     with pytest.raises(FlagError) as wrong:
         parse([kubeconfig, flag])
     assert str(wrong.value) == told and wrong.value.usage.startswith("Usage:\n  kube-controller-manager [flags]\n")
+
+
+def test_signers_have_one_authority_or_each_its_own(kubeconfig: str) -> None:
+    assert parse([kubeconfig]).signing == {}
+    for_all = parse([kubeconfig, "--cluster-signing-cert-file=c", "--cluster-signing-key-file=k"])
+    assert len(for_all.signing) == 4 and set(for_all.signing.values()) == {(Path("c"), Path("k"))}
+    said = shown(for_all)["kubecontrollermanager.config.k8s.io"]["CSRSigningController"]
+    assert said["ClusterSigningCertFile"] == "c"
+    assert said["KubeletServingSignerConfiguration"] == {"CertFile": "", "KeyFile": ""}
+    own = parse([
+        kubeconfig, "--cluster-signing-kubelet-client-cert-file=c", "--cluster-signing-kubelet-client-key-file=k",
+    ])  # fmt: skip
+    assert own.signing == {"kubernetes.io/kube-apiserver-client-kubelet": (Path("c"), Path("k"))}
+    said = shown(own)["kubecontrollermanager.config.k8s.io"]["CSRSigningController"]
+    assert said["ClusterSigningCertFile"] == ""
+    assert said["KubeletClientSignerConfiguration"] == {"CertFile": "c", "KeyFile": "k"}
+
+
+def test_authorities_that_are_not_whole(kubeconfig: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse([
+            kubeconfig, "--cluster-signing-cert-file=c", "--cluster-signing-key-file=k",
+            "--cluster-signing-kubelet-serving-key-file=k", "--cluster-signing-legacy-unknown-cert-file=c",
+        ])  # fmt: skip
+    both = "cannot specify --cluster-signing-{cert,key}-file and other --cluster-signing-*-file flags at the same time"
+    assert refused.value.problems == [
+        '"cluster-signing-kubelet-serving": cannot specify key without cert',
+        '"cluster-signing-legacy-unknown": cannot specify cert without key',
+        f"--cluster-signing-cert-file: {both}",
+    ]
 
 
 def test_the_garbage_collector_may_be_left_out(kubeconfig: str) -> None:
@@ -162,3 +210,32 @@ def test_paths_for_everybody(kubeconfig: str) -> None:
     assert "/livez" not in parse([kubeconfig, "--authorization-always-allow-paths="]).open_paths
     with pytest.raises(ConfigError, match=r"--authorization-always-allow-paths: only trailing \* allowed in"):
         parse([kubeconfig, "--authorization-always-allow-paths=/a*b"])
+
+
+def test_configz_shows_what_is_in_force_with_upstreams_names(kubeconfig: str) -> None:
+    flags = ["--allocate-node-cidrs", "--cluster-cidr=10.244.0.0/16", "--controllers=*,-ttl", "--leader-elect=false"]
+    flags += ["--node-monitor-grace-period=20s", "--horizontal-pod-autoscaler-sync-period=5s"]
+    found = shown(parse([kubeconfig, *flags]))["kubecontrollermanager.config.k8s.io"]
+    assert found["Generic"] == {
+        "Address": "0.0.0.0",
+        "ClientConnection": {"Kubeconfig": kubeconfig.partition("=")[2]},
+        "LeaderElection": {
+            "LeaderElect": False, "LeaseDuration": "15s", "RenewDeadline": "10s", "RetryPeriod": "2s",
+            "ResourceLock": "leases", "ResourceName": "kube-controller-manager", "ResourceNamespace": "kube-system",
+        },
+        "Controllers": ["*", "-ttl"],
+    }  # fmt: skip
+    shared = {"NodeMonitorPeriod": "5s", "ClusterCIDR": "10.244.0.0/16", "AllocateNodeCIDRs": True}
+    assert found["KubeCloudShared"] == shared and found["NodeIPAMController"]["NodeCIDRMaskSizeIPv4"] == 24
+    assert found["NodeLifecycleController"]["NodeMonitorGracePeriod"] == "20s"
+    assert found["HPAController"]["HorizontalPodAutoscalerSyncPeriod"] == "5s"
+    assert found["CSRSigningController"]["ClusterSigningDuration"] == "8760h0m0s"
+    assert found["GarbageCollectorController"] == {"EnableGarbageCollector": True, "ConcurrentGCSyncs": 20}
+
+
+async def test_every_controller_of_several_workers_can_be_made(kubeconfig: str) -> None:
+    config = parse([kubeconfig])
+    made = [each for each in DESCRIPTORS if each.name in config.workers]
+    assert len(made) == len(config.workers)
+    for each in made:
+        each.make(Context(Client(config.client, "test"), config, SystemClock()))

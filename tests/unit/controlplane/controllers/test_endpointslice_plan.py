@@ -161,6 +161,15 @@ def test_a_pod_without_a_node_is_no_endpoint_unless_every_address_is_asked_for()
     assert len(plan.create[0]["endpoints"]) == 2 and plan.unplaced == []
 
 
+def test_slices_are_as_long_as_they_may_be() -> None:
+    pods = [pod(f"p{i}") for i in range(7)]
+    existing = stored(plan_slices(service(), pods, [], NODES, most=3), [])
+    assert sorted(len(each["endpoints"]) for each in existing) == [1, 3, 3]
+    longer = stored(plan_slices(service(), pods, [], NODES), [])
+    plan = plan_slices(service(), [*pods, pod("more")], longer, NODES, most=3)
+    assert [len(each["endpoints"]) for each in plan.create] == [1] and plan.update == []
+
+
 def test_a_service_that_goes_keeps_its_slices_right_and_gets_no_more() -> None:
     pods = [pod(f"p{i}", ready=True) for i in range(100)]
     existing = stored(plan_slices(service(), pods, [], NODES), [])

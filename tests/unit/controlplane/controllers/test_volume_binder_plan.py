@@ -8,6 +8,7 @@ import pytest
 
 from apimachinery.meta import volumes
 from controlplane.controllers.volume_binder_plan import (
+    ClaimPlan,
     compute_claim_status,
     mismatch,
     plan_bound,
@@ -116,6 +117,13 @@ def test_a_claim_that_finds_nothing_says_why(
     plan = plan_unbound(asked, [], of, default, waiting)
     assert plan.bind is None and plan.said is not None
     assert plan.said.reason == reason and text in plan.said.message
+
+
+def test_no_volume_is_asked_for_without_dynamic_provisioning() -> None:
+    asked = claim(storageClassName="s")
+    assert plan_unbound(asked, [], storage_class(), None, []).provisioner
+    for found in (storage_class(), None):
+        assert plan_unbound(asked, [], found, None, [], provisioning=False) == ClaimPlan()
 
 
 def test_a_claim_without_a_class_is_given_the_default_only_when_nothing_fits() -> None:

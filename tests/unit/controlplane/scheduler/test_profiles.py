@@ -11,6 +11,7 @@ from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
 from controlplane.scheduler.config import parse
 from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, LeaseAt, read_file
+from controlplane.scheduler.configz import shown
 from controlplane.scheduler.decision import decide
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
@@ -225,6 +226,20 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert len(refused.value.problems) == 4
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\nb: c: d\n", "yaml: line 2: mapping values are not allowed in this context"),
+        (f"apiVersion: {API_VERSION}\nkind: {KIND}\nparallelism: 1\nparallelism: 2\n",
+         'strict decoding error: yaml: unmarshal errors:\n  line 4: key "parallelism" already set in map'),
+    ],
+)  # fmt: skip
+def test_faults_of_yaml_are_told_as_go_tells_them(tmp_path: Path, text: str, problem: str) -> None:
+    (file := tmp_path / "scheduler.yaml").write_text(text)
+    read_file(file, problems := Problems())
+    assert list(problems) == [f"{file}: {problem}"]
+
+
 def test_no_file_and_no_configuration(tmp_path: Path) -> None:
     problems = Problems()
     read_file(tmp_path / "none", problems)
@@ -331,3 +346,27 @@ def test_leader_election_is_as_the_file_says_and_flags_win(tmp_path: Path) -> No
     assert parse([*argv, *elsewhere]).lease == LeaseAt("lab", "theirs")
     with pytest.raises(ConfigError, match="3 s > 4 s > 2 s > 0 does not hold"):
         parse([*argv, "--leader-elect-lease-duration=3s"])
+
+
+def test_configz_shows_what_is_in_force_with_upstreams_names(tmp_path: Path) -> None:
+    arguments(tmp_path, "PodTopologySpread", defaultingType="List", defaultConstraints=[
+        {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"},
+    ])  # fmt: skip
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        render_kubeconfig(server="https://127.0.0.1:1", ca_data=b"x", user="x", cert_data=b"x", key_data=b"x")
+    )
+    argv = [f"--kubeconfig={kubeconfig}", f"--config={tmp_path / 'scheduler.yaml'}"]
+    found = shown(parse([*argv, "--leader-elect-retry-period=1s"]))["componentconfig"]
+    assert found["apiVersion"] == API_VERSION and found["ClientConnection"] == {"Kubeconfig": str(kubeconfig)}
+    assert found["LeaderElection"]["ResourceName"] == "kube-scheduler"
+    assert found["LeaderElection"]["RetryPeriod"] == "1s" and found["PodMaxBackoffSeconds"] == 10
+    (only,) = found["Profiles"]
+    assert only["SchedulerName"] == "default-scheduler"
+    assert only["Plugins"]["Score"]["Enabled"][0] == {"Name": "TaintToleration", "Weight": 3}
+    said = {each["Name"]: each["Args"] for each in only["PluginConfig"]}
+    assert said["PodTopologySpread"] == {
+        "DefaultConstraints": [{"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        "DefaultingType": "List",
+    }
+    assert said["NodeResourcesFit"]["ScoringStrategy"]["Type"] == "LeastAllocated"

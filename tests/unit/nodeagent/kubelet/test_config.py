@@ -211,6 +211,16 @@ def test_flags_that_belong_into_the_file_are_warned_of(capsys: pytest.CaptureFix
     assert second.startswith("Flag --logging-format has been deprecated, This parameter should be set via")
 
 
+def test_a_file_is_read_as_go_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(HEAD + "failSwapOn: n\nclusterDomain: 12:30\n---\nkind: another\n")
+    document = load([f"--config={file}"]).document
+    assert document["failSwapOn"] is False and document["clusterDomain"] == "12:30"
+    file.write_text("kind: a: b\n")
+    with pytest.raises(ConfigError, match="failed to decode: yaml: mapping values are not allowed in this context"):
+        load([f"--config={file}"])
+
+
 def test_unknown_and_repeated_fields_are_warned_of_and_the_last_setting_counts(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(HEAD + "maxPods: 30\nclusterDns: [x]\nauthentication:\n  x508: {}\nmaxPods: 40\n")

@@ -48,6 +48,22 @@ def test_what_is_no_pod_is_refused(text: str) -> None:
         parse_manifest(text, "/m/a", "n", fine)
 
 
+def test_a_manifest_is_read_as_go_reads_it() -> None:
+    head = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n"
+    env = "    env: &env\n    - {name: AT, value: 12:30}\n    - {name: DAY, value: 2024-01-02}\n"
+    more = "    stdin: y\n  - {name: d, env: *env}\n"
+    pod = parse_manifest(head + f"  - name: c\n{env}{more}---\nkind: another\n", "/m/a", "n", fine)
+    first, second = pod["spec"]["containers"]
+    assert [each["value"] for each in first["env"]] == ["12:30", "2024-01-02"] and first["stdin"] is True
+    assert second["env"] == first["env"] and second["env"] is not first["env"]
+
+
+def test_faults_of_yaml_are_told_as_go_tells_them() -> None:
+    told = r"^/m/a: couldn't parse as pod\(yaml: line 2: mapping values are not allowed in this context\), please check"
+    with pytest.raises(BadManifest, match=told):
+        parse_manifest("kind: Pod\nspec: a: b\n", "/m/a", "n", fine)
+
+
 def test_what_is_found_wrong_is_told() -> None:
     with pytest.raises(BadManifest, match="spec: wrong"):
         parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong"])

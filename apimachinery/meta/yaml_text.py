@@ -1,14 +1,15 @@
-"""YAML bodies: the first document, of JSON's types, built from the parser's events in one pass.
+"""YAML as go-yaml reads it: the first document, of JSON's types, built from the parser's events in one pass.
 
-Composing nodes first, as PyYAML's loaders do, takes 10 s for 3 MiB; this takes 2. Aliases multiply: they are refused;
-what nests is counted on the way.
+Composing nodes first, as PyYAML's loaders do, takes 10 s for 3 MiB; this takes 2. Aliases multiply: they are refused in
+what strangers send, and bounded in files; what nests is counted on the way.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import yaml
@@ -30,42 +31,118 @@ _BASES = {"x": 16, "b": 2, "o": 8}
 _DIGITS = 100  # more than any whole number of 64 bits has
 _KINDS = {bool: "bool", int: "int", float: "float", str: "str", type(None): "null"}
 _TURN = 500
+_FILE_DEPTH = 200
+_ALIASED = 400_000  # values; what go-yaml lets through whatever the rest of the document is like
 
 
-def reading(body: bytes, depth: int, again: list[str] | None = None) -> Generator[None, None, Any]:
+class BadYaml(ValueError):
+    """What go-yaml says of a text that it does not read."""
+
+
+def load(text: str | bytes, again: list[str] | None = None) -> Any:
+    """The first document of a file, None when it says nothing. again: as of `reading`. Raises BadYaml."""
+    reader = reading(text, _FILE_DEPTH, again, _Anchors())
+    try:
+        while True:
+            next(reader)
+    except StopIteration as end:
+        return end.value
+    except status.ApiError as error:
+        raise BadYaml(f"yaml: {error.message}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadYaml(f"yaml: {sentence(error)}") from None
+
+
+def unmarshal_errors(again: Sequence[str]) -> str:
+    """The sentence of strict decoding about keys that are there twice."""
+    return "\n  ".join(("yaml: unmarshal errors:", *again))
+
+
+def sentence(error: Exception) -> str:
+    """What go-yaml says of the same fault: both are libyaml's parser, and count lines as it does."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return str(error.reason)
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem:
+        return " ".join(str(error).split())
+    marks = (mark.line for mark in (error.problem_mark, error.context_mark) if mark is not None and mark.line)
+    line = next(marks, 0)
+    if line and isinstance(error, yaml.scanner.ScannerError) and error.problem_mark and error.problem_mark.line:
+        line += 1
+    return f"line {line}: {error.problem}" if line else str(error.problem)
+
+
+class _Anchors:
+    """What a document has named so far, and how much of it has been repeated."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Any] = {}
+        self._repeated = 0
+
+    def name(self, anchor: str, value: Any) -> None:
+        self._named[anchor] = value
+
+    def copied(self, anchor: str, unfinished: Sequence[Any]) -> Any:
+        """The value again, for nobody expects two fields to be one object. Raises ValueError."""
+        if anchor not in self._named:
+            raise ValueError(f"unknown anchor '{anchor}' referenced")
+        value = self._named[anchor]
+        if any(value is each for each in unfinished):
+            raise ValueError(f"anchor '{anchor}' value contains itself")
+        self._repeated += _size(value)
+        if self._repeated > _ALIASED:
+            raise ValueError("document contains excessive aliasing")
+        return copy.deepcopy(value)
+
+
+def _size(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_size, inner))
+
+
+def reading(
+    body: str | bytes, depth: int, again: list[str] | None = None, anchors: _Anchors | None = None
+) -> Generator[None, None, Any]:
     """Returns the document (the first of several, as upstream); yields now and then (some 3 ms), so that others may be
     served while a large one is read. again: takes what go-yaml says of keys that are there twice.
 
-    Raises ApiError 400 for aliases and for what nests deeper than `depth`, and yaml.YAMLError or ValueError with what
-    else is wrong with it.
+    Raises ApiError 400 for aliases without `anchors` and for what nests deeper than `depth`, and yaml.YAMLError or
+    ValueError with what else is wrong with it.
     """
     made: list[Any] = []  # the one document
     containers: list[Any] = [made]
     keys: list[Any] = [None]  # of the mapping that is being filled: its key, or None where a key comes next
+    lines: list[int] = []  # where the containers begin: of what is there twice that line is told
+    event: Any
     for number, event in enumerate(yaml.parse(body, Loader=_PARSER), 1):
         if not number % _TURN:
             yield
-        kind = type(event)
+        kind, line = type(event), event.start_mark.line
         if kind is yaml.ScalarEvent:
             value = _scalar(event)
+            if anchors is not None and event.anchor is not None:
+                anchors.name(event.anchor, value)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             if len(containers) > depth:
                 raise status.bad_request(f"the object provided is nested deeper than {depth} levels")
             containers.append({} if kind is yaml.MappingStartEvent else [])
             keys.append(None)
+            lines.append(line)
+            if anchors is not None and event.anchor is not None:
+                anchors.name(event.anchor, containers[-1])
             continue
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-            value = containers.pop()
+            value, line = containers.pop(), lines.pop()
             keys.pop()
         elif kind is yaml.AliasEvent:
-            raise status.bad_request("YAML aliases are not accepted")
+            if anchors is None:
+                raise status.bad_request("YAML aliases are not accepted")
+            value = anchors.copied(event.anchor, containers)
         elif kind is yaml.DocumentEndEvent:
             break
         else:
             continue
         if again is not None and len(keys) > 1 and type(keys[-1]) is str and keys[-1] in containers[-1]:
-            assert event.start_mark is not None
-            again.append(f'line {event.start_mark.line + 1}: key "{keys[-1]}" already set in map')
+            again.append(f'line {line + 1}: key "{keys[-1]}" already set in map')
         _put(containers, keys, value)
     return made[0] if made else None
 

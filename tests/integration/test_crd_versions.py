@@ -12,7 +12,7 @@ import orjson
 
 from tests.integration.conversion_webhook import conversion_webhook
 from tests.integration.definitions import Kind
-from tests.integration.process import ControlPlane, wait_until
+from tests.integration.process import Answer, ControlPlane, wait_until
 
 Object = dict[str, Any]
 
@@ -80,17 +80,7 @@ def _versions(kind: Kind, namespace: str, version: str) -> set[str]:
 def test_conversion_by_a_webhook(make_kind: Callable[..., Kind], namespace: str, tmp_path: Path) -> None:
     with conversion_webhook(tmp_path, _renamed) as (config_, asked):
         kind = make_kind()
-        other = orjson.loads(orjson.dumps(kind.version)) | {"name": "v2", "storage": False}
-        fields = other["schema"]["openAPIV3Schema"]["properties"]["spec"]
-        fields["properties"]["when"] = fields["properties"].pop("schedule")
-        fields["required"] = ["when"]
-        fields["x-kubernetes-validations"] = []
-        other["selectableFields"] = []
-        kind.definition["spec"]["versions"].append(other)
-        kind.definition["spec"]["conversion"] = {
-            "strategy": "Webhook",
-            "webhook": {"clientConfig": config_, "conversionReviewVersions": ["v1"]},
-        }
+        _add_renamed_version(kind, config_)
         kind.apply()
         kind.create(namespace, "a")
         found = kind.plane.request("GET", kind.path(namespace, "a", "v2"))
@@ -115,6 +105,58 @@ def test_conversion_by_a_webhook(make_kind: Callable[..., Kind], namespace: str,
     assert refused.code == 500
     assert f"conversion webhook for {kind.group}/v1, Kind={kind.kind} failed: Post " in refused.json["message"]
     assert kind.plane.request("GET", kind.path(namespace, "a")).code == 200
+
+
+def test_fields_are_owned_in_the_version_of_the_writer(
+    make_kind: Callable[..., Kind], namespace: str, tmp_path: Path
+) -> None:
+    with conversion_webhook(tmp_path, _renamed) as (config_, _asked):
+        kind = make_kind()
+        kind.spec["x-kubernetes-validations"] = []
+        _add_renamed_version(kind, config_)
+        kind.apply()
+
+        def apply(version: str, manager: str, force: str = "false", **spec: Any) -> Answer:
+            body = {**kind.object("a"), "apiVersion": f"{kind.group}/{version}", "spec": spec}
+            path = kind.path(namespace, "a", version) + f"?fieldManager={manager}&force={force}"
+            media = {"Content-Type": "application/apply-patch+yaml"}
+            return kind.plane.request("PATCH", path, orjson.dumps(body), headers=media)
+
+        def owned(answer: Answer) -> dict[str, tuple[str, list[str]]]:
+            return {
+                each["manager"]: (each["apiVersion"].rpartition("/")[2], sorted(each["fieldsV1"]["f:spec"]))
+                for each in answer.json["metadata"]["managedFields"]
+            }
+
+        assert apply("v2", "one", when="1", image="i").code == 201
+        refused = apply("v1", "two", schedule="2")
+        assert refused.code == 409 and 'conflict with "one": .spec.when' in refused.json["message"]
+        shared = apply("v1", "two", schedule="1")
+        assert owned(shared) == {"one": ("v2", ["f:image", "f:when"]), "two": ("v1", ["f:schedule"])}
+        taken = apply("v1", "two", "true", schedule="2")
+        assert owned(taken) == {"one": ("v2", ["f:image"]), "two": ("v1", ["f:schedule"])}
+        merge = {"Content-Type": "application/merge-patch+json", "User-Agent": "hand/1.0"}
+        path = kind.path(namespace, "a", "v2")
+        patched = kind.plane.request("PATCH", path, {"spec": {"when": "3"}}, headers=merge)
+        assert owned(patched) == {"one": ("v2", ["f:image"]), "hand": ("v2", ["f:when"])}
+        moved = apply("v1", "one", schedule="3")
+        assert moved.json["spec"].get("image") is None and moved.json["spec"]["schedule"] == "3"
+        assert owned(moved) == {"one": ("v1", ["f:schedule"]), "hand": ("v2", ["f:when"])}
+
+
+def _add_renamed_version(kind: Kind, config: Object) -> None:
+    """A version v2 that says `when` where the first says `schedule`."""
+    other = orjson.loads(orjson.dumps(kind.version)) | {"name": "v2", "storage": False}
+    fields = other["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    fields["properties"]["when"] = fields["properties"].pop("schedule")
+    fields["required"] = ["when"]
+    fields["x-kubernetes-validations"] = []
+    other["selectableFields"] = []
+    kind.definition["spec"]["versions"].append(other)
+    kind.definition["spec"]["conversion"] = {
+        "strategy": "Webhook",
+        "webhook": {"clientConfig": config, "conversionReviewVersions": ["v1"]},
+    }
 
 
 def test_a_webhook_is_not_followed_to_another(make_kind: Callable[..., Kind], namespace: str, tmp_path: Path) -> None:

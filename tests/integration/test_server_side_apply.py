@@ -182,3 +182,47 @@ def test_an_owner_is_named_once(control_plane: ControlPlane, namespace: str) -> 
     changed = control_plane.request("PATCH", f"{path}/a", twice, headers=merge)
     assert changed.json["metadata"]["ownerReferences"] == [owner]
     assert f"after mutating admission happens; {says}" in changed.headers["warning"]
+
+
+def autoscaler(version: str, **spec: Any) -> str:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    about = {"apiVersion": f"autoscaling/{version}", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"}}
+    return orjson.dumps({**about, "spec": {"scaleTargetRef": target, "maxReplicas": 5, **spec}}).decode()
+
+
+def test_fields_are_owned_in_the_version_in_which_they_were_applied(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    def kubectl(manager: str, text: str, *more: str, check: bool = True) -> str:
+        argv = ["apply", "--server-side", f"--field-manager={manager}", "-n", namespace, "-f", "-", *more]
+        return control_plane.kubectl(*argv, stdin=text, check=check).stderr
+
+    def owned() -> dict[str, tuple[str, set[str]]]:
+        found = control_plane.get("hpa", "a", "-n", namespace, "--show-managed-fields")
+        return {
+            entry["manager"]: (entry["apiVersion"], set(entry["fieldsV1"]["f:spec"]))
+            for entry in found["metadata"]["managedFields"]
+            if entry["manager"] in ("one", "two", "hand")
+        }
+
+    usage = {"type": "Utilization", "averageUtilization": 60}
+    metrics = [{"type": "Resource", "resource": {"name": "cpu", "target": usage}}]
+    both = {"f:scaleTargetRef", "f:maxReplicas"}
+    kubectl("one", autoscaler("v1", targetCPUUtilizationPercentage=50))
+    assert owned() == {"one": ("autoscaling/v1", both | {"f:targetCPUUtilizationPercentage"})}
+    refused = kubectl("two", autoscaler("v2", metrics=metrics), check=False)
+    assert 'conflict with "one": .spec.targetCPUUtilizationPercentage' in refused
+    kubectl("two", autoscaler("v2", metrics=metrics), "--force-conflicts")
+    assert owned() == {"one": ("autoscaling/v1", both), "two": ("autoscaling/v2", both | {"f:metrics"})}
+    path = f"/apis/autoscaling/v1/namespaces/{namespace}/horizontalpodautoscalers/a"
+    merge = {"Content-Type": "application/merge-patch+json", "User-Agent": "hand/1.0"}
+    body = {"spec": {"targetCPUUtilizationPercentage": 70}}
+    assert control_plane.request("PATCH", path, body, headers=merge).code == 200
+    assert owned()["hand"] == ("autoscaling/v1", {"f:targetCPUUtilizationPercentage"})
+    assert owned()["two"] == ("autoscaling/v2", both)
+    refused = kubectl("two", autoscaler("v2", metrics=metrics), check=False)
+    assert 'conflict with "hand" using autoscaling/v1: .spec.targetCPUUtilizationPercentage' in refused
+    kubectl("two", autoscaler("v1", targetCPUUtilizationPercentage=70, minReplicas=2))
+    assert owned()["two"] == ("autoscaling/v1", both | {"f:targetCPUUtilizationPercentage", "f:minReplicas"})
+    kubectl("two", autoscaler("v2", metrics=[]))
+    assert control_plane.get("hpa", "a", "-n", namespace)["spec"].get("minReplicas") in (None, 1), "it was given up"

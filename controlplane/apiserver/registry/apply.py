@@ -1,7 +1,7 @@
 """The verb patch with an applied configuration: server-side apply (KEP-555).
 
-What becomes of the object and of who owns what is decided in `applying.py`; what other verbs write is recorded by
-`managers.py`.
+What becomes of the object and of who owns what is decided in `applying.py` (in `applying_across.py` where there are
+several versions); what other verbs write is recorded by `managers.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from apimachinery.meta.numbers import with_whole_numbers
 from apimachinery.meta.objects import copied
 from apimachinery.meta.patches import is_directive
 from controlplane.apiserver.registry import field_sets, metadata
-from controlplane.apiserver.registry.applying import Applier, plan_apply
+from controlplane.apiserver.registry.applying import Applier
+from controlplane.apiserver.registry.applying_across import plan_apply_across
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.registry.collection import Collection
@@ -143,7 +144,7 @@ def _directive(node: Any, path: str) -> str:
 def _change(collection: Collection, call: Call, config: Object) -> Any:
     async def change(current: Object) -> Object:
         live = await converted(current, call.resource)
-        merged, entries = plan_apply(live, config, apply_meta(call.resource), _applier(collection, call))
+        merged, entries = await plan_apply_across(live, config, call.resource, _applier(collection, call))
         if merged is live:
             return current
         metadata.place(call, merged)

@@ -4,7 +4,7 @@ owns what of it → the object as it will be and who owns what then. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -69,19 +69,36 @@ def plan_apply(live: Object, config: Object, schema: PatchMeta, applier: Applier
         entries = [_before(live, schema, applier)]
     wanted = field_sets.fields_of(config, schema)
     others = [entry for entry in entries if not applier.owns(entry)]
-    before = _union(entry for entry in entries if applier.owns(entry))
-    kept = _union(others)
+    before = union(entry for entry in entries if applier.owns(entry))
+    kept = union(others)
     merged = merge(live, config, schema)
-    _take_away(merged, before - wanted - kept, wanted | kept, schema)
+    take_away(merged, before - wanted - kept, wanted | kept, schema)
     changed, gone = field_sets.changes_between(live, merged, schema)
     # A null is a value too: what it takes away it takes from whoever had it.
-    others = _without_conflicts(others, changed | gone & wanted, gone, applier, live, schema)
+    taken = changed | gone & wanted
+    return settle(live, merged, config, others, before, lambda _: (taken, gone), applier, schema)
+
+
+def settle(
+    live: Object,
+    merged: Object,
+    config: Object,
+    others: list[Object],
+    before: Fields | None,
+    changes: Callable[[Object], tuple[Fields, Fields]],
+    applier: Applier,
+    schema: PatchMeta,
+) -> tuple[Object, list[Object]]:
+    """The outcome of an apply that makes `merged`. others: the entries that are not the applier's. before: what it
+    owned in its version (None: the entries change anyway). changes: what is taken from an entry, and what is gone for
+    it."""
+    wanted = field_sets.fields_of(config, schema)
+    left = _without_conflicts(others, changes, applier, live, schema)
     if applier.manager == KUBECTL:
         _keep_last_applied(merged, config)
-    unchanged = before == wanted and others == [entry for entry in entries if not applier.owns(entry)]
-    if unchanged and _without_managers(merged) == _without_managers(live):
+    if before == wanted and left == others and _without_managers(merged) == _without_managers(live):
         return live, live["metadata"].get("managedFields") or []
-    return merged, in_order([*others, applier.entry(wanted)] if wanted else others)
+    return merged, in_order([*left, applier.entry(wanted)] if wanted else left)
 
 
 def in_order(entries: Iterable[Object]) -> list[Object]:
@@ -105,7 +122,8 @@ def _before(live: Object, schema: PatchMeta, applier: Applier) -> Object:
     }
 
 
-def _union(entries: Iterable[Object]) -> Fields:
+def union(entries: Iterable[Object]) -> Fields:
+    """What entries of managedFields own together."""
     return frozenset(path for entry in entries for path in field_sets.from_wire(entry.get("fieldsV1") or {}))
 
 
@@ -114,18 +132,22 @@ def _without_managers(obj: Object) -> Object:
 
 
 def _without_conflicts(
-    others: list[Object], taken: Fields, gone: Fields, applier: Applier, live: Object, schema: PatchMeta
+    others: list[Object],
+    changes: Callable[[Object], tuple[Fields, Fields]],
+    applier: Applier,
+    live: Object,
+    schema: PatchMeta,
 ) -> list[Object]:
     """The other managers' entries, less what is taken from them and what is no longer there. Raises ApiError 409 for
     what must not be taken."""
-    held = [field_sets.from_wire(entry.get("fieldsV1") or {}) for entry in others]
+    held = [(entry, field_sets.from_wire(entry.get("fieldsV1") or {}), *changes(entry)) for entry in others]
     if not applier.force:
         allowed = _last_applied(live, schema, applier) if applier.manager == KUBECTL else frozenset()
-        refused = [(entry, sorted(fields & taken - allowed)) for entry, fields in zip(others, held, strict=True)]
+        refused = [(entry, sorted(fields & taken - allowed)) for entry, fields, taken, _ in held]
         if clashes := [(entry, paths) for entry, paths in refused if paths]:
             raise _conflict(clashes)
     left = []
-    for entry, fields in zip(others, held, strict=True):
+    for entry, fields, taken, gone in held:
         remaining = fields - taken - gone
         if remaining == fields:
             left.append(entry)
@@ -165,7 +187,7 @@ def _keep_last_applied(merged: Object, config: Object) -> None:
     merged["metadata"] = {**merged["metadata"], "annotations": kept}
 
 
-def _take_away(obj: Object, given_up: Fields, owned: Fields, schema: PatchMeta) -> None:
+def take_away(obj: Object, given_up: Fields, owned: Fields, schema: PatchMeta) -> None:
     """Remove what the applier no longer sets and nobody else owns, in place; `obj` is copied along the way to it.
 
     A field of which nobody owns a part any more goes with all that is in it, defaults too: half a probe is none."""

@@ -53,7 +53,7 @@ async def _create(collection: Collection, call: Call, obj: Object, managed: list
         # Before admission, as upstream: what plug-ins and the strategy fill in is nobody's, and webhooks are shown it.
         said = {field: obj[field] for field in obj if field != "status"} if strategy.has_status else obj
         said = {**said, "metadata": {**obj["metadata"], "managedFields": handed}} if handed else said
-        managed = record_change(call, said, None, collection.resource.gvk, collection.clock.now())
+        managed = await record_change(call, said, None, collection.clock.now())
     metadata.set_managers(obj, managed)
     review = Review(call, "CREATE", obj)
     await collection.admission.mutate(review)

@@ -39,7 +39,7 @@ def fields_of(obj: Mapping[str, Any], schema: PatchMeta) -> Fields:
 
 def leaves_of(obj: Mapping[str, Any], schema: PatchMeta) -> dict[tuple[Step, ...], Any]:
     """The same with what each leaf holds (None for items, whose fields are leaves of their own)."""
-    return {path: value for path, value in _walk(obj, schema, ()) if _is_managed(path)}
+    return {path: value for path, value in _walk(obj, schema, ()) if is_managed(path)}
 
 
 def _walk(value: Any, schema: PatchMeta | None, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
@@ -79,7 +79,7 @@ def changes_between(old: Mapping[str, Any], new: Mapping[str, Any], schema: Patc
     changed: set[tuple[Step, ...]] = set()
     gone: set[tuple[Step, ...]] = set()
     _compare(old, new, schema, (), changed, gone)
-    return frozenset(filter(_is_managed, changed)), frozenset(filter(_is_managed, gone))
+    return frozenset(filter(is_managed, changed)), frozenset(filter(is_managed, gone))
 
 
 def _compare(
@@ -105,7 +105,8 @@ def _compare(
         gone.update(had.keys() - has.keys())
 
 
-def _is_managed(path: tuple[Step, ...]) -> bool:
+def is_managed(path: tuple[Step, ...]) -> bool:
+    """Whether anybody can own that."""
     return path not in _UNMANAGED and not (path[0] == "f:metadata" and len(path) > 1 and path[1] in _UNMANAGED_METADATA)
 
 

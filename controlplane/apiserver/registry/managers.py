@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from apimachinery.api.schema_apply import apply_meta
-from apimachinery.meta import times
+from apimachinery.meta import status, times
 from controlplane.apiserver.registry import field_sets
 from controlplane.apiserver.registry.applying import in_order
 from controlplane.apiserver.registry.call import Call
-from controlplane.apiserver.registry.field_sets import Fields
-from controlplane.apiserver.registry.kinds import DefinedResource
+from controlplane.apiserver.registry.kinds import apply_meta
+from controlplane.apiserver.registry.versions import Changes, as_seen, changes_elsewhere, changes_seen
 
 Object = dict[str, Any]
 
@@ -26,33 +25,40 @@ _ANCIENT = "ancient-changes"
 _UNKNOWN = "unknown"
 
 
-def record_change(
-    call: Call, new: Object, old: Object | None, gvk: tuple[str, str, str], now: datetime
-) -> list[Object]:
-    """The managedFields of `new`, which replaces `old` (None: is created). Both are of the kind and version `gvk`.
+async def record_change(call: Call, new: Object, old: Object | None, now: datetime) -> list[Object]:
+    """The managedFields of `new`, which replaces `old` (None: is created). Both are of the same version, stored or the
+    call's; what is recorded is of the call's version.
 
     A client may put other entries into `new` (as kubectl does to take over what it applied client-side); those that
-    are not entries at all count as none.
+    are not entries at all count as none. Nothing is recorded when a webhook does not convert, as upstream.
     """
     said = new["metadata"].get("managedFields") or []
     held = (old["metadata"].get("managedFields") or []) if old is not None else []
     if old is not None and not call.subresource and (said == [{}] or new["metadata"].get("managedFields") == []):
         return []  # the ways to start afresh
-    schema = call.resource.rules.patch_meta if isinstance(call.resource, DefinedResource) else apply_meta(gvk)
-    if old is None and said and all(map(_is_entry, said)):
-        # Who makes it owns all that is there; what else the entries say is believed.
-        made = field_sets.fields_of(new, schema)
-        return _capped(_after_change(call, said, made, frozenset(), _api_version(gvk), times.rfc3339(now)))
-    if old is None:
-        fields = field_sets.wire_of(new, schema)
-        return [_new_entry(_writer(call, _api_version(gvk)), fields, times.rfc3339(now))] if fields else []
-    entries = said if not call.subresource and said and all(map(_is_entry, said)) else held
-    if not entries:
-        return []  # whose writes are not recorded, those are recorded from its first apply on
-    changed, gone = field_sets.changes_between(old, new, schema)
-    if not changed and not gone:
+    believed = bool(said) and not (old is not None and call.subresource) and all(map(_is_entry, said))
+    try:
+        if old is None and not believed:
+            return await _of_new(call, new, now)
+        entries = said if believed else held
+        # Whose writes are not recorded, those are recorded from its first apply on. Who makes an object that brings
+        # entries along owns all that is there; what else they say is believed.
+        return await _of_change(call, entries, old, new, now) if entries else []
+    except status.ApiError:
+        return []
+
+
+async def _of_new(call: Call, new: Object, now: datetime) -> list[Object]:
+    fields = field_sets.wire_of(await as_seen(new, call.resource), apply_meta(call.resource))
+    return [_new_entry(_writer(call), fields, times.rfc3339(now))] if fields else []
+
+
+async def _of_change(call: Call, entries: list[Object], old: Object | None, new: Object, now: datetime) -> list[Object]:
+    mine = await changes_seen(old, new, call.resource)
+    elsewhere = await changes_elsewhere(entries, old, new, call.resource)
+    if not any(mine) and all(entry.get("apiVersion") == call.resource.api_version for entry in entries):
         return entries
-    return _capped(_after_change(call, entries, changed, gone, _api_version(gvk), times.rfc3339(now)))
+    return _capped(_after_change(call, entries, mine, elsewhere, times.rfc3339(now)))
 
 
 def keep_times(new: Object, old: Object) -> None:
@@ -70,13 +76,20 @@ def _timeless(entries: list[Object]) -> list[Object]:
 
 
 def _after_change(
-    call: Call, entries: list[Object], changed: Fields, gone: Fields, api_version: str, now: str
+    call: Call, entries: list[Object], seen: Changes, elsewhere: Mapping[str, Changes], now: str
 ) -> list[Object]:
-    mine = _writer(call, api_version)
-    left, owned = [], changed
+    """seen: the change in the call's version; elsewhere: in the others. Entries of versions that are in neither are
+    dropped: the kind has them no longer."""
+    mine = _writer(call)
+    left, owned = [], seen[0]
     for entry in entries:
+        of_mine = entry.get("apiVersion") == mine["apiVersion"]
+        found = seen if of_mine else elsewhere.get(str(entry.get("apiVersion")))
+        if found is None:
+            continue
+        changed, gone = found
         tree = entry.get("fieldsV1") or {}
-        is_mine = all(entry.get(key) == mine.get(key) for key in ("manager", "operation", "apiVersion", "subresource"))
+        is_mine = of_mine and all(entry.get(key) == mine.get(key) for key in ("manager", "operation", "subresource"))
         had, lost = (field_sets.holds(tree, path) for path in changed), (field_sets.holds(tree, path) for path in gone)
         if not any(lost) and (all(had) if is_mine else not any(had)):
             # The usual case, found out without taking the set apart: the writer had all this, nobody else any of it.
@@ -95,9 +108,10 @@ def _after_change(
     return in_order(left)
 
 
-def _writer(call: Call, api_version: str) -> Object:
+def _writer(call: Call) -> Object:
     """What of an entry says whose it is."""
-    writer: Object = {"manager": call.field_manager or _UNKNOWN, "operation": "Update", "apiVersion": api_version}
+    manager, api_version = call.field_manager or _UNKNOWN, call.resource.api_version
+    writer: Object = {"manager": manager, "operation": "Update", "apiVersion": api_version}
     if call.subresource:
         writer["subresource"] = call.subresource
     return writer
@@ -146,8 +160,3 @@ def _is_entry(entry: Mapping[str, Any]) -> bool:
         and bool(entry.get("apiVersion"))
         and field_sets.is_well_formed(entry["fieldsV1"])
     )
-
-
-def _api_version(gvk: tuple[str, str, str]) -> str:
-    group, version, _ = gvk
-    return f"{group}/{version}" if group else version

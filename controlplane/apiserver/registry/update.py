@@ -97,7 +97,7 @@ async def _write(
         strategy.prepare_update(call, new, current)
     if not managed:
         # Before admission, as upstream: what plug-ins change is nobody's, and webhooks are shown who changed what.
-        entries = record_change(call, new, current, collection.resource.gvk, collection.clock.now())
+        entries = await record_change(call, new, current, collection.clock.now())
         metadata.set_managers(new, entries)
     review = Review(call, "UPDATE", new, current)
     await collection.admission.mutate(review)

@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from apimachinery.kit import net_words
+
 from .http_connection import Connection, Stream, Whole
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -53,7 +55,6 @@ class Connections:
         parts = urlsplit(base)
         self._host, self._port = parts.hostname or "", parts.port or (443 if context else 80)
         self._prefix, self._context = parts.path.rstrip("/"), context
-        self._authority = parts.netloc
         self._headers = f"Host: {parts.netloc}\r\n{headers}"
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -157,33 +158,45 @@ class Connections:
         return connection
 
     async def _made(self, timeout: float, connection: Connection) -> Connection:
-        """Connected. Raises NotConnected."""
-        why: OSError = ConnectionError("no address")
-        try:
-            async with asyncio.timeout(timeout):
-                for *kind, _, address in await self._addresses():
-                    try:
-                        await self._dial(_socket(*kind), address, connection)
-                        return connection
-                    except OSError as error:
-                        why = error
-        except OSError as error:
-            why = error
-        raise NotConnected(f"Cannot connect to {self._authority}: {why or type(why).__name__}") from why
+        """Connected. Raises NotConnected, which tells of the first address, as Go does."""
+        end = asyncio.get_running_loop().time() + timeout
+        why: NotConnected | None = None
+        for *kind, _, address in await self._addresses(end):
+            try:
+                await self._dial(_socket(*kind), address, connection, end)
+                return connection
+            except NotConnected as error:
+                why = why or error
+        raise why or NotConnected(f"dial tcp: lookup {self._host}: no such host")
 
-    async def _addresses(self) -> list[Any]:
+    async def _addresses(self, end: float) -> list[Any]:
         with suppress(socket.gaierror):
             return socket.getaddrinfo(
                 self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
             )
-        return await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(end):
+                return await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise NotConnected(net_words.unresolved(error, self._host)) from error
 
-    async def _dial(self, dialled: socket.socket, address: Any, connection: Connection) -> None:
+    async def _dial(self, dialled: socket.socket, address: Any, connection: Connection, end: float) -> None:
         loop = asyncio.get_running_loop()
         name = self._host if self._context is not None else None
         try:
-            await loop.sock_connect(dialled, address)
-            await loop.create_connection(lambda: connection, sock=dialled, ssl=self._context, server_hostname=name)
+            try:
+                async with asyncio.timeout_at(end):
+                    await loop.sock_connect(dialled, address)
+            except OSError as error:
+                raise NotConnected(net_words.undialled(error, net_words.joined(*address[:2]))) from error
+            try:
+                async with asyncio.timeout_at(end):
+                    await loop.create_connection(
+                        lambda: connection, sock=dialled, ssl=self._context, server_hostname=name
+                    )
+            except OSError as error:
+                raise NotConnected(net_words.unshaken(error)) from error
         except BaseException:
             dialled.close()
             raise

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from apimachinery.kit import net_words
+
 from .http_answer import Answer, BadAnswer, Lines, unpacked
 
 UNREAD_MAX = 4 * 1024 * 1024  # bytes of a stream that nobody has taken yet; beyond, nothing more is read
@@ -49,7 +51,8 @@ class Whole(Exchange):
 
     def expire(self) -> None:
         """The time that the caller gave is over."""
-        self.failed(TimeoutError("no answer in time"))
+        late = net_words.HEADERS_LATE if self.answer.head is None else net_words.BODY_LATE
+        self.failed(TimeoutError(late))
 
 
 class Stream(Exchange):
@@ -137,6 +140,7 @@ class Connection(asyncio.Protocol):
         self._freed, self._lost = freed, lost
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
+        self._ends = ""
         self.idle_since = 0.0
         self.used = False
 
@@ -146,7 +150,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes, exchange: Exchange) -> None:
         if self._transport is None:
-            exchange.failed(ConnectionResetError("the server closed the connection"))
+            exchange.failed(ConnectionResetError("EOF"))
             return
         self._exchange = exchange
         self._transport.write(request)
@@ -171,6 +175,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        ends = [transport.get_extra_info(name) for name in ("sockname", "peername")]
+        self._ends = "->".join(net_words.joined(*each[:2]) for each in ends if each)
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -200,5 +206,7 @@ class Connection(asyncio.Protocol):
         try:
             exchange.answer.end()
             exchange.received(b"")
-        except BadAnswer as cut:
-            exchange.failed(error if isinstance(error, OSError) else ConnectionResetError(str(cut)))
+        except BadAnswer:
+            begun = exchange.answer.head is not None
+            words = net_words.broken(error, self._ends)
+            exchange.failed(ConnectionResetError("unexpected EOF" if begun and words == "EOF" else words))

@@ -239,7 +239,9 @@ class Client:
             if status is None:
                 self._metrics.ended("GET", None)
             self._note(error)
-            raise ApiUnreachable(f"watch of {resource.plural}: {error or type(error).__name__}") from error
+            words = str(error) or type(error).__name__
+            told = self._told("GET", path, words) if status is None else f"watch of {resource.plural}: {words}"
+            raise ApiUnreachable(told) from error
         finally:
             if stream is not None:
                 self._watches.discard(stream)
@@ -297,20 +299,22 @@ class Client:
         if data is not None:
             headers += f"Content-Type: {content_type}\r\n"
         may = self._may_write if method != "GET" else None
-        began = time.perf_counter()
+        began, asked = time.perf_counter(), target(path, query)
         try:
-            status, answer = await self._opened().ask(
-                method, target(path, query), headers, data, timeout=self._timeout, may=may
-            )
+            status, answer = await self._opened().ask(method, asked, headers, data, timeout=self._timeout, may=may)
         except (OSError, ValueError) as error:
             self._metrics.ended(method, None, time.perf_counter() - began)
             self._note(error)
-            raise ApiUnreachable(f"{method} {path}: {error or type(error).__name__}") from error
+            raise ApiUnreachable(self._told(method, asked, str(error) or type(error).__name__)) from error
         self._metrics.ended(method, status, time.perf_counter() - began)
         self._answering.set()
         if status >= 300:
             raise ApiError.from_status(status, answer)
         return answer
+
+    def _told(self, method: str, asked: str, words: str) -> str:
+        """A request without an answer, as Go's url.Error shows it."""
+        return f'{method.capitalize()} "{self.config.server}{asked}": {words}'
 
     def _opened(self) -> Connections:
         if self._connections is None:

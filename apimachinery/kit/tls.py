@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from apimachinery.kit.refusals import Checked
 from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair
 
 
@@ -33,6 +34,7 @@ def client_context(
     TLSFileError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslobject_class = Checked
     if ca_data is None:
         context.load_default_certs()
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apimachinery.meta.go_print import quoted
@@ -27,6 +28,10 @@ Warn = Callable[[str, str], None]
 
 class NameTooLong(Exception):
     """The pod's host name is more than the kernel takes."""
+
+
+class NoResolvConf(Exception):
+    """The node's resolv.conf cannot be read; the text is Go's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,17 @@ def parse_resolv_conf(text: str) -> Resolver:
         elif words[0] == "options":
             options = tuple(words[1:])
     return Resolver(tuple(servers), searches, options)
+
+
+def host_resolver(path: Path | None) -> Resolver:
+    """The node's own, as it is now; empty for a node that is configured to have none. Raises NoResolvConf."""
+    if path is None:
+        return Resolver()
+    try:
+        return parse_resolv_conf(path.read_text(errors="replace"))
+    except OSError as error:
+        verb = "read" if isinstance(error, IsADirectoryError) else "open"
+        raise NoResolvConf(f"{verb} {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def pod_resolver(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -29,16 +30,19 @@ from nodeagent.kubelet.runtime.state import PodState
 from nodeagent.kubelet.runtime.user_namespaces import NoUserNamespace, UserNamespaces, apply_to_sandbox
 from nodeagent.kubelet.volumes.manager import VolumeManager
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class NodeView:
     """What a pass needs to know of the node; filled by the node's own loops.
 
+    resolver: the node's own, read anew for each pod; raises dns.NoResolvConf.
     services: the service environment of a namespace, with links or without; None before services have been read.
     """
 
     facts: NodeFacts
-    resolver: Resolver
+    resolver: Callable[[], Resolver]
     cluster_dns: tuple[str, ...]
     cluster_domain: str
     network_problem: str | None = None
@@ -92,8 +96,11 @@ class Sandboxes:
                 cluster_domain=self._node.cluster_domain,
                 paths=self._paths,
             )
-        except dns.NameTooLong as error:
-            self._no_sandbox(pod, error)
+        except (dns.NameTooLong, dns.NoResolvConf) as error:
+            if plan.create_sandbox:
+                self._no_sandbox(pod, error)
+            else:
+                log.error("GeneratePodSandboxConfig for pod %s failed: %s", pods.describe(pod), error)
             return None
         now = state
         if plan.create_sandbox:
@@ -136,7 +143,7 @@ class Sandboxes:
             self._recorder.pod(pod, "Warning", reason, message)
 
         node = self._node
-        return dns.pod_resolver(pod, node.resolver, node.cluster_dns, node.cluster_domain, warn)
+        return dns.pod_resolver(pod, node.resolver(), node.cluster_dns, node.cluster_domain, warn)
 
     async def _run_sandbox(self, config: cri.PodSandboxConfig, handler: str) -> str:
         began, failed = self._clock.monotonic(), True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
 
     view = NodeView(
         facts=NodeFacts(config.node_name, node_ips),
-        resolver=_host_resolver(config),
+        resolver=functools.partial(dns.host_resolver, config.resolv_conf),
         cluster_dns=config.cluster_dns,
         cluster_domain=config.cluster_domain,
         network_problem=None,
@@ -432,16 +433,6 @@ def _paths(config: Config) -> Paths:
     if config.pod_logs_dir == default.pod_logs:
         return default
     return Paths(config.root_dir, config.pod_logs_dir, config.pod_logs_dir.parent / "containers")
-
-
-def _host_resolver(config: Config) -> dns.Resolver:
-    if config.resolv_conf is None:
-        return dns.Resolver()
-    try:
-        return dns.parse_resolv_conf(config.resolv_conf.read_text())
-    except OSError as error:
-        log.warning("Could not open resolv conf file %s: %s", config.resolv_conf, error)
-        return dns.Resolver()
 
 
 def _finish(pod: dict[str, Any]) -> list[str]:

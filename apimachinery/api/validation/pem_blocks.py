@@ -4,10 +4,8 @@ import re
 from base64 import b64decode
 from binascii import Error
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cryptography.x509 import CertificateSigningRequest
+from apimachinery.kit.refusals import bad_signature
 
 _EDGE = re.compile(rb"-----(BEGIN|END) (.*?)-----[ \t\r]*")
 
@@ -23,7 +21,7 @@ def request_error(text: str) -> str:
 
     try:
         request = x509.load_der_x509_csr(data)
-        return "" if request.is_signature_valid else _unverified(request)
+        return "" if request.is_signature_valid else bad_signature(request.public_key())
     except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
         return str(error)
 
@@ -93,15 +91,3 @@ def _blocks(pem: bytes) -> Iterator[tuple[str, bool, bytes]]:
             except Error:
                 pass
         kind, body = edge[2] if edge[1] == b"BEGIN" else None, []
-
-
-def _unverified(request: "CertificateSigningRequest") -> str:
-    """What Go says of a signature that is not the key's."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-
-    key = request.public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return "x509: ECDSA verification failure"
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return "x509: Ed25519 verification failure"
-    return "crypto/rsa: verification error"

@@ -8,6 +8,8 @@ import ssl
 from msgspec import Struct
 from yarl import URL
 
+from apimachinery.kit.refusals import Refused
+
 _REASONS = {
     errno.ECONNREFUSED: "connect: connection refused",
     errno.EHOSTUNREACH: "connect: no route to host",
@@ -42,9 +44,8 @@ class Target(Struct, frozen=True):
         """Why it could not be reached, in the words of Go's net package, which every log of a cluster is full of."""
         found: BaseException | None = error
         while found is not None:
-            # aiohttp raises a relative of it that lacks the message.
-            if isinstance(found, ssl.SSLCertVerificationError) and hasattr(found, "verify_message"):
-                return f"tls: failed to verify certificate: x509: {found.verify_message}"
+            if isinstance(found, Refused):
+                return found.words
             if isinstance(found, TimeoutError):
                 return f"dial tcp {self.authority}: i/o timeout"
             if isinstance(found, OSError) and found.errno in _REASONS:

@@ -17,6 +17,7 @@ from yarl import URL
 
 from apimachinery.client.config import ClientConfig
 from apimachinery.kit import tls
+from apimachinery.kit.refusals import Refused
 from apimachinery.meta import status
 from controlplane.apiserver.admission.webhooks.credentials import Credentials
 from controlplane.apiserver.registry.store import ObjectStore
@@ -177,11 +178,7 @@ def words_of(error: Exception, endpoint: Endpoint) -> str:
         return "context deadline exceeded"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         inner = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
-        if getattr(inner, "verify_code", None) == _HOSTNAME_MISMATCH:
-            return f"tls: failed to verify certificate: x509: certificate is not valid for {endpoint.name}"
-        if getattr(inner, "verify_code", None) == _EXPIRED:
-            return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
-        return "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+        return inner.words if isinstance(inner, Refused) else str(inner)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"dial tcp: lookup {endpoint.host}: no such host"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -192,7 +189,6 @@ def words_of(error: Exception, endpoint: Endpoint) -> str:
     return str(error) or type(error).__name__
 
 
-_HOSTNAME_MISMATCH, _EXPIRED = 62, 10  # OpenSSL's X509_V_ERR_*
 _DIAL = {
     errno.ECONNREFUSED: "connection refused",
     errno.EHOSTUNREACH: "no route to host",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -11,6 +13,7 @@ import pytest
 from apimachinery.client import http
 from apimachinery.client.http import Connections, NotConnected, NotSent, target
 from apimachinery.client.http_connection import UNREAD_MAX
+from apimachinery.kit.tls import client_context
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -161,7 +164,7 @@ async def test_slow_requests_hold_up_others_for_a_moment_only(monkeypatch: pytes
 
 
 async def test_nobody_listens_and_what_may_not_be_sent() -> None:
-    with pytest.raises(NotConnected, match=r"Cannot connect to 127\.0\.0\.1:1: "):
+    with pytest.raises(NotConnected, match=r"^dial tcp 127\.0\.0\.1:1: connect: connection refused$"):
         await Connections("http://127.0.0.1:1", None, "").ask("GET", "/", "", None, timeout=30)
     received: list[bytes] = []
 
@@ -215,3 +218,49 @@ async def test_a_stream_that_falls_silent_or_breaks(silence: float) -> None:
         with pytest.raises(TimeoutError if silence < 60 else ConnectionError):
             await stream.lines()
         stream.close()
+
+
+async def test_what_is_no_tls_and_what_ends_without_an_answer() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heard(reader)
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heard(reader)
+        writer.write(OK[:-1])
+
+    async with serving(plain) as connections:
+        secure = Connections(f"https://127.0.0.1:{connections._port}", client_context(), "")
+        with pytest.raises(NotConnected, match=r"^http: server gave HTTP response to HTTPS client$"):
+            await secure.ask("GET", "/", "", None, timeout=30)
+    for serve, told in ((silent, "EOF"), (half, "unexpected EOF")):
+        async with serving(serve) as connections:
+            with pytest.raises(ConnectionError, match=f"^{told}$"):
+                await connections.ask("GET", "/", "", None, timeout=30)
+
+
+async def test_a_connection_that_is_reset() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await heard(reader)
+        end = writer.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with serving(reset) as connections:
+        told = rf"^read tcp 127\.0\.0\.1:\d+->127\.0\.0\.1:{connections._port}: read: connection reset by peer$"
+        with pytest.raises(ConnectionError, match=told):
+            await connections.ask("GET", "/", "", None, timeout=30)
+
+
+async def test_a_server_whose_handshake_takes_too_long() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        await reader.read()
+
+    async with serving(silent) as connections:
+        secure = Connections(f"https://127.0.0.1:{connections._port}", client_context(), "")
+        with pytest.raises(NotConnected, match=r"^net/http: TLS handshake timeout$"):
+            await secure.ask("GET", "/", "", None, timeout=0.05)

@@ -27,8 +27,10 @@ def free_port() -> int:
 async def test_a_pause_ends_when_a_silent_server_answers_somebody_else() -> None:
     port = free_port()
     async with Client(ClientConfig(f"http://127.0.0.1:{port}"), "test") as client:
-        with pytest.raises(ApiUnreachable):
-            await client.raw("GET", "/readyz")
+        with pytest.raises(ApiUnreachable) as caught:
+            await client.raw("GET", "/readyz", {"a": "b"})
+        where = f"127.0.0.1:{port}"
+        assert str(caught.value) == f'Get "http://{where}/readyz?a=b": dial tcp {where}: connect: connection refused'
         waiting = asyncio.create_task(client.pause(3600, SystemClock()))
 
         async def answer(_: web.Request) -> web.Response:

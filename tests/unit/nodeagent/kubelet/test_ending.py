@@ -275,7 +275,7 @@ def make_syncer(
         status=StatusManager(None, lambda _: api, clock),
         probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
         recorder=recorder,
-        node=NodeView(NodeFacts("node"), dns.Resolver(), (), "c", network_problem=network),
+        node=NodeView(NodeFacts("node"), dns.Resolver, (), "c", network_problem=network),
         clock=clock,
         **more,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,16 @@ def test_a_node_without_a_resolv_conf_resolves_nothing() -> None:
 def test_what_counts_of_a_resolv_conf() -> None:
     text = "domain x\nsearch old\nsearch a.example. . b\noptions ndots:1\n; c\nnameserver 192.0.2.1\nnameserver\n"
     assert dns.parse_resolv_conf(text) == dns.Resolver(("192.0.2.1",), ("a.example", "b"), ("ndots:1",))
+
+
+def test_the_nodes_resolv_conf_is_read_anew_and_must_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    with pytest.raises(dns.NoResolvConf, match=f"^open {re.escape(str(file))}: no such file or directory$"):
+        dns.host_resolver(file)
+    for server in ("192.0.2.1", "192.0.2.2"):
+        file.write_text(f"nameserver {server}\n")
+        assert dns.host_resolver(file) == dns.Resolver((server,))
+    assert dns.host_resolver(None) == dns.Resolver()
 
 
 def test_hosts() -> None:

@@ -11,6 +11,7 @@ from apimachinery.api.catalogue import LEASES, NODES
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 
 from .render import DEFAULT_LABELS, Node, differs, new_node, with_whole_addresses
@@ -53,7 +54,6 @@ class NodeLoop:
         self._lease_seconds = lease
         self._reported = -report
         self.known: Node = {}
-        self._uid = ""
         self._kick = asyncio.Event()
         self._registered = asyncio.Event()
 
@@ -79,7 +79,7 @@ class NodeLoop:
                 await self._once()
                 wait = self._update
             except (ApiError, ApiUnreachable) as error:
-                log.warning("Error updating node status, will retry: %s", error)
+                self._tell_failure(error)
                 wait = min(max(wait * 2, _RETRY_MIN), _RETRY_MAX) if wait != self._update else _RETRY_MIN
             try:
                 async with asyncio.timeout(wait):
@@ -88,13 +88,12 @@ class NodeLoop:
                 continue
 
     async def _once(self) -> None:
-        try:
-            node = await self.client.get(NODES, self._name)
-        except ApiError as error:
-            if not is_not_found(error) or not self._register:
-                raise
+        """Who deletes the Node of a kubelet that runs has deleted it until the kubelet is started anew, as upstream."""
+        if self._register and not self._registered.is_set():
             node = await self._create()
-        self._uid, self.known = node["metadata"]["uid"], node
+        else:
+            node = await self.client.get(NODES, self._name)
+        self.known = node
         if not self._registered.is_set():
             node = await self._reconcile(node)
             self._registered.set()
@@ -106,17 +105,26 @@ class NodeLoop:
             await self.client.patch(NODES, self._name, body, kind="strategic", subresource="status")
             self._reported = self._clock.monotonic()
 
+    def _tell_failure(self, error: ApiError | ApiUnreachable) -> None:
+        if self._register and not self._registered.is_set():
+            told, node = quoted(str(error)), quoted(self._name)
+            log.error('"Unable to register node with API server" err=%s node=%s', told, node)
+        else:
+            why = f"error getting node {quoted(self._name)}: {error}"
+            log.error('"Error updating node status, will retry" err=%s', quoted(why))
+
     async def _create(self) -> Node:
-        log.info("Attempting to register node %s", self._name)
+        log.info('"Attempting to register node" node=%s', quoted(self._name))
         status = await self._observe({})
         node = new_node(self._name, self.labels, self._taints, self._provider_id, status, self._annotations)
         try:
             made = await self.client.create(NODES, node)
         except ApiError as error:
-            if is_already_exists(error):
-                return await self.client.get(NODES, self._name)
-            raise
-        log.info("Successfully registered node %s", self._name)
+            if not is_already_exists(error):
+                raise
+            log.info('"Node was previously registered" node=%s', quoted(self._name))
+            return await self.client.get(NODES, self._name)
+        log.info('"Successfully registered node" node=%s', quoted(self._name))
         return made
 
     async def _reconcile(self, node: Node) -> Node:
@@ -135,27 +143,43 @@ class NodeLoop:
         return await self.client.patch(NODES, self._name, {"metadata": changed}, kind="merge")
 
     async def _lease_forever(self) -> None:
-        await self._registered.wait()
         while True:
             wait = self._lease_seconds / _LEASE_RENEWALS
             try:
-                await self._renew()
+                if not await self._renew() and not self._registered.is_set():
+                    await self._registered.wait()
+                    continue
             except (ApiError, ApiUnreachable) as error:
-                log.warning("Failed to ensure lease exists, will retry: %s", error)
                 wait = min(wait, 1.0)
+                told = quoted(str(error))
+                log.error('"Failed to ensure lease exists, will retry" err=%s interval="%gs"', told, wait)
             await self._clock.sleep(wait)
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> bool:
+        """Whether there is a Lease: a Node that is not there has none."""
         now = times.rfc3339_micro(self._clock.now())
         try:
             await self.client.patch(LEASES, self._name, {"spec": self._held(now)}, _LEASE_NAMESPACE, kind="merge")
         except ApiError as error:
             if not is_not_found(error):
                 raise
-            await self.client.create(LEASES, self._lease(now), _LEASE_NAMESPACE)
+            return await self._make_lease(now)
+        return True
 
-    def _lease(self, now: str) -> Node:
-        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": self._uid}
+    async def _make_lease(self, now: str) -> bool:
+        try:
+            node = await self.client.get(NODES, self._name)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            told, name = quoted(str(error)), quoted(self._name)
+            log.error('"Failed to get node when trying to set owner ref to the node lease" err=%s node=%s', told, name)
+            return False
+        await self.client.create(LEASES, self._lease(now, node["metadata"]["uid"]), _LEASE_NAMESPACE)
+        return True
+
+    def _lease(self, now: str, uid: str) -> Node:
+        owner = {"apiVersion": "v1", "kind": "Node", "name": self._name, "uid": uid}
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apimachinery.api.catalogue import Resource
+from apimachinery.api.catalogue import LEASES, Resource
 from apimachinery.kit.clock import ManualClock
 from apimachinery.kit.tasks import cancel_and_wait
+from apimachinery.meta.status import already_exists, not_found
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet.config import Config, load
@@ -161,15 +163,26 @@ SETTINGS: Any = {
 
 
 class Api:
-    """An API server with one Node; keeps what it is patched with."""
+    """An API server with one Node, or none; keeps what it is patched with."""
 
-    def __init__(self, node: dict[str, Any]) -> None:
-        self.node, self.patches = node, list[dict[str, Any]]()
+    def __init__(self, node: dict[str, Any] | None) -> None:
+        self.node, self.patches, self.created = node, list[dict[str, Any]](), list[str]()
 
-    async def get(self, _: Resource, name: str) -> dict[str, Any]:
+    async def get(self, resource: Resource, name: str) -> dict[str, Any]:
+        if self.node is None:
+            raise not_found(resource, name)
         return self.node
 
-    async def patch(self, _: Resource, name: str, body: dict[str, Any], *args: str, **how: str) -> dict[str, Any]:
+    async def create(self, resource: Resource, body: dict[str, Any], *_: str) -> dict[str, Any]:
+        if resource is LEASES or self.node is None:
+            self.created.append(body["kind"])
+            self.node = self.node or {**body, "metadata": {**body["metadata"], "uid": "u"}}
+            return body if resource is LEASES else self.node
+        raise already_exists(resource, body["metadata"]["name"])
+
+    async def patch(self, resource: Resource, name: str, body: dict[str, Any], *_: str, **how: str) -> dict[str, Any]:
+        if self.node is None or (resource is LEASES and "Lease" not in self.created):
+            raise not_found(resource, name)
         self.patches.append(body)
         return self.node
 
@@ -202,4 +215,42 @@ async def test_the_lease_lasts_and_is_renewed_as_configured() -> None:
         await clock.advance(2)
     await cancel_and_wait(running)
     renewals = [patch["spec"] for patch in api.patches if "spec" in patch]
-    assert len(renewals) == 4 and {each["leaseDurationSeconds"] for each in renewals} == {8}
+    assert api.created == ["Lease"]
+    assert len(renewals) == 3 and {each["leaseDurationSeconds"] for each in renewals} == {8}
+
+
+async def test_a_node_that_is_deleted_stays_so_until_the_kubelet_starts_anew(caplog: pytest.LogCaptureFixture) -> None:
+    api: Any = Api(None)
+    clock = ManualClock()
+    said = asyncio.Event()
+
+    async def observe(_: Any) -> dict[str, Any]:
+        return {}
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "will retry" in record.getMessage():
+                said.set()
+
+    logging.getLogger("nodeagent").addHandler(told := Told())
+    try:
+        for _ in range(2):
+            api.created.clear()
+            loop = NodeLoop(api, "n", observe, clock, labels={}, **SETTINGS)
+            running = asyncio.create_task(loop.run())
+            await loop.wait_registered()
+            assert api.created[0] == "Node"
+            api.node, created = None, list(api.created)
+            loop.kick()
+            async with asyncio.timeout(10):
+                await said.wait()
+            said.clear()
+            await clock.advance(10)
+            assert api.node is None and api.created == created
+            await cancel_and_wait(running)
+    finally:
+        logging.getLogger("nodeagent").removeHandler(told)
+    why = 'err="error getting node \\"n\\": nodes \\"n\\" not found"'
+    assert f'"Error updating node status, will retry" {why}' in caplog.messages
+    owner = '"Failed to get node when trying to set owner ref to the node lease" err="nodes \\"n\\" not found" node="n"'
+    assert owner in caplog.messages

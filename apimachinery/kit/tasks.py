@@ -9,8 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-import uvloop
-
+from apimachinery.kit.event_loop import Loop
 from apimachinery.kit.tls_files import TLSFileError
 
 log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             return 1
         return 0
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(body())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import errno
 import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,8 +15,7 @@ from msgspec import Struct
 from yarl import URL
 
 from apimachinery.client.config import ClientConfig
-from apimachinery.kit import tls
-from apimachinery.kit.refusals import Refused
+from apimachinery.kit import net_words, tls
 from apimachinery.meta import status
 from controlplane.apiserver.admission.webhooks.credentials import Credentials
 from controlplane.apiserver.registry.store import ObjectStore
@@ -173,25 +171,24 @@ async def body_of(answer: aiohttp.ClientResponse) -> bytes:
 
 def words_of(error: Exception, endpoint: Endpoint) -> str:
     """What Go's HTTP client says of the same failure."""
-    address = f"{endpoint.host}:{endpoint.port}"
     if isinstance(error, TimeoutError):
         return "context deadline exceeded"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        inner = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
-        return inner.words if isinstance(inner, Refused) else str(inner)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"dial tcp: lookup {endpoint.host}: no such host"
+        return net_words.unresolved(error.os_error, endpoint.host)
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLError):
+        return net_words.unshaken(cause)
     if isinstance(error, aiohttp.ClientConnectorError):
-        words = _DIAL.get(error.os_error.errno or 0)
-        return f"dial tcp {address}: connect: {words}" if words else f"dial tcp {address}: {error.os_error}"
+        address = net_words.joined(endpoint.host, endpoint.port)
+        dialling = "Connect call failed" in str(cause)  # and not TLS on top of it
+        return net_words.undialled(error.os_error, address) if dialling else net_words.broken(error.os_error, address)
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
         return "EOF"
     return str(error) or type(error).__name__
 
 
-_DIAL = {
-    errno.ECONNREFUSED: "connection refused",
-    errno.EHOSTUNREACH: "no route to host",
-    errno.ENETUNREACH: "network is unreachable",
-    errno.ETIMEDOUT: "connection timed out",
-}
+def _cause(error: Exception) -> Exception:
+    """What aiohttp's error stands for."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

@@ -27,6 +27,12 @@ async def test_a_webhook_that_does_not_answer_in_time(server, storage):
     await client.close()
 
 
+async def _answer_http(reader, writer):
+    await reader.read(1)
+    writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+    writer.close()
+
+
 async def test_failures_to_connect(server, storage, tmp_path):
     client = WebhookClient(ObjectStore(SERVICES, storage))
     closed = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
@@ -44,6 +50,12 @@ async def test_failures_to_connect(server, storage, tmp_path):
         f'failed to call webhook: Post "{url}?timeout=5s": dial tcp 127.0.0.1:{port}: connect: connection refused'
     )
     assert "x509: certificate signed by unknown authority" in await failure({"url": server.config()["url"]})
+    plain = await asyncio.start_server(_answer_http, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/"
+    assert (await failure({"url": url})).endswith(": http: server gave HTTP response to HTTPS client")
+    plain.close()
+    named = await failure({"url": "https://nobody.invalid/"})
+    assert ": dial tcp: lookup nobody.invalid on " in named
     assert "Unparsable URL" in await failure({"url": "http://127.0.0.1/"})
     assert "must have either service or URL" in await failure({})
     await client.close()

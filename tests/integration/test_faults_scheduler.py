@@ -133,5 +133,10 @@ async def test_every_pod_gets_one_node(
         for number in range(3):  # none of which there is room for
             await create(cluster, f"high-{number}", "2000m", "high")
         await all_bound(cluster, "high")
-        assert len(places.of) >= 27 and all(len(nodes) == 1 for nodes in places.of.values())
+
+        async def all_seen() -> bool:
+            return len(places.of) >= 27
+
+        await cluster.eventually(all_seen, "every pod was seen on a node")
+        assert all(len(nodes) == 1 for nodes in places.of.values())
         assert not faults.kill_within or schedulers.deaths, "nobody was killed"

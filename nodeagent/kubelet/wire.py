@@ -373,8 +373,11 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
 
 
 def _check_kernel(config: Config) -> None:
-    """Raises ConfigError when the kernel's settings are to be as they are, and are not as they should be."""
+    """Raises ConfigError when the machine swaps and nobody has said that it may, and when the kernel's settings are to
+    be as they are, and are not as they should be."""
     problems = Problems()
+    if config.fail_swap_on and swaps.is_on():
+        problems.add("failed to run Kubelet", swaps.REFUSAL)
     if config.protect_kernel_defaults:
         for problem in tunables.unexpected():
             problems.add("Failed to start ContainerManager", problem)
@@ -382,19 +385,13 @@ def _check_kernel(config: Config) -> None:
 
 
 def _swap(config: Config, machine: machines.Machine, cgroups: Cgroups, recorder: Recorder) -> Swap:
-    """Raises ConfigError when the machine swaps and nobody has said that it may."""
-    if swaps.is_on():
-        problems = Problems()
-        if config.fail_swap_on:
-            problems.add("failed to run Kubelet", swaps.REFUSAL)
-        problems.raise_if_any()
-        if not mounts.keeps_tmpfs_in_memory():
-            recorder.node(
-                "Warning",
-                "PossibleMemoryBackedVolumesOnDisk",
-                "The tmpfs noswap option is not supported. Memory-backed volumes (e.g. secrets, emptyDirs, etc.) "
-                "might be swapped to disk and should no longer be considered secure.",
-            )
+    if swaps.is_on() and not mounts.keeps_tmpfs_in_memory():
+        recorder.node(
+            "Warning",
+            "PossibleMemoryBackedVolumesOnDisk",
+            "The tmpfs noswap option is not supported. Memory-backed volumes (e.g. secrets, emptyDirs, etc.) "
+            "might be swapped to disk and should no longer be considered secure.",
+        )
     limited = config.gates["NodeSwap"] and config.swap_behavior == swaps.LIMITED
     counted = swaps.is_counted(MOUNT, v2=cgroups.v2)
     return Swap(machine.memory, machine.swap, limited=limited, counted=counted, v2=cgroups.v2)

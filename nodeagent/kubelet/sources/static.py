@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from apimachinery.api.catalogue import PODS
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
 from apimachinery.meta.yaml_text import BadYaml, load
@@ -43,9 +44,9 @@ def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
         raise BadManifest(f"{source}: couldn't parse as pod({error}), please check config file") from error
     if not isinstance(loaded, dict) or loaded.get("kind") != "Pod" or loaded.get("apiVersion") != "v1":
         raise BadManifest(f"{source}: couldn't parse as pod: not a v1 Pod, please check config file")
-    pod: Pod = copy.deepcopy(loaded)
+    pod = _typed(copy.deepcopy(loaded), source)
     metadata = pod.setdefault("metadata", {})
-    if not isinstance(metadata, dict) or not metadata.get("name") or not isinstance(pod.get("spec"), dict):
+    if not metadata.get("name") or "spec" not in pod:
         raise BadManifest(f"{source}: invalid pod: metadata.name and spec are required")
     digest = hashlib.md5(usedforsecurity=False)
     digest.update(f"host:{node}file:{source}".encode())
@@ -69,6 +70,17 @@ def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
     if problems:
         raise BadManifest(f"{source}: invalid pod: {'; '.join(problems)}")
     return pod
+
+
+def _typed(pod: Pod, source: str) -> Pod:
+    """What Go's decoder makes of it: fields that a Pod has, with values of their types. Raises BadManifest."""
+    # Imported here: a node without manifests does not pay for the API's schema.
+    from apimachinery.api.schema import SCHEMA
+
+    decoded = SCHEMA.decode_part(SCHEMA.definition_name(PODS.gvk), pod)
+    if decoded.error:
+        raise BadManifest(f"{source}: couldn't parse as pod({decoded.error}), please check config file")
+    return decoded.object
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ class StaticSource:
     def _read(self, path: Path, stamp: tuple[int, int, int], known: _Known | None) -> _Known:
         try:
             pod = parse_manifest(path.read_text(), str(path), self._node, self._finish)
-        except (BadManifest, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever a file holds, the pods of the others run
             log.error("Could not process manifest file %s: %s", path, error)
             return _Known(stamp, known.pod if known else None)
         before = known.pod if known else None

@@ -182,7 +182,7 @@ class Kubelet:
         """Write a manifest; returns the pod's name as the kubelet calls it."""
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **metadata}, "spec": spec}
         temporary = self.manifests / f".{name}"
-        temporary.write_text(yaml.safe_dump(pod))
+        temporary.write_text(json.dumps(pod))
         temporary.rename(self.manifests / f"{name}.yaml")
         return f"{name}-{self.name}"
 

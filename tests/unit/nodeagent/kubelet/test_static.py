@@ -64,6 +64,33 @@ def test_faults_of_yaml_are_told_as_go_tells_them() -> None:
         parse_manifest("kind: Pod\nspec: a: b\n", "/m/a", "n", fine)
 
 
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (
+            "{containers: [{name: c, image: 5}]}",
+            "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string",
+        ),
+        (
+            "{volumes: [{name: v, downwardAPI: {items: [{path: n}]}}]}",
+            "json: cannot unmarshal bool into Go struct field "
+            "DownwardAPIVolumeFile.spec.volumes.downwardAPI.items.path of type string",
+        ),
+        ("[]", "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
+    ],
+)
+def test_values_of_a_wrong_type_are_told_as_go_tells_them(spec: str, told: str) -> None:
+    text = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec: {spec}\n"
+    with pytest.raises(BadManifest) as refused:
+        parse_manifest(text, "/m/a", "n", fine)
+    assert str(refused.value) == f"/m/a: couldn't parse as pod({told}), please check config file"
+
+
+def test_fields_that_a_pod_does_not_have_are_dropped() -> None:
+    pod = parse_manifest(TEXT.replace("image: i", "image: i, imgae: j, command: null"), "/m/a", "n", fine)
+    assert pod["spec"]["containers"] == [{"name": "c", "image": "i"}]
+
+
 def test_what_is_found_wrong_is_told() -> None:
     with pytest.raises(BadManifest, match="spec: wrong"):
         parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong"])

@@ -12,84 +12,21 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from apimachinery.kit.clock import SystemClock
-from apimachinery.kit.config import ConfigError, Problems
 from apimachinery.kit.tls_choice import USUAL_TLS, TLSChoice
+from controlplane.apiserver.admission import from_flags as admission_flags
 from controlplane.apiserver.audit import options as audit_options
 from controlplane.apiserver.audit.options import AuditOptions
-from controlplane.apiserver.authz.configuration import (
-    TYPES,
-    AuthorizerSettings,
-    ConfigurationFile,
-    Settings,
-    WebhookSettings,
-    usual,
-)
-from controlplane.apiserver.authz.configuration import parse as parse_authorization
+from controlplane.apiserver.authz import from_flags as authorization_flags
+from controlplane.apiserver.authz.configuration import ConfigurationFile, Settings, usual
+from controlplane.apiserver.authz.from_flags import Webhook
 from controlplane.apiserver.flags import ADDRESS_TYPES, Flags
 
 if TYPE_CHECKING:
-    from apimachinery.client.config import ClientConfig
     from controlplane.apiserver.admission.configuration import AdmissionConfiguration
     from controlplane.apiserver.authn.oidc.configuration import Providers
     from controlplane.apiserver.authz.abac import Policy as ABACPolicy
 
-ADMISSION_PLUGINS = (
-    "AlwaysAdmit",
-    "NamespaceAutoProvision",
-    "NamespaceLifecycle",
-    "NamespaceExists",
-    "LimitPodHardAntiAffinityTopology",
-    "LimitRanger",
-    "ServiceAccount",
-    "NodeRestriction",
-    "TaintNodesByCondition",
-    "AlwaysPullImages",
-    "ImagePolicyWebhook",
-    "PodSecurity",
-    "PodNodeSelector",
-    "Priority",
-    "DefaultTolerationSeconds",
-    "PodTolerationRestriction",
-    "EventRateLimit",
-    "ExtendedResourceToleration",
-    "DefaultStorageClass",
-    "StorageObjectInUseProtection",
-    "OwnerReferencesPermissionEnforcement",
-    "PersistentVolumeClaimResize",
-    "RuntimeClass",
-    "CertificateApproval",
-    "CertificateSigning",
-    "CertificateSubjectRestriction",
-    "DefaultIngressClass",
-    "DenyServiceExternalIPs",
-    "MutatingAdmissionWebhook",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook",
-    "ResourceQuota",
-    "AlwaysDeny",
-)
-"""The plug-ins there are, in upstream's order (AllOrderedPlugins)."""
-
-_CLOSED = frozenset({"ClusterTrustBundleAttest", "MutatingAdmissionPolicy"})
-"""Plug-ins of alpha features: known by name, doing nothing."""
-
 _SERVICES = ipaddress.IPv4Network("10.96.0.0/12")
-_OFF_BY_DEFAULT = frozenset(
-    {"AlwaysAdmit", "NamespaceExists", "LimitPodHardAntiAffinityTopology", "NodeRestriction", "AlwaysPullImages"}
-    | {"PodTolerationRestriction", "EventRateLimit", "ExtendedResourceToleration", "DenyServiceExternalIPs"}
-    | {"OwnerReferencesPermissionEnforcement", "AlwaysDeny"}
-    | {"NamespaceAutoProvision", "ImagePolicyWebhook", "PodNodeSelector"}
-)
-_DEFAULT_PLUGINS = tuple(name for name in ADMISSION_PLUGINS if name not in _OFF_BY_DEFAULT)
-
-
-class Webhook(Struct, frozen=True):
-    """A webhook that answers reviews. client: where it is, and who we are to it; version: of their group; ttl: seconds
-    that a good answer holds."""
-
-    client: ClientConfig
-    version: str
-    ttl: float
 
 
 class Config(Struct, frozen=True):
@@ -141,7 +78,7 @@ class Config(Struct, frozen=True):
     permit_port_sharing: bool = False
     advertise_address: str = ""
     allow_privileged: bool = False
-    admission_plugins: tuple[str, ...] = _DEFAULT_PLUGINS
+    admission_plugins: tuple[str, ...] = admission_flags.DEFAULT_PLUGINS
     admission: AdmissionConfiguration | None = None
     default_not_ready_toleration_seconds: int = 300
     default_unreachable_toleration_seconds: int = 300
@@ -198,8 +135,8 @@ def parse(argv: Sequence[str]) -> Config:
     servers, sqlite = flags.words("etcd-servers"), flags.text("storage-sqlite")
     if bool(servers) == bool(sqlite):
         problems.add("--etcd-servers", "exactly one of --etcd-servers and --storage-sqlite must be specified")
-    issuers, plugins = flags.each("service-account-issuer"), chosen_plugins(flags)
-    file = _authorization_file(flags, problems)
+    issuers, plugins = flags.each("service-account-issuer"), admission_flags.chosen_plugins(flags)
+    file = authorization_flags.configuration_file(flags)
     gates, node_ports = flags.gates("feature-gates"), flags.ports("service-node-port-range")
     providers, anonymous, anonymous_paths = _providers(flags, issuers, gates)
     config = Config(
@@ -238,10 +175,10 @@ def parse(argv: Sequence[str]) -> Config:
         kubelet_client_key=flags.file("kubelet-client-key"),
         kubelet_certificate_authority=flags.file("kubelet-certificate-authority"),
         kubelet_preferred_address_types=flags.words("kubelet-preferred-address-types"),
-        authorizers=_authorizers(flags, file, problems),
+        authorizers=authorization_flags.authorizers(flags, file),
         authorization_config=file,
-        authorization_policies=_policies(flags),
-        token_webhook=_token_webhook(flags),
+        authorization_policies=authorization_flags.policies(flags),
+        token_webhook=authorization_flags.token_webhook(flags),
         providers=providers,
         anonymous_auth=anonymous,
         anonymous_paths=anonymous_paths,
@@ -252,7 +189,7 @@ def parse(argv: Sequence[str]) -> Config:
         advertise_address=flags.address("advertise-address"),
         allow_privileged=flags.is_on("allow-privileged"),
         admission_plugins=plugins,
-        admission=_admission(flags.file("admission-control-config-file"), plugins, problems),
+        admission=admission_flags.configuration(flags.file("admission-control-config-file"), plugins, problems),
         default_not_ready_toleration_seconds=flags.number("default-not-ready-toleration-seconds", 0, 1 << 40),
         default_unreachable_toleration_seconds=flags.number("default-unreachable-toleration-seconds", 0, 1 << 40),
         requestheader_client_ca_file=flags.file("requestheader-client-ca-file"),
@@ -320,120 +257,6 @@ def _hsts(flags: Flags) -> tuple[str, ...]:
     return found
 
 
-def _authorization_file(flags: Flags, problems: Problems) -> ConfigurationFile | None:
-    path = flags.file("authorization-config")
-    others = ("mode", *(f"webhook-{each}" for each in ("config-file", "version", *_TTLS)))
-    if path is None:
-        return None
-    if any(flags.was_given(f"authorization-{other}") for other in others):
-        told = "can not be specified when --authorization-mode or --authorization-webhook-* flags are defined"
-        problems.add("--authorization-config", told)
-    try:
-        return ConfigurationFile(path, path.read_bytes())
-    except OSError:
-        return None  # `flags` told
-
-
-_TTLS = ("cache-authorized-ttl", "cache-unauthorized-ttl")
-
-
-def _authorizers(flags: Flags, file: ConfigurationFile | None, problems: Problems) -> Settings:
-    if file is None:
-        found = _modes(flags, problems)
-    else:
-        try:
-            found = parse_authorization(file.text)
-        except ConfigError as error:
-            for problem in error.problems:
-                problems.add("--authorization-config", problem)
-            return ()
-    if "ABAC" in [each.type for each in found] and not flags.text("authorization-policy-file"):
-        flag = "--authorization-mode" if file is None else "--authorization-config"
-        problems.add(flag, "authorization-mode ABAC's authorization policy file not passed")
-    if file is None:
-        return found
-    for each in found:
-        if each.webhook is not None:
-            _client(flags, "authorization-config", each.webhook.kubeconfig)
-    return found
-
-
-def _policies(flags: Flags) -> tuple[ABACPolicy, ...]:
-    path = flags.file("authorization-policy-file")
-    if path is None or not path.is_file():
-        return ()
-    from controlplane.apiserver.authz.abac import load  # which few servers need
-
-    try:
-        return load(path)
-    except ConfigError as error:
-        for problem in error.problems:
-            flags.problems.add("--authorization-policy-file", problem)
-    except OSError as error:
-        flags.problems.add("--authorization-policy-file", str(error))
-    return ()
-
-
-def _modes(flags: Flags, problems: Problems) -> Settings:
-    modes = flags.words("authorization-mode")
-    for number, mode in enumerate(modes):
-        if mode not in TYPES:
-            problems.add("--authorization-mode", f'"{mode}" is not a valid mode')
-        if mode in modes[:number]:
-            problems.add("--authorization-mode", f'authorization-mode "{mode}" is specified more than once')
-    file = flags.text("authorization-webhook-config-file")
-    if flags.text("authorization-policy-file") and "ABAC" not in modes:
-        told = "cannot specify --authorization-policy-file without mode ABAC"
-        problems.add("--authorization-policy-file", told)
-    if "Webhook" in modes and not file:
-        problems.add("--authorization-mode", "authorization-mode Webhook's authorization config file not passed")
-    if file and "Webhook" not in modes:
-        told = "cannot specify --authorization-webhook-config-file without mode Webhook"
-        problems.add("--authorization-webhook-config-file", told)
-    webhook = _authorization_webhook(flags)
-    return tuple(AuthorizerSettings(mode, "default", webhook) if mode == "Webhook" else usual(mode) for mode in modes)
-
-
-def _authorization_webhook(flags: Flags) -> WebhookSettings | None:
-    prefix = "authorization-webhook"
-    authorized, unauthorized = (flags.duration(f"{prefix}-{each}") for each in _TTLS)
-    file, version = _reviewer(flags, prefix, "webhook authorizer")
-    if file is None or _client(flags, f"{prefix}-config-file", file) is None:
-        return None
-    return WebhookSettings(file, version, authorized, unauthorized)
-
-
-def _token_webhook(flags: Flags) -> Webhook | None:
-    prefix = "authentication-token-webhook"
-    seconds = flags.duration(f"{prefix}-cache-ttl")
-    file, version = _reviewer(flags, prefix, "authentication webhook")
-    client = _client(flags, f"{prefix}-config-file", file) if file is not None else None
-    return Webhook(client, version, seconds) if client is not None else None
-
-
-def _reviewer(flags: Flags, prefix: str, what: str) -> tuple[Path | None, str]:
-    """The kubeconfig file of a webhook, if there is one, and the version of reviews it is asked in. what: its kind, as
-    upstream tells of it."""
-    file, version = flags.file(f"{prefix}-config-file"), flags.text(f"{prefix}-version")
-    if file is None or not file.is_file():
-        return None, version
-    if version not in ("v1", "v1beta1"):
-        told = f'unsupported {what} version "{version}", supported versions are "v1", "v1beta1"'
-        flags.problems.add(f"--{prefix}-version", told)
-    return file, version
-
-
-def _client(flags: Flags, flag: str, file: Path) -> ClientConfig | None:
-    from apimachinery.client.config import load_kubeconfig  # which few servers need
-
-    try:
-        return load_kubeconfig(file)
-    except ConfigError as error:
-        for problem in error.problems:
-            flags.problems.add(f"--{flag}", problem)
-    return None
-
-
 def _providers(
     flags: Flags, issuers: Sequence[str], gates: Mapping[str, bool]
 ) -> tuple[Providers | None, bool, tuple[str, ...]]:
@@ -470,36 +293,3 @@ def _encryption(flags: Flags) -> Path | None:
         except (ValueError, OSError, ImportError) as error:
             problems.add("--encryption-provider-config", str(error))
     return path
-
-
-def chosen_plugins(flags: Flags) -> tuple[str, ...]:
-    """The admission plug-ins, in upstream's order: the default ones, less those disabled, and those enabled."""
-    problems = flags.problems
-    enabled = set(flags.words("enable-admission-plugins"))
-    disabled = set(flags.words("disable-admission-plugins"))
-    only = set(flags.words("admission-control"))
-    if only and (enabled or disabled):
-        told = "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive"
-        problems.add("--admission-control", told)
-    for flag, names in (
-        ("--admission-control", only),
-        ("--enable-admission-plugins", enabled),
-        ("--disable-admission-plugins", disabled),
-    ):
-        for name in sorted(names - set(ADMISSION_PLUGINS) - _CLOSED):
-            problems.add(flag, f'plugin "{name}" is unknown')
-    if both := sorted(enabled & disabled):
-        problems.add(
-            "--enable-admission-plugins",
-            f"[{' '.join(both)}] in enable-admission-plugins and disable-admission-plugins overlapped",
-        )
-    chosen = only or (set(_DEFAULT_PLUGINS) - disabled) | enabled
-    return tuple(name for name in ADMISSION_PLUGINS if name in chosen)
-
-
-def _admission(file: Path | None, plugins: Sequence[str], problems: Problems) -> AdmissionConfiguration | None:
-    if (file is None and "ImagePolicyWebhook" not in plugins) or (file is not None and not file.is_file()):
-        return None
-    from controlplane.apiserver.admission.configuration import load  # the plug-ins, which flags can do without
-
-    return load(file, problems, plugins)

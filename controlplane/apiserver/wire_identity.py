@@ -20,11 +20,12 @@ from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
 from controlplane.apiserver.authn.tokens import Verifier
 from controlplane.apiserver.authz.abac import ABACAuthorizer
 from controlplane.apiserver.authz.attributes import Authorizer
+from controlplane.apiserver.authz.from_flags import Webhook
 from controlplane.apiserver.authz.node import NodeAuthorizer
 from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
-from controlplane.apiserver.config import Config, Webhook
+from controlplane.apiserver.config import Config
 from controlplane.apiserver.front.handshake import accept_unverified
 
 if TYPE_CHECKING:

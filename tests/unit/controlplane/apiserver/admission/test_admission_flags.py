@@ -6,9 +6,9 @@ import yaml
 from apimachinery.kit.config import Problems
 from controlplane.apiserver.admission.configuration import load
 from controlplane.apiserver.admission.event_rate_limit import Limit
+from controlplane.apiserver.admission.from_flags import ADMISSION_PLUGINS, chosen_plugins
 from controlplane.apiserver.admission.pod_security.policy import LevelVersion
 from controlplane.apiserver.admission.resource_quota.charge import LimitedResource
-from controlplane.apiserver.config import ADMISSION_PLUGINS, chosen_plugins
 from controlplane.apiserver.flags import Flags
 
 UPSTREAMS_DEFAULTS = [

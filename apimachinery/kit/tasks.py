@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
@@ -79,11 +80,13 @@ def _on_signal(number: int, stop: asyncio.Event) -> None:
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[object]) -> None:
-    """Cancel the tasks and return when all have ended. What they raised on the way is logged, not raised."""
+    """Cancel the tasks and return when all have ended. What they raised on the way is logged, not raised; but not what
+    is being raised while they are cancelled, which is told where it arrives."""
+    raised = sys.exception()
     for task in tasks:
         task.cancel()
     for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
+        if isinstance(result, Exception) and result is not raised:
             log.warning("a task ended badly while being cancelled: %r", result)
 
 

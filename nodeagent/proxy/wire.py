@@ -163,7 +163,9 @@ class _Parts:
         )
         self._routes = Controller("node-routes", network.reconcile, self._queue)
         self._services.add_handler(self._service_changed, on_delete=self._service_changed)
-        self._slices.add_handler(self._slice_changed, on_delete=lambda each: self._slice_changed(each, gone=True))
+        self._slices.add_handler(
+            self._slice_changed, self._slice_updated, on_delete=lambda each: self._slice_changed(each, gone=True)
+        )
         self._nodes.add_handler(self._node_changed, on_delete=self._node_changed)
 
     async def run_rules(self, told: bool) -> None:
@@ -216,6 +218,11 @@ class _Parts:
         for proxier in self.proxiers:
             proxier.slice_changed(endpoint_slice, gone=gone)
         self._changed()
+
+    def _slice_updated(self, old: Object, new: Object) -> None:
+        if services.slice_service(old) != services.slice_service(new):
+            self._slice_changed(old, gone=True)
+        self._slice_changed(new)
 
     def _node_changed(self, node: Object) -> None:
         self._queue.add(_ROUTES)

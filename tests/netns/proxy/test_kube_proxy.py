@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ def asked(client: Namespace, ip: str, port: int) -> Callable[[], bool]:
     return lambda: " from " in client.ask(ip, port, timeout=1)
 
 
+def rejects(node: Node, rejected: bool) -> bool:
+    return ("web has no endpoints" in node.namespace.run("iptables-save")) is rejected
+
+
 async def test_the_journey_of_a_packet(world: World) -> None:
     one, two = world.nodes
     (first, first_ip), (second, second_ip) = await two_pods(world)
@@ -53,6 +58,11 @@ async def test_the_journey_of_a_packet(world: World) -> None:
         assert {namespace.ask(vip, 80).split()[0] for _ in range(20)} == {"node-1", "node-2"}
     for ip in (one.ip, two.ip):
         assert world.api.ask(ip, port).startswith("node-")
+
+    for name, rejected in ((None, True), ("web", False)):  # the slice is given away, and back
+        label = {"metadata": {"labels": {"kubernetes.io/service-name": name}}}
+        await world.client.patch(ENDPOINTSLICES, "web-1", label, "default", kind="merge")
+        await soon(f"the slice of {name}", partial(rejects, one, rejected))
 
     await world.client.delete(SERVICES, "web", "default")
     await world.client.delete(ENDPOINTSLICES, "web-1", "default")

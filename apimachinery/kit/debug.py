@@ -98,7 +98,7 @@ class DebugServer:
         self._host, self._port, self._tls = host, port, tls
         self._config = dict(config or {})
         self._guard: Guard | None = None
-        self._app = web.Application(middlewares=[self._guarded])
+        self._app = web.Application(middlewares=[self._guarded, unknown])
         self._app.on_response_prepare.append(unnamed)
         health = Health({} if checks is None else checks, ready)
         if only_health:
@@ -146,6 +146,15 @@ async def show_slis(_: web.Request) -> web.Response:
 async def unnamed(_: web.Request, response: web.StreamResponse) -> None:
     """For `on_response_prepare`: answers do not name the program that gives them, as those of Kubernetes do not."""
     response.headers.pop("Server", None)
+
+
+@web.middleware
+async def unknown(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Of a path that there is not, Go's words."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.Response(status=404, headers=_AS_SAID, text="404 page not found\n")
 
 
 async def well() -> None:

@@ -29,11 +29,11 @@ def joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def undialled(error: OSError, address: str) -> str:
+def undialled(error: OSError, address: str, network: str = "tcp") -> str:
     """Why there is no connection to an address (`host:port`)."""
     if isinstance(error, TimeoutError) and error.errno is None:
-        return f"dial tcp {address}: i/o timeout"
-    return f"dial tcp {address}: connect: {_syscall(error)}"
+        return f"dial {network} {address}: i/o timeout"
+    return f"dial {network} {address}: connect: {_syscall(error)}"
 
 
 def unresolved(error: OSError, name: str, resolv_conf: Path = _RESOLV_CONF) -> str:
@@ -61,9 +61,11 @@ def unshaken(error: OSError) -> str:
     return f"tls: {reason.replace('_', ' ').lower()}" if reason else f"read: {_syscall(error)}"
 
 
-def broken(error: Exception | None, ends: str) -> str:
+def broken(error: Exception | None, ends: str, network: str = "tcp") -> str:
     """What ended a connection. ends: `from->to`."""
-    return f"read tcp {ends}: read: {_syscall(error)}" if isinstance(error, OSError) and error.errno else "EOF"
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return f"read {network} {ends}: i/o timeout"
+    return f"read {network} {ends}: read: {_syscall(error)}" if isinstance(error, OSError) and error.errno else "EOF"
 
 
 def _syscall(error: OSError) -> str:

@@ -16,13 +16,12 @@ from apimachinery.kit.config import Problems
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _VARIABLE = re.compile(r"\{\$(\w+)\}|\{%(\w+)%\}")
-_DEEPEST = 2  # blocks in blocks: a server's, a directive's
 _MOST_IMPORTS = 100  # of all: a file that imports itself ends here
 
 
 @dataclass(slots=True)
 class Line:
-    """The words of a line. where: `Corefile:7`."""
+    """The words of a line. where: `/etc/coredns/Corefile:7`."""
 
     where: str
     words: list[str]
@@ -83,15 +82,15 @@ class _Reader:
                 servers.append(ServerBlock(line.where, [zone for word in words for zone in word.split(",") if zone]))
             elif depth == 1:
                 servers[-1].directives.append(Directive(line.where, words or [""]))
-            elif depth == 2 and words:
+            elif words:
+                # What a directive's block holds is the directive's to judge, also where it is a block again: mostly it
+                # is what follows a block that was not closed.
                 servers[-1].directives[-1].block.append(Line(line.where, words))
-            if opens:
-                depth += 1
-                if depth > _DEEPEST:
-                    self._add(line, "blocks nest too deep")
-                    depth = _DEEPEST
-        if depth:
-            self._problems.add(parsing(path.name), "Unexpected EOF, the last '}' is missing")
+            depth += opens
+        if depth > 1:
+            self._add(lines[-1], "Unexpected EOF")
+        elif depth:
+            self._unclosed(lines[-1])
         return servers
 
     def _lines(self, text: str, path: Path) -> list[Line]:
@@ -104,7 +103,7 @@ class _Reader:
                 word = match[2] if match[2] is not None else match[1].replace('\\"', '"')
                 words.append(_VARIABLE.sub(lambda found: self._environment.get(found[1] or found[2], ""), word))
             if words := [word for word in words if word]:
-                found.append(Line(f"{path.name}:{number}", words))
+                found.append(Line(f"{path}:{number}", words))
         return found
 
     def _expand(self, lines: list[Line], path: Path) -> list[Line]:
@@ -130,7 +129,7 @@ class _Reader:
             else:
                 out.append(line)
         if name is not None:
-            self._problems.add(parsing(path.name), f"Unexpected EOF in snippet '{name}'")
+            self._unclosed(lines[-1])
         return out
 
     def _import(self, line: Line, path: Path) -> list[Line]:
@@ -150,10 +149,17 @@ class _Reader:
         found: list[Line] = []
         for file in files:
             try:
-                found += self._expand(self._lines(file.read_text(), file), file)
+                found += self._expand(self._lines(file.read_text(), file.absolute()), file)
             except (OSError, UnicodeDecodeError) as error:
                 self._add(line, f"Could not import {name}: {error}")
         return found
+
+    def _unclosed(self, last: Line) -> None:
+        """At the end of the file. CoreDNS looks at the last word alone: where the brace that is missing is not the last
+        one, nothing is wrong to it here."""
+        word = last.words[-1]
+        if word != "}":
+            self._problems.add(f"{last.where} - Syntax error", f"Unexpected token '{word}', expecting '}}'")
 
     def _add(self, line: Line, what: str) -> None:
         self._problems.add(parsing(line.where), what)

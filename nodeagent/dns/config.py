@@ -39,7 +39,8 @@ def parse(argv: Sequence[str]) -> Config:
         try:
             text = arguments.conf.read_text()
         except OSError as error:
-            raise ConfigError([f"{arguments.conf}: {error.strerror}"]) from None
+            verb, why = "read" if isinstance(error, IsADirectoryError) else "open", error.strerror or str(error)
+            raise ConfigError([f"loading Caddyfile via flag: {verb} {arguments.conf}: {why.lower()}"]) from None
         except UnicodeDecodeError as error:
             raise ConfigError([f"{arguments.conf}: {error}"]) from None
         return corefile.parse(text, arguments.conf, os.environ)

@@ -21,11 +21,11 @@ block with the longest zone that covers its name, in CoreDNS's order of plugins 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apimachinery.kit.config import Problems
+from apimachinery.kit.config import ConfigError, Problems
 from nodeagent.dns import caddyfile, directives, log_directives
 from nodeagent.dns.caddyfile import Directive, ServerBlock, parsing
 from nodeagent.dns.message import Name
@@ -82,33 +82,52 @@ class Corefile:
         return tuple(sorted({block.port for block in self.blocks}))
 
 
+class BadSyntax(ConfigError):
+    """Nobody can tell what the file says: its blocks do not close, what it imports is not there."""
+
+
+class Refused(ConfigError):
+    """The file says what cannot be served. digest: as a Corefile's."""
+
+    def __init__(self, problems: list[str], digest: str) -> None:
+        super().__init__(problems)
+        self.digest = digest
+
+
 def parse(
     text: str,
     path: Path = Path("Corefile"),
     environment: Mapping[str, str] | None = None,
     resolv_conf: Path = Path("/etc/resolv.conf"),
 ) -> Corefile:
-    """environment: what `{$NAME}` stands for. Raises ConfigError with every problem, each with its line."""
+    """environment: what `{$NAME}` stands for. Raises BadSyntax, Refused with every problem, each with its line."""
     problems = Problems()
     servers = caddyfile.read(text, path, environment or {}, problems)
-    if not servers and not problems:
-        problems.add(path.name, "no server block")
+    if problems:
+        raise BadSyntax(list(problems))
+    if not servers:
+        problems.add(str(path), "no server block")
     ports: dict[str, int] = {}
     once = _Once()
     blocks = [_block(server, once, ports, resolv_conf, problems) for server in servers]
-    seen: dict[tuple[Name, int], str] = {}
-    for server, block in zip(servers, blocks, strict=True):
-        for zone in block.zones:
-            shown = f"dns://{'.'.join(zone)}.:{block.port}"
-            if seen.setdefault((zone, block.port), server.where) != server.where:
-                problems.add(server.where, f"cannot serve {shown} - it is already defined")
-    problems.raise_if_any()
     said = repr([(server.words, [(one.words, [line.words for line in one.block]) for one in server.directives])
                  for server in servers])  # fmt: skip
+    digest = hashlib.sha512(said.encode()).hexdigest()
+    if wrong := [*problems, *_served_twice(blocks)]:
+        raise Refused(wrong, digest)
     return Corefile(
         tuple(blocks), ports.get("health"), once.lameduck, ports.get("ready"), ports.get("prometheus"), once.reload,
-        hashlib.sha512(said.encode()).hexdigest(),
+        digest,
     )  # fmt: skip
+
+
+def _served_twice(blocks: Iterable[Block]) -> Iterator[str]:
+    """CoreDNS does not say where."""
+    seen: dict[tuple[Name, int], Block] = {}
+    for block in blocks:
+        for zone in block.zones:
+            if seen.setdefault((zone, block.port), block) is not block:
+                yield f"cannot serve dns://{'.'.join(zone)}.:{block.port} - it is already defined"
 
 
 @dataclass(slots=True)

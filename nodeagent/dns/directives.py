@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from apimachinery.kit.config import Problems
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.times import parse_duration
 from nodeagent.dns import rewrite_rules
 from nodeagent.dns.caddyfile import Directive, Line, parsing
@@ -27,13 +28,17 @@ from nodeagent.dns.settings import (
 
 _DEFAULT_PORTS = {"health": 8080, "ready": 8181, "prometheus": 9153}
 _MOST_SERVERS = 15
+_MOST_TTL = 3600
 
 
 def number(where: str, words: list[str], problems: Problems, most: int = 65535, least: int = 0) -> int:
     """The number that stands alone in `words`."""
     if words and words[0].isdecimal() and least <= int(words[0]) <= most:
         return int(words[0])
-    problems.add(where, f"{' '.join(words) or 'nothing'!r} is not a number from {least} to {most}")
+    if words and re.fullmatch(r"[+-]?\d+", words[0]) is None:
+        problems.add(anywhere(where), f"strconv.Atoi: parsing {quoted(words[0])}: invalid syntax")
+    else:
+        problems.add(where, f"{' '.join(words) or 'nothing'!r} is not a number from {least} to {most}")
     return least
 
 
@@ -46,8 +51,19 @@ def seconds(where: str, words: list[str], problems: Problems) -> float:
         return 0.0
 
 
+def anywhere(where: str) -> str:
+    """The plugin alone: CoreDNS does not always say where in the file."""
+    return where.partition(": ")[0] if where.startswith("plugin/") else where
+
+
 def place_of(directive: Directive, line: Line | None = None) -> str:
     return f"plugin/{directive.name}: {parsing((line or directive).where)}"
+
+
+def wrong_word(directive: Directive, line: Line, problems: Problems) -> None:
+    """What `cache` and `health` say of a property that they do not know."""
+    what = f"Wrong argument count or unexpected line ending after '{line.words[0]}'"
+    problems.add(place_of(directive, line), what)
 
 
 def unknown_property(directive: Directive, line: Line, problems: Problems) -> None:
@@ -67,7 +83,7 @@ def lameduck(directive: Directive, problems: Problems) -> float:
     for line in directive.block:
         if line.words[0] == "lameduck":
             return seconds(place_of(directive, line), line.words[1:], problems)
-        unknown_property(directive, line, problems)
+        wrong_word(directive, line, problems)
     return 0.0
 
 
@@ -76,16 +92,16 @@ def reload(directive: Directive, problems: Problems) -> Reload:
     interval = words[0] if words else 30.0
     jitter = words[1] if len(words) > 1 else 15.0
     if interval < 2:
-        problems.add(place_of(directive), "interval value must be greater or equal to 2s")
+        problems.add("plugin/reload", "interval value must be greater or equal to 2s")
     if 0 < jitter < 1:
-        problems.add(place_of(directive), "jitter value must be 0 or greater or equal to 1s")
+        problems.add("plugin/reload", "jitter value must be 0 or greater or equal to 1s")
     return Reload(interval, min(jitter, interval / 2))
 
 
 def kubernetes(directive: Directive, block: Zones, problems: Problems) -> Kubernetes:
     zones = zones_of(directive.words[1:]) or block
     if all(zone[-1:] == ("arpa",) for zone in zones):
-        problems.add(place_of(directive), "non-reverse zone name must be used")
+        problems.add("plugin/kubernetes", "non-reverse zone name must be used")
     said = Kubernetes(zones)
     ttl, pods, through, names, empty = said.ttl, said.pods, said.through, said.pod_names, False
     endpoints, namespaces = True, said.namespaces
@@ -93,11 +109,14 @@ def kubernetes(directive: Directive, block: Zones, problems: Problems) -> Kubern
         where, words = place_of(directive, line), line.words
         match words[0]:
             case "ttl":
-                ttl = number(where, words[1:2], problems, most=3600)
+                ttl = number(where, words[1:2], problems, most=1 << 31)
+                if ttl > _MOST_TTL:
+                    problems.add(where, f"ttl must be in range [0, {_MOST_TTL}]: {ttl}")
             case "pods":
                 pods = words[1] if len(words) == 2 else ""
                 if pods not in ("disabled", "insecure", "verified"):
-                    problems.add(where, "wrong value for pods: must be one of: disabled, verified, insecure")
+                    what = f"wrong value for pods: {pods},  must be one of: disabled, verified, insecure"
+                    problems.add(anywhere(where), what)
             case "namespaces":
                 namespaces = frozenset(words[1:])
             case "fallthrough":
@@ -120,10 +139,10 @@ def forward(directive: Directive, resolv_conf: Path, problems: Problems) -> Forw
         return Forward((), ())
     servers: list[tuple[str, int]] = []
     for word in directive.words[2:]:
-        if word.startswith("/"):
+        if word == "/etc/resolv.conf" or Path(word).is_file():
             servers += read_resolv_conf(Path(word) if word != "/etc/resolv.conf" else resolv_conf)
         elif (server := _server(word)) is None:
-            problems.add(where, f"not an IP address or file: '{word}'")
+            problems.add(anywhere(where), f"not an IP address or file: {quoted(word)}")
         else:
             servers.append(server)
     if len(servers) > _MOST_SERVERS:
@@ -220,7 +239,7 @@ def cache(directive: Directive, block: Zones, problems: Problems) -> Cache:
             case "keepttl":
                 made["keep_ttl"] = True
             case _:
-                unknown_property(directive, line, problems)
+                wrong_word(directive, line, problems)
     zones = zones_of(words) or block
     return Cache(zones, keep["success"], keep["denial"], **made)  # type: ignore[arg-type]
 

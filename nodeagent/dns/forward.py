@@ -13,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apimachinery.kit import net_words
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.metrics import Counter, Histogram
 from nodeagent.dns import message, reading
@@ -35,6 +36,14 @@ class NoAnswer(Exception):
     """No server answered; the text says why the last one did not."""
 
 
+class _Failed(OSError):
+    """One server gave no answer; the text is Go's, with both ends."""
+
+
+class _Silent(TimeoutError):
+    """As _Failed, for want of time."""
+
+
 class Saturated(Exception):
     """As many questions are under way as are allowed."""
 
@@ -47,8 +56,7 @@ class _Server:
 
     @property
     def shown(self) -> str:
-        host, port = self.address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return net_words.joined(*self.address)
 
 
 @dataclass(slots=True)
@@ -109,14 +117,11 @@ class Forwarder:
         settings = self.settings
         silent = False
         for server in self._candidates():
-            tried.reason = f"read {'tcp' if tcp or settings.force_tcp else 'udp'} {server.shown}: i/o timeout"
             try:
                 answer = await self._one(server, query, tcp=settings.force_tcp or (tcp and not settings.prefer_udp))
-            except TimeoutError:
-                silent = True
-                self._look_after(server)
-            except (OSError, asyncio.IncompleteReadError, message.BadMessage) as error:
-                tried.reason = tried.reason.replace("i/o timeout", str(error) or type(error).__name__)
+            except (OSError, message.BadMessage) as error:
+                silent = silent or isinstance(error, TimeoutError)
+                tried.reason = str(error)
                 self._look_after(server)
             else:
                 tried.answer = answer
@@ -148,11 +153,9 @@ class Forwarder:
         flags = query.flags & (RD | AD | CD)
         asked = message.write_query(id_, query.name, query.type, flags=flags, do=query.do)
         question = message.parse_query(asked).raw_question
-        async with asyncio.timeout(TIMEOUT):
-            data = await (_over_tcp if tcp else _over_udp)(server.address, asked, id_, question)
+        data = await (_over_tcp if tcp else _over_udp)(server.address, asked, id_, question)
         if not tcp and reading.is_truncated(data):
-            async with asyncio.timeout(TIMEOUT):
-                data = await _over_tcp(server.address, asked, id_, question)
+            data = await _over_tcp(server.address, asked, id_, question)
         answer = reading.read_answer(data)
         rcode = RCODES.get(answer.rcode, str(answer.rcode))
         _SECONDS.labels("forward", server.shown, rcode).observe(self._clock.monotonic() - began)
@@ -171,9 +174,8 @@ class Forwarder:
             question = message.parse_query(asked).raw_question
             exchange = _over_tcp if settings.force_tcp else _over_udp
             try:
-                async with asyncio.timeout(TIMEOUT):
-                    await exchange(server.address, asked, id_, question)
-            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                await exchange(server.address, asked, id_, question)
+            except OSError:
                 server.fails += 1
                 _SICK.labels("forward", server.shown).inc()
                 if server.fails == settings.max_fails:
@@ -190,19 +192,28 @@ def denies(answer: Answer, settings: Forward) -> bool:
 
 
 async def _over_tcp(server: Address, asked: bytes, id_: int, question: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(*server)
+    """Raises _Failed, _Silent."""
     try:
-        writer.write(struct.pack("!H", len(asked)) + asked)
-        size = struct.unpack("!H", await reader.readexactly(2))[0]
-        answer = await reader.readexactly(size)
+        async with asyncio.timeout(TIMEOUT):
+            reader, writer = await asyncio.open_connection(*server)
+    except OSError as error:
+        raise _told(error, net_words.undialled(error, net_words.joined(*server))) from None
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            writer.write(struct.pack("!H", len(asked)) + asked)
+            size = struct.unpack("!H", await reader.readexactly(2))[0]
+            answer = await reader.readexactly(size)
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise _told(error, net_words.broken(error, _ends(writer, server))) from None
     finally:
         writer.close()
     if not reading.answers_question(answer, id_, question):
-        raise OSError("the answer is to another question")
+        raise _Failed("the answer is to another question")
     return answer
 
 
 async def _over_udp(server: Address, asked: bytes, id_: int, question: bytes) -> bytes:
+    """Raises _Failed, _Silent."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[bytes] = loop.create_future()
 
@@ -215,9 +226,23 @@ async def _over_udp(server: Address, asked: bytes, id_: int, question: bytes) ->
             if not answered.done():
                 answered.set_exception(error)
 
-    transport, _ = await loop.create_datagram_endpoint(Protocol, remote_addr=server)
+    try:
+        transport, _ = await loop.create_datagram_endpoint(Protocol, remote_addr=server)
+    except OSError as error:
+        raise _told(error, net_words.undialled(error, net_words.joined(*server), "udp")) from None
     try:
         transport.sendto(asked)
-        return await answered
+        async with asyncio.timeout(TIMEOUT):
+            return await answered
+    except OSError as error:
+        raise _told(error, net_words.broken(error, _ends(transport, server), "udp")) from None
     finally:
         transport.close()
+
+
+def _ends(transport: asyncio.DatagramTransport | asyncio.StreamWriter, server: Address) -> str:
+    return f"{net_words.joined(*transport.get_extra_info('sockname')[:2])}->{net_words.joined(*server)}"
+
+
+def _told(error: Exception, words: str) -> OSError:
+    return _Silent(words) if isinstance(error, TimeoutError) else _Failed(words)

@@ -18,7 +18,7 @@ from nodeagent.dns.block import Chain
 from nodeagent.dns.cache import AnswerCache
 from nodeagent.dns.cluster import ClusterSource
 from nodeagent.dns.config import Config
-from nodeagent.dns.corefile import Block, Corefile
+from nodeagent.dns.corefile import BadSyntax, Block, Corefile, Refused
 from nodeagent.dns.doors import Doors
 from nodeagent.dns.forward import Forwarder
 from nodeagent.dns.hosts import HostsTable
@@ -64,6 +64,7 @@ class Dns:
             if self._source is not None:
                 await self._wait_synced()
             await self._apply(corefile)
+            _show_zones(corefile)
             self._tasks.append(asyncio.ensure_future(self._keep_current(corefile, doors)))
             self._tasks.append(asyncio.ensure_future(self._die_of_loop()))
             await wait_first(stop, *self._tasks)
@@ -125,9 +126,6 @@ class Dns:
             for chain in resolver.chains
             if chain.loop is not None
         ]
-        for block in corefile.blocks:
-            for zone in block.zones:
-                log.info("%s:%d", ".".join(zone) + ".", block.port)
 
     def _resolver(self, corefile: Corefile, port: int) -> Resolver:
         return Resolver([self._chain(block) for block in corefile.blocks if block.port == port], port, self._clock)
@@ -171,11 +169,14 @@ class Dns:
             half = corefile.reload.jitter / 2
             await self._clock.sleep(corefile.reload.interval + random.uniform(-half, half))
             try:
-                found = self._config.read()
-            except ConfigError as error:
-                _reload.warning("Corefile parse failed: %s", "; ".join(error.problems))
-                _FAILED.inc()
+                found: Corefile | Refused = self._config.read()
+            except Refused as refused:
+                found = refused
+            except BadSyntax as error:
+                _reload.warning("Corefile parse failed: %s", error.problems[0])
                 continue
+            except ConfigError:
+                continue  # while there is no file
             if found.digest == digest:
                 continue
             log.info("Reloading")
@@ -184,15 +185,25 @@ class Dns:
             digest = found.digest
             _VERSION.labels("sha512", digest).set(1)
             try:
+                if isinstance(found, Refused):
+                    raise found
                 await self._apply(found)
             except (OSError, ConfigError) as error:
-                _reload.error("Corefile changed but reload failed: %s", error)
+                why = error.problems[0] if isinstance(error, ConfigError) else str(error)
+                log.error("Restart failed: %s", why)
+                _reload.error("Corefile changed but reload failed: starting with listener file descriptors: %s", why)
                 _FAILED.inc()
                 continue
             await doors.open(found)
             corefile = found
             _reload.info("Running configuration SHA512 = %s", digest)
             log.info("Reloading complete")
+
+
+def _show_zones(corefile: Corefile) -> None:
+    """What is served, as CoreDNS prints it: at the start alone, and not as a line of the log."""
+    for port, zone in sorted((block.port, ".".join(zone)) for block in corefile.blocks for zone in block.zones):
+        print(f"{zone}.:{port}", flush=True)
 
 
 def build(config: Config) -> Dns:

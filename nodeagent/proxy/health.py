@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.debug import unnamed
+from apimachinery.kit.debug import unknown, unnamed
 from apimachinery.meta import times
 
 from .proxier import Proxier
@@ -73,7 +73,7 @@ class Healthz:
 
     async def serve(self, host: str, port: int, stop: asyncio.Event) -> None:
         """Until `stop` is set. Raises OSError when the address cannot be bound."""
-        app = web.Application()
+        app = web.Application(middlewares=[unknown])
         app.on_response_prepare.append(unnamed)
         app.router.add_route("*", "/healthz", self._healthz)
         app.router.add_route("*", "/livez", self._livez)

@@ -90,6 +90,24 @@ def test_headless_without_a_selector_takes_every_family(plane: DualStack) -> Non
     assert (spec["ipFamilyPolicy"], spec["ipFamilies"]) == ("RequireDualStack", ["IPv4", "IPv6"])
 
 
+@pytest.mark.parametrize(("spec", "words"), [
+    ({"clusterIP": "none"},
+     'spec.clusterIPs[0]: Invalid value: "none": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'),
+    ({"clusterIP": "10.201.7.x"},
+     'spec.clusterIPs[0]: Invalid value: "10.201.7.x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'),
+    ({"clusterIPs": ["10.201.7.9"]},
+     'spec.clusterIPs: Invalid value: []string{"10.201.7.9"}: must be empty when `clusterIP` is not specified'),
+    ({"clusterIP": "10.201.7.9", "clusterIPs": ["10.201.7.8"]},
+     'spec.clusterIPs: Invalid value: []string{"10.201.7.8"}: first value must match `clusterIP`'),
+    ({"ipFamilyPolicy": "DualStack"}, 'spec.ipFamilyPolicy: Unsupported value: "DualStack"'),
+    ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
+])  # fmt: skip
+def test_what_is_no_address_is_not_looked_for_in_a_range(plane: DualStack, spec: dict[str, Any], words: str) -> None:
+    refused = create(plane, "bad", **spec)
+    assert refused.code == 422
+    assert refused.json["message"].startswith(f'Service "bad" is invalid: {words}'), refused.json["message"]
+
+
 def test_two_families_need_a_policy(plane: DualStack) -> None:
     refused = create(plane, "two", ipFamilies=["IPv6", "IPv4"])
     assert refused.code == 422

@@ -8,6 +8,7 @@ from typing import Any
 
 from apimachinery.api.catalogue import Resource
 from apimachinery.api.validation.go_values import go_strings
+from apimachinery.api.validation.service_addresses import cluster_addresses
 from apimachinery.api.validation.services import needs_health_check
 from apimachinery.meta import status
 from apimachinery.meta.paths import Path, Problem, invalid
@@ -101,7 +102,8 @@ class ServiceStrategy(Strategy):
         if spec.get("clusterIP") and not spec.get("clusterIPs"):
             spec["clusterIPs"] = [spec["clusterIP"]]
         before = None if old is None or old["spec"].get("type") == "ExternalName" else old["spec"]
-        problems = settle_families(spec, before, [pool.family for pool in self.addresses])
+        # What is no address, or does not fit the others, is refused as such before it is looked for in a range.
+        problems = cluster_addresses(spec) or settle_families(spec, before, [pool.family for pool in self.addresses])
         if problems:
             raise self._refuse(name, problems)
         if (spec.get("clusterIPs") or [""])[0] != "None":

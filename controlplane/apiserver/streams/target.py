@@ -8,6 +8,7 @@ import ssl
 from msgspec import Struct
 from yarl import URL
 
+from apimachinery.kit import net_words
 from apimachinery.kit.refusals import Refused
 
 _REASONS = {
@@ -17,6 +18,9 @@ _REASONS = {
     errno.ETIMEDOUT: "connect: connection timed out",
     errno.ECONNRESET: "read: connection reset by peer",
 }
+# Who answers a handshake in plain text; upstream asks at the level of a connection, which does not know HTTP.
+_PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+_NO_TLS = "tls: first record does not look like a TLS handshake"
 
 
 class Target(Struct, frozen=True):
@@ -48,6 +52,9 @@ class Target(Struct, frozen=True):
                 return found.words
             if isinstance(found, TimeoutError):
                 return f"dial tcp {self.authority}: i/o timeout"
+            # aiohttp's own errors are called so as well, and have no reason; their cause has.
+            if isinstance(found, ssl.SSLError) and (reason := getattr(found, "reason", None)):
+                return _NO_TLS if reason in _PLAIN else net_words.unshaken(found)
             if isinstance(found, OSError) and found.errno in _REASONS:
                 verb = "" if found.errno == errno.ECONNRESET else f"dial tcp {self.authority}: "
                 return verb + _REASONS[found.errno]

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from apimachinery.kit import go_json, metrics
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.debug import Health, show_slis, unnamed
+from apimachinery.kit.debug import Health, show_slis, unknown, unnamed
 from apimachinery.kit.trace import Trace
 from apimachinery.meta.times import rfc3339
 from nodeagent.cri import messages as cri
@@ -97,7 +97,7 @@ class KubeletServer:
 
     def application(self) -> web.Application:
         """Everything that is answered, behind the gate."""
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard, unknown])
         app.on_response_prepare.append(unnamed)
         route = app.router
         self._add_told(route)
@@ -113,7 +113,7 @@ class KubeletServer:
 
     def read_only(self) -> web.Application:
         """What tells of the node, without a gate."""
-        app = web.Application(middlewares=[self._open])
+        app = web.Application(middlewares=[self._open, unknown])
         app.on_response_prepare.append(unnamed)
         self._add_told(app.router)
         disabled.add_routes(app.router)

@@ -185,8 +185,13 @@ async def test_a_corefile_is_broken_and_mended(
     client, server, pod = dns
     kubernetes, log = f"kubernetes.default.{ZONE}", tmp_path / "dns.log"
     corefile = tmp_path / "Corefile"
+    assert ".:53\n[INFO] plugin/reload: Running configuration SHA512 = " in log.read_text()
     corefile.write_text(COREFILE.replace("cache 30", "cahce 30"))
-    await soon("the complaint", lambda: "Unknown directive 'cahce'" in log.read_text())
+    line = corefile.read_text().splitlines().index("    cahce 30") + 1
+    wrong = f"{corefile}:{line} - Error during parsing: Unknown directive 'cahce'"
+    failed = "Corefile changed but reload failed: starting with listener file descriptors:"
+    told = f"[INFO] Reloading\n[ERROR] Restart failed: {wrong}\n[ERROR] plugin/reload: {failed} {wrong}\n"
+    await soon("the complaint", lambda: told in log.read_text())
     assert ask(client, server, kubernetes) == (0, ["10.96.0.1"])
     metrics = ("curl", "-fs", "http://127.0.0.1:9153/metrics")
     await soon("its count", lambda: "coredns_reload_failed_total 0.0" not in pod.run(*metrics))
@@ -203,7 +208,7 @@ async def test_a_corefile_is_broken_and_mended(
     taken = pod.serve("taken", 54)
     world.servers.append(taken)
     corefile.write_text(COREFILE.replace(".:53", ".:54"))
-    await soon("the complaint", lambda: "reload failed" in log.read_text())
+    await soon("the complaint", lambda: f"{failed} [Errno" in log.read_text())
     assert ask(client, server, "a.stub.test") == (0, ["192.0.2.44"])
     corefile.write_text(COREFILE)
     await soon("the first zone", lambda: ask(client, server, kubernetes) == (0, ["10.96.0.1"]))

@@ -42,6 +42,12 @@ async def ask(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
+async def test_a_path_that_there_is_not() -> None:
+    async with served() as session:
+        assert await ask(session, "/") == (404, "404 page not found\n")
+        assert await ask(session, "/healthz/none") == (404, "404 page not found\n")
+
+
 async def test_every_check_is_told_by_name() -> None:
     checks: dict[str, Check] = {"leaderElection": well}
     async with served(checks=checks, ready={"shutdown": sick}) as session:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit.config import ConfigError
-from nodeagent.dns.corefile import parse
+from nodeagent.dns.corefile import BadSyntax, Refused, parse
+from nodeagent.dns.main import main
 from nodeagent.dns.message import format_name
 from nodeagent.dns.settings import Cache, Errors, Forward, Keep, Kubernetes, Prefetch, Reload
 
@@ -93,19 +94,18 @@ def test_zones_may_be_networks(word: str, zones: list[str]) -> None:
 def test_every_problem_with_its_line() -> None:
     text = (
         ".:53 {\n    kubernetes cluster.local {\n        ttl soon\n        magic\n    }\n    autopath\n    forward .\n"
-        "    forwrd . 192.0.2.1\n    forward . dns.test\n    pods {\n    }\n"
+        "    forwrd . 192.0.2.1\n    forward . dns.test\n    pods {\n    }\n}\n"
     )
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(Refused) as raised:
         parse(text)
     where = "- Error during parsing"
     assert raised.value.problems == [
-        f"Corefile {where}: Unexpected EOF, the last '}}' is missing",
-        f"plugin/kubernetes: Corefile:3 {where}: 'soon' is not a number from 0 to 3600",
+        'plugin/kubernetes: strconv.Atoi: parsing "soon": invalid syntax',
         f"plugin/kubernetes: Corefile:4 {where}: unknown property 'magic'",
         f"Corefile:6 {where}: plugin 'autopath' is not implemented here",
         f"plugin/forward: Corefile:7 {where}: Wrong argument count or unexpected line ending after 'forward'",
         f"Corefile:8 {where}: Unknown directive 'forwrd'",
-        f"plugin/forward: Corefile:9 {where}: not an IP address or file: 'dns.test'",
+        'plugin/forward: not an IP address or file: "dns.test"',
         f"Corefile:10 {where}: Unknown directive 'pods'",
     ]
 
@@ -113,7 +113,6 @@ def test_every_problem_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        pytest.param(". {\n}\n.:53 {\n}\n", "cannot serve dns://.:53 - it is already defined", id="twice"),
         pytest.param(". {\n}\n}\n", "no matching opening brace", id="a brace too many"),
         pytest.param("forward . 1.1.1.1\n", "must begin with its zones", id="no block"),
         pytest.param(". {\n cache {\n  prefetch 5 1m 95%\n }\n}\n", "not a number from 10 to 90", id="prefetch"),
@@ -123,8 +122,28 @@ def test_every_problem_with_its_line() -> None:
         pytest.param(". {\n rewrite name odd a b\n}\n", "received: odd", id="a kind of rewrite"),
         pytest.param(
             ". {\n kubernetes 10.0.0.0/8\n}\n",
-            "plugin/kubernetes: Corefile:2 - Error during parsing: non-reverse zone name must be used",
+            "plugin/kubernetes: non-reverse zone name must be used",
             id="reverse zones only",
+        ),
+        pytest.param(
+            ". {\n kubernetes a.test {\n  ttl 3601\n }\n}\n",
+            "plugin/kubernetes: Corefile:3 - Error during parsing: ttl must be in range [0, 3600]: 3601",
+            id="a life",
+        ),
+        pytest.param(
+            ". {\n kubernetes a.test {\n  pods all\n }\n}\n",
+            "plugin/kubernetes: wrong value for pods: all,  must be one of: disabled, verified, insecure",
+            id="pods",
+        ),
+        pytest.param(
+            ". {\n cache {\n  odd 5\n }\n}\n",
+            "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'odd'",
+            id="a property of cache",
+        ),
+        pytest.param(
+            ". {\n forward . /none/resolv.conf\n}\n",
+            'plugin/forward: not an IP address or file: "/none/resolv.conf"',
+            id="a file that is not there",
         ),
         pytest.param(". {\n import none\n}\n", "File to import not found: none", id="import"),
         pytest.param("(a) {\n import a\n}\n. {\n import a\n}\n", "too many imports", id="a snippet of itself"),
@@ -147,9 +166,67 @@ def test_every_problem_with_its_line() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said(text: str, problem: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(problem)):
-        parse(text, tmp_path / "Corefile")
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(
+            ". {\n errors\n loop\n", "3 - Syntax error: Unexpected token 'loop', expecting '}'", id="the last brace"
+        ),
+        pytest.param(
+            ". {\n cache {\n  success 5\n", "3 - Error during parsing: Unexpected EOF", id="a directive's, and the last"
+        ),
+        pytest.param(
+            "(a) {\n errors\n", "2 - Syntax error: Unexpected token 'errors', expecting '}'", id="a snippet's"
+        ),
+    ],
+)
+def test_a_block_that_does_not_close_is_bad_syntax(text: str, problem: str) -> None:
+    with pytest.raises(BadSyntax) as raised:
+        parse(text, Path("/etc/coredns/Corefile"))
+    assert raised.value.problems == [f"/etc/coredns/Corefile:{problem}"]
+
+
+def test_what_follows_a_directive_that_does_not_close_is_the_directives() -> None:
+    """And the file's last brace closes it, so that nobody misses one."""
+    text = (
+        ". {\n kubernetes cluster.local {\n  ttl 30\n prometheus :9153\n forward . 192.0.2.1 {\n  max_fails 3\n }\n}\n"
+    )
+    with pytest.raises(Refused) as raised:
+        parse(text, Path("/etc/coredns/Corefile"))
+    first = "plugin/kubernetes: /etc/coredns/Corefile:4 - Error during parsing: unknown property 'prometheus'"
+    assert raised.value.problems[0] == first
+
+
+def test_what_ends_the_process_is_told_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corefile = tmp_path / "Corefile"
+    assert main(["-conf", str(corefile)]) == 1
+    corefile.write_text(". {\n forwrd\n cahce\n}\n")
+    assert main(["-conf", str(corefile)]) == 1
+    assert capsys.readouterr().err == (
+        f"loading Caddyfile via flag: open {corefile}: no such file or directory\n"
+        f"{corefile}:2 - Error during parsing: Unknown directive 'forwrd'\n"
+    )
+
+
+def test_a_zone_is_served_once() -> None:
+    with pytest.raises(Refused) as raised:
+        parse(". {\n}\n.:53 {\n}\n")
+    assert raised.value.problems == ["cannot serve dns://.:53 - it is already defined"]
+
+
+def test_a_file_that_is_refused_has_a_digest() -> None:
+    with pytest.raises(Refused) as once:
+        parse(". {\n forwrd\n}\n")
+    with pytest.raises(Refused) as again:
+        parse("# the same\n. {\n  forwrd\n}\n")
+    with pytest.raises(Refused) as other:
+        parse(". {\n forwerd\n}\n")
+    assert once.value.digest == again.value.digest != other.value.digest
 
 
 def test_snippets_imports_and_variables(tmp_path: Path) -> None:

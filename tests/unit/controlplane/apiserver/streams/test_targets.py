@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from apimachinery.api.catalogue import PODS
 from apimachinery.meta.status import ApiError
@@ -14,6 +16,7 @@ from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.authz.attributes import Attributes, Decision
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.streams import location
+from controlplane.apiserver.streams.forward import Forwarder, Sent, Unreachable
 from controlplane.apiserver.streams.location import Name
 from controlplane.apiserver.streams.pods import choose_container, is_set, log_query
 from controlplane.apiserver.streams.target import Target
@@ -157,3 +160,17 @@ def test_why_a_backend_cannot_be_reached() -> None:
     refused.__cause__ = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
     assert target.unreachable(refused) == "dial tcp [fd00::1]:443: connect: connection refused"
     assert target.unreachable(TimeoutError()) == "dial tcp [fd00::1]:443: i/o timeout"
+
+
+async def test_a_backend_that_speaks_no_tls_is_told_of() -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        target = Target("127.0.0.1", server.sockets[0].getsockname()[1], ssl.create_default_context())
+        forwarder = Forwarder()
+        with pytest.raises(Unreachable, match=r"^tls: first record does not look like a TLS handshake$"):
+            await forwarder.ask(target, Sent("GET", "/", "", CIMultiDict(), ""))
+        await forwarder.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.handshake import accept_unverified
 from apimachinery.kit.tasks import Fatal
 from apimachinery.kit.tls_files import load_authorities
 from controlplane.apiserver.authn import token_file
@@ -25,7 +26,6 @@ from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
 from controlplane.apiserver.config import Config, Webhook
-from controlplane.apiserver.front.handshake import accept_unverified
 
 if TYPE_CHECKING:
     from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator

@@ -104,7 +104,7 @@ class Flags:
     def existing(self, name: str, text: str) -> Path:
         """The file that `text` names."""
         if not Path(text).is_file():
-            self.problems.add(f"--{name}", f"no such file: {text}")
+            self.problems.add(f"--{name}", f"open {text}: no such file or directory")
         return Path(text)
 
     def number(self, name: str, low: int, high: int) -> int:

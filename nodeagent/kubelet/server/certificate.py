@@ -15,7 +15,7 @@ from apimachinery.kit.files import write_atomic
 from apimachinery.kit.handshake import accept_unverified
 from apimachinery.kit.tasks import Fatal
 from apimachinery.kit.tls_choice import TLSChoice
-from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair
+from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair, replace_pair
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair
 from nodeagent.kubelet.config import Config
 
@@ -82,9 +82,7 @@ class Serving:
         if self._context is None or self._files is None:
             return
         try:
-            # Tried apart first: half of a pair, met while it is written, must not end in the context.
-            load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *self._files)
-            load_pair(self._context, *self._files)
+            replace_pair(self._context, *self._files)
         except TLSFileError as error:
             log.error("Failed to load the serving certificate: %s", error)
             return

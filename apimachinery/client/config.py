@@ -103,6 +103,8 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         document = load(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigError([f"stat {path}: no such file or directory"]) from None  # the first thing that Go does with it
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from None
     except BadYaml as error:

@@ -30,6 +30,13 @@ def load_pair(context: ssl.SSLContext, cert: Path | str, key: Path | str | None)
         raise TLSFileError(f"unable to load {pair}: {_pair_problem(error, cert, key or cert)}") from error
 
 
+def replace_pair(context: ssl.SSLContext, cert: Path | str, key: Path | str) -> None:
+    """Show this certificate from the next handshake on; another stays when it cannot be used. Raises TLSFileError."""
+    # Tried apart first: half of a pair, met while it is written, must not end in the context.
+    load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
+    load_pair(context, cert, key)
+
+
 def load_authorities(context: ssl.SSLContext, file: Path | str) -> None:
     """Trust the authorities of clients in this file. Raises TLSFileError (cert.NewPool)."""
     try:

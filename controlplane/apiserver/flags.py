@@ -104,7 +104,7 @@ class Flags:
     def existing(self, name: str, text: str) -> Path:
         """The file that `text` names."""
         if not Path(text).is_file():
-            self.problems.add(f"--{name}", f"no such file: {text}")
+            self.problems.add(f"--{name}", f"open {text}: no such file or directory")
         return Path(text)
 
     def number(self, name: str, low: int, high: int) -> int:
@@ -318,8 +318,8 @@ def _parser() -> FlagParser:
         parser.add_argument(f"--{listed}", action="append", default=[], help=text)
     flag("shutdown-delay-duration", "0s", "how long a server that was told to end goes on serving, without being ready")
     switch("shutdown-send-retry-after", False)
-    gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, SupplementalGroupsPolicy, UserNamespacesSupport"
-    words("feature-gates", text=f"GATE=true,…; {gates} change something here")
+    gates = "ImageVolume, InPlacePodVerticalScaling, PodLevelResources, ProcMountType, SupplementalGroupsPolicy"
+    words("feature-gates", text=f"GATE=true,…; {gates}, UserNamespacesSupport change something here")
     flag("etcd-healthcheck-timeout", "2s", "how long the store may take when /livez or /readyz asks it")
     flag("etcd-readycheck-timeout", "2s", "how long it may take when /readyz asks whether it is ready")
     flag("etcd-compaction-interval", "5m0s", "how often history is forgotten; 0 never")

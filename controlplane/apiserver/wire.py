@@ -86,6 +86,7 @@ from controlplane.apiserver.streams.wire import build as build_streams
 from controlplane.apiserver.tables.render import Tables
 from controlplane.apiserver.wire_identity import (
     authorizers_by_mode,
+    keep_showing,
     of_flag,
     oidc_of,
     server_tls,
@@ -212,8 +213,9 @@ class ApiServer:
         # first events of its nodes into a namespace that is not there yet, with rights that are not given yet.
         await until_answered("default roles", lambda: reconcile_policy(registry, clock), clock)
         await until_answered("system namespaces", lambda: ensure_namespaces(registry, clock), clock)
+        context = server_tls(config)
         self.port = await front.start(
-            config.bind_address, config.secure_port, server_tls(config), share=config.permit_port_sharing
+            config.bind_address, config.secure_port, context, share=config.permit_port_sharing
         )
         await until_answered("priority classes", lambda: ensure_priority_classes(registry, clock), clock)
         duties: dict[str, Duty] = {
@@ -231,7 +233,8 @@ class ApiServer:
         for feed in feeds:
             await feed.synced.wait()
         tracking = LegacyTokenTracking(registry, clock)
-        loops = (kubernetes.run(), admission.run(), tracking.run(), keep(duties, clock))
+        showing = keep_showing(context, config, clock)
+        loops = (kubernetes.run(), admission.run(), tracking.run(), keep(duties, clock), showing)
         beside = [asyncio.create_task(each) for each in loops]
         beside += self._memory(storage, timeline)
         if config.authorization_config is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.handshake import accept_unverified
 from apimachinery.kit.tasks import Fatal
-from apimachinery.kit.tls_files import load_authorities
+from apimachinery.kit.tls_files import TLSFileError, load_authorities, replace_pair
 from controlplane.apiserver.authn import token_file
 from controlplane.apiserver.authn.bootstrap_tokens import BootstrapTokenAuthenticator
 from controlplane.apiserver.authn.legacy_tokens import Lookup, Mark
+from controlplane.apiserver.authn.reloading import state
 from controlplane.apiserver.authn.service_accounts import ServiceAccountAuthenticator
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.token_file import TokenFileAuthenticator
@@ -26,11 +29,14 @@ from controlplane.apiserver.authz.node_graph import PodGraph
 from controlplane.apiserver.authz.rbac import PolicyIndex, RBACAuthorizer
 from controlplane.apiserver.authz.union import AlwaysAllow, AlwaysDeny
 from controlplane.apiserver.config import Config
-from controlplane.apiserver.front.handshake import accept_unverified
 
 if TYPE_CHECKING:
     from controlplane.apiserver.authn.oidc.authenticator import OIDCAuthenticator
     from controlplane.apiserver.authn.remote_reviews import RemoteReviews
+
+log = logging.getLogger(__name__)
+
+_LOOK = 1.0  # seconds between two looks at the files of the serving certificate
 
 
 def server_tls(config: Config) -> ssl.SSLContext:
@@ -42,6 +48,22 @@ def server_tls(config: Config) -> ssl.SSLContext:
     accept_unverified(context)
     config.tls_choice.apply(context)
     return context
+
+
+async def keep_showing(context: ssl.SSLContext, config: Config, clock: Clock) -> None:
+    """For ever: let the secure port show what is written into the files of its certificate, without a restart."""
+    files = config.tls_cert_file, config.tls_private_key_file
+    seen = [state(file) for file in files]
+    while True:
+        await clock.sleep(_LOOK)
+        if (found := [state(file) for file in files]) == seen:
+            continue
+        seen = found
+        try:
+            replace_pair(context, *files)
+            log.info("loaded the serving certificate %s", files[0])
+        except TLSFileError as error:
+            log.error("the serving certificate stays what it was: %s", error)
 
 
 @contextmanager

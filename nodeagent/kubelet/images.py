@@ -17,6 +17,7 @@ from typing import Any
 from apimachinery.kit.backoff import Backoff
 from apimachinery.kit.bucket import TokenBucket
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.times import format_duration
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
@@ -188,6 +189,7 @@ class ImageManager:
             self._last_failure = {each: told for each, told in self._last_failure.items() if self._backoff.delay(each)}
             self._backoff.next(key)
             self._last_failure[key] = f"ErrImagePull: {error}"
+            log.error('"Failed to pull image" err=%s image=%s', quoted(str(error)), quoted(image))
             say("Warning", "Failed", f'Failed to pull image "{asked}": {error}')
             raise ImageProblem("ErrImagePull", str(error)) from error
         self._backoff.reset(key)

@@ -37,6 +37,12 @@ def describe(pod: Mapping[str, Any]) -> str:
     return f"{full_name(pod)}({uid(pod)})"
 
 
+def logged(pod: Mapping[str, Any]) -> str:
+    """As pods appear in the kubelet's log."""
+    metadata = pod["metadata"]
+    return f'pod="{metadata.get("namespace", "default")}/{metadata["name"]}" podUID="{uid(pod)}"'
+
+
 def notes(pod: Mapping[str, Any]) -> Mapping[str, str]:
     return pod["metadata"].get("annotations") or {}
 

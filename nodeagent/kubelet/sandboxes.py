@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from apimachinery.kit.clock import Clock
+from apimachinery.meta.go_print import quoted
 from nodeagent.cri import messages as cri
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
@@ -156,3 +157,7 @@ class Sandboxes:
 
     def _no_sandbox(self, pod: Pod, why: Exception) -> None:
         self._recorder.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
+        name = quoted(pods.describe(pod))
+        told = quoted(f"Failed to create sandbox for pod {name}: {why}")
+        what = f'failed to "CreatePodSandbox" for {name} with CreatePodSandboxError: {told}'
+        log.error('"Error syncing pod, skipping" err=%s %s', quoted(what), pods.logged(pod))

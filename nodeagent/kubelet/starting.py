@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection
 
+from apimachinery.meta.go_print import quoted
+from apimachinery.meta.paths import aggregate
 from apimachinery.meta.times import format_duration
 from nodeagent.cri.client import RuntimeService
 from nodeagent.kubelet import observed, pods
@@ -17,6 +20,8 @@ from nodeagent.kubelet.runtime.start import Starter, StartProblem, Surroundings
 from nodeagent.kubelet.runtime.state import PodState, State
 from nodeagent.kubelet.status.containers import Waiting
 from nodeagent.kubelet.status.manager import StatusManager
+
+log = logging.getLogger(__name__)
 
 # The wait after a failed pass (upstream's backOffPeriod).
 RETRY = 10.0
@@ -53,7 +58,7 @@ class Starting:
         waiting: why containers do not run, by name; kept. ended: ids of the containers that had ended before this pass
         ended any: what failed its probe is started again at once, unless the one before it ended just now.
         """
-        again = math.inf
+        again, failed = math.inf, list[str]()
         # What comes next waits for an init container, but not for a sidecar that ends again and again.
         awaited = {container["name"] for container in pods.init_containers(pod) if not pods.is_sidecar(container)}
         for name in [*plan.start_ephemeral, *plan.start_init, *plan.start]:
@@ -64,9 +69,13 @@ class Starting:
                 waiting.pop(name, None)
             except StartProblem as error:
                 waiting[name] = Waiting(error.reason, str(error))
+                failed.append(f'failed to "StartContainer" for "{name}" with {error.reason}: {quoted(str(error))}')
                 again = min(again, RETRY if error.retry_in is None else error.retry_in)
                 if name in awaited:
-                    return again
+                    break
+        if failed:
+            # All that a person has where it is the API server that does not start.
+            log.error('"Error syncing pod, skipping" err=%s %s', quoted(aggregate(failed)), pods.logged(pod))
         return again
 
     async def _start_one(

@@ -10,6 +10,7 @@ from typing import Any
 
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
+from apimachinery.meta.go_print import quoted
 from nodeagent.cri.errors import RuntimeCallError
 from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.actions import Actions, compute_actions
@@ -233,6 +234,7 @@ class PodSyncer:
         except VolumeProblem as error:
             for reason, message in error.events:
                 self._recorder.pod(pod, "Warning", reason, message)
+                log.error('"Error syncing pod, skipping" err=%s %s', quoted(message), pods.logged(pod))
             return error.retry_in, False
         if around is None:
             return RETRY, False

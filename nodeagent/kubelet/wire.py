@@ -256,7 +256,9 @@ async def build(config: Config, clock: Clock | None = None) -> Agent:
     watcher.volumes_in_use = volumes.disks.in_use
     static = None
     if config.static_pod_path is not None:
-        static = StaticSource(config.static_pod_path, config.node_name, _finish, registry.set_static, clock)
+        static = StaticSource(
+            config.static_pod_path, config.node_name, _finish, registry.set_static, clock, config.file_check
+        )
 
     async def delete_containers() -> None:
         assert agent.housekeeper is not None

@@ -11,7 +11,7 @@ from provisioner.drivers import CodeArchive, State
 from provisioner.errors import LabError
 from provisioner.images import ImageError, compile_bundle, ensure_cni_client
 from provisioner.shell import CommandFailed, File
-from provisioner.spec import Machine
+from provisioner.spec import ControlPlane, Lab, Machine
 
 #: Seconds from power-on to a shell. Emulated, three at once on two busy cores: 40; with KVM: 5.
 BOOT_DEADLINE = 300.0
@@ -142,9 +142,18 @@ class Services(_OfMachine):
             links.append(f"ln -sf {folder}/{name} {wants}/{name}")
         restart = " ".join(name for name in names if name in changed)
         context.shell(self.machine).run(
-            f"mkdir -p {wants} && {' && '.join(links)} && systemctl daemon-reload && systemctl restart {restart}",
+            f"{folders(context.lab, self.machine)}mkdir -p {wants} && {' && '.join(links)} && "
+            f"systemctl daemon-reload && systemctl restart {restart}",
             timeout=COMMAND_DEADLINE,
         )
+
+
+def folders(lab: Lab, machine: Machine) -> str:
+    """The command, with what joins it to the next, that makes the folders whose mode matters, as kubeadm does: etcd's
+    data are root's alone, and the kubelet would let everybody look into what it makes."""
+    if machine.is_master and lab.control_plane is ControlPlane.STATIC_PODS:
+        return "install -d -m 0700 /var/lib/etcd && "
+    return ""
 
 
 def _code(context: Context, machine: Machine) -> CodeArchive:

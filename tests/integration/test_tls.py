@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from apimachinery.kit.certs import Authority
 from tests.integration.apiservers import ApiServer
+from tests.integration.process import wait_until
 
 
 def spoken(server: ApiServer, newest: ssl.TLSVersion) -> tuple[str, str]:
@@ -23,6 +25,17 @@ def spoken(server: ApiServer, newest: ssl.TLSVersion) -> tuple[str, str]:
         cipher = connection.cipher()
         assert cipher is not None
         return connection.version() or "", cipher[0]
+
+
+def shown(server: ApiServer) -> bytes:
+    """The certificate that a client sees."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
+        context.wrap_socket(plain) as connection,
+    ):
+        return connection.getpeercert(binary_form=True) or b""
 
 
 def test_tls_1_3_alone(tmp_path: Path) -> None:
@@ -52,3 +65,17 @@ def test_what_nobody_speaks_is_told_with_all_else(tmp_path: Path) -> None:
     for words in ('unknown tls version "TLS1.3"', "Cipher suite RC4 not supported or doesn't exist"):
         assert words in server.log
     assert "Traceback" not in server.log
+
+
+def test_a_certificate_that_is_written_anew_is_shown_without_a_restart(tmp_path: Path) -> None:
+    server, pki = ApiServer(tmp_path / "data", "sqlite"), tmp_path / "data" / "pki"
+    server.start()
+    before = shown(server)
+    other = Authority.create("other").issue("kube-apiserver", ips=("127.0.0.1",), server=True)
+    (pki / "apiserver.crt").write_bytes(other.cert_pem)
+    wait_until("half of a pair is told", lambda: "tls: private key does not match public key" in server.log)
+    assert shown(server) == before
+    (pki / "apiserver.key").write_bytes(other.key_pem)
+    wanted = ssl.PEM_cert_to_DER_cert(other.cert_pem.decode())
+    wait_until("the other one is shown", lambda: shown(server) == wanted)
+    assert server.stop() == 0, server.log

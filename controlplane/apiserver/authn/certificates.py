@@ -1,6 +1,6 @@
 """Client certificates: the common name is the user, each organization a group.
 
-TLS says whether the chain holds, but does not refuse one that does not (`front/handshake.py`), so that a certificate of
+TLS says whether the chain holds, but does not refuse one that does not (`kit/handshake.py`), so that a certificate of
 a foreign authority, or an expired one, is answered with 401. Validity is looked at again: connections outlive it.
 """
 

@@ -217,4 +217,4 @@ class Providers:
 
 
 def _undecipherable(key: str, why: object) -> Undecipherable:
-    return Undecipherable(f'unable to transform key "{key}": {why}')
+    return Undecipherable(f'unable to transform key "{key}": {why}', str(why))

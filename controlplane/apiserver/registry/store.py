@@ -57,7 +57,7 @@ def encode(obj: Object) -> bytes:
 
 @contextmanager
 def told(resource: Resource, name: str) -> Iterator[None]:
-    """Turns what the store raises into what the API answers."""
+    """Turns what the store raises into what the API answers. name: "" where many are read."""
     try:
         yield
     except KeyExists:
@@ -72,7 +72,9 @@ def told(resource: Resource, name: str) -> Iterator[None]:
         raise too_large(error.requested, error.current) from None
     except OutcomeUnknown as error:
         raise status.timeout(f"request did not complete within the allotted timeout: {error}") from None
-    except (Unreadable, Unwritable) as error:
+    except Unreadable as error:
+        raise status.internal(error.why if name else str(error)) from None
+    except Unwritable as error:
         raise status.internal(str(error)) from None
     except Unavailable as error:
         # Certainly not done: clients may repeat it, and those of client-go do.

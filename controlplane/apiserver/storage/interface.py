@@ -122,7 +122,11 @@ class Unavailable(StorageError):
 
 
 class Unreadable(StorageError):
-    """What is stored cannot be made sense of, and asking again does not help."""
+    """What is stored cannot be made sense of, and asking again does not help. why: for who asked for that key alone."""
+
+    def __init__(self, text: str, why: str = "") -> None:
+        super().__init__(text)
+        self.why = why or text
 
 
 class Unwritable(StorageError):

@@ -34,7 +34,8 @@ def refuse_encrypted(key: str, value: bytes) -> None:
     """To be asked about what is no JSON. Raises Unreadable for an encrypted value that nobody was told how to read: who
     left it out would tell clients that it is gone."""
     if value.startswith(ENCRYPTED):
-        raise Unreadable(f'unable to transform key "{key}": identity transformer tried to read encrypted data')
+        why = "identity transformer tried to read encrypted data"
+        raise Unreadable(f'unable to transform key "{key}": {why}', why)
 
 
 def spliced(value: bytes, revision: Revision) -> bytes | None:

@@ -51,6 +51,14 @@ def drop_gated(kind: str, new: Object, old: Object | None, gates: Mapping[str, b
                 if not any(holder.get(field) is not None for holder in find(before)):
                     for holder in find(spec):
                         holder.pop(field, None)
+    if not gates.get("ProcMountType") and not any(map(_unmasked, _security_contexts(before))):
+        for context in filter(_unmasked, _security_contexts(spec)):
+            context["procMount"] = "Default"  # which is told, as upstream: it was once stored in every container
+
+
+def _unmasked(context: Object) -> bool:
+    """Whether its /proc is not the usual one (KEP-4265, closed in 1.32)."""
+    return context.get("procMount") not in (None, "Default")
 
 
 def _itself(spec: Object) -> list[Object]:
@@ -72,6 +80,10 @@ def _projections(spec: Object) -> list[Object]:
 
 def _containers(spec: Object) -> list[Object]:
     return [each for kind in ("initContainers", "containers", "ephemeralContainers") for each in spec.get(kind) or ()]
+
+
+def _security_contexts(spec: Object) -> list[Object]:
+    return [each.get("securityContext") or {} for each in _containers(spec)]
 
 
 def _resources(spec: Object) -> list[Object]:

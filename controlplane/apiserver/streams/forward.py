@@ -55,14 +55,15 @@ def redirect_refused() -> web.Response:
     return response
 
 
-def refusal(code: int, text: str) -> status.ApiError:
-    """A backend's refusal as a client is told of it (registry/generic/rest: GenericHttpResponseChecker)."""
+def refusal(code: int, text: str, kind: str, name: str) -> status.ApiError:
+    """A backend's refusal as a client is told of it (registry/generic/rest: GenericHttpResponseChecker). kind, name:
+    what the client asked for."""
     if code == 500:
         return status.internal(text)
     if code == 400:
         return status.bad_request(text)
     error = status.ApiError.from_status(code, text)
-    return status.ApiError(code, error.reason, text or error.message, error.details)
+    return status.ApiError(code, error.reason, f"{error.message} ( {kind} {name})", {"kind": kind, "name": name})
 
 
 class Forwarder:
@@ -109,7 +110,7 @@ class Forwarder:
         target: Target,
         sent: Sent,
         *,
-        checked: bool = False,
+        checked: tuple[str, str] | None = None,
         rewriting: Rewriting | None = None,
         redirects: Callable[[str], bool] | None = None,
         answer_within: float | None = None,
@@ -117,7 +118,7 @@ class Forwarder:
     ) -> web.StreamResponse:
         """Hand the request on and its answer back.
 
-        checked: refusals (codes outside 200 to 206) are raised as ApiError with the backend's text.
+        checked: (kind, name) of what is asked for, whose refusals (codes outside 200 to 206) are raised as ApiError.
         rewriting: links of HTML pages and Location headers are led back through the proxy.
         redirects: says of a Location whether it is passed to the client; other redirects are answered with 502.
         answer_within: seconds until the answer must have begun.
@@ -133,9 +134,9 @@ class Forwarder:
             led_on = is_redirect(answer.status, answer.headers)
             if led_on and (redirects is None or not redirects(answer.headers["Location"])):
                 return redirect_refused()
-            if checked and not 200 <= answer.status <= 206:
+            if checked is not None and not 200 <= answer.status <= 206:
                 text = (await answer.content.read(_REFUSAL_MAX)).decode(errors="replace")
-                raise refusal(answer.status, text.strip())
+                raise refusal(answer.status, text.strip(), *checked)
             headers = response_headers(answer.headers)
             if answered is not None:
                 return await answered(request, answer, headers)

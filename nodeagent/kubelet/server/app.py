@@ -149,8 +149,9 @@ class KubeletServer:
 
     async def _decide(self, request: web.Request, handler: Any) -> web.StreamResponse:
         transport = request.transport
-        certificate = transport.get_extra_info("peercert") if transport is not None else None
-        user = await self._gate.authenticate(certificate, request.headers.get("Authorization", ""))
+        session = transport.get_extra_info("ssl_object") if transport is not None else None
+        shown = auth.shown_in(session, self._clock.now())
+        user = await self._gate.authenticate(shown, request.headers.get("Authorization", ""))
         if user is None:
             return web.Response(status=401, text="Unauthorized")
         verb, subresource = auth.attributes(request.method, request.path)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import ssl
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from apimachinery.api.catalogue import SUBJECTACCESSREVIEWS, TOKENREVIEWS
 from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.handshake import is_verified
 from apimachinery.meta.status import ApiError
 
 log = logging.getLogger(__name__)
@@ -59,6 +62,24 @@ def user_of_certificate(certificate: Mapping[str, Any] | None) -> User | None:
     return User(names[0], (*groups, "system:authenticated")) if names else None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The certificate that a client showed. user: whom it names. holds: whether it is one of the users' authority, and
+    of this time."""
+
+    user: User | None
+    holds: bool
+
+
+def shown_in(session: ssl.SSLObject | None, now: datetime) -> Shown | None:
+    """The certificate of a connection; None when the client showed none."""
+    certificate = session.getpeercert() if session is not None else None
+    if session is None or not certificate:
+        return None
+    begins, ends = (ssl.cert_time_to_seconds(str(certificate[end])) for end in ("notBefore", "notAfter"))
+    return Shown(user_of_certificate(certificate), is_verified(session) and begins <= now.timestamp() <= ends)
+
+
 class Gate:
     """Decides requests. Answers of the API are kept for a while, so that a burst of requests asks once."""
 
@@ -79,14 +100,15 @@ class Gate:
         self._tokens: OrderedDict[str, tuple[float, User | None]] = OrderedDict()
         self._answers: OrderedDict[tuple[User, str, str], tuple[float, bool]] = OrderedDict()
 
-    async def authenticate(self, certificate: Mapping[str, Any] | None, authorization: str) -> User | None:
-        """The caller; None when the request must be refused with 401."""
-        user = user_of_certificate(certificate)
-        if user is not None:
-            return user
+    async def authenticate(self, shown: Shown | None, authorization: str) -> User | None:
+        """The caller; None when the request must be refused with 401: also for a certificate that does not hold."""
+        if shown is not None and shown.holds and shown.user is not None:
+            return shown.user
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "bearer" and token:
             return await self._review_token(token.strip()) if self._webhook else None
+        if shown is not None and not shown.holds:
+            return None
         return User("system:anonymous", ("system:unauthenticated",)) if self._anonymous else None
 
     async def authorize(self, user: User, verb: str, subresource: str) -> bool:

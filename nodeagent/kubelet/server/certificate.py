@@ -12,9 +12,10 @@ from pathlib import Path
 
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.files import write_atomic
+from apimachinery.kit.handshake import accept_unverified
 from apimachinery.kit.tasks import Fatal
 from apimachinery.kit.tls_choice import TLSChoice
-from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair
+from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair, replace_pair
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair
 from nodeagent.kubelet.config import Config
 
@@ -27,7 +28,8 @@ _LOOK = 10.0
 class Serving:
     """The TLS context of port 10250 and the files behind it.
 
-    Client certificates are asked for when there is an authority to check them; who shows none may have a token.
+    Client certificates are asked for when there is an authority to check them; who shows none, or one that does not
+    hold, may have a token.
     """
 
     def __init__(self, config: Config, ips: tuple[str, ...], clock: Clock) -> None:
@@ -55,6 +57,7 @@ class Serving:
             if self._config.client_ca_file is not None:
                 load_authorities(context, self._config.client_ca_file)
                 context.verify_mode = ssl.CERT_OPTIONAL
+                accept_unverified(context)
             if self._files is not None:
                 load_pair(context, *self._files)
         except TLSFileError as error:
@@ -79,9 +82,7 @@ class Serving:
         if self._context is None or self._files is None:
             return
         try:
-            # Tried apart first: half of a pair, met while it is written, must not end in the context.
-            load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *self._files)
-            load_pair(self._context, *self._files)
+            replace_pair(self._context, *self._files)
         except TLSFileError as error:
             log.error("Failed to load the serving certificate: %s", error)
             return

@@ -1,21 +1,25 @@
 """Static pods: manifests in a directory, run with or without an API server (pkg/kubelet/config/file_linux.go).
 
-A bad file is reported and leaves the others alone; a pod whose file has become bad keeps running as it was.
+A bad file is reported and leaves the others alone. A pod whose file has become bad runs until the directory is next
+read as a whole, and comes back with its file.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from apimachinery.api.catalogue import PODS
+import orjson
+
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.go_json import escaped
 from apimachinery.meta import times
+from apimachinery.meta.go_print import plain, quoted
 from apimachinery.meta.yaml_text import BadYaml, load
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.pods import Pod
@@ -26,79 +30,113 @@ Finish = Callable[[Pod], list[str]]
 """Applies the API's defaults to a pod in place and returns what is wrong with it."""
 
 _POLL = 1.0
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
 class BadManifest(Exception):
-    """A file that holds no valid pod."""
+    """A file that holds no valid pod, in upstream's words."""
 
 
-def parse_manifest(text: str, source: str, node: str, finish: Finish) -> Pod:
+def parse_manifest(text: str | bytes, source: str, node: str, finish: Finish) -> Pod:
     """The pod of one manifest, as the kubelet runs it. source: the file's path. Raises BadManifest.
 
     Name, uid and annotations are made as upstream does: the uid is a hash of the node, the file and its content, so the
     same file is the same pod after a restart and a changed file is another pod, unless the file itself says the uid.
     """
     try:
-        loaded = load(text)
-    except BadYaml as error:
+        pod = _decode(load(text))
+    except (BadYaml, _NoPod) as error:
         raise BadManifest(f"{source}: couldn't parse as pod({error}), please check config file") from error
-    if not isinstance(loaded, dict) or loaded.get("kind") != "Pod" or loaded.get("apiVersion") != "v1":
-        raise BadManifest(f"{source}: couldn't parse as pod: not a v1 Pod, please check config file")
-    pod = _typed(copy.deepcopy(loaded), source)
-    metadata = pod.setdefault("metadata", {})
-    if not metadata.get("name") or "spec" not in pod:
-        raise BadManifest(f"{source}: invalid pod: metadata.name and spec are required")
     digest = hashlib.md5(usedforsecurity=False)
     digest.update(f"host:{node}file:{source}".encode())
-    digest.update(json.dumps(loaded, sort_keys=True).encode())
+    digest.update(json.dumps(pod, sort_keys=True).encode())
+    metadata, spec = pod.setdefault("metadata", {}), pod.setdefault("spec", {})
     metadata["uid"] = str(metadata.get("uid") or digest.hexdigest())
-    metadata["name"] = f"{metadata['name']}-{node.lower()}"
-    metadata.setdefault("namespace", "default")
+    metadata["name"] = f"{metadata.get('name') or ''}-{node.lower()}"
+    metadata["namespace"] = metadata.get("namespace") or "default"
     metadata["annotations"] = {
         **(metadata.get("annotations") or {}),
         pods.CONFIG_HASH: metadata["uid"],
         pods.CONFIG_SOURCE: "file",
     }
-    spec = pod["spec"]
     spec["nodeName"] = node
     tolerations = spec.setdefault("tolerations", [])
     everything = {"operator": "Exists", "effect": "NoExecute"}
     if everything not in tolerations:
         tolerations.append(everything)
     pod["status"] = {"phase": "Pending"}
-    problems = finish(pod)
-    if problems:
-        raise BadManifest(f"{source}: invalid pod: {'; '.join(problems)}")
+    if problems := finish(pod):
+        raise BadManifest(f"invalid pod: {plain(problems)}")
     return pod
 
 
-def _typed(pod: Pod, source: str) -> Pod:
-    """What Go's decoder makes of it: fields that a Pod has, with values of their types. Raises BadManifest."""
-    # Imported here: a node without manifests does not pay for the API's schema.
-    from apimachinery.api.schema import SCHEMA
+class _NoPod(ValueError):
+    """What Go's decoder says of a document that is no Pod."""
 
-    decoded = SCHEMA.decode_part(SCHEMA.definition_name(PODS.gvk), pod)
-    if decoded.error:
-        raise BadManifest(f"{source}: couldn't parse as pod({decoded.error}), please check config file")
-    return decoded.object
+
+def _decode(document: Any) -> Pod:
+    """A Pod with values of the right types and no fields that are not known. Raises _NoPod."""
+    # Read, and given back, for each file: nothing else of a kubelet needs it, and files change seldom.
+    from apimachinery.api.schema import Schema
+
+    if document is not None and not isinstance(document, dict):
+        raise _NoPod(f"couldn't get version/kind; json parse error: {_kind(document)} is no object")
+    given: Pod = document or {}
+    version, kind = (str(given.get(field) or "") for field in ("apiVersion", "kind"))
+    for field, said in (("Kind", kind), ("apiVersion", version)):
+        if not said:
+            raise _NoPod(f"Object '{field}' is missing in '{_json(document)}'")
+    if (version, kind) != ("v1", "Pod"):
+        group, _, word = version.rpartition("/")
+        if (group, word, kind) in Schema():
+            raise _NoPod(f"invalid pod: a {kind} of {version}")
+        raise _NoPod(f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"')
+    found = Schema().decode_part("io.k8s.api.core.v1.Pod", given)
+    if found.error is not None:
+        raise _NoPod(found.error)
+    return found.object
+
+
+def _json(document: Any) -> str:
+    return escaped(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).decode()
+
+
+def _kind(document: Any) -> str:
+    return {list: "array", str: "string", bool: "bool"}.get(type(document), "number")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _File:
+    """name: of the pod that the file last held, if it ever held one. problem: why it holds none now."""
+
     stamp: tuple[int, int, int]
     pod: Pod | None
+    name: str = ""
+    problem: str = ""
 
 
 class StaticSource:
-    """Watches a directory. changed: called with all its pods whenever they are not what they were."""
+    """Watches a directory. changed: called with all its pods whenever they are not what they were.
+
+    As upstream, a file counts as soon as it changes, and every `period` seconds the directory is read as a whole: of
+    two files with one pod the latest change wins at first, then the last name. What is bad is told each time.
+    """
 
     def __init__(
-        self, directory: Path, node: str, finish: Finish, changed: Callable[[list[Pod]], None], clock: Clock
+        self,
+        directory: Path,
+        node: str,
+        finish: Finish,
+        changed: Callable[[list[Pod]], None],
+        clock: Clock,
+        period: float,
     ) -> None:
         self._directory, self._node, self._finish = directory, node, finish
-        self._changed, self._clock = changed, clock
-        self._known: dict[Path, _Known] = {}
+        self._changed, self._clock, self._period = changed, clock, period
+        self._files: Mapping[Path, _File] = {}
+        self._pods: dict[str, Pod] = {}
         self._told: list[Pod] | None = None
+        self._whole_at = clock.monotonic()
         self._absent = False
 
     async def run(self) -> None:
@@ -109,16 +147,52 @@ class StaticSource:
 
     def scan(self) -> None:
         """Read what is new or changed in the directory, and tell if the pods are not what they were."""
-        found: dict[Path, _Known] = {}
+        whole = self._clock.monotonic() >= self._whole_at
+        if whole:
+            self._whole_at = self._clock.monotonic() + self._period
+        try:
+            found = self._read_all(whole)
+        except OSError as error:
+            log.error('"Unable to read config path" err=%s path=%s', quoted(str(error)), self._shown(self._directory))
+            return
+        before, self._files = self._files, found
+        if whole:
+            self._take_whole()
+        else:
+            self._take_changes(before)
+        telling = list(self._pods.values())
+        if telling != self._told:
+            self._told = telling
+            self._changed(telling)
+
+    def _take_whole(self) -> None:
+        for path, file in self._files.items():
+            if file.problem:
+                log.error('"Could not process manifest file" err=%s path=%s', quoted(file.problem), self._shown(path))
+        self._pods = {file.name: file.pod for file in self._files.values() if file.pod is not None}
+
+    def _take_changes(self, before: Mapping[Path, _File]) -> None:
+        for path in before.keys() - self._files.keys():
+            self._pods.pop(before[path].name, None)
+        for path, file in self._files.items():
+            if file is before.get(path):
+                continue
+            if file.pod is not None:
+                self._pods[file.name] = file.pod
+            elif file.problem:
+                told = f"can't process config file {self._shown(path)}: {file.problem}"
+                log.error('"Unable to process watch event" err=%s', quoted(told))
+
+    def _read_all(self, whole: bool) -> Mapping[Path, _File]:
+        """Raises OSError."""
+        found: dict[Path, _File] = {}
         try:
             entries = sorted(self._directory.iterdir())
         except FileNotFoundError:
             if not self._absent:
-                log.error("Unable to read config path %s: path does not exist, ignoring", self._directory)
+                told = quoted("path does not exist, ignoring")
+                log.error('"Unable to read config path" err=%s path=%s', told, self._shown(self._directory))
             self._absent, entries = True, []
-        except OSError as error:
-            log.error("Unable to read config path %s: %s", self._directory, error)
-            return
         else:
             self._absent = False
         for path in entries:
@@ -128,29 +202,30 @@ class StaticSource:
                 status = path.stat()
             except OSError:
                 continue
+            if path.is_dir() and whole:
+                told = "Provided manifest path is a directory, not recursing into manifest path"
+                log.error("%s path=%s", quoted(told), self._shown(path))
             if not path.is_file():
                 continue
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            known = self._known.get(path)
+            known = self._files.get(path)
             found[path] = known if known and known.stamp == stamp else self._read(path, stamp, known)
-        self._known = found
-        by_name: dict[str, Pod] = {}
-        for known in found.values():
-            if known.pod is not None:
-                by_name.setdefault(pods.full_name(known.pod), known.pod)
-        telling = list(by_name.values())
-        if telling != self._told:
-            self._told = telling
-            self._changed(telling)
+        return found
 
-    def _read(self, path: Path, stamp: tuple[int, int, int], known: _Known | None) -> _Known:
+    def _read(self, path: Path, stamp: tuple[int, int, int], known: _File | None) -> _File:
+        name = known.name if known else ""
         try:
-            pod = parse_manifest(path.read_text(), str(path), self._node, self._finish)
+            pod = parse_manifest(path.read_bytes(), str(path), self._node, self._finish)
+        except FileNotFoundError:
+            return _File(stamp, None, name)
         except Exception as error:  # whatever a file holds, the pods of the others run
-            log.error("Could not process manifest file %s: %s", path, error)
-            return _Known(stamp, known.pod if known else None)
+            return _File(stamp, None, name, str(error))
         before = known.pod if known else None
         same = before is not None and pods.uid(before) == pods.uid(pod)
         seen = pods.notes(before)[pods.CONFIG_SEEN] if before and same else times.rfc3339_micro(self._clock.now())
         pod["metadata"]["annotations"][pods.CONFIG_SEEN] = seen
-        return _Known(stamp, pod)
+        return _File(stamp, pod, pods.full_name(pod))
+
+    @staticmethod
+    def _shown(path: Path) -> str:
+        return quoted(str(path))

@@ -15,6 +15,7 @@ from provisioner.rendering import render
 from provisioner.shell import File
 from provisioner.spec import Lab
 from provisioner.specfile import parse_lab
+from provisioner.steps.machine import folders
 
 LAB = parse_lab("")
 LOCAL = Local(cgroup_root="", python="/usr/bin/python3")
@@ -125,6 +126,16 @@ def test_control_plane_as_a_service_has_units_and_no_static_pods(secrets: Path) 
     ]
     text = given["/etc/systemd/system/kubelab-control-plane.service"].data.decode()
     assert "--store=https://127.0.0.1:2379" in text
+
+
+@pytest.mark.parametrize(("how", "name", "made"), [
+    ("static-pods", "master-1", True), ("static-pods", "worker-1", False), ("service", "master-1", False),
+])  # fmt: skip
+def test_etcds_data_are_roots_alone_where_a_pod_has_them(how: str, name: str, made: bool) -> None:
+    """A DirectoryOrCreate that is not there would be 0755; the unit's is its package's."""
+    lab = parse_lab(f"controlPlane: {how}")
+    [machine] = [each for each in lab.machines if each.name == name]
+    assert folders(lab, machine) == ("install -d -m 0700 /var/lib/etcd && " if made else "")
 
 
 def test_every_file_that_restarts_a_unit_exists(secrets: Path) -> None:

@@ -70,6 +70,8 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("{}")
     _, problems = read(f"--audit-webhook-config-file={tmp_path}/none", "--audit-webhook-mode=fast")
     assert len(problems) == 2 and problems[1].startswith("--audit-webhook-config-file: initializing audit webhook: ")
-    assert read("--audit-webhook-config-file=/none")[1] == ["--audit-webhook-config-file: no such file: /none"]
+    assert read("--audit-webhook-config-file=/none")[1] == [
+        "--audit-webhook-config-file: open /none: no such file or directory"
+    ]
     unused = ["--audit-webhook-mode=blocking", "--audit-webhook-batch-max-size=0", "--audit-log-mode=fast"]
     assert read(*unused)[1] == [], "nobody is sent anything"

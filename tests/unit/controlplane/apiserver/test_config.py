@@ -274,7 +274,7 @@ def test_an_authorization_config(needed, tmp_path):
         ),
         ([f"--authorization-config={good}", "--authorization-webhook-version", "v1"], ["can not be specified when"]),
         ([f"--authorization-config={unread}"], [f"{tmp_path}/none: there is no context"]),
-        (["--authorization-config=/none"], ["no such file: /none"]),
+        (["--authorization-config=/none"], ["open /none: no such file or directory"]),
     ):
         with pytest.raises(ConfigError) as problems:
             parse([*words, *flags])

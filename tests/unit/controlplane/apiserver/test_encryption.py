@@ -138,10 +138,13 @@ async def test_what_nobody_says_how_to_read_is_not_left_out(tmp_path, wrapped):
     sentence = (
         'unable to transform key "/registry/configmaps/default/a": identity transformer tried to read encrypted data'
     )
-    for reading in (store.get("default", "a"), store.all("default")):
+    for reading, words in (
+        (store.get("default", "a"), "identity transformer tried to read encrypted data"),
+        (store.all("default"), sentence),
+    ):
         with pytest.raises(ApiError) as refused:
             await reading
-        assert (refused.value.code, refused.value.message) == (500, f"Internal error occurred: {sentence}")
+        assert (refused.value.code, refused.value.message) == (500, f"Internal error occurred: {words}")
     cacher = Cacher(storage, "/registry/configmaps/", orjson.loads)
     cacher.start()
     with pytest.raises(Unreadable, match=sentence):

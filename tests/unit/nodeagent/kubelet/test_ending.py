@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import RuntimeCallError
-from nodeagent.kubelet import dns
+from nodeagent.kubelet import dns, pods
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.lifecycle import HookFailed, run_hook
 from nodeagent.kubelet.probes.manager import ProbeManager
@@ -25,6 +26,7 @@ from nodeagent.kubelet.runtime.state import ContainerState, PodState, SandboxSta
 from nodeagent.kubelet.sandboxes import NodeView
 from nodeagent.kubelet.status.manager import StatusManager
 from nodeagent.kubelet.sync import Outcome, PodSyncer
+from nodeagent.kubelet.volumes.manager import VolumeProblem
 from nodeagent.kubelet.workers import PodWorkers
 from tests.unit.nodeagent.kubelet.sink import Sink
 
@@ -243,12 +245,17 @@ class Volumes:
 
 
 class Idle:
-    """Has a sandbox for every pod, and starts nothing."""
+    """Has a sandbox for every pod, and starts nothing. problem: with the volumes of all."""
+
+    def __init__(self, problem: VolumeProblem | None = None) -> None:
+        self._problem = problem
 
     def note_ends(self, _state: PodState) -> None:
         pass
 
     async def ensure(self, *_: Any) -> object:
+        if self._problem is not None:
+            raise self._problem
         return object()
 
     async def start_all(self, *_: Any) -> float:
@@ -256,11 +263,18 @@ class Idle:
 
 
 def make_syncer(
-    runtime: Any, clock: ManualClock, sink: Sink, api: dict[str, Any] | None, *, network: str = "none", **more: Any
+    runtime: Any,
+    clock: ManualClock,
+    sink: Sink,
+    api: dict[str, Any] | None,
+    *,
+    network: str = "none",
+    problem: VolumeProblem | None = None,
+    **more: Any,
 ) -> PodSyncer:
-    """Of a node without a network. api: the pod as the API has it."""
+    """Of a node without a network. api: the pod as the API has it. problem: with its volumes."""
     nothing: Any = None
-    idle: Any = Idle()
+    idle: Any = Idle(problem)
     volumes: Any = Volumes()
     recorder, observer, classes = Recorder(sink, "node"), Observer(runtime), RuntimeClasses(None, clock)
     return PodSyncer(
@@ -304,6 +318,23 @@ async def test_a_deadline_counts_from_the_pods_start_and_may_be_moved() -> None:
     assert (await syncer.sync_pod(wanted)).terminal and (await syncer.sync_pod(wanted)).terminal
     late = "Normal DeadlineExceeded Pod was active on the node longer than the specified deadline"
     assert sink.said.count(late) == 1
+
+
+async def test_a_volume_that_cannot_be_mounted_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    runtime = Broken(clock := ManualClock())
+    runtime.box = cri.PodSandboxStatus(
+        id="box",
+        metadata=Broken.box.metadata,
+        state=cri.SANDBOX_READY,
+        network=cri.PodSandboxNetworkStatus(ip="10.0.0.1"),
+    )
+    why = 'MountVolume.SetUp failed for volume "v" : no such thing'
+    sink, problem = Sink(), VolumeProblem([("FailedMount", why)], 0.5)
+    syncer = make_syncer(runtime, clock, sink, None, network="", problem=problem)
+    wanted = pod(container("main"))
+    assert (await syncer.sync_pod(wanted)).again_in == 0.5
+    assert sink.said == [f"Warning FailedMount {why}"]
+    assert caplog.messages == [f'"Error syncing pod, skipping" err={json.dumps(why)} {pods.logged(wanted)}']
 
 
 async def test_a_pod_that_gives_no_sign_is_looked_at_again() -> None:

@@ -122,7 +122,7 @@ async def test_pulls_at_once(settings: dict[str, Any], most: int) -> None:
     assert ("Normal", "Pulling", 'Pulling image "reg.example/3:1"') in said
 
 
-async def test_so_many_pulls_are_begun_and_one_more_fails() -> None:
+async def test_so_many_pulls_are_begun_and_one_more_fails(caplog: pytest.LogCaptureFixture) -> None:
     registry: Any = Registry()
     registry.go.set()
     clock = ManualClock()
@@ -141,6 +141,7 @@ async def test_so_many_pulls_are_begun_and_one_more_fails() -> None:
 
     assert [await pull(number) for number in range(3)] == ["", "", "ErrImagePull pull QPS exceeded"]
     assert said[-1] == ("Warning", "Failed", 'Failed to pull image "reg.example/2:1": pull QPS exceeded')
+    assert caplog.messages == ['"Failed to pull image" err="pull QPS exceeded" image="reg.example/2:1"']
     assert (await pull(2)).startswith("ImagePullBackOff ")
     await clock.advance(11)
     assert await pull(2) == ""

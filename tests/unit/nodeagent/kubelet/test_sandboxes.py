@@ -31,7 +31,9 @@ class NoVolumes:
 
 @pytest.mark.parametrize("policy", ["ClusterFirst", "None"])
 @pytest.mark.parametrize("create", [True, False])
-async def test_a_resolv_conf_that_is_gone(tmp_path: Path, policy: str, create: bool) -> None:
+async def test_a_resolv_conf_that_is_gone(
+    tmp_path: Path, policy: str, create: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """Every pod needs it, whatever its policy; what has a sandbox is only told of in the log."""
     sink, nothing, volumes = Sink(), None, NoVolumes()
     unused: Any = nothing
@@ -57,3 +59,4 @@ async def test_a_resolv_conf_that_is_gone(tmp_path: Path, policy: str, create: b
     assert await sandboxes.ensure(pod, PodState(uid="u"), plan, lambda _: None) is None
     told = f"Warning FailedCreatePodSandBox Failed to create pod sandbox: open {gone}: no such file or directory"
     assert sink.said == ([told] if create else [])
+    assert ("CreatePodSandboxError" in caplog.text) == create

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from aiohttp import ClientConnectorError, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 
 from apimachinery.client.rest import ApiUnreachable
-from apimachinery.kit.clock import ManualClock
+from apimachinery.kit.certs import Authority, KeyPair
+from apimachinery.kit.clock import Clock, ManualClock, SystemClock
 from apimachinery.kit.debug import Health, well
+from apimachinery.kit.tls import unverified_client_context
 from apimachinery.kit.trace import Trace
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import error_for
+from nodeagent.kubelet.config import Config
 from nodeagent.kubelet.server.app import KubeletServer
 from nodeagent.kubelet.server.auth import Gate, Undecided, User, attributes, user_of_certificate
+from nodeagent.kubelet.server.certificate import Serving
 from nodeagent.kubelet.server.logs import BadOption, LogOptions, parse_options, read_log, runs, send_log, tail_offset
 from nodeagent.kubelet.server.lookup import (
     NotThere,
@@ -296,6 +301,7 @@ def server(
     registry: PodRegistry | None = None,
     runtime: Any = None,
     ports: tuple[int, int] = (0, 0),
+    clock: Clock | None = None,
 ) -> KubeletServer:
     """A server of a node without pods, unless there are some in `registry`; `main` runs in all of them. Without TLS."""
 
@@ -311,7 +317,7 @@ def server(
         address="127.0.0.1", port=ports[0], tls=tls, gate=gate, registry=registry or PodRegistry(), status=status,
         runtime=runtime, measured=measured, configuration={}, checkpoints=folder, system_logs=None, debugging=debugging,
         health=Health({"ping": well, "syncloop": stuck}),
-        clock=ManualClock(), trace=Trace("kubelet"), read_only_port=ports[1],
+        clock=clock or ManualClock(), trace=Trace("kubelet"), read_only_port=ports[1],
     )  # fmt: skip
 
 
@@ -485,3 +491,33 @@ async def test_the_read_only_port_tells_everybody_and_does_nothing(tmp_path: Pat
             assert answer.status == 404
     stop.set()
     await serving
+
+
+async def told(place: str, clock: Clock, context: ssl.SSLContext, folder: Path, shown: KeyPair | None) -> int:
+    """The status of an answer to who shows a certificate, from a server that anybody else may ask."""
+    gate = Gate(None, "n", clock, anonymous=True, webhook=False, always_allow=True, ttls=(1, 1, 1))
+    cert, key = folder / "shown.crt", folder / "shown.key"
+    if shown is not None:
+        cert.write_bytes(shown.cert_pem)
+        key.write_bytes(shown.key_pem)
+    mine = unverified_client_context(cert, key) if shown is not None else unverified_client_context()
+    serving = TestServer(server(gate, folder, clock=clock).application(), scheme="https")
+    await serving.start_server(ssl=context)
+    async with TestClient(serving) as client:
+        return (await client.get(place, ssl=mine)).status
+
+
+async def test_a_certificate_that_does_not_hold_is_answered(tmp_path: Path) -> None:
+    """As upstream, which does not end the handshake for it: who shows it is told, and is nobody."""
+    users, strangers, clock = Authority.create("users"), Authority.create("strangers"), SystemClock()
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(users.pair.cert_pem)
+    context = Serving(
+        Config(client_ca_file=authority, cert_dir=tmp_path, node_name="n"), ("127.0.0.1",), clock
+    ).context()
+    ann, stranger = users.issue("ann", client=True), strangers.issue("ann", client=True)
+    assert await told("/pods", clock, context, tmp_path, ann) == 200
+    assert await told("/pods", clock, context, tmp_path, None) == 200
+    assert await told("/pods", clock, context, tmp_path, stranger) == 401
+    later = ManualClock(clock.now() + timedelta(days=3650))
+    assert await told("/pods", later, context, tmp_path, ann) == 401

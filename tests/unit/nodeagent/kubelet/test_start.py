@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
+from nodeagent.kubelet import pods
 from nodeagent.kubelet.actions import Actions
 from nodeagent.kubelet.backoff import CrashBackoff
 from nodeagent.kubelet.downward import NodeFacts
@@ -185,6 +187,19 @@ async def test_a_sidecar_that_has_to_wait_keeps_nobody_waiting(node: Node) -> No
     del wanted["spec"]["initContainers"][0]["restartPolicy"]
     await crashing.start(wanted, plan, "side2", "side1", "main1")
     assert len(node.runtime.made) == 1, "an init container has to come first"
+
+
+async def test_who_waits_is_told_in_the_log(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing else tells of a pod while the API server is the one that does not start."""
+    crashing, wanted, plan = Crashing(node), pod(), Actions(start=["main"])
+    await crashing.start(wanted, plan, "main1")
+    assert caplog.messages == []
+    await crashing.start(wanted, plan, "main2", "main1")
+    name, key = pods.describe(wanted), f"{wanted['metadata']['namespace']}/{wanted['metadata']['name']}"
+    why = f"back-off 10s restarting failed container=main pod={name}"
+    quoted = json.dumps(f'failed to "StartContainer" for "main" with CrashLoopBackOff: "{why}"')
+    uid = wanted["metadata"]["uid"]
+    assert caplog.messages == [f'"Error syncing pod, skipping" err={quoted} pod="{key}" podUID="{uid}"']
 
 
 async def test_what_fails_its_probe_starts_again_at_once_unless_it_just_did(node: Node) -> None:

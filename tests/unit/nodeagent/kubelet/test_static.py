@@ -41,11 +41,39 @@ def test_the_uid_follows_content_file_and_node() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a: [", "- x", "kind: Service\napiVersion: v1", "apiVersion: v1\nkind: Pod\nspec: {}"]
+    ("text", "told"),
+    [
+        ("", "Object 'Kind' is missing in 'null'"),
+        ("a: <x>", "Object 'Kind' is missing in '{\"a\":\"\\u003cx\\u003e\"}'"),
+        ("kind: Pod", "Object 'apiVersion' is missing in '{\"kind\":\"Pod\"}'"),
+        ("- x", "couldn't get version/kind; json parse error: array is no object"),
+        ("kind: Service\napiVersion: v1", "invalid pod: a Service of v1"),
+        (
+            TEXT.replace("Pod", "pod"),
+            'no kind "pod" is registered for version "v1" in scheme "pkg/api/legacyscheme/scheme.go:30"',
+        ),
+        (
+            TEXT.replace("spec: {", "spec: {hostNetwork: 'true', "),
+            "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool",
+        ),
+        (TEXT.replace("[{name: c, image: i}]", "c"), "json: cannot unmarshal string into Go struct field "),
+    ],
 )
-def test_what_is_no_pod_is_refused(text: str) -> None:
-    with pytest.raises(BadManifest):
+def test_what_is_no_pod_is_refused(text: str, told: str) -> None:
+    with pytest.raises(BadManifest) as found:
         parse_manifest(text, "/m/a", "n", fine)
+    assert str(found.value).startswith(f"/m/a: couldn't parse as pod({told}")
+
+
+def test_fields_that_are_not_known_are_left_out() -> None:
+    pod = parse_manifest(TEXT.replace("image: i", "image: i, comand: [a]"), "/m/a", "n", fine)
+    assert pod["spec"]["containers"] == [{"name": "c", "image": "i"}]
+
+
+def test_what_is_wrong_with_a_pod_is_told_as_go_prints_it() -> None:
+    with pytest.raises(BadManifest) as found:
+        parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong", "metadata: too"])
+    assert str(found.value) == "invalid pod: [spec: wrong metadata: too]"
 
 
 def test_a_manifest_is_read_as_go_reads_it() -> None:
@@ -64,61 +92,79 @@ def test_faults_of_yaml_are_told_as_go_tells_them() -> None:
         parse_manifest("kind: Pod\nspec: a: b\n", "/m/a", "n", fine)
 
 
-@pytest.mark.parametrize(
-    ("spec", "told"),
-    [
-        (
-            "{containers: [{name: c, image: 5}]}",
-            "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string",
-        ),
-        (
-            "{volumes: [{name: v, downwardAPI: {items: [{path: n}]}}]}",
-            "json: cannot unmarshal bool into Go struct field "
-            "DownwardAPIVolumeFile.spec.volumes.downwardAPI.items.path of type string",
-        ),
-        ("[]", "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
-    ],
-)
-def test_values_of_a_wrong_type_are_told_as_go_tells_them(spec: str, told: str) -> None:
-    text = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec: {spec}\n"
-    with pytest.raises(BadManifest) as refused:
-        parse_manifest(text, "/m/a", "n", fine)
-    assert str(refused.value) == f"/m/a: couldn't parse as pod({told}), please check config file"
-
-
-def test_fields_that_a_pod_does_not_have_are_dropped() -> None:
-    pod = parse_manifest(TEXT.replace("image: i", "image: i, imgae: j, command: null"), "/m/a", "n", fine)
-    assert pod["spec"]["containers"] == [{"name": "c", "image": "i"}]
-
-
-def test_what_is_found_wrong_is_told() -> None:
-    with pytest.raises(BadManifest, match="spec: wrong"):
-        parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong"])
-
-
 class Directory:
     def __init__(self, path: Path) -> None:
-        self.path, self.told = path, list[list[str]]()
-        self.source = StaticSource(
-            path, "n", fine, lambda found: self.told.append(sorted(map(pods.full_name, found))), ManualClock()
-        )
+        self.path, self.told, self.clock = path, list[list[str]](), ManualClock()
+        self.images: list[str] = []
+        self.source = StaticSource(path, "n", fine, self._take, self.clock, 20)
+
+    def _take(self, found: list[dict[str, Any]]) -> None:
+        self.told.append(sorted(map(pods.full_name, found)))
+        self.images = [pod["spec"]["containers"][0]["image"] for pod in found]
+
+    async def whole(self) -> None:
+        """As it is when the directory has been read as a whole again."""
+        await self.clock.advance(20)
+        self.source.scan()
 
 
-def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
-    directory = Directory(tmp_path)
-    (tmp_path / "a.yaml").write_text(TEXT)
+async def test_a_bad_file_leaves_the_others_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory, bad, file = Directory(tmp_path), tmp_path / "bad.yaml", tmp_path / "a.yaml"
+    file.write_text(TEXT)
     (tmp_path / ".hidden").write_text(TEXT.replace("web", "hidden"))
-    (tmp_path / "bad.yaml").write_text("a: [")
+    bad.write_text("a: [\n")
+    directory.source.scan()
     directory.source.scan()
     assert directory.told == [["web-n_default"]]
+    why = f"{bad}: couldn't parse as pod(yaml: line 1: did not find expected node content), please check config file"
+    said = f'"Could not process manifest file" err="{why}" path="{bad}"'
+    assert caplog.messages == [said]
+    await directory.whole()
+    assert directory.told == [["web-n_default"]] and caplog.messages == [said, said]
+
+
+async def test_a_pod_whose_file_went_bad_ends_when_the_directory_is_read_as_a_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory, file = Directory(tmp_path), tmp_path / "a.yaml"
+    (tmp_path / "b.yaml").write_text(TEXT.replace("web", "other"))
+    file.write_text(TEXT)
+    directory.source.scan()
+    file.write_text(TEXT.replace("spec: {", "spec: {x: {"))
     directory.source.scan()
     assert len(directory.told) == 1
-    (tmp_path / "a.yaml").write_text("broken: [")
+    [said] = caplog.messages
+    assert said.startswith(
+        f'"Unable to process watch event" err="can\'t process config file \\"{file}\\": {file}: couldn\'t'
+    )
+    await directory.whole()
+    assert directory.told[1:] == [["other-n_default"]]
+    file.write_text(TEXT)
     directory.source.scan()
-    assert len(directory.told) == 1, "a pod whose file went bad keeps running"
-    (tmp_path / "a.yaml").unlink()
+    assert directory.told[2:] == [["other-n_default", "web-n_default"]]
+    file.unlink()
     directory.source.scan()
-    assert directory.told[-1] == []
+    assert directory.told[3:] == [["other-n_default"]]
+
+
+async def test_of_two_files_with_one_pod_the_latest_change_wins_and_then_the_last_name(tmp_path: Path) -> None:
+    directory, file, backup = Directory(tmp_path), tmp_path / "a.yaml", tmp_path / "a.yaml.bak"
+    file.write_text(TEXT)
+    directory.source.scan()
+    backup.write_text(TEXT)
+    file.write_text(TEXT.replace("image: i", "image: second"))
+    await directory.whole()
+    assert directory.images == ["i"]
+    file.write_text(TEXT.replace("image: i", "image: third"))
+    directory.source.scan()
+    assert directory.images == ["third"]
+    await directory.whole()
+    assert directory.images == ["i"]
+    backup.unlink()
+    directory.source.scan()
+    assert directory.images == []
+    await directory.whole()
+    assert directory.images == ["third"]
 
 
 def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path) -> None:
@@ -128,7 +174,7 @@ def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path
     registry.update = lambda pod: said.append(f"{pods.uid(pod)} {pod['spec']['containers'][0]['image']}")
     registry.remove = lambda uid: said.append(f"end {uid}")
     clock = ManualClock()
-    source = StaticSource(tmp_path, "n", fine, registry.set_static, clock)
+    source = StaticSource(tmp_path, "n", fine, registry.set_static, clock, 20)
     text = TEXT.replace("name: web", "name: web, uid: mine")
     for image in ("i", "i", "second"):
         (tmp_path / "a.yaml").write_text(text.replace("image: i", f"image: {image}"))
@@ -140,7 +186,7 @@ def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path
 
 def test_an_absent_directory_is_an_empty_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory(tmp_path / "none")
-    said = f"Unable to read config path {tmp_path}/none: path does not exist, ignoring"
+    said = f'"Unable to read config path" err="path does not exist, ignoring" path="{tmp_path}/none"'
     directory.source.scan()
     directory.source.scan()
     assert directory.told == [[]] and caplog.messages == [said]

@@ -176,7 +176,7 @@ def test_a_whole_file_for_the_plugins_without_versions(tmp_path):
         ({"retryBackoff": 300001}, "valid value is between 1ns and 5m0s, got 5m0.001s"),
         ({"allowTTL": "5s"}, "'5s' is no whole number"),
         ({"kubeConfigFile": ""}, "no configuration has been provided"),
-        ({"kubeConfigFile": "/nowhere"}, "/nowhere: No such file or directory"),
+        ({"kubeConfigFile": "/nowhere"}, "stat /nowhere: no such file or directory"),
     ],
 )
 def test_mistakes_in_the_configuration(tmp_path, fields, sentence):

@@ -133,7 +133,7 @@ def test_the_configuration_names_the_file(tmp_path: Path, plugin: str, head: dic
     [
         ({**V1, "kubeConfigFile": "a"}, 'kubeConfigFile: Invalid value: "a": must be an absolute file path'),
         (V1, 'kubeConfigFile: Invalid value: "": must be an absolute file path'),
-        ({**V1, "kubeConfigFile": "/nowhere/it"}, "/nowhere/it: No such file or directory"),
+        ({**V1, "kubeConfigFile": "/nowhere/it"}, "stat /nowhere/it: no such file or directory"),
         ({**V1, "kind": "WebhookAdmission"}, 'no kind "WebhookAdmission" is registered for version'),
     ],
     ids=["relative", "none", "gone", "kind"],

@@ -371,6 +371,11 @@ def test_one_address_told_twice(before: Any, after: Any, expected: list[str] | N
             {"containers": [{"resizePolicy": [{"resourceName": "cpu", "restartPolicy": "NotRequired"}]}]},
             {"containers": [{}]},
         ),
+        (
+            "ProcMountType",
+            {"containers": [{"securityContext": {"procMount": "Unmasked"}}, {"securityContext": {}}, {}]},
+            {"containers": [{"securityContext": {"procMount": "Default"}}, {"securityContext": {}}, {}]},
+        ),
     ],
 )
 def test_what_a_closed_gate_keeps_away_is_dropped_unless_it_is_there(

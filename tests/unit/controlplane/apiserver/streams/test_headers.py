@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from controlplane.apiserver.authn.user import User
 from controlplane.apiserver.front.websockets import is_websocket, offered
 from controlplane.apiserver.streams import messages, translate, tunnel
+from controlplane.apiserver.streams.forward import refusal
 from controlplane.apiserver.streams.headers import identify, request_headers, response_headers, without_handshake
 
 
@@ -134,3 +135,23 @@ def test_which_streams_are_opened() -> None:
     assert shell.streams() == ["error", "stdin", "stdout", "resize"] and shell.first == translate.STDOUT
     plain = translate.Options(stderr=True)
     assert plain.streams() == ["error", "stderr"] and plain.first == translate.STDERR
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "reason", "message"),
+    [
+        (400, "no such container", "BadRequest", "no such container"),
+        (500, "no disk", "InternalError", "Internal error occurred: no disk"),
+        (
+            401,
+            "Unauthorized",
+            "Unauthorized",
+            "the server has asked for the client to provide credentials ( pods/log web)",
+        ),
+        (403, "Forbidden (user=ann)", "Forbidden", "Forbidden (user=ann) ( pods/log web)"),
+        (404, "pod does not exist", "NotFound", "the server could not find the requested resource ( pods/log web)"),
+    ],
+)
+def test_a_refusal_of_the_node_names_what_was_asked_for(code: int, text: str, reason: str, message: str) -> None:
+    error = refusal(code, text, "pods/log", "web")
+    assert (error.code, error.reason, error.message) == (code, reason, message)

@@ -113,8 +113,10 @@ class MetricsApi:
     async def _node(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         node, usage = self._nodes.get(name), self._storage.node(name)
-        if node is None or usage is None:
-            raise status.not_found(f"nodes.{GROUP}", name)
+        if node is None:
+            raise status.not_found("node", name)
+        if usage is None:
+            raise status.not_found(f"nodemetrics.{GROUP}", name)
         return _answer(request, "nodes", objects.node_metrics(node, usage, self._clock.now()))
 
     async def _list_pods(self, request: web.Request) -> web.Response:
@@ -128,8 +130,10 @@ class MetricsApi:
     async def _pod(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         pod, usages = self._pods.get(name, namespace), self._storage.pod((namespace, name))
-        if pod is None or usages is None:
-            raise status.not_found(f"pods.{GROUP}", f"{namespace}/{name}")
+        if pod is None:
+            raise status.not_found("pods", name)
+        if usages is None:
+            raise status.not_found(f"podmetrics.{GROUP}", f"{namespace}/{name}")
         return _answer(request, "pods", objects.pod_metrics(pod, usages, self._clock.now()))
 
     # --- about the server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +113,7 @@ class PodSyncer:
             pod, memory.resize = self._resizer.settle(asked)
             restarts = await self._resize(self._resizer, pod, state)
         plan = compute_actions(pod, state, self._probes.view, restarts)
+        known = {container.id for container in state.containers}
         try:
             again, started = await self._act(pod, state, plan, memory)
         finally:
@@ -122,7 +124,7 @@ class PodSyncer:
         if memory.resize:
             again = min(again, RETRY)
         if started and not plan.nothing:
-            again = min(again, self._at_once(pod, state, memory))
+            again = min(again, self._at_once(pod, state, memory, known))
         if has_ended(asked, status):
             return Outcome(terminal=True)
         return Outcome(again_in=min(again, self._resync, self._until_deadline(pod, memory)))
@@ -199,12 +201,17 @@ class PodSyncer:
             log.warning("Failed to resize pod %s: %s", pods.describe(pod), error)
             return frozenset()
 
-    def _at_once(self, pod: Pod, state: PodState, memory: _Memory) -> float:
-        """How soon to look again when what was just started has come to its end before we looked."""
+    def _at_once(self, pod: Pod, state: PodState, memory: _Memory, known: Collection[str]) -> float:
+        """How soon to look again when what was just started has come to its end before we looked: an end that we have
+        seen is told of by nobody else. known: ids of the containers that were there before the pass.
+
+        What could not be made waits; what was made and could not be run has ended as any other.
+        """
         plan = compute_actions(pod, state, self._probes.view)
         if plan.kill_pod or plan.kill:
             return 1.0
-        waits = {*plan.start, *plan.start_init, *plan.start_ephemeral} - memory.waiting.keys()
+        made = {each.name for each in state.containers if each.id not in known and each.state is State.EXITED}
+        waits = {*plan.start, *plan.start_init, *plan.start_ephemeral} - (memory.waiting.keys() - made)
         return 0.0 if waits else math.inf
 
     async def _act(self, pod: Pod, state: PodState, plan: Actions, memory: _Memory) -> tuple[float, bool]:

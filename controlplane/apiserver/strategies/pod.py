@@ -10,7 +10,7 @@ from apimachinery.meta.paths import Path, Problem, not_supported, required
 from apimachinery.meta.pod_resources import qos_class
 from controlplane.apiserver.registry.call import Call
 from controlplane.apiserver.strategies.base import Object, Strategy, keep
-from controlplane.apiserver.strategies.pod_fields import settle_affinity, sync_profiles, with_condition
+from controlplane.apiserver.strategies.pod_fields import settle_affinity, settle_times, sync_profiles, with_condition
 from controlplane.apiserver.strategies.pod_resize import prepare_resize, settle_resize_policies
 
 
@@ -36,6 +36,7 @@ class PodStrategy(Strategy):
                     "message": "Scheduling is blocked due to non-empty scheduling gates",
                 }
             ]
+            settle_times(obj["status"])
 
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
         keep(new, old, "spec")
@@ -45,6 +46,7 @@ class PodStrategy(Strategy):
         qos = (old.get("status") or {}).get("qosClass")
         if qos and not status_.get("qosClass"):
             status_["qosClass"] = qos
+        settle_times(status_)
 
     def prepare_subresource(self, call: Call, new: Object, old: Object) -> None:
         """ephemeralcontainers: everything but them is the old pod's. resize: but the resources of containers."""

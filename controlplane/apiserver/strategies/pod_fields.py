@@ -27,6 +27,15 @@ def with_condition(conditions: list[Object], wanted: Object, now: str) -> list[O
     return [*conditions[:place], made, *conditions[place + 1 :]]
 
 
+def settle_times(state: Object) -> None:
+    """The times of a pod's conditions are there when nobody has set them, too: null, as Go writes them."""
+    state["conditions"] = [
+        {"lastProbeTime": None, "lastTransitionTime": None, **each} for each in state.get("conditions") or ()
+    ]
+    if not state["conditions"]:
+        del state["conditions"]
+
+
 def settle_affinity(pod: Object) -> None:
     """The pod's own values of `matchLabelKeys` and `mismatchLabelKeys` become part of the selector (KEP-3633)."""
     labels = pod["metadata"].get("labels") or {}

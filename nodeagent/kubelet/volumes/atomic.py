@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -26,8 +26,7 @@ def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | N
     if _holds(current, payload):
         _link(volume, payload)  # a writer may have been killed before it did
         return False
-    stamp = now.strftime("..%Y_%m_%d_%H_%M_%S.")
-    fresh = Path(tempfile.mkdtemp(prefix=stamp, dir=volume))
+    fresh = _new_folder(volume, now)
     try:
         fresh.chmod(0o755)
         _fill(fresh, payload)
@@ -49,6 +48,15 @@ def write_payload(volume: Path, payload: Payload, *, now: datetime, gid: int | N
         if entry.name.startswith("..2") and entry.name != fresh.name and entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
     return True
+
+
+def _new_folder(volume: Path, now: datetime) -> Path:
+    """A folder named after the time and any number, as Go's MkdirTemp makes it."""
+    while True:
+        fresh = volume / f"{now:..%Y_%m_%d_%H_%M_%S}.{random.getrandbits(32)}"
+        with contextlib.suppress(FileExistsError):
+            fresh.mkdir(mode=0o700)
+            return fresh
 
 
 def _fill(folder: Path, payload: Payload) -> None:

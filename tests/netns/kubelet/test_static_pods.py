@@ -83,6 +83,26 @@ def test_a_crashing_container_is_restarted_at_once_and_then_waits(kubelet: Kubel
     eventually(lambda: kubelet.container(name)["restartCount"] == 2, "the restart after the back-off")
 
 
+@pytest.mark.parametrize(
+    ("key", "more"),
+    [
+        ("unrunnable", {"command": ["/no/such"]}),
+        ("unhooked", {"lifecycle": {"postStart": {"exec": {"command": ["false"]}}}}),
+    ],
+)
+def test_what_could_not_be_run_is_restarted_at_once_as_well(kubelet: Kubelet, key: str, more: dict[str, Any]) -> None:
+    """Its end is an end as any other: the first wait is the back-off after the second one."""
+    name = kubelet.static(key, {"terminationGracePeriodSeconds": 2, "containers": [{**busybox(FOREVER), **more}]})
+
+    def backing_off() -> dict[str, Any] | None:
+        status = kubelet.container(name)
+        told = status["state"]["waiting"]["reason"] == "CrashLoopBackOff" and status["restartCount"] == 1
+        return status if told else None
+
+    status = eventually(backing_off, "the back-off after one restart", seconds=9)
+    assert status is not None and "back-off 10s" in status["state"]["waiting"]["message"]
+
+
 def test_init_containers_run_in_order_before_the_others(kubelet: Kubelet) -> None:
     mount = {"volumeMounts": [{"name": "d", "mountPath": "/d"}]}
     init = [

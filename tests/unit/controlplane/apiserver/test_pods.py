@@ -4,12 +4,24 @@ from datetime import UTC, datetime
 
 import pytest
 
+from apimachinery.api.catalogue import PODS
 from apimachinery.meta.pod_resources import qos_class
 from apimachinery.meta.status import ApiError
-from controlplane.apiserver.strategies.pod import bound
+from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.attributes import Decision
+from controlplane.apiserver.registry.call import Call
+from controlplane.apiserver.strategies.pod import PodStrategy, bound
 from controlplane.apiserver.tables.pods import print_pod
 
 NOW = datetime(2024, 1, 2, 12, 0, tzinfo=UTC)
+
+
+async def _all(_):
+    return Decision.ALLOW, ""
+
+
+def status_call(subresource="status"):
+    return Call(User("u"), PODS, "update", "n", "web", _all, subresource)
 
 
 def resources(requests=None, limits=None):
@@ -45,6 +57,21 @@ def test_binding_sets_the_node_and_says_so():
     assert result["spec"]["nodeName"] == "n1"
     assert result["metadata"]["annotations"] == {"a": "b"}
     assert result["status"]["conditions"][-1]["type"] == "PodScheduled"
+
+
+def test_conditions_have_their_times_also_where_nobody_set_them():
+    """As Go writes them: `kubectl get pod -o yaml` shows `lastProbeTime: null`."""
+    state = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2024-01-02T11:55:00Z"}]}
+    new = {"metadata": {"name": "web"}, "status": state}
+    PodStrategy(PODS).prepare_status(status_call(), new, pod())
+    [ready] = new["status"]["conditions"]
+    assert ready["lastProbeTime"] is None and ready["lastTransitionTime"] == "2024-01-02T11:55:00Z"
+
+    gated = {"metadata": {"name": "web"}, "spec": {"containers": [], "schedulingGates": [{"name": "a"}]}}
+    PodStrategy(PODS).prepare_create(status_call(""), gated)
+    [waits] = gated["status"]["conditions"]
+    assert waits["reason"] == "SchedulingGated"
+    assert waits["lastProbeTime"] is None and waits["lastTransitionTime"] is None
 
 
 def test_binding_turns_the_condition_in_its_place():

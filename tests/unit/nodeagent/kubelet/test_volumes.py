@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ def test_a_token_is_for_those_who_run_the_pod(
 def test_the_payload_is_swapped_as_one(tmp_path: Path) -> None:
     assert write_payload(tmp_path, {"a": File(b"1", 0o600), "d/b": File(b"2", 0o644)}, now=NOW)
     first = (tmp_path / "..data").readlink()
+    assert re.fullmatch(r"\.\.2025_01_01_00_00_00\.[0-9]+", str(first))
     assert (tmp_path / "a").readlink() == Path("..data/a") and (tmp_path / "d/b").read_bytes() == b"2"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
     assert not write_payload(tmp_path, {"a": File(b"1", 0o600), "d/b": File(b"2", 0o644)}, now=NOW)

@@ -11,9 +11,10 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.pods import MIRROR
 from nodeagent.kubelet import pods
+from nodeagent.kubelet.sources.manifests import BadManifest, parse_manifest
 from nodeagent.kubelet.sources.mirrors import MirrorManager, render_mirror
 from nodeagent.kubelet.sources.registry import PodRegistry
-from nodeagent.kubelet.sources.static import BadManifest, StaticSource, parse_manifest
+from nodeagent.kubelet.sources.static import StaticSource
 
 TEXT = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n"
 
@@ -41,11 +42,36 @@ def test_the_uid_follows_content_file_and_node() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a: [", "- x", "kind: Service\napiVersion: v1", "apiVersion: v1\nkind: Pod\nspec: {}"]
+    ("text", "told"),
+    [
+        ("", "Object 'Kind' is missing in 'null'"),
+        ("a: [", "yaml: line 1: did not find expected node content"),
+        (
+            "- x",
+            "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct",
+        ),
+        ("apiVersio: v1\nkind: Pod", """Object 'apiVersion' is missing in '{"apiVersio":"v1","kind":"Pod"}'"""),
+        ("apiVersion: v1\nkind: Pot", 'no kind "Pot" is registered for version "v1" in scheme'),
+        ("kind: Service\napiVersion: v1", "invalid pod: &core.Service{"),
+        (TEXT.replace("[{name: c, image: i}]", "{}"), "json: cannot unmarshal object into Go struct field"),
+        (TEXT.replace("[{name: c, image: i}]", "[c]"), "json: cannot unmarshal string into Go struct field"),
+        (TEXT.replace("{name: web}", "web"), "json: cannot unmarshal string into Go struct field"),
+    ],
 )
-def test_what_is_no_pod_is_refused(text: str) -> None:
-    with pytest.raises(BadManifest):
+def test_what_is_no_pod_is_refused_in_upstreams_words(text: str, told: str) -> None:
+    with pytest.raises(BadManifest) as refused:
         parse_manifest(text, "/m/a", "n", fine)
+    said = str(refused.value)
+    assert said.startswith(f"/m/a: couldn't parse as pod({told}") and said.endswith("), please check config file")
+
+
+def test_a_pod_without_a_name_is_refused() -> None:
+    with pytest.raises(BadManifest, match=r"^invalid pod: name is needed for the pod$"):
+        parse_manifest("apiVersion: v1\nkind: Pod\nspec: {}", "/m/a", "n", fine)
+
+
+def test_unknown_fields_are_passed_over() -> None:
+    assert "contaners" not in parse_manifest(TEXT + "contaners: []\n", "/m/a", "n", fine)
 
 
 def test_a_manifest_is_read_as_go_reads_it() -> None:
@@ -65,19 +91,22 @@ def test_faults_of_yaml_are_told_as_go_tells_them() -> None:
 
 
 def test_what_is_found_wrong_is_told() -> None:
-    with pytest.raises(BadManifest, match="spec: wrong"):
-        parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong"])
+    with pytest.raises(BadManifest, match=r"^invalid pod: \[spec: wrong metadata: too\]$"):
+        parse_manifest(TEXT, "/m/a", "n", lambda _: ["spec: wrong", "metadata: too"])
 
 
 class Directory:
     def __init__(self, path: Path) -> None:
-        self.path, self.told = path, list[list[str]]()
-        self.source = StaticSource(
-            path, "n", fine, lambda found: self.told.append(sorted(map(pods.full_name, found))), ManualClock()
-        )
+        self.path, self.told, self.clock = path, list[list[str]](), ManualClock()
+        self.images: list[str] = []
+        self.source = StaticSource(path, "n", fine, self._tell, self.clock)
+
+    def _tell(self, found: list[dict[str, Any]]) -> None:
+        self.told.append(sorted(map(pods.full_name, found)))
+        self.images = [pod["spec"]["containers"][0]["image"] for pod in found]
 
 
-def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
+async def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
     directory = Directory(tmp_path)
     (tmp_path / "a.yaml").write_text(TEXT)
     (tmp_path / ".hidden").write_text(TEXT.replace("web", "hidden"))
@@ -86,12 +115,57 @@ def test_a_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
     assert directory.told == [["web-n_default"]]
     directory.source.scan()
     assert len(directory.told) == 1
-    (tmp_path / "a.yaml").write_text("broken: [")
-    directory.source.scan()
-    assert len(directory.told) == 1, "a pod whose file went bad keeps running"
     (tmp_path / "a.yaml").unlink()
     directory.source.scan()
     assert directory.told[-1] == []
+
+
+async def test_a_pod_whose_file_went_bad_ends_when_all_files_are_looked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = Directory(tmp_path)
+    path = tmp_path / "a.yaml"
+    path.write_text(TEXT)
+    directory.source.scan()
+    path.write_text("metadata; bad\nb: c")
+    await directory.clock.advance(1)
+    directory.source.scan()
+    directory.source.scan()
+    assert directory.told == [["web-n_default"]], "an editor may be writing it"
+    fault = "yaml: line 2: mapping values are not allowed in this context"
+    why = f"{path}: couldn't parse as pod({fault}), please check config file"
+    [changed] = caplog.messages
+    assert changed.startswith('"Unable to process watch event" err="can\'t process config file ')
+    caplog.clear()
+    for _ in range(2):
+        await directory.clock.advance(20)
+        directory.source.scan()
+    assert directory.told[-1] == []
+    assert caplog.messages == [f'"Could not process manifest file" err="{why}" path="{path}"'] * 2
+    path.write_text(TEXT)
+    directory.source.scan()
+    assert directory.told[-1] == ["web-n_default"]
+
+
+def test_of_several_files_with_one_pod_the_last_counts(tmp_path: Path) -> None:
+    """As with whoever leaves a copy beside a manifest, and edits the manifest."""
+    directory = Directory(tmp_path)
+    (tmp_path / "web.yaml").write_text(TEXT.replace("image: i", "image: edited"))
+    copy = tmp_path / "web.yaml.bak"
+    copy.write_text(TEXT)
+    directory.source.scan()
+    assert directory.images == ["i"]
+    copy.unlink()
+    directory.source.scan()
+    assert directory.images == ["edited"]
+
+
+def test_a_directory_among_the_manifests_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = Directory(tmp_path)
+    (tmp_path / "more").mkdir()
+    directory.source.scan()
+    told = "Provided manifest path is a directory, not recursing into manifest path"
+    assert caplog.messages == [f'"{told}" path="{tmp_path}/more"']
 
 
 def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path) -> None:
@@ -111,15 +185,13 @@ def test_a_file_that_says_the_uid_is_one_pod_whatever_its_content(tmp_path: Path
     assert pods.notes(pod)[pods.CONFIG_HASH] == "mine"
 
 
-def test_an_absent_directory_is_an_empty_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_absent_directory_is_an_empty_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory(tmp_path / "none")
-    said = f"Unable to read config path {tmp_path}/none: path does not exist, ignoring"
+    said = f'"Unable to read config path" err="path does not exist, ignoring" path="{tmp_path}/none"'
     directory.source.scan()
     directory.source.scan()
     assert directory.told == [[]] and caplog.messages == [said]
-    directory.path.mkdir()
-    directory.source.scan()
-    directory.path.rmdir()
+    await directory.clock.advance(20)
     directory.source.scan()
     assert directory.told == [[]] and caplog.messages == [said, said]
 

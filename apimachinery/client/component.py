@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import socket
 import ssl
 import uuid
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apimachinery.client.config import ClientConfig, load_kubeconfig
+from apimachinery.client.config import ClientConfig, load_in_cluster, load_kubeconfig
 from apimachinery.client.open_paths import HEALTH, OpenPaths
 from apimachinery.kit import tls
 from apimachinery.kit.clock import Clock
@@ -23,6 +24,8 @@ from apimachinery.meta.common_flags import COMPONENT, RELEASE
 if TYPE_CHECKING:
     from apimachinery.client.leader import LeaderElector
     from apimachinery.client.rest import Client
+
+log = logging.getLogger(__name__)
 
 Lease = tuple[float, float, float]
 DEFAULT_LEASE: Lease = (15.0, 10.0, 2.0)
@@ -109,7 +112,7 @@ def flag_parser(name: str, description: str, port: int, bind_address: str = "0.0
     parser = FlagParser(name, description, RELEASE)
     parser.accept(COMPONENT)
     add = parser.add_argument
-    add("--kubeconfig", help="file with the API server's address and our credentials")
+    add("--kubeconfig", help="file with the API server's address and our credentials; without it, those of our pod")
     add("--leader-elect", type=boolean, nargs="?", const=True, help="lead only while holding the lease (true)")
     for flag, text in _LEASE.items():
         add(flag, help=text)
@@ -178,13 +181,24 @@ def _open_paths(text: str, problems: Problems) -> OpenPaths:
 
 def _client(kubeconfig: str | None, problems: Problems) -> ClientConfig:
     if not kubeconfig:
-        problems.add("--kubeconfig", "is needed: the file with the API server's address and our credentials")
-        return ClientConfig("")
+        return _client_in_cluster(problems)
     try:
         return load_kubeconfig(kubeconfig)
     except ConfigError as error:
         for problem in error.problems:
             problems.add("--kubeconfig", problem)
+        return ClientConfig("")
+
+
+def _client_in_cluster(problems: Problems) -> ClientConfig:
+    """Without a kubeconfig: as the pod that we are in (BuildConfigFromFlags)."""
+    log.warning("Neither --kubeconfig nor --master was specified.  Using the inClusterConfig.  This might not work.")
+    try:
+        return load_in_cluster()
+    except ConfigError as error:
+        log.warning("error creating inClusterConfig, falling back to default config: %s", error)
+        told = "no configuration has been provided, try setting KUBERNETES_MASTER environment variable"
+        problems.add("invalid configuration", told)
         return ClientConfig("")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import logging
 import signal
 import sys
@@ -20,6 +21,10 @@ T = TypeVar("T")
 
 class Fatal(Exception):
     """An end that is no defect, such as a lost leadership: logged as one line, without a traceback."""
+
+
+class CommandFailed(Fatal):
+    """One that is logged as the command lines of Kubernetes log it (component-base/cli)."""
 
 
 #: What a person mends on the host: a port that is taken, an address or a folder that is not there, rights, a full disk.
@@ -47,6 +52,9 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             loop.add_signal_handler(number, _on_signal, number, stop)
         try:
             await main(stop)
+        except CommandFailed as error:
+            tell_failure(str(error))
+            return 1
         except Fatal as error:
             log.critical("%s", error)
             return 1
@@ -60,6 +68,11 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(body())
+
+
+def tell_failure(why: str) -> None:
+    """The line that people look for in the journal of a component which does not start."""
+    log.error('"command failed" err=%s', json.dumps(why, ensure_ascii=False))
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

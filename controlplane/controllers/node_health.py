@@ -101,7 +101,7 @@ def ready_status(node: Object) -> str:
     return str((pods.condition(node, "Ready") or {}).get("status") or "Unknown")
 
 
-def plan_no_schedule(node: Object) -> list[Object] | None:
+def plan_no_schedule(node: Object, stamp: str) -> list[Object] | None:
     """Return all taints the node should have after its conditions and its cordon; None when it has them."""
     current = (node.get("spec") or {}).get("taints") or []
     wanted_keys = [
@@ -114,7 +114,8 @@ def plan_no_schedule(node: Object) -> list[Object] | None:
     if have == set(wanted_keys):
         return None
     kept = [t for t in current if not (t.get("effect") == taints.NO_SCHEDULE and t["key"] in _OURS - set(wanted_keys))]
-    return kept + [{"key": key, "effect": taints.NO_SCHEDULE} for key in wanted_keys if key not in have]
+    new = [key for key in wanted_keys if key not in have]
+    return kept + [{"key": key, "effect": taints.NO_SCHEDULE, "timeAdded": stamp} for key in new]
 
 
 def plan_labels(node: Object) -> dict[str, str]:

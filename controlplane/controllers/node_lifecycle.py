@@ -105,7 +105,7 @@ class NodeLifecycleController:
         node = self._nodes.get(key)
         if node is None:
             return None
-        wanted = plan_no_schedule(node)
+        wanted = plan_no_schedule(node, times.rfc3339(self._clock.now()))
         if wanted is not None:
             await self._write_taints(node, wanted)
         if labels := plan_labels(node):

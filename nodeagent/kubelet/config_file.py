@@ -179,9 +179,12 @@ def read_document(path: Path, problems: Problems, warnings: list[str]) -> Docume
     Unknown and repeated fields are only warned of: v1beta1 is decoded leniently when it cannot be strictly
     (pkg/kubelet/kubeletconfig/util/codec). Of a repeated field the last setting counts.
     """
-    where = f"failed to load kubelet config file, path: {path}, error: failed to load Kubelet config file {path}, error"
     strict: list[str] = []
-    found = flat(read_body(path, where, problems, strict), strict, problems, where)
+    wrong = Problems()
+    found = flat(read_body(path, "error", wrong, strict), strict, wrong, "error")
+    for each in wrong:
+        told = f"failed to load Kubelet config file {path}, {each.replace(':', '', 1)}"
+        problems.add(f"failed to load kubelet config file, path: {path}, error", told)
     if "nodeStatusUpdateFrequency" in found:
         # A file from before there were leases means both: how often to look, and how often to tell.
         found.setdefault("nodeStatusReportFrequency", found["nodeStatusUpdateFrequency"])
@@ -196,7 +199,8 @@ def read_body(path: Path, where: str, problems: Problems, strict: list[str]) -> 
     strict decoding minds."""
     try:
         repeated: list[str] = []
-        document = load(path.read_bytes(), repeated) or {}
+        text = path.read_bytes()
+        document = load(text, repeated) or {}
     except OSError as error:
         absent = f"open {path}: {(error.strerror or str(error)).lower()}"
         problems.add(where, f'failed to read kubelet config file "{path}", error: {absent}')
@@ -207,12 +211,25 @@ def read_body(path: Path, where: str, problems: Problems, strict: list[str]) -> 
     if not isinstance(document, dict):
         problems.add(where, "failed to decode: not a KubeletConfiguration")
         return {}
-    for key, expected in (("apiVersion", "kubelet.config.k8s.io/v1beta1"), ("kind", "KubeletConfiguration")):
-        if document.get(key) != expected:
-            problems.add(where, f"failed to decode: {key} must be {expected}, not {document.get(key)!r}")
+    if not text:
+        problems.add(where, f'kubelet config file "{path}" was empty')
+    elif why := _of_another_kind(document, text):
+        problems.add(where, f"failed to decode: {why}")
     if repeated:
         strict.append(unmarshal_errors(repeated))
     return {key: entry for key, entry in document.items() if key not in ("apiVersion", "kind", "metadata")}
+
+
+def _of_another_kind(document: Mapping[str, Any], text: bytes) -> str | None:
+    """What Go's decoder says of a document that is no KubeletConfiguration of v1beta1; None of one that is."""
+    for key, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not document.get(key):
+            return f"Object '{shown}' is missing in '{text.decode(errors='replace')}'"
+    kind, version = document["kind"], document["apiVersion"]
+    if (kind, version) == ("KubeletConfiguration", "kubelet.config.k8s.io/v1beta1"):
+        return None
+    known = f'no kind "{kind}" is registered for version "{version}"'
+    return f'{known} in scheme "pkg/kubelet/apis/config/scheme/scheme.go:33"'
 
 
 def flat(body: Mapping[str, Any], strict: list[str], problems: Problems, where: str) -> Document:

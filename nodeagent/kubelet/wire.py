@@ -13,7 +13,7 @@ from apimachinery.cache.informer import Informer
 from apimachinery.kit.clock import Clock, SystemClock
 from apimachinery.kit.config import Problems
 from apimachinery.kit.debug import DebugServer, Health, well
-from apimachinery.kit.tasks import Fatal
+from apimachinery.kit.tasks import CommandFailed
 from apimachinery.kit.trace import Trace
 from nodeagent.cri.channel import Channel
 from nodeagent.cri.client import RuntimeService
@@ -98,11 +98,11 @@ async def _check_runtime(config: Config, runtime: RuntimeService) -> None:
         await runtime.version()
     except RuntimeCallError as error:
         asked = f'validate CRI v1 runtime API for endpoint "{config.runtime_endpoint}"'
-        raise Fatal(f"failed to run Kubelet: validate service connection: {asked}: {error}") from None
+        raise CommandFailed(f"failed to run Kubelet: validate service connection: {asked}: {error}") from None
 
 
 async def build(config: Config, clock: Clock | None = None) -> Agent:
-    """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories), Fatal."""
+    """Make the kubelet. Nothing is started yet. Raises ConfigError, OSError (cgroups, directories), CommandFailed."""
     clock = clock or SystemClock()
     for idle in gates.without_effect(config.document.get("featureGates") or {}):
         log.warning("feature gate %s is set, and has no effect here", idle)

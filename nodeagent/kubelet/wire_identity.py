@@ -34,7 +34,7 @@ _CLIENT_QPS, _CLIENT_BURST = 5, 10
 async def make_client(config: Config, clock: Clock) -> Client | None:
     """The client that the kubeconfig describes, joining the cluster first if need be; None without one.
 
-    Raises ConfigError, Fatal.
+    Raises ConfigError, CommandFailed.
     """
     if config.kubeconfig is None:
         return None

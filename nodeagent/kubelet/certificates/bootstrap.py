@@ -17,7 +17,7 @@ from apimachinery.client.rest import Client
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.config import ConfigError
 from apimachinery.kit.files import write_atomic
-from apimachinery.kit.tasks import Fatal
+from apimachinery.kit.tasks import CommandFailed
 from apimachinery.meta.status import ApiError
 from apimachinery.meta.yaml_text import load
 
@@ -50,18 +50,18 @@ async def ensure_kubeconfig(
 ) -> ClientConfig:
     """What `kubeconfig` says, after joining with `bootstrap` if it said nothing of use.
 
-    Raises Fatal: the bootstrap kubeconfig is missing, the API server refuses us, or nobody approved us.
+    Raises CommandFailed: the bootstrap kubeconfig is missing, the API server refuses us, or nobody approved us.
     """
     found = usable(kubeconfig, clock.now())
     if found is not None:
         return found
     if not bootstrap.exists():
         absent = f"stat {bootstrap}: no such file or directory"
-        raise Fatal(f"failed to run Kubelet: unable to load bootstrap kubeconfig: {absent}")
+        raise CommandFailed(f"failed to run Kubelet: unable to load bootstrap kubeconfig: {absent}")
     try:
         config = load_kubeconfig(bootstrap)
     except ConfigError as error:
-        raise Fatal(f"failed to run Kubelet: unable to load bootstrap kubeconfig: {error}") from None
+        raise CommandFailed(f"failed to run Kubelet: unable to load bootstrap kubeconfig: {error}") from None
     log.info("Using bootstrap kubeconfig %s to generate TLS client cert, key and kubeconfig file", bootstrap)
     key = _kept_key(directory)
     try:
@@ -69,7 +69,7 @@ async def ensure_kubeconfig(
             cert = await sign(client, clock, client_request(node), key)
     except (ApiError, NotSigned) as error:
         what = "cannot create certificate signing request: " if isinstance(error, ApiError) else ""
-        raise Fatal(f"failed to run Kubelet: {what}{error}") from None
+        raise CommandFailed(f"failed to run Kubelet: {what}{error}") from None
     store = CertificateStore(directory, STORE)
     store.update(Pair(cert, key), clock.now())
     write_atomic(kubeconfig, render_kubeconfig(bootstrap, store.current_path), 0o600)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from apimachinery.kit.tasks import Fatal
+from apimachinery.kit.tasks import CommandFailed
 from nodeagent.kubelet import qos
 from nodeagent.kubelet.qos import Limits
 
@@ -30,7 +30,7 @@ _TIMEOUT = 30.0
 _REMEMBERED = 256
 
 
-class SystemdProblem(Fatal, OSError):
+class SystemdProblem(CommandFailed, OSError):
     """systemd cannot be asked, or refuses. The text says what was tried; a kubelet that ends of it says no more."""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.files import write_atomic
 from apimachinery.kit.handshake import accept_unverified
-from apimachinery.kit.tasks import Fatal
+from apimachinery.kit.tasks import CommandFailed
 from apimachinery.kit.tls_choice import TLSChoice
 from apimachinery.kit.tls_files import TLSFileError, load_authorities, load_pair, replace_pair
 from nodeagent.kubelet.certificates.store import CertificateStore, Pair
@@ -50,7 +50,7 @@ class Serving:
         self._seen = self._stamps()
 
     def context(self) -> ssl.SSLContext:
-        """The context. Raises Fatal for files that cannot be used."""
+        """The context. Raises CommandFailed for files that cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         TLSChoice(self._config.tls_min_version, self._config.tls_cipher_suites).apply(context)
         try:
@@ -61,7 +61,7 @@ class Serving:
             if self._files is not None:
                 load_pair(context, *self._files)
         except TLSFileError as error:
-            raise Fatal(f"failed to construct kubelet dependencies: {error}") from error
+            raise CommandFailed(f"failed to construct kubelet dependencies: {error}") from error
         self._context = context
         return context
 

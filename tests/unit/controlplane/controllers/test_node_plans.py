@@ -79,8 +79,10 @@ def test_a_silent_node_becomes_unknown_once() -> None:
     ],
 )
 def test_no_schedule_taints(subject: Object, expected: list[tuple[str, str]] | None) -> None:
-    wanted = health.plan_no_schedule(subject)
+    wanted = health.plan_no_schedule(subject, ago(0))
     assert (wanted and [(t["key"], t["effect"]) for t in wanted]) == expected
+    before = (subject["spec"].get("taints") or []) if "spec" in subject else []
+    assert all(t.get("timeAdded") == ago(0) for t in wanted or () if t not in before)
 
 
 def no_execute(key: str) -> list[Object]:

@@ -337,6 +337,24 @@ def test_every_field_has_a_type(tmp_path: Path, path: str) -> None:
     assert any(f"KubeletConfiguration.{path} of type" in problem for problem in told)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            HEAD.replace("v1beta1", "v1"),
+            'error failed to decode: no kind "KubeletConfiguration" is registered for version '
+            '"kubelet.config.k8s.io/v1" in scheme "pkg/kubelet/apis/config/scheme/scheme.go:33"',
+        ),
+        ("kind: KubeletConfiguration", "error failed to decode: Object 'apiVersion' is missing in 'kind: KubeletConf"),
+        ("maxPods: 3\n", "error failed to decode: Object 'Kind' is missing in 'maxPods: 3\n'"),
+        ("", 'config.yaml" was empty'),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_in_gos_words(tmp_path: Path, text: str, told: str) -> None:
+    [problem] = problems(tmp_path, text)
+    assert problem.startswith("failed to load kubelet config file, path: ") and told in problem
+
+
 def test_a_file_that_is_no_yaml_or_is_missing(tmp_path: Path) -> None:
     assert "failed to load kubelet config file" in problems(tmp_path, "a: [")[0]
     with pytest.raises(ConfigError):

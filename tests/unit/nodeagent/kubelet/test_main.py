@@ -40,8 +40,22 @@ def test_without_a_runtime_it_ends_and_says_where_it_looked(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     dial = f"dial unix {nobody}: connect: no such file or directory"
     assert done.stderr.splitlines()[-1].partition("] ")[2] == (
-        "failed to run Kubelet: validate service connection: validate CRI v1 runtime API for endpoint "
-        f'"unix://{nobody}": rpc error: code = Unavailable desc = connection error: desc = '
-        f'"transport: Error while dialing: {dial}"'
+        '"command failed" err="failed to run Kubelet: validate service connection: validate CRI v1 runtime API for '
+        rf"endpoint \"unix://{nobody}\": rpc error: code = Unavailable desc = connection error: desc = "
+        rf'\"transport: Error while dialing: {dial}\""'
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
+
+
+def test_what_is_wrong_with_its_file_is_logged_as_upstream_logs_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nmaxPods: many\n")
+    command = [sys.executable, "-m", "nodeagent.kubelet", f"--config={file}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    [line] = done.stderr.splitlines()
+    assert line[0] == "E" and done.returncode == 1
+    assert line.partition("] ")[2] == (
+        f'"command failed" err="failed to load kubelet config file, path: {file}, error: failed to load Kubelet config '
+        f"file {file}, error failed to decode: json: cannot unmarshal string into Go struct field "
+        'KubeletConfiguration.maxPods of type int32"'
+    )

@@ -11,9 +11,10 @@ import pytest
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.pods import MIRROR
 from nodeagent.kubelet import pods
+from nodeagent.kubelet.sources.manifests import BadManifest, parse_manifest
 from nodeagent.kubelet.sources.mirrors import MirrorManager, render_mirror
 from nodeagent.kubelet.sources.registry import PodRegistry
-from nodeagent.kubelet.sources.static import BadManifest, StaticSource, parse_manifest
+from nodeagent.kubelet.sources.static import StaticSource
 
 TEXT = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n"
 

@@ -19,12 +19,13 @@ DEFAULT_PORT = 10259
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig(ComponentConfig):
-    """What `wire.build` needs."""
+    """What `wire.build` needs. delay_cache: who does not lead follows nothing (delayCacheUntilActive)."""
 
     profiles: tuple[Profile, ...] = (Profile(),)
     percentage_of_nodes_to_score: int = 0
     extenders: tuple[ExtenderConfig, ...] = ()
     backoffs: Backoffs = DEFAULT_BACKOFFS
+    delay_cache: bool = False
     lease: LeaseAt = DEFAULT_LEASE_AT
 
 
@@ -50,6 +51,7 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
         percentage_of_nodes_to_score=file.percentage_of_nodes_to_score,
         extenders=file.extenders,
         backoffs=file.backoffs,
+        delay_cache=file.delay_cache,
         lease=LeaseAt(
             args.leader_elect_resource_namespace or file.lease.namespace,
             args.leader_elect_resource_name or file.lease.name,

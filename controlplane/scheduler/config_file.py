@@ -18,9 +18,9 @@ from controlplane.scheduler.queue import DEFAULT_BACKOFFS, Backoffs
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 
 _FIELDS = (
-    "apiVersion", "kind", "clientConnection", "enableContentionProfiling", "enableProfiling", "extenders",
-    "leaderElection", "parallelism", "percentageOfNodesToScore", "podInitialBackoffSeconds", "podMaxBackoffSeconds",
-    "profiles",
+    "apiVersion", "kind", "clientConnection", "delayCacheUntilActive", "enableContentionProfiling", "enableProfiling",
+    "extenders", "leaderElection", "parallelism", "percentageOfNodesToScore", "podInitialBackoffSeconds",
+    "podMaxBackoffSeconds", "profiles",
 )  # fmt: skip
 _ELECTION = (
     "leaseDuration", "renewDeadline", "retryPeriod", "leaderElect", "resourceLock", "resourceName", "resourceNamespace",
@@ -50,6 +50,7 @@ class FileConfig:
     profiles: tuple[Profile, ...] = (Profile(),)
     extenders: tuple[ExtenderConfig, ...] = ()
     backoffs: Backoffs = DEFAULT_BACKOFFS
+    delay_cache: bool = False
 
 
 def read_file(path: Path, problems: Problems) -> FileConfig:
@@ -109,6 +110,7 @@ def read_document(document: Mapping[str, Any], problems: Problems) -> FileConfig
         profiles=tuple(replace(each, fit=replace(each.fit, ignored=each.fit.ignored | ignored)) for each in profiles),
         extenders=extenders,
         backoffs=_backoffs(fields, document),
+        delay_cache=fields.switch("delayCacheUntilActive", document),
     )
 
 

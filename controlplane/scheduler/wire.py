@@ -115,13 +115,22 @@ class SchedulerDaemon:
 
             ready: dict[str, Check] = {"shutdown": staying, "sched-handler-sync": handlers_synced}
 
+            active = asyncio.Event()
+            if elector is None or not config.delay_cache:
+                active.set()
+
+            async def follow() -> None:
+                await active.wait()
+                await informers.run()
+
             async def lead() -> None:
+                active.set()
                 await informers.wait_synced()
                 self.glass_box.show([SchedulerLoop(loop, queue)])
                 log.info("scheduling pods of %s", ", ".join(frameworks))
                 await loop.run()
 
-            parts: list[Awaitable[None]] = [informers.run(), *(recorder.run() for recorder in recorders.values())]
+            parts: list[Awaitable[None]] = [follow(), *(recorder.run() for recorder in recorders.values())]
             parts.append(elector.run(lead) if elector is not None else lead())
             parts += port_parts(
                 config,

@@ -15,6 +15,8 @@ from apimachinery.client.config import load_kubeconfig
 from apimachinery.kit.metrics import REGISTRY
 from apimachinery.meta import objects, pods
 from controlplane.scheduler.config import SchedulerConfig
+from controlplane.scheduler.config_file import LeaseAt
+from controlplane.scheduler.profiles import Profile
 from controlplane.scheduler.wire import build as build_scheduler
 from tests.integration.simulation import Simulation, simulated_cluster
 from tests.integration.simulation import a_pod as pod
@@ -178,3 +180,20 @@ async def test_two_schedulers_at_once_bind_each_pod_once(cluster: Simulation) ->
     assert {name: nodes for name, nodes in places.items() if len(nodes) != 1} == {}
     spread = Counter(node for nodes in places.values() for node in nodes)
     assert set(spread) == {"worker-1", "worker-2"}
+
+
+async def test_who_fills_its_cache_as_the_leader_alone_schedules_then(cluster: Simulation) -> None:
+    client = load_kubeconfig(cluster.directory / "scheduler.conf")
+    late = SchedulerConfig(
+        client,
+        leader_elect=True,
+        delay_cache=True,
+        lease=LeaseAt(name="late"),
+        profiles=(Profile(scheduler_name="late"),),
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(build_scheduler(late).run(stop))
+    await cluster.client.create(PODS, pod("late", schedulerName="late"))
+    await bound(cluster, "late")
+    stop.set()
+    await task

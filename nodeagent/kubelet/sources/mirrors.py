@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from apimachinery.api.catalogue import NODES, PODS
 from apimachinery.client.rest import ApiUnreachable, Client
+from apimachinery.meta.go_print import quoted
 from apimachinery.meta.pods import MIRROR
 from apimachinery.meta.status import ApiError, is_already_exists, is_conflict, is_not_found
 from nodeagent.kubelet import pods
@@ -20,6 +21,7 @@ from .registry import PodRegistry
 log = logging.getLogger(__name__)
 
 _RETRY = 1.0
+_RETRY_MAX = 60.0  # about as often as upstream's passes over a pod
 
 
 def render_mirror(pod: Pod, node_uid: str) -> Pod:
@@ -50,7 +52,9 @@ class MirrorManager:
     ) -> None:
         self._synced, self._ending = synced, ending
         self._client, self._registry, self._node = client, registry, node
-        self._kick = asyncio.Event()
+        self._kick, self._refused = asyncio.Event(), False
+        self.pause = _RETRY
+        """Seconds until what could not be done is tried again; doubled as long as something is refused."""
 
     def kick(self) -> None:
         self._kick.set()
@@ -59,13 +63,17 @@ class MirrorManager:
         """Reconcile on every change, and again while something could not be done, until cancelled."""
         while True:
             self._kick.clear()
-            done = False
+            self._refused, done = False, False
             try:
                 done = await self._reconcile()
-            except (ApiUnreachable, ApiError) as error:
+            except ApiUnreachable as error:
                 log.warning("Failed to reconcile mirror pods: %s", error)
+            except ApiError as error:
+                self._refused = True
+                log.warning("Failed to reconcile mirror pods: %s", error)
+            self.pause = min(2 * self.pause, _RETRY_MAX) if self._refused else _RETRY
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if done else _RETRY):
+                async with asyncio.timeout(None if done else self.pause):
                     await self._kick.wait()
 
     async def _reconcile(self) -> bool:
@@ -81,11 +89,19 @@ class MirrorManager:
             else:
                 await self._delete(mirror)
         missing = [pod for pod in self._registry.static() if self._registry.mirror_of(pod) is None]
-        if missing:
-            node = await self._client.get(NODES, self._node)
+        if missing and (node := await self._own_node()):
             for pod in missing:
                 done = await self._create(pod, node["metadata"]["uid"]) and done
         return done
+
+    async def _own_node(self) -> Pod | None:
+        """None for one that was removed from the cluster: then there are no mirrors."""
+        try:
+            return await self._client.get(NODES, self._node)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            return None
 
     def _stale(self, static: Pod, mirror: Pod) -> bool:
         wanted = pods.notes(static).get(pods.CONFIG_HASH)
@@ -97,7 +113,9 @@ class MirrorManager:
         except ApiError as error:
             if is_already_exists(error):
                 return True
-            log.warning("Failed creating a mirror pod for %s: %s", pods.describe(pod), error)
+            self._refused = True
+            told, where = quoted(str(error)), quoted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}")
+            log.error('"Failed creating a mirror pod" err=%s pod=%s', told, where)
             return False
         return True
 

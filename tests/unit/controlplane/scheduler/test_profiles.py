@@ -291,14 +291,14 @@ def test_the_rest_of_the_file(tmp_path: Path) -> None:
     }  # fmt: skip
     found = read(
         tmp_path, podInitialBackoffSeconds=2, podMaxBackoffSeconds=30, parallelism=4, extenders=[extender],
-        enableProfiling=False, enableContentionProfiling=False,
+        delayCacheUntilActive=True, enableProfiling=False, enableContentionProfiling=False,
         profiles=[{"percentageOfNodesToScore": 7}],
     )  # fmt: skip
     assert [found.backoffs.after(tries) for tries in (1, 2, 3, 9)] == [2, 4, 8, 30]
     (one,) = found.extenders
     assert (one.url, one.timeout, one.weight, one.ignorable) == ("http://127.0.0.1:1/e", 1.5, 3, True)
     assert (one.managed, one.ignored) == ({"example.com/foo", "example.com/bar"}, {"example.com/foo"})
-    assert found.profiles[0].percentage == 7
+    assert found.profiles[0].percentage == 7 and found.delay_cache
     # What an extender takes upon itself does not refuse a node any more; what it only wants to hear of does.
     framework, snapshot = make_framework(found.profiles[0]), snapshot_of([node("n")], [])
     for resource, fits in (("example.com/foo", True), ("example.com/bar", False)):

@@ -10,6 +10,7 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from apimachinery.meta.pods import MIRROR
+from apimachinery.meta.status import not_found
 from nodeagent.kubelet import pods
 from nodeagent.kubelet.sources.manifests import BadManifest, parse_manifest
 from nodeagent.kubelet.sources.mirrors import MirrorManager, render_mirror
@@ -262,3 +263,44 @@ async def test_a_mirror_stays_until_nothing_of_its_pod_runs(text: str | None) ->
     assert await api.deleted.get() == "web-n"
     assert asked == ["web-n_default"] * 2
     loop.cancel()
+
+
+class Refusing:
+    """Has the node, if it `has`, and takes no pods."""
+
+    def __init__(self, has: bool) -> None:
+        self.has, self.asked = has, asyncio.Queue[str]()
+
+    async def get(self, resource: Any, name: str) -> dict[str, Any]:
+        self.asked.put_nowait("node")
+        if not self.has:
+            raise not_found(resource, name)
+        return {"metadata": {"uid": "node-uid"}}
+
+    async def create(self, _resource: Any, _pod: Any, namespace: str) -> None:
+        self.asked.put_nowait("pod")
+        raise not_found("namespaces", namespace)
+
+
+@pytest.mark.parametrize("has", [True, False])
+async def test_a_mirror_that_is_refused_is_tried_ever_less_often(caplog: pytest.LogCaptureFixture, has: bool) -> None:
+    registry, api = PodRegistry(), Refusing(has)
+    registry.set_static([parse_manifest(TEXT, "/m/web.yaml", "n", fine)])
+    client: Any = api
+    mirrors = MirrorManager(client, registry, "n", lambda: True, lambda _: False)
+    loop = asyncio.create_task(mirrors.run())
+    pauses = []
+    for _ in range(8):
+        assert await api.asked.get() == "node"
+        if has:
+            assert await api.asked.get() == "pod"
+        await asyncio.sleep(0)
+        pauses.append(mirrors.pause)
+        mirrors.kick()
+    loop.cancel()
+    if has:
+        assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+        told = '"Failed creating a mirror pod" err="namespaces \\"default\\" not found" pod="default/web-n"'
+        assert caplog.messages[0] == told
+    else:
+        assert not caplog.messages, "nobody misses it"

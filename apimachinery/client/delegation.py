@@ -20,8 +20,9 @@ from multidict import CIMultiDictProxy
 
 from apimachinery.api.catalogue import SUBJECTACCESSREVIEWS, TOKENREVIEWS
 from apimachinery.client.rest import ApiUnreachable, Client
-from apimachinery.client.trust import Trust, User
+from apimachinery.client.trust import NO_PROOF, Trust, User
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.handshake import is_verified
 from apimachinery.meta import status
 from apimachinery.meta.status import ApiError
 
@@ -48,7 +49,8 @@ class Gate:
         self._verdicts: OrderedDict[object, tuple[float, str | None]] = OrderedDict()
 
     async def authenticate(self, certificate: bytes | None, headers: CIMultiDictProxy[str]) -> User:
-        """Who asks: ANONYMOUS for whoever tries no proof. certificate: DER, verified by TLS.
+        """Who asks: ANONYMOUS for whoever tries no proof. certificate: as of
+        `shown_certificate`.
 
         Raises ApiError 401 when there are proofs and none holds.
         """
@@ -121,10 +123,12 @@ class Gate:
 
 
 def shown_certificate(request: web.BaseRequest) -> bytes | None:
-    """DER of the certificate that the client of a request showed; None when it showed none that TLS verified."""
+    """DER of the certificate that the client of a request showed, or NO_PROOF; None when it showed none."""
     session = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
-    der: bytes | None = session.getpeercert(binary_form=True) if session is not None else None
-    return der
+    if session is None:
+        return None
+    der: bytes | None = session.getpeercert(binary_form=True)
+    return der if der is None or is_verified(session) else NO_PROOF
 
 
 def undecided(request: web.BaseRequest, error: NotDecided) -> web.Response:

@@ -18,9 +18,13 @@ from urllib.parse import unquote
 
 from multidict import CIMultiDictProxy
 
+from apimachinery.kit.handshake import accept_unverified
+
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+NO_PROOF = b""
+"""Instead of a certificate that was shown and is of no authority."""
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 
 
@@ -99,14 +103,18 @@ class Trust:
         return cls(front, client_ca)
 
     def ask_clients(self, context: ssl.SSLContext) -> None:
-        """Let a server ask for certificates of either authority. Raises ssl.SSLError for what is no PEM."""
+        """Let a server ask for certificates of either authority; others are for `is_verified` to find. Raises
+        ssl.SSLError for what is no PEM."""
         for authority in (self.front.ca if self.front is not None else "", self.client_ca):
             if authority:
                 context.load_verify_locations(cadata=authority)
         context.verify_mode = ssl.CERT_OPTIONAL
+        accept_unverified(context)
 
     def user(self, certificate: bytes, headers: CIMultiDictProxy[str], now: datetime) -> User | None:
-        """Whom a request is from. certificate: DER, verified by TLS. None: it proves nothing (any more)."""
+        """Whom a request is from; None: nothing is proven. certificate: DER that TLS verified, or NO_PROOF."""
+        if certificate == NO_PROOF:
+            return None
         from cryptography import x509  # seven megabytes, for whoever shows a certificate
 
         try:

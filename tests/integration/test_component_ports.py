@@ -199,6 +199,19 @@ def _answered(cluster: Cluster, token: str) -> Answer | None:
     return answer if answer.code == 200 else None
 
 
+def test_a_certificate_of_nobodys_authority_proves_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    pair = Authority.create("kubernetes").issue("admin", orgs=("system:masters",), client=True)
+    (tmp_path / "crt").write_bytes(pair.cert_pem)
+    (tmp_path / "key").write_bytes(pair.key_pem)
+    foreign = tls.unverified_client_context(tmp_path / "crt", tmp_path / "key")
+    refused = cluster.ask("scheduler", "/metrics", foreign)
+    assert (refused.code, refused.json["message"]) == (401, "Unauthorized")
+    admin = cluster.api.request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}})
+    token = admin.json["status"]["token"]
+    beside = cluster.ask("scheduler", "/metrics", foreign, as_bearer(token))
+    assert beside.code == 403, "a token counts all the same"
+
+
 def test_only_the_front_proxy_names_others(cluster: Cluster) -> None:
     named = {"X-Remote-User": "eve", "X-Remote-Group": "system:masters"}
     assert cluster.ask("scheduler", "/metrics", headers=named).code == 403

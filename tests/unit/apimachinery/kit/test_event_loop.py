@@ -38,18 +38,20 @@ async def _connected(server: asyncio.Server) -> socket.socket:
     return sock
 
 
+async def _handshake(sock: socket.socket) -> None:
+    loop, context = asyncio.get_running_loop(), ssl.create_default_context()
+    await loop.create_connection(asyncio.Protocol, sock=sock, ssl=context, server_hostname="x")
+
+
 def test_a_reset_handshake_leaves_the_socket_without_a_descriptor(runner: asyncio.Runner) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         async with await asyncio.start_server(_reset, "127.0.0.1", 0) as server:
             for _ in range(20):
                 sock = await _connected(server)
                 while not select.select([sock], [], [], 0)[0]:  # until it is reset, before any byte of TLS
                     await asyncio.sleep(0)
                 with pytest.raises(ConnectionResetError):
-                    await loop.create_connection(
-                        asyncio.Protocol, sock=sock, ssl=ssl.create_default_context(), server_hostname="x"
-                    )
+                    await _handshake(sock)
                 assert sock.fileno() == -1
 
     runner.run(main())
@@ -57,14 +59,11 @@ def test_a_reset_handshake_leaves_the_socket_without_a_descriptor(runner: asynci
 
 def test_a_connection_that_is_broken_off_leaves_the_socket_without_a_descriptor(runner: asyncio.Runner) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         async with await asyncio.start_server(_nothing, "127.0.0.1", 0) as server:
             sock = await _connected(server)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await loop.create_connection(
-                        asyncio.Protocol, sock=sock, ssl=ssl.create_default_context(), server_hostname="x"
-                    )
+                    await _handshake(sock)
             assert sock.fileno() == -1
 
     runner.run(main())

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from apimachinery.kit.clock import Clock
+from apimachinery.kit.net_words import joined
 from apimachinery.meta.go_print import plain, quoted
 from nodeagent.cri.client import RuntimeService
 from nodeagent.cri.errors import RuntimeCallError
-from nodeagent.kubelet.probes.connect import BodyProblem, ConnectProblem, NotTls, address, http_get
+from nodeagent.kubelet.probes.connect import BodyProblem, ConnectProblem, NotTls, http_get
 from nodeagent.kubelet.probes.target import resolve_port
 
 _AGENT = "kube-lifecycle/1.32"
@@ -85,7 +86,7 @@ async def _get(action: Mapping[str, Any], host: str, port: int, timeout: float |
             pass
         except ConnectProblem:
             raise refused from None
-        told = f"request to HTTPS lifecycle hook {address(host, port)} got HTTP response, retry with HTTP succeeded"
+        told = f"request to HTTPS lifecycle hook {joined(host, port)} got HTTP response, retry with HTTP succeeded"
         say("Warning", "LifecycleHTTPFallback", told)
 
 

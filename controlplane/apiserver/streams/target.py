@@ -38,7 +38,7 @@ class Target(Struct, frozen=True):
     @property
     def authority(self) -> str:
         """`host:port`, with an IPv6 address in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return net_words.joined(self.host, self.port)
 
     def url(self, path: str, query: str = "") -> URL:
         """The URL of an (encoded) path and an (encoded) query there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from apimachinery.kit import net_words
 from apimachinery.meta import labels
 from controlplane.apiserver.tables.columns import (
     NONE,
@@ -65,13 +66,9 @@ def print_endpoints(obj: Object, now: datetime) -> list[Cell]:
     for subset in obj.get("subsets") or []:
         for port in subset.get("ports") or [{}]:
             for address in subset.get("addresses") or []:
-                found.append(_host_port(address["ip"], port["port"]) if port.get("port") else address["ip"])
+                found.append(net_words.joined(address["ip"], port["port"]) if port.get("port") else address["ip"])
     # Subsets without one that is ready leave it empty, as upstream.
     return [name(obj), _some(found) if obj.get("subsets") else NONE, age(obj, now)]
-
-
-def _host_port(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 def _some(found: list[str]) -> str:

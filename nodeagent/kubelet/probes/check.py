@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from apimachinery.kit.net_words import joined
 from apimachinery.kit.protowire import encode_strings, fields
 from apimachinery.meta.go_print import quoted
 from apimachinery.meta.times import format_duration
@@ -105,7 +106,7 @@ async def _exec(runtime: RuntimeService, command: list[str], container_id: str, 
 
 async def _grpc(host: str, port: int, service: str, timeout: float) -> Answer:
     """grpc.health.v1.Health/Check (GRPC Health Checking Protocol): SERVING is 1."""
-    target, within = f"[{host}]:{port}" if ":" in host else f"{host}:{port}", format_duration(timeout)
+    target, within = joined(host, port), format_duration(timeout)
     options = (("grpc.enable_http_proxy", 0), ("grpc.primary_user_agent", "kube-probe/1.32"))
     channel = grpc.aio.insecure_channel(target, options=options)
     deadline = asyncio.get_running_loop().time() + timeout

@@ -16,11 +16,12 @@ from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
+from apimachinery.kit.net_words import joined
 from apimachinery.meta.go_print import quoted
 
 from .reading import BadHead, BodyProblem, read_body, read_head
 
-__all__ = ["BodyProblem", "ConnectProblem", "NotTls", "address", "http_get", "tcp_connect"]
+__all__ = ["BodyProblem", "ConnectProblem", "NotTls", "http_get", "tcp_connect"]
 
 _REDIRECTS = 10
 _REDIRECTING = frozenset({301, 302, 303, 307, 308})
@@ -55,7 +56,7 @@ async def tcp_connect(host: str, port: int, timeout: float) -> None:
         async with asyncio.timeout(timeout):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        raise ConnectProblem(f"dial tcp {address(host, port)}: i/o timeout") from None
+        raise ConnectProblem(f"dial tcp {joined(host, port)}: i/o timeout") from None
     except OSError as error:
         raise ConnectProblem(_undialled(host, port, error)) from None
     writer.close()
@@ -99,7 +100,7 @@ def _url(action: Mapping[str, Any], host: str, port: int) -> str:
     if not _CONTROL.search(path) and not _BAD_ESCAPE.search(path):
         parts = urlsplit(path)
     scheme, root = str(action.get("scheme") or "HTTP").lower(), "" if parts.path.startswith("/") else "/"
-    return parts._replace(scheme=scheme, netloc=address(host, port), path=root + _escaped(parts.path)).geturl()
+    return parts._replace(scheme=scheme, netloc=joined(host, port), path=root + _escaped(parts.path)).geturl()
 
 
 def _escaped(path: str) -> str:
@@ -159,15 +160,10 @@ def _canonical(name: str) -> str:
     return "-".join(word.capitalize() for word in name.split("-"))
 
 
-def address(host: str, port: int) -> str:
-    """Both as Go joins them."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _undialled(host: str, port: int, error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"dial tcp: lookup {host}: no such host"
-    return f"dial tcp {address(host, port)}: connect: {_reason(error)}"
+    return f"dial tcp {joined(host, port)}: connect: {_reason(error)}"
 
 
 def _broken(url: str, error: OSError, writer: asyncio.StreamWriter | None) -> ConnectProblem:
@@ -181,7 +177,7 @@ def _broken(url: str, error: OSError, writer: asyncio.StreamWriter | None) -> Co
     if error.errno is None:  # the connection ended amid a handshake
         return ConnectProblem(f'Get "{url}": EOF')
     ends = [writer.get_extra_info(name) for name in ("sockname", "peername")] if writer is not None else []
-    where = f" tcp {'->'.join(address(*end[:2]) for end in ends)}:" if all(ends) and ends else ":"
+    where = f" tcp {'->'.join(joined(*end[:2]) for end in ends)}:" if all(ends) and ends else ":"
     return ConnectProblem(f'Get "{url}": read{where} read: {_reason(error)}')
 
 

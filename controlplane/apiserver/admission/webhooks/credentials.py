@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from apimachinery.client.config import ClientConfig, load_users
+from apimachinery.kit.net_words import joined
 
 _USUAL_PORT = 443
 _ANYBODY = "*"
@@ -30,7 +31,7 @@ class Credentials(Struct, frozen=True):
 
 
 def _names(host: str, port: int) -> Iterator[str]:
-    for target in (f"[{host}]:{port}" if ":" in host else f"{host}:{port}", *([host] if port == _USUAL_PORT else [])):
+    for target in (joined(host, port), *([host] if port == _USUAL_PORT else [])):
         yield target
         _, *rest = target.split(".")
         for begin in range(len(rest)):

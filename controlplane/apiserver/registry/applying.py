@@ -76,23 +76,23 @@ def plan_apply(live: Object, config: Object, schema: PatchMeta, applier: Applier
     changed, gone = field_sets.changes_between(live, merged, schema)
     # A null is a value too: what it takes away it takes from whoever had it.
     taken = changed | gone & wanted
-    return settle(live, merged, config, others, before, lambda _: (taken, gone), applier, schema)
+    return settle(live, merged, config, wanted, others, before, lambda _: (taken, gone), applier, schema)
 
 
 def settle(
     live: Object,
     merged: Object,
     config: Object,
+    wanted: Fields,
     others: list[Object],
     before: Fields | None,
     changes: Callable[[Object], tuple[Fields, Fields]],
     applier: Applier,
     schema: PatchMeta,
 ) -> tuple[Object, list[Object]]:
-    """The outcome of an apply that makes `merged`. others: the entries that are not the applier's. before: what it
-    owned in its version (None: the entries change anyway). changes: what is taken from an entry, and what is gone for
-    it."""
-    wanted = field_sets.fields_of(config, schema)
+    """The outcome of an apply that makes `merged`. wanted: the fields of `config`. others: the entries that are not the
+    applier's. before: what it owned in its version (None: the entries change anyway). changes: what is taken from an
+    entry, and what is gone for it."""
     left = _without_conflicts(others, changes, applier, live, schema)
     if applier.manager == KUBECTL:
         _keep_last_applied(merged, config)

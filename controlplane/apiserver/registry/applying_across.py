@@ -40,7 +40,7 @@ async def plan_apply_across(
 
     same = len(known) == len(entries) and all(entry.get("apiVersion") == applier.api_version for entry in own)
     before = union(own) if same else None
-    return settle(live, merged, config, others, before, changes, applier, schema)
+    return settle(live, merged, config, wanted, others, before, changes, applier, schema)
 
 
 async def _pruned(

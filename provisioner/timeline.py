@@ -20,6 +20,7 @@ _COLOURS = {
     "kubelet": "green",
     "kube-proxy": "yellow",
 }
+_CONTROLLERS = "system:serviceaccount:kube-system:"
 _HOW = {"ADDED": "creates", "MODIFIED": "changes", "DELETED": "deletes"}
 _ASKED = {"create": "creates", "delete": "deletes", "deletecollection": "deletes"}
 _INDENT_MAX = 8
@@ -82,7 +83,10 @@ def _request(step: Step) -> Text:
     detail = step.detail
     agent = str(detail["agent"]).partition("/")[0]
     below = f"/{detail['subresource']}" if detail["subresource"] else ""
-    who = detail["user"] if agent in ("", detail["user"].removeprefix("system:")) else f"{detail['user']} ({agent})"
+    who = detail["user"]
+    controller = who.startswith(_CONTROLLERS) and agent == "kube-controller-manager"
+    if not controller and agent not in ("", who.removeprefix("system:")):
+        who = f"{who} ({agent})"
     verb = _HOW.get(detail["how"]) or _ASKED.get(detail["verb"], "changes")
     if detail["subresource"] == "binding":
         verb = "binds"

@@ -16,8 +16,8 @@ from .rest import ApiUnreachable, Body, Client
 class FencedClient(Client):
     """Reads always; writes while `holds()`. Otherwise a write raises ApiUnreachable and nothing is sent."""
 
-    def __init__(self, config: ClientConfig, user_agent: str, holds: Callable[[], bool]) -> None:
-        super().__init__(config, user_agent)
+    def __init__(self, config: ClientConfig, program: str, holds: Callable[[], bool], *, agent_tail: str = "") -> None:
+        super().__init__(config, program, agent_tail=agent_tail)
         self._holds = self._may_write = holds
 
     async def _sent(

@@ -15,6 +15,7 @@ from apimachinery.api.catalogue import Resource
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.tasks import cancel_and_wait
 from apimachinery.kit.trace import current
+from apimachinery.meta import build
 from apimachinery.meta.status import ApiError
 
 from .config import ClientConfig
@@ -57,10 +58,11 @@ class Client:
     # Asked when the bytes of a write are about to go; None: they always may.
     _may_write: Callable[[], bool] | None = None
 
-    def __init__(self, config: ClientConfig, user_agent: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, config: ClientConfig, program: str, *, timeout: float = 30.0, agent_tail: str = "") -> None:
+        """program: what the User-Agent begins with. timeout: seconds for an answer. agent_tail: what it ends with."""
         self.config = config
         self._metrics = RequestMetrics(config.server)
-        self._user_agent = user_agent
+        self._user_agent = build.user_agent(program) + agent_tail
         self._timeout = timeout
         self._connections: Connections | None = None
         self._watches: set[Stream] = set()
@@ -93,8 +95,7 @@ class Client:
                 self._retiring.discard(task)
 
     def _made(self) -> Connections:
-        headers = f"User-Agent: {self._user_agent}\r\nAccept: application/json\r\n"
-        return Connections(self.config.server, self.config.ssl_context(), headers)
+        return Connections(self.config.server, self.config.ssl_context(), "Accept: application/json\r\n")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -322,9 +323,10 @@ class Client:
         return self._connections
 
     def _identity(self) -> str:
-        """The header that says who we are, where the certificate does not."""
+        """The headers that say who we are: what program, and whose, where the certificate does not."""
         token = self.config.bearer()
-        return f"Authorization: Bearer {''.join(token.split())}\r\n" if token else ""
+        bearer = f"Authorization: Bearer {''.join(token.split())}\r\n" if token else ""
+        return f"User-Agent: {self._user_agent}\r\n{bearer}"
 
     def _note(self, error: Exception) -> None:
         # A stream that broke says nothing about the server: only one that cannot be reached is silent.

@@ -46,6 +46,12 @@ def version_info() -> dict[str, Any]:
     }
 
 
+def user_agent(program: str) -> str:
+    """How a component names itself to the API server (rest.DefaultKubernetesUserAgent)."""
+    info = version_info()
+    return f"{program}/{info['gitVersion']} ({info['platform']}) kubernetes/{info['gitCommit'][:7] or 'unknown'}"
+
+
 def show_build(info: Mapping[str, str]) -> None:
     """Show what /version tells (`gitVersion`, `major`, …). What is not known is an empty label."""
     _BUILD.labels(*(info.get(key, "") for key in _LABELS.values())).set(1)

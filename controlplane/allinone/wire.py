@@ -81,6 +81,7 @@ class ControlPlane:
                 signing_duration=config.signing_duration,
                 token_key=pki / "sa.key",
                 controllers=("*", "bootstrap-signer-controller", "token-cleaner-controller"),
+                use_service_account_credentials=True,
             ),
             self._clock,
         )

@@ -7,7 +7,7 @@ from apimachinery.kit.flags import Kind, integer
 from apimachinery.meta.common_flags import duration
 
 # One worker is enough there, or another component's work.
-_CONCURRENT = ("service", "serviceaccount-token", "ttl-after-finished", "validating-admission-policy-status")
+_CONCURRENT = ("service", "serviceaccount-token", "validating-admission-policy-status")
 _PERIODS = (
     "attach-detach-reconcile-sync-period", "controller-start-interval", "endpoint-updates-batch-period",
     "endpointslice-updates-batch-period", "min-resync-period", "mirroring-endpointslice-updates-batch-period",
@@ -33,7 +33,6 @@ ACCEPTED: dict[str, Kind] = {
     "mirroring-max-endpoints-per-subset": integer,
     "pv-recycler-pod-template-filepath-hostpath": str,
     "pv-recycler-pod-template-filepath-nfs": str,
-    "use-service-account-credentials": boolean,  # one identity serves every controller
     **{f"concurrent-{what}-syncs": integer for what in _CONCURRENT},
     **dict.fromkeys(_PERIODS, duration),
     **{f"pv-recycler-{what}": integer for what in _RECYCLER},

@@ -60,6 +60,7 @@ _FORMER = {
     "replicaset": "replicaset-controller",
     "statefulset": "statefulset-controller",
     "ttl": "ttl-controller",
+    "ttl-after-finished": "ttl-after-finished-controller",
     "nodeipam": "node-ipam-controller",
     "nodelifecycle": "node-lifecycle-controller",
     "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
@@ -95,6 +96,7 @@ class ControllersConfig(ComponentConfig):
     signing: the authorities that sign certificate requests; signing_duration: how long their certificates hold at
     most. token_key: file of the key that signs tokens which are kept in Secrets; legacy_token_period: how long those
     may be unused.
+    use_service_account_credentials: every controller asks in the name of a service account of its own.
     workers: by controller, how many objects it works on at once.
     Eviction rates are nodes a second; hpa_down_window: how long a recommendation counts against scaling down.
     """
@@ -127,6 +129,7 @@ class ControllersConfig(ComponentConfig):
     signing_duration: float = 365 * 86400.0
     token_key: Path | None = None
     legacy_token_period: float = 365 * 86400.0
+    use_service_account_credentials: bool = False
 
     def enabled(self, name: str, *, by_default: bool) -> bool:
         """Tell whether `--controllers` asks for the controller: `name`, `-name`, or `*` for the default ones."""
@@ -191,6 +194,7 @@ def parse(argv: Sequence[str]) -> ControllersConfig:
         signing_duration=seconds["--cluster-signing-duration"],
         token_key=args.service_account_private_key_file,
         legacy_token_period=seconds["--legacy-service-account-token-clean-up-period"],
+        use_service_account_credentials=args.use_service_account_credentials,
     )
 
 
@@ -212,6 +216,10 @@ def _parser() -> FlagParser:
     add("--node-cidr-mask-size-ipv6", type=int, help="the same on a dual-stack cluster")
     add("--service-cluster-ip-range", default="")
     add("--service-account-private-key-file", type=Path)
+    add(
+        "--use-service-account-credentials", type=boolean, nargs="?", const=True, default=False,
+        help="every controller asks in the name of a service account of its own in kube-system",
+    )  # fmt: skip
     add("--root-ca-file", type=Path, help="published to every namespace as ConfigMap kube-root-ca.crt")
     config_signing.add_flags(parser)
     config_workers.add_flags(parser)

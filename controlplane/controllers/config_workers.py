@@ -52,6 +52,9 @@ WORKERS = {
         "concurrent-resource-quota", 5, "ResourceQuotaController", "ConcurrentResourceQuota"
     ),
     "statefulset-controller": Workers("concurrent-statefulset", 5, "StatefulSetController", "ConcurrentStatefulSet"),
+    "ttl-after-finished-controller": Workers(
+        "concurrent-ttl-after-finished", 5, "TTLAfterFinishedController", "ConcurrentTTL"
+    ),
 }  # fmt: skip
 """By controller; without the ending -syncs and Syncs."""
 

@@ -39,6 +39,7 @@ def _sections(config: ControllersConfig) -> dict[str, dict[str, Any]]:
             "NodeMonitorPeriod": format_duration(config.node_monitor_period),
             "ClusterCIDR": _joined(config.cluster_cidr, config.second_cluster_cidr),
             "AllocateNodeCIDRs": config.cluster_cidr is not None,
+            "UseServiceAccountCredentials": config.use_service_account_credentials,
         },
         "AttachDetachController": {"DisableForceDetachOnTimeout": config.disable_force_detach},
         "CSRSigningController": _signing(config),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any
 
 from apimachinery.api.catalogue import PODS, Resource
 from apimachinery.cache.informer import Informer, without_managed_fields
 from apimachinery.cache.lister import Lister
-from apimachinery.client.rest import Client
+from apimachinery.client.accounts import Accounts
+from apimachinery.client.rest import ApiUnreachable, Client
 from apimachinery.controller.context import BaseContext
 from apimachinery.controller.owners import controller_of
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import objects, pods
 from apimachinery.meta.labels import Selector
+from apimachinery.meta.status import ApiError
 from controlplane.controllers.config import ControllersConfig
+
+log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
@@ -29,11 +35,33 @@ _DROPPED_OF_CONTAINERS = (
 
 
 class Context(BaseContext):
-    """Shared parts of the controllers, with the informers as they index them."""
+    """Shared parts of the controllers, with the informers as they index them.
 
-    def __init__(self, client: Client, config: ControllersConfig, clock: Clock) -> None:
+    reader: asks in the name of the informers, for what a controller reads from them elsewhere, and not here.
+    """
+
+    def __init__(
+        self, client: Client, config: ControllersConfig, clock: Clock, accounts: Accounts | None = None
+    ) -> None:
         super().__init__(client, clock)
-        self.config = config
+        self.config, self.reader, self._accounts = config, client, accounts
+
+    def of(self, account: str) -> Context:
+        """The same parts for a controller whose requests and events are those of a service account of its own; where
+        accounts are not used, or it has none: this context."""
+        if self._accounts is None or not account:
+            return self
+        own = copy(self)
+        own.client = self._accounts.client(account)
+        return own
+
+    async def make_accounts(self) -> None:
+        """Create the accounts that controllers were given. One that cannot be made now is made when it is needed."""
+        if self._accounts is not None:
+            try:
+                await self._accounts.make()
+            except (ApiError, ApiUnreachable) as error:
+                log.warning("service accounts of controllers: %s", error)
 
     def informer(self, resource: Resource) -> Informer:
         """Return the shared informer of a kind, over all namespaces."""

@@ -42,6 +42,7 @@ from controlplane.controllers.statefulset import StatefulSetController
 from controlplane.controllers.taint_eviction import TaintEvictionController
 from controlplane.controllers.token_cleaner import TokenCleaner
 from controlplane.controllers.ttl import TtlController
+from controlplane.controllers.ttl_after_finished import TtlAfterFinished
 from controlplane.controllers.volume_binder import VolumeBinder
 from controlplane.controllers.volume_expand import VolumeExpander
 
@@ -52,9 +53,14 @@ def _always(config: ControllersConfig) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """One controller: how it is called, how it is made, and what the configuration must hold for it to make sense."""
+    """One controller: how it is called, in whose name it asks, how it is made, and what the configuration must hold for
+    it to make sense.
+
+    account: its service account in kube-system; "" for the manager itself, as where tokens are what it makes.
+    """
 
     name: str
+    account: str
     make: Callable[[Context], Runnable]
     possible: Callable[[ControllersConfig], bool] = _always
     by_default: bool = True
@@ -62,43 +68,56 @@ class Descriptor:
 
 # The garbage collector is last: it shares the informers that others asked for in full.
 DESCRIPTORS: tuple[Descriptor, ...] = (
-    Descriptor("serviceaccount-controller", ServiceAccountController),
-    Descriptor("root-ca-certificate-publisher-controller", RootCAPublisher, lambda c: c.root_ca is not None),
-    Descriptor("namespace-controller", NamespaceController),
-    Descriptor("resourcequota-controller", ResourceQuotaController),
-    Descriptor("deployment-controller", DeploymentController),
-    Descriptor("replicaset-controller", ReplicaSetController),
-    Descriptor("replicationcontroller-controller", ReplicationControllerController),
-    Descriptor("daemonset-controller", DaemonSetController),
-    Descriptor("job-controller", JobController),
-    Descriptor("cronjob-controller", CronJobController),
-    Descriptor("statefulset-controller", StatefulSetController),
-    Descriptor("horizontal-pod-autoscaler-controller", PodAutoscaler),
-    Descriptor("disruption-controller", DisruptionController),
-    Descriptor("endpointslice-controller", EndpointSliceController),
-    Descriptor("endpoints-controller", EndpointsController),
-    Descriptor("endpointslicemirroring-controller", EndpointSliceMirroring),
-    Descriptor("node-ipam-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),
-    Descriptor("node-lifecycle-controller", NodeLifecycleController),
-    Descriptor("taint-eviction-controller", TaintEvictionController),
-    Descriptor("ttl-controller", TtlController),
-    Descriptor("clusterrole-aggregation-controller", ClusterRoleAggregation),
-    Descriptor("persistentvolume-binder-controller", VolumeBinder),
-    Descriptor("persistentvolume-attach-detach-controller", AttachDetach),
-    Descriptor("persistentvolume-expander-controller", VolumeExpander),
-    Descriptor("ephemeral-volume-controller", EphemeralVolumes),
-    Descriptor("local-path-provisioner-controller", LocalPathProvisioner),
-    Descriptor("persistentvolumeclaim-protection-controller", ClaimProtection),
-    Descriptor("persistentvolume-protection-controller", VolumeProtection),
-    Descriptor("serviceaccount-token-controller", ServiceAccountTokens, lambda c: c.token_key is not None),
-    Descriptor("legacy-serviceaccount-token-cleaner-controller", LegacyTokenCleaner),
-    Descriptor("certificatesigningrequest-approving-controller", CertificateApprover),
-    Descriptor("certificatesigningrequest-signing-controller", CertificateSigner, lambda c: bool(c.signing)),
-    Descriptor("certificatesigningrequest-cleaner-controller", CertificateCleaner),
-    Descriptor("bootstrap-signer-controller", BootstrapSigner, by_default=False),
-    Descriptor("token-cleaner-controller", TokenCleaner, by_default=False),
-    Descriptor("pod-garbage-collector-controller", PodGarbageCollector),
-    Descriptor("garbage-collector-controller", GarbageCollector),
+    Descriptor("serviceaccount-controller", "service-account-controller", ServiceAccountController),
+    Descriptor(
+        "root-ca-certificate-publisher-controller",
+        "root-ca-cert-publisher",
+        RootCAPublisher,
+        lambda c: c.root_ca is not None,
+    ),
+    Descriptor("namespace-controller", "namespace-controller", NamespaceController),
+    Descriptor("resourcequota-controller", "resourcequota-controller", ResourceQuotaController),
+    Descriptor("deployment-controller", "deployment-controller", DeploymentController),
+    Descriptor("replicaset-controller", "replicaset-controller", ReplicaSetController),
+    Descriptor("replicationcontroller-controller", "replication-controller", ReplicationControllerController),
+    Descriptor("daemonset-controller", "daemon-set-controller", DaemonSetController),
+    Descriptor("job-controller", "job-controller", JobController),
+    Descriptor("ttl-after-finished-controller", "ttl-after-finished-controller", TtlAfterFinished),
+    Descriptor("cronjob-controller", "cronjob-controller", CronJobController),
+    Descriptor("statefulset-controller", "statefulset-controller", StatefulSetController),
+    Descriptor("horizontal-pod-autoscaler-controller", "horizontal-pod-autoscaler", PodAutoscaler),
+    Descriptor("disruption-controller", "disruption-controller", DisruptionController),
+    Descriptor("endpointslice-controller", "endpointslice-controller", EndpointSliceController),
+    Descriptor("endpoints-controller", "endpoint-controller", EndpointsController),
+    Descriptor("endpointslicemirroring-controller", "endpointslicemirroring-controller", EndpointSliceMirroring),
+    Descriptor("node-ipam-controller", "node-controller", NodeIpamController, lambda c: c.cluster_cidr is not None),
+    Descriptor("node-lifecycle-controller", "node-controller", NodeLifecycleController),
+    Descriptor("taint-eviction-controller", "node-controller", TaintEvictionController),
+    Descriptor("ttl-controller", "ttl-controller", TtlController),
+    Descriptor("clusterrole-aggregation-controller", "clusterrole-aggregation-controller", ClusterRoleAggregation),
+    Descriptor("persistentvolume-binder-controller", "persistent-volume-binder", VolumeBinder),
+    Descriptor("persistentvolume-attach-detach-controller", "attachdetach-controller", AttachDetach),
+    Descriptor("persistentvolume-expander-controller", "expand-controller", VolumeExpander),
+    Descriptor("ephemeral-volume-controller", "ephemeral-volume-controller", EphemeralVolumes),
+    Descriptor("local-path-provisioner-controller", "local-path-provisioner", LocalPathProvisioner),
+    Descriptor("persistentvolumeclaim-protection-controller", "pvc-protection-controller", ClaimProtection),
+    Descriptor("persistentvolume-protection-controller", "pv-protection-controller", VolumeProtection),
+    Descriptor("serviceaccount-token-controller", "", ServiceAccountTokens, lambda c: c.token_key is not None),
+    Descriptor(
+        "legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner", LegacyTokenCleaner
+    ),
+    Descriptor("certificatesigningrequest-approving-controller", "certificate-controller", CertificateApprover),
+    Descriptor(
+        "certificatesigningrequest-signing-controller",
+        "certificate-controller",
+        CertificateSigner,
+        lambda c: bool(c.signing),
+    ),
+    Descriptor("certificatesigningrequest-cleaner-controller", "certificate-controller", CertificateCleaner),
+    Descriptor("bootstrap-signer-controller", "bootstrap-signer", BootstrapSigner, by_default=False),
+    Descriptor("token-cleaner-controller", "token-cleaner", TokenCleaner, by_default=False),
+    Descriptor("pod-garbage-collector-controller", "pod-garbage-collector", PodGarbageCollector),
+    Descriptor("garbage-collector-controller", "generic-garbage-collector", GarbageCollector),
 )
 
 

@@ -27,7 +27,6 @@ from controlplane.controllers.job_plan import (
     Counts,
     JobPlan,
     count,
-    expire_in,
     finished,
     is_foreign,
     is_tracked,
@@ -85,7 +84,7 @@ class JobController:
         if finished(job) is not None or is_foreign(job):
             self._forget(key)
             await self._untrack(self._pods.by_index(BY_CONTROLLER, objects.uid(job)))
-            return await self._expire(job)
+            return None
         with observed.JobSync(job) as sync:
             return await self._step(key, job, sync)
 
@@ -230,20 +229,6 @@ class JobController:
                     raise
 
         await asyncio.gather(*(one(pod) for pod in counted))
-
-    async def _expire(self, job: Object) -> float | None:
-        """Delete a finished Job whose time to live is over."""
-        left = None if objects.is_deleting(job) else expire_in(job, self._clock.now())
-        if left is None or left > 0:
-            return left
-        try:
-            await self._client.delete(
-                JOBS, objects.name(job), objects.namespace(job), uid=objects.uid(job), propagation="Foreground"
-            )
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
-        return None
 
     def _next_look(self, job: Object, plan: JobPlan) -> float | None:
         waits = [plan.wait] if plan.wait else []

@@ -6,7 +6,7 @@ the uncounted, then into the sums; of an indexed Job's successes the index is en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -300,15 +300,6 @@ def _restarts(pod: Object) -> int:
 def selector_of(job: Object) -> Object:
     """Return the Job's selector: its own, or its uid's, as the API server generates it."""
     return job["spec"].get("selector") or {"matchLabels": {"batch.kubernetes.io/controller-uid": objects.uid(job)}}
-
-
-def expire_in(job: Object, now: datetime) -> float | None:
-    """Return the seconds until a finished Job may be deleted (ttlSecondsAfterFinished, KEP-592); None for never."""
-    end: Mapping[str, Any] | None = finished(job)
-    ttl = job["spec"].get("ttlSecondsAfterFinished")
-    if end is None or ttl is None or not end.get("lastTransitionTime"):
-        return None
-    return max(0.0, int(ttl) - (now - times.parse(end["lastTransitionTime"])).total_seconds())
 
 
 def _true(job: Object, kind: str) -> Object | None:

@@ -68,7 +68,7 @@ class LegacyTokenCleaner:
     name = NAME
 
     def __init__(self, context: Context) -> None:
-        self._client, self._clock = context.client, context.clock
+        self._client, self._reader, self._clock = context.client, context.reader, context.clock
         self._period = timedelta(seconds=context.config.legacy_token_period)
         self._secrets = context.informers.get(SECRETS, field_selector=f"type={TYPE}").lister
         self._accounts = context.informer(SERVICEACCOUNTS).lister
@@ -108,7 +108,7 @@ class LegacyTokenCleaner:
 
     async def _named_by_pods(self, namespace: str) -> set[str]:
         """Asked, not looked up: the shared copy of pods does not hold what they name."""
-        listed = await self._client.list(PODS, namespace)
+        listed = await self._reader.list(PODS, namespace)
         return {name for pod in listed["items"] for plural, _, name in named(pod) if plural == "secrets"}
 
     async def _retire(self, secret: Object, now: datetime) -> None:

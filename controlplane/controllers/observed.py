@@ -1,5 +1,5 @@
-"""The stable metrics of single controllers, by upstream's names (pkg/controller/job/metrics, …/cronjob/metrics,
-…/nodelifecycle/metrics.go)."""
+"""The metrics of single controllers, by upstream's names (pkg/controller/job/metrics, …/cronjob/metrics,
+…/ttlafterfinished/metrics, …/nodelifecycle/metrics.go)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ _SKEW = Histogram(
     "cronjob_controller_job_creation_skew_duration_seconds",
     "[STABLE] Time between when a cronjob is scheduled to be run, and when the corresponding job is created",
     buckets=tuple(2**power for power in range(10)),
+)
+_EXPIRED = Histogram(
+    "ttl_after_finished_controller_job_deletion_duration_seconds",
+    "[ALPHA] The time it took to delete the job since it became eligible for deletion",
+    buckets=tuple(round(0.1 * 2**power, 1) for power in range(14)),
 )
 _EVICTIONS = Counter(
     "node_collector_evictions_total",
@@ -83,6 +88,11 @@ def job_written(job: Object, status: Object) -> None:
 def cronjob_started(seconds: float) -> None:
     """The Job of a run was created, so long after its time."""
     _SKEW.observe(seconds)
+
+
+def job_expired(seconds: float) -> None:
+    """A finished Job was deleted, so long after its time."""
+    _EXPIRED.observe(seconds)
 
 
 def node_evicted(zone: str) -> None:

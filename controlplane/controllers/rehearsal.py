@@ -42,6 +42,7 @@ KEYS: dict[str, Resource] = {
     "statefulset-controller": STATEFULSETS,
     "job-controller": JOBS,
     "job-controller: orphan pods": PODS,
+    "ttl-after-finished-controller": JOBS,
     "cronjob-controller": CRONJOBS,
     "horizontal-pod-autoscaler-controller": HORIZONTALPODAUTOSCALERS,
     "disruption-controller": PODDISRUPTIONBUDGETS,

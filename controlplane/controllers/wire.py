@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
+from apimachinery.client.accounts import Accounts
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
@@ -38,10 +39,12 @@ class ControllersDaemon:
         async with Client(config.client, NAME) as client:
             checks: dict[str, Check] = {}
 
-            async def lead(with_client: Client = client) -> None:
+            async def lead(leading: Client, holds: Callable[[], bool]) -> None:
                 # A controller that fails ends the process: what is asked about is that it was started.
                 checks.update((each.name, well) for each in enabled(config))
-                await run_controllers(Context(with_client, config, self._clock), self.glass_box)
+                async with Accounts(leading, NAME, holds, self._clock) as accounts:
+                    used = accounts if config.use_service_account_credentials else None
+                    await run_controllers(Context(leading, config, self._clock, used), self.glass_box)
 
             parts: list[Awaitable[None]] = []
             if config.leader_elect:
@@ -50,11 +53,11 @@ class ControllersDaemon:
 
                 async def lead_fenced() -> None:
                     async with FencedClient(config.client, NAME, elector.holds) as fenced:
-                        await lead(fenced)
+                        await lead(fenced, elector.holds)
 
                 parts.append(elector.run(lead_fenced))
             else:
-                parts.append(lead())
+                parts.append(lead(client, lambda: True))
             parts += port_parts(
                 config, NAME, self.glass_box, client, self._clock, stop, checks=checks, shown=shown(config)
             )
@@ -66,17 +69,19 @@ async def run_controllers(context: Context, glass_box: GlassBox) -> None:
     controllers = []
     loops = []
     for descriptor in enabled(context.config):
-        controller = descriptor.make(context)
+        own = context.of(descriptor.account)
+        controller = descriptor.make(own)
         controllers.append(controller)
         loops += [
             ControllerLoop(
                 loop,
-                rehearse_with(context, descriptor.make, controller, loop.name),
+                rehearse_with(own, descriptor.make, controller, loop.name),
                 namespaced=is_namespaced(loop.name),
             )
             for loop in loops_of(controller)
         ]
     glass_box.show(loops)
+    await context.make_accounts()
     await context.run(controllers)
 
 

@@ -145,7 +145,7 @@ class Manager:
     async def _run(self) -> None:
         while True:
             dead = asyncio.Event()
-            config = self._cluster.controllers.client
+            config = self._cluster.client.config  # without accounts for its controllers a manager needs every right
             async with FaultyClient(config, self._faults, self._dice, dead.set, self.writes) as client:
                 context = Context(client, self._cluster.controllers, self._clock)
                 running = asyncio.create_task(run_controllers(context, GlassBox(Trace("kube-controller-manager"))))

@@ -292,6 +292,7 @@ async def simulated_cluster(
             node_monitor_period=min(5.0, grace / 5),
             node_monitor_grace_period=grace,
             node_eviction_rate=eviction_rate,
+            use_service_account_credentials=True,
         )
         daemons = [build_controllers(controllers_config).run(stop)] if controllers else []
         if scheduler:

@@ -77,7 +77,8 @@ async def stepping(directory: Path, *paused: str) -> AsyncIterator[Stepped]:
     """paused: loops that do nothing by themselves from the beginning."""
     async with simulated_cluster(directory, controllers=False, scheduler=False) as cluster:
         made = Stepped(cluster)
-        async with Client(cluster.controllers.client, "kube-controller-manager") as client:
+        # Without accounts for its controllers a manager needs every right.
+        async with Client(cluster.client.config, "kube-controller-manager") as client:
             context = Context(client, cluster.controllers, made.clock)
             running = asyncio.create_task(run_controllers(context, made.box))
 

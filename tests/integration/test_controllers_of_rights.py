@@ -26,6 +26,7 @@ from apimachinery.api.catalogue import (
     SECRETS,
     SERVICEACCOUNTS,
 )
+from apimachinery.client.accounts import Accounts
 from apimachinery.client.rest import Client
 from apimachinery.controller.glassbox import GlassBox
 from apimachinery.kit.clock import SystemClock
@@ -56,8 +57,11 @@ async def idle(tmp_path: Path) -> AsyncIterator[Simulation]:
 @contextlib.asynccontextmanager
 async def controllers(cluster: Simulation, *names: str, **changes: Any) -> AsyncIterator[None]:
     config = dataclasses.replace(cluster.controllers, controllers=names, **changes)
-    async with Client(config.client, "kube-controller-manager") as client:
-        context = Context(client, config, SystemClock())
+    async with (
+        Client(config.client, "kube-controller-manager") as client,
+        Accounts(client, "kube-controller-manager", lambda: True, SystemClock()) as accounts,
+    ):
+        context = Context(client, config, SystemClock(), accounts)
         running = asyncio.create_task(run_controllers(context, GlassBox(Trace("kube-controller-manager"))))
         try:
             yield

@@ -116,7 +116,7 @@ def test_a_pod_is_traced_back_to_who_wanted_it(plane: ControlPlane) -> None:
         "default/back",
     )
     shown = trace(plane, f"pod/{pod}")
-    assert f"system:kube-controller-manager creates pods default/{pod} @" in shown
+    assert f"system:serviceaccount:kube-system:replicaset-controller creates pods default/{pod} @" in shown
     assert "kubernetes-admin" in shown.splitlines()[1]
     assert "admission, validating: NamespaceLifecycle, " in shown
 

@@ -150,6 +150,15 @@ ROLES: dict[str, str] = {
         read storage.k8s.io csidrivers
         read storage.k8s.io csistoragecapacities
     """,
+    # Ours; elsewhere such a provisioner is a pod, and brings its own.
+    "kubelab:local-path-provisioner": f"""
+        create,delete,read,update core persistentvolumes
+        read,update core persistentvolumeclaims
+        create,delete,read core pods
+        read core nodes
+        read storage.k8s.io storageclasses
+        {_EVENTS}
+    """,
     "system:persistent-volume-provisioner": """
         create,delete,read core persistentvolumes
         read,update core persistentvolumeclaims
@@ -200,6 +209,10 @@ BINDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "system:node": ("system:node", ()),
     "system:kube-dns": ("system:kube-dns", ("ServiceAccount:kube-system:kube-dns",)),
+    "kubelab:local-path-provisioner": (
+        "kubelab:local-path-provisioner",
+        ("ServiceAccount:kube-system:local-path-provisioner",),
+    ),
     # kubeadm makes these at init, with its super-admin.conf: admin.conf would be powerless without the first, and
     # machines could not join by a bootstrap token without the others.
     "kubeadm:cluster-admins": ("cluster-admin", ("Group:kubeadm:cluster-admins",)),
@@ -249,12 +262,11 @@ def cluster_roles() -> list[dict[str, Any]]:
 
 
 def cluster_role_bindings() -> list[dict[str, Any]]:
-    """Every default ClusterRoleBinding. The controllers' roles are bound to their service accounts and, because our
-    controller manager shows one identity for all of them, to its user."""
+    """Every default ClusterRoleBinding. The controllers' roles are bound to their service accounts."""
     wanted = dict(BINDINGS)
     for name in CONTROLLER_ROLES:
         role = f"system:controller:{name}"
-        wanted[role] = role, (f"ServiceAccount:kube-system:{name}", _CONTROLLER_MANAGER)
+        wanted[role] = role, (f"ServiceAccount:kube-system:{name}",)
     return [_binding(name, role, subjects) for name, (role, subjects) in wanted.items()]
 
 

@@ -37,8 +37,7 @@ ROLES: dict[tuple[str, str], str] = {
 
 _MANAGER, _SCHEDULER = "User:system:kube-controller-manager", "User:system:kube-scheduler"
 
-# (namespace, binding) → (Role, subjects). Controllers are bound by their account and, as in policy.py, by the one
-# identity that our controller manager shows.
+# (namespace, binding) → (Role, subjects).
 BINDINGS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("kube-system", "system::extension-apiserver-authentication-reader"): (
         "extension-apiserver-authentication-reader",
@@ -55,7 +54,7 @@ BINDINGS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     **{
         (namespace, f"system:controller:{name}"): (
             f"system:controller:{name}",
-            (f"ServiceAccount:kube-system:{name}", _MANAGER),
+            (f"ServiceAccount:kube-system:{name}",),
         )
         for namespace, name in (
             ("kube-system", "bootstrap-signer"),

@@ -19,8 +19,8 @@ def document(component: str, entries: list[Any], *, node: str = "", ahead: float
 def server(ahead: float = 0.0) -> Document:
     manager = {
         **REQUEST,
-        "user": "system:kube-controller-manager",
-        "agent": "kube-controller-manager",
+        "user": "system:serviceaccount:kube-system:replicaset-controller",
+        "agent": "kube-controller-manager/v1.32.0 (linux/amd64) kubernetes/unknown",
         "verb": "create",
     }
     return document(
@@ -215,7 +215,8 @@ def test_who_refused_and_with_what_words() -> None:
         "+0 ms kube-apiserver admin (kubectl) creates replicasets.apps default/web refused (403) 10.0 ms",
         f"admission, validating: refused by ResourceQuota: {message}",
         "+1000 ms kube-apiserver admin (kubectl) creates replicasets.apps default/web @5 10.0 ms",
-        "+1020 ms kube-apiserver system:kube-controller-manager creates pods default/web-1 @6 10.0 ms",
+        "+1020 ms kube-apiserver system:serviceaccount:kube-system:replicaset-controller creates pods default/web-1 @6 "
+        "10.0 ms",
         "+2000 ms kube-apiserver admin (kubectl) changes replicasets.apps default/web refused (422) 10.0 ms",
         "refused: spec.replicas: Invalid value: -1",
     ]
@@ -228,7 +229,8 @@ def test_the_timeline_for_the_terminal() -> None:
         "                                     audit id a-1",
         "  +12 ms                             heard: replicasets.apps default/web@5 by kube-controller-manager",
         "  +13 ms  kube-controller-manager    replicaset-controller default/web because of replicasets.apps@5  20.0 ms",
-        "  +20 ms  kube-apiserver             system:kube-controller-manager creates pods default/web-1 @6  10.0 ms",
+        "  +20 ms  kube-apiserver             system:serviceaccount:kube-system:replicaset-controller creates "
+        "pods default/web-1 @6  10.0 ms",
         "  +40 ms                               heard: pods default/web-1@6 by kubelet worker-1",
         "  +50 ms  kubelet worker-1             RunPodSandbox default/web-1  100.0 ms",
         " +160 ms  kubelet worker-1             CreateContainer main of default/web-1  10.0 ms",

@@ -45,7 +45,7 @@ class Leases:
         self._version = 0
 
     async def answer(self, request: web.Request) -> web.Response:
-        if request.headers["User-Agent"] in self.deaf:
+        if request.headers["User-Agent"].partition("/")[0] in self.deaf:
             return web.json_response({"code": 503, "reason": "ServiceUnavailable"}, status=503)
         if request.method == "GET":
             if self.lease is None:

@@ -139,6 +139,9 @@ def default_policy():
     return policy
 
 
+KUBE_SYSTEM = "system:serviceaccount:kube-system"
+
+
 @pytest.mark.parametrize(
     ("user", "attributes", "allowed"),
     [
@@ -148,7 +151,9 @@ def default_policy():
         (User("x", groups=("system:authenticated",)), {"path": "/metrics"}, False),
         (User("system:kube-scheduler"), {"verb": "create", "resource": "pods", "subresource": "binding"}, True),
         (User("system:kube-scheduler"), {"verb": "create", "resource": "pods"}, False),
-        (User("system:kube-controller-manager"), {"verb": "create", "resource": "pods"}, True),
+        (User("system:kube-controller-manager"), {"verb": "create", "resource": "pods"}, False),
+        (User(f"{KUBE_SYSTEM}:replicaset-controller"), {"verb": "create", "resource": "pods"}, True),
+        (User(f"{KUBE_SYSTEM}:deployment-controller"), {"verb": "create", "resource": "pods"}, False),
         (User("system:kube-proxy"), {"verb": "watch", "resource": "services"}, True),
         (User("admin", groups=("kubeadm:cluster-admins",)), {"verb": "delete", "resource": "nodes"}, True),
         (User("system:node:n", groups=("system:nodes",)), {"verb": "get", "resource": "secrets"}, False),

@@ -214,6 +214,7 @@ def test_paths_for_everybody(kubeconfig: str) -> None:
 
 def test_configz_shows_what_is_in_force_with_upstreams_names(kubeconfig: str) -> None:
     flags = ["--allocate-node-cidrs", "--cluster-cidr=10.244.0.0/16", "--controllers=*,-ttl", "--leader-elect=false"]
+    flags += ["--use-service-account-credentials"]
     flags += ["--node-monitor-grace-period=20s", "--horizontal-pod-autoscaler-sync-period=5s"]
     found = shown(parse([kubeconfig, *flags]))["kubecontrollermanager.config.k8s.io"]
     assert found["Generic"] == {
@@ -225,7 +226,10 @@ def test_configz_shows_what_is_in_force_with_upstreams_names(kubeconfig: str) ->
         },
         "Controllers": ["*", "-ttl"],
     }  # fmt: skip
-    shared = {"NodeMonitorPeriod": "5s", "ClusterCIDR": "10.244.0.0/16", "AllocateNodeCIDRs": True}
+    shared = {
+        "NodeMonitorPeriod": "5s", "ClusterCIDR": "10.244.0.0/16", "AllocateNodeCIDRs": True,
+        "UseServiceAccountCredentials": True,
+    }  # fmt: skip
     assert found["KubeCloudShared"] == shared and found["NodeIPAMController"]["NodeCIDRMaskSizeIPv4"] == 24
     assert found["NodeLifecycleController"]["NodeMonitorGracePeriod"] == "20s"
     assert found["HPAController"]["HorizontalPodAutoscalerSyncPeriod"] == "5s"

@@ -129,12 +129,6 @@ def test_index_format_is_upstreams() -> None:
     assert job_indexes.format_indexes({1, 3, 4, 5, 7, 8}) == "1,3-5,7,8"
 
 
-@pytest.mark.parametrize(("ttl", "expected"), [(None, None), (0, 0.0), (30, 20.0)])
-def test_time_to_live(ttl: int | None, expected: float | None) -> None:
-    done = {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": ago(10)}]}
-    assert plan.expire_in(job(done, ttlSecondsAfterFinished=ttl), NOW) == expected
-
-
 def rule(action: str, **of: Any) -> Object:
     return {"action": action, **of}
 

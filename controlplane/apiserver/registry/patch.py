@@ -130,11 +130,12 @@ async def patch(collection: Collection, call: Call, document: Any, media: str) -
     """The object as stored. Raises ApiError 400, 403, 404, 409 Conflict, 422."""
 
     async def change(current: Object) -> Object:
+        held = {"metadata": {**current["metadata"]}}  # a strategic merge patch is worked into `current` itself
         served = await converted(current, call.resource)
         result = patched(call, served, document, media)
         metadata.place(call, result)
         new = await converted(read_patched(call, result, document, media, call.resource.gvk), collection.resource)
-        metadata.check_patched(collection.resource, new, current)
+        metadata.check_patched(collection.resource, new, held)
         return new
 
     written = await change_object(collection, call, call.name, change, attempts=_ATTEMPTS)

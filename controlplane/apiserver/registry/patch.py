@@ -79,6 +79,8 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
             document = with_whole_numbers(document)
             result = strategic_merge_into(current, document, patch_meta(call.resource))
     except PatchError as error:
+        if error.unforeseen:
+            raise status.ApiError(500, "", str(error)) from None
         raise status.bad_request(str(error)) if error.malformed else status.unprocessable(str(error)) from None
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
         raise status.unprocessable("the patch does not leave an object behind")

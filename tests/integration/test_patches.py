@@ -100,6 +100,16 @@ def test_a_scale_of_something_else(control_plane: ControlPlane, web: str) -> Non
     assert control_plane.request("GET", f"{web}/scale").json["spec"] == scale["spec"]
 
 
+def test_what_a_strategic_patch_says_of_the_kind_counts_for_nothing(control_plane: ControlPlane, web: str) -> None:
+    """So does Ansible's module that scales."""
+    foreign = {"kind": "Pod", "apiVersion": "v7", "metadata": {"name": "web"}, "spec": {"replicas": 3}}
+    for path, kind in ((web, ("apps/v1", "Deployment")), (f"{web}/scale", ("autoscaling/v1", "Scale"))):
+        changed = _patch(control_plane, path, STRATEGIC, foreign)
+        assert changed.code == 200 and (changed.json["apiVersion"], changed.json["kind"]) == kind
+        assert changed.json["spec"]["replicas"] == 3
+        assert _patch(control_plane, path, MERGE, foreign).code == 422
+
+
 def test_an_eviction_of_an_old_client(control_plane: ControlPlane, namespace: str) -> None:
     """kubectl drain of before 1.22 says v1beta1."""
     path = f"/api/v1/namespaces/{namespace}/pods/old/eviction"

@@ -77,7 +77,9 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
             result = merge_patch(current, document)
         else:
             document = with_whole_numbers(document)
+            kind = {key: current[key] for key in ("apiVersion", "kind")}
             result = strategic_merge_into(current, document, patch_meta(call.resource))
+            result.update(kind)  # Go reads the outcome into a type that is given, whatever the patch says it is
     except PatchError as error:
         if error.unforeseen:
             raise status.ApiError(500, "", str(error)) from None

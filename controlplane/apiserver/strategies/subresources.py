@@ -118,7 +118,8 @@ class Subresources:
             doubled = None if media == JSON else call.collected
             document = decode.decode_json(await decode.read_body(request), doubled)
             remember(request, document)
-            media = MERGE if media == STRATEGIC else media  # a Scale has no lists to merge
+            if media == STRATEGIC and isinstance(call.resource, DefinedResource):
+                media = MERGE  # a Scale has no lists to merge
         else:
             document = await self._document(request, call)
         scale = await update_scale(collection, call, document, media)

@@ -110,6 +110,16 @@ def test_what_a_strategic_patch_says_of_the_kind_counts_for_nothing(control_plan
         assert _patch(control_plane, path, MERGE, foreign).code == 422
 
 
+def test_metadata_that_is_empty_is_absent(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    empty = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    made = control_plane.request("POST", path, {"metadata": {"name": "e", **empty}}).json
+    assert not empty.keys() & made["metadata"].keys() and "managedFields" not in made["metadata"]
+    for change in ({"a": "b"}, {"a": None}):
+        changed = _patch(control_plane, f"{path}/e", MERGE, {"metadata": {"labels": change}}).json
+    assert "labels" not in changed["metadata"], "the last label is gone"
+
+
 def test_an_eviction_of_an_old_client(control_plane: ControlPlane, namespace: str) -> None:
     """kubectl drain of before 1.22 says v1beta1."""
     path = f"/api/v1/namespaces/{namespace}/pods/old/eviction"

@@ -1,4 +1,4 @@
-"""Why a server's certificate is refused, in the words of Go's crypto/x509, which are what people look for."""
+"""Why a certificate is refused, in the words of Go's crypto/x509, which are what people look for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 _DER = 2  # _ssl.ENCODING_DER
-_PURPOSE = 26  # OpenSSL's X509_V_ERR_INVALID_PURPOSE
+INCOMPATIBLE = 26
+"""OpenSSL's X509_V_ERR_INVALID_PURPOSE."""
 _UNKNOWN = "certificate signed by unknown authority"
 
 
@@ -62,7 +63,7 @@ def refusal(shown: Sequence[bytes], trusted: Iterable[bytes], name: str, code: i
         return _UNKNOWN
     if found := _untimely(leaf, now) or (_misnamed(leaf, name) if name else ""):
         return found
-    if code == _PURPOSE:
+    if code == INCOMPATIBLE:
         return "certificate specifies an incompatible key usage"
     return _unsigned(leaf, authorities, now)
 

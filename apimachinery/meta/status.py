@@ -220,6 +220,12 @@ def method_not_allowed(resource: GroupResource | str, action: str) -> ApiError:
     return ApiError(405, "MethodNotAllowed", message, details)
 
 
+def no_such_method() -> ApiError:
+    """405: the path is one of a built-in kind or of discovery, and has no route of that method."""
+    sentence = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", sentence, {})
+
+
 def expired(message: str) -> ApiError:
     """410 Expired: the resourceVersion or continue token is too old; list again."""
     return ApiError(410, "Expired", message)

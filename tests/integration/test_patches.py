@@ -28,14 +28,15 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "wrong-type": (STRATEGIC, {"spec": {"replicas": "x"}}, 422, ' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": unrecognized type: int32'),
     "no-text": (STRATEGIC, {"metadata": {"labels": {"a": 1}}}, 422, ' "" is invalid: patch: Invalid value: "map[metadata:map[labels:map[a:1]]]": cannot convert int64 to string'),
     "no-slice": (STRATEGIC, {"metadata": {"finalizers": "x"}}, 422, ' "" is invalid: patch: Invalid value: "map[metadata:map[finalizers:x]]": cannot restore slice from string'),
-    "no-key": (STRATEGIC, _containers({"image": "z"}), 422, REJECTED),
+    "no-key": (STRATEGIC, _containers({"image": "z"}), 500, "map: map[image:z] does not contain declared merge key: name"),
+    "no-order": (STRATEGIC, {"spec": {"$setElementOrder/x": 1}}, 400, "invalid patch format of setElementOrder list"),
+    "other-keys": (STRATEGIC, {"spec": {"$retainKeys": ["a"], "replicas": 1}}, 400, "invalid patch format of retainKeys"),
     "foreign-uid": (MERGE, {"metadata": {"uid": "x"}}, 422, 'Deployment.apps "web" is invalid: metadata.uid: Invalid value: "x": field is immutable'),
     "foreign-name": (MERGE, {"metadata": {"name": "x"}}, 400, "the name of the object (x) does not match the name on the URL (web)"),
     "not-there": (JSON, [{"op": "replace", "path": "/nope/nope", "value": 1}], 422, REJECTED),
     "not-equal": (JSON, [{"op": "test", "path": "/spec/replicas", "value": 99}], 422, REJECTED),
 }  # fmt: skip
 WHY = {
-    "no-key": "map: map[image:z] does not contain declared merge key: name",
     "not-there": 'replace operation does not apply: doc is missing path: "/nope": missing value',
     "not-equal": "testing value /spec/replicas failed: test failed",
 }
@@ -82,6 +83,65 @@ def test_a_scale_is_refused_as_a_scale(control_plane: ControlPlane, web: str) ->
     )
     wanted = 'Scale.autoscaling "web" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
     assert answer.json["message"] == wanted
+
+
+def test_a_scale_of_something_else(control_plane: ControlPlane, web: str) -> None:
+    scale = control_plane.request("GET", f"{web}/scale").json
+    uid = scale["metadata"]["uid"]
+    wrong = f"Precondition failed: UID in precondition: x, UID in object meta: {uid}"
+    for meta, code, message in (
+        ({"name": "x"}, 400, "the name of the object (x) does not match the name on the URL (web)"),
+        ({}, 400, "the name of the object (web based on URL) was undeterminable: name must be provided"),
+        ({"name": "web", "uid": "x"}, 409, f'Operation cannot be fulfilled on deployments/scale.apps "web": {wrong}'),
+    ):
+        answer = control_plane.request("PUT", f"{web}/scale", {**scale, "metadata": meta, "spec": {"replicas": 7}})
+        assert (answer.code, answer.json["message"]) == (code, message)
+    assert _patch(control_plane, f"{web}/scale", MERGE, {"metadata": {"uid": "x"}}).code == 409
+    assert control_plane.request("GET", f"{web}/scale").json["spec"] == scale["spec"]
+
+
+def test_what_a_strategic_patch_says_of_the_kind_counts_for_nothing(control_plane: ControlPlane, web: str) -> None:
+    """So does Ansible's module that scales."""
+    foreign = {"kind": "Pod", "apiVersion": "v7", "metadata": {"name": "web"}, "spec": {"replicas": 3}}
+    for path, kind in ((web, ("apps/v1", "Deployment")), (f"{web}/scale", ("autoscaling/v1", "Scale"))):
+        changed = _patch(control_plane, path, STRATEGIC, foreign)
+        assert changed.code == 200 and (changed.json["apiVersion"], changed.json["kind"]) == kind
+        assert changed.json["spec"]["replicas"] == 3
+        assert _patch(control_plane, path, MERGE, foreign).code == 422
+
+
+def test_metadata_that_is_empty_is_absent(control_plane: ControlPlane, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    empty = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    made = control_plane.request("POST", path, {"metadata": {"name": "e", **empty}}).json
+    assert not empty.keys() & made["metadata"].keys() and "managedFields" not in made["metadata"]
+    for change in ({"a": "b"}, {"a": None}):
+        changed = _patch(control_plane, f"{path}/e", MERGE, {"metadata": {"labels": change}}).json
+    assert "labels" not in changed["metadata"], "the last label is gone"
+
+
+def test_an_eviction_of_an_old_client(control_plane: ControlPlane, namespace: str) -> None:
+    """kubectl drain of before 1.22 says v1beta1."""
+    path = f"/api/v1/namespaces/{namespace}/pods/old/eviction"
+    eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "old"}}
+    answer = control_plane.request("POST", path, eviction)
+    assert (answer.code, answer.json["message"]) == (404, 'pods "old" not found')
+
+
+def test_methods_that_no_route_has(control_plane: ControlPlane, web: str) -> None:
+    sentence = "the server does not allow this method on the requested resource"
+    for method, path in (("POST", f"{web}/scale"), ("DELETE", f"{web}/status"), ("POST", "/version")):
+        answer = control_plane.request(method, path, {} if method == "POST" else None)
+        assert (answer.code, answer.json["message"], answer.json["details"]) == (405, sentence, {}), path
+    for path, code in (
+        (web, 405),
+        (f"{web}/scale", 405),
+        ("/version", 405),
+        ("/api/v1", 405),
+        ("/apis", 200),
+        ("/", 200),
+    ):
+        assert control_plane.request("HEAD", path).code == code, path
 
 
 def test_counts_that_a_status_has_not_are_not_told(control_plane: ControlPlane, web: str) -> None:

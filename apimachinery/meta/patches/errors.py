@@ -2,8 +2,9 @@
 
 
 class PatchError(ValueError):
-    """A patch that cannot be used. `malformed`: it is no patch at all (400); else it does not apply here (422)."""
+    """A patch that cannot be used. `malformed`: it is no patch at all (400); `unforeseen`: upstream's server has no
+    answer of its own for that (500, with the words of its library); else it does not apply here (422)."""
 
-    def __init__(self, message: str, *, malformed: bool = False) -> None:
+    def __init__(self, message: str, *, malformed: bool = False, unforeseen: bool = False) -> None:
         super().__init__(message)
-        self.malformed = malformed
+        self.malformed, self.unforeseen = malformed, unforeseen

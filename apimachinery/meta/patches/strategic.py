@@ -63,7 +63,7 @@ def _merge_map(original: dict[str, Any], patch: dict[str, Any], schema: PatchMet
             return patch
         if directive == "delete":
             return {}
-        raise PatchError(f"unknown patch type: {plain(directive)} in map: {plain(patch)}")
+        raise PatchError(f"unknown patch type: {plain(directive)} in map: {plain(patch)}", unforeseen=True)
     _retain_keys(original, patch)
     _apply_orders(original, patch, schema)
     for key, value in patch.items():
@@ -71,7 +71,7 @@ def _merge_map(original: dict[str, Any], patch: dict[str, Any], schema: PatchMet
         if deletion:
             key = key.removeprefix(DELETE_PRIMITIVES)
             if not isinstance(value, list):
-                raise PatchError(_BAD_PRIMITIVE_LIST)
+                raise PatchError(_BAD_PRIMITIVE_LIST, malformed=True)
         if value is None:
             original.pop(key, None)
             continue
@@ -136,10 +136,10 @@ def _retain_keys(original: dict[str, Any], patch: dict[str, Any]) -> None:
         return
     retained = patch.pop(RETAIN_KEYS)
     if not isinstance(retained, list):
-        raise PatchError(_BAD_RETAIN_KEYS)
+        raise PatchError(_BAD_RETAIN_KEYS, malformed=True)
     for key, value in patch.items():
         if value is not None and not _is_directive(key) and key not in retained:
-            raise PatchError(_BAD_RETAIN_KEYS)
+            raise PatchError(_BAD_RETAIN_KEYS, malformed=True)
     for key in [key for key in original if key not in retained]:
         del original[key]
 
@@ -151,11 +151,11 @@ def _apply_orders(original: dict[str, Any], patch: dict[str, Any], schema: Patch
         field = directive.removeprefix(ELEMENT_ORDER)
         present, changes = original.get(field), patch.get(field)
         if not isinstance(order, list):
-            raise PatchError(_BAD_ORDER_LIST)
+            raise PatchError(_BAD_ORDER_LIST, malformed=True)
         if (present is not None and not isinstance(present, list)) or (
             changes is not None and not isinstance(changes, list)
         ):
-            raise PatchError(_BAD_ORDER_LIST)
+            raise PatchError(_BAD_ORDER_LIST, malformed=True)
         meta = schema.field(field)
         _check_order(changes or [], order, meta.merge_key)
         if field in patch and changes is None:
@@ -188,7 +188,8 @@ def _check_order(changes: list[Any], order: list[Any], merge_key: str) -> None:
         except ValueError:
             raise PatchError(
                 f"The order in patch list:\n{plain(changes)}\n doesn't match {ELEMENT_ORDER[:-1]} list:\n"
-                f"{plain(order)}\n"
+                f"{plain(order)}\n",
+                unforeseen=True,
             ) from None
 
 
@@ -196,9 +197,9 @@ def _identity(item: Any, merge_key: str) -> Any:
     if not merge_key:
         return item
     if not isinstance(item, dict):
-        raise PatchError(f"expected a map in a list merged by {merge_key}, got: {plain(item)}")
+        raise PatchError(f"expected a map in a list merged by {merge_key}, got: {plain(item)}", unforeseen=True)
     if merge_key not in item:
-        raise PatchError(f"map: {plain(item)} does not contain declared merge key: {merge_key}")
+        raise PatchError(f"map: {plain(item)} does not contain declared merge key: {merge_key}", unforeseen=True)
     return item[merge_key]
 
 
@@ -208,13 +209,13 @@ def _merge_list(present: list[Any], patch: list[Any], meta: FieldMeta, deletion:
     elements = [*present, *patch]
     maps = [isinstance(item, dict) for item in elements]
     if any(maps) != all(maps) or any(isinstance(item, list) for item in elements):
-        raise PatchError("list element types are not identical")
+        raise PatchError("list element types are not identical", unforeseen=True)
     if not maps[0]:
         if deletion:
             return [item for item in present if item not in patch]
         return _in_order(list(dict.fromkeys(elements)), patch, present, "")
     if not meta.merge_key:
-        raise PatchError("cannot merge lists without merge key")
+        raise PatchError("cannot merge lists without merge key", unforeseen=True)
     live, changes = _special_elements(present, patch, meta.merge_key)
     order = list(live)
     merged = list(live)
@@ -243,9 +244,9 @@ def _special_elements(present: list[Any], patch: list[Any], merge_key: str) -> t
             case "replace":
                 replace = True
             case "merge":
-                raise PatchError("merging lists cannot yet be specified in the patch")
+                raise PatchError("merging lists cannot yet be specified in the patch", unforeseen=True)
             case other:
-                raise PatchError(f"unknown patch type: {plain(other)} in map: {plain(item)}")
+                raise PatchError(f"unknown patch type: {plain(other)} in map: {plain(item)}", unforeseen=True)
     # Taken as they are: there is nothing to be merged into, so two of one key are two.
     return (changes, []) if replace else (live, changes)
 

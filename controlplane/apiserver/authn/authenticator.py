@@ -11,8 +11,10 @@ from multidict import CIMultiDictProxy
 from apimachinery.kit.clock import Clock
 from apimachinery.kit.histogram import QuickHistogram
 from apimachinery.meta import status
+from apimachinery.meta.go_print import quoted
+from apimachinery.meta.paths import aggregate
 from controlplane.apiserver.authn import websocket_tokens
-from controlplane.apiserver.authn.certificates import Authorities, Peer, issued_by
+from controlplane.apiserver.authn.certificates import Authorities, Peer, issued_by, refused_because
 from controlplane.apiserver.authn.token_authenticators import TokenAuthenticator
 from controlplane.apiserver.authn.tokens import TokenError
 from controlplane.apiserver.authn.user import ANONYMOUS, User, authenticated
@@ -29,6 +31,8 @@ _EXPIRATION = QuickHistogram(
 
 Headers = CIMultiDictProxy[str]
 
+_NO_TOKEN = "invalid bearer token"  # said of every token that proves nothing, before the reasons that there are
+
 
 class FrontProxy:
     """--requestheader-*: a proxy that shows a certificate of its own authorities names the user in headers. They may be
@@ -43,14 +47,14 @@ class FrontProxy:
         group_headers: tuple[str, ...],
         extra_prefixes: tuple[str, ...],
     ) -> None:
-        self._proxies, self._clients, self._allowed = proxies, clients, allowed_names
+        self._proxies, self.clients, self._allowed = proxies, clients, allowed_names
         self._usernames, self._groups, self._extras = username_headers, group_headers, extra_prefixes
 
     def authenticate(self, peer: Peer, headers: Headers) -> User | None:
         """The user named in the headers when the certificate is a front proxy's; None otherwise."""
         if self._allowed and peer.common_name not in self._allowed:
             return None
-        if not issued_by(peer, self._proxies, self._clients):
+        if not issued_by(peer, self._proxies, self.clients):
             return None
         name = next((headers[key] for key in self._usernames if headers.get(key)), "")
         if not name:
@@ -60,7 +64,7 @@ class FrontProxy:
 
     def leaves(self, peer: Peer) -> bool:
         """Whether the certificate may be a client's own, by which it is known."""
-        return peer.issuer not in self._proxies or issued_by(peer, self._clients, self._proxies)
+        return peer.issuer not in self._proxies or issued_by(peer, self.clients, self._proxies)
 
 
 class Authenticator:
@@ -89,15 +93,21 @@ class Authenticator:
         user = self._by_certificate(peer, headers) if peer is not None else None
         if user is not None:
             return user
+        wrong: tuple[str, ...] = ()
         try:
             token = _token(headers)
             found = await self._tokens.authenticate(token) if token else None
+            if token and found is None:
+                raise TokenError
         except TokenError as error:
-            log.info("a bearer token was refused: %s", error)
-            raise status.unauthorized() from None
+            found, wrong = None, (_NO_TOKEN, *error.reasons)
         if found is not None:
             return found[0]
-        if token:
+        if peer is not None and not peer.is_valid(self._clock.now().timestamp()):
+            trusted = self._front_proxy.clients if self._front_proxy is not None else {}
+            wrong = (refused_because(peer, trusted, self._clock.now()), *wrong)
+        if wrong:
+            log.error('"Unable to authenticate the request" err=%s', quoted(aggregate(wrong)))
             raise status.unauthorized()
         # As upstream: whoever shows a certificate wants to be somebody.
         if not self._anonymous or peer is not None:
@@ -115,7 +125,6 @@ class Authenticator:
         # Of every certificate that may be a client's own, also of those that are over.
         _EXPIRATION.observe((), peer.not_after - now)
         if not valid:
-            log.info("a client certificate for %r was refused: %s", peer.common_name, _why(peer))
             return None
         if self._front_proxy is not None and not self._front_proxy.leaves(peer):
             return None
@@ -128,10 +137,6 @@ def _token(headers: Headers) -> str:
     if scheme.lower() == "bearer" and (held := held.strip()):
         return held
     return websocket_tokens.token(headers) if "Sec-WebSocket-Protocol" in headers else ""
-
-
-def _why(peer: Peer) -> str:
-    return "it is not valid now" if peer.verified else "it is of no authority known here, or expired"
 
 
 def _extra(headers: Headers, prefixes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from apimachinery.kit.refusals import INCOMPATIBLE, refusal
 from apimachinery.kit.tls_files import load_authorities
 from controlplane.apiserver.authn.user import User, authenticated
 
@@ -84,14 +86,40 @@ def issued_by(shown: Peer, these: Authorities, others: Authorities) -> bool:
     return _signed(shown.der, found)
 
 
+def refused_because(shown: Peer, trusted: Authorities, now: datetime) -> str:
+    """Why a certificate proves nothing, in upstream's words. trusted: the authorities of clients."""
+    known = frozenset[bytes]().union(*trusted.values())
+    code = INCOMPATIBLE if _signed(shown.der, known) else 0
+    return f"verifying certificate {_identified(shown.der)} failed: x509: {refusal([shown.der], known, '', code, now)}"
+
+
+@lru_cache(maxsize=64)
+def _identified(certificate: bytes) -> str:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtensionOID
+
+    try:
+        shown = x509.load_der_x509_certificate(certificate)
+        held = {extension.oid: extension.value for extension in shown.extensions}
+    except ValueError:  # what OpenSSL read and cryptography does not
+        return "SN=0, SKID=, AKID="
+    own, issuers = held.get(ExtensionOID.SUBJECT_KEY_IDENTIFIER), held.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+    keys = (
+        own.digest if isinstance(own, x509.SubjectKeyIdentifier) else b"",
+        (issuers.key_identifier or b"") if isinstance(issuers, x509.AuthorityKeyIdentifier) else b"",
+    )
+    subject, authority = (key.hex(":").upper() for key in keys)
+    return f"SN={shown.serial_number}, SKID={subject}, AKID={authority}"
+
+
 @lru_cache(maxsize=256)  # asked with every request
 def _signed(certificate: bytes, issuers: frozenset[bytes]) -> bool:
     from cryptography import x509  # which hardly any server needs here
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-    shown = x509.load_der_x509_certificate(certificate)
     for issuer in issuers:
         try:
+            shown = x509.load_der_x509_certificate(certificate)
             shown.verify_directly_issued_by(x509.load_der_x509_certificate(issuer))
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             continue  # another kind of key, another key

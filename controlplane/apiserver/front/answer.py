@@ -28,7 +28,7 @@ class Answer(web.Response):
     def __init__(self, data: bytes, media: str, status: int = 200) -> None:
         # In the place of the classes above, which begin with the multidict.
         self._state = {}
-        self._set_status(status, _REASONS.get(status))
+        self._set_status(status, _reason(status))
         self._body, self._media = data, media
         self._lines: Mapping[str, str] = {}
         self._identity = ""
@@ -83,6 +83,16 @@ class Answer(web.Response):
 
 @lru_cache(maxsize=256)
 def _head(status: int, media: str, lines: tuple[tuple[str, str], ...]) -> bytes:
-    reason = _REASONS.get(status) or HTTPStatus(status).phrase
-    told = [f"HTTP/1.1 {status} {reason}", f"Content-Type: {media}"]
+    told = [f"HTTP/1.1 {status} {_reason(status)}", f"Content-Type: {media}"]
     return "\r\n".join([*told, *(f"{name}: {value}" for name, value in lines), ""]).encode()
+
+
+@lru_cache(maxsize=128)
+def _reason(status: int) -> str:
+    """What follows the number, in Go's words: also for one that has no name, which a webhook may refuse with."""
+    if found := _REASONS.get(status):
+        return found
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"status code {status}"

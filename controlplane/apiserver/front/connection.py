@@ -7,11 +7,18 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
+
+_MALFORMED = "400 Bad Request"
+_NO_HOST = f"{_MALFORMED}: missing required Host header"
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+ASKED: web.RequestKey[bool] = web.RequestKey("asked for its body", bool)
+"""Of a request that waits for that (`Expect: 100-continue`)."""
 
 
 class _InPlace:
@@ -45,6 +52,17 @@ class Connection(web.RequestHandler):
         if sys.version_info < (3, 12):
             self._loop = cast("asyncio.AbstractEventLoop", _InPlace(self._loop))
         await super().start()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What is no HTTP is told in the words of Go's server."""
+        response = super().handle_error(request, status, exc, message)
+        if isinstance(exc, HttpProcessingError):
+            request._version = HttpVersion11  # that of a request which was not understood is 1.0
+            response = web.Response(text=_NO_HOST if "Missing 'Host'" in exc.message else _MALFORMED, status=400)
+            response.force_close()
+        return response
 
     def connection_lost(self, error: BaseException | None) -> None:
         super().connection_lost(error)
@@ -95,3 +113,12 @@ class Connections(web.Server):
 
     def __call__(self) -> Connection:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+def ask_for_body(request: web.BaseRequest) -> None:
+    """Tell a client to go on that waits to be told before it sends the body, as curl does, for a second, with a large
+    one. Upstream asks when the body is first read: whoever is refused before does not send it."""
+    if request.headers["Expect"].lower() == "100-continue" and request.version >= HttpVersion11:
+        request[ASKED] = True
+        if request.can_read_body and request.transport is not None:
+            request.transport.write(_GO_ON)

@@ -74,6 +74,8 @@ class Resources:
         resource = await self._registry.find(info.group, info.version, info.resource)
         if resource is None or (info.namespace and not resource.namespaced and resource.plural != "namespaces"):
             raise status.path_not_found() if info.group in self._registry.own.versions() else status.NoSuchPath()
+        if request.method == "HEAD" and info.subresource != "proxy" and not isinstance(resource, DefinedResource):
+            raise status.no_such_method()
         namespace = info.namespace if resource.namespaced else ""
         call = Call(
             user,
@@ -98,14 +100,15 @@ class Resources:
                 return await self._subresources.serve(request, info, call)
             verbs = about.verbs
         if info.verb == "create" and isinstance(resource, DefinedResource) and "create" not in verbs and not info.name:
-            raise _not_allowed("create not allowed while custom resource definition is terminating")
+            sentence = "create not allowed while custom resource definition is terminating"
+            raise status.ApiError(405, "MethodNotAllowed", sentence, {})
         if info.verb not in verbs or (info.verb in ("update", "patch") and not info.name):
-            raise _not_allowed()
+            raise status.no_such_method()
         if info.verb == "create" and info.name:
-            raise _not_allowed()
+            raise status.no_such_method()
         if resource.namespaced and not namespace and info.verb not in ("list", "watch"):
             # Of all namespaces at once things are only read.
-            raise _not_allowed() if info.verb in ("create", "deletecollection") else status.path_not_found()
+            raise status.no_such_method() if info.verb in ("create", "deletecollection") else status.path_not_found()
         if (virtual := self._subresources.virtual(resource)) is not None:
             return await virtual(request, call)
         collection = self._registry.of(resource)
@@ -234,9 +237,3 @@ class Resources:
 
 def _wanted(request: web.BaseRequest, call: Call) -> Accepted:
     return accept(request.headers.get("Accept", ""), protobuf=not isinstance(call.resource, DefinedResource))
-
-
-def _not_allowed(
-    sentence: str = "the server does not allow this method on the requested resource",
-) -> status.ApiError:
-    return status.ApiError(405, "MethodNotAllowed", sentence, {})

@@ -37,8 +37,12 @@ def body(
 
 
 def _laid_out(request: web.BaseRequest, data: bytes) -> bytes:
-    """JSON as Go's encoders lay it out: a line with its end, or indented and without one."""
-    return go_json.encode(orjson.loads(data), indented=True) if _pretty(request) else data + b"\n"
+    """JSON as Go's encoders lay it out: a line with its end, or indented, without one, and in order."""
+    if not _pretty(request):
+        return data + b"\n"
+    from controlplane.apiserver.front.key_order import in_go_order  # see _turned
+
+    return go_json.encode(in_go_order(orjson.loads(data)), indented=True)
 
 
 def indented(request: web.BaseRequest, obj: Any) -> web.Response:

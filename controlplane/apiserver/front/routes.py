@@ -56,11 +56,10 @@ class Routes:
         if path == PREFIX or path.startswith(f"{PREFIX}/"):
             return await self._components.serve(request, info, user)
         if request.method not in ("GET", "HEAD"):
-            raise status.ApiError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-            )
+            raise status.no_such_method()
         match path:
             case "/version":
+                _get_only(request)
                 return responses.indented(request, version_info())
             case "/metrics":
                 await self._resources.count_objects()
@@ -130,6 +129,8 @@ class Routes:
 
     def _discover(self, request: web.BaseRequest, path: str) -> web.Response:
         words = path.strip("/").split("/")
+        if words[0] == "api" or len(words) > 2:
+            _get_only(request)
         found: Any = None
         catalogue = self._resources.catalogue
         if words == ["apis"] or (words == ["api"] and catalogue.in_version("", "v1")):
@@ -148,6 +149,12 @@ class Routes:
             own = (words[0] == "api" and "" in ours) or (words[0] == "apis" and len(words) > 1 and words[1] in ours)
             raise status.path_not_found() if own else status.NoSuchPath()
         return responses.document(request, found)
+
+
+def _get_only(request: web.BaseRequest) -> None:
+    """Refuse HEAD, as upstream's routes do, which other handlers there take for GET."""
+    if request.method == "HEAD":
+        raise status.no_such_method()
 
 
 def _group_paths(catalogue: Catalogue) -> list[str]:

@@ -29,7 +29,7 @@ from controlplane.apiserver.fairness.seats import Seats
 from controlplane.apiserver.front import metering, responses
 from controlplane.apiserver.front.answer import PRIVATE, Answer
 from controlplane.apiserver.front.browsers import Browsers
-from controlplane.apiserver.front.connection import Connection, Connections
+from controlplane.apiserver.front.connection import ASKED, Connection, Connections, ask_for_body
 from controlplane.apiserver.front.deadlines import Deadlines
 from controlplane.apiserver.front.handshake import peer_of
 from controlplane.apiserver.front.request_info import RequestInfo, parse
@@ -271,6 +271,8 @@ class Front:
         if not response.prepared:
             if "Upgrade" in request.headers:
                 response.force_close()  # what comes after a refused upgrade is no request (CVE-2018-1002105)
+            if "Expect" in request.headers and ASKED not in request:
+                response.force_close()  # the body may come or not
             if said.warnings:
                 _warn(response, said)
             identity = self._identity(request)
@@ -356,6 +358,8 @@ class Front:
             trail.decided(decision is Decision.ALLOW, reason)
         if decision is not Decision.ALLOW:
             raise refusal(attributes, reason)
+        if "Expect" in request.headers:
+            ask_for_body(request)
         return await self._route(request, info, attributes.user)
 
 

@@ -77,8 +77,12 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
             result = merge_patch(current, document)
         else:
             document = with_whole_numbers(document)
+            kind = {key: current[key] for key in ("apiVersion", "kind")}
             result = strategic_merge_into(current, document, patch_meta(call.resource))
+            result.update(kind)  # Go reads the outcome into a type that is given, whatever the patch says it is
     except PatchError as error:
+        if error.unforeseen:
+            raise status.ApiError(500, "", str(error)) from None
         raise status.bad_request(str(error)) if error.malformed else status.unprocessable(str(error)) from None
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
         raise status.unprocessable("the patch does not leave an object behind")
@@ -130,11 +134,12 @@ async def patch(collection: Collection, call: Call, document: Any, media: str) -
     """The object as stored. Raises ApiError 400, 403, 404, 409 Conflict, 422."""
 
     async def change(current: Object) -> Object:
+        held = {"metadata": {**current["metadata"]}}  # a strategic merge patch is worked into `current` itself
         served = await converted(current, call.resource)
         result = patched(call, served, document, media)
         metadata.place(call, result)
         new = await converted(read_patched(call, result, document, media, call.resource.gvk), collection.resource)
-        metadata.check_patched(collection.resource, new, current)
+        metadata.check_patched(collection.resource, new, held)
         return new
 
     written = await change_object(collection, call, call.name, change, attempts=_ATTEMPTS)

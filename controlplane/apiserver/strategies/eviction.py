@@ -25,6 +25,7 @@ Object = dict[str, Any]
 
 MAX_DISRUPTED = 2000
 """How many approved evictions the controller may have left unseen."""
+_BEFORE_V1 = "policy/v1beta1"
 _ATTEMPTS = 20
 _RETRY_AFTER = 10
 _REFUSAL = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -33,6 +34,8 @@ _SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction s
 
 async def evict(registry: Registry, collection: Collection, call: Call, document: Any) -> Object:
     """Delete the pod if its budget allows. Raises ApiError 404, 409, 429 (not now), 500 (more than one budget)."""
+    if isinstance(document, dict) and document.get("apiVersion") == _BEFORE_V1:
+        document = {**document, "apiVersion": "policy/v1"}  # the last that is left of that version, and the same
     eviction = read(call, document, "policy", "v1", "Eviction")
     place_in_namespace(call, eviction)
     if eviction["metadata"].get("name") != call.name:

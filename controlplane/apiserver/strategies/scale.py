@@ -61,6 +61,15 @@ def _to_patch(obj: Object, resource: Resource) -> Object:
     return {**scale, "spec": {"replicas": _UNSET}} if _missing(obj, resource) else scale
 
 
+def _check_uid(call: Call, asked: Object, current: Object) -> None:
+    """Raises ApiError 409 for a Scale of another object of that name."""
+    uid, found = asked["metadata"].get("uid"), current["metadata"].get("uid")
+    if uid and uid != found:
+        about = f"{call.resource.plural}/scale" + (f".{call.resource.group}" if call.resource.group else "")
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+        raise status.conflict(about, call.name, why)
+
+
 async def update_scale(collection: Collection, call: Call, document: Any, media: str | None) -> Object:
     """PUT (media None) or PATCH of the Scale: sets the workload's replicas. Raises ApiError 400, 404, 409, 422."""
 
@@ -71,6 +80,8 @@ async def update_scale(collection: Collection, call: Call, document: Any, media:
             shown = await converted(current, call.resource)
             scale = _to_patch(shown, call.resource)
             asked = read_patched(call, patched(call, scale, document, media), document, media, SCALE)
+        metadata.place(call, asked)
+        _check_uid(call, asked, current)
         metadata.check_version(collection.resource, asked, current, unconditional=True)
         replicas = (asked.get("spec") or {}).get("replicas") or 0
         if media is not None and replicas == _UNSET:

@@ -17,6 +17,7 @@ from controlplane.apiserver.front.request_info import RequestInfo
 from controlplane.apiserver.front.shapes import partial, unlike
 from controlplane.apiserver.registry.body import read
 from controlplane.apiserver.registry.call import Call, check_options
+from controlplane.apiserver.registry.kinds import DefinedResource
 from controlplane.apiserver.registry.metadata import place_in_namespace
 from controlplane.apiserver.registry.patch import JSON, MERGE, STRATEGIC
 from controlplane.apiserver.registry.race import Raced, begin_change
@@ -60,7 +61,9 @@ class Subresources:
         if about is None:
             raise status.path_not_found()
         if call.verb not in about.verbs and (call.subresource, request.method) != ("proxy", "OPTIONS"):
-            raise status.method_not_allowed(call.resource, call.verb)
+            if isinstance(call.resource, DefinedResource):
+                raise status.method_not_allowed(call.resource, call.verb)
+            raise status.no_such_method()
         if call.subresource in _STREAMS:
             if call.subresource != "log":
                 if "dryRun" in request.query:
@@ -115,7 +118,8 @@ class Subresources:
             doubled = None if media == JSON else call.collected
             document = decode.decode_json(await decode.read_body(request), doubled)
             remember(request, document)
-            media = MERGE if media == STRATEGIC else media  # a Scale has no lists to merge
+            if media == STRATEGIC and isinstance(call.resource, DefinedResource):
+                media = MERGE  # a Scale has no lists to merge
         else:
             document = await self._document(request, call)
         scale = await update_scale(collection, call, document, media)

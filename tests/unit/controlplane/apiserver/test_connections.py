@@ -10,6 +10,7 @@ from aiohttp import web
 
 from apimachinery.kit.trace import Trace, current
 from controlplane.apiserver.authn.user import User
+from controlplane.apiserver.authz.union import AlwaysDeny
 from controlplane.apiserver.front.deadlines import Deadlines
 from controlplane.apiserver.front.request_info import RequestInfo
 from tests.unit.controlplane.apiserver.fronts import contexts, serving
@@ -150,3 +151,50 @@ async def test_a_body_that_nobody_asked_for_may_be_anything(
         assert await reader.read() == b"", "closed"
         writer.close()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_who_waits_to_be_asked_for_the_body(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], allowed: bool
+) -> None:
+    server, client = contexts
+
+    async def route(request: web.BaseRequest, _: RequestInfo, __: User) -> web.StreamResponse:
+        return web.Response(body=await request.read())
+
+    options = {} if allowed else {"authorizer": AlwaysDeny()}
+    async with serving(server, route=route, **options) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        writer.write(b"POST /api/v1/pods HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        first = await reader.readline()
+        if allowed:
+            assert first == b"HTTP/1.1 100 Continue\r\n"
+            writer.write(b"body" + WHOLE.replace(b"GET", b"POST"))
+            await reader.readuntil(b"body")
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n", "the connection goes on"
+        else:
+            assert first.startswith(b"HTTP/1.1 403")
+            assert b"Connection: close" in await reader.readuntil(b"\r\n\r\n"), "what comes next may be the body"
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "more"),
+    [
+        (b"nonsense\r\n\r\n", b""),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nNo Name: y\r\n\r\n", b""),
+        (b"GET / HTTP/1.1\r\n\r\n", b": missing required Host header"),
+    ],
+)
+async def test_what_is_no_http(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], request_bytes: bytes, more: bytes
+) -> None:
+    server, client = contexts
+    async with serving(server) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        writer.write(request_bytes)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    first, *lines = head.split(b"\r\n")
+    assert first == b"HTTP/1.1 400 Bad Request" and body == b"400 Bad Request" + more
+    assert {b"Connection: close", b"Content-Type: text/plain; charset=utf-8"} <= set(lines)

@@ -272,6 +272,20 @@ async def test_doubled_keys_of_yaml_are_warned_of_one_by_one(storage: SqliteStor
     assert refused.value.message == f"error strict decoding YAML: error converting YAML to JSON: {sentence}"
 
 
+@pytest.mark.parametrize("media", [STRATEGIC, MERGE])
+async def test_a_patch_says_what_it_has_seen(storage: SqliteStorage, media: str) -> None:
+    maps = collection_of(storage, CONFIGMAPS)
+    call = Call(User("u"), CONFIGMAPS, "patch", "n", "a", _all)
+    made = await create(maps, Call(User("u"), CONFIGMAPS, "create", "n", "", _all), {"metadata": {"name": "a"}})
+    seen = made["metadata"]["resourceVersion"]
+    for wrong, code in (({"resourceVersion": "1" + seen}, 409), ({"uid": "other"}, 422)):
+        with pytest.raises(ApiError) as refused:
+            await patch(maps, call, {"metadata": wrong, "data": {"k": "v"}}, media)
+        assert refused.value.code == code
+    changed = await patch(maps, call, {"metadata": {"resourceVersion": seen}, "data": {"k": "v"}}, media)
+    assert changed["data"] == {"k": "v"} and changed["metadata"]["uid"] == made["metadata"]["uid"]
+
+
 async def test_whole_numbers_that_come_by_maps(storage: SqliteStorage) -> None:
     """Go reads apply and strategic merge patches into maps, and writes 2.0 as 2; into types it does not read it."""
     found = collection_of(storage, DEPLOYMENTS)

@@ -407,6 +407,23 @@ async def test_only_a_shorter_grace_begins_an_end_anew() -> None:
     assert "u" not in workers
 
 
+async def test_who_is_deleted_by_force_takes_no_place_while_it_ends() -> None:
+    """Its place in the scheduler's eyes is free: whoever is sent there would be refused, and its successors too."""
+    clock, syncer = ManualClock(), Syncer()
+    stand_in: Any = syncer
+    workers = PodWorkers(stand_in, Recorder(None, "node"), clock, lambda _: None)
+    workers.update(pod(container("main")))
+    await clock.advance(0)
+    assert [pods.uid(each) for each in workers.active()] == ["u"]
+    workers.update(deleted(30))
+    await clock.advance(0)
+    assert [pods.uid(each) for each in workers.active()] == ["u"], "the API still has it"
+    workers.remove("u")
+    await clock.advance(0)
+    assert syncer.graces == [30] and "u" in workers and workers.active() == []
+    await workers.stop()
+
+
 async def test_of_several_manifests_of_one_name_only_one_runs_at_a_time() -> None:
     """A file that is changed twice while the first pod ends: the second never has its turn, and gives none away."""
     clock, syncer = ManualClock(), Syncer()

@@ -8,9 +8,12 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from apimachinery.kit import logs
+from apimachinery.kit.config import ConfigError, FlagError
 from apimachinery.kit.event_loop import Loop
 from apimachinery.kit.tls_files import TLSFileError
 
@@ -73,6 +76,24 @@ def run_daemon(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 def tell_failure(why: str) -> None:
     """The line that people look for in the journal of a component which does not start."""
     log.error('"command failed" err=%s', json.dumps(why, ensure_ascii=False))
+
+
+@contextmanager
+def problems_logged() -> Iterator[None]:
+    """Where a ConfigError is raised inside, log what is wrong and end; but for flags, which are not read yet when there
+    is no log."""
+    try:
+        yield
+    except FlagError:
+        raise
+    except ConfigError as error:
+        logs.setup()
+        for problem in error.problems:
+            if problem.startswith("warning: "):
+                log.warning("%s", problem.removeprefix("warning: "))
+            else:
+                tell_failure(problem)
+        raise SystemExit(1) from None
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

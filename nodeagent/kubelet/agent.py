@@ -192,7 +192,10 @@ class Agent:
         """Ask the runtime how it is; a change is told to the API at once."""
         before = (self.watcher.runtime_problem, self.watcher.network_problem)
         await self.watcher.look()
-        self.view.network_problem = self.watcher.network_problem
+        self.view.network_problem, self.view.runtime_problem = (
+            self.watcher.network_problem,
+            self.watcher.runtime_problem,
+        )
         after = (self.watcher.runtime_problem, self.watcher.network_problem)
         if before != after and self.api is not None:
             self.api.node.kick()

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import ConfigError, FlagError, Problems
+from apimachinery.meta.config_fields import WrongType
 from apimachinery.meta.quantity import milli, value
 from apimachinery.meta.times import parse_duration
 
 from . import config_rules
 from . import gates as feature_gates
 from .config_dropins import merged
-from .config_file import SCHEMA, Document, WrongType, defaults, nested, put, read_document
+from .config_file import SCHEMA, Document, defaults, nested, put, read_document
 from .config_flags import FILE_FLAGS, OWN_FLAGS, flag_parser
 
 _NODE_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit.config import Problems
-from apimachinery.meta.times import format_duration, parse_duration
+from apimachinery.meta.config_fields import WrongType, decode, mismatch
 from apimachinery.meta.yaml_text import BadYaml, load, unmarshal_errors
 
 Document = dict[str, Any]
+
+_KIND = "KubeletConfiguration"
 
 # Path → (Go type, default). A "*" says that zero is a setting of its own; of other fields zero means the default.
 SCHEMA: dict[str, tuple[str, Any]] = {
@@ -160,13 +162,6 @@ _SECTIONS = frozenset(
     path[:end] for path in SCHEMA for end in range(len(path)) if path[end] == "."
 )  # every prefix that is an object
 
-_JSON_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
-_GO_NAMES = {"duration": "v1.Duration", "[]object": "[]struct", "map[string]strings": "map[string][]string"}
-
-
-class WrongType(ValueError):
-    """The JSON value does not fit the field's type; the text is Go's."""
-
 
 def defaults() -> Document:
     """What holds for a field that nobody set."""
@@ -226,7 +221,7 @@ def _of_another_kind(document: Mapping[str, Any], text: bytes) -> str | None:
         if not document.get(key):
             return f"Object '{shown}' is missing in '{text.decode(errors='replace')}'"
     kind, version = document["kind"], document["apiVersion"]
-    if (kind, version) == ("KubeletConfiguration", "kubelet.config.k8s.io/v1beta1"):
+    if (kind, version) == (_KIND, "kubelet.config.k8s.io/v1beta1"):
         return None
     known = f'no kind "{kind}" is registered for version "{version}"'
     return f'{known} in scheme "pkg/kubelet/apis/config/scheme/scheme.go:33"'
@@ -248,7 +243,7 @@ def _walk(
             if isinstance(entry, dict):
                 _walk(entry, f"{path}.", found, strict, problems, where)
             elif entry is not None:
-                problems.add(where, f"failed to decode: {_mismatch(path, entry, 'struct')}")
+                problems.add(where, f"failed to decode: {mismatch(_KIND, path, entry, 'struct')}")
         elif path not in SCHEMA:
             strict.append(f'unknown field "{path}"')
         elif entry is not None:
@@ -261,49 +256,10 @@ def _walk(
 def put(document: Document, path: str, entry: Any) -> None:
     """Set a field; zero leaves the default where upstream's type cannot tell it from nothing. Raises WrongType."""
     kind = SCHEMA[path][0]
-    decoded = _decode(path, kind.removeprefix("*"), entry)
+    decoded = decode(_KIND, path, kind.removeprefix("*"), entry)
     if decoded in ("", 0, "0s") and not isinstance(decoded, bool) and not kind.startswith("*"):
         return
     document[path] = decoded
-
-
-def _decode(path: str, kind: str, entry: Any) -> Any:
-    fits: dict[str, bool] = {
-        "": True,
-        "bool": isinstance(entry, bool),
-        "string": isinstance(entry, str),
-        "duration": isinstance(entry, str),
-        "int32": _is_integer(entry, 31),
-        "int64": _is_integer(entry, 63),
-        "float64": isinstance(entry, int | float) and not isinstance(entry, bool),
-        "[]string": isinstance(entry, list) and all(isinstance(part, str) for part in entry),
-        "[]object": isinstance(entry, list) and all(isinstance(part, dict) for part in entry),
-        "map[string]string": isinstance(entry, dict) and all(isinstance(part, str) for part in entry.values()),
-        "map[string]bool": isinstance(entry, dict) and all(isinstance(part, bool) for part in entry.values()),
-        "map[string]strings": isinstance(entry, dict) and all(isinstance(part, list) for part in entry.values()),
-    }
-    if not fits[kind]:
-        raise WrongType(_mismatch(path, entry, kind))
-    if kind == "duration":
-        try:
-            return format_duration(parse_duration(entry))
-        except ValueError as error:
-            raise WrongType(f"{error} (KubeletConfiguration.{path})") from None
-    return entry
-
-
-def _is_integer(entry: Any, bits: int) -> bool:
-    return isinstance(entry, int) and not isinstance(entry, bool) and -(1 << bits) <= entry < 1 << bits
-
-
-def _mismatch(path: str, entry: Any, kind: str) -> str:
-    name = _JSON_NAMES.get(type(entry), "string")
-    if kind in ("int32", "int64") and name == "number":
-        name = f"number {entry}"
-    return (
-        f"json: cannot unmarshal {name} into Go struct field KubeletConfiguration.{path} "
-        f"of type {_GO_NAMES.get(kind, kind)}"
-    )
 
 
 def nested(document: Document) -> dict[str, Any]:

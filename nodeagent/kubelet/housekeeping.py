@@ -14,6 +14,7 @@ from nodeagent.kubelet.gc import Collector
 from nodeagent.kubelet.image_gc import ImageCollector
 from nodeagent.kubelet.objects import ObjectStore
 from nodeagent.kubelet.recorder import Recorder
+from nodeagent.kubelet.runtime import labels
 from nodeagent.kubelet.runtime.observe import observe_pod
 from nodeagent.kubelet.runtime.observer import Observer
 from nodeagent.kubelet.sources.registry import PodRegistry
@@ -85,17 +86,28 @@ class Housekeeper:
                 await self._cgroups.remove_pod(uid)
         await self._volumes.disks.release()
 
+    async def strangers(self) -> None:
+        """End and remove sandboxes that no kubelet made (`crictl runp`): what is here without a pod has to go, as
+        upstream, though not in the hands of who is just making it. Raises RuntimeCallError."""
+        before = (self._clock.now().timestamp() - _CONTAINERS_EVERY) * 1e9
+        for box in await self._runtime.list_pod_sandboxes():
+            if labels.POD_UID not in box.labels and box.created_at <= before:
+                log.info("Cleaning up sandbox %s (%s/%s) of nobody", box.id, box.metadata.namespace, box.metadata.name)
+                await self._runtime.stop_pod_sandbox(box.id)
+                await self._runtime.remove_pod_sandbox(box.id)
+
     async def containers(self) -> None:
         """Thin out what live pods have left, and the logs of those that are gone."""
         self._store.forget_unused()
-        for uid in list(self._observer.seen):
-            if self._registry.get(uid) is not None:
-                # Looked at without taking note: what is news to a worker must stay news.
-                try:
+        try:
+            for uid in list(self._observer.seen):
+                if self._registry.get(uid) is not None:
+                    # Looked at without taking note: what is news to a worker must stay news.
                     await self._collector.pod(await observe_pod(self._runtime, uid))
-                except RuntimeCallError as error:
-                    self._recorder.node("Warning", "ContainerGCFailed", str(error))
-                    raise
+            await self.strangers()
+        except RuntimeCallError as error:
+            self._recorder.node("Warning", "ContainerGCFailed", str(error))
+            raise
         alive = {*self._observer.seen, *(pod["metadata"]["uid"] for pod in self._registry.all())}
         await asyncio.to_thread(self._collector.logs, alive)
 

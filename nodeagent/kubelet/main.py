@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
-from apimachinery.kit.config import ConfigError, FlagError, or_exit
-from apimachinery.kit.tasks import cancel_and_wait, run_daemon, tell_failure, wait_first
+from apimachinery.kit.config import or_exit
+from apimachinery.kit.tasks import cancel_and_wait, problems_logged, run_daemon, wait_first
 
 from . import config as configuration
 
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the kubelet until SIGTERM; returns the exit code, 1 for a bad configuration."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with or_exit("kubelet"), _telling():
+    with or_exit("kubelet"), problems_logged():
         config = configuration.load(arguments)
     process.set_title("kubelet", arguments)
     logs.setup(config.verbosity)
@@ -43,22 +42,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             await cancel_and_wait(building)
 
     # Some of it is only known to be wrong when the machine is looked at.
-    with _telling():
+    with problems_logged():
         return run_daemon(body)
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    """What is wrong with the configuration is logged, but for flags, which are not read yet when there is no log."""
-    try:
-        yield
-    except FlagError:
-        raise
-    except ConfigError as error:
-        logs.setup()
-        for problem in error.problems:
-            if problem.startswith("warning: "):
-                log.warning("%s", problem.removeprefix("warning: "))
-            else:
-                tell_failure(problem)
-        raise SystemExit(1) from None

@@ -33,6 +33,9 @@ THRESHOLD = 180.0
 _SETTLE = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 1.0)
 # Between the start of a container and the look at it that follows.
 _MOMENT = 0.05
+# Who kills a pod's sandbox kills its containers before it (StopPodSandbox): upstream, which lists once a second, mostly
+# sees both at once. Seen alone, a killed container would be started again in a sandbox that is about to go.
+_KILLED, _AFTERMATH = 137, FAST
 # Ends that are waited for at a time; of more, listings tell.
 SETTLING_MOST = 256
 
@@ -191,6 +194,8 @@ class Pleg:
                 await self._clock.sleep(pause)
                 if await self._ended(identity):
                     break
+            if self._state(identity) in (State.EXITED.value, NOT_READY):
+                return  # whom the end of the sandbox woke has looked
         except RuntimeCallError:
             pass
         uid = self._observer.owners.get(identity)
@@ -204,9 +209,13 @@ class Pleg:
     async def _ended(self, identity: str) -> bool:
         if self._state(identity) != READY:
             try:
-                return (await self._runtime.container_status(identity)).state == cri.CONTAINER_EXITED
+                status = await self._runtime.container_status(identity)
             except ContainerNotFound:
                 pass
+            else:
+                if status.state == cri.CONTAINER_EXITED and status.exit_code == _KILLED:
+                    await self._clock.sleep(_AFTERMATH)
+                return status.state == cri.CONTAINER_EXITED
         try:
             return (await self._runtime.pod_sandbox_status(identity)).state != cri.SANDBOX_READY
         except ContainerNotFound:

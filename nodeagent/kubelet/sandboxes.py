@@ -47,6 +47,7 @@ class NodeView:
     cluster_dns: tuple[str, ...]
     cluster_domain: str
     network_problem: str | None = None
+    runtime_problem: str | None = None
     services: Callable[[str, bool], Mapping[str, str] | None] = lambda _namespace, _links: {}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from apimachinery.kit.clock import Clock
 from apimachinery.meta import times
 from apimachinery.meta.go_print import quoted
-from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
 from nodeagent.kubelet import observed, pods
 from nodeagent.kubelet.actions import Actions, compute_actions
 from nodeagent.kubelet.cgroups import Cgroups
@@ -57,6 +57,7 @@ class _Memory:
     began: float | None = None  # when the pod did, by the monotonic clock
     resize: str = ""
     seen: float | None = None  # by the monotonic clock; None once it runs
+    tried_unseen: bool = False  # the runtime did not answer
 
 
 class PodSyncer:
@@ -97,7 +98,7 @@ class PodSyncer:
         if uid not in self._memory:
             self._volumes.look_ahead(pod)
         memory = self._memory.setdefault(uid, _Memory(seen=self._clock.monotonic()))
-        state = await self._observer.observe(uid)
+        state = await self._look(pod, memory)
         if memory.verdict is None and self._until_deadline(pod, memory) <= 0:
             memory.verdict = _LATE
             self._recorder.pod(pod, "Normal", _LATE.reason, _LATE.message)
@@ -128,6 +129,19 @@ class PodSyncer:
         if has_ended(asked, status):
             return Outcome(terminal=True)
         return Outcome(again_in=min(again, self._resync, self._until_deadline(pod, memory)))
+
+    async def _look(self, pod: Pod, memory: _Memory) -> PodState:
+        """What the runtime has of the pod. It has nothing of a new one, which is therefore tried once also while the
+        runtime does not answer: what fails then is told, as upstream does until it takes the runtime for down."""
+        uid = pods.uid(pod)
+        try:
+            return await self._observer.observe(uid)
+        except RuntimeUnreachable:
+            known = uid in self._observer.seen or self._status.previous(pod).get("containerStatuses")
+            if known or memory.tried_unseen or self._node.runtime_problem:
+                raise
+            memory.tried_unseen = True
+            return PodState(uid, pod["metadata"]["name"], pod["metadata"]["namespace"])
 
     async def sync_terminating(self, pod: Pod | None, uid: str, grace: int | None) -> None:
         """End everything that runs of the pod. Raises RuntimeCallError when that did not succeed yet."""

@@ -127,9 +127,11 @@ class PodWorkers:
             worker.wake.set()
 
     def active(self) -> list[Pod]:
-        """The pods that were admitted and of which something may run."""
+        """The pods that were admitted and of which something may run, but for those that their source has no more: who
+        deletes a pod by force has its place at once, as upstream."""
         live = (Phase.SYNCING, Phase.TERMINATING)
-        return [w.pod for w in self._workers.values() if w.pod is not None and w.admitted and w.phase in live]
+        here = (w for w in self._workers.values() if not w.removed and w.phase in live)
+        return [w.pod for w in here if w.pod is not None and w.admitted]
 
     async def end(self, uid: str, verdict: Verdict, grace: int | None, *, cleaned: bool = False) -> bool:
         """End a pod for good: Failed with this verdict. grace: seconds instead of the pod's own.

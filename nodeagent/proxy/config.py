@@ -10,25 +10,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from apimachinery.kit.config import Problems, boolean
+from apimachinery.kit.config import ConfigError, Problems, boolean
 from apimachinery.kit.flags import FlagParser, Joined
 from apimachinery.meta.common_flags import RELEASE
-from apimachinery.meta.times import parse_duration
-from apimachinery.meta.yaml_text import BadYaml, load
+from apimachinery.meta.paths import aggregate
 from nodeagent.routes.plan import Mode
 
+from . import config_rules
 from .accepted_flags import ACCEPTED, DEPRECATED
+from .config_file import read_file
 from .node import PRIMARY, include_localhost
 from .tracking import OPTIONS, Tracking, read_tracking
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 IPTABLES, NFTABLES = "iptables", "nftables"
-# Upstream's sentence, as it is.
-_ONE_OR_TWO = "must be a either a single CIDR or dual-stack pair of CIDRs (e.g. [10.100.0.0/16, fde4:8dba:82e1::/48]"
-_LOCAL = "ClusterCIDR"  # how traffic from pods is told from other traffic
 _TRACKING = "tracking_"  # before the names of what is the connections' tracking, among the others
 _OLD_PORTS = {"healthz": "healthz_port", "metrics": "metrics_port"}  # of which upstream heeds only 0
-API_VERSION, KIND = "kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 AddressRange = tuple[IPAddress, IPAddress]
@@ -44,7 +41,8 @@ class Config:
     cni_conf_dir: where the pod network's configuration is written; None: it is not. node_routes: whether the routes to
     other nodes' pods are kept. pod_network: by way of what (nodeagent/routes). network_policies: whether those are
     enforced. cni_socket: where CNI plugins ask for an answer; None: nowhere. announce: of each family the first and the
-    last address of load balancers that this node may answer for; empty: it answers for none.
+    last address of load balancers that this node may answer for; empty: it answers for none. lenient: what strict
+    decoding says of the file; empty: nothing.
     """
 
     node_name: str = ""
@@ -71,6 +69,7 @@ class Config:
     announce: tuple[AddressRange, ...] = ()
     cleanup: bool = False
     verbosity: int = 0
+    lenient: str = ""
 
     @property
     def serves_localhost(self) -> bool:
@@ -89,7 +88,8 @@ def parse(argv: Sequence[str]) -> Config:
     flags = vars(_parser().read(argv))
     problems = Problems()
     path: Path | None = flags.pop("config")
-    values = _from_file(path, problems) if path is not None else {}
+    document, lenient = read_file(path) if path is not None else ({}, "")
+    values = _of_file(document) | {"lenient": lenient}
     closed = {what: "" for what, old in _OLD_PORTS.items() if flags.pop(old) == 0 and path is None}
     values |= {name: value for name, value in flags.items() if value is not None} | closed
     return _checked(values, problems)
@@ -140,21 +140,12 @@ def _parser() -> FlagParser:
     return parser
 
 
-def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
-    try:
-        document = load(path.read_bytes())
-    except OSError as error:
-        problems.add(str(path), error.strerror or str(error))
-        return {}
-    except BadYaml as error:
-        problems.add(str(path), str(error))
-        return {}
-    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
-        problems.add(str(path), f"not a {KIND} of {API_VERSION}")
-        return {}
-    iptables, conntrack = _section(document, IPTABLES, problems), _section(document, "conntrack", problems)
-    of_mode = _section(document, NFTABLES, problems) if document.get("mode") == NFTABLES else iptables
-    connection = _section(document, "clientConnection", problems)
+def _of_file(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says, by field of Config."""
+    iptables, conntrack, connection = (
+        document.get(section) or {} for section in (IPTABLES, "conntrack", "clientConnection")
+    )
+    of_mode = (document.get(NFTABLES) or {}) if document.get("mode") == NFTABLES else iptables
     read = {
         "node_name": document.get("hostnameOverride"),
         "kubeconfig": Path(connection["kubeconfig"]) if connection.get("kubeconfig") else None,
@@ -176,30 +167,20 @@ def _from_file(path: Path, problems: Problems) -> dict[str, Any]:
     return found | {_TRACKING + name: conntrack.get(option.key) for name, option in OPTIONS.items()}
 
 
-def _section(document: Mapping[str, Any], key: str, problems: Problems) -> Mapping[str, Any]:
-    found = document.get(key) or {}
-    if isinstance(found, dict):
-        return found
-    problems.add(key, f"{found!r} is no object")
-    return {}
-
-
 def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     given = dict(values)
-    if given.get("node_port_addresses") in (PRIMARY, [PRIMARY]):
-        given["node_port_addresses"] = (PRIMARY,)
-    for key, where in (("cluster_cidrs", "clusterCIDR"), ("node_port_addresses", "nodePortAddresses")):
-        if key in given and given[key] != (PRIMARY,):
-            given[key] = _networks(given[key], where, problems)
-    families = [ipaddress.ip_network(cidr).version for cidr in given.get("cluster_cidrs", ())]
-    if len(set(families)) < len(families):
-        problems.add("clusterCIDR", _ONE_OR_TWO)
-    for key, where, port in (("healthz", "healthzBindAddress", 10256), ("metrics", "metricsBindAddress", 10249)):
+    if "cluster_cidrs" in given:
+        given["cluster_cidrs"] = config_rules.read_cluster_cidrs(given["cluster_cidrs"], problems)
+    if "node_port_addresses" in given:
+        said = given["node_port_addresses"]
+        listed = said if isinstance(said, list) else list(filter(None, said.split(",")))  # a flag's are joined
+        given["node_port_addresses"] = config_rules.read_node_port_addresses(listed, problems)
+    for key, field_name, port in (("healthz", "HealthzBindAddress", 10256), ("metrics", "MetricsBindAddress", 10249)):
         if key in given:
-            given[key] = _address(str(given[key]), port, where, problems)
-    for key, where in (("sync_period", "iptables.syncPeriod"), ("min_sync_period", "iptables.minSyncPeriod")):
+            given[key] = config_rules.read_address(given[key], port, field_name, problems)
+    for key, field_name in (("sync_period", "SyncPeriod"), ("min_sync_period", "MinSyncPeriod")):
         if key in given:
-            given[key] = _duration(str(given[key]), where, problems)
+            given[key] = config_rules.read_period(given[key], field_name, problems, zero=key == "min_sync_period")
     if "pod_network" in given:
         given["pod_network"] = _mode(given["pod_network"], problems)
     if "announce" in given:
@@ -207,8 +188,7 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     for key in ("cni_conf_dir", "cni_socket"):
         if key in given:
             given[key] = Path(given[key]) if given[key] else None
-    if (local := given.pop("detect_local_mode", _LOCAL)) != _LOCAL:
-        problems.add("detectLocalMode", f"{local!r} is not supported; {_LOCAL} is")
+    config_rules.check_local_mode(problems, given.pop("detect_local_mode", ""))
     of_tracking = {name: given.pop(_TRACKING + name, None) for name in OPTIONS}
     given["tracking"] = read_tracking(of_tracking, problems)
     if "node_name" in given:
@@ -216,21 +196,19 @@ def _checked(values: Mapping[str, Any], problems: Problems) -> Config:
     config = replace(Config(node_name=os.uname().nodename.strip().lower()), **given)
     if not _NODE_NAME.fullmatch(config.node_name):
         problems.add("hostnameOverride", f"{config.node_name!r} is no node name")
-    if config.mode not in (IPTABLES, NFTABLES):
-        problems.add("mode", f"{config.mode!r} is not supported; iptables and nftables are")
+    config_rules.check_mode(problems, config.mode)
     if config.mode == NFTABLES and not config.node_port_addresses:
         config = replace(config, node_port_addresses=(PRIMARY,))
-    if config.min_sync_period > config.sync_period:
-        problems.add("iptables.syncPeriod", "must be greater than or equal to iptables.minSyncPeriod")
-    if not -1000 <= config.oom_score_adj <= 1000:
-        problems.add("oomScoreAdj", f"must be within the range [-1000, 1000], not {config.oom_score_adj}")
-    if not 0 <= config.masquerade_bit <= 31:
-        problems.add("iptables.masqueradeBit", f"must be within the range [0, 31], not {config.masquerade_bit}")
+    config_rules.check_periods(problems, config.sync_period, config.min_sync_period)
+    config_rules.check_range(problems, "KubeProxyLinuxConfiguration.OOMScoreAdj", config.oom_score_adj, -1000, 1000)
+    of_mode = "KubeProxyNFTablesConfiguration" if config.mode == NFTABLES else "KubeProxyIPTablesConfiguration"
+    config_rules.check_range(problems, f"{of_mode}.MasqueradeBit", config.masquerade_bit, 0, 31)
     if config.kubeconfig is None and not config.cleanup:
         problems.add("clientConnection.kubeconfig", "neither --kubeconfig nor the configuration file says it")
     if config.pod_mtu and not 576 <= config.pod_mtu <= 65535:
         problems.add("podMTU", f"must be 0 or within the range [576, 65535], not {config.pod_mtu}")
-    problems.raise_if_any()
+    if problems:
+        raise ConfigError([f"failed validate: {aggregate(problems)}"])
     return config
 
 
@@ -257,43 +235,3 @@ def _ranges(text: str, problems: Problems) -> tuple[AddressRange, ...]:
             problems.add("--announce-addresses", f"{part} is the second of IPv{first.version}")
         found.append((first, last))
     return tuple(found)
-
-
-def _networks(value: object, where: str, problems: Problems) -> tuple[str, ...]:
-    texts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    found = []
-    for text in texts:
-        try:
-            found.append(str(ipaddress.ip_network(str(text).strip(), strict=False)))
-        except ValueError:
-            problems.add(where, f"{text!r} is no network")
-    return tuple(found)
-
-
-def _address(text: str, port: int, where: str, problems: Problems) -> tuple[str, int] | None:
-    """`host:port`, `host` or `[v6]:port`; None for the empty text."""
-    if not text:
-        return None
-    host, colon, digits = text.rpartition(":")
-    if not colon or (":" in host and not host.endswith("]")):
-        host, digits = text, str(port)
-    host = host.strip("[]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        problems.add(where, f"{text!r} has no IP address")
-    if not digits.isdecimal() or not 0 <= int(digits) < 65536:
-        problems.add(where, f"{text!r} has no port within the range [0, 65535]")
-        return None
-    return host, int(digits)
-
-
-def _duration(text: str, where: str, problems: Problems) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError:
-        problems.add(where, f"{text!r} is no duration")
-        return 1.0
-    if seconds < 0 or (seconds == 0 and where.endswith("syncPeriod")):
-        problems.add(where, "must be greater than 0")
-    return seconds

@@ -6,6 +6,7 @@ On a node it is started as `nodeagent.kube_proxy`, with the agent of the CNI plu
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -14,10 +15,13 @@ from apimachinery.client.config import load_kubeconfig
 from apimachinery.kit import logs, process
 from apimachinery.kit.commands import CommandError
 from apimachinery.kit.config import or_exit
-from apimachinery.kit.tasks import run_daemon
+from apimachinery.kit.tasks import problems_logged, run_daemon
+from apimachinery.meta.go_print import quoted
 
 from . import cleanup, wire
 from .config import parse
+
+log = logging.getLogger(__name__)
 
 
 def main(
@@ -32,10 +36,12 @@ def main(
 
     Returns the exit code: 0 after SIGTERM or a cleanup, 1 for a failure or a bad configuration."""
     argv = sys.argv[1:] if argv is None else argv
-    with or_exit("kube-proxy"):
+    with or_exit("kube-proxy"), problems_logged():
         config = parse(argv)
         client = None if config.kubeconfig is None or config.cleanup else load_kubeconfig(config.kubeconfig)
     logs.setup(config.verbosity)
+    if config.lenient:
+        log.info('"Using lenient decoding as strict decoding failed" err=%s', quoted(config.lenient))
     process.set_title("kube-proxy", argv)
     if client is not None:
         process.set_oom_score_adj(config.oom_score_adj)

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from apimachinery.kit.config import Problems, boolean
-from apimachinery.meta.times import parse_duration
+from apimachinery.meta.paths import Verbatim
+from apimachinery.meta.times import format_duration, parse_duration
 from nodeagent.netlink import conntrack
 from nodeagent.netlink.links import AF_INET
 from nodeagent.netlink.wire import NETLINK_NETFILTER, Netlink
+
+from .config_rules import refuse
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,7 @@ SYSCTLS = Path("/proc/sys/net/netfilter")
 HASH_SIZE = Path("/sys/module/nf_conntrack/parameters/hashsize")
 _MAX, _LIBERAL = "nf_conntrack_max", "nf_conntrack_tcp_be_liberal"
 _PER_BUCKET = 4  # connections, at most, when the table is full
-_NOT_NEGATIVE = "must be greater than or equal to 0"
+_SECTION = "KubeProxyLinuxConfiguration.KubeProxyConntrackConfiguration"  # as upstream's validation calls it
 
 
 class Option(NamedTuple):
@@ -88,35 +91,27 @@ def read_tracking(given: Mapping[str, Any], problems: Problems) -> Tracking:
     for name, value in given.items():
         if value is None:
             continue
-        where = f"conntrack.{OPTIONS[name].key}"
-        kind = OPTIONS[name].type
-        if kind is boolean:
-            found[name] = bool(value)
-        elif kind is int:
-            found[name] = _number(value, where, problems)
-        else:
-            found[name] = _seconds(str(value), where, problems)
+        key, kind = OPTIONS[name].key, OPTIONS[name].type
+        found[name] = bool(value) if kind is boolean else value if kind is int else _seconds(value, key, problems)
+        if found[name] < 0:
+            shown = value if kind is int else Verbatim(format_duration(found[name]))
+            refuse(problems, f"{_SECTION}.{_go_name(key)}", shown, "must be greater than or equal to 0")
     return Tracking(**found)
 
 
-def _number(value: object, where: str, problems: Problems) -> int:
-    if type(value) is not int:
-        problems.add(where, f"{value!r} is no number")
-        return 0
-    if value < 0:
-        problems.add(where, _NOT_NEGATIVE)
-    return value
+def _go_name(key: str) -> str:
+    for short in ("tcp", "udp"):
+        if key.startswith(short):
+            return key.replace(short, short.upper(), 1)
+    return key[0].upper() + key[1:]
 
 
-def _seconds(text: str, where: str, problems: Problems) -> float:
+def _seconds(text: str, key: str, problems: Problems) -> float:
     try:
-        seconds = parse_duration(text)
+        return parse_duration(text)
     except ValueError:
-        problems.add(where, f"{text!r} is no duration")
+        problems.add(f"conntrack.{key}", f"{text!r} is no duration")
         return 0.0
-    if seconds < 0:
-        problems.add(where, _NOT_NEGATIVE)
-    return seconds
 
 
 def set_up(tracking: Tracking, sysctls: Path = SYSCTLS, hash_size: Path = HASH_SIZE) -> bool:

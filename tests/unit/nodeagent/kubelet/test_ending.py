@@ -12,7 +12,7 @@ import pytest
 
 from apimachinery.kit.clock import ManualClock
 from nodeagent.cri import messages as cri
-from nodeagent.cri.errors import RuntimeCallError
+from nodeagent.cri.errors import RuntimeCallError, RuntimeUnreachable
 from nodeagent.kubelet import dns, pods
 from nodeagent.kubelet.downward import NodeFacts
 from nodeagent.kubelet.lifecycle import HookFailed, run_hook
@@ -270,6 +270,7 @@ def make_syncer(
     *,
     network: str = "none",
     problem: VolumeProblem | None = None,
+    node: NodeView | None = None,
     **more: Any,
 ) -> PodSyncer:
     """Of a node without a network. api: the pod as the API has it. problem: with its volumes."""
@@ -289,7 +290,7 @@ def make_syncer(
         status=StatusManager(None, lambda _: api, clock),
         probes=ProbeManager(runtime, recorder, clock, lambda _: None, lambda: "", lambda _uid, _container: {}),
         recorder=recorder,
-        node=NodeView(NodeFacts("node"), dns.Resolver, (), "c", network_problem=network),
+        node=node or NodeView(NodeFacts("node"), dns.Resolver, (), "c", network_problem=network),
         clock=clock,
         **more,
     )
@@ -335,6 +336,44 @@ async def test_a_volume_that_cannot_be_mounted_is_told_in_the_log(caplog: pytest
     assert (await syncer.sync_pod(wanted)).again_in == 0.5
     assert sink.said == [f"Warning FailedMount {why}"]
     assert caplog.messages == [f'"Error syncing pod, skipping" err={json.dumps(why)} {pods.logged(wanted)}']
+
+
+class Gone:
+    """Nothing answers."""
+
+    async def list_pod_sandboxes(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeUnreachable("ListPodSandbox", "UNAVAILABLE", "connection error")
+
+    list_containers = list_pod_sandboxes
+
+
+async def test_a_new_pod_is_tried_once_while_the_runtime_is_away() -> None:
+    """So that something tells why it does not start, until the node says so."""
+    clock, sink = ManualClock(), Sink()
+    problem = VolumeProblem([("FailedMount", "as far as this")], 0.5)
+    syncer = make_syncer(Gone(), clock, sink, None, network="", problem=problem)
+    for _ in range(3):
+        with pytest.raises(RuntimeUnreachable):
+            await syncer.sync_pod(pod(container("main")))
+    assert sink.said == ["Warning FailedMount as far as this"]
+
+
+@pytest.mark.parametrize(
+    ("api", "down"),
+    [
+        ({**pod(container("main")), "status": {"containerStatuses": [{"name": "main"}]}}, None),
+        (None, "container runtime is down"),
+    ],
+    ids=["a pod that has run", "a runtime that is down"],
+)
+async def test_what_is_not_tried_while_the_runtime_is_away(api: dict[str, Any] | None, down: str | None) -> None:
+    clock, sink = ManualClock(), Sink()
+    problem = VolumeProblem([("FailedMount", "as far as this")], 0.5)
+    node = NodeView(NodeFacts("node"), dns.Resolver, (), "c", runtime_problem=down)
+    syncer = make_syncer(Gone(), clock, sink, api, problem=problem, node=node)
+    with pytest.raises(RuntimeUnreachable):
+        await syncer.sync_pod(pod(container("main")))
+    assert sink.said == []
 
 
 async def test_a_pod_that_gives_no_sign_is_looked_at_again() -> None:
@@ -405,6 +444,23 @@ async def test_only_a_shorter_grace_begins_an_end_anew() -> None:
     syncer.ended.set()
     await clock.advance(0)
     assert "u" not in workers
+
+
+async def test_who_is_deleted_by_force_takes_no_place_while_it_ends() -> None:
+    """Its place in the scheduler's eyes is free: whoever is sent there would be refused, and its successors too."""
+    clock, syncer = ManualClock(), Syncer()
+    stand_in: Any = syncer
+    workers = PodWorkers(stand_in, Recorder(None, "node"), clock, lambda _: None)
+    workers.update(pod(container("main")))
+    await clock.advance(0)
+    assert [pods.uid(each) for each in workers.active()] == ["u"]
+    workers.update(deleted(30))
+    await clock.advance(0)
+    assert [pods.uid(each) for each in workers.active()] == ["u"], "the API still has it"
+    workers.remove("u")
+    await clock.advance(0)
+    assert syncer.graces == [30] and "u" in workers and workers.active() == []
+    await workers.stop()
 
 
 async def test_of_several_manifests_of_one_name_only_one_runs_at_a_time() -> None:

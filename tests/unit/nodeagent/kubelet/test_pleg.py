@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from apimachinery.kit.clock import SystemClock
+from apimachinery.kit.clock import Clock, ManualClock, SystemClock
 from nodeagent.cri import messages as cri
 from nodeagent.cri.errors import ContainerNotFound
 from nodeagent.cri.events import TaskEvent
@@ -46,13 +46,15 @@ class Runtime:
         raise ContainerNotFound("PodSandboxStatus", "NOT_FOUND", identity)
 
 
-async def listed(runtime: Runtime, looks: Callable[[str], bool] = lambda _uid: True) -> tuple[Pleg, set[str], Observer]:
+async def listed(
+    runtime: Runtime, looks: Callable[[str], bool] = lambda _uid: True, clock: Clock | None = None
+) -> tuple[Pleg, set[str], Observer]:
     """What watches the runtime, after its first listing; whom it wakes from then on; what it remembers."""
     channel: Any = None
     asked: Any = runtime
     woken: set[str] = set()
     observer = Observer(asked)
-    watcher = Pleg(channel, asked, observer, woken.add, SystemClock(), looks)
+    watcher = Pleg(channel, asked, observer, woken.add, clock or SystemClock(), looks)
     await watcher.relist()
     woken.clear()
     return watcher, woken, observer
@@ -134,3 +136,48 @@ async def test_an_end_that_was_heard_before_anybody_looked() -> None:
     observer.learn("p1", {"c1": "Running"})
     await until(lambda: woken == {"p1"})
     assert runtime.listed == 1, "without a listing"
+
+
+class KilledPod(Runtime):
+    """Of which the container has been killed, and the sandbox is next."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.stopped = False
+
+    async def list_pod_sandboxes(self) -> list[cri.PodSandbox]:
+        return [cri.PodSandbox(id="s0", state=cri.SANDBOX_READY, labels={labels.POD_UID: "p0"})]
+
+    async def container_status(self, identity: str) -> cri.ContainerStatus:
+        self.asked += 1
+        return cri.ContainerStatus(id=identity, state=cri.CONTAINER_EXITED, exit_code=137)
+
+    async def pod_sandbox_status(self, identity: str) -> cri.PodSandboxStatus:
+        return cri.PodSandboxStatus(id=identity, state=cri.SANDBOX_NOTREADY if self.stopped else cri.SANDBOX_READY)
+
+
+async def test_a_killed_container_is_told_of_with_its_sandbox() -> None:
+    """`crictl stopp` kills the containers first: none is to be started again in a sandbox that is going."""
+    runtime, clock = KilledPod(), ManualClock()
+    watcher, woken, observer = await listed(runtime, clock=clock)
+    watcher.heard(TaskEvent("exit", "c0", "c0"))
+    await clock.advance(0.5)
+    assert runtime.asked and not woken
+    runtime.stopped = True
+    watcher.heard(TaskEvent("exit", "s0", "s0"))
+    await clock.advance(0.1)
+    assert woken == {"p0"}
+    observer.learn("p0", {"c0": "Exited", "s0": "NotReady"})  # its worker looks
+    woken.clear()
+    await clock.advance(2.0)
+    assert not woken, "told once"
+
+
+async def test_a_killed_container_whose_sandbox_stays_is_told_of_a_second_later() -> None:
+    runtime, clock = KilledPod(), ManualClock()
+    watcher, woken, _ = await listed(runtime, clock=clock)
+    watcher.heard(TaskEvent("exit", "c0", "c0"))
+    await clock.advance(0.9)
+    assert not woken
+    await clock.advance(0.2)
+    assert woken == {"p0"}

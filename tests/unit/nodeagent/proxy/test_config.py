@@ -6,6 +6,7 @@ import pytest
 
 from apimachinery.kit.config import ConfigError
 from nodeagent.proxy.config import parse
+from nodeagent.proxy.main import main
 
 FILE = """
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -66,31 +67,139 @@ def test_every_problem_at_once() -> None:
         assert words in text
 
 
-def test_a_file_that_is_odd(tmp_path: Path) -> None:
-    (file := tmp_path / "config.yaml").write_text(
-        "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
-        "detectLocalMode: NodeCIDR\niptables: [1]\nclientConnection: {kubeconfig: /k}\n"
-    )
+HEAD = (
+    "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclientConnection: {kubeconfig: /k}\n"
+)
+_SCHEME = 'in scheme "pkg/proxy/apis/config/scheme/scheme.go:30"'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            HEAD + "iptables: {masqueradeBit: many}",
+            "failed to decode: json: cannot unmarshal string into Go struct field "
+            "KubeProxyIPTablesConfiguration.iptables.masqueradeBit of type int32",
+        ),
+        (
+            HEAD + "iptables: [1]",
+            "failed to decode: json: cannot unmarshal array into Go struct field "
+            "KubeProxyConfiguration.iptables of type v1alpha1.KubeProxyIPTablesConfiguration",
+        ),
+        (
+            HEAD + "clusterCIDR: 5",
+            "failed to decode: json: cannot unmarshal number into Go struct field "
+            "KubeProxyConfiguration.clusterCIDR of type string",
+        ),
+        (
+            HEAD.replace("v1alpha1", "v1"),
+            'failed to decode: no kind "KubeProxyConfiguration" is registered for version "kubeproxy.config.k8s.io/v1" '
+            + _SCHEME,
+        ),
+        (
+            "kind: KubeProxyConfiguration",
+            "failed to decode: Object 'apiVersion' is missing in 'kind: KubeProxyConfiguration'",
+        ),
+        (HEAD + "mode: : y", "failed to decode: yaml: line 4: mapping values are not allowed in this context"),
+    ],
+)
+def test_a_file_that_cannot_be_decoded(tmp_path: Path, text: str, problem: str) -> None:
+    (file := tmp_path / "config.conf").write_text(text)
     with pytest.raises(ConfigError) as caught:
         parse([f"--config={file}"])
-    assert caught.value.problems == [
-        "iptables: [1] is no object",
-        "detectLocalMode: 'NodeCIDR' is not supported; ClusterCIDR is",
-    ]
+    assert caught.value.problems == [f"failed complete: {problem}"]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse([f"--config={tmp_path}/none"])
+    assert caught.value.problems == [f"failed complete: open {tmp_path}/none: no such file or directory"]
+
+
+def test_what_only_strict_decoding_minds(tmp_path: Path) -> None:
+    (file := tmp_path / "config.conf").write_text(HEAD + "foo: 1\niptables: {bar: 2}\nmode: iptables\nmode: nftables\n")
+    config = parse([f"--config={file}"])
+    assert config.mode == "nftables"
+    assert config.lenient == (
+        'strict decoding error: yaml: unmarshal errors:\n  line 7: key "mode" already set in map, '
+        'unknown field "foo", unknown field "iptables.bar"'
+    )
 
 
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--cluster-cidr=10.0.0.0/8,10.244.0.0/16"], "clusterCIDR: must be a either a single CIDR or dual-stack pair"),
-        (["--iptables-min-sync-period=31s"], "iptables.syncPeriod: must be greater than or equal to"),
-        (["--oom-score-adj=-1001"], "oomScoreAdj: must be within the range [-1000, 1000]"),
+        (
+            ["--cluster-cidr=10.0.0.0/8,10.244.0.0/16"],
+            'DetectLocalConfiguration.ClusterCIDRs: Invalid value: []string{"10.0.0.0/8", "10.244.0.0/16"}: must be a '
+            "either a single CIDR or dual-stack pair of CIDRs (e.g. [10.100.0.0/16, fde4:8dba:82e1::/48]",
+        ),
+        (
+            ["--cluster-cidr=10.244.0.0"],
+            'DetectLocalConfiguration.ClusterCIDRs[0]: Invalid value: "10.244.0.0": must be a valid CIDR block '
+            "(e.g. 10.100.0.0/16 or fde4:8dba:82e1::/48)",
+        ),
+        (
+            ["--iptables-min-sync-period=31s"],
+            "SyncPeriod: Invalid value: 31s: must be greater than or equal to KubeProxyConfiguration.MinSyncPeriod",
+        ),
+        (
+            ["--iptables-sync-period=0s", "--iptables-min-sync-period=0s"],
+            "SyncPeriod: Invalid value: 0s: must be greater than 0",
+        ),
+        (
+            ["--oom-score-adj=-1001"],
+            "KubeProxyLinuxConfiguration.OOMScoreAdj: Invalid value: -1001: must be within the range [-1000, 1000]",
+        ),
+        (
+            ["--iptables-masquerade-bit=44"],
+            "KubeProxyIPTablesConfiguration.MasqueradeBit: Invalid value: 44: must be within the range [0, 31]",
+        ),
+        (
+            ["--proxy-mode=ebpf"],
+            'Mode.ProxyMode: Invalid value: "ebpf": must be iptables, ipvs, nftables or blank (blank means the '
+            "best-available proxy [currently iptables])",
+        ),
+        (["--metrics-bind-address=0.0.0.0:99999"], 'MetricsBindAddress: Invalid value: "99999": must be a valid port'),
+        (["--metrics-bind-address=nowhere"], 'MetricsBindAddress: Invalid value: "nowhere": must be IP:port'),
+        (["--healthz-bind-address=nowhere:1"], 'HealthzBindAddress: Invalid value: "nowhere": must be a valid IP'),
+        (["--nodeport-addresses=192.0.2.1"], 'NodePortAddresses[0]: Invalid value: "192.0.2.1": must be a valid CIDR'),
+        (
+            ["--nodeport-addresses=192.0.2.0/24,primary"],
+            "NodePortAddresses[1]: Invalid value: \"primary\": can't use both 'primary' and CIDRs",
+        ),
+        (
+            ["--detect-local-mode=Magic"],
+            'DetectLocalMode: Unsupported value: "Magic": supported values: "ClusterCIDR", "NodeCIDR", '
+            '"BridgeInterface", "InterfaceNamePrefix", ""',
+        ),
     ],
 )
 def test_what_upstream_refuses_is_refused(flags: list[str], problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(["--kubeconfig=x", *flags])
-    assert [one.startswith(problem) for one in caught.value.problems] == [True]
+    assert caught.value.problems == [f"failed validate: KubeProxyConfiguration.{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "problem"),
+    [
+        ("--proxy-mode=ipvs", "mode: 'ipvs' is not supported; iptables and nftables are"),
+        ("--detect-local-mode=NodeCIDR", "detectLocalMode: 'NodeCIDR' is not supported; ClusterCIDR is"),
+    ],
+)
+def test_what_is_not_there(flag: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(["--kubeconfig=x", flag])
+    assert caught.value.problems == [f"failed validate: {problem}"]
+
+
+def test_what_is_wrong_is_one_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--kubeconfig=x", "--oom-score-adj=5000", "--iptables-masquerade-bit=99"])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1 and len(lines) == 1
+    assert '] "command failed" err="failed validate: [KubeProxyConfiguration.KubeProxyLinux' in lines[0]
 
 
 def test_a_nodes_name_is_in_small_letters() -> None:

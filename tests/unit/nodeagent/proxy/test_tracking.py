@@ -93,9 +93,10 @@ def test_every_problem_is_told() -> None:
             "--kubeconfig=x", "--conntrack-max-per-core=-1", "--conntrack-min=-1", "--conntrack-udp-timeout=-1s",
             "--conntrack-udp-timeout-stream=soon",
         ])  # fmt: skip
-    assert caught.value.problems == [
-        "conntrack.maxPerCore: must be greater than or equal to 0",
-        "conntrack.min: must be greater than or equal to 0",
-        "conntrack.udpTimeout: must be greater than or equal to 0",
-        "conntrack.udpStreamTimeout: 'soon' is no duration",
+    where = "KubeProxyConfiguration.KubeProxyLinuxConfiguration.KubeProxyConntrackConfiguration"
+    negative = [
+        f"{where}.{name}: Invalid value: {value}: must be greater than or equal to 0"
+        for name, value in (("MaxPerCore", "-1"), ("Min", "-1"), ("UDPTimeout", "-1s"))
     ]
+    told = ", ".join([*negative, "conntrack.udpStreamTimeout: 'soon' is no duration"])
+    assert caught.value.problems == [f"failed validate: [{told}]"]

@@ -7,7 +7,9 @@ from collections.abc import Awaitable
 
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.rest import Client
+from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.leading import telling
 from apimachinery.controller.rehearsing import loops_of
 from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.controller.stepping import ControllerLoop
@@ -45,14 +47,15 @@ class ControllersDaemon:
 
             parts: list[Awaitable[None]] = []
             if config.leader_elect:
-                elector = config.elector(client, NAME, self._clock)
+                recorder = EventRecorder(client, NAME, clock=self._clock)
+                elector = config.elector(client, NAME, self._clock, tell=telling(recorder))
                 checks[LEADER_ELECTION] = elector.check
 
                 async def lead_fenced() -> None:
                     async with FencedClient(config.client, NAME, elector.holds) as fenced:
                         await lead(fenced)
 
-                parts.append(elector.run(lead_fenced))
+                parts += [elector.run(lead_fenced), recorder.run()]
             else:
                 parts.append(lead())
             parts += port_parts(

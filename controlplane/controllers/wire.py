@@ -69,7 +69,7 @@ async def run_controllers(context: Context, glass_box: GlassBox) -> None:
     controllers = []
     loops = []
     for descriptor in enabled(context.config):
-        controller = descriptor.make(context)
+        controller = context.make(descriptor.make)
         controllers.append(controller)
         loops += [
             ControllerLoop(

@@ -113,10 +113,11 @@ def test_a_store_that_goes_and_comes(own_etcd: Etcd, tmp_path: Path) -> None:
     told = {}
     while "c" not in told:
         event = orjson.loads(stream.readline())
-        assert "name" in event["object"]["metadata"], event
         told[event["object"]["metadata"]["name"]] = event["type"]
     assert told["c"] == "ADDED", "the watch has gone on"
     watching.close()
+    assert 1 <= server.log.count("; reconnecting") <= 3, "each reason is told once"
+    assert server.log.count("the watch on etcd goes on") == 1
     assert server.stop() == 0 and "Traceback" not in server.log, server.log
 
 

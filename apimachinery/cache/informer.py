@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,6 +225,17 @@ class InformerFactory:
         self._client = client
         self._informers: dict[tuple[Resource, str | None, str, str], Informer] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._asked: dict[Informer, None] | None = None
+
+    @contextmanager
+    def noting(self) -> Iterator[dict[Informer, None]]:
+        """Notes what is asked for in the block, in order."""
+        asked: dict[Informer, None] = {}
+        self._asked = asked
+        try:
+            yield asked
+        finally:
+            self._asked = None
 
     def get(
         self,
@@ -247,6 +259,8 @@ class InformerFactory:
             )
             if self._group is not None:
                 self._group.create_task(informer.run())
+        if self._asked is not None:
+            self._asked[self._informers[key]] = None
         return self._informers[key]
 
     async def run(self) -> None:

@@ -22,7 +22,7 @@ from apimachinery.meta import times
 from apimachinery.meta.common_flags import COMPONENT, RELEASE
 
 if TYPE_CHECKING:
-    from apimachinery.client.leader import LeaderElector
+    from apimachinery.client.leader import LeaderElector, Tell
     from apimachinery.client.rest import Client
 
 log = logging.getLogger(__name__)
@@ -68,14 +68,22 @@ class ComponentConfig:
         return self.identity or socket.gethostname()
 
     def elector(
-        self, client: Client, name: str, clock: Clock, namespace: str = DEFAULT_LEASE_NAMESPACE
+        self,
+        client: Client,
+        name: str,
+        clock: Clock,
+        namespace: str = DEFAULT_LEASE_NAMESPACE,
+        tell: Tell | None = None,
     ) -> LeaderElector:
-        """Who asks for the component's lease, which `client` writes: `name` in `namespace`, if no flag says another."""
+        """Who asks for the component's lease, which `client` writes: `name` in `namespace`, if no flag says another.
+        tell: as LeaderElector's."""
         name, namespace = self.lease_name or name, self.lease_namespace or namespace
         from apimachinery.client.leader import LeaderElector  # with aiohttp; flags are told wrong before it is loaded
 
         lease, renew, retry = self.leader_lease
-        return LeaderElector(client, name, namespace, self.holder, clock, lease=lease, renew=renew, retry=retry)
+        return LeaderElector(
+            client, name, namespace, self.holder, clock, lease=lease, renew=renew, retry=retry, tell=tell
+        )
 
     def shown(self, name: str, namespace: str = DEFAULT_LEASE_NAMESPACE) -> dict[str, Any]:
         """What of it /configz shows, with the names of upstream's internal types, which have no others. name,

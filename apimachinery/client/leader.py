@@ -1,7 +1,8 @@
 """Leader election on a Lease (client-go tools/leaderelection): at most one leader at a time, by the monotonic clock.
 
-A holder that could not renew for `renew` seconds stops leading before another may take over after `lease` seconds. Both
-count the time since *they* saw the record change, so that neither wall clocks nor their differences matter.
+A holder that could not renew for `renew` seconds stops leading before another may take over after the record's
+leaseDurationSeconds. Both count the time since *they* saw the record change, so that neither wall clocks nor their
+differences matter.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ _MASTER = Gauge(
 _TOLERATED = 20.0  # seconds after its end during which an expired lease of ours is no sickness yet
 
 
+Tell = Callable[[Object, str], None]
+"""Told of a Lease, and what became of it."""
+
+
 class LeadershipLost(Fatal):
     """The lease could not be renewed in time; whatever was led has been stopped."""
 
@@ -38,6 +43,7 @@ class LeaderElector:
     """Runs a function while, and only while, this identity holds the lease.
 
     lease, renew, retry: upstream's leaseDuration, renewDeadline and retryPeriod, in seconds; lease > renew > retry.
+    tell: told the lease and what became of it, for an event.
     """
 
     def __init__(
@@ -51,11 +57,12 @@ class LeaderElector:
         lease: float = 15,
         renew: float = 10,
         retry: float = 2,
+        tell: Tell | None = None,
     ) -> None:
         if not lease > renew > retry > 0:
             raise ValueError(f"leader election needs lease > renew > retry > 0, not {lease} {renew} {retry}")
         self._client, self._name, self._namespace, self.identity, self._clock = client, name, namespace, identity, clock
-        self._lease, self._renew, self._retry = lease, renew, retry
+        self._lease, self._renew, self._retry, self._tell = lease, renew, retry, tell
         self._seen: Object | None = None
         self._seen_at = 0.0
         self._held_until = float("-inf")
@@ -78,10 +85,13 @@ class LeaderElector:
 
         Raises LeadershipLost after `lead` has been cancelled and has ended. The lease is given back on the way out.
         """
+        log.info("attempting to acquire leader lease %s/%s...", self._namespace, self._name)
         while not await self._try_acquire():
             await self._clock.sleep(self._retry)
         self._master.set(1)
-        log.info("successfully acquired lease %s/%s as %s", self._namespace, self._name, self.identity)
+        log.info("successfully acquired lease %s/%s", self._namespace, self._name)
+        if self._tell is not None and self._seen is not None:
+            self._tell(self._seen, f"{self.identity} became leader")
         leading = asyncio.ensure_future(lead())
         keeping = asyncio.ensure_future(self._keep())
         try:
@@ -107,9 +117,12 @@ class LeaderElector:
                 held = False
             if held:
                 renewed = self._clock.monotonic()
-            elif self._holder() not in (self.identity, "") or self._clock.monotonic() - renewed >= self._renew:
-                holder = self._holder() or "nobody"
-                raise LeadershipLost(f"leaderelection lost: lease {self._namespace}/{self._name} is held by {holder}")
+                continue
+            taken = self._holder() not in (self.identity, "")
+            if taken or self._clock.monotonic() - renewed >= self._renew:
+                why = f"lock is held by {self._holder()}" if taken else "context deadline exceeded"
+                log.info("failed to renew lease %s/%s: %s", self._namespace, self._name, why)
+                raise LeadershipLost("leaderelection lost")
 
     async def _try_acquire(self) -> bool:
         begun = self._clock.monotonic()
@@ -121,22 +134,31 @@ class LeaderElector:
 
     async def _write_lease(self) -> bool:
         try:
-            try:
-                current = await self._client.get(LEASES, self._name, self._namespace)
-            except ApiError as error:
-                if not is_not_found(error):
-                    raise
-                self._observe(await self._client.create(LEASES, self._record(None)))
-                return True
-            self._observe(current)
-            expired = self._clock.monotonic() - self._seen_at >= self._lease
-            if self._holder() not in (self.identity, "") and not expired:
-                return False
-            self._observe(await self._client.update(LEASES, self._record(current)))
-            return True
+            current = await self._client.get(LEASES, self._name, self._namespace)
         except (ApiError, ApiUnreachable) as error:
-            log.info("lease %s/%s: %s", self._namespace, self._name, error)
+            if is_not_found(error):
+                return await self._written(
+                    self._client.create(LEASES, self._record(None)), "error initially creating leader election record"
+                )
+            log.error("error retrieving resource lock %s/%s: %s", self._namespace, self._name, error)
             return False
+        self._observe(current)
+        if self._holder() not in (self.identity, "") and not self._expired():
+            return False
+        return await self._written(self._client.update(LEASES, self._record(current)), "Failed to update lock")
+
+    async def _written(self, writing: Awaitable[Object], failed: str) -> bool:
+        try:
+            self._observe(await writing)
+        except (ApiError, ApiUnreachable) as error:
+            log.error("%s: %s", failed, error)
+            return False
+        return True
+
+    def _expired(self) -> bool:
+        """The time is over for which its holder said that the lease holds, counted from when we saw it renewed."""
+        lasts: float = ((self._seen or {}).get("spec") or {}).get("leaseDurationSeconds") or 0
+        return self._clock.monotonic() - self._seen_at >= lasts
 
     async def _release(self) -> None:
         self._held_until = float("-inf")
@@ -146,7 +168,7 @@ class LeaderElector:
         try:
             await self._client.update(LEASES, {**self._seen, "spec": spec})
         except (ApiError, ApiUnreachable) as error:
-            log.info("lease %s/%s not given back: %s", self._namespace, self._name, error)
+            log.error("Failed to release lock: %s", error)
 
     def _observe(self, lease: Object) -> None:
         if self._seen is None or self._seen.get("spec") != lease.get("spec"):

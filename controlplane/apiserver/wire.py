@@ -145,10 +145,7 @@ class ApiServer:
             return  # it never served
         if delay:
             log.info("serving for another %g s, no longer ready", delay)
-            try:
-                await self._kubernetes.withdraw()
-            except (StorageError, status.ApiError) as error:
-                log.warning("the kubernetes service still names this server: %s", error)
+            await _withdraw(self._kubernetes)
             await self._clock.sleep(delay)
         if config.shutdown_send_retry_after:
             await self._front_door.drain(config.request_timeout)
@@ -243,7 +240,7 @@ class ApiServer:
             beside.append(asyncio.create_task(IdentityLease(registry, clock).run()))
         if isinstance(self._seats, Fairness):
             beside.append(asyncio.create_task(keep_conditions(registry, self._seats, clock)))
-        undo.push_async_callback(kubernetes.withdraw)
+        undo.push_async_callback(_withdraw, kubernetes)
         undo.push_async_callback(cancel_and_wait, *beside)
         self._kubernetes, self._front_door = kubernetes, front
         self._ready = True
@@ -376,6 +373,14 @@ class ApiServer:
 def _browsers(config: Config) -> Browsers | None:
     told = config.cors_allowed_origins or config.hsts_directives
     return Browsers(config.cors_allowed_origins, config.hsts_directives) if told else None
+
+
+async def _withdraw(kubernetes: KubernetesService) -> None:
+    """The endpoints name this server no longer. Where the store does not answer its key expires there instead."""
+    try:
+        await kubernetes.withdraw()
+    except (StorageError, status.ApiError) as error:
+        log.warning("the kubernetes service still names this server: %s", error)
 
 
 def build(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK = 1.0  # seconds between two looks at the files of the serving certificate
+_LOOK = 1.0  # seconds between two looks at the files of the serving certificate and the authorities
 
 
 def server_tls(config: Config) -> ssl.SSLContext:
@@ -51,19 +51,31 @@ def server_tls(config: Config) -> ssl.SSLContext:
 
 
 async def keep_showing(context: ssl.SSLContext, config: Config, clock: Clock) -> None:
-    """For ever: let the secure port show what is written into the files of its certificate, without a restart."""
-    files = config.tls_cert_file, config.tls_private_key_file
-    seen = [state(file) for file in files]
+    """For ever: let the secure port show what is written into the files of its certificate, and believe clients of the
+    authorities that are added to --client-ca-file, without a restart. One that is taken out is believed until then:
+    OpenSSL's store of them can only grow."""
+    pair, clients = (config.tls_cert_file, config.tls_private_key_file), config.client_ca_file
+    shown, believed = [state(file) for file in pair], state(clients) if clients else None
     while True:
         await clock.sleep(_LOOK)
-        if (found := [state(file) for file in files]) == seen:
-            continue
-        seen = found
-        try:
-            replace_pair(context, *files)
-            log.info("loaded the serving certificate %s", files[0])
-        except TLSFileError as error:
-            log.error("the serving certificate stays what it was: %s", error)
+        if (found := [state(file) for file in pair]) != shown:
+            shown = found
+            with _stays("the serving certificate stays what it was"):
+                replace_pair(context, *pair)
+                log.info("loaded the serving certificate %s", pair[0])
+        if clients is not None and (now := state(clients)) != believed:
+            believed = now
+            with _stays("the authorities of clients stay what they were"):
+                load_authorities(context, clients)
+                log.info("loaded the authorities of clients %s", clients)
+
+
+@contextmanager
+def _stays(what: str) -> Iterator[None]:
+    try:
+        yield
+    except TLSFileError as error:
+        log.error("%s: %s", what, error)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from apimachinery.client.fenced import FencedClient
 from apimachinery.client.leader import LeaderElector, LeadershipLost
 from apimachinery.client.rest import Client
 from apimachinery.controller import local_door
+from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.leading import telling
 from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.controller.stepping import ControllerLoop
 from apimachinery.kit.clock import Clock, SystemClock
@@ -43,18 +45,20 @@ class CloudDaemon:
         config = self._config
         use(self.glass_box.trace)
         async with Client(config.client, NAME) as client:
-            parts: list[Awaitable[None]] = [self._campaign(client) if config.leader_elect else self._lead(client)]
+            recorder = EventRecorder(client, NAME, clock=self._clock)
+            leading = self._campaign(client, recorder) if config.leader_elect else self._lead(client)
+            parts: list[Awaitable[None]] = [leading, recorder.run()]
             parts += port_parts(config, NAME, self.glass_box, client, self._clock, stop, checks=self._checks)
             if config.debug_socket is not None:
                 parts.append(local_door.serve(config.debug_socket, self.glass_box.answer, stop))
             await run_until(stop, parts)
 
-    async def _campaign(self, client: Client) -> None:
+    async def _campaign(self, client: Client, recorder: EventRecorder) -> None:
         """Lead whenever the lease is ours. Losing it is no end: on the host there is no kubelet that would start this
         process again, and an API server that is away for ten seconds is a machine that is rebooted."""
         config = self._config
         while True:
-            elector = config.elector(client, NAME, self._clock)
+            elector = config.elector(client, NAME, self._clock, tell=telling(recorder))
             self._checks[LEADER_ELECTION] = elector.check
 
             async def lead_fenced(elector: LeaderElector = elector) -> None:

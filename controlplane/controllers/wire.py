@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from apimachinery.client.accounts import Accounts
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.rest import Client
+from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.leading import telling
 from apimachinery.controller.rehearsing import loops_of
 from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.controller.stepping import ControllerLoop
@@ -48,14 +50,15 @@ class ControllersDaemon:
 
             parts: list[Awaitable[None]] = []
             if config.leader_elect:
-                elector = config.elector(client, NAME, self._clock)
+                recorder = EventRecorder(client, NAME, clock=self._clock)
+                elector = config.elector(client, NAME, self._clock, tell=telling(recorder))
                 checks[LEADER_ELECTION] = elector.check
 
                 async def lead_fenced() -> None:
                     async with FencedClient(config.client, NAME, elector.holds) as fenced:
                         await lead(fenced, elector.holds)
 
-                parts.append(elector.run(lead_fenced))
+                parts += [elector.run(lead_fenced), recorder.run()]
             else:
                 parts.append(lead(client, lambda: True))
             parts += port_parts(
@@ -70,7 +73,7 @@ async def run_controllers(context: Context, glass_box: GlassBox) -> None:
     loops = []
     for descriptor in enabled(context.config):
         own = context.of(descriptor.account)
-        controller = descriptor.make(own)
+        controller = own.make(descriptor.make)
         controllers.append(controller)
         loops += [
             ControllerLoop(

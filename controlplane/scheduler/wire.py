@@ -15,7 +15,9 @@ from apimachinery.cache.informer import InformerFactory
 from apimachinery.client.fenced import FencedClient
 from apimachinery.client.leader import LeaderElector
 from apimachinery.client.rest import Client
+from apimachinery.controller.events import EventRecorder
 from apimachinery.controller.glassbox import GlassBox
+from apimachinery.controller.leading import telling
 from apimachinery.controller.series_recorder import SeriesRecorder
 from apimachinery.controller.serving import LEADER_ELECTION, port_parts
 from apimachinery.kit.clock import Clock, SystemClock
@@ -62,8 +64,11 @@ class SchedulerDaemon:
             own = client = await undo.enter_async_context(Client(config.client, NAME))
             elector: LeaderElector | None = None
             checks: dict[str, Check] = {}
+            leaders = EventRecorder(own, config.lease_name or config.lease.name, clock=self._clock)
             if config.leader_elect:
-                elector = config.elector(own, config.lease.name, self._clock, config.lease.namespace)
+                elector = config.elector(
+                    own, config.lease.name, self._clock, config.lease.namespace, tell=telling(leaders)
+                )
                 checks[LEADER_ELECTION] = elector.check
                 # Only who surely leads binds; the lease itself is written with the other client.
                 fenced = FencedClient(config.client, NAME, elector.holds)
@@ -130,7 +135,8 @@ class SchedulerDaemon:
                 log.info("scheduling pods of %s", ", ".join(frameworks))
                 await loop.run()
 
-            parts: list[Awaitable[None]] = [follow(), *(recorder.run() for recorder in recorders.values())]
+            parts: list[Awaitable[None]] = [follow(), leaders.run()]
+            parts += [recorder.run() for recorder in recorders.values()]
             parts.append(elector.run(lead) if elector is not None else lead())
             parts += port_parts(
                 config,

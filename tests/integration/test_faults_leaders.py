@@ -82,6 +82,16 @@ def writes(server: ApiServer, user: str) -> list[tuple[datetime, str]]:
     return found
 
 
+def leaders(server: ApiServer, component: tuple[str, str]) -> set[str]:
+    """Who became the leader, by the events of the Lease."""
+    asked = f"involvedObject.kind=Lease,involvedObject.name={component[0]},reason=LeaderElection"
+    events = server.request("GET", f"/api/v1/namespaces/kube-system/events?fieldSelector={asked}").json["items"]
+    assert {(each["source"]["component"], each["type"]) for each in events} == {(component[0], "Normal")}
+    told = [each["message"].partition(" ") for each in events]
+    assert {what for _, _, what in told} == {"became leader"}
+    return {who for who, _, _ in told}
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ApiServer]:
     (tmp_path / "policy.yaml").write_text(POLICY)
@@ -125,6 +135,7 @@ def test_a_paused_scheduler_that_goes_on_binds_nothing(server: ApiServer, number
             first.send_signal(signal.SIGCONT)
             assert first.wait(120) == 1, "who lost the lease ends"
             wait_until("the second finishes", lambda: _bound(server) == 250)
+    assert len(leaders(server, SCHEDULER)) == 2, "each says that it leads"
     late = [uri for at, uri in writes(server, "scheduler-0") if at > taken]
     assert writes(server, "scheduler-0"), "the first never wrote"
     assert writes(server, "scheduler-1"), "the second never wrote"
@@ -165,6 +176,7 @@ def _pause_one(server: ApiServer, name: str) -> None:
             first.send_signal(signal.SIGCONT)
             assert first.wait(120) == 1, "who lost the lease ends"
             wait_until("the second finishes", lambda: _replicas(server, name) == 300)
+    assert len(leaders(server, MANAGER)) == 2, "each says that it leads"
     late = [uri for at, uri in writes(server, "manager-0") if at > taken]
     assert writes(server, "manager-0"), "the first never wrote"
     assert not late, f"the old leader wrote after {taken}"

@@ -26,11 +26,12 @@ class Etcd:
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         peer = f"http://127.0.0.1:{self._peer}"
         argv = ["etcd", "--data-dir", str(self.directory), "--listen-client-urls", self.url]
         argv += ["--advertise-client-urls", self.url, "--listen-peer-urls", peer]
         argv += ["--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"]
+        argv += more
         with (self.directory.parent / "etcd.log").open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log)
         wait_until("etcd is healthy", self._healthy)
@@ -95,6 +96,9 @@ def test_a_store_that_goes_and_comes(own_etcd: Etcd, tmp_path: Path) -> None:
     watching = server.connect(timeout=60)
     watching.request("GET", f"{MAPS}?watch=1&resourceVersion={version}")
     stream = watching.getresponse()
+    # Its past is read from etcd: that is over once it tells of the present.
+    assert server.request("POST", MAPS, {"metadata": {"name": "w"}}).code == 201
+    assert orjson.loads(stream.readline())["object"]["metadata"]["name"] == "w"
     own_etcd.end()
 
     listed = server.request("GET", MAPS)
@@ -108,13 +112,15 @@ def test_a_store_that_goes_and_comes(own_etcd: Etcd, tmp_path: Path) -> None:
     own_etcd.start()
     wait_until("it writes again", lambda: server.request("POST", MAPS, {"metadata": {"name": "c"}}).code == 201)
     names = {item["metadata"]["name"] for item in server.request("GET", MAPS).json["items"]} - {"kube-root-ca.crt"}
-    assert {"a", "c"} <= names <= {"a", "b", "c"}
+    assert {"a", "c", "w"} <= names <= {"a", "b", "c", "w"}
     told = {}
     while "c" not in told:
         event = orjson.loads(stream.readline())
         told[event["object"]["metadata"]["name"]] = event["type"]
     assert told["c"] == "ADDED", "the watch has gone on"
     watching.close()
+    assert 1 <= server.log.count("; reconnecting") <= 3, "each reason is told once"
+    assert server.log.count("the watch on etcd goes on") == 1
     assert server.stop() == 0 and "Traceback" not in server.log, server.log
 
 
@@ -141,4 +147,37 @@ def test_a_write_without_an_answer_says_that_it_does_not_know(own_etcd: Etcd, tm
         return again.code in (201, 409)
 
     wait_until("it is known", settled)
+    assert server.stop() == 0 and "Traceback" not in server.log, server.log
+
+
+def test_a_server_whose_store_is_away_ends_in_order(own_etcd: Etcd, tmp_path: Path) -> None:
+    own_etcd.start()
+    server = ApiServer(tmp_path / "data", own_etcd.url)
+    server.start()
+    own_etcd.end()
+    assert server.stop() == 0 and "Traceback" not in server.log, server.log
+    assert "the kubernetes service still names this server: " in server.log
+
+
+def test_a_full_store_says_so(own_etcd: Etcd, tmp_path: Path) -> None:
+    own_etcd.start("--quota-backend-bytes=8000000")
+    server = ApiServer(tmp_path / "data", own_etcd.url)
+    server.start()
+    much = {"a": "x" * 1_000_000}
+    made = [server.request("POST", MAPS, {"metadata": {"name": f"m{n}"}, "data": much}) for n in range(10)]
+    assert (made[0].code, made[-1].code) == (201, 500)
+    assert made[-1].json.get("reason", "") == "" and "retry-after" not in made[-1].headers
+    assert made[-1].json["message"] == "etcdserver: mvcc: database space exceeded"
+    assert server.request("DELETE", f"{MAPS}/m0").code == 200, "room can be made"
+    assert server.stop() == 0 and "Traceback" not in server.log, server.log
+
+
+def test_what_is_too_large_for_the_store_is_refused_in_its_words(own_etcd: Etcd, tmp_path: Path) -> None:
+    own_etcd.start()
+    server = ApiServer(tmp_path / "data", own_etcd.url)
+    server.start()
+    rule = {"apiGroups": ["x" * 2_000_000], "resources": ["y"], "verbs": ["get"]}
+    role = {"metadata": {"name": "large"}, "rules": [rule]}
+    made = server.request("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", role)
+    assert (made.code, made.json["message"]) == (500, "etcdserver: request is too large")
     assert server.stop() == 0 and "Traceback" not in server.log, server.log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -78,4 +79,34 @@ def test_a_certificate_that_is_written_anew_is_shown_without_a_restart(tmp_path:
     (pki / "apiserver.key").write_bytes(other.key_pem)
     wanted = ssl.PEM_cert_to_DER_cert(other.cert_pem.decode())
     wait_until("the other one is shown", lambda: shown(server) == wanted)
+    assert server.stop() == 0, server.log
+
+
+def _code(server: ApiServer, client: ssl.SSLContext) -> int:
+    """What a new connection with the client's certificate is answered."""
+    connection = HTTPSConnection("127.0.0.1", server.port, timeout=60, context=client)
+    try:
+        connection.request("GET", "/api/v1/namespaces")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_an_authority_of_clients_that_is_added_is_believed_without_a_restart(tmp_path: Path) -> None:
+    server, pki = ApiServer(tmp_path / "data", "sqlite"), tmp_path / "data" / "pki"
+    server.start()
+    coming = Authority.create("kubernetes-2")
+    pair = coming.issue("admin", orgs=["system:masters"], client=True)
+    for name, content in (("new.crt", pair.cert_pem), ("new.key", pair.key_pem)):
+        (tmp_path / name).write_bytes(content)
+    client = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    client.load_cert_chain(tmp_path / "new.crt", tmp_path / "new.key")
+    assert _code(server, client) == 401
+    present = (pki / "ca.crt").read_bytes()
+    (pki / "ca.crt").write_bytes(b"")
+    wait_until("an empty file is told", lambda: "the authorities of clients stay what they were" in server.log)
+    assert "kube-system" in server.kubectl("get", "namespaces").stdout
+    (pki / "ca.crt").write_bytes(present + coming.pair.cert_pem)
+    wait_until("the new one is believed", lambda: _code(server, client) == 200)
+    assert "kube-system" in server.kubectl("get", "namespaces").stdout, "and the old one still"
     assert server.stop() == 0, server.log

@@ -47,7 +47,7 @@ class Reloading(Generic[Value]):
                     self._value = self._read()
                     log.info("read %s again", self._what)
                 except (OSError, ValueError) as error:
-                    log.error("the changed %s cannot be used, the old ones stay: %s", self._what, error)
+                    log.error("what changed in %s cannot be used, what was read before stays: %s", self._what, error)
         return self._value
 
     def _look(self) -> tuple[tuple[int, int, int] | None, ...]:

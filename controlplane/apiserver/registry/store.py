@@ -21,6 +21,7 @@ from controlplane.apiserver.storage.interface import (
     OutcomeUnknown,
     RevisionMismatch,
     Storage,
+    StorageError,
     Stored,
     Unavailable,
     Unreadable,
@@ -70,16 +71,26 @@ def told(resource: Resource, name: str) -> Iterator[None]:
         raise status.expired(str(error)) from None
     except FutureRevision as error:
         raise too_large(error.requested, error.current) from None
-    except OutcomeUnknown as error:
-        raise status.timeout(f"request did not complete within the allotted timeout: {error}") from None
     except Unreadable as error:
         raise status.internal(error.why if name else str(error)) from None
     except Unwritable as error:
         raise status.internal(str(error)) from None
-    except Unavailable as error:
+    except StorageError as error:
+        raise _failed(error) from None
+
+
+def _failed(error: StorageError) -> status.ApiError:
+    """What is answered when the store did not do what it should have."""
+    if error.said:  # upstream passes on what etcd says, as an error of no kind (ErrorToAPIStatus)
+        return status.ApiError(500, "", error.said)
+    if isinstance(error, OutcomeUnknown):
+        return status.timeout(f"request did not complete within requested timeout - {error}")
+    if isinstance(error, Unavailable):
         # Certainly not done: clients may repeat it, and those of client-go do.
-        sentence = f"the store is not available: {error}"
-        raise status.ApiError(503, "ServiceUnavailable", sentence, {"retryAfterSeconds": 1}) from None
+        return status.ApiError(
+            503, "ServiceUnavailable", f"the store is not available: {error}", {"retryAfterSeconds": 1}
+        )
+    return status.internal(str(error))
 
 
 def too_large(requested: int, current: int) -> status.ApiError:

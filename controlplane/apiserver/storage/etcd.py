@@ -173,10 +173,14 @@ class EtcdStorage:
 
     async def _feed(self, responses: AsyncGenerator[rpc.WatchResponse, None]) -> None:
         """Publishes every event, reconnecting where the last stream broke."""
+        told: set[str] = set()  # why it broke: an etcd that is away would fill the log
         while True:
             try:
                 async with aclosing(responses):
                     async for response in responses:
+                        if told:
+                            log.info("the watch on etcd goes on")
+                            told.clear()
                         seen = self._hub.revision
                         changes = [change for change in map(_change, response.events) if change.revision > seen]
                         if changes:
@@ -185,7 +189,9 @@ class EtcdStorage:
                 log.error("etcd compacted changes that this process has not seen; all watches start anew")
                 self._hub.reset(error, error.oldest)
             except Unavailable as error:
-                log.warning("%s; reconnecting", error)
+                if str(error) not in told:
+                    log.warning("%s; reconnecting", error)
+                    told.add(str(error))
                 await self._clock.sleep(_RECONNECT_PERIOD)
             # From the last seen revision, not the one after it: etcd then refuses exactly when history that we have not
             # seen was compacted (it lets a watch begin AT the compacted revision, whose deletions are gone).

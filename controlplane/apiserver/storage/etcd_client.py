@@ -27,6 +27,9 @@ M = TypeVar("M")
 # Seconds a call may take.
 CALL_TIMEOUT = 10.0
 
+# What etcd says of itself begins so; gRPC's own failures do not.
+_ETCD = "etcdserver: "
+
 # Texts of server/etcdserver/api/v3rpc/rpctypes/error.go that say that a write has not been applied.
 _NOT_APPLIED = (
     "etcdserver: too many requests",
@@ -111,7 +114,7 @@ class EtcdClient:
             await channel.close()
 
     async def _call(self, method: str, request: bytes, parse: Callable[[bytes], M], *, write: bool) -> M:
-        failures = []
+        failures, said = [], ""
         for _ in self._channels:
             current = self._preferred
             try:
@@ -121,9 +124,12 @@ class EtcdClient:
                 if not isinstance(failure, Unavailable):
                     raise failure from error
                 failures.append(f"{self._endpoints[current]}: {failure}")
+                said = failure.said
                 if self._preferred == current:
                     self._preferred = (current + 1) % len(self._channels)
-        raise Unavailable("; ".join(failures))
+        nobody = Unavailable("; ".join(failures))
+        nobody.said = said
+        raise nobody
 
 
 def _db_size(status: bytes) -> int:
@@ -134,6 +140,14 @@ def _db_size(status: bytes) -> int:
 
 def classify(error: RpcError, *, write: bool) -> StorageError:
     """What an error of a call means to the store's caller."""
+    failure = _classified(error, write=write)
+    # Go's client repeats a read that a member without a leader refuses, and tells of a write at once.
+    if error.details.startswith(_ETCD) and (write or error.code is not Code.UNAVAILABLE):
+        failure.said = error.details
+    return failure
+
+
+def _classified(error: RpcError, *, write: bool) -> StorageError:
     code, details = error.code, error.details
     if code is Code.OUT_OF_RANGE:
         return FutureRevision(0, 0) if "future revision" in details else Compacted(0, 0)
@@ -141,6 +155,8 @@ def classify(error: RpcError, *, write: bool) -> StorageError:
         return StorageError(f"etcd refused the request: {details}")
     if not write or not error.processed or details in _NOT_APPLIED:
         return Unavailable(f"{code.name}: {details}")
+    if code is Code.DEADLINE_EXCEEDED:
+        return OutcomeUnknown("context deadline exceeded")
     return OutcomeUnknown(f"{code.name}: {details}")
 
 

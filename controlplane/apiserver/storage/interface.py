@@ -69,7 +69,10 @@ class Change(Struct, frozen=True):
 
 
 class StorageError(Exception):
-    """Base of everything a store raises on purpose."""
+    """Base of everything a store raises on purpose. said: why etcd refused a request, in its own sentence, where
+    upstream's clients are told it ("etcdserver: mvcc: database space exceeded"); "" otherwise."""
+
+    said = ""
 
 
 class KeyExists(StorageError):

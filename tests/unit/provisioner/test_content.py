@@ -75,6 +75,13 @@ def test_static_pods_are_laid_out_as_kubeadm_does(secrets: Path, component: str)
         assert flag.startswith("--") and value
 
 
+def test_etcd_is_asked_as_kubeadm_has_it_asked(secrets: Path) -> None:
+    pod = yaml.safe_load(files(secrets, "master-1")["/etc/kubernetes/manifests/etcd.yaml"].data)
+    container = pod["spec"]["containers"][0]
+    asked = {probe: container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("liveness", "readiness", "startup")}
+    assert asked == {"liveness": "/livez", "readiness": "/readyz", "startup": "/readyz"}
+
+
 def test_files_named_by_flags_are_mounted_and_there(secrets: Path) -> None:
     given = files(secrets, "master-1")
     for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):

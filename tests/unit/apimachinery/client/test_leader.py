@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -65,9 +66,13 @@ class Candidate:
     """One process that would lead."""
 
     def __init__(self, client: Client, identity: str, clock: WatchedClock) -> None:
-        self.elector = LeaderElector(client, "kube-scheduler", "kube-system", identity, clock)
+        self.told: list[tuple[str, str]] = []
+        self.elector = LeaderElector(client, "kube-scheduler", "kube-system", identity, clock, tell=self._tell)
         self.leads = False
         self.task = asyncio.create_task(self.elector.run(self._lead))
+
+    def _tell(self, lease: dict[str, dict[str, str]], what: str) -> None:
+        self.told.append((lease["metadata"]["name"], what))
 
     async def _lead(self) -> None:
         self.leads = True
@@ -142,7 +147,7 @@ async def test_who_cannot_renew_stops_in_time_and_the_other_waits_for_the_lease_
         both.leases.deaf.add("a")
         # Its last renewal is of second 0: it stops at 10, and the other's first try from 15 on is at 16.
         assert await both.pass_by(30) == [(10, "nobody"), (16, "b")]
-        with pytest.raises(LeadershipLost, match="lease kube-system/kube-scheduler is held by a"):
+        with pytest.raises(LeadershipLost, match=r"^leaderelection lost$"):
             await both.a.task
         assert not both.a.elector.holds() and both.b.elector.holds()
         assert both.leases.lease is not None
@@ -166,14 +171,36 @@ async def test_a_lease_that_is_given_back_is_taken_at_the_next_try() -> None:
         assert await both.pass_by(STEP) == [(2, "b")]
 
 
-async def test_who_finds_the_lease_taken_stops_at_once() -> None:
+async def test_who_finds_the_lease_taken_stops_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with election() as both:
         lease = both.leases.lease
         assert lease is not None
         both.leases.lease = {**lease, "spec": {**lease["spec"], "holderIdentity": "somebody else"}}
         assert await both.pass_by(STEP) == [(2, "nobody")]
-        with pytest.raises(LeadershipLost, match="is held by somebody else"):
+        with pytest.raises(LeadershipLost):
             await both.a.task
+        assert "failed to renew lease kube-system/kube-scheduler: lock is held by somebody else" in caplog.text
+
+
+async def test_a_lease_lasts_as_long_as_its_holder_said() -> None:
+    async with election() as both:
+        lease = both.leases.lease
+        assert lease is not None
+        spec = {**lease["spec"], "holderIdentity": "somebody else", "leaseDurationSeconds": 40}
+        both.leases.lease = {**lease, "spec": spec}
+        # b heard of it at second 2, or 4, and counts from there.
+        (lost, taken) = await both.pass_by(60)
+        assert lost == (2, "nobody") and taken[1] == "b" and taken[0] in (42, 44)
+
+
+async def test_who_begins_to_lead_says_so() -> None:
+    async with election() as both:
+        assert both.leases.lease is not None
+        assert both.a.told == [(both.leases.lease["metadata"]["name"], "a became leader")] and both.b.told == []
+        await cancel_and_wait(both.a.task)
+        await both.pass_by(STEP)
+        assert both.b.told == [("kube-scheduler", "b became leader")]
 
 
 async def test_the_check_fails_for_who_leads_by_a_lease_long_ended() -> None:

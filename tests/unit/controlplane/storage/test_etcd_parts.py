@@ -36,6 +36,23 @@ def test_classify(code: Code, details: str, write: bool, expected: type[StorageE
     assert type(classify(RpcError(code, details), write=write)) is expected
 
 
+SAID = {
+    "a write that found no room": (Code.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded", True),
+    "a write that is too large": (Code.INVALID_ARGUMENT, "etcdserver: request is too large", True),
+    "a write in an election": (Code.UNAVAILABLE, "etcdserver: leader changed", True),
+}
+
+
+@pytest.mark.parametrize(("code", "details", "write"), SAID.values(), ids=SAID)
+def test_what_etcd_says_is_passed_on(code: Code, details: str, write: bool) -> None:
+    assert classify(RpcError(code, details), write=write).said == details
+
+
+def test_a_read_that_may_be_repeated_and_a_broken_connection_say_nothing() -> None:
+    assert classify(RpcError(Code.UNAVAILABLE, "etcdserver: no leader"), write=False).said == ""
+    assert classify(RpcError(Code.UNAVAILABLE, "Socket closed"), write=True).said == ""
+
+
 def test_what_never_began_has_not_happened() -> None:
     refused = RpcError(Code.UNAVAILABLE, "failed to connect", processed=False)
     assert type(classify(refused, write=True)) is Unavailable

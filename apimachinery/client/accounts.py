@@ -1,8 +1,8 @@
 """Clients in the names of service accounts, one for each controller (controller-manager/pkg/clientbuilder).
 
 An account's token is asked for when the first request in its name is to be sent; again when four fifths of its time are
-over, and after the server refused it. An account that somebody deleted is made anew then. The connections are shared by all
-accounts, and show no certificate: its identity would come before a token's.
+over, and after the server refused it. An account that somebody deleted is made anew then. The connections are shared by
+all accounts, and show no certificate: its identity would come before a token's.
 """
 
 from __future__ import annotations

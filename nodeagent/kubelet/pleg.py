@@ -34,8 +34,9 @@ _SETTLE = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 1.0)
 # Between the start of a container and the look at it that follows.
 _MOMENT = 0.05
 # Who kills a pod's sandbox kills its containers before it (StopPodSandbox): upstream, which lists once a second, mostly
-# sees both at once. Seen alone, a killed container would be started again in a sandbox that is about to go.
-_KILLED, _AFTERMATH = 137, FAST
+# sees both at once. Seen alone, a killed container would be started again in a sandbox that is about to go, which it
+# does some 40 ms later.
+_KILLED, _AFTERMATH = 137, 0.08
 # Ends that are waited for at a time; of more, listings tell.
 SETTLING_MOST = 256
 

@@ -161,7 +161,7 @@ async def test_a_killed_container_is_told_of_with_its_sandbox() -> None:
     runtime, clock = KilledPod(), ManualClock()
     watcher, woken, observer = await listed(runtime, clock=clock)
     watcher.heard(TaskEvent("exit", "c0", "c0"))
-    await clock.advance(0.5)
+    await clock.advance(0.05)
     assert runtime.asked and not woken
     runtime.stopped = True
     watcher.heard(TaskEvent("exit", "s0", "s0"))
@@ -173,11 +173,11 @@ async def test_a_killed_container_is_told_of_with_its_sandbox() -> None:
     assert not woken, "told once"
 
 
-async def test_a_killed_container_whose_sandbox_stays_is_told_of_a_second_later() -> None:
+async def test_a_killed_container_whose_sandbox_stays_is_told_of_soon_after() -> None:
     runtime, clock = KilledPod(), ManualClock()
     watcher, woken, _ = await listed(runtime, clock=clock)
     watcher.heard(TaskEvent("exit", "c0", "c0"))
-    await clock.advance(0.9)
+    await clock.advance(0.05)
     assert not woken
-    await clock.advance(0.2)
+    await clock.advance(0.05)
     assert woken == {"p0"}

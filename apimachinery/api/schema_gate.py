@@ -1,12 +1,14 @@
 """The fast check: one compiled JSON Schema per kind, with only the definitions it can reach.
 
 The gate is stricter than the API: it also refuses unknown fields, nulls, malformed quantities, times and base64,
-conditions without a type, and floats, of which 2.0 is an integer to JSON Schema. A body it lets through needs no walk.
+conditions without a type, zeros that Go would not write, and floats, of which 2.0 is an integer to JSON Schema. A body
+it lets through needs no walk.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from apimachinery.api.go_types import omitted
 from apimachinery.meta.numbers import may_hold_floats
 
 Gate = Callable[[Any], bool]
@@ -57,8 +59,19 @@ def always_there(name: str, schema: Mapping[str, Any]) -> list[str]:
 
 def _named(definitions: Mapping[str, Any], name: str, pending: list[str]) -> dict[str, Any]:
     schema = _strict(definitions[name], pending)
+    for field in omitted(definitions, name):
+        schema["properties"][field] |= _something(schema["properties"][field]["type"])
     required = always_there(name, definitions[name])
     return {**schema, "required": required} if required else schema
+
+
+def _something(kind: str) -> dict[str, Any]:
+    """What a value of that type is when it is not Go's zero."""
+    if kind == "boolean":
+        return {"const": True}
+    if kind in ("integer", "number"):
+        return {"not": {"const": 0}}
+    return {{"string": "minLength", "array": "minItems", "object": "minProperties"}[kind]: 1}
 
 
 def _strict(schema: Mapping[str, Any], pending: list[str]) -> dict[str, Any]:

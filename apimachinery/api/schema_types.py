@@ -1,13 +1,14 @@
 """The definitions as a tree of types: lists, maps and structs around the values of `schema_values`.
 
-`clean` reads what the gate refused: it returns the value without unknown fields and nulls and tells what it met (the
-first wrong value in the sentence of encoding/json). `normalize` only spells quantities and times canonically; subtrees
-that hold none are not entered.
+`clean` reads what the gate refused: it returns the value without unknown fields, nulls and the zeros that Go does not
+write, and tells what it met (the first wrong value in the sentence of encoding/json). `normalize` only spells
+quantities and times canonically; subtrees that hold none are not entered.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from apimachinery.api.go_types import omitted
 from apimachinery.api.schema_gate import always_there
 from apimachinery.api.schema_values import (
     BOOL,
@@ -96,6 +97,7 @@ class Struct(Type):
         self._go = f"{package}.{self._name}"
         self._fields: dict[str, Type] = {}
         self._always: dict[str, Any] = {}
+        self._omitted: frozenset[str] = frozenset()
         self._normalized: tuple[tuple[str, Type], ...] = ()
 
     @property
@@ -106,9 +108,10 @@ class Struct(Type):
     def holds_normalized(self) -> bool:
         return bool(self._normalized)
 
-    def fill(self, fields: dict[str, Type], always: Iterable[str]) -> None:
-        """Give the fields, once. always: those that are there with their zero when a body leaves them out."""
-        self._fields = fields
+    def fill(self, fields: dict[str, Type], always: Iterable[str], omitted: frozenset[str]) -> None:
+        """Give the fields, once. always: those that are there with their zero when a body leaves them out. omitted:
+        those that are left out when a body gives them their zero."""
+        self._fields, self._omitted = fields, omitted
         self._always = {name: fields[name].zero() for name in always}
 
     def settle(self) -> bool:
@@ -132,7 +135,9 @@ class Struct(Type):
             if known is None:
                 out.unknown.append(place.path)
             elif each is not None:
-                kept[key] = known.clean(each, place, out)
+                read = known.clean(each, place, out)
+                if read or key not in self._omitted:
+                    kept[key] = read
         return kept
 
     def normalize(self, value: Any) -> Any:
@@ -186,7 +191,7 @@ class Types:
             return made
         struct = self._made[name] = Struct(name)
         fields = {key: self._of(value) for key, value in schema["properties"].items()}
-        struct.fill(fields, always_there(name, schema))
+        struct.fill(fields, always_there(name, schema), omitted(self._definitions, name))
         return struct
 
     def _of(self, schema: Mapping[str, Any]) -> Type:

@@ -240,5 +240,5 @@ class PodAutoscaler:
 
 
 def _said(status: Object) -> Object:
-    """What is there: a list that is null says as much as one that is not."""
-    return {key: value for key, value in status.items() if value is not None}
+    """What is there: zeros and lists of nothing are not written."""
+    return {key: value for key, value in status.items() if value}

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from controlplane.apiserver.front.protobuf_messages import definition_of, message, short
+from apimachinery.api.go_types import message, short
+from controlplane.apiserver.front.protobuf_messages import definition_of
 
 _META = "meta.v1.ObjectMeta"
 _TYPE = ("kind", "apiVersion")

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.api.go_types import message, short
 from apimachinery.meta import status, times
 from controlplane.apiserver.front.protobuf_messages import (
     INT_OR_STRING,
@@ -30,9 +31,7 @@ from controlplane.apiserver.front.protobuf_messages import (
     TIME,
     Schema,
     definition_of,
-    message,
     schema_of,
-    short,
 )
 
 MAX_DEPTH = 100

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from apimachinery.api.go_types import Field, message, short
 from apimachinery.kit.protowire import encode_varint
 from apimachinery.meta import times
 from controlplane.apiserver.front.protobuf_messages import (
@@ -28,12 +29,9 @@ from controlplane.apiserver.front.protobuf_messages import (
     RAW,
     SCHEMA_PROPS,
     TIME,
-    Field,
     Schema,
     definition_of,
-    message,
     schema_of,
-    short,
 )
 
 Object = dict[str, Any]

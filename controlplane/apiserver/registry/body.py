@@ -12,11 +12,10 @@ from controlplane.apiserver.registry.kinds import DefinedResource
 
 Object = dict[str, Any]
 
-_COLLECTIONS = ("labels", "annotations", "finalizers", "ownerReferences")
-
 
 def read(call: Call, document: Any, group: str, version: str, kind: str) -> Object:
-    """The object in a decoded body: of that kind, only known fields, defaults filled in. `document` is consumed.
+    """The object in a decoded body: of that kind, only known fields, without the zeros that Go does not write, defaults
+    filled in. `document` is consumed.
 
     Raises ApiError 400 for another kind, a wrong type, and (fieldValidation=Strict) unknown fields and doubled keys,
     which otherwise become warnings.
@@ -32,7 +31,7 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
     document["apiVersion"], document["kind"] = api_version, kind
     where = f'{kind} in version "{version}" cannot be handled as a {kind}: '
     if isinstance(call.resource, DefinedResource) and kind == call.resource.kind:
-        return _without_empties(call.resource.rules.read(call, document, where))
+        return call.resource.rules.read(call, document, where)
     decoded = SCHEMA.decode((group, version, kind), document)
     if decoded.error is not None:
         raise status.Undecodable(where, decoded.error)
@@ -41,16 +40,6 @@ def read(call: Call, document: Any, group: str, version: str, kind: str) -> Obje
     obj = decoded.object
     obj.setdefault("metadata", {})
     defaults.apply_gvk((group, version, kind), obj)
-    return _without_empties(obj)
-
-
-def _without_empties(obj: Object) -> Object:
-    """The object, in place; what is empty of its metadata is absent, as Go writes it (omitempty)."""
-    meta = obj.get("metadata")
-    if isinstance(meta, dict):
-        for field in _COLLECTIONS:
-            if field in meta and not meta[field]:
-                del meta[field]
     return obj
 
 

@@ -168,6 +168,48 @@ def test_a_sound_body_is_not_walked_and_comes_back_itself():
     assert SCHEMA.prune(_POD, body) is body
 
 
+def test_zeros_are_left_out_as_go_leaves_them_out():
+    body = {
+        "metadata": {"name": "", "labels": {}, "generation": 0, "managedFields": []},
+        "spec": {
+            "hostNetwork": False, "hostname": "", "tolerations": [], "nodeSelector": {}, "affinity": {},
+            "terminationGracePeriodSeconds": 0, "priority": 0, "enableServiceLinks": False, "securityContext": {},
+            "volumes": [{"name": "a", "hostPath": {"path": "", "type": ""}}],
+            "containers": [{
+                "name": "", "args": [], "tty": False, "resources": {"limits": {}, "requests": {"cpu": "0"}},
+                "ports": [{"containerPort": 0, "hostPort": 0}], "env": [{"name": "a", "value": ""}],
+                "livenessProbe": {"initialDelaySeconds": 0, "httpGet": {"port": 0, "path": ""}},
+                "securityContext": {"privileged": False, "capabilities": {"add": []}},
+            }],
+        },
+        "status": {"containerStatuses": [{"name": "a", "ready": False, "restartCount": 0, "image": "", "imageID": ""}]},
+    }  # fmt: skip
+    assert not SCHEMA.is_clean(_POD, body)
+    shown = {
+        "metadata": {"managedFields": []},  # which asks for something
+        "spec": {
+            "affinity": {}, "terminationGracePeriodSeconds": 0, "priority": 0, "enableServiceLinks": False,
+            "securityContext": {},
+            "volumes": [{"name": "a", "hostPath": {"path": "", "type": ""}}],
+            "containers": [{
+                "name": "", "resources": {"requests": {"cpu": "0"}},
+                "ports": [{"containerPort": 0}], "env": [{"name": "a"}],
+                "livenessProbe": {"httpGet": {"port": 0}},
+                "securityContext": {"privileged": False, "capabilities": {}},
+            }],
+        },
+        "status": body["status"],
+    }  # fmt: skip
+    assert SCHEMA.decode(_POD, deepcopy(body)).object == shown
+    assert SCHEMA.is_clean(_POD, shown)
+
+
+def test_values_of_maps_are_no_zeros():
+    body = {"metadata": {"annotations": {"a": ""}}, "data": {"empty": ""}, "binaryData": {}}
+    kept = {"metadata": {"annotations": {"a": ""}}, "data": {"empty": ""}}
+    assert SCHEMA.decode(("", "v1", "ConfigMap"), body).object == kept
+
+
 def test_an_unknown_kind():
     with pytest.raises(UnknownKind):
         SCHEMA.decode(("", "v1", "Frob"), {})

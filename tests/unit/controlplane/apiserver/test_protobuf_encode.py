@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimachinery.api import go_types
 from apimachinery.api.catalogue import CATALOGUE
 from apimachinery.api.schema import SCHEMA
 from controlplane.apiserver.front import protobuf, protobuf_encode
@@ -82,9 +83,9 @@ def shown(value, definition, name=None):
     """The object as Go's JSON shows it: with the zeros that it never leaves out, without those that it does."""
     properties = messages.schema_of(definition).get("properties", {})
     found = {}
-    for field in (messages.message(name or messages.short(definition)) or {}).values():
+    for field in (go_types.message(name or go_types.short(definition)) or {}).values():
         if field.embedded:
-            package = messages.short(definition).rpartition(".")[0]
+            package = go_types.short(definition).rpartition(".")[0]
             found |= shown(value, definition, f"{package}.{field.name}")
             continue
         schema = properties.get(field.name)
@@ -119,7 +120,7 @@ def each_shown(value, schema):
             if isinstance(value, list) and reference == messages.OR_ARRAY:
                 return [shown(item, messages.SCHEMA_PROPS) for item in value]
             return shown(value, messages.SCHEMA_PROPS) if isinstance(value, dict) else value
-        known = messages.message(messages.short(reference)) is not None and reference not in messages.RAW
+        known = go_types.message(go_types.short(reference)) is not None and reference not in messages.RAW
         return shown(value, reference) if known else value
     if schema.get("type") == "array":
         return [each_shown(item, schema["items"]) for item in value]

@@ -1,4 +1,4 @@
-"""Field numbers of the messages that are about the API itself, written as in `protobuf_fields`: answers, discovery,
+"""Field numbers of the messages that are about the API itself, written as in `go_fields`: answers, discovery,
 and the kinds that add kinds (Kubernetes 1.32)."""
 
 FIELDS = """\

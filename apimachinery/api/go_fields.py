@@ -1,4 +1,4 @@
-"""Field numbers of the API's protobuf messages (Kubernetes 1.32), for `protobuf`.
+"""Field numbers of the API's protobuf messages (Kubernetes 1.32), for `go_types`.
 
 A message a line (more than one when indented): its definition's name, then its fields from number 1 on; `N=` sets the
 number. `*` marks a pointer in Go (a zero is a value), `!` a field that JSON always shows, `+` an embedded message whose

@@ -1,0 +1,87 @@
+"""What Go's types of the API say that their JSON schema does not, by the tables of `go_fields`: the numbers of their
+fields in protobuf, and which of them JSON leaves out when they hold nothing (omitempty)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from apimachinery.api import go_fields, go_fields_extending
+
+_MACHINERY = "io.k8s.apimachinery.pkg."
+_EXTENDING = "io.k8s.apiextensions-apiserver.pkg.apis."
+_PACKAGES = ("io.k8s.api.", f"{_MACHINERY}apis.", _EXTENDING, "io.k8s.kube-aggregator.pkg.apis.")
+_SCALARS = ("string", "integer", "number", "boolean", "array")
+
+
+class Field(NamedTuple):
+    """One field. pointer: absent is not zero. always: JSON shows it, zero or not. embedded: a message whose fields are
+    the outer object's in JSON. wrapped: a list, in a message that holds nothing else."""
+
+    name: str
+    pointer: bool = False
+    always: bool = False
+    embedded: bool = False
+    wrapped: bool = False
+
+
+Fields = Mapping[int, Field]
+_LIST: Fields = {1: Field("metadata"), 2: Field("items", always=True)}
+
+
+@lru_cache(maxsize=1)
+def _messages() -> dict[str, dict[int, Field]]:
+    found: dict[str, dict[int, Field]] = {}
+    for line in (go_fields.FIELDS + go_fields_extending.FIELDS).replace("\n  ", " ").splitlines():
+        name, *words = line.split()
+        number, fields = 0, {}
+        for word in words:
+            position, equals, rest = word.rpartition("=")
+            number = int(position) if equals else number + 1
+            bare = rest.strip("*!+~")
+            fields[number] = Field(bare, rest.endswith("*"), rest.endswith("!"), rest.startswith("+"), "~" in rest)
+        found[name] = fields
+    found["meta.v1.PartialObjectMetadata"] = {1: Field("metadata")}
+    return found
+
+
+def message(name: str) -> Fields | None:
+    """The fields of a message, `core.v1.Pod`, by number; None when it is none of the API's."""
+    found = _messages().get(name)
+    return _LIST if found is None and name.endswith("List") else found
+
+
+def short(definition: str) -> str:
+    """The message of a definition: `core.v1.Pod` for io.k8s.api.core.v1.Pod."""
+    for package in _PACKAGES:
+        if definition.startswith(package):
+            return definition[len(package) :]
+    return definition
+
+
+def omitted(definitions: Mapping[str, Any], name: str) -> frozenset[str]:
+    """The fields of a definition that Go does not write when they are "", 0, false or empty: neither pointers, of
+    which nothing is not zero, nor structs, which are always written."""
+    properties = definitions[name].get("properties") or {}
+    return frozenset(
+        field
+        for field in _omitting(short(name))
+        if field in properties and _may_be_left_out(definitions, properties[field]) and field != "managedFields"
+    )  # a list of no entries asks to start afresh, and nothing asks for nothing
+
+
+def _omitting(name: str) -> frozenset[str]:
+    found: set[str] = set()
+    for field in (message(name) or {}).values():
+        if field.embedded:
+            found |= _omitting(f"{name.rpartition('.')[0]}.{field.name}")
+        elif not field.pointer and not field.always:
+            found.add(field.name)
+    return frozenset(found)
+
+
+def _may_be_left_out(definitions: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    if "$ref" in schema:
+        return False  # a struct; of other definitions, times and quantities, Go writes their own zero
+    return schema.get("type") in _SCALARS or "additionalProperties" in schema

@@ -66,19 +66,35 @@ def omitted(definitions: Mapping[str, Any], name: str) -> frozenset[str]:
     properties = definitions[name].get("properties") or {}
     return frozenset(
         field
-        for field in _omitting(short(name))
+        for field in _always(short(name))[1]
         if field in properties and _may_be_left_out(definitions, properties[field]) and field != "managedFields"
     )  # a list of no entries asks to start afresh, and nothing asks for nothing
 
 
-def _omitting(name: str) -> frozenset[str]:
-    found: set[str] = set()
+def written(definitions: Mapping[str, Any], name: str) -> frozenset[str]:
+    """The lists, maps and structs of a definition that Go writes even when nothing is in them (as null or {})."""
+    properties = definitions[name].get("properties") or {}
+    always, structs = _always(short(name))
+    return always | {
+        field
+        for field in structs & properties.keys()
+        if "properties" in definitions.get(properties[field].get("$ref", ""), {})
+    }
+
+
+def _always(name: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that are always written, and those that are if they are structs."""
+    always, others = set[str](), set[str]()
     for field in (message(name) or {}).values():
         if field.embedded:
-            found |= _omitting(f"{name.rpartition('.')[0]}.{field.name}")
-        elif not field.pointer and not field.always:
-            found.add(field.name)
-    return frozenset(found)
+            inner = _always(f"{name.rpartition('.')[0]}.{field.name}")
+            always |= inner[0]
+            others |= inner[1]
+        elif field.always:
+            always.add(field.name)
+        elif not field.pointer:
+            others.add(field.name)
+    return frozenset(always), frozenset(others)
 
 
 def _may_be_left_out(definitions: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:

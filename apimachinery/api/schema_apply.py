@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from apimachinery.api.go_types import written
 from apimachinery.api.schema import SCHEMA
 from apimachinery.api.schema_fields import SchemaFields
 from apimachinery.meta.patches import FieldMeta
@@ -19,9 +20,14 @@ _KEY_DEFAULTS = {"protocol": "TCP"}
 _nodes: dict[int, SchemaFields] = {}
 
 
-def describe_apply(node: SchemaFields, found: Mapping[str, Any]) -> FieldMeta:
+def describe_apply(node: SchemaFields, name: str, found: Mapping[str, Any]) -> FieldMeta:
     """How a field is applied: "merge" with keys means a map list, "merge" alone a set, "replace" a map that is one
     value; any other list is one value too."""
+    meta = _describe(node, found)
+    return meta._replace(written=True) if name in _written(id(node.schema)) else meta
+
+
+def _describe(node: SchemaFields, found: Mapping[str, Any]) -> FieldMeta:
     inner = node.resolved(found)
     if inner.get("type") != "array":
         atomic = "atomic" in (found.get("x-kubernetes-map-type"), inner.get("x-kubernetes-map-type"))
@@ -34,8 +40,22 @@ def describe_apply(node: SchemaFields, found: Mapping[str, Any]) -> FieldMeta:
         kind = "map" if merge_key else "set"
     if kind == "map":
         keys = keys or (merge_key,)
-        return FieldMeta(_SET, keys[0], below, keys, {key: _KEY_DEFAULTS[key] for key in keys if key in _KEY_DEFAULTS})
+        defaults = {key: _KEY_DEFAULTS[key] for key in keys if key in _KEY_DEFAULTS}
+        whole = below.schema.get("x-kubernetes-map-type") == "atomic"
+        return FieldMeta(_SET, keys[0], below, keys, defaults, whole=whole)
     return FieldMeta(_SET if kind == "set" else (), "", below)
+
+
+@lru_cache(maxsize=1)
+def _definitions() -> Mapping[int, str]:
+    return {id(schema): name for name, schema in SCHEMA.definitions.items()}
+
+
+@lru_cache(maxsize=1024)
+def _written(schema: int) -> frozenset[str]:
+    """The fields that Go always writes, of the definition with that identity."""
+    name = _definitions().get(schema)
+    return written(SCHEMA.definitions, name) if name is not None else frozenset()
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,7 @@ _NOTHING: Mapping[str, Any] = {}
 class SchemaFields:
     """The PatchMeta of one schema node, made by `describe` field by field when a field is asked for.
 
-    describe: what one field's schema says, given the node it belongs to. An unknown field is described by the empty
+    describe: what one field's name and schema say, given the node it belongs to. An unknown field is described by the empty
     schema.
     """
 
@@ -21,7 +21,7 @@ class SchemaFields:
         self,
         definitions: Mapping[str, Any],
         schema: Mapping[str, Any],
-        describe: "Callable[[SchemaFields, Mapping[str, Any]], FieldMeta]",
+        describe: "Callable[[SchemaFields, str, Mapping[str, Any]], FieldMeta]",
         nodes: "dict[int, SchemaFields] | None" = None,
     ) -> None:
         """nodes: those made so far, by the identity of their schema; each is made once."""
@@ -42,10 +42,10 @@ class SchemaFields:
             return known
         found = self.schema.get("properties", {}).get(name)
         if found is not None:
-            meta = self._fields[name] = self._describe(self, found)
+            meta = self._fields[name] = self._describe(self, name, found)
             return meta
         entries = self.schema.get("additionalProperties")
-        return self._describe(self, entries if isinstance(entries, dict) else _NOTHING)
+        return self._describe(self, name, entries if isinstance(entries, dict) else _NOTHING)
 
     def node(self, schema: Mapping[str, Any]) -> "SchemaFields":
         """The meta of another node of the same definitions."""

@@ -7,7 +7,7 @@ from apimachinery.api.schema_fields import SchemaFields
 from apimachinery.meta.patches import FieldMeta
 
 
-def describe_patch(node: SchemaFields, found: Mapping[str, Any]) -> FieldMeta:
+def describe_patch(node: SchemaFields, name: str, found: Mapping[str, Any]) -> FieldMeta:
     """The strategy of a field. An unknown one merges as plain JSON does."""
     strategies = found.get("x-kubernetes-patch-strategy", "")
     inner = node.resolved(found)

@@ -26,13 +26,16 @@ class FieldMeta(NamedTuple):
     """How a field is merged: by `strategies` (of "merge", "replace", "retainKeys"), list items by `merge_key`.
 
     keys: what together names an item (x-kubernetes-list-map-keys), which server-side apply goes by; defaults: of the
-    keys that an item may leave out."""
+    keys that an item may leave out. written: it is there even where nobody gave it, as Go writes structs. whole:
+    each item is one value."""
 
     strategies: tuple[str, ...]
     merge_key: str
     schema: "PatchMeta"
     keys: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = MappingProxyType({})
+    written: bool = False
+    whole: bool = False
 
 
 class PatchMeta(Protocol):

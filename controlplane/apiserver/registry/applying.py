@@ -118,7 +118,7 @@ def _before(live: Object, schema: PatchMeta, applier: Applier) -> Object:
         "apiVersion": applier.api_version,
         "time": applier.now,
         "fieldsType": "FieldsV1",
-        "fieldsV1": field_sets.to_wire(field_sets.fields_of(live, schema)),
+        "fieldsV1": field_sets.wire_of(live, schema),
     }
 
 

@@ -61,7 +61,8 @@ async def translated(fields: Fields, obj: Object, source: Resource, target: Reso
     whole = await as_seen(obj, source)
     less = copied(whole)
     for path in fields:
-        if field_sets.is_managed(path):
+        # A map goes with what is in it: to own the map itself is no more than to have added it.
+        if field_sets.is_managed(path) and not (path[-1] == "." and path[-2].startswith("f:")):
             field_sets.remove(less, path)
     less.setdefault("metadata", whole["metadata"])
     before = await as_seen(whole, target)

@@ -11,7 +11,7 @@ from apimachinery.api.schema_apply import apply_meta
 from apimachinery.meta.status import ApiError
 from controlplane.apiserver.extensions.patching import NodeMeta
 from controlplane.apiserver.registry.applying import KUBECTL, LAST_APPLIED, Applier, plan_apply
-from controlplane.apiserver.registry.field_sets import changes_between, fields_of, to_wire, wire_of
+from controlplane.apiserver.registry.field_sets import added_of, changes_between, fields_of, to_wire, wire_of
 from controlplane.apiserver.registry.typed_config import find_ambiguities
 
 Object = dict[str, Any]
@@ -133,7 +133,7 @@ def test_an_empty_map_is_owned_and_empties() -> None:
 def test_what_nobody_was_recorded_of_belongs_to_a_manager_of_its_own() -> None:
     before = live(data={"x": "1", "y": "2"})
     found, entries = plan_apply(before, config(data={"y": "2", "z": "3"}), MAPS, me())
-    assert owners(entries)["before-first-apply"] == {"f:data": {"f:x": {}, "f:y": {}}}
+    assert owners(entries)["before-first-apply"] == {"f:data": {".": {}, "f:x": {}, "f:y": {}}}
     with pytest.raises(ApiError, match=r'conflict with "before-first-apply" using v1: [.]data[.]x'):
         plan_apply(before, config(data={"x": "2"}), MAPS, me())
     assert found["data"] == {"x": "1", "y": "2", "z": "3"}
@@ -289,7 +289,7 @@ def test_doubled_items_are_owned_in_one() -> None:
     changed, gone = changes_between(mine, before, PODS)
     item = ("f:spec", "f:containers", 'k:{"name":"c"}', "f:env", 'k:{"name":"a"}')
     assert changed == {(*item, ".")} and gone == {(*item, "f:name"), (*item, "f:value")}
-    assert wire_of(before, PODS) == to_wire(fields_of(before, PODS))
+    assert wire_of(before, PODS) == to_wire(added_of(before, PODS))
     both = updated("u", to_wire(changed))
     before["metadata"]["managedFields"] = [owned_by("me", pod({"name": "c"})), both]
     found, _ = plan_apply(before, pod({"name": "c"}), PODS, me())

@@ -64,10 +64,46 @@ def test_an_item_is_named_by_all_its_keys():
         assert field_sets.value_at(pod, path) is not field_sets.MISSING, path
 
 
+def test_who_creates_owns_maps_and_lists_but_not_the_structs_that_go_always_writes():
+    """As `kubectl create deployment` and a ReplicaSet's pod read on a real cluster."""
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}, "ports": [{"containerPort": 1}]}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container], "restartPolicy": "Always"}}
+    owner = {"apiVersion": "v1", "kind": "K", "name": "o", "uid": "1"}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}
+    deployment = {
+        "metadata": {"name": "web", "labels": {"app": "web"}, "ownerReferences": [owner]},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "strategy": strategy, "template": template},
+        "status": {"conditions": [{"type": "Available", "status": "True"}]},
+    }
+    labels = {"f:labels": {".": {}, "f:app": {}}}
+    containers = {
+        'k:{"name":"c"}': {
+            ".": {}, "f:image": {}, "f:name": {},
+            "f:ports": {".": {}, 'k:{"containerPort":1,"protocol":"TCP"}': {".": {}, "f:containerPort": {}}},
+            "f:resources": {".": {}, "f:requests": {".": {}, "f:cpu": {}}},
+        }
+    }  # fmt: skip
+    assert field_sets.wire_of(deployment, META) == {
+        "f:metadata": {**labels, "f:ownerReferences": {".": {}, 'k:{"uid":"1"}': {}}},
+        "f:spec": {
+            "f:selector": {},
+            "f:strategy": {"f:rollingUpdate": {".": {}, "f:maxSurge": {}}, "f:type": {}},
+            "f:template": {"f:metadata": labels, "f:spec": {"f:containers": containers, "f:restartPolicy": {}}},
+        },
+        "f:status": {
+            "f:conditions": {".": {}, 'k:{"type":"Available"}': {".": {}, "f:status": {}, "f:type": {}}},
+        },
+    }
+
+
 def test_what_is_no_set_of_fields():
     assert field_sets.is_well_formed({"f:a": {".": {}, 'k:{"b":1}': {}, "v:1": {}}})
     for tree in ({"a": {}}, {"f:a": 1}, {"k:[]": {}}, {"k:{": {}}, {"f:a": {"v:x": {}}}):
         assert not field_sets.is_well_formed(tree), tree
+
+
+def _is_container(path: tuple[str, ...]) -> bool:
+    return path[-1] == "." and path[-2].startswith("f:")
 
 
 def _leaves(obj: dict[str, Any]) -> dict[Any, Any]:
@@ -87,11 +123,16 @@ _OBJECTS = st.fixed_dictionaries(
 @example(DEPLOYMENT, {**DEPLOYMENT, "spec": {"template": {"spec": {"containers": [{"name": "d"}]}}}})
 def test_the_short_ways_find_what_the_long_ones_find(old: dict[str, Any], new: dict[str, Any]) -> None:
     before, after = _leaves(old), _leaves(new)
-    changed = {path for path, value in after.items() if path not in before or before[path] != value}
-    assert field_sets.changes_between(old, new, META) == (changed, before.keys() - after.keys())
+    wanted = {path for path, value in after.items() if path not in before or before[path] != value}
+    changed, gone = field_sets.changes_between(old, new, META)
+    added, emptied = set(filter(_is_container, changed)), set(filter(_is_container, gone))
+    assert changed - added == wanted
+    assert gone - emptied - {path[:-1] for path in emptied} == before.keys() - after.keys()
+    assert all(field_sets.value_at(old, path) is field_sets.MISSING for path in added)
+    assert all(field_sets.value_at(new, path) is field_sets.MISSING for path in emptied)
     tree = field_sets.wire_of(new, META)
-    assert tree == field_sets.to_wire(field_sets.fields_of(new, META))
-    assert json.dumps(tree) == json.dumps(field_sets.to_wire(field_sets.fields_of(new, META)))
+    assert tree == field_sets.to_wire(field_sets.added_of(new, META))
+    assert json.dumps(tree) == json.dumps(field_sets.to_wire(field_sets.added_of(new, META)))
     held = field_sets.from_wire(tree)
     assert all(field_sets.holds(tree, path) is (path in held) for path in {*before, *after, *held})
 
@@ -112,5 +153,5 @@ def test_a_template_known_already_says_the_same_of_another_pod():
                 {**pod, "spec": {}},
                 {**pod, "spec": None},
             ):
-                wanted = field_sets.to_wire(field_sets.fields_of(shorter, apply_meta(("", "v1", "Pod"))))
+                wanted = field_sets.to_wire(field_sets.added_of(shorter, apply_meta(("", "v1", "Pod"))))
                 assert json.dumps(field_sets.wire_of(shorter, apply_meta(("", "v1", "Pod")))) == json.dumps(wanted)

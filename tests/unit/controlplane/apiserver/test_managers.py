@@ -41,7 +41,7 @@ async def test_who_creates_owns_what_is_there_and_nothing_of_the_servers() -> No
         "apiVersion": "v1",
         "time": "2025-01-01T00:00:00Z",
         "fieldsType": "FieldsV1",
-        "fieldsV1": {"f:data": {"f:x": {}}},
+        "fieldsV1": {"f:data": {".": {}, "f:x": {}}},
     }
 
 
@@ -49,7 +49,7 @@ async def test_who_creates_takes_what_is_there_from_those_whom_it_names() -> Non
     (entry,) = await record_change(_call("one"), _object(x="1", y="1"), None, NOW)
     entries = [{**entry, "operation": "Apply"}, {**entry, "manager": "two", "fieldsV1": {"f:data": {"f:x": {}}}}]
     found = await record_change(_call("three"), _object(entries, x="2", z="1"), None, NOW)
-    assert _owned(found) == {"one": ["f:y"], "three": ["f:x", "f:z"]}
+    assert _owned(found) == {"one": ["f:y"], "three": [".", "f:x", "f:z"]}
     (alone,) = await record_change(_call("three"), _object([{**entry, "fieldsType": ""}], x="2"), None, NOW)
     assert alone["manager"] == "three"
 
@@ -58,8 +58,8 @@ async def test_who_changes_takes_and_what_is_removed_is_nobodys() -> None:
     made = await record_change(_call("one"), _object(x="1", y="1", z="1"), None, NOW)
     old = _object(made, x="1", y="1", z="1")
     found = await record_change(_call("two"), _object(x="1", y="2", w="1"), old, NOW + timedelta(seconds=1))
-    assert _owned(found) == {"one": ["f:x"], "two": ["f:w", "f:y"]}
-    assert _owned(made) == {"one": ["f:x", "f:y", "f:z"]}, "what is stored was not touched"
+    assert _owned(found) == {"one": [".", "f:x"], "two": ["f:w", "f:y"]}
+    assert _owned(made) == {"one": [".", "f:x", "f:y", "f:z"]}, "what is stored was not touched"
 
 
 async def test_without_a_change_nothing_is_new() -> None:
@@ -74,7 +74,7 @@ async def test_the_time_is_that_of_the_writers_last_change() -> None:
     (again,) = await record_change(_call("one"), _object(x="2", y="1"), old, NOW + timedelta(seconds=1))
     assert again == {**made[0], "time": "2025-01-01T00:00:01Z"}
     (less,) = await record_change(_call("one"), _object(x="1"), old, NOW + timedelta(seconds=1))
-    assert less == {**made[0], "fieldsV1": {"f:data": {"f:x": {}}}}, "what is only removed changes no time"
+    assert less == {**made[0], "fieldsV1": {"f:data": {".": {}, "f:x": {}}}}, "what is only removed changes no time"
 
 
 async def test_a_change_that_admission_undid_changes_no_time() -> None:
@@ -121,7 +121,7 @@ async def test_there_are_never_many_entries() -> None:
         old = {**new, "metadata": {**new["metadata"], "managedFields": entries}}
         assert len(entries) <= MAX_UPDATERS
     owned = _owned(entries)
-    assert len(owned["ancient-changes"]) == 30 - (MAX_UPDATERS - 1) and owned["m29"] == ["f:k29"]
+    assert len(owned["ancient-changes"]) == 1 + 30 - (MAX_UPDATERS - 1) and owned["m29"] == ["f:k29"]
 
 
 def _autoscaler(entries: Any = None, **spec: Any) -> dict[str, Any]:

@@ -252,7 +252,7 @@ async def test_managers_that_a_new_object_names(storage: SqliteStorage) -> None:
     meta = {"name": "a", "managedFields": [{**named, "fieldsV1": {"f:data": {"f:b": {}, "f:c": {}}}}]}
     made = await create(maps, call, {"metadata": meta, "data": {"b": "1"}})
     owned = {entry["manager"]: entry["fieldsV1"] for entry in made["metadata"]["managedFields"]}
-    assert owned == {"x": {"f:data": {"f:c": {}}}, "m": {"f:data": {"f:b": {}}}}
+    assert owned == {"x": {"f:data": {"f:c": {}}}, "m": {"f:data": {".": {}, "f:b": {}}}}
 
 
 async def test_doubled_keys_of_yaml_are_warned_of_one_by_one(storage: SqliteStorage) -> None:

@@ -11,8 +11,8 @@ _NOTHING: Mapping[str, Any] = {}
 class SchemaFields:
     """The PatchMeta of one schema node, made by `describe` field by field when a field is asked for.
 
-    describe: what one field's name and schema say, given the node it belongs to. An unknown field is described by the empty
-    schema.
+    describe: what one field's name and schema say, given the node it belongs to. An unknown field is described by the
+    empty schema.
     """
 
     __slots__ = ("_definitions", "_describe", "_fields", "_nodes", "schema")

@@ -165,7 +165,7 @@ def test_what_the_server_fills_in_is_nobodys(control_plane: ControlPlane, namesp
     path = f"/api/v1/namespaces/{namespace}/pods/a?fieldManager=you"
     changed = control_plane.request("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, headers=merge)
     owned = {entry["manager"]: entry["fieldsV1"] for entry in changed.json["metadata"]["managedFields"]}
-    assert owned["you"] == {"f:metadata": {"f:labels": {"f:a": {}}}}
+    assert owned["you"] == {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}
 
 
 def test_an_owner_is_named_once(control_plane: ControlPlane, namespace: str) -> None:

@@ -28,7 +28,7 @@ REFUSED: dict[str, tuple[str, Any, int, str]] = {
     "wrong-type": (STRATEGIC, {"spec": {"replicas": "x"}}, 422, ' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": unrecognized type: int32'),
     "no-text": (STRATEGIC, {"metadata": {"labels": {"a": 1}}}, 422, ' "" is invalid: patch: Invalid value: "map[metadata:map[labels:map[a:1]]]": cannot convert int64 to string'),
     "no-slice": (STRATEGIC, {"metadata": {"finalizers": "x"}}, 422, ' "" is invalid: patch: Invalid value: "map[metadata:map[finalizers:x]]": cannot restore slice from string'),
-    "no-key": (STRATEGIC, _containers({"image": "z"}), 500, "map: map[image:z] does not contain declared merge key: name"),
+    "no-key": (STRATEGIC, _containers({"image": "z"}), 400, "map: map[image:z] does not contain declared merge key: name"),
     "no-order": (STRATEGIC, {"spec": {"$setElementOrder/x": 1}}, 400, "invalid patch format of setElementOrder list"),
     "other-keys": (STRATEGIC, {"spec": {"$retainKeys": ["a"], "replicas": 1}}, 400, "invalid patch format of retainKeys"),
     "foreign-uid": (MERGE, {"metadata": {"uid": "x"}}, 422, 'Deployment.apps "web" is invalid: metadata.uid: Invalid value: "x": field is immutable'),

@@ -3,7 +3,7 @@
 
 class PatchError(ValueError):
     """A patch that cannot be used. `malformed`: it is no patch at all (400); `unforeseen`: upstream's server has no
-    answer of its own for that (500, with the words of its library); else it does not apply here (422)."""
+    answer of its own for that, and gives its library's words; else it does not apply here (422)."""
 
     def __init__(self, message: str, *, malformed: bool = False, unforeseen: bool = False) -> None:
         super().__init__(message)

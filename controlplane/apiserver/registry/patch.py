@@ -82,7 +82,8 @@ def patched(call: Call, current: Object, document: Any, media: str) -> Object:
             result.update(kind)  # Go reads the outcome into a type that is given, whatever the patch says it is
     except PatchError as error:
         if error.unforeseen:
-            raise status.ApiError(500, "", str(error)) from None
+            # kubectl shows what it shows elsewhere. The code there is 500, but it is the client's mistake.
+            raise status.ApiError(400, "", str(error)) from None
         raise status.bad_request(str(error)) if error.malformed else status.unprocessable(str(error)) from None
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
         raise status.unprocessable("the patch does not leave an object behind")

@@ -112,7 +112,10 @@ def test_every_verb_owns_what_it_changes(control_plane: ControlPlane, namespace:
     assert 'Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.b' in one.stderr
     assert server_side("--force-conflicts").returncode == 0
     shown = control_plane.get("configmap", "shared", "-n", namespace, "--show-managed-fields")["metadata"]
-    assert [entry["manager"] for entry in shown["managedFields"] if "f:data" in entry["fieldsV1"]] == ["kubectl"]
+    owned = {entry["manager"]: entry["fieldsV1"]["f:data"] for entry in shown["managedFields"]}
+    assert owned == {"kubectl": {"f:a": {}, "f:b": {}}, "kubectl-create": {}}, (
+        "who added the map owns it, and nothing in it"
+    )
 
 
 def test_from_client_side_to_server_side_apply(control_plane: ControlPlane, namespace: str) -> None:

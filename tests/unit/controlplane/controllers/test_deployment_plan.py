@@ -243,3 +243,17 @@ def test_a_set_whose_pods_still_go_leaves_no_room() -> None:
     assert plan.new_size(subject, [old, new], 1) == 2
     old["status"]["replicas"] = 4
     assert plan.new_size(subject, [old, new], 1) == 1
+
+
+def test_a_set_whose_status_is_from_before_it_was_made_smaller_is_waited_for() -> None:
+    """It said two, had three when it was made smaller, and may have them still."""
+    subject = deployment(4, strategy=rolling(1, 0))
+    old, new = replica_set("old", 0), replica_set("new", 2, image="v2", available=2, age=1)
+    old["status"]["replicas"] = 2
+    assert plan.new_size(subject, [old, new], 2) == 3
+    old["metadata"]["generation"], old["status"]["observedGeneration"] = 3, 2
+    assert plan.new_size(subject, [old, new], 2) == 2
+    old["status"]["observedGeneration"] = 3
+    assert plan.new_size(subject, [old, new], 2) == 3
+    new["metadata"]["generation"], new["status"]["observedGeneration"], new["status"]["replicas"] = 2, 1, 1
+    assert plan.new_size(subject, [old, new], 2) == 3, "one that grows has no more than its size"

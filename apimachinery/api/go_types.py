@@ -12,7 +12,7 @@ from apimachinery.api import go_fields, go_fields_extending
 _MACHINERY = "io.k8s.apimachinery.pkg."
 _EXTENDING = "io.k8s.apiextensions-apiserver.pkg.apis."
 _PACKAGES = ("io.k8s.api.", f"{_MACHINERY}apis.", _EXTENDING, "io.k8s.kube-aggregator.pkg.apis.")
-_SCALARS = ("string", "integer", "number", "boolean", "array")
+_LEFT_OUT = ("string", "integer", "number", "boolean", "array")
 
 
 class Field(NamedTuple):
@@ -67,8 +67,9 @@ def omitted(definitions: Mapping[str, Any], name: str) -> frozenset[str]:
     return frozenset(
         field
         for field in _always(short(name))[1]
-        if field in properties and _may_be_left_out(definitions, properties[field]) and field != "managedFields"
-    )  # a list of no entries asks to start afresh, and nothing asks for nothing
+        # Of managedFields a list of no entries asks to start afresh, and nothing asks for nothing.
+        if field in properties and _may_be_left_out(properties[field]) and field != "managedFields"
+    )
 
 
 def written(definitions: Mapping[str, Any], name: str) -> frozenset[str]:
@@ -97,7 +98,6 @@ def _always(name: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(always), frozenset(others)
 
 
-def _may_be_left_out(definitions: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    if "$ref" in schema:
-        return False  # a struct; of other definitions, times and quantities, Go writes their own zero
-    return schema.get("type") in _SCALARS or "additionalProperties" in schema
+def _may_be_left_out(schema: Mapping[str, Any]) -> bool:
+    # What is only referred to is a struct, or has a zero of its own that Go writes: a time, a quantity.
+    return schema.get("type") in _LEFT_OUT or "additionalProperties" in schema

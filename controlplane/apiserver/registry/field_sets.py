@@ -18,12 +18,11 @@ Step = str
 Fields = frozenset[tuple[Step, ...]]
 
 # Every object has these, and nobody manages them.
-_UNMANAGED = frozenset({("f:apiVersion",), ("f:kind",), ("f:metadata", ".")})
+_UNMANAGED = frozenset({("f:apiVersion",), ("f:kind",)})
 _UNMANAGED_METADATA = frozenset(
     f"f:{name}"
     for name in ("name", "namespace", "creationTimestamp", "selfLink", "uid", "resourceVersion", "generation")
-) | {"f:managedFields", "f:deletionTimestamp", "f:deletionGracePeriodSeconds"}
-_UNMANAGED_METADATA_STEPS = _UNMANAGED_METADATA | {"."}
+) | {".", "f:managedFields", "f:deletionTimestamp", "f:deletionGracePeriodSeconds"}
 MISSING = object()
 
 # Specs, as JSON in bytes, that are remembered with the steps of their fields; when there are more, all are forgotten.
@@ -139,7 +138,7 @@ def wire_of(obj: Mapping[str, Any], schema: PatchMeta) -> dict[str, Any]:
     rest = {name: below for name, below in obj.items() if name not in ("apiVersion", "kind", "spec")}
     tree = _tree(rest, schema, there=True)
     if metadata := tree.get("f:metadata"):
-        for step in _UNMANAGED_METADATA_STEPS & metadata.keys():
+        for step in _UNMANAGED_METADATA & metadata.keys():
             del metadata[step]
         if not metadata:
             del tree["f:metadata"]
@@ -178,7 +177,10 @@ def _tree(value: Mapping[str, Any], schema: PatchMeta | None, *, there: bool = F
         stands = there and meta is not None and meta.written
         if isinstance(below, dict) and below and not (meta is not None and "replace" in meta.strategies):
             inner = _tree(below, meta.schema if meta is not None else None, there=stands)
-            tree[f"f:{name}"] = inner if stands else {".": {}, **inner}
+            if inner:
+                tree[f"f:{name}"] = inner if stands else {".": {}, **inner}
+            elif not stands:
+                tree[f"f:{name}"] = {}
         elif isinstance(below, list) and meta is not None and "merge" in meta.strategies:
             if inner := _items(below, meta):
                 tree[f"f:{name}"] = inner if stands else {".": {}, **inner}

@@ -205,22 +205,21 @@ def new_size(deployment: Object, sets: Sequence[Object], new_replicas: int) -> i
     if not is_rolling(deployment):
         return wanted(deployment)
     limit = wanted(deployment) + max_surge(deployment)
-    if any(map(_may_have_more, sets)):
+    # A set that was made smaller still has its pods until its status says otherwise, and a status from before that may
+    # have counted too few: it is waited for, which takes no longer than its controller's next turn. Upstream counts
+    # sizes alone, and a ReplicaSet controller that is late then leaves more pods than maxSurge allows.
+    if any(map(_is_behind, sets)):
         return new_replicas
-    # A set that was made smaller still has its pods until its status says otherwise. Upstream counts sizes alone, and
-    # a ReplicaSet controller that is late then leaves more pods than maxSurge allows.
     current = sum(max(size(each), counted([each], "replicas")) for each in sets)
     if current >= limit:
         return new_replicas
     return new_replicas + min(limit - current, wanted(deployment) - new_replicas)
 
 
-def _may_have_more(replica_set: Object) -> bool:
-    """Whether a set was made smaller since its status was written: nobody knows how many pods it had then. It is waited
-    for, which takes no longer than its controller's next turn."""
+def _is_behind(replica_set: Object) -> bool:
+    """Whether a set was changed since its status was written."""
     observed = int((replica_set.get("status") or {}).get("observedGeneration") or 0)
-    behind = observed < int(replica_set["metadata"].get("generation") or 0)
-    return behind and size(replica_set) <= counted([replica_set], "replicas")
+    return observed < int(replica_set["metadata"].get("generation") or 0)
 
 
 def is_scaling_event(deployment: Object, sets: Sequence[Object]) -> bool:
@@ -348,11 +347,4 @@ def plan_cleanup(deployment: Object, old: Sequence[Object]) -> list[Object]:
         return []
     cleanable = sorted((each for each in old if not objects.is_deleting(each)), key=revision)
     surplus = cleanable[: max(0, len(cleanable) - int(limit))]
-    return [
-        each
-        for each in surplus
-        if size(each) == 0
-        and counted([each], "replicas") == 0
-        and int(each["metadata"].get("generation") or 0)
-        <= int((each.get("status") or {}).get("observedGeneration") or 0)
-    ]
+    return [each for each in surplus if size(each) == 0 and counted([each], "replicas") == 0 and not _is_behind(each)]

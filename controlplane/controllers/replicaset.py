@@ -120,14 +120,24 @@ def _age_magnitude(since: str | None, now: datetime) -> int:
 
 
 def compute_status(
-    replica_set: Object, owned: Sequence[Object], failure: Exception | None, plan: ScalePlan, now: datetime
+    replica_set: Object,
+    owned: Sequence[Object],
+    failure: Exception | None,
+    plan: ScalePlan,
+    now: datetime,
+    *,
+    all_seen: bool = True,
 ) -> Object:
-    """Return the status that the pods amount to."""
+    """Return the status that the pods amount to.
+
+    all_seen: `owned` has every pod that was made. Without it the count may be too low, and observedGeneration stays as
+    it is, where upstream writes it anyway: a Deployment believes the count of a generation that was observed.
+    """
     active = [pod for pod in owned if pods.is_active(pod)]
     template = label_selectors.from_set((replica_set["spec"].get("template") or {}).get("metadata", {}).get("labels"))
     min_ready = int(replica_set["spec"].get("minReadySeconds") or 0)
     old = replica_set.get("status") or {}
-    found = old.get("conditions") or []
+    observed, found = old.get("observedGeneration", 0), old.get("conditions") or []
     if failure is not None and conditions.find(found, "ReplicaFailure") is None:
         reason = "FailedCreate" if plan.create else "FailedDelete"
         found = conditions.put(found, "ReplicaFailure", "True", reason, str(failure), times.rfc3339(now))
@@ -138,10 +148,10 @@ def compute_status(
         "fullyLabeledReplicas": sum(1 for pod in active if template.matches(objects.labels(pod))),
         "readyReplicas": sum(1 for pod in active if pods.is_ready(pod)),
         "availableReplicas": sum(1 for pod in active if pods.available_in(pod, min_ready, now) == 0),
-        "observedGeneration": replica_set["metadata"].get("generation", 0),
+        "observedGeneration": replica_set["metadata"].get("generation", 0) if all_seen else observed,
     }
     # Go's omitempty: zero counts are left out, except replicas.
-    status = {key: value for key, value in status.items() if value or key in ("replicas", "observedGeneration")}
+    status = {key: value for key, value in status.items() if value or key == "replicas"}
     if found:
         status["conditions"] = found
     return status
@@ -184,11 +194,12 @@ class ReplicaSetController:
         if not await self._control.certain(replica_set, owned):
             return DOUBT_PERIOD
         now = self._clock.now()
-        plan, failure = ScalePlan(), None
-        if self._expected.satisfied(key) and not objects.is_deleting(replica_set):
+        plan, failure, all_seen = ScalePlan(), None, self._expected.satisfied(key)
+        if all_seen and not objects.is_deleting(replica_set):
             plan = plan_scale(replica_set, owned, self._related(replica_set, owned), now)
             failure = await self._apply(key, replica_set, plan)
-        await self._write_status(replica_set, compute_status(replica_set, owned, failure, plan, now))
+        status = compute_status(replica_set, owned, failure, plan, now, all_seen=all_seen)
+        await self._write_status(replica_set, status)
         if failure is not None:
             raise failure
         return self._next_available(replica_set, owned)

@@ -77,6 +77,17 @@ def test_status_counts() -> None:
     }  # fmt: skip
 
 
+def test_a_status_that_may_have_counted_too_few_observes_no_generation() -> None:
+    subject = replica_set("rs", 3)
+    subject["metadata"]["generation"] = 2
+    plan = plan_scale(subject, [], [], NOW)
+    subject["status"] = {"replicas": 1, "observedGeneration": 1}
+    again = compute_status(subject, [pod("a"), pod("b")], None, plan, NOW, all_seen=False)
+    assert (again["replicas"], again["observedGeneration"]) == (2, 1)
+    del subject["status"]
+    assert "observedGeneration" not in compute_status(subject, [pod("a")], None, plan, NOW, all_seen=False)
+
+
 def test_status_tells_of_a_failure_and_forgets_it() -> None:
     subject = replica_set("rs", 3)
     plan = plan_scale(subject, [], [], NOW)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from urllib.parse import urlsplit
 
-from apimachinery.kit.metrics import Counter, Histogram
+from apimachinery.kit.quick_metrics import QuickCounter, QuickHistogram
 
-_REQUESTS = Counter(
+_REQUESTS = QuickCounter(
     "rest_client_requests_total",
     "[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.",
     ["code", "method", "host"],
 )
-_SECONDS = Histogram(
+_SECONDS = QuickHistogram(
     "rest_client_request_duration_seconds",
     "[ALPHA] Request latency in seconds. Broken down by verb, and host.",
     ["verb", "host"],
@@ -28,16 +27,6 @@ class RequestMetrics:
 
     def ended(self, method: str, status: int | None, seconds: float | None = None) -> None:
         """status: of the answer, None when there was none. seconds: None for a watch, which is not timed."""
-        _requests("<error>" if status is None else str(status), method, self._host).inc()
+        _REQUESTS.labels("<error>" if status is None else str(status), method, self._host).inc()
         if seconds is not None:
-            _seconds(method, self._host).observe(seconds)
-
-
-@lru_cache(maxsize=512)
-def _requests(code: str, method: str, host: str) -> Counter:
-    return _REQUESTS.labels(code, method, host)
-
-
-@lru_cache(maxsize=64)
-def _seconds(verb: str, host: str) -> Histogram:
-    return _SECONDS.labels(verb, host)
+            _SECONDS.labels(method, self._host).observe(seconds)

@@ -8,20 +8,21 @@ from functools import cache
 from weakref import WeakSet
 
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.metrics import Counter, Gauge, Histogram
+from apimachinery.kit.metrics import Gauge
+from apimachinery.kit.quick_metrics import Count, Distribution, QuickCounter, QuickHistogram
 
 _NAME = ["name"]
 _SECONDS = tuple(1e-8 * 10**power for power in range(10))
 
 _DEPTH = Gauge("workqueue_depth", "[ALPHA] Current depth of workqueue", _NAME)
-_ADDS = Counter("workqueue_adds_total", "[ALPHA] Total number of adds handled by workqueue", _NAME)
-_WAITED = Histogram(
+_ADDS = QuickCounter("workqueue_adds_total", "[ALPHA] Total number of adds handled by workqueue", _NAME)
+_WAITED = QuickHistogram(
     "workqueue_queue_duration_seconds",
     "[ALPHA] How long in seconds an item stays in workqueue before being requested.",
     _NAME,
     buckets=_SECONDS,
 )
-_WORKED = Histogram(
+_WORKED = QuickHistogram(
     "workqueue_work_duration_seconds",
     "[ALPHA] How long in seconds processing an item from workqueue takes.",
     _NAME,
@@ -39,7 +40,7 @@ _LONGEST = Gauge(
     "[ALPHA] How many seconds has the longest running processor for workqueue been running.",
     _NAME,
 )
-_RETRIES = Counter("workqueue_retries_total", "[ALPHA] Total number of retries handled by workqueue", _NAME)
+_RETRIES = QuickCounter("workqueue_retries_total", "[ALPHA] Total number of retries handled by workqueue", _NAME)
 
 _QUEUES = {
     "bootstrap-signer-controller": "bootstrap_signer_queue",
@@ -120,7 +121,7 @@ class QueueMetrics:
 
 
 @cache
-def _of(name: str) -> tuple[Counter, Counter, Histogram, Histogram, WeakSet[QueueMetrics]]:
+def _of(name: str) -> tuple[Count, Count, Distribution, Distribution, WeakSet[QueueMetrics]]:
     alike: WeakSet[QueueMetrics] = WeakSet()
 
     def over(combine: Callable[[list[float]], float]) -> Callable[[], float]:

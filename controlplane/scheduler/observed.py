@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 
-from apimachinery.kit.metrics import Counter, Gauge, Histogram
+from apimachinery.kit.metrics import Counter, Gauge
+from apimachinery.kit.quick_metrics import Count, Distribution, QuickCounter, QuickHistogram
 from controlplane.scheduler.framework import Change
 
 _MOST_ATTEMPTS = 15  # those with more share a label
@@ -16,24 +17,25 @@ def _doubling(first: float, count: int) -> tuple[float, ...]:
     return tuple(round(first * 2**power, 4) for power in range(count))
 
 
-_ATTEMPTS = Counter(
+_ATTEMPTS = QuickCounter(
     "scheduler_schedule_attempts_total",
     "[STABLE] Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, "
     "while 'error' means an internal scheduler problem.",
     ["result", "profile"],
 )
-_ATTEMPT_SECONDS = Histogram(
+_ATTEMPT_SECONDS = QuickHistogram(
     "scheduler_scheduling_attempt_duration_seconds",
     "[STABLE] Scheduling attempt latency in seconds (scheduling algorithm + binding)",
     ["result", "profile"],
     buckets=_doubling(0.001, 15),
 )
-ALGORITHM_SECONDS = Histogram(
+ALGORITHM_SECONDS = QuickHistogram(
     "scheduler_scheduling_algorithm_duration_seconds",
     "[ALPHA] Scheduling algorithm latency in seconds",
+    [],
     buckets=_doubling(0.001, 15),
-)
-_POINTS = Histogram(
+).labels()
+_POINTS = QuickHistogram(
     "scheduler_framework_extension_point_duration_seconds",
     "[STABLE] Latency for running all plugins of a specific extension point.",
     ["extension_point", "status", "profile"],
@@ -42,9 +44,9 @@ _POINTS = Histogram(
 PREEMPTIONS = Counter(
     "scheduler_preemption_attempts_total", "[STABLE] Total preemption attempts in the cluster till now"
 )
-VICTIMS = Histogram(
-    "scheduler_preemption_victims", "[STABLE] Number of selected preemption victims", buckets=_doubling(1, 7)
-)
+VICTIMS = QuickHistogram(
+    "scheduler_preemption_victims", "[STABLE] Number of selected preemption victims", [], buckets=_doubling(1, 7)
+).labels()
 _PENDING = Gauge(
     "scheduler_pending_pods",
     "[STABLE] Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means "
@@ -53,17 +55,18 @@ _PENDING = Gauge(
     "to schedule because they are gated.",
     ["queue"],
 )
-_INCOMING = Counter(
+_INCOMING = QuickCounter(
     "scheduler_queue_incoming_pods_total",
     "[STABLE] Number of pods added to scheduling queues by event and queue type.",
     ["queue", "event"],
 )
-_POD_ATTEMPTS = Histogram(
+_POD_ATTEMPTS = QuickHistogram(
     "scheduler_pod_scheduling_attempts",
     "[STABLE] Number of attempts to successfully schedule a pod.",
+    [],
     buckets=_doubling(1, 5),
-)
-_POD_SECONDS = Histogram(
+).labels()
+_POD_SECONDS = QuickHistogram(
     "scheduler_pod_scheduling_sli_duration_seconds",
     "[BETA] E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve "
     "multiple scheduling attempts.",
@@ -112,20 +115,20 @@ def show_queue(lengths: Callable[[], Mapping[str, int]]) -> None:
 
 
 @cache
-def _attempt(result: str, profile: str) -> tuple[Counter, Histogram]:
+def _attempt(result: str, profile: str) -> tuple[Count, Distribution]:
     return _ATTEMPTS.labels(result, profile), _ATTEMPT_SECONDS.labels(result, profile)
 
 
 @cache
-def _pod_seconds(attempts: str) -> Histogram:
+def _pod_seconds(attempts: str) -> Distribution:
     return _POD_SECONDS.labels(attempts)
 
 
 @lru_cache(maxsize=256)
-def _point(point: str, status: str, profile: str) -> Histogram:
+def _point(point: str, status: str, profile: str) -> Distribution:
     return _POINTS.labels(point, status, profile)
 
 
 @cache
-def _incoming(queue: str, event: str) -> Counter:
+def _incoming(queue: str, event: str) -> Count:
     return _INCOMING.labels(queue, event)

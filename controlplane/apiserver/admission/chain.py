@@ -195,14 +195,14 @@ async def _run_all(steps: Steps, review: Review) -> None:
             review.plugin = name
             await _ask(name, step, review)
             now = clock()
-            observed.PLUGINS.observe((name, asked, operation, "false"), now - began)
+            observed.PLUGINS.labels(name, asked, operation, "false").observe(now - began)
             began = now
         rejected = "false"
     except status.ApiError:
-        observed.PLUGINS.observe((review.plugin, asked, operation, rejected), clock() - began)
+        observed.PLUGINS.labels(review.plugin, asked, operation, rejected).observe(clock() - began)
         raise
     finally:
-        observed.STEPS.observe((asked, operation, rejected), clock() - first)
+        observed.STEPS.labels(asked, operation, rejected).observe(clock() - first)
 
 
 async def _ask(name: str, step: Callable[[Review], Awaitable[None]], review: Review) -> None:

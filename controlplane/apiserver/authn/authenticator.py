@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from multidict import CIMultiDictProxy
 
 from apimachinery.kit.clock import Clock
-from apimachinery.kit.histogram import QuickHistogram
+from apimachinery.kit.quick_metrics import QuickHistogram
 from apimachinery.meta import status
 from apimachinery.meta.go_print import quoted
 from apimachinery.meta.paths import aggregate
@@ -26,8 +26,12 @@ _EXPIRATION = QuickHistogram(
     "apiserver_client_certificate_expiration_seconds",
     "[ALPHA] Distribution of the remaining lifetime on the certificate used to authenticate a request.",
     (),
-    (0, *(hours * _HOUR for hours in (0.5, 1, 2, 6, 12)), *(days * _DAY for days in (1, 2, 4, 7, 30, 90, 180, 360))),
-)
+    buckets=(
+        0,
+        *(hours * _HOUR for hours in (0.5, 1, 2, 6, 12)),
+        *(days * _DAY for days in (1, 2, 4, 7, 30, 90, 180, 360)),
+    ),
+).labels()
 
 Headers = CIMultiDictProxy[str]
 
@@ -123,7 +127,7 @@ class Authenticator:
         if user is not None:
             return user
         # Of every certificate that may be a client's own, also of those that are over.
-        _EXPIRATION.observe((), peer.not_after - now)
+        _EXPIRATION.observe(peer.not_after - now)
         if not valid:
             return None
         if self._front_proxy is not None and not self._front_proxy.leaves(peer):

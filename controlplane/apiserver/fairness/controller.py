@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,7 +123,7 @@ class Fairness:
         """A seat. Raises ApiError 429 when there is none and nowhere to wait, or the wait was too long."""
         flow = self.classify(asked)
         load, queue = flow.load, None
-        arrived = started = asyncio.get_running_loop().time()
+        arrived = started = time.monotonic()
         if not flow.level.take_now():
             queue, started = await self._wait(flow, asked, arrived)
             remarks.current().waited += started - arrived
@@ -135,7 +136,7 @@ class Fairness:
         """For a seat: the queue in which it was waited for, and when it was there. Raises ApiError 429."""
         name = flow.schema["metadata"]["name"]
         apart = f"{name}/{distinguisher(flow.schema, asked)}"
-        clock = asyncio.get_running_loop().time
+        clock = time.monotonic
         flow.load.waiting += 1
         try:
             queue = await flow.level.take(name, apart, asked, began, PATIENCE)

@@ -6,7 +6,7 @@ before it has run.
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -93,8 +93,8 @@ def _work(requests: float) -> str:
     return f"{requests * _REQUEST_SECONDS:.8f}ss"
 
 
-def _time(by_the_loop: float) -> str:
-    ago = asyncio.get_running_loop().time() - by_the_loop
+def _time(monotonic: float) -> str:
+    ago = time.monotonic() - monotonic
     return times.rfc3339_micro(datetime.now(UTC) - timedelta(seconds=ago))
 
 

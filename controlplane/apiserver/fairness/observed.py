@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from apimachinery.kit.metrics import Counter, Gauge, Histogram
+from apimachinery.kit.metrics import Counter, Gauge
+from apimachinery.kit.quick_metrics import QuickCounter, QuickHistogram
 from controlplane.apiserver.fairness.level import Level
 
 _LEVEL = ["priority_level"]
 _FLOW = [*_LEVEL, "flow_schema"]
 
-_DISPATCHED = Counter("apiserver_flowcontrol_dispatched_requests_total", "Requests given a seat", _FLOW)
+_DISPATCHED = QuickCounter("apiserver_flowcontrol_dispatched_requests_total", "Requests given a seat", _FLOW)
 _REJECTED = Counter("apiserver_flowcontrol_rejected_requests_total", "Requests refused", [*_FLOW, "reason"])
 _WAITING = Gauge("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait", _FLOW)
 _EXECUTING = Gauge("apiserver_flowcontrol_current_executing_requests", "Requests on a seat", _FLOW)
 _SEATS = Gauge("apiserver_flowcontrol_current_executing_seats", "Seats that are taken: one by each request", _FLOW)
-_WAITED = Histogram(
+_WAITED = QuickHistogram(
     "apiserver_flowcontrol_request_wait_duration_seconds",
     "How long requests waited for a seat; execute: whether they got one",
     [*_FLOW, "execute"],

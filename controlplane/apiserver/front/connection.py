@@ -108,7 +108,7 @@ class Connections(web.Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        made: web.BaseRequest = self._kind(message, payload, protocol, writer, task, asyncio.get_running_loop())
+        made: web.BaseRequest = self._kind(message, payload, protocol, writer, task, self._loop)
         return made
 
     def __call__(self) -> Connection:

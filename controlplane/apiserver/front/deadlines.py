@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -26,10 +27,10 @@ class Deadlines:
     async def within(self, work: Coroutine[Any, Any, T], task: asyncio.Task[Any]) -> T:
         """What `work` returns, which is done here, by `task`, one at a time. Raises TimeoutError when it took too long
         and was cancelled."""
-        loop, before = asyncio.get_running_loop(), task.cancelling()
-        self._ends[task] = loop.time() + self._limit
+        before = task.cancelling()
+        self._ends[task] = time.monotonic() + self._limit
         if self._timer is None:
-            self._timer = loop.call_later(self._period, self._look)
+            self._timer = asyncio.get_running_loop().call_later(self._period, self._look)
         try:
             return await work
         except asyncio.CancelledError:
@@ -41,8 +42,7 @@ class Deadlines:
             self._late.discard(task)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now, late = loop.time(), []
+        now, late = time.monotonic(), []
         for task, end in self._ends.items():
             if end > now:
                 break
@@ -51,4 +51,4 @@ class Deadlines:
             del self._ends[task]
             self._late.add(task)
             task.cancel()
-        self._timer = loop.call_later(self._period, self._look) if self._ends else None
+        self._timer = asyncio.get_running_loop().call_later(self._period, self._look) if self._ends else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -151,7 +152,7 @@ class Front:
             await self._auditor.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         if (timer := self._silent.pop(request.protocol, None)) is not None:
             timer.cancel()
         info = parse(request.method, request.rel_url.raw_path, request.query)
@@ -176,7 +177,7 @@ class Front:
                         self._drained.set()
         finally:
             served.dec()
-        metering.record(request, info, response, asyncio.get_running_loop().time() - began, request.get(_SAID))
+        metering.record(request, info, response, time.monotonic() - began, request.get(_SAID))
         return response
 
     async def _answer_in_time(

@@ -36,6 +36,9 @@ class ListOptions(Struct, frozen=True):
     timeout: float | None = None
 
 
+_NEWEST = ListOptions()
+
+
 def boolean(text: str) -> bool:
     """A boolean of a query, where everything but "0" and "false" is true (Convert_Slice_string_To_bool)."""
     return text != "0" and text.lower() != "false"
@@ -78,6 +81,8 @@ def list_options(query: Mapping[str, str], *, watch: bool, revision_at: Revision
 
 def get_options(query: Mapping[str, str], revision_at: RevisionAt) -> ListOptions:
     """The options of a get: upstream's resourceVersion, and ours of one exact revision or time. Raises as above."""
+    if not query:
+        return _NEWEST
     if "export" in query and boolean(query["export"]):
         raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
     match = query.get("resourceVersionMatch", "")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -56,27 +55,40 @@ def encode(obj: Object) -> bytes:
     return orjson.dumps({"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, **rest})
 
 
-@contextmanager
-def told(resource: Resource, name: str) -> Iterator[None]:
+class told:  # used as a verb; a generator in its place takes three times as long
     """Turns what the store raises into what the API answers. name: "" where many are read."""
-    try:
-        yield
-    except KeyExists:
-        raise status.already_exists(resource, name) from None
-    except KeyMissing:
-        raise status.not_found(resource, name) from None
-    except RevisionMismatch:
-        raise status.conflict(resource, name) from None
-    except Compacted as error:
-        raise status.expired(str(error)) from None
-    except FutureRevision as error:
-        raise too_large(error.requested, error.current) from None
-    except Unreadable as error:
-        raise status.internal(error.why if name else str(error)) from None
-    except Unwritable as error:
-        raise status.internal(str(error)) from None
-    except StorageError as error:
-        raise _failed(error) from None
+
+    __slots__ = ("_name", "_resource")
+
+    def __init__(self, resource: Resource, name: str) -> None:
+        self._resource, self._name = resource, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StorageError):
+            raise _answer(error, self._resource, self._name) from None
+
+
+def _answer(error: StorageError, resource: Resource, name: str) -> status.ApiError:
+    match error:
+        case KeyExists():
+            return status.already_exists(resource, name)
+        case KeyMissing():
+            return status.not_found(resource, name)
+        case RevisionMismatch():
+            return status.conflict(resource, name)
+        case Compacted():
+            return status.expired(str(error))
+        case FutureRevision():
+            return too_large(error.requested, error.current)
+        case Unreadable():
+            return status.internal(error.why if name else str(error))
+        case Unwritable():
+            return status.internal(str(error))
+        case _:
+            return _failed(error)
 
 
 def _failed(error: StorageError) -> status.ApiError:

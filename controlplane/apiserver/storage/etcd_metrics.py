@@ -4,22 +4,22 @@ import time
 from functools import lru_cache
 
 from apimachinery.api.catalogue import CATALOGUE
-from apimachinery.kit.metrics import Counter, Histogram
+from apimachinery.kit.quick_metrics import Count, Distribution, QuickCounter, QuickHistogram
 
 from .interface import FutureRevision, KeyExists, KeyMissing, RevisionMismatch, StorageError
 from .keys import ROOT, registry_prefix
 
 _SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
-_LATENCY = Histogram(
+_LATENCY = QuickHistogram(
     "etcd_request_duration_seconds",
     "Etcd request latency in seconds for each operation and object type.",
     ["operation", "type"],
     buckets=_SECONDS,
 )
-_REQUESTS = Counter(
+_REQUESTS = QuickCounter(
     "etcd_requests_total", "Etcd request counts for each operation and object type.", ["operation", "type"]
 )
-_ERRORS = Counter(
+_ERRORS = QuickCounter(
     "etcd_request_errors_total", "Etcd failed request counts for each operation and object type.", ["operation", "type"]
 )
 # Answers, not failures.
@@ -70,5 +70,5 @@ _TWO_WORDS = frozenset(prefix[len(ROOT) :].split("/")[0] for prefix in _KNOWN if
 
 
 @lru_cache(maxsize=1024)
-def _measures(operation: str, kind: str) -> tuple[Histogram, Counter, Counter]:
+def _measures(operation: str, kind: str) -> tuple[Distribution, Count, Count]:
     return _LATENCY.labels(operation, kind), _REQUESTS.labels(operation, kind), _ERRORS.labels(operation, kind)

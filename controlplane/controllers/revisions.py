@@ -11,13 +11,14 @@ from apimachinery.api.catalogue import CONTROLLERREVISIONS, STATEFULSETS, Resour
 from apimachinery.cache.lister import Lister
 from apimachinery.client.rest import Client
 from apimachinery.controller.owners import controller_of, is_controlled_by, owner_reference
+from apimachinery.kit.rand import safe_encode
 from apimachinery.meta import labels as label_selectors
 from apimachinery.meta import objects
 from apimachinery.meta.objects import copied
 from apimachinery.meta.status import ApiError, is_already_exists, is_not_found
 from controlplane.controllers.claim import apply_claim, plan_claim
 from controlplane.controllers.context import claimable
-from controlplane.controllers.template_hash import compute_hash, meaningful, safe_encode
+from controlplane.controllers.template_hash import compute_hash, meaningful
 
 Object = dict[str, Any]
 

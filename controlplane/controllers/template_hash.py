@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+from apimachinery.kit.rand import safe_encode
 
 
 def compute_hash(template: object, collision_count: int | None = None) -> str:
@@ -22,11 +22,6 @@ def compute_hash(template: object, collision_count: int | None = None) -> str:
     for byte in data:
         value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
     return safe_encode(str(value))
-
-
-def safe_encode(text: str) -> str:
-    """Write a string in characters that make no words (k8s.io/apimachinery/pkg/util/rand)."""
-    return "".join(_ALPHABET[ord(char) % len(_ALPHABET)] for char in text)
 
 
 def meaningful(value: Any) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Callable
 from typing import Any
 
+from apimachinery.kit import rand
 from apimachinery.kit.clock import Clock
 from apimachinery.meta.pods import MIRROR
 from controlplane.apiserver.admission import pod_secrets
@@ -20,7 +20,6 @@ MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 ATTEMPTS, PAUSE_SECONDS = 10, (0.1, 0.2)
 """How often the default account is looked for, and the seconds in between."""
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class ServiceAccount(Plugin):
@@ -117,7 +116,7 @@ def _mount(review: Review, spec: Object) -> None:
         if volume.get("name", "").startswith("kube-api-access-"):
             volume_name = volume["name"]
     needed = False
-    name = volume_name or "kube-api-access-" + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+    name = volume_name or "kube-api-access-" + rand.letters(5)
     for section in ("initContainers", "containers"):
         for container in spec.get(section) or ():
             mounts = container.get("volumeMounts") or []

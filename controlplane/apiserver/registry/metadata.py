@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import secrets
 from datetime import datetime
 from typing import Any
 
 from apimachinery.api.catalogue import Resource
+from apimachinery.kit import rand
 from apimachinery.meta import status, times
 from apimachinery.meta.paths import Path, Verbatim, invalid, required
 from controlplane.apiserver.registry.call import Call
 
 Object = dict[str, Any]
 
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 _SUFFIX = 5
 _VARIANT = "89ab"
 MAX_GENERATED = 63 - _SUFFIX
@@ -32,7 +31,7 @@ _SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGrac
 
 def generated_name(base: str) -> str:
     """A name for `generateName`: the base, cut to fit a label, and five random characters."""
-    return base[:MAX_GENERATED] + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX))
+    return base[:MAX_GENERATED] + rand.letters(_SUFFIX)
 
 
 def new_uid() -> str:

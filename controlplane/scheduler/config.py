@@ -33,10 +33,18 @@ def parse(argv: Sequence[str]) -> SchedulerConfig:
     """Read the command line. Raises ConfigError with every problem; SystemExit for --help and --version."""
     parser = flag_parser("kube-scheduler", "Binds pending pods to nodes.", DEFAULT_PORT)
     parser.accept({"pod-max-in-unschedulable-pods-duration": duration})
-    parser.add_argument("--config", type=Path, help="a KubeSchedulerConfiguration file; flags win over it")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="a KubeSchedulerConfiguration file: --kubeconfig is ignored beside it, --leader-elect… win over it",
+    )
     args = parser.read(argv)
     problems = Problems()
-    file = read_file(args.config, problems) if args.config is not None else FileConfig()
+    file = FileConfig()
+    if args.config is not None:
+        file = read_file(args.config, problems)
+        problems.raise_if_any()
+        args.kubeconfig = None  # of the command line, only what concerns the lease counts beside a file
     component = read_flags(
         args,
         problems,

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from apimachinery.kit import collector, logs, process, trust
 from apimachinery.kit.config import or_exit
-from apimachinery.kit.tasks import run_daemon
+from apimachinery.kit.tasks import problems_logged, run_daemon
 from controlplane.scheduler import config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the scheduler until SIGTERM; returns the exit code (1: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with or_exit("kube-scheduler"):
+    with or_exit("kube-scheduler"), problems_logged():
         options = config.parse(arguments)
     logs.setup(options.verbosity)
     process.set_title("kube-scheduler", arguments)

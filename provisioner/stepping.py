@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apimachinery.meta.changes import find_changes
+from apimachinery.meta.times import human_duration
 from provisioner.errors import BadInput
 
 Object = dict[str, Any]
@@ -61,9 +62,14 @@ def _next(loop: Object) -> str:
 
 def _later(later: Object) -> str:
     failed = f" (failed {later['failures']}×)" if later["failures"] else ""
-    when = "when something changes" if later["after"] is None else f"in {later['after']:.1f} s"
+    when = "when something changes" if later["after"] is None else f"in {spell_wait(later['after'])}"
     refused = f" (refused by {', '.join(later['refused'])})" if later.get("refused") else ""
     return f"{later['key']} {when}{refused or failed}"
+
+
+def spell_wait(seconds: float) -> str:
+    """How long until a turn: tenths of seconds matter only while they pass before one's eyes."""
+    return f"{seconds:.1f} s" if seconds < 120 else human_duration(seconds)
 
 
 def render_waiting(loop: Object) -> list[Text]:
@@ -87,7 +93,7 @@ def render_rehearsal(loop: str, told: Object) -> Iterator[Any]:
         colour = "yellow" if event["type"] == "Warning" else "dim"
         yield Text(f"  event {event['reason']}: {event['message']}", style=colour)
     if told["again"] is not None:
-        yield Text(f"  and would come back in {told['again']:.1f} s", style="dim")
+        yield Text(f"  and would come back in {spell_wait(told['again'])}", style="dim")
     if told["error"]:
         yield Text(f"  and would fail: {told['error']}", style="red")
 

@@ -14,6 +14,7 @@ from controlplane.controllers import config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the controllers until SIGTERM; returns the exit code (1: the configuration is wrong)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    logs.setup()  # for what is said of the command line
     with or_exit("kube-controller-manager"), problems_logged():
         options = config.parse(arguments)
     logs.setup(options.verbosity)

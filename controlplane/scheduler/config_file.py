@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ DEFAULT_LEASE_AT = LeaseAt()
 
 @dataclass(frozen=True, slots=True)
 class FileConfig:
-    """What the file says; None or empty where it says nothing."""
+    """What the file says; None or empty where it says nothing. said: all of it, as it stands there."""
 
     kubeconfig: str = ""
     leader_elect: bool | None = None
@@ -52,6 +52,7 @@ class FileConfig:
     extenders: tuple[ExtenderConfig, ...] = ()
     backoffs: Backoffs = DEFAULT_BACKOFFS
     delay_cache: bool = False
+    said: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def read_file(path: Path, problems: Problems) -> FileConfig:
@@ -139,6 +140,7 @@ def _read(fields: Fields, document: Mapping[str, Any]) -> FileConfig:
         extenders=extenders,
         backoffs=_backoffs(fields, document),
         delay_cache=fields.switch("delayCacheUntilActive", document),
+        said=document,
     )
 
 

@@ -17,7 +17,7 @@ from controlplane.scheduler.profiles import DEFAULT_FILTERS, DEFAULT_SCORES, Pro
 _WEIGHTS = dict(DEFAULT_SCORES)
 _VOLUMES = ("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone")
 # What stands where in upstream's default profile of 1.32.
-_POINTS: dict[str, tuple[str, ...]] = {
+POINTS: dict[str, tuple[str, ...]] = {
     "preEnqueue": ("SchedulingGates",),
     "queueSort": ("PrioritySort",),
     "preFilter": (
@@ -37,19 +37,19 @@ _POINTS: dict[str, tuple[str, ...]] = {
     "postBind": (),
 }  # fmt: skip
 _PLUGIN = ("name", "weight")
-_KNOWN = frozenset(name for names in _POINTS.values() for name in names)
+_KNOWN = frozenset(name for names in POINTS.values() for name in names)
 # The points around another, at which nothing can be missing of what stands at that one.
 _AROUND = {"preFilter": "filter", "reserve": "filter", "preBind": "filter", "preScore": "score"}
 
 
 def read_plugins(fields: Fields, path: str, said: Mapping[str, Any], profile: Profile) -> Profile:
     """The profile with what `said`, its `plugins`, disables and enables: at every point first, then at each."""
-    fields.only(path, said, ("multiPoint", *_POINTS))
-    chosen = {point: dict.fromkeys(names) for point, names in _POINTS.items()}
+    fields.only(path, said, ("multiPoint", *POINTS))
+    chosen = {point: dict.fromkeys(names) for point, names in POINTS.items()}
     weights = dict(_WEIGHTS)
     name = profile.scheduler_name
     where = f"initializing profiles: creating profile for scheduler name {name}"
-    for point in ("multiPoint", *_POINTS):
+    for point in ("multiPoint", *POINTS):
         for told in _choose(fields, f"{path}.{point}", point, fields.object(point, said, path), chosen, weights):
             fields.problems.add(where, told)
     if not chosen["queueSort"]:
@@ -60,7 +60,7 @@ def read_plugins(fields: Fields, path: str, said: Mapping[str, Any], profile: Pr
     if not chosen["preEnqueue"]:
         fields.problems.add(f"{path}.preEnqueue", "scheduling gates are always heeded here")
     for point, around in _AROUND.items():
-        for lacking in _POINTS[point]:
+        for lacking in POINTS[point]:
             if lacking in chosen[around] and lacking not in chosen[point]:
                 words = f'plugin "{lacking}" cannot be disabled here while it is enabled at {around}'
                 fields.problems.add(f"{path}.{point}.disabled", words)
@@ -82,7 +82,7 @@ def _choose(
 ) -> Iterator[str]:
     """Disabled first, then enabled, as upstream: `*` takes all away, and a name that there is none of nothing."""
     fields.only(path, said, ("enabled", "disabled"))
-    points = tuple(_POINTS) if point == "multiPoint" else (point,)
+    points = tuple(POINTS) if point == "multiPoint" else (point,)
     for where, one in fields.objects("disabled", said, path):
         fields.only(where, one, _PLUGIN)
         name = fields.text("name", one, where)
@@ -98,7 +98,7 @@ def _choose(
         if name in seen:
             yield f'plugin "{name}" already registered as "{_kind(point)}"'
         seen.add(name)
-        offered = [each for each in points if name in _POINTS[each]]
+        offered = [each for each in points if name in POINTS[each]]
         if not offered:
             yield f'plugin "{name}" does not extend {_kind(point)} plugin'
         for each in offered:

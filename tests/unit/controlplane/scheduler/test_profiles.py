@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from apimachinery.client.config import render_kubeconfig
 from apimachinery.kit.config import ConfigError, Problems
@@ -13,6 +16,7 @@ from controlplane.scheduler.config import parse
 from controlplane.scheduler.config_file import API_VERSION, KIND, FileConfig, LeaseAt, read_file
 from controlplane.scheduler.configz import shown
 from controlplane.scheduler.decision import decide
+from controlplane.scheduler.main import main
 from controlplane.scheduler.plugins import make_framework
 from controlplane.scheduler.pod_info import PodInfo
 from controlplane.scheduler.profiles import DEFAULT_FILTERS, DEFAULT_SCORES, Fit, Profile
@@ -469,3 +473,63 @@ def test_configz_shows_what_is_in_force_with_upstreams_names(tmp_path: Path) -> 
         "DefaultingType": "List",
     }
     assert said["NodeResourcesFit"]["ScoringStrategy"]["Type"] == "LeastAllocated"
+
+
+@pytest.fixture
+def log_restored() -> Iterator[None]:
+    """A daemon's main sets up the log of its process: here, that of all tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("log_restored")
+def test_the_configuration_in_force_is_written_and_can_be_read_again(tmp_path: Path) -> None:
+    kubeconfig = a_kubeconfig(tmp_path)
+    target = tmp_path / "written.yaml"
+    assert main([f"--kubeconfig={kubeconfig}", f"--write-config-to={target}"]) == 0
+    usual = target.read_text()
+    assert 'clientConnection:\n  acceptContentTypes: ""\n  burst: 100\n' in usual and "*id" not in usual
+    document = yaml.safe_load(usual)
+    assert document["leaderElection"]["leaseDuration"] == "15s" and document["parallelism"] == 16
+    (only,) = document["profiles"]
+    assert [each["name"] for each in only["pluginConfig"]] == sorted(each["name"] for each in only["pluginConfig"])
+    enabled = only["plugins"]["multiPoint"]["enabled"]
+    assert enabled[0] == {"name": "SchedulingGates", "weight": 0}
+    assert {"name": "TaintToleration", "weight": 3} in enabled and len(enabled) == 18
+    read_file(target, problems := Problems())
+    assert not list(problems)
+    assert main([f"--config={target}", f"--write-config-to={target}"]) == 0
+    assert target.read_text() == usual
+
+
+@pytest.mark.usefixtures("log_restored")
+def test_what_was_said_is_written_completed(tmp_path: Path) -> None:
+    plugins = {
+        "score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality"}]},
+        "multiPoint": {"disabled": [{"name": "VolumeBinding"}], "enabled": [{"name": "NodeAffinity", "weight": 9}]},
+    }
+    fit = {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}
+    read(
+        tmp_path, parallelism=4, clientConnection={"kubeconfig": str(a_kubeconfig(tmp_path))},
+        profiles=[{"schedulerName": "packed", "plugins": plugins, "pluginConfig": [fit]}],
+    )  # fmt: skip
+    target = tmp_path / "written.yaml"
+    flags = [f"--config={tmp_path / 'scheduler.yaml'}", "--leader-elect=false", f"--write-config-to={target}"]
+    assert main(flags) == 0
+    document = yaml.safe_load(target.read_text())
+    (only,) = document["profiles"]
+    assert (document["parallelism"], document["leaderElection"]["leaderElect"]) == (4, False)
+    assert only["plugins"]["score"] == {
+        "disabled": [{"name": "*", "weight": 0}], "enabled": [{"name": "ImageLocality", "weight": 0}]
+    }  # fmt: skip
+    multi = only["plugins"]["multiPoint"]
+    assert {"name": "NodeAffinity", "weight": 9} in multi["enabled"] and len(multi["enabled"]) == 17
+    told = {each["name"]: each["args"] for each in only["pluginConfig"]}
+    assert "VolumeBinding" not in told
+    assert told["NodeResourcesFit"]["scoringStrategy"] == {
+        "type": "MostAllocated", "resources": [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
+    }  # fmt: skip
+    assert main([flags[0], f"--write-config-to={tmp_path}/none/x"]) == 1

@@ -16,13 +16,21 @@ Object = dict[str, Any]
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLOURS = {"POST": "green", "PUT": "yellow", "PATCH": "yellow", "DELETE": "red"}
+_SHORT = {
+    "rs": "replicaset", "rc": "replicationcontroller", "deploy": "deployment", "sts": "statefulset", "ds": "daemonset",
+    "cj": "cronjob", "hpa": "horizontal-pod-autoscaler", "pdb": "disruption", "quota": "resourcequota",
+    "ns": "namespace", "ep": "endpoint", "sa": "serviceaccount", "pv": "persistentvolume-binder",
+    "pvc": "persistentvolume-binder", "gc": "garbage-collector", "csr": "certificatesigningrequest",
+}  # fmt: skip
 _NO_OBJECT: Object = {}  # the key names none: it is a round over many
 _CHANGES_MAX = 12
 """Changed fields of one write that are shown."""
 
 
 def find_loop(word: str, names: Sequence[str]) -> str:
-    """The loop that `word` names: all of a name, without its -controller, or its beginning. Raises BadInput."""
+    """The loop that `word` names: all of a name, without its -controller, its beginning, or as kubectl shortens what it
+    is about. Raises BadInput."""
+    word = _SHORT.get(word, word)
     for fits in (
         lambda name: name in (word, f"{word}-controller"),
         lambda name: name.startswith(word.removesuffix("s")),
@@ -32,7 +40,7 @@ def find_loop(word: str, names: Sequence[str]) -> str:
             return found[0]
         if found:
             raise BadInput([f"step: {word!r} may be {', '.join(found)}"])
-    raise BadInput([f"step: there is no loop {word!r}; there are: {', '.join(names)}"])
+    raise BadInput([f"step: there is no loop {word!r}; kubelab step --list names them"])
 
 
 def complete_key(key: str, loop: Object, namespace: str) -> str:

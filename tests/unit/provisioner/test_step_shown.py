@@ -28,6 +28,8 @@ def shown(lines: Any) -> str:
         ("endpoints", None),
         ("endpointslice", "endpointslice-controller"),
         ("j", "job-controller"),
+        ("rs", "replicaset-controller"),
+        ("ep", "endpoint-controller"),
         ("cron", None),
         ("", None),
     ],
@@ -55,7 +57,7 @@ def test_a_key_without_its_namespace(key: str, loop: dict[str, bool], completed:
 
 
 def test_a_loop_that_is_not_there_is_told_which_are() -> None:
-    with pytest.raises(BadInput, match="there is no loop 'cron'; there are: scheduler, replicaset-controller"):
+    with pytest.raises(BadInput, match="there is no loop 'cron'; kubelab step --list names them"):
         find_loop("cron", LOOPS)
 
 
